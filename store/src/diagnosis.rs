@@ -1,0 +1,234 @@
+//! The moves of the main story: asked, answered, ended. Each is one transaction that changes the
+//! state by compare-and-set and appends the event; repeating one changes nothing.
+
+use crate::clock::now;
+use crate::deliveries::{self, DeliveryKind};
+use crate::error::StoreResult;
+use crate::events::{self, Step};
+use crate::ids::DeliveryId;
+use crate::pool::{Store, transaction};
+use crate::results::DiagnosisResult;
+use crate::runs::{RunKey, lock};
+use crate::schema::{results, runs, submissions};
+use crate::status::Status;
+use diesel::prelude::*;
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+
+/// A bad end of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, as a stable code.
+    pub code: String,
+    /// Why, for staff; at most 1000 characters are kept.
+    pub detail: String,
+}
+
+/// How a run can end without a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// LoopAI could not diagnose it, or refused.
+    Failed,
+    /// No answer before the deadline.
+    TimedOut,
+    /// Called off.
+    Cancelled,
+}
+
+impl Outcome {
+    /// The state that it leaves the submission in.
+    pub fn status(self) -> Status {
+        match self {
+            Outcome::Failed => Status::Failed,
+            Outcome::TimedOut => Status::TimedOut,
+            Outcome::Cancelled => Status::Cancelled,
+        }
+    }
+
+    fn step(self) -> Step {
+        match self {
+            Outcome::Failed => Step::Failed,
+            Outcome::TimedOut => Step::TimedOut,
+            Outcome::Cancelled => Step::Cancelled,
+        }
+    }
+
+    fn mail(self) -> DeliveryKind {
+        match self {
+            Outcome::Failed => DeliveryKind::Failed,
+            Outcome::TimedOut => DeliveryKind::TimedOut,
+            Outcome::Cancelled => DeliveryKind::Cancelled,
+        }
+    }
+}
+
+/// What a write found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// The submission stands as this run wanted it, by this call or an earlier one. Carries the
+    /// e-mail that this end owes, if it owes one.
+    Done(Option<DeliveryId>),
+    /// The submission stands otherwise, and stays so.
+    Otherwise(Status),
+    /// A newer run has taken over.
+    Superseded,
+}
+
+/// Longest detail that the column holds.
+const LONGEST_DETAIL: usize = 1000;
+
+impl Store {
+    /// LoopAI took the submission: records its execution and moves *pending → processing*.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn diagnosis_requested(
+        &self,
+        run: RunKey,
+        agent_id: i32,
+        execution_id: &str,
+    ) -> StoreResult<Stored> {
+        transaction!(self, connection => {
+            let status = match standing(connection, run).await? {
+                Ok(status) => status,
+                Err(refused) => return Ok(refused),
+            };
+            diesel::update(
+                runs::table
+                    .find((run.submission, run.number))
+                    .filter(runs::loopai_execution_id.is_null()),
+            )
+            .set((
+                runs::loopai_execution_id.eq(execution_id),
+                runs::loopai_agent_id.eq(agent_id),
+                runs::requested_at.eq(now().nullable()),
+            ))
+            .execute(connection)
+            .await?;
+            if set_status(connection, run, Status::Processing, None).await? {
+                events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing])
+                    .await?;
+                return Ok(Stored::Done(None));
+            }
+            Ok(match status {
+                Status::Processing => Stored::Done(None),
+                other => Stored::Otherwise(other),
+            })
+        })
+    }
+
+    /// The result came: stores it, moves *processing → completed* and plans the e-mail.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn diagnosis_completed(
+        &self,
+        run: RunKey,
+        result: &DiagnosisResult,
+    ) -> StoreResult<Stored> {
+        transaction!(self, connection => {
+            let status = match standing(connection, run).await? {
+                Ok(status) => status,
+                Err(refused) => return Ok(refused),
+            };
+            if set_status(connection, run, Status::Completed, None).await? {
+                diesel::insert_into(results::table)
+                    .values((
+                        results::submission_id.eq(run.submission),
+                        results::run_number.eq(run.number),
+                        results::body.eq(result.to_text()),
+                        results::created_at.eq(now()),
+                    ))
+                    .execute(connection)
+                    .await?;
+                let steps = [Step::Completed, Step::ResultReady];
+                events::append(connection, run.submission, Status::Completed, &steps).await?;
+                let delivery = deliveries::plan(connection, run, DeliveryKind::Result).await?;
+                return Ok(Stored::Done(Some(delivery)));
+            }
+            match status {
+                Status::Completed => {
+                    let owed = deliveries::owed(connection, run.submission, DeliveryKind::Result);
+                    Ok(Stored::Done(owed.await?))
+                }
+                other => Ok(Stored::Otherwise(other)),
+            }
+        })
+    }
+
+    /// The run ended without a result: records why, moves the submission to that end and plans the
+    /// e-mail that tells the patient.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn diagnosis_ended(&self, run: RunKey, ending: &Ending) -> StoreResult<Stored> {
+        let end = ending.outcome.status();
+        transaction!(self, connection => {
+            let status = match standing(connection, run).await? {
+                Ok(status) => status,
+                Err(refused) => return Ok(refused),
+            };
+            if set_status(connection, run, end, Some(ending)).await? {
+                let step = ending.outcome.step();
+                events::append(connection, run.submission, end, &[step]).await?;
+                let delivery = deliveries::plan(connection, run, ending.outcome.mail()).await?;
+                return Ok(Stored::Done(Some(delivery)));
+            }
+            if status == end {
+                let kind = ending.outcome.mail();
+                return Ok(Stored::Done(deliveries::of_run(connection, run, kind).await?));
+            }
+            Ok(Stored::Otherwise(status))
+        })
+    }
+}
+
+/// Where the submission of `run` stands, or why the run must not touch it.
+async fn standing(
+    connection: &mut AsyncMysqlConnection,
+    run: RunKey,
+) -> StoreResult<Result<Status, Stored>> {
+    Ok(match lock(connection, run.submission).await? {
+        Some((status, current)) if current == run.number => Ok(status),
+        _ => Err(Stored::Superseded),
+    })
+}
+
+/// Compare-and-set of the state by the table of moves; says whether it moved.
+async fn set_status(
+    connection: &mut AsyncMysqlConnection,
+    run: RunKey,
+    to: Status,
+    ending: Option<&Ending>,
+) -> StoreResult<bool> {
+    let moved = diesel::update(
+        submissions::table
+            .find(run.submission)
+            .filter(submissions::run_number.eq(run.number))
+            .filter(submissions::status.eq_any(to.sources())),
+    )
+    .set((
+        submissions::status.eq(to),
+        submissions::error_code.eq(ending.map(|ending| ending.code.as_str())),
+        submissions::error_detail.eq(ending.map(|ending| shortened(&ending.detail))),
+    ))
+    .execute(connection)
+    .await?
+        == 1;
+    if moved && to.is_final() {
+        diesel::update(submissions::table.find(run.submission))
+            .set(submissions::finished_at.eq(now().nullable()))
+            .execute(connection)
+            .await?;
+        diesel::update(runs::table.find((run.submission, run.number)))
+            .set(runs::finished_at.eq(now().nullable()))
+            .execute(connection)
+            .await?;
+    }
+    Ok(moved)
+}
+
+fn shortened(detail: &str) -> String {
+    detail.chars().take(LONGEST_DETAIL).collect()
+}

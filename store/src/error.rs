@@ -1,0 +1,42 @@
+//! What can go wrong with the records. The edge (HTTP, activities) decides what to tell whom;
+//! nothing here is meant for a patient's eyes.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+/// Result of every store call.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// A failed store call. All of them may heal by trying again later, except [`StoreError::Corrupt`].
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection came free within the pool's time limit, or none could be opened.
+    #[error("no database connection: {0}")]
+    Unavailable(String),
+    /// The database refused or lost a statement.
+    #[error("database: {0}")]
+    Database(#[from] DieselError),
+    /// A row holds what this version cannot read.
+    #[error("unreadable record: {0}")]
+    Corrupt(String),
+    /// A migration failed, or the migrations of another version are in the database.
+    #[error("migration: {0}")]
+    Migration(String),
+}
+
+impl StoreError {
+    /// Whether the transaction lost against another one and may simply be repeated
+    /// (MySQL error 1213, and 1205 for a lock that was waited for in vain).
+    pub(crate) fn is_deadlock(&self) -> bool {
+        let StoreError::Database(DieselError::DatabaseError(_, info)) = self else { return false };
+        let message = info.message();
+        message.contains("Deadlock found") || message.contains("Lock wait timeout")
+    }
+
+    /// Whether a unique key was hit.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Database(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
+        )
+    }
+}

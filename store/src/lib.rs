@@ -1,0 +1,35 @@
+//! The records: Diesel schema, models and every query, on MySQL 8 or MariaDB 10.6+.
+//!
+//! What lives here: the allowed moves of a submission's state, and the transactions that make them,
+//! each together with its event. What does not: HTTP, Temporal, e-mail, bytes of files.
+
+mod bytes;
+mod clock;
+mod deliveries;
+mod diagnosis;
+mod error;
+mod events;
+mod files;
+mod idempotency;
+mod ids;
+mod migrations;
+mod pool;
+mod results;
+mod runs;
+mod schema;
+mod status;
+mod submissions;
+
+pub use bytes::{BytesError, FileBytes};
+pub use deliveries::{Claim, Delivery, DeliveryKind, DeliveryStatus};
+pub use diagnosis::{Ending, Outcome, Stored};
+pub use error::{StoreError, StoreResult};
+pub use events::{Event, EventName, Step};
+pub use files::{File, NewFile};
+pub use idempotency::{IdempotencyClaim, KeyHash, KeyState};
+pub use ids::{DeliveryId, FileId, Sha256, SubmissionId};
+pub use pool::{PoolSettings, Store};
+pub use results::DiagnosisResult;
+pub use runs::{Adoption, QueuedRun, Run, RunKey};
+pub use status::Status;
+pub use submissions::{Consent, EmailAddress, InvalidEmail, NewSubmission, Submission};

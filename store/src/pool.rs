@@ -1,0 +1,98 @@
+//! The pool of connections, and the transaction that repeats itself after a deadlock.
+
+use crate::error::{StoreError, StoreResult};
+use diesel::ConnectionError;
+use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
+use std::time::Duration;
+
+/// How the pool behaves.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// `mysql://user:password@host:port/database`.
+    pub url: String,
+    /// Most connections of this process.
+    pub size: u32,
+    /// How long a caller waits for a free connection before it is told so.
+    pub wait: Duration,
+}
+
+/// The records. Cheap to clone; all clones share one pool.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool<AsyncMysqlConnection>,
+}
+
+/// Every statement sees what is committed, and locks only the rows it touches (no gap locks,
+/// which turn concurrent inserts of neighbours into deadlocks).
+const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// How often a transaction that lost a deadlock is repeated before the caller hears of it.
+pub(crate) const DEADLOCK_ATTEMPTS: u32 = 5;
+
+impl Store {
+    /// Makes the pool. Connections are opened when first asked for, so the database may be down now.
+    ///
+    /// # Errors
+    /// Only when the pool itself cannot be built.
+    pub async fn connect(settings: &PoolSettings) -> StoreResult<Store> {
+        let mut config = ManagerConfig::default();
+        config.custom_setup = Box::new(|url| Box::pin(open(url.to_owned())));
+        let manager = AsyncDieselConnectionManager::new_with_config(&settings.url, config);
+        let pool = Pool::builder()
+            .max_size(settings.size)
+            .connection_timeout(settings.wait)
+            .build(manager)
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Store { pool })
+    }
+
+    /// A connection of the pool.
+    pub(crate) async fn connection(
+        &self,
+    ) -> StoreResult<PooledConnection<'_, AsyncMysqlConnection>> {
+        self.pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// When no connection comes, or the statement fails.
+    pub async fn ping(&self) -> StoreResult<()> {
+        let mut connection = self.connection().await?;
+        diesel::sql_query("SELECT 1").execute(&mut connection).await?;
+        Ok(())
+    }
+}
+
+async fn open(url: String) -> Result<AsyncMysqlConnection, ConnectionError> {
+    let mut connection = AsyncMysqlConnection::establish(&url).await?;
+    connection.batch_execute(SESSION).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+/// Runs `$body` in one transaction on a connection of `$store`; repeats it when it lost a deadlock.
+/// A macro because the compiler cannot yet prove a generic asynchronous closure to be `Send`.
+macro_rules! transaction {
+    ($store:expr, $connection:ident => $body:block) => {{
+        let mut attempt = 1;
+        loop {
+            let mut pooled = $store.connection().await?;
+            let outcome = diesel_async::AsyncConnection::transaction::<_, $crate::StoreError, _>(
+                &mut *pooled,
+                async |$connection| $body,
+            )
+            .await;
+            match outcome {
+                Err(error) if error.is_deadlock() && attempt < $crate::pool::DEADLOCK_ATTEMPTS => {
+                    tracing::debug!(attempt, "transaction lost a deadlock, repeating it");
+                    attempt += 1;
+                }
+                outcome => break outcome,
+            }
+        }
+    }};
+}
+pub(crate) use transaction;

@@ -1,0 +1,51 @@
+//! What LoopAI returned, kept whole.
+
+use crate::error::{StoreError, StoreResult};
+use crate::ids::SubmissionId;
+use crate::pool::Store;
+use crate::schema::results;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde_json::{Map, Value};
+
+/// LoopAI's result: a JSON object without a fixed schema.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DiagnosisResult(Map<String, Value>);
+
+impl DiagnosisResult {
+    /// Takes an object as LoopAI gave it.
+    pub fn new(object: Map<String, Value>) -> Self {
+        Self(object)
+    }
+
+    /// The object.
+    pub fn object(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        Value::Object(self.0.clone()).to_string()
+    }
+}
+
+impl Store {
+    /// The result of a submission, when there is one.
+    ///
+    /// # Errors
+    /// When the database does not answer, or the stored text is no JSON object.
+    pub async fn result(&self, submission: SubmissionId) -> StoreResult<Option<DiagnosisResult>> {
+        let mut connection = self.connection().await?;
+        let body: Option<String> = results::table
+            .find(submission)
+            .select(results::body)
+            .first(&mut connection)
+            .await
+            .optional()?;
+        body.map(|body| {
+            serde_json::from_str(&body)
+                .map(DiagnosisResult)
+                .map_err(|error| StoreError::Corrupt(format!("result of {submission}: {error}")))
+        })
+        .transpose()
+    }
+}

@@ -1,0 +1,320 @@
+//! Executions of the diagnosis workflow. A run without a Temporal run id waits to be started: the outbox.
+//!
+//! Which Temporal execution may change a submission is decided here (*adoption*). Every write of a
+//! run is guarded by its number, so an activity of an older run that wakes up late changes nothing.
+
+use crate::clock::{after, before, now};
+use crate::error::StoreResult;
+use crate::events::{self, Step};
+use crate::ids::SubmissionId;
+use crate::pool::{Store, transaction};
+use crate::schema::{runs, submissions};
+use crate::status::Status;
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use std::time::Duration;
+
+/// Names a run: the submission and the run's number within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RunKey {
+    /// The submission.
+    pub submission: SubmissionId,
+    /// The run's number within it, from 1.
+    pub number: i32,
+}
+
+/// A run that waits to be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueuedRun {
+    /// Its name.
+    pub key: RunKey,
+}
+
+/// A stored run.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = runs)]
+pub struct Run {
+    /// Number within the submission, from 1.
+    pub number: i32,
+    /// Temporal's name for it; none while it waits to be started.
+    pub temporal_run_id: Option<String>,
+    /// LoopAI's name for what it runs for us.
+    pub loopai_execution_id: Option<String>,
+    /// When it was queued (UTC).
+    pub created_at: NaiveDateTime,
+    /// When it was started (UTC).
+    pub started_at: Option<NaiveDateTime>,
+    /// When LoopAI took it (UTC).
+    pub requested_at: Option<NaiveDateTime>,
+    /// When it ended (UTC).
+    pub finished_at: Option<NaiveDateTime>,
+}
+
+/// Whether a Temporal execution may go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Adoption {
+    /// It is the submission's current run.
+    Current {
+        /// The run that it is.
+        run: RunKey,
+        /// Where the submission stands.
+        status: Status,
+        /// LoopAI's execution, when it was already recorded.
+        execution_id: Option<String>,
+    },
+    /// A newer run took over, or another execution has this run: it must not touch anything.
+    Superseded,
+    /// There is no such submission.
+    Unknown,
+}
+
+impl Store {
+    /// Takes up to `limit` runs that wait to be started, each for the time `lease`: nobody else gets
+    /// them before that is over. Racing callers skip one another's rows.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn claim_queued_runs(
+        &self,
+        limit: i64,
+        lease: Duration,
+    ) -> StoreResult<Vec<QueuedRun>> {
+        transaction!(self, connection => {
+            let keys: Vec<(SubmissionId, i32)> = runs::table
+                .filter(runs::temporal_run_id.is_null())
+                .filter(runs::start_after.le(now()))
+                .order(runs::start_after)
+                .limit(limit)
+                .select((runs::submission_id, runs::number))
+                .for_update()
+                .skip_locked()
+                .load(connection)
+                .await?;
+            for key in &keys {
+                diesel::update(runs::table.find(*key))
+                    .set(runs::start_after.eq(after(lease)))
+                    .execute(connection)
+                    .await?;
+            }
+            Ok(keys
+                .into_iter()
+                .map(|(submission, number)| QueuedRun { key: RunKey { submission, number } })
+                .collect())
+        })
+    }
+
+    /// How many runs wait to be started, overdue by more than `overdue`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn queued_runs(&self, overdue: Duration) -> StoreResult<i64> {
+        let mut connection = self.connection().await?;
+        let count = runs::table
+            .filter(runs::temporal_run_id.is_null())
+            .filter(runs::created_at.le(before(overdue)))
+            .count()
+            .get_result(&mut connection)
+            .await?;
+        Ok(count)
+    }
+
+    /// Notes which Temporal execution a run became. Does nothing when that is known already.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn run_started(&self, run: RunKey, temporal_run_id: &str) -> StoreResult<()> {
+        let mut connection = self.connection().await?;
+        mark_started(&mut connection, run, temporal_run_id).await?;
+        Ok(())
+    }
+
+    /// Finds out which run a Temporal execution is, before it changes anything.
+    ///
+    /// `first_run_id` is the execution that the history began with: it differs from
+    /// `temporal_run_id` after a *Reset*. A reset execution becomes a new run of the submission and
+    /// sets it going again from whatever final state it finds, except from *completed*. An
+    /// execution that began by itself, but whose run another one already has, is a duplicate start.
+    /// `execution_id` is what a reset execution remembers of LoopAI from before its reset point.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn adopt(
+        &self,
+        started_as: RunKey,
+        temporal_run_id: &str,
+        first_run_id: &str,
+        execution_id: Option<&str>,
+    ) -> StoreResult<Adoption> {
+        transaction!(self, connection => {
+            let Some((status, current)) = lock(connection, started_as.submission).await? else {
+                return Ok(Adoption::Unknown);
+            };
+            if let Some((number, known_execution)) = run_of(connection, temporal_run_id).await? {
+                return Ok(if number == current {
+                    let run = RunKey { number, ..started_as };
+                    Adoption::Current { run, status, execution_id: known_execution }
+                } else {
+                    Adoption::Superseded
+                });
+            }
+            if temporal_run_id == first_run_id {
+                let started = started_as.number == current
+                    && mark_started(connection, started_as, temporal_run_id).await?;
+                return Ok(if started {
+                    Adoption::Current { run: started_as, status, execution_id: None }
+                } else {
+                    Adoption::Superseded
+                });
+            }
+            let run = RunKey { number: current + 1, ..started_as };
+            insert_reset(connection, run, temporal_run_id, execution_id).await?;
+            let status = revive(connection, run, status, execution_id.is_some()).await?;
+            Ok(Adoption::Current { run, status, execution_id: execution_id.map(str::to_owned) })
+        })
+    }
+
+    /// The runs of a submission, oldest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn runs(&self, submission: SubmissionId) -> StoreResult<Vec<Run>> {
+        let mut connection = self.connection().await?;
+        let found = runs::table
+            .filter(runs::submission_id.eq(submission))
+            .order(runs::number)
+            .select(Run::as_select())
+            .load(&mut connection)
+            .await?;
+        Ok(found)
+    }
+
+    /// The submission that LoopAI's execution `execution_id` belongs to, by its newest run.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn submission_of_execution(
+        &self,
+        execution_id: &str,
+    ) -> StoreResult<Option<SubmissionId>> {
+        let mut connection = self.connection().await?;
+        let found = runs::table
+            .filter(runs::loopai_execution_id.eq(execution_id))
+            .order(runs::created_at.desc())
+            .select(runs::submission_id)
+            .first(&mut connection)
+            .await
+            .optional()?;
+        Ok(found)
+    }
+}
+
+/// Locks a submission's row; tells where it stands and its newest run.
+pub(crate) async fn lock(
+    connection: &mut AsyncMysqlConnection,
+    submission: SubmissionId,
+) -> StoreResult<Option<(Status, i32)>> {
+    let found = submissions::table
+        .find(submission)
+        .select((submissions::status, submissions::run_number))
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(found)
+}
+
+async fn run_of(
+    connection: &mut AsyncMysqlConnection,
+    temporal_run_id: &str,
+) -> StoreResult<Option<(i32, Option<String>)>> {
+    let found = runs::table
+        .filter(runs::temporal_run_id.eq(temporal_run_id))
+        .select((runs::number, runs::loopai_execution_id))
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(found)
+}
+
+async fn mark_started(
+    connection: &mut AsyncMysqlConnection,
+    run: RunKey,
+    temporal_run_id: &str,
+) -> StoreResult<bool> {
+    let changed = diesel::update(
+        runs::table.find((run.submission, run.number)).filter(runs::temporal_run_id.is_null()),
+    )
+    .set((runs::temporal_run_id.eq(temporal_run_id), runs::started_at.eq(now().nullable())))
+    .execute(connection)
+    .await?;
+    Ok(changed == 1)
+}
+
+async fn insert_reset(
+    connection: &mut AsyncMysqlConnection,
+    run: RunKey,
+    temporal_run_id: &str,
+    execution_id: Option<&str>,
+) -> StoreResult<()> {
+    diesel::insert_into(runs::table)
+        .values((
+            runs::submission_id.eq(run.submission),
+            runs::number.eq(run.number),
+            runs::temporal_run_id.eq(temporal_run_id),
+            runs::loopai_execution_id.eq(execution_id),
+            runs::start_after.eq(now()),
+            runs::created_at.eq(now()),
+            runs::started_at.eq(now().nullable()),
+        ))
+        .execute(connection)
+        .await?;
+    diesel::update(submissions::table.find(run.submission))
+        .set(submissions::run_number.eq(run.number))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Sets a submission that had ended going again, for its new run; returns where it stands then.
+async fn revive(
+    connection: &mut AsyncMysqlConnection,
+    run: RunKey,
+    status: Status,
+    requested: bool,
+) -> StoreResult<Status> {
+    if !status.may_become(Status::Pending) {
+        return Ok(status);
+    }
+    reopen(connection, run.submission).await?;
+    events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
+    if !requested {
+        return Ok(Status::Pending);
+    }
+    diesel::update(submissions::table.find(run.submission))
+        .set(submissions::status.eq(Status::Processing))
+        .execute(connection)
+        .await?;
+    events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing]).await?;
+    Ok(Status::Processing)
+}
+
+async fn reopen(
+    connection: &mut AsyncMysqlConnection,
+    submission: SubmissionId,
+) -> StoreResult<()> {
+    diesel::update(
+        submissions::table
+            .find(submission)
+            .filter(submissions::status.eq_any(Status::Pending.sources())),
+    )
+    .set((
+        submissions::status.eq(Status::Pending),
+        submissions::error_code.eq(None::<String>),
+        submissions::error_detail.eq(None::<String>),
+        submissions::finished_at.eq(None::<NaiveDateTime>),
+    ))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
