@@ -1,1 +1,16 @@
-//! placeholder
+//! Every side effect of a diagnosis run: LoopAI, e-mail, records; and the worker that runs them.
+//!
+//! One folder for each outside system, with client, error and settings. What is decided *when* stands
+//! in the crate `workflows`; what is written down *how* stands in `store`.
+
+pub mod loopai;
+pub mod mail;
+pub mod report;
+pub mod temporal;
+
+mod diagnosis;
+mod failure;
+mod worker;
+
+pub use diagnosis::Activities;
+pub use worker::{WorkerSettings, run_worker};

@@ -1,0 +1,268 @@
+//! The activities' bodies. Each is idempotent, and says how.
+
+use crate::failure::{hopeless, retryable};
+use crate::loopai::{DiagnoseRequest, ExecutionStatus, Image, LoopAi, LoopAiError, Remedy};
+use crate::mail::Mailer;
+use diagflow_store::{
+    Adoption, BytesError, DeliveryKind, Ending, FileBytes, Outcome, RunKey, Status, Store,
+    StoreError, Stored, SubmissionId,
+};
+use diagflow_workflows::contract::{
+    CheckInput, CheckVerdict, DeliverInput, DeliverVerdict, EndInput, EndVerdict, Ended,
+    RequestVerdict, RunRef, RunStatus, definitions,
+};
+use std::sync::Arc;
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+
+/// What the activities work with.
+pub struct Activities {
+    /// The records.
+    pub store: Store,
+    /// The bytes of files.
+    pub files: FileBytes,
+    /// The platform that diagnoses.
+    pub loopai: LoopAi,
+    /// Sends what is owed.
+    pub mailer: Mailer,
+}
+
+#[activities]
+impl Activities {
+    /// Idempotent by the recorded execution id, and at LoopAI by the reference `{submission}-{run}`.
+    #[activity(definition = definitions::RequestDiagnosis)]
+    pub async fn request_diagnosis(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        run: RunRef,
+    ) -> Result<RequestVerdict, ActivityError> {
+        let Some(adopted) = self.adopt(&ctx, &run, None).await? else {
+            return Ok(RequestVerdict::Superseded);
+        };
+        if adopted.status.is_final() {
+            return Ok(RequestVerdict::Ended(self.recorded_end(adopted.run).await?));
+        }
+        let execution_id = match adopted.execution_id {
+            Some(execution_id) => execution_id,
+            None => match self.loopai.diagnose(&self.request_for(adopted.run).await?).await {
+                Ok(execution_id) => execution_id,
+                Err(error) if error.remedy() == Remedy::Final => {
+                    return self.refused(adopted.run, &error).await;
+                }
+                Err(error) => {
+                    return Err(retryable(error.code(), &error, error.retry_after()));
+                }
+            },
+        };
+        let agent_id = self.loopai.agent_id();
+        let stored = self.store.diagnosis_requested(adopted.run, agent_id, &execution_id);
+        Ok(match stored.await.map_err(records)? {
+            Stored::Done(_) => RequestVerdict::Accepted { execution_id, agent_id: agent_id.into() },
+            Stored::Otherwise(_) => RequestVerdict::Ended(self.recorded_end(adopted.run).await?),
+            Stored::Superseded => RequestVerdict::Superseded,
+        })
+    }
+
+    /// Idempotent: looking changes nothing, and an end is stored by compare-and-set.
+    #[activity(definition = definitions::CheckExecution)]
+    pub async fn check_execution(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: CheckInput,
+    ) -> Result<CheckVerdict, ActivityError> {
+        let execution_id = input.execution_id.as_str();
+        let Some(adopted) = self.adopt(&ctx, &input.run, Some(execution_id)).await? else {
+            return Ok(CheckVerdict::Superseded);
+        };
+        if adopted.status.is_final() {
+            return Ok(CheckVerdict::Ended(self.recorded_end(adopted.run).await?));
+        }
+        let stored = match self.loopai.status(execution_id).await {
+            Ok(ExecutionStatus::Running) => return Ok(CheckVerdict::Running),
+            Ok(ExecutionStatus::Completed(result)) => {
+                self.store.diagnosis_completed(adopted.run, &result).await
+            }
+            Ok(ExecutionStatus::Failed(error)) => {
+                let ending = Ending {
+                    outcome: Outcome::Failed,
+                    code: "loopai_failed".to_owned(),
+                    detail: error,
+                };
+                self.store.diagnosis_ended(adopted.run, &ending).await
+            }
+            Err(error) => {
+                let code = error.code().to_owned();
+                tracing::warn!(code, %error, "a look at the execution gave nothing");
+                return Ok(match error.remedy() {
+                    Remedy::TryAgain => CheckVerdict::Unreachable { code },
+                    Remedy::NeedsAHand | Remedy::Final => CheckVerdict::Refused { code },
+                });
+            }
+        };
+        Ok(match stored.map_err(records)? {
+            Stored::Superseded => CheckVerdict::Superseded,
+            Stored::Done(_) | Stored::Otherwise(_) => {
+                CheckVerdict::Ended(self.recorded_end(adopted.run).await?)
+            }
+        })
+    }
+
+    /// Idempotent by compare-and-set: an end that is recorded already stays as it is.
+    #[activity(definition = definitions::EndDiagnosis)]
+    pub async fn end_diagnosis(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: EndInput,
+    ) -> Result<EndVerdict, ActivityError> {
+        let Some(adopted) = self.adopt(&ctx, &input.run, None).await? else {
+            return Ok(EndVerdict::Superseded);
+        };
+        let outcome = match input.status {
+            RunStatus::TimedOut => Outcome::TimedOut,
+            RunStatus::Cancelled => Outcome::Cancelled,
+            RunStatus::Failed
+            | RunStatus::Pending
+            | RunStatus::Processing
+            | RunStatus::Completed => Outcome::Failed,
+        };
+        let ending = Ending { outcome, code: input.code, detail: String::new() };
+        let stored = self.store.diagnosis_ended(adopted.run, &ending);
+        Ok(match stored.await.map_err(records)? {
+            Stored::Superseded => EndVerdict::Superseded,
+            Stored::Done(_) | Stored::Otherwise(_) => {
+                EndVerdict::Ended(self.recorded_end(adopted.run).await?)
+            }
+        })
+    }
+
+    /// Idempotent by the ledger: a delivery is claimed before it is sent, and settled afterwards.
+    #[activity(definition = definitions::Deliver)]
+    pub async fn deliver(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: DeliverInput,
+    ) -> Result<DeliverVerdict, ActivityError> {
+        let delivery = input.delivery_id.parse().map_err(|error| {
+            hopeless("unknown_delivery", &format!("{}: {error}", input.delivery_id))
+        })?;
+        self.mailer.deliver(&self.store, delivery).await
+    }
+}
+
+/// The run that an activity works for.
+struct Adopted {
+    run: RunKey,
+    status: Status,
+    execution_id: Option<String>,
+}
+
+impl Activities {
+    /// Finds out which run this is; `None` when a newer one took over.
+    async fn adopt(
+        &self,
+        ctx: &ActivityContext,
+        run: &RunRef,
+        execution_id: Option<&str>,
+    ) -> Result<Option<Adopted>, ActivityError> {
+        let submission: SubmissionId = run
+            .submission_id
+            .parse()
+            .map_err(|error| hopeless("unknown_submission", &format!("{error}")))?;
+        let started_as = RunKey { submission, number: run.run };
+        let temporal_run_id = ctx.info().workflow_run_id.as_deref().unwrap_or_default();
+        let adoption = self
+            .store
+            .adopt(started_as, temporal_run_id, &run.first_run_id, execution_id)
+            .await
+            .map_err(records)?;
+        match adoption {
+            Adoption::Current { run, status, execution_id } => {
+                Ok(Some(Adopted { run, status, execution_id }))
+            }
+            Adoption::Superseded => Ok(None),
+            Adoption::Unknown => Err(hopeless("unknown_submission", &submission)),
+        }
+    }
+
+    /// What LoopAI gets for a run.
+    async fn request_for(&self, run: RunKey) -> Result<DiagnoseRequest, ActivityError> {
+        let submission = self
+            .store
+            .submission(run.submission)
+            .await
+            .map_err(records)?
+            .ok_or_else(|| hopeless("unknown_submission", &run.submission))?;
+        let mut images = Vec::new();
+        for file in self.store.files(run.submission).await.map_err(records)? {
+            let bytes = self.files.get(file.sha256).await.map_err(storage)?;
+            images.push(Image {
+                name: file.name,
+                media_type: file.media_type,
+                sha256: file.sha256,
+                bytes,
+            });
+        }
+        Ok(DiagnoseRequest {
+            submission_id: run.submission.to_string(),
+            reference: format!("{}-{}", run.submission, run.number),
+            comments: submission.comments,
+            images,
+        })
+    }
+
+    /// Records that LoopAI does not take the submission.
+    async fn refused(
+        &self,
+        run: RunKey,
+        error: &LoopAiError,
+    ) -> Result<RequestVerdict, ActivityError> {
+        let ending = Ending {
+            outcome: Outcome::Failed,
+            code: error.code().to_owned(),
+            detail: error.to_string(),
+        };
+        Ok(match self.store.diagnosis_ended(run, &ending).await.map_err(records)? {
+            Stored::Superseded => RequestVerdict::Superseded,
+            Stored::Done(_) | Stored::Otherwise(_) => {
+                RequestVerdict::Ended(self.recorded_end(run).await?)
+            }
+        })
+    }
+
+    /// How the submission ended, and the e-mail that is owed for it, as the records have it.
+    async fn recorded_end(&self, run: RunKey) -> Result<Ended, ActivityError> {
+        let submission = self
+            .store
+            .submission(run.submission)
+            .await
+            .map_err(records)?
+            .ok_or_else(|| hopeless("unknown_submission", &run.submission))?;
+        let (status, kind) = match submission.status {
+            Status::Completed => (RunStatus::Completed, DeliveryKind::Result),
+            Status::Failed => (RunStatus::Failed, DeliveryKind::Failed),
+            Status::TimedOut => (RunStatus::TimedOut, DeliveryKind::TimedOut),
+            Status::Cancelled => (RunStatus::Cancelled, DeliveryKind::Cancelled),
+            Status::Pending | Status::Processing => {
+                return Err(retryable("not_ended", &submission.status, None));
+            }
+        };
+        let deliveries = self.store.deliveries(run.submission).await.map_err(records)?;
+        let owed = deliveries.iter().rev().find(|delivery| delivery.kind == kind);
+        Ok(Ended {
+            status,
+            code: submission.error_code,
+            delivery_id: owed.map(|delivery| delivery.id.to_string()),
+        })
+    }
+}
+
+fn records(error: StoreError) -> ActivityError {
+    match error {
+        StoreError::Corrupt(detail) => hopeless("records_unreadable", &detail),
+        error => retryable("records_unavailable", &error, None),
+    }
+}
+
+fn storage(error: BytesError) -> ActivityError {
+    retryable("file_storage_unavailable", &error, None)
+}

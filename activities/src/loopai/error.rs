@@ -1,0 +1,110 @@
+//! What can go wrong with a call to LoopAI, and whether another one may go better.
+
+use std::time::Duration;
+
+/// Whether another call may go better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Call again later.
+    TryAgain,
+    /// Call again later, but it hardly heals without somebody's hand (a wrong key, an address that
+    /// moved, an execution that is gone).
+    NeedsAHand,
+    /// LoopAI will not take this submission: never call again with it.
+    Final,
+}
+
+/// A failed call to LoopAI. `Display` is for logs; [`LoopAiError::code`] is for records and history.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopAiError {
+    /// No answer within the limit.
+    #[error("no answer within the time limit")]
+    Timeout,
+    /// No connection, or it broke.
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// 429: too many calls; perhaps with the wish to wait.
+    #[error("asks us to slow down")]
+    RateLimited {
+        /// From `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// 5xx, 408 or 425: its own trouble; perhaps with the wish to wait.
+    #[error("answered {status}")]
+    Unavailable {
+        /// HTTP status.
+        status: u16,
+        /// From `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// 401 or 403: our key is not accepted.
+    #[error("refuses our key ({0})")]
+    Unauthorized(u16),
+    /// 404 or 410: no such agent, or no such execution any more.
+    #[error("does not know it ({0})")]
+    NotFound(u16),
+    /// 3xx: the address has moved. Not followed, since the submission would go to a stranger.
+    #[error("redirects to somewhere else ({0})")]
+    Redirected(u16),
+    /// Any other 4xx: it does not take what we sent.
+    #[error("refuses the submission ({0})")]
+    Refused(u16),
+    /// 200, but not what the contract says: HTML, broken JSON, a missing field.
+    #[error("answered what cannot be read: {0}")]
+    Unreadable(String),
+    /// The body is larger than we accept.
+    #[error("answered more than {limit} bytes")]
+    TooLarge {
+        /// Bytes that we accept.
+        limit: usize,
+    },
+    /// `COMPLETED` without a result object.
+    #[error("completed without a result object")]
+    NoResult,
+}
+
+impl LoopAiError {
+    /// Stable code, for records, history and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Timeout => "loopai_timeout",
+            Self::Unreachable(_) => "loopai_unreachable",
+            Self::RateLimited { .. } => "loopai_rate_limited",
+            Self::Unavailable { .. } => "loopai_unavailable",
+            Self::Unauthorized(_) => "loopai_unauthorized",
+            Self::NotFound(_) => "loopai_not_found",
+            Self::Redirected(_) => "loopai_redirected",
+            Self::Refused(_) => "loopai_refused",
+            Self::Unreadable(_) => "loopai_unreadable",
+            Self::TooLarge { .. } => "loopai_answer_too_large",
+            Self::NoResult => "loopai_no_result",
+        }
+    }
+
+    /// Whether another call may go better.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Timeout
+            | Self::Unreachable(_)
+            | Self::RateLimited { .. }
+            | Self::Unavailable { .. }
+            | Self::Unreadable(_) => Remedy::TryAgain,
+            Self::Unauthorized(_)
+            | Self::NotFound(_)
+            | Self::Redirected(_)
+            | Self::TooLarge { .. }
+            | Self::NoResult => Remedy::NeedsAHand,
+            Self::Refused(_) => Remedy::Final,
+        }
+    }
+
+    /// How long LoopAI wishes us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::Unavailable { retry_after, .. } => {
+                *retry_after
+            }
+            _ => None,
+        }
+    }
+}

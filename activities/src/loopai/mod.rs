@@ -1,0 +1,9 @@
+//! LoopAI: the external platform that diagnoses. The contract is told in `docs/loopai.md`.
+
+mod client;
+mod error;
+mod settings;
+
+pub use client::{DiagnoseRequest, ExecutionStatus, Image, LoopAi};
+pub use error::{LoopAiError, Remedy};
+pub use settings::LoopAiSettings;

@@ -1,0 +1,34 @@
+//! How to reach the mail server, and as whom.
+
+use lettre::message::Mailbox;
+use secrecy::SecretString;
+
+/// How the conversation with the mail server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// From the first byte (port 465).
+    Implicit,
+    /// By STARTTLS, which the server must offer (port 587).
+    StartTls,
+    /// Not at all: for a mail catcher on the same machine.
+    None,
+}
+
+/// How to reach the mail server, and as whom.
+#[derive(Debug, Clone)]
+pub struct MailSettings {
+    /// `SMTP_HOST`.
+    pub host: String,
+    /// `SMTP_PORT`.
+    pub port: u16,
+    /// `SMTP_USER` and `SMTP_PASSWORD`, both or neither.
+    pub credentials: Option<(String, SecretString)>,
+    /// `SMTP_TLS`: `implicit`, `starttls` or `none`.
+    pub tls: SmtpTls,
+    /// `SMTP_CA_FILE`: a PEM file with a certificate authority to trust besides the public ones.
+    pub authority: Option<Vec<u8>>,
+    /// `MAIL_FROM`: the sender; its domain also ends the Message-IDs.
+    pub from: Mailbox,
+    /// `SMTP_POOL_SIZE`: most conversations at once.
+    pub pool_size: u32,
+}

@@ -1,0 +1,192 @@
+//! Reads a result for people. LoopAI gives it no schema: what is known is shown as such, and all the
+//! rest as plain lines, so that nothing a patient should see is dropped.
+
+use diagflow_store::DiagnosisResult;
+use serde_json::{Map, Value};
+
+/// Lines of unknown content that are shown at most; the whole result stays in the records.
+const MOST_DETAILS: usize = 200;
+
+/// A result as people read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// LoopAI's own remark on the result as a whole, such as that it is simulated.
+    pub notice: Option<String>,
+    /// The result in a sentence or two.
+    pub summary: Option<String>,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// What LoopAI recommends.
+    pub recommendations: Vec<String>,
+    /// Everything else, as name and value.
+    pub details: Vec<(String, String)>,
+}
+
+/// One item of a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is.
+    pub label: String,
+    /// How sure LoopAI is, such as `87 %`.
+    pub confidence: Option<String>,
+    /// In more words.
+    pub description: Option<String>,
+    /// The image that it was found in.
+    pub file: Option<String>,
+}
+
+impl Report {
+    /// Reads a result.
+    pub fn of(result: &DiagnosisResult) -> Report {
+        let mut rest = result.object().clone();
+        let mut report = Report {
+            notice: take_text(&mut rest, "notice"),
+            summary: take_text(&mut rest, "summary"),
+            ..Report::default()
+        };
+        match rest.remove("findings") {
+            Some(Value::Array(findings)) => {
+                for finding in findings {
+                    report.add_finding(finding);
+                }
+            }
+            Some(other) => report.add_details("findings", &other),
+            None => {}
+        }
+        match rest.remove("recommendations") {
+            Some(Value::Array(items)) => {
+                report.recommendations = items.iter().map(plain).collect();
+            }
+            Some(other) => report.recommendations = vec![plain(&other)],
+            None => {}
+        }
+        for (name, value) in &rest {
+            report.add_details(&readable(name), value);
+        }
+        report
+    }
+
+    fn add_finding(&mut self, finding: Value) {
+        let Value::Object(mut finding) = finding else {
+            let label = plain(&finding);
+            self.findings.push(Finding { label, confidence: None, description: None, file: None });
+            return;
+        };
+        let description = take_text(&mut finding, "description");
+        let label = take_text(&mut finding, "label");
+        let confidence = finding.remove("confidence").map(|value| percent(&value));
+        let file = take_text(&mut finding, "file");
+        let label = label.unwrap_or_else(|| "Finding".to_owned());
+        for (name, value) in &finding {
+            self.add_details(&format!("{label}: {}", readable(name)), value);
+        }
+        self.findings.push(Finding { label, confidence, description, file });
+    }
+
+    fn add_details(&mut self, name: &str, value: &Value) {
+        if self.details.len() >= MOST_DETAILS {
+            return;
+        }
+        match value {
+            Value::Object(object) => {
+                for (key, value) in object {
+                    self.add_details(&format!("{name}, {}", readable(key)), value);
+                }
+            }
+            Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+                for (place, item) in (1..).zip(items) {
+                    self.add_details(&format!("{name} {place}"), item);
+                }
+            }
+            Value::Null => {}
+            other => self.details.push((name.to_owned(), plain(other))),
+        }
+    }
+}
+
+/// Takes a text (or a number) out of an object. Anything else stays, to be shown as details.
+fn take_text(object: &mut Map<String, Value>, name: &str) -> Option<String> {
+    match object.get(name)? {
+        Value::String(_) | Value::Number(_) => {}
+        _ => return None,
+    }
+    object.remove(name).map(|value| plain(&value)).filter(|text| !text.trim().is_empty())
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Null => String::new(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// A share between 0 and 1 becomes percent; anything else is shown as it came.
+fn percent(value: &Value) -> String {
+    match value.as_f64() {
+        Some(share) if (0.0..=1.0).contains(&share) => format!("{:.0} %", share * 100.0),
+        _ => plain(value),
+    }
+}
+
+fn readable(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn report(value: Value) -> Report {
+        let Value::Object(object) = value else { panic!("a result is an object") };
+        Report::of(&DiagnosisResult::new(object))
+    }
+
+    #[test]
+    fn known_parts_are_shown_as_such() {
+        let report = report(json!({
+            "summary": "All well",
+            "findings": [{"label": "Mole", "confidence": 0.873, "description": "benign", "file": "a.jpg"}],
+            "recommendations": ["Sleep", "Drink"],
+        }));
+        assert_eq!(report.summary.as_deref(), Some("All well"));
+        assert_eq!(report.findings[0].confidence.as_deref(), Some("87 %"));
+        assert_eq!(report.findings[0].file.as_deref(), Some("a.jpg"));
+        assert_eq!(report.recommendations, ["Sleep", "Drink"]);
+        assert!(report.details.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_dropped_when_the_shape_is_another() {
+        let report = report(json!({
+            "summary": {"de": "Alles gut"},
+            "findings": ["plain words", {"label": "Mole", "asymmetry_index": 3}],
+            "recommendations": "Rest",
+            "model": {"name": "m1", "tags": ["a", "b"]},
+            "urgent": true,
+        }));
+        assert_eq!(report.findings[0].label, "plain words");
+        assert_eq!(report.recommendations, ["Rest"]);
+        let details: Vec<String> =
+            report.details.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        for expected in [
+            "summary, de=Alles gut",
+            "Mole: asymmetry index=3",
+            "model, name=m1",
+            "model, tags=a, b",
+            "urgent=yes",
+        ] {
+            assert!(details.iter().any(|line| line == expected), "{expected} in {details:?}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_unknown_content_is_bounded() {
+        let many: Vec<_> = (0..1000).map(|n| json!({"n": n})).collect();
+        assert_eq!(report(json!({"many": many})).details.len(), MOST_DETAILS);
+    }
+}
