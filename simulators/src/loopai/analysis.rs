@@ -1,0 +1,183 @@
+//! The work of one execution: gets the images' bytes, measures them, and ends it in time.
+
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use futures::StreamExt;
+use sha2::{Digest, Sha256};
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{
+    ImageRecord,
+    measure::{self, Measurement},
+    report::{self, ReadImage},
+    state::Simulation,
+    submission::{SentImage, Source},
+};
+
+/// Time limit for fetching one image by its address.
+const FETCH_LIMIT: Duration = Duration::from_secs(30);
+/// Most bytes fetched for one image.
+const FETCH_BYTES: usize = 32 * 1024 * 1024;
+
+/// A decoded photograph takes up to some hundred megabytes: one at a time for each core.
+static DECODERS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Semaphore::new(cores)
+});
+
+/// Takes standard base64 with or without padding, since clients do either.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Measures `images` and ends the execution `delay` after now, or when the measuring is done if
+/// that takes longer.
+pub(super) async fn run(
+    simulation: Arc<Simulation>,
+    execution_id: String,
+    images: Vec<SentImage>,
+    delay: Duration,
+) {
+    let end = Instant::now() + delay;
+    let mut read = Vec::with_capacity(images.len());
+    for (index, image) in images.into_iter().enumerate() {
+        let (record, image) = look_at(image).await;
+        simulation.image_read(&execution_id, index, record);
+        read.push(image);
+    }
+    simulation.measured(&execution_id, report::result(&read));
+    tokio::time::sleep_until(end).await;
+    simulation.finish(&execution_id);
+}
+
+async fn look_at(image: SentImage) -> (ImageRecord, ReadImage) {
+    let mut record = ImageRecord {
+        name: image.name.clone(),
+        media_type: image.media_type,
+        source: image.source.name(),
+        size: None,
+        sha256: None,
+        sha256_matches: None,
+    };
+    let looked = match fetch(image.source).await {
+        Ok(source) => hash_and_measure(source).await,
+        Err(problem) => Err(problem),
+    };
+    let measured = looked.and_then(|looked| {
+        let sent = image.sha256.as_ref();
+        record.size = Some(looked.size as u64);
+        record.sha256_matches = sent.map(|sent| sent.eq_ignore_ascii_case(&looked.sha256));
+        record.sha256 = Some(looked.sha256);
+        looked.measured
+    });
+    let read = ReadImage { name: image.name, sha256_matches: record.sha256_matches, measured };
+    (record, read)
+}
+
+struct Looked {
+    size: usize,
+    sha256: String,
+    measured: Result<Measurement, String>,
+}
+
+async fn hash_and_measure(bytes: Bytes) -> Result<Looked, String> {
+    let Ok(_permit) = DECODERS.acquire().await else {
+        return Err("the simulator is shutting down".to_owned());
+    };
+    let work = tokio::task::spawn_blocking(move || {
+        let bytes = match bytes {
+            Bytes::Plain(bytes) => bytes,
+            Bytes::Encoded(text) => decode(&text)?,
+        };
+        Ok(Looked {
+            size: bytes.len(),
+            sha256: hex::encode(Sha256::digest(&bytes)),
+            measured: measure::measure(&bytes).map_err(|error| error.to_string()),
+        })
+    });
+    // A decoder that panics on a broken file is a finding about the file.
+    work.await.unwrap_or_else(|error| Err(format!("the decoder failed: {error}")))
+}
+
+/// An image's bytes, perhaps still as base64 text.
+enum Bytes {
+    Plain(Vec<u8>),
+    Encoded(String),
+}
+
+async fn fetch(source: Source) -> Result<Bytes, String> {
+    match source {
+        Source::Data(text) => Ok(Bytes::Encoded(text)),
+        Source::Missing => Err("it has neither `data` nor `url`".to_owned()),
+        Source::Url(url) => tokio::time::timeout(FETCH_LIMIT, download(&url))
+            .await
+            .unwrap_or_else(|_| Err(format!("its address gave no answer in {FETCH_LIMIT:?}")))
+            .map(Bytes::Plain),
+    }
+}
+
+/// Decodes a `data:` URL or bare base64.
+fn decode(text: &str) -> Result<Vec<u8>, String> {
+    let encoded = match text.strip_prefix("data:") {
+        Some(rest) => match rest.split_once(',') {
+            Some((kind, encoded)) if kind.ends_with(";base64") => encoded,
+            _ => return Err("its `data:` URL is not base64".to_owned()),
+        },
+        None => text,
+    };
+    let decoded = BASE64.decode(encoded.trim());
+    decoded.map_err(|error| format!("its base64 is broken: {error}"))
+}
+
+async fn download(url: &str) -> Result<Vec<u8>, String> {
+    static CLIENT: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
+        // The whole binary shares one provider; whoever installed it first is welcome.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().build();
+        client.map_err(|error| error.to_string())
+    });
+    // The address is left out of every message: it is signed, and so a secret for a while.
+    let plain = |error: reqwest::Error| format!("fetching it failed: {}", error.without_url());
+    let response = CLIENT.as_ref()?.get(url).send().await.map_err(plain)?;
+    if !response.status().is_success() {
+        return Err(format!("its address answered {}", response.status()));
+    }
+    let mut bytes = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        bytes.extend_from_slice(&chunk.map_err(plain)?);
+        if bytes.len() > FETCH_BYTES {
+            return Err(format!("it is larger than {FETCH_BYTES} bytes"));
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+
+    #[test]
+    fn reads_data_urls_and_bare_base64_with_and_without_padding() {
+        for text in [
+            "data:image/png;base64,aGV5IQ==",
+            "aGV5IQ==",
+            "aGV5IQ",
+            "data:image/jpeg;name=x;base64,aGV5IQ",
+        ] {
+            assert_eq!(decode(text).as_deref(), Ok(b"hey!".as_slice()), "{text}");
+        }
+        for text in ["data:image/png,hey", "data:image/png;base64", "%%%"] {
+            assert!(decode(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The platform's two requests, as the contract has them.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json, Router,
+    body::Bytes,
+    extract::{ConnectInfo, Path, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+
+use super::{
+    ExecutionRecord, ExecutionState, analysis, fault,
+    requests::RequestNumber,
+    scenario::Injection,
+    state::Simulation,
+    submission::{BadBody, Submission},
+};
+use crate::http::Cutter;
+
+pub(super) fn routes() -> Router<Arc<Simulation>> {
+    Router::new()
+        .route("/api/public/agent/{agent_id}/action/diagnose/", post(diagnose))
+        .route("/api/execution/{execution_id}/status/", get(status))
+        .route(fault::LOGIN_PATH, get(login))
+        .fallback(nothing_here)
+}
+
+/// A refusal with a JSON body.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl From<BadBody> for Refusal {
+    fn from(error: BadBody) -> Self {
+        Self(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+async fn diagnose(
+    State(simulation): State<Arc<Simulation>>,
+    Path(agent_id): Path<String>,
+    Extension(number): Extension<RequestNumber>,
+    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    check_key(&simulation, &headers)?;
+    check_content_type(&headers)?;
+    let submission = parse(body).await?;
+    let fault = simulation.diagnose_fault(&submission);
+    let play = fault::Player { simulation: simulation.clone(), number, cutter };
+    if let Some(Injection { fault, accept: false }) = &fault {
+        // A slow answer is an honest one: only after the wait, and if the client is still there,
+        // does the request take effect.
+        let fault = fault.clone();
+        if let Some(response) = play.instead(fault, Value::Null).await {
+            return Ok(response);
+        }
+    }
+    let key = header_text(&headers, "idempotency-key");
+    let accepted = simulation.accept(agent_id, key, &submission);
+    simulation.log.about(number, &accepted.execution_id);
+    let answer = json!({"execution_id": accepted.execution_id, "status": "RUNNING"});
+    if let Some(delay) = accepted.delay {
+        let task =
+            analysis::run(simulation.clone(), accepted.execution_id, submission.images, delay);
+        tokio::spawn(simulation.stop.clone().run_until_cancelled_owned(task));
+    }
+    Ok(match fault {
+        Some(Injection { fault, accept: true }) => play.answer(Some(fault), answer).await,
+        _ => Json(answer).into_response(),
+    })
+}
+
+async fn status(
+    State(simulation): State<Arc<Simulation>>,
+    Path(execution_id): Path<String>,
+    Extension(number): Extension<RequestNumber>,
+    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    check_key(&simulation, &headers)?;
+    simulation.log.about(number, &execution_id);
+    let Some((execution, injection)) = simulation.poll(&execution_id) else {
+        let message = "there is no such execution".to_owned();
+        return Err(Refusal(StatusCode::NOT_FOUND, message));
+    };
+    let play = fault::Player { simulation, number, cutter };
+    let fault = injection.map(|injection| injection.fault);
+    Ok(play.answer(fault, describe(&execution)).await)
+}
+
+/// The answer to a status request.
+fn describe(execution: &ExecutionRecord) -> Value {
+    let mut answer = json!({
+        "execution_id": execution.execution_id,
+        "status": execution.state,
+    });
+    match execution.state {
+        ExecutionState::Running => {}
+        ExecutionState::Completed => {
+            if let Some(result) = &execution.result {
+                answer["result"] = result.clone();
+            }
+        }
+        ExecutionState::Failed => answer["error"] = json!(execution.error),
+    }
+    answer
+}
+
+async fn parse(body: Bytes) -> Result<Submission, Refusal> {
+    let parsed = tokio::task::spawn_blocking(move || Submission::parse(&body)).await;
+    let parsed = parsed.map_err(|error| {
+        tracing::error!(%error, "reading a submission panicked");
+        Refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal error".into())
+    })?;
+    Ok(parsed?)
+}
+
+fn check_key(simulation: &Simulation, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(key) = &simulation.settings.api_key else {
+        return Ok(());
+    };
+    let sent = header_text(headers, header::AUTHORIZATION.as_str());
+    if sent.is_some_and(|sent| sent == format!("Bearer {key}")) {
+        return Ok(());
+    }
+    let message = "the API key is missing or wrong".to_owned();
+    Err(Refusal(StatusCode::UNAUTHORIZED, message))
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let sent = header_text(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default();
+    let media_type = sent.split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let message = "Content-Type must be application/json".to_owned();
+    Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+}
+
+fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?.trim();
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// Where `redirect` leads: what a client that follows it gets is no JSON.
+async fn login() -> Html<&'static str> {
+    Html("<!doctype html><title>Sign in</title><h1>Please sign in</h1>")
+}
+
+async fn nothing_here() -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, "there is no such address".into())
+}

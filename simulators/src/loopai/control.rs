@@ -1,0 +1,120 @@
+//! The control API under `/_sim/`, for tests that run elsewhere and for people with a terminal.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    ExecutionState, GRAMMAR, Scenario,
+    state::{Refused, Simulation},
+};
+
+pub(super) fn routes() -> Router<Arc<Simulation>> {
+    Router::new()
+        .route("/health", get(health))
+        .route("/_sim/scenario", get(scenario).put(set_scenario))
+        .route("/_sim/executions", get(executions))
+        .route("/_sim/executions/{id}", get(execution))
+        .route("/_sim/executions/{id}/complete", post(complete))
+        .route("/_sim/executions/{id}/fail", post(fail))
+        .route("/_sim/requests", get(requests))
+        .route("/_sim/reset", post(reset))
+}
+
+async fn health() -> Json<Value> {
+    Json(json!({"status": "ok", "simulator": "loopai"}))
+}
+
+async fn scenario(State(simulation): State<Arc<Simulation>>) -> Json<Value> {
+    Json(json!({"scenario": simulation.scenario(), "grammar": GRAMMAR}))
+}
+
+async fn set_scenario(State(simulation): State<Arc<Simulation>>, text: String) -> Response {
+    match text.parse::<Scenario>() {
+        Ok(scenario) => {
+            simulation.set_scenario(scenario.clone());
+            Json(json!({ "scenario": scenario })).into_response()
+        }
+        Err(error) => {
+            let body = Json(json!({"error": error.to_string()}));
+            (StatusCode::BAD_REQUEST, body).into_response()
+        }
+    }
+}
+
+async fn executions(State(simulation): State<Arc<Simulation>>) -> Json<Value> {
+    let executions = simulation.executions();
+    let total = |of: fn(&super::ExecutionRecord) -> u32| -> u64 {
+        executions.iter().map(|it| u64::from(of(it))).sum()
+    };
+    let running = executions.iter().filter(|it| it.state == ExecutionState::Running);
+    Json(json!({
+        "totals": {
+            "executions": executions.len(),
+            "running": running.count(),
+            "repeats": total(|it| it.repeats),
+            "polls": total(|it| it.polls),
+        },
+        "executions": executions,
+    }))
+}
+
+async fn execution(
+    State(simulation): State<Arc<Simulation>>,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    let found = simulation.execution(&id).ok_or(Refused::Unknown)?;
+    Ok(Json(found).into_response())
+}
+
+async fn complete(
+    State(simulation): State<Arc<Simulation>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refused> {
+    simulation.complete_by_hand(&id)?;
+    Ok(Json(json!({"success": true})))
+}
+
+/// The optional body of `…/fail`.
+#[derive(Deserialize)]
+struct Failure {
+    error: String,
+}
+
+async fn fail(
+    State(simulation): State<Arc<Simulation>>,
+    Path(id): Path<String>,
+    failure: Option<Json<Failure>>,
+) -> Result<Json<Value>, Refused> {
+    let error = failure.map(|Json(failure)| failure.error);
+    let error = error.unwrap_or_else(|| "Failed by hand in the simulator".to_owned());
+    simulation.fail_by_hand(&id, &error)?;
+    Ok(Json(json!({"success": true})))
+}
+
+async fn requests(State(simulation): State<Arc<Simulation>>) -> Json<Value> {
+    Json(json!({"requests": simulation.requests()}))
+}
+
+async fn reset(State(simulation): State<Arc<Simulation>>) -> Json<Value> {
+    simulation.reset();
+    Json(json!({"success": true}))
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Ended => StatusCode::CONFLICT,
+        };
+        (status, Json(json!({"error": self.to_string()}))).into_response()
+    }
+}

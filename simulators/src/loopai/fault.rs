@@ -1,0 +1,179 @@
+//! Acts out the faults of a scenario on one request.
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    http::{Response as HttpResponse, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+use futures::{Stream, StreamExt, stream};
+use serde_json::{Value, json};
+
+use super::{
+    requests::{NeverSent, RequestNumber},
+    scenario::Fault,
+    state::Simulation,
+};
+use crate::http::Cutter;
+
+/// Where the `redirect` fault sends clients.
+pub(super) const LOGIN_PATH: &str = "/login";
+
+const HUGE_START: &[u8] = br#"{"status":"COMPLETED","result":{"padding":""#;
+const HUGE_END: &[u8] = br#""}}"#;
+const HUGE_CHUNK: usize = 64 * 1024;
+
+/// Answers one request, well or badly.
+pub(super) struct Player {
+    pub(super) simulation: Arc<Simulation>,
+    pub(super) number: RequestNumber,
+    pub(super) cutter: Cutter,
+}
+
+impl Player {
+    /// Answers with `honest`, or as `fault` says.
+    pub(super) async fn answer(&self, fault: Option<Fault>, honest: Value) -> Response {
+        let spoilt = match fault {
+            Some(fault) => self.instead(fault, honest.clone()).await,
+            None => None,
+        };
+        spoilt.unwrap_or_else(|| Json(honest).into_response())
+    }
+
+    /// What to answer instead of `honest`; `None` once it is time for the honest answer.
+    pub(super) async fn instead(&self, fault: Fault, honest: Value) -> Option<Response> {
+        self.simulation.log.fault(self.number, fault.to_string());
+        let response = match fault {
+            Fault::Status { code, retry_after } => refuse(code, retry_after),
+            Fault::Hang => {
+                self.simulation.stop.cancelled().await;
+                self.close()
+            }
+            Fault::Reset => {
+                self.cutter.reset();
+                never_sent()
+            }
+            Fault::Drop => self.close(),
+            Fault::Cut => cut(&text_for(&honest)),
+            Fault::Html => Html(
+                "<!doctype html><title>Bad gateway</title><h1>We are making things better</h1>",
+            )
+            .into_response(),
+            Fault::Truncated => truncated(&text_for(&honest)),
+            Fault::Unknown(word) => changed(honest, "status", Some(word.into())),
+            Fault::NoId => changed(honest, "execution_id", None),
+            Fault::Huge(bytes) => json_stream(Body::from_stream(huge(bytes).map(io::Result::Ok))),
+            Fault::Redirect => {
+                (StatusCode::FOUND, [(header::LOCATION, LOGIN_PATH)]).into_response()
+            }
+            Fault::Slow(delay) => {
+                let wait = tokio::time::sleep(delay);
+                match self.simulation.stop.run_until_cancelled(wait).await {
+                    Some(()) => return None,
+                    None => self.close(),
+                }
+            }
+        };
+        Some(response)
+    }
+
+    fn close(&self) -> Response {
+        self.cutter.close();
+        never_sent()
+    }
+}
+
+/// A response that exists only because handlers must return one.
+fn never_sent() -> Response {
+    let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    response.extensions_mut().insert(NeverSent);
+    response
+}
+
+fn refuse(code: u16, retry_after: Option<u64>) -> Response {
+    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = Json(json!({"error": format!("simulated {status}")}));
+    match retry_after {
+        Some(seconds) => {
+            (status, [(header::RETRY_AFTER, seconds.to_string())], body).into_response()
+        }
+        None => (status, body).into_response(),
+    }
+}
+
+/// What a spoilt body is made of. Without an honest answer, because the request took no effect, a
+/// plausible one stands in.
+fn text_for(honest: &Value) -> String {
+    match honest {
+        Value::Null => json!({"execution_id": "00000000-0000-0000-0000-000000000000"}).to_string(),
+        honest => honest.to_string(),
+    }
+}
+
+fn truncated(text: &str) -> Response {
+    let half = String::from_utf8_lossy(&text.as_bytes()[..text.len() / 2]).into_owned();
+    ([(header::CONTENT_TYPE, "application/json")], half).into_response()
+}
+
+/// Promises the whole text, sends half of it, and closes the connection.
+fn cut(text: &str) -> Response {
+    let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
+    let body = stream::once(async { Ok(half) }).chain(stream::once(async {
+        // A pause lets the first half leave; a failed body would take it along.
+        tokio::task::yield_now().await;
+        Err(io::Error::from(io::ErrorKind::UnexpectedEof))
+    }));
+    let mut response = json_stream(Body::from_stream(body));
+    response.headers_mut().insert(header::CONTENT_LENGTH, text.len().into());
+    response
+}
+
+fn changed(mut honest: Value, field: &str, value: Option<Value>) -> Response {
+    if honest.is_null() {
+        honest = json!({});
+    }
+    if let Some(fields) = honest.as_object_mut() {
+        fields.remove(field);
+        fields.extend(value.map(|value| (field.to_owned(), value)));
+    }
+    Json(honest).into_response()
+}
+
+fn json_stream(body: Body) -> Response {
+    let mut response = HttpResponse::new(body);
+    let json = header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// Valid JSON of exactly `size` bytes (or the least that is possible), never in memory at once.
+fn huge(size: u64) -> impl Stream<Item = Bytes> {
+    let frame = (HUGE_START.len() + HUGE_END.len()) as u64;
+    let padding = size.saturating_sub(frame);
+    let chunk = Bytes::from(vec![b'x'; HUGE_CHUNK]);
+    let middle = stream::unfold(padding, move |left| {
+        let take = left.min(HUGE_CHUNK as u64);
+        // At most HUGE_CHUNK, so it fits.
+        let bytes = chunk.slice(..take as usize);
+        async move { (take > 0).then_some((bytes, left - take)) }
+    });
+    stream::once(async { Bytes::from_static(HUGE_START) })
+        .chain(middle)
+        .chain(stream::once(async { Bytes::from_static(HUGE_END) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_huge_body_has_the_size_asked_for_and_is_json() {
+        let size = 200_000;
+        let bytes: Vec<u8> = huge(size).collect::<Vec<_>>().await.concat();
+        assert_eq!(bytes.len() as u64, size);
+        let json: Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(json["status"], "COMPLETED");
+    }
+}

@@ -1,0 +1,73 @@
+//! The status page for people, at `/`.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+
+use super::{ExecutionRecord, ExecutionState, GRAMMAR, state::Simulation};
+
+/// The page shows the latest ones; `/_sim/executions` has them all.
+const SHOWN: usize = 200;
+
+pub(super) fn routes() -> Router<Arc<Simulation>> {
+    Router::new().route("/", get(page))
+}
+
+#[derive(Template)]
+#[template(path = "loopai.html")]
+struct Page {
+    scenario: String,
+    grammar: &'static str,
+    total: usize,
+    rows: Vec<Row>,
+}
+
+/// One execution, in words for people.
+struct Row {
+    execution: ExecutionRecord,
+    state: &'static str,
+    created: String,
+    summary: String,
+}
+
+async fn page(State(simulation): State<Arc<Simulation>>) -> Response {
+    let executions = simulation.executions();
+    let page = Page {
+        scenario: simulation.scenario().to_string(),
+        grammar: GRAMMAR,
+        total: executions.len(),
+        rows: executions.into_iter().rev().take(SHOWN).map(row).collect(),
+    };
+    match page.render() {
+        Ok(html) => Html(html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the status page cannot be shown");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn row(execution: ExecutionRecord) -> Row {
+    let summary = match (&execution.error, &execution.result) {
+        (Some(error), _) => error.clone(),
+        (None, Some(result)) => result["summary"].as_str().unwrap_or_default().to_owned(),
+        (None, None) => String::new(),
+    };
+    Row {
+        state: match execution.state {
+            ExecutionState::Running => "running",
+            ExecutionState::Completed => "completed",
+            ExecutionState::Failed => "failed",
+        },
+        created: execution.created_at.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        summary,
+        execution,
+    }
+}

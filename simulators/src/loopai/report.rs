@@ -1,0 +1,274 @@
+//! Turns measurements into the `result` of an execution.
+//!
+//! # Where the confidences come from
+//!
+//! A confidence says how far a measurement is from the border between two labels: 0.5 on the
+//! border, towards 1 with growing distance. Nothing is guessed.
+//!
+//! * Sharpness `s` (variance of the Laplacian) against the customary border of 100:
+//!   `s / (s + 100)` for "Image is sharp", `100 / (s + 100)` for "Image is blurred". With a
+//!   contrast `c` below 0.02 there are no edges to judge by, and both words would be a guess:
+//!   "Too plain to judge sharpness", with `1 − c / 0.04`.
+//! * Exposure, with mean luma `m` and the clipped shares: darkness is the larger of
+//!   `(0.35 − m) / 0.35` and the share of clipped shadows; brightness the larger of
+//!   `(m − 0.65) / 0.35` and the share of clipped highlights. The larger of the two is the
+//!   confidence of "Underexposed" or "Overexposed" when it reaches 0.5; otherwise the image is
+//!   "Well exposed", with 1 minus it.
+//! * "Dominant colour": the share of pixels of about that colour.
+//! * Facts (an image cannot be read, a checksum differs) have confidence 1.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::measure::{Exposure, Measurement, round};
+
+/// Variance of the Laplacian at which an image passes for sharp.
+const SHARP: f64 = 100.0;
+/// Below this contrast an image is a plain surface.
+const PLAIN: f64 = 0.02;
+/// Mean lumas between these two are neither dark nor bright.
+const DARK: f64 = 0.35;
+const BRIGHT: f64 = 0.65;
+
+const NOTICE: &str = "Simulated by diagflow loopai-sim. Not a medical assessment.";
+
+/// An image after the attempt to read and measure it.
+pub(super) struct ReadImage {
+    pub(super) name: String,
+    pub(super) sha256_matches: Option<bool>,
+    /// The measurements, or why there are none.
+    pub(super) measured: Result<Measurement, String>,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    label: String,
+    confidence: f64,
+    description: String,
+    file: &'a str,
+}
+
+/// The `result` object of an execution.
+pub(super) fn result(images: &[ReadImage]) -> Value {
+    let findings: Vec<Finding<'_>> = images.iter().flat_map(findings).collect();
+    json!({
+        "simulated": true,
+        "notice": NOTICE,
+        "summary": summary(images),
+        "findings": findings,
+        "recommendations": recommendations(&findings),
+        "measurements": images.iter().map(measurements).collect::<Vec<_>>(),
+    })
+}
+
+fn findings(image: &ReadImage) -> Vec<Finding<'_>> {
+    let finding = |(label, confidence, description): (String, f64, String)| Finding {
+        label,
+        confidence: round(confidence, 3),
+        description,
+        file: &image.name,
+    };
+    let mut found = Vec::new();
+    match &image.measured {
+        Ok(measured) => {
+            found.push(finding(sharpness(measured)));
+            found.push(finding(exposure(&measured.exposure)));
+            found.extend(dominant_colour(measured).map(finding));
+        }
+        Err(problem) => {
+            let label = UNREADABLE.to_owned();
+            found.push(finding((label, 1.0, format!("No measurement: {problem}."))));
+        }
+    }
+    if image.sha256_matches == Some(false) {
+        let label = CHECKSUM_DIFFERS.to_owned();
+        let description = "The bytes received do not have the SHA-256 that was sent.".to_owned();
+        found.push(finding((label, 1.0, description)));
+    }
+    found
+}
+
+const SHARP_LABEL: &str = "Image is sharp";
+const TOO_PLAIN: &str = "Too plain to judge sharpness";
+const BLURRED: &str = "Image is blurred";
+const UNDEREXPOSED: &str = "Underexposed";
+const OVEREXPOSED: &str = "Overexposed";
+const UNREADABLE: &str = "Image could not be read";
+const CHECKSUM_DIFFERS: &str = "Checksum differs";
+
+fn sharpness(measured: &Measurement) -> (String, f64, String) {
+    let (sharpness, contrast) = (measured.sharpness, measured.contrast);
+    let description = format!(
+        "Variance of the Laplacian {sharpness:.0}, {SHARP:.0} and above counts as sharp; \
+         contrast {:.0} %.",
+        contrast * 100.0
+    );
+    let sharp = sharpness / (sharpness + SHARP);
+    let (label, confidence) = match judge(measured) {
+        Sharpness::Plain => (TOO_PLAIN, 1.0 - contrast / (2.0 * PLAIN)),
+        Sharpness::Sharp => (SHARP_LABEL, sharp),
+        Sharpness::Blurred => (BLURRED, 1.0 - sharp),
+    };
+    (label.to_owned(), confidence, description)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Sharpness {
+    Plain,
+    Sharp,
+    Blurred,
+}
+
+fn judge(measured: &Measurement) -> Sharpness {
+    if measured.contrast < PLAIN {
+        Sharpness::Plain
+    } else if measured.sharpness >= SHARP {
+        Sharpness::Sharp
+    } else {
+        Sharpness::Blurred
+    }
+}
+
+fn exposure(measured: &Exposure) -> (String, f64, String) {
+    let mean = measured.mean_luma;
+    let darkness = f64::max((DARK - mean) / DARK, measured.clipped_shadows);
+    let brightness = f64::max((mean - BRIGHT) / (1.0 - BRIGHT), measured.clipped_highlights);
+    let description = format!(
+        "Mean luma {:.0} %, clipped shadows {:.0} %, clipped highlights {:.0} %.",
+        mean * 100.0,
+        measured.clipped_shadows * 100.0,
+        measured.clipped_highlights * 100.0,
+    );
+    let worst = f64::max(darkness, brightness);
+    if worst < 0.5 {
+        ("Well exposed".to_owned(), 1.0 - worst, description)
+    } else if darkness >= brightness {
+        (UNDEREXPOSED.to_owned(), darkness, description)
+    } else {
+        (OVEREXPOSED.to_owned(), brightness, description)
+    }
+}
+
+fn dominant_colour(measured: &Measurement) -> Option<(String, f64, String)> {
+    let colour = measured.dominant_colours.first()?;
+    let label = format!("Dominant colour {}", colour.hex);
+    let percent = colour.share * 100.0;
+    let description = format!("{percent:.0} % of the pixels are of about this colour.");
+    Some((label, colour.share, description))
+}
+
+fn summary(images: &[ReadImage]) -> String {
+    let measured = images.iter().filter_map(|it| it.measured.as_ref().ok());
+    let judged: Vec<Sharpness> = measured.map(judge).collect();
+    let of = |kind| judged.iter().filter(|it| **it == kind).count();
+    format!(
+        "{} received, {} measured: {} sharp, {} blurred, {} too plain to tell. \
+         Simulated, without medical meaning.",
+        count(images.len()),
+        judged.len(),
+        of(Sharpness::Sharp),
+        of(Sharpness::Blurred),
+        of(Sharpness::Plain),
+    )
+}
+
+fn count(images: usize) -> String {
+    match images {
+        1 => "1 image".to_owned(),
+        other => format!("{other} images"),
+    }
+}
+
+fn recommendations(findings: &[Finding<'_>]) -> Vec<String> {
+    let advice = findings.iter().filter_map(|finding| {
+        let file = finding.file;
+        match finding.label.as_str() {
+            BLURRED => Some(format!("Take {file} again with a steady hand: it is blurred.")),
+            UNDEREXPOSED => Some(format!("Take {file} again with more light: it is dark.")),
+            OVEREXPOSED => Some(format!("Take {file} again with less light: it is too bright.")),
+            UNREADABLE => Some(format!("Send {file} again as JPEG, PNG or WebP.")),
+            CHECKSUM_DIFFERS => Some(format!("Send {file} again: it changed on its way.")),
+            _ => None,
+        }
+    });
+    let mut advice: Vec<String> = advice.collect();
+    if advice.is_empty() {
+        advice.push("Nothing to improve in the images.".to_owned());
+    }
+    advice
+}
+
+fn measurements(image: &ReadImage) -> Value {
+    let mut told = match &image.measured {
+        Ok(measured) => json!(measured),
+        Err(problem) => json!({ "problem": problem }),
+    };
+    told["name"] = json!(image.name);
+    told["sha256_matches"] = json!(image.sha256_matches);
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labelled((label, confidence, _): (String, f64, String)) -> (String, f64) {
+        (label, round(confidence, 2))
+    }
+
+    fn exposed(mean_luma: f64, clipped_shadows: f64, clipped_highlights: f64) -> (String, f64) {
+        labelled(exposure(&Exposure { mean_luma, clipped_shadows, clipped_highlights }))
+    }
+
+    fn judged(sharpness: f64, contrast: f64) -> (String, f64) {
+        labelled(super::sharpness(&Measurement {
+            width: 100,
+            height: 100,
+            megapixels: 0.01,
+            sharpness,
+            exposure: Exposure { mean_luma: 0.5, clipped_shadows: 0.0, clipped_highlights: 0.0 },
+            contrast,
+            dominant_colours: Vec::new(),
+        }))
+    }
+
+    #[test]
+    fn confidence_grows_with_the_distance_from_the_border() {
+        assert_eq!(judged(100.0, 0.5), (SHARP_LABEL.into(), 0.5));
+        assert_eq!(judged(900.0, 0.5), (SHARP_LABEL.into(), 0.9));
+        assert_eq!(judged(25.0, 0.5), (BLURRED.into(), 0.8));
+        assert_eq!(judged(0.0, 0.5), (BLURRED.into(), 1.0));
+    }
+
+    #[test]
+    fn a_plain_surface_is_neither_sharp_nor_blurred() {
+        assert_eq!(judged(0.0, 0.0), (TOO_PLAIN.into(), 1.0));
+        assert_eq!(judged(0.0, 0.01), (TOO_PLAIN.into(), 0.75));
+        assert_eq!(judged(0.0, 0.02), (BLURRED.into(), 1.0));
+    }
+
+    #[test]
+    fn exposure_looks_at_mean_and_clipping() {
+        assert_eq!(exposed(0.5, 0.0, 0.0), ("Well exposed".into(), 1.0));
+        assert_eq!(exposed(0.07, 0.1, 0.0), (UNDEREXPOSED.into(), 0.8));
+        assert_eq!(exposed(0.93, 0.0, 0.1), (OVEREXPOSED.into(), 0.8));
+        assert_eq!(exposed(0.5, 0.0, 0.6), (OVEREXPOSED.into(), 0.6));
+        assert_eq!(exposed(0.5, 0.1, 0.3), ("Well exposed".into(), 0.7));
+    }
+
+    #[test]
+    fn an_unreadable_image_is_a_finding_that_says_so() {
+        let images = [ReadImage {
+            name: "a.png".to_owned(),
+            sha256_matches: Some(false),
+            measured: Err("broken".to_owned()),
+        }];
+        let result = result(&images);
+        assert_eq!(result["findings"][0]["label"], UNREADABLE);
+        assert_eq!(result["findings"][0]["file"], "a.png");
+        assert_eq!(result["findings"][1]["label"], CHECKSUM_DIFFERS);
+        assert_eq!(result["measurements"][0]["problem"], "broken");
+        assert_eq!(result["simulated"], true);
+        assert_eq!(result["recommendations"].as_array().map(Vec::len), Some(2));
+    }
+}

@@ -1,0 +1,241 @@
+//! What the simulator has been told to do: outcome, delay and faults, and how often each.
+//! How a scenario is written down stands in `directive`; how a fault is acted out, in `fault`.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::directive::{self, DirectiveError};
+
+/// How an execution ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// `COMPLETED` with a result measured from the images.
+    #[default]
+    Complete,
+    /// `FAILED` with this text as `error`.
+    Fail(String),
+    /// Never ends by itself.
+    Stuck,
+    /// `COMPLETED`, but without `result`.
+    NoResult,
+}
+
+/// One way to misbehave in answering a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// An error status with a JSON body.
+    Status {
+        /// 400 to 599.
+        code: u16,
+        /// Seconds to put into `Retry-After`.
+        retry_after: Option<u64>,
+    },
+    /// No answer until the client goes away.
+    Hang,
+    /// The TCP connection is reset (RST) instead of an answer.
+    Reset,
+    /// The TCP connection is closed (FIN) instead of an answer.
+    Drop,
+    /// The headers and half of the body arrive, then the connection closes.
+    Cut,
+    /// Status 200 with an HTML page.
+    Html,
+    /// Status 200, complete as HTTP, but the JSON text stops in the middle.
+    Truncated,
+    /// A `status` word that the contract does not name.
+    Unknown(String),
+    /// A JSON object without `execution_id`.
+    NoId,
+    /// A JSON body of this many bytes, streamed without a `Content-Length`.
+    Huge(u64),
+    /// A redirect (302) to a login page.
+    Redirect,
+    /// The honest answer, this much later.
+    Slow(Duration),
+}
+
+/// A fault and whether the request takes effect all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Injection {
+    /// What goes wrong.
+    pub fault: Fault,
+    /// Whether a diagnose request creates its execution before the fault strikes, so that only the
+    /// answer is lost. Of no meaning for status requests.
+    pub accept: bool,
+}
+
+/// Something that happens a number of times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timed<T> {
+    /// What happens.
+    pub what: T,
+    /// How many times; `None` means every time.
+    pub times: Option<u32>,
+}
+
+/// A script for the simulator. Read it from text: see the [module](super) for the grammar.
+///
+/// Entries of one list are used up in order; after the last one, all is well.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Scenario {
+    /// Time from acceptance to the end of the execution; `None` takes the one of the settings.
+    pub delay: Option<Duration>,
+    /// How executions end, counted by execution.
+    pub outcomes: Vec<Timed<Outcome>>,
+    /// Faults of the diagnose request, counted by request.
+    pub diagnose: Vec<Timed<Injection>>,
+    /// Faults of the status request, counted by request.
+    pub status: Vec<Timed<Injection>>,
+}
+
+impl FromStr for Scenario {
+    type Err = DirectiveError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        directive::parse(text)
+    }
+}
+
+impl TryFrom<String> for Scenario {
+    type Error = DirectiveError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Scenario> for String {
+    fn from(scenario: Scenario) -> Self {
+        scenario.to_string()
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut items = Vec::new();
+        items.extend(self.diagnose.iter().map(|rule| format!("diagnose={rule}")));
+        items.extend(self.status.iter().map(|rule| format!("status={rule}")));
+        items.extend(self.outcomes.iter().map(ToString::to_string));
+        items.extend(self.delay.map(|delay| format!("delay={}", Span(delay))));
+        f.write_str(&items.join(", "))
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Timed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.times {
+            Some(times) => write!(f, "{}*{times}", self.what),
+            None => self.what.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Injection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.accept {
+            f.write_str("accept+")?;
+        }
+        self.fault.fmt(f)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("complete"),
+            Self::Fail(text) => write!(f, "fail={text}"),
+            Self::Stuck => f.write_str("stuck"),
+            Self::NoResult => f.write_str("no-result"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status { code, retry_after: Some(seconds) } => write!(f, "{code}:{seconds}s"),
+            Self::Status { code, .. } => code.fmt(f),
+            Self::Hang => f.write_str("hang"),
+            Self::Reset => f.write_str("reset"),
+            Self::Drop => f.write_str("drop"),
+            Self::Cut => f.write_str("cut"),
+            Self::Html => f.write_str("html"),
+            Self::Truncated => f.write_str("truncated"),
+            Self::Unknown(word) => write!(f, "unknown:{word}"),
+            Self::NoId => f.write_str("no-id"),
+            Self::Huge(bytes) => write!(f, "huge:{}KB", bytes / 1000),
+            Self::Redirect => f.write_str("redirect"),
+            Self::Slow(delay) => write!(f, "slow:{}", Span(*delay)),
+        }
+    }
+}
+
+/// A duration as the grammar writes it.
+struct Span(Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_millis() {
+            ms if ms % 1000 == 0 => write!(f, "{}s", ms / 1000),
+            ms => write!(f, "{ms}ms"),
+        }
+    }
+}
+
+/// A scenario being played: remembers how much of it is used up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Play {
+    scenario: Scenario,
+    outcomes: Used,
+    diagnose: Used,
+    status: Used,
+}
+
+impl Play {
+    pub(super) fn new(scenario: Scenario) -> Self {
+        Self { scenario, ..Self::default() }
+    }
+
+    pub(super) fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// How the next execution is to end.
+    pub(super) fn next_outcome(&mut self) -> Outcome {
+        let next = self.outcomes.next(&self.scenario.outcomes);
+        next.cloned().unwrap_or_default()
+    }
+
+    /// What is to go wrong with the next diagnose request.
+    pub(super) fn next_diagnose(&mut self) -> Option<Injection> {
+        self.diagnose.next(&self.scenario.diagnose).cloned()
+    }
+
+    /// What is to go wrong with the next status request.
+    pub(super) fn next_status(&mut self) -> Option<Injection> {
+        self.status.next(&self.scenario.status).cloned()
+    }
+}
+
+/// How far a list of rules is used up.
+#[derive(Clone, Debug, Default)]
+struct Used {
+    rule: usize,
+    times: u32,
+}
+
+impl Used {
+    fn next<'a, T>(&mut self, rules: &'a [Timed<T>]) -> Option<&'a T> {
+        while let Some(rule) = rules.get(self.rule) {
+            if rule.times.is_none_or(|times| self.times < times) {
+                self.times = self.times.saturating_add(1);
+                return Some(&rule.what);
+            }
+            self.rule += 1;
+            self.times = 0;
+        }
+        None
+    }
+}

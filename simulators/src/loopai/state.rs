@@ -1,0 +1,399 @@
+//! Everything the simulator remembers, behind one lock: executions, scenarios and their counts.
+//! The request log is in `requests`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use chrono::Utc;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    ExecutionRecord, ExecutionState, ImageRecord, RequestRecord, Settings,
+    requests::RequestLog,
+    scenario::{Injection, Outcome, Play, Scenario},
+    submission::Submission,
+};
+use crate::{
+    WaitTimeout,
+    sync::{Bell, lock},
+};
+
+/// Why an execution cannot be ended by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is no execution with that id.
+    #[error("there is no such execution")]
+    Unknown,
+    /// It has ended.
+    #[error("the execution has already ended")]
+    Ended,
+}
+
+/// The simulator's state, shared by all requests.
+pub(super) struct Simulation {
+    pub(super) settings: Settings,
+    pub(super) stop: CancellationToken,
+    pub(super) log: RequestLog,
+    bell: Arc<Bell>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    default: Play,
+    /// Scenarios from directives, by submission.
+    directed: HashMap<String, Play>,
+    executions: BTreeMap<u64, Execution>,
+    by_id: HashMap<String, u64>,
+    by_key: HashMap<String, Key>,
+    created: u64,
+}
+
+struct Execution {
+    record: ExecutionRecord,
+    key: Option<String>,
+    /// Which scenario rules its requests: a directive's, or the default one.
+    directed: Option<String>,
+    ending: Outcome,
+    /// The measurements, once they are there, whatever becomes of the execution.
+    measured: Option<Value>,
+    /// Completed by hand, and only waiting for the measurements.
+    complete_when_measured: bool,
+}
+
+struct Key {
+    latest: u64,
+    creations: u32,
+}
+
+/// What the contract needs to know after a diagnose request was accepted.
+pub(super) struct Accepted {
+    pub(super) execution_id: String,
+    /// When and how it is to end; `None` for a repeat.
+    pub(super) delay: Option<Duration>,
+}
+
+impl Simulation {
+    pub(super) fn new(settings: Settings, stop: CancellationToken) -> Self {
+        let bell = Arc::new(Bell::new());
+        let inner = Inner { default: Play::new(settings.scenario.clone()), ..Inner::default() };
+        Self {
+            log: RequestLog::new(settings.keep, bell.clone()),
+            settings,
+            stop,
+            bell,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    pub(super) fn scenario(&self) -> Scenario {
+        lock(&self.inner).default.scenario().clone()
+    }
+
+    pub(super) fn set_scenario(&self, scenario: Scenario) {
+        lock(&self.inner).default = Play::new(scenario);
+    }
+
+    pub(super) fn reset(&self) {
+        *lock(&self.inner) =
+            Inner { default: Play::new(self.settings.scenario.clone()), ..Inner::default() };
+        self.log.clear();
+        self.bell.ring();
+    }
+
+    /// What is to go wrong with this diagnose request.
+    pub(super) fn diagnose_fault(&self, submission: &Submission) -> Option<Injection> {
+        let mut inner = lock(&self.inner);
+        let directed = inner.direct(submission);
+        inner.play(directed.as_deref()).next_diagnose()
+    }
+
+    /// Creates an execution, or finds the one that `key` has created before.
+    pub(super) fn accept(
+        &self,
+        agent_id: String,
+        header_key: Option<String>,
+        submission: &Submission,
+    ) -> Accepted {
+        let mut inner = lock(&self.inner);
+        let key = header_key.clone().or_else(|| submission.client_reference.clone());
+        if self.settings.honour_idempotency
+            && let Some(execution) = inner.created_by(key.as_deref())
+        {
+            execution.record.repeats += 1;
+            let execution_id = execution.record.execution_id.clone();
+            drop(inner);
+            self.bell.ring();
+            return Accepted { execution_id, delay: None };
+        }
+        let directed = inner.direct(submission);
+        let play = inner.play(directed.as_deref());
+        let ending = play.next_outcome();
+        let scenario = play.scenario();
+        let default_delay = Duration::from_millis(self.settings.delay_ms);
+        let delay = scenario.delay.unwrap_or(default_delay);
+        let record = new_record(agent_id, header_key, scenario.to_string(), submission);
+        let execution_id = record.execution_id.clone();
+        inner.insert(Execution {
+            record,
+            key,
+            directed,
+            ending,
+            measured: None,
+            complete_when_measured: false,
+        });
+        inner.forget_beyond(self.settings.keep);
+        drop(inner);
+        self.bell.ring();
+        Accepted { execution_id, delay: Some(delay) }
+    }
+
+    /// Counts a status request; `None` for an unknown id. Returns the execution as the contract
+    /// may show it, and what is to go wrong.
+    pub(super) fn poll(&self, execution_id: &str) -> Option<(ExecutionRecord, Option<Injection>)> {
+        let mut inner = lock(&self.inner);
+        let execution = inner.get_mut(execution_id)?;
+        execution.record.polls += 1;
+        execution.record.last_polled_at = Some(Utc::now());
+        let record = execution.record.clone();
+        let directed = execution.directed.clone();
+        let fault = inner.play(directed.as_deref()).next_status();
+        drop(inner);
+        self.bell.ring();
+        Some((record, fault))
+    }
+
+    /// Stores what was read of one image.
+    pub(super) fn image_read(&self, execution_id: &str, index: usize, read: ImageRecord) {
+        self.change(execution_id, |execution| {
+            if let Some(image) = execution.record.images.get_mut(index) {
+                *image = read;
+            }
+        });
+    }
+
+    /// Stores the measurements, to be shown when the execution completes.
+    pub(super) fn measured(&self, execution_id: &str, result: Value) {
+        self.change(execution_id, |execution| {
+            execution.measured = Some(result);
+            execution.record.measured = true;
+            if execution.complete_when_measured && execution.running() {
+                execution.complete(true);
+            }
+        });
+    }
+
+    /// The delay is over: ends the execution as its scenario says, unless a hand was faster.
+    pub(super) fn finish(&self, execution_id: &str) {
+        self.change(execution_id, |execution| {
+            if execution.running() {
+                match execution.ending.clone() {
+                    Outcome::Complete => execution.complete(true),
+                    Outcome::NoResult => execution.complete(false),
+                    Outcome::Fail(error) => execution.fail(error),
+                    Outcome::Stuck => {}
+                }
+            }
+        });
+    }
+
+    pub(super) fn complete_by_hand(&self, execution_id: &str) -> Result<(), Refused> {
+        self.end(execution_id, |execution| {
+            if execution.record.measured {
+                execution.complete(true);
+            } else {
+                execution.complete_when_measured = true;
+            }
+        })
+    }
+
+    pub(super) fn fail_by_hand(&self, execution_id: &str, error: &str) -> Result<(), Refused> {
+        self.end(execution_id, |execution| execution.fail(error.to_owned()))
+    }
+
+    fn end(&self, execution_id: &str, end: impl FnOnce(&mut Execution)) -> Result<(), Refused> {
+        let ended = self.change(execution_id, |execution| {
+            let running = execution.running();
+            if running {
+                end(execution);
+            }
+            running
+        });
+        match ended {
+            Some(true) => Ok(()),
+            Some(false) => Err(Refused::Ended),
+            None => Err(Refused::Unknown),
+        }
+    }
+
+    fn change<T>(&self, execution_id: &str, change: impl FnOnce(&mut Execution) -> T) -> Option<T> {
+        let done = lock(&self.inner).get_mut(execution_id).map(change);
+        self.bell.ring();
+        done
+    }
+
+    pub(super) fn executions(&self) -> Vec<ExecutionRecord> {
+        let inner = lock(&self.inner);
+        let executions = inner.executions.values();
+        executions.map(|it| inner.describe(it)).collect()
+    }
+
+    pub(super) fn execution(&self, execution_id: &str) -> Option<ExecutionRecord> {
+        let inner = lock(&self.inner);
+        let number = inner.by_id.get(execution_id)?;
+        inner.executions.get(number).map(|it| inner.describe(it))
+    }
+
+    pub(super) fn requests(&self) -> Vec<RequestRecord> {
+        self.log.all()
+    }
+
+    pub(super) async fn wait_for_executions<T>(
+        &self,
+        mut look: impl FnMut(&[ExecutionRecord]) -> Option<T>,
+        limit: Duration,
+    ) -> Result<T, WaitTimeout> {
+        let found = self.bell.wait(limit, || look(&self.executions())).await;
+        found.ok_or_else(|| WaitTimeout { waited: limit, seen: format!("{:?}", self.executions()) })
+    }
+
+    pub(super) async fn wait_for_requests<T>(
+        &self,
+        mut look: impl FnMut(&[RequestRecord]) -> Option<T>,
+        limit: Duration,
+    ) -> Result<T, WaitTimeout> {
+        let found = self.bell.wait(limit, || look(&self.requests())).await;
+        found.ok_or_else(|| WaitTimeout { waited: limit, seen: format!("{:?}", self.requests()) })
+    }
+}
+
+impl Inner {
+    /// Makes sure that a submission's directive is being played; returns its name.
+    fn direct(&mut self, submission: &Submission) -> Option<String> {
+        let scenario = submission.directive.as_ref()?;
+        let name = submission.submission_id.as_ref().or(submission.client_reference.as_ref());
+        let name = name.cloned().unwrap_or_default();
+        let playing = self.directed.get(&name).map(Play::scenario);
+        if playing != Some(scenario) {
+            let play = Play::new(scenario.clone());
+            self.directed.insert(name.clone(), play);
+        }
+        Some(name)
+    }
+
+    fn play(&mut self, directed: Option<&str>) -> &mut Play {
+        let play = directed.and_then(|name| self.directed.get_mut(name));
+        play.unwrap_or(&mut self.default)
+    }
+
+    fn created_by(&mut self, key: Option<&str>) -> Option<&mut Execution> {
+        let number = self.by_key.get(key?)?.latest;
+        self.executions.get_mut(&number)
+    }
+
+    fn get_mut(&mut self, execution_id: &str) -> Option<&mut Execution> {
+        let number = self.by_id.get(execution_id)?;
+        self.executions.get_mut(number)
+    }
+
+    fn insert(&mut self, execution: Execution) {
+        self.created += 1;
+        let number = self.created;
+        let id = execution.record.execution_id.clone();
+        self.by_id.insert(id, number);
+        if let Some(key) = &execution.key {
+            let entry =
+                self.by_key.entry(key.clone()).or_insert(Key { latest: number, creations: 0 });
+            entry.latest = number;
+            entry.creations += 1;
+        }
+        self.executions.insert(number, execution);
+    }
+
+    fn forget_beyond(&mut self, keep: usize) {
+        while self.executions.len() > keep.max(1) {
+            let Some((number, old)) = self.executions.pop_first() else {
+                return;
+            };
+            self.by_id.remove(&old.record.execution_id);
+            if let Some(key) = old.key
+                && self.by_key.get(&key).is_some_and(|it| it.latest == number)
+            {
+                self.by_key.remove(&key);
+            }
+            let mut others = self.executions.values();
+            if let Some(name) = old.directed
+                && !others.any(|it| it.directed.as_ref() == Some(&name))
+            {
+                self.directed.remove(&name);
+            }
+        }
+    }
+
+    fn describe(&self, execution: &Execution) -> ExecutionRecord {
+        let mut record = execution.record.clone();
+        let key = execution.key.as_ref().and_then(|key| self.by_key.get(key));
+        record.creations = key.map_or(1, |key| key.creations);
+        record
+    }
+}
+
+impl Execution {
+    fn running(&self) -> bool {
+        self.record.state == ExecutionState::Running
+    }
+
+    fn complete(&mut self, with_result: bool) {
+        self.record.state = ExecutionState::Completed;
+        self.record.finished_at = Some(Utc::now());
+        self.record.result = self.measured.clone().filter(|_| with_result);
+    }
+
+    fn fail(&mut self, error: String) {
+        self.record.state = ExecutionState::Failed;
+        self.record.finished_at = Some(Utc::now());
+        self.record.error = Some(error);
+    }
+}
+
+fn new_record(
+    agent_id: String,
+    idempotency_key: Option<String>,
+    scenario: String,
+    submission: &Submission,
+) -> ExecutionRecord {
+    let images = submission.images.iter().map(|image| ImageRecord {
+        name: image.name.clone(),
+        media_type: image.media_type.clone(),
+        source: image.source.name(),
+        size: None,
+        sha256: None,
+        sha256_matches: None,
+    });
+    ExecutionRecord {
+        execution_id: Uuid::new_v4().to_string(),
+        agent_id,
+        submission_id: submission.submission_id.clone(),
+        client_reference: submission.client_reference.clone(),
+        idempotency_key,
+        scenario,
+        state: ExecutionState::Running,
+        created_at: Utc::now(),
+        finished_at: None,
+        creations: 1,
+        repeats: 0,
+        polls: 0,
+        last_polled_at: None,
+        images: images.collect(),
+        measured: false,
+        contains_email: !submission.email_paths.is_empty(),
+        email_paths: submission.email_paths.clone(),
+        result: None,
+        error: None,
+    }
+}

@@ -1,0 +1,117 @@
+//! The accepted mails, in memory and, if wanted, in the spool.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use super::{
+    message::{Envelope, Mail},
+    script::same,
+    spool::Spool,
+};
+use crate::sync::{Bell, lock};
+
+/// All mails, by id.
+pub(super) struct Inbox {
+    keep: usize,
+    spool: Option<Spool>,
+    bell: Arc<Bell>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    last_id: u64,
+    mails: BTreeMap<u64, Arc<Mail>>,
+}
+
+impl Inbox {
+    /// Opens the inbox with what the spool folder holds.
+    pub(super) async fn open(
+        keep: usize,
+        folder: Option<PathBuf>,
+        bell: Arc<Bell>,
+    ) -> io::Result<Self> {
+        let mut inner = Inner::default();
+        let mut spool = None;
+        if let Some(folder) = folder {
+            let (opened, mails) = blocking(|| Spool::open(folder)).await?;
+            spool = Some(opened);
+            inner.last_id = mails.last().map_or(0, |mail| mail.id);
+            inner.mails = mails.into_iter().map(|it| (it.id, Arc::new(it))).collect();
+        }
+        Ok(Self { keep: keep.max(1), spool, bell, inner: Mutex::new(inner) })
+    }
+
+    /// Takes a mail in. When this returns, it is safe to say 250.
+    pub(super) async fn store(&self, envelope: Envelope, raw: Vec<u8>) -> io::Result<Arc<Mail>> {
+        let id = {
+            let mut inner = lock(&self.inner);
+            inner.last_id += 1;
+            inner.last_id
+        };
+        let spool = self.spool.clone();
+        let mail = blocking(move || {
+            if let Some(spool) = spool {
+                spool.write(id, &envelope, &raw)?;
+            }
+            Ok(Arc::new(Mail::read(id, envelope, raw)))
+        })
+        .await?;
+        let old = {
+            let mut inner = lock(&self.inner);
+            inner.mails.insert(id, mail.clone());
+            let surplus = inner.mails.len().saturating_sub(self.keep);
+            let old: Vec<u64> = inner.mails.keys().take(surplus).copied().collect();
+            for id in &old {
+                inner.mails.remove(id);
+            }
+            old
+        };
+        self.bell.ring();
+        if let Err(error) = self.remove_files(old).await {
+            tracing::warn!(%error, "cannot remove old mails from the spool");
+        }
+        Ok(mail)
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Mail>> {
+        lock(&self.inner).mails.values().cloned().collect()
+    }
+
+    pub(super) fn to(&self, recipient: &str) -> Vec<Arc<Mail>> {
+        let mut mails = self.all();
+        mails.retain(|mail| mail.to.iter().any(|it| same(it, recipient)));
+        mails
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<Arc<Mail>> {
+        lock(&self.inner).mails.get(&id).cloned()
+    }
+
+    /// Forgets all mails. Ids are not used again as long as the catcher runs.
+    pub(super) async fn clear(&self) -> io::Result<()> {
+        let mails = std::mem::take(&mut lock(&self.inner).mails);
+        self.bell.ring();
+        self.remove_files(mails.into_keys().collect()).await
+    }
+
+    async fn remove_files(&self, ids: Vec<u64>) -> io::Result<()> {
+        match self.spool.clone() {
+            Some(spool) if !ids.is_empty() => {
+                blocking(move || ids.into_iter().try_for_each(|id| spool.remove(id))).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(io::Error::other)?
+}

@@ -1,0 +1,207 @@
+//! The inbox for people. Everything in a mail comes from outside: templates escape it, and HTML
+//! bodies are shown in a sandboxed frame whose policy forbids scripts and remote content.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{Path, Query, State},
+    http::{StatusCode, header},
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use chrono::{DateTime, Utc};
+
+use super::{Conversation, Direction, Mail, Shared, routes::Filter};
+
+/// The pages' own policy: their style sheet, their one script, and frames of their own.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+    connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'";
+/// The policy of HTML bodies. `sandbox` holds even when the frame's address is opened directly.
+const BODY_POLICY: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; \
+    default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; \
+    frame-ancestors 'self'";
+/// Lets links in a mail open in a new tab; inside the frame most pages refuse to be shown.
+const NEW_TAB: &str = "<base target=\"_blank\">";
+/// Mails and conversations on one page; the API has them all.
+const SHOWN: usize = 200;
+
+pub(super) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/", get(list))
+        .route("/mail/{id}", get(mail))
+        .route("/mail/{id}/html", get(html_body))
+        .route("/conversations", get(conversations))
+        .route("/inbox.css", get(style))
+        .route("/inbox.js", get(script))
+}
+
+#[derive(Template)]
+#[template(path = "inbox.html")]
+struct ListPage {
+    to: String,
+    total: usize,
+    mails: Vec<Entry>,
+}
+
+/// One line of the list.
+struct Entry {
+    id: u64,
+    sender: String,
+    to: String,
+    subject: String,
+    preview: String,
+    at: String,
+}
+
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct MailPage {
+    mail: Arc<Mail>,
+    sender: String,
+    to: String,
+    at: String,
+}
+
+#[derive(Template)]
+#[template(path = "conversations.html")]
+struct ConversationsPage {
+    talks: Vec<Talk>,
+}
+
+/// One conversation, in words for people.
+struct Talk {
+    conversation: Conversation,
+    at: String,
+    verdict: &'static str,
+}
+
+impl Talk {
+    fn mark(direction: &Direction) -> &'static str {
+        match direction {
+            Direction::In => "C",
+            Direction::Out => "S",
+            Direction::Note => "·",
+        }
+    }
+}
+
+async fn list(State(shared): State<Arc<Shared>>, Query(filter): Query<Filter>) -> Response {
+    let mails = filter.select(&shared);
+    page(&ListPage {
+        total: mails.len(),
+        mails: mails.iter().rev().take(SHOWN).map(|it| entry(it)).collect(),
+        to: filter.to.unwrap_or_default(),
+    })
+}
+
+async fn mail(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
+    let Some(mail) = shared.inbox.get(id) else {
+        return (StatusCode::NOT_FOUND, Html("<h1>There is no such mail</h1>")).into_response();
+    };
+    page(&MailPage {
+        sender: sender(&mail),
+        to: mail.to.join(", "),
+        at: time(mail.received_at),
+        mail,
+    })
+}
+
+async fn html_body(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
+    let mail = shared.inbox.get(id);
+    let Some(html) = mail.as_ref().and_then(|mail| mail.html.as_deref()) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, BODY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, Html(with_new_tab(html))).into_response()
+}
+
+async fn conversations(State(shared): State<Arc<Shared>>) -> Response {
+    let all = shared.conversations.all();
+    let talks = all.into_iter().rev().take(SHOWN).map(|conversation| Talk {
+        at: time(conversation.started_at),
+        verdict: match (conversation.mails.len(), conversation.acknowledged as usize) {
+            (0, _) => "nothing accepted",
+            (stored, acknowledged) if acknowledged < stored => "accepted, but not acknowledged",
+            _ => "accepted",
+        },
+        conversation,
+    });
+    page(&ConversationsPage { talks: talks.collect() })
+}
+
+async fn style() -> impl IntoResponse {
+    let kind = [(header::CONTENT_TYPE, "text/css; charset=utf-8")];
+    (kind, include_str!("../../templates/inbox.css"))
+}
+
+async fn script() -> impl IntoResponse {
+    let kind = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
+    (kind, include_str!("../../templates/inbox.js"))
+}
+
+fn page(template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => {
+            let headers = [
+                (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+                (header::CACHE_CONTROL, "no-store"),
+            ];
+            (headers, Html(html)).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "a page cannot be shown");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn entry(mail: &Mail) -> Entry {
+    let words = mail.text.as_deref().unwrap_or_default().split_whitespace();
+    let preview: String = words.flat_map(|word| [word, " "]).collect();
+    Entry {
+        id: mail.id,
+        sender: sender(mail),
+        to: mail.to.join(", "),
+        subject: mail.subject.clone(),
+        preview: preview.chars().take(160).collect(),
+        at: time(mail.received_at),
+    }
+}
+
+/// Who the mail says it is from; who the envelope says, if it does not say.
+fn sender(mail: &Mail) -> String {
+    let named = mail.header("From").filter(|it| !it.is_empty());
+    named.unwrap_or(&mail.from).to_owned()
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// Puts [`NEW_TAB`] where it counts, without pushing the doctype from its place.
+fn with_new_tab(html: &str) -> String {
+    let lower = html.to_ascii_lowercase();
+    let head = lower.find("<head>").map(|at| at + "<head>".len());
+    let at = head.unwrap_or(0);
+    format!("{}{NEW_TAB}{}", &html[..at], &html[at..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_goes_into_the_head_if_there_is_one() {
+        let html = "<!doctype html><html><HEAD><title>x</title></head>ü";
+        let changed = with_new_tab(html);
+        assert!(changed.starts_with("<!doctype html><html><HEAD><base target"), "{changed}");
+        assert_eq!(with_new_tab("<p>x"), format!("{NEW_TAB}<p>x"));
+    }
+}

@@ -1,0 +1,111 @@
+//! The HTTP interface: the JSON API here, the pages for people in `pages`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Mail, Script, Shared, pages};
+
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/api/mails", get(mails).delete(clear))
+        .route("/api/mails/{id}", get(mail))
+        .route("/api/mails/{id}/raw", get(raw))
+        .route("/api/conversations", get(conversations))
+        .route("/api/script", get(script).put(set_script))
+        .merge(pages::routes())
+        .with_state(shared)
+}
+
+/// The filter of lists.
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    /// A recipient; empty or absent means all.
+    pub(super) to: Option<String>,
+}
+
+impl Filter {
+    /// The mails that pass, oldest first.
+    pub(super) fn select(&self, shared: &Shared) -> Vec<Arc<Mail>> {
+        match self.to.as_deref().map(str::trim) {
+            None | Some("") => shared.inbox.all(),
+            Some(recipient) => shared.inbox.to(recipient),
+        }
+    }
+}
+
+async fn health() -> Json<Value> {
+    Json(json!({"status": "ok", "simulator": "mail"}))
+}
+
+async fn mails(State(shared): State<Arc<Shared>>, Query(filter): Query<Filter>) -> Json<Value> {
+    let mails = filter.select(&shared);
+    let mails: Vec<&Mail> = mails.iter().map(AsRef::as_ref).collect();
+    Json(json!({ "mails": mails }))
+}
+
+async fn mail(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
+    match shared.inbox.get(id) {
+        Some(mail) => Json(mail.as_ref()).into_response(),
+        None => not_found(),
+    }
+}
+
+async fn raw(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
+    let Some(mail) = shared.inbox.get(id) else {
+        return not_found();
+    };
+    // As plain text and never sniffed: nothing in a mail may run in the inbox's name.
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, mail.raw.clone()).into_response()
+}
+
+async fn clear(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.inbox.clear().await {
+        Ok(()) => Json(json!({"success": true})).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "cannot empty the spool");
+            let body = Json(json!({"error": "the spool cannot be emptied"}));
+            (StatusCode::INTERNAL_SERVER_ERROR, body).into_response()
+        }
+    }
+}
+
+async fn conversations(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(json!({"conversations": shared.conversations.all()}))
+}
+
+async fn script(State(shared): State<Arc<Shared>>) -> Json<Script> {
+    Json(shared.script.script())
+}
+
+/// Takes the text rather than `Json`, so that every refusal is JSON and says what is wrong.
+async fn set_script(State(shared): State<Arc<Shared>>, text: String) -> Response {
+    match serde_json::from_str::<Script>(&text) {
+        Ok(script) => {
+            shared.script.set(script.clone());
+            Json(script).into_response()
+        }
+        Err(error) => {
+            let body = Json(json!({"error": error.to_string()}));
+            (StatusCode::BAD_REQUEST, body).into_response()
+        }
+    }
+}
+
+fn not_found() -> Response {
+    let body = Json(json!({"error": "there is no such mail"}));
+    (StatusCode::NOT_FOUND, body).into_response()
+}

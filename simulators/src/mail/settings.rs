@@ -1,0 +1,62 @@
+//! What the mail catcher can be told at start.
+
+use std::{fmt, path::PathBuf};
+
+use serde::Deserialize;
+
+use super::Script;
+
+/// Settings of the mail catcher. Every field has a default; unknown fields are refused.
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The name the server greets with.
+    pub hostname: String,
+    /// With `user` and `password` set, AUTH is offered, and mail needs it.
+    pub user: Option<String>,
+    /// See `user`.
+    pub password: Option<String>,
+    /// Largest message in bytes, as announced by SIZE.
+    pub max_message_bytes: usize,
+    /// How many mails are kept; the oldest go first, on disk too.
+    pub keep: usize,
+    /// Folder for the mails, one `.eml` file each; without one they are kept in memory only.
+    pub spool: Option<PathBuf>,
+    /// The misbehaviour to begin with.
+    pub script: Script,
+}
+
+impl Settings {
+    /// User name and password, if both are set.
+    pub(super) fn credentials(&self) -> Option<(&str, &str)> {
+        self.user.as_deref().zip(self.password.as_deref())
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hostname: "mail-catcher.localhost".to_owned(),
+            user: None,
+            password: None,
+            max_message_bytes: 25 * 1024 * 1024,
+            keep: 5000,
+            spool: None,
+            script: Script::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("hostname", &self.hostname)
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "…"))
+            .field("max_message_bytes", &self.max_message_bytes)
+            .field("keep", &self.keep)
+            .field("spool", &self.spool)
+            .field("script", &self.script)
+            .finish()
+    }
+}

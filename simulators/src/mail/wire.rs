@@ -1,0 +1,139 @@
+//! Lines and messages on an SMTP connection, and their entries in the conversation's log.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+
+use super::conversation::{Conversations, Direction};
+
+/// Longest command line in bytes; RFC 5321 asks for 512, AUTH may need more.
+const LONGEST_LINE: u64 = 4096;
+/// Message lines are read in pieces of at most this many bytes.
+const PIECE: u64 = 64 * 1024;
+/// A silent client is let go after this time (RFC 5321 asks for at least five minutes).
+const IDLE: Duration = Duration::from_secs(300);
+
+/// What came in the place of a command.
+pub(super) enum Input {
+    Line(String),
+    TooLong,
+    NotUtf8,
+    End,
+}
+
+/// What came after DATA.
+pub(super) enum Body {
+    Message(Vec<u8>),
+    /// Larger than allowed; read to its end all the same.
+    TooLarge,
+    /// The client went away in the middle.
+    End,
+}
+
+/// A connection and where its conversation is logged.
+pub(super) struct Wire<'a> {
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    log: &'a Conversations,
+    id: u64,
+}
+
+impl<'a> Wire<'a> {
+    pub(super) fn new(tcp: TcpStream, log: &'a Conversations, id: u64) -> Self {
+        let (reader, writer) = tcp.into_split();
+        Self { reader: BufReader::new(reader), writer, log, id }
+    }
+
+    /// Sends reply lines in one packet.
+    pub(super) async fn say(&mut self, reply: &str) -> io::Result<()> {
+        for line in reply.lines() {
+            self.log.line(self.id, Direction::Out, line);
+        }
+        let bytes = format!("{reply}\r\n");
+        self.writer.write_all(bytes.as_bytes()).await
+    }
+
+    pub(super) fn note(&self, text: String) {
+        self.log.line(self.id, Direction::Note, text);
+    }
+
+    /// Waits for a command line and logs it as `logged` makes it.
+    pub(super) async fn hear(&mut self, logged: impl Fn(&str) -> String) -> io::Result<Input> {
+        let mut line = Vec::new();
+        read_piece(&mut self.reader, LONGEST_LINE, &mut line).await?;
+        if !line.ends_with(b"\n") {
+            return Ok(match line.len() as u64 {
+                LONGEST_LINE => Input::TooLong,
+                _ => Input::End,
+            });
+        }
+        while line.last().is_some_and(|it| b"\r\n".contains(it)) {
+            line.pop();
+        }
+        let Ok(line) = String::from_utf8(line) else {
+            self.log.line(self.id, Direction::In, "(not UTF-8)");
+            return Ok(Input::NotUtf8);
+        };
+        self.log.line(self.id, Direction::In, logged(&line));
+        Ok(Input::Line(line))
+    }
+
+    /// Reads a message to its final dot, and takes off dot stuffing.
+    pub(super) async fn hear_message(&mut self, most: usize) -> io::Result<Body> {
+        let mut message = Vec::new();
+        let mut total = 0;
+        // Only CRLF ends a line: taking a bare LF for one would let messages be smuggled in.
+        let mut line_start = true;
+        loop {
+            let mut piece = Vec::new();
+            read_piece(&mut self.reader, PIECE, &mut piece).await?;
+            if piece.is_empty() {
+                self.note(format!("the client left after {total} bytes of message"));
+                return Ok(Body::End);
+            }
+            if line_start && piece == b".\r\n" {
+                break;
+            }
+            let stuffed = line_start && piece.starts_with(b".");
+            let plain = &piece[usize::from(stuffed)..];
+            total += plain.len();
+            let cr_before = message.last() == Some(&b'\r');
+            line_start = piece.ends_with(b"\r\n") || (piece == b"\n" && cr_before);
+            if total <= most {
+                message.extend_from_slice(plain);
+            } else {
+                // Keep only what the next round looks at.
+                message = plain.last().copied().into_iter().collect();
+            }
+        }
+        self.note(format!("{total} bytes of message"));
+        Ok(if total <= most { Body::Message(message) } else { Body::TooLarge })
+    }
+
+    /// Says nothing until the client goes away.
+    pub(super) async fn stall(&mut self) -> io::Result<()> {
+        let mut ignored = vec![0; 4096];
+        while self.reader.read(&mut ignored).await? > 0 {}
+        Ok(())
+    }
+}
+
+/// Reads up to a line end or `limit` bytes; less than that means that the client went away.
+async fn read_piece(
+    reader: &mut BufReader<OwnedReadHalf>,
+    limit: u64,
+    into: &mut Vec<u8>,
+) -> io::Result<()> {
+    let mut limited = reader.take(limit);
+    let read = tokio::time::timeout(IDLE, limited.read_until(b'\n', into));
+    match read.await {
+        Ok(read) => read.map(|_| ()),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}

@@ -1,0 +1,61 @@
+//! The two ways in which the simulators share state: a lock that survives a panic, and a bell that
+//! rings on every change so that tests wait on conditions instead of sleeping.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+/// Locks `mutex`. A panicking test thread must not turn every later assertion into a poison error.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts changes; waiters look again after each one.
+pub(crate) struct Bell(watch::Sender<u64>);
+
+impl Bell {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(0))
+    }
+
+    /// Wakes every waiter. Call it after the change is visible.
+    pub(crate) fn ring(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until `look` finds something, looking at once and after each ring; `None` when
+    /// `limit` has passed without it.
+    pub(crate) async fn wait<T>(
+        &self,
+        limit: Duration,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let mut changes = self.0.subscribe();
+        let found = async {
+            loop {
+                // Marked as seen before looking: a change while looking wakes us again.
+                changes.borrow_and_update();
+                if let Some(found) = look() {
+                    return Some(found);
+                }
+                if changes.changed().await.is_err() {
+                    return None;
+                }
+            }
+        };
+        tokio::time::timeout(limit, found).await.ok().flatten()
+    }
+}
+
+/// A condition did not come true in time.
+#[derive(Debug, thiserror::Error)]
+#[error("waited {waited:?} in vain; seen so far: {seen}")]
+pub struct WaitTimeout {
+    /// How long was waited.
+    pub waited: Duration,
+    /// What was there instead, for the message of a failed test.
+    pub seen: String,
+}

@@ -1,0 +1,279 @@
+//! Every fault of a scenario, as a client meets it.
+
+use std::time::Duration;
+
+use diagflow_simulators::loopai::{ExecutionState, LoopAiSim};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::*;
+
+fn play(sim: &LoopAiSim, scenario: &str) {
+    sim.set_scenario(scenario.parse().expect("a scenario"));
+}
+
+/// Posts by hand, to see the bytes and the error that a client library would interpret.
+async fn raw_exchange(sim: &LoopAiSim, request: &str) -> (Vec<u8>, std::io::Result<usize>) {
+    let mut tcp = TcpStream::connect(sim.address()).await.expect("connected");
+    tcp.write_all(request.as_bytes()).await.expect("written");
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(LIMIT, tcp.read_to_end(&mut answer)).await;
+    (answer, read.expect("an end in time"))
+}
+
+fn raw_status(id: &str) -> String {
+    format!("GET /api/execution/{id}/status/ HTTP/1.1\r\nhost: sim\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_directive_fails_its_submission_only() {
+    let sim = quick_sim().await;
+    let id = submit(&sim, &submission("please [sim: fail=no light]")).await;
+    let answer = ended(&sim, &id).await;
+    assert_eq!(answer, json!({"execution_id": id, "status": "FAILED", "error": "no light"}));
+    let mut other = submission("");
+    other["submission_id"] = json!("s-2");
+    let id = submit(&sim, &other).await;
+    assert_eq!(ended(&sim, &id).await["status"], "COMPLETED");
+}
+
+#[tokio::test]
+async fn a_bad_directive_is_refused_with_what_is_allowed() {
+    let sim = quick_sim().await;
+    let answer = diagnose(&sim, &submission("[sim: explode]")).await.expect("it");
+    assert_eq!(answer.status(), 400);
+    let answer: Value = answer.json().await.expect("JSON");
+    let error = answer["error"].as_str().expect("an error");
+    assert!(error.contains("explode") && error.contains("Allowed"), "{error}");
+    assert!(sim.executions().is_empty());
+}
+
+#[tokio::test]
+async fn outcomes_count_by_execution() {
+    let sim = quick_sim().await;
+    let mut body = submission("[sim: fail*1, no-result*1]");
+    let mut answers = Vec::new();
+    for run in 1..=3 {
+        body["client_reference"] = json!(format!("s-1-{run}"));
+        let id = submit(&sim, &body).await;
+        answers.push(ended(&sim, &id).await);
+    }
+    assert_eq!(answers[0]["status"], "FAILED");
+    assert_eq!(answers[1]["status"], "COMPLETED");
+    assert_eq!(answers[1].get("result"), None);
+    assert!(answers[2]["result"].is_object());
+}
+
+#[tokio::test]
+async fn stuck_never_ends_by_itself() {
+    let sim = quick_sim().await;
+    let stuck = submit(&sim, &submission("[sim: stuck]")).await;
+    let mut other = submission("");
+    other["submission_id"] = json!("s-2");
+    let other = submit(&sim, &other).await;
+    ended(&sim, &other).await;
+    sim.wait_for(|all| all[0].measured.then_some(()), LIMIT).await.expect("measured");
+    assert_eq!(poll(&sim, &stuck).await["status"], "RUNNING");
+}
+
+#[tokio::test]
+async fn a_delay_is_waited_for() {
+    let sim = quick_sim().await;
+    let id = submit(&sim, &submission("[sim: delay=300ms]")).await;
+    ended(&sim, &id).await;
+    let execution = sim.execution(&id).expect("it");
+    let took = execution.finished_at.expect("ended") - execution.created_at;
+    assert!(took.num_milliseconds() >= 300, "{took}");
+}
+
+#[tokio::test]
+async fn flapping_counts_requests_and_then_all_is_well() {
+    let sim = quick_sim().await;
+    let id = submit(&sim, &submission("[sim: status=429:7s*2, then status=500*1]")).await;
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let answer = status(&sim, &id).await.expect("an answer");
+        let retry_after = answer.headers().get("retry-after").cloned();
+        let retry_after = retry_after.map(|it| it.to_str().expect("text").to_owned());
+        seen.push((answer.status().as_u16(), retry_after));
+    }
+    let wait = Some("7".to_owned());
+    assert_eq!(seen, [(429, wait.clone()), (429, wait), (500, None), (200, None)]);
+    assert_eq!(sim.execution(&id).expect("it").polls, 4);
+    assert_eq!(sim.requests()[1].fault.as_deref(), Some("429:7s"));
+}
+
+#[tokio::test]
+async fn a_new_default_scenario_reaches_executions_under_way() {
+    let sim = quick_sim().await;
+    let id = submit(&sim, &submission("")).await;
+    assert_eq!(status(&sim, &id).await.expect("it").status(), 200);
+    play(&sim, "status=404");
+    assert_eq!(status(&sim, &id).await.expect("it").status(), 404);
+    play(&sim, "");
+    assert_eq!(status(&sim, &id).await.expect("it").status(), 200);
+}
+
+#[tokio::test]
+async fn a_fault_of_diagnose_creates_nothing_unless_accepted() {
+    let sim = quick_sim().await;
+    let mut body = submission("");
+    body["client_reference"] = json!("s-1-1");
+    play(&sim, "diagnose=503:9s*1, diagnose=accept+500*1");
+    let refused = diagnose(&sim, &body).await.expect("it");
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "9");
+    assert!(sim.executions().is_empty());
+    assert_eq!(diagnose(&sim, &body).await.expect("it").status(), 500);
+    assert_eq!(sim.executions().len(), 1);
+    let id = submit(&sim, &body).await;
+    let executions = sim.executions();
+    assert_eq!(executions.len(), 1);
+    assert_eq!((executions[0].execution_id == id, executions[0].repeats), (true, 1));
+}
+
+#[tokio::test]
+async fn an_answer_lost_after_acceptance_is_found_again_by_its_key() {
+    let sim = quick_sim().await;
+    let mut body = submission("[sim: diagnose=accept+drop*1]");
+    body["client_reference"] = json!("s-1-1");
+    diagnose(&sim, &body).await.expect_err("no answer");
+    let lost = sim.executions();
+    assert_eq!(lost.len(), 1);
+    assert_eq!(sim.requests()[0].status, None);
+    assert_eq!(submit(&sim, &body).await, lost[0].execution_id);
+}
+
+#[tokio::test]
+async fn a_reset_is_a_reset_and_a_drop_is_an_end() {
+    let sim = quick_sim().await;
+    let id = submit(&sim, &submission("")).await;
+    play(&sim, "status=reset*1, status=drop*1");
+    let (answer, end) = raw_exchange(&sim, &raw_status(&id)).await;
+    assert_eq!(answer, b"");
+    let error = end.expect_err("a reset");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    let (answer, end) = raw_exchange(&sim, &raw_status(&id)).await;
+    assert_eq!(answer, b"");
+    assert_eq!(end.expect("an orderly end"), 0);
+}
+
+#[tokio::test]
+async fn a_hang_lasts_until_the_client_gives_up_or_the_simulator_stops() {
+    let sim = quick_sim().await;
+    let id = submit(&sim, &submission("")).await;
+    play(&sim, "status=hang");
+    let url = format!("{}/api/execution/{id}/status/", sim.url());
+    let impatient = client().get(&url).timeout(Duration::from_millis(200));
+    assert!(impatient.send().await.expect_err("no answer").is_timeout());
+
+    let patient = tokio::spawn(client().get(&url).send());
+    let hanging = |all: &[diagflow_simulators::loopai::RequestRecord]| {
+        let hung = all.iter().filter(|it| it.fault.as_deref() == Some("hang"));
+        (hung.count() == 2).then_some(())
+    };
+    sim.wait_for_request(hanging, LIMIT).await.expect("two hang");
+    tokio::time::timeout(LIMIT, sim.shutdown())
+        .await
+        .expect("a hanging request does not keep the simulator up");
+    let patient = tokio::time::timeout(LIMIT, patient).await;
+    let patient = patient.expect("let go").expect("no panic");
+    patient.expect_err("no answer");
+}
+
+#[tokio::test]
+async fn html_truncated_unknown_and_redirect_instead_of_an_answer() {
+    let sim = quick_sim().await;
+    let id = submit(&sim, &submission("")).await;
+    ended(&sim, &id).await;
+    play(
+        &sim,
+        "status=html*1, status=truncated*1, status=unknown*1, status=unknown:MAYBE*1, \
+         status=redirect*1, diagnose=no-id, diagnose=accept+no-id",
+    );
+    let html = status(&sim, &id).await.expect("it");
+    assert_eq!(html.status(), 200);
+    assert_eq!(html.headers()["content-type"], "text/html; charset=utf-8");
+    let truncated = status(&sim, &id).await.expect("it");
+    assert_eq!(truncated.status(), 200);
+    let text = truncated.text().await.expect("complete as HTTP");
+    assert!(text.starts_with('{'), "{text}");
+    assert!(serde_json::from_str::<Value>(&text).is_err(), "{text}");
+    assert_eq!(poll(&sim, &id).await["status"], "THINKING");
+    assert_eq!(poll(&sim, &id).await["status"], "MAYBE");
+    let redirect = status(&sim, &id).await.expect("it");
+    assert_eq!(redirect.status(), 302);
+    assert_eq!(redirect.headers()["location"], "/login");
+    let login = client().get(format!("{}/login", sim.url())).send().await;
+    assert_eq!(login.expect("it").status(), 200);
+    let no_id = diagnose(&sim, &submission("")).await.expect("it");
+    let no_id: Value = no_id.json().await.expect("JSON");
+    assert_eq!(no_id.get("execution_id"), None);
+}
+
+#[tokio::test]
+async fn a_cut_answer_promises_more_than_it_sends() {
+    let sim = quick_sim().await;
+    let id = submit(&sim, &submission("")).await;
+    ended(&sim, &id).await;
+    play(&sim, "status=cut");
+    let (answer, _) = raw_exchange(&sim, &raw_status(&id)).await;
+    let answer = String::from_utf8(answer).expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let promised = head.lines().find_map(|it| it.strip_prefix("content-length: "));
+    let promised: usize = promised.expect("a length").parse().expect("a number");
+    assert!(!body.is_empty() && body.len() < promised, "{answer}");
+    let answer = status(&sim, &id).await.expect("a head");
+    answer.text().await.expect_err("half a body");
+}
+
+#[tokio::test]
+async fn a_huge_answer_is_as_large_as_asked_for() {
+    let sim = quick_sim().await;
+    let id = submit(&sim, &submission("[sim: status=huge*1, status=huge:50MB]")).await;
+    for size in [6_000_000, 50_000_000] {
+        let answer = status(&sim, &id).await.expect("it");
+        assert_eq!(answer.content_length(), None);
+        assert_eq!(answer.bytes().await.expect("a body").len(), size);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_late_and_right() {
+    let sim = quick_sim().await;
+    play(&sim, "diagnose=slow:300ms*1, status=slow:300ms*1");
+    let begin = std::time::Instant::now();
+    let id = submit(&sim, &submission("")).await;
+    assert!(begin.elapsed() >= Duration::from_millis(300));
+    assert_eq!(poll(&sim, &id).await["execution_id"], json!(id));
+    assert!(begin.elapsed() >= Duration::from_millis(600));
+}
+
+#[tokio::test]
+async fn a_slow_diagnose_takes_no_effect_when_the_client_has_left() {
+    let sim = quick_sim().await;
+    play(&sim, "diagnose=slow:1h*1");
+    let url = format!("{}/api/public/agent/1/action/diagnose/", sim.url());
+    let request = client().post(url).json(&submission(""));
+    let impatient = request.timeout(Duration::from_millis(200));
+    assert!(impatient.send().await.expect_err("no answer").is_timeout());
+    let id = submit(&sim, &submission("")).await;
+    let executions = sim.executions();
+    assert_eq!(executions.len(), 1);
+    assert_eq!(executions[0].execution_id, id);
+    assert_ne!(executions[0].state, ExecutionState::Failed);
+}
+
+#[tokio::test]
+async fn a_stopped_simulator_can_come_back_at_its_address() {
+    let sim = quick_sim().await;
+    let address = sim.address();
+    submit(&sim, &submission("")).await;
+    sim.shutdown().await;
+    TcpStream::connect(address).await.expect_err("nobody there");
+    let again = LoopAiSim::start(address, Default::default()).await;
+    submit(&again.expect("the same address"), &submission("")).await;
+}

@@ -1,0 +1,8 @@
+//! The simulators as their users see them: over sockets, and by their public API.
+
+mod inbox;
+mod loopai_contract;
+mod loopai_faults;
+mod smtp;
+mod smtp_misbehaviour;
+mod support;

@@ -1,0 +1,183 @@
+//! What several tests need: a client, images, submissions, and a raw SMTP client.
+
+use std::{io::Cursor, net::SocketAddr, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use diagflow_simulators::{
+    loopai::{LoopAiSim, Settings},
+    mail::{self, MailCatcher},
+};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, RgbImage};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+
+/// Long enough for any machine; a condition that is met does not wait for it.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+pub(crate) fn anywhere() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+pub(crate) fn client() -> reqwest::Client {
+    // Already installed by another test of this process: just as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client")
+}
+
+/// A simulator that ends its executions at once.
+pub(crate) async fn quick_sim() -> LoopAiSim {
+    sim(Settings { delay_ms: 0, ..Settings::default() }).await
+}
+
+pub(crate) async fn sim(settings: Settings) -> LoopAiSim {
+    LoopAiSim::start(anywhere(), settings).await.expect("a sim")
+}
+
+pub(crate) async fn diagnose(sim: &LoopAiSim, body: &Value) -> reqwest::Result<reqwest::Response> {
+    let url = format!("{}/api/public/agent/1/action/diagnose/", sim.url());
+    client().post(url).json(body).send().await
+}
+
+pub(crate) async fn status(sim: &LoopAiSim, id: &str) -> reqwest::Result<reqwest::Response> {
+    let url = format!("{}/api/execution/{id}/status/", sim.url());
+    client().get(url).send().await
+}
+
+/// Submits, and returns the execution id.
+pub(crate) async fn submit(sim: &LoopAiSim, body: &Value) -> String {
+    let answer = diagnose(sim, body).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let answer: Value = answer.json().await.expect("JSON");
+    answer["execution_id"].as_str().expect("an id").to_owned()
+}
+
+/// The status answer as JSON.
+pub(crate) async fn poll(sim: &LoopAiSim, id: &str) -> Value {
+    let answer = status(sim, id).await.expect("an answer");
+    answer.json().await.expect("JSON")
+}
+
+/// Waits for the end of an execution, and returns its status answer.
+pub(crate) async fn ended(sim: &LoopAiSim, id: &str) -> Value {
+    sim.wait_for(
+        |all| {
+            let ours = all.iter().find(|it| it.execution_id == id)?;
+            ours.finished_at
+        },
+        LIMIT,
+    )
+    .await
+    .expect("an end");
+    poll(sim, id).await
+}
+
+pub(crate) fn submission(comments: &str) -> Value {
+    json!({"submission_id": "s-1", "comments": comments, "images": []})
+}
+
+pub(crate) fn png(image: &DynamicImage) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png).expect("encoded");
+    bytes.into_inner()
+}
+
+pub(crate) fn checkerboard() -> DynamicImage {
+    GrayImage::from_fn(128, 128, |x, y| {
+        Luma([if (x / 16 + y / 16).is_multiple_of(2) { 40 } else { 215 }])
+    })
+    .into()
+}
+
+pub(crate) fn plain(red: u8, green: u8, blue: u8) -> DynamicImage {
+    RgbImage::from_pixel(64, 48, image::Rgb([red, green, blue])).into()
+}
+
+/// An entry of `images`, as Diagflow sends it.
+pub(crate) fn image_entry(name: &str, bytes: &[u8]) -> Value {
+    json!({
+        "name": name,
+        "type": "image/png",
+        "size": bytes.len(),
+        "sha256": sha256(bytes),
+        "data": format!("data:image/png;base64,{}", BASE64_STANDARD.encode(bytes)),
+    })
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+pub(crate) async fn catcher(settings: mail::Settings) -> MailCatcher {
+    MailCatcher::start(anywhere(), anywhere(), settings).await.expect("a catcher")
+}
+
+/// A client that says exactly what it is told to.
+pub(crate) struct Smtp(BufReader<TcpStream>);
+
+impl Smtp {
+    /// Connects without reading the greeting.
+    pub(crate) async fn connect(catcher: &MailCatcher) -> Self {
+        let tcp = TcpStream::connect(catcher.smtp_address()).await;
+        Self(BufReader::new(tcp.expect("a connection")))
+    }
+
+    /// Connects and says EHLO.
+    pub(crate) async fn ready(catcher: &MailCatcher) -> Self {
+        let mut smtp = Self::connect(catcher).await;
+        assert!(smtp.hear().await.starts_with("220 "));
+        smtp.say("EHLO test.example", "250-").await;
+        smtp
+    }
+
+    /// The next reply, all of its lines; empty when the connection has ended.
+    pub(crate) async fn hear(&mut self) -> String {
+        let mut reply = String::new();
+        loop {
+            let start = reply.len();
+            let read = tokio::time::timeout(LIMIT, self.0.read_line(&mut reply)).await;
+            let read = read.expect("a reply in time");
+            let last = reply.as_bytes().get(start + 3) == Some(&b' ');
+            if last || read.map_or(true, |bytes| bytes == 0) {
+                return reply;
+            }
+        }
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.expect("written");
+    }
+
+    /// Says a line and checks how the reply begins.
+    pub(crate) async fn say(&mut self, line: &str, expected: &str) -> String {
+        self.write(format!("{line}\r\n").as_bytes()).await;
+        let reply = self.hear().await;
+        assert!(reply.starts_with(expected), "{line}: {reply:?}");
+        reply
+    }
+
+    /// Everything up to the point at which the message's 250 is due.
+    pub(crate) async fn send(&mut self, to: &[&str], message: &str) {
+        self.say("MAIL FROM:<clinic@x.example>", "250").await;
+        for recipient in to {
+            self.say(&format!("RCPT TO:<{recipient}>"), "250").await;
+        }
+        self.say("DATA", "354").await;
+        self.write(message.replace('\n', "\r\n").as_bytes()).await;
+        self.write(b"\r\n.\r\n").await;
+    }
+
+    /// Waits for the server to close the connection, and returns what it said before.
+    pub(crate) async fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(LIMIT, self.0.read_to_end(&mut rest)).await;
+        read.expect("an end in time").expect("an orderly end");
+        String::from_utf8(rest).expect("UTF-8")
+    }
+}
