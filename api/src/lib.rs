@@ -1,1 +1,30 @@
-//! placeholder
+//! HTTP: takes submissions, answers how they stand, and follows them live.
+//!
+//! What lives here: routes, validation, access tokens, event streams, and the starter of queued runs.
+//! What does not: SQL (`diagflow-store`), LoopAI and e-mail (`diagflow-activities`), reading the
+//! environment (the `diagflow` binary fills in [`ApiSettings`]).
+
+mod access;
+mod app;
+mod error;
+mod events;
+mod intake;
+mod keep;
+mod layers;
+mod openapi;
+mod outbox;
+mod router;
+mod routes;
+mod server;
+mod settings;
+mod telemetry;
+
+pub use app::{App, TemporalHealth};
+pub use outbox::{Outbox, Starter, StarterSettings};
+pub use router::router;
+pub use server::serve;
+pub use settings::ApiSettings;
+pub use telemetry::metrics_builder;
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,193 @@
 //! Starts the runs that wait: at once after a submission, and by sweeping what was left over.
+//!
+//! A run without a Temporal execution stands in the database, so nothing here can lose one. Starting
+//! twice is harmless: Temporal keeps one open execution for each submission, and the records let only
+//! one execution be the run (`store::runs`).
 
-use diagflow_store::RunKey;
+use diagflow_store::{RunKey, Store, StoreError};
+use diagflow_workflows::contract::{DiagnosisInput, RunStatus, SUBMISSION_STATUS};
+use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, workflow_id};
+use futures::StreamExt;
+use std::time::Duration;
+use temporalio_client::errors::WorkflowStartError;
+use temporalio_client::{
+    Client, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowStartOptions,
+};
+use temporalio_common::search_attributes::SearchAttributes;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Runs that may wait in memory for the starter; more of them are left to the sweeper.
+const QUEUE: usize = 1024;
+/// Runs that are started at once by this process.
+const AT_ONCE: usize = 16;
+/// Runs that one sweep takes; the next sweep follows at once while there are more.
+const BATCH: i64 = 100;
+/// How long a swept run is left to this process before another may take it.
+const LEASE: Duration = Duration::from_secs(30);
+/// How often expired Idempotency-Keys are removed.
+const KEYS_EVERY: Duration = Duration::from_secs(600);
 
 /// Hands runs to the starter. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    queue: tokio::sync::mpsc::Sender<RunKey>,
+    queue: mpsc::Sender<RunKey>,
+}
+
+/// Starts runs in the background; made together with its [`Outbox`].
+pub struct Starter {
+    queue: mpsc::Receiver<RunKey>,
+    store: Store,
+    temporal: watch::Receiver<Option<Client>>,
+    settings: StarterSettings,
+}
+
+/// How runs are started.
+#[derive(Debug, Clone)]
+pub struct StarterSettings {
+    /// `TEMPORAL_TASK_QUEUE`: where workers listen.
+    pub task_queue: String,
+    /// `DIAGNOSIS_POLL_SECONDS` and `DIAGNOSIS_DEADLINE_SECONDS`: given to each run as it starts.
+    pub schedule: PollSchedule,
+    /// `SWEEP_SECONDS`: pause between two sweeps.
+    pub sweep_every: Duration,
 }
 
 impl Outbox {
+    /// An outbox and its starter. `temporal` holds the client once there is a connection.
+    pub fn new(
+        store: Store,
+        temporal: watch::Receiver<Option<Client>>,
+        settings: StarterSettings,
+    ) -> (Outbox, Starter) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        (Outbox { queue: sender }, Starter { queue, store, temporal, settings })
+    }
+
     /// Asks for a run to be started soon, without waiting. When the starter is too busy to take it,
     /// the sweeper will: the run stands in the database.
     pub fn start_soon(&self, run: RunKey) {
         if self.queue.try_send(run).is_err() {
             tracing::debug!("the starter is busy, the sweeper will start the run");
         }
+    }
+}
+
+/// Why a run was not started now. It stays in the outbox.
+#[derive(Debug, thiserror::Error)]
+enum NotStarted {
+    #[error("no connection to Temporal")]
+    NoConnection,
+    #[error("an earlier run of the submission is still open")]
+    EarlierRunOpen,
+    #[error("Temporal: {0}")]
+    Temporal(WorkflowStartError),
+    #[error(transparent)]
+    Records(#[from] StoreError),
+}
+
+impl Starter {
+    /// Starts runs until `stop` is cancelled. What is not started then is swept by whoever comes next.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut sweep = tokio::time::interval(self.settings.sweep_every);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut sweep_keys = tokio::time::interval(KEYS_EVERY);
+        let mut fresh = Vec::with_capacity(AT_ONCE);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                count = self.queue.recv_many(&mut fresh, AT_ONCE) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.start_all(fresh.drain(..)).await;
+                }
+                _ = sweep.tick() => self.sweep(&stop).await,
+                _ = sweep_keys.tick() => self.sweep_keys().await,
+            }
+        }
+    }
+
+    /// Starts what was left over, batch by batch.
+    async fn sweep(&self, stop: &CancellationToken) {
+        while self.temporal.borrow().is_some() && !stop.is_cancelled() {
+            let runs = match self.store.claim_queued_runs(BATCH, LEASE).await {
+                Ok(runs) => runs,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot sweep the outbox");
+                    return;
+                }
+            };
+            let is_last = (runs.len() as i64) < BATCH;
+            if !runs.is_empty() {
+                tracing::info!(runs = runs.len(), "starting runs that were left over");
+            }
+            self.start_all(runs.into_iter().map(|run| run.key)).await;
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    async fn sweep_keys(&self) {
+        match self.store.sweep_keys().await {
+            Ok(0) => {}
+            Ok(swept) => tracing::debug!(swept, "removed expired idempotency keys"),
+            Err(error) => tracing::warn!(%error, "cannot remove expired idempotency keys"),
+        }
+    }
+
+    async fn start_all(&self, runs: impl Iterator<Item = RunKey>) {
+        futures::stream::iter(runs)
+            .for_each_concurrent(AT_ONCE, |run| async move {
+                if let Err(error) = self.start(run).await {
+                    tracing::warn!(submission = %run.submission, %error, "run not started yet");
+                }
+            })
+            .await;
+    }
+
+    /// Starts one run, and notes which execution it became.
+    async fn start(&self, run: RunKey) -> Result<(), NotStarted> {
+        let client = self.temporal.borrow().clone().ok_or(NotStarted::NoConnection)?;
+        let input = DiagnosisInput {
+            submission_id: run.submission.to_string(),
+            run: run.number,
+            schedule: self.settings.schedule.clone(),
+        };
+        let started = client.start_workflow(DiagnosisWorkflow::run, input, self.options(run)).await;
+        let temporal_run_id = match started {
+            Ok(handle) => handle.run_id().map(str::to_owned),
+            Err(WorkflowStartError::AlreadyStarted { run_id, .. }) => run_id,
+            Err(error) => return Err(NotStarted::Temporal(error)),
+        };
+        let Some(temporal_run_id) = temporal_run_id else { return Ok(()) };
+        let known = self.store.runs(run.submission).await?;
+        let other = known.iter().any(|known| {
+            known.number != run.number
+                && known.temporal_run_id.as_deref() == Some(temporal_run_id.as_str())
+        });
+        if other {
+            return Err(NotStarted::EarlierRunOpen);
+        }
+        self.store.run_started(run, &temporal_run_id).await?;
+        Ok(())
+    }
+
+    fn options(&self, run: RunKey) -> WorkflowStartOptions {
+        let id = workflow_id(&run.submission.to_string());
+        // A first run is started once, even when an earlier start has come to its end meanwhile.
+        let reuse = match run.number {
+            1 => WorkflowIdReusePolicy::RejectDuplicate,
+            _ => WorkflowIdReusePolicy::AllowDuplicate,
+        };
+        let attributes =
+            SearchAttributes::new([SUBMISSION_STATUS.value_set(RunStatus::Pending.name().into())]);
+        WorkflowStartOptions::new(self.settings.task_queue.clone(), id)
+            .id_reuse_policy(reuse)
+            .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
+            .search_attributes(attributes)
+            .static_summary(format!("Diagnosis, run {}", run.number))
+            .build()
     }
 }

@@ -1,0 +1,81 @@
+//! What the API is made of, and the state that its handlers share.
+
+use crate::access::TokenKey;
+use crate::events::Hub;
+use crate::intake::Memory;
+use crate::outbox::Outbox;
+use crate::settings::ApiSettings;
+use axum::extract::FromRef;
+use diagflow_store::{FileBytes, Store};
+use futures::future::BoxFuture;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Asks Temporal for a sign of life. Only reported: submissions are accepted without Temporal.
+pub type TemporalHealth = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// The parts that the binary wires together.
+#[derive(Clone)]
+pub struct App {
+    /// The records.
+    pub store: Store,
+    /// The images' bytes.
+    pub bytes: FileBytes,
+    /// Starts runs soon after they were stored.
+    pub outbox: Outbox,
+    /// Whether Temporal answers.
+    pub temporal: TemporalHealth,
+    /// What `/metrics` shows; from [`crate::metrics_builder`].
+    pub metrics: PrometheusHandle,
+    /// Settings.
+    pub settings: ApiSettings,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// State of the handlers. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct AppState(Arc<Shared>);
+
+/// See [`AppState`].
+pub(crate) struct Shared {
+    pub(crate) app: App,
+    pub(crate) hub: Hub,
+    pub(crate) memory: Memory,
+    pub(crate) tokens: TokenKey,
+    /// Cancelled when the process is asked to end: event streams end then.
+    pub(crate) closing: CancellationToken,
+}
+
+impl AppState {
+    pub(crate) fn new(app: App, closing: CancellationToken) -> Self {
+        let settings = &app.settings;
+        Self(Arc::new(Shared {
+            hub: Hub::new(app.store.clone(), settings.events_poll),
+            memory: Memory::new(settings.submit_memory.max(Memory::largest(settings))),
+            tokens: TokenKey::new(&settings.secret_key),
+            closing,
+            app,
+        }))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl FromRef<AppState> for Store {
+    fn from_ref(state: &AppState) -> Store {
+        state.app.store.clone()
+    }
+}

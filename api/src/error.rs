@@ -1,0 +1,217 @@
+//! Which error type belongs where:
+//!
+//! - [`ApiError`] is what a handler returns. Every refusal that a client can meet is a variant; its
+//!   comment gives the status, `code()` the stable code. Nothing internal is ever in an answer.
+//! - [`crate::intake::Fault`] is one thing that is wrong with a submission; all of them together are one
+//!   [`ApiError::InvalidSubmission`].
+//! - `StoreError`, `BytesError` and everything else of other crates become an `ApiError` by `?`, are
+//!   logged here with the request's id, and show as `unavailable` or `internal`.
+
+use crate::intake::Fault;
+use crate::layers::request_id;
+use axum::Json;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use diagflow_store::{BytesError, StoreError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Result of a handler.
+pub(crate) type ApiResult<T> = Result<T, ApiError>;
+
+/// A refusal. See the head of this file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// 400: what is wrong with the submission, all of it.
+    #[error("Your submission could not be accepted. Please correct what is listed.")]
+    InvalidSubmission(Vec<Fault>),
+    /// 400: no JSON object.
+    #[error("The body is not a valid JSON object (line {line}, column {column}).")]
+    InvalidJson {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+    /// 400: not readable as `multipart/form-data`.
+    #[error("The body is not valid multipart/form-data.")]
+    InvalidMultipart,
+    /// 400: the upload ended before its end.
+    #[error("The upload was cut off. Please send it again.")]
+    UploadIncomplete,
+    /// 400: no, or more than one, key of 1 to 255 visible ASCII characters.
+    #[error("Idempotency-Key must be one text of 1 to 255 visible ASCII characters.")]
+    InvalidIdempotencyKey,
+    /// 401: neither a Bearer token nor the cookie.
+    #[error("An access token is required.")]
+    TokenRequired,
+    /// 404: nothing there, or nothing that this token opens: the two are not told apart.
+    #[error("Not found")]
+    NotFound,
+    /// 405: the path exists, the method does not.
+    #[error("This method is not allowed here.")]
+    MethodNotAllowed,
+    /// 408: the upload took longer than allowed.
+    #[error("The upload took too long. Please try again.")]
+    UploadTimeout,
+    /// 409: the request that first used this key is still being worked on.
+    #[error("The same request is still being worked on. Please repeat it in a moment.")]
+    IdempotencyKeyInUse,
+    /// 413: more bytes than any valid submission has.
+    #[error("The body is too large (at most {limit_mib} MB).")]
+    BodyTooLarge {
+        /// Most mebibytes.
+        limit_mib: usize,
+    },
+    /// 415: neither JSON nor multipart.
+    #[error("Send application/json or multipart/form-data.")]
+    UnsupportedMediaType,
+    /// 422: the key was used for another body.
+    #[error("This Idempotency-Key was used for another submission.")]
+    IdempotencyKeyReused,
+    /// 500: our fault. Logged; the text is for the log only.
+    #[error("Something went wrong on our side.")]
+    Internal(String),
+    /// 503: too many uploads at once.
+    #[error("We are very busy at the moment. Please try again shortly.")]
+    Busy,
+    /// 503: database or file storage do not answer. Logged; the text is for the log only.
+    #[error("The service is not available at the moment. Please try again shortly.")]
+    Unavailable(String),
+    /// 503: no answer within the time limit.
+    #[error("The answer took too long. Please try again shortly.")]
+    Timeout,
+}
+
+impl ApiError {
+    /// Status and stable code, side by side: the one table of both.
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::InvalidSubmission(_) => (StatusCode::BAD_REQUEST, "invalid_submission"),
+            Self::InvalidJson { .. } => (StatusCode::BAD_REQUEST, "invalid_json"),
+            Self::InvalidMultipart => (StatusCode::BAD_REQUEST, "invalid_multipart"),
+            Self::UploadIncomplete => (StatusCode::BAD_REQUEST, "upload_incomplete"),
+            Self::InvalidIdempotencyKey => (StatusCode::BAD_REQUEST, "invalid_idempotency_key"),
+            Self::TokenRequired => (StatusCode::UNAUTHORIZED, "token_required"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::UploadTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+            Self::IdempotencyKeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
+            Self::IdempotencyKeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")
+            }
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
+        }
+    }
+
+    /// The stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.status_and_code().1
+    }
+
+    /// Seconds after which a repeat is worth while.
+    fn retry_after(&self) -> Option<u16> {
+        match self {
+            Self::IdempotencyKeyInUse => Some(1),
+            Self::Busy | Self::Unavailable(_) | Self::Timeout => Some(5),
+            _ => None,
+        }
+    }
+
+    fn into_faults(self) -> Vec<Fault> {
+        match self {
+            Self::InvalidSubmission(faults) => faults,
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt(_) => Self::Internal(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<BytesError> for ApiError {
+    fn from(error: BytesError) -> Self {
+        match error {
+            BytesError::Storage(_) => Self::Unavailable(error.to_string()),
+            _ => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+/// Every refusal looks like this.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    /// Always `false`.
+    #[schema(example = false)]
+    success: bool,
+    /// What to tell a person.
+    #[schema(example = "Your submission could not be accepted. Please correct what is listed.")]
+    message: String,
+    /// Only with `invalid_submission`: everything that is wrong, as sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["Email is required", "Image 3: Exceeds 10MB limit"]))]
+    errors: Vec<String>,
+    /// The same for programs.
+    error: ErrorDetail,
+    /// Names this request in our logs; also in the header `X-Request-Id`.
+    #[schema(example = "5f0c0f4e-6f0e-4f7b-9d53-0f1f6f3c2a11")]
+    request_id: String,
+}
+
+/// A refusal for programs.
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorDetail {
+    /// Stable code.
+    #[schema(example = "invalid_submission")]
+    code: &'static str,
+    /// As above.
+    message: String,
+    /// Only with `invalid_submission`: each thing that is wrong.
+    details: Vec<Fault>,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status_and_code();
+        match &self {
+            Self::Internal(cause) => tracing::error!(code, cause, "request failed"),
+            Self::Unavailable(cause) => tracing::error!(code, cause, "request refused"),
+            Self::Busy | Self::Timeout => tracing::warn!(code, "request refused"),
+            _ => tracing::debug!(code, "request refused"),
+        }
+        let message = self.to_string();
+        let retry_after = self.retry_after();
+        let challenge = matches!(self, Self::TokenRequired);
+        let details = self.into_faults();
+        let body = ErrorBody {
+            success: false,
+            message: message.clone(),
+            errors: details.iter().map(|fault| fault.message.clone()).collect(),
+            error: ErrorDetail { code, message, details },
+            request_id: request_id::current().to_string(),
+        };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

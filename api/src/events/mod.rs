@@ -1,0 +1,8 @@
+//! Following submissions live: one tail of the events table per process, and a stream per listener.
+
+mod cursor;
+mod hub;
+mod stream;
+
+pub(crate) use hub::Hub;
+pub(crate) use stream::{EventBody, Follow, follow};

@@ -1,0 +1,103 @@
+//! An image in JSON: base64, bare or in a `data:` URL, with or without padding and line breaks.
+
+use super::faults::WrongImage;
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use std::borrow::Cow;
+
+/// Lenient about padding: browsers and languages differ in it, and nothing hangs on it.
+const ENGINE: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The two parts of an image's text.
+pub(crate) struct ImageText<'a> {
+    /// The media type that a `data:` URL names.
+    pub(crate) declared: Option<&'a str>,
+    /// The base64 digits, perhaps with white space.
+    encoded: &'a str,
+}
+
+impl<'a> ImageText<'a> {
+    /// Takes a text apart; `None` for a `data:` URL that is not base64.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let text = text.trim();
+        let is_url = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+        if !is_url {
+            return Some(Self { declared: None, encoded: text });
+        }
+        let (about, encoded) = text[5..].split_once(',')?;
+        let (media_type, encoding) = about.rsplit_once(';')?;
+        let declared = Some(media_type).filter(|media_type| !media_type.is_empty());
+        encoding.trim().eq_ignore_ascii_case("base64").then_some(Self { declared, encoded })
+    }
+
+    /// The bytes, at most `limit`. Counts before it decodes.
+    pub(crate) fn decode(&self, limit: usize) -> Result<Bytes, WrongImage> {
+        let is_space = |byte: &u8| byte.is_ascii_whitespace();
+        let digits = if self.encoded.bytes().any(|byte| is_space(&byte)) {
+            let digits = self.encoded.bytes().filter(|byte| !is_space(byte));
+            Cow::Owned(digits.collect::<Vec<u8>>())
+        } else {
+            Cow::Borrowed(self.encoded.as_bytes())
+        };
+        let padding = digits.iter().rev().take_while(|byte| **byte == b'=').count();
+        if (digits.len() - padding) / 4 * 3 > limit {
+            return Err(WrongImage::TooLarge);
+        }
+        let bytes = ENGINE.decode(digits).map_err(|_| WrongImage::DataInvalid)?;
+        if bytes.len() > limit { Err(WrongImage::TooLarge) } else { Ok(bytes.into()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(text: &str, limit: usize) -> Result<Bytes, WrongImage> {
+        ImageText::parse(text).ok_or(WrongImage::DataInvalid)?.decode(limit)
+    }
+
+    #[test]
+    fn every_usual_form_is_read() {
+        for text in [
+            "aGVsbG8h",
+            "data:image/png;base64,aGVsbG8h",
+            "DATA:;Base64,aGVs bG8h",
+            " data:image/jpeg;name=a.jpg;base64,aGVs\r\nbG8h\n",
+        ] {
+            assert_eq!(decoded(text, 6).expect(text), "hello!", "{text}");
+        }
+        assert_eq!(decoded("aGVsbG8=", 9).expect("padded"), "hello");
+        assert_eq!(decoded("aGVsbG8", 9).expect("not padded"), "hello");
+    }
+
+    #[test]
+    fn a_data_url_names_its_type() {
+        let declared = |text| ImageText::parse(text).and_then(|parts| parts.declared);
+        assert_eq!(declared("data:image/png;base64,aGVsbG8h"), Some("image/png"));
+        assert_eq!(declared("data:;base64,aGVsbG8h"), None);
+        assert_eq!(declared("aGVsbG8h"), None);
+    }
+
+    #[test]
+    fn what_is_no_base64_is_refused() {
+        for text in ["hello!", "data:image/png,hello", "data:image/png;base64", "äöü=", "aGVsb"]
+        {
+            assert_eq!(decoded(text, 99), Err(WrongImage::DataInvalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_limit_is_exact() {
+        assert!(decoded("aGVsbG8h", 6).is_ok());
+        assert_eq!(decoded("aGVsbG8h", 5), Err(WrongImage::TooLarge));
+        assert!(decoded("aGVsbG8=", 5).is_ok());
+        assert_eq!(decoded("aGVsbG8=", 4), Err(WrongImage::TooLarge));
+    }
+}

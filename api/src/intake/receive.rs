@@ -1,0 +1,84 @@
+//! Receives a submission: finds out what the body is, reads it within limits, has it checked.
+
+use super::accepted::Accepted;
+use super::faults::Limits;
+use super::memory::Reserved;
+use super::{json, multipart, validate};
+use crate::app::AppState;
+use crate::error::{ApiError, ApiResult};
+use crate::settings::{ApiSettings, MIB};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+
+/// Receives a submission. The memory that it takes is given back when the second value is dropped.
+///
+/// # Errors
+/// Everything that can be wrong with a submission, and [`ApiError::Busy`].
+pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<(Accepted, Reserved)> {
+    let settings = &state.app.settings;
+    let limits = Limits { file_size: settings.max_file_size, files: settings.max_files };
+    let mut memory = state.memory.share();
+    refuse_announced_excess(request.headers(), settings)?;
+    let accepted = match media_type(request.headers()).as_str() {
+        "application/json" => {
+            let body = read(request.into_body(), settings.max_body(), &mut memory).await?;
+            aside(move || validate::validate(json::draft(&body)?, limits)).await?
+        }
+        "multipart/form-data" => {
+            let max_body = settings.max_body();
+            let draft = multipart::draft(request, limits, max_body, &mut memory).await?;
+            aside(move || validate::validate(draft, limits)).await?
+        }
+        _ => return Err(ApiError::UnsupportedMediaType),
+    };
+    Ok((accepted, memory))
+}
+
+/// Refuses a body by its announced length, before any of it is read.
+fn refuse_announced_excess(headers: &HeaderMap, settings: &ApiSettings) -> ApiResult<()> {
+    let announced: Option<u64> = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
+    match announced {
+        Some(length) if length > settings.max_body() as u64 => Err(too_large(settings.max_body())),
+        _ => Ok(()),
+    }
+}
+
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let name = value.unwrap_or_default().split(';').next().unwrap_or_default();
+    name.trim().to_ascii_lowercase()
+}
+
+async fn read(body: Body, limit: usize, memory: &mut Reserved) -> ApiResult<Bytes> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| ApiError::UploadIncomplete)?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(too_large(limit));
+        }
+        // Twice: for a while, the text and the images decoded from it exist together.
+        memory.grow(2 * chunk.len())?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+fn too_large(limit: usize) -> ApiError {
+    ApiError::BodyTooLarge { limit_mib: limit / MIB }
+}
+
+/// Runs what takes long on the threads that are meant for it.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> ApiResult<T> + Send + 'static,
+) -> ApiResult<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| ApiError::Internal("the validation panicked".to_owned()))?
+}

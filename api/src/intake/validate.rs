@@ -1,0 +1,91 @@
+//! Checks a draft: everything that is wrong is said at once, in the order of the form.
+
+use super::accepted::Accepted;
+use super::draft::{Draft, DraftImages, Given, MOST_IMAGES};
+use super::faults::{Fault, Limits, MAX_COMMENTS, MAX_CONSENT_VERSION, Wrong};
+use super::image;
+use crate::error::ApiError;
+use diagflow_store::EmailAddress;
+
+/// Checks a draft. Decodes images: not for the threads that serve requests.
+///
+/// # Errors
+/// [`ApiError::InvalidSubmission`] with everything that is wrong.
+pub(crate) fn validate(draft: Draft<'_>, limits: Limits) -> Result<Accepted, ApiError> {
+    let email = email(&draft.email);
+    let consent = if draft.consent.is_yes() { Ok(()) } else { Err(Wrong::ConsentRequired) };
+    let consent_version = consent_version(&draft.consent_version);
+    let comments = comments(draft.comments);
+
+    let mut faults = Vec::new();
+    faults.extend(email.as_ref().err().map(|wrong| wrong.fault(limits)));
+    faults.extend(consent.as_ref().err().map(|wrong| wrong.fault(limits)));
+    faults.extend(consent_version.as_ref().err().map(|wrong| wrong.fault(limits)));
+    faults.extend(comments.as_ref().err().map(|wrong| wrong.fault(limits)));
+    let images = images(draft.images, limits, &mut faults);
+    match (email, consent_version, comments) {
+        (Ok(email), Ok(consent_version), Ok(comments)) if faults.is_empty() => {
+            Ok(Accepted { email, comments, consent_version, images })
+        }
+        _ => Err(ApiError::InvalidSubmission(faults)),
+    }
+}
+
+fn email(given: &Given<'_>) -> Result<EmailAddress, Wrong> {
+    match given {
+        Given::Flag(_) | Given::Other => Err(Wrong::EmailInvalid),
+        _ => {
+            let text = given.text().ok_or(Wrong::EmailRequired)?;
+            text.parse().map_err(|_| Wrong::EmailInvalid)
+        }
+    }
+}
+
+fn comments(given: Given<'_>) -> Result<String, Wrong> {
+    match given {
+        Given::Missing => Ok(String::new()),
+        Given::Text(text) if text.chars().count() > MAX_COMMENTS => Err(Wrong::CommentsTooLong),
+        // No language writes with it, and text files, logs and C libraries end at it.
+        Given::Text(text) if text.contains('\0') => Err(Wrong::CommentsInvalid),
+        // Forms write line breaks in their own way; the text is the same.
+        Given::Text(text) => Ok(text.replace("\r\n", "\n")),
+        Given::Flag(_) | Given::Other => Err(Wrong::CommentsInvalid),
+    }
+}
+
+fn consent_version(given: &Given<'_>) -> Result<Option<String>, Wrong> {
+    match given {
+        Given::Missing => Ok(None),
+        Given::Text(text)
+            if (1..=MAX_CONSENT_VERSION).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_graphic()) =>
+        {
+            Ok(Some(text.clone().into_owned()))
+        }
+        _ => Err(Wrong::ConsentVersionInvalid),
+    }
+}
+
+fn images(
+    images: DraftImages<'_>,
+    limits: Limits,
+    faults: &mut Vec<Fault>,
+) -> Vec<super::AcceptedImage> {
+    if images.not_a_list {
+        faults.push(Wrong::ImagesInvalid.fault(limits));
+    } else if images.count == 0 {
+        faults.push(Wrong::ImagesRequired.fault(limits));
+    }
+    let most = limits.files.min(MOST_IMAGES);
+    if images.count > most {
+        faults.push(Wrong::TooManyImages.fault(limits));
+    }
+    let mut accepted = Vec::new();
+    for (index, image) in images.list.into_iter().take(most).enumerate() {
+        match image::check(image, index, limits) {
+            Ok(image) => accepted.push(image),
+            Err(wrong) => faults.extend(wrong.iter().map(|wrong| wrong.fault(index, limits))),
+        }
+    }
+    accepted
+}

@@ -1,0 +1,133 @@
+//! Keeps a checked submission: claims its Idempotency-Key, stores the bytes, then everything else in
+//! one transaction, and asks for its run to be started.
+//!
+//! Runs to its end even if the client goes away (see [`crate::layers::limit_time`]), so nothing is
+//! left half-made by that. Bytes that were stored for a submission that was not are harmless: nothing
+//! names them.
+
+use crate::app::AppState;
+use crate::error::{ApiError, ApiResult};
+use crate::intake::Accepted;
+use axum::http::{HeaderMap, HeaderName};
+use diagflow_store::{
+    Consent, IdempotencyClaim, KeyHash, KeyState, NewSubmission, RunKey, Sha256, SubmissionId,
+};
+use futures::future::try_join_all;
+
+/// The header that makes a repeat safe.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Longest key, in bytes.
+const LONGEST_KEY: usize = 255;
+/// Number of a submission's first run.
+const FIRST_RUN: i32 = 1;
+
+/// A submission that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// By this request.
+    Now(SubmissionId),
+    /// By an earlier one with the same key and content.
+    Before(SubmissionId),
+}
+
+/// Reads the Idempotency-Key, and forgets it: only its digest is used and stored.
+///
+/// # Errors
+/// When it is not one text of 1 to 255 visible ASCII characters.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<KeyHash>> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    let key = key.as_bytes();
+    let valid = (1..=LONGEST_KEY).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
+    if !valid || keys.next().is_some() {
+        return Err(ApiError::InvalidIdempotencyKey);
+    }
+    Ok(Some(Sha256::of(key)))
+}
+
+/// See the head of this file.
+///
+/// # Errors
+/// When the key is in use or was used for something else, or storing fails.
+pub(crate) async fn keep(
+    state: &AppState,
+    key: Option<KeyHash>,
+    accepted: Accepted,
+) -> ApiResult<Kept> {
+    let claim = match key {
+        None => None,
+        Some(key) => match claim(state, key, &accepted).await? {
+            KeyState::Claimed(claim) => Some(claim),
+            KeyState::Answered(submission) => return Ok(Kept::Before(submission)),
+            KeyState::Busy => return Err(ApiError::IdempotencyKeyInUse),
+            KeyState::OtherBody => return Err(ApiError::IdempotencyKeyReused),
+        },
+    };
+    let stored = store(state, accepted, claim.as_ref()).await;
+    if let (Err(_), Some(claim)) = (&stored, &claim) {
+        // Only so that a repeat need not wait for the claim's end.
+        if let Err(error) = state.app.store.release_key(claim).await {
+            tracing::debug!(%error, "a claim was not released, it will end by itself");
+        }
+    }
+    stored.map(Kept::Now)
+}
+
+async fn claim(state: &AppState, key: KeyHash, accepted: &Accepted) -> ApiResult<KeyState> {
+    let settings = &state.app.settings;
+    let (lease, lifetime) = (settings.idempotency_lease, settings.idempotency_lifetime);
+    Ok(state.app.store.claim_key(key, accepted.digest(), lease, lifetime).await?)
+}
+
+async fn store(
+    state: &AppState,
+    accepted: Accepted,
+    claim: Option<&IdempotencyClaim>,
+) -> ApiResult<SubmissionId> {
+    let (records, bytes): (Vec<_>, Vec<_>) =
+        accepted.images.into_iter().map(|image| (image.record, image.bytes)).unzip();
+    try_join_all(bytes.into_iter().map(|bytes| state.app.bytes.put(bytes))).await?;
+
+    let settings = &state.app.settings;
+    let version = accepted.consent_version.unwrap_or_else(|| settings.consent_version.clone());
+    let new = NewSubmission {
+        id: SubmissionId::new(),
+        email: accepted.email,
+        comments: accepted.comments,
+        consent: Consent { version },
+        files: records,
+        start_grace: settings.start_grace,
+    };
+    if !state.app.store.create_submission(&new, claim).await? {
+        return Err(ApiError::IdempotencyKeyInUse);
+    }
+    state.app.outbox.start_soon(RunKey { submission: new.id, number: FIRST_RUN });
+    Ok(new.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn read(keys: &[&[u8]]) -> ApiResult<Option<KeyHash>> {
+        let mut headers = HeaderMap::new();
+        for key in keys {
+            let value = HeaderValue::from_bytes(key).expect("a header's value");
+            headers.append(IDEMPOTENCY_KEY, value);
+        }
+        idempotency_key(&headers)
+    }
+
+    #[test]
+    fn a_key_is_one_visible_text() {
+        assert!(matches!(read(&[]), Ok(None)));
+        assert_eq!(read(&[b"abc"]).expect("valid"), Some(Sha256::of(b"abc")));
+        assert!(read(&[&[b'x'; 255]]).is_ok());
+        for wrong in
+            [&[b"".as_slice()][..], &[b"a b"], &[b"\xc3\xa4"], &[&[b'x'; 256]], &[b"a", b"a"]]
+        {
+            assert!(matches!(read(wrong), Err(ApiError::InvalidIdempotencyKey)), "{wrong:?}");
+        }
+    }
+}

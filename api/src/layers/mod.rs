@@ -1,0 +1,13 @@
+//! What every request passes through, outermost first: request id, log and metrics; headers; CORS;
+//! then, per route, its time limit.
+
+mod cors;
+mod headers;
+mod observe;
+pub(crate) mod request_id;
+mod time_limit;
+
+pub(crate) use cors::cors;
+pub(crate) use headers::security_headers;
+pub(crate) use observe::observe;
+pub(crate) use time_limit::{TimeLimit, limit_time};

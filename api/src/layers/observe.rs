@@ -1,0 +1,68 @@
+//! One span, one log line and two metrics for each request. Never a body, a token, an e-mail address
+//! or a query: only the method, the route's template, the status and the time.
+
+use super::request_id::{self, RequestId, X_REQUEST_ID};
+use crate::telemetry;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use std::time::Instant;
+use tracing::{Instrument, Span};
+
+/// Stands for every path that is no route, and every method that is none of HTTP's.
+const OTHER: &str = "other";
+
+/// A request under way. Tells about itself when it ends, also when the client went away before.
+struct Observed {
+    method: &'static str,
+    route: String,
+    began: Instant,
+    status: Option<StatusCode>,
+    span: Span,
+}
+
+impl Observed {
+    fn begin(request: &Request, id: &RequestId) -> Self {
+        let method = method_name(request.method());
+        let matched = request.extensions().get::<MatchedPath>();
+        let route = matched.map_or(OTHER, MatchedPath::as_str).to_owned();
+        let span = tracing::info_span!("request", request_id = %id, method, route);
+        Self { method, route, began: Instant::now(), status: None, span }
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        let status = self.status.map_or("aborted".to_owned(), |status| status.as_str().to_owned());
+        let latency_ms = took.as_secs_f64() * 1000.0;
+        self.span.in_scope(|| tracing::info!(status, latency_ms, "answered"));
+        telemetry::request(self.method, std::mem::take(&mut self.route), status, took);
+    }
+}
+
+/// See the head of this file.
+pub(crate) async fn observe(request: Request, next: Next) -> Response {
+    let id = RequestId::of(request.headers());
+    let mut observed = Observed::begin(&request, &id);
+    let work = request_id::scope(id.clone(), next.run(request)).instrument(observed.span.clone());
+    let mut response = work.await;
+    observed.status = Some(response.status());
+    response.headers_mut().insert(X_REQUEST_ID, id.header());
+    response
+}
+
+/// A name from a closed list: clients must not be able to make up metric labels.
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => OTHER,
+    }
+}

@@ -1,0 +1,14 @@
+//! `GET /`: for people who open the address in a browser.
+
+use axum::response::Html;
+
+/// A page that says what this is, with links.
+#[utoipa::path(
+    get,
+    path = "/",
+    tag = "operation",
+    responses((status = 200, description = "The page.", content_type = "text/html", body = String)),
+)]
+pub(crate) async fn home() -> Html<&'static str> {
+    Html(include_str!("home.html"))
+}

@@ -1,0 +1,39 @@
+//! Every route there is, in one list.
+
+mod events;
+mod health;
+mod home;
+mod metrics;
+mod patience;
+mod ready;
+mod status;
+mod submit;
+mod version;
+
+use crate::app::AppState;
+use crate::layers::{TimeLimit, limit_time};
+use crate::openapi::Document;
+use crate::settings::ApiSettings;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use utoipa::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
+
+/// The routes with their part of the documentation. Each handler's attribute names its path.
+pub(crate) fn all(settings: &ApiSettings) -> OpenApiRouter<AppState> {
+    let asks = from_fn_with_state(TimeLimit::Request(settings.request_time), limit_time);
+    let uploads = from_fn_with_state(TimeLimit::Upload(settings.submit_time), limit_time);
+    let body = DefaultBodyLimit::max(settings.max_body());
+
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(submit::submit).layer(body).layer(uploads))
+        .routes(routes!(status::status).layer(asks.clone()))
+        .routes(routes!(events::events).layer(asks.clone()))
+        .routes(routes!(health::health).layer(asks.clone()))
+        .routes(routes!(health::database).layer(asks.clone()))
+        .routes(routes!(ready::ready).layer(asks.clone()))
+        .routes(routes!(version::version).layer(asks.clone()))
+        .routes(routes!(metrics::metrics).layer(asks.clone()))
+        .routes(routes!(home::home).layer(asks))
+}

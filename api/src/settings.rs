@@ -1,0 +1,94 @@
+//! What can be set about the API. The binary reads the environment and fills this in; here stand the
+//! meaning, the unit and the default of each.
+
+use secrecy::SecretString;
+use std::time::Duration;
+use url::Url;
+
+/// One mebibyte, the unit in which the limits are told to people.
+pub(crate) const MIB: usize = 1024 * 1024;
+
+/// Settings of the API.
+#[derive(Debug, Clone)]
+pub struct ApiSettings {
+    /// `CORS_ORIGINS`: origins whose pages may call this API, e.g. `https://www.example.org`; `*`
+    /// allows every origin, but then without cookies. Default: none.
+    pub cors_origins: Vec<String>,
+    /// `SECRET_KEY`: access tokens are derived from it. Another key makes all tokens given out
+    /// before invalid. No default.
+    pub secret_key: SecretString,
+    /// `PUBLIC_URL`: where browsers reach this API; the addresses in answers begin with it. With
+    /// `https`, cookies are marked *Secure*. No default.
+    pub public_url: Url,
+    /// `CONSENT_VERSION`: names the consent text that is shown now; stored with a submission that
+    /// does not name the version it agreed to. Default: `2026-11`.
+    pub consent_version: String,
+    /// `MAX_FILE_BYTES`: most bytes of one image. Default: 10 MiB.
+    pub max_file_size: usize,
+    /// `MAX_FILES`: most images of one submission, at most 100. Default: 10.
+    pub max_files: usize,
+    /// `SUBMIT_MEMORY_BYTES`: most memory that all uploads in progress may take together; beyond it
+    /// the API answers 503 `busy`. Never less than one submission of the largest size needs.
+    /// Default: 512 MiB.
+    pub submit_memory: usize,
+    /// `REQUEST_TIMEOUT_SECONDS`: longest time until an answer begins. Default: 30 s.
+    pub request_time: Duration,
+    /// `SUBMIT_TIMEOUT_SECONDS`: the same for a submission, whose upload may be slow. Default: 120 s.
+    pub submit_time: Duration,
+    /// `START_GRACE_SECONDS`: how long the sweeper leaves a new run to the process that stored it.
+    /// Default: 10 s.
+    pub start_grace: Duration,
+    /// `IDEMPOTENCY_LEASE_SECONDS`: how long a request that went silent keeps its Idempotency-Key
+    /// from a repeat. Default: 60 s.
+    pub idempotency_lease: Duration,
+    /// `IDEMPOTENCY_LIFETIME_SECONDS`: how long an answered Idempotency-Key is remembered.
+    /// Default: 24 h.
+    pub idempotency_lifetime: Duration,
+    /// `EVENTS_POLL_MILLISECONDS`: how often the table of events is looked at while anybody listens.
+    /// Default: 250 ms.
+    pub events_poll: Duration,
+    /// `EVENTS_HEARTBEAT_SECONDS`: how often a silent event stream gets a sign of life. Default: 15 s.
+    pub events_heartbeat: Duration,
+    /// `SHUTDOWN_TIMEOUT_SECONDS`: how long requests may go on after the process was asked to end.
+    /// Default: 25 s (below the 30 s after which most orchestrators kill).
+    pub shutdown_time: Duration,
+}
+
+impl ApiSettings {
+    /// The defaults, around the two settings that have none.
+    pub fn new(secret_key: SecretString, public_url: Url) -> Self {
+        Self {
+            cors_origins: Vec::new(),
+            secret_key,
+            public_url,
+            consent_version: "2026-11".to_owned(),
+            max_file_size: 10 * MIB,
+            max_files: 10,
+            submit_memory: 512 * MIB,
+            request_time: Duration::from_secs(30),
+            submit_time: Duration::from_secs(120),
+            start_grace: Duration::from_secs(10),
+            idempotency_lease: Duration::from_secs(60),
+            idempotency_lifetime: Duration::from_secs(24 * 60 * 60),
+            events_poll: Duration::from_millis(250),
+            events_heartbeat: Duration::from_secs(15),
+            shutdown_time: Duration::from_secs(25),
+        }
+    }
+
+    /// Whether cookies may travel over encrypted connections only.
+    pub(crate) fn cookie_secure(&self) -> bool {
+        self.public_url.scheme() == "https"
+    }
+
+    /// The public address of a path of this API.
+    pub(crate) fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
+    }
+
+    /// Most bytes of a submission's body: all images in base64, and 1 MiB for everything else.
+    pub(crate) fn max_body(&self) -> usize {
+        let base64 = self.max_file_size.div_ceil(3) * 4;
+        self.max_files.saturating_mul(base64).saturating_add(MIB)
+    }
+}

@@ -1,0 +1,67 @@
+//! Every metric that the API writes, by name and meaning. `/metrics` shows them.
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use std::time::Duration;
+
+const REQUESTS: &str = "diagflow_http_requests_total";
+const REQUEST_TIME: &str = "diagflow_http_request_duration_seconds";
+const OPEN_STREAMS: &str = "diagflow_event_streams_open";
+const SUBMISSIONS: &str = "diagflow_submissions_total";
+const QUEUED_RUNS: &str = "diagflow_runs_waiting_to_start";
+
+/// Upper bounds of the request times that are told apart, in seconds.
+const TIMES: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+/// A recorder that knows the API's histograms. The binary installs it, and hands the handle to
+/// [`crate::App::metrics`].
+pub fn metrics_builder() -> PrometheusBuilder {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(REQUEST_TIME.to_owned()), &TIMES)
+        .expect("the list of bounds is not empty")
+}
+
+/// Tells the recorder what the metrics mean.
+pub(crate) fn describe() {
+    describe_counter!(REQUESTS, "Requests, by method, route and status");
+    describe_histogram!(REQUEST_TIME, Unit::Seconds, "Time until the answer began, by route");
+    describe_gauge!(OPEN_STREAMS, "Event streams that are open now");
+    describe_counter!(SUBMISSIONS, "Submissions, by outcome");
+    describe_gauge!(QUEUED_RUNS, "Runs that wait to be started");
+}
+
+/// A request was answered, or abandoned by its client (`status` is then `aborted`).
+pub(crate) fn request(method: &'static str, route: String, status: String, took: Duration) {
+    counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status)
+        .increment(1);
+    histogram!(REQUEST_TIME, "method" => method, "route" => route).record(took);
+}
+
+/// A submission was answered: `accepted`, `replayed`, or the code of its refusal.
+pub(crate) fn submission(outcome: &'static str) {
+    counter!(SUBMISSIONS, "outcome" => outcome).increment(1);
+}
+
+/// How many runs wait to be started.
+pub(crate) fn queued_runs(count: i64) {
+    // Beyond 2^53 runs the gauge would be off by one.
+    gauge!(QUEUED_RUNS).set(count as f64);
+}
+
+/// Counts as an open event stream until it is dropped.
+pub(crate) struct OpenStream(());
+
+impl OpenStream {
+    pub(crate) fn new() -> Self {
+        gauge!(OPEN_STREAMS).increment(1);
+        Self(())
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        gauge!(OPEN_STREAMS).decrement(1);
+    }
+}

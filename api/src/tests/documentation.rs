@@ -1,0 +1,64 @@
+//! The OpenAPI document: what clients are generated from. A change to it shows here; accept one that
+//! was meant by `INSTA_UPDATE=always cargo test -p diagflow-api`.
+
+use super::TestApi;
+use serde_json::Value;
+use std::collections::HashSet;
+
+async fn document() -> Value {
+    TestApi::new().await.get("/openapi.json").await.json()
+}
+
+/// Every operation: path, method, description.
+fn operations(document: &Value) -> Vec<(String, String, Value)> {
+    let paths = document["paths"].as_object().expect("paths");
+    let of_path = |(path, item): (&String, &Value)| {
+        let item = item.as_object().expect("a path").clone();
+        item.into_iter().map(|(method, about)| (path.clone(), method, about)).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(of_path).collect()
+}
+
+#[tokio::test]
+async fn the_document_is_the_one_that_was_agreed_on() {
+    insta::assert_json_snapshot!("openapi", document().await, { ".info.version" => "[version]" });
+}
+
+#[tokio::test]
+async fn the_document_is_openapi_3_1() {
+    assert_eq!(document().await["openapi"], "3.1.0");
+}
+
+#[tokio::test]
+async fn every_operation_has_a_name_of_its_own_and_a_summary() {
+    let document = document().await;
+    let mut names = HashSet::new();
+    for (path, method, about) in operations(&document) {
+        let name = about["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path}"));
+        assert!(names.insert(name.to_owned()), "{name} twice");
+        assert!(about["summary"].is_string(), "{method} {path} has a summary");
+    }
+    assert!(names.len() >= 9, "{names:?}");
+}
+
+#[tokio::test]
+async fn every_refusal_is_documented_with_its_shape() {
+    for (path, method, about) in operations(&document().await) {
+        let responses = about["responses"].as_object().expect("responses").clone();
+        let refusals: Vec<_> =
+            responses.iter().filter(|(status, _)| status.starts_with('4')).collect();
+        assert_eq!(!refusals.is_empty(), path.starts_with("/api/"), "{method} {path}");
+        for (status, response) in refusals {
+            let shape = &response["content"]["application/json"]["schema"]["$ref"];
+            assert_eq!(*shape, "#/components/schemas/ErrorBody", "{method} {path} {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_documentation_can_be_browsed() {
+    let api = TestApi::new().await;
+    let answer = api.get("/docs").await;
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/docs/"));
+    assert!(api.get("/docs/").await.text.contains("swagger-ui"));
+}

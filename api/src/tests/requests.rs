@@ -1,0 +1,91 @@
+//! Makes images and requests.
+
+use axum::body::Body;
+use axum::http::Request;
+use axum::http::header::CONTENT_TYPE;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use image::{ImageFormat, RgbImage};
+use serde_json::{Value, json};
+use std::io::Cursor;
+
+const BOUNDARY: &str = "----a-boundary";
+
+/// A small image of a format.
+pub(super) fn picture(format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    RgbImage::new(3, 2).write_to(&mut bytes, format).expect("an image");
+    bytes.into_inner()
+}
+
+/// An image in JSON, declared as `media_type`.
+pub(super) fn json_image(media_type: &str, bytes: &[u8]) -> Value {
+    let data = format!("data:{media_type};base64,{}", BASE64_STANDARD.encode(bytes));
+    json!({ "data": data, "type": media_type, "size": bytes.len(), "name": "photo" })
+}
+
+/// A submission with which nothing is wrong.
+pub(super) fn good() -> Value {
+    let image = json_image("image/png", &picture(ImageFormat::Png));
+    json!({ "email": "me@example.org", "comments": "Since Monday", "consent": true, "images": [image] })
+}
+
+/// A good submission, but for one member.
+pub(super) fn good_but(member: &str, value: Value) -> Value {
+    let mut body = good();
+    body[member] = value;
+    body
+}
+
+/// A good submission, but for its images.
+pub(super) fn good_with(images: impl Into<Value>) -> Value {
+    good_but("images", images.into())
+}
+
+/// A submission as JSON.
+pub(super) fn post_json(body: &Value) -> Request<Body> {
+    post("application/json", body.to_string())
+}
+
+/// A submission as anything.
+pub(super) fn post(content_type: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post("/api/user/submit")
+        .header(CONTENT_TYPE, content_type)
+        .body(body.into())
+        .expect("a request")
+}
+
+/// A form under construction.
+#[derive(Default)]
+pub(super) struct Form(Vec<u8>);
+
+impl Form {
+    pub(super) fn text(self, name: &str, text: &str) -> Self {
+        self.part(&format!("name=\"{name}\""), "", text.as_bytes())
+    }
+
+    pub(super) fn file(self, name: &str, file: &str, media_type: &str, bytes: &[u8]) -> Self {
+        let about = format!("name=\"{name}\"; filename=\"{file}\"");
+        self.part(&about, &format!("Content-Type: {media_type}\r\n"), bytes)
+    }
+
+    fn part(mut self, about: &str, headers: &str, bytes: &[u8]) -> Self {
+        let head =
+            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {about}\r\n{headers}\r\n");
+        self.0.extend(head.as_bytes());
+        self.0.extend(bytes);
+        self.0.extend(b"\r\n");
+        self
+    }
+
+    pub(super) fn post(self) -> Request<Body> {
+        let mut body = self.0;
+        body.extend(format!("--{BOUNDARY}--\r\n").as_bytes());
+        post(&format!("multipart/form-data; boundary={BOUNDARY}"), body)
+    }
+
+    /// Without its end, as after a broken connection that a proxy hid.
+    pub(super) fn post_unfinished(self) -> Request<Body> {
+        post(&format!("multipart/form-data; boundary={BOUNDARY}"), self.0)
+    }
+}
