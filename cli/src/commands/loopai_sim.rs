@@ -1,0 +1,40 @@
+//! `diagflow loopai-sim`.
+
+use crate::settings::LogSettings;
+use crate::{logging, shutdown};
+use anyhow::Context;
+use diagflow_simulators::loopai::{LoopAiSim, Settings};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Arguments of `diagflow loopai-sim`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:5050")]
+    listen: SocketAddr,
+    /// Key that callers must send as a Bearer token.
+    #[arg(long, env = "LOOPAI_API_KEY")]
+    api_key: Option<String>,
+    /// Seconds from a request to its result.
+    #[arg(long, default_value_t = 3.0)]
+    delay: f64,
+}
+
+/// Simulates until it is asked to end.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    logging::init(&LogSettings::read()?)?;
+    let delay = Duration::try_from_secs_f64(args.delay).context("--delay")?;
+    let settings = Settings {
+        api_key: args.api_key,
+        delay_ms: u64::try_from(delay.as_millis())?,
+        ..Settings::default()
+    };
+    let stop = shutdown::on_signal()?;
+    let simulator = LoopAiSim::start(args.listen, settings)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    tracing::info!(url = simulator.url(), "simulating LoopAI");
+    simulator.serve_until(stop.cancelled_owned()).await;
+    Ok(())
+}

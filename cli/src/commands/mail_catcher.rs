@@ -1,0 +1,35 @@
+//! `diagflow mail-catcher`.
+
+use crate::settings::LogSettings;
+use crate::{logging, shutdown};
+use anyhow::Context;
+use diagflow_simulators::mail::{MailCatcher, Settings};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Arguments of `diagflow mail-catcher`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Address to take e-mails on.
+    #[arg(long, default_value = "127.0.0.1:1025")]
+    smtp: SocketAddr,
+    /// Address to show the inbox on.
+    #[arg(long, default_value = "127.0.0.1:8025")]
+    http: SocketAddr,
+    /// Folder that keeps the e-mails; without it they are gone when the process ends.
+    #[arg(long)]
+    spool: Option<PathBuf>,
+}
+
+/// Catches until it is asked to end.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    logging::init(&LogSettings::read()?)?;
+    let stop = shutdown::on_signal()?;
+    let settings = Settings { spool: args.spool, ..Settings::default() };
+    let catcher = MailCatcher::start(args.smtp, args.http, settings)
+        .await
+        .with_context(|| format!("cannot listen on {} and {}", args.smtp, args.http))?;
+    tracing::info!(smtp = %catcher.smtp_address(), inbox = catcher.url(), "catching e-mails");
+    catcher.serve_until(stop.cancelled_owned()).await;
+    Ok(())
+}

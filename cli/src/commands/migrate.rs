@@ -1,0 +1,31 @@
+//! `diagflow migrate`.
+
+use crate::settings::Settings;
+use diagflow_store::Store;
+use secrecy::ExposeSecret;
+
+/// Arguments of `diagflow migrate`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Take all migrations back instead. Deletes all data.
+    #[arg(long)]
+    revert_all: bool,
+}
+
+/// Applies what is missing, and says what that was.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let settings = Settings::read()?;
+    let url = settings.database.url.expose_secret();
+    let (word, names) = if args.revert_all {
+        ("reverted", Store::revert_all(url).await?)
+    } else {
+        ("applied", Store::migrate(url).await?)
+    };
+    if names.is_empty() {
+        println!("nothing to do: the database is up to date");
+    }
+    for name in names {
+        println!("{word} {name}");
+    }
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! The settings: documented defaults (`defaults.toml`), the environment on top, checked as a whole.
+
+mod reader;
+
+use diagflow_activities::WorkerSettings;
+use diagflow_activities::loopai::LoopAiSettings;
+use diagflow_activities::mail::{MailSettings, SmtpTls};
+use diagflow_activities::temporal::TemporalSettings;
+use diagflow_api::ApiSettings;
+use diagflow_store::PoolSettings;
+use diagflow_workflows::PollSchedule;
+use reader::Reader;
+use secrecy::{ExposeSecret, SecretString};
+use std::net::SocketAddr;
+use std::time::Duration;
+use url::Url;
+
+const DEFAULTS: &str = include_str!("defaults.toml");
+/// Shortest secret that production accepts: 256 bits, if it is random text.
+const SHORTEST_SECRET: usize = 32;
+
+/// Everything that can be set.
+pub(crate) struct Settings {
+    pub(crate) log: LogSettings,
+    pub(crate) listen: SocketAddr,
+    pub(crate) worker_listen: SocketAddr,
+    pub(crate) api: ApiSettings,
+    pub(crate) database: DatabaseSettings,
+    pub(crate) storage: Url,
+    pub(crate) temporal: TemporalSettings,
+    pub(crate) schedule: PollSchedule,
+    pub(crate) sweep_every: Duration,
+    pub(crate) worker: WorkerSettings,
+    pub(crate) loopai: LoopAiSettings,
+    pub(crate) mail: MailSettings,
+}
+
+/// `LOG_LEVEL` and `LOG_FORMAT`.
+pub(crate) struct LogSettings {
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+/// How logs look.
+#[derive(Clone, Copy)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// `DATABASE_URL`, `DATABASE_POOL_SIZE`, `DATABASE_WAIT_SECONDS`.
+pub(crate) struct DatabaseSettings {
+    pub(crate) url: SecretString,
+    size: u32,
+    wait: Duration,
+}
+
+impl DatabaseSettings {
+    /// For the store.
+    pub(crate) fn pool(&self) -> PoolSettings {
+        PoolSettings { url: self.url.expose_secret().to_owned(), size: self.size, wait: self.wait }
+    }
+}
+
+impl LogSettings {
+    /// Reads only these, for the commands that need no others.
+    pub(crate) fn read() -> anyhow::Result<LogSettings> {
+        let mut reader = Reader::new(DEFAULTS, std::env::vars())?;
+        let log = log(&mut reader);
+        finish(reader, log)
+    }
+}
+
+impl Settings {
+    /// Reads all settings.
+    ///
+    /// # Errors
+    /// With every fault that there is.
+    pub(crate) fn read() -> anyhow::Result<Settings> {
+        Self::from(std::env::vars())
+    }
+
+    fn from(environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Settings> {
+        let mut reader = Reader::new(DEFAULTS, environment)?;
+        let settings = all(&mut reader);
+        if let Some(settings) = &settings {
+            check_production(&mut reader, settings);
+        }
+        finish(reader, settings)
+    }
+}
+
+fn finish<T>(reader: Reader, value: Option<T>) -> anyhow::Result<T> {
+    reader.finish()?;
+    value.ok_or_else(|| anyhow::anyhow!("a setting is missing, but no fault was noted"))
+}
+
+/// Reads each part before it gives up, so that all faults are found.
+fn all(reader: &mut Reader) -> Option<Settings> {
+    let log = log(reader);
+    let listen = reader.parse("LISTEN_ADDRESS", "an address and a port, such as 0.0.0.0:8080");
+    let worker_listen =
+        reader.parse("WORKER_LISTEN_ADDRESS", "an address and a port, such as 0.0.0.0:8081");
+    let api = api(reader);
+    let database = database(reader);
+    let storage = reader.parse("STORAGE_URL", "file:///folder or s3://bucket/prefix");
+    let temporal = temporal(reader);
+    let schedule = schedule(reader);
+    let sweep_every = reader.seconds("SWEEP_SECONDS");
+    let shutdown_period = reader.seconds("WORKER_SHUTDOWN_SECONDS");
+    let loopai = loopai(reader);
+    let mail = mail(reader);
+    let temporal = temporal?;
+    Some(Settings {
+        log: log?,
+        listen: listen?,
+        worker_listen: worker_listen?,
+        api: api?,
+        database: database?,
+        storage: storage?,
+        schedule: schedule?,
+        sweep_every: sweep_every?.max(Duration::from_millis(10)),
+        worker: WorkerSettings {
+            task_queue: temporal.task_queue.clone(),
+            shutdown_period: shutdown_period?,
+        },
+        temporal,
+        loopai: loopai?,
+        mail: mail?,
+    })
+}
+
+fn log(reader: &mut Reader) -> Option<LogSettings> {
+    let level = reader.parse("LOG_LEVEL", "a level or filter, such as info");
+    let format = reader.read("LOG_FORMAT", "text or json", |text| match text {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    });
+    Some(LogSettings { level: level?, format: format? })
+}
+
+fn api(reader: &mut Reader) -> Option<ApiSettings> {
+    let public_url = reader.parse("PUBLIC_URL", "an address, such as https://diagflow.example.org");
+    let max_file_size = reader.parse("MAX_FILE_BYTES", "a number of bytes");
+    let max_files = reader.parse("MAX_FILES", "a number");
+    let submit_memory = reader.parse("SUBMIT_MEMORY_BYTES", "a number of bytes");
+    let request_time = reader.seconds("REQUEST_TIMEOUT_SECONDS");
+    let submit_time = reader.seconds("SUBMIT_TIMEOUT_SECONDS");
+    let shutdown_time = reader.seconds("SHUTDOWN_TIMEOUT_SECONDS");
+    let start_grace = reader.seconds("START_GRACE_SECONDS");
+    let idempotency_lease = reader.seconds("IDEMPOTENCY_LEASE_SECONDS");
+    let idempotency_lifetime = reader.seconds("IDEMPOTENCY_LIFETIME_SECONDS");
+    let events_poll = reader.seconds("EVENTS_POLL_SECONDS");
+    let events_heartbeat = reader.seconds("EVENTS_HEARTBEAT_SECONDS");
+    Some(ApiSettings {
+        cors_origins: reader.list("CORS_ORIGINS"),
+        secret_key: reader.secret("SECRET_KEY")?,
+        public_url: public_url?,
+        consent_version: reader.optional("CONSENT_VERSION")?.to_owned(),
+        max_file_size: max_file_size?,
+        max_files: max_files?,
+        submit_memory: submit_memory?,
+        request_time: request_time?,
+        submit_time: submit_time?,
+        start_grace: start_grace?,
+        idempotency_lease: idempotency_lease?,
+        idempotency_lifetime: idempotency_lifetime?,
+        events_poll: events_poll?,
+        events_heartbeat: events_heartbeat?,
+        shutdown_time: shutdown_time?,
+    })
+}
+
+fn database(reader: &mut Reader) -> Option<DatabaseSettings> {
+    let url = reader.read("DATABASE_URL", "mysql://user:password@host:port/database", |text| {
+        let url: Url = text.parse().ok()?;
+        let complete = url.scheme() == "mysql" && url.host().is_some() && url.path().len() > 1;
+        complete.then(|| SecretString::from(text))
+    });
+    let size = reader.parse("DATABASE_POOL_SIZE", "a number");
+    let wait = reader.seconds("DATABASE_WAIT_SECONDS");
+    Some(DatabaseSettings { url: url?, size: size?, wait: wait? })
+}
+
+fn temporal(reader: &mut Reader) -> Option<TemporalSettings> {
+    let address = reader.read("TEMPORAL_ADDRESS", "host:port", |text| {
+        let url: Url = format!("http://{text}").parse().ok()?;
+        url.port().map(|_| url)
+    });
+    let namespace = reader.parse("TEMPORAL_NAMESPACE", "a name");
+    let task_queue = reader.parse("TEMPORAL_TASK_QUEUE", "a name");
+    Some(TemporalSettings { address: address?, namespace: namespace?, task_queue: task_queue? })
+}
+
+fn schedule(reader: &mut Reader) -> Option<PollSchedule> {
+    let meaning = "seconds, separated by commas, such as 5,10,20";
+    let waits_ms = reader.read("DIAGNOSIS_POLL_SECONDS", meaning, |text| {
+        text.split(',').map(|item| milliseconds(item.trim())).collect::<Option<Vec<u64>>>()
+    });
+    let deadline_ms = reader.read("DIAGNOSIS_DEADLINE_SECONDS", "seconds", milliseconds);
+    Some(PollSchedule { waits_ms: waits_ms?, deadline_ms: deadline_ms? })
+}
+
+fn milliseconds(text: &str) -> Option<u64> {
+    let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+    u64::try_from(duration.as_millis()).ok()
+}
+
+fn loopai(reader: &mut Reader) -> Option<LoopAiSettings> {
+    let url = reader.read("LOOPAI_API_URL", "an http or https address", |text| {
+        text.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"))
+    });
+    let agent_id = reader.parse("LOOPAI_AGENT_ID", "a whole number");
+    let timeout = reader.seconds("LOOPAI_TIMEOUT_SECONDS");
+    Some(LoopAiSettings {
+        url: url?,
+        key: reader.secret("LOOPAI_API_KEY"),
+        agent_id: agent_id?,
+        timeout: timeout?,
+    })
+}
+
+fn mail(reader: &mut Reader) -> Option<MailSettings> {
+    let host = reader.parse("SMTP_HOST", "a host name");
+    let port = reader.parse("SMTP_PORT", "a port");
+    let tls = reader.read("SMTP_TLS", "implicit, starttls or none", |text| match text {
+        "implicit" => Some(SmtpTls::Implicit),
+        "starttls" => Some(SmtpTls::StartTls),
+        "none" => Some(SmtpTls::None),
+        _ => None,
+    });
+    let from = reader.parse("MAIL_FROM", "an address, such as Diagflow <no-reply@example.org>");
+    let pool_size = reader.parse("SMTP_POOL_SIZE", "a number");
+    let user = reader.optional("SMTP_USER").map(str::to_owned);
+    let credentials = match (user, reader.secret("SMTP_PASSWORD")) {
+        (Some(user), Some(password)) => Some((user, password)),
+        (None, None) => None,
+        _ => {
+            reader.fault("SMTP_USER and SMTP_PASSWORD must both be set, or neither".to_owned());
+            None
+        }
+    };
+    let authority = match reader.optional("SMTP_CA_FILE").map(std::fs::read).transpose() {
+        Ok(authority) => authority,
+        Err(error) => {
+            reader.fault(format!("SMTP_CA_FILE cannot be read: {error}"));
+            None
+        }
+    };
+    Some(MailSettings {
+        host: host?,
+        port: port?,
+        credentials,
+        tls: tls?,
+        authority,
+        from: from?,
+        pool_size: pool_size?,
+    })
+}
+
+/// What development may do and production may not.
+fn check_production(reader: &mut Reader, settings: &Settings) {
+    let is_production =
+        reader.read("DIAGFLOW_ENV", "development or production", |text| match text {
+            "development" => Some(false),
+            "production" => Some(true),
+            _ => None,
+        });
+    if is_production != Some(true) {
+        return;
+    }
+    let secret = settings.api.secret_key.expose_secret();
+    if secret.starts_with("development-only") || secret.len() < SHORTEST_SECRET {
+        reader.fault(format!(
+            "SECRET_KEY must be set to at least {SHORTEST_SECRET} random characters in production"
+        ));
+    }
+    if settings.api.public_url.scheme() != "https" {
+        reader.fault("PUBLIC_URL must begin with https in production".to_owned());
+    }
+    if settings.mail.credentials.is_some() && settings.mail.tls == SmtpTls::None {
+        reader.fault("SMTP_TLS must not be none in production when a password is sent".to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests;

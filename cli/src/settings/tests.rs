@@ -1,0 +1,51 @@
+//! What the settings accept and refuse.
+
+use super::*;
+
+fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Settings::from(variables).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_defaults_are_complete() {
+    let settings = read(&[]).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(settings.loopai.agent_id, 1);
+    assert_eq!(settings.schedule, PollSchedule::default());
+    assert_eq!(settings.api.max_file_size, 10 * 1024 * 1024);
+}
+
+#[test]
+fn all_faults_are_told_at_once_and_no_value_is_shown() {
+    let error = read(&[
+        ("LISTEN_ADDRESS", "everywhere"),
+        ("DATABASE_URL", "postgres://u:hunter2@h/db"),
+        ("SMTP_PASSWORD", "hunter2"),
+        ("DIAGNOSIS_POLL_SECONDS", "5,soon"),
+    ])
+    .err()
+    .expect("refused");
+    for name in ["LISTEN_ADDRESS", "DATABASE_URL", "SMTP_USER", "DIAGNOSIS_POLL_SECONDS"] {
+        assert!(error.contains(name), "{name} in {error}");
+    }
+    assert!(error.contains("4 fault(s)"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn production_refuses_the_default_secret() {
+    let safe = [("DIAGFLOW_ENV", "production"), ("PUBLIC_URL", "https://diagflow.example.org")];
+    let error = read(&safe).err().expect("refused");
+    assert!(error.contains("SECRET_KEY"), "{error}");
+    let secret = "x".repeat(SHORTEST_SECRET);
+    let with_secret = [safe[0], safe[1], ("SECRET_KEY", secret.as_str())];
+    assert!(read(&with_secret).is_ok());
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let settings = read(&[("LOOPAI_API_KEY", ""), ("SMTP_PORT", "")]);
+    let settings = settings.unwrap_or_else(|error| panic!("{error}"));
+    assert!(settings.loopai.key.is_none());
+    assert_eq!(settings.mail.port, 1025);
+}
