@@ -1,0 +1,47 @@
+//! Calls of cargo, and where it puts what it builds.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::folders::Workspace;
+use crate::steps::Step;
+use crate::{guard, process};
+
+/// The cargo that runs this program, in the workspace, with these arguments.
+pub(crate) fn command<'a>(
+    workspace: &Workspace,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = guard::command(cargo);
+    command.args(arguments).current_dir(workspace.root());
+    command
+}
+
+/// Runs cargo with its output shown, as a step of its own.
+pub(crate) fn run(
+    workspace: &Workspace,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<()> {
+    let title = format!("cargo {}", arguments.join(" "));
+    let step = Step::begin_streaming(&title);
+    let mut command = command(workspace, arguments.iter().copied());
+    command.envs(variables.iter().copied());
+    let status = process::wait(command.spawn().context("cannot start cargo")?, || Ok(()))?;
+    if !status.success() {
+        bail!("{title} failed");
+    }
+    step.done(title);
+    Ok(())
+}
+
+/// The product's binary, as a build with this profile leaves it.
+pub(crate) fn product(release: bool) -> Result<PathBuf> {
+    // This program lies in `<target>/debug/`: true for every way to move the target folder.
+    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let target = own.ancestors().nth(2).context("this program is not in a target folder")?;
+    Ok(target.join(if release { "release" } else { "debug" }).join("diagflow"))
+}

@@ -1,0 +1,174 @@
+//! Where things lie: the workspace, and the one ignored folder that holds all that a run leaves behind.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// The workspace and its `.diagflow/` folder.
+pub(crate) struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// The workspace that `cargo xtask` was called in; makes its `.diagflow/`, open to this user alone.
+    pub(crate) fn open() -> Result<Self> {
+        let crate_folder =
+            std::env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
+        let root =
+            Path::new(&crate_folder).parent().context("the crate has no workspace")?.to_owned();
+        let workspace = Self { root };
+        make_private(&workspace.state())?;
+        Ok(workspace)
+    }
+
+    /// The workspace's own folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `.diagflow/`: data of `up`, logs, downloaded tools.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.join(".diagflow")
+    }
+
+    /// Tools that were not found on this machine.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.state().join("tools")
+    }
+
+    /// A path as a person in the workspace would type it.
+    pub(crate) fn shorten(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+}
+
+/// Makes a folder, and those above it, that only this user can enter.
+pub(crate) fn make_private(folder: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))
+}
+
+/// Writes a file that only this user can read, replacing what was there.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
+    // Made anew, because an existing file would keep its mode.
+    if path.exists() {
+        fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The secret in the file `path`; made at random when there is none yet.
+pub(crate) fn secret(path: &Path) -> Result<String> {
+    if let Ok(text) = fs::read_to_string(path)
+        && !text.trim().is_empty()
+    {
+        return Ok(text.trim().to_owned());
+    }
+    let mut bytes = [0_u8; 16];
+    File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .context("cannot read random bytes")?;
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    write_private(path, &format!("{text}\n"))?;
+    Ok(text)
+}
+
+/// A lock that is held until dropped, or until the process ends in whatever way.
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock `path`; `None` when another process holds it.
+    pub(crate) fn try_take(path: &Path) -> Result<Option<Self>> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .with_context(|| format!("cannot open the lock {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {
+                file.set_len(0)?;
+                write!(file, "{}", std::process::id())?;
+                Ok(Some(Self { _file: file }))
+            }
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
+    }
+
+    /// The process that holds the lock `path`, as it wrote it there.
+    pub(crate) fn holder(path: &Path) -> Option<u32> {
+        fs::read_to_string(path).ok()?.trim().parse().ok()
+    }
+}
+
+/// A `file:` address of a folder, with every byte escaped that an address could mistake.
+pub(crate) fn file_url(path: &Path) -> Result<String> {
+    let Some(text) = path.to_str().filter(|_| path.is_absolute()) else {
+        bail!("{} cannot be written as an address", path.display());
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    let escaped = text.bytes().map(|byte| {
+        if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    });
+    Ok(format!("file://{}", escaped.collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_made_once_and_readable_by_its_owner_alone() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("secret");
+
+        let first = secret(&path)?;
+
+        assert_eq!(first.len(), 32);
+        assert_eq!(secret(&path)?, first);
+        assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+        Ok(())
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one_and_names_its_holder() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("lock");
+
+        let first = Lock::try_take(&path)?;
+        assert!(first.is_some());
+        assert!(Lock::try_take(&path)?.is_none());
+        assert_eq!(Lock::holder(&path), Some(std::process::id()));
+
+        drop(first);
+        assert!(Lock::try_take(&path)?.is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_with_spaces_makes_a_proper_address() -> Result<()> {
+        assert_eq!(file_url(Path::new("/home/a b/ä"))?, "file:///home/a%20b/%C3%A4");
+        assert!(file_url(Path::new("relative")).is_err());
+        Ok(())
+    }
+}

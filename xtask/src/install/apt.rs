@@ -1,0 +1,131 @@
+//! Debian packages, unpacked into a folder instead of installed.
+//!
+//! Why not `apt-get install`: it needs root, may start services or run their set-up, and where a MySQL of the
+//! user's own is installed it would remove that in favour of MariaDB. Unpacking needs no right at all and
+//! leaves the machine as it was. apt still chooses, downloads and verifies the packages, with lists of its
+//! own, so that it works on machines whose lists are empty or old, and takes no system-wide lock.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::folders::{Workspace, make_private};
+use crate::steps::Step;
+use crate::{guard, interrupt, process};
+
+/// apt with state of its own.
+pub(super) struct Apt {
+    state: PathBuf,
+    log: PathBuf,
+}
+
+impl Apt {
+    /// Fetches the lists of packages. An error where there is no apt.
+    pub(super) fn prepare(workspace: &Workspace, step: &mut Step) -> Result<Self> {
+        if super::find_program("apt-get", &[]).is_none()
+            || super::find_program("dpkg-deb", &[]).is_none()
+        {
+            bail!("this machine has no apt-get");
+        }
+        let apt = Self { state: state(workspace), log: workspace.tools().join("apt.log") };
+        for folder in ["lists/partial", "cache/archives/partial"] {
+            make_private(&apt.state.join(folder))?;
+        }
+        // One source of several that cannot be reached is no reason to give up: the search will tell.
+        let _ = process::run_logged(apt.command("apt-get", &["update"]), &apt.log, step);
+        interrupt::check()?;
+        Ok(apt)
+    }
+
+    /// The package named `base`, or its highest version of the form `base-10.6`.
+    pub(super) fn resolve(&self, base: &str) -> Result<String> {
+        let pattern = format!("^{base}(-[0-9.]+)?$");
+        let output = self
+            .command("apt-cache", &["search", "--names-only", &pattern])
+            .output()
+            .context("cannot run apt-cache")?;
+        let found = String::from_utf8_lossy(&output.stdout);
+        choose(base, &found).with_context(|| {
+            let log = self.log.display();
+            format!("no package source of this machine has {base}, or none was reached; apt's own words are in {log}")
+        })
+    }
+
+    /// Unpacks `packages`, and those they need that are not installed, into the folder `into`.
+    pub(super) fn unpack(&self, packages: &[String], into: &Path, step: &mut Step) -> Result<()> {
+        let mut arguments =
+            vec!["install", "--download-only", "--reinstall", "--yes", "--no-install-recommends"];
+        arguments.extend(packages.iter().map(String::as_str));
+        process::run_logged(self.command("apt-get", &arguments), &self.log, step)?;
+        let archives = self.state.join("cache/archives");
+        for entry in fs::read_dir(&archives)? {
+            let archive = entry?.path();
+            if archive.extension().is_some_and(|extension| extension == "deb") {
+                let mut command = guard::command("dpkg-deb");
+                command.arg("--extract").arg(&archive).arg(into);
+                process::run_logged(command, &self.log, step)?;
+                fs::remove_file(&archive)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let state = self.state.display();
+        let mut command = guard::command(program);
+        for option in [
+            format!("Dir::State::Lists={state}/lists"),
+            format!("Dir::Cache={state}/cache"),
+            // The system's own locks are for those who change the system.
+            "Debug::NoLocking=true".to_owned(),
+            // As root, apt would download as a user who cannot enter a private folder.
+            "APT::Sandbox::User=root".to_owned(),
+        ] {
+            command.arg("-o").arg(option);
+        }
+        command.args(arguments).env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    }
+}
+
+/// Removes the lists of packages, which are of no use once everything is unpacked.
+pub(super) fn clear(workspace: &Workspace) -> Result<()> {
+    let state = state(workspace);
+    if state.exists() {
+        fs::remove_dir_all(state)?;
+    }
+    Ok(())
+}
+
+fn state(workspace: &Workspace) -> PathBuf {
+    workspace.tools().join("apt")
+}
+
+/// The best of the lines `name - description` that apt-cache found.
+fn choose(base: &str, found: &str) -> Option<String> {
+    let names: Vec<&str> =
+        found.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();
+    let version = |name: &str| -> Vec<u32> {
+        let digits = name.strip_prefix(base).unwrap_or_default().trim_start_matches('-');
+        digits.split('.').filter_map(|part| part.parse().ok()).collect()
+    };
+    let plain = names.iter().find(|name| **name == base);
+    plain.or_else(|| names.iter().max_by_key(|name| version(name))).map(|name| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plain_name_wins_and_else_the_highest_version() {
+        let choose = |found| choose("mariadb-server-core", found);
+        let both = "mariadb-server-core-10.5 - files\nmariadb-server-core - files\n";
+        assert_eq!(choose(both).as_deref(), Some("mariadb-server-core"));
+        let versions = "mariadb-server-core-10.6 - files\nmariadb-server-core-10.11 - files\n";
+        assert_eq!(choose(versions).as_deref(), Some("mariadb-server-core-10.11"));
+        assert_eq!(choose(""), None);
+    }
+}

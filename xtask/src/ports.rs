@@ -1,0 +1,277 @@
+//! Which port serves what, whether it is free, and who holds it when it is not.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+/// The flags that move ports away from their usual numbers.
+#[derive(Args, Default)]
+#[command(next_help_heading = "Ports")]
+pub(crate) struct PortOptions {
+    /// Pages and HTTP API [default: 8080]
+    #[arg(long, value_name = "PORT")]
+    api_port: Option<u16>,
+    /// Health and metrics of the worker [default: 8081]
+    #[arg(long, value_name = "PORT")]
+    worker_port: Option<u16>,
+    /// Temporal's gRPC interface [default: 7233]
+    #[arg(long, value_name = "PORT")]
+    temporal_port: Option<u16>,
+    /// Temporal's pages [default: 8233]
+    #[arg(long, value_name = "PORT")]
+    temporal_ui_port: Option<u16>,
+    /// The mail catcher's inbox for browsers [default: 8025]
+    #[arg(long, value_name = "PORT")]
+    inbox_port: Option<u16>,
+    /// The mail catcher's SMTP [default: 1025]
+    #[arg(long, value_name = "PORT")]
+    smtp_port: Option<u16>,
+    /// The LoopAI simulator [default: 5050]
+    #[arg(long, value_name = "PORT")]
+    simulator_port: Option<u16>,
+    /// MariaDB [default: 3307]
+    #[arg(long, value_name = "PORT")]
+    mariadb_port: Option<u16>,
+    /// Added to every port that has no flag of its own
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port_offset: u16,
+}
+
+/// The ports of one running system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ports {
+    pub(crate) api: u16,
+    pub(crate) worker: u16,
+    pub(crate) temporal: u16,
+    pub(crate) temporal_ui: u16,
+    pub(crate) inbox: u16,
+    pub(crate) smtp: u16,
+    pub(crate) simulator: u16,
+    pub(crate) mariadb: u16,
+}
+
+impl PortOptions {
+    /// The ports that the flags ask for, all of them free; or an error that names every port that is not,
+    /// why, and what to do about it.
+    pub(crate) fn resolve_free(&self) -> Result<Ports> {
+        let ports = self.resolve(self.port_offset)?;
+        let faults = ports.faults();
+        if faults.is_empty() {
+            return Ok(ports);
+        }
+        let mut message =
+            format!("these ports are not free, so nothing was started:\n  {}", faults.join("\n  "));
+        if let Some(offset) = self.free_offset() {
+            message.push_str(&format!("\n  or move all of them at once: --port-offset {offset}"));
+        }
+        bail!(message)
+    }
+
+    /// The ports that the flags ask for, with this offset.
+    pub(crate) fn resolve(&self, offset: u16) -> Result<Ports> {
+        let choose = |flag: Option<u16>, usual: u16| match flag {
+            Some(port) => Ok(port),
+            None => usual.checked_add(offset).with_context(|| {
+                format!("--port-offset {offset} moves port {usual} beyond 65535: use a smaller one")
+            }),
+        };
+        let ports = Ports {
+            api: choose(self.api_port, 8080)?,
+            worker: choose(self.worker_port, 8081)?,
+            temporal: choose(self.temporal_port, 7233)?,
+            temporal_ui: choose(self.temporal_ui_port, 8233)?,
+            inbox: choose(self.inbox_port, 8025)?,
+            smtp: choose(self.smtp_port, 1025)?,
+            simulator: choose(self.simulator_port, 5050)?,
+            mariadb: choose(self.mariadb_port, 3307)?,
+        };
+        ports.expect_distinct()?;
+        Ok(ports)
+    }
+
+    /// An offset with which every port is free, if there is one.
+    fn free_offset(&self) -> Option<u16> {
+        let works = |offset: u16| self.resolve(offset).is_ok_and(|ports| ports.faults().is_empty());
+        (0..=50).map(|thousands| thousands * 1000).find(|offset| works(*offset))
+    }
+}
+
+impl Ports {
+    /// What each port serves, and the flag that moves it.
+    fn list(&self) -> [(&'static str, &'static str, u16); 8] {
+        [
+            ("the API", "--api-port", self.api),
+            ("the worker", "--worker-port", self.worker),
+            ("Temporal", "--temporal-port", self.temporal),
+            ("the Temporal UI", "--temporal-ui-port", self.temporal_ui),
+            ("the inbox", "--inbox-port", self.inbox),
+            ("SMTP", "--smtp-port", self.smtp),
+            ("the simulator", "--simulator-port", self.simulator),
+            ("MariaDB", "--mariadb-port", self.mariadb),
+        ]
+    }
+
+    fn expect_distinct(&self) -> Result<()> {
+        let mut seen = HashMap::new();
+        for (service, flag, port) in self.list() {
+            if port == 0 {
+                bail!("{flag} 0: a port lies between 1 and 65535");
+            }
+            if let Some(other) = seen.insert(port, service) {
+                bail!(
+                    "port {port} is asked for by {other} and by {service}: change it with {flag}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Every port that cannot be used: why, and what to do about it.
+    fn faults(&self) -> Vec<String> {
+        let check = |(service, flag, port)| match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => None,
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                let holder = holder(port).map_or_else(
+                    || "another user's process (`sudo ss -ltnp` tells which)".to_owned(),
+                    |(id, name)| format!("process {id} ({name})"),
+                );
+                Some(format!("{port} for {service} is held by {holder}: end that, or use {flag}"))
+            }
+            Err(error) => {
+                Some(format!("{port} for {service} cannot be opened ({error}): use {flag}"))
+            }
+        };
+        self.list().into_iter().filter_map(check).collect()
+    }
+}
+
+/// Finds as many free ports as asked for.
+///
+/// They lie below those that the system hands to outgoing connections, so that no connection takes one
+/// before its server does.
+pub(crate) fn find_free<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    const FIRST: u16 = 20_000;
+    const SPAN: u16 = 10_000;
+    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos();
+    let start = u16::try_from(nanoseconds % u32::from(SPAN))?;
+    let mut free = (0..SPAN)
+        .map(|step| FIRST + (start + step) % SPAN)
+        .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    let mut ports = [0; COUNT];
+    for port in &mut ports {
+        *port = free.next().context("no free port was found")?;
+    }
+    Ok(ports)
+}
+
+/// The process that listens on `port`, and its name; `None` when this user may not know.
+fn holder(port: u16) -> Option<(u32, String)> {
+    let socket = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .find_map(|table| listening_socket(&table, port))?;
+    let target = format!("socket:[{socket}]");
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let Ok(id) = process.file_name().to_string_lossy().parse::<u32>() else { continue };
+        // Another user's process cannot be looked into.
+        let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
+        if files.flatten().any(|file| {
+            fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == target.as_str())
+        }) {
+            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some((id, name.trim().to_owned()));
+        }
+    }
+    None
+}
+
+/// The inode of the socket that listens on `port`, from the kernel's table of sockets.
+fn listening_socket(table: &str, port: u16) -> Option<u64> {
+    const LISTENING: &str = "0A";
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let (_, local_port) = fields.get(1)?.rsplit_once(':')?;
+        let matches =
+            u16::from_str_radix(local_port, 16) == Ok(port) && *fields.get(3)? == LISTENING;
+        matches.then(|| fields.get(9)?.parse().ok()).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_offset_moves_every_port_without_a_flag_of_its_own() -> Result<()> {
+        let ports = PortOptions { api_port: Some(80), ..PortOptions::default() }.resolve(1000)?;
+        assert_eq!((ports.api, ports.worker, ports.mariadb), (80, 9081, 4307));
+        Ok(())
+    }
+
+    #[test]
+    fn impossible_wishes_are_refused_with_the_flag_to_change() {
+        let message = |options: PortOptions, offset| {
+            options.resolve(offset).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        let same = message(PortOptions { api_port: Some(8081), ..PortOptions::default() }, 0);
+        assert_eq!(
+            same,
+            "port 8081 is asked for by the API and by the worker: change it with --worker-port"
+        );
+        let beyond = message(PortOptions::default(), 60_000);
+        assert!(beyond.contains("beyond 65535"), "{beyond}");
+        let zero = message(PortOptions { smtp_port: Some(0), ..PortOptions::default() }, 0);
+        assert!(zero.starts_with("--smtp-port 0"), "{zero}");
+    }
+
+    #[test]
+    fn a_taken_port_is_reported_with_its_holder_and_the_flag() -> Result<()> {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = taken.local_addr()?.port();
+        let [a, b, c, d, e, f, g] = find_free()?;
+        let ports = Ports {
+            api: port,
+            worker: a,
+            temporal: b,
+            temporal_ui: c,
+            inbox: d,
+            smtp: e,
+            simulator: f,
+            mariadb: g,
+        };
+
+        let faults = ports.faults();
+
+        assert_eq!(faults.len(), 1);
+        let holder = format!("{port} for the API is held by process {} (", std::process::id());
+        assert!(faults[0].starts_with(&holder), "{faults:?}");
+        assert!(faults[0].ends_with("use --api-port"), "{faults:?}");
+        drop(taken);
+        assert!(ports.faults().is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn the_offset_that_is_proposed_is_one_that_works() -> Result<()> {
+        let offset = PortOptions::default().free_offset().context("no offset was found")?;
+        assert!(
+            PortOptions { port_offset: offset, ..PortOptions::default() }.resolve_free().is_ok()
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn only_a_listening_socket_counts() {
+        let table = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 111 1
+   1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 222 1";
+        assert_eq!(listening_socket(table, 8080), Some(222));
+        assert_eq!(listening_socket(table, 8081), None);
+    }
+}

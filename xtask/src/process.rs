@@ -1,0 +1,306 @@
+//! Child processes: servers that run until stopped, and jobs that run to their end.
+//!
+//! Every child starts through [`guard`], so that none outlives this process.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
+use crate::steps::Step;
+use crate::{guard, interrupt};
+
+/// How often a waiting loop looks again.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long a job that was interrupted may take to end.
+const JOB_PATIENCE: Duration = Duration::from_secs(10);
+/// How much of a log is shown when its server fails.
+const TAIL_LINES: usize = 20;
+const TAIL_BYTES: u64 = 16 * 1024;
+
+/// A server that this process started and will stop.
+pub(crate) struct Server {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+    patience: Duration,
+}
+
+impl Server {
+    /// Starts `command`, made by [`guard::command`], with its output going to a fresh `log`; the log of the
+    /// run before is kept beside it. When stopped, it gets `patience` before it is killed.
+    pub(crate) fn start(
+        name: &'static str,
+        mut command: Command,
+        log: PathBuf,
+        patience: Duration,
+    ) -> Result<Self> {
+        if log.exists() {
+            fs::rename(&log, log.with_extension("previous.log"))?;
+        }
+        let child = with_log(&mut command, &log)?
+            .spawn()
+            .with_context(|| format!("cannot start the {name}"))?;
+        Ok(Self { name, child, log, patience })
+    }
+
+    /// Waits until `probe` succeeds. An error when the server ends first, or when `limit` passes.
+    pub(crate) fn await_ready(
+        &mut self,
+        step: &mut Step,
+        limit: Duration,
+        mut probe: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            interrupt::check()?;
+            self.expect_alive()?;
+            let Err(reason) = probe() else { return Ok(()) };
+            if started.elapsed() > limit {
+                let seconds = limit.as_secs();
+                bail!(
+                    "the {} is not ready after {seconds} s ({reason:#})\n{}",
+                    self.name,
+                    self.tail()
+                );
+            }
+            step.tick();
+            sleep(LOOK_EVERY);
+        }
+    }
+
+    /// An error that tells the end of the log, when the server has ended.
+    pub(crate) fn expect_alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("the {} ended by itself ({status})\n{}", self.name, self.tail()),
+        }
+    }
+
+    /// Asks the server to end, waits, and kills it when it takes too long.
+    fn stop(mut self) -> Result<()> {
+        let mut step = Step::begin(format!("stop the {}", self.name));
+        if self.child.try_wait()?.is_some() {
+            step.warn(format!("the {} had ended already", self.name));
+            return Ok(());
+        }
+        // Its id cannot belong to anybody else: only this process can reap it, and has not.
+        let process = process_id(&self.child)?;
+        kill(process, Signal::SIGTERM)?;
+        let asked = Instant::now();
+        while asked.elapsed() < self.patience {
+            if self.child.try_wait()?.is_some() {
+                step.done(format!("the {} stopped", self.name));
+                return Ok(());
+            }
+            step.tick();
+            sleep(LOOK_EVERY);
+        }
+        self.child.kill()?;
+        self.child.wait()?;
+        step.warn(format!(
+            "the {} did not stop in {} s and was killed",
+            self.name,
+            self.patience.as_secs()
+        ));
+        Ok(())
+    }
+
+    fn tail(&self) -> String {
+        tail(&self.log)
+    }
+}
+
+/// Servers in the order in which they were started.
+#[derive(Default)]
+pub(crate) struct Servers {
+    running: Vec<Server>,
+}
+
+impl Servers {
+    /// Takes charge of a server.
+    pub(crate) fn add(&mut self, server: Server) -> &mut Server {
+        // Taken in before it is ready, so that it is stopped whatever happens meanwhile.
+        let index = self.running.len();
+        self.running.push(server);
+        &mut self.running[index]
+    }
+
+    /// Whether none is running, as far as is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// An error as soon as one of them has ended by itself.
+    pub(crate) fn expect_alive(&mut self) -> Result<()> {
+        self.running.iter_mut().try_for_each(Server::expect_alive)
+    }
+
+    /// Stops all, the last one started first, whatever becomes of any of them.
+    pub(crate) fn stop_all(&mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        while let Some(server) = self.running.pop() {
+            let name = server.name;
+            let stopped = server.stop().with_context(|| format!("cannot stop the {name}"));
+            outcome = outcome.and(stopped);
+        }
+        outcome
+    }
+}
+
+/// Runs `command`, made by [`guard::command`], to its end, its output going to `log`; an error with the end
+/// of the log unless it succeeds.
+pub(crate) fn run_logged(mut command: Command, log: &Path, step: &mut Step) -> Result<()> {
+    let program = program_name(&command);
+    let child =
+        with_log(&mut command, log)?.spawn().with_context(|| format!("cannot start {program}"))?;
+    let status = wait(child, || {
+        step.tick();
+        Ok(())
+    })?;
+    if !status.success() {
+        bail!("{program} failed ({status})\n{}", tail(log));
+    }
+    Ok(())
+}
+
+/// Waits for a job to end, calling `meanwhile` now and then. When that fails, or this process is asked to
+/// stop, the job and all that it started are ended.
+pub(crate) fn wait(
+    mut child: Child,
+    mut meanwhile: impl FnMut() -> Result<()>,
+) -> Result<ExitStatus> {
+    let group = process_id(&child)?;
+    let outcome = loop {
+        // Looked at, not reaped: as long as its id is in use, the group's id means this group.
+        if has_ended(group)? {
+            break Ok(());
+        }
+        if let Err(reason) = interrupt::check().and_then(|()| meanwhile()) {
+            break Err(reason);
+        }
+        sleep(LOOK_EVERY);
+    };
+    if outcome.is_err() {
+        let _ = killpg(group, Signal::SIGTERM);
+        let asked = Instant::now();
+        while asked.elapsed() < JOB_PATIENCE && !has_ended(group)? {
+            sleep(LOOK_EVERY);
+        }
+    }
+    // Whatever the job left behind in its group. There is no such process as a rule: no error.
+    let _ = killpg(group, Signal::SIGKILL);
+    let status = child.wait()?;
+    outcome.map(|()| status)
+}
+
+/// The last lines of a log, and where it is.
+fn tail(log: &Path) -> String {
+    let lines = last_lines(log).unwrap_or_default();
+    format!("  the end of its log, {}:\n{lines}", log.display())
+}
+
+fn last_lines(log: &Path) -> Result<String> {
+    let mut file = File::open(log)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let shown = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+    Ok(shown.iter().map(|line| format!("    | {line}")).collect::<Vec<_>>().join("\n"))
+}
+
+fn with_log<'a>(command: &'a mut Command, log: &Path) -> Result<&'a mut Command> {
+    let open = || OpenOptions::new().append(true).create(true).open(log);
+    let file = open().with_context(|| format!("cannot write the log {}", log.display()))?;
+    Ok(command.stdout(Stdio::from(file.try_clone()?)).stderr(Stdio::from(file)))
+}
+
+/// The program behind a guarded command, for messages.
+fn program_name(command: &Command) -> String {
+    let name = command.get_args().nth(guard::PROGRAM_POSITION).unwrap_or(command.get_program());
+    Path::new(name).file_name().unwrap_or(name).display().to_string()
+}
+
+fn process_id(child: &Child) -> Result<Pid> {
+    i32::try_from(child.id())
+        .map(Pid::from_raw)
+        .map_err(|_| anyhow!("{} is no process id", child.id()))
+}
+
+fn has_ended(process: Pid) -> Result<bool> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    Ok(waitid(Id::Pid(process), flags)? != WaitStatus::StillAlive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Result<Child> {
+        use std::os::unix::process::CommandExt;
+        Ok(Command::new("sh")
+            .args(["-c", script])
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()?)
+    }
+
+    #[test]
+    fn a_job_that_ends_takes_what_it_left_behind_with_it() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("pid");
+        let started = Instant::now();
+
+        let status =
+            wait(shell(&format!("sleep 60 & echo $! > '{}'; exit 3", file.display()))?, || Ok(()))?;
+
+        assert_eq!(status.code(), Some(3));
+        let left_behind: i32 = fs::read_to_string(file)?.trim().parse()?;
+        // Gone, or a zombie that the system's first process has not collected yet.
+        let ended = || {
+            let state = fs::read_to_string(format!("/proc/{left_behind}/stat")).unwrap_or_default();
+            state.is_empty() || state.contains(") Z ")
+        };
+        while !ended() {
+            assert!(started.elapsed() < Duration::from_secs(30), "process {left_behind} lives on");
+            sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_job_is_ended_when_what_it_needs_is_gone() -> Result<()> {
+        let started = Instant::now();
+        let outcome = wait(shell("sleep 60")?, || bail!("the database ended"));
+        assert_eq!(
+            outcome.err().map(|error| error.to_string()).as_deref(),
+            Some("the database ended")
+        );
+        assert!(started.elapsed() < Duration::from_secs(30));
+        Ok(())
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_its_last_lines() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let log = folder.path().join("a.log");
+        let text: Vec<String> = (1..=9_000).map(|number| format!("line {number}")).collect();
+        fs::write(&log, text.join("\n"))?;
+
+        let tail = last_lines(&log)?;
+
+        assert_eq!(tail.lines().count(), TAIL_LINES);
+        assert!(tail.ends_with("    | line 9000"), "{tail}");
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Temporal's development server, with its data in one file.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::Home;
+use crate::process::{Server, Servers};
+use crate::steps::Step;
+use crate::{guard, http};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const STOPS_WITHIN: Duration = Duration::from_secs(20);
+
+/// Where the server listens.
+#[derive(Clone, Copy)]
+pub(crate) struct Addresses {
+    /// For clients and workers.
+    pub(crate) grpc: u16,
+    /// For people; a server without pages has none.
+    pub(crate) ui: Option<u16>,
+}
+
+/// Starts the server and waits until it serves the namespace `default`, and its pages.
+pub(crate) fn start(
+    servers: &mut Servers,
+    program: &Path,
+    home: &Home,
+    addresses: Addresses,
+) -> Result<()> {
+    let mut step = Step::begin("start Temporal");
+    let mut command = guard::command(program);
+    command
+        .args(["server", "start-dev", "--ip", "127.0.0.1", "--log-level", "warn"])
+        .arg("--port")
+        .arg(addresses.grpc.to_string())
+        .arg("--db-filename")
+        .arg(home.data("temporal").join("temporal.db"));
+    match addresses.ui {
+        Some(port) => command.arg("--ui-port").arg(port.to_string()),
+        None => command.arg("--headless"),
+    };
+    without_own_settings(&mut command);
+    let server =
+        servers.add(Server::start("Temporal server", command, home.log("temporal"), STOPS_WITHIN)?);
+    server.await_ready(&mut step, READY_WITHIN, || {
+        if let Some(port) = addresses.ui {
+            http::expect_success(port, "/")?;
+        }
+        expect_namespace(program, addresses.grpc)
+    })?;
+    step.done(match addresses.ui {
+        Some(port) => format!("Temporal serves on port {}, its pages on {port}", addresses.grpc),
+        None => format!("Temporal serves on port {}", addresses.grpc),
+    });
+    Ok(())
+}
+
+fn expect_namespace(program: &Path, port: u16) -> Result<()> {
+    // Cheaper than the command below, while nothing listens yet.
+    std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port))?;
+    let mut command = guard::command(program);
+    command
+        .args(["operator", "namespace", "describe", "--namespace", "default", "--address"])
+        .arg(format!("127.0.0.1:{port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    without_own_settings(&mut command);
+    ensure!(command.status()?.success(), "it does not serve the namespace `default`");
+    Ok(())
+}
+
+/// The user's environment may point `temporal` at another server.
+fn without_own_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TEMPORAL_") {
+            command.env_remove(name);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Adds up what the test runner reports.
+
+use std::fmt;
+
+/// Tests that passed and failed, over all test binaries of a run.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Tests that passed.
+    pub(crate) passed: u64,
+    /// Tests that failed.
+    pub(crate) failed: u64,
+}
+
+impl Tally {
+    /// Counts a line of output, if it is a test binary's result.
+    pub(crate) fn count(&mut self, line: &str) {
+        // `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s`
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        let (Some(passed), Some(failed)) =
+            (number_before(result, "passed;"), number_before(result, "failed;"))
+        else {
+            return;
+        };
+        self.passed += passed;
+        self.failed += failed;
+    }
+
+    /// Whether no test was run at all.
+    pub(crate) fn is_empty(self) -> bool {
+        self.passed + self.failed == 0
+    }
+}
+
+/// The closing line of a run; its form is fixed, because other programs read it.
+impl fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+fn number_before(text: &str, word: &str) -> Option<u64> {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let position = words.iter().position(|found| *found == word)?;
+    words.get(position.checked_sub(1)?)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_several_binaries_add_up() {
+        let mut tally = Tally::default();
+        for line in [
+            "running 4 tests",
+            "test a::b ... ok",
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 5 filtered out; finished in 1.00s",
+            "a test printed: test result: ok. 100 passed; 0 failed;",
+        ] {
+            tally.count(line);
+        }
+        assert_eq!(tally, Tally { passed: 13, failed: 2 });
+        assert_eq!(tally.to_string(), "13 passed, 2 failed");
+    }
+
+    #[test]
+    fn a_broken_line_counts_nothing() {
+        let mut tally = Tally::default();
+        tally.count("test result: ok.");
+        tally.count("test result: passed; failed;");
+        assert!(tally.is_empty());
+    }
+}

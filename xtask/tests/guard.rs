@@ -1,0 +1,53 @@
+//! A child that starts through the guard dies with the thread that started it.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const SIGKILL: i32 = 9;
+
+fn guarded_sleep(parent: u32) -> std::io::Result<Child> {
+    Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["guard", &parent.to_string(), "--", "sleep", "60"])
+        .stderr(Stdio::null())
+        .spawn()
+}
+
+/// Waits until the guard has become the program that was meant.
+fn has_become_sleep(child: &Child) -> bool {
+    let started = Instant::now();
+    let name = format!("/proc/{}/comm", child.id());
+    while started.elapsed() < Duration::from_secs(20) {
+        if fs::read_to_string(&name).is_ok_and(|name| name.trim() == "sleep") {
+            return true;
+        }
+        thread::yield_now();
+    }
+    false
+}
+
+#[test]
+fn a_child_is_killed_when_its_parent_ends() -> std::io::Result<()> {
+    let started = Instant::now();
+    // The kernel watches the thread, so a thread that ends stands for a process that was killed.
+    let parent = thread::spawn(|| {
+        let child = guarded_sleep(std::process::id())?;
+        assert!(has_become_sleep(&child));
+        Ok::<_, std::io::Error>(child)
+    });
+    let mut child = parent.join().map_err(|_| std::io::Error::other("the thread panicked"))??;
+
+    assert_eq!(child.wait()?.signal(), Some(SIGKILL));
+    assert!(started.elapsed() < Duration::from_secs(50));
+    Ok(())
+}
+
+#[test]
+fn a_child_whose_parent_is_gone_already_does_not_start() -> std::io::Result<()> {
+    const NOBODY: u32 = 1;
+    let status = guarded_sleep(NOBODY)?.wait()?;
+    assert_eq!(status.code(), Some(1));
+    Ok(())
+}
