@@ -1,1 +1,18 @@
-//! placeholder
+//! The harness: starts the real binary against a real MariaDB and a real Temporal server, with the
+//! simulators of LoopAI and of a mail server beside it, and looks at all of it from outside.
+//!
+//! `cargo xtask test` starts the two servers and says where they are. Every [`Stack`] has its own
+//! database, task queue, folder and ports, so tests run beside one another.
+
+pub mod client;
+pub mod database;
+pub mod eventually;
+pub mod history;
+pub mod photos;
+pub mod process;
+pub mod servers;
+pub mod stack;
+
+pub use client::{Accepted, ApiClient, SseEvent};
+pub use eventually::eventually;
+pub use stack::{Stack, StackOptions};

@@ -1,0 +1,195 @@
+//! The API as its users see it.
+
+use crate::photos::Photo;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The answer to a submission.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Accepted {
+    /// The submission.
+    pub submission_id: String,
+    /// Lets its owner read it.
+    pub access_token: String,
+    /// Where it stands.
+    pub status_url: String,
+    /// Its event stream.
+    pub events_url: String,
+}
+
+/// One event of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SseEvent {
+    /// Its number.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub data: Value,
+}
+
+/// A client of one API process.
+#[derive(Debug, Clone)]
+pub struct ApiClient {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl ApiClient {
+    /// A client of the API at `base`, such as `http://127.0.0.1:8080`.
+    pub fn new(base: String) -> ApiClient {
+        ApiClient { http: reqwest::Client::new(), base }
+    }
+
+    /// The address of a path.
+    pub fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Reads a path.
+    pub async fn get(&self, path: &str) -> Response {
+        self.http.get(self.address(path)).send().await.expect("an answer")
+    }
+
+    /// A body as the existing front end sends it.
+    pub fn body(email: &str, comments: &str, photos: &[Photo]) -> Value {
+        let images: Vec<Value> = photos.iter().map(Photo::json).collect();
+        json!({"email": email, "comments": comments, "consent": true, "images": images})
+    }
+
+    /// Submits a JSON body, with a key where there is one.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn post(&self, body: &Value, key: Option<&str>) -> reqwest::Result<Response> {
+        let mut call = self.http.post(self.address("/api/user/submit")).json(body);
+        if let Some(key) = key {
+            call = call.header("Idempotency-Key", key);
+        }
+        call.send().await
+    }
+
+    /// Submits by JSON.
+    ///
+    /// # Panics
+    /// When it is not accepted.
+    pub async fn submit(&self, email: &str, comments: &str, photos: &[Photo]) -> Accepted {
+        let body = Self::body(email, comments, photos);
+        accepted(self.post(&body, None).await.expect("an answer")).await
+    }
+
+    /// Submits by multipart, with a key where there is one.
+    pub async fn submit_multipart(
+        &self,
+        email: &str,
+        comments: &str,
+        photos: &[Photo],
+        key: Option<&str>,
+    ) -> Response {
+        let mut form = Form::new()
+            .text("email", email.to_owned())
+            .text("comments", comments.to_owned())
+            .text("consent", "true");
+        for photo in photos {
+            let part = Part::bytes(photo.bytes.clone()).file_name(photo.name);
+            form = form.part("images", part.mime_str(photo.media_type).expect("a media type"));
+        }
+        let mut call = self.http.post(self.address("/api/user/submit")).multipart(form);
+        if let Some(key) = key {
+            call = call.header("Idempotency-Key", key);
+        }
+        call.send().await.expect("an answer")
+    }
+
+    /// Where a submission stands.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn status(&self, submission: &Accepted) -> reqwest::Result<Value> {
+        let path = format!("/api/user/status/{}", submission.submission_id);
+        let call = self.http.get(self.address(&path)).bearer_auth(&submission.access_token);
+        call.send().await?.json().await
+    }
+
+    /// Opens the event stream after event `after`.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn open_events(
+        &self,
+        submission: &Accepted,
+        after: Option<&str>,
+    ) -> reqwest::Result<Response> {
+        let path = format!("/api/user/events/{}", submission.submission_id);
+        let mut call = self.http.get(self.address(&path)).bearer_auth(&submission.access_token);
+        if let Some(after) = after {
+            call = call.header("Last-Event-ID", after);
+        }
+        call.send().await
+    }
+
+    /// The events after event `after`, as they come, until the stream ends or breaks.
+    ///
+    /// # Panics
+    /// When the stream is not opened.
+    pub async fn events(
+        &self,
+        submission: &Accepted,
+        after: Option<i64>,
+    ) -> BoxStream<'static, SseEvent> {
+        let after = after.map(|after| after.to_string());
+        let response = self.open_events(submission, after.as_deref()).await.expect("an answer");
+        if response.status() == StatusCode::NO_CONTENT {
+            return futures::stream::empty().boxed();
+        }
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        events_of(response)
+    }
+}
+
+/// The submission that an answer accepts.
+///
+/// # Panics
+/// When it is no 202.
+pub async fn accepted(response: Response) -> Accepted {
+    let status = response.status();
+    let text = response.text().await.expect("a body");
+    assert_eq!(status, StatusCode::ACCEPTED, "{text}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Cuts a response into events. What is cut off at the end is not given out.
+fn events_of(response: Response) -> BoxStream<'static, SseEvent> {
+    let blocks = futures::stream::unfold(
+        (response.bytes_stream(), Vec::new()),
+        |(mut chunks, mut buffer)| async move {
+            loop {
+                if let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
+                    let block: Vec<u8> = buffer.drain(..end + 2).collect();
+                    return Some((block, (chunks, buffer)));
+                }
+                match chunks.next().await {
+                    Some(Ok(chunk)) => buffer.extend_from_slice(&chunk),
+                    Some(Err(_)) | None => return None,
+                }
+            }
+        },
+    );
+    blocks.filter_map(|block| async move { event_of(&String::from_utf8_lossy(&block)) }).boxed()
+}
+
+fn event_of(block: &str) -> Option<SseEvent> {
+    let field = |name: &str| {
+        block.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+    };
+    Some(SseEvent {
+        id: field("id")?.parse().expect("a number"),
+        name: field("event")?.to_owned(),
+        data: serde_json::from_str(field("data")?).expect("JSON"),
+    })
+}

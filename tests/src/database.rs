@@ -1,0 +1,47 @@
+//! A database of one's own on the test server.
+
+use crate::servers;
+use diagflow_store::Store;
+use diesel_async::{AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection};
+use uuid::Uuid;
+
+/// A database, dropped by [`Database::remove`].
+pub struct Database {
+    name: String,
+}
+
+impl Database {
+    /// Makes an empty database.
+    pub async fn empty() -> Database {
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        execute(&servers::mysql(), &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await;
+        Database { name }
+    }
+
+    /// Makes a database with this version's schema.
+    pub async fn migrated() -> Database {
+        let database = Self::empty().await;
+        Store::migrate(&database.url()).await.expect("migrates");
+        database
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("{}/{}", servers::mysql(), self.name)
+    }
+
+    /// A connection to it.
+    pub async fn connect(&self) -> AsyncMysqlConnection {
+        AsyncMysqlConnection::establish(&self.url()).await.expect("connects")
+    }
+
+    /// Removes it.
+    pub async fn remove(self) {
+        execute(&servers::mysql(), &format!("DROP DATABASE {}", self.name)).await;
+    }
+}
+
+async fn execute(url: &str, statement: &str) {
+    let mut connection = AsyncMysqlConnection::establish(url).await.expect("connects");
+    connection.batch_execute(statement).await.expect(statement);
+}

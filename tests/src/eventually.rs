@@ -1,0 +1,27 @@
+//! Waiting for a condition instead of for a time.
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+/// How long anything in a test may take before it counts as not happening. Generous: the machine may
+/// be busy with other tests.
+pub const LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Looks again and again until `look` finds something.
+///
+/// # Panics
+/// When it finds nothing within [`LIMIT`]; with `what`.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: impl Debug,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < LIMIT, "waited {LIMIT:?} in vain for {what:?}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,53 @@
+//! Real photographs; see `tests/photos/README.md`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::io::Cursor;
+use std::path::PathBuf;
+
+/// A photo, ready to be sent.
+#[derive(Debug, Clone)]
+pub struct Photo {
+    /// File name.
+    pub name: &'static str,
+    /// Media type.
+    pub media_type: &'static str,
+    /// Bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Photo {
+    /// As the existing front end sends it: a `data:` URL in JSON.
+    pub fn json(&self) -> Value {
+        let data = format!("data:{};base64,{}", self.media_type, STANDARD.encode(&self.bytes));
+        json!({"data": data, "type": self.media_type, "size": self.bytes.len(), "name": self.name})
+    }
+}
+
+/// Where a photo of the repository stands.
+pub fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("photos").join(name)
+}
+
+fn read(name: &str) -> Vec<u8> {
+    std::fs::read(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// A human retina, as JPEG.
+pub fn retina() -> Photo {
+    Photo { name: "retina.jpg", media_type: "image/jpeg", bytes: read("retina.jpg") }
+}
+
+/// A cat, as PNG.
+pub fn cat() -> Photo {
+    Photo { name: "chelsea.png", media_type: "image/png", bytes: read("chelsea.png") }
+}
+
+/// The cat, as WebP.
+pub fn cat_webp() -> Photo {
+    let image = image::load_from_memory(&read("chelsea.png")).expect("a photo");
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, image::ImageFormat::WebP).expect("encodes");
+    Photo { name: "chelsea.webp", media_type: "image/webp", bytes: bytes.into_inner() }
+}

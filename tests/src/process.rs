@@ -1,0 +1,90 @@
+//! A process of the real binary.
+
+use crate::eventually::LIMIT;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A process, killed when it is dropped.
+pub struct Process {
+    role: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `diagflow ROLE` with nothing in its environment but `variables`; its output is appended
+    /// to `log`.
+    pub fn start(
+        role: &'static str,
+        variables: &BTreeMap<&'static str, String>,
+        log: PathBuf,
+    ) -> Process {
+        let output = File::options().create(true).append(true).open(&log).expect("a log file");
+        let child = Command::new(crate::servers::diagflow())
+            .arg(role)
+            .env_clear()
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a second handle"))
+            .stderr(output)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start diagflow {role}: {error}"));
+        Process { role, child, log }
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Ends it without warning, as a power cut would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("kills");
+        self.child.wait().expect("ends");
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not end, or not well.
+    pub fn stop(mut self) {
+        self.ask_to_stop();
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("can be waited for") {
+                assert!(status.success(), "{} ended with {status}:\n{}", self.role, self.log());
+                return;
+            }
+            assert!(begun.elapsed() < LIMIT, "{} does not end:\n{}", self.role, self.log());
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks it to end (SIGTERM), without waiting.
+    pub fn ask_to_stop(&self) {
+        let id = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
+        kill(id, Signal::SIGTERM).expect("signals");
+    }
+
+    /// Panics with the log when it has ended by itself.
+    pub fn assert_alive(&mut self) {
+        if let Some(status) = self.child.try_wait().expect("can be waited for") {
+            panic!("diagflow {} ended with {status}:\n{}", self.role, self.log());
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of diagflow {} ---\n{}", self.role, self.log());
+        }
+    }
+}

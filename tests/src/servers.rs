@@ -1,0 +1,33 @@
+//! Where the servers are that `cargo xtask test` started.
+
+use std::path::PathBuf;
+
+/// Reads a variable that the test command sets.
+///
+/// # Panics
+/// When it is missing, with the remedy.
+fn given(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run the tests by `cargo xtask test`, which starts the servers")
+    })
+}
+
+/// MariaDB's address, without a database: `mysql://root@127.0.0.1:PORT`.
+pub fn mysql() -> String {
+    given("DIAGFLOW_TEST_MYSQL_URL").trim_end_matches('/').to_owned()
+}
+
+/// Temporal's address, as host and port.
+pub fn temporal() -> String {
+    given("DIAGFLOW_TEST_TEMPORAL")
+}
+
+/// The `temporal` command.
+pub fn temporal_command() -> PathBuf {
+    given("DIAGFLOW_TEST_TEMPORAL_CLI").into()
+}
+
+/// The binary under test.
+pub fn diagflow() -> PathBuf {
+    given("DIAGFLOW_BIN").into()
+}

@@ -1,0 +1,217 @@
+//! Everything that a test of the whole system needs, started and wired.
+
+use crate::client::{Accepted, ApiClient};
+use crate::database::Database;
+use crate::eventually::eventually;
+use crate::process::Process;
+use crate::servers;
+use diagflow_simulators::loopai::{self, LoopAiSim};
+use diagflow_simulators::mail::{self, MailCatcher};
+use diagflow_store::{PoolSettings, Store, SubmissionId};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+use tempfile::TempDir;
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions};
+use uuid::Uuid;
+
+/// What a test wants otherwise than usual.
+#[derive(Default)]
+pub struct StackOptions {
+    /// Variables of the API and the worker, on top of the usual ones.
+    pub variables: BTreeMap<&'static str, String>,
+    /// How LoopAI behaves.
+    pub loopai: Option<loopai::Settings>,
+}
+
+impl StackOptions {
+    /// With one more variable.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.insert(name, value.into());
+        self
+    }
+
+    /// With LoopAI behaving by a script (see `simulators::loopai`).
+    #[must_use]
+    pub fn scenario(mut self, script: &str) -> Self {
+        let settings = self.loopai.get_or_insert_with(usual_loopai);
+        settings.scenario = script.parse().expect("a scenario");
+        self
+    }
+}
+
+fn usual_loopai() -> loopai::Settings {
+    loopai::Settings { delay_ms: 100, ..loopai::Settings::default() }
+}
+
+/// The whole system: API, worker, database, LoopAI, mail server.
+pub struct Stack {
+    /// LoopAI.
+    pub loopai: LoopAiSim,
+    /// The mail server.
+    pub mail: MailCatcher,
+    /// The records, to look at.
+    pub store: Store,
+    /// The API process.
+    pub api: Option<Process>,
+    /// The worker process.
+    pub worker: Option<Process>,
+    /// The API's client.
+    pub client: ApiClient,
+    /// Where the records are.
+    pub database: Database,
+    folder: TempDir,
+    variables: BTreeMap<&'static str, String>,
+}
+
+const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+impl Stack {
+    /// Starts everything with short waits: looks after 0.2 s, sweeps every 0.2 s.
+    pub async fn start() -> Stack {
+        Self::with(StackOptions::default()).await
+    }
+
+    /// Starts everything.
+    pub async fn with(options: StackOptions) -> Stack {
+        let mut stack = Self::without_processes(options).await;
+        stack.start_api().await;
+        stack.start_worker().await;
+        stack
+    }
+
+    /// Starts everything but the API and the worker.
+    pub async fn without_processes(options: StackOptions) -> Stack {
+        // Fails when another test was first, which is just as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let database = Database::migrated().await;
+        let folder = TempDir::new().expect("a folder");
+        let settings = options.loopai.unwrap_or_else(usual_loopai);
+        let loopai = LoopAiSim::start(LOCAL, settings).await.expect("LoopAI");
+        let mail = MailCatcher::start(LOCAL, LOCAL, mail::Settings::default()).await.expect("mail");
+        let (api, worker) = (free_port(), free_port());
+        let mut variables = BTreeMap::from([
+            ("LISTEN_ADDRESS", format!("127.0.0.1:{api}")),
+            ("WORKER_LISTEN_ADDRESS", format!("127.0.0.1:{worker}")),
+            ("PUBLIC_URL", format!("http://127.0.0.1:{api}")),
+            ("DATABASE_URL", database.url()),
+            ("STORAGE_URL", format!("file://{}/files", folder.path().display())),
+            ("TEMPORAL_ADDRESS", servers::temporal()),
+            ("TEMPORAL_TASK_QUEUE", format!("test-{}", Uuid::new_v4().simple())),
+            ("LOOPAI_API_URL", loopai.url()),
+            ("SMTP_PORT", mail.smtp_address().port().to_string()),
+            ("DIAGNOSIS_POLL_SECONDS", "0.2".to_owned()),
+            ("START_GRACE_SECONDS", "2".to_owned()),
+            ("SWEEP_SECONDS", "0.2".to_owned()),
+            ("EVENTS_POLL_SECONDS", "0.05".to_owned()),
+        ]);
+        variables.extend(options.variables);
+        let pool = PoolSettings { url: database.url(), size: 4, wait: Duration::from_secs(10) };
+        Stack {
+            store: Store::connect(&pool).await.expect("a pool"),
+            client: ApiClient::new(variables["PUBLIC_URL"].clone()),
+            api: None,
+            worker: None,
+            loopai,
+            mail,
+            database,
+            folder,
+            variables,
+        }
+    }
+
+    /// Starts the API on its port and waits until it is ready.
+    pub async fn start_api(&mut self) {
+        let log = self.folder.path().join("api.log");
+        self.api = Some(Process::start("serve", &self.variables, log));
+        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+    }
+
+    /// Starts the worker and waits until it is ready.
+    pub async fn start_worker(&mut self) {
+        let log = self.folder.path().join("worker.log");
+        self.worker = Some(Process::start("work", &self.variables, log));
+        let address = self.variables["WORKER_LISTEN_ADDRESS"].clone();
+        self.wait_ready(&address, |stack| &mut stack.worker).await;
+    }
+
+    /// Starts a second API process beside the first; returns it with its client.
+    pub async fn start_replica(&self) -> (Process, ApiClient) {
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut variables = self.variables.clone();
+        variables.insert("LISTEN_ADDRESS", address.clone());
+        let process = Process::start("serve", &variables, self.folder.path().join("replica.log"));
+        let client = ApiClient::new(format!("http://{address}"));
+        eventually("the replica to be ready", || is_ready(&address)).await;
+        (process, client)
+    }
+
+    async fn wait_ready(
+        &mut self,
+        address: &str,
+        process: impl Fn(&mut Stack) -> &mut Option<Process>,
+    ) {
+        let begun = std::time::Instant::now();
+        while is_ready(address).await.is_none() {
+            process(self).as_mut().expect("started").assert_alive();
+            let waited = begun.elapsed();
+            assert!(waited < crate::eventually::LIMIT, "{address} is not ready after {waited:?}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    /// Waits until a submission stands as `status`; returns its status document.
+    pub async fn until(&self, submission: &Accepted, status: &str) -> Value {
+        eventually(format!("{} to be {status}", submission.submission_id), || async {
+            let document = self.client.status(submission).await.ok()?;
+            (document["status"] == status).then_some(document)
+        })
+        .await
+    }
+
+    /// A client of the Temporal server.
+    pub async fn temporal(&self) -> Client {
+        let target: url::Url =
+            format!("http://{}", servers::temporal()).parse().expect("an address");
+        let connection =
+            Connection::connect(ConnectionOptions::new(target).build()).await.expect("Temporal");
+        Client::new(connection, ClientOptions::new("default").build()).expect("a client")
+    }
+
+    /// A setting of the processes, to change before the next start.
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.variables.insert(name, value.into());
+    }
+
+    /// Ends everything in order, and fails when something does not end well.
+    pub async fn stop(mut self) {
+        if let Some(api) = self.api.take() {
+            api.stop();
+        }
+        if let Some(worker) = self.worker.take() {
+            worker.stop();
+        }
+        self.loopai.shutdown().await;
+        self.mail.shutdown().await;
+        drop(self.store);
+        self.database.remove().await;
+    }
+}
+
+/// The id of a submission, for the records.
+pub fn id_of(submission: &Accepted) -> SubmissionId {
+    submission.submission_id.parse().expect("an id")
+}
+
+async fn is_ready(address: &str) -> Option<()> {
+    let response = reqwest::get(format!("http://{address}/ready")).await.ok()?;
+    response.status().is_success().then_some(())
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(LOCAL).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}

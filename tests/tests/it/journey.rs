@@ -1,0 +1,106 @@
+//! The main job from end to end: submitted, diagnosed, stored, e-mailed, followed live.
+
+use diagflow_tests::stack::id_of;
+use diagflow_tests::{ApiClient, Stack, history, photos};
+use futures::StreamExt;
+use serde_json::Value;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_submission_is_diagnosed_stored_and_e_mailed() {
+    let stack = Stack::start().await;
+
+    let photos = [photos::retina(), photos::cat(), photos::cat_webp()];
+    let accepted =
+        stack.client.submit("ana@example.org", "Seit gestern rot — tut weh", &photos).await;
+    let events: Vec<_> = stack.client.events(&accepted, None).await.collect().await;
+
+    let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(names.last(), Some(&"result_ready"), "{events:?}");
+    assert!(names[..names.len() - 1].iter().all(|name| *name == "status_update"));
+    let numbers: Vec<_> = events.iter().map(|event| event.id).collect();
+    assert_eq!(numbers, (1..=numbers.len() as i64).collect::<Vec<_>>());
+    let statuses: Vec<_> =
+        events.iter().filter_map(|event| event.data["status"].as_str()).collect();
+    assert_eq!(statuses, ["pending", "processing", "completed", "completed"]);
+
+    let status = stack.client.status(&accepted).await.expect("an answer");
+    assert_eq!(status["result"]["simulated"], true);
+    assert_eq!(status["result"]["measurements"].as_array().map(Vec::len), Some(3), "{status}");
+
+    let mail = stack.mail.wait_for(|mail| mail.subject == "Your diagnosis result", LIMIT).await;
+    let mail = mail.expect("a mail");
+    assert!(format!("{mail:?}").contains("ana@example.org"));
+    let summary = status["result"]["summary"].as_str().expect("a summary");
+    for body in [mail.text.as_deref(), mail.html.as_deref()] {
+        let body = body.expect("a body").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(body.contains(summary), "{summary:?} in {body}");
+    }
+
+    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    let deliveries = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
+    assert_eq!(deliveries.len(), 1);
+    assert_eq!(deliveries[0].status.to_string(), "sent");
+    let executions = stack.loopai.executions();
+    assert_eq!(executions.len(), 1);
+    assert!(executions[0].images.iter().all(|image| image.sha256_matches == Some(true)));
+    assert!(!executions[0].contains_email, "LoopAI needs no address");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_history_holds_no_personal_data() {
+    let stack = Stack::start().await;
+    let comments = "Zebra-Komme-17 itches";
+
+    let accepted =
+        stack.client.submit("private.person@example.org", comments, &[photos::retina()]).await;
+    let status = stack.until(&accepted, "completed").await;
+    history::closed(&stack, &accepted).await;
+
+    let json = history::fetch(&stack, &accepted).await.to_json().await.expect("JSON");
+    let text = decoded(&serde_json::from_slice(&json).expect("JSON"));
+    assert!(text.contains(&accepted.submission_id), "the history is that of the submission");
+    let summary = status["result"]["summary"].as_str().expect("a summary");
+    for secret in ["private.person", "Zebra-Komme", "retina.jpg", summary, &accepted.access_token] {
+        assert!(!text.contains(secret), "{secret:?} stands in the history");
+    }
+    stack.stop().await;
+}
+
+/// All text of a JSON document, with whatever is base64 in it decoded beside it.
+fn decoded(value: &Value) -> String {
+    use base64::Engine;
+    match value {
+        Value::String(text) => {
+            let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
+            format!("{text}\n{}\n", String::from_utf8_lossy(&bytes))
+        }
+        Value::Array(items) => items.iter().map(decoded).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| format!("{name}\n{}", decoded(value))).collect()
+        }
+        other => other.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn json_and_multipart_are_the_same_submission() {
+    let stack = Stack::start().await;
+    let photos = [photos::retina()];
+
+    let by_multipart =
+        stack.client.submit_multipart("ana@example.org", "hello", &photos, Some("key-1")).await;
+    assert_eq!(by_multipart.status().as_u16(), 202);
+    let by_multipart: Value = by_multipart.json().await.expect("JSON");
+    let body = ApiClient::body("ana@example.org", "hello", &photos);
+    let by_json = stack.client.post(&body, Some("key-1")).await.expect("an answer");
+
+    assert_eq!(by_json.status().as_u16(), 202);
+    let by_json: Value = by_json.json().await.expect("JSON");
+    assert_eq!(by_json["submission_id"], by_multipart["submission_id"]);
+    assert_eq!(by_json["access_token"], by_multipart["access_token"]);
+    stack.stop().await;
+}
