@@ -89,6 +89,12 @@ impl Step {
         }
     }
 
+    /// Whether it ends the patient's story, unless staff or an operator sets it going again. What may
+    /// follow tells of the e-mail.
+    pub fn ends_story(self) -> bool {
+        matches!(self, Step::ResultReady | Step::Failed | Step::TimedOut | Step::Cancelled)
+    }
+
     fn event_name(self) -> EventName {
         match self {
             Step::ResultReady => EventName::ResultReady,

@@ -5,4 +5,4 @@ mod hub;
 mod stream;
 
 pub(crate) use hub::Hub;
-pub(crate) use stream::{EventBody, Follow, follow};
+pub(crate) use stream::{EventBody, Follow, follow, until_the_end};

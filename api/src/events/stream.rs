@@ -71,9 +71,7 @@ pub(crate) fn follow(
         loop {
             let wait = match follow.read().await {
                 Ok(events) => {
-                    // An event is written together with the state that it tells, so the last one
-                    // says whether more can come.
-                    let over = events.last().is_some_and(|event| event.status.is_final());
+                    let (events, over) = until_the_end(events);
                     for event in events {
                         follow.after = event.number;
                         yield Ok(message(event));
@@ -117,6 +115,20 @@ impl Follow {
     }
 }
 
+/// What a listener gets of the events that it does not have yet, and whether its stream ends there.
+///
+/// It ends with the event that ends the story: how long the e-mail takes after that decides nothing.
+/// Where a story was set going again, the former end is an event like any other.
+pub(crate) fn until_the_end(mut events: Vec<Event>) -> (Vec<Event>, bool) {
+    // An event is written together with the state that it tells.
+    let going =
+        events.iter().rposition(|event| !event.status.is_final()).map_or(0, |last| last + 1);
+    let over = going < events.len();
+    let end = events[going..].iter().position(|event| event.step.ends_story());
+    events.truncate(end.map_or(going, |end| going + end + 1));
+    (events, over)
+}
+
 fn message(event: Event) -> sse::Event {
     let body = EventBody {
         submission_id: event.submission_id,
@@ -130,4 +142,55 @@ fn message(event: Event) -> sse::Event {
         .id(event.number.to_string())
         .json_data(body)
         .expect("texts and numbers become JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diagflow_store::{EventName, Status, Step};
+
+    fn story(steps: &[(Status, Step)]) -> Vec<Event> {
+        (1..)
+            .zip(steps)
+            .map(|(number, (status, step))| Event {
+                submission_id: SubmissionId::new(),
+                number,
+                name: EventName::StatusUpdate,
+                step: *step,
+                status: *status,
+                message: String::new(),
+                created_at: chrono::DateTime::UNIX_EPOCH.naive_utc(),
+            })
+            .collect()
+    }
+
+    fn given(steps: &[(Status, Step)]) -> (usize, bool) {
+        let (events, over) = until_the_end(story(steps));
+        (events.len(), over)
+    }
+
+    const RECEIVED: (Status, Step) = (Status::Pending, Step::Received);
+    const COMPLETED: (Status, Step) = (Status::Completed, Step::Completed);
+    const READY: (Status, Step) = (Status::Completed, Step::ResultReady);
+    const MAILED: (Status, Step) = (Status::Completed, Step::MailSent);
+
+    #[test]
+    fn a_story_goes_on_until_it_is_ended() {
+        assert_eq!(given(&[]), (0, false));
+        assert_eq!(given(&[RECEIVED]), (1, false));
+        assert_eq!(given(&[RECEIVED, COMPLETED, READY]), (3, true));
+    }
+
+    #[test]
+    fn the_end_is_the_same_whether_the_mail_was_faster_or_not() {
+        assert_eq!(given(&[RECEIVED, COMPLETED, READY, MAILED]), (3, true));
+        assert_eq!(given(&[MAILED]), (0, true));
+    }
+
+    #[test]
+    fn a_story_that_was_set_going_again_is_told_whole() {
+        let retried = (Status::Pending, Step::Retried);
+        assert_eq!(given(&[COMPLETED, READY, MAILED, retried]), (4, false));
+        assert_eq!(given(&[READY, MAILED, retried, COMPLETED, READY, MAILED]), (5, true));
+    }
 }

@@ -3,7 +3,7 @@
 use crate::access::Access;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult, ErrorBody};
-use crate::events::{Follow, follow};
+use crate::events::{Follow, follow, until_the_end};
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -51,8 +51,11 @@ pub(crate) async fn events(
 ) -> ApiResult<Response> {
     let submission = state.app.store.submission(id).await?.ok_or(ApiError::NotFound)?;
     let after = last_event(&headers, submission.last_event);
-    if submission.status.is_final() && after == submission.last_event {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+    if submission.status.is_final() {
+        let (rest, _) = until_the_end(state.app.store.events(id, after).await?);
+        if rest.is_empty() {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
     }
     let stream = follow(Follow {
         store: state.app.store.clone(),
