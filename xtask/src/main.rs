@@ -1,7 +1,8 @@
 //! `cargo xtask`: brings the whole system up on this machine, and tests it.
 //!
-//! Only the command line lives here. `up` and `test` tell their stories in files of their own; what they
-//! share is split by concern: tools (`install`), servers, processes, ports, and what a person sees (`steps`).
+//! Only the command line lives here. `up`, `test` and `record` tell their stories in files of their own; what
+//! they share is split by concern: tools (`install`), servers (all of `up`, or those of a `trial`), processes,
+//! ports, and what a person sees (`steps`).
 
 mod cargo;
 mod folders;
@@ -11,10 +12,12 @@ mod install;
 mod interrupt;
 mod ports;
 mod process;
+mod record;
 mod servers;
 mod steps;
 mod tally;
 mod test;
+mod trial;
 mod up;
 
 use std::ffi::OsString;
@@ -36,6 +39,8 @@ enum Command {
     Up(up::Options),
     /// Check the code and run every test against servers of its own, beside a running `up`.
     Test(test::Options),
+    /// Record the histories that the replay tests replay, with servers of its own.
+    Record,
     /// Become another program that dies with its parent (used for every child process).
     #[command(name = guard::COMMAND, hide = true)]
     Guard {
@@ -49,6 +54,7 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Up(options) => up::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::Record => record::run(),
         Command::Guard { parent, command } => guard::become_child(parent, &command),
     };
     outcome.unwrap_or_else(|error| {

@@ -1,8 +1,6 @@
 //! `cargo xtask test`: every check and every test there is, against servers of its own.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, ExitCode, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::folders::{Lock, Workspace, make_private};
+use crate::folders::Workspace;
 use crate::install::Tools;
 use crate::process::Servers;
-use crate::servers::{self, Accounts, Home, TemporalAddresses};
 use crate::steps::Step;
 use crate::tally::Tally;
-use crate::{cargo, install, interrupt, ports, process, steps};
+use crate::{cargo, install, interrupt, process, steps, trial};
 
 /// What `cargo xtask test` can be told.
 #[derive(Args)]
@@ -49,9 +46,6 @@ const CHECKS: [Check; 3] = [
     },
 ];
 
-/// What leaves the product's binary and all tests behind, in one build with one set of features: what this
-/// compiles, `cargo test` finds again.
-const BUILD: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
 /// How long the output of a test run may stay open after its end, held by something that a test left behind.
 const OUTPUT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -68,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             note(cargo::run(&workspace, check.arguments, check.variables), &mut faults)?;
         }
     }
-    if note(cargo::run(&workspace, &BUILD, &[]), &mut faults)?.is_some() {
+    if note(cargo::run(&workspace, &trial::BUILD, &[]), &mut faults)?.is_some() {
         note(test_with_servers(&workspace, &tools, options, &mut tally), &mut faults)?;
         if tally.is_empty() && faults.is_empty() {
             faults.push("no test ran".to_owned());
@@ -95,46 +89,16 @@ fn note<T>(outcome: Result<T>, faults: &mut Vec<String>) -> Result<Option<T>> {
     }
 }
 
-/// Runs the tests beside fresh servers, and clears those away whatever comes of it.
+/// Runs the tests beside fresh servers.
 fn test_with_servers(
     workspace: &Workspace,
     tools: &Tools,
     options: &Options,
     tally: &mut Tally,
 ) -> Result<()> {
-    let folder = TestFolder::make(workspace, options.keep)?;
-    let home = Home::open(folder.path.clone())?;
-    let mut servers = Servers::default();
-    let tested = start(tools, &home, &mut servers).and_then(|variables| {
-        run_tests(workspace, &options.filter, &variables, &mut servers, tally)
-    });
-    steps::say("");
-    let stopped = servers.stop_all();
-    tested?;
-    stopped
-}
-
-/// Starts the servers and tells the variables by which tests find them.
-fn start(tools: &Tools, home: &Home, servers: &mut Servers) -> Result<Vec<(&'static str, String)>> {
-    steps::say("");
-    let [mariadb, temporal] = ports::find_free()?;
-    servers::start_mariadb(servers, &tools.mariadb, home, mariadb, &Accounts::Tests)?;
-    servers::start_temporal(
-        servers,
-        &tools.temporal,
-        home,
-        TemporalAddresses { grpc: temporal, ui: None },
-    )?;
-    let text =
-        |path: &Path| path.to_str().map(str::to_owned).context("a path here is not valid text");
-    Ok(vec![
-        ("DIAGFLOW_TEST_MYSQL_URL", format!("mysql://root@127.0.0.1:{mariadb}")),
-        ("DIAGFLOW_TEST_TEMPORAL", format!("127.0.0.1:{temporal}")),
-        ("DIAGFLOW_TEST_TEMPORAL_CLI", text(&tools.temporal)?),
-        ("DIAGFLOW_TEST_MARIADBD", text(&tools.mariadb.server)?),
-        ("DIAGFLOW_TEST_MARIADB_INSTALL_DB", text(&tools.mariadb.install_db)?),
-        ("DIAGFLOW_BIN", text(&cargo::product(false)?)?),
-    ])
+    trial::with_servers(workspace, tools, options.keep, |variables, servers| {
+        run_tests(workspace, &options.filter, variables, servers, tally)
+    })
 }
 
 fn run_tests(
@@ -199,73 +163,9 @@ fn count_while_showing(output: ChildStdout) -> (Arc<Mutex<Tally>>, mpsc::Receive
     (tally, receiver)
 }
 
-/// A folder that is there for one test run.
-struct TestFolder {
-    path: PathBuf,
-    keep: bool,
-    _lock: Lock,
-}
-
-impl TestFolder {
-    /// Makes a fresh folder, and removes those whose run was killed before it could.
-    fn make(workspace: &Workspace, keep: bool) -> Result<Self> {
-        remove_leftovers(&workspace.state())?;
-        let path = workspace.state().join(format!("test-{}", std::process::id()));
-        if path.exists() {
-            fs::remove_dir_all(&path)?;
-        }
-        make_private(&path)?;
-        let lock = Lock::try_take(&path.join("lock"))?.context("a new folder is locked already")?;
-        Ok(Self { path, keep, _lock: lock })
-    }
-}
-
-impl Drop for TestFolder {
-    fn drop(&mut self) {
-        if self.keep {
-            // Without its lock file the folder is no leftover: it was asked for.
-            let _ = fs::remove_file(self.path.join("lock"));
-            steps::say(format!("Data and logs are kept in {}", self.path.display()));
-        } else if let Err(error) = fs::remove_dir_all(&self.path) {
-            steps::say(format!("cannot remove {}: {error}", self.path.display()));
-        }
-    }
-}
-
-/// Removes test folders with a lock that nobody holds.
-fn remove_leftovers(state: &Path) -> Result<()> {
-    for entry in fs::read_dir(state)?.flatten() {
-        let lock = entry.path().join("lock");
-        let is_test = entry.file_name().to_string_lossy().starts_with("test-");
-        if is_test && lock.exists() && Lock::try_take(&lock)?.is_some() {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_folders_of_runs_that_are_gone_are_removed() -> Result<()> {
-        let state = tempfile::tempdir()?;
-        for name in ["test-1", "test-2", "test-3", "mariadb"] {
-            fs::create_dir(state.path().join(name))?;
-        }
-        fs::write(state.path().join("test-1/lock"), "1")?;
-        let _running = Lock::try_take(&state.path().join("test-2/lock"))?;
-
-        remove_leftovers(state.path())?;
-
-        let exists = |name| state.path().join(name).exists();
-        assert!(!exists("test-1"), "its run was killed");
-        assert!(exists("test-2"), "its run goes on");
-        assert!(exists("test-3"), "it was kept on purpose");
-        assert!(exists("mariadb"), "it is no test's");
-        Ok(())
-    }
 
     #[test]
     fn a_filter_narrows_the_run_and_may_name_a_package() {
