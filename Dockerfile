@@ -5,6 +5,8 @@
 FROM rust:1.95-bookworm AS builder
 WORKDIR /src
 COPY . .
+# Shown by /version where it is given: --build-arg DIAGFLOW_COMMIT=$(git rev-parse HEAD)
+ARG DIAGFLOW_COMMIT
 # Registry and target folder outlive the build, so that a changed line does not compile 500 crates again.
 # `locked`: cargo cannot share a target folder between two builds. The binary is moved out, since a cache
 # mount is no part of the image.
