@@ -2,11 +2,12 @@
 #![expect(missing_docs, reason = "the macro's own items carry no docs; ours do")]
 
 use crate::failure::{hopeless, retryable};
-use crate::loopai::{DiagnoseRequest, ExecutionStatus, Image, LoopAi, LoopAiError, Remedy};
+use crate::images::Images;
+use crate::loopai::{DiagnoseRequest, ExecutionStatus, LoopAi, LoopAiError, Remedy};
 use crate::mail::Mailer;
 use diagflow_store::{
-    Adoption, BytesError, DeliveryKind, Ending, FileBytes, Outcome, RunKey, Status, Store,
-    StoreError, Stored, SubmissionId,
+    Adoption, BytesError, DeliveryKind, Ending, Outcome, RunKey, Status, Store, StoreError, Stored,
+    SubmissionId,
 };
 use diagflow_workflows::contract::{
     CheckInput, CheckVerdict, DeliverInput, DeliverVerdict, EndInput, EndVerdict, Ended,
@@ -20,8 +21,8 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 pub struct Activities {
     /// The records.
     pub store: Store,
-    /// The bytes of files.
-    pub files: FileBytes,
+    /// How LoopAI gets the patients' images.
+    pub images: Images,
     /// The platform that diagnoses.
     pub loopai: LoopAi,
     /// Sends what is owed.
@@ -49,6 +50,11 @@ impl Activities {
                 Ok(execution_id) => execution_id,
                 Err(error) if error.remedy() == Remedy::Final => {
                     return self.refused(adopted.run, &error).await;
+                }
+                Err(error) if error.remedy() == Remedy::NeedsAHand => {
+                    let code = error.code().to_owned();
+                    tracing::error!(code, %error, "LoopAI refuses the request");
+                    return Ok(RequestVerdict::Refused { code });
                 }
                 Err(error) => {
                     return Err(retryable(error.code(), &error, error.retry_after()));
@@ -94,8 +100,9 @@ impl Activities {
             Err(error) => {
                 let code = error.code().to_owned();
                 tracing::warn!(code, %error, "a look at the execution gave nothing");
+                let retry_after_ms = error.retry_after().map(|wish| wish.as_millis() as u64);
                 return Ok(match error.remedy() {
-                    Remedy::TryAgain => CheckVerdict::Unreachable { code },
+                    Remedy::TryAgain => CheckVerdict::Unreachable { code, retry_after_ms },
                     Remedy::NeedsAHand | Remedy::Final => CheckVerdict::Refused { code },
                 });
             }
@@ -195,13 +202,7 @@ impl Activities {
             .ok_or_else(|| hopeless("unknown_submission", &run.submission))?;
         let mut images = Vec::new();
         for file in self.store.files(run.submission).await.map_err(records)? {
-            let bytes = self.files.get(file.sha256).await.map_err(storage)?;
-            images.push(Image {
-                name: file.name,
-                media_type: file.media_type,
-                sha256: file.sha256,
-                bytes,
-            });
+            images.push(self.images.image(file).await.map_err(storage)?);
         }
         Ok(DiagnoseRequest {
             submission_id: run.submission.to_string(),

@@ -10,7 +10,9 @@ pub mod temporal;
 
 mod diagnosis;
 mod failure;
+mod images;
 mod worker;
 
 pub use diagnosis::Activities;
+pub use images::{ImageLinks, Images};
 pub use worker::{WorkerSettings, run_worker};

@@ -4,8 +4,13 @@
 use diagflow_store::DiagnosisResult;
 use serde_json::{Map, Value};
 
-/// Lines of unknown content that are shown at most; the whole result stays in the records.
-const MOST_DETAILS: usize = 200;
+/// Findings, recommendations and other lines that are shown at most, each; the whole result stays in the
+/// records.
+const MOST_ITEMS: usize = 200;
+/// Characters that are shown at most, all together.
+const LONGEST_REPORT: usize = 100_000;
+/// Stands in a report that does not show everything.
+const SHORTENED: &str = "The result is too long to be shown here; this is its beginning.";
 
 /// A result as people read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,7 +68,44 @@ impl Report {
         for (name, value) in &rest {
             report.add_details(&readable(name), value);
         }
+        report.shorten();
         report
+    }
+
+    /// Cuts off what no e-mail can hold, and says so.
+    fn shorten(&mut self) {
+        let items = self.findings.len().max(self.recommendations.len()).max(self.details.len());
+        self.findings.truncate(MOST_ITEMS);
+        self.recommendations.truncate(MOST_ITEMS);
+        self.details.truncate(MOST_ITEMS);
+        let mut left = LONGEST_REPORT;
+        for text in self.texts() {
+            match text.char_indices().nth(left) {
+                Some((end, _)) => {
+                    text.truncate(end);
+                    text.push('…');
+                    left = 0;
+                }
+                None => left -= text.chars().count(),
+            }
+        }
+        if items > MOST_ITEMS || left == 0 {
+            self.notice = match self.notice.take() {
+                Some(notice) => Some(format!("{notice} {SHORTENED}")),
+                None => Some(SHORTENED.to_owned()),
+            };
+        }
+    }
+
+    /// Every text, in the order of its weight.
+    fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let findings = self.findings.iter_mut().flat_map(|finding| {
+            let more = [&mut finding.confidence, &mut finding.description, &mut finding.file];
+            std::iter::once(&mut finding.label).chain(more.into_iter().flatten())
+        });
+        let heads = self.notice.iter_mut().chain(&mut self.summary);
+        let details = self.details.iter_mut().flat_map(|(name, value)| [name, value]);
+        heads.chain(findings).chain(&mut self.recommendations).chain(details)
     }
 
     fn add_finding(&mut self, finding: Value) {
@@ -84,7 +126,7 @@ impl Report {
     }
 
     fn add_details(&mut self, name: &str, value: &Value) {
-        if self.details.len() >= MOST_DETAILS {
+        if self.details.len() > MOST_ITEMS {
             return;
         }
         match value {
@@ -187,6 +229,19 @@ mod tests {
     #[test]
     fn a_flood_of_unknown_content_is_bounded() {
         let many: Vec<_> = (0..1000).map(|n| json!({"n": n})).collect();
-        assert_eq!(report(json!({"many": many})).details.len(), MOST_DETAILS);
+        let report = report(json!({"many": many}));
+        assert_eq!(report.details.len(), MOST_ITEMS);
+        assert_eq!(report.notice.as_deref(), Some(SHORTENED));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        let long = "ß".repeat(LONGEST_REPORT + 1);
+        let report = report(json!({"notice": "n", "summary": long, "recommendations": ["Rest"]}));
+        let summary = report.summary.expect("a summary");
+        assert_eq!(summary.chars().count(), LONGEST_REPORT);
+        assert!(summary.ends_with("ß…"));
+        assert_eq!(report.recommendations, ["…"]);
+        assert!(report.notice.is_some_and(|notice| notice.ends_with(SHORTENED)));
     }
 }

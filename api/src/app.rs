@@ -1,14 +1,17 @@
 //! What the API is made of, and the state that its handlers share.
 
 use crate::access::TokenKey;
+use crate::call_back::CallBackKey;
 use crate::events::Hub;
 use crate::intake::Memory;
 use crate::outbox::Outbox;
+use crate::runs::Runs;
 use crate::settings::ApiSettings;
 use axum::extract::FromRef;
-use diagflow_store::{FileBytes, Store};
+use diagflow_store::{FileBytes, LinkKey, Store};
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::ExposeSecret;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -26,6 +29,8 @@ pub struct App {
     pub bytes: FileBytes,
     /// Starts runs soon after they were stored.
     pub outbox: Outbox,
+    /// The runs that are going on.
+    pub runs: Runs,
     /// Whether Temporal answers.
     pub temporal: TemporalHealth,
     /// What `/metrics` shows; from [`crate::metrics_builder`].
@@ -50,6 +55,9 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) memory: Memory,
     pub(crate) tokens: TokenKey,
+    pub(crate) links: LinkKey,
+    /// Where LoopAI may call back.
+    pub(crate) call_backs: Option<CallBackKey>,
     /// Cancelled when the process is asked to end: event streams end then.
     pub(crate) closing: CancellationToken,
 }
@@ -61,6 +69,8 @@ impl AppState {
             hub: Hub::new(app.store.clone(), settings.events_poll),
             memory: Memory::new(settings.submit_memory.max(Memory::largest(settings))),
             tokens: TokenKey::new(&settings.secret_key),
+            links: LinkKey::new(settings.secret_key.expose_secret()),
+            call_backs: settings.call_back_secret.as_ref().map(CallBackKey::new),
             closing,
             app,
         }))

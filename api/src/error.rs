@@ -46,6 +46,9 @@ pub(crate) enum ApiError {
     /// 401: neither a Bearer token nor the cookie.
     #[error("An access token is required.")]
     TokenRequired,
+    /// 401: a call-back that is not signed, signed wrongly, or too old.
+    #[error("The signature or the time stamp is not valid.")]
+    InvalidSignature,
     /// 404: nothing there, or nothing that this token opens: the two are not told apart.
     #[error("Not found")]
     NotFound,
@@ -94,6 +97,7 @@ impl ApiError {
             Self::UploadIncomplete => (StatusCode::BAD_REQUEST, "upload_incomplete"),
             Self::InvalidIdempotencyKey => (StatusCode::BAD_REQUEST, "invalid_idempotency_key"),
             Self::TokenRequired => (StatusCode::UNAUTHORIZED, "token_required"),
+            Self::InvalidSignature => (StatusCode::UNAUTHORIZED, "invalid_signature"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::UploadTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),

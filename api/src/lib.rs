@@ -6,6 +6,7 @@
 
 mod access;
 mod app;
+mod call_back;
 mod error;
 mod events;
 mod intake;
@@ -15,6 +16,7 @@ mod openapi;
 mod outbox;
 mod router;
 mod routes;
+mod runs;
 mod server;
 mod settings;
 mod telemetry;
@@ -22,6 +24,7 @@ mod telemetry;
 pub use app::{App, TemporalHealth};
 pub use outbox::{Outbox, Starter, StarterSettings};
 pub use router::router;
+pub use runs::Runs;
 pub use server::serve;
 pub use settings::ApiSettings;
 pub use telemetry::metrics_builder;

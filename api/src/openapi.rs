@@ -17,6 +17,7 @@ use utoipa::{Modify, OpenApi};
     ),
     tags(
         (name = "submissions", description = "Send a submission, and follow it to its result."),
+        (name = "loopai", description = "What LoopAI asks for."),
         (name = "operation", description = "How the service itself stands."),
     ),
     components(schemas(EventBody)),

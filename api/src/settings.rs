@@ -14,9 +14,11 @@ pub struct ApiSettings {
     /// `CORS_ORIGINS`: origins whose pages may call this API, e.g. `https://www.example.org`; `*`
     /// allows every origin, but then without cookies. Default: none.
     pub cors_origins: Vec<String>,
-    /// `SECRET_KEY`: access tokens are derived from it. Another key makes all tokens given out
-    /// before invalid. No default.
+    /// `SECRET_KEY`: access tokens and links to files are derived from it. Another key makes all that
+    /// were given out before invalid. No default.
     pub secret_key: SecretString,
+    /// `LOOPAI_CALLBACK_SECRET`: what LoopAI signs its call-backs with. Default: none, and no call-backs.
+    pub call_back_secret: Option<SecretString>,
     /// `PUBLIC_URL`: where browsers reach this API; the addresses in answers begin with it. With
     /// `https`, cookies are marked *Secure*. No default.
     pub public_url: Url,
@@ -44,8 +46,8 @@ pub struct ApiSettings {
     /// `IDEMPOTENCY_LIFETIME_SECONDS`: how long an answered Idempotency-Key is remembered.
     /// Default: 24 h.
     pub idempotency_lifetime: Duration,
-    /// `EVENTS_POLL_MILLISECONDS`: how often the table of events is looked at while anybody listens.
-    /// Default: 250 ms.
+    /// `EVENTS_POLL_SECONDS`: how often the table of events is looked at while anybody listens.
+    /// Default: 0.25 s.
     pub events_poll: Duration,
     /// `EVENTS_HEARTBEAT_SECONDS`: how often a silent event stream gets a sign of life. Default: 15 s.
     pub events_heartbeat: Duration,
@@ -60,6 +62,7 @@ impl ApiSettings {
         Self {
             cors_origins: Vec::new(),
             secret_key,
+            call_back_secret: None,
             public_url,
             consent_version: "2026-11".to_owned(),
             max_file_size: 10 * MIB,

@@ -109,7 +109,12 @@ pub enum RequestVerdict {
         /// The agent that was asked.
         agent_id: i64,
     },
-    /// It has ended, and that is recorded: refused just now, or ended before.
+    /// Refused in a way that hardly heals (such as 401 for our key).
+    Refused {
+        /// Why, as a stable code.
+        code: String,
+    },
+    /// It has ended, and that is recorded: not taken for good just now, or ended before.
     Ended(Ended),
     /// A newer run took over; touch nothing.
     Superseded,
@@ -134,6 +139,9 @@ pub enum CheckVerdict {
     Unreachable {
         /// Why, as a stable code.
         code: String,
+        /// How long LoopAI wishes us to wait, in milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
     },
     /// Refused in a way that hardly heals (such as 404 for an id that was valid).
     Refused {

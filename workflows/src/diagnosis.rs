@@ -8,7 +8,7 @@ use crate::contract::{
 };
 use crate::policy::{self, REFUSALS_BEFORE_GIVING_UP};
 use std::time::{Duration, SystemTime};
-use temporalio_common::error::ApplicationFailure;
+use temporalio_common::error::{ActivityExecutionError, ApplicationFailure, IncomingError};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
     SyncWorkflowContext, TimerOptions, WorkflowContext, WorkflowContextView, WorkflowResult,
@@ -101,15 +101,23 @@ async fn diagnose(ctx: &Context) -> Verdict {
         Err(verdict) => return verdict,
     };
     let mut refusals = 0;
+    let mut answered = 0;
+    let mut wish = Duration::ZERO;
     loop {
-        let remaining = remaining(ctx, begun);
-        if wait(ctx, remaining).await == Woken::Cancelled {
+        let (polls, schedule) = ctx.state(|w| (w.state.polls, w.input.schedule.clone()));
+        let pause = schedule.wait_before(polls).max(wish).min(remaining(ctx, begun));
+        if wait(ctx, pause, answered, &format!("look {}", polls + 1)).await == Woken::Cancelled {
             return Verdict::cancelled();
         }
+        answered = ctx.state(|workflow| workflow.call_backs);
         // A look that the call-back asked for early must not be taken for the last one.
-        let is_last = self::remaining(ctx, begun).is_zero();
+        let is_last = remaining(ctx, begun).is_zero();
+        wish = Duration::ZERO;
         match look(ctx, &execution_id, is_last).await {
-            Look::Running => refusals = 0,
+            Look::Running { retry_after } => {
+                refusals = 0;
+                wish = retry_after;
+            }
             Look::Refused(code) => {
                 refusals += 1;
                 if refusals >= REFUSALS_BEFORE_GIVING_UP {
@@ -124,66 +132,115 @@ async fn diagnose(ctx: &Context) -> Verdict {
     }
 }
 
-/// Asks LoopAI; once locally, then durably until the deadline.
+/// Asks LoopAI until it takes the submission or the deadline is over. One that refuses is asked again by
+/// the schedule of the looks, but not for long: that hardly heals.
 async fn request(ctx: &Context, begun: Option<SystemTime>) -> Result<String, Verdict> {
+    let mut refusals = 0;
+    loop {
+        match ask(ctx, begun).await? {
+            RequestVerdict::Accepted { execution_id, agent_id } => {
+                note_accepted(ctx, &execution_id, agent_id);
+                return Ok(execution_id);
+            }
+            RequestVerdict::Refused { code } => {
+                let remaining = remaining(ctx, begun);
+                let pause = ctx.state(|w| w.input.schedule.wait_before(refusals)).min(remaining);
+                refusals += 1;
+                if refusals >= REFUSALS_BEFORE_GIVING_UP || remaining.is_zero() {
+                    return Err(Verdict::failed(code));
+                }
+                ctx.state_mut(|workflow| workflow.state.code = Some(code));
+                wait_to_ask(ctx, pause).await?;
+            }
+            RequestVerdict::Ended(ended) => return Err(Verdict::Recorded(ended)),
+            RequestVerdict::Superseded => return Err(Verdict::Superseded),
+        }
+    }
+}
+
+/// Asks LoopAI; once locally, then durably until it answers or the deadline is over.
+async fn ask(ctx: &Context, begun: Option<SystemTime>) -> Result<RequestVerdict, Verdict> {
     let run = run_ref(ctx);
     let options = policy::local("ask LoopAI for a diagnosis");
     let first =
         ctx.execute_local_activity(DiagnosisActivities::request_diagnosis, run.clone(), options);
-    let answer = match first.await {
-        Ok(answer) => answer,
+    let retry_after = match first.await {
+        Ok(answer) => return Ok(answer),
         Err(_) if is_cancelled(ctx) => return Err(Verdict::cancelled()),
-        Err(_) => {
-            ctx.set_current_details("LoopAI does not answer; asking again");
-            let options = policy::durable_request(remaining(ctx, begun));
-            let again = ctx.execute_activity(DiagnosisActivities::request_diagnosis, run, options);
-            match again.await {
-                Ok(answer) => answer,
-                Err(_) if is_cancelled(ctx) => return Err(Verdict::cancelled()),
-                Err(_) => return Err(Verdict::timed_out()),
-            }
-        }
+        Err(error) => retry_after(&error),
     };
-    match answer {
-        RequestVerdict::Accepted { execution_id, agent_id } => {
-            ctx.state_mut(|workflow| {
-                workflow.state.status = RunStatus::Processing;
-                workflow.state.execution_id = Some(execution_id.clone());
-            });
-            ctx.upsert_search_attributes([
-                SUBMISSION_STATUS.value_set(RunStatus::Processing.name().into()),
-                AGENT_ID.value_set(agent_id),
-            ]);
-            Ok(execution_id)
-        }
-        RequestVerdict::Ended(ended) => Err(Verdict::Recorded(ended)),
-        RequestVerdict::Superseded => Err(Verdict::Superseded),
+    if let Some(retry_after) = retry_after {
+        wait_to_ask(ctx, retry_after.min(remaining(ctx, begun))).await?;
     }
+    ctx.set_current_details("LoopAI does not answer; asking again");
+    let options = policy::durable_request(remaining(ctx, begun));
+    let again = ctx.execute_activity(DiagnosisActivities::request_diagnosis, run, options);
+    match again.await {
+        Ok(answer) => Ok(answer),
+        Err(_) if is_cancelled(ctx) => Err(Verdict::cancelled()),
+        Err(error) => Err(hopeless(&error).map_or_else(Verdict::timed_out, Verdict::failed)),
+    }
+}
+
+/// The code of a failure that no repetition can mend, such as records that cannot be read.
+fn hopeless(error: &ActivityExecutionError) -> Option<String> {
+    match error.reason()? {
+        IncomingError::Application(failure) if failure.is_non_retryable() => {
+            failure.type_name().map(str::to_owned)
+        }
+        _ => None,
+    }
+}
+
+/// How long LoopAI wishes us to wait.
+fn retry_after(error: &ActivityExecutionError) -> Option<Duration> {
+    // Of the failure as it came: a local activity's is not wrapped, so `reason` does not find it.
+    let failure = error.failure()?.maybe_application_failure()?;
+    failure.next_retry_delay?.try_into().ok()
+}
+
+fn note_accepted(ctx: &Context, execution_id: &str, agent_id: i64) {
+    ctx.state_mut(|workflow| {
+        workflow.state.status = RunStatus::Processing;
+        workflow.state.execution_id = Some(execution_id.to_owned());
+        workflow.state.code = None;
+    });
+    ctx.upsert_search_attributes([
+        SUBMISSION_STATUS.value_set(RunStatus::Processing.name().into()),
+        AGENT_ID.value_set(agent_id),
+    ]);
 }
 
 #[derive(PartialEq, Eq)]
 enum Woken {
-    TimeToLook,
+    TimeIsUp,
     Cancelled,
 }
 
-/// Waits for the time of the next look, LoopAI's call-back or a cancellation.
-async fn wait(ctx: &Context, remaining: Duration) -> Woken {
-    let (polls, schedule) = ctx.state(|w| (w.state.polls, w.input.schedule.clone()));
-    let pause = schedule.wait_before(polls).min(remaining).max(Duration::from_millis(1));
-    let look = polls + 1;
-    ctx.set_current_details(format!("waiting {pause:?} before look {look}"));
-    let seen = ctx.state(|w| w.call_backs);
-    let timer = TimerOptions::builder(pause).summary(format!("before look {look}")).build();
+/// Waits before LoopAI is asked again. No execution that could call back is known yet.
+async fn wait_to_ask(ctx: &Context, pause: Duration) -> Result<(), Verdict> {
+    let answered = ctx.state(|workflow| workflow.call_backs);
+    match wait(ctx, pause, answered, "asking again").await {
+        Woken::TimeIsUp => Ok(()),
+        Woken::Cancelled => Err(Verdict::cancelled()),
+    }
+}
+
+/// Waits for the end of the pause, a cancellation, or a call-back beyond those that were `answered` by a
+/// look: one that comes while we ask or look is not forgotten.
+async fn wait(ctx: &Context, pause: Duration, answered: u32, what_follows: &str) -> Woken {
+    let pause = pause.max(Duration::from_millis(1));
+    ctx.set_current_details(format!("waiting {pause:?} before {what_follows}"));
+    let timer = TimerOptions::builder(pause).summary(format!("before {what_follows}")).build();
     select! {
         _ = ctx.timer(timer) => {}
-        _ = ctx.wait_condition(|w| w.call_backs != seen) => {}
+        _ = ctx.wait_condition(move |w| w.call_backs != answered) => {}
     }
-    if is_cancelled(ctx) { Woken::Cancelled } else { Woken::TimeToLook }
+    if is_cancelled(ctx) { Woken::Cancelled } else { Woken::TimeIsUp }
 }
 
 enum Look {
-    Running,
+    Running { retry_after: Duration },
     Refused(String),
     Decided(Verdict),
 }
@@ -208,14 +265,19 @@ async fn look(ctx: &Context, execution_id: &str, is_last: bool) -> Look {
     ctx.state_mut(|w| {
         w.state.polls += 1;
         w.state.code = match &answer {
-            Ok(CheckVerdict::Unreachable { code } | CheckVerdict::Refused { code }) => {
+            Ok(CheckVerdict::Unreachable { code, .. } | CheckVerdict::Refused { code }) => {
                 Some(code.clone())
             }
             _ => None,
         };
     });
     match answer {
-        Ok(CheckVerdict::Running | CheckVerdict::Unreachable { .. }) | Err(_) => Look::Running,
+        Ok(CheckVerdict::Unreachable { retry_after_ms: Some(wish), .. }) => {
+            Look::Running { retry_after: Duration::from_millis(wish) }
+        }
+        Ok(CheckVerdict::Running | CheckVerdict::Unreachable { .. }) | Err(_) => {
+            Look::Running { retry_after: Duration::ZERO }
+        }
         Ok(CheckVerdict::Refused { code }) => Look::Refused(code),
         Ok(CheckVerdict::Ended(ended)) => Look::Decided(Verdict::Recorded(ended)),
         Ok(CheckVerdict::Superseded) => Look::Decided(Verdict::Superseded),

@@ -27,7 +27,7 @@ const MAIL_PATIENCE: Duration = seconds(4 * 24 * 60 * 60);
 /// How long an activity may wait for this worker's own attention.
 const LOCAL_QUEUE: Duration = seconds(60);
 
-/// Looks in a row that LoopAI may refuse (404 and the like) before the run is given up.
+/// Requests, or looks in a row, that LoopAI may refuse (401, 404 and the like) before the run is given up.
 pub const REFUSALS_BEFORE_GIVING_UP: u32 = 5;
 
 /// When to look at an execution, and until when. Part of the input, so that a run keeps the schedule

@@ -114,7 +114,7 @@ fn print_addresses(workspace: &Workspace, ports: Ports, took: Duration) {
     let page = |port: u16| format!("http://127.0.0.1:{port}");
     let state = workspace.shorten(&workspace.state());
     let rows = [
-        ("Pages and API", page(ports.api)),
+        ("API", page(ports.api)),
         ("API reference", format!("{}/docs", page(ports.api))),
         ("Inbox", page(ports.inbox)),
         ("Temporal UI", page(ports.temporal_ui)),

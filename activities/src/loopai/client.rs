@@ -28,10 +28,21 @@ pub struct Image {
     pub name: String,
     /// What its bytes are, e.g. `image/jpeg`.
     pub media_type: String,
+    /// Bytes.
+    pub size: i64,
     /// Digest of its bytes.
     pub sha256: Sha256,
-    /// Its bytes.
-    pub bytes: Bytes,
+    /// How LoopAI gets its bytes.
+    pub content: ImageContent,
+}
+
+/// How LoopAI gets an image's bytes.
+#[derive(Debug, Clone)]
+pub enum ImageContent {
+    /// Within the request.
+    Data(Bytes),
+    /// By fetching them from an address.
+    Address(String),
 }
 
 /// What LoopAI is asked to diagnose. No e-mail address: a diagnosis needs none.
@@ -78,9 +89,17 @@ struct ImageBody<'a> {
     name: &'a str,
     #[serde(rename = "type")]
     media_type: &'a str,
-    size: usize,
+    size: i64,
     sha256: String,
-    data: String,
+    #[serde(flatten)]
+    content: ContentBody<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum ContentBody<'a> {
+    Data(String),
+    Url(&'a str),
 }
 
 #[derive(Deserialize)]
@@ -194,9 +213,16 @@ fn body(request: &DiagnoseRequest) -> DiagnoseBody<'_> {
     let images = request.images.iter().map(|image| ImageBody {
         name: &image.name,
         media_type: &image.media_type,
-        size: image.bytes.len(),
+        size: image.size,
         sha256: image.sha256.to_string(),
-        data: format!("data:{};base64,{}", image.media_type, STANDARD.encode(&image.bytes)),
+        content: match &image.content {
+            ImageContent::Data(bytes) => ContentBody::Data(format!(
+                "data:{};base64,{}",
+                image.media_type,
+                STANDARD.encode(bytes)
+            )),
+            ImageContent::Address(address) => ContentBody::Url(address),
+        },
     });
     DiagnoseBody {
         submission_id: &request.submission_id,

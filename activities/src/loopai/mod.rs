@@ -4,6 +4,6 @@ mod client;
 mod error;
 mod settings;
 
-pub use client::{DiagnoseRequest, ExecutionStatus, Image, LoopAi};
+pub use client::{DiagnoseRequest, ExecutionStatus, Image, ImageContent, LoopAi};
 pub use error::{LoopAiError, Remedy};
 pub use settings::LoopAiSettings;

@@ -1,36 +1,27 @@
-//! The SMTP conversation, on pooled connections. Done step by step instead of by lettre's transport,
-//! because only the step tells whether the server may have taken the mail.
+//! The SMTP conversation. Done step by step instead of by lettre's transport, because only the step tells
+//! whether the server may have taken the mail.
 
 use super::error::SendError;
-use super::settings::{MailSettings, SmtpTls};
+use super::pool::{Conversation, Pool};
+use super::settings::MailSettings;
 use lettre::address::Envelope;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{
-    AsyncSmtpConnection, Certificate, TlsParameters, TlsParametersBuilder,
-};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
-use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
+use lettre::transport::smtp::Error as SmtpError;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
+use lettre::transport::smtp::extension::{Extension, MailParameter};
 use lettre::transport::smtp::response::Response;
-use lettre::transport::smtp::{Error as SmtpError, commands::Rset};
-use secrecy::ExposeSecret;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Limit of one step of the conversation.
-const STEP: Duration = Duration::from_secs(10);
 /// Limit of everything before the text is handed over, and of the answer to it: together below the
 /// activity's own limit (`workflows::policy`), so that the outcome is always settled.
 const PREPARATION: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Hands e-mails to the mail server. Cheap to clone; all clones share one pool of connections.
+/// Hands e-mails to the mail server. Cheap to clone; all clones share one pool of conversations.
 #[derive(Clone)]
 pub struct SmtpClient {
-    pool: bb8::Pool<Connector>,
-}
-
-struct Connector {
-    settings: MailSettings,
-    tls: Option<TlsParameters>,
+    pool: Arc<Pool>,
 }
 
 impl SmtpClient {
@@ -38,21 +29,8 @@ impl SmtpClient {
     ///
     /// # Errors
     /// When the certificate authority cannot be read.
-    pub async fn new(settings: MailSettings) -> anyhow::Result<SmtpClient> {
-        let tls = match settings.tls {
-            SmtpTls::None => None,
-            SmtpTls::Implicit | SmtpTls::StartTls => Some(tls_parameters(&settings)?),
-        };
-        let pool = bb8::Pool::builder()
-            .max_size(settings.pool_size)
-            .connection_timeout(STEP)
-            // Servers end idle conversations after minutes (RFC 5321, 4.5.3.2); end them before.
-            .idle_timeout(Duration::from_secs(60))
-            .test_on_check_out(true)
-            .retry_connection(false)
-            .build(Connector { settings, tls })
-            .await?;
-        Ok(SmtpClient { pool })
+    pub fn new(settings: MailSettings) -> anyhow::Result<SmtpClient> {
+        Ok(SmtpClient { pool: Arc::new(Pool::new(settings)?) })
     }
 
     /// Hands one e-mail over.
@@ -61,111 +39,60 @@ impl SmtpClient {
     /// See [`SendError`].
     pub async fn send(&self, envelope: &Envelope, message: &[u8]) -> Result<(), SendError> {
         let prepared = tokio::time::timeout(PREPARATION, self.prepare(envelope)).await;
-        let mut connection = match prepared {
-            Ok(connection) => connection?,
+        let mut conversation = match prepared {
+            Ok(conversation) => conversation?,
             Err(_) => return Err(not_taken("smtp_timeout", "no answer before the text")),
         };
-        match tokio::time::timeout(ANSWER, connection.message(message)).await {
+        let answer = tokio::time::timeout(ANSWER, conversation.smtp.message(message)).await;
+        let outcome = match answer {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if error.status().is_some() => Err(refusal(&error)),
-            Ok(Err(error)) => {
-                connection.abort().await;
-                Err(SendError::Unknown { detail: error.to_string() })
-            }
+            Ok(Err(error)) => return Err(SendError::Unknown { detail: error.to_string() }),
             Err(_) => {
-                connection.abort().await;
-                Err(SendError::Unknown { detail: "no answer to the text".to_owned() })
+                return Err(SendError::Unknown { detail: "no answer to the text".to_owned() });
             }
-        }
+        };
+        conversation.give_back();
+        outcome
     }
 
     /// Everything up to the point where the server waits for the text.
-    async fn prepare(
-        &self,
-        envelope: &Envelope,
-    ) -> Result<bb8::PooledConnection<'_, Connector>, SendError> {
-        let mut connection = self.pool.get().await.map_err(|error| match error {
-            bb8::RunError::User(error) => connection_refusal(&error),
-            bb8::RunError::TimedOut => not_taken("smtp_unreachable", "no connection in time"),
-        })?;
-        if !is_ascii(envelope)
-            && !connection.server_info().supports_feature(Extension::SmtpUtfEight)
-        {
+    async fn prepare(&self, envelope: &Envelope) -> Result<Conversation<'_>, SendError> {
+        let mut conversation = self.pool.get().await.map_err(|error| connection_refusal(&error))?;
+        let smtp = &mut conversation.smtp;
+        if !is_ascii(envelope) && !smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
             // RFC 6531, 3.2: such an address must not be sent to a server that does not offer it.
             let detail = "the mail server takes only ASCII addresses".to_owned();
+            conversation.give_back();
             return Err(SendError::Refused { code: "smtp_no_utf8", detail });
         }
-        if let Err(error) = address(&mut connection, envelope).await {
-            let refusal = refusal(&error);
-            // The next letter starts afresh, on this connection or another.
-            if connection.command(Rset).await.is_err() {
-                connection.abort().await;
+        if let Err(error) = address(smtp, envelope).await {
+            if smtp.command(Rset).await.is_ok() {
+                conversation.give_back();
             }
-            return Err(refusal);
+            return Err(refusal(&error));
         }
-        Ok(connection)
+        Ok(conversation)
     }
 }
 
 async fn address(
-    connection: &mut AsyncSmtpConnection,
+    smtp: &mut AsyncSmtpConnection,
     envelope: &Envelope,
 ) -> Result<Response, SmtpError> {
     let mut parameters = vec![];
     if !is_ascii(envelope) {
         parameters.push(MailParameter::SmtpUtfEight);
     }
-    connection.command(Mail::new(envelope.from().cloned(), parameters)).await?;
+    smtp.command(Mail::new(envelope.from().cloned(), parameters)).await?;
     for recipient in envelope.to() {
-        connection.command(Rcpt::new(recipient.clone(), vec![])).await?;
+        smtp.command(Rcpt::new(recipient.clone(), vec![])).await?;
     }
-    connection.command(Data).await
+    smtp.command(Data).await
 }
 
 fn is_ascii(envelope: &Envelope) -> bool {
     envelope.to().iter().chain(envelope.from()).all(|address| address.to_string().is_ascii())
-}
-
-fn tls_parameters(settings: &MailSettings) -> anyhow::Result<TlsParameters> {
-    let mut builder = TlsParametersBuilder::new(settings.host.clone());
-    if let Some(pem) = &settings.authority {
-        builder = builder.add_root_certificate(Certificate::from_pem(pem)?);
-    }
-    Ok(builder.build_rustls()?)
-}
-
-impl bb8::ManageConnection for Connector {
-    type Connection = AsyncSmtpConnection;
-    type Error = SmtpError;
-
-    async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpError> {
-        let server = (self.settings.host.as_str(), self.settings.port);
-        let hello = ClientId::default();
-        let implicit = match self.settings.tls {
-            SmtpTls::Implicit => self.tls.clone(),
-            SmtpTls::StartTls | SmtpTls::None => None,
-        };
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1(server, Some(STEP), &hello, implicit, None).await?;
-        if self.settings.tls == SmtpTls::StartTls
-            && let Some(tls) = self.tls.clone()
-        {
-            connection.starttls(tls, &hello).await?;
-        }
-        if let Some((user, password)) = &self.settings.credentials {
-            let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
-            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
-        }
-        Ok(connection)
-    }
-
-    async fn is_valid(&self, connection: &mut AsyncSmtpConnection) -> Result<(), SmtpError> {
-        connection.command(lettre::transport::smtp::commands::Noop).await.map(|_| ())
-    }
-
-    fn has_broken(&self, connection: &mut AsyncSmtpConnection) -> bool {
-        connection.has_broken()
-    }
 }
 
 /// An answer of the server, or a broken conversation, before the text was taken.

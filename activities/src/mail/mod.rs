@@ -5,6 +5,7 @@ mod client;
 mod error;
 mod letter;
 mod mailer;
+mod pool;
 mod settings;
 
 pub use client::SmtpClient;

@@ -1,8 +1,10 @@
 //! Every route there is, in one list.
 
 mod events;
+mod files;
 mod health;
 mod home;
+mod loopai;
 mod metrics;
 mod patience;
 mod ready;
@@ -20,16 +22,22 @@ use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
+/// A call-back names a submission; what is longer is none.
+const LARGEST_CALL_BACK: usize = 64 * 1024;
+
 /// The routes with their part of the documentation. Each handler's attribute names its path.
 pub(crate) fn all(settings: &ApiSettings) -> OpenApiRouter<AppState> {
     let asks = from_fn_with_state(TimeLimit::Request(settings.request_time), limit_time);
     let uploads = from_fn_with_state(TimeLimit::Upload(settings.submit_time), limit_time);
     let body = DefaultBodyLimit::max(settings.max_body());
+    let call_back = DefaultBodyLimit::max(LARGEST_CALL_BACK);
 
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(submit::submit).layer(body).layer(uploads))
         .routes(routes!(status::status).layer(asks.clone()))
         .routes(routes!(events::events).layer(asks.clone()))
+        .routes(routes!(files::file).layer(asks.clone()))
+        .routes(routes!(loopai::called_back).layer(call_back).layer(asks.clone()))
         .routes(routes!(health::health).layer(asks.clone()))
         .routes(routes!(health::database).layer(asks.clone()))
         .routes(routes!(ready::ready).layer(asks.clone()))

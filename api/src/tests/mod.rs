@@ -8,7 +8,7 @@ mod requests;
 mod submissions;
 
 use crate::app::AppState;
-use crate::{ApiSettings, App, Outbox, StarterSettings, metrics_builder, router};
+use crate::{ApiSettings, App, Outbox, Runs, StarterSettings, metrics_builder, router};
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
@@ -88,6 +88,7 @@ impl TestApi {
         let mut settings = ApiSettings::new("a secret".into(), public_url);
         change(&mut settings);
         let app = App {
+            runs: Runs::new(no_temporal.clone()),
             outbox: Outbox::new(store.clone(), no_temporal, starter).0,
             store,
             bytes: FileBytes::open(&address).expect("a folder"),

@@ -26,7 +26,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     logging::init(&LogSettings::read()?)?;
     let delay = Duration::try_from_secs_f64(args.delay).context("--delay")?;
     let settings = Settings {
-        api_key: args.api_key,
+        // Set but empty counts as unset, as everywhere.
+        api_key: args.api_key.filter(|key| !key.is_empty()),
         delay_ms: u64::try_from(delay.as_millis())?,
         ..Settings::default()
     };

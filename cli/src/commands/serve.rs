@@ -4,7 +4,7 @@ use super::connect_in_background;
 use crate::settings::Settings;
 use crate::{logging, shutdown};
 use anyhow::Context;
-use diagflow_api::{App, Outbox, StarterSettings, TemporalHealth, metrics_builder, serve};
+use diagflow_api::{App, Outbox, Runs, StarterSettings, TemporalHealth, metrics_builder, serve};
 use diagflow_store::{FileBytes, Store};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         store,
         bytes,
         outbox,
+        runs: Runs::new(temporal.clone()),
         temporal: sign_of_life(temporal),
         metrics,
         settings: settings.api,

@@ -1,7 +1,7 @@
 //! `diagflow work`.
 
 use super::connect_in_background;
-use crate::settings::Settings;
+use crate::settings::{LoopAiImages, Settings};
 use crate::{logging, shutdown};
 use anyhow::Context;
 use axum::Router;
@@ -9,10 +9,11 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use diagflow_activities::loopai::LoopAi;
 use diagflow_activities::mail::{Mailer, SmtpClient};
-use diagflow_activities::{Activities, run_worker};
+use diagflow_activities::{Activities, ImageLinks, Images, run_worker};
 use diagflow_api::metrics_builder;
-use diagflow_store::{FileBytes, Store};
+use diagflow_store::{FileBytes, LinkKey, Store};
 use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::ExposeSecret;
 use temporalio_client::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -26,11 +27,12 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let store = Store::connect(&settings.database.pool()).await?;
     let from = settings.mail.from.clone();
+    let images = images(&settings)?;
     let activities = Activities {
         store: store.clone(),
-        files: FileBytes::open(&settings.storage)?,
+        images,
         loopai: LoopAi::new(settings.loopai)?,
-        mailer: Mailer::new(SmtpClient::new(settings.mail).await?, from),
+        mailer: Mailer::new(SmtpClient::new(settings.mail)?, from),
     };
     let mut temporal = connect_in_background(settings.temporal, "worker", stop.clone());
     let listener = TcpListener::bind(settings.worker_listen).await.with_context(|| {
@@ -41,6 +43,17 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let Some(client) = connected(&mut temporal, &stop).await else { return Ok(()) };
     tracing::info!(queue = settings.worker.task_queue, "working");
     run_worker(client, activities, &settings.worker, stop).await
+}
+
+fn images(settings: &Settings) -> anyhow::Result<Images> {
+    Ok(match settings.loopai_images {
+        LoopAiImages::Data => Images::Data(FileBytes::open(&settings.storage)?),
+        LoopAiImages::Links { lifetime } => Images::Links(ImageLinks {
+            key: LinkKey::new(settings.api.secret_key.expose_secret()),
+            public_url: settings.api.public_url.clone(),
+            lifetime,
+        }),
+    })
 }
 
 /// The client, once there is one; `None` when the process shall end before.

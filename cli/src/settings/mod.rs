@@ -19,6 +19,11 @@ const DEFAULTS: &str = include_str!("defaults.toml");
 /// Shortest secret that production accepts: 256 bits, if it is random text.
 const SHORTEST_SECRET: usize = 32;
 
+/// Largest image that can be allowed: the bytes of a whole submission must fit into memory.
+const LARGEST_FILE: usize = 1024 * 1024 * 1024;
+/// An attempt at an activity ends after 45 s (`workflows::policy`); the rest is for the records.
+const LONGEST_LOOPAI_CALL: Duration = Duration::from_secs(40);
+
 /// Everything that can be set.
 pub(crate) struct Settings {
     pub(crate) log: LogSettings,
@@ -32,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) sweep_every: Duration,
     pub(crate) worker: WorkerSettings,
     pub(crate) loopai: LoopAiSettings,
+    pub(crate) loopai_images: LoopAiImages,
     pub(crate) mail: MailSettings,
 }
 
@@ -46,6 +52,12 @@ pub(crate) struct LogSettings {
 pub(crate) enum LogFormat {
     Text,
     Json,
+}
+
+/// `LOOPAI_IMAGES` and `LOOPAI_IMAGE_URL_SECONDS`: how LoopAI gets images.
+pub(crate) enum LoopAiImages {
+    Data,
+    Links { lifetime: Duration },
 }
 
 /// `DATABASE_URL`, `DATABASE_POOL_SIZE`, `DATABASE_WAIT_SECONDS`.
@@ -83,7 +95,8 @@ impl Settings {
     fn from(environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Settings> {
         let mut reader = Reader::new(DEFAULTS, environment)?;
         let settings = all(&mut reader);
-        if let Some(settings) = &settings {
+        let is_production = is_production(&mut reader);
+        if let (Some(settings), Some(true)) = (&settings, is_production) {
             check_production(&mut reader, settings);
         }
         finish(reader, settings)
@@ -109,6 +122,7 @@ fn all(reader: &mut Reader) -> Option<Settings> {
     let sweep_every = reader.seconds("SWEEP_SECONDS");
     let shutdown_period = reader.seconds("WORKER_SHUTDOWN_SECONDS");
     let loopai = loopai(reader);
+    let loopai_images = loopai_images(reader);
     let mail = mail(reader);
     let temporal = temporal?;
     Some(Settings {
@@ -126,6 +140,7 @@ fn all(reader: &mut Reader) -> Option<Settings> {
         },
         temporal,
         loopai: loopai?,
+        loopai_images: loopai_images?,
         mail: mail?,
     })
 }
@@ -142,8 +157,8 @@ fn log(reader: &mut Reader) -> Option<LogSettings> {
 
 fn api(reader: &mut Reader) -> Option<ApiSettings> {
     let public_url = reader.parse("PUBLIC_URL", "an address, such as https://diagflow.example.org");
-    let max_file_size = reader.parse("MAX_FILE_BYTES", "a number of bytes");
-    let max_files = reader.parse("MAX_FILES", "a number");
+    let max_file_size = reader.number("MAX_FILE_BYTES", 1..=LARGEST_FILE);
+    let max_files = reader.number("MAX_FILES", 1..=100);
     let submit_memory = reader.parse("SUBMIT_MEMORY_BYTES", "a number of bytes");
     let request_time = reader.seconds("REQUEST_TIMEOUT_SECONDS");
     let submit_time = reader.seconds("SUBMIT_TIMEOUT_SECONDS");
@@ -156,6 +171,7 @@ fn api(reader: &mut Reader) -> Option<ApiSettings> {
     Some(ApiSettings {
         cors_origins: reader.list("CORS_ORIGINS"),
         secret_key: reader.secret("SECRET_KEY")?,
+        call_back_secret: reader.secret("LOOPAI_CALLBACK_SECRET"),
         public_url: public_url?,
         consent_version: reader.optional("CONSENT_VERSION")?.to_owned(),
         max_file_size: max_file_size?,
@@ -178,7 +194,7 @@ fn database(reader: &mut Reader) -> Option<DatabaseSettings> {
         let complete = url.scheme() == "mysql" && url.host().is_some() && url.path().len() > 1;
         complete.then(|| SecretString::from(text))
     });
-    let size = reader.parse("DATABASE_POOL_SIZE", "a number");
+    let size = reader.number("DATABASE_POOL_SIZE", 1..=1000);
     let wait = reader.seconds("DATABASE_WAIT_SECONDS");
     Some(DatabaseSettings { url: url?, size: size?, wait: wait? })
 }
@@ -212,12 +228,25 @@ fn loopai(reader: &mut Reader) -> Option<LoopAiSettings> {
         text.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"))
     });
     let agent_id = reader.parse("LOOPAI_AGENT_ID", "a whole number");
-    let timeout = reader.seconds("LOOPAI_TIMEOUT_SECONDS");
+    let timeout =
+        reader.read("LOOPAI_TIMEOUT_SECONDS", "seconds, more than 0 and at most 40", |text| {
+            let timeout = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+            (!timeout.is_zero() && timeout <= LONGEST_LOOPAI_CALL).then_some(timeout)
+        });
     Some(LoopAiSettings {
         url: url?,
         key: reader.secret("LOOPAI_API_KEY"),
         agent_id: agent_id?,
         timeout: timeout?,
+    })
+}
+
+fn loopai_images(reader: &mut Reader) -> Option<LoopAiImages> {
+    let lifetime = reader.seconds("LOOPAI_IMAGE_URL_SECONDS")?;
+    reader.read("LOOPAI_IMAGES", "data or url", |text| match text {
+        "data" => Some(LoopAiImages::Data),
+        "url" => Some(LoopAiImages::Links { lifetime }),
+        _ => None,
     })
 }
 
@@ -231,7 +260,7 @@ fn mail(reader: &mut Reader) -> Option<MailSettings> {
         _ => None,
     });
     let from = reader.parse("MAIL_FROM", "an address, such as Diagflow <no-reply@example.org>");
-    let pool_size = reader.parse("SMTP_POOL_SIZE", "a number");
+    let pool_size = reader.number("SMTP_POOL_SIZE", 1..=1000);
     let user = reader.optional("SMTP_USER").map(str::to_owned);
     let credentials = match (user, reader.secret("SMTP_PASSWORD")) {
         (Some(user), Some(password)) => Some((user, password)),
@@ -259,17 +288,16 @@ fn mail(reader: &mut Reader) -> Option<MailSettings> {
     })
 }
 
+fn is_production(reader: &mut Reader) -> Option<bool> {
+    reader.read("DIAGFLOW_ENV", "development or production", |text| match text {
+        "development" => Some(false),
+        "production" => Some(true),
+        _ => None,
+    })
+}
+
 /// What development may do and production may not.
 fn check_production(reader: &mut Reader, settings: &Settings) {
-    let is_production =
-        reader.read("DIAGFLOW_ENV", "development or production", |text| match text {
-            "development" => Some(false),
-            "production" => Some(true),
-            _ => None,
-        });
-    if is_production != Some(true) {
-        return;
-    }
     let secret = settings.api.secret_key.expose_secret();
     if secret.starts_with("development-only") || secret.len() < SHORTEST_SECRET {
         reader.fault(format!(

@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -51,11 +52,22 @@ impl Reader {
         self.read(name, meaning, |text| text.parse().ok())
     }
 
-    /// Seconds, with decimals.
+    /// Seconds, with decimals, from a millisecond on: nothing here can be done in no time.
     pub(crate) fn seconds(&mut self, name: &str) -> Option<Duration> {
-        self.read(name, "seconds, such as 30 or 0.5", |text| {
-            Duration::try_from_secs_f64(text.parse().ok()?).ok()
+        self.read(name, "seconds, such as 30 or 0.5, and more than 0", |text| {
+            let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+            (duration >= Duration::from_millis(1)).then_some(duration)
         })
+    }
+
+    /// A whole number within a range.
+    pub(crate) fn number<T: FromStr + PartialOrd + fmt::Display>(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<T>,
+    ) -> Option<T> {
+        let meaning = format!("a whole number from {} to {}", range.start(), range.end());
+        self.read(name, &meaning, |text| text.parse().ok().filter(|number| range.contains(number)))
     }
 
     /// A list, separated by commas.

@@ -49,3 +49,25 @@ fn an_empty_variable_counts_as_unset() {
     assert!(settings.loopai.key.is_none());
     assert_eq!(settings.mail.port, 1025);
 }
+
+#[test]
+fn what_cannot_work_is_refused() {
+    for (name, wrong) in [
+        ("DIAGFLOW_ENV", "staging"),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("SMTP_POOL_SIZE", "0"),
+        ("MAX_FILES", "101"),
+        ("MAX_FILES", "0"),
+        ("MAX_FILE_BYTES", "0"),
+        ("EVENTS_POLL_SECONDS", "0"),
+        ("EVENTS_HEARTBEAT_SECONDS", "0"),
+        ("LOOPAI_TIMEOUT_SECONDS", "0"),
+        ("LOOPAI_TIMEOUT_SECONDS", "41"),
+        ("LOOPAI_IMAGES", "link"),
+    ] {
+        // Beside another fault: each is told, whatever else is wrong.
+        let error = read(&[(name, wrong), ("LISTEN_ADDRESS", "everywhere")]).err();
+        let error = error.unwrap_or_else(|| panic!("{name}={wrong} is accepted"));
+        assert!(error.contains(name) && error.contains("2 fault(s)"), "{error}");
+    }
+}

@@ -164,6 +164,18 @@ impl LoopAiSim {
         self.simulation.complete_by_hand(execution_id)
     }
 
+    /// Ends an execution that is under way with `COMPLETED` and this result, whatever was measured.
+    ///
+    /// # Errors
+    /// When there is no such execution, or it has ended.
+    pub fn complete_with(
+        &self,
+        execution_id: &str,
+        result: serde_json::Value,
+    ) -> Result<(), Refused> {
+        self.simulation.complete_with(execution_id, result)
+    }
+
     /// Ends an execution that is under way with `FAILED`.
     ///
     /// # Errors

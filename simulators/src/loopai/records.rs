@@ -47,6 +47,8 @@ pub struct ExecutionRecord {
     pub submission_id: Option<String>,
     /// `client_reference` of the body.
     pub client_reference: Option<String>,
+    /// `comments` of the body.
+    pub comments: Option<String>,
     /// The `Idempotency-Key` header.
     pub idempotency_key: Option<String>,
     /// The scenario that it follows, as text; empty when it was created under one without rules.

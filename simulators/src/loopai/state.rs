@@ -212,6 +212,13 @@ impl Simulation {
         })
     }
 
+    pub(super) fn complete_with(&self, execution_id: &str, result: Value) -> Result<(), Refused> {
+        self.end(execution_id, |execution| {
+            execution.measured = Some(result);
+            execution.complete(true);
+        })
+    }
+
     pub(super) fn fail_by_hand(&self, execution_id: &str, error: &str) -> Result<(), Refused> {
         self.end(execution_id, |execution| execution.fail(error.to_owned()))
     }
@@ -380,6 +387,7 @@ fn new_record(
         agent_id,
         submission_id: submission.submission_id.clone(),
         client_reference: submission.client_reference.clone(),
+        comments: submission.comments.clone(),
         idempotency_key,
         scenario,
         state: ExecutionState::Running,

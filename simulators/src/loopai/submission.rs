@@ -12,6 +12,7 @@ use super::{
 pub(super) struct Submission {
     pub(super) submission_id: Option<String>,
     pub(super) client_reference: Option<String>,
+    pub(super) comments: Option<String>,
     /// The scenario from the directive in the comments.
     pub(super) directive: Option<Scenario>,
     pub(super) images: Vec<SentImage>,
@@ -76,13 +77,15 @@ impl Submission {
         let images = numbered
             .map(|(index, image)| SentImage::read(index, image, &mut email_paths))
             .collect::<Result<_, _>>()?;
-        let directive = match body.get("comments").and_then(Value::as_str) {
+        let comments = text(&body, "comments");
+        let directive = match &comments {
             Some(comments) => directive::find(comments)?,
             None => None,
         };
         Ok(Self {
             submission_id: text(&body, "submission_id"),
             client_reference: text(&body, "client_reference"),
+            comments,
             directive,
             images,
             email_paths,

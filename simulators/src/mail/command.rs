@@ -5,6 +5,7 @@
 pub(super) enum Command {
     Ehlo,
     Helo,
+    StartTls,
     Auth { mechanism: String, initial: Option<String> },
     Mail(MailFrom),
     Rcpt(String),
@@ -44,14 +45,15 @@ impl Command {
             "MAIL" => mail(after(rest, "FROM:")?),
             "RCPT" => rcpt(after(rest, "TO:")?),
             "DATA" if rest.is_empty() => Ok(Self::Data),
+            "STARTTLS" if rest.is_empty() => Ok(Self::StartTls),
             "RSET" if rest.is_empty() => Ok(Self::Rset),
             "QUIT" if rest.is_empty() => Ok(Self::Quit),
-            "DATA" | "RSET" | "QUIT" => Err(SYNTAX),
+            "DATA" | "RSET" | "QUIT" | "STARTTLS" => Err(SYNTAX),
             "NOOP" => Ok(Self::Noop),
             "VRFY" if !rest.is_empty() => Ok(Self::Vrfy),
             "VRFY" => Err(SYNTAX),
             "HELP" => Ok(Self::Help),
-            "EXPN" | "STARTTLS" | "TURN" => Err("502 5.5.1 Command not implemented"),
+            "EXPN" | "TURN" => Err("502 5.5.1 Command not implemented"),
             _ => Err("500 5.5.1 Command not recognised"),
         }
     }
@@ -162,7 +164,8 @@ mod tests {
             ("RCPT TO:<nobody>", "501"),
             ("RCPT TO:<a@x.example> NOTIFY=NEVER", "555"),
             ("DATA now", "501"),
-            ("STARTTLS", "502"),
+            ("STARTTLS now", "501"),
+            ("TURN", "502"),
         ] {
             let complaint = Command::parse(line).expect_err(line);
             assert!(complaint.starts_with(code), "{line}: {complaint}");

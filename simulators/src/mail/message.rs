@@ -56,6 +56,12 @@ pub struct Attachment {
     pub size: usize,
 }
 
+/// The Message-ID of a message, without angle brackets.
+pub(super) fn message_id(raw: &[u8]) -> Option<String> {
+    let headers = MessageParser::default().parse_headers(raw)?;
+    headers.message_id().map(ToOwned::to_owned)
+}
+
 /// Who sent a message to whom, as the conversation said.
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {

@@ -1,6 +1,6 @@
 //! A mail catcher: an SMTP server that delivers nothing and shows everything.
 //!
-//! It holds a real ESMTP conversation (no TLS), keeps each message as received, shows an inbox to
+//! It holds a real ESMTP conversation, with TLS if it is given a certificate, keeps each message as received, shows an inbox to
 //! browsers and answers tests over HTTP or in process. With a spool folder the mails survive a
 //! restart: one `.eml` file each.
 //!
@@ -39,6 +39,7 @@ mod script;
 mod session;
 mod settings;
 mod spool;
+mod tls;
 mod wire;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -49,12 +50,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use conversation::{Conversation, Direction, Line};
 pub use message::{Attachment, Header, Mail};
 pub use script::{Action, BadRule, Rule, Script, Step};
-pub use settings::Settings;
+pub use settings::{Settings, TlsMode, TlsSettings};
 
 use crate::{WaitTimeout, http::HttpServer, sync::Bell};
 use conversation::Conversations;
 use inbox::Inbox;
 use script::Player;
+use tls::Tls;
 
 /// After a failed accept, e.g. for want of file handles, the next try waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -73,6 +75,7 @@ struct Shared {
     inbox: Inbox,
     conversations: Conversations,
     script: Player,
+    tls: Option<Tls>,
     bell: Arc<Bell>,
     stop: CancellationToken,
 }
@@ -82,13 +85,14 @@ impl MailCatcher {
     /// one. Mails of an earlier run are read from the spool folder, which is made if missing.
     ///
     /// # Errors
-    /// When an address cannot be listened on or the spool folder cannot be read.
+    /// When an address cannot be listened on, or the spool folder or the certificate cannot be read.
     pub async fn start(smtp: SocketAddr, http: SocketAddr, settings: Settings) -> io::Result<Self> {
         let bell = Arc::new(Bell::new());
         let shared = Arc::new(Shared {
             inbox: Inbox::open(settings.keep, settings.spool.clone(), bell.clone()).await?,
             conversations: Conversations::new(bell.clone()),
             script: Player::new(settings.script.clone()),
+            tls: settings.tls.as_ref().map(Tls::open).transpose()?,
             stop: CancellationToken::new(),
             bell,
             settings,

@@ -7,9 +7,10 @@ use chrono::Utc;
 use tokio::net::TcpStream;
 
 use super::{
-    Action, Shared, Step,
+    Action, Shared, Step, TlsMode,
     command::{Command, MailFrom},
-    message::Envelope,
+    message::{self, Envelope},
+    tls::Tls,
     wire::{Body, Input, Wire},
 };
 
@@ -32,6 +33,7 @@ struct Session<'a> {
     wire: Wire<'a>,
     id: u64,
     greeted: bool,
+    encrypted: bool,
     signed_in: bool,
     mail: Option<MailFrom>,
     recipients: Vec<String>,
@@ -58,6 +60,7 @@ pub(super) async fn talk(tcp: TcpStream, peer: SocketAddr, shared: Arc<Shared>) 
         wire: Wire::new(tcp, &shared.conversations, id),
         id,
         greeted: false,
+        encrypted: false,
         signed_in: shared.settings.credentials().is_none(),
         mail: None,
         recipients: Vec::new(),
@@ -72,6 +75,11 @@ impl Session<'_> {
     async fn run(&mut self) -> io::Result<()> {
         if !matches!(self.script(Step::Connect, &[]).await?, Verdict::Proceed) {
             return Ok(());
+        }
+        if let Some(tls) = &self.shared.tls
+            && tls.mode == TlsMode::Implicit
+        {
+            self.encrypt(tls).await?;
         }
         let greeting = format!("220 {} ESMTP mail catcher", self.shared.settings.hostname);
         self.wire.say(&greeting).await?;
@@ -98,6 +106,7 @@ impl Session<'_> {
         match command {
             Command::Ehlo => self.greet(true).await,
             Command::Helo => self.greet(false).await,
+            Command::StartTls => self.start_tls().await,
             Command::Auth { mechanism, initial } => self.auth(&mechanism, initial).await,
             Command::Mail(mail) => self.mail(mail).await,
             Command::Rcpt(recipient) => self.rcpt(recipient).await,
@@ -136,7 +145,9 @@ impl Session<'_> {
             "PIPELINING".to_owned(),
             "ENHANCEDSTATUSCODES".to_owned(),
         ];
-        if settings.credentials().is_some() {
+        if self.needs_tls() {
+            lines.push("STARTTLS".to_owned());
+        } else if settings.credentials().is_some() {
             lines.push("AUTH PLAIN LOGIN".to_owned());
         }
         let last = lines.len() - 1;
@@ -145,6 +156,30 @@ impl Session<'_> {
             format!("250{mark}{line}")
         });
         self.reply(&numbered.collect::<Vec<_>>().join("\r\n")).await
+    }
+
+    /// Whether TLS must begin before there can be mail.
+    fn needs_tls(&self) -> bool {
+        self.shared.tls.is_some() && !self.encrypted
+    }
+
+    async fn start_tls(&mut self) -> Flow {
+        match &self.shared.tls {
+            Some(tls) if !self.encrypted => {
+                self.wire.say("220 2.0.0 Go ahead").await?;
+                self.encrypt(tls).await?;
+                self.greeted = false;
+                self.forget_mail();
+                Ok(ON)
+            }
+            _ => self.reply("502 5.5.1 STARTTLS is not offered").await,
+        }
+    }
+
+    async fn encrypt(&mut self, tls: &Tls) -> io::Result<()> {
+        self.wire.encrypt(tls).await?;
+        self.encrypted = true;
+        Ok(())
     }
 
     async fn auth(&mut self, mechanism: &str, initial: Option<String>) -> Flow {
@@ -156,7 +191,7 @@ impl Session<'_> {
         let Some((user, password)) = self.shared.settings.credentials() else {
             return self.reply("502 5.5.1 AUTH is not offered").await;
         };
-        if self.signed_in || !self.greeted || self.mail.is_some() {
+        if self.signed_in || !self.greeted || self.mail.is_some() || self.needs_tls() {
             return self.reply("503 5.5.1 Not now").await;
         }
         let sent = match mechanism {
@@ -206,6 +241,8 @@ impl Session<'_> {
         let most = self.shared.settings.max_message_bytes;
         if !self.greeted {
             self.reply("503 5.5.1 EHLO first").await
+        } else if self.needs_tls() {
+            self.reply("530 5.7.0 STARTTLS first").await
         } else if !self.signed_in {
             self.reply("530 5.7.0 AUTH first").await
         } else if self.mail.is_some() {
@@ -262,6 +299,10 @@ impl Session<'_> {
 
     /// The whole message has arrived: stores it, or does what the script wants.
     async fn body(&mut self, message: Vec<u8>) -> Flow {
+        // A refused message is not kept; its name is, so that attempts can be compared.
+        if let Some(id) = message::message_id(&message) {
+            self.wire.note(format!("Message-ID: {id}"));
+        }
         let envelope = Envelope {
             from: self.mail.take().unwrap_or_default().address,
             to: std::mem::take(&mut self.recipients),

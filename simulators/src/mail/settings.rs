@@ -24,6 +24,30 @@ pub struct Settings {
     pub spool: Option<PathBuf>,
     /// The misbehaviour to begin with.
     pub script: Script,
+    /// Without it, no TLS is offered. With it, mail needs it.
+    pub tls: Option<TlsSettings>,
+}
+
+/// How TLS is spoken.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// When it begins.
+    pub mode: TlsMode,
+    /// PEM file with the certificate chain.
+    pub certificate: PathBuf,
+    /// PEM file with the certificate's key.
+    pub key: PathBuf,
+}
+
+/// When TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// With the first byte.
+    Implicit,
+    /// By STARTTLS.
+    StartTls,
 }
 
 impl Settings {
@@ -43,6 +67,7 @@ impl Default for Settings {
             keep: 5000,
             spool: None,
             script: Script::default(),
+            tls: None,
         }
     }
 }
@@ -57,6 +82,7 @@ impl fmt::Debug for Settings {
             .field("keep", &self.keep)
             .field("spool", &self.spool)
             .field("script", &self.script)
+            .field("tls", &self.tls)
             .finish()
     }
 }

@@ -4,13 +4,13 @@ use std::{io, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::TcpStream,
 };
 
-use super::conversation::{Conversations, Direction};
+use super::{
+    conversation::{Conversations, Direction},
+    tls::{Stream, Tls},
+};
 
 /// Longest command line in bytes; RFC 5321 asks for 512, AUTH may need more.
 const LONGEST_LINE: u64 = 4096;
@@ -38,16 +38,24 @@ pub(super) enum Body {
 
 /// A connection and where its conversation is logged.
 pub(super) struct Wire<'a> {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    stream: BufReader<Box<dyn Stream>>,
     log: &'a Conversations,
     id: u64,
 }
 
 impl<'a> Wire<'a> {
     pub(super) fn new(tcp: TcpStream, log: &'a Conversations, id: u64) -> Self {
-        let (reader, writer) = tcp.into_split();
-        Self { reader: BufReader::new(reader), writer, log, id }
+        Self { stream: BufReader::new(Box::new(tcp)), log, id }
+    }
+
+    /// Goes on encrypted. What the client said ahead of that is forgotten: somebody else may have put it in
+    /// (RFC 3207, 6).
+    pub(super) async fn encrypt(&mut self, tls: &Tls) -> io::Result<()> {
+        let nothing = BufReader::new(Box::new(tokio::io::empty()) as Box<dyn Stream>);
+        let plain = std::mem::replace(&mut self.stream, nothing).into_inner();
+        self.stream = BufReader::new(tls.accept(plain).await?);
+        self.note("encrypted from here".to_owned());
+        Ok(())
     }
 
     /// Sends reply lines in one packet.
@@ -56,7 +64,8 @@ impl<'a> Wire<'a> {
             self.log.line(self.id, Direction::Out, line);
         }
         let bytes = format!("{reply}\r\n");
-        self.writer.write_all(bytes.as_bytes()).await
+        self.stream.write_all(bytes.as_bytes()).await?;
+        self.stream.flush().await
     }
 
     pub(super) fn note(&self, text: String) {
@@ -66,7 +75,7 @@ impl<'a> Wire<'a> {
     /// Waits for a command line and logs it as `logged` makes it.
     pub(super) async fn hear(&mut self, logged: impl Fn(&str) -> String) -> io::Result<Input> {
         let mut line = Vec::new();
-        read_piece(&mut self.reader, LONGEST_LINE, &mut line).await?;
+        read_piece(&mut self.stream, LONGEST_LINE, &mut line).await?;
         if !line.ends_with(b"\n") {
             return Ok(match line.len() as u64 {
                 LONGEST_LINE => Input::TooLong,
@@ -92,7 +101,7 @@ impl<'a> Wire<'a> {
         let mut line_start = true;
         loop {
             let mut piece = Vec::new();
-            read_piece(&mut self.reader, PIECE, &mut piece).await?;
+            read_piece(&mut self.stream, PIECE, &mut piece).await?;
             if piece.is_empty() {
                 self.note(format!("the client left after {total} bytes of message"));
                 return Ok(Body::End);
@@ -119,18 +128,18 @@ impl<'a> Wire<'a> {
     /// Says nothing until the client goes away.
     pub(super) async fn stall(&mut self) -> io::Result<()> {
         let mut ignored = vec![0; 4096];
-        while self.reader.read(&mut ignored).await? > 0 {}
+        while self.stream.read(&mut ignored).await? > 0 {}
         Ok(())
     }
 }
 
 /// Reads up to a line end or `limit` bytes; less than that means that the client went away.
 async fn read_piece(
-    reader: &mut BufReader<OwnedReadHalf>,
+    stream: &mut BufReader<Box<dyn Stream>>,
     limit: u64,
     into: &mut Vec<u8>,
 ) -> io::Result<()> {
-    let mut limited = reader.take(limit);
+    let mut limited = stream.take(limit);
     let read = tokio::time::timeout(IDLE, limited.read_until(b'\n', into));
     match read.await {
         Ok(read) => read.map(|_| ()),

@@ -14,7 +14,8 @@ use crate::steps::Step;
 use crate::{guard, http};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
-const STOPS_WITHIN: Duration = Duration::from_secs(30);
+/// A worker may take 45 s to end its activities (`WORKER_SHUTDOWN_SECONDS`).
+const STOPS_WITHIN: Duration = Duration::from_secs(60);
 
 /// The product's binary with everything that its processes have in common.
 pub(crate) struct Diagflow<'a> {
@@ -115,11 +116,9 @@ fn fixed_settings(
         ),
         ("TEMPORAL_ADDRESS", local(ports.temporal)),
         ("TEMPORAL_NAMESPACE", "default".to_owned()),
-        ("TEMPORAL_UI_URL", format!("http://{}", local(ports.temporal_ui))),
         ("LISTEN_ADDRESS", local(ports.api)),
         ("WORKER_LISTEN_ADDRESS", local(ports.worker)),
         ("PUBLIC_URL", format!("http://{}", local(ports.api))),
-        ("MAIL_FROM", "Diagflow <no-reply@diagflow.example>".to_owned()),
         ("STORAGE_URL", storage),
     ])
 }

@@ -77,7 +77,8 @@ impl Client {
         Ok(Client { http, server })
     }
 
-    /// Submits; repeats after a broken connection or a busy server, always with the same key.
+    /// Submits; repeats after a broken connection or a busy server, always with the same key. Where
+    /// nobody listens, it says so at once.
     pub(super) async fn submit(
         &self,
         email: &str,
@@ -102,7 +103,7 @@ impl Client {
                 Ok(response) => {
                     matches!(response.status().as_u16(), 409 | 429 | 500 | 502..=504)
                 }
-                Err(_) => true,
+                Err(error) => !error.is_connect() || tries > 1,
             };
             if !may_repeat || tries == TRIES {
                 let response = outcome.with_context(|| {

@@ -1,0 +1,67 @@
+//! `POST /api/hooks/loopai`: LoopAI says that an execution changed.
+
+use crate::app::AppState;
+use crate::error::{ApiError, ApiResult, ErrorBody};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use chrono::Utc;
+use diagflow_store::SubmissionId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What LoopAI calls back with.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct CallBack {
+    /// The `submission_id` of the request that it answers.
+    #[schema(format = "uuid")]
+    submission_id: String,
+}
+
+/// That it was noted.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Noted {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+}
+
+/// Wakes the submission's run, which then looks at its execution without waiting for its timer.
+///
+/// Only what that look finds is believed. There when `LOOPAI_CALLBACK_SECRET` is set.
+#[utoipa::path(
+    post,
+    path = "/api/hooks/loopai",
+    tag = "loopai",
+    params(
+        ("X-LoopAI-Timestamp" = i64, Header, description = "Time of sending: seconds since 1970 (UTC)."),
+        ("X-LoopAI-Signature" = String, Header,
+            description = "HMAC-SHA256 of `{timestamp}.{body}` with the secret, in hexadecimal."),
+    ),
+    request_body = CallBack,
+    responses(
+        (status = 202, description = "Noted.", body = Noted),
+        (status = 400, description = "`invalid_json`", body = ErrorBody),
+        (status = 401, description = "`invalid_signature`: wrong, or sent more than five minutes ago", body = ErrorBody),
+        (status = 404, description = "`not_found`: no such submission, or call-backs are not set up", body = ErrorBody),
+        (status = 503, description = "`unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn called_back(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> ApiResult<(StatusCode, Json<Noted>)> {
+    let key = state.call_backs.as_ref().ok_or(ApiError::NotFound)?;
+    key.check(&headers, &body, Utc::now().timestamp())?;
+    let call_back: CallBack = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::InvalidJson { line: error.line(), column: error.column() })?;
+    let id: SubmissionId = call_back.submission_id.parse().map_err(|_| ApiError::NotFound)?;
+    let submission = state.app.store.submission(id).await?.ok_or(ApiError::NotFound)?;
+    if !submission.status.is_final() {
+        let woken = state.app.runs.wake(id).await;
+        woken.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    }
+    Ok((StatusCode::ACCEPTED, Json(Noted { success: true })))
+}
