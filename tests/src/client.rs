@@ -1,5 +1,6 @@
 //! The API as its users see it.
 
+use crate::eventually::LIMIT;
 use crate::photos::Photo;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -132,7 +133,8 @@ impl ApiClient {
         call.send().await
     }
 
-    /// The events after event `after`, as they come, until the stream ends or breaks.
+    /// The events after event `after`, as they come, until the stream ends or breaks; at most for
+    /// [`LIMIT`].
     ///
     /// # Panics
     /// When the stream is not opened.
@@ -148,7 +150,7 @@ impl ApiClient {
         }
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        events_of(response)
+        events_of(response).take_until(tokio::time::sleep(LIMIT)).boxed()
     }
 }
 

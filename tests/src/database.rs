@@ -2,7 +2,8 @@
 
 use crate::servers;
 use diagflow_store::Store;
-use diesel_async::{AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection};
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 use uuid::Uuid;
 
 /// A database, dropped by [`Database::remove`].
@@ -33,6 +34,28 @@ impl Database {
     /// A connection to it.
     pub async fn connect(&self) -> AsyncMysqlConnection {
         AsyncMysqlConnection::establish(&self.url()).await.expect("connects")
+    }
+
+    /// The one number that a query gives.
+    pub async fn number(&self, query: &str) -> i64 {
+        let mut connection = self.connect().await;
+        diesel::dsl::sql::<BigInt>(query).get_result(&mut connection).await.expect(query)
+    }
+
+    /// The texts that a query gives.
+    pub async fn texts(&self, query: &str) -> Vec<String> {
+        let mut connection = self.connect().await;
+        diesel::dsl::sql::<Text>(query).load(&mut connection).await.expect(query)
+    }
+
+    /// How many rows a table has.
+    pub async fn rows(&self, table: &str) -> i64 {
+        self.number(&format!("SELECT COUNT(*) FROM {table}")).await
+    }
+
+    /// Runs a statement.
+    pub async fn run(&self, statement: &str) {
+        execute(&self.url(), statement).await;
     }
 
     /// Removes it.

@@ -4,12 +4,19 @@ use crate::client::Accepted;
 use crate::eventually::eventually;
 use crate::stack::Stack;
 use diagflow_workflows::{DiagnosisWorkflow, workflow_id};
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use temporalio_client::grpc::WorkflowService;
+use temporalio_client::tonic::IntoRequest;
 use temporalio_client::{
     WorkflowDescribeOptions, WorkflowFetchHistoryOptions, WorkflowHandle, WorkflowHistory,
 };
+use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::enums::v1::EventType;
 use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
+use temporalio_common::protos::temporal::api::workflowservice::v1::ResetWorkflowExecutionRequest;
+use uuid::Uuid;
 
 /// The newest run of a submission.
 pub async fn handle(
@@ -30,6 +37,26 @@ pub async fn closed(stack: &Stack, submission: &Accepted) -> String {
     .await
 }
 
+/// Resets the newest run of a submission to its beginning, as operators do in the Temporal UI.
+pub async fn reset(stack: &Stack, submission: &Accepted) {
+    let events = events(stack, submission).await;
+    let mut tasks = events.iter().filter(|it| it.event_type() == EventType::WorkflowTaskCompleted);
+    let request = ResetWorkflowExecutionRequest {
+        namespace: "default".to_owned(),
+        workflow_execution: Some(WorkflowExecution {
+            workflow_id: workflow_id(&submission.submission_id),
+            run_id: String::new(),
+        }),
+        reason: "a test".to_owned(),
+        workflow_task_finish_event_id: tasks.next().expect("a workflow task").event_id,
+        request_id: Uuid::new_v4().to_string(),
+        ..ResetWorkflowExecutionRequest::default()
+    };
+    let mut client = stack.temporal().await;
+    let reset = WorkflowService::reset_workflow_execution(&mut client, request.into_request());
+    reset.await.expect("resets");
+}
+
 /// The history of a submission's newest run.
 pub async fn fetch(stack: &Stack, submission: &Accepted) -> WorkflowHistory {
     handle(stack, submission).await.fetch_history(WorkflowFetchHistoryOptions::default())
@@ -48,4 +75,26 @@ pub fn count(events: &[HistoryEvent]) -> BTreeMap<&'static str, usize> {
         *counts.entry(kind.as_str_name()).or_default() += 1;
     }
     counts
+}
+
+/// Where the recorded histories are.
+pub fn recorded() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("histories")
+}
+
+/// Takes out what names the machine and the processes that a history was recorded with.
+pub fn forget_the_machine(document: &mut Value) {
+    match document {
+        Value::Array(items) => items.iter_mut().for_each(forget_the_machine),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if name == "identity" {
+                    *value = Value::from("recorded");
+                } else {
+                    forget_the_machine(value);
+                }
+            }
+        }
+        _ => {}
+    }
 }

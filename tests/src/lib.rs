@@ -4,15 +4,20 @@
 //! `cargo xtask test` starts the two servers and says where they are. Every [`Stack`] has its own
 //! database, task queue, folder and ports, so tests run beside one another.
 
+pub mod call_back;
+pub mod cases;
 pub mod client;
 pub mod database;
 pub mod eventually;
 pub mod history;
+pub mod invariants;
 pub mod photos;
 pub mod process;
+pub mod proxy;
 pub mod servers;
 pub mod stack;
 
 pub use client::{Accepted, ApiClient, SseEvent};
 pub use eventually::eventually;
+pub use proxy::Proxy;
 pub use stack::{Stack, StackOptions};

@@ -42,6 +42,11 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Its number in the operating system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it without warning, as a power cut would.
     pub fn kill(mut self) {
         self.child.kill().expect("kills");
@@ -63,6 +68,14 @@ impl Process {
             assert!(begun.elapsed() < LIMIT, "{} does not end:\n{}", self.role, self.log());
             std::thread::park_timeout(Duration::from_millis(20));
         }
+    }
+
+    /// The same, while everything else in the test goes on.
+    ///
+    /// # Panics
+    /// When it does not end, or not well.
+    pub async fn stopped(self) {
+        tokio::task::spawn_blocking(move || self.stop()).await.expect("ends well");
     }
 
     /// Asks it to end (SIGTERM), without waiting.

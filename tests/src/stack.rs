@@ -11,6 +11,7 @@ use diagflow_store::{PoolSettings, Store, SubmissionId};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions};
@@ -23,6 +24,8 @@ pub struct StackOptions {
     pub variables: BTreeMap<&'static str, String>,
     /// How LoopAI behaves.
     pub loopai: Option<loopai::Settings>,
+    /// How the mail server behaves.
+    pub mail: mail::Settings,
 }
 
 impl StackOptions {
@@ -42,7 +45,8 @@ impl StackOptions {
     }
 }
 
-fn usual_loopai() -> loopai::Settings {
+/// LoopAI as tests usually have it: done after a tenth of a second.
+pub fn usual_loopai() -> loopai::Settings {
     loopai::Settings { delay_ms: 100, ..loopai::Settings::default() }
 }
 
@@ -66,7 +70,9 @@ pub struct Stack {
     variables: BTreeMap<&'static str, String>,
 }
 
-const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// Any free port of this machine.
+pub const LOCAL: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 impl Stack {
     /// Starts everything with short waits: looks after 0.2 s, sweeps every 0.2 s.
@@ -90,7 +96,7 @@ impl Stack {
         let folder = TempDir::new().expect("a folder");
         let settings = options.loopai.unwrap_or_else(usual_loopai);
         let loopai = LoopAiSim::start(LOCAL, settings).await.expect("LoopAI");
-        let mail = MailCatcher::start(LOCAL, LOCAL, mail::Settings::default()).await.expect("mail");
+        let mail = MailCatcher::start(LOCAL, LOCAL, options.mail).await.expect("mail");
         let (api, worker) = (free_port(), free_port());
         let mut variables = BTreeMap::from([
             ("LISTEN_ADDRESS", format!("127.0.0.1:{api}")),
@@ -180,6 +186,11 @@ impl Stack {
         Client::new(connection, ClientOptions::new("default").build()).expect("a client")
     }
 
+    /// The folder that keeps the images' bytes.
+    pub fn files(&self) -> PathBuf {
+        self.folder.path().join("files")
+    }
+
     /// A setting of the processes, to change before the next start.
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.variables.insert(name, value.into());
@@ -188,10 +199,10 @@ impl Stack {
     /// Ends everything in order, and fails when something does not end well.
     pub async fn stop(mut self) {
         if let Some(api) = self.api.take() {
-            api.stop();
+            api.stopped().await;
         }
         if let Some(worker) = self.worker.take() {
-            worker.stop();
+            worker.stopped().await;
         }
         self.loopai.shutdown().await;
         self.mail.shutdown().await;
@@ -211,7 +222,7 @@ async fn is_ready(address: &str) -> Option<()> {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind(LOCAL).expect("a free port");
     listener.local_addr().expect("an address").port()
 }

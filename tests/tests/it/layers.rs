@@ -30,10 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "diagflow-workflows",
         ],
     ),
-    (
-        "diagflow-tests",
-        &["diagflow-activities", "diagflow-simulators", "diagflow-store", "diagflow-workflows"],
-    ),
+    ("diagflow-tests", &["diagflow-simulators", "diagflow-store", "diagflow-workflows"]),
     ("xtask", &[]),
 ];
 

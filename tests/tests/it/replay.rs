@@ -1,0 +1,89 @@
+//! Workflow code of today replays every recorded history; code that was changed carelessly does not.
+
+use diagflow_tests::cases::Case;
+use diagflow_tests::history;
+use diagflow_workflows::DiagnosisWorkflow;
+use diagflow_workflows::contract::{DiagnosisInput, RunState};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use temporalio_client::WorkflowHistory;
+use temporalio_macros::{workflow, workflow_methods};
+use temporalio_sdk::workflow_replayer::{
+    WorkflowReplayError, WorkflowReplayFailure, WorkflowReplayer, WorkflowReplayerOptions,
+};
+use temporalio_workflow::{WorkflowContext, WorkflowContextView, WorkflowResult};
+
+/// The recorded histories by name.
+fn histories() -> BTreeMap<String, WorkflowHistory> {
+    let files = std::fs::read_dir(history::recorded()).expect("recorded histories");
+    files
+        .map(|file| {
+            let path = file.expect("a file").path();
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            let bytes = std::fs::read(&path).expect("readable");
+            let history = WorkflowHistory::from_json(&bytes);
+            (name.clone(), history.unwrap_or_else(|error| panic!("{name}: {error}")))
+        })
+        .collect()
+}
+
+#[test]
+fn every_case_is_recorded() {
+    let histories = histories();
+    for case in Case::ALL {
+        let prefix = format!("{}.", case.name());
+        assert!(
+            histories.keys().any(|name| name.starts_with(&prefix)),
+            "{case:?} is not recorded: run `cargo xtask record`"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_recorded_history_replays() {
+    let options = WorkflowReplayerOptions::new().register_workflow::<DiagnosisWorkflow>();
+    let replayer = WorkflowReplayer::new(options.expect("registers").build()).expect("a replayer");
+    let mut failures = Vec::new();
+    for (name, history) in histories() {
+        if let Err(error) = replayer.replay_workflow(history).await {
+            failures.push(format!("{name}: {error}"));
+        }
+    }
+    assert!(failures.is_empty(), "see docs/CHANGING-WORKFLOWS.md\n{}", failures.join("\n"));
+}
+
+/// A careless change: under the same name, it rests before it does anything else.
+#[workflow]
+struct Changed {
+    state: RunState,
+}
+
+#[workflow_methods]
+impl Changed {
+    #[init]
+    fn new(_ctx: &WorkflowContextView, _input: DiagnosisInput) -> Self {
+        Self { state: RunState::default() }
+    }
+
+    #[run(name = "DiagnosisWorkflow")]
+    async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<RunState> {
+        ctx.timer(Duration::from_secs(1)).await;
+        Ok(ctx.state(|workflow| workflow.state.clone()))
+    }
+}
+
+#[tokio::test]
+async fn a_careless_change_is_caught_by_every_history() {
+    let options = WorkflowReplayerOptions::new().register_workflow::<Changed>();
+    let replayer = WorkflowReplayer::new(options.expect("registers").build()).expect("a replayer");
+    for (name, history) in histories() {
+        let outcome = replayer.replay_workflow(history).await;
+        assert!(
+            matches!(
+                outcome,
+                Err(WorkflowReplayError::Replay(WorkflowReplayFailure::Nondeterminism { .. }))
+            ),
+            "{name}: {outcome:?}"
+        );
+    }
+}
