@@ -259,7 +259,7 @@ fn mail(reader: &mut Reader) -> Option<MailSettings> {
         "none" => Some(SmtpTls::None),
         _ => None,
     });
-    let from = reader.parse("MAIL_FROM", "an address, such as Diagflow <no-reply@example.org>");
+    let from = reader.parse("MAIL_FROM", "an address, such as Diagflow <help@example.org>");
     let pool_size = reader.number("SMTP_POOL_SIZE", 1..=1000);
     let user = reader.optional("SMTP_USER").map(str::to_owned);
     let credentials = match (user, reader.secret("SMTP_PASSWORD")) {
@@ -306,6 +306,11 @@ fn check_production(reader: &mut Reader, settings: &Settings) {
     }
     if settings.api.public_url.scheme() != "https" {
         reader.fault("PUBLIC_URL must begin with https in production".to_owned());
+    }
+    if settings.mail.from.email.domain().ends_with(".example") {
+        reader.fault(
+            "MAIL_FROM must be set in production: patients are asked to answer to it".to_owned(),
+        );
     }
     if settings.mail.credentials.is_some() && settings.mail.tls == SmtpTls::None {
         reader.fault("SMTP_TLS must not be none in production when a password is sent".to_owned());

@@ -33,13 +33,22 @@ fn all_faults_are_told_at_once_and_no_value_is_shown() {
 }
 
 #[test]
-fn production_refuses_the_default_secret() {
-    let safe = [("DIAGFLOW_ENV", "production"), ("PUBLIC_URL", "https://diagflow.example.org")];
-    let error = read(&safe).err().expect("refused");
-    assert!(error.contains("SECRET_KEY"), "{error}");
+fn production_refuses_what_only_development_may() {
+    let error = read(&[("DIAGFLOW_ENV", "production")]).err().expect("refused");
+    for name in ["SECRET_KEY", "PUBLIC_URL", "MAIL_FROM"] {
+        assert!(error.contains(name), "{name} in {error}");
+    }
     let secret = "x".repeat(SHORTEST_SECRET);
-    let with_secret = [safe[0], safe[1], ("SECRET_KEY", secret.as_str())];
-    assert!(read(&with_secret).is_ok());
+    let complete = [
+        ("DIAGFLOW_ENV", "production"),
+        ("PUBLIC_URL", "https://diagflow.example.org"),
+        ("MAIL_FROM", "help@diagflow.example.org"),
+        ("SECRET_KEY", secret.as_str()),
+    ];
+    assert!(read(&complete).is_ok());
+    let in_the_clear = [("SMTP_USER", "u"), ("SMTP_PASSWORD", "p")];
+    let error = read(&[&complete[..], &in_the_clear].concat()).err().expect("refused");
+    assert!(error.contains("SMTP_TLS"), "{error}");
 }
 
 #[test]
