@@ -11,7 +11,7 @@ pub enum Images {
     /// `data`: within the request, as the platform has always got them.
     Data(FileBytes),
     /// `url`: by signed links. The request stays small, and no worker holds a patient's images.
-    Links(ImageLinks),
+    Links(Box<ImageLinks>),
 }
 
 /// Makes links to files of the API.

@@ -80,6 +80,8 @@ enum NotStarted {
     NoConnection,
     #[error("an earlier run of the submission is still open")]
     EarlierRunOpen,
+    #[error("this process is ending")]
+    Stopping,
     #[error("Temporal: {0}")]
     Temporal(WorkflowStartError),
     #[error(transparent)]
@@ -100,7 +102,7 @@ impl Starter {
                     if count == 0 {
                         return;
                     }
-                    self.start_all(fresh.drain(..)).await;
+                    self.start_all(fresh.drain(..), &stop).await;
                 }
                 _ = sweep.tick() => self.sweep(&stop).await,
                 _ = sweep_keys.tick() => self.sweep_keys().await,
@@ -122,7 +124,7 @@ impl Starter {
             if !runs.is_empty() {
                 tracing::info!(runs = runs.len(), "starting runs that were left over");
             }
-            self.start_all(runs.into_iter().map(|run| run.key)).await;
+            self.start_all(runs.into_iter().map(|run| run.key), stop).await;
             if is_last {
                 return;
             }
@@ -137,25 +139,29 @@ impl Starter {
         }
     }
 
-    async fn start_all(&self, runs: impl Iterator<Item = RunKey>) {
+    async fn start_all(&self, runs: impl Iterator<Item = RunKey>, stop: &CancellationToken) {
         futures::stream::iter(runs)
             .for_each_concurrent(AT_ONCE, |run| async move {
-                if let Err(error) = self.start(run).await {
+                if let Err(error) = self.start(run, stop).await {
                     tracing::warn!(submission = %run.submission, %error, "run not started yet");
                 }
             })
             .await;
     }
 
-    /// Starts one run, and notes which execution it became.
-    async fn start(&self, run: RunKey) -> Result<(), NotStarted> {
+    /// Starts one run, and notes which execution it became. Does not wait for Temporal once `stop` is
+    /// cancelled: a start that got through all the same is found by whoever sweeps the run.
+    async fn start(&self, run: RunKey, stop: &CancellationToken) -> Result<(), NotStarted> {
         let client = self.temporal.borrow().clone().ok_or(NotStarted::NoConnection)?;
         let input = DiagnosisInput {
             submission_id: run.submission.to_string(),
             run: run.number,
             schedule: self.settings.schedule.clone(),
         };
-        let started = client.start_workflow(DiagnosisWorkflow::run, input, self.options(run)).await;
+        let start = client.start_workflow(DiagnosisWorkflow::run, input, self.options(run));
+        let Some(started) = stop.run_until_cancelled(start).await else {
+            return Err(NotStarted::Stopping);
+        };
         let temporal_run_id = match started {
             Ok(handle) => handle.run_id().map(str::to_owned),
             Err(WorkflowStartError::AlreadyStarted { run_id, .. }) => run_id,

@@ -2,7 +2,8 @@
 
 use crate::client::{Accepted, ApiClient};
 use crate::database::Database;
-use crate::eventually::eventually;
+use crate::eventually::{LIMIT, eventually};
+use crate::photos;
 use crate::process::Process;
 use crate::servers;
 use diagflow_simulators::loopai::{self, LoopAiSim};
@@ -86,6 +87,13 @@ impl Stack {
         stack.start_api().await;
         stack.start_worker().await;
         stack
+    }
+
+    /// Starts everything and sends one submission.
+    pub async fn with_submission(options: StackOptions) -> (Stack, Accepted) {
+        let stack = Self::with(options).await;
+        let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
+        (stack, accepted)
     }
 
     /// Starts everything but the API and the worker.
@@ -175,6 +183,15 @@ impl Stack {
             (document["status"] == status).then_some(document)
         })
         .await
+    }
+
+    /// Waits until the first execution at LoopAI was looked at `times` times; returns its id.
+    pub async fn looked_at(&self, times: u32) -> String {
+        let look = |all: &[loopai::ExecutionRecord]| {
+            let execution = all.first().filter(|execution| execution.polls >= times)?;
+            Some(execution.execution_id.clone())
+        };
+        self.loopai.wait_for(look, LIMIT).await.expect("a look")
     }
 
     /// A client of the Temporal server.

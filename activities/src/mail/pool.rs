@@ -12,6 +12,8 @@ use lettre::transport::smtp::client::{
 };
 use lettre::transport::smtp::commands::Noop;
 use lettre::transport::smtp::extension::ClientId;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -108,7 +110,32 @@ impl Conversation<'_> {
 fn tls_parameters(settings: &MailSettings) -> anyhow::Result<TlsParameters> {
     let mut builder = TlsParametersBuilder::new(settings.host.clone());
     if let Some(pem) = &settings.authority {
+        // lettre takes a file without any certificate for one that adds none.
+        anyhow::ensure!(
+            CertificateDer::pem_slice_iter(pem).any(|certificate| certificate.is_ok()),
+            "SMTP_CA_FILE holds no certificate in PEM form"
+        );
         builder = builder.add_root_certificate(Certificate::from_pem(pem)?);
     }
     Ok(builder.build_rustls()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_certificate_is_refused_at_the_start() {
+        let settings = MailSettings {
+            host: "localhost".to_owned(),
+            port: 465,
+            credentials: None,
+            tls: SmtpTls::Implicit,
+            authority: Some(b"no certificate".to_vec()),
+            from: "no-reply@diagflow.example".parse().expect("an address"),
+            pool_size: 1,
+        };
+        let refusal = Pool::new(settings).err().expect("refused");
+        assert!(refusal.to_string().contains("SMTP_CA_FILE"), "{refusal}");
+    }
 }

@@ -47,7 +47,7 @@ pub struct ExecutionRecord {
     pub submission_id: Option<String>,
     /// `client_reference` of the body.
     pub client_reference: Option<String>,
-    /// `comments` of the body.
+    /// `comments` of the body; not kept when they hold an e-mail address.
     pub comments: Option<String>,
     /// The `Idempotency-Key` header.
     pub idempotency_key: Option<String>,

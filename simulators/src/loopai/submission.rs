@@ -12,6 +12,7 @@ use super::{
 pub(super) struct Submission {
     pub(super) submission_id: Option<String>,
     pub(super) client_reference: Option<String>,
+    /// Left out when they hold an e-mail address.
     pub(super) comments: Option<String>,
     /// The scenario from the directive in the comments.
     pub(super) directive: Option<Scenario>,
@@ -85,7 +86,7 @@ impl Submission {
         Ok(Self {
             submission_id: text(&body, "submission_id"),
             client_reference: text(&body, "client_reference"),
-            comments,
+            comments: comments.filter(|comments| !has_email(comments)),
             directive,
             images,
             email_paths,

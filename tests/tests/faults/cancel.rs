@@ -1,0 +1,229 @@
+//! What operators and LoopAI's call-back do to a run through Temporal: cancel, signal, ask, search.
+
+use diagflow_simulators::loopai::ExecutionRecord;
+use diagflow_tests::eventually::LIMIT;
+use diagflow_tests::invariants::{
+    BadEnd, cancelled, completed_once, ended_once, executions, failed, mails,
+};
+use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history};
+use diagflow_workflows::DiagnosisWorkflow;
+use diagflow_workflows::contract::{
+    AGENT_ID, FAILURE_CODE, RunState, RunStatus, SUBMISSION_STATUS, workflow_id,
+};
+use futures::StreamExt;
+use temporalio_client::{
+    Client, WorkflowCancelOptions, WorkflowDescribeOptions, WorkflowHandle, WorkflowListOptions,
+    WorkflowQueryOptions, WorkflowSignalOptions,
+};
+use temporalio_common::search_attributes::SearchAttributes;
+
+/// So long that nothing but a signal can explain a look within a test.
+const A_WEEK: &str = "604800";
+
+fn scenario(script: &str) -> StackOptions {
+    StackOptions::default().scenario(script)
+}
+
+/// Waits until LoopAI is done.
+async fn finished(stack: &Stack) {
+    let done = |all: &[ExecutionRecord]| all.first()?.finished_at;
+    stack.loopai.wait_for(done, LIMIT).await.expect("a finished execution");
+}
+
+async fn cancel(stack: &Stack, submission: &Accepted) {
+    let handle = history::handle(stack, submission).await;
+    handle.cancel(WorkflowCancelOptions::default()).await.expect("takes the wish");
+}
+
+async fn call_back(stack: &Stack, submission: &Accepted) {
+    let handle = history::handle(stack, submission).await;
+    let signal = DiagnosisWorkflow::execution_changed;
+    handle.signal(signal, (), WorkflowSignalOptions::default()).await.expect("takes the signal");
+}
+
+async fn state(handle: &WorkflowHandle<Client, DiagnosisWorkflow>) -> RunState {
+    let options = WorkflowQueryOptions::default();
+    handle.query(DiagnosisWorkflow::state, (), options).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_cancelled_run_ends_the_submission_the_stream_and_tells_the_patient() {
+    let (stack, accepted) = Stack::with_submission(scenario("stuck")).await;
+    let listener = tokio::spawn(stack.client.events(&accepted, None).await.collect::<Vec<_>>());
+    stack.looked_at(1).await;
+
+    cancel(&stack, &accepted).await;
+
+    let mail = ended_once(&stack, &accepted, cancelled()).await;
+    assert!(mail.text.as_ref().is_some_and(|text| text.contains("there will be no result")));
+    let events = listener.await.expect("the stream ends");
+    let steps: Vec<_> = events.iter().filter_map(|event| event.data["step"].as_str()).collect();
+    assert_eq!(steps, ["received", "diagnosing", "cancelled"]);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_is_cancelled_between_looks_that_are_far_apart() {
+    let options = scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
+    let (stack, accepted) = Stack::with_submission(options).await;
+    stack.until(&accepted, "processing").await;
+
+    cancel(&stack, &accepted).await;
+
+    ended_once(&stack, &accepted, cancelled()).await;
+    assert_eq!(executions(&stack, &accepted)[0].polls, 0);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_is_cancelled_while_loopai_is_down() {
+    let (stack, accepted) = Stack::with_submission(scenario("diagnose=503")).await;
+    let third = |all: &[_]| (all.len() >= 3).then_some(());
+    stack.loopai.wait_for_request(third, LIMIT).await.expect("repeated requests");
+
+    cancel(&stack, &accepted).await;
+    cancel(&stack, &accepted).await;
+
+    ended_once(&stack, &accepted, cancelled()).await;
+    assert!(executions(&stack, &accepted).is_empty());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancellation_that_comes_after_the_result_changes_nothing() {
+    let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
+    completed_once(&stack, &accepted).await;
+
+    let handle = history::handle(&stack, &accepted).await;
+    let _refused = handle.cancel(WorkflowCancelOptions::default()).await;
+
+    completed_once(&stack, &accepted).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_back_is_answered_with_a_look_at_once() {
+    let options = scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
+    let (stack, accepted) = Stack::with_submission(options).await;
+    stack.until(&accepted, "processing").await;
+    let execution = stack.looked_at(0).await;
+
+    stack.loopai.complete(&execution).expect("at work");
+    finished(&stack).await;
+    call_back(&stack, &accepted).await;
+
+    completed_once(&stack, &accepted).await;
+    assert_eq!(executions(&stack, &accepted)[0].polls, 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_back_that_comes_before_there_is_anything_to_look_at_is_not_forgotten() {
+    // LoopAI is done while its answer to the request is still under way.
+    let script = "diagnose=500*1, then diagnose=accept+slow:5s*1, delay=0s";
+    let options = scenario(script).with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
+    let (stack, accepted) = Stack::with_submission(options).await;
+    finished(&stack).await;
+
+    call_back(&stack, &accepted).await;
+
+    completed_once(&stack, &accepted).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn call_backs_without_a_reason_are_harmless() {
+    let options = scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
+    let (stack, accepted) = Stack::with_submission(options).await;
+    stack.until(&accepted, "processing").await;
+
+    for looks in 1..=3 {
+        call_back(&stack, &accepted).await;
+        stack.looked_at(looks).await;
+    }
+
+    let status = stack.client.status(&accepted).await.expect("an answer");
+    assert_eq!(status["status"], "processing");
+    assert!(mails(&stack, &accepted).is_empty());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_query_tells_how_a_run_stands() {
+    let (stack, accepted) =
+        Stack::with_submission(scenario("stuck, status=unknown*1, then status=503")).await;
+    let handle = history::handle(&stack, &accepted).await;
+    let execution = stack.looked_at(2).await;
+
+    let working = eventually("a failed look to show", || async {
+        let state = state(&handle).await;
+        state.code.is_some().then_some(state)
+    })
+    .await;
+    assert_eq!(working.status, RunStatus::Processing);
+    assert_eq!(working.execution_id, Some(execution.clone()));
+    assert_eq!(working.code.as_deref(), Some("loopai_unavailable"));
+    assert!(working.polls >= 2, "{working:?}");
+
+    stack.loopai.set_scenario("".parse().expect("a scenario"));
+    stack.loopai.complete(&execution).expect("at work");
+    completed_once(&stack, &accepted).await;
+    let done = state(&handle).await;
+    assert_eq!((done.status, done.code), (RunStatus::Completed, None));
+    stack.stop().await;
+}
+
+/// What can be searched for, of a submission's newest run.
+async fn attributes(stack: &Stack, submission: &Accepted) -> SearchAttributes {
+    let handle = history::handle(stack, submission).await;
+    let options = WorkflowDescribeOptions::default();
+    handle.describe(options).await.expect("a description").search_attributes()
+}
+
+/// Waits until an operator's search finds the submission's run.
+async fn found_by(stack: &Stack, submission: &Accepted, query: &str) {
+    let client = stack.temporal().await;
+    let id = workflow_id(&submission.submission_id);
+    let query = format!("WorkflowId = '{id}' AND {query}");
+    eventually(&query, || async {
+        let mut found = client.list_workflows(query.as_str(), WorkflowListOptions::default());
+        found.next().await.and_then(Result::ok)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn operators_find_runs_by_status_and_agent() {
+    let options = scenario("stuck").with("LOOPAI_AGENT_ID", "7");
+    let (stack, accepted) = Stack::with_submission(options).await;
+    let execution = stack.looked_at(1).await;
+
+    found_by(&stack, &accepted, "SubmissionStatus = 'processing' AND AgentId = 7").await;
+    let working = attributes(&stack, &accepted).await;
+    assert_eq!(working.get(&SUBMISSION_STATUS).as_deref(), Some("processing"));
+    assert_eq!(working.get(&AGENT_ID), Some(7));
+    assert_eq!(working.get(&FAILURE_CODE), None);
+
+    stack.loopai.complete(&execution).expect("at work");
+    completed_once(&stack, &accepted).await;
+    found_by(&stack, &accepted, "SubmissionStatus = 'completed' AND FailureCode IS NULL").await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn operators_find_failed_runs_by_their_code() {
+    for (script, end) in
+        [("fail", failed("loopai_failed")), ("diagnose=400", failed("loopai_refused"))]
+    {
+        let (stack, accepted) = Stack::with_submission(scenario(script)).await;
+        ended_once(&stack, &accepted, end).await;
+
+        let BadEnd { code, .. } = end;
+        let query = format!("SubmissionStatus = 'failed' AND FailureCode = '{code}'");
+        found_by(&stack, &accepted, &query).await;
+        let ended = attributes(&stack, &accepted).await;
+        assert_eq!(ended.get(&SUBMISSION_STATUS).as_deref(), Some("failed"));
+        assert_eq!(ended.get(&FAILURE_CODE).as_deref(), Some(code));
+        stack.stop().await;
+    }
+}

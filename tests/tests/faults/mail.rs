@@ -1,0 +1,288 @@
+//! The mail server misbehaves. The diagnosis is done by then and stays so; the patient gets one e-mail or
+//! none, never two, and the ledger says which.
+
+use diagflow_simulators::mail::{Action, Direction, MailCatcher, Rule, Script, Settings, Step};
+use diagflow_store::Delivery;
+use diagflow_tests::eventually::LIMIT;
+use diagflow_tests::invariants::{completed_once, delivery, executions, mails};
+use diagflow_tests::stack::{LOCAL, free_port};
+use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, photos};
+use futures::StreamExt;
+use serde_json::json;
+use std::net::SocketAddr;
+
+/// A system whose mail server plays these rules, and a submission in it.
+async fn submitted(rules: impl IntoIterator<Item = Rule>) -> (Stack, Accepted) {
+    let mut options = StackOptions::default();
+    options.mail.script = Script::new(rules.into_iter().collect()).expect("a script");
+    Stack::with_submission(options).await
+}
+
+/// Waits until the run is closed. The submission is completed whatever became of its e-mail, which the
+/// ledger says to be `status`.
+async fn completed_with_mail(stack: &Stack, submission: &Accepted, status: &str) -> Delivery {
+    assert_eq!(history::closed(stack, submission).await, "Completed");
+    let document = stack.client.status(submission).await.expect("an answer");
+    assert_eq!(document["status"], "completed", "{document}");
+    assert_eq!(document["email_status"], status, "{document}");
+    assert!(document["result"].is_object(), "{document}");
+    let delivery = delivery(stack, submission).await;
+    assert_eq!(delivery.status.to_string(), status);
+    assert!(delivery.settled_at.is_some());
+    delivery
+}
+
+/// What the submission's story says last.
+async fn last_step(stack: &Stack, submission: &Accepted) -> String {
+    let document = stack.client.status(submission).await.expect("an answer");
+    document["step"].as_str().expect("a step").to_owned()
+}
+
+#[tokio::test]
+async fn greylisting_delays_the_mail() {
+    let (stack, accepted) = submitted([Rule::greylisting()]).await;
+
+    completed_once(&stack, &accepted).await;
+
+    assert_eq!(delivery(&stack, &accepted).await.attempts, 2);
+    assert_eq!(last_step(&stack, &accepted).await, "mail_sent");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_busy_mail_server_is_tried_again() {
+    let busy = [
+        Rule::reply(Step::Connect, 421, "4.3.2 Shutting down").times(1),
+        Rule::reply(Step::Ehlo, 421, "4.3.2 Too many connections").times(1),
+        Rule::reply(Step::Mail, 452, "4.3.1 Disk full").times(1),
+    ];
+    let (stack, accepted) = submitted(busy).await;
+
+    completed_once(&stack, &accepted).await;
+
+    assert_eq!(delivery(&stack, &accepted).await.attempts, 4);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_address_is_written_down_and_fails_nothing_else() {
+    let refusal = Rule::reply(Step::Rcpt, 550, "5.1.1 No such user here");
+    let (stack, accepted) = submitted([refusal]).await;
+
+    let delivery = completed_with_mail(&stack, &accepted, "failed").await;
+
+    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_refused")));
+    assert!(delivery.error_detail.is_some_and(|words| words.contains("No such user here")));
+    assert_eq!(last_step(&stack, &accepted).await, "mail_failed");
+    assert!(stack.mail.mails().is_empty());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_text_is_written_down_and_fails_nothing_else() {
+    let refusal = Rule::reply(Step::Body, 554, "5.7.1 Looks like spam");
+    let (stack, accepted) = submitted([refusal]).await;
+
+    let delivery = completed_with_mail(&stack, &accepted, "failed").await;
+
+    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_refused")));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_may_have_been_taken_is_never_sent_again() {
+    let drop = Rule::new(Step::Body, Action::DropAfterAccept).times(1);
+    let (stack, accepted) = submitted([drop]).await;
+
+    let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
+    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_no_answer")));
+    assert_eq!(last_step(&stack, &accepted).await, "mail_unknown");
+
+    history::reset(&stack, &accepted).await;
+    completed_with_mail(&stack, &accepted, "unknown").await;
+
+    assert_eq!(mails(&stack, &accepted).len(), 1, "the server has it once");
+    assert_eq!(executions(&stack, &accepted).len(), 1, "there was nothing to ask again");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_was_lost_with_its_connection_is_unknown_too() {
+    // From here it looks the same as if the server had kept it.
+    let (stack, accepted) = submitted([Rule::new(Step::Body, Action::Drop).times(1)]).await;
+
+    let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
+
+    assert_eq!(delivery.attempts, 1);
+    assert!(stack.mail.mails().is_empty());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_server_that_falls_silent_after_the_text_leaves_it_unknown() {
+    let (stack, accepted) = submitted([Rule::new(Step::Body, Action::StallAfterAccept)]).await;
+
+    let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
+
+    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_no_answer")));
+    assert_eq!(mails(&stack, &accepted).len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_was_sent_is_not_sent_again_by_a_reset() {
+    let (stack, accepted) = submitted([]).await;
+    completed_once(&stack, &accepted).await;
+
+    history::reset(&stack, &accepted).await;
+
+    completed_once(&stack, &accepted).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_before_the_text_is_tried_again() {
+    let breaks = [
+        Rule::new(Step::Connect, Action::Drop).times(1),
+        Rule::new(Step::Rcpt, Action::Drop).times(1),
+        Rule::new(Step::Data, Action::Drop).times(1),
+    ];
+    let (stack, accepted) = submitted(breaks).await;
+
+    completed_once(&stack, &accepted).await;
+
+    assert_eq!(delivery(&stack, &accepted).await.attempts, 4);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_server_that_falls_silent_before_the_text_is_tried_again() {
+    let (stack, accepted) = submitted([Rule::new(Step::Rcpt, Action::Stall).times(1)]).await;
+
+    completed_once(&stack, &accepted).await;
+
+    assert_eq!(delivery(&stack, &accepted).await.attempts, 2);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn one_conversation_carries_several_mails() {
+    let (stack, first) = submitted([]).await;
+    completed_once(&stack, &first).await;
+
+    let second = stack.client.submit("ben@example.org", "itches too", &[photos::retina()]).await;
+
+    completed_once(&stack, &second).await;
+    let conversations = stack.mail.conversations();
+    assert_eq!(conversations.len(), 1, "{conversations:?}");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn every_attempt_carries_the_same_message_id() {
+    let full = Rule::reply(Step::Body, 452, "4.3.1 Insufficient storage").times(2);
+    let (stack, accepted) = submitted([full]).await;
+
+    completed_once(&stack, &accepted).await;
+
+    let ids: Vec<_> = notes(&stack)
+        .filter_map(|note| Some(note.split_once("Message-ID: ")?.1.to_owned()))
+        .collect();
+    let sent = mails(&stack, &accepted)[0].message_id.clone().expect("an id");
+    assert_eq!(ids, [sent.clone(), sent.clone(), sent]);
+    stack.stop().await;
+}
+
+/// The mail server's remarks on all conversations.
+fn notes(stack: &Stack) -> impl Iterator<Item = String> {
+    let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
+    lines.filter(|line| line.direction == Direction::Note).map(|line| line.text)
+}
+
+#[tokio::test]
+async fn the_mail_server_is_down_at_first() {
+    let port = free_port();
+    let options = StackOptions::default().with("SMTP_PORT", port.to_string());
+    let (mut stack, accepted) = Stack::with_submission(options).await;
+
+    // The patient does not wait for the mail server.
+    let events: Vec<_> = stack.client.events(&accepted, None).await.collect().await;
+    assert_eq!(events.last().map(|event| event.name.as_str()), Some("result_ready"));
+    eventually("a second attempt to fail", || async {
+        let owed = delivery(&stack, &accepted).await;
+        (owed.attempts == 2 && owed.status.to_string() == "planned").then_some(owed)
+    })
+    .await;
+    let owed = delivery(&stack, &accepted).await;
+    assert_eq!(owed.error_code.as_deref(), Some("smtp_unreachable"));
+    assert!(owed.error_detail.is_some_and(|words| words.contains("refused")), "staff read why");
+    let smtp = SocketAddr::new(LOCAL.ip(), port);
+    stack.mail = MailCatcher::start(smtp, LOCAL, Settings::default()).await.expect("comes back");
+
+    completed_once(&stack, &accepted).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_worker_dies_while_the_mail_server_has_the_text() {
+    let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
+    let (mut stack, accepted) = submitted([stall]).await;
+    stack.mail.wait_for(|_| true, LIMIT).await.expect("the text");
+
+    stack.worker.take().expect("a worker").kill();
+    stack.start_worker().await;
+
+    let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
+    assert_eq!(delivery.error_code.as_deref(), Some("sender_died"));
+    assert_eq!(mails(&stack, &accepted).len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn every_script_arrives_as_it_was_written() {
+    const COMMENTS: &str = "Größe 3 µm <b>rot</b> — 痛い, مرحبا 🩺\n.\n.Punkt & \"Anführung\"";
+    const SUMMARY: &str = "Zoë & Søren <script>alert('診断')</script>: مرحبا 🩺 1 < 2";
+    const DOTS: &str = ".\n.one dot\n..two dots";
+    let mut options = StackOptions::default().scenario("stuck");
+    options.variables.insert("MAIL_FROM", "Dr. Müller · 診療所 <no-reply@diagflow.example>".into());
+    let stack = Stack::with(options).await;
+    let accepted = stack.client.submit("ana@example.org", COMMENTS, &[photos::retina()]).await;
+    let execution = stack.looked_at(1).await;
+
+    assert_eq!(executions(&stack, &accepted)[0].comments.as_deref(), Some(COMMENTS));
+    let result = json!({"summary": SUMMARY, "recommendations": [DOTS, "ß".repeat(2000)]});
+    stack.loopai.complete_with(&execution, result).expect("at work");
+
+    completed_once(&stack, &accepted).await;
+    let mail = &mails(&stack, &accepted)[0];
+    let text = mail.text.as_deref().expect("a text").replace("\r\n", "\n");
+    let html = mail.html.as_deref().expect("HTML").replace("\r\n", "\n");
+    for expected in [SUMMARY, DOTS, &"ß".repeat(2000)] {
+        assert!(text.contains(expected), "{expected:?} in {text}");
+    }
+    let escaped = SUMMARY.replace('&', "&#38;").replace('<', "&#60;").replace('>', "&#62;");
+    let escaped = escaped.replace('\'', "&#39;");
+    assert!(html.contains(&escaped), "{escaped:?} in {html}");
+    assert!(!html.contains("<script"), "{html}");
+    assert_eq!(mail.header("From"), Some("Dr. Müller · 診療所 <no-reply@diagflow.example>"));
+    assert!(mail.raw.is_ascii(), "any server can carry it");
+    assert!(!text.contains("rot"), "what the patient wrote is not mailed around");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_huge_result_makes_no_huge_mail() {
+    let (stack, accepted) = Stack::with_submission(StackOptions::default().scenario("stuck")).await;
+    let execution = stack.looked_at(1).await;
+    let long = "lorem ipsum ".repeat(100_000);
+    let many: Vec<_> = (0..2000).map(|n| json!({"label": format!("finding {n}")})).collect();
+    let result = json!({"summary": long, "findings": many, "raw": long, "recommendations": [long]});
+
+    stack.loopai.complete_with(&execution, result.clone()).expect("at work");
+
+    let document = completed_once(&stack, &accepted).await;
+    assert!(document["result"] == result, "it is kept whole");
+    let mail = &mails(&stack, &accepted)[0];
+    assert!(mail.size < 1_000_000, "an e-mail of {} bytes", mail.size);
+    stack.stop().await;
+}
