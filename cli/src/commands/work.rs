@@ -48,11 +48,11 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 fn images(settings: &Settings) -> anyhow::Result<Images> {
     Ok(match settings.loopai_images {
         LoopAiImages::Data => Images::Data(FileBytes::open(&settings.storage)?),
-        LoopAiImages::Links { lifetime } => Images::Links(ImageLinks {
+        LoopAiImages::Links { lifetime } => Images::Links(Box::new(ImageLinks {
             key: LinkKey::new(settings.api.secret_key.expose_secret()),
             public_url: settings.api.public_url.clone(),
             lifetime,
-        }),
+        })),
     })
 }
 
