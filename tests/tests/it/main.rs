@@ -1,7 +1,17 @@
 //! Tests of the whole system, from outside. One binary, so that it is linked once.
 
+mod cancel;
+mod command_line;
 mod history_budget;
+mod idempotency;
+mod intake;
 mod journey;
 mod layers;
+mod loopai;
 mod loopai_side;
+mod mail;
+mod records;
 mod replay;
+mod stream;
+mod survival;
+mod tls;

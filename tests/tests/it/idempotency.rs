@@ -1,0 +1,228 @@
+//! `Idempotency-Key`: a repeat is safe, whatever became of the first request.
+
+use diagflow_store::Sha256;
+use diagflow_tests::eventually::LIMIT;
+use diagflow_tests::stack::id_of;
+use diagflow_tests::{ApiClient, Stack, StackOptions, eventually, history, photos};
+use diesel_async::SimpleAsyncConnection;
+use futures::future::join_all;
+use reqwest::Response;
+use serde_json::Value;
+use tokio::time::timeout;
+
+fn body(comments: &str) -> Value {
+    ApiClient::body("ana@example.org", comments, &[photos::retina()])
+}
+
+/// A stack in which submissions are only accepted.
+async fn api_only(options: StackOptions) -> Stack {
+    let mut stack = Stack::without_processes(options).await;
+    stack.start_api().await;
+    stack
+}
+
+async fn post(client: &ApiClient, body: &Value, key: &str) -> Response {
+    client.post(body, Some(key)).await.expect("an answer")
+}
+
+/// Status, code of a refusal, and body.
+async fn read(answer: Response) -> (u16, String, Value) {
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.expect("JSON");
+    (status, body["error"]["code"].as_str().unwrap_or_default().to_owned(), body)
+}
+
+/// Expects that the first request is said to be still at work.
+async fn expect_in_use(answer: Response) {
+    assert_eq!(answer.headers()["retry-after"], "1");
+    let (status, code, _) = read(answer).await;
+    assert_eq!((status, code.as_str()), (409, "idempotency_key_in_use"));
+}
+
+#[tokio::test]
+async fn the_same_key_and_body_get_the_same_answer_and_nothing_happens_twice() {
+    let stack = Stack::start().await;
+    let first = post(&stack.client, &body("hello"), "key-1").await;
+    assert!(!first.headers().contains_key("idempotency-replayed"));
+    let (status, _, first) = read(first).await;
+    assert_eq!(status, 202);
+
+    let repeat = post(&stack.client, &body("hello"), "key-1").await;
+    assert_eq!(repeat.headers()["idempotency-replayed"], "true");
+    assert_eq!(read(repeat).await, (202, String::new(), first.clone()));
+
+    let accepted = serde_json::from_value(first.clone()).expect("a receipt");
+    stack.until(&accepted, "completed").await;
+    history::closed(&stack, &accepted).await;
+    let late = post(&stack.client, &body("hello"), "key-1").await;
+    assert_eq!(
+        read(late).await,
+        (202, String::new(), first),
+        "the first answer, not the state now"
+    );
+    assert_eq!(stack.database.rows("submissions").await, 1);
+    assert_eq!(stack.loopai.executions().len(), 1);
+    assert_eq!(stack.mail.mails().len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_key_with_another_body_is_refused() {
+    let stack = api_only(StackOptions::default()).await;
+    assert_eq!(post(&stack.client, &body("hello"), "key-1").await.status(), 202);
+
+    let mut other_email = body("hello");
+    other_email["email"] = "eve@example.org".into();
+    let other_image = ApiClient::body("ana@example.org", "hello", &[photos::cat()]);
+    for other in [body("hello!"), other_email, other_image] {
+        let (status, code, _) = read(post(&stack.client, &other, "key-1").await).await;
+        assert_eq!((status, code.as_str()), (422, "idempotency_key_reused"));
+    }
+
+    assert_eq!(stack.database.rows("submissions").await, 1);
+    assert_eq!(post(&stack.client, &body("hello!"), "key-2").await.status(), 202);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_key_two_submissions_are_two() {
+    let stack = api_only(StackOptions::default()).await;
+
+    let first = stack.client.submit("ana@example.org", "hello", &[photos::retina()]).await;
+    let second = stack.client.submit("ana@example.org", "hello", &[photos::retina()]).await;
+
+    assert_ne!(first.submission_id, second.submission_id);
+    assert_ne!(first.access_token, second.access_token);
+    assert_eq!(stack.database.rows("submissions").await, 2);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn of_many_at_once_on_two_replicas_one_is_stored() {
+    const AT_ONCE: usize = 10;
+    let stack = api_only(StackOptions::default()).await;
+    let (replica, other) = stack.start_replica().await;
+    let body = body("hello");
+
+    let clients = [&stack.client, &other].into_iter().cycle().take(AT_ONCE);
+    let answers = join_all(clients.map(|client| post(client, &body, "key-1"))).await;
+
+    let mut ids = Vec::new();
+    for answer in answers {
+        if answer.status() == 409 {
+            expect_in_use(answer).await;
+        } else {
+            let (status, _, receipt) = read(answer).await;
+            assert_eq!(status, 202);
+            ids.push(receipt["submission_id"].clone());
+        }
+    }
+    let (status, _, receipt) = read(post(&stack.client, &body, "key-1").await).await;
+    assert_eq!(status, 202);
+    assert!(!ids.is_empty() && ids.iter().all(|id| *id == receipt["submission_id"]), "{ids:?}");
+    assert_eq!(stack.database.rows("submissions").await, 1);
+    replica.stopped().await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn while_the_first_is_at_work_a_repeat_is_asked_to_come_back() {
+    let stack = api_only(StackOptions::default()).await;
+    let body = body("hello");
+    // The first request cannot get past this.
+    let mut lock = stack.database.connect().await;
+    lock.batch_execute("LOCK TABLES submissions WRITE").await.expect("locks");
+    let first = tokio::spawn({
+        let (client, body) = (stack.client.clone(), body.clone());
+        async move { post(&client, &body, "key-1").await }
+    });
+    claimed(&stack).await;
+
+    let repeat = timeout(LIMIT, post(&stack.client, &body, "key-1")).await;
+    expect_in_use(repeat.expect("an answer that does not wait for the first")).await;
+
+    lock.batch_execute("UNLOCK TABLES").await.expect("unlocks");
+    let (status, _, first) = read(first.await.expect("no panic")).await;
+    assert_eq!(status, 202);
+    assert_eq!(read(post(&stack.client, &body, "key-1").await).await.2, first);
+    stack.stop().await;
+}
+
+/// Waits until a request holds its key.
+async fn claimed(stack: &Stack) {
+    eventually("the key to be claimed", || async {
+        (stack.database.rows("idempotency_keys").await == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_killed_api_left_half_done_is_finished_by_the_repeat() {
+    let mut stack = api_only(StackOptions::default().with("IDEMPOTENCY_LEASE_SECONDS", "2")).await;
+    let body = body("hello");
+    let mut lock = stack.database.connect().await;
+    lock.batch_execute("LOCK TABLES submissions WRITE").await.expect("locks");
+    let first = tokio::spawn({
+        let (client, body) = (stack.client.clone(), body.clone());
+        async move { client.post(&body, Some("key-1")).await }
+    });
+    claimed(&stack).await;
+    stack.api.take().expect("is running").kill();
+    assert!(first.await.expect("no panic").is_err(), "the client heard nothing");
+    lock.batch_execute("UNLOCK TABLES").await.expect("unlocks");
+    assert_eq!(stack.database.rows("submissions").await, 0, "nothing half-made remains");
+    stack.start_api().await;
+
+    let receipt = eventually("the dead request's claim to end", || async {
+        let answer = post(&stack.client, &body, "key-1").await;
+        if answer.status() == 409 {
+            expect_in_use(answer).await;
+            return None;
+        }
+        Some(read(answer).await)
+    })
+    .await;
+
+    assert_eq!(receipt.0, 202, "{receipt:?}");
+    assert_eq!(read(post(&stack.client, &body, "key-1").await).await, receipt);
+    assert_eq!(stack.database.rows("submissions").await, 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_failure_is_not_replayed() {
+    let stack = api_only(StackOptions::default()).await;
+    stack.database.run("RENAME TABLE files TO files_away").await;
+    let (status, code, _) = read(post(&stack.client, &body("hello"), "key-1").await).await;
+    assert_eq!((status, code.as_str()), (503, "unavailable"));
+    assert_eq!(stack.database.rows("submissions").await, 0);
+    stack.database.run("RENAME TABLE files_away TO files").await;
+
+    // At once: the failed request gave its claim back.
+    let (status, _, _) = read(post(&stack.client, &body("hello"), "key-1").await).await;
+
+    assert_eq!(status, 202);
+    assert_eq!(stack.database.rows("submissions").await, 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_is_kept_for_a_day_as_a_digest_and_then_free_again() {
+    let stack = api_only(StackOptions::default()).await;
+    let accepted = diagflow_tests::client::accepted(post(&stack.client, &body(""), "key-1").await);
+    let submission = id_of(&accepted.await);
+
+    let kept = "SELECT TIMESTAMPDIFF(SECOND, created_at, expires_at) FROM idempotency_keys \
+         JOIN submissions ON submissions.id = submission_id";
+    assert!(stack.database.number(kept).await >= 24 * 60 * 60);
+    let by_digest = format!(
+        "SELECT COUNT(*) FROM idempotency_keys WHERE key_hash = '{}' AND submission_id = '{submission}'",
+        Sha256::of(b"key-1")
+    );
+    assert_eq!(stack.database.number(&by_digest).await, 1);
+
+    stack.database.run("UPDATE idempotency_keys SET expires_at = NOW(6)").await;
+    assert_eq!(post(&stack.client, &body("other"), "key-1").await.status(), 202);
+    assert_eq!(stack.database.rows("submissions").await, 2);
+    stack.stop().await;
+}

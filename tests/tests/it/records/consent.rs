@@ -1,0 +1,29 @@
+//! What the patient agreed to, and when.
+
+use diagflow_tests::client::accepted;
+use diagflow_tests::stack::id_of;
+use diagflow_tests::{ApiClient, Stack, StackOptions, photos};
+
+#[tokio::test]
+async fn consent_is_kept_with_its_time_and_the_version_of_the_text() {
+    let options = StackOptions::default().with("CONSENT_VERSION", "2031-05");
+    let mut stack = Stack::without_processes(options).await;
+    stack.start_api().await;
+    let unnamed = ApiClient::body("ana@example.org", "", &[photos::retina()]);
+    let mut named = unnamed.clone();
+    named["consent_version"] = "2030-12".into();
+
+    for (body, version) in [(unnamed, "2031-05"), (named, "2030-12")] {
+        let answer = stack.client.post(&body, None).await.expect("an answer");
+        let id = id_of(&accepted(answer).await);
+        let submission = stack.store.submission(id).await.expect("read").expect("stored");
+        assert_eq!(submission.consent_version, version);
+        assert_eq!(submission.consent_at, submission.created_at);
+        let age = format!(
+            "SELECT TIMESTAMPDIFF(SECOND, consent_at, UTC_TIMESTAMP(6)) FROM submissions WHERE id = '{id}'"
+        );
+        let age = stack.database.number(&age).await;
+        assert!((0..60).contains(&age), "given {age} s ago");
+    }
+    stack.stop().await;
+}

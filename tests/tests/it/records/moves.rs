@@ -1,0 +1,155 @@
+//! The moves of a submission's state: exactly those of the table, and each by one writer only.
+
+use super::Records;
+use diagflow_store::{
+    Adoption, DiagnosisResult, Ending, Outcome, RunKey, Status, Store, Stored, SubmissionId,
+};
+use futures::future::join_all;
+use uuid::Uuid;
+
+/// Every move that there is, as `docs/ARCHITECTURE.md` draws them. Written down a second time, so
+/// that a change of the table in `store::status` is a decision and not a slip.
+const MOVES: [(Status, Status); 11] = [
+    (Status::Pending, Status::Processing),
+    (Status::Pending, Status::Failed),
+    (Status::Pending, Status::TimedOut),
+    (Status::Pending, Status::Cancelled),
+    (Status::Processing, Status::Completed),
+    (Status::Processing, Status::Failed),
+    (Status::Processing, Status::TimedOut),
+    (Status::Processing, Status::Cancelled),
+    (Status::Failed, Status::Pending),
+    (Status::TimedOut, Status::Pending),
+    (Status::Cancelled, Status::Pending),
+];
+
+fn ending(outcome: Outcome) -> Ending {
+    Ending { outcome, code: "a_code".to_owned(), detail: String::new() }
+}
+
+/// Tries to move a submission to `to`, the way the product does.
+async fn try_move(store: &Store, run: RunKey, to: Status) -> Stored {
+    let moved = match to {
+        Status::Pending => return reset(store, run).await,
+        Status::Processing => store.diagnosis_requested(run, 1, "execution").await,
+        Status::Completed => {
+            let result = serde_json::Map::from_iter([("summary".to_owned(), "all well".into())]);
+            store.diagnosis_completed(run, &DiagnosisResult::new(result)).await
+        }
+        Status::Failed => store.diagnosis_ended(run, &ending(Outcome::Failed)).await,
+        Status::TimedOut => store.diagnosis_ended(run, &ending(Outcome::TimedOut)).await,
+        Status::Cancelled => store.diagnosis_ended(run, &ending(Outcome::Cancelled)).await,
+    };
+    moved.expect("an answer")
+}
+
+/// A *Reset* in Temporal, which sets what has ended going again.
+async fn reset(store: &Store, run: RunKey) -> Stored {
+    let (now, first) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+    match store.adopt(run, &now, &first, None).await.expect("an answer") {
+        Adoption::Current { status: Status::Pending, .. } => Stored::Done(None),
+        Adoption::Current { status, .. } => Stored::Otherwise(status),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn status_of(store: &Store, submission: SubmissionId) -> Status {
+    store.submission(submission).await.expect("read").expect("stored").status
+}
+
+#[tokio::test]
+async fn exactly_the_moves_of_the_table_are_made_each_with_its_event() {
+    let records = Records::new().await;
+    let store = &records.store;
+    for from in Status::ALL {
+        for to in Status::ALL {
+            let run = records.submission().await;
+            let id = run.submission;
+            let put = format!("UPDATE submissions SET status = '{from}' WHERE id = '{id}'");
+            records.database.run(&put).await;
+
+            let answer = try_move(store, run, to).await;
+
+            let is_move = MOVES.contains(&(from, to));
+            assert_eq!(
+                from.may_become(to),
+                is_move,
+                "{from} -> {to} in the table of store::status"
+            );
+            let stands = if is_move { to } else { from };
+            assert_eq!(status_of(store, id).await, stands, "{from} -> {to}");
+            let expected = if stands == to { Stored::Done(None) } else { Stored::Otherwise(from) };
+            assert_eq!(without_mail(answer), expected, "{from} -> {to}");
+            let told = store.events(id, 1).await.expect("events");
+            assert_eq!(told.is_empty(), !is_move, "{from} -> {to}: {told:?}");
+            assert!(told.iter().all(|event| event.status == to), "{from} -> {to}: {told:?}");
+        }
+    }
+    records.remove().await;
+}
+
+fn without_mail(stored: Stored) -> Stored {
+    match stored {
+        Stored::Done(_) => Stored::Done(None),
+        other => other,
+    }
+}
+
+#[tokio::test]
+async fn of_moves_at_once_one_wins_and_is_told_and_the_others_know() {
+    const ENDS: [Status; 4] =
+        [Status::Completed, Status::Failed, Status::TimedOut, Status::Cancelled];
+    let records = Records::new().await;
+    let store = &records.store;
+    for _round in 0..20 {
+        let run = records.submission().await;
+        assert_eq!(try_move(store, run, Status::Processing).await, Stored::Done(None));
+
+        let answers = join_all(ENDS.map(|end| try_move(store, run, end))).await;
+
+        let stands = status_of(store, run.submission).await;
+        for (end, answer) in ENDS.into_iter().zip(answers) {
+            let expected =
+                if end == stands { Stored::Done(None) } else { Stored::Otherwise(stands) };
+            assert_eq!(without_mail(answer), expected, "{end} where it became {stands}");
+        }
+        let told = store.events(run.submission, 2).await.expect("events");
+        assert!(told.iter().all(|event| event.status == stands), "{told:?}");
+        assert_eq!(told.iter().filter(|event| event.step.ends_story()).count(), 1, "{told:?}");
+        assert_eq!(store.deliveries(run.submission).await.expect("deliveries").len(), 1);
+    }
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_move_that_is_repeated_changes_nothing() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let run = records.submission().await;
+    for to in [Status::Processing, Status::Completed] {
+        let first = try_move(store, run, to).await;
+        let told = store.events(run.submission, 0).await.expect("events");
+        assert_eq!(try_move(store, run, to).await, first, "{to} again, with the same e-mail");
+        assert_eq!(store.events(run.submission, 0).await.expect("events"), told);
+    }
+    assert_eq!(store.deliveries(run.submission).await.expect("deliveries").len(), 1);
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_run_that_a_newer_one_replaced_changes_nothing() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let old = records.submission().await;
+    assert!(matches!(try_move(store, old, Status::Failed).await, Stored::Done(Some(_))));
+    assert_eq!(reset(store, old).await, Stored::Done(None));
+    let before = store.events(old.submission, 0).await.expect("events");
+
+    for to in [Status::Processing, Status::Completed, Status::Failed, Status::Cancelled] {
+        assert_eq!(try_move(store, old, to).await, Stored::Superseded, "{to}");
+    }
+
+    assert_eq!(status_of(store, old.submission).await, Status::Pending);
+    assert_eq!(store.events(old.submission, 0).await.expect("events"), before);
+    records.remove().await;
+}

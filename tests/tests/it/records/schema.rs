@@ -1,0 +1,189 @@
+//! The schema: what migrations do, they take back; and Diesel sees what there is.
+
+use diagflow_store::{PoolSettings, Status, Store};
+use diagflow_tests::database::Database;
+use diagflow_workflows::contract::RunStatus;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What Diesel notes its migrations in.
+const LEDGER: &str = "__diesel_schema_migrations";
+
+/// Everything that there is in a database but the ledger of migrations, one line each.
+async fn schema(database: &Database) -> Vec<String> {
+    let of = |columns: &str, table: &str| {
+        format!(
+            "SELECT CONCAT_WS(' ', '{table}', {columns}) FROM information_schema.{table} \
+             WHERE table_schema = DATABASE() AND table_name <> '{LEDGER}' ORDER BY 1"
+        )
+    };
+    let tables = of("table_name, table_type, engine, table_collation", "tables");
+    let columns = of(
+        "table_name, ordinal_position, column_name, column_type, is_nullable, \
+         COALESCE(column_default, '-'), COALESCE(collation_name, '-'), extra",
+        "columns",
+    );
+    let indexes = of(
+        "table_name, index_name, seq_in_index, column_name, non_unique, index_type",
+        "statistics",
+    );
+    let keys = of(
+        "table_name, constraint_name, column_name, COALESCE(referenced_table_name, '-'), \
+         COALESCE(referenced_column_name, '-')",
+        "key_column_usage",
+    );
+    let mut lines = Vec::new();
+    for query in [tables, columns, indexes, keys] {
+        lines.extend(database.texts(&query).await);
+    }
+    lines
+}
+
+/// The folders of the migrations, in order.
+fn migrations() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    let entries = std::fs::read_dir(folder).expect("the migrations");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut folders: Vec<_> = paths.filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+#[tokio::test]
+async fn each_migration_takes_back_what_it_did_and_can_be_applied_again() {
+    let database = Database::empty().await;
+    for folder in migrations() {
+        let sql = |name: &str| std::fs::read_to_string(folder.join(name)).expect(name);
+        let before = schema(&database).await;
+        database.run(&sql("up.sql")).await;
+        let after = schema(&database).await;
+        assert_ne!(after, before, "{folder:?} does nothing");
+        database.run(&sql("down.sql")).await;
+        assert_eq!(schema(&database).await, before, "{folder:?}: down");
+        database.run(&sql("up.sql")).await;
+        assert_eq!(schema(&database).await, after, "{folder:?}: up again");
+    }
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn all_migrations_go_up_down_and_up_to_the_same_schema() {
+    let database = Database::empty().await;
+    let url = database.url();
+    let pool = PoolSettings { url: url.clone(), size: 1, wait: Duration::from_secs(10) };
+    let store = Store::connect(&pool).await.expect("a pool");
+    assert!(!store.is_migrated().await.expect("an answer"));
+
+    let applied = Store::migrate(&url).await.expect("migrates");
+    let whole = schema(&database).await;
+    assert_eq!(applied.len(), migrations().len());
+    assert!(store.is_migrated().await.expect("an answer"));
+    assert!(Store::migrate(&url).await.expect("migrates").is_empty(), "nothing more to do");
+
+    assert_eq!(Store::revert_all(&url).await.expect("reverts").len(), applied.len());
+    assert_eq!(schema(&database).await, Vec::<String>::new(), "down leaves nothing behind");
+    assert_eq!(database.rows(LEDGER).await, 0);
+    assert!(!store.is_migrated().await.expect("an answer"));
+
+    assert_eq!(Store::migrate(&url).await.expect("migrates"), applied);
+    assert_eq!(schema(&database).await, whole);
+    drop(store);
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn replicas_that_migrate_at_once_wait_for_one_another() {
+    let database = Database::empty().await;
+    let url = database.url();
+
+    let outcomes = futures::future::join_all((0..4).map(|_| Store::migrate(&url))).await;
+
+    let applied: usize = outcomes.iter().map(|names| names.as_ref().expect("migrates").len()).sum();
+    assert_eq!(applied, migrations().len(), "each was applied by one of them");
+    database.remove().await;
+}
+
+/// The tables as `store/src/schema.rs` tells them: `table column Type` and `table key column, …`.
+fn as_diesel_sees_it() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src/schema.rs");
+    let text = std::fs::read_to_string(path).expect("the schema");
+    let (mut lines, mut table) = (Vec::new(), "");
+    for line in text.lines().map(str::trim) {
+        if let Some((column, kind)) = line.split_once(" -> ") {
+            lines.push(format!("{table} {column} {}", kind.trim_end_matches(',')));
+        } else if let Some((name, key)) =
+            line.strip_suffix(") {").and_then(|head| head.split_once(" ("))
+        {
+            table = name;
+            lines.push(format!("{table} key {key}"));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+/// The same, as the database has it.
+async fn as_the_database_has_it(database: &Database) -> Vec<String> {
+    let columns = format!(
+        "SELECT CONCAT_WS(' ', table_name, column_name, data_type, is_nullable, \
+             IF(column_type LIKE '%unsigned%', 'unsigned', '')) \
+         FROM information_schema.columns \
+         WHERE table_schema = DATABASE() AND table_name <> '{LEDGER}'"
+    );
+    let keys = format!(
+        "SELECT CONCAT(table_name, ' key ', \
+             GROUP_CONCAT(column_name ORDER BY ordinal_position SEPARATOR ', ')) \
+         FROM information_schema.key_column_usage \
+         WHERE table_schema = DATABASE() AND table_name <> '{LEDGER}' \
+             AND constraint_name = 'PRIMARY' \
+         GROUP BY table_name"
+    );
+    let mut lines = database.texts(&keys).await;
+    for line in database.texts(&columns).await {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [table, column, kind, nullable, ref rest @ ..] = words[..] else { panic!("{line}") };
+        let kind = match kind {
+            "char" | "varchar" | "text" | "mediumtext" => "Text",
+            "int" => "Integer",
+            "bigint" => "Bigint",
+            "datetime" => "Datetime",
+            other => other,
+        };
+        let kind = if rest.is_empty() { kind.to_owned() } else { format!("Unsigned<{kind}>") };
+        let kind = if nullable == "YES" { format!("Nullable<{kind}>") } else { kind };
+        lines.push(format!("{table} {column} {kind}"));
+    }
+    lines.sort();
+    lines
+}
+
+#[tokio::test]
+async fn diesel_sees_the_tables_as_they_are() {
+    let database = Database::migrated().await;
+    let seen = as_diesel_sees_it();
+    assert!(seen.len() > 50, "{seen:?}");
+    assert_eq!(seen, as_the_database_has_it(&database).await);
+    database.remove().await;
+}
+
+/// The word of the workflow for a state of the records. A state without one does not compile.
+fn workflows_word(status: Status) -> RunStatus {
+    match status {
+        Status::Pending => RunStatus::Pending,
+        Status::Processing => RunStatus::Processing,
+        Status::Completed => RunStatus::Completed,
+        Status::Failed => RunStatus::Failed,
+        Status::TimedOut => RunStatus::TimedOut,
+        Status::Cancelled => RunStatus::Cancelled,
+    }
+}
+
+#[test]
+fn records_and_workflows_have_the_same_words_for_the_states() {
+    for status in Status::ALL {
+        let word = workflows_word(status);
+        assert_eq!(word.name(), status.name());
+        assert_eq!(serde_json::to_value(word).expect("JSON"), status.name(), "in the history");
+        assert_eq!(serde_json::to_value(status).expect("JSON"), status.name());
+    }
+}
