@@ -1,13 +1,15 @@
 //! The activities' bodies. Each is idempotent, and says how.
 #![expect(missing_docs, reason = "the macro's own items carry no docs; ours do")]
 
+use crate::admission::Admission;
 use crate::failure::{hopeless, retryable};
 use crate::images::Images;
 use crate::loopai::{DiagnoseRequest, ExecutionStatus, LoopAi, LoopAiError, Remedy};
 use crate::mail::Mailer;
+use crate::telemetry;
 use diagflow_store::{
-    Adoption, BytesError, DeliveryKind, Ending, Outcome, RunKey, Status, Store, StoreError, Stored,
-    SubmissionId,
+    Adoption, BytesError, DeliveryKind, Ending, File, Outcome, RunKey, Status, Store, StoreError,
+    StoreResult, Stored, SubmissionId,
 };
 use diagflow_workflows::contract::{
     CheckInput, CheckVerdict, DeliverInput, DeliverVerdict, EndInput, EndVerdict, Ended,
@@ -27,6 +29,8 @@ pub struct Activities {
     pub loopai: LoopAi,
     /// Sends what is owed.
     pub mailer: Mailer,
+    /// Bounds the requests to LoopAI.
+    pub admission: Admission,
 }
 
 #[activities]
@@ -46,7 +50,7 @@ impl Activities {
         }
         let execution_id = match adopted.execution_id {
             Some(execution_id) => execution_id,
-            None => match self.loopai.diagnose(&self.request_for(adopted.run).await?).await {
+            None => match self.ask_loopai(adopted.run).await? {
                 Ok(execution_id) => execution_id,
                 Err(error) if error.remedy() == Remedy::Final => {
                     return self.refused(adopted.run, &error).await;
@@ -64,7 +68,10 @@ impl Activities {
         let agent_id = self.loopai.agent_id();
         let stored = self.store.diagnosis_requested(adopted.run, agent_id, &execution_id);
         Ok(match stored.await.map_err(records)? {
-            Stored::Done(_) => RequestVerdict::Accepted { execution_id, agent_id: agent_id.into() },
+            // Not `execution_id`, which a repeated request may have started in vain.
+            Stored::Done(recorded) => {
+                RequestVerdict::Accepted { execution_id: recorded, agent_id: agent_id.into() }
+            }
             Stored::Otherwise(_) => RequestVerdict::Ended(self.recorded_end(adopted.run).await?),
             Stored::Superseded => RequestVerdict::Superseded,
         })
@@ -87,7 +94,8 @@ impl Activities {
         let stored = match self.loopai.status(execution_id).await {
             Ok(ExecutionStatus::Running) => return Ok(CheckVerdict::Running),
             Ok(ExecutionStatus::Completed(result)) => {
-                self.store.diagnosis_completed(adopted.run, &result).await
+                let stored = self.store.diagnosis_completed(adopted.run, &result).await;
+                counted(stored, Status::Completed)
             }
             Ok(ExecutionStatus::Failed(error)) => {
                 let ending = Ending {
@@ -95,7 +103,8 @@ impl Activities {
                     code: "loopai_failed".to_owned(),
                     detail: error,
                 };
-                self.store.diagnosis_ended(adopted.run, &ending).await
+                let stored = self.store.diagnosis_ended(adopted.run, &ending).await;
+                counted(stored, Status::Failed)
             }
             Err(error) => {
                 let code = error.code().to_owned();
@@ -109,7 +118,7 @@ impl Activities {
         };
         Ok(match stored.map_err(records)? {
             Stored::Superseded => CheckVerdict::Superseded,
-            Stored::Done(_) | Stored::Otherwise(_) => {
+            Stored::Done(()) | Stored::Otherwise(_) => {
                 CheckVerdict::Ended(self.recorded_end(adopted.run).await?)
             }
         })
@@ -134,26 +143,31 @@ impl Activities {
             | RunStatus::Completed => Outcome::Failed,
         };
         let ending = Ending { outcome, code: input.code, detail: String::new() };
-        let stored = self.store.diagnosis_ended(adopted.run, &ending);
-        Ok(match stored.await.map_err(records)? {
+        let stored = self.store.diagnosis_ended(adopted.run, &ending).await;
+        Ok(match counted(stored, outcome.status()).map_err(records)? {
             Stored::Superseded => EndVerdict::Superseded,
-            Stored::Done(_) | Stored::Otherwise(_) => {
+            Stored::Done(()) | Stored::Otherwise(_) => {
                 EndVerdict::Ended(self.recorded_end(adopted.run).await?)
             }
         })
     }
 
-    /// Idempotent by the ledger: a delivery is claimed before it is sent, and settled afterwards.
+    /// Idempotent by the ledger: a delivery is claimed before its text goes out, and settled afterwards.
     #[activity(definition = definitions::Deliver)]
     pub async fn deliver(
         self: Arc<Self>,
         _ctx: ActivityContext,
         input: DeliverInput,
     ) -> Result<DeliverVerdict, ActivityError> {
-        let delivery = input.delivery_id.parse().map_err(|error| {
-            hopeless("unknown_delivery", &format!("{}: {error}", input.delivery_id))
-        })?;
-        self.mailer.deliver(&self.store, delivery).await
+        let delivery =
+            input.delivery_id.parse().map_err(|_| hopeless("unknown_delivery", "no id"))?;
+        let verdict = if input.give_up {
+            self.mailer.give_up(&self.store, delivery).await?
+        } else {
+            self.mailer.deliver(&self.store, delivery).await?
+        };
+        telemetry::delivery(verdict);
+        Ok(verdict)
     }
 }
 
@@ -172,10 +186,8 @@ impl Activities {
         run: &RunRef,
         execution_id: Option<&str>,
     ) -> Result<Option<Adopted>, ActivityError> {
-        let submission: SubmissionId = run
-            .submission_id
-            .parse()
-            .map_err(|error| hopeless("unknown_submission", &format!("{error}")))?;
+        let submission: SubmissionId =
+            run.submission_id.parse().map_err(|_| hopeless("unknown_submission", "no id"))?;
         let started_as = RunKey { submission, number: run.run };
         let temporal_run_id = ctx.info().workflow_run_id.as_deref().unwrap_or_default();
         let adoption = self
@@ -188,20 +200,35 @@ impl Activities {
                 Ok(Some(Adopted { run, status, execution_id }))
             }
             Adoption::Superseded => Ok(None),
-            Adoption::Unknown => Err(hopeless("unknown_submission", &submission)),
+            Adoption::Unknown => Err(hopeless("unknown_submission", submission)),
         }
     }
 
+    /// Posts a run's submission to LoopAI, as soon as there is room for it.
+    async fn ask_loopai(&self, run: RunKey) -> Result<Result<String, LoopAiError>, ActivityError> {
+        let files = self.store.files(run.submission).await.map_err(records)?;
+        let bytes = self.images.bytes_within_request(&files);
+        let Some(_admitted) = self.admission.enter(bytes).await else {
+            let why = "this worker has as many requests under way as it may";
+            return Err(retryable("worker_busy", why, None));
+        };
+        Ok(self.loopai.diagnose(&self.request_for(run, files).await?).await)
+    }
+
     /// What LoopAI gets for a run.
-    async fn request_for(&self, run: RunKey) -> Result<DiagnoseRequest, ActivityError> {
+    async fn request_for(
+        &self,
+        run: RunKey,
+        files: Vec<File>,
+    ) -> Result<DiagnoseRequest, ActivityError> {
         let submission = self
             .store
             .submission(run.submission)
             .await
             .map_err(records)?
-            .ok_or_else(|| hopeless("unknown_submission", &run.submission))?;
+            .ok_or_else(|| hopeless("unknown_submission", run.submission))?;
         let mut images = Vec::new();
-        for file in self.store.files(run.submission).await.map_err(records)? {
+        for file in files {
             images.push(self.images.image(file).await.map_err(storage)?);
         }
         Ok(DiagnoseRequest {
@@ -223,9 +250,10 @@ impl Activities {
             code: error.code().to_owned(),
             detail: error.to_string(),
         };
-        Ok(match self.store.diagnosis_ended(run, &ending).await.map_err(records)? {
+        let stored = self.store.diagnosis_ended(run, &ending).await;
+        Ok(match counted(stored, Status::Failed).map_err(records)? {
             Stored::Superseded => RequestVerdict::Superseded,
-            Stored::Done(_) | Stored::Otherwise(_) => {
+            Stored::Done(()) | Stored::Otherwise(_) => {
                 RequestVerdict::Ended(self.recorded_end(run).await?)
             }
         })
@@ -238,14 +266,14 @@ impl Activities {
             .submission(run.submission)
             .await
             .map_err(records)?
-            .ok_or_else(|| hopeless("unknown_submission", &run.submission))?;
+            .ok_or_else(|| hopeless("unknown_submission", run.submission))?;
         let (status, kind) = match submission.status {
             Status::Completed => (RunStatus::Completed, DeliveryKind::Result),
             Status::Failed => (RunStatus::Failed, DeliveryKind::Failed),
             Status::TimedOut => (RunStatus::TimedOut, DeliveryKind::TimedOut),
             Status::Cancelled => (RunStatus::Cancelled, DeliveryKind::Cancelled),
             Status::Pending | Status::Processing => {
-                return Err(retryable("not_ended", &submission.status, None));
+                return Err(retryable("not_ended", submission.status, None));
             }
         };
         let deliveries = self.store.deliveries(run.submission).await.map_err(records)?;
@@ -258,9 +286,17 @@ impl Activities {
     }
 }
 
+/// Counts an end that was written. One that was written before was met by [`Activities::adopt`] already.
+fn counted(stored: StoreResult<Stored>, status: Status) -> StoreResult<Stored> {
+    if matches!(stored, Ok(Stored::Done(()))) {
+        telemetry::ended(status);
+    }
+    stored
+}
+
 fn records(error: StoreError) -> ActivityError {
     match error {
-        StoreError::Corrupt(detail) => hopeless("records_unreadable", &detail),
+        StoreError::Corrupt(_) => hopeless("records_unreadable", &error),
         error => retryable("records_unavailable", &error, None),
     }
 }

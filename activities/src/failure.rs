@@ -1,18 +1,95 @@
-//! How an activity fails. A failure is written into Temporal's history, so it carries a stable code
-//! and nothing else; what really happened goes to the log.
+//! How an activity fails. A failure is written into Temporal's history, so it carries a stable code and
+//! nothing else. The log adds a [`Clue`], which only has room for words of our own and for numbers: what
+//! other parties say may hold personal data ("450 <ana@example.org>: rejected").
 
+use crate::loopai::LoopAiError;
+use diagflow_store::{BytesError, DeliveryId, Status, StoreError, SubmissionId};
 use std::fmt;
 use std::time::Duration;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_sdk::activities::ActivityError;
 
+/// What the log says beside the code. What can be made into one is listed here, with the reason why it
+/// holds no personal data.
+#[derive(Debug, Default)]
+pub(crate) struct Clue(String);
+
+impl fmt::Display for Clue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Written in the program.
+impl From<&'static str> for Clue {
+    fn from(words: &'static str) -> Clue {
+        Clue(words.to_owned())
+    }
+}
+
+/// Random.
+impl From<SubmissionId> for Clue {
+    fn from(id: SubmissionId) -> Clue {
+        Clue(id.to_string())
+    }
+}
+
+/// Random.
+impl From<DeliveryId> for Clue {
+    fn from(id: DeliveryId) -> Clue {
+        Clue(id.to_string())
+    }
+}
+
+/// A mail server's reply code, where there was a reply.
+impl From<Option<u16>> for Clue {
+    fn from(reply: Option<u16>) -> Clue {
+        reply.map_or_else(Clue::default, |code| Clue(format!("reply {code}")))
+    }
+}
+
+/// One of our own words.
+impl From<Status> for Clue {
+    fn from(status: Status) -> Clue {
+        Clue(status.to_string())
+    }
+}
+
+/// Its texts name status numbers, places in an answer, and faults of the network: never what was sent or
+/// answered.
+impl From<&LoopAiError> for Clue {
+    fn from(error: &LoopAiError) -> Clue {
+        Clue(error.to_string())
+    }
+}
+
+/// Names a file by its digest.
+impl From<&BytesError> for Clue {
+    fn from(error: &BytesError) -> Clue {
+        Clue(error.to_string())
+    }
+}
+
+/// The kind alone: a database's own words quote values.
+impl From<&StoreError> for Clue {
+    fn from(error: &StoreError) -> Clue {
+        Clue::from(match error {
+            StoreError::Unavailable(_) => "no connection to the database",
+            StoreError::Database(_) => "the database refused or lost a statement",
+            StoreError::Corrupt(_) => "a row cannot be read",
+            StoreError::Migration(_) => "the database is of another version",
+        })
+    }
+}
+
 /// Fails this attempt; the retry policy decides on the next. `delay` is the other side's own wish.
 pub(crate) fn retryable(
     code: &'static str,
-    detail: &dyn fmt::Display,
+    clue: impl Into<Clue>,
     delay: Option<Duration>,
 ) -> ActivityError {
-    tracing::warn!(code, %detail, "activity attempt failed");
+    let clue = clue.into();
+    tracing::warn!(code, %clue, "activity attempt failed");
     let failure = ApplicationFailure::builder(code.to_owned())
         .type_name(code.to_owned())
         .maybe_next_retry_delay(delay)
@@ -21,8 +98,9 @@ pub(crate) fn retryable(
 }
 
 /// Fails for good: no repetition can help.
-pub(crate) fn hopeless(code: &'static str, detail: &dyn fmt::Display) -> ActivityError {
-    tracing::error!(code, %detail, "activity failed for good");
+pub(crate) fn hopeless(code: &'static str, clue: impl Into<Clue>) -> ActivityError {
+    let clue = clue.into();
+    tracing::error!(code, %clue, "activity failed for good");
     let failure = ApplicationFailure::builder(code.to_owned())
         .type_name(code.to_owned())
         .non_retryable(true)

@@ -38,6 +38,14 @@ impl ImageLinks {
 }
 
 impl Images {
+    /// How many bytes of these files a request carries.
+    pub(crate) fn bytes_within_request(&self, files: &[File]) -> u64 {
+        match self {
+            Images::Data(_) => files.iter().map(|file| file.size.unsigned_abs()).sum(),
+            Images::Links(_) => 0,
+        }
+    }
+
     /// A file as LoopAI gets it.
     ///
     /// # Errors

@@ -8,11 +8,14 @@ pub mod mail;
 pub mod report;
 pub mod temporal;
 
+mod admission;
 mod diagnosis;
 mod failure;
 mod images;
+mod telemetry;
 mod worker;
 
+pub use admission::Admission;
 pub use diagnosis::Activities;
 pub use images::{ImageLinks, Images};
 pub use worker::{WorkerSettings, run_worker};

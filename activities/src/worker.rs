@@ -1,11 +1,17 @@
 //! The worker: polls Temporal, runs the workflow and its activities.
 
 use crate::diagnosis::Activities;
+use crate::telemetry;
 use diagflow_workflows::DiagnosisWorkflow;
 use std::time::Duration;
 use temporalio_client::Client;
+use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
+
+/// As the SDK has it: a workflow task is short work without I/O, but keeps its place while a local
+/// activity of it is under way.
+const WORKFLOW_TASKS_AT_ONCE: usize = 100;
 
 /// How the worker behaves.
 #[derive(Debug, Clone)]
@@ -13,8 +19,12 @@ pub struct WorkerSettings {
     /// `TEMPORAL_TASK_QUEUE`: default `diagnosis`.
     pub task_queue: String,
     /// `WORKER_SHUTDOWN_SECONDS`: how long activities may go on after a stop was asked for; default 45 s,
-    /// as long as the longest of them.
+    /// as long as the longest of them but one: an e-mail whose answer has not come by then is settled as
+    /// unknown.
     pub shutdown_period: Duration,
+    /// `WORKER_CONCURRENCY`: how many activities are under way at once, local and ordinary ones each;
+    /// default 16.
+    pub concurrency: usize,
 }
 
 /// Works until `stop` is cancelled, then lets activities end. Not `Send`: await it where it is called.
@@ -27,10 +37,21 @@ pub async fn run_worker(
     settings: &WorkerSettings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    telemetry::describe();
+    let (mail_ending, patience) = (activities.mailer.ending(), settings.shutdown_period);
     let runtime = Runtime::from_current_tokio(Default::default())?;
+    let activities_at_once = FixedSizeSlotSupplier::new(settings.concurrency);
+    let workflow_tasks_at_once = FixedSizeSlotSupplier::new(WORKFLOW_TASKS_AT_ONCE);
+    let tuner = TunerHolder::builder()
+        .workflow_task_slot_supplier(workflow_tasks_at_once)
+        .activity_task_slot_supplier(activities_at_once)
+        .local_activity_task_slot_supplier(activities_at_once)
+        .nexus_task_slot_supplier(workflow_tasks_at_once)
+        .build();
     let options = WorkerOptions::new(settings.task_queue.clone())
         .register_workflow::<DiagnosisWorkflow>()?
         .register_activities(activities)
+        .tuner(tuner)
         .graceful_shutdown_period(settings.shutdown_period)
         .build();
     let mut worker = Worker::new(&runtime, client, options)?;
@@ -38,6 +59,9 @@ pub async fn run_worker(
     let watcher = tokio::spawn(async move {
         stop.cancelled().await;
         begin_shutdown();
+        // The SDK waits for a local activity without limit, and does not tell it.
+        tokio::time::sleep(patience).await;
+        mail_ending.cancel();
     });
     let outcome = worker.run().await;
     watcher.abort();

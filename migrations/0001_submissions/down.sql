@@ -1,7 +1,7 @@
-DROP TABLE idempotency_keys;
-DROP TABLE deliveries;
-DROP TABLE events;
-DROP TABLE results;
-DROP TABLE runs;
-DROP TABLE files;
-DROP TABLE submissions;
+DROP TABLE IF EXISTS idempotency_keys;
+DROP TABLE IF EXISTS deliveries;
+DROP TABLE IF EXISTS events;
+DROP TABLE IF EXISTS results;
+DROP TABLE IF EXISTS runs;
+DROP TABLE IF EXISTS files;
+DROP TABLE IF EXISTS submissions;

@@ -1,5 +1,5 @@
 -- What a patient sent, and where it stands. `last_event` numbers the story; `run_number` names the newest run.
-CREATE TABLE submissions (
+CREATE TABLE IF NOT EXISTS submissions (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     email VARCHAR(254) NOT NULL,
     comments TEXT NOT NULL,
@@ -13,14 +13,11 @@ CREATE TABLE submissions (
     created_at DATETIME(6) NOT NULL,
     updated_at DATETIME(6) NOT NULL,
     finished_at DATETIME(6) NULL,
-    PRIMARY KEY (id),
-    KEY submissions_newest (created_at, id),
-    KEY submissions_by_status (status, created_at, id),
-    KEY submissions_by_email (email, created_at, id)
+    PRIMARY KEY (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- One uploaded image each; the bytes stand in the object store under their SHA-256.
-CREATE TABLE files (
+CREATE TABLE IF NOT EXISTS files (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     position INT NOT NULL,
@@ -31,13 +28,12 @@ CREATE TABLE files (
     created_at DATETIME(6) NOT NULL,
     PRIMARY KEY (id),
     UNIQUE KEY files_of_submission (submission_id, position),
-    KEY files_by_sha256 (sha256),
     CONSTRAINT files_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- One execution of the diagnosis workflow each. A run without a temporal_run_id is the outbox:
 -- it waits to be started, not before `start_after`.
-CREATE TABLE runs (
+CREATE TABLE IF NOT EXISTS runs (
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     number INT NOT NULL,
     temporal_run_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL,
@@ -51,12 +47,11 @@ CREATE TABLE runs (
     PRIMARY KEY (submission_id, number),
     UNIQUE KEY runs_by_temporal_run (temporal_run_id),
     KEY runs_to_start (temporal_run_id, start_after),
-    KEY runs_by_execution (loopai_execution_id),
     CONSTRAINT runs_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- What LoopAI returned, whole, as JSON text (it has no schema).
-CREATE TABLE results (
+CREATE TABLE IF NOT EXISTS results (
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     run_number INT NOT NULL,
     body MEDIUMTEXT NOT NULL,
@@ -67,7 +62,7 @@ CREATE TABLE results (
 
 -- A submission's append-only story. `number` counts from 1 without gaps within the submission;
 -- `id` is only the order in which a tail of the whole table meets the rows.
-CREATE TABLE events (
+CREATE TABLE IF NOT EXISTS events (
     id BIGINT NOT NULL AUTO_INCREMENT,
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     number INT NOT NULL,
@@ -81,8 +76,9 @@ CREATE TABLE events (
     CONSTRAINT events_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- One e-mail that is owed each: planned in the transaction that gave the reason for it.
-CREATE TABLE deliveries (
+-- One e-mail that is owed each: planned in the transaction that gave the reason for it. `sending_until`
+-- is when the one that hands it over must be done, and may be taken for dead.
+CREATE TABLE IF NOT EXISTS deliveries (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     run_number INT NOT NULL,
@@ -92,7 +88,7 @@ CREATE TABLE deliveries (
     error_code VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
     error_detail VARCHAR(1000) NULL,
     created_at DATETIME(6) NOT NULL,
-    sending_at DATETIME(6) NULL,
+    sending_until DATETIME(6) NULL,
     settled_at DATETIME(6) NULL,
     PRIMARY KEY (id),
     UNIQUE KEY deliveries_of_run (submission_id, run_number, kind),
@@ -102,7 +98,7 @@ CREATE TABLE deliveries (
 
 -- Answers already given to an Idempotency-Key. Without a submission_id the first request is still
 -- at work, until `claimed_until`; after that a repeat may take over and finish it.
-CREATE TABLE idempotency_keys (
+CREATE TABLE IF NOT EXISTS idempotency_keys (
     key_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     body_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     claim CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

@@ -5,7 +5,7 @@ use diesel::expression::SqlLiteral;
 use diesel::sql_types::Datetime;
 use std::time::Duration;
 
-/// The time of the statement, in UTC (every connection is set to UTC), in microseconds.
+/// The time of the statement, in UTC (every connection is set to UTC, see [`crate::pool`]), in microseconds.
 pub(crate) fn now() -> SqlLiteral<Datetime> {
     sql::<Datetime>("NOW(6)")
 }

@@ -1,7 +1,8 @@
-//! The ledger of e-mails that we owe. A mail is planned together with its reason, taken by one
-//! sender at a time, and settled as sent, unknown or failed. *Unknown* is never sent again by itself.
+//! The ledger of e-mails that we owe. A mail is planned together with its reason, claimed by one
+//! attempt at a time just before its text goes out, and settled as sent, unknown or failed. *Unknown*
+//! is never sent again by itself.
 
-use crate::clock::now;
+use crate::clock::{after, now};
 use crate::error::StoreResult;
 use crate::events::{self, Step};
 use crate::ids::{DeliveryId, SubmissionId, stored_as_text};
@@ -11,14 +12,16 @@ use crate::schema::deliveries;
 use chrono::NaiveDateTime;
 use diesel::deserialize::FromSqlRow;
 use diesel::deserialize::{self, FromSql};
+use diesel::dsl::sql;
 use diesel::expression::AsExpression;
 use diesel::mysql::{Mysql, MysqlValue};
 use diesel::prelude::*;
 use diesel::serialize::{self, Output, ToSql};
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// What an e-mail tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
@@ -38,15 +41,15 @@ pub enum DeliveryKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub enum DeliveryStatus {
-    /// Owed; nobody is sending it.
+    /// Owed; nothing of it was said to the mail server.
     Planned,
-    /// Somebody is talking to the mail server about it.
+    /// Its text is being handed over.
     Sending,
     /// The mail server took it.
     Sent,
     /// The conversation broke off after the text was handed over: it may have been taken.
     Unknown,
-    /// The mail server refused it for good.
+    /// It will not be sent: refused for good, given up after days, or overtaken by a newer run's.
     Failed,
 }
 
@@ -99,7 +102,7 @@ pub struct Delivery {
     pub kind: DeliveryKind,
     /// What became of it.
     pub status: DeliveryStatus,
-    /// How often sending was begun.
+    /// How often sending it was tried.
     pub attempts: i32,
     /// Why the last attempt failed, as a stable code.
     pub error_code: Option<String>,
@@ -111,120 +114,201 @@ pub struct Delivery {
     pub settled_at: Option<NaiveDateTime>,
 }
 
-/// What came of asking to send a delivery.
+/// The delivery of an attempt, while the ledger stands as the attempt knows it.
+macro_rules! of_attempt {
+    ($attempt:expr) => {
+        deliveries::table
+            .find($attempt.delivery)
+            .filter(deliveries::status.eq($attempt.stands))
+            .filter(deliveries::attempts.eq($attempt.number))
+    };
+}
+
+/// One attempt at a delivery. What it writes counts only while the ledger stands as the attempt knows
+/// it: an attempt that was overtaken by another one changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    delivery: DeliveryId,
+    submission: SubmissionId,
+    /// Where the ledger stands for this attempt: *planned*, or *sending* by its own claim.
+    stands: DeliveryStatus,
+    /// `deliveries.attempts` as this attempt knows it. A claim counts it up, so no two claims are equal.
+    number: i32,
+}
+
+/// How a delivery stands for somebody who wants to send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
-    /// Yours: send it, then settle or release it.
-    Yours(Delivery),
+pub enum Standing {
+    /// Owed. Claim it when nothing but the text is left to say.
+    Planned(Delivery, Attempt),
+    /// Somebody else is handing the text over, and must be done in this time.
+    Sending {
+        /// How long to wait before looking again.
+        left: Duration,
+    },
     /// Nothing to do: it stands like this.
     Settled(DeliveryStatus),
     /// No such delivery.
     Missing,
 }
 
+/// Why an attempt came to nothing: a stable code, and words for staff.
+pub type Reason<'a> = (&'a str, &'a str);
+
 impl Store {
-    /// Asks to send a delivery: *planned → sending*.
+    /// Tells how a delivery stands.
     ///
-    /// One that is found in *sending* was left by a sender that died in the middle: whether its mail
-    /// was taken cannot be known, so it is settled as *unknown*. The caller must therefore be the
-    /// only one that is sending it now.
+    /// One that is found in *sending* after its sender's time was left by a sender that died, or could
+    /// not write down what came of it: whether the mail was taken cannot be known, so it is settled as
+    /// *unknown*.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn claim_delivery(&self, id: DeliveryId) -> StoreResult<Claim> {
-        let found = transaction!(self, connection => {
-            let found: Option<Delivery> = deliveries::table
-                .find(id)
-                .select(Delivery::as_select())
-                .for_update()
-                .first(connection)
-                .await
-                .optional()?;
-            let Some(delivery) = found else { return Ok(Claim::Missing) };
-            if delivery.status != DeliveryStatus::Planned {
-                return Ok(Claim::Settled(delivery.status));
-            }
-            diesel::update(deliveries::table.find(id))
-                .set((
-                    deliveries::status.eq(DeliveryStatus::Sending),
-                    deliveries::attempts.eq(deliveries::attempts + 1),
-                    deliveries::sending_at.eq(now().nullable()),
-                ))
-                .execute(connection)
-                .await?;
-            Ok(Claim::Yours(delivery))
-        })?;
-        if found == Claim::Settled(DeliveryStatus::Sending) {
-            let why = "the sender died while it was talking to the mail server";
-            self.settle_delivery(id, DeliveryStatus::Unknown, Some(("sender_died", why))).await?;
-            return Ok(Claim::Settled(DeliveryStatus::Unknown));
-        }
-        Ok(found)
+    pub async fn delivery_standing(&self, id: DeliveryId) -> StoreResult<Standing> {
+        let found: Option<(Delivery, Option<i64>)> = deliveries::table
+            .find(id)
+            .select((
+                Delivery::as_select(),
+                sql::<Nullable<BigInt>>("TIMESTAMPDIFF(MICROSECOND, NOW(6), sending_until)"),
+            ))
+            .first(&mut self.connection().await?)
+            .await
+            .optional()?;
+        let Some((delivery, left)) = found else { return Ok(Standing::Missing) };
+        let attempt = Attempt {
+            delivery: id,
+            submission: delivery.submission_id,
+            stands: delivery.status,
+            number: delivery.attempts,
+        };
+        Ok(match delivery.status {
+            DeliveryStatus::Planned => Standing::Planned(delivery, attempt),
+            DeliveryStatus::Sending => match left.and_then(|left| u64::try_from(left).ok()) {
+                Some(left) if left > 0 => Standing::Sending { left: Duration::from_micros(left) },
+                _ => {
+                    let why = ("sender_died", "the sender did not say what came of it");
+                    self.settle_delivery(&attempt, DeliveryStatus::Unknown, Some(why)).await?;
+                    Standing::Settled(DeliveryStatus::Unknown)
+                }
+            },
+            settled => Standing::Settled(settled),
+        })
     }
 
-    /// Gives a delivery back, to be sent later: *sending → planned*. Only for a mail that the server
-    /// certainly did not take.
+    /// Takes a planned delivery for handing its text over, *planned → sending*, for the time `lease`:
+    /// then others may take its sender for dead. `None` when another attempt was faster.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn claim_delivery(
+        &self,
+        attempt: &Attempt,
+        lease: Duration,
+    ) -> StoreResult<Option<Attempt>> {
+        let number = attempt.number + 1;
+        let claimed = Attempt { stands: DeliveryStatus::Sending, number, ..*attempt };
+        let outcome = diesel::update(of_attempt!(attempt))
+            .set((
+                deliveries::status.eq(DeliveryStatus::Sending),
+                deliveries::attempts.eq(number),
+                deliveries::sending_until.eq(after(lease).nullable()),
+            ))
+            .execute(&mut self.connection().await?)
+            .await;
+        match outcome {
+            Ok(changed) => Ok((changed == 1).then_some(claimed)),
+            Err(error) => {
+                // Perhaps only the answer was lost. The text was not sent, and will not be.
+                self.release_delivery(&claimed, ("records_unavailable", "")).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Notes that an attempt failed, and leaves the delivery *planned*, to be sent later. Only for a
+    /// mail that the server certainly did not take. Says whether the delivery was this attempt's.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn release_delivery(
         &self,
-        id: DeliveryId,
-        code: &str,
-        detail: &str,
-    ) -> StoreResult<()> {
-        let mut connection = self.connection().await?;
-        diesel::update(
-            deliveries::table.find(id).filter(deliveries::status.eq(DeliveryStatus::Sending)),
-        )
-        .set((
-            deliveries::status.eq(DeliveryStatus::Planned),
-            deliveries::error_code.eq(code),
-            deliveries::error_detail.eq(shortened(detail)),
-        ))
-        .execute(&mut connection)
-        .await?;
-        Ok(())
+        attempt: &Attempt,
+        (code, detail): Reason<'_>,
+    ) -> StoreResult<bool> {
+        let changed = diesel::update(of_attempt!(attempt))
+            .set((
+                deliveries::status.eq(DeliveryStatus::Planned),
+                deliveries::attempts.eq(attempt.number_at_end()),
+                deliveries::sending_until.eq(None::<NaiveDateTime>),
+                deliveries::error_code.eq(code),
+                deliveries::error_detail.eq(shortened(detail)),
+            ))
+            .execute(&mut self.connection().await?)
+            .await?;
+        Ok(changed == 1)
     }
 
-    /// Settles a delivery that is being sent, together with its event. A delivery that is not being
-    /// sent stays as it is.
+    /// Settles a delivery, together with its event. Says whether the delivery was this attempt's;
+    /// otherwise nothing is changed.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn settle_delivery(
         &self,
-        id: DeliveryId,
+        attempt: &Attempt,
         status: DeliveryStatus,
-        error: Option<(&str, &str)>,
-    ) -> StoreResult<()> {
+        reason: Option<Reason<'_>>,
+    ) -> StoreResult<bool> {
+        self.settle(attempt, attempt.number_at_end(), status, reason).await
+    }
+
+    /// Settles a planned delivery as failed because its time is over. What stands there as the reason of
+    /// the last attempt stays.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn give_up_delivery(
+        &self,
+        delivery: &Delivery,
+        attempt: &Attempt,
+    ) -> StoreResult<bool> {
+        let code = delivery.error_code.as_deref().unwrap_or("given_up");
+        let detail = delivery.error_detail.as_deref().unwrap_or_default();
+        self.settle(attempt, attempt.number, DeliveryStatus::Failed, Some((code, detail))).await
+    }
+
+    async fn settle(
+        &self,
+        attempt: &Attempt,
+        attempts: i32,
+        status: DeliveryStatus,
+        reason: Option<Reason<'_>>,
+    ) -> StoreResult<bool> {
         let step = match status {
-            DeliveryStatus::Planned | DeliveryStatus::Sending => return Ok(()),
+            DeliveryStatus::Planned | DeliveryStatus::Sending => return Ok(false),
             DeliveryStatus::Sent => Step::MailSent,
             DeliveryStatus::Unknown => Step::MailUnknown,
             DeliveryStatus::Failed => Step::MailFailed,
         };
         transaction!(self, connection => {
-            let settled = diesel::update(
-                deliveries::table.find(id).filter(deliveries::status.eq(DeliveryStatus::Sending)),
-            )
-            .set((
-                deliveries::status.eq(status),
-                deliveries::error_code.eq(error.map(|(code, _)| code)),
-                deliveries::error_detail.eq(error.map(|(_, detail)| shortened(detail))),
-                deliveries::settled_at.eq(now().nullable()),
-            ))
-            .execute(connection)
-            .await?;
-            if settled == 0 {
-                return Ok(());
+            // The submission first, as in every other transaction: no deadlocks.
+            let Some((stands, _)) = lock(connection, attempt.submission).await? else {
+                return Ok(false);
+            };
+            let settled = diesel::update(of_attempt!(attempt))
+                .set((
+                    deliveries::status.eq(status),
+                    deliveries::attempts.eq(attempts),
+                    deliveries::error_code.eq(reason.map(|(code, _)| code)),
+                    deliveries::error_detail.eq(reason.map(|(_, detail)| shortened(detail))),
+                    deliveries::settled_at.eq(now().nullable()),
+                ))
+                .execute(connection)
+                .await?;
+            if settled == 1 {
+                events::append(connection, attempt.submission, stands, &[step]).await?;
             }
-            let submission: SubmissionId =
-                deliveries::table.find(id).select(deliveries::submission_id).first(connection).await?;
-            if let Some((status, _)) = lock(connection, submission).await? {
-                events::append(connection, submission, status, &[step]).await?;
-            }
-            Ok(())
+            Ok(settled == 1)
         })
     }
 
@@ -244,16 +328,39 @@ impl Store {
     }
 }
 
-/// Writes down that an e-mail is owed; one for each run and kind.
+impl Attempt {
+    /// How often was tried when this attempt is over. A claim has counted itself already.
+    fn number_at_end(&self) -> i32 {
+        match self.stands {
+            DeliveryStatus::Planned => self.number + 1,
+            _ => self.number,
+        }
+    }
+}
+
+/// Writes down that an e-mail is owed; one for each run and kind. What an earlier run still owed is not
+/// sent any more: the patient would read old news after this.
 pub(crate) async fn plan(
     connection: &mut AsyncMysqlConnection,
     run: RunKey,
     kind: DeliveryKind,
-) -> StoreResult<DeliveryId> {
-    let id = DeliveryId::new();
+) -> StoreResult<()> {
+    diesel::update(
+        deliveries::table
+            .filter(deliveries::submission_id.eq(run.submission))
+            .filter(deliveries::run_number.lt(run.number))
+            .filter(deliveries::status.eq(DeliveryStatus::Planned)),
+    )
+    .set((
+        deliveries::status.eq(DeliveryStatus::Failed),
+        deliveries::error_code.eq("superseded"),
+        deliveries::settled_at.eq(now().nullable()),
+    ))
+    .execute(connection)
+    .await?;
     diesel::insert_into(deliveries::table)
         .values((
-            deliveries::id.eq(id),
+            deliveries::id.eq(DeliveryId::new()),
             deliveries::submission_id.eq(run.submission),
             deliveries::run_number.eq(run.number),
             deliveries::kind.eq(kind),
@@ -263,41 +370,7 @@ pub(crate) async fn plan(
         ))
         .execute(connection)
         .await?;
-    Ok(id)
-}
-
-/// The delivery of `kind` that `run` planned.
-pub(crate) async fn of_run(
-    connection: &mut AsyncMysqlConnection,
-    run: RunKey,
-    kind: DeliveryKind,
-) -> StoreResult<Option<DeliveryId>> {
-    let found = deliveries::table
-        .filter(deliveries::submission_id.eq(run.submission))
-        .filter(deliveries::run_number.eq(run.number))
-        .filter(deliveries::kind.eq(kind))
-        .select(deliveries::id)
-        .first(connection)
-        .await
-        .optional()?;
-    Ok(found)
-}
-
-/// The newest delivery of `kind` that any run of the submission planned.
-pub(crate) async fn owed(
-    connection: &mut AsyncMysqlConnection,
-    submission: SubmissionId,
-    kind: DeliveryKind,
-) -> StoreResult<Option<DeliveryId>> {
-    let found = deliveries::table
-        .filter(deliveries::submission_id.eq(submission))
-        .filter(deliveries::kind.eq(kind))
-        .order(deliveries::created_at.desc())
-        .select(deliveries::id)
-        .first(connection)
-        .await
-        .optional()?;
-    Ok(found)
+    Ok(())
 }
 
 fn shortened(detail: &str) -> String {

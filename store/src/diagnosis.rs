@@ -5,7 +5,6 @@ use crate::clock::now;
 use crate::deliveries::{self, DeliveryKind};
 use crate::error::StoreResult;
 use crate::events::{self, Step};
-use crate::ids::DeliveryId;
 use crate::pool::{Store, transaction};
 use crate::results::DiagnosisResult;
 use crate::runs::{RunKey, lock};
@@ -65,10 +64,9 @@ impl Outcome {
 
 /// What a write found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stored {
-    /// The submission stands as this run wanted it, by this call or an earlier one. Carries the
-    /// e-mail that this end owes, if it owes one.
-    Done(Option<DeliveryId>),
+pub enum Stored<T = ()> {
+    /// The submission stands as this run wanted it, by this call or an earlier one.
+    Done(T),
     /// The submission stands otherwise, and stays so.
     Otherwise(Status),
     /// A newer run has taken over.
@@ -81,6 +79,9 @@ const LONGEST_DETAIL: usize = 1000;
 impl Store {
     /// LoopAI took the submission: records its execution and moves *pending → processing*.
     ///
+    /// Returns the execution that the run has. That is the one recorded first, which differs from
+    /// `execution_id` where LoopAI started a second one for a repeated request: only one is followed.
+    ///
     /// # Errors
     /// When the database does not take it; nothing is changed then.
     pub async fn diagnosis_requested(
@@ -88,31 +89,19 @@ impl Store {
         run: RunKey,
         agent_id: i32,
         execution_id: &str,
-    ) -> StoreResult<Stored> {
+    ) -> StoreResult<Stored<String>> {
         transaction!(self, connection => {
-            let status = match standing(connection, run).await? {
-                Ok(status) => status,
-                Err(refused) => return Ok(refused),
+            let Some(status) = standing(connection, run).await? else {
+                return Ok(Stored::Superseded);
             };
-            diesel::update(
-                runs::table
-                    .find((run.submission, run.number))
-                    .filter(runs::loopai_execution_id.is_null()),
-            )
-            .set((
-                runs::loopai_execution_id.eq(execution_id),
-                runs::loopai_agent_id.eq(agent_id),
-                runs::requested_at.eq(now().nullable()),
-            ))
-            .execute(connection)
-            .await?;
+            let recorded = record_execution(connection, run, agent_id, execution_id).await?;
             if set_status(connection, run, Status::Processing, None).await? {
                 events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing])
                     .await?;
-                return Ok(Stored::Done(None));
+                return Ok(Stored::Done(recorded));
             }
             Ok(match status {
-                Status::Processing => Stored::Done(None),
+                Status::Processing => Stored::Done(recorded),
                 other => Stored::Otherwise(other),
             })
         })
@@ -128,9 +117,8 @@ impl Store {
         result: &DiagnosisResult,
     ) -> StoreResult<Stored> {
         transaction!(self, connection => {
-            let status = match standing(connection, run).await? {
-                Ok(status) => status,
-                Err(refused) => return Ok(refused),
+            let Some(status) = standing(connection, run).await? else {
+                return Ok(Stored::Superseded);
             };
             if set_status(connection, run, Status::Completed, None).await? {
                 diesel::insert_into(results::table)
@@ -144,16 +132,13 @@ impl Store {
                     .await?;
                 let steps = [Step::Completed, Step::ResultReady];
                 events::append(connection, run.submission, Status::Completed, &steps).await?;
-                let delivery = deliveries::plan(connection, run, DeliveryKind::Result).await?;
-                return Ok(Stored::Done(Some(delivery)));
+                deliveries::plan(connection, run, DeliveryKind::Result).await?;
+                return Ok(Stored::Done(()));
             }
-            match status {
-                Status::Completed => {
-                    let owed = deliveries::owed(connection, run.submission, DeliveryKind::Result);
-                    Ok(Stored::Done(owed.await?))
-                }
-                other => Ok(Stored::Otherwise(other)),
-            }
+            Ok(match status {
+                Status::Completed => Stored::Done(()),
+                other => Stored::Otherwise(other),
+            })
         })
     }
 
@@ -165,34 +150,53 @@ impl Store {
     pub async fn diagnosis_ended(&self, run: RunKey, ending: &Ending) -> StoreResult<Stored> {
         let end = ending.outcome.status();
         transaction!(self, connection => {
-            let status = match standing(connection, run).await? {
-                Ok(status) => status,
-                Err(refused) => return Ok(refused),
+            let Some(status) = standing(connection, run).await? else {
+                return Ok(Stored::Superseded);
             };
             if set_status(connection, run, end, Some(ending)).await? {
                 let step = ending.outcome.step();
                 events::append(connection, run.submission, end, &[step]).await?;
-                let delivery = deliveries::plan(connection, run, ending.outcome.mail()).await?;
-                return Ok(Stored::Done(Some(delivery)));
+                deliveries::plan(connection, run, ending.outcome.mail()).await?;
+                return Ok(Stored::Done(()));
             }
-            if status == end {
-                let kind = ending.outcome.mail();
-                return Ok(Stored::Done(deliveries::of_run(connection, run, kind).await?));
-            }
-            Ok(Stored::Otherwise(status))
+            Ok(if status == end { Stored::Done(()) } else { Stored::Otherwise(status) })
         })
     }
 }
 
-/// Where the submission of `run` stands, or why the run must not touch it.
+/// Locks the submission of `run` and tells where it stands; `None` when the run must not touch it.
 async fn standing(
     connection: &mut AsyncMysqlConnection,
     run: RunKey,
-) -> StoreResult<Result<Status, Stored>> {
+) -> StoreResult<Option<Status>> {
     Ok(match lock(connection, run.submission).await? {
-        Some((status, current)) if current == run.number => Ok(status),
-        _ => Err(Stored::Superseded),
+        Some((status, current)) if current == run.number => Some(status),
+        _ => None,
     })
+}
+
+/// Records LoopAI's execution of a run that has none; returns the one that it has. The caller holds
+/// the submission's lock.
+async fn record_execution(
+    connection: &mut AsyncMysqlConnection,
+    run: RunKey,
+    agent_id: i32,
+    execution_id: &str,
+) -> StoreResult<String> {
+    let row = runs::table.find((run.submission, run.number));
+    let recorded: Option<String> = row.select(runs::loopai_execution_id).first(connection).await?;
+    if let Some(recorded) = recorded {
+        return Ok(recorded);
+    }
+    diesel::update(row)
+        .set((
+            runs::loopai_execution_id.eq(execution_id),
+            runs::loopai_agent_id.eq(agent_id),
+            runs::requested_at.eq(now().nullable()),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(execution_id.to_owned())
 }
 
 /// Compare-and-set of the state by the table of moves; says whether it moved.

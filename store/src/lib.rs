@@ -22,7 +22,7 @@ mod status;
 mod submissions;
 
 pub use bytes::{BytesError, FileBytes};
-pub use deliveries::{Claim, Delivery, DeliveryKind, DeliveryStatus};
+pub use deliveries::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Reason, Standing};
 pub use diagnosis::{Ending, Outcome, Stored};
 pub use error::{StoreError, StoreResult};
 pub use events::{Event, EventName, Step};
@@ -32,6 +32,6 @@ pub use ids::{DeliveryId, FileId, Sha256, SubmissionId};
 pub use links::LinkKey;
 pub use pool::{PoolSettings, Store};
 pub use results::DiagnosisResult;
-pub use runs::{Adoption, QueuedRun, Run, RunKey};
+pub use runs::{Adoption, Run, RunKey};
 pub use status::Status;
 pub use submissions::{Consent, EmailAddress, InvalidEmail, NewSubmission, Submission};

@@ -11,6 +11,9 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
 
+/// Locks of this kind belong to the whole server, so the name has the database in it: as a digest,
+/// since a lock's name may have 64 characters, as many as a database's name alone.
+const LOCK_NAME: &str = "CONCAT('diagflow_migrations_', LEFT(SHA2(DATABASE(), 256), 32))";
 /// Seconds that a replica waits for another one that is migrating.
 const LOCK_WAIT_SECONDS: u32 = 300;
 
@@ -89,7 +92,7 @@ async fn on_locked_connection(
     let mut connection = AsyncMysqlConnection::establish(url)
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    let lock = format!("SELECT GET_LOCK('diagflow_migrations', {LOCK_WAIT_SECONDS}) AS got");
+    let lock = format!("SELECT GET_LOCK({LOCK_NAME}, {LOCK_WAIT_SECONDS}) AS got");
     let locked: Locked = diesel::sql_query(lock).get_result(&mut connection).await?;
     if locked.got != Some(1) {
         return Err(StoreError::Migration("another process is migrating, and did not end".into()));

@@ -25,8 +25,10 @@ pub struct Store {
 }
 
 /// Every statement sees what is committed, and locks only the rows it touches (no gap locks,
-/// which turn concurrent inserts of neighbours into deadlocks).
-const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+/// which turn concurrent inserts of neighbours into deadlocks); all times are UTC, whatever the
+/// server's own zone is (see [`crate::clock`]).
+const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+    SET SESSION time_zone = '+00:00'";
 
 /// How often a transaction that lost a deadlock is repeated before the caller hears of it.
 pub(crate) const DEADLOCK_ATTEMPTS: u32 = 5;
@@ -96,3 +98,39 @@ macro_rules! transaction {
     }};
 }
 pub(crate) use transaction;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diesel::QueryableByName;
+    use diesel::sql_types::Text;
+
+    #[derive(QueryableByName)]
+    struct Variable {
+        #[diesel(sql_type = Text)]
+        value: String,
+    }
+
+    async fn session(connection: &mut AsyncMysqlConnection, name: &str) -> Option<String> {
+        let query = format!("SELECT @@session.{name} AS value");
+        let variable: Result<Variable, _> = diesel::sql_query(query).get_result(connection).await;
+        variable.ok().map(|variable| variable.value)
+    }
+
+    #[tokio::test]
+    async fn a_pooled_connection_is_in_utc_and_reads_what_is_committed() {
+        let url = std::env::var("DIAGFLOW_TEST_MYSQL_URL")
+            .expect("DIAGFLOW_TEST_MYSQL_URL is not set: run the tests by `cargo xtask test`");
+        let settings = PoolSettings { url, size: 1, wait: Duration::from_secs(10) };
+        let store = Store::connect(&settings).await.expect("a pool");
+        let mut connection = store.connection().await.expect("a connection");
+
+        assert_eq!(session(&mut connection, "time_zone").await.as_deref(), Some("+00:00"));
+        // MariaDB's name of the variable, and MySQL's.
+        let isolation = match session(&mut connection, "tx_isolation").await {
+            Some(isolation) => Some(isolation),
+            None => session(&mut connection, "transaction_isolation").await,
+        };
+        assert_eq!(isolation.as_deref(), Some("READ-COMMITTED"));
+    }
+}

@@ -24,13 +24,6 @@ pub struct RunKey {
     pub number: i32,
 }
 
-/// A run that waits to be started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueuedRun {
-    /// Its name.
-    pub key: RunKey,
-}
-
 /// A stored run.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = runs)]
@@ -75,11 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn claim_queued_runs(
-        &self,
-        limit: i64,
-        lease: Duration,
-    ) -> StoreResult<Vec<QueuedRun>> {
+    pub async fn claim_queued_runs(&self, limit: i64, lease: Duration) -> StoreResult<Vec<RunKey>> {
         transaction!(self, connection => {
             let keys: Vec<(SubmissionId, i32)> = runs::table
                 .filter(runs::temporal_run_id.is_null())
@@ -99,7 +88,7 @@ impl Store {
             }
             Ok(keys
                 .into_iter()
-                .map(|(submission, number)| QueuedRun { key: RunKey { submission, number } })
+                .map(|(submission, number)| RunKey { submission, number })
                 .collect())
         })
     }
@@ -186,25 +175,6 @@ impl Store {
             .select(Run::as_select())
             .load(&mut connection)
             .await?;
-        Ok(found)
-    }
-
-    /// The submission that LoopAI's execution `execution_id` belongs to, by its newest run.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn submission_of_execution(
-        &self,
-        execution_id: &str,
-    ) -> StoreResult<Option<SubmissionId>> {
-        let mut connection = self.connection().await?;
-        let found = runs::table
-            .filter(runs::loopai_execution_id.eq(execution_id))
-            .order(runs::created_at.desc())
-            .select(runs::submission_id)
-            .first(&mut connection)
-            .await
-            .optional()?;
         Ok(found)
     }
 }

@@ -79,7 +79,7 @@ diesel::table! {
         error_code -> Nullable<Text>,
         error_detail -> Nullable<Text>,
         created_at -> Datetime,
-        sending_at -> Nullable<Datetime>,
+        sending_until -> Nullable<Datetime>,
         settled_at -> Nullable<Datetime>,
     }
 }

@@ -180,6 +180,9 @@ pub enum EndVerdict {
 pub struct DeliverInput {
     /// The delivery.
     pub delivery_id: String,
+    /// Its time is over: only write down that it was not sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub give_up: bool,
 }
 
 /// What became of a delivery.

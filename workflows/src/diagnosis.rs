@@ -310,15 +310,23 @@ async fn record_end(
 /// Sends the e-mail that is owed. Whatever becomes of it stands in the ledger, and never changes how
 /// the run ends.
 async fn deliver(ctx: &Context, delivery_id: String) {
-    let input = DeliverInput { delivery_id };
+    let input = DeliverInput { delivery_id, give_up: false };
     let options = policy::local_mail("e-mail the patient");
     let first = ctx.execute_local_activity(DiagnosisActivities::deliver, input.clone(), options);
-    if first.await.is_err() {
-        ctx.set_current_details("the mail server does not take our e-mail; trying again");
-        let options = policy::durable_mail("e-mail the patient");
-        let _given_up =
-            ctx.execute_activity(DiagnosisActivities::deliver, input, options).await.is_err();
+    if first.await.is_ok() {
+        return;
     }
+    ctx.set_current_details("the mail server does not take our e-mail; trying again");
+    let options = policy::durable_mail("e-mail the patient");
+    let again = ctx.execute_activity(DiagnosisActivities::deliver, input.clone(), options);
+    if again.await.is_ok() {
+        return;
+    }
+    let options = policy::durable_record("write down that the e-mail is given up");
+    let input = DeliverInput { give_up: true, ..input };
+    // It fails only for a delivery that is in no ledger.
+    let _nothing_to_record =
+        ctx.execute_activity(DiagnosisActivities::deliver, input, options).await.is_err();
 }
 
 fn note_end(ctx: &Context, ended: &Ended) {

@@ -19,10 +19,11 @@ const fn seconds(count: u64) -> Duration {
 
 /// LoopAI's own limit is 30 s for each call (first seed); the rest is for our records.
 const ONE_ATTEMPT: Duration = seconds(45);
-/// A mail conversation is bounded by the mail client at 25 s; see `activities::mail`.
-const ONE_MAIL: Duration = seconds(40);
+/// Limit of one attempt at an e-mail. Longer than the mail client's own limits together (which it checks),
+/// so that an attempt ends by itself and writes down what came of it.
+pub const ONE_MAIL: Duration = seconds(165);
 /// How long a mail server may refuse or be away before a delivery is given up: RFC 5321, 4.5.4.1
-/// asks for four to five days.
+/// asks for four to five days. The one place of this rule: the mailer itself never gives up.
 const MAIL_PATIENCE: Duration = seconds(4 * 24 * 60 * 60);
 /// How long an activity may wait for this worker's own attention.
 const LOCAL_QUEUE: Duration = seconds(60);

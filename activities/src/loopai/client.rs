@@ -2,6 +2,7 @@
 
 use super::error::LoopAiError;
 use super::settings::LoopAiSettings;
+use crate::telemetry::{self, Call};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -143,6 +144,12 @@ impl LoopAi {
     /// See [`LoopAiError`]. After a broken connection the execution may exist all the same; the same
     /// `reference` finds it again where LoopAI honours it.
     pub async fn diagnose(&self, request: &DiagnoseRequest) -> Result<String, LoopAiError> {
+        let outcome = self.ask(request).await;
+        telemetry::loopai_call(Call::Diagnose, &outcome);
+        outcome
+    }
+
+    async fn ask(&self, request: &DiagnoseRequest) -> Result<String, LoopAiError> {
         let path = format!("api/public/agent/{}/action/diagnose/", self.settings.agent_id);
         let call = self
             .http
@@ -166,6 +173,12 @@ impl LoopAi {
     /// # Errors
     /// See [`LoopAiError`].
     pub async fn status(&self, execution_id: &str) -> Result<ExecutionStatus, LoopAiError> {
+        let outcome = self.look(execution_id).await;
+        telemetry::loopai_call(Call::Status, &outcome);
+        outcome
+    }
+
+    async fn look(&self, execution_id: &str) -> Result<ExecutionStatus, LoopAiError> {
         let mut address = self.address("api/execution/")?;
         address
             .path_segments_mut()

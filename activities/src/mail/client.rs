@@ -3,7 +3,8 @@
 
 use super::error::SendError;
 use super::pool::{Conversation, Pool};
-use super::settings::MailSettings;
+use super::settings::{LONGEST_ANSWER, MailSettings};
+use diagflow_workflows::policy::ONE_MAIL;
 use lettre::address::Envelope;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
@@ -12,17 +13,27 @@ use lettre::transport::smtp::extension::{Extension, MailParameter};
 use lettre::transport::smtp::response::Response;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// Limit of everything before the text is handed over, and of the answer to it: together below the
-/// activity's own limit (`workflows::policy`), so that the outcome is always settled.
+/// Limit of everything before the text is handed over.
 const PREPARATION: Duration = Duration::from_secs(15);
-const ANSWER: Duration = Duration::from_secs(10);
+/// What an attempt may need for our own records besides.
+const RECORDS: Duration = Duration::from_secs(30);
+/// An attempt is never cut off: its outcome is always settled.
+const _: () = assert!(
+    PREPARATION.as_secs() + LONGEST_ANSWER.as_secs() + RECORDS.as_secs() <= ONE_MAIL.as_secs()
+);
 
 /// Hands e-mails to the mail server. Cheap to clone; all clones share one pool of conversations.
 #[derive(Clone)]
 pub struct SmtpClient {
     pool: Arc<Pool>,
+    answer: Duration,
 }
+
+/// A conversation in which the server waits for the text. Dropped without the text, it breaks off, and
+/// nothing was sent.
+pub(super) struct Opened<'a>(Conversation<'a>);
 
 impl SmtpClient {
     /// Makes the client. Connections are opened when first asked for, so the server may be down now.
@@ -30,33 +41,30 @@ impl SmtpClient {
     /// # Errors
     /// When the certificate authority cannot be read.
     pub fn new(settings: MailSettings) -> anyhow::Result<SmtpClient> {
-        Ok(SmtpClient { pool: Arc::new(Pool::new(settings)?) })
+        let answer = settings.answer;
+        Ok(SmtpClient { pool: Arc::new(Pool::new(settings)?), answer })
     }
 
-    /// Hands one e-mail over.
+    /// How long handing the text over takes at most, with the server's answer to it.
+    pub(super) fn answer(&self) -> Duration {
+        self.answer
+    }
+
+    /// Says everything up to the point where the server waits for the text.
     ///
     /// # Errors
-    /// See [`SendError`].
-    pub async fn send(&self, envelope: &Envelope, message: &[u8]) -> Result<(), SendError> {
-        let prepared = tokio::time::timeout(PREPARATION, self.prepare(envelope)).await;
-        let mut conversation = match prepared {
-            Ok(conversation) => conversation?,
-            Err(_) => return Err(not_taken("smtp_timeout", "no answer before the text")),
-        };
-        let answer = tokio::time::timeout(ANSWER, conversation.smtp.message(message)).await;
-        let outcome = match answer {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if error.status().is_some() => Err(refusal(&error)),
-            Ok(Err(error)) => return Err(SendError::Unknown { detail: error.to_string() }),
-            Err(_) => {
-                return Err(SendError::Unknown { detail: "no answer to the text".to_owned() });
-            }
-        };
-        conversation.give_back();
-        outcome
+    /// See [`SendError`]; never [`SendError::Unknown`].
+    pub(super) async fn open(&self, envelope: &Envelope) -> Result<Opened<'_>, SendError> {
+        match timeout(PREPARATION, self.prepare(envelope)).await {
+            Ok(conversation) => Ok(Opened(conversation?)),
+            Err(_) => Err(SendError::NotTaken {
+                code: "smtp_timeout",
+                reply: None,
+                detail: "no answer before the text".to_owned(),
+            }),
+        }
     }
 
-    /// Everything up to the point where the server waits for the text.
     async fn prepare(&self, envelope: &Envelope) -> Result<Conversation<'_>, SendError> {
         let mut conversation = self.pool.get().await.map_err(|error| connection_refusal(&error))?;
         let smtp = &mut conversation.smtp;
@@ -64,7 +72,7 @@ impl SmtpClient {
             // RFC 6531, 3.2: such an address must not be sent to a server that does not offer it.
             let detail = "the mail server takes only ASCII addresses".to_owned();
             conversation.give_back();
-            return Err(SendError::Refused { code: "smtp_no_utf8", detail });
+            return Err(SendError::Refused { code: "smtp_no_utf8", reply: None, detail });
         }
         if let Err(error) = address(smtp, envelope).await {
             if smtp.command(Rset).await.is_ok() {
@@ -73,6 +81,25 @@ impl SmtpClient {
             return Err(refusal(&error));
         }
         Ok(conversation)
+    }
+}
+
+impl Opened<'_> {
+    /// Hands the text over and waits for the answer until `deadline`.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub(super) async fn send(mut self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
+        let outcome = match timeout_at(deadline, self.0.smtp.message(message)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if error.status().is_some() => Err(refusal(&error)),
+            Ok(Err(error)) => return Err(SendError::Unknown { detail: error.to_string() }),
+            Err(_) => {
+                return Err(SendError::Unknown { detail: "no answer to the text".to_owned() });
+            }
+        };
+        self.0.give_back();
+        outcome
     }
 }
 
@@ -97,20 +124,21 @@ fn is_ascii(envelope: &Envelope) -> bool {
 
 /// An answer of the server, or a broken conversation, before the text was taken.
 fn refusal(error: &SmtpError) -> SendError {
+    let (reply, detail) = (reply(error), error.to_string());
     if error.is_permanent() {
-        return SendError::Refused { code: "smtp_refused", detail: error.to_string() };
+        return SendError::Refused { code: "smtp_refused", reply, detail };
     }
     let code = if error.is_transient() { "smtp_try_later" } else { "smtp_broken_off" };
-    not_taken(code, &error.to_string())
+    SendError::NotTaken { code, reply, detail }
 }
 
 /// A server that does not let us in: a wrong password or certificate is our fault, not the patient's
 /// address, so even a 5xx is tried again.
 fn connection_refusal(error: &SmtpError) -> SendError {
     let code = if error.status().is_some() { "smtp_not_let_in" } else { "smtp_unreachable" };
-    not_taken(code, &error.to_string())
+    SendError::NotTaken { code, reply: reply(error), detail: error.to_string() }
 }
 
-fn not_taken(code: &'static str, detail: &str) -> SendError {
-    SendError::NotTaken { code, detail: detail.to_owned() }
+fn reply(error: &SmtpError) -> Option<u16> {
+    error.status().map(u16::from)
 }

@@ -1,7 +1,8 @@
 //! What can come of handing an e-mail over. The one question that matters is whether the server may
 //! have taken it.
 
-/// An e-mail that was not certainly taken. `Display` is for logs and staff.
+/// An e-mail that was not certainly taken. `Display` and the details are for staff: the server's words may
+/// hold the patient's address, so they do not belong into a log.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// Certainly not taken, and it may go better later: no connection, a 4xx answer, or a
@@ -10,6 +11,8 @@ pub enum SendError {
     NotTaken {
         /// Stable code.
         code: &'static str,
+        /// The server's reply code, where there was a reply.
+        reply: Option<u16>,
         /// The server's or the network's words.
         detail: String,
     },
@@ -18,6 +21,8 @@ pub enum SendError {
     Refused {
         /// Stable code.
         code: &'static str,
+        /// The server's reply code, where there was a reply.
+        reply: Option<u16>,
         /// The server's words.
         detail: String,
     },

@@ -1,4 +1,4 @@
-//! E-mail: what it says ([`letter`]), how it is handed over ([`client`]), and the ledger's moves
+//! E-mail: what it says (`letter`), how it is handed over (`client`), and the ledger's moves
 //! around that ([`Mailer`]).
 
 mod client;
@@ -12,4 +12,4 @@ pub use client::SmtpClient;
 pub use error::SendError;
 pub use letter::Letter;
 pub use mailer::Mailer;
-pub use settings::{MailSettings, SmtpTls};
+pub use settings::{LONGEST_ANSWER, MailSettings, SmtpTls};

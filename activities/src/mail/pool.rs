@@ -122,6 +122,7 @@ fn tls_parameters(settings: &MailSettings) -> anyhow::Result<TlsParameters> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::LONGEST_ANSWER;
     use super::*;
 
     #[test]
@@ -134,6 +135,7 @@ mod tests {
             authority: Some(b"no certificate".to_vec()),
             from: "no-reply@diagflow.example".parse().expect("an address"),
             pool_size: 1,
+            answer: LONGEST_ANSWER,
         };
         let refusal = Pool::new(settings).err().expect("refused");
         assert!(refusal.to_string().contains("SMTP_CA_FILE"), "{refusal}");

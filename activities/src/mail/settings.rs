@@ -2,6 +2,11 @@
 
 use lettre::message::Mailbox;
 use secrecy::SecretString;
+use std::time::Duration;
+
+/// Longest wait for the answer to an e-mail's text. RFC 5321, 4.5.3.2.6 allows ten minutes, and servers
+/// that look for viruses first do take long; but longer than this an attempt would be cut off.
+pub const LONGEST_ANSWER: Duration = Duration::from_secs(120);
 
 /// How the conversation with the mail server is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,4 +36,7 @@ pub struct MailSettings {
     pub from: Mailbox,
     /// `SMTP_POOL_SIZE`: most conversations at once.
     pub pool_size: u32,
+    /// `SMTP_ANSWER_SECONDS`: how long handing the text over and the answer to it may take; at most
+    /// [`LONGEST_ANSWER`]. Whoever gives up earlier must call an e-mail unknown that did arrive.
+    pub answer: Duration,
 }

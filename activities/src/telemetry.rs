@@ -1,0 +1,71 @@
+//! Every metric that a worker writes, by name and meaning. Its `/metrics` shows them.
+
+use crate::loopai::LoopAiError;
+use diagflow_store::Status;
+use diagflow_workflows::contract::DeliverVerdict;
+use metrics::{counter, describe_counter};
+
+const LOOPAI_CALLS: &str = "diagflow_loopai_calls_total";
+const DELIVERIES: &str = "diagflow_deliveries_total";
+const ENDED: &str = "diagflow_submissions_ended_total";
+
+/// Tells the recorder what the metrics mean, and begins at zero: a rate needs the first event too.
+pub(crate) fn describe() {
+    describe_counter!(
+        LOOPAI_CALLS,
+        "Calls to LoopAI, by call and outcome: ok, or the fault's code"
+    );
+    describe_counter!(DELIVERIES, "E-mails that were settled, by outcome");
+    describe_counter!(ENDED, "Submissions that were ended, by status");
+    for call in [Call::Diagnose, Call::Status] {
+        counter!(LOOPAI_CALLS, "call" => call.name(), "outcome" => OK).increment(0);
+    }
+    for verdict in [DeliverVerdict::Sent, DeliverVerdict::Unknown, DeliverVerdict::Failed] {
+        counter!(DELIVERIES, "outcome" => outcome(verdict)).increment(0);
+    }
+    for status in [Status::Completed, Status::Failed, Status::TimedOut, Status::Cancelled] {
+        counter!(ENDED, "status" => status.name()).increment(0);
+    }
+}
+
+const OK: &str = "ok";
+
+/// What LoopAI is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Call {
+    Diagnose,
+    Status,
+}
+
+impl Call {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Diagnose => "diagnose",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// LoopAI was called. What it answers about an execution is counted with the submission's end.
+pub(crate) fn loopai_call<T>(call: Call, outcome: &Result<T, LoopAiError>) {
+    let outcome = outcome.as_ref().map_or_else(LoopAiError::code, |_| OK);
+    counter!(LOOPAI_CALLS, "call" => call.name(), "outcome" => outcome).increment(1);
+}
+
+/// A delivery is settled.
+pub(crate) fn delivery(verdict: DeliverVerdict) {
+    counter!(DELIVERIES, "outcome" => outcome(verdict)).increment(1);
+}
+
+fn outcome(verdict: DeliverVerdict) -> &'static str {
+    match verdict {
+        DeliverVerdict::Sent => "sent",
+        DeliverVerdict::Unknown => "unknown",
+        DeliverVerdict::Failed => "failed",
+    }
+}
+
+/// A submission was ended by a run.
+pub(crate) fn ended(status: Status) {
+    counter!(ENDED, "status" => status.name()).increment(1);
+}
