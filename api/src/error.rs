@@ -5,7 +5,8 @@
 //! - [`crate::intake::Fault`] is one thing that is wrong with a submission; all of them together are one
 //!   [`ApiError::InvalidSubmission`].
 //! - `StoreError`, `BytesError` and everything else of other crates become an `ApiError` by `?`, are
-//!   logged here with the request's id, and show as `unavailable` or `internal`.
+//!   logged here with the request's id, and show as `unavailable` or `internal`. Of a database's error
+//!   only the kind is logged ([`kind`]): its text may repeat what a patient sent.
 
 use crate::intake::Fault;
 use crate::layers::request_id;
@@ -14,6 +15,7 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use diagflow_store::{BytesError, StoreError};
+use diesel::result::Error as DieselError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -141,9 +143,23 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Corrupt(_) => Self::Internal(error.to_string()),
-            _ => Self::Unavailable(error.to_string()),
+            StoreError::Corrupt(_) => Self::Internal(kind(&error)),
+            _ => Self::Unavailable(kind(&error)),
         }
+    }
+}
+
+/// What a log may say of a failed store call. Databases quote values ("Duplicate entry 'x'"), and so do
+/// the readers of rows; where no connection came, nothing was sent that could be quoted.
+pub(crate) fn kind(error: &StoreError) -> String {
+    match error {
+        StoreError::Unavailable(_) => error.to_string(),
+        StoreError::Database(DieselError::DatabaseError(kind, _)) => format!("database: {kind:?}"),
+        StoreError::Database(_) => {
+            "database: the statement or its answer is not as it must be".into()
+        }
+        StoreError::Corrupt(_) => "unreadable record".into(),
+        StoreError::Migration(_) => "migration".into(),
     }
 }
 
@@ -217,5 +233,29 @@ impl IntoResponse for ApiError {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diesel::result::DatabaseErrorKind;
+
+    #[test]
+    fn a_log_gets_no_value_from_the_database() {
+        let text = || Box::new("Duplicate entry 'ana@example.org'".to_owned());
+        let refused = DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, text());
+        let unread = DieselError::DeserializationError("ana@example.org is no number".into());
+        for (error, expected) in [
+            (StoreError::Database(refused), "UniqueViolation"),
+            (StoreError::Database(unread), "database"),
+            (StoreError::Corrupt("result: ana@example.org".to_owned()), "unreadable record"),
+        ] {
+            let (ApiError::Internal(cause) | ApiError::Unavailable(cause)) = ApiError::from(error)
+            else {
+                panic!("{expected} is logged");
+            };
+            assert!(cause.contains(expected) && !cause.contains("ana@"), "{cause}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! names them.
 
 use crate::app::AppState;
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, kind};
 use crate::intake::Accepted;
 use axum::http::{HeaderMap, HeaderName};
 use diagflow_store::{
@@ -67,7 +67,10 @@ pub(crate) async fn keep(
     if let (Err(_), Some(claim)) = (&stored, &claim) {
         // Only so that a repeat need not wait for the claim's end.
         if let Err(error) = state.app.store.release_key(claim).await {
-            tracing::debug!(%error, "a claim was not released, it will end by itself");
+            tracing::debug!(
+                error = kind(&error),
+                "a claim was not released, it will end by itself"
+            );
         }
     }
     stored.map(Kept::Now)

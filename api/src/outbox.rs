@@ -4,6 +4,7 @@
 //! twice is harmless: Temporal keeps one open execution for each submission, and the records let only
 //! one execution be the run (`store::runs`).
 
+use crate::error::kind;
 use diagflow_store::{RunKey, Store, StoreError};
 use diagflow_workflows::contract::{DiagnosisInput, RunStatus, SUBMISSION_STATUS};
 use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, workflow_id};
@@ -84,7 +85,7 @@ enum NotStarted {
     Stopping,
     #[error("Temporal: {0}")]
     Temporal(WorkflowStartError),
-    #[error(transparent)]
+    #[error("{}", kind(.0))]
     Records(#[from] StoreError),
 }
 
@@ -116,7 +117,7 @@ impl Starter {
             let runs = match self.store.claim_queued_runs(BATCH, LEASE).await {
                 Ok(runs) => runs,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot sweep the outbox");
+                    tracing::warn!(error = kind(&error), "cannot sweep the outbox");
                     return;
                 }
             };
@@ -124,7 +125,7 @@ impl Starter {
             if !runs.is_empty() {
                 tracing::info!(runs = runs.len(), "starting runs that were left over");
             }
-            self.start_all(runs.into_iter().map(|run| run.key), stop).await;
+            self.start_all(runs.into_iter(), stop).await;
             if is_last {
                 return;
             }
@@ -135,7 +136,9 @@ impl Starter {
         match self.store.sweep_keys().await {
             Ok(0) => {}
             Ok(swept) => tracing::debug!(swept, "removed expired idempotency keys"),
-            Err(error) => tracing::warn!(%error, "cannot remove expired idempotency keys"),
+            Err(error) => {
+                tracing::warn!(error = kind(&error), "cannot remove expired idempotency keys")
+            }
         }
     }
 

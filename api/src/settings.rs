@@ -22,8 +22,8 @@ pub struct ApiSettings {
     /// `PUBLIC_URL`: where browsers reach this API; the addresses in answers begin with it. With
     /// `https`, cookies are marked *Secure*. No default.
     pub public_url: Url,
-    /// `CONSENT_VERSION`: names the consent text that is shown now; stored with a submission that
-    /// does not name the version it agreed to. Default: `2026-11`.
+    /// `CONSENT_VERSION`: names the consent text that is shown now; stored with each submission.
+    /// One that names another version is refused. Default: `2026-11`.
     pub consent_version: String,
     /// `MAX_FILE_BYTES`: most bytes of one image. Default: 10 MiB.
     pub max_file_size: usize,

@@ -1,9 +1,12 @@
 //! The one binary: reads the settings, wires the crates together, and runs one role.
 
 mod commands;
+mod database;
 mod logging;
+mod metrics;
 mod settings;
 mod shutdown;
+mod temporal;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

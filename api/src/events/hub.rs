@@ -3,6 +3,7 @@
 //! themselves, so it does not matter which replica or worker wrote, and a slow reader holds nothing up.
 
 use super::cursor::Cursor;
+use crate::error::kind;
 use diagflow_store::{Store, StoreResult, SubmissionId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -116,14 +117,22 @@ impl Drop for Listener {
 /// Follows the table while anybody listens.
 async fn tail(shared: Arc<Shared>) {
     let mut cursor = None;
+    let mut is_cut_off = false;
     while !shared.nobody_listens() {
-        let pause = match look(&shared, &mut cursor).await {
+        let seen = look(&shared, &mut cursor).await;
+        // Told once, not with every try: an outage would fill the log.
+        match &seen {
+            Err(error) if !is_cut_off => {
+                tracing::warn!(error = kind(error), "cannot follow the events, trying again");
+            }
+            Ok(_) if is_cut_off => tracing::info!("following the events again"),
+            _ => {}
+        }
+        is_cut_off = seen.is_err();
+        let pause = match seen {
             Ok(true) => Duration::ZERO,
             Ok(false) => shared.poll,
-            Err(error) => {
-                tracing::warn!(%error, "cannot follow the events, trying again");
-                PAUSE
-            }
+            Err(_) => PAUSE,
         };
         tokio::time::sleep(pause).await;
     }

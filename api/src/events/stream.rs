@@ -2,6 +2,7 @@
 //! that ends the submission's story.
 
 use super::hub::Hub;
+use crate::error::kind;
 use crate::telemetry::OpenStream;
 use async_stream::stream;
 use axum::response::sse;
@@ -82,7 +83,8 @@ pub(crate) fn follow(
                     follow.heartbeat
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "an event stream waits for the database");
+                    // The hub warns, once for all streams.
+                    tracing::debug!(error = kind(&error), "an event stream waits for the database");
                     PAUSE
                 }
             };

@@ -7,8 +7,6 @@ use utoipa::ToSchema;
 
 /// Most characters of the comments.
 pub(crate) const MAX_COMMENTS: usize = 5000;
-/// Most bytes of the name of a consent text.
-pub(crate) const MAX_CONSENT_VERSION: usize = 64;
 /// Most pixels of an image. Few bytes can claim billions, and whoever decodes them pays.
 pub(crate) const MAX_PIXELS: u64 = 100_000_000;
 
@@ -36,19 +34,20 @@ pub(crate) struct Limits {
 
 /// A kind of fault in the submission as a whole.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Wrong {
+pub(crate) enum Wrong<'a> {
     EmailRequired,
     EmailInvalid,
     CommentsInvalid,
     CommentsTooLong,
     ConsentRequired,
     ConsentVersionInvalid,
+    ConsentVersionNotCurrent { current: &'a str },
     ImagesRequired,
     ImagesInvalid,
     TooManyImages,
 }
 
-impl Wrong {
+impl Wrong<'_> {
     pub(crate) fn fault(self, limits: Limits) -> Fault {
         let (field, code, message) = match self {
             Self::EmailRequired => ("email", "email_required", "Email is required".to_owned()),
@@ -67,7 +66,12 @@ impl Wrong {
             Self::ConsentVersionInvalid => (
                 "consent_version",
                 "consent_version_invalid",
-                format!("Consent version must be 1 to {MAX_CONSENT_VERSION} visible characters"),
+                "Consent version must be text".to_owned(),
+            ),
+            Self::ConsentVersionNotCurrent { current } => (
+                "consent_version",
+                "consent_version_not_current",
+                format!("The consent text has changed: the current version is {current}"),
             ),
             Self::ImagesRequired => {
                 ("images", "images_required", "At least one image is required".to_owned())

@@ -1,9 +1,14 @@
 //! Looks at an image's bytes. What they are counts, not what the sender says they are.
+//!
+//! Pixels are not decoded. It would take 0.2 s for a photo of 12 megapixels, and 300 MB of memory for
+//! 100 megapixels that one megabyte of PNG can hold, at anybody's wish. And it would not even find a
+//! JPEG that was cut off: decoders fill what is missing with grey. `image_end` finds that.
 
 use super::accepted::AcceptedImage;
 use super::base64::ImageText;
 use super::draft::{Content, DraftImage, Given};
 use super::faults::{Limits, MAX_PIXELS, WrongImage};
+use super::image_end::has_end;
 use bytes::Bytes;
 use diagflow_store::{NewFile, Sha256};
 use image::{ImageFormat, ImageReader};
@@ -15,7 +20,8 @@ const LONGEST_NAME: usize = 255;
 /// The kinds of images that are taken.
 const ALLOWED: [ImageFormat; 3] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
 
-/// Checks the image at `index` (from 0). Cheap checks first; bytes are decoded only if those passed.
+/// Checks the image at `index` (from 0). Cheap checks first; bytes are looked through only if
+/// those passed.
 pub(crate) fn check(
     image: DraftImage<'_>,
     index: usize,
@@ -77,7 +83,8 @@ fn content(content: Content<'_>, limits: Limits) -> Result<Bytes, WrongImage> {
     if bytes.is_empty() { Err(WrongImage::Empty) } else { Ok(bytes) }
 }
 
-/// What the bytes are: by their first ones, then by a decoder that must understand their header.
+/// What the bytes are: by their first ones, then by a decoder that must understand their header, then
+/// by their end, which must be there.
 fn look(bytes: &Bytes) -> Result<ImageFormat, WrongImage> {
     let kind = infer::get(bytes).ok_or(WrongImage::NotAnImage)?;
     let Some(format) = ALLOWED.into_iter().find(|format| format.to_mime_type() == kind.mime_type())
@@ -91,6 +98,7 @@ fn look(bytes: &Bytes) -> Result<ImageFormat, WrongImage> {
     match u64::from(width) * u64::from(height) {
         0 => Err(WrongImage::NotAnImage),
         pixels if pixels > MAX_PIXELS => Err(WrongImage::TooManyPixels),
+        _ if !has_end(bytes, format) => Err(WrongImage::NotAnImage),
         _ => Ok(format),
     }
 }

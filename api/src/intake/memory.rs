@@ -2,6 +2,7 @@
 //! requests there are: a slow phone with one small photo must not keep others out.
 
 use super::draft::MOST_IMAGES;
+use super::receive::ESCAPED_JSON_COPIES;
 use crate::error::ApiError;
 use crate::settings::ApiSettings;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ impl Memory {
     /// What the largest possible submission takes: with less, it could never be sent.
     pub(crate) fn largest(settings: &ApiSettings) -> usize {
         debug_assert!(settings.max_files <= MOST_IMAGES);
-        settings.max_body().saturating_mul(2).saturating_add(UNIT)
+        settings.max_body().saturating_mul(ESCAPED_JSON_COPIES).saturating_add(UNIT)
     }
 
     /// A share for one upload, empty at first.

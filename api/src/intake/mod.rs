@@ -6,6 +6,7 @@ mod base64;
 mod draft;
 mod faults;
 mod image;
+mod image_end;
 mod json;
 mod memory;
 mod multipart;

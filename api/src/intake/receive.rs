@@ -14,6 +14,13 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
+/// How much memory JSON takes, in lengths of its body: for a while, the body, an image's digits without
+/// white space and the bytes decoded from them exist together.
+const JSON_COPIES: usize = 3;
+/// The same where texts cannot be borrowed from the body, because they have escapes: some languages
+/// write `/`, a digit of base64, as `\/`.
+pub(crate) const ESCAPED_JSON_COPIES: usize = JSON_COPIES + 1;
+
 /// Receives a submission. The memory that it takes is given back when the second value is dropped.
 ///
 /// # Errors
@@ -21,17 +28,18 @@ use futures::StreamExt;
 pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<(Accepted, Reserved)> {
     let settings = &state.app.settings;
     let limits = Limits { file_size: settings.max_file_size, files: settings.max_files };
+    let consent = settings.consent_version.clone();
     let mut memory = state.memory.share();
     refuse_announced_excess(request.headers(), settings)?;
     let accepted = match media_type(request.headers()).as_str() {
         "application/json" => {
             let body = read(request.into_body(), settings.max_body(), &mut memory).await?;
-            aside(move || validate::validate(json::draft(&body)?, limits)).await?
+            aside(move || validate::validate(json::draft(&body)?, limits, &consent)).await?
         }
         "multipart/form-data" => {
             let max_body = settings.max_body();
             let draft = multipart::draft(request, limits, max_body, &mut memory).await?;
-            aside(move || validate::validate(draft, limits)).await?
+            aside(move || validate::validate(draft, limits, &consent)).await?
         }
         _ => return Err(ApiError::UnsupportedMediaType),
     };
@@ -64,9 +72,11 @@ async fn read(body: Body, limit: usize, memory: &mut Reserved) -> ApiResult<Byte
         if bytes.len() + chunk.len() > limit {
             return Err(too_large(limit));
         }
-        // Twice: for a while, the text and the images decoded from it exist together.
-        memory.grow(2 * chunk.len())?;
+        memory.grow(JSON_COPIES * chunk.len())?;
         bytes.extend_from_slice(&chunk);
+    }
+    if bytes.contains(&b'\\') {
+        memory.grow(bytes.len())?;
     }
     Ok(bytes.freeze())
 }
@@ -81,4 +91,19 @@ async fn aside<T: Send + 'static>(
 ) -> ApiResult<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| ApiError::Internal("the validation panicked".to_owned()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Memory;
+    use super::*;
+
+    #[tokio::test]
+    async fn json_with_escapes_takes_more_memory() {
+        let memory = Memory::new(30 * 1024);
+        let read = async |body: String| read(body.into(), usize::MAX, &mut memory.share()).await;
+        assert!(read("x".repeat(10 * 1024)).await.is_ok());
+        assert!(read("\\/".repeat(3 * 1024)).await.is_ok(), "24 KiB in all");
+        assert!(matches!(read("\\/".repeat(5 * 1024)).await, Err(ApiError::Busy)));
+    }
 }

@@ -2,19 +2,24 @@
 
 use super::accepted::Accepted;
 use super::draft::{Draft, DraftImages, Given, MOST_IMAGES};
-use super::faults::{Fault, Limits, MAX_COMMENTS, MAX_CONSENT_VERSION, Wrong};
+use super::faults::{Fault, Limits, MAX_COMMENTS, Wrong};
 use super::image;
 use crate::error::ApiError;
 use diagflow_store::EmailAddress;
 
-/// Checks a draft. Decodes images: not for the threads that serve requests.
+/// Checks a draft, whose consent must be to the text `current`. Decodes base64 and reads through
+/// images: not for the threads that serve requests.
 ///
 /// # Errors
 /// [`ApiError::InvalidSubmission`] with everything that is wrong.
-pub(crate) fn validate(draft: Draft<'_>, limits: Limits) -> Result<Accepted, ApiError> {
+pub(crate) fn validate(
+    draft: Draft<'_>,
+    limits: Limits,
+    current: &str,
+) -> Result<Accepted, ApiError> {
     let email = email(&draft.email);
     let consent = if draft.consent.is_yes() { Ok(()) } else { Err(Wrong::ConsentRequired) };
-    let consent_version = consent_version(&draft.consent_version);
+    let consent_version = consent_version(&draft.consent_version, current);
     let comments = comments(draft.comments);
 
     let mut faults = Vec::new();
@@ -31,7 +36,7 @@ pub(crate) fn validate(draft: Draft<'_>, limits: Limits) -> Result<Accepted, Api
     }
 }
 
-fn email(given: &Given<'_>) -> Result<EmailAddress, Wrong> {
+fn email(given: &Given<'_>) -> Result<EmailAddress, Wrong<'static>> {
     match given {
         Given::Flag(_) | Given::Other => Err(Wrong::EmailInvalid),
         _ => {
@@ -41,7 +46,7 @@ fn email(given: &Given<'_>) -> Result<EmailAddress, Wrong> {
     }
 }
 
-fn comments(given: Given<'_>) -> Result<String, Wrong> {
+fn comments(given: Given<'_>) -> Result<String, Wrong<'static>> {
     match given {
         Given::Missing => Ok(String::new()),
         Given::Text(text) if text.chars().count() > MAX_COMMENTS => Err(Wrong::CommentsTooLong),
@@ -53,16 +58,13 @@ fn comments(given: Given<'_>) -> Result<String, Wrong> {
     }
 }
 
-fn consent_version(given: &Given<'_>) -> Result<Option<String>, Wrong> {
+/// Who agreed to another text has not agreed to what is done now, and must be shown the current one.
+fn consent_version<'a>(given: &Given<'_>, current: &'a str) -> Result<Option<String>, Wrong<'a>> {
     match given {
         Given::Missing => Ok(None),
-        Given::Text(text)
-            if (1..=MAX_CONSENT_VERSION).contains(&text.len())
-                && text.bytes().all(|byte| byte.is_ascii_graphic()) =>
-        {
-            Ok(Some(text.clone().into_owned()))
-        }
-        _ => Err(Wrong::ConsentVersionInvalid),
+        Given::Text(text) if text == current => Ok(Some(current.to_owned())),
+        Given::Text(_) => Err(Wrong::ConsentVersionNotCurrent { current }),
+        Given::Flag(_) | Given::Other => Err(Wrong::ConsentVersionInvalid),
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) async fn limit_time(
     match tokio::time::timeout(time, tokio::spawn(work)).await {
         Ok(Ok(response)) => response,
         // Panics end here too. Their text may hold anything, so only their place is logged, by the
-        // panic hook.
+        // binary's panic hook.
         Ok(Err(_)) => ApiError::Internal("the handler panicked".to_owned()).into_response(),
         Err(_) => late.into_response(),
     }

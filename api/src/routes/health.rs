@@ -1,6 +1,7 @@
 //! `GET /health` and `GET /health/db`: whether the service can do its work.
 
 use super::patience::ask;
+use crate::error::kind;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -66,7 +67,7 @@ async fn database_health(store: &Store) -> &'static str {
     match ask(async move { store.ping().await }).await {
         Some(Ok(())) => HEALTHY,
         Some(Err(error)) => {
-            tracing::warn!(%error, "the database is unhealthy");
+            tracing::warn!(error = kind(&error), "the database is unhealthy");
             UNHEALTHY
         }
         None => {

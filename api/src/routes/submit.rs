@@ -131,7 +131,8 @@ struct JsonSubmission {
     comments: Option<String>,
     /// Must be `true`.
     consent: bool,
-    /// Names the consent text that was shown; the current one if missing.
+    /// Names the consent text that was shown: the current one, also if missing. Any other is refused,
+    /// and the refusal names the current one.
     #[schema(example = "2026-11")]
     consent_version: Option<String>,
     /// 1 to 10 images.
@@ -165,7 +166,8 @@ struct FormSubmission {
     comments: Option<String>,
     /// `true`, `on`, `1` or `yes`.
     consent: String,
-    /// Names the consent text that was shown; the current one if missing.
+    /// Names the consent text that was shown: the current one, also if missing. Any other is refused,
+    /// and the refusal names the current one.
     consent_version: Option<String>,
     /// 1 to 10 files, each JPEG, PNG or WebP of at most 10 MB.
     #[schema(value_type = Vec<String>, content_media_type = "application/octet-stream")]

@@ -85,12 +85,19 @@ async fn missing_consent() {
 
 #[tokio::test]
 async fn wrong_consent_version() {
-    for wrong in [json!(""), json!("a b"), json!("x".repeat(65)), json!(2026)] {
-        let sentence = "Consent version must be 1 to 64 visible characters";
+    for other in ["", "2026-1", "2026-11 ", "2025-01", "x"] {
+        let sentence = "The consent text has changed: the current version is 2026-11";
+        let body = good_but("consent_version", json!(other));
+        expect_fault(&body, "consent_version", "consent_version_not_current", sentence).await;
+    }
+    for wrong in [json!(2026), json!(true), json!({})] {
         let body = good_but("consent_version", wrong);
+        let sentence = "Consent version must be text";
         expect_fault(&body, "consent_version", "consent_version_invalid", sentence).await;
     }
-    expect_valid(&good_but("consent_version", json!("2025-01"))).await;
+    for fine in [Value::Null, json!("2026-11")] {
+        expect_valid(&good_but("consent_version", fine)).await;
+    }
 }
 
 #[tokio::test]
@@ -352,12 +359,13 @@ async fn no_memory_for_another_upload() {
         router.clone(),
         post("application/json", Body::from_stream(chunks)),
     ));
-    // All that is allowed for one body: once more is asked for, nothing is left for the next.
+    // All that is allowed for one body: once more is asked for, too little is left for the next.
     sender.send(Bytes::from(" ".repeat(1024 * 1024 + 4))).expect("the upload goes on");
     for _ in 0..2 {
         asked.recv().await.expect("the upload is read");
     }
-    let second = tower::ServiceExt::oneshot(router.clone(), post("application/json", "{  }")).await;
+    let half = " ".repeat(512 * 1024);
+    let second = tower::ServiceExt::oneshot(router.clone(), post("application/json", half)).await;
     let second = second.expect("never fails");
     assert_eq!(second.status(), 503);
     assert_eq!(second.headers()["retry-after"], "5");

@@ -1,6 +1,7 @@
 //! `diagflow migrate`.
 
 use crate::settings::Settings;
+use anyhow::Context;
 use diagflow_store::Store;
 use secrecy::ExposeSecret;
 
@@ -17,10 +18,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let settings = Settings::read()?;
     let url = settings.database.url.expose_secret();
     let (word, names) = if args.revert_all {
-        ("reverted", Store::revert_all(url).await?)
+        ("reverted", Store::revert_all(url).await)
     } else {
-        ("applied", Store::migrate(url).await?)
+        ("applied", Store::migrate(url).await)
     };
+    let names = names.with_context(|| {
+        format!("cannot migrate the database at {} (DATABASE_URL)", settings.database.address())
+    })?;
     if names.is_empty() {
         println!("nothing to do: the database is up to date");
     }

@@ -1,30 +1,30 @@
 //! `diagflow serve`.
 
-use super::connect_in_background;
 use crate::settings::Settings;
-use crate::{logging, shutdown};
-use anyhow::Context;
-use diagflow_api::{App, Outbox, Runs, StarterSettings, TemporalHealth, metrics_builder, serve};
-use diagflow_store::{FileBytes, Store};
+use crate::temporal::{connect_in_background, is_alive};
+use crate::{database, logging, metrics, shutdown};
+use anyhow::{Context, bail};
+use diagflow_api::{App, Outbox, Runs, StarterSettings, TemporalHealth, serve};
+use diagflow_store::FileBytes;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 use temporalio_client::Client;
-use temporalio_client::tonic::IntoRequest;
-use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-
-/// How long Temporal may take for a sign of life.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// Serves until it is asked to end, then lets requests and streams end.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let settings = Settings::read()?;
     logging::init(&settings.log)?;
-    let metrics = metrics_builder().install_recorder()?;
+    let metrics = metrics::install()?;
     let stop = shutdown::on_signal()?;
-    let store = Store::connect(&settings.database.pool()).await?;
+    let store = database::open(&settings.database).await?;
     let bytes = FileBytes::open(&settings.storage)?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {} (LISTEN_ADDRESS)", settings.listen))?;
     let temporal = connect_in_background(settings.temporal.clone(), "api", stop.clone());
     let starter_settings = StarterSettings {
         task_queue: settings.temporal.task_queue.clone(),
@@ -33,9 +33,6 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     };
     let (outbox, starter) = Outbox::new(store.clone(), temporal.clone(), starter_settings);
     let starter = tokio::spawn(starter.run(stop.clone()));
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("cannot listen on {} (LISTEN_ADDRESS)", settings.listen))?;
     let app = App {
         store,
         bytes,
@@ -46,19 +43,56 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         settings: settings.api,
     };
     tracing::info!(address = %settings.listen, "serving");
-    serve(listener, app, stop).await?;
-    starter.await?;
-    Ok(())
+    both(serve(listener, app, stop.clone()), starter, &stop).await
+}
+
+/// Serves beside the starter. Where the starter is gone too early, submissions would be taken and never
+/// begun: then requests may end, and so does the process, for its supervisor to start it anew.
+async fn both(
+    serving: impl Future<Output = ()>,
+    mut starter: JoinHandle<()>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut serving = pin!(serving);
+    let ended = tokio::select! {
+        () = &mut serving => (&mut starter).await,
+        ended = &mut starter => {
+            let too_early = !stop.is_cancelled();
+            stop.cancel();
+            serving.await;
+            if too_early && ended.is_ok() {
+                bail!("the starter of runs has ended by itself");
+            }
+            ended
+        }
+    };
+    ended.context("the starter of runs has failed")
 }
 
 fn sign_of_life(temporal: watch::Receiver<Option<Client>>) -> TemporalHealth {
-    Arc::new(move || {
-        let client = temporal.borrow().clone();
-        Box::pin(async move {
-            let Some(client) = client else { return false };
-            let mut service = client.connection().workflow_service();
-            let asked = service.get_system_info(GetSystemInfoRequest {}.into_request());
-            matches!(tokio::time::timeout(SIGN_OF_LIFE, asked).await, Ok(Ok(_)))
-        })
-    })
+    Arc::new(move || Box::pin(is_alive(temporal.borrow().clone())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How serving ends beside a starter, which is asked to end where `asked`.
+    async fn ended(starter: JoinHandle<()>, asked: bool) -> anyhow::Result<()> {
+        let stop = CancellationToken::new();
+        if asked {
+            stop.cancel();
+        }
+        both(stop.clone().cancelled_owned(), starter, &stop).await
+    }
+
+    #[tokio::test]
+    async fn without_its_starter_the_process_ends_with_an_error() {
+        assert!(ended(tokio::spawn(async {}), true).await.is_ok());
+        let by_itself = ended(tokio::spawn(async {}), false).await.expect_err("too early");
+        assert_eq!(by_itself.to_string(), "the starter of runs has ended by itself");
+        let panicked = ended(tokio::spawn(async { panic!("on purpose") }), false).await;
+        let panicked = panicked.expect_err("a panic");
+        assert_eq!(panicked.to_string(), "the starter of runs has failed");
+    }
 }

@@ -1,16 +1,15 @@
 //! `diagflow work`.
 
-use super::connect_in_background;
 use crate::settings::{LoopAiImages, Settings};
-use crate::{logging, shutdown};
+use crate::temporal::{connect_in_background, is_alive};
+use crate::{database, logging, metrics, shutdown};
 use anyhow::Context;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use diagflow_activities::loopai::LoopAi;
 use diagflow_activities::mail::{Mailer, SmtpClient};
-use diagflow_activities::{Activities, ImageLinks, Images, run_worker};
-use diagflow_api::metrics_builder;
+use diagflow_activities::{Activities, Admission, ImageLinks, Images, run_worker};
 use diagflow_store::{FileBytes, LinkKey, Store};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
@@ -23,16 +22,18 @@ use tokio_util::sync::CancellationToken;
 pub(crate) async fn run() -> anyhow::Result<()> {
     let settings = Settings::read()?;
     logging::init(&settings.log)?;
-    let metrics = metrics_builder().install_recorder()?;
+    let metrics = metrics::install()?;
     let stop = shutdown::on_signal()?;
-    let store = Store::connect(&settings.database.pool()).await?;
+    let store = database::open(&settings.database).await?;
     let from = settings.mail.from.clone();
     let images = images(&settings)?;
+    let admission = Admission::new(settings.worker.concurrency, settings.image_memory);
     let activities = Activities {
         store: store.clone(),
         images,
         loopai: LoopAi::new(settings.loopai)?,
         mailer: Mailer::new(SmtpClient::new(settings.mail)?, from),
+        admission,
     };
     let mut temporal = connect_in_background(settings.temporal, "worker", stop.clone());
     let listener = TcpListener::bind(settings.worker_listen).await.with_context(|| {
@@ -75,12 +76,12 @@ fn signs_of_life(
 ) -> Router {
     let ready = move || {
         let store = store.clone();
-        let is_connected = temporal.borrow().is_some();
+        let client = temporal.borrow().clone();
         async move {
-            let is_migrated = matches!(store.is_migrated().await, Ok(true));
-            match (is_connected, is_migrated) {
+            let (is_alive, is_migrated) = tokio::join!(is_alive(client), store.is_migrated());
+            match (is_alive, matches!(is_migrated, Ok(true))) {
                 (true, true) => (StatusCode::OK, "ready"),
-                (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "no connection to Temporal"),
+                (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "Temporal does not answer"),
                 (_, false) => (StatusCode::SERVICE_UNAVAILABLE, "the database is not ready"),
             }
         }

@@ -2,10 +2,10 @@
 
 mod reader;
 
-use diagflow_activities::WorkerSettings;
 use diagflow_activities::loopai::LoopAiSettings;
-use diagflow_activities::mail::{MailSettings, SmtpTls};
+use diagflow_activities::mail::{LONGEST_ANSWER, MailSettings, SmtpTls};
 use diagflow_activities::temporal::TemporalSettings;
+use diagflow_activities::{Admission, WorkerSettings};
 use diagflow_api::ApiSettings;
 use diagflow_store::PoolSettings;
 use diagflow_workflows::PollSchedule;
@@ -13,6 +13,7 @@ use reader::Reader;
 use secrecy::{ExposeSecret, SecretString};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tracing_subscriber::EnvFilter;
 use url::Url;
 
 const DEFAULTS: &str = include_str!("defaults.toml");
@@ -21,6 +22,10 @@ const SHORTEST_SECRET: usize = 32;
 
 /// Largest image that can be allowed: the bytes of a whole submission must fit into memory.
 const LARGEST_FILE: usize = 1024 * 1024 * 1024;
+/// Longest name of a consent text that the records hold.
+const LONGEST_CONSENT_VERSION: usize = 64;
+/// How long clients may rely on an Idempotency-Key (`/docs` promises it).
+const SHORTEST_IDEMPOTENCY: Duration = Duration::from_secs(24 * 60 * 60);
 /// An attempt at an activity ends after 45 s (`workflows::policy`); the rest is for the records.
 const LONGEST_LOOPAI_CALL: Duration = Duration::from_secs(40);
 
@@ -36,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) schedule: PollSchedule,
     pub(crate) sweep_every: Duration,
     pub(crate) worker: WorkerSettings,
+    /// `WORKER_IMAGE_MEMORY_BYTES`, or what the largest submission takes, whichever is more.
+    pub(crate) image_memory: u64,
     pub(crate) loopai: LoopAiSettings,
     pub(crate) loopai_images: LoopAiImages,
     pub(crate) mail: MailSettings,
@@ -63,6 +70,7 @@ pub(crate) enum LoopAiImages {
 /// `DATABASE_URL`, `DATABASE_POOL_SIZE`, `DATABASE_WAIT_SECONDS`.
 pub(crate) struct DatabaseSettings {
     pub(crate) url: SecretString,
+    address: String,
     size: u32,
     wait: Duration,
 }
@@ -71,6 +79,11 @@ impl DatabaseSettings {
     /// For the store.
     pub(crate) fn pool(&self) -> PoolSettings {
         PoolSettings { url: self.url.expose_secret().to_owned(), size: self.size, wait: self.wait }
+    }
+
+    /// Host and port, and nothing else of the address: it holds a password.
+    pub(crate) fn address(&self) -> String {
+        self.address.clone()
     }
 }
 
@@ -116,20 +129,22 @@ fn all(reader: &mut Reader) -> Option<Settings> {
         reader.parse("WORKER_LISTEN_ADDRESS", "an address and a port, such as 0.0.0.0:8081");
     let api = api(reader);
     let database = database(reader);
-    let storage = reader.parse("STORAGE_URL", "file:///folder or s3://bucket/prefix");
+    let storage = storage(reader);
     let temporal = temporal(reader);
     let schedule = schedule(reader);
     let sweep_every = reader.seconds("SWEEP_SECONDS");
     let shutdown_period = reader.seconds("WORKER_SHUTDOWN_SECONDS");
+    let concurrency = reader.number("WORKER_CONCURRENCY", 2..=1000);
+    let image_memory: Option<u64> = reader.parse("WORKER_IMAGE_MEMORY_BYTES", "a number of bytes");
     let loopai = loopai(reader);
     let loopai_images = loopai_images(reader);
     let mail = mail(reader);
     let temporal = temporal?;
+    let api = api?;
     Some(Settings {
         log: log?,
         listen: listen?,
         worker_listen: worker_listen?,
-        api: api?,
         database: database?,
         storage: storage?,
         schedule: schedule?,
@@ -137,7 +152,10 @@ fn all(reader: &mut Reader) -> Option<Settings> {
         worker: WorkerSettings {
             task_queue: temporal.task_queue.clone(),
             shutdown_period: shutdown_period?,
+            concurrency: concurrency?,
         },
+        image_memory: image_memory?.max(Admission::memory_for(largest_submission(&api))),
+        api,
         temporal,
         loopai: loopai?,
         loopai_images: loopai_images?,
@@ -145,8 +163,15 @@ fn all(reader: &mut Reader) -> Option<Settings> {
     })
 }
 
+/// Most bytes that the images of one submission have.
+fn largest_submission(api: &ApiSettings) -> u64 {
+    u64::try_from(api.max_file_size.saturating_mul(api.max_files)).unwrap_or(u64::MAX)
+}
+
 fn log(reader: &mut Reader) -> Option<LogSettings> {
-    let level = reader.parse("LOG_LEVEL", "a level or filter, such as info");
+    let level = reader.read("LOG_LEVEL", "a level or filter, such as info", |text| {
+        EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
+    });
     let format = reader.read("LOG_FORMAT", "text or json", |text| match text {
         "text" => Some(LogFormat::Text),
         "json" => Some(LogFormat::Json),
@@ -168,12 +193,17 @@ fn api(reader: &mut Reader) -> Option<ApiSettings> {
     let idempotency_lifetime = reader.seconds("IDEMPOTENCY_LIFETIME_SECONDS");
     let events_poll = reader.seconds("EVENTS_POLL_SECONDS");
     let events_heartbeat = reader.seconds("EVENTS_HEARTBEAT_SECONDS");
+    let consent_version =
+        reader.read("CONSENT_VERSION", "1 to 64 visible ASCII characters", |text| {
+            let fits = text.len() <= LONGEST_CONSENT_VERSION;
+            (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
+        });
     Some(ApiSettings {
         cors_origins: reader.list("CORS_ORIGINS"),
         secret_key: reader.secret("SECRET_KEY")?,
         call_back_secret: reader.secret("LOOPAI_CALLBACK_SECRET"),
         public_url: public_url?,
-        consent_version: reader.optional("CONSENT_VERSION")?.to_owned(),
+        consent_version: consent_version?,
         max_file_size: max_file_size?,
         max_files: max_files?,
         submit_memory: submit_memory?,
@@ -191,12 +221,27 @@ fn api(reader: &mut Reader) -> Option<ApiSettings> {
 fn database(reader: &mut Reader) -> Option<DatabaseSettings> {
     let url = reader.read("DATABASE_URL", "mysql://user:password@host:port/database", |text| {
         let url: Url = text.parse().ok()?;
-        let complete = url.scheme() == "mysql" && url.host().is_some() && url.path().len() > 1;
-        complete.then(|| SecretString::from(text))
+        let complete = url.scheme() == "mysql" && url.path().len() > 1;
+        let address =
+            format!("{}:{}", url.host().filter(|_| complete)?, url.port().unwrap_or(3306));
+        Some((SecretString::from(text), address))
     });
     let size = reader.number("DATABASE_POOL_SIZE", 1..=1000);
     let wait = reader.seconds("DATABASE_WAIT_SECONDS");
-    Some(DatabaseSettings { url: url?, size: size?, wait: wait? })
+    let (url, address) = url?;
+    Some(DatabaseSettings { url, address, size: size?, wait: wait? })
+}
+
+fn storage(reader: &mut Reader) -> Option<Url> {
+    reader.read("STORAGE_URL", "file:///folder or s3://bucket/prefix", |text| {
+        let url: Url = text.parse().ok()?;
+        let complete = match url.scheme() {
+            "file" => url.to_file_path().is_ok(),
+            "s3" => url.host().is_some(),
+            _ => false,
+        };
+        complete.then_some(url)
+    })
 }
 
 fn temporal(reader: &mut Reader) -> Option<TemporalSettings> {
@@ -261,6 +306,10 @@ fn mail(reader: &mut Reader) -> Option<MailSettings> {
     });
     let from = reader.parse("MAIL_FROM", "an address, such as Diagflow <help@example.org>");
     let pool_size = reader.number("SMTP_POOL_SIZE", 1..=1000);
+    let answer = reader.read("SMTP_ANSWER_SECONDS", "seconds, from 0.1 to 120", |text| {
+        let answer = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+        (Duration::from_millis(100)..=LONGEST_ANSWER).contains(&answer).then_some(answer)
+    });
     let user = reader.optional("SMTP_USER").map(str::to_owned);
     let credentials = match (user, reader.secret("SMTP_PASSWORD")) {
         (Some(user), Some(password)) => Some((user, password)),
@@ -285,6 +334,7 @@ fn mail(reader: &mut Reader) -> Option<MailSettings> {
         authority,
         from: from?,
         pool_size: pool_size?,
+        answer: answer?,
     })
 }
 
@@ -306,6 +356,12 @@ fn check_production(reader: &mut Reader, settings: &Settings) {
     }
     if settings.api.public_url.scheme() != "https" {
         reader.fault("PUBLIC_URL must begin with https in production".to_owned());
+    }
+    if settings.api.idempotency_lifetime < SHORTEST_IDEMPOTENCY {
+        reader.fault(format!(
+            "IDEMPOTENCY_LIFETIME_SECONDS must be at least {} in production: clients rely on it",
+            SHORTEST_IDEMPOTENCY.as_secs()
+        ));
     }
     if settings.mail.from.email.domain().ends_with(".example") {
         reader.fault(

@@ -46,9 +46,28 @@ fn production_refuses_what_only_development_may() {
         ("SECRET_KEY", secret.as_str()),
     ];
     assert!(read(&complete).is_ok());
+    let forgetful = [("IDEMPOTENCY_LIFETIME_SECONDS", "86399")];
+    let error = read(&[&complete[..], &forgetful].concat()).err().expect("refused");
+    assert!(error.contains("IDEMPOTENCY_LIFETIME_SECONDS must be at least 86400"), "{error}");
+    assert!(read(&forgetful).is_ok(), "in development");
     let in_the_clear = [("SMTP_USER", "u"), ("SMTP_PASSWORD", "p")];
     let error = read(&[&complete[..], &in_the_clear].concat()).err().expect("refused");
     assert!(error.contains("SMTP_TLS"), "{error}");
+}
+
+#[test]
+fn the_database_is_named_without_its_password() {
+    let address = |url| read(&[("DATABASE_URL", url)]).map(|settings| settings.database.address());
+    assert_eq!(address("mysql://u:hunter2@db.example.org/d"), Ok("db.example.org:3306".to_owned()));
+    assert_eq!(address("mysql://u:hunter2@[::1]:4407/d"), Ok("[::1]:4407".to_owned()));
+}
+
+#[test]
+fn the_largest_submission_always_fits_into_the_workers_memory() {
+    let memory = |given: &[(&str, &str)]| read(given).map(|settings| settings.image_memory);
+    assert_eq!(memory(&[]), Ok(512 * 1024 * 1024));
+    let tight = [("WORKER_IMAGE_MEMORY_BYTES", "1"), ("MAX_FILES", "3"), ("MAX_FILE_BYTES", "100")];
+    assert_eq!(memory(&tight), Ok(3 * 100 * 4));
 }
 
 #[test]
@@ -73,6 +92,12 @@ fn what_cannot_work_is_refused() {
         ("LOOPAI_TIMEOUT_SECONDS", "0"),
         ("LOOPAI_TIMEOUT_SECONDS", "41"),
         ("LOOPAI_IMAGES", "link"),
+        ("WORKER_CONCURRENCY", "1"),
+        ("WORKER_IMAGE_MEMORY_BYTES", "much"),
+        ("LOG_LEVEL", "diagflow=loud"),
+        ("STORAGE_URL", "ftp://host/folder"),
+        ("STORAGE_URL", "file://host/folder"),
+        ("CONSENT_VERSION", "of today"),
     ] {
         // Beside another fault: each is told, whatever else is wrong.
         let error = read(&[(name, wrong), ("LISTEN_ADDRESS", "everywhere")]).err();

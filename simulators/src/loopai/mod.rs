@@ -62,6 +62,7 @@ mod analysis;
 mod contract;
 mod control;
 mod directive;
+mod execution;
 mod fault;
 mod measure;
 mod page;

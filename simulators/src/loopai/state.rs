@@ -1,5 +1,5 @@
 //! Everything the simulator remembers, behind one lock: executions, scenarios and their counts.
-//! The request log is in `requests`.
+//! The request log is in `requests`, one execution in `execution`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,10 +10,10 @@ use std::{
 use chrono::Utc;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::{
-    ExecutionRecord, ExecutionState, ImageRecord, RequestRecord, Settings,
+    ExecutionRecord, ImageRecord, RequestRecord, Settings,
+    execution::{Execution, new_record},
     requests::RequestLog,
     scenario::{Injection, Outcome, Play, Scenario},
     submission::Submission,
@@ -52,18 +52,6 @@ struct Inner {
     by_id: HashMap<String, u64>,
     by_key: HashMap<String, Key>,
     created: u64,
-}
-
-struct Execution {
-    record: ExecutionRecord,
-    key: Option<String>,
-    /// Which scenario rules its requests: a directive's, or the default one.
-    directed: Option<String>,
-    ending: Outcome,
-    /// The measurements, once they are there, whatever becomes of the execution.
-    measured: Option<Value>,
-    /// Completed by hand, and only waiting for the measurements.
-    complete_when_measured: bool,
 }
 
 struct Key {
@@ -347,61 +335,5 @@ impl Inner {
         let key = execution.key.as_ref().and_then(|key| self.by_key.get(key));
         record.creations = key.map_or(1, |key| key.creations);
         record
-    }
-}
-
-impl Execution {
-    fn running(&self) -> bool {
-        self.record.state == ExecutionState::Running
-    }
-
-    fn complete(&mut self, with_result: bool) {
-        self.record.state = ExecutionState::Completed;
-        self.record.finished_at = Some(Utc::now());
-        self.record.result = self.measured.clone().filter(|_| with_result);
-    }
-
-    fn fail(&mut self, error: String) {
-        self.record.state = ExecutionState::Failed;
-        self.record.finished_at = Some(Utc::now());
-        self.record.error = Some(error);
-    }
-}
-
-fn new_record(
-    agent_id: String,
-    idempotency_key: Option<String>,
-    scenario: String,
-    submission: &Submission,
-) -> ExecutionRecord {
-    let images = submission.images.iter().map(|image| ImageRecord {
-        name: image.name.clone(),
-        media_type: image.media_type.clone(),
-        source: image.source.name(),
-        size: None,
-        sha256: None,
-        sha256_matches: None,
-    });
-    ExecutionRecord {
-        execution_id: Uuid::new_v4().to_string(),
-        agent_id,
-        submission_id: submission.submission_id.clone(),
-        client_reference: submission.client_reference.clone(),
-        comments: submission.comments.clone(),
-        idempotency_key,
-        scenario,
-        state: ExecutionState::Running,
-        created_at: Utc::now(),
-        finished_at: None,
-        creations: 1,
-        repeats: 0,
-        polls: 0,
-        last_polled_at: None,
-        images: images.collect(),
-        measured: false,
-        contains_email: !submission.email_paths.is_empty(),
-        email_paths: submission.email_paths.clone(),
-        result: None,
-        error: None,
     }
 }

@@ -67,14 +67,19 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 pub(super) struct Client {
+    /// For uploads: while one is on its way, nothing is to be read, however long it takes.
     http: reqwest::Client,
+    /// For everything else: gives up when nothing comes for too long.
+    impatient: reqwest::Client,
     server: Url,
 }
 
 impl Client {
-    pub(super) fn new(server: Url) -> anyhow::Result<Client> {
-        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).build()?;
-        Ok(Client { http, server })
+    /// A client that counts what is silent for longer than `silence` as broken.
+    pub(super) fn new(server: Url, silence: Duration) -> anyhow::Result<Client> {
+        let usual = || reqwest::Client::builder().connect_timeout(Duration::from_secs(10));
+        let (http, impatient) = (usual().build()?, usual().read_timeout(silence).build()?);
+        Ok(Client { http, impatient, server })
     }
 
     /// Submits; repeats after a broken connection or a busy server, always with the same key. Where
@@ -123,7 +128,7 @@ impl Client {
         last_id: Option<&str>,
     ) -> anyhow::Result<Option<BoxStream<'static, Result<Message, reqwest::Error>>>> {
         let mut call = self
-            .http
+            .impatient
             .get(&accepted_submission.events_url)
             .bearer_auth(&accepted_submission.access_token);
         if let Some(id) = last_id {
@@ -137,7 +142,7 @@ impl Client {
     }
 
     pub(super) async fn status(&self, submission: &Accepted) -> anyhow::Result<Value> {
-        let call = self.http.get(&submission.status_url).bearer_auth(&submission.access_token);
+        let call = self.impatient.get(&submission.status_url).bearer_auth(&submission.access_token);
         Ok(accepted(call.send().await?).await?.json().await?)
     }
 }

@@ -1,0 +1,53 @@
+//! The connection to Temporal, which may come late and go away.
+
+use diagflow_activities::temporal::{self, TemporalSettings};
+use std::time::Duration;
+use temporalio_client::Client;
+use temporalio_client::tonic::IntoRequest;
+use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// First and longest pause between two tries to reach Temporal.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+/// How long Temporal may take for a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+
+/// Connects to Temporal in the background, for as long as it takes; `None` until then. Once there,
+/// the connection mends itself.
+pub(crate) fn connect_in_background(
+    settings: TemporalSettings,
+    role: &'static str,
+    stop: CancellationToken,
+) -> watch::Receiver<Option<Client>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        let identity = format!("diagflow-{role}-{}", std::process::id());
+        let mut pause = PAUSES.0;
+        loop {
+            match temporal::connect(&settings, &identity).await {
+                Ok(client) => {
+                    tracing::info!(address = %settings.address, "connected to Temporal");
+                    sender.send_replace(Some(client));
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(address = %settings.address, %error, "cannot reach Temporal");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
+            }
+        }
+    });
+    receiver
+}
+
+/// Whether Temporal answers now: a connection that was there once tells nothing.
+pub(crate) async fn is_alive(client: Option<Client>) -> bool {
+    let Some(client) = client else { return false };
+    let mut service = client.connection().workflow_service();
+    let asked = service.get_system_info(GetSystemInfoRequest {}.into_request());
+    matches!(tokio::time::timeout(SIGN_OF_LIFE, asked).await, Ok(Ok(_)))
+}

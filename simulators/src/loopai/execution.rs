@@ -1,0 +1,79 @@
+//! One execution: its record, and how it ends.
+
+use chrono::Utc;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    ExecutionRecord, ExecutionState, ImageRecord, scenario::Outcome, submission::Submission,
+};
+
+/// An execution, with what its record does not show.
+pub(super) struct Execution {
+    pub(super) record: ExecutionRecord,
+    pub(super) key: Option<String>,
+    /// Which scenario rules its requests: a directive's, or the default one.
+    pub(super) directed: Option<String>,
+    pub(super) ending: Outcome,
+    /// The measurements, once they are there, whatever becomes of the execution.
+    pub(super) measured: Option<Value>,
+    /// Completed by hand, and only waiting for the measurements.
+    pub(super) complete_when_measured: bool,
+}
+
+impl Execution {
+    pub(super) fn running(&self) -> bool {
+        self.record.state == ExecutionState::Running
+    }
+
+    pub(super) fn complete(&mut self, with_result: bool) {
+        self.record.state = ExecutionState::Completed;
+        self.record.finished_at = Some(Utc::now());
+        self.record.result = self.measured.clone().filter(|_| with_result);
+    }
+
+    pub(super) fn fail(&mut self, error: String) {
+        self.record.state = ExecutionState::Failed;
+        self.record.finished_at = Some(Utc::now());
+        self.record.error = Some(error);
+    }
+}
+
+/// The record of an execution that has just begun.
+pub(super) fn new_record(
+    agent_id: String,
+    idempotency_key: Option<String>,
+    scenario: String,
+    submission: &Submission,
+) -> ExecutionRecord {
+    let images = submission.images.iter().map(|image| ImageRecord {
+        name: image.name.clone(),
+        media_type: image.media_type.clone(),
+        source: image.source.name(),
+        size: None,
+        sha256: None,
+        sha256_matches: None,
+    });
+    ExecutionRecord {
+        execution_id: Uuid::new_v4().to_string(),
+        agent_id,
+        submission_id: submission.submission_id.clone(),
+        client_reference: submission.client_reference.clone(),
+        comments: submission.comments.clone(),
+        idempotency_key,
+        scenario,
+        state: ExecutionState::Running,
+        created_at: Utc::now(),
+        finished_at: None,
+        creations: 1,
+        repeats: 0,
+        polls: 0,
+        last_polled_at: None,
+        images: images.collect(),
+        measured: false,
+        contains_email: !submission.email_paths.is_empty(),
+        email_paths: submission.email_paths.clone(),
+        result: None,
+        error: None,
+    }
+}
