@@ -26,6 +26,11 @@ impl Database {
         database
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its address.
     pub fn url(&self) -> String {
         format!("{}/{}", servers::mysql(), self.name)

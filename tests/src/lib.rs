@@ -12,6 +12,7 @@ pub mod eventually;
 pub mod history;
 pub mod invariants;
 pub mod photos;
+pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod servers;

@@ -4,6 +4,7 @@ use crate::client::{Accepted, ApiClient};
 use crate::database::Database;
 use crate::eventually::{LIMIT, eventually};
 use crate::photos;
+use crate::ports::free_port;
 use crate::process::Process;
 use crate::servers;
 use diagflow_simulators::loopai::{self, LoopAiSim};
@@ -11,7 +12,7 @@ use diagflow_simulators::mail::{self, MailCatcher};
 use diagflow_store::{PoolSettings, Store, SubmissionId};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -236,10 +237,4 @@ pub fn id_of(submission: &Accepted) -> SubmissionId {
 async fn is_ready(address: &str) -> Option<()> {
     let response = reqwest::get(format!("http://{address}/ready")).await.ok()?;
     response.status().is_success().then_some(())
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(LOCAL).expect("a free port");
-    listener.local_addr().expect("an address").port()
 }

@@ -10,6 +10,7 @@ mod guard;
 mod http;
 mod install;
 mod interrupt;
+mod lints;
 mod ports;
 mod process;
 mod record;

@@ -124,7 +124,8 @@ fn write(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn seconds(time: Duration) -> String {
+/// A time as people read it.
+pub(crate) fn seconds(time: Duration) -> String {
     let whole = time.as_secs();
     if whole < 60 {
         format!("{:5.1} s", time.as_secs_f64())

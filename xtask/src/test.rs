@@ -1,11 +1,12 @@
 //! `cargo xtask test`: every check and every test there is, against servers of its own.
 
 use std::io::{BufRead, BufReader, Write};
+use std::num::NonZero;
 use std::process::{ChildStdout, ExitCode, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -15,7 +16,7 @@ use crate::install::Tools;
 use crate::process::Servers;
 use crate::steps::Step;
 use crate::tally::Tally;
-use crate::{cargo, install, interrupt, process, steps, trial};
+use crate::{cargo, install, interrupt, lints, process, steps, trial};
 
 /// What `cargo xtask test` can be told.
 #[derive(Args)]
@@ -28,29 +29,16 @@ pub(crate) struct Options {
     filter: Vec<String>,
 }
 
-/// A check that runs before the tests: arguments of cargo, and variables for it.
-struct Check {
-    arguments: &'static [&'static str],
-    variables: &'static [(&'static str, &'static str)],
-}
-
-const CHECKS: [Check; 3] = [
-    Check { arguments: &["fmt", "--all", "--check"], variables: &[] },
-    Check {
-        arguments: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
-        variables: &[],
-    },
-    Check {
-        arguments: &["doc", "--workspace", "--no-deps"],
-        variables: &[("RUSTDOCFLAGS", "-D warnings")],
-    },
-];
-
 /// How long the output of a test run may stay open after its end, held by something that a test left behind.
 const OUTPUT_PATIENCE: Duration = Duration::from_secs(5);
+/// Tests beside one another beyond one for each core: most of a test is waiting for servers.
+const WAITING_TESTS: usize = 2;
+/// How many tests run beside one another, as the test runner reads it.
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
 
 /// Runs everything. The last line printed is the count of tests, in the form `N passed, N failed`.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let started = Instant::now();
     interrupt::listen()?;
     let workspace = Workspace::open()?;
     // First, because what cannot be had is better known before the long build than after it.
@@ -58,8 +46,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut faults = Vec::new();
     let mut tally = Tally::default();
     if options.filter.is_empty() {
-        for check in CHECKS {
-            note(cargo::run(&workspace, check.arguments, check.variables), &mut faults)?;
+        for check in lints::checks()? {
+            note(check.run(&workspace), &mut faults)?;
         }
     }
     if note(cargo::run(&workspace, &trial::BUILD, &[]), &mut faults)?.is_some() {
@@ -73,6 +61,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     // Every fault counts as one failure, beside the failed tests, which are no faults of this list.
     tally.failed += u64::try_from(faults.len())?;
+    steps::say(format!("took {}", steps::seconds(started.elapsed()).trim_start()));
     steps::say(tally);
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -112,6 +101,10 @@ fn run_tests(
     let step = Step::begin_streaming(format!("cargo {}", arguments.join(" ")));
     let mut command = cargo::command(workspace, arguments.iter().copied());
     command.envs(variables.iter().map(|(name, value)| (name, value))).stdout(Stdio::piped());
+    if std::env::var_os(TEST_THREADS).is_none() {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        command.env(TEST_THREADS, (cores + WAITING_TESTS).to_string());
+    }
     let mut child = command.spawn().context("cannot start cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
     let (counted, ended) = count_while_showing(output);

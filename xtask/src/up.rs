@@ -36,6 +36,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         print_addresses(&workspace, ports, started.elapsed());
         watch(&mut servers)
     });
+    finish(outcome, servers)
+}
+
+/// Stops what was started, and tells how it went.
+fn finish(outcome: Result<()>, mut servers: Servers) -> Result<ExitCode> {
     match outcome {
         Ok(()) => {
             steps::say("");
@@ -46,11 +51,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if servers.is_empty() => Err(error),
+        // Asked to stop before everything had started: the same outcome, however much had.
+        Err(error) if error.is::<interrupt::Interrupted>() => {
+            steps::say("");
+            servers.stop_all()?;
+            Err(error)
+        }
         Err(error) => {
-            if !error.is::<interrupt::Interrupted>() {
-                // Before the stopping, which takes a while: the reason is what a person waits for.
-                steps::complain(&error);
-            }
+            // Before the stopping, which takes a while: the reason is what a person waits for.
+            steps::complain(&error);
             steps::say("");
             servers.stop_all()?;
             steps::say("Everything was stopped.");
@@ -136,4 +145,28 @@ fn print_addresses(workspace: &Workspace, ports: Ports, took: Duration) {
         steps::say(format!("  {name:<18} {address}"));
     }
     steps::say("\nCtrl-C stops everything; the data stays.");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::process::Server;
+
+    #[test]
+    fn a_request_to_stop_has_one_outcome_whether_a_server_runs_or_not() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut sleep = Command::new("sleep");
+        sleep.arg("60");
+        let log = folder.path().join("sleep.log");
+        let mut running = Servers::default();
+        running.add(Server::start("sleeper", sleep, log, Duration::from_secs(30))?);
+
+        for servers in [Servers::default(), running] {
+            let outcome = finish(Err(interrupt::Interrupted.into()), servers);
+            assert!(outcome.is_err_and(|error| error.is::<interrupt::Interrupted>()));
+        }
+        Ok(())
+    }
 }

@@ -1,16 +1,20 @@
 //! What operators and LoopAI's call-back do to a run through Temporal: cancel, signal, ask, search.
 
 use diagflow_simulators::loopai::ExecutionRecord;
+use diagflow_simulators::mail::{Rule, Script, Step};
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::invariants::{
-    BadEnd, cancelled, completed_once, ended_once, executions, failed, mails,
+    BadEnd, cancelled, completed_once, delivery, ended_once, executions, failed, mails,
 };
-use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history};
+use diagflow_tests::stack::id_of;
+use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, photos};
 use diagflow_workflows::DiagnosisWorkflow;
 use diagflow_workflows::contract::{
     AGENT_ID, FAILURE_CODE, RunState, RunStatus, SUBMISSION_STATUS, workflow_id,
 };
 use futures::StreamExt;
+use futures::future::join_all;
+use std::time::Duration;
 use temporalio_client::{
     Client, WorkflowCancelOptions, WorkflowDescribeOptions, WorkflowHandle, WorkflowListOptions,
     WorkflowQueryOptions, WorkflowSignalOptions,
@@ -91,13 +95,78 @@ async fn a_run_is_cancelled_while_loopai_is_down() {
 
 #[tokio::test]
 async fn a_cancellation_that_comes_after_the_result_changes_nothing() {
-    let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
-    completed_once(&stack, &accepted).await;
+    let mut options = StackOptions::default();
+    let refusal = Rule::reply(Step::Rcpt, 451, "4.7.1 Later");
+    options.mail.script = Script::new(vec![refusal]).expect("a script");
+    let (stack, accepted) = Stack::with_submission(options).await;
+    // The result is stored, and the run is still open: its e-mail waits.
+    eventually("a second attempt to fail", || async {
+        stack.until(&accepted, "completed").await;
+        (delivery(&stack, &accepted).await.attempts == 2).then_some(())
+    })
+    .await;
 
-    let handle = history::handle(&stack, &accepted).await;
-    let _refused = handle.cancel(WorkflowCancelOptions::default()).await;
+    cancel(&stack, &accepted).await;
 
+    eventually("the run to have been asked", || async {
+        let asked = history::count(&history::events(&stack, &accepted).await);
+        asked.get("EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED").copied()
+    })
+    .await;
+    assert_eq!(delivery(&stack, &accepted).await.status.to_string(), "planned");
+    stack.mail.set_script([]).expect("a script");
     completed_once(&stack, &accepted).await;
+    stack.stop().await;
+}
+
+/// Lets LoopAI's answer and the wish to cancel meet; returns how the submission ended, once.
+async fn race(stack: &Stack, number: usize) -> String {
+    let email = format!("ana{number}@example.org");
+    let accepted = stack.client.submit(&email, "itches", &[photos::retina()]).await;
+    stack.until(&accepted, "processing").await;
+    let execution = executions(stack, &accepted)[0].execution_id.clone();
+    stack.loopai.complete(&execution).expect("at work");
+    let done =
+        |all: &[ExecutionRecord]| all.iter().find(|it| it.execution_id == execution)?.finished_at;
+    stack.loopai.wait_for(done, LIMIT).await.expect("finishes");
+
+    // The one or the other first, and more or less close together.
+    let head_start = Duration::from_millis(number as u64 / 2 * 10);
+    let late = async |first: bool| {
+        if !first {
+            tokio::time::sleep(head_start).await;
+        }
+    };
+    tokio::join!(
+        async {
+            late(number.is_multiple_of(2)).await;
+            call_back(stack, &accepted).await;
+        },
+        async {
+            late(!number.is_multiple_of(2)).await;
+            cancel(stack, &accepted).await;
+        },
+    );
+
+    let run = history::closed(stack, &accepted).await;
+    match run.as_str() {
+        "Completed" => drop(completed_once(stack, &accepted).await),
+        _ => drop(ended_once(stack, &accepted, cancelled()).await),
+    }
+    let events = stack.store.events(id_of(&accepted), 0).await.expect("events");
+    let ends = events.iter().filter(|event| event.step.ends_story()).count();
+    assert_eq!(ends, 1, "it ends once: {events:?}");
+    run
+}
+
+#[tokio::test]
+async fn a_cancellation_and_a_result_that_meet_leave_one_end() {
+    let options = scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
+    let stack = Stack::with(options).await;
+
+    let ends = join_all((0..8).map(|number| race(&stack, number))).await;
+
+    println!("{ends:?}");
     stack.stop().await;
 }
 

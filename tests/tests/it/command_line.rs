@@ -2,7 +2,11 @@
 
 use diagflow_tests::database::Database;
 use diagflow_tests::eventually::LIMIT;
-use diagflow_tests::{Stack, StackOptions, photos, servers};
+use diagflow_tests::ports::free_port;
+use diagflow_tests::process::Process;
+use diagflow_tests::{Proxy, Stack, StackOptions, eventually, photos, servers};
+use reqwest::StatusCode;
+use std::collections::BTreeMap;
 use std::process::{Output, Stdio};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -177,5 +181,109 @@ async fn a_port_that_is_taken_is_named_with_its_setting() {
     assert!(!ended.well, "{ended:?}");
     let message = format!("cannot listen on {taken} (LISTEN_ADDRESS)");
     assert!(ended.stderr.contains(&message), "{ended:?}");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn migrate_names_the_database_that_does_not_answer_without_its_password() {
+    let url = "mysql://diagflow:hunter2@127.0.0.1:1/diagflow";
+    let ended = diagflow(&["migrate"], &[("DATABASE_URL", url)]).await;
+
+    assert!(!ended.well, "{ended:?}");
+    let message = "cannot migrate the database at 127.0.0.1:1 (DATABASE_URL)";
+    assert!(ended.stderr.contains(message), "{ended:?}");
+    assert!(!ended.stderr.contains("hunter2"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn serve_and_work_name_the_database_that_does_not_answer_without_its_password() {
+    let url = "mysql://diagflow:hunter2@127.0.0.1:1/diagflow";
+    let folder = tempfile::TempDir::new().expect("a folder");
+    for role in ["serve", "work"] {
+        let address = format!("127.0.0.1:{}", free_port());
+        let variables = BTreeMap::from([
+            ("DATABASE_URL", url.to_owned()),
+            ("DATABASE_WAIT_SECONDS", "0.2".to_owned()),
+            ("STORAGE_URL", format!("file://{}", folder.path().display())),
+            ("LISTEN_ADDRESS", address.clone()),
+            ("WORKER_LISTEN_ADDRESS", address),
+            ("TEMPORAL_ADDRESS", "127.0.0.1:1".to_owned()),
+        ]);
+        let process = Process::start(role, &variables, folder.path().join(role));
+        let told = || async {
+            let log = process.log();
+            let line = log.lines().find(|line| line.contains("(DATABASE_URL)"))?;
+            assert!(line.contains("127.0.0.1:1"), "{line}");
+            Some(())
+        };
+        eventually("the database to be named", told).await;
+        assert!(!process.log().contains("hunter2"), "{}", process.log());
+        process.stopped().await;
+    }
+}
+
+#[tokio::test]
+async fn submit_ends_quietly_when_nobody_reads_on() {
+    let stack = Stack::start().await;
+    let (photo, server) = (retina(), stack.client.address("/"));
+    let arguments = ["submit", &photo, "--email", "me@example.org", "--consent", "--server"];
+    let mut command = Command::new(servers::diagflow());
+    command.args(arguments).arg(server).env_clear().stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().expect("starts");
+
+    drop(child.stdout.take());
+
+    let output = timeout(LIMIT, child.wait_with_output()).await.expect("ends").expect("runs");
+    let ended = Ended::from(output);
+    assert!(ended.well, "{ended:?}");
+    assert_eq!(ended.stderr, "");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_worker_counts_what_it_did() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let options = StackOptions::default().with("WORKER_LISTEN_ADDRESS", address.clone());
+    let (stack, submission) = Stack::with_submission(options).await;
+    stack.until(&submission, "completed").await;
+
+    for expected in [
+        r#"diagflow_loopai_calls_total{call="diagnose",outcome="ok"} 1"#,
+        r#"diagflow_submissions_ended_total{status="completed"} 1"#,
+        r#"diagflow_submissions_ended_total{status="failed"} 0"#,
+        r#"diagflow_deliveries_total{outcome="sent"} 1"#,
+    ] {
+        eventually(expected, || async {
+            let answer = reqwest::get(format!("http://{address}/metrics")).await.ok()?;
+            let text = answer.text().await.ok()?;
+            text.lines().any(|line| line == expected).then_some(())
+        })
+        .await;
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_temporal_is_not_ready_until_it_is_back() {
+    let temporal = Proxy::to(&servers::temporal()).await;
+    let address = format!("127.0.0.1:{}", free_port());
+    let options = StackOptions::default()
+        .with("WORKER_LISTEN_ADDRESS", address.clone())
+        .with("TEMPORAL_ADDRESS", temporal.address());
+    let mut stack = Stack::without_processes(options).await;
+    stack.start_worker().await;
+    let ready_is = async |status: StatusCode| {
+        eventually(format!("/ready to answer {status}"), || async {
+            let answer = reqwest::get(format!("http://{address}/ready")).await.ok()?;
+            (answer.status() == status).then_some(())
+        })
+        .await;
+    };
+
+    temporal.cut();
+    ready_is(StatusCode::SERVICE_UNAVAILABLE).await;
+    temporal.mend();
+    ready_is(StatusCode::OK).await;
     stack.stop().await;
 }

@@ -228,5 +228,20 @@ async fn every_answer_names_its_request_as_it_was_named() {
     // The log tells of it under the same name.
     let log = stack.api.as_ref().expect("is running").log();
     assert!(log.contains("trace-17") && log.contains("trace-18"), "{log}");
+    assert!(!log.contains('\u{1b}'), "a file is no terminal: {log}");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_image_that_was_cut_off_is_refused() {
+    let stack = api_only(StackOptions::default()).await;
+    for mut photo in [photos::retina(), photos::cat(), photos::cat_webp()] {
+        photo.bytes.truncate(photo.bytes.len() / 2);
+        let body = ApiClient::body("ana@example.org", "", &[photo]);
+        let answer = stack.client.post(&body, None).await.expect("an answer");
+        assert_eq!(answer.status(), 400);
+        let body: Value = answer.json().await.expect("JSON");
+        assert_eq!(body["error"]["details"][0]["code"], "image_not_an_image", "{body}");
+    }
     stack.stop().await;
 }

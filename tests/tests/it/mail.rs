@@ -1,15 +1,21 @@
 //! The mail server misbehaves. The diagnosis is done by then and stays so; the patient gets one e-mail or
 //! none, never two, and the ledger says which.
 
-use diagflow_simulators::mail::{Action, Direction, MailCatcher, Rule, Script, Settings, Step};
+use diagflow_simulators::mail::{
+    Action, Conversation, Direction, MailCatcher, Rule, Script, Settings, Step,
+};
 use diagflow_store::Delivery;
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::invariants::{completed_once, delivery, executions, mails};
-use diagflow_tests::stack::{LOCAL, free_port};
-use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, photos};
+use diagflow_tests::ports::free_port;
+use diagflow_tests::stack::{LOCAL, id_of};
+use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, photos, servers};
+use diagflow_workflows::workflow_id;
 use futures::StreamExt;
 use serde_json::json;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
 /// A system whose mail server plays these rules, and a submission in it.
 async fn submitted(rules: impl IntoIterator<Item = Rule>) -> (Stack, Accepted) {
@@ -120,7 +126,10 @@ async fn a_mail_that_was_lost_with_its_connection_is_unknown_too() {
 
 #[tokio::test]
 async fn a_mail_server_that_falls_silent_after_the_text_leaves_it_unknown() {
-    let (stack, accepted) = submitted([Rule::new(Step::Body, Action::StallAfterAccept)]).await;
+    let mut options = StackOptions::default().with("SMTP_ANSWER_SECONDS", "1");
+    let silence = Rule::new(Step::Body, Action::StallAfterAccept);
+    options.mail.script = Script::new(vec![silence]).expect("a script");
+    let (stack, accepted) = Stack::with_submission(options).await;
 
     let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
 
@@ -225,8 +234,10 @@ async fn the_mail_server_is_down_at_first() {
 
 #[tokio::test]
 async fn the_worker_dies_while_the_mail_server_has_the_text() {
+    let mut options = StackOptions::default().with("SMTP_ANSWER_SECONDS", "1");
     let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
-    let (mut stack, accepted) = submitted([stall]).await;
+    options.mail.script = Script::new(vec![stall]).expect("a script");
+    let (mut stack, accepted) = Stack::with_submission(options).await;
     stack.mail.wait_for(|_| true, LIMIT).await.expect("the text");
 
     stack.worker.take().expect("a worker").kill();
@@ -235,6 +246,138 @@ async fn the_worker_dies_while_the_mail_server_has_the_text() {
     let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
     assert_eq!(delivery.error_code.as_deref(), Some("sender_died"));
     assert_eq!(mails(&stack, &accepted).len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_worker_dies_before_the_mail_server_has_the_text() {
+    let stall = Rule::new(Step::Ehlo, Action::Stall).times(1);
+    let (mut stack, accepted) = submitted([stall]).await;
+    let greeted = |talks: &[Conversation]| {
+        let mut lines = talks.first()?.lines.iter();
+        lines.any(|line| line.text.starts_with("EHLO")).then_some(())
+    };
+    stack.mail.wait_for_conversation(greeted, LIMIT).await.expect("EHLO");
+
+    stack.worker.take().expect("a worker").kill();
+    assert_eq!(delivery(&stack, &accepted).await.status.to_string(), "planned");
+    stack.start_worker().await;
+
+    completed_once(&stack, &accepted).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_worker_is_stopped_while_the_mail_server_has_the_text() {
+    let mut options = StackOptions::default().with("WORKER_SHUTDOWN_SECONDS", "1");
+    let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
+    options.mail.script = Script::new(vec![stall]).expect("a script");
+    let (mut stack, accepted) = Stack::with_submission(options).await;
+    stack.mail.wait_for(|_| true, LIMIT).await.expect("the text");
+
+    let asked = Instant::now();
+    stack.worker.take().expect("a worker").stopped().await;
+
+    assert!(asked.elapsed() < Duration::from_secs(20), "it does not wait for the answer");
+    let settled = delivery(&stack, &accepted).await;
+    assert_eq!(settled.status.to_string(), "unknown");
+    assert_eq!(settled.error_code.as_deref(), Some("smtp_no_answer"));
+    stack.start_worker().await;
+    completed_with_mail(&stack, &accepted, "unknown").await;
+    assert_eq!(mails(&stack, &accepted).len(), 1);
+    stack.stop().await;
+}
+
+/// Lets the time of the activity that is under way run out now instead of after days, by the hand of an
+/// operator.
+async fn run_out_of_time(stack: &Stack, submission: &Accepted) {
+    let events = history::events(stack, submission).await;
+    let scheduled = events.iter().rev().find_map(|event| match event.attributes.as_ref()? {
+        Attributes::ActivityTaskScheduledEventAttributes(it) => Some(it.activity_id.clone()),
+        _ => None,
+    });
+    let done = tokio::process::Command::new(servers::temporal_command())
+        .args(["activity", "update-options", "--address", &servers::temporal()])
+        .args(["--workflow-id", &workflow_id(&submission.submission_id)])
+        .args(["--activity-id", &scheduled.expect("an activity")])
+        .args(["--schedule-to-close-timeout", "1s"])
+        .output()
+        .await
+        .expect("runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[tokio::test]
+async fn a_mail_that_nobody_takes_for_days_is_given_up() {
+    let (stack, accepted) = submitted([Rule::reply(Step::Rcpt, 451, "4.7.1 Never mind")]).await;
+    eventually("a second attempt to fail", || async {
+        stack.until(&accepted, "completed").await;
+        (delivery(&stack, &accepted).await.attempts == 2).then_some(())
+    })
+    .await;
+
+    run_out_of_time(&stack, &accepted).await;
+
+    let given_up = completed_with_mail(&stack, &accepted, "failed").await;
+    assert_eq!(given_up.error_code.as_deref(), Some("smtp_try_later"), "the last reason stays");
+    assert_eq!(last_step(&stack, &accepted).await, "mail_failed");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_waits_is_not_sent_after_a_newer_run_has_news() {
+    let mut options = StackOptions::default().scenario("fail");
+    let refusal = Rule::reply(Step::Rcpt, 451, "4.7.1 Later");
+    options.mail.script = Script::new(vec![refusal]).expect("a script");
+    let (stack, accepted) = Stack::with_submission(options).await;
+    eventually("the first mail to wait", || async {
+        stack.until(&accepted, "failed").await;
+        (delivery(&stack, &accepted).await.attempts == 2).then_some(())
+    })
+    .await;
+
+    stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
+    history::reset(&stack, &accepted).await;
+    stack.mail.set_script([]).expect("a script");
+
+    stack.until(&accepted, "completed").await;
+    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    let ledger = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
+    let ledger: Vec<_> = ledger
+        .iter()
+        .map(|it| (it.kind.to_string(), it.status.to_string(), it.error_code.clone()))
+        .collect();
+    let old = ("failed".to_owned(), "failed".to_owned(), Some("superseded".to_owned()));
+    assert_eq!(ledger[0], old, "{ledger:?}");
+    assert_eq!((&*ledger[1].0, &*ledger[1].1), ("result", "sent"), "{ledger:?}");
+    assert_eq!(mails(&stack, &accepted).len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_logs_hold_nothing_of_the_patients() {
+    let refusals = [
+        Rule::reply(Step::Rcpt, 450, "4.2.0 <ana@example.org>: Recipient address rejected")
+            .times(1),
+        Rule::reply(Step::Body, 452, "4.2.2 mailbox of ana@example.org is full").times(1),
+        Rule::reply(Step::Rcpt, 550, "5.1.1 <ben@example.org>: unknown")
+            .only_for("ben@example.org"),
+    ];
+    let (stack, accepted) = submitted(refusals).await;
+    completed_once(&stack, &accepted).await;
+    let other = stack.client.submit("ben@example.org", "itches too", &[photos::retina()]).await;
+    let refused = history::closed(&stack, &other).await;
+    assert_eq!(refused, "Completed");
+
+    let api = stack.api.as_ref().expect("an API").log();
+    let worker = stack.worker.as_ref().expect("a worker").log();
+    for code in ["450", "452", "550"] {
+        assert!(worker.contains(code), "operators read the reply code {code}: {worker}");
+    }
+    for word in ["ana@", "ben@", "example.org", "itches", photos::retina().name] {
+        assert!(!api.contains(word), "{word:?} in the API's log: {api}");
+        assert!(!worker.contains(word), "{word:?} in the worker's log: {worker}");
+    }
     stack.stop().await;
 }
 

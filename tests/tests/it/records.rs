@@ -2,6 +2,7 @@
 //! its story, and the indexes behind every query.
 
 mod consent;
+mod deliveries;
 mod indexes;
 mod moves;
 mod schema;

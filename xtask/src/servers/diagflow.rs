@@ -123,15 +123,13 @@ fn fixed_settings(
     ])
 }
 
-/// Settings that give way to the user's own: a real LoopAI account, a real mail server, other logs.
+/// Settings that give way to the user's own: a real LoopAI account, a real mail server. What the product
+/// has a good default for, such as its logs, is not among them: that default holds here as well.
 fn default_settings(
     ports: Ports,
     set_by_user: impl Fn(&str) -> bool,
 ) -> Vec<(&'static str, String)> {
-    let mut settings = vec![
-        ("LOG_LEVEL", "info".to_owned()),
-        ("LOOPAI_API_URL", format!("http://{}", local(ports.simulator))),
-    ];
+    let mut settings = vec![("LOOPAI_API_URL", format!("http://{}", local(ports.simulator)))];
     // A mail server of the user's own is not to be spoken to on our catcher's port, or without its TLS.
     if !set_by_user("SMTP_HOST") {
         settings.push(("SMTP_HOST", "127.0.0.1".to_owned()));
@@ -159,24 +157,15 @@ mod tests {
 
     #[test]
     fn the_users_own_settings_win() -> Result<()> {
-        assert_eq!(
-            defaults(&[])?,
-            ["LOG_LEVEL", "LOOPAI_API_URL", "SMTP_HOST", "SMTP_PORT", "SMTP_TLS"]
-        );
-        assert_eq!(
-            defaults(&["LOOPAI_API_URL", "LOG_LEVEL"])?,
-            ["SMTP_HOST", "SMTP_PORT", "SMTP_TLS"]
-        );
-        assert_eq!(
-            defaults(&["SMTP_TLS"])?,
-            ["LOG_LEVEL", "LOOPAI_API_URL", "SMTP_HOST", "SMTP_PORT"]
-        );
+        assert_eq!(defaults(&[])?, ["LOOPAI_API_URL", "SMTP_HOST", "SMTP_PORT", "SMTP_TLS"]);
+        assert_eq!(defaults(&["LOOPAI_API_URL"])?, ["SMTP_HOST", "SMTP_PORT", "SMTP_TLS"]);
+        assert_eq!(defaults(&["SMTP_TLS"])?, ["LOOPAI_API_URL", "SMTP_HOST", "SMTP_PORT"]);
         Ok(())
     }
 
     #[test]
     fn a_mail_server_of_the_users_own_gets_none_of_the_catchers_settings() -> Result<()> {
-        assert_eq!(defaults(&["SMTP_HOST"])?, ["LOG_LEVEL", "LOOPAI_API_URL"]);
+        assert_eq!(defaults(&["SMTP_HOST"])?, ["LOOPAI_API_URL"]);
         Ok(())
     }
 }

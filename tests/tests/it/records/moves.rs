@@ -31,7 +31,16 @@ fn ending(outcome: Outcome) -> Ending {
 async fn try_move(store: &Store, run: RunKey, to: Status) -> Stored {
     let moved = match to {
         Status::Pending => return reset(store, run).await,
-        Status::Processing => store.diagnosis_requested(run, 1, "execution").await,
+        Status::Processing => {
+            return match store.diagnosis_requested(run, 1, "execution").await.expect("an answer") {
+                Stored::Done(execution) => {
+                    assert_eq!(execution, "execution");
+                    Stored::Done(())
+                }
+                Stored::Otherwise(status) => Stored::Otherwise(status),
+                Stored::Superseded => Stored::Superseded,
+            };
+        }
         Status::Completed => {
             let result = serde_json::Map::from_iter([("summary".to_owned(), "all well".into())]);
             store.diagnosis_completed(run, &DiagnosisResult::new(result)).await
@@ -47,7 +56,7 @@ async fn try_move(store: &Store, run: RunKey, to: Status) -> Stored {
 async fn reset(store: &Store, run: RunKey) -> Stored {
     let (now, first) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
     match store.adopt(run, &now, &first, None).await.expect("an answer") {
-        Adoption::Current { status: Status::Pending, .. } => Stored::Done(None),
+        Adoption::Current { status: Status::Pending, .. } => Stored::Done(()),
         Adoption::Current { status, .. } => Stored::Otherwise(status),
         other => panic!("{other:?}"),
     }
@@ -78,21 +87,14 @@ async fn exactly_the_moves_of_the_table_are_made_each_with_its_event() {
             );
             let stands = if is_move { to } else { from };
             assert_eq!(status_of(store, id).await, stands, "{from} -> {to}");
-            let expected = if stands == to { Stored::Done(None) } else { Stored::Otherwise(from) };
-            assert_eq!(without_mail(answer), expected, "{from} -> {to}");
+            let expected = if stands == to { Stored::Done(()) } else { Stored::Otherwise(from) };
+            assert_eq!(answer, expected, "{from} -> {to}");
             let told = store.events(id, 1).await.expect("events");
             assert_eq!(told.is_empty(), !is_move, "{from} -> {to}: {told:?}");
             assert!(told.iter().all(|event| event.status == to), "{from} -> {to}: {told:?}");
         }
     }
     records.remove().await;
-}
-
-fn without_mail(stored: Stored) -> Stored {
-    match stored {
-        Stored::Done(_) => Stored::Done(None),
-        other => other,
-    }
 }
 
 #[tokio::test]
@@ -103,15 +105,14 @@ async fn of_moves_at_once_one_wins_and_is_told_and_the_others_know() {
     let store = &records.store;
     for _round in 0..20 {
         let run = records.submission().await;
-        assert_eq!(try_move(store, run, Status::Processing).await, Stored::Done(None));
+        assert_eq!(try_move(store, run, Status::Processing).await, Stored::Done(()));
 
         let answers = join_all(ENDS.map(|end| try_move(store, run, end))).await;
 
         let stands = status_of(store, run.submission).await;
         for (end, answer) in ENDS.into_iter().zip(answers) {
-            let expected =
-                if end == stands { Stored::Done(None) } else { Stored::Otherwise(stands) };
-            assert_eq!(without_mail(answer), expected, "{end} where it became {stands}");
+            let expected = if end == stands { Stored::Done(()) } else { Stored::Otherwise(stands) };
+            assert_eq!(answer, expected, "{end} where it became {stands}");
         }
         let told = store.events(run.submission, 2).await.expect("events");
         assert!(told.iter().all(|event| event.status == stands), "{told:?}");
@@ -129,10 +130,24 @@ async fn a_move_that_is_repeated_changes_nothing() {
     for to in [Status::Processing, Status::Completed] {
         let first = try_move(store, run, to).await;
         let told = store.events(run.submission, 0).await.expect("events");
-        assert_eq!(try_move(store, run, to).await, first, "{to} again, with the same e-mail");
+        assert_eq!(try_move(store, run, to).await, first, "{to} again");
         assert_eq!(store.events(run.submission, 0).await.expect("events"), told);
     }
     assert_eq!(store.deliveries(run.submission).await.expect("deliveries").len(), 1);
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn the_execution_that_was_recorded_first_is_the_one_that_a_run_follows() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let run = records.submission().await;
+    for answered in ["first", "second", "first"] {
+        let stored = store.diagnosis_requested(run, 1, answered).await.expect("an answer");
+        assert_eq!(stored, Stored::Done("first".to_owned()), "after LoopAI answered {answered}");
+        let runs = store.runs(run.submission).await.expect("runs");
+        assert_eq!(runs[0].loopai_execution_id.as_deref(), Some("first"));
+    }
     records.remove().await;
 }
 
@@ -141,8 +156,8 @@ async fn a_run_that_a_newer_one_replaced_changes_nothing() {
     let records = Records::new().await;
     let store = &records.store;
     let old = records.submission().await;
-    assert!(matches!(try_move(store, old, Status::Failed).await, Stored::Done(Some(_))));
-    assert_eq!(reset(store, old).await, Stored::Done(None));
+    assert_eq!(try_move(store, old, Status::Failed).await, Stored::Done(()));
+    assert_eq!(reset(store, old).await, Stored::Done(()));
     let before = store.events(old.submission, 0).await.expect("events");
 
     for to in [Status::Processing, Status::Completed, Status::Failed, Status::Cancelled] {

@@ -2,7 +2,10 @@
 
 use diagflow_store::{PoolSettings, Status, Store};
 use diagflow_tests::database::Database;
+use diagflow_tests::eventually;
+use diagflow_tests::eventually::LIMIT;
 use diagflow_workflows::contract::RunStatus;
+use diesel_async::SimpleAsyncConnection;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -101,6 +104,86 @@ async fn replicas_that_migrate_at_once_wait_for_one_another() {
     let applied: usize = outcomes.iter().map(|names| names.as_ref().expect("migrates").len()).sum();
     assert_eq!(applied, migrations().len(), "each was applied by one of them");
     database.remove().await;
+}
+
+/// The statements of an SQL file.
+fn statements(sql: &str) -> Vec<&str> {
+    sql.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()).collect()
+}
+
+/// An empty database with these migrations, applied and noted as Diesel does it.
+async fn with_migrations(folders: &[PathBuf]) -> Database {
+    let database = Database::empty().await;
+    let ledger = format!(
+        "CREATE TABLE {LEDGER} (version VARCHAR(50) PRIMARY KEY NOT NULL, \
+         run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)"
+    );
+    database.run(&ledger).await;
+    for folder in folders {
+        database.run(&std::fs::read_to_string(folder.join("up.sql")).expect("up.sql")).await;
+        let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        let version = name.split('_').next().unwrap_or_default();
+        database.run(&format!("INSERT INTO {LEDGER} (version) VALUES ('{version}')")).await;
+    }
+    database
+}
+
+#[tokio::test]
+async fn a_migration_that_was_broken_off_anywhere_is_finished_by_the_next() {
+    let whole = Database::migrated().await;
+    let expected = schema(&whole).await;
+    let folders = migrations();
+    for (place, folder) in folders.iter().enumerate() {
+        let up = std::fs::read_to_string(folder.join("up.sql")).expect("up.sql");
+        let statements = statements(&up);
+        for done in 1..=statements.len() {
+            let database = with_migrations(&folders[..place]).await;
+            for statement in &statements[..done] {
+                database.run(statement).await;
+            }
+
+            let applied = Store::migrate(&database.url()).await;
+
+            let applied =
+                applied.unwrap_or_else(|error| panic!("{folder:?} after {done}: {error}"));
+            assert_eq!(applied.len(), folders.len() - place);
+            assert_eq!(schema(&database).await, expected, "{folder:?} after {done} statements");
+            database.remove().await;
+        }
+    }
+    whole.remove().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_being_migrated_does_not_keep_another_waiting() {
+    let (held, other) = (Database::empty().await, with_migrations(&[]).await);
+    // Its migration takes its turn, and then cannot read what was applied.
+    held.run(&format!("CREATE TABLE {LEDGER} LIKE {}.{LEDGER}", other.name())).await;
+    let mut holder = held.connect().await;
+    holder.batch_execute(&format!("LOCK TABLES {LEDGER} WRITE")).await.expect("locked");
+    let migrating = tokio::spawn({
+        let url = held.url();
+        async move { Store::migrate(&url).await }
+    });
+    let waits = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist \
+         WHERE db = '{}' AND state LIKE 'Waiting for table metadata lock%'",
+        held.name()
+    );
+    eventually("the first to be held up", || async {
+        (other.number(&waits).await > 0).then_some(())
+    })
+    .await;
+
+    let migrated = tokio::time::timeout(LIMIT, Store::migrate(&other.url())).await;
+
+    assert_eq!(migrated.expect("in time").expect("migrates").len(), migrations().len());
+    assert!(!migrating.is_finished(), "the first is still held up");
+    holder.batch_execute("UNLOCK TABLES").await.expect("unlocked");
+    assert_eq!(migrating.await.expect("ends").expect("migrates").len(), migrations().len());
+    drop(holder);
+    held.remove().await;
+    other.remove().await;
 }
 
 /// The tables as `store/src/schema.rs` tells them: `table column Type` and `table key column, …`.

@@ -2,22 +2,27 @@
 
 use super::Records;
 use diagflow_store::{
-    Adoption, DeliveryId, DeliveryStatus, Ending, Outcome, RunKey, Store, Stored,
+    Adoption, Attempt, DeliveryStatus, Ending, Outcome, RunKey, Standing, Store, Stored,
 };
 use futures::future::join_all;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// As many e-mails are told of at once.
 const AT_ONCE: usize = 16;
 
-/// Lets a run fail; returns the e-mail that is owed for it.
-async fn fail(store: &Store, run: RunKey) -> DeliveryId {
+/// Lets a run fail, and begins to send the e-mail that is owed for it.
+async fn fail(store: &Store, run: RunKey) -> Attempt {
     let ending =
         Ending { outcome: Outcome::Failed, code: "a_code".to_owned(), detail: String::new() };
-    match store.diagnosis_ended(run, &ending).await.expect("an answer") {
-        Stored::Done(Some(delivery)) => delivery,
-        other => panic!("{other:?}"),
-    }
+    let stored = store.diagnosis_ended(run, &ending).await.expect("an answer");
+    assert_eq!(stored, Stored::Done(()));
+    let deliveries = store.deliveries(run.submission).await.expect("deliveries");
+    let owed = deliveries.iter().find(|delivery| delivery.run_number == run.number);
+    let standing = store.delivery_standing(owed.expect("is owed").id).await.expect("an answer");
+    let Standing::Planned(_, attempt) = standing else { panic!("{standing:?}") };
+    let claimed = store.claim_delivery(&attempt, Duration::from_secs(60)).await;
+    claimed.expect("an answer").expect("claimed")
 }
 
 /// Sets a submission that failed going again; returns its new run.
@@ -29,9 +34,9 @@ async fn reset(store: &Store, run: RunKey) -> RunKey {
     }
 }
 
-async fn tell_of_mail(store: &Store, delivery: DeliveryId) {
-    store.claim_delivery(delivery).await.expect("claimed");
-    store.settle_delivery(delivery, DeliveryStatus::Sent, None).await.expect("settled");
+async fn tell_of_mail(store: &Store, attempt: Attempt) {
+    let settled = store.settle_delivery(&attempt, DeliveryStatus::Sent, None).await;
+    assert!(settled.expect("settled"));
 }
 
 #[tokio::test]
@@ -46,7 +51,7 @@ async fn events_are_numbered_without_gaps_however_many_write() {
     }
     let before = store.events(run.submission, 0).await.expect("events").len();
 
-    join_all(owed.into_iter().map(|delivery| tell_of_mail(store, delivery))).await;
+    join_all(owed.into_iter().map(|attempt| tell_of_mail(store, attempt))).await;
 
     let events = store.events(run.submission, 0).await.expect("events");
     assert_eq!(events.len(), before + AT_ONCE);

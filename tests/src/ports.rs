@@ -1,0 +1,43 @@
+//! Ports for processes that open theirs only a while after they were told which.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use uuid::Uuid;
+
+/// Below those that the system hands to outgoing connections, of which the tests have many: such a
+/// connection could take a port before its server does (as in `xtask/src/ports.rs`).
+const FIRST: u16 = 20_000;
+const SPAN: u16 = 10_000;
+
+/// A port that is free, and that no other test of this process gets.
+///
+/// # Panics
+/// When none is free.
+pub fn free_port() -> u16 {
+    // Begins anywhere, so that test binaries beside one another hardly ever meet.
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU16::new(Uuid::new_v4().as_fields().1));
+    let mut candidates = (0..SPAN).map(|_| FIRST + next.fetch_add(1, Ordering::Relaxed) % SPAN);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    candidates.find(is_free).expect("a free port")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_connection_and_no_other_test_takes_a_port_that_was_given_out() {
+        let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+        let range = range.expect("the range of outgoing connections");
+        let first = range.split_whitespace().next().expect("its first port");
+        let outgoing: u16 = first.parse().expect("a number");
+
+        let ports: BTreeSet<u16> = (0..500).map(|_| free_port()).collect();
+
+        assert_eq!(ports.len(), 500, "each is another one");
+        assert!(ports.iter().all(|port| (1024..outgoing).contains(port)), "{ports:?}");
+    }
+}

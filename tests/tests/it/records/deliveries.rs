@@ -1,0 +1,109 @@
+//! The ledger of e-mails, where two attempts meet.
+
+use super::Records;
+use diagflow_store::{Attempt, Delivery, DeliveryStatus, Ending, Outcome, RunKey, Standing, Store};
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(60);
+const OVER: Duration = Duration::ZERO;
+
+/// Lets a run fail; returns the e-mail that is owed for it.
+async fn owed(records: &Records) -> (RunKey, Delivery) {
+    let run = records.submission().await;
+    let ending =
+        Ending { outcome: Outcome::Failed, code: "a_code".to_owned(), detail: String::new() };
+    records.store.diagnosis_ended(run, &ending).await.expect("recorded");
+    (run, only(&records.store, run).await)
+}
+
+async fn only(store: &Store, run: RunKey) -> Delivery {
+    store.deliveries(run.submission).await.expect("deliveries").remove(0)
+}
+
+async fn planned(store: &Store, delivery: &Delivery) -> Attempt {
+    match store.delivery_standing(delivery.id).await.expect("an answer") {
+        Standing::Planned(_, attempt) => attempt,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn only_one_of_two_attempts_may_send() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let (_, delivery) = owed(&records).await;
+    let (one, other) = (planned(store, &delivery).await, planned(store, &delivery).await);
+
+    let (one, other) =
+        tokio::join!(store.claim_delivery(&one, LONG), store.claim_delivery(&other, LONG));
+
+    let claims = [one.expect("an answer"), other.expect("an answer")];
+    assert_eq!(claims.iter().flatten().count(), 1, "{claims:?}");
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_text_that_is_under_way_is_left_to_its_sender() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let (run, delivery) = owed(&records).await;
+    let late = planned(store, &delivery).await;
+    let claimed = store.claim_delivery(&late, LONG).await.expect("an answer").expect("claimed");
+
+    // Another attempt comes while the first is at work.
+    let standing = store.delivery_standing(delivery.id).await.expect("an answer");
+    assert!(matches!(standing, Standing::Sending { left } if left <= LONG), "{standing:?}");
+    assert!(!store.release_delivery(&late, ("a_code", "")).await.expect("an answer"));
+    let unknown = store.settle_delivery(&late, DeliveryStatus::Unknown, None).await;
+    assert!(!unknown.expect("an answer"), "the claim is not its own");
+    assert!(store.release_delivery(&claimed, ("try_later", "")).await.expect("an answer"));
+
+    // What the first gave back can be sent; the first itself has nothing more to say.
+    let next = planned(store, &delivery).await;
+    let next = store.claim_delivery(&next, LONG).await.expect("an answer").expect("claimed");
+    let stale = store.settle_delivery(&claimed, DeliveryStatus::Unknown, None).await;
+    assert!(!stale.expect("an answer"), "its claim is over");
+    assert!(store.settle_delivery(&next, DeliveryStatus::Sent, None).await.expect("an answer"));
+    let sent = only(store, run).await;
+    assert_eq!((sent.status, sent.attempts), (DeliveryStatus::Sent, 2));
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_text_whose_time_is_over_is_unknown_for_good() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let (run, delivery) = owed(&records).await;
+    let attempt = planned(store, &delivery).await;
+    let claimed = store.claim_delivery(&attempt, OVER).await.expect("an answer").expect("claimed");
+
+    let standing = store.delivery_standing(delivery.id).await.expect("an answer");
+
+    assert_eq!(standing, Standing::Settled(DeliveryStatus::Unknown));
+    assert!(!store.release_delivery(&claimed, ("try_later", "")).await.expect("an answer"));
+    let settled = only(store, run).await;
+    assert_eq!(settled.status, DeliveryStatus::Unknown);
+    assert_eq!(settled.error_code.as_deref(), Some("sender_died"));
+    let story = store.events(run.submission, 0).await.expect("events");
+    assert_eq!(story.last().expect("a story").step.name(), "mail_unknown");
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_given_up_keeps_its_last_reason() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let (run, delivery) = owed(&records).await;
+    let attempt = planned(store, &delivery).await;
+    assert!(store.release_delivery(&attempt, ("try_later", "words")).await.expect("an answer"));
+    let standing = store.delivery_standing(delivery.id).await.expect("an answer");
+    let Standing::Planned(tried, attempt) = standing else { panic!("{standing:?}") };
+
+    assert!(store.give_up_delivery(&tried, &attempt).await.expect("an answer"));
+
+    let failed = only(store, run).await;
+    assert_eq!((failed.status, failed.attempts), (DeliveryStatus::Failed, 1));
+    assert_eq!(failed.error_code.as_deref(), Some("try_later"));
+    assert_eq!(failed.error_detail.as_deref(), Some("words"));
+    records.remove().await;
+}
