@@ -1,12 +1,12 @@
 //! What the API is made of, and the state that its handlers share.
 
-use crate::access::TokenKey;
 use crate::call_back::CallBackKey;
 use crate::events::Hub;
 use crate::intake::Memory;
 use crate::outbox::Outbox;
 use crate::runs::Runs;
 use crate::settings::ApiSettings;
+use crate::tokens::TokenKey;
 use axum::extract::FromRef;
 use diagflow_store::{FileBytes, LinkKey, Store};
 use futures::future::BoxFuture;

@@ -20,6 +20,7 @@ mod runs;
 mod server;
 mod settings;
 mod telemetry;
+mod tokens;
 
 pub use app::{App, TemporalHealth};
 pub use outbox::{Outbox, Starter, StarterSettings};
