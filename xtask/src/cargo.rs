@@ -17,7 +17,19 @@ pub(crate) fn command<'a>(
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = guard::command(cargo);
     command.args(arguments).current_dir(workspace.root());
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(describes_this_program) {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+/// Whether a variable was set by the cargo that runs this program, to tell it about itself. Build scripts
+/// (ring's, for one) look at such variables too: handed on, they would make cargo compile half of the tree
+/// anew each time a person calls it directly in between.
+fn describes_this_program(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
 /// Runs cargo with its output shown, as a step of its own.
@@ -44,4 +56,18 @@ pub(crate) fn product(release: bool) -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot tell where this program is")?;
     let target = own.ancestors().nth(2).context("this program is not in a target folder")?;
     Ok(target.join(if release { "release" } else { "debug" }).join("diagflow"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_user_sets_about_cargo_is_handed_on() {
+        assert!(describes_this_program("CARGO_PKG_NAME"));
+        assert!(describes_this_program("CARGO_MANIFEST_DIR"));
+        for set_by_a_user in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_INCREMENTAL", "PATH"] {
+            assert!(!describes_this_program(set_by_a_user), "{set_by_a_user}");
+        }
+    }
 }
