@@ -92,7 +92,6 @@ CREATE TABLE IF NOT EXISTS deliveries (
     settled_at DATETIME(6) NULL,
     PRIMARY KEY (id),
     UNIQUE KEY deliveries_of_run (submission_id, run_number, kind),
-    KEY deliveries_by_status (status, created_at),
     CONSTRAINT deliveries_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
