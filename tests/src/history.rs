@@ -98,3 +98,19 @@ pub fn forget_the_machine(document: &mut Value) {
         _ => {}
     }
 }
+
+/// All text of a JSON document, with whatever is base64 in it decoded beside it.
+pub fn decoded(value: &Value) -> String {
+    use base64::Engine;
+    match value {
+        Value::String(text) => {
+            let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
+            format!("{text}\n{}\n", String::from_utf8_lossy(&bytes))
+        }
+        Value::Array(items) => items.iter().map(decoded).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| format!("{name}\n{}", decoded(value))).collect()
+        }
+        other => other.to_string(),
+    }
+}

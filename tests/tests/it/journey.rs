@@ -61,29 +61,13 @@ async fn the_history_holds_no_personal_data() {
     history::closed(&stack, &accepted).await;
 
     let json = history::fetch(&stack, &accepted).await.to_json().await.expect("JSON");
-    let text = decoded(&serde_json::from_slice(&json).expect("JSON"));
+    let text = history::decoded(&serde_json::from_slice(&json).expect("JSON"));
     assert!(text.contains(&accepted.submission_id), "the history is that of the submission");
     let summary = status["result"]["summary"].as_str().expect("a summary");
     for secret in ["private.person", "Zebra-Komme", "retina.jpg", summary, &accepted.access_token] {
         assert!(!text.contains(secret), "{secret:?} stands in the history");
     }
     stack.stop().await;
-}
-
-/// All text of a JSON document, with whatever is base64 in it decoded beside it.
-fn decoded(value: &Value) -> String {
-    use base64::Engine;
-    match value {
-        Value::String(text) => {
-            let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
-            format!("{text}\n{}\n", String::from_utf8_lossy(&bytes))
-        }
-        Value::Array(items) => items.iter().map(decoded).collect(),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| format!("{name}\n{}", decoded(value))).collect()
-        }
-        other => other.to_string(),
-    }
 }
 
 #[tokio::test]

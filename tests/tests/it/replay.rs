@@ -87,3 +87,17 @@ async fn a_careless_change_is_caught_by_every_history() {
         );
     }
 }
+
+/// What every case sends (`Case::play`) stands in none of its histories, however the run ended.
+#[test]
+fn no_recorded_history_holds_personal_data() {
+    for file in std::fs::read_dir(history::recorded()).expect("recorded histories") {
+        let path = file.expect("a file").path();
+        let document = std::fs::read(&path).expect("readable");
+        let text = history::decoded(&serde_json::from_slice(&document).expect("JSON"));
+        assert!(text.contains("submission_id"), "{path:?} is not decoded");
+        for secret in ["ana@example.org", "since Monday", "retina.jpg", "no agent is free"] {
+            assert!(!text.contains(secret), "{secret:?} stands in {path:?}");
+        }
+    }
+}
