@@ -5,7 +5,7 @@
 use crate::clock::{after, now};
 use crate::error::StoreResult;
 use crate::events::{self, Step};
-use crate::ids::{DeliveryId, SubmissionId, stored_as_text};
+use crate::ids::{DeliveryId, SubmissionId, named};
 use crate::pool::{Store, transaction};
 use crate::runs::{RunKey, lock};
 use crate::schema::deliveries;
@@ -19,8 +19,6 @@ use diesel::prelude::*;
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// What an e-mail tells.
@@ -51,27 +49,6 @@ pub enum DeliveryStatus {
     Unknown,
     /// It will not be sent: refused for good, given up after days, or overtaken by a newer run's.
     Failed,
-}
-
-/// Gives an enum its names in SQL, both ways.
-macro_rules! named {
-    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $($type::$variant => $name),+ })
-            }
-        }
-        impl FromStr for $type {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text {
-                    $($name => Ok($type::$variant),)+
-                    _ => Err(format!("{text:?} is no {}", stringify!($type))),
-                }
-            }
-        }
-        stored_as_text!($type);
-    };
 }
 
 named!(DeliveryKind {

@@ -31,6 +31,28 @@ macro_rules! stored_as_text {
 }
 pub(crate) use stored_as_text;
 
+/// Gives an enum its names in SQL, both ways.
+macro_rules! named {
+    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $($type::$variant => $name),+ })
+            }
+        }
+        impl std::str::FromStr for $type {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($name => Ok($type::$variant),)+
+                    _ => Err(format!("{text:?} is no {}", stringify!($type))),
+                }
+            }
+        }
+        $crate::ids::stored_as_text!($type);
+    };
+}
+pub(crate) use named;
+
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -80,6 +102,19 @@ random_id!(
 random_id!(
     /// Names a delivery; its e-mail's Message-ID is made from it.
     DeliveryId
+);
+
+random_id!(
+    /// Names somebody, or some program, with an account.
+    UserId
+);
+random_id!(
+    /// Names a session: one sign-in.
+    SessionId
+);
+random_id!(
+    /// Names an API key of a service account.
+    ApiKeyId
 );
 
 /// A SHA-256 digest, written as 64 lower-case hexadecimal digits.

@@ -3,6 +3,7 @@
 //! What lives here: the allowed moves of a submission's state, and the transactions that make them,
 //! each together with its event. What does not: HTTP, Temporal, e-mail, bytes of files.
 
+mod audit;
 mod bytes;
 mod clock;
 mod deliveries;
@@ -20,7 +21,9 @@ mod runs;
 mod schema;
 mod status;
 mod submissions;
+mod users;
 
+pub use audit::{Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, DONE, ObjectKind};
 pub use bytes::{BytesError, FileBytes};
 pub use deliveries::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Reason, Standing};
 pub use diagnosis::{Ending, Outcome, Stored};
@@ -28,10 +31,11 @@ pub use error::{StoreError, StoreResult};
 pub use events::{Event, EventName, Step};
 pub use files::{File, NewFile};
 pub use idempotency::{IdempotencyClaim, KeyHash, KeyState};
-pub use ids::{DeliveryId, FileId, Sha256, SubmissionId};
+pub use ids::{ApiKeyId, DeliveryId, FileId, SessionId, Sha256, SubmissionId, UserId};
 pub use links::LinkKey;
 pub use pool::{PoolSettings, Store};
 pub use results::DiagnosisResult;
 pub use runs::{Adoption, Run, RunKey};
 pub use status::Status;
 pub use submissions::{Consent, EmailAddress, InvalidEmail, NewSubmission, Submission};
+pub use users::{Role, User};

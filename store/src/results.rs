@@ -29,14 +29,15 @@ impl DiagnosisResult {
 }
 
 impl Store {
-    /// The result of a submission, when there is one.
+    /// The newest result of a submission, when there is one.
     ///
     /// # Errors
     /// When the database does not answer, or the stored text is no JSON object.
     pub async fn result(&self, submission: SubmissionId) -> StoreResult<Option<DiagnosisResult>> {
         let mut connection = self.connection().await?;
         let body: Option<String> = results::table
-            .find(submission)
+            .filter(results::submission_id.eq(submission))
+            .order(results::run_number.desc())
             .select(results::body)
             .first(&mut connection)
             .await

@@ -15,6 +15,8 @@ diesel::table! {
         created_at -> Datetime,
         updated_at -> Datetime,
         finished_at -> Nullable<Datetime>,
+        submitted_by -> Nullable<Text>,
+        deleted_at -> Nullable<Datetime>,
     }
 }
 
@@ -43,11 +45,13 @@ diesel::table! {
         started_at -> Nullable<Datetime>,
         requested_at -> Nullable<Datetime>,
         finished_at -> Nullable<Datetime>,
+        cancel_requested_at -> Nullable<Datetime>,
+        cancel_after -> Nullable<Datetime>,
     }
 }
 
 diesel::table! {
-    results (submission_id) {
+    results (submission_id, run_number) {
         submission_id -> Text,
         run_number -> Integer,
         body -> Text,
@@ -81,6 +85,8 @@ diesel::table! {
         created_at -> Datetime,
         sending_until -> Nullable<Datetime>,
         settled_at -> Nullable<Datetime>,
+        copy -> Integer,
+        start_after -> Nullable<Datetime>,
     }
 }
 
@@ -94,3 +100,88 @@ diesel::table! {
         expires_at -> Datetime,
     }
 }
+
+diesel::table! {
+    users (id) {
+        id -> Text,
+        email -> Text,
+        name -> Text,
+        role -> Text,
+        password_hash -> Nullable<Text>,
+        password_changed_at -> Nullable<Datetime>,
+        disabled_at -> Nullable<Datetime>,
+        created_at -> Datetime,
+        updated_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> Text,
+        user_id -> Text,
+        refresh -> Text,
+        previous_refresh -> Nullable<Text>,
+        refreshed_at -> Datetime,
+        network -> Text,
+        address -> Text,
+        user_agent -> Text,
+        created_at -> Datetime,
+        used_at -> Datetime,
+        idle_after -> Datetime,
+        expires_at -> Datetime,
+        ended_at -> Nullable<Datetime>,
+        end_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> Text,
+        user_id -> Text,
+        name -> Text,
+        secret -> Text,
+        created_at -> Datetime,
+        used_at -> Nullable<Datetime>,
+        expires_at -> Nullable<Datetime>,
+        revoked_at -> Nullable<Datetime>,
+    }
+}
+
+diesel::table! {
+    throttles (subject) {
+        subject -> Text,
+        failures -> Integer,
+        failed_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    audit (number) {
+        number -> Bigint,
+        at -> Datetime,
+        actor_kind -> Text,
+        actor_id -> Nullable<Text>,
+        actor_name -> Text,
+        action -> Text,
+        object_kind -> Text,
+        object_id -> Text,
+        result -> Text,
+        address -> Text,
+        request_id -> Text,
+        details -> Text,
+        previous -> Text,
+        hash -> Text,
+    }
+}
+
+diesel::table! {
+    audit_head (id) {
+        id -> Integer,
+        number -> Bigint,
+        hash -> Text,
+    }
+}
+
+diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(api_keys -> users (user_id));
+diesel::allow_tables_to_appear_in_same_query!(users, sessions, api_keys);

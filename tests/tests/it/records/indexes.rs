@@ -121,18 +121,19 @@ async fn fill(records: &Records) {
         "CREATE TABLE numbers (n INT PRIMARY KEY)",
         &format!("INSERT INTO numbers VALUES {}", numbers.join(", ")),
         "INSERT INTO submissions SELECT UUID(), CONCAT(n, '@example.org'), '', 'completed', 'v', \
-             NOW(6), 1, 1, NULL, NULL, NOW(6) - INTERVAL n MINUTE, NOW(6), NULL FROM numbers",
+             NOW(6), 1, 1, NULL, NULL, NOW(6) - INTERVAL n MINUTE, NOW(6), NULL, \
+             NULL, NULL FROM numbers",
         "INSERT INTO files SELECT UUID(), id, 1, 'a', 'image/png', 1, SHA2(id, 256), created_at \
              FROM submissions",
         "INSERT INTO runs SELECT id, 1, UUID(), created_at, 1, id, created_at, created_at, NULL, \
-             NULL FROM submissions",
+             NULL, NULL, NULL FROM submissions",
         "INSERT INTO results SELECT id, 1, '{}', created_at FROM submissions",
         &format!(
             "INSERT INTO events (submission_id, number, name, step, status, message, created_at) \
              SELECT id, {story} FROM submissions"
         ),
         "INSERT INTO deliveries SELECT UUID(), id, 1, 'result', 'sent', 1, NULL, NULL, created_at, \
-             NULL, NULL FROM submissions",
+             NULL, NULL, 0, NULL FROM submissions",
         "INSERT INTO idempotency_keys SELECT SHA2(id, 256), SHA2(id, 256), UUID(), NOW(6), id, \
              NOW(6) + INTERVAL 1 DAY FROM submissions",
         "ANALYZE TABLE submissions, files, runs, results, events, deliveries, idempotency_keys",

@@ -1,0 +1,24 @@
+DELETE FROM deliveries WHERE copy > 0;
+ALTER TABLE deliveries
+    DROP KEY deliveries_to_start,
+    DROP KEY deliveries_of_run,
+    ADD UNIQUE KEY deliveries_of_run (submission_id, run_number, kind),
+    DROP COLUMN start_after,
+    DROP COLUMN copy;
+DELETE older FROM results older
+    JOIN results newer ON newer.submission_id = older.submission_id AND newer.run_number > older.run_number;
+ALTER TABLE results DROP PRIMARY KEY, ADD PRIMARY KEY (submission_id);
+ALTER TABLE runs
+    DROP KEY runs_to_cancel,
+    DROP COLUMN cancel_after,
+    DROP COLUMN cancel_requested_at;
+ALTER TABLE submissions
+    DROP KEY submissions_by_words,
+    DROP KEY submissions_by_sender,
+    DROP KEY submissions_by_error,
+    DROP KEY submissions_by_email,
+    DROP KEY submissions_by_change,
+    DROP KEY submissions_by_status,
+    DROP KEY submissions_listed,
+    DROP COLUMN deleted_at,
+    DROP COLUMN submitted_by;

@@ -1,0 +1,320 @@
+//! The audit: who did what, on what, when, from where, with which result. Append-only; each line is
+//! sealed together with the one before it, so that a line that was changed, removed or put in shows.
+//!
+//! A change and its line are one transaction; a view is written down before it is shown.
+
+use crate::error::StoreResult;
+use crate::ids::{UserId, named};
+use crate::pool::{Store, transaction};
+use crate::schema::{audit, audit_head};
+use chrono::NaiveDateTime;
+use diesel::deserialize::FromSqlRow;
+use diesel::deserialize::{self, FromSql};
+use diesel::dsl::sql;
+use diesel::expression::AsExpression;
+use diesel::mysql::{Mysql, MysqlValue};
+use diesel::prelude::*;
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::{Datetime, Text};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// The one row of `audit_head`.
+const HEAD: i32 = 1;
+/// The result of what was done as it was asked.
+pub const DONE: &str = "done";
+
+/// What kind of caller it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub enum ActorKind {
+    /// Nobody that we know.
+    Anonymous,
+    /// Somebody who signed in.
+    User,
+    /// A program with an API key.
+    Service,
+    /// Somebody at the command line of a machine of ours.
+    Operator,
+}
+
+named!(ActorKind {
+    Anonymous = "anonymous",
+    User = "user",
+    Service = "service",
+    Operator = "operator",
+});
+
+/// What was done, or tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Action {
+    SignIn,
+    SignOut,
+    SessionRefresh,
+    SessionEnd,
+    SessionsView,
+    PasswordChange,
+    UserCreate,
+    UserUpdate,
+    UserDisable,
+    UsersView,
+    KeyCreate,
+    KeyRevoke,
+    KeysView,
+    SubmissionsView,
+    SubmissionView,
+    HistoryView,
+    FileView,
+    SubmissionCancel,
+    SubmissionRetry,
+    SubmissionsRetry,
+    SubmissionDelete,
+    SubmissionRestore,
+    MailResend,
+    SubmissionsExport,
+    SubmissionsFollow,
+    AuditView,
+    /// A request that was refused before it came to anything else.
+    Access,
+}
+
+named!(Action {
+    SignIn = "sign_in",
+    SignOut = "sign_out",
+    SessionRefresh = "session_refresh",
+    SessionEnd = "session_end",
+    SessionsView = "sessions_view",
+    PasswordChange = "password_change",
+    UserCreate = "user_create",
+    UserUpdate = "user_update",
+    UserDisable = "user_disable",
+    UsersView = "users_view",
+    KeyCreate = "key_create",
+    KeyRevoke = "key_revoke",
+    KeysView = "keys_view",
+    SubmissionsView = "submissions_view",
+    SubmissionView = "submission_view",
+    HistoryView = "history_view",
+    FileView = "file_view",
+    SubmissionCancel = "submission_cancel",
+    SubmissionRetry = "submission_retry",
+    SubmissionsRetry = "submissions_retry",
+    SubmissionDelete = "submission_delete",
+    SubmissionRestore = "submission_restore",
+    MailResend = "mail_resend",
+    SubmissionsExport = "submissions_export",
+    SubmissionsFollow = "submissions_follow",
+    AuditView = "audit_view",
+    Access = "access",
+});
+
+/// What it was done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ObjectKind {
+    /// Nothing in particular, or many at once; the details say more.
+    Service,
+    Submission,
+    File,
+    Delivery,
+    User,
+    Session,
+    ApiKey,
+}
+
+named!(ObjectKind {
+    Service = "service",
+    Submission = "submission",
+    File = "file",
+    Delivery = "delivery",
+    User = "user",
+    Session = "session",
+    ApiKey = "api_key",
+});
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// What kind of caller.
+    pub kind: ActorKind,
+    /// The account, where there is one.
+    pub id: Option<UserId>,
+    /// The account's e-mail address, or what was given in its place; at most 254 characters are kept.
+    pub name: String,
+}
+
+/// Seals the lines. Whoever can write to the database, but does not know the key, cannot seal one.
+#[derive(Clone)]
+pub struct AuditKey(Hmac<sha2::Sha256>);
+
+impl AuditKey {
+    /// From the service's audit secret.
+    pub fn new(secret: &str) -> AuditKey {
+        AuditKey(Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length"))
+    }
+
+    /// The seal of a line that follows the one with the seal `previous`.
+    fn seal(&self, previous: &str, line: &AuditLine) -> String {
+        let mut mac = self.0.clone();
+        let number = line.number.to_string();
+        let at = line.at.and_utc().timestamp_micros().to_string();
+        let actor_id = line.actor_id.map(|id| id.to_string()).unwrap_or_default();
+        let (kind, action) = (line.actor_kind.to_string(), line.action.to_string());
+        let object_kind = line.object_kind.to_string();
+        for field in [
+            previous,
+            &number,
+            &at,
+            &kind,
+            &actor_id,
+            &line.actor_name,
+            &action,
+            &object_kind,
+            &line.object_id,
+            &line.result,
+            &line.address,
+            &line.request_id,
+            &line.details,
+        ] {
+            // With its length, so that nothing can move from one field into the next.
+            mac.update(&(field.len() as u64).to_be_bytes());
+            mac.update(field.as_bytes());
+        }
+        hex::encode(mac.finalize().into_bytes())
+    }
+}
+
+impl fmt::Debug for AuditKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuditKey(..)")
+    }
+}
+
+/// A line that is to be written.
+#[derive(Debug, Clone)]
+pub struct AuditEntry {
+    /// What seals it.
+    pub key: AuditKey,
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub action: Action,
+    /// On what kind of thing.
+    pub object_kind: ObjectKind,
+    /// On which; empty where there is none.
+    pub object_id: String,
+    /// [`DONE`], or the stable code of the refusal.
+    pub result: String,
+    /// From where.
+    pub address: String,
+    /// The request.
+    pub request_id: String,
+    /// More, such as the reason that was given or the filter that was asked for.
+    pub details: Map<String, Value>,
+}
+
+impl AuditEntry {
+    /// The same with one more detail.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same with another result than [`DONE`].
+    #[must_use]
+    pub fn refused(mut self, code: &str) -> Self {
+        code.clone_into(&mut self.result);
+        self
+    }
+}
+
+/// A written line.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = audit)]
+pub struct AuditLine {
+    /// Its place, from 1, without gaps.
+    pub number: i64,
+    /// When (UTC, the database's clock).
+    pub at: NaiveDateTime,
+    /// Who: what kind of caller.
+    pub actor_kind: ActorKind,
+    /// Who: the account, where there is one.
+    pub actor_id: Option<UserId>,
+    /// Who: the account's e-mail address, or what was given in its place.
+    pub actor_name: String,
+    /// What.
+    pub action: Action,
+    /// On what kind of thing.
+    pub object_kind: ObjectKind,
+    /// On which; empty where there is none.
+    pub object_id: String,
+    /// `done`, or the stable code of the refusal.
+    pub result: String,
+    /// From where.
+    pub address: String,
+    /// The request, as in the log and in its answer.
+    pub request_id: String,
+    /// More, as a JSON object.
+    pub details: String,
+    /// The seal of the line before.
+    pub previous: String,
+    /// The seal of this one.
+    pub hash: String,
+}
+
+/// Appends a line in the caller's transaction. Holds the chain's lock until that ends, so it comes
+/// last there.
+pub(crate) async fn append(
+    connection: &mut AsyncMysqlConnection,
+    entry: &AuditEntry,
+) -> StoreResult<()> {
+    let (number, previous, at): (i64, String, NaiveDateTime) = audit_head::table
+        .find(HEAD)
+        .select((audit_head::number, audit_head::hash, sql::<Datetime>("NOW(6)")))
+        .for_update()
+        .first(connection)
+        .await?;
+    let mut line = AuditLine {
+        number: number + 1,
+        at,
+        actor_kind: entry.actor.kind,
+        actor_id: entry.actor.id,
+        actor_name: shortened(&entry.actor.name, 254),
+        action: entry.action,
+        object_kind: entry.object_kind,
+        object_id: shortened(&entry.object_id, 64),
+        result: entry.result.clone(),
+        address: entry.address.clone(),
+        request_id: entry.request_id.clone(),
+        details: Value::Object(entry.details.clone()).to_string(),
+        previous: previous.clone(),
+        hash: String::new(),
+    };
+    line.hash = entry.key.seal(&previous, &line);
+    diesel::insert_into(audit::table).values(&line).execute(connection).await?;
+    diesel::update(audit_head::table.find(HEAD))
+        .set((audit_head::number.eq(line.number), audit_head::hash.eq(&line.hash)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn shortened(text: &str, longest: usize) -> String {
+    text.chars().take(longest).collect()
+}
+
+impl Store {
+    /// Writes down something that changes no record of ours, such as a view or a refusal.
+    ///
+    /// # Errors
+    /// When the database does not take it; then it must not be shown, either.
+    pub async fn audit(&self, entry: &AuditEntry) -> StoreResult<()> {
+        transaction!(self, connection => { append(connection, entry).await })
+    }
+}
