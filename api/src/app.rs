@@ -1,5 +1,8 @@
 //! What the API is made of, and the state that its handlers share.
 
+use crate::auth::TokenSigner;
+use crate::auth::cookies::CsrfKey;
+use crate::auth::password::Passwords;
 use crate::call_back::CallBackKey;
 use crate::events::Hub;
 use crate::intake::Memory;
@@ -8,7 +11,7 @@ use crate::runs::Runs;
 use crate::settings::ApiSettings;
 use crate::tokens::TokenKey;
 use axum::extract::FromRef;
-use diagflow_store::{FileBytes, LinkKey, Store};
+use diagflow_store::{AuditKey, FileBytes, LinkKey, Store};
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
@@ -55,6 +58,12 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) memory: Memory,
     pub(crate) tokens: TokenKey,
+    /// Tokens of sessions, and against forged requests.
+    pub(crate) signer: TokenSigner,
+    pub(crate) csrf: CsrfKey,
+    pub(crate) passwords: Passwords,
+    /// Seals the audit.
+    pub(crate) audit_key: AuditKey,
     pub(crate) links: LinkKey,
     /// Where LoopAI may call back.
     pub(crate) call_backs: Option<CallBackKey>,
@@ -69,6 +78,10 @@ impl AppState {
             hub: Hub::new(app.store.clone(), settings.events_poll),
             memory: Memory::new(settings.submit_memory.max(Memory::largest(settings))),
             tokens: TokenKey::new(&settings.secret_key),
+            signer: TokenSigner::new(&settings.jwt),
+            csrf: CsrfKey::new(&settings.secret_key),
+            passwords: Passwords::new(),
+            audit_key: AuditKey::new(settings.audit_key.expose_secret()),
             links: LinkKey::new(settings.secret_key.expose_secret()),
             call_backs: settings.call_back_secret.as_ref().map(CallBackKey::new),
             closing,

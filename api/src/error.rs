@@ -48,9 +48,33 @@ pub(crate) enum ApiError {
     /// 401: neither a Bearer token nor the cookie.
     #[error("An access token is required.")]
     TokenRequired,
+    /// 401: a route for people and programs with an account, and the request brings nothing.
+    #[error("Please sign in.")]
+    SignInRequired,
+    /// 401: no such account, it is disabled, or the password is another one: the three are not told apart.
+    #[error("The e-mail address or the password is not right.")]
+    SignInFailed,
+    /// 401: the access token is too old; a refresh gives a new one.
+    #[error("The access token has expired. Refresh it, or sign in again.")]
+    TokenExpired,
+    /// 401: no access token of ours, or a changed one.
+    #[error("The access token is not valid. Please sign in again.")]
+    TokenInvalid,
+    /// 401: signed out, ended by an admin, idle for too long, too old, or the account is disabled.
+    #[error("The session has ended. Please sign in again.")]
+    SessionEnded,
+    /// 401: no API key of ours, revoked, expired, or the account is disabled.
+    #[error("The API key is not valid.")]
+    ApiKeyInvalid,
     /// 401: a call-back that is not signed, signed wrongly, or too old.
     #[error("The signature or the time stamp is not valid.")]
     InvalidSignature,
+    /// 403: signed in, but the role has no permission for this.
+    #[error("Your account may not do this.")]
+    Forbidden,
+    /// 403: a change by cookie that does not bring the session's token against forged requests.
+    #[error("Send the session's csrf_token in the header X-CSRF-Token.")]
+    CsrfTokenInvalid,
     /// 404: nothing there, or nothing that this token opens: the two are not told apart.
     #[error("Not found")]
     NotFound,
@@ -99,6 +123,14 @@ impl ApiError {
             Self::UploadIncomplete => (StatusCode::BAD_REQUEST, "upload_incomplete"),
             Self::InvalidIdempotencyKey => (StatusCode::BAD_REQUEST, "invalid_idempotency_key"),
             Self::TokenRequired => (StatusCode::UNAUTHORIZED, "token_required"),
+            Self::SignInRequired => (StatusCode::UNAUTHORIZED, "sign_in_required"),
+            Self::SignInFailed => (StatusCode::UNAUTHORIZED, "sign_in_failed"),
+            Self::TokenExpired => (StatusCode::UNAUTHORIZED, "token_expired"),
+            Self::TokenInvalid => (StatusCode::UNAUTHORIZED, "token_invalid"),
+            Self::SessionEnded => (StatusCode::UNAUTHORIZED, "session_ended"),
+            Self::ApiKeyInvalid => (StatusCode::UNAUTHORIZED, "api_key_invalid"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::CsrfTokenInvalid => (StatusCode::FORBIDDEN, "csrf_token_invalid"),
             Self::InvalidSignature => (StatusCode::UNAUTHORIZED, "invalid_signature"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -121,6 +153,11 @@ impl ApiError {
     /// The stable code.
     pub(crate) fn code(&self) -> &'static str {
         self.status_and_code().1
+    }
+
+    /// Whether the caller, and not the service, is the reason.
+    pub(crate) fn is_of_the_caller(&self) -> bool {
+        self.status_and_code().0.is_client_error()
     }
 
     /// Seconds after which a repeat is worth while.
@@ -215,7 +252,8 @@ impl IntoResponse for ApiError {
         }
         let message = self.to_string();
         let retry_after = self.retry_after();
-        let challenge = matches!(self, Self::TokenRequired);
+        let challenge =
+            status == StatusCode::UNAUTHORIZED && !matches!(self, Self::InvalidSignature);
         let details = self.into_faults();
         let body = ErrorBody {
             success: false,

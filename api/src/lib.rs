@@ -6,6 +6,7 @@
 
 mod access;
 mod app;
+mod auth;
 mod call_back;
 mod error;
 mod events;
@@ -13,6 +14,7 @@ mod intake;
 mod keep;
 mod layers;
 mod openapi;
+mod origin;
 mod outbox;
 mod router;
 mod routes;
@@ -27,7 +29,7 @@ pub use outbox::{Outbox, Starter, StarterSettings};
 pub use router::router;
 pub use runs::Runs;
 pub use server::serve;
-pub use settings::ApiSettings;
+pub use settings::{ApiSettings, JwtAlgorithm, JwtSettings};
 pub use telemetry::metrics_builder;
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! The documentation's frame; paths and schemas come from the handlers.
 
 use crate::events::EventBody;
-use utoipa::openapi::OpenApi as OpenApiDocument;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::path::Paths;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{Content, OpenApi as OpenApiDocument, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 /// See the head of this file.
@@ -17,6 +20,7 @@ use utoipa::{Modify, OpenApi};
     ),
     tags(
         (name = "submissions", description = "Send a submission, and follow it to its result."),
+        (name = "sign-in", description = "For people and programs with an account."),
         (name = "loopai", description = "What LoopAI asks for."),
         (name = "operation", description = "How the service itself stands."),
     ),
@@ -24,6 +28,53 @@ use utoipa::{Modify, OpenApi};
     modifiers(&Security),
 )]
 pub(crate) struct Document;
+
+/// A kind of refusal that many routes share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Refusal {
+    /// 401.
+    NotSignedIn,
+    /// 403.
+    Forbidden,
+    /// 503.
+    Unavailable,
+}
+
+impl Refusal {
+    fn status_and_description(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NotSignedIn => (
+                "401",
+                "`sign_in_required`, `token_expired`, `token_invalid`, `session_ended`, \
+                 `api_key_invalid`",
+            ),
+            Self::Forbidden => ("403", "`forbidden`, `csrf_token_invalid`"),
+            Self::Unavailable => ("503", "`unavailable`, `timeout`: repeat after `Retry-After`"),
+        }
+    }
+}
+
+/// Notes in the documentation of these paths that they ask for a permission, and the refusals that follow.
+pub(crate) fn demand(paths: &mut Paths, permission: &str, refusals: &[Refusal]) {
+    let items = paths.paths.values_mut();
+    let operations = items.flat_map(|item| {
+        [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+    });
+    for operation in operations.flatten() {
+        let ways = ["session", "session_cookie"];
+        let ways = ways.map(|way| SecurityRequirement::new(way, [permission]));
+        operation.security = Some(ways.to_vec());
+        for refusal in refusals {
+            let (status, description) = refusal.status_and_description();
+            let schema = Ref::from_schema_name("ErrorBody");
+            let response = ResponseBuilder::new()
+                .description(description)
+                .content("application/json", Content::new(Some(schema)));
+            let responses = &mut operation.responses.responses;
+            responses.entry(status.to_owned()).or_insert_with(|| response.build().into());
+        }
+    }
+}
 
 struct Security;
 
@@ -37,8 +88,22 @@ impl Modify for Security {
             crate::access::COOKIE,
             "The same token, as the cookie that came with the answer: for `EventSource`.",
         );
+        let session = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "The `access_token` of a sign-in, or an API key. What stands beside it is the \
+                 permission that the route asks for.",
+            ))
+            .build();
+        let session_cookie = ApiKeyValue::with_description(
+            crate::auth::cookies::SESSION,
+            "The same as a cookie, for pages. A change also needs the header `X-CSRF-Token`.",
+        );
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        components.add_security_scheme("session", SecurityScheme::Http(session));
+        let session_cookie = SecurityScheme::ApiKey(ApiKey::Cookie(session_cookie));
+        components.add_security_scheme("session_cookie", session_cookie);
     }
 }

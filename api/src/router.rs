@@ -18,7 +18,7 @@ pub(crate) fn build(state: AppState) -> Router {
     telemetry::describe();
     let settings = &state.app.settings;
     let cors = cors(settings);
-    let (routes, document) = routes::all(settings).split_for_parts();
+    let (routes, document) = routes::all(&state).split_for_parts();
     routes
         .with_state(state)
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))

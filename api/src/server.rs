@@ -2,9 +2,12 @@
 //! limit on how long a connection may stay open without a request.
 
 use crate::app::{App, AppState};
+use crate::origin::Peer;
 use crate::router;
 use axum::Router;
+use axum::http::Request;
 use axum::serve::Listener;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 
 /// How long a connection may take for a request's head. Also how long one may lie idle between two
 /// requests, so it is longer than the 60 s for which load balancers commonly keep theirs: if this end
@@ -37,10 +41,11 @@ async fn serve_router(
 ) {
     let connections = TaskTracker::new();
     // axum's `accept` passes over connections that broke already, and waits where descriptors ran out.
-    while let Some((stream, _)) =
+    while let Some((stream, peer)) =
         shutdown.run_until_cancelled(Listener::accept(&mut listener)).await
     {
-        connections.spawn(connection(stream, router.clone(), shutdown.clone(), head_time));
+        let router = router.clone();
+        connections.spawn(connection(stream, Peer(peer), router, shutdown.clone(), head_time));
     }
     drop(listener);
     connections.close();
@@ -51,6 +56,7 @@ async fn serve_router(
 
 async fn connection(
     stream: TcpStream,
+    peer: Peer,
     router: Router,
     shutdown: CancellationToken,
     head_time: Duration,
@@ -62,7 +68,11 @@ async fn connection(
     // HTTP/1 only: to find out whether it is HTTP/2 would wait for the first bytes without a limit.
     let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
     http.http1().timer(TokioTimer::new()).header_read_timeout(head_time);
-    let service = TowerToHyperService::new(router);
+    let service =
+        TowerToHyperService::new(router.map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        }));
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

@@ -8,6 +8,30 @@ use url::Url;
 /// One mebibyte, the unit in which the limits are told to people.
 pub(crate) const MIB: usize = 1024 * 1024;
 
+/// How access tokens of sessions are signed.
+#[derive(Debug, Clone)]
+pub struct JwtSettings {
+    /// `JWT_SECRET_KEY`: signs. No default.
+    pub secret_key: SecretString,
+    /// `JWT_PREVIOUS_SECRET_KEYS`: earlier keys, whose tokens stay good until they expire. Default: none.
+    pub previous_keys: Vec<SecretString>,
+    /// `JWT_ALGORITHM`. Default: HS256.
+    pub algorithm: JwtAlgorithm,
+    /// `ACCESS_TOKEN_SECONDS`: how long a token is good. Default: 15 minutes (second seed).
+    pub lifetime: Duration,
+}
+
+/// What signs a token; never taken from the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+}
+
 /// Settings of the API.
 #[derive(Debug, Clone)]
 pub struct ApiSettings {
@@ -17,6 +41,18 @@ pub struct ApiSettings {
     /// `SECRET_KEY`: access tokens and links to files are derived from it. Another key makes all that
     /// were given out before invalid. No default.
     pub secret_key: SecretString,
+    /// Access tokens of sessions.
+    pub jwt: JwtSettings,
+    /// `AUDIT_KEY`: seals the lines of the audit. With another key than theirs, lines cannot be verified.
+    /// No default.
+    pub audit_key: SecretString,
+    /// `SESSION_IDLE_SECONDS`: how long a session lives without being used. Default: 30 minutes.
+    pub session_idle: Duration,
+    /// `SESSION_LIFETIME_SECONDS`: how long a session lives at most. Default: 12 hours.
+    pub session_lifetime: Duration,
+    /// `TRUSTED_PROXIES`: how many reverse proxies stand before the API, each of which adds whom it spoke
+    /// to to `X-Forwarded-For`. Default: 0, and then that header is not believed.
+    pub trusted_proxies: usize,
     /// `LOOPAI_CALLBACK_SECRET`: what LoopAI signs its call-backs with. Default: none, and no call-backs.
     pub call_back_secret: Option<SecretString>,
     /// `PUBLIC_URL`: where browsers reach this API; the addresses in answers begin with it. With
@@ -57,10 +93,20 @@ pub struct ApiSettings {
 }
 
 impl ApiSettings {
-    /// The defaults, around the two settings that have none.
+    /// The defaults, around the settings that have none. One secret serves all purposes here.
     pub fn new(secret_key: SecretString, public_url: Url) -> Self {
         Self {
             cors_origins: Vec::new(),
+            jwt: JwtSettings {
+                secret_key: secret_key.clone(),
+                previous_keys: Vec::new(),
+                algorithm: JwtAlgorithm::Hs256,
+                lifetime: Duration::from_secs(15 * 60),
+            },
+            audit_key: secret_key.clone(),
+            session_idle: Duration::from_secs(30 * 60),
+            session_lifetime: Duration::from_secs(12 * 60 * 60),
+            trusted_proxies: 0,
             secret_key,
             call_back_secret: None,
             public_url,

@@ -3,6 +3,7 @@
 //! What lives here: the allowed moves of a submission's state, and the transactions that make them,
 //! each together with its event. What does not: HTTP, Temporal, e-mail, bytes of files.
 
+mod api_keys;
 mod audit;
 mod bytes;
 mod clock;
@@ -19,6 +20,7 @@ mod pool;
 mod results;
 mod runs;
 mod schema;
+mod sessions;
 mod status;
 mod submissions;
 mod users;
@@ -36,6 +38,7 @@ pub use links::LinkKey;
 pub use pool::{PoolSettings, Store};
 pub use results::DiagnosisResult;
 pub use runs::{Adoption, Run, RunKey};
+pub use sessions::NewSession;
 pub use status::Status;
 pub use submissions::{Consent, EmailAddress, InvalidEmail, NewSubmission, Submission};
-pub use users::{Role, User};
+pub use users::{NewUser, Role, User};

@@ -1,16 +1,22 @@
 //! People and programs with an account.
 
+use crate::audit::{self, AuditEntry};
+use crate::clock::now;
+use crate::error::StoreResult;
 use crate::ids::{UserId, named};
+use crate::pool::{Store, transaction};
 use crate::schema::users;
 use crate::submissions::EmailAddress;
 use chrono::NaiveDateTime;
 use diesel::deserialize::FromSqlRow;
 use diesel::deserialize::{self, FromSql};
+use diesel::dsl::sql;
 use diesel::expression::AsExpression;
 use diesel::mysql::{Mysql, MysqlValue};
 use diesel::prelude::*;
 use diesel::serialize::{self, Output, ToSql};
-use diesel::sql_types::Text;
+use diesel::sql_types::{Datetime, Nullable, Text};
+use diesel_async::RunQueryDsl;
 
 /// What an account is for. What it may do stands in `api/src/auth/permissions.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
@@ -71,4 +77,70 @@ pub struct User {
     pub created_at: NaiveDateTime,
     /// When it was changed last (UTC).
     pub updated_at: NaiveDateTime,
+}
+
+/// An account that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// Its name in our records.
+    pub id: UserId,
+    /// What somebody signs in with; kept in lower case.
+    pub email: EmailAddress,
+    /// What to call them; at most 200 characters.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// What is kept of the password; none for a service.
+    pub password_hash: Option<String>,
+}
+
+impl Store {
+    /// Makes an account. Returns `false`, with nothing made, when the address has one already.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn create_user(&self, new: &NewUser, entry: &AuditEntry) -> StoreResult<bool> {
+        let made = transaction!(self, connection => {
+            diesel::insert_into(users::table)
+                .values((
+                    users::id.eq(new.id),
+                    users::email.eq(new.email.as_str().to_lowercase()),
+                    users::name.eq(&new.name),
+                    users::role.eq(new.role),
+                    users::password_hash.eq(&new.password_hash),
+                    users::password_changed_at.eq(sql::<Nullable<Datetime>>(
+                        if new.password_hash.is_some() { "NOW(6)" } else { "NULL" },
+                    )),
+                    users::created_at.eq(now()),
+                    users::updated_at.eq(now()),
+                ))
+                .execute(connection)
+                .await?;
+            audit::append(connection, entry).await
+        });
+        match made {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_duplicate() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The account of an address and what is kept of its password, unless it is disabled.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn user_with_password(
+        &self,
+        email: &str,
+    ) -> StoreResult<Option<(User, Option<String>)>> {
+        let mut connection = self.connection().await?;
+        let found = users::table
+            .filter(users::email.eq(email.trim().to_lowercase()))
+            .filter(users::disabled_at.is_null())
+            .select((User::as_select(), users::password_hash))
+            .first(&mut connection)
+            .await
+            .optional()?;
+        Ok(found)
+    }
 }

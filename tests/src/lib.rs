@@ -17,8 +17,10 @@ pub mod process;
 pub mod proxy;
 pub mod servers;
 pub mod stack;
+pub mod staff;
 
 pub use client::{Accepted, ApiClient, SseEvent};
 pub use eventually::eventually;
 pub use proxy::Proxy;
 pub use stack::{Stack, StackOptions};
+pub use staff::Staff;

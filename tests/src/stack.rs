@@ -7,6 +7,7 @@ use crate::photos;
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::servers;
+use crate::staff::AUDIT_KEY;
 use diagflow_simulators::loopai::{self, LoopAiSim};
 use diagflow_simulators::mail::{self, MailCatcher};
 use diagflow_store::{PoolSettings, Store, SubmissionId};
@@ -120,6 +121,7 @@ impl Stack {
             ("DIAGNOSIS_POLL_SECONDS", "0.2".to_owned()),
             ("START_GRACE_SECONDS", "2".to_owned()),
             ("SWEEP_SECONDS", "0.2".to_owned()),
+            ("AUDIT_KEY", AUDIT_KEY.to_owned()),
             ("EVENTS_POLL_SECONDS", "0.05".to_owned()),
         ]);
         variables.extend(options.variables);

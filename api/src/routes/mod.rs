@@ -1,5 +1,6 @@
 //! Every route there is, in one list.
 
+mod auth;
 mod events;
 mod files;
 mod health;
@@ -13,9 +14,9 @@ mod submit;
 mod version;
 
 use crate::app::AppState;
+use crate::auth::{Permission, guarded};
 use crate::layers::{TimeLimit, limit_time};
 use crate::openapi::Document;
-use crate::settings::ApiSettings;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
@@ -26,7 +27,8 @@ use utoipa_axum::routes;
 const LARGEST_CALL_BACK: usize = 64 * 1024;
 
 /// The routes with their part of the documentation. Each handler's attribute names its path.
-pub(crate) fn all(settings: &ApiSettings) -> OpenApiRouter<AppState> {
+pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
+    let settings = &state.app.settings;
     let asks = from_fn_with_state(TimeLimit::Request(settings.request_time), limit_time);
     let uploads = from_fn_with_state(TimeLimit::Upload(settings.submit_time), limit_time);
     let body = DefaultBodyLimit::max(settings.max_body());
@@ -37,6 +39,11 @@ pub(crate) fn all(settings: &ApiSettings) -> OpenApiRouter<AppState> {
         .routes(routes!(status::status).layer(asks.clone()))
         .routes(routes!(events::events).layer(asks.clone()))
         .routes(routes!(files::file).layer(asks.clone()))
+        .routes(routes!(auth::sign_in::sign_in).layer(asks.clone()))
+        .routes(
+            guarded(state, Permission::AccountSelf, routes!(auth::sign_out::sign_out))
+                .layer(asks.clone()),
+        )
         .routes(routes!(loopai::called_back).layer(call_back).layer(asks.clone()))
         .routes(routes!(health::health).layer(asks.clone()))
         .routes(routes!(health::database).layer(asks.clone()))

@@ -6,7 +6,7 @@ use diagflow_activities::loopai::LoopAiSettings;
 use diagflow_activities::mail::{LONGEST_ANSWER, MailSettings, SmtpTls};
 use diagflow_activities::temporal::TemporalSettings;
 use diagflow_activities::{Admission, WorkerSettings};
-use diagflow_api::ApiSettings;
+use diagflow_api::{ApiSettings, JwtAlgorithm, JwtSettings};
 use diagflow_store::PoolSettings;
 use diagflow_workflows::PollSchedule;
 use reader::Reader;
@@ -193,6 +193,10 @@ fn api(reader: &mut Reader) -> Option<ApiSettings> {
     let idempotency_lifetime = reader.seconds("IDEMPOTENCY_LIFETIME_SECONDS");
     let events_poll = reader.seconds("EVENTS_POLL_SECONDS");
     let events_heartbeat = reader.seconds("EVENTS_HEARTBEAT_SECONDS");
+    let jwt = jwt(reader);
+    let session_idle = reader.seconds("SESSION_IDLE_SECONDS");
+    let session_lifetime = reader.seconds("SESSION_LIFETIME_SECONDS");
+    let trusted_proxies = reader.number("TRUSTED_PROXIES", 0..=10);
     let consent_version =
         reader.read("CONSENT_VERSION", "1 to 64 visible ASCII characters", |text| {
             let fits = text.len() <= LONGEST_CONSENT_VERSION;
@@ -201,6 +205,11 @@ fn api(reader: &mut Reader) -> Option<ApiSettings> {
     Some(ApiSettings {
         cors_origins: reader.list("CORS_ORIGINS"),
         secret_key: reader.secret("SECRET_KEY")?,
+        jwt: jwt?,
+        audit_key: reader.secret("AUDIT_KEY")?,
+        session_idle: session_idle?,
+        session_lifetime: session_lifetime?,
+        trusted_proxies: trusted_proxies?,
         call_back_secret: reader.secret("LOOPAI_CALLBACK_SECRET"),
         public_url: public_url?,
         consent_version: consent_version?,
@@ -215,6 +224,23 @@ fn api(reader: &mut Reader) -> Option<ApiSettings> {
         events_poll: events_poll?,
         events_heartbeat: events_heartbeat?,
         shutdown_time: shutdown_time?,
+    })
+}
+
+fn jwt(reader: &mut Reader) -> Option<JwtSettings> {
+    let algorithm = reader.read("JWT_ALGORITHM", "HS256, HS384 or HS512", |text| match text {
+        "HS256" => Some(JwtAlgorithm::Hs256),
+        "HS384" => Some(JwtAlgorithm::Hs384),
+        "HS512" => Some(JwtAlgorithm::Hs512),
+        _ => None,
+    });
+    let previous_keys = reader.list("JWT_PREVIOUS_SECRET_KEYS");
+    let lifetime = reader.seconds("ACCESS_TOKEN_SECONDS");
+    Some(JwtSettings {
+        secret_key: reader.secret("JWT_SECRET_KEY")?,
+        previous_keys: previous_keys.into_iter().map(SecretString::from).collect(),
+        algorithm: algorithm?,
+        lifetime: lifetime?,
     })
 }
 
@@ -348,11 +374,20 @@ fn is_production(reader: &mut Reader) -> Option<bool> {
 
 /// What development may do and production may not.
 fn check_production(reader: &mut Reader, settings: &Settings) {
-    let secret = settings.api.secret_key.expose_secret();
-    if secret.starts_with("development-only") || secret.len() < SHORTEST_SECRET {
-        reader.fault(format!(
-            "SECRET_KEY must be set to at least {SHORTEST_SECRET} random characters in production"
-        ));
+    let api = &settings.api;
+    let current = [
+        ("SECRET_KEY", &api.secret_key),
+        ("JWT_SECRET_KEY", &api.jwt.secret_key),
+        ("AUDIT_KEY", &api.audit_key),
+    ];
+    let previous = api.jwt.previous_keys.iter().map(|key| ("JWT_PREVIOUS_SECRET_KEYS", key));
+    for (name, secret) in current.into_iter().chain(previous) {
+        let secret = secret.expose_secret();
+        if secret.starts_with("development-only") || secret.len() < SHORTEST_SECRET {
+            reader.fault(format!(
+                "{name} must be set to at least {SHORTEST_SECRET} random characters in production"
+            ));
+        }
     }
     if settings.api.public_url.scheme() != "https" {
         reader.fault("PUBLIC_URL must begin with https in production".to_owned());

@@ -35,7 +35,7 @@ fn all_faults_are_told_at_once_and_no_value_is_shown() {
 #[test]
 fn production_refuses_what_only_development_may() {
     let error = read(&[("DIAGFLOW_ENV", "production")]).err().expect("refused");
-    for name in ["SECRET_KEY", "PUBLIC_URL", "MAIL_FROM"] {
+    for name in ["SECRET_KEY", "JWT_SECRET_KEY", "AUDIT_KEY", "PUBLIC_URL", "MAIL_FROM"] {
         assert!(error.contains(name), "{name} in {error}");
     }
     let secret = "x".repeat(SHORTEST_SECRET);
@@ -44,6 +44,8 @@ fn production_refuses_what_only_development_may() {
         ("PUBLIC_URL", "https://diagflow.example.org"),
         ("MAIL_FROM", "help@diagflow.example.org"),
         ("SECRET_KEY", secret.as_str()),
+        ("JWT_SECRET_KEY", secret.as_str()),
+        ("AUDIT_KEY", secret.as_str()),
     ];
     assert!(read(&complete).is_ok());
     let forgetful = [("IDEMPOTENCY_LIFETIME_SECONDS", "86399")];

@@ -12,6 +12,7 @@ mod loopai_side;
 mod mail;
 mod records;
 mod replay;
+mod staff;
 mod stream;
 mod survival;
 mod tls;

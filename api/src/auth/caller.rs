@@ -1,0 +1,100 @@
+//! Who calls.
+
+use super::permissions::Permission;
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::origin::Origin;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use diagflow_store::{
+    Action, Actor, ActorKind, ApiKeyId, AuditEntry, AuditKey, DONE, ObjectKind, SessionId, User,
+};
+use serde_json::Map;
+
+/// By what somebody was recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// A session.
+    Session(SessionId),
+    /// An API key.
+    ApiKey(ApiKeyId),
+}
+
+/// Somebody, or some program, that may do what the route asks for. Handlers behind
+/// [`super::guarded`] take it as an argument.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// The account.
+    pub(crate) user: User,
+    /// By what it was recognised.
+    pub(crate) via: Via,
+    /// Where the request comes from.
+    pub(crate) origin: Origin,
+    pub(super) audit_key: AuditKey,
+}
+
+impl Caller {
+    /// Whether the account's role has a permission.
+    pub(crate) fn may(&self, permission: Permission) -> bool {
+        Permission::of(self.user.role).contains(&permission)
+    }
+
+    /// A line of the audit: this caller did `action` to the thing named `object_id` (empty where there is
+    /// none in particular).
+    pub(crate) fn did(
+        &self,
+        action: Action,
+        object_kind: ObjectKind,
+        object_id: impl ToString,
+    ) -> AuditEntry {
+        let kind = match self.via {
+            Via::Session(_) => ActorKind::User,
+            Via::ApiKey(_) => ActorKind::Service,
+        };
+        let name = self.user.email.as_str().to_owned();
+        let actor = Actor { kind, id: Some(self.user.id), name };
+        entry(&self.audit_key, actor, &self.origin, action, object_kind, object_id.to_string())
+    }
+}
+
+/// A line of the audit about a request of nobody that we know. `claimed` is whom it claims to come from.
+pub(crate) fn somebody_did(
+    state: &AppState,
+    origin: &Origin,
+    claimed: &str,
+    action: Action,
+) -> AuditEntry {
+    let actor = Actor { kind: ActorKind::Anonymous, id: None, name: claimed.to_owned() };
+    entry(&state.audit_key, actor, origin, action, ObjectKind::Service, String::new())
+}
+
+fn entry(
+    key: &AuditKey,
+    actor: Actor,
+    origin: &Origin,
+    action: Action,
+    object_kind: ObjectKind,
+    object_id: String,
+) -> AuditEntry {
+    AuditEntry {
+        key: key.clone(),
+        actor,
+        action,
+        object_kind,
+        object_id,
+        result: DONE.to_owned(),
+        address: origin.address.to_string(),
+        request_id: origin.request_id.clone(),
+        details: Map::new(),
+    }
+}
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
+        parts.extensions.get::<Caller>().cloned().ok_or_else(|| {
+            ApiError::Internal("a handler asks for a caller outside the guard".into())
+        })
+    }
+}

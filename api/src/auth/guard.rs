@@ -1,0 +1,77 @@
+//! Lets only those through to a route who have its permission, and says so in the documentation of that
+//! route: one call does both, so they cannot differ.
+
+use super::caller::somebody_did;
+use super::credentials::{authenticate, bearer};
+use super::{Permission, cookies};
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::openapi::{self, Refusal};
+use crate::origin::Origin;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use diagflow_store::{Action, ObjectKind};
+use utoipa_axum::router::UtoipaMethodRouter;
+
+/// Routes that ask for `permission`.
+pub(crate) fn guarded(
+    state: &AppState,
+    permission: Permission,
+    (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
+) -> UtoipaMethodRouter<AppState> {
+    openapi::demand(
+        &mut paths,
+        permission.name(),
+        &[Refusal::NotSignedIn, Refusal::Forbidden, Refusal::Unavailable],
+    );
+    let guard = from_fn_with_state((state.clone(), permission), authorise);
+    (schemas, paths, router.route_layer(guard))
+}
+
+async fn authorise(
+    State((state, permission)): State<(AppState, Permission)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match admit(&state, permission, &mut request).await {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Finds the caller and puts it into the request, or refuses and writes that down.
+async fn admit(
+    state: &AppState,
+    permission: Permission,
+    request: &mut Request,
+) -> Result<(), ApiError> {
+    let (method, headers) = (request.method().clone(), request.headers().clone());
+    let proxies = state.app.settings.trusted_proxies;
+    let origin = Origin::of(&headers, request.extensions(), proxies);
+    let asked = format!("{method} {}", request.uri().path());
+    match authenticate(state, &method, &headers, origin.clone()).await {
+        Ok(Some(caller)) if caller.may(permission) => {
+            request.extensions_mut().insert(caller);
+            Ok(())
+        }
+        Ok(Some(caller)) => {
+            let line = caller.did(Action::Access, ObjectKind::Service, "").with("route", asked);
+            state.app.store.audit(&line.refused(ApiError::Forbidden.code())).await?;
+            Err(ApiError::Forbidden)
+        }
+        // Nothing was tried: whoever brings nothing is told where the door is, without a line.
+        Ok(None) => Err(ApiError::SignInRequired),
+        Err(refusal) => {
+            if refusal.is_of_the_caller() && presents_something(&headers) {
+                let line = somebody_did(state, &origin, "", Action::Access).with("route", asked);
+                state.app.store.audit(&line.refused(refusal.code())).await?;
+            }
+            Err(refusal)
+        }
+    }
+}
+
+fn presents_something(headers: &axum::http::HeaderMap) -> bool {
+    bearer(headers).is_some() || cookies::access_token(headers).is_some()
+}

@@ -1,0 +1,221 @@
+//! Access tokens of sessions. A token says only which session it is of, and for how long; who that is and
+//! what they may do is read from the records at each request, so that a change there works at once.
+
+use super::hmac_provider;
+use crate::settings::{JwtAlgorithm, JwtSettings};
+use chrono::Utc;
+use diagflow_store::{SessionId, Sha256, UserId};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Who gives tokens out, and who they are for.
+const ISSUER: &str = "diagflow";
+const AUDIENCE: &str = "diagflow-api";
+/// The type in the head of an access token (RFC 9068, 2.1), so that no other token passes for one.
+const TYPE: &str = "at+jwt";
+/// Hexadecimal digits of a key's digest that name it.
+const KEY_NAME: usize = 16;
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    /// Who gave it out.
+    pub(crate) iss: String,
+    /// Who it is for.
+    pub(crate) aud: String,
+    /// Whose it is.
+    pub(crate) sub: UserId,
+    /// The session that it is of.
+    pub(crate) sid: SessionId,
+    /// When it was given out (seconds since 1970, UTC).
+    pub(crate) iat: i64,
+    /// Until when it is good (seconds since 1970, UTC).
+    pub(crate) exp: i64,
+}
+
+/// Why a token is not good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadToken {
+    /// It was good once.
+    Expired,
+    /// It is none of ours, or was changed.
+    Invalid,
+}
+
+/// Signs and checks tokens.
+pub(crate) struct TokenSigner {
+    algorithm: Algorithm,
+    lifetime: Duration,
+    signs: (String, EncodingKey),
+    checks: Vec<(String, DecodingKey)>,
+}
+
+impl TokenSigner {
+    /// The newest key signs; it and the previous ones check.
+    pub(crate) fn new(settings: &JwtSettings) -> Self {
+        hmac_provider::install();
+        let algorithm = match settings.algorithm {
+            JwtAlgorithm::Hs256 => Algorithm::HS256,
+            JwtAlgorithm::Hs384 => Algorithm::HS384,
+            JwtAlgorithm::Hs512 => Algorithm::HS512,
+        };
+        let bytes = |secret: &SecretString| secret.expose_secret().as_bytes().to_vec();
+        let newest = bytes(&settings.secret_key);
+        let all = std::iter::once(newest.clone()).chain(settings.previous_keys.iter().map(bytes));
+        Self {
+            algorithm,
+            lifetime: settings.lifetime,
+            signs: (key_name(&newest), EncodingKey::from_secret(&newest)),
+            checks: all.map(|key| (key_name(&key), DecodingKey::from_secret(&key))).collect(),
+        }
+    }
+
+    /// How long a token is good.
+    pub(crate) fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// A token for a session of `user`.
+    pub(crate) fn token(&self, user: UserId, session: SessionId) -> String {
+        let now = Utc::now().timestamp();
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: user,
+            sid: session,
+            iat: now,
+            exp: now.saturating_add_unsigned(self.lifetime.as_secs()),
+        };
+        let (name, key) = &self.signs;
+        let mut header = Header::new(self.algorithm);
+        header.typ = Some(TYPE.to_owned());
+        header.kid = Some(name.clone());
+        encode(&header, &claims, key).expect("the key fits the algorithm, and claims become JSON")
+    }
+
+    /// What a token says, if it is good. The algorithm is ours, whatever the token's head asks for.
+    pub(crate) fn check(&self, token: &str) -> Result<Claims, BadToken> {
+        let header = decode_header(token).map_err(|_| BadToken::Invalid)?;
+        if header.typ.as_deref() != Some(TYPE) || header.alg != self.algorithm {
+            return Err(BadToken::Invalid);
+        }
+        let name = header.kid.ok_or(BadToken::Invalid)?;
+        let (_, key) =
+            self.checks.iter().find(|(known, _)| *known == name).ok_or(BadToken::Invalid)?;
+        let mut rules = Validation::new(self.algorithm);
+        rules.leeway = 0;
+        rules.set_issuer(&[ISSUER]);
+        rules.set_audience(&[AUDIENCE]);
+        rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        match decode::<Claims>(token, key, &rules) {
+            Ok(good) => Ok(good.claims),
+            Err(error) => Err(match error.kind() {
+                jsonwebtoken::errors::ErrorKind::ExpiredSignature => BadToken::Expired,
+                _ => BadToken::Invalid,
+            }),
+        }
+    }
+}
+
+/// Names a key without telling it.
+fn key_name(key: &[u8]) -> String {
+    let mut name = Sha256::of(&[b"diagflow jwt key v1:".as_slice(), key].concat()).to_string();
+    name.truncate(KEY_NAME);
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
+    fn signer(key: &str, previous: &[&str]) -> TokenSigner {
+        TokenSigner::new(&JwtSettings {
+            secret_key: key.into(),
+            previous_keys: previous.iter().map(|key| (*key).into()).collect(),
+            algorithm: JwtAlgorithm::Hs256,
+            lifetime: Duration::from_secs(900),
+        })
+    }
+
+    fn part(value: &Value) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
+    }
+
+    /// A token with this head and these claims, signed with `key` by HMAC-SHA256.
+    fn forged(key: &str, head: &Value, claims: &Value) -> String {
+        let text = format!("{}.{}", part(head), part(claims));
+        let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).expect("a key");
+        let seal = mac.chain_update(&text).finalize().into_bytes();
+        format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal))
+    }
+    use hmac::{KeyInit, Mac};
+
+    fn head() -> Value {
+        json!({"alg": "HS256", "typ": TYPE, "kid": key_name(b"a key")})
+    }
+
+    fn claims() -> Value {
+        let now = Utc::now().timestamp();
+        json!({
+            "iss": ISSUER, "aud": AUDIENCE, "sub": UserId::new(), "sid": SessionId::new(),
+            "iat": now, "exp": now + 60,
+        })
+    }
+
+    #[test]
+    fn a_token_is_good_with_its_key_and_after_the_key_became_a_previous_one() {
+        let (user, session) = (UserId::new(), SessionId::new());
+        let token = signer("a key", &[]).token(user, session);
+        let good = signer("a key", &[]).check(&token).expect("good");
+        assert_eq!((good.sub, good.sid), (user, session));
+        assert_eq!(good.exp - good.iat, 900);
+        assert_eq!(signer("new", &["a key"]).check(&token), Ok(good));
+        assert_eq!(signer("new", &["other"]).check(&token), Err(BadToken::Invalid));
+    }
+
+    #[test]
+    fn only_what_is_exactly_a_token_of_ours_is_good() {
+        let signer = signer("a key", &[]);
+        let check = |head: &Value, claims: &Value| signer.check(&forged("a key", head, claims));
+        assert!(check(&head(), &claims()).is_ok(), "the forgery is right where nothing is wrong");
+        let with = |mut value: Value, name: &str, new: Value| {
+            value[name] = new;
+            value
+        };
+        for wrong in [
+            with(head(), "typ", json!("JWT")),
+            with(head(), "typ", Value::Null),
+            with(head(), "alg", json!("HS512")),
+            with(head(), "alg", json!("none")),
+            with(head(), "kid", json!("another")),
+            with(head(), "kid", Value::Null),
+        ] {
+            assert_eq!(check(&wrong, &claims()), Err(BadToken::Invalid), "{wrong}");
+        }
+        for wrong in [
+            with(claims(), "iss", json!("another")),
+            with(claims(), "aud", json!("another")),
+            with(claims(), "sid", json!("no id")),
+            with(claims(), "exp", Value::Null),
+        ] {
+            assert_eq!(check(&head(), &wrong), Err(BadToken::Invalid), "{wrong}");
+        }
+        let late = with(claims(), "exp", json!(Utc::now().timestamp() - 1));
+        assert_eq!(check(&head(), &late), Err(BadToken::Expired));
+        assert_eq!(
+            signer.check(&forged("another key", &head(), &claims())),
+            Err(BadToken::Invalid)
+        );
+        let unsigned =
+            format!("{}.{}.", part(&with(head(), "alg", json!("none"))), part(&claims()));
+        assert_eq!(signer.check(&unsigned), Err(BadToken::Invalid));
+        assert_eq!(signer.check("nonsense"), Err(BadToken::Invalid));
+    }
+}

@@ -1,0 +1,20 @@
+//! Sign-in: who calls, and what they may do.
+//!
+//! A request of staff or of a program passes [`guard`], which finds the [`Caller`] from what the request
+//! brings ([`credentials`]) and asks the one table ([`permissions`]). Handlers get the caller, never a token.
+
+mod caller;
+pub(crate) mod cookies;
+mod credentials;
+mod guard;
+mod hmac_provider;
+mod jwt;
+pub(crate) mod password;
+mod permissions;
+mod secrets;
+
+pub(crate) use caller::{Caller, Via, somebody_did};
+pub(crate) use guard::guarded;
+pub(crate) use jwt::TokenSigner;
+pub(crate) use permissions::Permission;
+pub(crate) use secrets::Secret;

@@ -1,0 +1,138 @@
+//! Passwords: which are accepted, and how they are kept.
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use std::sync::{Arc, LazyLock};
+use tokio::sync::Semaphore;
+
+/// OWASP's parameters for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane.
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+/// Length in characters (ASVS 5.0, 6.2.1 and 6.2.9, and a little more than its least).
+const SHORTEST: usize = 12;
+const LONGEST: usize = 128;
+/// The estimator's grade from 0 to 4 that is enough: safe from guessing that is slowed down.
+const LEAST_GRADE: zxcvbn::Score = zxcvbn::Score::Three;
+/// Passwords that are worked on at once: each takes a core and 19 MiB.
+const AT_ONCE: usize = 4;
+
+/// What is wrong with a password that somebody wants to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WeakPassword {
+    #[error("The password needs at least {SHORTEST} characters")]
+    TooShort,
+    #[error("The password may have at most {LONGEST} characters")]
+    TooLong,
+    #[error(
+        "This password is too easy to guess: it is a common one, or made from one, or from your name. \
+         Several unusual words make a good one"
+    )]
+    TooCommon,
+}
+
+impl WeakPassword {
+    /// The stable code.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::TooShort => "password_too_short",
+            Self::TooLong => "password_too_long",
+            Self::TooCommon => "password_too_common",
+        }
+    }
+}
+
+/// Whether a password may be had by somebody with this address and name.
+pub(crate) fn check(password: &str, email: &str, name: &str) -> Result<(), WeakPassword> {
+    match password.chars().count() {
+        ..SHORTEST => return Err(WeakPassword::TooShort),
+        SHORTEST..=LONGEST => {}
+        _ => return Err(WeakPassword::TooLong),
+    }
+    let local = email.split('@').next().unwrap_or_default();
+    let grade = zxcvbn::zxcvbn(password, &[email, local, name, "diagflow"]).score();
+    if grade < LEAST_GRADE { Err(WeakPassword::TooCommon) } else { Ok(()) }
+}
+
+/// Hashes and verifies, a few at a time.
+#[derive(Clone)]
+pub(crate) struct Passwords(Arc<Semaphore>);
+
+impl Passwords {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+
+    /// What is kept of a password.
+    pub(crate) async fn hash(&self, password: &str) -> String {
+        let password = password.to_owned();
+        self.work(move || hash(&password)).await
+    }
+
+    /// Whether `password` is the one that `kept` was made from. Where nothing is kept it is not, and that
+    /// takes the same time.
+    pub(crate) async fn is(&self, password: &str, kept: Option<String>) -> bool {
+        static NOBODYS: LazyLock<String> = LazyLock::new(|| hash("the password of nobody"));
+        let password = password.to_owned();
+        self.work(move || {
+            let somebodys = kept.is_some();
+            let kept = kept.as_deref().unwrap_or(&NOBODYS);
+            let right = PasswordHash::new(kept)
+                .is_ok_and(|kept| argon().verify_password(password.as_bytes(), &kept).is_ok());
+            right && somebodys
+        })
+        .await
+    }
+
+    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let _turn = self.0.acquire().await.expect("never closed");
+        tokio::task::spawn_blocking(work).await.expect("hashing does not panic")
+    }
+}
+
+fn argon() -> Argon2<'static> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("OWASP's parameters");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+fn hash(password: &str) -> String {
+    let hash: PasswordHash =
+        argon().hash_password(password.as_bytes()).expect("any text of this length has a hash");
+    hash.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_that_are_easy_to_guess_are_refused() {
+        let check = |password: &str| check(password, "ana.lopez@example.org", "Ana Lopez");
+        assert_eq!(check("short"), Err(WeakPassword::TooShort));
+        assert_eq!(check(&"x7-".repeat(43)), Err(WeakPassword::TooLong));
+        for common in [
+            "password1234",
+            "123456789012",
+            "qwertyuiop12",
+            "aaaaaaaaaaaa",
+            "ana.lopez2026",
+            "AnaLopez1234",
+        ] {
+            assert_eq!(check(common), Err(WeakPassword::TooCommon), "{common}");
+        }
+        for good in ["correct horse battery staple", "tiefe Wasser sind grün", "x7Kq-v92P-tt0m"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_is_known_again_and_kept_by_owasps_parameters() {
+        let passwords = Passwords::new();
+        let kept = passwords.hash("correct horse battery staple").await;
+        assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{kept}");
+        assert_ne!(kept, passwords.hash("correct horse battery staple").await, "salted");
+        assert!(passwords.is("correct horse battery staple", Some(kept.clone())).await);
+        assert!(!passwords.is("correct horse battery stable", Some(kept)).await);
+        assert!(!passwords.is("the password of nobody", None).await);
+    }
+}

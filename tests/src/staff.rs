@@ -1,0 +1,87 @@
+//! People and programs with an account, as the API sees them.
+
+use crate::stack::Stack;
+use diagflow_store::{
+    Action, Actor, ActorKind, AuditEntry, AuditKey, DONE, NewUser, ObjectKind, Role, UserId,
+};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// The password of every account of the tests, and what is kept of it.
+pub const PASSWORD: &str = "correct horse battery staple";
+const KEPT: &str = "$argon2id$v=19$m=19456,t=2,p=1$G6KaqimYz6ohifG1NV2//Q$FpVRxQKcqMsSQxRxfJF8eimDXmwhVMHXfUvqtmHiNQc";
+/// The key of the audit in every stack.
+pub const AUDIT_KEY: &str = "an audit key of the tests, 32 characters or more";
+
+/// Somebody who signed in.
+#[derive(Debug, Clone)]
+pub struct Staff {
+    /// The account.
+    pub id: UserId,
+    /// Its address.
+    pub email: String,
+    /// The answer to the sign-in.
+    pub session: Value,
+    /// Brought along with every request.
+    pub access_token: String,
+    http: reqwest::Client,
+    base: String,
+}
+
+/// Makes an account of this role.
+pub async fn account(stack: &Stack, role: Role) -> (UserId, String) {
+    let id = UserId::new();
+    let email = format!("{role}-{}@example.org", Uuid::new_v4().simple());
+    let new = NewUser {
+        id,
+        email: email.parse().expect("an address"),
+        name: format!("A test's {role}"),
+        role,
+        password_hash: (role != Role::Service).then(|| KEPT.to_owned()),
+    };
+    let entry = AuditEntry {
+        key: AuditKey::new(AUDIT_KEY),
+        actor: Actor { kind: ActorKind::Operator, id: None, name: "tests".to_owned() },
+        action: Action::UserCreate,
+        object_kind: ObjectKind::User,
+        object_id: id.to_string(),
+        result: DONE.to_owned(),
+        address: String::new(),
+        request_id: String::new(),
+        details: Map::new(),
+    };
+    assert!(stack.store.create_user(&new, &entry).await.expect("the database"), "a new address");
+    (id, email)
+}
+
+impl Staff {
+    /// Makes an account of this role and signs it in.
+    pub async fn with_role(stack: &Stack, role: Role) -> Staff {
+        let (id, email) = account(stack, role).await;
+        let base = stack.client.address("");
+        let http = reqwest::Client::new();
+        let given = json!({"email": email, "password": PASSWORD});
+        let call = http.post(format!("{base}/api/v1/auth/login")).json(&given);
+        let answer = call.send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "the sign-in of {email}");
+        let session: Value = answer.json().await.expect("JSON");
+        let access_token = session["access_token"].as_str().expect("a token").to_owned();
+        Staff { id, email, session, access_token, http, base }
+    }
+
+    /// A request of theirs, to send or to add to.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.access_token)
+    }
+
+    /// Reads a path.
+    pub async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.expect("an answer")
+    }
+
+    /// Sends JSON to a path.
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::POST, path).json(body).send().await.expect("an answer")
+    }
+}

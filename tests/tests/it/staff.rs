@@ -1,0 +1,3 @@
+//! People and programs with an account: who may do what, and what of it is written down.
+
+mod sessions;
