@@ -81,6 +81,8 @@ CREATE TABLE IF NOT EXISTS audit (
     PRIMARY KEY (number),
     KEY audit_by_time (at, number),
     KEY audit_by_actor (actor_id, number),
+    KEY audit_by_name (actor_name, number),
+    KEY audit_by_request (request_id, number),
     KEY audit_by_object (object_id, number),
     KEY audit_by_action (action, number)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;

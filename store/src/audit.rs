@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use std::fmt;
 
 /// The one row of `audit_head`.
-const HEAD: i32 = 1;
+pub(crate) const HEAD: i32 = 1;
 /// The result of what was done as it was asked.
 pub const DONE: &str = "done";
 
@@ -159,7 +159,7 @@ impl AuditKey {
     }
 
     /// The seal of a line that follows the one with the seal `previous`.
-    fn seal(&self, previous: &str, line: &AuditLine) -> String {
+    pub(crate) fn seal(&self, previous: &str, line: &AuditLine) -> String {
         let mut mac = self.0.clone();
         let number = line.number.to_string();
         let at = line.at.and_utc().timestamp_micros().to_string();

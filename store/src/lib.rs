@@ -5,6 +5,8 @@
 
 mod api_keys;
 mod audit;
+mod audit_check;
+mod audit_search;
 mod bytes;
 mod clock;
 mod deliveries;
@@ -26,6 +28,8 @@ mod submissions;
 mod users;
 
 pub use audit::{Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, DONE, ObjectKind};
+pub use audit_check::{AuditCheck, AuditFault, AuditMark};
+pub use audit_search::AuditFilter;
 pub use bytes::{BytesError, FileBytes};
 pub use deliveries::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Reason, Standing};
 pub use diagnosis::{Ending, Outcome, Stored};
