@@ -3,7 +3,7 @@
 
 mod interrupted;
 
-use diagflow_simulators::mail::{Action, Rule, Script, Step};
+use diagflow_simulators::mail::{Action, Direction, Rule, Script, Step};
 use diagflow_store::Delivery;
 use diagflow_tests::invariants::{completed_once, delivery, executions, mails};
 use diagflow_tests::{Accepted, Stack, StackOptions, history, photos};
@@ -35,6 +35,12 @@ async fn completed_with_mail(stack: &Stack, submission: &Accepted, status: &str)
 async fn last_step(stack: &Stack, submission: &Accepted) -> String {
     let document = stack.client.status(submission).await.expect("an answer");
     document["step"].as_str().expect("a step").to_owned()
+}
+
+/// The mail server's remarks on all conversations.
+fn notes(stack: &Stack) -> impl Iterator<Item = String> {
+    let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
+    lines.filter(|line| line.direction == Direction::Note).map(|line| line.text)
 }
 
 #[tokio::test]

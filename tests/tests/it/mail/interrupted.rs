@@ -1,9 +1,7 @@
 //! The mail server, the worker or the time itself interrupts a delivery.
 
 use super::{completed_with_mail, last_step, submitted};
-use diagflow_simulators::mail::{
-    Action, Conversation, Direction, MailCatcher, Rule, Script, Settings, Step,
-};
+use diagflow_simulators::mail::{Action, Conversation, MailCatcher, Rule, Script, Settings, Step};
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::invariants::{completed_once, delivery, mails};
 use diagflow_tests::ports::free_port;
@@ -14,12 +12,6 @@ use futures::StreamExt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
-
-/// The mail server's remarks on all conversations.
-fn notes(stack: &Stack) -> impl Iterator<Item = String> {
-    let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
-    lines.filter(|line| line.direction == Direction::Note).map(|line| line.text)
-}
 
 #[tokio::test]
 async fn the_mail_server_is_down_at_first() {
