@@ -11,7 +11,7 @@
 use crate::intake::Fault;
 use crate::layers::request_id;
 use axum::Json;
-use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use diagflow_store::{BytesError, StoreError};
@@ -108,6 +108,12 @@ pub(crate) enum ApiError {
     /// 503: database or file storage do not answer. Logged; the text is for the log only.
     #[error("The service is not available at the moment. Please try again shortly.")]
     Unavailable(String),
+    /// 503: a submission was received whole, but storing it took too long to wait for; it goes on.
+    #[error(
+        "We could not confirm in time that your submission is stored. Repeat it with the same \
+         Idempotency-Key; without one, wait for our e-mail before you send it again."
+    )]
+    OutcomeUnknown,
     /// 503: no answer within the time limit.
     #[error("The answer took too long. Please try again shortly.")]
     Timeout,
@@ -146,6 +152,7 @@ impl ApiError {
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::OutcomeUnknown => (StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown"),
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
         }
     }
@@ -164,7 +171,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<u16> {
         match self {
             Self::IdempotencyKeyInUse => Some(1),
-            Self::Busy | Self::Unavailable(_) | Self::Timeout => Some(5),
+            Self::Busy | Self::Unavailable(_) | Self::OutcomeUnknown | Self::Timeout => Some(5),
             _ => None,
         }
     }
@@ -247,13 +254,16 @@ impl IntoResponse for ApiError {
         match &self {
             Self::Internal(cause) => tracing::error!(code, cause, "request failed"),
             Self::Unavailable(cause) => tracing::error!(code, cause, "request refused"),
-            Self::Busy | Self::Timeout => tracing::warn!(code, "request refused"),
+            Self::Busy | Self::OutcomeUnknown | Self::Timeout => {
+                tracing::warn!(code, "request refused")
+            }
             _ => tracing::debug!(code, "request refused"),
         }
         let message = self.to_string();
         let retry_after = self.retry_after();
         let challenge =
             status == StatusCode::UNAUTHORIZED && !matches!(self, Self::InvalidSignature);
+        let is_cut_off = matches!(self, Self::UploadTimeout);
         let details = self.into_faults();
         let body = ErrorBody {
             success: false,
@@ -266,6 +276,10 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if is_cut_off {
+            // What is still to come of the body would be taken for the next request.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

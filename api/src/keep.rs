@@ -1,7 +1,7 @@
 //! Keeps a checked submission: claims its Idempotency-Key, stores the bytes, then everything else in
 //! one transaction, and asks for its run to be started.
 //!
-//! Runs to its end even if the client goes away (see [`crate::layers::limit_time`]), so nothing is
+//! Runs to its end even if the client goes away (see [`crate::layers::to_its_end`]), so nothing is
 //! left half-made by that. Bytes that were stored for a submission that was not are harmless: nothing
 //! names them.
 

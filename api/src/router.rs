@@ -5,13 +5,26 @@ use crate::error::ApiError;
 use crate::layers::{cors, observe, security_headers};
 use crate::{routes, telemetry};
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
 use axum::middleware::from_fn;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutBody};
 use utoipa_swagger_ui::SwaggerUi;
 
 /// The whole API as a router, for a server of your own; [`crate::serve`] is the usual way.
 pub fn router(app: App) -> Router {
     build(AppState::new(app, CancellationToken::new()))
+}
+
+/// How long a client may be silent in the middle of a body.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// A request as the routes know it.
+fn whole(request: Request<TimeoutBody<Body>>) -> Request<Body> {
+    request.map(Body::new)
 }
 
 pub(crate) fn build(state: AppState) -> Router {
@@ -26,6 +39,9 @@ pub(crate) fn build(state: AppState) -> Router {
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         // The last one is the outermost.
         .layer(cors)
+        .layer(
+            ServiceBuilder::new().layer(RequestBodyTimeoutLayer::new(SILENCE)).map_request(whole),
+        )
         .layer(from_fn(security_headers))
         .layer(from_fn(observe))
 }

@@ -71,7 +71,7 @@ pub struct ApiSettings {
     pub submit_memory: usize,
     /// `REQUEST_TIMEOUT_SECONDS`: longest time until an answer begins. Default: 30 s.
     pub request_time: Duration,
-    /// `SUBMIT_TIMEOUT_SECONDS`: the same for a submission, whose upload may be slow. Default: 120 s.
+    /// `SUBMIT_TIMEOUT_SECONDS`: longest time that the upload of a submission may take. Default: 120 s.
     pub submit_time: Duration,
     /// `START_GRACE_SECONDS`: how long the sweeper leaves a new run to the process that stored it.
     /// Default: 10 s.

@@ -276,7 +276,8 @@ pub(crate) async fn append(
 ) -> StoreResult<()> {
     let (number, previous, at): (i64, String, NaiveDateTime) = audit_head::table
         .find(HEAD)
-        .select((audit_head::number, audit_head::hash, sql::<Datetime>("NOW(6)")))
+        // `NOW` would be the time before the wait for the lock, and times would run against numbers.
+        .select((audit_head::number, audit_head::hash, sql::<Datetime>("SYSDATE(6)")))
         .for_update()
         .first(connection)
         .await?;

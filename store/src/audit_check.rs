@@ -36,7 +36,8 @@ impl std::str::FromStr for AuditMark {
         let wrong = || format!("{text:?} is no mark; one looks like 42:9f86d081…, with 64 digits");
         let (number, hash) = text.split_once(':').ok_or_else(wrong)?;
         let number = number.parse().map_err(|_| wrong())?;
-        let hexadecimal = hash.len() == BEGINNING.len() && hash.bytes().all(|b| b.is_ascii_hexdigit());
+        let hexadecimal =
+            hash.len() == BEGINNING.len() && hash.bytes().all(|b| b.is_ascii_hexdigit());
         if hexadecimal { Ok(Self { number, hash: hash.to_owned() }) } else { Err(wrong()) }
     }
 }
@@ -66,16 +67,23 @@ impl fmt::Display for AuditFault {
         match self {
             Self::Removed(first, last) if first == last => write!(f, "line {first} was removed"),
             Self::Removed(first, last) => write!(f, "lines {first} to {last} were removed"),
-            Self::Changed(number) => write!(f, "line {number} was changed, or sealed with another key"),
+            Self::Changed(number) => {
+                write!(f, "line {number} was changed, or sealed with another key")
+            }
             Self::Unlinked(number) => {
-                write!(f, "line {number} does not follow the line before it: one of them was replaced")
+                write!(
+                    f,
+                    "line {number} does not follow the line before it: one of them was replaced"
+                )
             }
             Self::EndMoved { expected, found } => write!(
                 f,
                 "the last line is {}, but {} was written last: the end was removed or put in",
                 found.number, expected.number
             ),
-            Self::MarkGone(mark) => write!(f, "line {} is not the one that was marked", mark.number),
+            Self::MarkGone(mark) => {
+                write!(f, "line {} is not the one that was marked", mark.number)
+            }
         }
     }
 }

@@ -27,8 +27,13 @@ pub struct Store {
 /// Every statement sees what is committed, and locks only the rows it touches (no gap locks,
 /// which turn concurrent inserts of neighbours into deadlocks); all times are UTC, whatever the
 /// server's own zone is (see [`crate::clock`]).
+///
+/// The modes are MySQL 8's default: MariaDB's lets more through, and a server may have been set to cut off
+/// what is too long. `PIPES_AS_CONCAT` is what Diesel counts on.
 const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-    SET SESSION time_zone = '+00:00'";
+    SET SESSION time_zone = '+00:00'; \
+    SET SESSION sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
+        ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT'";
 
 /// How often a transaction that lost a deadlock is repeated before the caller hears of it.
 pub(crate) const DEADLOCK_ATTEMPTS: u32 = 5;

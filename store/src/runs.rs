@@ -201,6 +201,9 @@ async fn run_of(
     let found = runs::table
         .filter(runs::temporal_run_id.eq(temporal_run_id))
         .select((runs::number, runs::loopai_execution_id))
+        // Waits for a `run_started` that has not committed yet: else this execution would be taken for
+        // a second one of the run that it is.
+        .for_update()
         .first(connection)
         .await
         .optional()?;

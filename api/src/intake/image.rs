@@ -17,6 +17,10 @@ use std::io::Cursor;
 /// Longest file name that is kept, in characters.
 const LONGEST_NAME: usize = 255;
 
+/// Most memory for an image's header with all that stands in it. A colour profile, which is read with the
+/// header, is compressed in PNG: a megabyte of it could claim a gigabyte.
+const HEADER_MEMORY: u64 = 16 * 1024 * 1024;
+
 /// The kinds of images that are taken.
 const ALLOWED: [ImageFormat; 3] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
 
@@ -92,15 +96,23 @@ fn look(bytes: &Bytes) -> Result<ImageFormat, WrongImage> {
         let other_image = kind.matcher_type() == infer::MatcherType::Image;
         return Err(if other_image { WrongImage::TypeNotAllowed } else { WrongImage::NotAnImage });
     };
-    let (width, height) = ImageReader::with_format(Cursor::new(bytes), format)
-        .into_dimensions()
-        .map_err(|_| WrongImage::NotAnImage)?;
+    let (width, height) =
+        reader(bytes, format).into_dimensions().map_err(|_| WrongImage::NotAnImage)?;
     match u64::from(width) * u64::from(height) {
         0 => Err(WrongImage::NotAnImage),
         pixels if pixels > MAX_PIXELS => Err(WrongImage::TooManyPixels),
         _ if !has_end(bytes, format) => Err(WrongImage::NotAnImage),
         _ => Ok(format),
     }
+}
+
+/// Reads an image's header, in little memory.
+fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = image::Limits::no_limits();
+    limits.max_alloc = Some(HEADER_MEMORY);
+    reader.limits(limits);
+    reader
 }
 
 /// The name that the sender's device gave the file, without its folders and control characters.
@@ -118,6 +130,8 @@ fn file_name(given: &Given<'_>, index: usize, format: ImageFormat) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::codecs::png::PngEncoder;
+    use image::{ExtendedColorType, ImageDecoder, ImageEncoder};
 
     fn named(name: &str) -> String {
         file_name(&Given::Text(name.into()), 1, ImageFormat::Png)
@@ -130,6 +144,24 @@ mod tests {
         assert_eq!(named("a\u{0}b\r\n.png"), "ab.png");
         assert_eq!(named("häut.png"), "häut.png");
         assert_eq!(named(&"x".repeat(999)).len(), LONGEST_NAME);
+    }
+
+    /// How many bytes of a colour profile are inflated by reading the header of a picture that has it.
+    fn inflated(profile: usize) -> Option<usize> {
+        let mut png = Vec::new();
+        let mut encoder = PngEncoder::new(&mut png);
+        encoder.set_icc_profile(vec![0; profile]).expect("PNG has profiles");
+        encoder.write_image(&[0; 12], 2, 2, ExtendedColorType::Rgb8).expect("an image");
+        assert!(png.len() < 1024 * 1024, "{} bytes", png.len());
+        assert!(look(&png.clone().into()).is_ok(), "the picture itself is good");
+        let mut decoder = reader(&png, ImageFormat::Png).into_decoder().expect("a picture");
+        decoder.icc_profile().expect("read").map(|profile| profile.len())
+    }
+
+    #[test]
+    fn a_small_picture_cannot_swell_when_its_header_is_read() {
+        assert_eq!(inflated(64 * 1024), Some(64 * 1024));
+        assert_eq!(inflated(64 * 1024 * 1024), None);
     }
 
     #[test]

@@ -33,17 +33,29 @@ pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<(Ac
     refuse_announced_excess(request.headers(), settings)?;
     let accepted = match media_type(request.headers()).as_str() {
         "application/json" => {
-            let body = read(request.into_body(), settings.max_body(), &mut memory).await?;
+            let body = read(request.into_body(), settings.max_body(), &mut memory);
+            let body = in_time(settings, body).await?;
             aside(move || validate::validate(json::draft(&body)?, limits, &consent)).await?
         }
         "multipart/form-data" => {
             let max_body = settings.max_body();
-            let draft = multipart::draft(request, limits, max_body, &mut memory).await?;
+            let draft = multipart::draft(request, limits, max_body, &mut memory);
+            let draft = in_time(settings, draft).await?;
             aside(move || validate::validate(draft, limits, &consent)).await?
         }
         _ => return Err(ApiError::UnsupportedMediaType),
     };
     Ok((accepted, memory))
+}
+
+/// Reads an upload, but not for ever: nothing of ours is half-done when it is dropped, and the memory that
+/// it holds must come free.
+async fn in_time<T>(
+    settings: &ApiSettings,
+    reading: impl Future<Output = ApiResult<T>>,
+) -> ApiResult<T> {
+    let read = tokio::time::timeout(settings.submit_time, reading).await;
+    read.unwrap_or(Err(ApiError::UploadTimeout))
 }
 
 /// Refuses a body by its announced length, before any of it is read.

@@ -10,4 +10,4 @@ mod time_limit;
 pub(crate) use cors::cors;
 pub(crate) use headers::security_headers;
 pub(crate) use observe::observe;
-pub(crate) use time_limit::{TimeLimit, limit_time};
+pub(crate) use time_limit::{limit_time, to_its_end};

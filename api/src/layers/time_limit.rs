@@ -1,41 +1,36 @@
 //! Ends waiting, not work. A handler runs in a task of its own: a client that goes away, or an answer
-//! that takes too long, never stops it half-way. Besides half-made things, that would be dangerous
-//! for database connections: one whose statement is dropped in the middle goes back to the pool with
-//! an answer still to come, which its next user would take for the answer to another question.
+//! that takes too long, never stops it half-way, so that nothing is left half-made.
 
 use super::request_id;
-use crate::error::ApiError;
+use crate::error::{ApiError, ApiResult};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 use tracing::Instrument;
 
-/// How long a client waits for the beginning of an answer, and what it is told then.
-#[derive(Clone, Copy)]
-pub(crate) enum TimeLimit {
-    /// Of a request that only asks.
-    Request(Duration),
-    /// Of a request that uploads: what takes long is the upload.
-    Upload(Duration),
-}
-
-/// See the head of this file.
+/// Lets a client wait for the beginning of an answer for this long.
 pub(crate) async fn limit_time(
-    State(limit): State<TimeLimit>,
+    State(limit): State<Duration>,
     request: Request,
     next: Next,
 ) -> Response {
-    let (time, late) = match limit {
-        TimeLimit::Request(time) => (time, ApiError::Timeout),
-        TimeLimit::Upload(time) => (time, ApiError::UploadTimeout),
-    };
-    let work = request_id::scope(request_id::current(), next.run(request)).in_current_span();
-    match tokio::time::timeout(time, tokio::spawn(work)).await {
+    match tokio::time::timeout(limit, to_its_end(next.run(request))).await {
         Ok(Ok(response)) => response,
-        // Panics end here too. Their text may hold anything, so only their place is logged, by the
-        // binary's panic hook.
-        Ok(Err(_)) => ApiError::Internal("the handler panicked".to_owned()).into_response(),
-        Err(_) => late.into_response(),
+        Ok(Err(panicked)) => panicked.into_response(),
+        Err(_) => ApiError::Timeout.into_response(),
     }
+}
+
+/// Works to the end, even if nobody waits for it any more.
+///
+/// # Errors
+/// When it panics. The panic's text may hold anything, so only its place is logged, by the binary's
+/// panic hook.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> ApiResult<T> {
+    let work = request_id::scope(request_id::current(), work).in_current_span();
+    let done = tokio::spawn(work).await;
+    done.map_err(|_| ApiError::Internal("the handler panicked".to_owned()))
 }

@@ -15,7 +15,7 @@ mod version;
 
 use crate::app::AppState;
 use crate::auth::{Permission, guarded};
-use crate::layers::{TimeLimit, limit_time};
+use crate::layers::limit_time;
 use crate::openapi::Document;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -29,13 +29,13 @@ const LARGEST_CALL_BACK: usize = 64 * 1024;
 /// The routes with their part of the documentation. Each handler's attribute names its path.
 pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
     let settings = &state.app.settings;
-    let asks = from_fn_with_state(TimeLimit::Request(settings.request_time), limit_time);
-    let uploads = from_fn_with_state(TimeLimit::Upload(settings.submit_time), limit_time);
+    let asks = from_fn_with_state(settings.request_time, limit_time);
     let body = DefaultBodyLimit::max(settings.max_body());
     let call_back = DefaultBodyLimit::max(LARGEST_CALL_BACK);
 
     OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(submit::submit).layer(body).layer(uploads))
+        // Limits its own time: what may take long is the upload, and only that.
+        .routes(routes!(submit::submit).layer(body))
         .routes(routes!(status::status).layer(asks.clone()))
         .routes(routes!(events::events).layer(asks.clone()))
         .routes(routes!(files::file).layer(asks.clone()))

@@ -2,9 +2,10 @@
 
 use crate::access::{cookies, events_path, status_path};
 use crate::app::AppState;
-use crate::error::{ApiResult, ErrorBody};
+use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::receive;
 use crate::keep::{Kept, idempotency_key, keep};
+use crate::layers::to_its_end;
 use crate::telemetry;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -46,11 +47,13 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
         (status = 413, description = "`body_too_large`", body = ErrorBody),
         (status = 415, description = "`unsupported_media_type`", body = ErrorBody),
         (status = 422, description = "`idempotency_key_reused`: used for another body", body = ErrorBody),
-        (status = 503, description = "`busy`, `unavailable`: repeat after `Retry-After`", body = ErrorBody),
+        (status = 503, description = "`busy`, `unavailable`: repeat after `Retry-After`; \
+            `outcome_unknown`: it may have been stored", body = ErrorBody),
     ),
 )]
 pub(crate) async fn submit(State(state): State<AppState>, request: Request) -> Response {
-    let kept = take(&state, request).await;
+    let taking = state.clone();
+    let kept = to_its_end(async move { take(&taking, request).await }).await.flatten();
     telemetry::submission(match &kept {
         Ok(Kept::Now(_)) => "accepted",
         Ok(Kept::Before(_)) => "replayed",
@@ -69,7 +72,13 @@ pub(crate) async fn submit(State(state): State<AppState>, request: Request) -> R
 async fn take(state: &AppState, request: Request) -> ApiResult<Kept> {
     let key = idempotency_key(request.headers())?;
     let (accepted, _memory) = receive(state, request).await?;
-    keep(state, key, accepted).await
+    let keeping = state.clone();
+    let kept = to_its_end(async move { keep(&keeping, key, accepted).await });
+    match tokio::time::timeout(state.app.settings.request_time, kept).await {
+        Ok(kept) => kept.flatten(),
+        // It goes on, and may well succeed.
+        Err(_) => Err(ApiError::OutcomeUnknown),
+    }
 }
 
 /// What the sender gets to follow its submission.

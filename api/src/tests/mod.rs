@@ -6,6 +6,7 @@ mod edges;
 mod forms;
 mod requests;
 mod submissions;
+mod uploads;
 
 use crate::app::AppState;
 use crate::{ApiSettings, App, Outbox, Runs, StarterSettings, metrics_builder, router};

@@ -2,7 +2,6 @@
 
 use super::requests::{good, good_but, good_with, json_image, picture, post, post_json};
 use super::{Answer, TestApi};
-use axum::body::{Body, Bytes};
 use image::ImageFormat;
 use serde_json::{Value, json};
 
@@ -321,58 +320,6 @@ async fn body_over_the_limit_announced_or_not() {
     assert_eq!(answer.refusal(), (413, "body_too_large".to_owned()));
     let answer = api.send(post("application/json", body[1..].to_owned())).await;
     assert_eq!(answer.refusal(), (400, "invalid_json".to_owned()), "just within the limit");
-}
-
-#[tokio::test]
-async fn upload_that_is_cut_off() {
-    let parts = [Ok(Bytes::from("{\"email\":")), Err(std::io::Error::other("reset"))];
-    let body = Body::from_stream(futures::stream::iter(parts));
-    let answer = TestApi::new().await.send(post("application/json", body)).await;
-    assert_eq!(answer.refusal(), (400, "upload_incomplete".to_owned()));
-}
-
-#[tokio::test]
-async fn upload_that_takes_too_long() {
-    let api =
-        TestApi::with(|settings| settings.submit_time = std::time::Duration::from_millis(20)).await;
-    let stuck = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-    let answer = api.send(post("application/json", stuck)).await;
-    assert_eq!(answer.refusal(), (408, "timeout".to_owned()));
-}
-
-#[tokio::test]
-async fn no_memory_for_another_upload() {
-    let api = TestApi::with(|settings| {
-        settings.max_files = 1;
-        settings.max_file_size = 3;
-        settings.submit_memory = 0;
-    })
-    .await;
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
-    let (asking, mut asked) = tokio::sync::mpsc::unbounded_channel();
-    let chunks = futures::stream::unfold((receiver, asking), |(mut receiver, asking)| async {
-        asking.send(()).expect("the test goes on");
-        receiver.recv().await.map(|chunk| (Ok::<_, std::io::Error>(chunk), (receiver, asking)))
-    });
-    let router = crate::router::build(api.state());
-    let first = tokio::spawn(tower::ServiceExt::oneshot(
-        router.clone(),
-        post("application/json", Body::from_stream(chunks)),
-    ));
-    // All that is allowed for one body: once more is asked for, too little is left for the next.
-    sender.send(Bytes::from(" ".repeat(1024 * 1024 + 4))).expect("the upload goes on");
-    for _ in 0..2 {
-        asked.recv().await.expect("the upload is read");
-    }
-    let half = " ".repeat(512 * 1024);
-    let second = tower::ServiceExt::oneshot(router.clone(), post("application/json", half)).await;
-    let second = second.expect("never fails");
-    assert_eq!(second.status(), 503);
-    assert_eq!(second.headers()["retry-after"], "5");
-    drop(sender);
-    assert_eq!(first.await.expect("no panic").expect("never fails").status(), 400);
-    let third = tower::ServiceExt::oneshot(router, post("application/json", "{  }")).await;
-    assert_eq!(third.expect("never fails").status(), 400, "the memory came back");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The records on a real database: their schema, the moves of a submission's state, the numbering of
 //! its story, and the indexes behind every query.
 
+mod adoption;
 mod consent;
 mod deliveries;
 mod indexes;

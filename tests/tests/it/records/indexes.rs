@@ -192,7 +192,11 @@ async fn call_everything(records: &Records) {
 }
 
 async fn plan_of(connection: &mut AsyncMysqlConnection, statement: &str) -> Vec<PlanLine> {
-    sql_query(format!("EXPLAIN {statement}")).load(connection).await.expect(statement)
+    // MySQL's own default is a tree.
+    sql_query(format!("EXPLAIN FORMAT=TRADITIONAL {statement}"))
+        .load(connection)
+        .await
+        .expect(statement)
 }
 
 #[tokio::test]

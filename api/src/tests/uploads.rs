@@ -1,0 +1,88 @@
+//! Uploads that are slow, cut off, or too much at once.
+
+use super::TestApi;
+use super::requests::{good, post, post_json};
+use axum::body::{Body, Bytes};
+use std::time::Duration;
+
+#[tokio::test]
+async fn upload_that_is_cut_off() {
+    let parts = [Ok(Bytes::from("{\"email\":")), Err(std::io::Error::other("reset"))];
+    let body = Body::from_stream(futures::stream::iter(parts));
+    let answer = TestApi::new().await.send(post("application/json", body)).await;
+    assert_eq!(answer.refusal(), (400, "upload_incomplete".to_owned()));
+}
+
+#[tokio::test]
+async fn upload_that_takes_too_long_ends_and_gives_its_memory_back() {
+    let api = TestApi::with(|settings| {
+        settings.submit_time = Duration::from_millis(200);
+        settings.max_files = 1;
+        settings.max_file_size = 3;
+        settings.submit_memory = 0;
+    })
+    .await;
+    let router = crate::router::build(api.state());
+    let send =
+        |body: Body| tower::ServiceExt::oneshot(router.clone(), post("application/json", body));
+    // All that is allowed for one body, and then silence, but no end.
+    let all = Bytes::from(" ".repeat(1024 * 1024 + 4));
+    let (dropped, is_dropped) = tokio::sync::oneshot::channel::<()>();
+    let chunks = futures::stream::unfold((Some(all), dropped), |(rest, held)| async {
+        let chunk = match rest {
+            Some(chunk) => chunk,
+            None => std::future::pending().await,
+        };
+        Some((Ok::<_, std::io::Error>(chunk), (None, held)))
+    });
+
+    let stuck = send(Body::from_stream(chunks)).await.expect("never fails");
+
+    assert_eq!(stuck.status(), 408);
+    assert_eq!(stuck.headers()["connection"], "close");
+    assert!(is_dropped.await.is_err(), "nobody reads it any more");
+    let next = send(Body::from(" ".repeat(512 * 1024))).await.expect("never fails");
+    assert_eq!(next.status(), 400, "the memory came back");
+}
+
+#[tokio::test]
+async fn a_submission_that_takes_long_to_store_is_not_called_refused() {
+    let api = TestApi::with(|settings| settings.request_time = Duration::from_millis(1)).await;
+    let answer = api.send(post_json(&good())).await;
+    assert_eq!(answer.refusal(), (503, "outcome_unknown".to_owned()));
+}
+
+#[tokio::test]
+async fn no_memory_for_another_upload() {
+    let api = TestApi::with(|settings| {
+        settings.max_files = 1;
+        settings.max_file_size = 3;
+        settings.submit_memory = 0;
+    })
+    .await;
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
+    let (asking, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let chunks = futures::stream::unfold((receiver, asking), |(mut receiver, asking)| async {
+        asking.send(()).expect("the test goes on");
+        receiver.recv().await.map(|chunk| (Ok::<_, std::io::Error>(chunk), (receiver, asking)))
+    });
+    let router = crate::router::build(api.state());
+    let first = tokio::spawn(tower::ServiceExt::oneshot(
+        router.clone(),
+        post("application/json", Body::from_stream(chunks)),
+    ));
+    // All that is allowed for one body: once more is asked for, too little is left for the next.
+    sender.send(Bytes::from(" ".repeat(1024 * 1024 + 4))).expect("the upload goes on");
+    for _ in 0..2 {
+        asked.recv().await.expect("the upload is read");
+    }
+    let half = " ".repeat(512 * 1024);
+    let second = tower::ServiceExt::oneshot(router.clone(), post("application/json", half)).await;
+    let second = second.expect("never fails");
+    assert_eq!(second.status(), 503);
+    assert_eq!(second.headers()["retry-after"], "5");
+    drop(sender);
+    assert_eq!(first.await.expect("no panic").expect("never fails").status(), 400);
+    let third = tower::ServiceExt::oneshot(router, post("application/json", "{  }")).await;
+    assert_eq!(third.expect("never fails").status(), 400, "the memory came back");
+}

@@ -1,0 +1,160 @@
+//! The mail server, the worker or the time itself interrupts a delivery.
+
+use super::{completed_with_mail, last_step, submitted};
+use diagflow_simulators::mail::{Action, Conversation, MailCatcher, Rule, Script, Settings, Step};
+use diagflow_tests::eventually::LIMIT;
+use diagflow_tests::invariants::{completed_once, delivery, mails};
+use diagflow_tests::ports::free_port;
+use diagflow_tests::stack::{LOCAL, id_of};
+use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, servers};
+use diagflow_workflows::workflow_id;
+use futures::StreamExt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
+
+#[tokio::test]
+async fn the_mail_server_is_down_at_first() {
+    let port = free_port();
+    let options = StackOptions::default().with("SMTP_PORT", port.to_string());
+    let (mut stack, accepted) = Stack::with_submission(options).await;
+
+    // The patient does not wait for the mail server.
+    let events: Vec<_> = stack.client.events(&accepted, None).await.collect().await;
+    assert_eq!(events.last().map(|event| event.name.as_str()), Some("result_ready"));
+    eventually("a second attempt to fail", || async {
+        let owed = delivery(&stack, &accepted).await;
+        (owed.attempts == 2 && owed.status.to_string() == "planned").then_some(owed)
+    })
+    .await;
+    let owed = delivery(&stack, &accepted).await;
+    assert_eq!(owed.error_code.as_deref(), Some("smtp_unreachable"));
+    assert!(owed.error_detail.is_some_and(|words| words.contains("refused")), "staff read why");
+    let smtp = SocketAddr::new(LOCAL.ip(), port);
+    stack.mail = MailCatcher::start(smtp, LOCAL, Settings::default()).await.expect("comes back");
+
+    completed_once(&stack, &accepted).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_worker_dies_while_the_mail_server_has_the_text() {
+    let mut options = StackOptions::default().with("SMTP_ANSWER_SECONDS", "1");
+    let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
+    options.mail.script = Script::new(vec![stall]).expect("a script");
+    let (mut stack, accepted) = Stack::with_submission(options).await;
+    stack.mail.wait_for(|_| true, LIMIT).await.expect("the text");
+
+    stack.worker.take().expect("a worker").kill();
+    stack.start_worker().await;
+
+    let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
+    assert_eq!(delivery.error_code.as_deref(), Some("sender_died"));
+    assert_eq!(mails(&stack, &accepted).len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_worker_dies_before_the_mail_server_has_the_text() {
+    let stall = Rule::new(Step::Ehlo, Action::Stall).times(1);
+    let (mut stack, accepted) = submitted([stall]).await;
+    let greeted = |talks: &[Conversation]| {
+        let mut lines = talks.first()?.lines.iter();
+        lines.any(|line| line.text.starts_with("EHLO")).then_some(())
+    };
+    stack.mail.wait_for_conversation(greeted, LIMIT).await.expect("EHLO");
+
+    stack.worker.take().expect("a worker").kill();
+    assert_eq!(delivery(&stack, &accepted).await.status.to_string(), "planned");
+    stack.start_worker().await;
+
+    completed_once(&stack, &accepted).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_worker_is_stopped_while_the_mail_server_has_the_text() {
+    let mut options = StackOptions::default().with("WORKER_SHUTDOWN_SECONDS", "1");
+    let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
+    options.mail.script = Script::new(vec![stall]).expect("a script");
+    let (mut stack, accepted) = Stack::with_submission(options).await;
+    stack.mail.wait_for(|_| true, LIMIT).await.expect("the text");
+
+    let asked = Instant::now();
+    stack.worker.take().expect("a worker").stopped().await;
+
+    assert!(asked.elapsed() < Duration::from_secs(20), "it does not wait for the answer");
+    let settled = delivery(&stack, &accepted).await;
+    assert_eq!(settled.status.to_string(), "unknown");
+    assert_eq!(settled.error_code.as_deref(), Some("smtp_no_answer"));
+    stack.start_worker().await;
+    completed_with_mail(&stack, &accepted, "unknown").await;
+    assert_eq!(mails(&stack, &accepted).len(), 1);
+    stack.stop().await;
+}
+
+/// Lets the time of the activity that is under way run out now instead of after days, by the hand of an
+/// operator.
+async fn run_out_of_time(stack: &Stack, submission: &Accepted) {
+    let events = history::events(stack, submission).await;
+    let scheduled = events.iter().rev().find_map(|event| match event.attributes.as_ref()? {
+        Attributes::ActivityTaskScheduledEventAttributes(it) => Some(it.activity_id.clone()),
+        _ => None,
+    });
+    let done = tokio::process::Command::new(servers::temporal_command())
+        .args(["activity", "update-options", "--address", &servers::temporal()])
+        .args(["--workflow-id", &workflow_id(&submission.submission_id)])
+        .args(["--activity-id", &scheduled.expect("an activity")])
+        .args(["--schedule-to-close-timeout", "1s"])
+        .output()
+        .await
+        .expect("runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[tokio::test]
+async fn a_mail_that_nobody_takes_for_days_is_given_up() {
+    let (stack, accepted) = submitted([Rule::reply(Step::Rcpt, 451, "4.7.1 Never mind")]).await;
+    eventually("a second attempt to fail", || async {
+        stack.until(&accepted, "completed").await;
+        (delivery(&stack, &accepted).await.attempts == 2).then_some(())
+    })
+    .await;
+
+    run_out_of_time(&stack, &accepted).await;
+
+    let given_up = completed_with_mail(&stack, &accepted, "failed").await;
+    assert_eq!(given_up.error_code.as_deref(), Some("smtp_try_later"), "the last reason stays");
+    assert_eq!(last_step(&stack, &accepted).await, "mail_failed");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_waits_is_not_sent_after_a_newer_run_has_news() {
+    let mut options = StackOptions::default().scenario("fail");
+    let refusal = Rule::reply(Step::Rcpt, 451, "4.7.1 Later");
+    options.mail.script = Script::new(vec![refusal]).expect("a script");
+    let (stack, accepted) = Stack::with_submission(options).await;
+    eventually("the first mail to wait", || async {
+        stack.until(&accepted, "failed").await;
+        (delivery(&stack, &accepted).await.attempts == 2).then_some(())
+    })
+    .await;
+
+    stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
+    history::reset(&stack, &accepted).await;
+    stack.mail.set_script([]).expect("a script");
+
+    stack.until(&accepted, "completed").await;
+    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    let ledger = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
+    let ledger: Vec<_> = ledger
+        .iter()
+        .map(|it| (it.kind.to_string(), it.status.to_string(), it.error_code.clone()))
+        .collect();
+    let old = ("failed".to_owned(), "failed".to_owned(), Some("superseded".to_owned()));
+    assert_eq!(ledger[0], old, "{ledger:?}");
+    assert_eq!((&*ledger[1].0, &*ledger[1].1), ("result", "sent"), "{ledger:?}");
+    assert_eq!(mails(&stack, &accepted).len(), 1);
+    stack.stop().await;
+}

@@ -1,0 +1,44 @@
+//! Which Temporal execution is a submission's run, when starter and worker write at once.
+
+use super::Records;
+use diagflow_store::Adoption;
+use diagflow_tests::eventually;
+use diesel_async::SimpleAsyncConnection;
+use uuid::Uuid;
+
+#[tokio::test]
+async fn a_run_whose_start_is_just_being_noted_is_not_taken_for_a_second_one() {
+    let records = Records::new().await;
+    let run = records.submission().await;
+    let temporal_run_id = Uuid::new_v4().to_string();
+    // The starter notes what the run became, and has not committed yet.
+    let mut starter = records.database.connect().await;
+    let noting = format!(
+        "BEGIN; UPDATE runs SET temporal_run_id = '{temporal_run_id}', started_at = NOW(6)"
+    );
+    starter.batch_execute(&noting).await.expect("noted");
+
+    let adopting = tokio::spawn({
+        let (store, id) = (records.store.clone(), temporal_run_id.clone());
+        async move { store.adopt(run, &id, &id, None).await }
+    });
+    let waiting = format!(
+        "SELECT COUNT(*) FROM information_schema.innodb_trx waiting \
+         JOIN information_schema.processlist process ON process.id = waiting.trx_mysql_thread_id \
+         WHERE waiting.trx_state = 'LOCK WAIT' AND process.db = '{}'",
+        records.database.name()
+    );
+    eventually("the worker to wait for the starter", || async {
+        (records.database.number(&waiting).await > 0).then_some(())
+    })
+    .await;
+    starter.batch_execute("COMMIT").await.expect("committed");
+
+    let adopted = adopting.await.expect("ends").expect("an answer");
+    assert!(
+        matches!(adopted, Adoption::Current { run: adopted, .. } if adopted == run),
+        "{adopted:?}"
+    );
+    drop(starter);
+    records.remove().await;
+}
