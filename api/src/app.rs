@@ -3,9 +3,11 @@
 use crate::auth::TokenSigner;
 use crate::auth::cookies::CsrfKey;
 use crate::auth::password::Passwords;
+use crate::auth::refresh::RefreshKey;
 use crate::call_back::CallBackKey;
 use crate::events::Hub;
 use crate::intake::Memory;
+use crate::layers::Limiters;
 use crate::outbox::Outbox;
 use crate::runs::Runs;
 use crate::settings::ApiSettings;
@@ -61,7 +63,10 @@ pub(crate) struct Shared {
     /// Tokens of sessions, and against forged requests.
     pub(crate) signer: TokenSigner,
     pub(crate) csrf: CsrfKey,
+    pub(crate) refreshes: RefreshKey,
     pub(crate) passwords: Passwords,
+    /// What each client sent.
+    pub(crate) limiters: Limiters,
     /// Seals the audit.
     pub(crate) audit_key: AuditKey,
     pub(crate) links: LinkKey,
@@ -80,6 +85,8 @@ impl AppState {
             tokens: TokenKey::new(&settings.secret_key),
             signer: TokenSigner::new(&settings.jwt),
             csrf: CsrfKey::new(&settings.secret_key),
+            refreshes: RefreshKey::new(&settings.secret_key),
+            limiters: Limiters::new(&settings.rate_limits),
             passwords: Passwords::new(),
             audit_key: AuditKey::new(settings.audit_key.expose_secret()),
             links: LinkKey::new(settings.secret_key.expose_secret()),

@@ -2,8 +2,8 @@
 //!
 //! - [`ApiError`] is what a handler returns. Every refusal that a client can meet is a variant; its
 //!   comment gives the status, `code()` the stable code. Nothing internal is ever in an answer.
-//! - [`crate::intake::Fault`] is one thing that is wrong with a submission; all of them together are one
-//!   [`ApiError::InvalidSubmission`].
+//! - [`crate::intake::Fault`] is one thing that is wrong with a submission, or with another request; all of
+//!   them together are one [`ApiError::InvalidSubmission`] or [`ApiError::InvalidInput`].
 //! - `StoreError`, `BytesError` and everything else of other crates become an `ApiError` by `?`, are
 //!   logged here with the request's id, and show as `unavailable` or `internal`. Of a database's error
 //!   only the kind is logged ([`kind`]): its text may repeat what a patient sent.
@@ -28,6 +28,9 @@ pub(crate) enum ApiError {
     /// 400: what is wrong with the submission, all of it.
     #[error("Your submission could not be accepted. Please correct what is listed.")]
     InvalidSubmission(Vec<Fault>),
+    /// 400: what is wrong with the fields of a request of staff, all of it.
+    #[error("The request could not be accepted. Please correct what is listed.")]
+    InvalidInput(Vec<Fault>),
     /// 400: no JSON object.
     #[error("The body is not a valid JSON object (line {line}, column {column}).")]
     InvalidJson {
@@ -87,6 +90,21 @@ pub(crate) enum ApiError {
     /// 409: the request that first used this key is still being worked on.
     #[error("The same request is still being worked on. Please repeat it in a moment.")]
     IdempotencyKeyInUse,
+    /// 409: a change that would leave the service without an enabled admin.
+    #[error("This is the last admin: make another account an admin first.")]
+    LastAdmin,
+    /// 409: an address that another account has.
+    #[error("Another account has this e-mail address.")]
+    EmailTaken,
+    /// 409: API keys are for enabled accounts of programs.
+    #[error("Only an enabled account with the role service has API keys.")]
+    NotAServiceAccount,
+    /// 413: more bytes than any request to this route has.
+    #[error("The body is too large (at most {limit_kib} KB).")]
+    RequestTooLarge {
+        /// Most kibibytes.
+        limit_kib: usize,
+    },
     /// 413: more bytes than any valid submission has.
     #[error("The body is too large (at most {limit_mib} MB).")]
     BodyTooLarge {
@@ -96,9 +114,24 @@ pub(crate) enum ApiError {
     /// 415: neither JSON nor multipart.
     #[error("Send application/json or multipart/form-data.")]
     UnsupportedMediaType,
+    /// 415: not JSON, where nothing else is taken.
+    #[error("Send application/json.")]
+    JsonRequired,
     /// 422: the key was used for another body.
     #[error("This Idempotency-Key was used for another submission.")]
     IdempotencyKeyReused,
+    /// 429: too many failed attempts at this account, or from this network, known or not.
+    #[error("Too many failed attempts. Please try again later.")]
+    TooManyAttempts {
+        /// Until the next one may be made.
+        seconds: u64,
+    },
+    /// 429: more requests than one client may send.
+    #[error("Too many requests. Please try again later.")]
+    TooManyRequests {
+        /// Until the next one may be sent.
+        seconds: u64,
+    },
     /// 500: our fault. Logged; the text is for the log only.
     #[error("Something went wrong on our side.")]
     Internal(String),
@@ -124,6 +157,7 @@ impl ApiError {
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::InvalidSubmission(_) => (StatusCode::BAD_REQUEST, "invalid_submission"),
+            Self::InvalidInput(_) => (StatusCode::BAD_REQUEST, "invalid_input"),
             Self::InvalidJson { .. } => (StatusCode::BAD_REQUEST, "invalid_json"),
             Self::InvalidMultipart => (StatusCode::BAD_REQUEST, "invalid_multipart"),
             Self::UploadIncomplete => (StatusCode::BAD_REQUEST, "upload_incomplete"),
@@ -142,13 +176,19 @@ impl ApiError {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::UploadTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
             Self::IdempotencyKeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
+            Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
+            Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
+            Self::NotAServiceAccount => (StatusCode::CONFLICT, "not_a_service_account"),
+            Self::RequestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-            Self::UnsupportedMediaType => {
+            Self::UnsupportedMediaType | Self::JsonRequired => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
             }
             Self::IdempotencyKeyReused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")
             }
+            Self::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -168,8 +208,9 @@ impl ApiError {
     }
 
     /// Seconds after which a repeat is worth while.
-    fn retry_after(&self) -> Option<u16> {
+    fn retry_after(&self) -> Option<u64> {
         match self {
+            Self::TooManyAttempts { seconds } | Self::TooManyRequests { seconds } => Some(*seconds),
             Self::IdempotencyKeyInUse => Some(1),
             Self::Busy | Self::Unavailable(_) | Self::OutcomeUnknown | Self::Timeout => Some(5),
             _ => None,
@@ -178,7 +219,7 @@ impl ApiError {
 
     fn into_faults(self) -> Vec<Fault> {
         match self {
-            Self::InvalidSubmission(faults) => faults,
+            Self::InvalidSubmission(faults) | Self::InvalidInput(faults) => faults,
             _ => Vec::new(),
         }
     }
@@ -225,7 +266,7 @@ pub(crate) struct ErrorBody {
     /// What to tell a person.
     #[schema(example = "Your submission could not be accepted. Please correct what is listed.")]
     message: String,
-    /// Only with `invalid_submission`: everything that is wrong, as sentences.
+    /// Only with `invalid_submission` and `invalid_input`: everything that is wrong, as sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["Email is required", "Image 3: Exceeds 10MB limit"]))]
     errors: Vec<String>,
@@ -244,7 +285,7 @@ struct ErrorDetail {
     code: &'static str,
     /// As above.
     message: String,
-    /// Only with `invalid_submission`: each thing that is wrong.
+    /// Only with `invalid_submission` and `invalid_input`: each thing that is wrong.
     details: Vec<Fault>,
 }
 

@@ -7,6 +7,7 @@
 mod access;
 mod app;
 mod auth;
+mod body;
 mod call_back;
 mod error;
 mod events;
@@ -22,14 +23,16 @@ mod runs;
 mod server;
 mod settings;
 mod telemetry;
+mod time;
 mod tokens;
 
 pub use app::{App, TemporalHealth};
+pub use auth::password::{WeakPassword, check as check_password, hash as hash_password};
 pub use outbox::{Outbox, Starter, StarterSettings};
 pub use router::router;
 pub use runs::Runs;
 pub use server::serve;
-pub use settings::{ApiSettings, JwtAlgorithm, JwtSettings};
+pub use settings::{ApiSettings, JwtAlgorithm, JwtSettings, RateLimits};
 pub use telemetry::metrics_builder;
 
 #[cfg(test)]

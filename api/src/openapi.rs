@@ -1,7 +1,7 @@
 //! The documentation's frame; paths and schemas come from the handlers.
 
 use crate::events::EventBody;
-use utoipa::openapi::path::Paths;
+use utoipa::openapi::path::{Operation, Paths};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -21,6 +21,7 @@ use utoipa::{Modify, OpenApi};
     tags(
         (name = "submissions", description = "Send a submission, and follow it to its result."),
         (name = "sign-in", description = "For people and programs with an account."),
+        (name = "users", description = "Accounts, their sessions and API keys."),
         (name = "loopai", description = "What LoopAI asks for."),
         (name = "operation", description = "How the service itself stands."),
     ),
@@ -36,6 +37,8 @@ pub(crate) enum Refusal {
     NotSignedIn,
     /// 403.
     Forbidden,
+    /// 429.
+    TooMany,
     /// 503.
     Unavailable,
 }
@@ -49,6 +52,11 @@ impl Refusal {
                  `api_key_invalid`",
             ),
             Self::Forbidden => ("403", "`forbidden`, `csrf_token_invalid`"),
+            Self::TooMany => (
+                "429",
+                "`too_many_requests`: repeat after `Retry-After`; the headers `RateLimit-Policy` and \
+                 `RateLimit` of every answer say how many may follow",
+            ),
             Self::Unavailable => ("503", "`unavailable`, `timeout`: repeat after `Retry-After`"),
         }
     }
@@ -56,14 +64,17 @@ impl Refusal {
 
 /// Notes in the documentation of these paths that they ask for a permission, and the refusals that follow.
 pub(crate) fn demand(paths: &mut Paths, permission: &str, refusals: &[Refusal]) {
-    let items = paths.paths.values_mut();
-    let operations = items.flat_map(|item| {
-        [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
-    });
-    for operation in operations.flatten() {
+    for operation in operations(paths) {
         let ways = ["session", "session_cookie"];
         let ways = ways.map(|way| SecurityRequirement::new(way, [permission]));
         operation.security = Some(ways.to_vec());
+    }
+    note(paths, refusals);
+}
+
+/// Notes refusals in the documentation of these paths, beside those of the same status that it tells of.
+pub(crate) fn note(paths: &mut Paths, refusals: &[Refusal]) {
+    for operation in operations(paths) {
         for refusal in refusals {
             let (status, description) = refusal.status_and_description();
             let schema = Ref::from_schema_name("ErrorBody");
@@ -74,6 +85,14 @@ pub(crate) fn demand(paths: &mut Paths, permission: &str, refusals: &[Refusal]) 
             responses.entry(status.to_owned()).or_insert_with(|| response.build().into());
         }
     }
+}
+
+fn operations(paths: &mut Paths) -> impl Iterator<Item = &mut Operation> {
+    let items = paths.paths.values_mut();
+    let all = items.flat_map(|item| {
+        [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+    });
+    all.flatten()
 }
 
 struct Security;

@@ -26,7 +26,7 @@ const AT_ONCE: usize = 16;
 const BATCH: i64 = 100;
 /// How long a swept run is left to this process before another may take it.
 const LEASE: Duration = Duration::from_secs(30);
-/// How often expired Idempotency-Keys are removed.
+/// How often expired Idempotency-Keys, and failed sign-ins that have healed, are removed.
 const KEYS_EVERY: Duration = Duration::from_secs(600);
 
 /// Hands runs to the starter. Cheap to clone.
@@ -106,7 +106,10 @@ impl Starter {
                     self.start_all(fresh.drain(..), &stop).await;
                 }
                 _ = sweep.tick() => self.sweep(&stop).await,
-                _ = sweep_keys.tick() => self.sweep_keys().await,
+                _ = sweep_keys.tick() => {
+                    self.sweep_keys().await;
+                    self.sweep_throttles().await;
+                }
             }
         }
     }
@@ -138,6 +141,19 @@ impl Starter {
             Ok(swept) => tracing::debug!(swept, "removed expired idempotency keys"),
             Err(error) => {
                 tracing::warn!(error = kind(&error), "cannot remove expired idempotency keys")
+            }
+        }
+    }
+
+    async fn sweep_throttles(&self) {
+        match self.store.sweep_throttles().await {
+            Ok(0) => {}
+            Ok(swept) => tracing::debug!(swept, "removed failed sign-ins that have healed"),
+            Err(error) => {
+                tracing::warn!(
+                    error = kind(&error),
+                    "cannot remove failed sign-ins that have healed"
+                )
             }
         }
     }

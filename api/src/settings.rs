@@ -2,6 +2,7 @@
 //! meaning, the unit and the default of each.
 
 use secrecy::SecretString;
+use std::num::NonZeroU32;
 use std::time::Duration;
 use url::Url;
 
@@ -32,6 +33,31 @@ pub enum JwtAlgorithm {
     Hs512,
 }
 
+/// How many requests one client may send in a minute; a third of them at once.
+#[derive(Debug, Clone, Copy)]
+pub struct RateLimits {
+    /// `RATE_LIMIT_SUBMIT_PER_MINUTE`: submissions. Default: 30.
+    pub submit: NonZeroU32,
+    /// `RATE_LIMIT_READ_PER_MINUTE`: questions where one stands, and streams opened. Default: 600.
+    pub read: NonZeroU32,
+    /// `RATE_LIMIT_SIGN_IN_PER_MINUTE`: sign-ins and refreshes. Default: 30.
+    pub sign_in: NonZeroU32,
+    /// `RATE_LIMIT_HOOK_PER_MINUTE`: LoopAI's call-backs. Default: 600.
+    pub hook: NonZeroU32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        let per_minute = |number| NonZeroU32::new(number).expect("not zero");
+        Self {
+            submit: per_minute(30),
+            read: per_minute(600),
+            sign_in: per_minute(30),
+            hook: per_minute(600),
+        }
+    }
+}
+
 /// Settings of the API.
 #[derive(Debug, Clone)]
 pub struct ApiSettings {
@@ -53,6 +79,8 @@ pub struct ApiSettings {
     /// `TRUSTED_PROXIES`: how many reverse proxies stand before the API, each of which adds whom it spoke
     /// to to `X-Forwarded-For`. Default: 0, and then that header is not believed.
     pub trusted_proxies: usize,
+    /// What one client may send to the routes that anybody reaches.
+    pub rate_limits: RateLimits,
     /// `LOOPAI_CALLBACK_SECRET`: what LoopAI signs its call-backs with. Default: none, and no call-backs.
     pub call_back_secret: Option<SecretString>,
     /// `PUBLIC_URL`: where browsers reach this API; the addresses in answers begin with it. With
@@ -107,6 +135,7 @@ impl ApiSettings {
             session_idle: Duration::from_secs(30 * 60),
             session_lifetime: Duration::from_secs(12 * 60 * 60),
             trusted_proxies: 0,
+            rate_limits: RateLimits::default(),
             secret_key,
             call_back_secret: None,
             public_url,

@@ -33,6 +33,8 @@ enum Command {
     MailCatcher(commands::mail_catcher::Args),
     /// Send photos and follow them to the result.
     Submit(commands::submit::Args),
+    /// Make, list and disable accounts: the first admin is made here.
+    User(commands::user::Args),
 }
 
 #[tokio::main]
@@ -46,6 +48,7 @@ async fn main() -> ExitCode {
         Command::LoopaiSim(args) => commands::loopai_sim::run(args).await,
         Command::MailCatcher(args) => commands::mail_catcher::run(args).await,
         Command::Submit(args) => commands::submit::run(args).await,
+        Command::User(args) => commands::user::run(args).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

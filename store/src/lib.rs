@@ -3,6 +3,7 @@
 //! What lives here: the allowed moves of a submission's state, and the transactions that make them,
 //! each together with its event. What does not: HTTP, Temporal, e-mail, bytes of files.
 
+mod accounts;
 mod api_keys;
 mod audit;
 mod audit_check;
@@ -25,8 +26,11 @@ mod schema;
 mod sessions;
 mod status;
 mod submissions;
+mod throttles;
 mod users;
 
+pub use accounts::{UserChange, UserChanged, UserFilter, UserPage};
+pub use api_keys::{ApiKey, NewApiKey};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, DONE, ObjectKind};
 pub use audit_check::{AuditCheck, AuditFault, AuditMark};
 pub use audit_search::AuditFilter;
@@ -42,7 +46,8 @@ pub use links::LinkKey;
 pub use pool::{PoolSettings, Store};
 pub use results::DiagnosisResult;
 pub use runs::{Adoption, Run, RunKey};
-pub use sessions::NewSession;
+pub use sessions::{NewSession, Refreshed, Rotation, Session};
 pub use status::Status;
 pub use submissions::{Consent, EmailAddress, InvalidEmail, NewSubmission, Submission};
+pub use throttles::{Admitted, Attempt as SignInAttempt, Limit};
 pub use users::{NewUser, Role, User};

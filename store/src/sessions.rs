@@ -8,7 +8,10 @@ use crate::ids::{SessionId, Sha256, UserId};
 use crate::pool::{Store, transaction};
 use crate::schema::{sessions, users};
 use crate::users::User;
+use chrono::NaiveDateTime;
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 use std::time::Duration;
 
@@ -34,6 +37,74 @@ pub struct NewSession {
     pub idle: Duration,
     /// How long it lives at most.
     pub lifetime: Duration,
+}
+
+/// A session that is alive.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = sessions)]
+pub struct Session {
+    /// Its name.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// From which address it was begun.
+    pub address: String,
+    /// What the client said that it is.
+    pub user_agent: String,
+    /// When it was begun (UTC).
+    pub created_at: NaiveDateTime,
+    /// When it was used last (UTC), to the minute.
+    pub used_at: NaiveDateTime,
+    /// When it ends unless it is used (UTC).
+    pub idle_after: NaiveDateTime,
+    /// When it ends in any case (UTC).
+    pub expires_at: NaiveDateTime,
+}
+
+/// Digests of a refresh token that was presented, and of the one that follows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation {
+    /// Of what was presented.
+    pub given: Sha256,
+    /// Of its successor.
+    pub next: Sha256,
+    /// How long after a rotation its old token may come again, because the answer was lost.
+    pub grace: Duration,
+    /// How long the session then lives without being used.
+    pub idle: Duration,
+}
+
+/// What came of presenting a refresh token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refreshed {
+    /// The successor is good now.
+    Rotated,
+    /// It had been rotated a moment ago; the successor is good still.
+    Repeated,
+    /// It was used long before: two have it, and one of them should not. The session has ended.
+    Reused,
+    /// The session is not alive.
+    Ended,
+}
+
+/// Ends the sessions of an account, but for `keep`; returns how many.
+pub(crate) async fn end_all(
+    connection: &mut AsyncMysqlConnection,
+    user: UserId,
+    keep: Option<SessionId>,
+    reason: &str,
+) -> StoreResult<usize> {
+    let open = sessions::table.filter(sessions::user_id.eq(user));
+    let open = open.filter(sessions::ended_at.is_null());
+    let end = (sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq(reason));
+    let ended = match keep {
+        Some(keep) => {
+            let others = open.filter(sessions::id.ne(keep));
+            diesel::update(others).set(end).execute(connection).await?
+        }
+        None => diesel::update(open).set(end).execute(connection).await?,
+    };
+    Ok(ended)
 }
 
 async fn insert(connection: &mut AsyncMysqlConnection, new: &NewSession) -> StoreResult<()> {
@@ -84,6 +155,128 @@ impl Store {
                 .execute(connection)
                 .await?;
             audit::append(connection, entry).await
+        })
+    }
+
+    /// The sessions of an account that are alive, the newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sessions_of(&self, user: UserId) -> StoreResult<Vec<Session>> {
+        let mut connection = self.connection().await?;
+        let found = sessions::table
+            .inner_join(users::table)
+            .filter(sessions::user_id.eq(user))
+            .filter(sessions::ended_at.is_null())
+            .filter(sessions::idle_after.gt(now()))
+            .filter(sessions::expires_at.gt(now()))
+            .filter(users::disabled_at.is_null())
+            .order((sessions::created_at.desc(), sessions::id))
+            .select(Session::as_select())
+            .load(&mut connection)
+            .await?;
+        Ok(found)
+    }
+
+    /// Ends a session of an account. Returns `false`, with nothing done, when it has none of this name
+    /// that goes on.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn end_session_of(
+        &self,
+        user: UserId,
+        session: SessionId,
+        reason: &str,
+        entry: &AuditEntry,
+    ) -> StoreResult<bool> {
+        transaction!(self, connection => {
+            let open = sessions::table.find(session).filter(sessions::user_id.eq(user));
+            let ended = diesel::update(open.filter(sessions::ended_at.is_null()))
+                .set((sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq(reason)))
+                .execute(connection)
+                .await?;
+            if ended == 1 {
+                audit::append(connection, entry).await?;
+            }
+            Ok(ended == 1)
+        })
+    }
+
+    /// Ends all sessions of an account, but for `keep`; returns how many.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn end_sessions_of(
+        &self,
+        user: UserId,
+        keep: Option<SessionId>,
+        reason: &str,
+        entry: &AuditEntry,
+    ) -> StoreResult<usize> {
+        transaction!(self, connection => {
+            let ended = end_all(connection, user, keep, reason).await?;
+            audit::append(connection, &entry.clone().with("sessions_ended", ended)).await?;
+            Ok(ended)
+        })
+    }
+
+    /// Takes a refresh token of a session. The caller has made sure that it is one of ours: one that is
+    /// neither the newest, nor the one before within the grace, ends the session. `done` is written for
+    /// a rotation, `reused` for such an end.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn refresh_session(
+        &self,
+        session: SessionId,
+        rotation: &Rotation,
+        done: &AuditEntry,
+        reused: &AuditEntry,
+    ) -> StoreResult<Refreshed> {
+        transaction!(self, connection => {
+            let grace = rotation.grace.as_micros();
+            let is_recent = sql::<Bool>(&format!(
+                "refreshed_at > DATE_SUB(NOW(6), INTERVAL {grace} MICROSECOND)"
+            ));
+            let found: Option<(Sha256, Option<Sha256>, bool)> = sessions::table
+                .find(session)
+                .filter(sessions::ended_at.is_null())
+                .filter(sessions::idle_after.gt(now()))
+                .filter(sessions::expires_at.gt(now()))
+                .select((sessions::refresh, sessions::previous_refresh, is_recent))
+                .for_update()
+                .first(connection)
+                .await
+                .optional()?;
+            let Some((newest, previous, is_recent)) = found else { return Ok(Refreshed::Ended) };
+            let row = sessions::table.find(session);
+            if newest == rotation.given {
+                diesel::update(row)
+                    .set((
+                        sessions::refresh.eq(rotation.next),
+                        sessions::previous_refresh.eq(rotation.given),
+                        sessions::refreshed_at.eq(now()),
+                        sessions::used_at.eq(now()),
+                        sessions::idle_after.eq(after(rotation.idle)),
+                    ))
+                    .execute(connection)
+                    .await?;
+                audit::append(connection, done).await?;
+                return Ok(Refreshed::Rotated);
+            }
+            if is_recent && previous == Some(rotation.given) && newest == rotation.next {
+                return Ok(Refreshed::Repeated);
+            }
+            diesel::update(row)
+                .set((
+                    sessions::ended_at.eq(now().nullable()),
+                    sessions::end_reason.eq("refresh_reused"),
+                ))
+                .execute(connection)
+                .await?;
+            audit::append(connection, reused).await?;
+            Ok(Refreshed::Reused)
         })
     }
 

@@ -123,6 +123,11 @@ impl Stack {
             ("SWEEP_SECONDS", "0.2".to_owned()),
             ("AUDIT_KEY", AUDIT_KEY.to_owned()),
             ("EVENTS_POLL_SECONDS", "0.05".to_owned()),
+            // All tests of a stack are one client.
+            ("RATE_LIMIT_SUBMIT_PER_MINUTE", "1000000".to_owned()),
+            ("RATE_LIMIT_READ_PER_MINUTE", "1000000".to_owned()),
+            ("RATE_LIMIT_SIGN_IN_PER_MINUTE", "1000000".to_owned()),
+            ("RATE_LIMIT_HOOK_PER_MINUTE", "1000000".to_owned()),
         ]);
         variables.extend(options.variables);
         let pool = PoolSettings { url: database.url(), size: 4, wait: Duration::from_secs(10) };

@@ -1,5 +1,6 @@
 //! People and programs with an account, as the API sees them.
 
+use crate::client::ApiClient;
 use crate::stack::Stack;
 use diagflow_store::{
     Action, Actor, ActorKind, AuditEntry, AuditKey, DONE, NewUser, ObjectKind, Role, UserId,
@@ -29,6 +30,21 @@ pub struct Staff {
     base: String,
 }
 
+/// A line of the audit about an account, by the tests themselves.
+pub fn entry(action: Action) -> AuditEntry {
+    AuditEntry {
+        key: AuditKey::new(AUDIT_KEY),
+        actor: Actor { kind: ActorKind::Operator, id: None, name: "tests".to_owned() },
+        action,
+        object_kind: ObjectKind::User,
+        object_id: String::new(),
+        result: DONE.to_owned(),
+        address: String::new(),
+        request_id: String::new(),
+        details: Map::new(),
+    }
+}
+
 /// Makes an account of this role.
 pub async fn account(stack: &Stack, role: Role) -> (UserId, String) {
     let id = UserId::new();
@@ -40,26 +56,42 @@ pub async fn account(stack: &Stack, role: Role) -> (UserId, String) {
         role,
         password_hash: (role != Role::Service).then(|| KEPT.to_owned()),
     };
-    let entry = AuditEntry {
-        key: AuditKey::new(AUDIT_KEY),
-        actor: Actor { kind: ActorKind::Operator, id: None, name: "tests".to_owned() },
-        action: Action::UserCreate,
-        object_kind: ObjectKind::User,
-        object_id: id.to_string(),
-        result: DONE.to_owned(),
-        address: String::new(),
-        request_id: String::new(),
-        details: Map::new(),
-    };
+    let entry = AuditEntry { object_id: id.to_string(), ..entry(Action::UserCreate) };
     assert!(stack.store.create_user(&new, &entry).await.expect("the database"), "a new address");
     (id, email)
+}
+
+/// Status and stable code of a refusal.
+///
+/// # Panics
+/// When it is none.
+pub async fn refusal(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.expect("JSON");
+    assert_eq!(body["success"], false, "{body}");
+    (status, body["error"]["code"].as_str().expect("a code").to_owned())
 }
 
 impl Staff {
     /// Makes an account of this role and signs it in.
     pub async fn with_role(stack: &Stack, role: Role) -> Staff {
         let (id, email) = account(stack, role).await;
-        let base = stack.client.address("");
+        Self::signed_in(&stack.client, id, email).await
+    }
+
+    /// Signs in once more, for another session of the same account.
+    pub async fn again(&self, stack: &Stack) -> Staff {
+        Self::signed_in(&stack.client, self.id, self.email.clone()).await
+    }
+
+    /// The same session, at another process.
+    #[must_use]
+    pub fn at(&self, client: &ApiClient) -> Staff {
+        Staff { base: client.address(""), ..self.clone() }
+    }
+
+    async fn signed_in(client: &ApiClient, id: UserId, email: String) -> Staff {
+        let base = client.address("");
         let http = reqwest::Client::new();
         let given = json!({"email": email, "password": PASSWORD});
         let call = http.post(format!("{base}/api/v1/auth/login")).json(&given);
@@ -78,6 +110,16 @@ impl Staff {
     /// Reads a path.
     pub async fn get(&self, path: &str) -> Response {
         self.request(Method::GET, path).send().await.expect("an answer")
+    }
+
+    /// Sends JSON to a path, to be put there.
+    pub async fn put(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::PUT, path).json(body).send().await.expect("an answer")
+    }
+
+    /// Deletes a path.
+    pub async fn delete(&self, path: &str) -> Response {
+        self.request(Method::DELETE, path).send().await.expect("an answer")
     }
 
     /// Sends JSON to a path.

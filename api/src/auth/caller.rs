@@ -20,6 +20,17 @@ pub(crate) enum Via {
     ApiKey(ApiKeyId),
 }
 
+/// The access token that a caller brought.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Brought {
+    /// Whether it came in a page's cookie.
+    pub(crate) by_cookie: bool,
+    /// When it was given out (seconds since 1970, UTC).
+    pub(crate) issued: i64,
+    /// Until when it is good (seconds since 1970, UTC).
+    pub(crate) expires: i64,
+}
+
 /// Somebody, or some program, that may do what the route asks for. Handlers behind
 /// [`super::guarded`] take it as an argument.
 #[derive(Debug, Clone)]
@@ -30,6 +41,8 @@ pub(crate) struct Caller {
     pub(crate) via: Via,
     /// Where the request comes from.
     pub(crate) origin: Origin,
+    /// The access token; none with an API key.
+    pub(crate) brought: Option<Brought>,
     pub(super) audit_key: AuditKey,
 }
 
@@ -37,6 +50,17 @@ impl Caller {
     /// Whether the account's role has a permission.
     pub(crate) fn may(&self, permission: Permission) -> bool {
         Permission::of(self.user.role).contains(&permission)
+    }
+
+    /// The caller's session.
+    ///
+    /// # Errors
+    /// [`ApiError::Forbidden`], for a program: an API key has none.
+    pub(crate) fn session(&self) -> Result<SessionId, ApiError> {
+        match self.via {
+            Via::Session(session) => Ok(session),
+            Via::ApiKey(_) => Err(ApiError::Forbidden),
+        }
     }
 
     /// A line of the audit: this caller did `action` to the thing named `object_id` (empty where there is

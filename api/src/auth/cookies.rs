@@ -74,3 +74,18 @@ pub(crate) fn cookie(
         .secure(settings.cookie_secure())
         .build()
 }
+
+/// Takes a session's cookies back.
+pub(crate) fn without(settings: &ApiSettings, jar: CookieJar) -> CookieJar {
+    [(SESSION, "/"), (REFRESH, REFRESH_PATH)].into_iter().fold(jar, |jar, (name, path)| {
+        let mut gone = cookie(settings, name, path, String::new());
+        gone.make_removal();
+        // `remove` would say nothing of a cookie that this request did not bring.
+        jar.add(gone)
+    })
+}
+
+/// The refresh token that a page's request brings.
+pub(crate) fn refresh_token(jar: &CookieJar) -> Option<String> {
+    jar.get(REFRESH).map(|cookie| cookie.value().to_owned()).filter(|token| !token.is_empty())
+}

@@ -1,6 +1,6 @@
 //! Finds out who calls from what a request brings: an access token or an API key as Bearer, or a page's cookie.
 
-use super::caller::{Caller, Via};
+use super::caller::{Brought, Caller, Via};
 use super::cookies;
 use super::jwt::BadToken;
 use crate::app::AppState;
@@ -26,11 +26,11 @@ pub(crate) async fn authenticate(
     if let Some(token) = bearer(headers) {
         return match token.strip_prefix(API_KEY_PREFIX) {
             Some(key) => by_api_key(state, key, origin).await.map(Some),
-            None => by_session(state, token, origin).await.map(|(caller, _)| Some(caller)),
+            None => by_session(state, token, false, origin).await.map(|(caller, _)| Some(caller)),
         };
     }
     let Some(token) = cookies::access_token(headers) else { return Ok(None) };
-    let (caller, session) = by_session(state, &token, origin).await?;
+    let (caller, session) = by_session(state, &token, true, origin).await?;
     if !state.csrf.allows(method, headers, session) {
         return Err(ApiError::CsrfTokenInvalid);
     }
@@ -46,6 +46,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 async fn by_session(
     state: &AppState,
     token: &str,
+    by_cookie: bool,
     origin: Origin,
 ) -> Result<(Caller, SessionId), ApiError> {
     let claims = state.signer.check(token).map_err(|bad| match bad {
@@ -55,7 +56,8 @@ async fn by_session(
     let user = state.app.store.use_session(claims.sid, state.app.settings.session_idle).await?;
     let user = user.filter(|user| user.id == claims.sub).ok_or(ApiError::SessionEnded)?;
     let via = Via::Session(claims.sid);
-    Ok((Caller { user, via, origin, audit_key: state.audit_key.clone() }, claims.sid))
+    let brought = Some(Brought { by_cookie, issued: claims.iat, expires: claims.exp });
+    Ok((Caller { user, via, origin, brought, audit_key: state.audit_key.clone() }, claims.sid))
 }
 
 /// `key` is `{id}_{secret}`.
@@ -66,5 +68,6 @@ async fn by_api_key(state: &AppState, key: &str, origin: Origin) -> Result<Calle
     let given = Sha256::of(secret.as_bytes());
     // Digests may be compared plainly: how much of one is right tells nothing about the secret.
     let (user, _) = found.filter(|(_, kept)| *kept == given).ok_or(ApiError::ApiKeyInvalid)?;
-    Ok(Caller { user, via: Via::ApiKey(id), origin, audit_key: state.audit_key.clone() })
+    let (via, audit_key) = (Via::ApiKey(id), state.audit_key.clone());
+    Ok(Caller { user, via, origin, brought: None, audit_key })
 }

@@ -1,7 +1,7 @@
 //! Lets only those through to a route who have its permission, and says so in the documentation of that
 //! route: one call does both, so they cannot differ.
 
-use super::caller::somebody_did;
+use super::caller::{Caller, Via, somebody_did};
 use super::credentials::{authenticate, bearer};
 use super::{Permission, cookies};
 use crate::app::AppState;
@@ -9,8 +9,11 @@ use crate::error::ApiError;
 use crate::openapi::{self, Refusal};
 use crate::origin::Origin;
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::SET_COOKIE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 use diagflow_store::{Action, ObjectKind};
 use utoipa_axum::router::UtoipaMethodRouter;
 
@@ -35,7 +38,7 @@ async fn authorise(
     next: Next,
 ) -> Response {
     match admit(&state, permission, &mut request).await {
-        Ok(()) => next.run(request).await,
+        Ok(caller) => renewed(&state, &caller, next.run(request).await),
         Err(refusal) => refusal.into_response(),
     }
 }
@@ -45,15 +48,15 @@ async fn admit(
     state: &AppState,
     permission: Permission,
     request: &mut Request,
-) -> Result<(), ApiError> {
+) -> Result<Caller, ApiError> {
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let proxies = state.app.settings.trusted_proxies;
     let origin = Origin::of(&headers, request.extensions(), proxies);
     let asked = format!("{method} {}", request.uri().path());
     match authenticate(state, &method, &headers, origin.clone()).await {
         Ok(Some(caller)) if caller.may(permission) => {
-            request.extensions_mut().insert(caller);
-            Ok(())
+            request.extensions_mut().insert(caller.clone());
+            Ok(caller)
         }
         Ok(Some(caller)) => {
             let line = caller.did(Action::Access, ObjectKind::Service, "").with("route", asked);
@@ -70,6 +73,27 @@ async fn admit(
             Err(refusal)
         }
     }
+}
+
+/// A page's access token is renewed while it is in use: past half its life, the answer brings another one,
+/// unless it says something about that cookie itself.
+fn renewed(state: &AppState, caller: &Caller, mut response: Response) -> Response {
+    let (Some(brought), Via::Session(session)) = (caller.brought, caller.via) else {
+        return response;
+    };
+    let half_way = brought.issued + (brought.expires - brought.issued) / 2;
+    let headers = response.headers_mut();
+    let told = headers
+        .get_all(SET_COOKIE)
+        .iter()
+        .any(|cookie| cookie.as_bytes().starts_with(format!("{}=", cookies::SESSION).as_bytes()));
+    if brought.by_cookie && !told && Utc::now().timestamp() >= half_way {
+        let token = state.signer.token(caller.user.id, session);
+        let cookie = cookies::cookie(&state.app.settings, cookies::SESSION, "/", token);
+        let value = HeaderValue::from_str(&cookie.to_string());
+        headers.append(SET_COOKIE, value.expect("tokens are plain ASCII"));
+    }
+    response
 }
 
 fn presents_something(headers: &axum::http::HeaderMap) -> bool {

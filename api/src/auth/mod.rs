@@ -11,9 +11,12 @@ mod hmac_provider;
 mod jwt;
 pub(crate) mod password;
 mod permissions;
+pub(crate) mod refresh;
 mod secrets;
+pub(crate) mod throttle;
 
 pub(crate) use caller::{Caller, Via, somebody_did};
+pub(crate) use credentials::API_KEY_PREFIX;
 pub(crate) use guard::guarded;
 pub(crate) use jwt::TokenSigner;
 pub(crate) use permissions::Permission;

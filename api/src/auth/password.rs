@@ -19,11 +19,14 @@ const AT_ONCE: usize = 4;
 
 /// What is wrong with a password that somebody wants to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WeakPassword {
+pub enum WeakPassword {
+    /// Fewer than 12 characters.
     #[error("The password needs at least {SHORTEST} characters")]
     TooShort,
+    /// More than 128 characters.
     #[error("The password may have at most {LONGEST} characters")]
     TooLong,
+    /// One of those that are tried first, or made from one, or from the account's name.
     #[error(
         "This password is too easy to guess: it is a common one, or made from one, or from your name. \
          Several unusual words make a good one"
@@ -42,8 +45,11 @@ impl WeakPassword {
     }
 }
 
-/// Whether a password may be had by somebody with this address and name.
-pub(crate) fn check(password: &str, email: &str, name: &str) -> Result<(), WeakPassword> {
+/// Whether a password may be had by somebody with this address and name. Takes milliseconds.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(password: &str, email: &str, name: &str) -> Result<(), WeakPassword> {
     match password.chars().count() {
         ..SHORTEST => return Err(WeakPassword::TooShort),
         SHORTEST..=LONGEST => {}
@@ -61,6 +67,17 @@ pub(crate) struct Passwords(Arc<Semaphore>);
 impl Passwords {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+
+    /// [`check`], aside from what answers requests.
+    pub(crate) async fn check(
+        &self,
+        password: &str,
+        email: &str,
+        name: &str,
+    ) -> Result<(), WeakPassword> {
+        let [password, email, name] = [password, email, name].map(str::to_owned);
+        self.work(move || check(&password, &email, &name)).await
     }
 
     /// What is kept of a password.
@@ -95,7 +112,11 @@ fn argon() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-fn hash(password: &str) -> String {
+/// What is kept of a password. Takes a core for tens of milliseconds, and 19 MiB.
+///
+/// # Panics
+/// Never: any text has a hash.
+pub fn hash(password: &str) -> String {
     let hash: PasswordHash =
         argon().hash_password(password.as_bytes()).expect("any text of this length has a hash");
     hash.to_string()

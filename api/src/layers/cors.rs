@@ -1,5 +1,6 @@
 //! Which pages of other origins may call the API, and what they may send and read.
 
+use super::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::request_id::X_REQUEST_ID;
 use crate::settings::ApiSettings;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
@@ -22,7 +23,7 @@ pub(crate) fn cors(settings: &ApiSettings) -> CorsLayer {
         .allow_origin(origins)
         // Browsers refuse cookies together with `*`.
         .allow_credentials(!everyone)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([
             AUTHORIZATION,
             CACHE_CONTROL,
@@ -35,6 +36,8 @@ pub(crate) fn cors(settings: &ApiSettings) -> CorsLayer {
             LOCATION,
             RETRY_AFTER,
             HeaderName::from_static("idempotency-replayed"),
+            RATE_LIMIT,
+            RATE_LIMIT_POLICY,
             X_REQUEST_ID,
         ])
         .max_age(REMEMBERED)

@@ -9,13 +9,15 @@ mod loopai;
 mod metrics;
 mod patience;
 mod ready;
+mod sessions;
 mod status;
 mod submit;
+mod users;
 mod version;
 
 use crate::app::AppState;
 use crate::auth::{Permission, guarded};
-use crate::layers::limit_time;
+use crate::layers::{Counted, limit_time, limited};
 use crate::openapi::Document;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -35,20 +37,48 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
 
     OpenApiRouter::with_openapi(Document::openapi())
         // Limits its own time: what may take long is the upload, and only that.
-        .routes(routes!(submit::submit).layer(body))
-        .routes(routes!(status::status).layer(asks.clone()))
-        .routes(routes!(events::events).layer(asks.clone()))
+        .routes(limited(state, Counted::Submit, routes!(submit::submit)).layer(body))
+        .routes(limited(state, Counted::Read, routes!(status::status)).layer(asks.clone()))
+        .routes(limited(state, Counted::Read, routes!(events::events)).layer(asks.clone()))
         .routes(routes!(files::file).layer(asks.clone()))
-        .routes(routes!(auth::sign_in::sign_in).layer(asks.clone()))
+        .merge(accounts(state).layer(asks.clone()))
         .routes(
-            guarded(state, Permission::AccountSelf, routes!(auth::sign_out::sign_out))
+            limited(state, Counted::Hook, routes!(loopai::called_back))
+                .layer(call_back)
                 .layer(asks.clone()),
         )
-        .routes(routes!(loopai::called_back).layer(call_back).layer(asks.clone()))
         .routes(routes!(health::health).layer(asks.clone()))
         .routes(routes!(health::database).layer(asks.clone()))
         .routes(routes!(ready::ready).layer(asks.clone()))
         .routes(routes!(version::version).layer(asks.clone()))
         .routes(routes!(metrics::metrics).layer(asks.clone()))
         .routes(routes!(home::home).layer(asks))
+}
+
+/// Sign-in, one's own account, and those of others.
+fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
+    use Permission::{AccountSelf, UsersRead, UsersWrite};
+    use auth::{password, refresh, sessions as own, sign_in, sign_out, validate};
+    use users::{keys, list, sessions, write};
+    let own_account = |routes| guarded(state, AccountSelf, routes);
+    let reads = |routes| guarded(state, UsersRead, routes);
+    let writes = |routes| guarded(state, UsersWrite, routes);
+    OpenApiRouter::new()
+        .routes(limited(state, Counted::SignIn, routes!(sign_in::sign_in)))
+        .routes(limited(state, Counted::SignIn, routes!(refresh::refresh)))
+        .routes(own_account(routes!(sign_out::sign_out)))
+        .routes(own_account(routes!(validate::validate)))
+        .routes(own_account(routes!(password::change)))
+        .routes(own_account(routes!(own::list, own::end_others)))
+        .routes(own_account(routes!(own::end)))
+        .routes(reads(routes!(list::list)))
+        .routes(reads(routes!(list::read)))
+        .routes(writes(routes!(write::create)))
+        .routes(writes(routes!(write::update, write::disable)))
+        .routes(reads(routes!(sessions::list)))
+        .routes(writes(routes!(sessions::end_all)))
+        .routes(writes(routes!(sessions::end)))
+        .routes(reads(routes!(keys::list)))
+        .routes(writes(routes!(keys::create)))
+        .routes(writes(routes!(keys::revoke)))
 }

@@ -5,4 +5,5 @@ pub(crate) mod mail_catcher;
 pub(crate) mod migrate;
 pub(crate) mod serve;
 pub(crate) mod submit;
+pub(crate) mod user;
 pub(crate) mod work;

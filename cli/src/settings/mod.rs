@@ -6,12 +6,13 @@ use diagflow_activities::loopai::LoopAiSettings;
 use diagflow_activities::mail::{LONGEST_ANSWER, MailSettings, SmtpTls};
 use diagflow_activities::temporal::TemporalSettings;
 use diagflow_activities::{Admission, WorkerSettings};
-use diagflow_api::{ApiSettings, JwtAlgorithm, JwtSettings};
+use diagflow_api::{ApiSettings, JwtAlgorithm, JwtSettings, RateLimits};
 use diagflow_store::PoolSettings;
 use diagflow_workflows::PollSchedule;
 use reader::Reader;
 use secrecy::{ExposeSecret, SecretString};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -28,6 +29,9 @@ const LONGEST_CONSENT_VERSION: usize = 64;
 const SHORTEST_IDEMPOTENCY: Duration = Duration::from_secs(24 * 60 * 60);
 /// An attempt at an activity ends after 45 s (`workflows::policy`); the rest is for the records.
 const LONGEST_LOOPAI_CALL: Duration = Duration::from_secs(40);
+
+/// Highest rate that can be set: as good as none.
+const HIGHEST_RATE: NonZeroU32 = NonZeroU32::new(1_000_000).expect("not zero");
 
 /// Everything that can be set.
 pub(crate) struct Settings {
@@ -93,6 +97,27 @@ impl LogSettings {
         let mut reader = Reader::new(DEFAULTS, std::env::vars())?;
         let log = log(&mut reader);
         finish(reader, log)
+    }
+}
+
+/// What the commands about accounts need.
+pub(crate) struct AccountSettings {
+    pub(crate) database: DatabaseSettings,
+    pub(crate) audit_key: SecretString,
+}
+
+impl AccountSettings {
+    /// Reads only these. In production they are checked as those of the API are.
+    pub(crate) fn read() -> anyhow::Result<AccountSettings> {
+        let mut reader = Reader::new(DEFAULTS, std::env::vars())?;
+        let database = database(&mut reader);
+        let audit_key = reader.secret("AUDIT_KEY");
+        if let (Some(key), Some(true)) = (&audit_key, is_production(&mut reader)) {
+            check_secret(&mut reader, "AUDIT_KEY", key);
+        }
+        let settings = database.zip(audit_key);
+        let settings = settings.map(|(database, audit_key)| Self { database, audit_key });
+        finish(reader, settings)
     }
 }
 
@@ -197,6 +222,7 @@ fn api(reader: &mut Reader) -> Option<ApiSettings> {
     let session_idle = reader.seconds("SESSION_IDLE_SECONDS");
     let session_lifetime = reader.seconds("SESSION_LIFETIME_SECONDS");
     let trusted_proxies = reader.number("TRUSTED_PROXIES", 0..=10);
+    let rate_limits = rate_limits(reader);
     let consent_version =
         reader.read("CONSENT_VERSION", "1 to 64 visible ASCII characters", |text| {
             let fits = text.len() <= LONGEST_CONSENT_VERSION;
@@ -210,6 +236,7 @@ fn api(reader: &mut Reader) -> Option<ApiSettings> {
         session_idle: session_idle?,
         session_lifetime: session_lifetime?,
         trusted_proxies: trusted_proxies?,
+        rate_limits: rate_limits?,
         call_back_secret: reader.secret("LOOPAI_CALLBACK_SECRET"),
         public_url: public_url?,
         consent_version: consent_version?,
@@ -225,6 +252,15 @@ fn api(reader: &mut Reader) -> Option<ApiSettings> {
         events_heartbeat: events_heartbeat?,
         shutdown_time: shutdown_time?,
     })
+}
+
+fn rate_limits(reader: &mut Reader) -> Option<RateLimits> {
+    let mut per_minute = |name| reader.number(name, NonZeroU32::MIN..=HIGHEST_RATE);
+    let submit = per_minute("RATE_LIMIT_SUBMIT_PER_MINUTE");
+    let read = per_minute("RATE_LIMIT_READ_PER_MINUTE");
+    let sign_in = per_minute("RATE_LIMIT_SIGN_IN_PER_MINUTE");
+    let hook = per_minute("RATE_LIMIT_HOOK_PER_MINUTE");
+    Some(RateLimits { submit: submit?, read: read?, sign_in: sign_in?, hook: hook? })
 }
 
 fn jwt(reader: &mut Reader) -> Option<JwtSettings> {
@@ -382,12 +418,7 @@ fn check_production(reader: &mut Reader, settings: &Settings) {
     ];
     let previous = api.jwt.previous_keys.iter().map(|key| ("JWT_PREVIOUS_SECRET_KEYS", key));
     for (name, secret) in current.into_iter().chain(previous) {
-        let secret = secret.expose_secret();
-        if secret.starts_with("development-only") || secret.len() < SHORTEST_SECRET {
-            reader.fault(format!(
-                "{name} must be set to at least {SHORTEST_SECRET} random characters in production"
-            ));
-        }
+        check_secret(reader, name, secret);
     }
     if settings.api.public_url.scheme() != "https" {
         reader.fault("PUBLIC_URL must begin with https in production".to_owned());
@@ -405,6 +436,15 @@ fn check_production(reader: &mut Reader, settings: &Settings) {
     }
     if settings.mail.credentials.is_some() && settings.mail.tls == SmtpTls::None {
         reader.fault("SMTP_TLS must not be none in production when a password is sent".to_owned());
+    }
+}
+
+fn check_secret(reader: &mut Reader, name: &str, secret: &SecretString) {
+    let secret = secret.expose_secret();
+    if secret.starts_with("development-only") || secret.len() < SHORTEST_SECRET {
+        reader.fault(format!(
+            "{name} must be set to at least {SHORTEST_SECRET} random characters in production"
+        ));
     }
 }
 

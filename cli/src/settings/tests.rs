@@ -100,6 +100,10 @@ fn what_cannot_work_is_refused() {
         ("STORAGE_URL", "ftp://host/folder"),
         ("STORAGE_URL", "file://host/folder"),
         ("CONSENT_VERSION", "of today"),
+        ("JWT_ALGORITHM", "none"),
+        ("TRUSTED_PROXIES", "-1"),
+        ("RATE_LIMIT_SUBMIT_PER_MINUTE", "0"),
+        ("RATE_LIMIT_HOOK_PER_MINUTE", "many"),
     ] {
         // Beside another fault: each is told, whatever else is wrong.
         let error = read(&[(name, wrong), ("LISTEN_ADDRESS", "everywhere")]).err();

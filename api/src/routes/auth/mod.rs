@@ -1,4 +1,9 @@
-//! `/api/v1/auth`: sign in, stay signed in, sign out.
+//! `/api/v1/auth`: sign in, stay signed in, sign out; one's own password and sessions.
 
+pub(super) mod password;
+pub(super) mod refresh;
+mod session;
+pub(super) mod sessions;
 pub(super) mod sign_in;
 pub(super) mod sign_out;
+pub(super) mod validate;

@@ -1,16 +1,18 @@
 //! `POST /api/v1/auth/login`: an e-mail address and a password for a session.
 
+use super::session::{SessionAnswer, SignedIn, answer};
 use crate::app::AppState;
-use crate::auth::{Secret, cookies, somebody_did};
+use crate::auth::refresh::RefreshToken;
+use crate::auth::{somebody_did, throttle};
+use crate::body::Body;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::origin::Origin;
-use axum::Json;
 use axum::extract::State;
 use axum_extra::extract::cookie::CookieJar;
 use diagflow_store::{
     Action, Actor, ActorKind, AuditEntry, NewSession, ObjectKind, SessionId, User,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 /// Whom somebody says to be.
@@ -27,34 +29,10 @@ pub(crate) struct SignIn {
     cookies: bool,
 }
 
-/// A session.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct SignedIn {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// Brought along as `Authorization: Bearer`. Not where cookies were asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    access_token: Option<String>,
-    /// Gives the next access token, once. Not where cookies were asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<String>,
-    /// Always `Bearer`.
-    #[schema(example = "Bearer")]
-    token_type: &'static str,
-    /// Seconds that the access token is good.
-    #[schema(example = 900)]
-    expires_in: u64,
-    /// What a page brings along in `X-CSRF-Token` with every change.
-    csrf_token: String,
-    /// Names the session.
-    #[schema(value_type = String, format = "uuid")]
-    session_id: SessionId,
-}
-
 /// Begins a session.
 ///
-/// An unknown address and a wrong password get the same answer, after the same time.
+/// An unknown address and a wrong password get the same answer, after the same time. Failures slow down
+/// what follows them, from seconds to a quarter of an hour, and are forgotten with time.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/login",
@@ -62,7 +40,11 @@ pub(crate) struct SignedIn {
     request_body = SignIn,
     responses(
         (status = 200, description = "The session.", body = SignedIn),
+        (status = 400, description = "`invalid_input`, `invalid_json`", body = ErrorBody),
         (status = 401, description = "`sign_in_failed`", body = ErrorBody),
+        (status = 413, description = "`body_too_large`", body = ErrorBody),
+        (status = 415, description = "`unsupported_media_type`", body = ErrorBody),
+        (status = 429, description = "`too_many_attempts`, `too_many_requests`: repeat after `Retry-After`", body = ErrorBody),
         (status = 503, description = "`unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
     ),
 )]
@@ -70,22 +52,36 @@ pub(crate) async fn sign_in(
     State(state): State<AppState>,
     origin: Origin,
     jar: CookieJar,
-    Json(given): Json<SignIn>,
-) -> ApiResult<(CookieJar, Json<SignedIn>)> {
+    Body(given): Body<SignIn>,
+) -> ApiResult<SessionAnswer> {
+    match recognise(&state, &origin, &given).await {
+        Ok(user) => {
+            let refresh = begin(&state, &user, &origin).await?;
+            Ok(answer(&state, jar, given.cookies, &user, &refresh))
+        }
+        Err(refusal) if refusal.is_of_the_caller() => {
+            let line = somebody_did(&state, &origin, &given.email, Action::SignIn);
+            state.app.store.audit(&line.refused(refusal.code())).await?;
+            Err(refusal)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Whose address and password these are.
+async fn recognise(state: &AppState, origin: &Origin, given: &SignIn) -> ApiResult<User> {
+    let attempt = throttle::attempt(state, origin, &given.email).await?;
     let found = state.app.store.user_with_password(&given.email).await?;
     let (user, kept) = found.unzip();
     let right = state.passwords.is(&given.password, kept.flatten()).await;
-    let Some(user) = user.filter(|_| right) else {
-        let line = somebody_did(&state, &origin, &given.email, Action::SignIn);
-        state.app.store.audit(&line.refused(ApiError::SignInFailed.code())).await?;
-        return Err(ApiError::SignInFailed);
-    };
-    let (session, refresh) = begin(&state, &user, &origin).await?;
-    Ok(answer(&state, jar, given.cookies, &user, session, &refresh))
+    let user = user.filter(|_| right).ok_or(ApiError::SignInFailed)?;
+    attempt.succeeded(state).await?;
+    Ok(user)
 }
 
-async fn begin(state: &AppState, user: &User, origin: &Origin) -> ApiResult<(SessionId, Secret)> {
-    let (id, refresh) = (SessionId::new(), Secret::new());
+async fn begin(state: &AppState, user: &User, origin: &Origin) -> ApiResult<RefreshToken> {
+    let id = SessionId::new();
+    let refresh = state.refreshes.first(id);
     let session = NewSession {
         id,
         user: user.id,
@@ -101,35 +97,5 @@ async fn begin(state: &AppState, user: &User, origin: &Origin) -> ApiResult<(Ses
     let (object_kind, object_id) = (ObjectKind::Session, id.to_string());
     let line = AuditEntry { actor, object_kind, object_id, ..line };
     state.app.store.begin_session(&session, &line).await?;
-    Ok((id, refresh))
-}
-
-fn answer(
-    state: &AppState,
-    jar: CookieJar,
-    by_cookies: bool,
-    user: &User,
-    session: SessionId,
-    refresh: &Secret,
-) -> (CookieJar, Json<SignedIn>) {
-    let access = state.signer.token(user.id, session);
-    let refresh = refresh.reveal().to_owned();
-    let settings = &state.app.settings;
-    let jar = if by_cookies {
-        jar.add(cookies::cookie(settings, cookies::SESSION, "/", access.clone())).add(
-            cookies::cookie(settings, cookies::REFRESH, cookies::REFRESH_PATH, refresh.clone()),
-        )
-    } else {
-        jar
-    };
-    let body = SignedIn {
-        success: true,
-        access_token: (!by_cookies).then_some(access),
-        refresh_token: (!by_cookies).then_some(refresh),
-        token_type: "Bearer",
-        expires_in: state.signer.lifetime().as_secs(),
-        csrf_token: state.csrf.token(session),
-        session_id: session,
-    };
-    (jar, Json(body))
+    Ok(refresh)
 }

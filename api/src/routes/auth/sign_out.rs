@@ -1,13 +1,14 @@
 //! `POST /api/v1/auth/logout`: ends the session that asks for it.
 
 use crate::app::AppState;
-use crate::auth::{Caller, Via};
-use crate::error::{ApiError, ApiResult};
+use crate::auth::{Caller, cookies};
+use crate::error::ApiResult;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum_extra::extract::cookie::CookieJar;
 use diagflow_store::{Action, ObjectKind};
 
-/// Ends this session, at once and everywhere.
+/// Ends this session, at once and everywhere, and takes its cookies back.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout",
@@ -17,9 +18,10 @@ use diagflow_store::{Action, ObjectKind};
 pub(crate) async fn sign_out(
     State(state): State<AppState>,
     caller: Caller,
-) -> ApiResult<StatusCode> {
-    let Via::Session(session) = caller.via else { return Err(ApiError::Forbidden) };
+    jar: CookieJar,
+) -> ApiResult<(CookieJar, StatusCode)> {
+    let session = caller.session()?;
     let line = caller.did(Action::SignOut, ObjectKind::Session, session);
     state.app.store.end_session(session, "signed_out", &line).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok((cookies::without(&state.app.settings, jar), StatusCode::NO_CONTENT))
 }

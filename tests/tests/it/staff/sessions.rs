@@ -1,28 +1,52 @@
-//! Signing in and out.
+//! Signing in and out, staying signed in, and ending sessions.
 
 use diagflow_store::Role;
-use diagflow_tests::{Stack, StackOptions, Staff};
-use reqwest::Method;
-use serde_json::Value;
+use diagflow_tests::staff::refusal;
+use diagflow_tests::{Stack, StackOptions, Staff, eventually};
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
-/// Status and stable code of an answer.
-async fn refusal(answer: reqwest::Response) -> (u16, String) {
-    let status = answer.status().as_u16();
-    let body: Value = answer.json().await.expect("JSON");
-    (status, body["error"]["code"].as_str().expect("a code").to_owned())
+const VALIDATE: &str = "/api/v1/auth/validate";
+const SESSIONS: &str = "/api/v1/auth/sessions";
+
+async fn api() -> Stack {
+    api_with(StackOptions::default()).await
+}
+
+async fn api_with(options: StackOptions) -> Stack {
+    let mut stack = Stack::without_processes(options).await;
+    stack.start_api().await;
+    stack
+}
+
+async fn refresh(stack: &Stack, token: &Value) -> Response {
+    let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/refresh"));
+    call.json(&json!({"refresh_token": token})).send().await.expect("an answer")
+}
+
+async fn body(answer: Response) -> Value {
+    assert_eq!(answer.status(), 200);
+    answer.json().await.expect("JSON")
+}
+
+fn ended() -> (u16, String) {
+    (401, "session_ended".to_owned())
 }
 
 #[tokio::test]
 async fn a_session_that_was_ended_opens_nothing_any_more() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = api().await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
+    let (replica, client) = stack.start_replica().await;
+    assert_eq!(staff.at(&client).get(VALIDATE).await.status(), 200);
 
     let out = staff.request(Method::POST, "/api/v1/auth/logout").send().await.expect("an answer");
     assert_eq!(out.status(), 204);
 
     let again = staff.request(Method::POST, "/api/v1/auth/logout").send().await.expect("an answer");
-    assert_eq!(refusal(again).await, (401, "session_ended".to_owned()));
+    assert_eq!(refusal(again).await, ended());
+    assert_eq!(refusal(staff.at(&client).get(VALIDATE).await).await, ended(), "everywhere");
     let lines = stack
         .database
         .texts(
@@ -37,7 +61,197 @@ async fn a_session_that_was_ended_opens_nothing_any_more() {
             format!("2 sign_in done {email}"),
             format!("3 sign_out done {email}"),
             "4 access session_ended ".to_owned(),
+            "5 access session_ended ".to_owned(),
         ]
     );
+    replica.stopped().await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_tells_whose_it_is_and_what_they_may_do() {
+    let stack = api().await;
+    let staff = Staff::with_role(&stack, Role::Clinician).await;
+
+    let told = body(staff.get(VALIDATE).await).await;
+
+    assert_eq!(told["user"]["id"], staff.id.to_string());
+    assert_eq!(told["user"]["role"], "clinician");
+    assert_eq!(told["user"]["enabled"], true);
+    assert_eq!(told["permissions"], json!(["account:self", "submissions:read", "clinical:read"]));
+    assert_eq!(told["session_id"], staff.session["session_id"]);
+    assert_eq!(told["csrf_token"], staff.session["csrf_token"]);
+    assert!(told["expires_at"].is_string(), "{told}");
+    let nobody = stack.client.get(VALIDATE).await;
+    assert_eq!(refusal(nobody).await, (401, "sign_in_required".to_owned()));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_good_once_and_a_lost_answer_may_be_asked_for_again() {
+    let stack = api().await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    let first = &staff.session["refresh_token"];
+
+    let second = body(refresh(&stack, first).await).await;
+    let repeated = body(refresh(&stack, first).await).await;
+
+    assert_eq!(second["session_id"], staff.session["session_id"]);
+    assert_ne!(second["refresh_token"], *first);
+    assert_eq!(second["refresh_token"], repeated["refresh_token"], "the same answer again");
+    let mut refreshed = staff.clone();
+    refreshed.access_token = second["access_token"].as_str().expect("a token").to_owned();
+    assert_eq!(refreshed.get(VALIDATE).await.status(), 200);
+
+    // Eleven seconds later it is no lost answer any more.
+    stack
+        .database
+        .run("UPDATE sessions SET refreshed_at = DATE_SUB(refreshed_at, INTERVAL 11 SECOND)")
+        .await;
+    assert_eq!(refusal(refresh(&stack, &staff.session["refresh_token"]).await).await, ended());
+    assert_eq!(refusal(staff.get(VALIDATE).await).await, ended());
+    assert_eq!(refusal(refresh(&stack, &second["refresh_token"]).await).await, ended());
+    let reasons = stack.database.texts("SELECT end_reason FROM sessions").await;
+    assert_eq!(reasons, ["refresh_reused"]);
+    let lines = stack
+        .database
+        .texts(
+            "SELECT CONCAT_WS(' ', action, result, details) FROM audit \
+             WHERE action IN ('session_refresh', 'session_end') ORDER BY number",
+        )
+        .await;
+    assert_eq!(
+        lines,
+        [
+            "session_refresh done {}",
+            "session_end done {\"reason\":\"refresh_reused\"}",
+            "session_refresh session_ended {}",
+            "session_refresh session_ended {}",
+        ]
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_old_refresh_token_ends_its_session_and_a_forged_one_does_not() {
+    let stack = api().await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    let first = &staff.session["refresh_token"];
+    let second = body(refresh(&stack, first).await).await;
+    let third = body(refresh(&stack, &second["refresh_token"]).await).await;
+
+    let text = first.as_str().expect("a token");
+    let (head, tail) = text.split_at(text.len() - 20);
+    let forged = format!("{head}{}", tail.chars().rev().collect::<String>());
+    for wrong in [json!(forged), json!("nonsense"), json!(staff.access_token)] {
+        let answer = refusal(refresh(&stack, &wrong).await).await;
+        assert_eq!(answer, (401, "token_invalid".to_owned()), "{wrong}");
+    }
+    assert_eq!(staff.get(VALIDATE).await.status(), 200, "nothing has ended");
+
+    assert_eq!(refusal(refresh(&stack, first).await).await, ended(), "two rotations old");
+    assert_eq!(refusal(refresh(&stack, &third["refresh_token"]).await).await, ended());
+    assert_eq!(refusal(staff.get(VALIDATE).await).await, ended());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_ends_when_it_is_not_used_and_when_it_is_too_old() {
+    let options = StackOptions::default()
+        .with("SESSION_IDLE_SECONDS", "2")
+        .with("SESSION_LIFETIME_SECONDS", "5");
+    let stack = api_with(options).await;
+    let begun = Instant::now();
+    let used = Staff::with_role(&stack, Role::Operator).await;
+
+    eventually("the session that is used to be too old", || async {
+        (used.get(VALIDATE).await.status() == 401).then_some(())
+    })
+    .await;
+    let lived = begun.elapsed();
+    assert!(lived >= Duration::from_millis(4900), "used, it lives to its end: {lived:?}");
+
+    let unused = Staff::with_role(&stack, Role::Operator).await;
+    let session = unused.session["session_id"].as_str().expect("an id");
+    let is = async |condition: &str| {
+        let query = format!("SELECT COUNT(*) FROM sessions WHERE id = '{session}' AND {condition}");
+        stack.database.number(&query).await == 1
+    };
+    assert!(is("idle_after > UTC_TIMESTAMP(6)").await);
+    assert_eq!(unused.get(VALIDATE).await.status(), 200);
+    eventually("the session to be idle for too long", || async {
+        is("idle_after < UTC_TIMESTAMP(6)").await.then_some(())
+    })
+    .await;
+    assert_eq!(refusal(unused.get(VALIDATE).await).await, ended());
+    assert!(is("expires_at > UTC_TIMESTAMP(6)").await, "it was not the age");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn people_see_and_end_their_own_sessions_and_nobody_elses() {
+    let stack = api().await;
+    let one = Staff::with_role(&stack, Role::Operator).await;
+    let two = one.again(&stack).await;
+    let three = one.again(&stack).await;
+    let other = Staff::with_role(&stack, Role::Operator).await;
+
+    let list = body(one.get(SESSIONS).await).await;
+
+    let sessions = list["data"].as_array().expect("a list");
+    assert_eq!(sessions.len(), 3, "{list}");
+    let current: Vec<&Value> = sessions.iter().filter(|it| it["current"] == true).collect();
+    assert_eq!(current.len(), 1);
+    assert_eq!(current[0]["id"], one.session["session_id"]);
+    assert_eq!(current[0]["address"], "127.0.0.1");
+
+    let path =
+        |of: &Staff| format!("{SESSIONS}/{}", of.session["session_id"].as_str().expect("an id"));
+    let not_found = (404, "not_found".to_owned());
+    assert_eq!(refusal(one.delete(&path(&other)).await).await, not_found);
+    assert_eq!(refusal(one.delete(&format!("{SESSIONS}/no-id")).await).await, not_found);
+    assert_eq!(other.get(VALIDATE).await.status(), 200);
+    assert_eq!(one.delete(&path(&two)).await.status(), 204);
+    assert_eq!(refusal(two.get(VALIDATE).await).await, ended());
+    assert_eq!(refusal(one.delete(&path(&two)).await).await, not_found, "it has ended");
+
+    assert_eq!(body(one.delete(SESSIONS).await).await["ended"], 1);
+    assert_eq!(refusal(three.get(VALIDATE).await).await, ended());
+    assert_eq!(one.get(VALIDATE).await.status(), 200);
+    assert_eq!(other.get(VALIDATE).await.status(), 200);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn admins_see_and_end_anyones_sessions() {
+    let stack = api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let one = Staff::with_role(&stack, Role::Clinician).await;
+    let two = one.again(&stack).await;
+    let three = one.again(&stack).await;
+    let sessions = format!("/api/v1/users/{}/sessions", one.id);
+    let session = format!("{sessions}/{}", one.session["session_id"].as_str().expect("an id"));
+    let of_admin = format!("{sessions}/{}", admin.session["session_id"].as_str().expect("an id"));
+
+    assert_eq!(body(admin.get(&sessions).await).await["data"].as_array().map(Vec::len), Some(3));
+    for refused in
+        [two.get(&sessions).await, two.delete(&sessions).await, two.delete(&session).await]
+    {
+        assert_eq!(refusal(refused).await, (403, "forbidden".to_owned()));
+    }
+    assert_eq!(admin.delete(&of_admin).await.status(), 404, "of another account");
+
+    assert_eq!(admin.delete(&session).await.status(), 204);
+    assert_eq!(refusal(one.get(VALIDATE).await).await, ended());
+    assert_eq!(two.get(VALIDATE).await.status(), 200);
+    assert_eq!(body(admin.delete(&sessions).await).await["ended"], 2);
+    assert_eq!(refusal(two.get(VALIDATE).await).await, ended());
+    assert_eq!(refusal(three.get(VALIDATE).await).await, ended());
+    assert_eq!(admin.get(VALIDATE).await.status(), 200);
+    let reasons = stack
+        .database
+        .texts("SELECT DISTINCT end_reason FROM sessions WHERE end_reason IS NOT NULL")
+        .await;
+    assert_eq!(reasons, ["ended_by_admin"]);
     stack.stop().await;
 }

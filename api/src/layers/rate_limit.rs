@@ -1,0 +1,244 @@
+//! How many requests one client may send to the routes that anybody reaches. Each process counts for
+//! itself: this keeps one client from taking the service away from others; guessing of passwords is slowed
+//! down elsewhere (`auth::throttle`), over all processes.
+//!
+//! Every answer says where the client stands, by draft-ietf-httpapi-ratelimit-headers-10: the quota is the
+//! burst, and the window the time in which a burst that was used up comes back, evenly.
+
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::openapi::{self, Refusal};
+use crate::origin::Origin;
+use crate::settings::RateLimits;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use utoipa_axum::router::UtoipaMethodRouter;
+
+/// What the client may do, and where it stands.
+pub(crate) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+pub(crate) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// A third of a minute's requests may come at once.
+const BURSTS_PER_MINUTE: u32 = 3;
+/// Clients that are forgotten at the earliest after so many requests, once they are as if they were new.
+const SWEEP_AFTER: usize = 1024;
+
+/// Routes that are counted together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Counted {
+    /// Sending a submission.
+    Submit,
+    /// Reading where one stands.
+    Read,
+    /// Signing in, and staying so.
+    SignIn,
+    /// LoopAI's call-backs.
+    Hook,
+}
+
+impl Counted {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::Read => "read",
+            Self::SignIn => "sign-in",
+            Self::Hook => "hook",
+        }
+    }
+}
+
+/// The counters of this process.
+pub(crate) struct Limiters {
+    submit: Limiter,
+    read: Limiter,
+    sign_in: Limiter,
+    hook: Limiter,
+}
+
+impl Limiters {
+    pub(crate) fn new(limits: &RateLimits) -> Self {
+        Self {
+            submit: Limiter::new(limits.submit),
+            read: Limiter::new(limits.read),
+            sign_in: Limiter::new(limits.sign_in),
+            hook: Limiter::new(limits.hook),
+        }
+    }
+
+    fn of(&self, counted: Counted) -> &Limiter {
+        match counted {
+            Counted::Submit => &self.submit,
+            Counted::Read => &self.read,
+            Counted::SignIn => &self.sign_in,
+            Counted::Hook => &self.hook,
+        }
+    }
+}
+
+type Counters =
+    RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, DefaultClock, StateInformationMiddleware>;
+
+struct Limiter {
+    counters: Counters,
+    burst: u32,
+    each: Duration,
+    since_sweep: AtomicUsize,
+}
+
+/// Where a client stands after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    /// Requests that may follow at once.
+    remaining: u32,
+    /// Until the next one may be sent; zero where this one was let through.
+    wait: Duration,
+}
+
+impl Limiter {
+    fn new(per_minute: NonZeroU32) -> Self {
+        let each = Duration::from_secs(60) / per_minute.get();
+        let burst = per_minute.get().div_ceil(BURSTS_PER_MINUTE);
+        let quota = Quota::with_period(each).expect("a minute has less than 10^9 of them");
+        let quota = quota.allow_burst(NonZeroU32::new(burst).expect("rounded up"));
+        let counters = RateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>();
+        Self { counters, burst, each, since_sweep: AtomicUsize::new(0) }
+    }
+
+    fn count(&self, address: IpAddr) -> Standing {
+        let checked = self.counters.check_key(&client(address));
+        self.sweep();
+        match checked {
+            Ok(snapshot) => {
+                Standing { remaining: snapshot.remaining_burst_capacity(), wait: Duration::ZERO }
+            }
+            Err(not_until) => {
+                let wait = not_until.wait_time_from(DefaultClock::default().now());
+                Standing { remaining: 0, wait: wait.max(Duration::from_millis(1)) }
+            }
+        }
+    }
+
+    /// Forgets clients that have their whole burst again. Once in as many requests as there are clients,
+    /// so it costs each request the same, however many there are.
+    fn sweep(&self) {
+        let due = SWEEP_AFTER.max(self.counters.len());
+        if self.since_sweep.fetch_add(1, Ordering::Relaxed) >= due {
+            self.since_sweep.store(0, Ordering::Relaxed);
+            self.counters.retain_recent();
+            self.counters.shrink_to_fit();
+        }
+    }
+
+    fn tell(&self, counted: Counted, standing: Standing, response: &mut Response) {
+        let name = counted.name();
+        let window = whole_seconds(self.each * self.burst);
+        let missing = self.burst - standing.remaining.min(self.burst);
+        let full = whole_seconds(self.each * missing);
+        let policy = format!("\"{name}\";q={};w={window}", self.burst);
+        let stands = format!("\"{name}\";r={};t={full}", standing.remaining);
+        for (header, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, stands)] {
+            let value = HeaderValue::from_str(&text).expect("plain ASCII");
+            response.headers_mut().insert(header, value);
+        }
+    }
+}
+
+fn whole_seconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+/// One client: an IPv4 address, or the IPv6 network that one household has.
+fn client(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+/// Routes that count what each client sends, and say so in their documentation.
+pub(crate) fn limited(
+    state: &AppState,
+    counted: Counted,
+    (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
+) -> UtoipaMethodRouter<AppState> {
+    openapi::note(&mut paths, &[Refusal::TooMany]);
+    let layer = from_fn_with_state((state.clone(), counted), count);
+    (schemas, paths, router.route_layer(layer))
+}
+
+async fn count(
+    State((state, counted)): State<(AppState, Counted)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let proxies = state.app.settings.trusted_proxies;
+    let origin = Origin::of(request.headers(), request.extensions(), proxies);
+    let limiter = state.limiters.of(counted);
+    let standing = limiter.count(origin.address);
+    let mut response = if standing.wait.is_zero() {
+        next.run(request).await
+    } else {
+        ApiError::TooManyRequests { seconds: whole_seconds(standing.wait) }.into_response()
+    };
+    limiter.tell(counted, standing, &mut response);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_burst_is_let_through_and_then_each_client_waits_for_itself() {
+        let limiter = Limiter::new(NonZeroU32::new(30).expect("not zero"));
+        for left in (0..10).rev() {
+            let standing = limiter.count(address("192.0.2.1"));
+            assert_eq!(standing, Standing { remaining: left, wait: Duration::ZERO });
+        }
+        let refused = limiter.count(address("192.0.2.1"));
+        assert_eq!((refused.remaining, whole_seconds(refused.wait)), (0, 2));
+        assert!(limiter.count(address("192.0.2.2")).wait.is_zero(), "another client");
+        let mut response = Response::default();
+        limiter.tell(Counted::Submit, refused, &mut response);
+        assert_eq!(response.headers()[RATE_LIMIT_POLICY], "\"submit\";q=10;w=20");
+        assert_eq!(response.headers()[RATE_LIMIT], "\"submit\";r=0;t=20");
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_are_one_client() {
+        let limiter = Limiter::new(NonZeroU32::MIN);
+        assert!(limiter.count(address("2001:db8:1:2::1")).wait.is_zero());
+        assert!(!limiter.count(address("2001:db8:1:2:ffff::2")).wait.is_zero());
+        assert!(limiter.count(address("2001:db8:1:3::1")).wait.is_zero());
+    }
+
+    #[test]
+    fn clients_that_are_as_new_are_forgotten() {
+        let limiter = Limiter::new(NonZeroU32::new(600_000).expect("not zero"));
+        for number in 0..20_000_u32 {
+            limiter.count(IpAddr::V4(number.into()));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        for _ in 0..=20_000 {
+            limiter.count(address("192.0.2.1"));
+        }
+        assert!(limiter.counters.len() < 2 * SWEEP_AFTER, "{}", limiter.counters.len());
+    }
+}

@@ -1,0 +1,85 @@
+//! `POST /api/v1/auth/password`: another password for the account that asks.
+
+use crate::app::AppState;
+use crate::auth::{Caller, throttle};
+use crate::body::Body;
+use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::intake::Fault;
+use axum::extract::State;
+use axum::http::StatusCode;
+use diagflow_store::{Action, ObjectKind};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// Two passwords.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct PasswordChange {
+    /// The one until now.
+    #[schema(format = "password")]
+    current_password: String,
+    /// The one from now on: 12 to 128 characters, none that is easy to guess.
+    #[schema(format = "password")]
+    new_password: String,
+}
+
+/// Sets another password, and ends all other sessions of the account.
+///
+/// The current password is asked for, and trying to guess it is slowed down as at the sign-in.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/password",
+    tag = "sign-in",
+    operation_id = "change_password",
+    request_body = PasswordChange,
+    responses(
+        (status = 204, description = "It is set."),
+        (status = 400, description = "`invalid_input`, `invalid_json`", body = ErrorBody),
+        (status = 413, description = "`body_too_large`", body = ErrorBody),
+        (status = 415, description = "`unsupported_media_type`", body = ErrorBody),
+        (status = 429, description = "`too_many_attempts`: repeat after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn change(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(given): Body<PasswordChange>,
+) -> ApiResult<StatusCode> {
+    let session = caller.session()?;
+    let line = caller.did(Action::PasswordChange, ObjectKind::User, caller.user.id);
+    if let Err(refusal) = check(&state, &caller, &given).await {
+        if refusal.is_of_the_caller() {
+            state.app.store.audit(&line.refused(refusal.code())).await?;
+        }
+        return Err(refusal);
+    }
+    let hash = state.passwords.hash(&given.new_password).await;
+    if !state.app.store.set_password(caller.user.id, &hash, session, &line).await? {
+        return Err(ApiError::SessionEnded);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The new one first: to see that it will not do takes no attempt at the current one.
+async fn check(state: &AppState, caller: &Caller, given: &PasswordChange) -> ApiResult<()> {
+    let user = &caller.user;
+    let (email, passwords) = (user.email.as_str(), &state.passwords);
+    let fault = |field: &str, code, message: String| {
+        ApiError::InvalidInput(vec![Fault { field: field.to_owned(), code, message }])
+    };
+    if let Err(weak) = passwords.check(&given.new_password, email, &user.name).await {
+        return Err(fault("new_password", weak.code(), weak.to_string()));
+    }
+    let attempt = throttle::attempt(state, &caller.origin, email).await?;
+    let kept = state.app.store.user_with_password(email).await?;
+    let kept = kept.filter(|(found, _)| found.id == user.id).and_then(|(_, kept)| kept);
+    if !passwords.is(&given.current_password, kept).await {
+        let message = "This is not the current password".to_owned();
+        return Err(fault("current_password", "password_wrong", message));
+    }
+    attempt.succeeded(state).await?;
+    if given.current_password == given.new_password {
+        let message = "This is the current password".to_owned();
+        return Err(fault("new_password", "password_unchanged", message));
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `GET /api/v1/auth/validate`: who am I?
+
+use crate::app::AppState;
+use crate::auth::{Caller, Permission};
+use crate::error::ApiResult;
+use crate::routes::users::UserBody;
+use crate::time::text;
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderName;
+use axum::http::header::CACHE_CONTROL;
+use chrono::DateTime;
+use diagflow_store::SessionId;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Who calls, and by which session.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Validated {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// The account.
+    user: UserBody,
+    /// What it may do.
+    #[schema(example = json!(["account:self", "submissions:read"]))]
+    permissions: Vec<&'static str>,
+    /// The session.
+    #[schema(value_type = String, format = "uuid")]
+    session_id: SessionId,
+    /// Until when the access token is good (UTC).
+    #[schema(format = "date-time")]
+    expires_at: Option<String>,
+    /// What a page brings along in `X-CSRF-Token` with every change.
+    csrf_token: String,
+}
+
+/// Tells whose session this is, and what they may do.
+#[utoipa::path(
+    get,
+    path = "/api/v1/auth/validate",
+    tag = "sign-in",
+    responses((status = 200, description = "It is good.", body = Validated)),
+)]
+pub(crate) async fn validate(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> ApiResult<([(HeaderName, &'static str); 1], Json<Validated>)> {
+    let session_id = caller.session()?;
+    let expires = caller.brought.and_then(|brought| DateTime::from_timestamp(brought.expires, 0));
+    let body = Validated {
+        success: true,
+        permissions: Permission::of(caller.user.role).iter().map(|it| it.name()).collect(),
+        user: caller.user.into(),
+        session_id,
+        expires_at: expires.map(|at| text(at.naive_utc())),
+        csrf_token: state.csrf.token(session_id),
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
+}

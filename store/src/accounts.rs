@@ -1,0 +1,337 @@
+//! Accounts as admins see and change them. Whatever would leave the service without an enabled admin is
+//! refused inside the transaction that would do it.
+
+use crate::audit::{self, AuditEntry};
+use crate::clock::now;
+use crate::error::StoreResult;
+use crate::ids::{SessionId, UserId};
+use crate::pool::{Store, transaction};
+use crate::schema::{api_keys, users};
+use crate::sessions;
+use crate::submissions::EmailAddress;
+use crate::users::{Role, User};
+use chrono::NaiveDateTime;
+use diesel::mysql::Mysql;
+use diesel::prelude::*;
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+
+/// Which accounts to list. What is not given does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct UserFilter {
+    /// Part of the address or of the name, in upper or lower case.
+    pub search: Option<String>,
+    /// What it is for.
+    pub role: Option<Role>,
+    /// Whether it is disabled.
+    pub disabled: Option<bool>,
+}
+
+/// One page of accounts.
+#[derive(Debug, Clone)]
+pub struct UserPage {
+    /// The newest first.
+    pub users: Vec<User>,
+    /// How many match in all.
+    pub total: i64,
+}
+
+/// What to change about an account. What is not given stays.
+#[derive(Debug, Clone, Default)]
+pub struct UserChange {
+    /// What somebody signs in with; kept in lower case.
+    pub email: Option<EmailAddress>,
+    /// What to call them; at most 200 characters.
+    pub name: Option<String>,
+    /// What it is for.
+    pub role: Option<Role>,
+    /// Whether it is disabled.
+    pub disabled: Option<bool>,
+    /// What is kept of a new password; it ends all sessions of the account.
+    pub password_hash: Option<String>,
+}
+
+/// What came of a change. Nothing was changed but with `Done`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserChanged {
+    /// It is so now.
+    Done(User),
+    /// There is no such account.
+    NotFound,
+    /// It is the last enabled admin, and would no longer be one.
+    LastAdmin,
+    /// Another account has the address.
+    EmailTaken,
+    /// It would become an account that people sign in to, and has no password.
+    PasswordMissing,
+    /// It is, or would become, an account of a program, which has no password.
+    PasswordForbidden,
+}
+
+/// `%text%` for LIKE, with `!` before what would otherwise be a wildcard.
+fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for letter in text.trim().chars() {
+        if matches!(letter, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
+impl UserFilter {
+    fn query(&self) -> users::BoxedQuery<'_, Mysql> {
+        let mut query = users::table.into_boxed();
+        if let Some(search) = self.search.as_deref().filter(|text| !text.trim().is_empty()) {
+            let in_email = users::email.like(containing(&search.to_lowercase())).escape('!');
+            let in_name = users::name.like(containing(search)).escape('!');
+            query = query.filter(in_email.or(in_name));
+        }
+        if let Some(role) = self.role {
+            query = query.filter(users::role.eq(role));
+        }
+        match self.disabled {
+            Some(true) => query.filter(users::disabled_at.is_not_null()),
+            Some(false) => query.filter(users::disabled_at.is_null()),
+            None => query,
+        }
+    }
+}
+
+impl Store {
+    /// The accounts from `offset` on that a filter matches, at most `limit`, the newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn users(
+        &self,
+        filter: &UserFilter,
+        offset: i64,
+        limit: i64,
+    ) -> StoreResult<UserPage> {
+        let mut connection = self.connection().await?;
+        let total = filter.query().count().get_result(&mut connection).await?;
+        let users = filter
+            .query()
+            .select(User::as_select())
+            .order((users::created_at.desc(), users::id.desc()))
+            .offset(offset)
+            .limit(limit)
+            .load(&mut connection)
+            .await?;
+        Ok(UserPage { users, total })
+    }
+
+    /// An account, also a disabled one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn user(&self, id: UserId) -> StoreResult<Option<User>> {
+        let mut connection = self.connection().await?;
+        let found =
+            users::table.find(id).select(User::as_select()).first(&mut connection).await.optional();
+        Ok(found?)
+    }
+
+    /// The account of an address, also a disabled one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn user_by_email(&self, email: &str) -> StoreResult<Option<User>> {
+        let mut connection = self.connection().await?;
+        let found = users::table
+            .filter(users::email.eq(email.trim().to_lowercase()))
+            .select(User::as_select())
+            .first(&mut connection)
+            .await
+            .optional()?;
+        Ok(found)
+    }
+
+    /// Changes an account. Its sessions end when it is disabled, when its password is set, and when it
+    /// becomes one of a program or stops being one; in the last case its API keys are revoked, too.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn change_user(
+        &self,
+        id: UserId,
+        change: &UserChange,
+        entry: &AuditEntry,
+    ) -> StoreResult<UserChanged> {
+        let changed = transaction!(self, connection => {
+            let outcome = apply(connection, id, change).await?;
+            if matches!(outcome, UserChanged::Done(_)) {
+                audit::append(connection, entry).await?;
+            }
+            Ok(outcome)
+        });
+        match changed {
+            Err(error) if error.is_duplicate() => Ok(UserChanged::EmailTaken),
+            changed => changed,
+        }
+    }
+
+    /// Sets the password of an account that people sign in to, and ends its sessions but `keep`. Returns
+    /// `false`, with nothing changed, when there is no such account, or it is disabled.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn set_password(
+        &self,
+        user: UserId,
+        hash: &str,
+        keep: SessionId,
+        entry: &AuditEntry,
+    ) -> StoreResult<bool> {
+        transaction!(self, connection => {
+            let account = users::table
+                .find(user)
+                .filter(users::disabled_at.is_null())
+                .filter(users::role.ne(Role::Service));
+            let set = diesel::update(account)
+                .set((
+                    users::password_hash.eq(hash),
+                    users::password_changed_at.eq(now().nullable()),
+                    users::updated_at.eq(now()),
+                ))
+                .execute(connection)
+                .await?;
+            if set == 0 {
+                return Ok(false);
+            }
+            let ended = sessions::end_all(connection, user, Some(keep), "password_changed").await?;
+            audit::append(connection, &entry.clone().with("sessions_ended", ended)).await?;
+            Ok(true)
+        })
+    }
+}
+
+/// Locks every enabled admin, always in the same order, so that of two that would remove the last two
+/// admins one waits for the other, and then sees what it did.
+async fn lock_admins(connection: &mut AsyncMysqlConnection) -> StoreResult<Vec<UserId>> {
+    let admins = users::table
+        .filter(users::role.eq(Role::Admin))
+        .filter(users::disabled_at.is_null())
+        .order(users::id)
+        .select(users::id)
+        .for_update()
+        .load(connection)
+        .await?;
+    Ok(admins)
+}
+
+async fn apply(
+    connection: &mut AsyncMysqlConnection,
+    id: UserId,
+    change: &UserChange,
+) -> StoreResult<UserChanged> {
+    let may_remove =
+        change.disabled == Some(true) || change.role.is_some_and(|role| role != Role::Admin);
+    let admins = if may_remove { lock_admins(connection).await? } else { Vec::new() };
+    let found: Option<(User, Option<String>)> = users::table
+        .find(id)
+        .select((User::as_select(), users::password_hash))
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?;
+    let Some((user, kept)) = found else { return Ok(UserChanged::NotFound) };
+    if may_remove && admins == [id] {
+        return Ok(UserChanged::LastAdmin);
+    }
+    let role = change.role.unwrap_or(user.role);
+    let is_program = role == Role::Service;
+    if is_program && change.password_hash.is_some() {
+        return Ok(UserChanged::PasswordForbidden);
+    }
+    if !is_program && change.password_hash.is_none() && kept.is_none() {
+        return Ok(UserChanged::PasswordMissing);
+    }
+    write(connection, &user, change, role).await?;
+    let was_program = user.role == Role::Service;
+    if was_program && !is_program {
+        revoke_keys(connection, id).await?;
+    }
+    if let Some(reason) = why_sessions_end(change, was_program != is_program) {
+        sessions::end_all(connection, id, None, reason).await?;
+    }
+    let now_is = users::table.find(id).select(User::as_select()).first(connection).await?;
+    Ok(UserChanged::Done(now_is))
+}
+
+fn why_sessions_end(change: &UserChange, other_kind: bool) -> Option<&'static str> {
+    if change.disabled == Some(true) {
+        Some("user_disabled")
+    } else if change.password_hash.is_some() {
+        Some("password_changed")
+    } else {
+        other_kind.then_some("role_changed")
+    }
+}
+
+async fn write(
+    connection: &mut AsyncMysqlConnection,
+    user: &User,
+    change: &UserChange,
+    role: Role,
+) -> StoreResult<()> {
+    let email = change.email.as_ref().unwrap_or(&user.email).as_str().to_lowercase();
+    let name = change.name.as_ref().unwrap_or(&user.name);
+    let account = users::table.find(user.id);
+    diesel::update(account)
+        .set((
+            users::email.eq(email),
+            users::name.eq(name),
+            users::role.eq(role),
+            users::updated_at.eq(now()),
+        ))
+        .execute(connection)
+        .await?;
+    match change.disabled {
+        Some(true) if user.disabled_at.is_none() => {
+            let disabled = users::disabled_at.eq(now().nullable());
+            diesel::update(account).set(disabled).execute(connection).await?;
+        }
+        Some(false) => {
+            let enabled = users::disabled_at.eq(None::<NaiveDateTime>);
+            diesel::update(account).set(enabled).execute(connection).await?;
+        }
+        _ => {}
+    }
+    if let Some(hash) = &change.password_hash {
+        let changed_at = users::password_changed_at.eq(now().nullable());
+        diesel::update(account)
+            .set((users::password_hash.eq(hash), changed_at))
+            .execute(connection)
+            .await?;
+    } else if role == Role::Service {
+        let none = (
+            users::password_hash.eq(None::<String>),
+            users::password_changed_at.eq(None::<NaiveDateTime>),
+        );
+        diesel::update(account).set(none).execute(connection).await?;
+    }
+    Ok(())
+}
+
+async fn revoke_keys(connection: &mut AsyncMysqlConnection, user: UserId) -> StoreResult<()> {
+    diesel::update(
+        api_keys::table.filter(api_keys::user_id.eq(user)).filter(api_keys::revoked_at.is_null()),
+    )
+    .set(api_keys::revoked_at.eq(now().nullable()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_has_no_wildcards() {
+        assert_eq!(containing(" 100%_a! "), "%100!%!_a!!%");
+    }
+}

@@ -1,0 +1,203 @@
+//! Slows down guessing. Each subject (an account, a network, or both together) has failures, which halve in
+//! every quarter of an hour without a new one. Beyond those that are free, each failure doubles the time
+//! until the next attempt.
+//!
+//! An attempt counts as a failure from its beginning, and is taken back when it succeeds: so attempts at
+//! the same time cannot slip through together. The rows of its subjects are locked while that is decided,
+//! so all replicas count as one.
+
+use crate::clock::before;
+use crate::error::StoreResult;
+use crate::ids::Sha256;
+use crate::pool::{Store, transaction};
+use crate::schema::{sessions, throttles, users};
+use chrono::NaiveDateTime;
+use diesel::dsl::{exists, select, sql};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Datetime, Text};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use std::time::Duration;
+
+/// Failures halve after this much quiet.
+const HEALS_EVERY: Duration = Duration::from_secs(15 * 60);
+/// More failures than these are not counted: they would only take longer to heal.
+const MOST: i32 = 1000;
+/// A row that was quiet for so long has healed: 1000 failures halve ten times in 2.5 hours.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
+/// A network from which an account signed in within this time is known to be its owner's.
+const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How failures of a subject slow down the next attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// What is counted: a digest of its name.
+    pub subject: Sha256,
+    /// So many failures cost nothing.
+    pub free: u32,
+    /// No pause is longer.
+    pub longest: Duration,
+}
+
+impl Limit {
+    /// The pause after the newest of `failures`: nothing up to the free ones, then 1, 2, 4 … seconds.
+    fn pause(&self, failures: i32) -> Duration {
+        let failures = u32::try_from(failures).unwrap_or(0);
+        match failures.checked_sub(self.free) {
+            None => Duration::ZERO,
+            Some(beyond) => Duration::from_secs(1 << beyond.min(31)).min(self.longest),
+        }
+    }
+}
+
+/// An attempt that may be made; counted as a failure until [`Store::attempt_succeeded`] takes it back.
+#[derive(Debug, Clone)]
+#[must_use = "an attempt that succeeded is to be taken back"]
+pub struct Attempt {
+    at: NaiveDateTime,
+    before: Vec<Standing>,
+}
+
+/// Whether an attempt may be made.
+#[derive(Debug, Clone)]
+pub enum Admitted {
+    /// It may, and counts.
+    Yes(Attempt),
+    /// Not before so much time has passed; it does not count.
+    After(Duration),
+}
+
+/// How a subject stands, healed to this moment.
+#[derive(Debug, Clone)]
+struct Standing {
+    subject: Sha256,
+    failures: i32,
+    failed_at: NaiveDateTime,
+}
+
+impl Store {
+    /// Asks for an attempt at all of `limits`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn attempt(&self, limits: &[Limit]) -> StoreResult<Admitted> {
+        // Always in the same order, so that two attempts cannot wait for each other.
+        let mut limits = limits.to_vec();
+        limits.sort_by_key(|limit| limit.subject);
+        transaction!(self, connection => {
+            let mut standings = Vec::with_capacity(limits.len());
+            for limit in &limits {
+                standings.push(locked(connection, limit.subject).await?);
+            }
+            let at: NaiveDateTime = select(sql::<Datetime>("NOW(6)")).first(connection).await?;
+            let wait = limits.iter().zip(&standings).map(|(limit, standing)| {
+                let quiet = (at - standing.failed_at).to_std().unwrap_or_default();
+                limit.pause(standing.failures).saturating_sub(quiet)
+            });
+            let wait = wait.max().unwrap_or_default();
+            if !wait.is_zero() {
+                return Ok(Admitted::After(wait));
+            }
+            for standing in &standings {
+                let failures = (standing.failures + 1).min(MOST);
+                diesel::update(throttles::table.find(standing.subject))
+                    .set((throttles::failures.eq(failures), throttles::failed_at.eq(at)))
+                    .execute(connection)
+                    .await?;
+            }
+            Ok(Admitted::Yes(Attempt { at, before: standings }))
+        })
+    }
+
+    /// Takes an attempt back, and forgets the failures of `cleared`.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn attempt_succeeded(&self, attempt: &Attempt, cleared: Sha256) -> StoreResult<()> {
+        transaction!(self, connection => {
+            for before in &attempt.before {
+                let row = throttles::table.find(before.subject);
+                if before.subject == cleared {
+                    diesel::delete(row).execute(connection).await?;
+                    continue;
+                }
+                // As it was, unless others have failed meanwhile: then only this one is taken back.
+                let untouched = row.filter(throttles::failed_at.eq(attempt.at));
+                let untouched = untouched.filter(throttles::failures.eq(before.failures + 1));
+                let restored = diesel::update(untouched)
+                    .set((
+                        throttles::failures.eq(before.failures),
+                        throttles::failed_at.eq(before.failed_at),
+                    ))
+                    .execute(connection)
+                    .await?;
+                if restored == 0 {
+                    diesel::update(row.filter(throttles::failures.gt(0)))
+                        .set(throttles::failures.eq(throttles::failures - 1))
+                        .execute(connection)
+                        .await?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether somebody signed in to the account of this address from this network lately.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_known_network(&self, email: &str, network: &str) -> StoreResult<bool> {
+        let mut connection = self.connection().await?;
+        let signed_in = sessions::table
+            .inner_join(users::table)
+            .filter(users::email.eq(email.trim().to_lowercase()))
+            .filter(sessions::network.eq(network))
+            .filter(sessions::created_at.gt(before(KNOWN_FOR)));
+        Ok(select(exists(signed_in)).get_result(&mut connection).await?)
+    }
+
+    /// Removes what has healed; returns how many rows.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sweep_throttles(&self) -> StoreResult<usize> {
+        let mut connection = self.connection().await?;
+        let healed = throttles::table.filter(throttles::failed_at.lt(before(FORGOTTEN)));
+        Ok(diesel::delete(healed).execute(&mut connection).await?)
+    }
+}
+
+/// Makes sure that there is a row, locks it, and reads it as it stands by now.
+async fn locked(connection: &mut AsyncMysqlConnection, subject: Sha256) -> StoreResult<Standing> {
+    diesel::sql_query(
+        "INSERT INTO throttles (subject, failures, failed_at) VALUES (?, 0, NOW(6)) \
+         ON DUPLICATE KEY UPDATE subject = throttles.subject",
+    )
+    .bind::<Text, _>(subject)
+    .execute(connection)
+    .await?;
+    // The shift halves once for each quiet quarter of an hour.
+    let healed = format!(
+        "CAST(failures >> LEAST(63, GREATEST(0, TIMESTAMPDIFF(SECOND, failed_at, NOW(6))) DIV {}) \
+         AS SIGNED)",
+        HEALS_EVERY.as_secs()
+    );
+    let (failures, failed_at): (i64, NaiveDateTime) = throttles::table
+        .find(subject)
+        .select((sql::<BigInt>(&healed), throttles::failed_at))
+        .for_update()
+        .first(connection)
+        .await?;
+    Ok(Standing { subject, failures: i32::try_from(failures).unwrap_or(MOST), failed_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_grows_and_ends_at_its_longest() {
+        let limit = Limit { subject: Sha256::of(b"x"), free: 5, longest: Duration::from_secs(900) };
+        let pauses = [0, 4, 5, 6, 7, 14, 15, 1000].map(|failures| limit.pause(failures).as_secs());
+        assert_eq!(pauses, [0, 0, 1, 2, 4, 512, 900, 900]);
+    }
+}

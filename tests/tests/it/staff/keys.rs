@@ -1,0 +1,139 @@
+//! API keys of programs.
+
+use diagflow_store::Role;
+use diagflow_tests::staff::{self, PASSWORD, refusal};
+use diagflow_tests::{Stack, StackOptions, Staff};
+use reqwest::Response;
+use serde_json::{Value, json};
+
+/// Any route of staff that programs have no permission for: it tells whether a key was recognised.
+const PROBE: &str = "/api/v1/users";
+
+async fn with_key(stack: &Stack, key: &str) -> (u16, String) {
+    let call = reqwest::Client::new().get(stack.client.address(PROBE)).bearer_auth(key);
+    refusal(call.send().await.expect("an answer")).await
+}
+
+fn recognised() -> (u16, String) {
+    (403, "forbidden".to_owned())
+}
+
+fn unknown() -> (u16, String) {
+    (401, "api_key_invalid".to_owned())
+}
+
+async fn made(answer: Response) -> (String, String) {
+    assert_eq!(answer.status(), 201);
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let body: Value = answer.json().await.expect("JSON");
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    (text(&body["api_key"]), text(&body["key"]["id"]))
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_and_good_until_it_expires_or_is_revoked() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let (program, _) = staff::account(&stack, Role::Service).await;
+    let keys = format!("/api/v1/users/{program}/keys");
+
+    let (first, first_id) = made(admin.post(&keys, &json!({"name": "export"})).await).await;
+    let later = json!({"name": "import", "expires_at": "2199-12-31T23:00:00-01:00"});
+    let (second, second_id) = made(admin.post(&keys, &later).await).await;
+
+    assert!(first.starts_with(&format!("dfk_{first_id}_")), "{first}");
+    let list: Value = admin.get(&keys).await.json().await.expect("JSON");
+    let secret = first.rsplit_once('_').expect("a secret").1;
+    assert!(!list.to_string().contains(secret), "{list}");
+    assert_eq!(list["data"][0]["expires_at"], "2200-01-01T00:00:00.000Z");
+    assert_eq!(
+        (&list["data"][0]["name"], &list["data"][1]["name"]),
+        (&json!("import"), &json!("export"))
+    );
+    assert_eq!(list["data"][1]["used_at"], Value::Null);
+    let kept = stack.database.texts("SELECT secret FROM api_keys").await;
+    assert!(kept.iter().all(|kept| !first.contains(kept) && kept.len() == 64), "only digests");
+
+    assert_eq!(with_key(&stack, &first).await, recognised());
+    assert_eq!(with_key(&stack, &second).await, recognised());
+    let list: Value = admin.get(&keys).await.json().await.expect("JSON");
+    assert!(list["data"][1]["used_at"].is_string(), "{list}");
+    let crossed = format!("dfk_{second_id}_{secret}");
+    for wrong in [crossed.as_str(), "dfk_x", "dfk_", &first[..first.len() - 1]] {
+        assert_eq!(with_key(&stack, wrong).await, unknown(), "{wrong}");
+    }
+
+    assert_eq!(admin.delete(&format!("{keys}/{first_id}")).await.status(), 204);
+    assert_eq!(with_key(&stack, &first).await, unknown(), "revoked");
+    assert_eq!(admin.delete(&format!("{keys}/{first_id}")).await.status(), 404, "it was");
+    assert_eq!(with_key(&stack, &second).await, recognised());
+    let past = "expires_at = DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 1 SECOND)";
+    stack.database.run(&format!("UPDATE api_keys SET {past} WHERE id = '{second_id}'")).await;
+    assert_eq!(with_key(&stack, &second).await, unknown(), "expired");
+    let lines = stack
+        .database
+        .texts("SELECT CONCAT_WS(' ', action, object_id) FROM audit WHERE object_kind = 'api_key' ORDER BY number")
+        .await;
+    assert_eq!(
+        lines,
+        [
+            format!("key_create {first_id}"),
+            format!("key_create {second_id}"),
+            format!("key_revoke {first_id}"),
+        ]
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn only_programs_have_keys_and_only_while_they_are_enabled() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let operator = Staff::with_role(&stack, Role::Operator).await;
+    let (program, email) = staff::account(&stack, Role::Service).await;
+    let user = format!("/api/v1/users/{program}");
+    let keys = format!("{user}/keys");
+    let draft = json!({"name": "export"});
+    let none = (409, "not_a_service_account".to_owned());
+
+    let of_a_person = format!("/api/v1/users/{}/keys", operator.id);
+    assert_eq!(refusal(admin.post(&of_a_person, &draft).await).await, none);
+    for refused in [operator.post(&keys, &draft).await, operator.get(&keys).await] {
+        assert_eq!(refusal(refused).await, recognised());
+    }
+    for (wrong, code) in [
+        (json!({}), "name_required"),
+        (json!({"name": "x", "expires_at": "tomorrow"}), "time_invalid"),
+        (json!({"name": "x", "expires_at": "2020-01-01T00:00:00Z"}), "time_in_the_past"),
+    ] {
+        let body: Value = admin.post(&keys, &wrong).await.json().await.expect("JSON");
+        assert_eq!(body["error"]["details"][0]["code"], code, "{body}");
+    }
+    let (key, _) = made(admin.post(&keys, &draft).await).await;
+    let given = json!({"email": email, "password": PASSWORD});
+    let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/login"));
+    let signed_in = refusal(call.json(&given).send().await.expect("an answer")).await;
+    assert_eq!(signed_in, (401, "sign_in_failed".to_owned()), "a program has no password");
+
+    assert_eq!(admin.delete(&user).await.status(), 200);
+    assert_eq!(with_key(&stack, &key).await, unknown(), "disabled");
+    assert_eq!(refusal(admin.post(&keys, &draft).await).await, none);
+    assert_eq!(admin.put(&user, &json!({"enabled": true})).await.status(), 200);
+    assert_eq!(with_key(&stack, &key).await, recognised());
+
+    let person = json!({"role": "operator", "password": PASSWORD});
+    assert_eq!(admin.put(&user, &person).await.status(), 200);
+    assert_eq!(with_key(&stack, &key).await, unknown(), "it became a person");
+    assert_eq!(admin.put(&user, &json!({"role": "service"})).await.status(), 200);
+    assert_eq!(with_key(&stack, &key).await, unknown(), "revoked for good");
+    assert_eq!(
+        stack
+            .database
+            .number("SELECT COUNT(*) FROM users WHERE role = 'service' AND password_hash IS NULL")
+            .await,
+        1
+    );
+    stack.stop().await;
+}

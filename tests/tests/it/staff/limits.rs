@@ -1,0 +1,67 @@
+//! How many requests one client may send to routes that anybody reaches.
+
+use diagflow_tests::{Stack, StackOptions};
+use reqwest::Response;
+use serde_json::{Value, json};
+
+fn header(answer: &Response, name: &str) -> String {
+    let value = answer.headers().get(name).unwrap_or_else(|| panic!("no {name}"));
+    value.to_str().expect("text").to_owned()
+}
+
+#[tokio::test]
+async fn a_client_that_sends_too_much_is_told_when_to_come_back() {
+    let options = StackOptions::default()
+        .with("TRUSTED_PROXIES", "1")
+        .with("RATE_LIMIT_SUBMIT_PER_MINUTE", "6")
+        .with("RATE_LIMIT_READ_PER_MINUTE", "3")
+        .with("RATE_LIMIT_SIGN_IN_PER_MINUTE", "3")
+        .with("RATE_LIMIT_HOOK_PER_MINUTE", "3");
+    let mut stack = Stack::without_processes(options).await;
+    stack.start_api().await;
+    let http = reqwest::Client::new();
+    let submit = async |from: &str| {
+        let call = http.post(stack.client.address("/api/user/submit"));
+        call.header("x-forwarded-for", from).json(&json!({})).send().await.expect("an answer")
+    };
+
+    let first = submit("192.0.2.1").await;
+    let second = submit("192.0.2.1").await;
+    let third = submit("192.0.2.1").await;
+
+    assert_eq!(
+        [first.status(), second.status(), third.status()].map(|it| it.as_u16()),
+        [400, 400, 429]
+    );
+    assert_eq!(header(&first, "ratelimit-policy"), "\"submit\";q=2;w=20");
+    assert_eq!(header(&first, "ratelimit"), "\"submit\";r=1;t=10");
+    assert_eq!(header(&second, "ratelimit"), "\"submit\";r=0;t=20");
+    assert_eq!(header(&third, "ratelimit"), "\"submit\";r=0;t=20");
+    let wait: u64 = header(&third, "retry-after").parse().expect("seconds");
+    assert!((8..=10).contains(&wait), "{wait}");
+    let body: Value = third.json().await.expect("JSON");
+    assert_eq!(body["error"]["code"], "too_many_requests");
+    assert_eq!(submit("192.0.2.2").await.status(), 400, "another client");
+    let six = async |last: &str| submit(&format!("2001:db8:1:2::{last}")).await.status().as_u16();
+    assert_eq!([six("1").await, six("2").await, six("3").await], [400, 400, 429], "one network");
+
+    let id = "3f1f6b0e-6f0e-4f7b-9d53-0f1f6f3c2a11";
+    let (status, events) = (format!("/api/user/status/{id}"), format!("/api/user/events/{id}"));
+    let read = async |path: &str| {
+        let call = http.get(stack.client.address(path)).header("x-forwarded-for", "192.0.2.1");
+        call.send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!([read(&status).await, read(&events).await], [401, 429], "counted together");
+    let post = async |path: &str, body: Value| {
+        let call = http.post(stack.client.address(path)).header("x-forwarded-for", "192.0.2.1");
+        call.json(&body).send().await.expect("an answer").status().as_u16()
+    };
+    let sign_in = json!({"email": "nobody@example.org", "password": "nothing"});
+    assert_eq!(post("/api/v1/auth/login", sign_in).await, 401);
+    assert_eq!(post("/api/v1/auth/refresh", json!({"refresh_token": "x"})).await, 429);
+    assert_ne!(post("/api/hooks/loopai", json!({})).await, 429);
+    assert_eq!(post("/api/hooks/loopai", json!({})).await, 429);
+    assert_eq!(read("/health").await, 200, "not counted");
+    assert_eq!(read("/health").await, 200);
+    stack.stop().await;
+}

@@ -1,0 +1,140 @@
+//! Sessions of pages: cookies, the token against forged requests, and renewal while in use.
+
+use diagflow_store::Role;
+use diagflow_tests::staff::{self, PASSWORD, refusal};
+use diagflow_tests::{Stack, StackOptions, Staff, eventually};
+use reqwest::header::SET_COOKIE;
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const SESSIONS: &str = "/api/v1/auth/sessions";
+const VALIDATE: &str = "/api/v1/auth/validate";
+const REFRESH: &str = "/api/v1/auth/refresh";
+
+/// A page that signed in.
+struct Page {
+    http: reqwest::Client,
+    base: String,
+    access: String,
+    refresh: String,
+    csrf: String,
+}
+
+/// The attributes of a cookie that an answer sets, its value first.
+fn cookie(answer: &Response, name: &str) -> Option<Vec<String>> {
+    let start = format!("{name}=");
+    let texts = answer.headers().get_all(SET_COOKIE).iter();
+    let text =
+        texts.filter_map(|value| value.to_str().ok()).find(|text| text.starts_with(&start))?;
+    Some(text[start.len()..].split("; ").map(str::to_owned).collect())
+}
+
+impl Page {
+    async fn signed_in(stack: &Stack) -> Page {
+        let (_, email) = staff::account(stack, Role::Operator).await;
+        let (http, base) = (reqwest::Client::new(), stack.client.address(""));
+        let given = json!({"email": email, "password": PASSWORD, "cookies": true});
+        let call = http.post(format!("{base}/api/v1/auth/login")).json(&given);
+        let answer = call.send().await.expect("an answer");
+        let (access, refresh) =
+            (cookie(&answer, "diagflow_session"), cookie(&answer, "diagflow_refresh"));
+        let (access, refresh) = (access.expect("a cookie"), refresh.expect("a cookie"));
+        assert_eq!(access[1..], ["HttpOnly", "SameSite=Strict", "Path=/"]);
+        assert_eq!(refresh[1..], ["HttpOnly", "SameSite=Strict", "Path=/api/v1/auth/refresh"]);
+        let body: Value = answer.json().await.expect("JSON");
+        assert!(body["access_token"].is_null() && body["refresh_token"].is_null(), "{body}");
+        let csrf = body["csrf_token"].as_str().expect("a token").to_owned();
+        Page { http, base, access: access[0].clone(), refresh: refresh[0].clone(), csrf }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let cookies =
+            format!("diagflow_session={}; diagflow_refresh={}", self.access, self.refresh);
+        self.http.request(method, format!("{}{path}", self.base)).header("cookie", cookies)
+    }
+
+    async fn send(&self, method: Method, path: &str) -> Response {
+        self.request(method, path).send().await.expect("an answer")
+    }
+}
+
+async fn api_with(options: StackOptions) -> Stack {
+    let mut stack = Stack::without_processes(options).await;
+    stack.start_api().await;
+    stack
+}
+
+#[tokio::test]
+async fn a_page_changes_something_only_with_its_token_against_forged_requests() {
+    let stack = api_with(StackOptions::default()).await;
+    let page = Page::signed_in(&stack).await;
+    let other = Page::signed_in(&stack).await;
+
+    let read = page.send(Method::GET, VALIDATE).await;
+    assert_eq!(read.status(), 200);
+    assert!(cookie(&read, "diagflow_session").is_none(), "not renewed while it is young");
+    let told: Value = read.json().await.expect("JSON");
+    assert_eq!(told["csrf_token"], page.csrf.as_str());
+
+    let refused = (403, "csrf_token_invalid".to_owned());
+    assert_eq!(refusal(page.send(Method::DELETE, SESSIONS).await).await, refused);
+    let with = async |token: &str| {
+        let call = page.request(Method::DELETE, SESSIONS).header("x-csrf-token", token);
+        call.send().await.expect("an answer")
+    };
+    assert_eq!(refusal(with(&other.csrf).await).await, refused, "another session's token");
+    assert_eq!(with(&page.csrf).await.status(), 200);
+
+    let call = page.request(Method::POST, "/api/v1/auth/logout");
+    let out = call.header("x-csrf-token", &page.csrf).send().await.expect("an answer");
+    assert_eq!(out.status(), 204);
+    for name in ["diagflow_session", "diagflow_refresh"] {
+        let gone = cookie(&out, name).expect("taken back");
+        assert!(gone[0].is_empty() && gone.contains(&"Max-Age=0".to_owned()), "{gone:?}");
+    }
+    let again = page.send(Method::GET, VALIDATE).await;
+    assert_eq!(refusal(again).await, (401, "session_ended".to_owned()));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_stays_signed_in_while_it_is_used_and_refreshes_what_has_expired() {
+    let stack = api_with(StackOptions::default().with("ACCESS_TOKEN_SECONDS", "3")).await;
+    let page = Page::signed_in(&stack).await;
+    let program = Staff::with_role(&stack, Role::Operator).await;
+
+    let renewed = eventually("the cookie to be renewed", || async {
+        let answer = page.send(Method::GET, VALIDATE).await;
+        assert_eq!(answer.status(), 200, "renewed before it expires");
+        cookie(&answer, "diagflow_session")
+    })
+    .await;
+
+    assert_eq!(renewed[1..], ["HttpOnly", "SameSite=Strict", "Path=/"]);
+    assert_ne!(renewed[0], page.access);
+    let expired = eventually("the first token to expire", || async {
+        let answer = page.send(Method::GET, VALIDATE).await;
+        (answer.status() == 401).then_some(answer)
+    })
+    .await;
+    assert_eq!(refusal(expired).await, (401, "token_expired".to_owned()));
+    let program_expired = refusal(program.get(VALIDATE).await).await;
+    assert_eq!(program_expired, (401, "token_expired".to_owned()), "a program's is not renewed");
+
+    let answer = page.send(Method::POST, REFRESH).await;
+    assert_eq!(answer.status(), 200);
+    let access = cookie(&answer, "diagflow_session").expect("a cookie")[0].clone();
+    let refresh = cookie(&answer, "diagflow_refresh").expect("a cookie")[0].clone();
+    assert_ne!(refresh, page.refresh);
+    let body: Value = answer.json().await.expect("JSON");
+    assert!(body["access_token"].is_null(), "{body}");
+    assert_eq!(body["csrf_token"], page.csrf.as_str());
+    let page = Page { access, refresh, ..page };
+    assert_eq!(page.send(Method::GET, VALIDATE).await.status(), 200);
+    let nothing = stack.client.address(REFRESH);
+    let nothing = page.http.post(nothing).timeout(Duration::from_secs(20)).send().await;
+    let nothing = refusal(nothing.expect("an answer")).await;
+    assert_eq!(nothing, (401, "token_required".to_owned()));
+    stack.stop().await;
+}

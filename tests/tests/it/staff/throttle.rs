@@ -1,0 +1,189 @@
+//! Guessing of passwords is slowed down, heals, and locks nobody out for good.
+
+use diagflow_store::Role;
+use diagflow_tests::staff::{self, PASSWORD};
+use diagflow_tests::{Stack, StackOptions};
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+const WRONG: &str = "not the password at all";
+
+/// The API behind one proxy of ours, which tells where requests come from.
+async fn api() -> Stack {
+    let options = StackOptions::default().with("TRUSTED_PROXIES", "1");
+    let mut stack = Stack::without_processes(options).await;
+    stack.start_api().await;
+    stack
+}
+
+/// What came of a sign-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tried {
+    status: u16,
+    code: String,
+    retry_after: Option<u64>,
+}
+
+async fn sign_in(stack: &Stack, from: &str, email: &str, password: &str) -> Tried {
+    let given = json!({"email": email, "password": password});
+    let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/login"));
+    let call = call.header("x-forwarded-for", from).json(&given);
+    let answer = call.send().await.expect("an answer");
+    let header = answer.headers().get("retry-after");
+    let retry_after = header.map(|value| value.to_str().expect("text").parse().expect("seconds"));
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.expect("JSON");
+    let code = body["error"]["code"].as_str().unwrap_or_default().to_owned();
+    Tried { status, code, retry_after }
+}
+
+/// How often an account is tried from an address until it is slowed down, at most 50 times.
+async fn tries_until_blocked(stack: &Stack, from: &str, email: &str) -> (usize, Tried) {
+    for tries in 0..50 {
+        let tried = sign_in(stack, from, email, WRONG).await;
+        if tried.status != 401 {
+            return (tries, tried);
+        }
+    }
+    panic!("never slowed down");
+}
+
+fn blocked(tried: &Tried) -> bool {
+    (tried.status, tried.code.as_str()) == (429, "too_many_attempts")
+}
+
+#[tokio::test]
+async fn guesses_at_an_account_are_slowed_down_whether_it_exists_or_not() {
+    let stack = api().await;
+    let (_, known) = staff::account(&stack, Role::Operator).await;
+    for email in [known.as_str(), "nobody@example.org"] {
+        let (tries, refused) = tries_until_blocked(&stack, "192.0.2.1", email).await;
+        // The first pause is one second long: on a slow machine one more may get through after it.
+        assert!((5..=6).contains(&tries), "{email}: {tries}");
+        assert!(blocked(&refused), "{refused:?}");
+        assert!((1..=2).contains(&refused.retry_after.expect("a pause")), "{refused:?}");
+    }
+    let failures = "SELECT SUM(failures) FROM throttles";
+    stack.database.run("UPDATE throttles SET failures = 12 WHERE failures IN (5, 6)").await;
+    let before = stack.database.number(&format!("SELECT CAST(({failures}) AS SIGNED)")).await;
+    let right = sign_in(&stack, "192.0.2.2", &known, PASSWORD).await;
+    assert!(blocked(&right), "the same network, and the right password: {right:?}");
+    let after = stack.database.number(&format!("SELECT CAST(({failures}) AS SIGNED)")).await;
+    assert_eq!(after, before, "what is refused does not count");
+    let elsewhere = sign_in(&stack, "198.51.100.1", &known, PASSWORD).await;
+    assert_eq!(elsewhere.status, 200, "{elsewhere:?}");
+
+    let later = "failed_at = DATE_SUB(failed_at, INTERVAL 129 SECOND)";
+    stack.database.run(&format!("UPDATE throttles SET {later}")).await;
+    let right = sign_in(&stack, "192.0.2.1", &known, PASSWORD).await;
+    assert_eq!(right.status, 200, "the pause is over: {right:?}");
+    let (tries, _) = tries_until_blocked(&stack, "192.0.2.1", &known).await;
+    assert!(tries >= 5, "a success has cleared them: {tries}");
+    let lines = stack
+        .database
+        .number(
+            "SELECT COUNT(*) FROM audit WHERE action = 'sign_in' AND result = 'too_many_attempts'",
+        )
+        .await;
+    assert_eq!(lines, 4);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn guesses_at_the_same_time_do_not_slip_through() {
+    let stack = api().await;
+    let (_, email) = staff::account(&stack, Role::Operator).await;
+    let (replica, client) = stack.start_replica().await;
+    let given = json!({"email": email, "password": WRONG});
+    let guesses = (0..40).map(|number| {
+        let api = if number % 2 == 0 { &stack.client } else { &client };
+        let call = reqwest::Client::new().post(api.address("/api/v1/auth/login"));
+        call.header("x-forwarded-for", "192.0.2.1").json(&given).send()
+    });
+
+    let answers = join_all(guesses).await;
+
+    let statuses = answers.into_iter().map(|answer| answer.expect("an answer").status().as_u16());
+    let (tried, refused): (Vec<u16>, Vec<u16>) = statuses.partition(|status| *status == 401);
+    // The first pause is one second long: on a slow machine one more may get through after it.
+    assert!((5..=6).contains(&tried.len()), "{} guesses were tried", tried.len());
+    assert!(refused.iter().all(|status| *status == 429), "{refused:?}");
+    replica.stopped().await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_is_locked_out_from_where_they_signed_in_by_what_happens_elsewhere() {
+    let stack = api().await;
+    let (_, email) = staff::account(&stack, Role::Operator).await;
+    assert_eq!(sign_in(&stack, "203.0.113.7", &email, PASSWORD).await.status, 200);
+    for number in 0..20 {
+        let tried = sign_in(&stack, &format!("10.0.{number}.1"), &email, WRONG).await;
+        assert_eq!(tried.status, 401, "{number}: {tried:?}");
+    }
+    // Everything so far was free: the next failure is not.
+    stack.database.run("UPDATE throttles SET failures = 25 WHERE failures = 20").await;
+
+    let elsewhere = sign_in(&stack, "198.51.100.1", &email, PASSWORD).await;
+    let at_home = sign_in(&stack, "203.0.113.99", &email, PASSWORD).await;
+
+    assert!(blocked(&elsewhere), "{elsewhere:?}");
+    assert_eq!(at_home.status, 200, "{at_home:?}");
+    // However many failures there are, elsewhere it takes a minute at most.
+    stack.database.run("UPDATE throttles SET failures = 1000 WHERE failures >= 20").await;
+    let elsewhere = sign_in(&stack, "198.51.100.1", &email, PASSWORD).await;
+    let wait = elsewhere.retry_after.expect("a pause");
+    assert!((50..=60).contains(&wait), "{wait}");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_network_that_guesses_at_many_accounts_is_slowed_down_and_heals() {
+    let stack = api().await;
+    let (_, email) = staff::account(&stack, Role::Operator).await;
+    for number in 0..20 {
+        let tried = sign_in(&stack, "192.0.2.1", &format!("{number}@example.org"), WRONG).await;
+        assert_eq!(tried.status, 401, "{number}: {tried:?}");
+    }
+    stack.database.run("UPDATE throttles SET failures = 25 WHERE failures = 20").await;
+    assert!(blocked(&sign_in(&stack, "192.0.2.200", &email, PASSWORD).await));
+    assert_eq!(sign_in(&stack, "192.0.3.1", &email, PASSWORD).await.status, 200);
+
+    let network = "failures >= 20";
+    stack.database.run(&format!("UPDATE throttles SET failures = 160 WHERE {network}")).await;
+    let longest = sign_in(&stack, "192.0.2.1", &email, PASSWORD).await.retry_after;
+    assert!(longest.is_some_and(|wait| (880..=900).contains(&wait)), "{longest:?}");
+    // 46 minutes without a failure: three times halved.
+    let quiet = "failed_at = DATE_SUB(failed_at, INTERVAL 46 MINUTE)";
+    stack.database.run(&format!("UPDATE throttles SET {quiet} WHERE {network}")).await;
+    assert_eq!(sign_in(&stack, "192.0.2.1", "another@example.org", WRONG).await.status, 401);
+    let healed = stack.database.number("SELECT MAX(failures) FROM throttles").await;
+    assert_eq!(healed, 21, "160, halved three times, and one more");
+
+    stack
+        .database
+        .run("UPDATE throttles SET failed_at = DATE_SUB(failed_at, INTERVAL 25 HOUR)")
+        .await;
+    let rows = stack.database.rows("throttles").await;
+    assert!(rows > 0);
+    assert_eq!(stack.store.sweep_throttles().await.expect("swept") as i64, rows);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn somebody_who_signs_in_leaves_their_network_as_it_was() {
+    let stack = api().await;
+    let (_, email) = staff::account(&stack, Role::Operator).await;
+    for number in 0..3 {
+        sign_in(&stack, "192.0.2.1", &format!("{number}@example.org"), WRONG).await;
+    }
+    let network =
+        "SELECT CONCAT(failures, ' ', failed_at) FROM throttles ORDER BY failures DESC LIMIT 1";
+    let before = stack.database.texts(network).await;
+
+    assert_eq!(sign_in(&stack, "192.0.2.1", &email, PASSWORD).await.status, 200);
+
+    assert_eq!(stack.database.texts(network).await, before);
+    assert!(before[0].starts_with("3 "), "{before:?}");
+    stack.stop().await;
+}

@@ -1,0 +1,142 @@
+//! `diagflow user`: the first admin is made here.
+
+use diagflow_tests::database::Database;
+use diagflow_tests::eventually::LIMIT;
+use diagflow_tests::staff::{AUDIT_KEY, PASSWORD};
+use diagflow_tests::{Stack, StackOptions, servers};
+use nix::pty::openpty;
+use serde_json::json;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Output, Stdio};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// How a command ended, and what it printed.
+#[derive(Debug)]
+struct Ended {
+    well: bool,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Ended {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        Ended { well: output.status.success(), stdout, stderr }
+    }
+}
+
+fn command(database: &Database, arguments: &[&str]) -> Command {
+    let mut command = Command::new(servers::diagflow());
+    command.arg("user").args(arguments).env_clear();
+    command.env("DATABASE_URL", database.url()).env("AUDIT_KEY", AUDIT_KEY);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Runs `diagflow user` with this standard input.
+async fn user(database: &Database, arguments: &[&str], input: &str) -> Ended {
+    let mut child = command(database, arguments).spawn().expect("starts");
+    let mut stdin = child.stdin.take().expect("a standard input");
+    // Whoever does not read it may have ended already.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = timeout(LIMIT, child.wait_with_output()).await;
+    output.unwrap_or_else(|_| panic!("{arguments:?} does not end")).expect("runs").into()
+}
+
+fn create<'a>(email: &'a str, role: &'a str) -> Vec<&'a str> {
+    vec!["create", "--email", email, "--name", "Ana", "--role", role, "--password-stdin"]
+}
+
+#[tokio::test]
+async fn the_first_admin_is_made_and_signs_in() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    let database = &stack.database;
+
+    let made = user(database, &create("Root@example.org", "admin"), &format!("{PASSWORD}\n")).await;
+
+    assert!(made.well && made.stderr.is_empty(), "{made:?}");
+    let given = json!({"email": "root@example.org", "password": PASSWORD});
+    let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/login"));
+    assert_eq!(call.json(&given).send().await.expect("an answer").status(), 200);
+    let again = user(database, &create("root@example.org", "admin"), PASSWORD).await;
+    assert!(!again.well && again.stderr.contains("has an account already"), "{again:?}");
+    let weak = user(database, &create("ana@example.org", "operator"), "password1234\n").await;
+    assert!(!weak.well && weak.stderr.contains("too easy to guess"), "{weak:?}");
+    let role = user(database, &create("ana@example.org", "king"), PASSWORD).await;
+    assert!(!role.well && role.stderr.contains("--role"), "{role:?}");
+    let no_terminal = ["create", "--email", "ana@example.org", "--name", "Ana", "--role", "admin"];
+    let asked = user(database, &no_terminal, PASSWORD).await;
+    assert!(!asked.well && asked.stderr.contains("use --password-stdin"), "{asked:?}");
+    let program = ["create", "--email", "bot@example.org", "--name", "Bot", "--role", "service"];
+    assert!(user(database, &program, "").await.well, "without a password");
+
+    let list = user(database, &["list"], "").await;
+    assert_eq!(list.stdout.lines().count(), 2, "{list:?}");
+    assert!(
+        list.stdout.contains("root@example.org") && list.stdout.contains("service"),
+        "{list:?}"
+    );
+    let last = user(database, &["disable", "--email", "root@example.org"], "").await;
+    assert!(!last.well && last.stderr.contains("is the last admin"), "{last:?}");
+    let bot = user(database, &["disable", "--email", "bot@example.org"], "").await;
+    assert!(bot.well, "{bot:?}");
+    let nobody = user(database, &["disable", "--email", "nobody@example.org"], "").await;
+    assert!(!nobody.well && nobody.stderr.contains("has no account"), "{nobody:?}");
+    let list = user(database, &["list"], "").await;
+    assert!(list.stdout.lines().any(|line| line.contains("disabled") && line.contains("bot@")));
+    let lines = database
+        .texts(
+            "SELECT CONCAT_WS(' ', action, actor_kind, result) FROM audit \
+             WHERE action LIKE 'user%' AND actor_name <> '' ORDER BY number",
+        )
+        .await;
+    let expected =
+        ["user_create operator done", "user_create operator done", "user_disable operator done"];
+    assert_eq!(lines, expected);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_password_that_is_typed_is_asked_for_twice_and_never_shown() {
+    let database = Database::migrated().await;
+    let arguments = ["create", "--email", "ana@example.org", "--name", "Ana", "--role", "admin"];
+    for (typed, well) in [([PASSWORD, "something else"], false), ([PASSWORD, PASSWORD], true)] {
+        let terminal = openpty(None, None).expect("a terminal");
+        let mut keyboard = File::from(terminal.master);
+        let mut child = command(&database, &arguments);
+        let mut child = child.stdin(Stdio::from(terminal.slave)).spawn().expect("starts");
+        let mut stderr = child.stderr.take().expect("a pipe");
+        for (prompt, text) in ["Password: ", "Once more: "].into_iter().zip(typed) {
+            let mut shown = vec![0; prompt.len()];
+            let read = tokio::io::AsyncReadExt::read_exact(&mut stderr, &mut shown);
+            timeout(LIMIT, read).await.expect("in time").expect("a prompt");
+            assert_eq!(String::from_utf8_lossy(&shown), prompt);
+            keyboard.write_all(format!("{text}\n").as_bytes()).expect("types");
+        }
+        let status = timeout(LIMIT, child.wait()).await.expect("ends").expect("runs");
+        assert_eq!(status.success(), well);
+        let mut seen = [0; 256];
+        // What the terminal showed: an error where it showed nothing, since its other end is closed.
+        let seen = keyboard.read(&mut seen).map(|count| seen[..count].to_vec()).unwrap_or_default();
+        let seen = String::from_utf8_lossy(&seen);
+        assert!(!seen.contains("horse") && !seen.contains("something"), "{seen}");
+    }
+    assert_eq!(database.rows("users").await, 1);
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn production_makes_no_account_whose_line_is_sealed_by_the_default_key() {
+    let database = Database::migrated().await;
+    let mut list = command(&database, &["list"]);
+    let output = list.env("DIAGFLOW_ENV", "production").env_remove("AUDIT_KEY").output();
+    let ended = Ended::from(timeout(LIMIT, output).await.expect("ends").expect("runs"));
+    assert!(!ended.well && ended.stderr.contains("AUDIT_KEY must be set"), "{ended:?}");
+    database.remove().await;
+}

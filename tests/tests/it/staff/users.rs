@@ -1,0 +1,277 @@
+//! Accounts: made, listed, changed and disabled, and never without an admin.
+
+use diagflow_store::{Action, Role, UserChange, UserChanged, UserId};
+use diagflow_tests::staff::{self, PASSWORD, refusal};
+use diagflow_tests::{Stack, StackOptions, Staff};
+use reqwest::Response;
+use serde_json::{Value, json};
+
+const USERS: &str = "/api/v1/users";
+
+async fn api() -> Stack {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    stack
+}
+
+async fn body(answer: Response, status: u16) -> Value {
+    let told = answer.status().as_u16();
+    let body: Value = answer.json().await.expect("JSON");
+    assert_eq!(told, status, "{body}");
+    body
+}
+
+fn path(id: UserId) -> String {
+    format!("{USERS}/{id}")
+}
+
+/// Codes of every fault, in the order in which they are told.
+async fn faults(answer: Response) -> Vec<String> {
+    let body = body(answer, 400).await;
+    assert_eq!(body["error"]["code"], "invalid_input", "{body}");
+    let details = body["error"]["details"].as_array().expect("a list");
+    details.iter().map(|fault| fault["code"].as_str().expect("a code").to_owned()).collect()
+}
+
+async fn can_sign_in(stack: &Stack, email: &str) -> u16 {
+    let given = json!({"email": email, "password": PASSWORD});
+    let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/login"));
+    call.json(&given).send().await.expect("an answer").status().as_u16()
+}
+
+#[tokio::test]
+async fn an_account_is_made_read_changed_and_disabled() {
+    let stack = api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let draft = json!({
+        "email": "Ana.Lopez@Example.org", "name": " Ana López ", "role": "operator",
+        "password": PASSWORD,
+    });
+
+    let answer = admin.post(USERS, &draft).await;
+    let location = answer.headers()["location"].to_str().expect("text").to_owned();
+    let made = body(answer, 201).await["user"].clone();
+
+    assert_eq!(
+        (&made["email"], &made["name"]),
+        (&json!("ana.lopez@example.org"), &json!("Ana López"))
+    );
+    assert_eq!(
+        location,
+        stack.client.address(&format!("{USERS}/{}", made["id"].as_str().unwrap_or_default()))
+    );
+    let path = format!("{USERS}/{}", made["id"].as_str().expect("an id"));
+    assert_eq!(body(admin.get(&path).await, 200).await["user"], made);
+    assert_eq!(refusal(admin.post(USERS, &draft).await).await, (409, "email_taken".to_owned()));
+    assert_eq!(can_sign_in(&stack, "ANA.lopez@example.org").await, 200);
+
+    let change = json!({"name": "Ana", "role": "clinician", "email": "ana@example.org"});
+    let changed = body(admin.put(&path, &change).await, 200).await["user"].clone();
+    assert_eq!((&changed["name"], &changed["role"]), (&json!("Ana"), &json!("clinician")));
+    assert_eq!(can_sign_in(&stack, "ana@example.org").await, 200);
+    let taken = admin.put(&path, &json!({"email": admin.email})).await;
+    assert_eq!(refusal(taken).await, (409, "email_taken".to_owned()));
+
+    let disabled = body(admin.delete(&path).await, 200).await["user"].clone();
+    assert_eq!(disabled["enabled"], false);
+    assert_eq!(can_sign_in(&stack, "ana@example.org").await, 401);
+    assert_eq!(
+        body(admin.delete(&path).await, 200).await["user"]["disabled_at"],
+        disabled["disabled_at"]
+    );
+    let enabled = admin.put(&path, &json!({"enabled": true})).await;
+    assert_eq!(body(enabled, 200).await["user"]["enabled"], true);
+    assert_eq!(can_sign_in(&stack, "ana@example.org").await, 200);
+    for id in ["no-id".to_owned(), UserId::new().to_string()] {
+        let not_found = (404, "not_found".to_owned());
+        assert_eq!(refusal(admin.get(&format!("{USERS}/{id}")).await).await, not_found);
+        assert_eq!(refusal(admin.delete(&format!("{USERS}/{id}")).await).await, not_found);
+    }
+    let lines = stack
+        .database
+        .texts(
+            "SELECT CONCAT_WS(' ', action, result, details) FROM audit \
+             WHERE action IN ('user_create', 'user_update', 'user_disable') AND number > 1 \
+             ORDER BY number LIMIT 4",
+        )
+        .await;
+    assert_eq!(
+        lines,
+        [
+            r#"user_create done {"role":"operator"}"#,
+            r#"user_create email_taken {"role":"operator"}"#,
+            r#"user_update done {"fields":["email","name","role"],"role":"clinician","role_before":"operator"}"#,
+            r#"user_update email_taken {"fields":["email"]}"#,
+        ]
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_with_an_account_is_told_at_once() {
+    let stack = api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let faults_of = async |draft: Value| faults(admin.post(USERS, &draft).await).await;
+
+    assert_eq!(
+        faults_of(json!({})).await,
+        ["email_required", "name_required", "role_required", "password_required"]
+    );
+    let wrong =
+        json!({"email": "ana", "name": "x".repeat(201), "role": "king", "password": "short"});
+    assert_eq!(
+        faults_of(wrong).await,
+        ["email_invalid", "name_too_long", "role_invalid", "password_too_short"]
+    );
+    let mistyped = json!({"email": 1, "name": [], "role": "admin", "password": PASSWORD});
+    assert_eq!(faults_of(mistyped).await, ["field_invalid", "field_invalid"]);
+    let program = json!({
+        "email": "p@example.org", "name": "P", "role": "service", "password": PASSWORD
+    });
+    assert_eq!(faults_of(program).await, ["password_forbidden"]);
+    let own_name = json!({
+        "email": "maria.fernandez@example.org", "name": "Maria Fernandez", "role": "admin",
+        "password": "MariaFernandez",
+    });
+    assert_eq!(faults_of(own_name).await, ["password_too_common"]);
+    let (id, _) = staff::account(&stack, Role::Service).await;
+    let program = path(id);
+    assert_eq!(
+        faults(admin.put(&program, &json!({"role": "admin"})).await).await,
+        ["password_required"]
+    );
+    assert_eq!(
+        faults(admin.put(&program, &json!({"password": PASSWORD})).await).await,
+        ["password_forbidden"]
+    );
+    let list = admin.get(&format!("{USERS}?page=0&per_page=101&role=king&disabled=maybe")).await;
+    assert_eq!(
+        faults(list).await,
+        ["number_invalid", "number_invalid", "role_invalid", "flag_invalid"]
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn accounts_are_found_by_pages_words_and_kinds() {
+    let stack = api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let mut made = Vec::new();
+    for number in 0..7 {
+        let role = if number < 4 { "clinician" } else { "operator" };
+        let draft = json!({
+            "email": format!("person_{number}@clinic.example.org"), "name": format!("100% Número {number}"),
+            "role": role, "password": PASSWORD,
+        });
+        let user = body(admin.post(USERS, &draft).await, 201).await["user"].clone();
+        made.push(user["id"].as_str().expect("an id").to_owned());
+    }
+    assert_eq!(admin.delete(&format!("{USERS}/{}", made[0])).await.status(), 200);
+    let found = async |query: &str| {
+        let list = body(admin.get(&format!("{USERS}?{query}")).await, 200).await;
+        let ids = list["data"].as_array().expect("a list").iter();
+        let ids: Vec<String> = ids.map(|it| it["id"].as_str().expect("an id").to_owned()).collect();
+        (ids, list["pagination"]["total"].as_i64().expect("a total"))
+    };
+
+    let (first, total) = found("search=clinic.EXAMPLE&per_page=3").await;
+    let (second, _) = found("search=clinic.EXAMPLE&per_page=3&page=2").await;
+    let (third, _) = found("search=clinic.EXAMPLE&per_page=3&page=3").await;
+    assert_eq!(total, 7);
+    let newest_first: Vec<String> = made.iter().rev().cloned().collect();
+    assert_eq!([first, second, third].concat(), newest_first);
+    assert_eq!(found("search=n%C3%BAmero%203").await, (vec![made[3].clone()], 1));
+    assert_eq!(found("search=100%25").await.1, 7, "no wildcards");
+    assert_eq!(found("search=person%25").await.1, 0, "no wildcards");
+    assert_eq!(found("search=person_").await.1, 7);
+    assert_eq!(found("search=personX").await.1, 0);
+    assert_eq!(found("role=clinician").await.1, 4);
+    assert_eq!(found("role=clinician&disabled=false").await.1, 3);
+    assert_eq!(found("disabled=true").await, (vec![made[0].clone()], 1));
+    assert_eq!(found("").await.1, 8);
+    let operator = Staff::with_role(&stack, Role::Operator).await;
+    assert_eq!(refusal(operator.get(USERS).await).await, (403, "forbidden".to_owned()));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_of_an_account_works_at_once_in_sessions_that_are_open() {
+    let stack = api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let staff = Staff::with_role(&stack, Role::Admin).await;
+    let (replica, client) = stack.start_replica().await;
+    let staff = staff.at(&client);
+    assert_eq!(staff.get(USERS).await.status(), 200);
+
+    body(admin.put(&path(staff.id), &json!({"role": "operator"})).await, 200).await;
+    assert_eq!(refusal(staff.get(USERS).await).await, (403, "forbidden".to_owned()));
+    assert_eq!(staff.get("/api/v1/auth/validate").await.status(), 200);
+
+    let other = staff.again(&stack).await;
+    body(admin.put(&path(staff.id), &json!({"password": "seven purple otters juggle"})).await, 200)
+        .await;
+    let ended = (401, "session_ended".to_owned());
+    assert_eq!(refusal(staff.get("/api/v1/auth/validate").await).await, ended);
+    assert_eq!(refusal(other.get("/api/v1/auth/validate").await).await, ended);
+
+    let doomed = Staff::with_role(&stack, Role::Clinician).await.at(&client);
+    assert_eq!(doomed.get("/api/v1/auth/validate").await.status(), 200);
+    assert_eq!(admin.delete(&path(doomed.id)).await.status(), 200);
+    assert_eq!(refusal(doomed.get("/api/v1/auth/validate").await).await, ended);
+    body(admin.put(&path(doomed.id), &json!({"enabled": true})).await, 200).await;
+    let still = refusal(doomed.get("/api/v1/auth/validate").await).await;
+    assert_eq!(still, ended, "enabled again, but to sign in anew");
+    replica.stopped().await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_admin_stays() {
+    let stack = api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let me = path(admin.id);
+    let refused = (409, "last_admin".to_owned());
+
+    assert_eq!(refusal(admin.delete(&me).await).await, refused);
+    assert_eq!(refusal(admin.put(&me, &json!({"role": "operator"})).await).await, refused);
+    assert_eq!(refusal(admin.put(&me, &json!({"enabled": false})).await).await, refused);
+    body(admin.put(&me, &json!({"role": "admin", "enabled": true})).await, 200).await;
+
+    let second = Staff::with_role(&stack, Role::Admin).await;
+    assert_eq!(admin.delete(&path(second.id)).await.status(), 200);
+    assert_eq!(refusal(admin.delete(&me).await).await, refused, "a disabled admin is none");
+    body(admin.put(&path(second.id), &json!({"enabled": true})).await, 200).await;
+    assert_eq!(admin.delete(&me).await.status(), 200, "one of two");
+    let refusals =
+        stack.database.number("SELECT COUNT(*) FROM audit WHERE result = 'last_admin'").await;
+    assert_eq!(refusals, 4);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_admins_who_demote_each_other_one_stays() {
+    let stack = Stack::without_processes(StackOptions::default()).await;
+    let (one, _) = staff::account(&stack, Role::Admin).await;
+    let (two, _) = staff::account(&stack, Role::Admin).await;
+    let to = |role| UserChange { role: Some(role), ..UserChange::default() };
+    let away = UserChange { disabled: Some(true), ..to(Role::Admin) };
+    let back = UserChange { disabled: Some(false), ..to(Role::Admin) };
+    let line = staff::entry(Action::UserUpdate);
+    for round in 0..20 {
+        let demotion = if round % 2 == 0 { to(Role::Operator) } else { away.clone() };
+
+        let (first, second) = tokio::join!(
+            stack.store.change_user(one, &demotion, &line),
+            stack.store.change_user(two, &demotion, &line),
+        );
+
+        let outcomes = [first.expect("decided"), second.expect("decided")];
+        let done = outcomes.iter().filter(|it| matches!(it, UserChanged::Done(_))).count();
+        let kept = outcomes.iter().filter(|it| matches!(it, UserChanged::LastAdmin)).count();
+        assert_eq!((done, kept), (1, 1), "round {round}");
+        for user in [one, two] {
+            stack.store.change_user(user, &back, &line).await.expect("back again");
+        }
+    }
+    stack.stop().await;
+}
