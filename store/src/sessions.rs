@@ -25,6 +25,8 @@ pub struct NewSession {
     pub id: SessionId,
     /// Who signed in.
     pub user: UserId,
+    /// When the password that was right had been set (UTC).
+    pub password_changed_at: Option<NaiveDateTime>,
     /// Digest of its first refresh token.
     pub refresh: Sha256,
     /// From which network.
@@ -128,14 +130,25 @@ async fn insert(connection: &mut AsyncMysqlConnection, new: &NewSession) -> Stor
 }
 
 impl Store {
-    /// Begins a session.
+    /// Begins a session. Returns `false`, with nothing begun, when the account was disabled or got another
+    /// password since its password was looked at: whoever ended its sessions by that means this one, too.
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn begin_session(&self, new: &NewSession, entry: &AuditEntry) -> StoreResult<()> {
+    pub async fn begin_session(&self, new: &NewSession, entry: &AuditEntry) -> StoreResult<bool> {
         transaction!(self, connection => {
+            let account = users::table
+                .find(new.user)
+                .filter(users::disabled_at.is_null())
+                .select(users::password_changed_at)
+                .for_update();
+            let set: Option<Option<NaiveDateTime>> = account.first(connection).await.optional()?;
+            if set != Some(new.password_changed_at) {
+                return Ok(false);
+            }
             insert(connection, new).await?;
-            audit::append(connection, entry).await
+            audit::append(connection, entry).await?;
+            Ok(true)
         })
     }
 

@@ -54,11 +54,12 @@ pub(crate) async fn sign_in(
     jar: CookieJar,
     Body(given): Body<SignIn>,
 ) -> ApiResult<SessionAnswer> {
-    match recognise(&state, &origin, &given).await {
-        Ok(user) => {
-            let refresh = begin(&state, &user, &origin).await?;
-            Ok(answer(&state, jar, given.cookies, &user, &refresh))
-        }
+    let begun = match recognise(&state, &origin, &given).await {
+        Ok(user) => begin(&state, &user, &origin).await.map(|refresh| (user, refresh)),
+        Err(refusal) => Err(refusal),
+    };
+    match begun {
+        Ok((user, refresh)) => Ok(answer(&state, jar, given.cookies, &user, &refresh)),
         Err(refusal) if refusal.is_of_the_caller() => {
             let line = somebody_did(&state, &origin, &given.email, Action::SignIn);
             state.app.store.audit(&line.refused(refusal.code())).await?;
@@ -85,6 +86,7 @@ async fn begin(state: &AppState, user: &User, origin: &Origin) -> ApiResult<Refr
     let session = NewSession {
         id,
         user: user.id,
+        password_changed_at: user.password_changed_at,
         refresh: refresh.digest(),
         network: origin.network(),
         address: origin.address.to_string(),
@@ -96,6 +98,8 @@ async fn begin(state: &AppState, user: &User, origin: &Origin) -> ApiResult<Refr
     let actor = Actor { kind: ActorKind::User, id: Some(user.id), name: user.email.to_string() };
     let (object_kind, object_id) = (ObjectKind::Session, id.to_string());
     let line = AuditEntry { actor, object_kind, object_id, ..line };
-    state.app.store.begin_session(&session, &line).await?;
+    if !state.app.store.begin_session(&session, &line).await? {
+        return Err(ApiError::SignInFailed);
+    }
     Ok(refresh)
 }

@@ -119,8 +119,13 @@ async fn a_page_stays_signed_in_while_it_is_used_and_refreshes_what_has_expired(
     })
     .await;
     assert_eq!(refusal(expired).await, (401, "token_expired".to_owned()));
-    let program_expired = refusal(program.get(VALIDATE).await).await;
-    assert_eq!(program_expired, (401, "token_expired".to_owned()), "a program's is not renewed");
+    let expired = eventually("the program's token to expire: it is not renewed", || async {
+        let answer = program.get(VALIDATE).await;
+        assert!(cookie(&answer, "diagflow_session").is_none());
+        (answer.status() == 401).then_some(answer)
+    })
+    .await;
+    assert_eq!(refusal(expired).await, (401, "token_expired".to_owned()));
 
     let answer = page.send(Method::POST, REFRESH).await;
     assert_eq!(answer.status(), 200);

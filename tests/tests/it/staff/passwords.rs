@@ -1,10 +1,11 @@
 //! Changing one's password, and what every body of staff must be.
 
-use diagflow_store::Role;
-use diagflow_tests::staff::{PASSWORD, refusal};
+use diagflow_store::{Action, NewSession, Role, SessionId, Sha256, UserChange};
+use diagflow_tests::staff::{self, PASSWORD, refusal};
 use diagflow_tests::{Stack, StackOptions, Staff};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const PATH: &str = "/api/v1/auth/password";
 const NEW: &str = "seven purple otters juggle";
@@ -63,6 +64,42 @@ async fn a_new_password_ends_all_other_sessions() {
         .await;
     let refused = "invalid_input {}";
     assert_eq!(lines, [refused, refused, refused, "done {\"sessions_ended\":1}"]);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_sign_in_that_saw_the_password_before_it_was_changed_begins_no_session() {
+    let stack = Stack::without_processes(StackOptions::default()).await;
+    let (id, email) = staff::account(&stack, Role::Operator).await;
+    let store = &stack.store;
+    let seen = async || store.user_by_email(&email).await.expect("read").expect("an account");
+    let begin = async |password_changed_at| {
+        let new = NewSession {
+            id: SessionId::new(),
+            user: id,
+            password_changed_at,
+            refresh: Sha256::of(b"a token"),
+            network: "192.0.2.0/24".to_owned(),
+            address: "192.0.2.1".to_owned(),
+            user_agent: String::new(),
+            idle: Duration::from_secs(60),
+            lifetime: Duration::from_secs(60),
+        };
+        store.begin_session(&new, &staff::entry(Action::SignIn)).await.expect("decided")
+    };
+    let before = seen().await.password_changed_at;
+    assert!(begin(before).await);
+
+    let change = UserChange { password_hash: Some("another".to_owned()), ..UserChange::default() };
+    let line = staff::entry(Action::UserUpdate);
+    store.change_user(id, &change, &line).await.expect("changed");
+
+    assert!(!begin(before).await, "the old password");
+    assert!(begin(seen().await.password_changed_at).await);
+    let change = UserChange { disabled: Some(true), ..UserChange::default() };
+    store.change_user(id, &change, &line).await.expect("changed");
+    assert!(!begin(seen().await.password_changed_at).await, "disabled meanwhile");
+    assert!(store.sessions_of(id).await.expect("read").is_empty());
     stack.stop().await;
 }
 
