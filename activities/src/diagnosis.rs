@@ -161,13 +161,11 @@ impl Activities {
     ) -> Result<DeliverVerdict, ActivityError> {
         let delivery =
             input.delivery_id.parse().map_err(|_| hopeless("unknown_delivery", "no id"))?;
-        let verdict = if input.give_up {
-            self.mailer.give_up(&self.store, delivery).await?
+        if input.give_up {
+            self.mailer.give_up(&self.store, delivery).await
         } else {
-            self.mailer.deliver(&self.store, delivery).await?
-        };
-        telemetry::delivery(verdict);
-        Ok(verdict)
+            self.mailer.deliver(&self.store, delivery).await
+        }
     }
 }
 
