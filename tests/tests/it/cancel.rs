@@ -215,7 +215,7 @@ async fn a_cancellation_that_comes_while_the_result_is_written_changes_nothing()
     let waiting = async |count: i64| {
         eventually(format!("{count} to wait for the submission"), || async {
             let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
-                 WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%FOR UPDATE%'";
+                 WHERE db = DATABASE() AND info LIKE 'SELECT `submissions`%FOR UPDATE%'";
             (stack.database.number(waiting).await == count).then_some(())
         })
         .await;

@@ -97,7 +97,7 @@ async fn a_sender_that_settles_just_before_it_is_taken_for_dead_is_believed() {
     let settled_meanwhile = async {
         eventually("the one who looks to wait for the sender", || async {
             let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
-                 WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%FOR UPDATE%'";
+                 WHERE db = DATABASE() AND info LIKE 'SELECT `submissions`%FOR UPDATE%'";
             (records.database.number(waiting).await == 1).then_some(())
         })
         .await;
