@@ -50,7 +50,7 @@ impl Activities {
         }
         let execution_id = match adopted.execution_id {
             Some(execution_id) => execution_id,
-            None => match self.ask_loopai(adopted.run).await? {
+            None => match self.ask_loopai(&ctx, adopted.run).await? {
                 Ok(execution_id) => execution_id,
                 Err(error) if error.remedy() == Remedy::Final => {
                     return self.refused(adopted.run, &error).await;
@@ -161,13 +161,11 @@ impl Activities {
     ) -> Result<DeliverVerdict, ActivityError> {
         let delivery =
             input.delivery_id.parse().map_err(|_| hopeless("unknown_delivery", "no id"))?;
-        let verdict = if input.give_up {
-            self.mailer.give_up(&self.store, delivery).await?
+        if input.give_up {
+            self.mailer.give_up(&self.store, delivery).await
         } else {
-            self.mailer.deliver(&self.store, delivery).await?
-        };
-        telemetry::delivery(verdict);
-        Ok(verdict)
+            self.mailer.deliver(&self.store, delivery).await
+        }
     }
 }
 
@@ -204,13 +202,23 @@ impl Activities {
         }
     }
 
-    /// Posts a run's submission to LoopAI, as soon as there is room for it.
-    async fn ask_loopai(&self, run: RunKey) -> Result<Result<String, LoopAiError>, ActivityError> {
+    /// Posts a run's submission to LoopAI, if there is room for it.
+    async fn ask_loopai(
+        &self,
+        ctx: &ActivityContext,
+        run: RunKey,
+    ) -> Result<Result<String, LoopAiError>, ActivityError> {
         let files = self.store.files(run.submission).await.map_err(records)?;
         let bytes = self.images.bytes_within_request(&files);
-        let Some(_admitted) = self.admission.enter(bytes).await else {
-            let why = "this worker has as many requests under way as it may";
-            return Err(retryable("worker_busy", why, None));
+        let _admitted = match self.admission.enter(run, bytes) {
+            Ok(admitted) => admitted,
+            Err(told) => {
+                let why = "this worker has as many requests under way as it may";
+                // After a local attempt an ordinary one follows at once: a wish to wait would only cost
+                // events.
+                let after = told.after.filter(|_| !ctx.info().is_local);
+                return Err(retryable("worker_busy", why, after));
+            }
         };
         Ok(self.loopai.diagnose(&self.request_for(run, files).await?).await)
     }

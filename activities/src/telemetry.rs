@@ -52,7 +52,7 @@ pub(crate) fn loopai_call<T>(call: Call, outcome: &Result<T, LoopAiError>) {
     counter!(LOOPAI_CALLS, "call" => call.name(), "outcome" => outcome).increment(1);
 }
 
-/// A delivery is settled.
+/// A delivery was settled just now, not found settled: a *Reset* must not count it again.
 pub(crate) fn delivery(verdict: DeliverVerdict) {
     counter!(DELIVERIES, "outcome" => outcome(verdict)).increment(1);
 }

@@ -105,7 +105,11 @@ impl Starter {
                     }
                     self.start_all(fresh.drain(..), &stop).await;
                 }
-                _ = sweep.tick() => self.sweep(&stop).await,
+                _ = sweep.tick() => {
+                    if self.sweep(&stop).await {
+                        sweep.reset_immediately();
+                    }
+                }
                 _ = sweep_keys.tick() => {
                     self.sweep_keys().await;
                     self.sweep_throttles().await;
@@ -114,25 +118,25 @@ impl Starter {
         }
     }
 
-    /// Starts what was left over, batch by batch.
-    async fn sweep(&self, stop: &CancellationToken) {
-        while self.temporal.borrow().is_some() && !stop.is_cancelled() {
-            let runs = match self.store.claim_queued_runs(BATCH, LEASE).await {
-                Ok(runs) => runs,
-                Err(error) => {
-                    tracing::warn!(error = kind(&error), "cannot sweep the outbox");
-                    return;
-                }
-            };
-            let is_last = (runs.len() as i64) < BATCH;
-            if !runs.is_empty() {
-                tracing::info!(runs = runs.len(), "starting runs that were left over");
-            }
-            self.start_all(runs.into_iter(), stop).await;
-            if is_last {
-                return;
-            }
+    /// Starts one batch of what was left over; says whether there may be more. One batch alone, so that
+    /// fresh runs need not wait for all of them.
+    async fn sweep(&self, stop: &CancellationToken) -> bool {
+        if self.temporal.borrow().is_none() {
+            return false;
         }
+        let runs = match self.store.claim_queued_runs(BATCH, LEASE).await {
+            Ok(runs) => runs,
+            Err(error) => {
+                tracing::warn!(error = kind(&error), "cannot sweep the outbox");
+                return false;
+            }
+        };
+        let is_last = (runs.len() as i64) < BATCH;
+        if !runs.is_empty() {
+            tracing::info!(runs = runs.len(), "starting runs that were left over");
+        }
+        self.start_all(runs.into_iter(), stop).await;
+        !is_last
     }
 
     async fn sweep_keys(&self) {

@@ -20,6 +20,7 @@ use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// What an e-mail tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
@@ -98,19 +99,25 @@ macro_rules! of_attempt {
             .find($attempt.delivery)
             .filter(deliveries::status.eq($attempt.stands))
             .filter(deliveries::attempts.eq($attempt.number))
+            .filter(deliveries::claim.eq(&$attempt.claim))
     };
 }
 
 /// One attempt at a delivery. What it writes counts only while the ledger stands as the attempt knows
 /// it: an attempt that was overtaken by another one changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     delivery: DeliveryId,
     submission: SubmissionId,
     /// Where the ledger stands for this attempt: *planned*, or *sending* by its own claim.
     stands: DeliveryStatus,
-    /// `deliveries.attempts` as this attempt knows it. A claim counts it up, so no two claims are equal.
+    /// `deliveries.attempts` as this attempt knows it. It only grows.
     number: i32,
+    /// `deliveries.claim` as this attempt knows it: the name of the last claim.
+    claim: String,
+    /// The name of the claim that this attempt makes. Random: two attempts that know the same number
+    /// would count up to the same next one.
+    own_claim: String,
 }
 
 /// How a delivery stands for somebody who wants to send it.
@@ -125,6 +132,8 @@ pub enum Standing {
     },
     /// Nothing to do: it stands like this.
     Settled(DeliveryStatus),
+    /// Its sender's time was over: this look settled it as *unknown*.
+    Abandoned,
     /// No such delivery.
     Missing,
 }
@@ -142,64 +151,89 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn delivery_standing(&self, id: DeliveryId) -> StoreResult<Standing> {
-        let found: Option<(Delivery, Option<i64>)> = deliveries::table
+        loop {
+            let Some((delivery, left, attempt)) = self.look_up(id).await? else {
+                return Ok(Standing::Missing);
+            };
+            match delivery.status {
+                DeliveryStatus::Planned => return Ok(Standing::Planned(delivery, attempt)),
+                DeliveryStatus::Sending => {}
+                settled => return Ok(Standing::Settled(settled)),
+            }
+            if let Some(left) = left {
+                return Ok(Standing::Sending { left });
+            }
+            let why = ("sender_died", "the sender did not say what came of it");
+            if self.settle_delivery(&attempt, DeliveryStatus::Unknown, Some(why)).await? {
+                return Ok(Standing::Abandoned);
+            }
+            // Somebody else was faster: what they wrote counts.
+        }
+    }
+
+    /// A delivery, what is left of its sender's time if anything is, and an attempt at it.
+    async fn look_up(
+        &self,
+        id: DeliveryId,
+    ) -> StoreResult<Option<(Delivery, Option<Duration>, Attempt)>> {
+        let found: Option<(Delivery, String, Option<i64>)> = deliveries::table
             .find(id)
             .select((
                 Delivery::as_select(),
+                deliveries::claim,
                 sql::<Nullable<BigInt>>("TIMESTAMPDIFF(MICROSECOND, NOW(6), sending_until)"),
             ))
             .first(&mut self.connection().await?)
             .await
             .optional()?;
-        let Some((delivery, left)) = found else { return Ok(Standing::Missing) };
-        let attempt = Attempt {
-            delivery: id,
-            submission: delivery.submission_id,
-            stands: delivery.status,
-            number: delivery.attempts,
-        };
-        Ok(match delivery.status {
-            DeliveryStatus::Planned => Standing::Planned(delivery, attempt),
-            DeliveryStatus::Sending => match left.and_then(|left| u64::try_from(left).ok()) {
-                Some(left) if left > 0 => Standing::Sending { left: Duration::from_micros(left) },
-                _ => {
-                    let why = ("sender_died", "the sender did not say what came of it");
-                    self.settle_delivery(&attempt, DeliveryStatus::Unknown, Some(why)).await?;
-                    Standing::Settled(DeliveryStatus::Unknown)
-                }
-            },
-            settled => Standing::Settled(settled),
-        })
+        Ok(found.map(|(delivery, claim, left)| {
+            let attempt = Attempt {
+                delivery: id,
+                submission: delivery.submission_id,
+                stands: delivery.status,
+                number: delivery.attempts,
+                claim,
+                own_claim: Uuid::new_v4().to_string(),
+            };
+            let left = left.and_then(|left| u64::try_from(left).ok()).filter(|left| *left > 0);
+            (delivery, left.map(Duration::from_micros), attempt)
+        }))
     }
 
     /// Takes a planned delivery for handing its text over, *planned → sending*, for the time `lease`:
     /// then others may take its sender for dead. `None` when another attempt was faster.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not answer. The claim may have been written all the same: see
+    /// [`Store::withdraw_claim`].
     pub async fn claim_delivery(
         &self,
         attempt: &Attempt,
         lease: Duration,
     ) -> StoreResult<Option<Attempt>> {
-        let number = attempt.number + 1;
-        let claimed = Attempt { stands: DeliveryStatus::Sending, number, ..*attempt };
-        let outcome = diesel::update(of_attempt!(attempt))
+        let claimed = attempt.claimed();
+        let changed = diesel::update(of_attempt!(attempt))
             .set((
-                deliveries::status.eq(DeliveryStatus::Sending),
-                deliveries::attempts.eq(number),
+                deliveries::status.eq(claimed.stands),
+                deliveries::attempts.eq(claimed.number),
+                deliveries::claim.eq(&claimed.claim),
                 deliveries::sending_until.eq(after(lease).nullable()),
             ))
             .execute(&mut self.connection().await?)
-            .await;
-        match outcome {
-            Ok(changed) => Ok((changed == 1).then_some(claimed)),
-            Err(error) => {
-                // Perhaps only the answer was lost. The text was not sent, and will not be.
-                self.release_delivery(&claimed, ("records_unavailable", "")).await?;
-                Err(error.into())
-            }
-        }
+            .await?;
+        Ok((changed == 1).then_some(claimed))
+    }
+
+    /// Takes an attempt's claim back, whether it was written, was not, or still is on its way. For a
+    /// claim whose answer was lost: its text was not sent, and will not be. Says whether the delivery
+    /// is this attempt's.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn withdraw_claim(&self, attempt: &Attempt, reason: Reason<'_>) -> StoreResult<bool> {
+        // In this order: after the first statement, a claim that arrives late finds another number.
+        Ok(self.release_delivery(attempt, reason).await?
+            || self.release_delivery(&attempt.claimed(), reason).await?)
     }
 
     /// Notes that an attempt failed, and leaves the delivery *planned*, to be sent later. Only for a
@@ -306,6 +340,16 @@ impl Store {
 }
 
 impl Attempt {
+    /// This attempt, once its claim is written.
+    fn claimed(&self) -> Attempt {
+        Attempt {
+            stands: DeliveryStatus::Sending,
+            number: self.number + 1,
+            claim: self.own_claim.clone(),
+            ..self.clone()
+        }
+    }
+
     /// How often was tried when this attempt is over. A claim has counted itself already.
     fn number_at_end(&self) -> i32 {
         match self.stands {

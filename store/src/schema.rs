@@ -87,6 +87,7 @@ diesel::table! {
         settled_at -> Nullable<Datetime>,
         copy -> Integer,
         start_after -> Nullable<Datetime>,
+        claim -> Text,
     }
 }
 

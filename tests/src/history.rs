@@ -3,6 +3,7 @@
 use crate::client::Accepted;
 use crate::eventually::eventually;
 use crate::stack::Stack;
+use diagflow_simulators::loopai::has_email;
 use diagflow_workflows::{DiagnosisWorkflow, workflow_id};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -97,6 +98,55 @@ pub fn forget_the_machine(document: &mut Value) {
         }
         _ => {}
     }
+}
+
+/// What a workflow says in words: the summaries of its steps. Counted ones end in a number.
+const WORDS: [&str; 9] = [
+    "Diagnosis, run",
+    "ask LoopAI for a diagnosis",
+    "before asking again",
+    "before look",
+    "e-mail the patient",
+    "last look at the execution",
+    "look at the execution",
+    "record the end",
+    "write down that the e-mail is given up",
+];
+/// Ids, codes and names of types are shorter.
+const LONGEST_WORD: usize = 64;
+
+/// The texts of a history that may be personal: whatever looks like an e-mail address, and everything
+/// that is neither a single word nor one of our own summaries. Looks into what is base64, and into
+/// what is JSON in that.
+pub fn suspicious(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => match payload(text) {
+            Some(Ok(inner)) => suspicious(&inner),
+            Some(Err(plain)) => of_text(&plain),
+            None => of_text(text),
+        },
+        Value::Array(items) => items.iter().flat_map(suspicious).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, value)| [of_text(name), suspicious(value)].concat())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What base64 holds, as JSON or as plain text; `None` when the text is no base64 of a text.
+fn payload(text: &str) -> Option<Result<Value, String>> {
+    use base64::Engine;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
+    let plain = String::from_utf8(bytes).ok()?;
+    Some(serde_json::from_str(&plain).map_err(|_| plain))
+}
+
+fn of_text(text: &str) -> Vec<String> {
+    let counted = text.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end();
+    let is_word = !text.contains(char::is_whitespace) && text.len() <= LONGEST_WORD;
+    let is_ours = is_word || WORDS.contains(&counted);
+    if is_ours && !has_email(text) { Vec::new() } else { vec![text.to_owned()] }
 }
 
 /// All text of a JSON document, with whatever is base64 in it decoded beside it.

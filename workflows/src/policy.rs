@@ -22,6 +22,8 @@ const ONE_ATTEMPT: Duration = seconds(45);
 /// Limit of one attempt at an e-mail. Longer than the mail client's own limits together (which it checks),
 /// so that an attempt ends by itself and writes down what came of it.
 pub const ONE_MAIL: Duration = seconds(165);
+/// The longest pause between two requests for a diagnosis.
+pub const LONGEST_REQUEST_PAUSE: Duration = seconds(60);
 /// How long a mail server may refuse or be away before a delivery is given up: RFC 5321, 4.5.4.1
 /// asks for four to five days. The one place of this rule: the mailer itself never gives up.
 const MAIL_PATIENCE: Duration = seconds(4 * 24 * 60 * 60);
@@ -97,7 +99,7 @@ pub(crate) fn durable_request(remaining: Duration) -> ActivityOptions {
         schedule_to_close: remaining.max(seconds(1)),
         start_to_close: ONE_ATTEMPT,
     })
-    .retry_policy(backoff(seconds(2), seconds(60)))
+    .retry_policy(backoff(seconds(2), LONGEST_REQUEST_PAUSE))
     .summary("ask LoopAI for a diagnosis".to_owned())
     .build()
 }

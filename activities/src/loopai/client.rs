@@ -265,7 +265,10 @@ fn check_status(response: &Response) -> Result<(), LoopAiError> {
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(LoopAiError::Unauthorized(number)),
         StatusCode::NOT_FOUND | StatusCode::GONE => Err(LoopAiError::NotFound(number)),
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
+        StatusCode::REQUEST_TIMEOUT
+        | StatusCode::CONFLICT
+        | StatusCode::LOCKED
+        | StatusCode::TOO_EARLY => {
             Err(LoopAiError::Unavailable { status: number, retry_after: retry_after() })
         }
         status if status.is_client_error() => Err(LoopAiError::Refused(number)),

@@ -29,7 +29,8 @@ pub enum LoopAiError {
         /// From `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// 5xx, 408 or 425: its own trouble; perhaps with the wish to wait.
+    /// 5xx, 408, 409, 423 or 425: its own trouble, or our first request with the same key is still at
+    /// work there; perhaps with the wish to wait.
     #[error("answered {status}")]
     Unavailable {
         /// HTTP status.

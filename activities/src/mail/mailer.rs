@@ -1,10 +1,12 @@
 //! Sends a delivery and keeps its ledger: claimed just before the text goes out, settled after.
 
 use super::client::SmtpClient;
+use super::entry::{Entry, Patience, verdict};
 use super::error::SendError;
 use super::letter::Letter;
 use crate::failure::{hopeless, retryable};
 use crate::report::Report;
+use crate::telemetry;
 use diagflow_store::{
     Attempt, Delivery, DeliveryId, DeliveryStatus, Reason, Standing, Store, StoreError,
 };
@@ -52,24 +54,24 @@ impl Mailer {
             Ok(planned) => planned,
             Err(verdict) => return Ok(verdict),
         };
+        // Without a claim nothing is lost by writing but once: the delivery stays planned.
+        let once = Patience { until: Instant::now(), ending: &self.ending };
         let message = match self.message(store, &delivery).await {
             Ok(message) => message,
-            Err(error) => return not_written(store, &attempt, &error).await,
+            Err(error) => return not_written(store, &attempt, &error, &once).await,
         };
         let opened = match self.client.open(message.envelope()).await {
             Ok(opened) => opened,
-            Err(error) => return note(store, &attempt, error).await,
+            Err(error) => return note(store, &attempt, error, &once).await,
         };
         if self.ending.is_cancelled() {
             return Err(retryable("worker_ending", "", None));
         }
         let text = message.formatted();
-        // From before the claim, so that it is over before the claim is.
+        // From before the claim, so that both are over before the claim is.
         let deadline = Instant::now() + self.client.answer();
-        let lease = self.client.answer() + MARGIN;
-        let Some(claimed) = store.claim_delivery(&attempt, lease).await.map_err(records)? else {
-            return Err(retryable(AT_WORK, "another attempt was faster", None));
-        };
+        let patience = Patience { until: deadline + MARGIN, ending: &self.ending };
+        let claimed = self.claim(store, &attempt, &patience).await?;
         let outcome = tokio::select! {
             biased;
             outcome = opened.send(&text, deadline) => outcome,
@@ -78,8 +80,28 @@ impl Mailer {
             }
         };
         match outcome {
-            Ok(()) => settle(store, &claimed, DeliveryStatus::Sent, None).await,
-            Err(error) => note(store, &claimed, error).await,
+            Ok(()) => settle(store, &claimed, (DeliveryStatus::Sent, None), &patience).await,
+            Err(error) => note(store, &claimed, error, &patience).await,
+        }
+    }
+
+    /// Claims a delivery for its text.
+    async fn claim(
+        &self,
+        store: &Store,
+        attempt: &Attempt,
+        patience: &Patience<'_>,
+    ) -> Result<Attempt, ActivityError> {
+        let lease = self.client.answer() + MARGIN;
+        match store.claim_delivery(attempt, lease).await {
+            Ok(Some(claimed)) => Ok(claimed),
+            Ok(None) => Err(retryable(AT_WORK, "another attempt was faster", None)),
+            Err(error) => {
+                // Perhaps only the answer was lost.
+                let entry = Entry::Withdrawn(("records_unavailable", ""));
+                entry.write(store, attempt, patience).await.map_err(records)?;
+                Err(records(error))
+            }
         }
     }
 
@@ -90,6 +112,9 @@ impl Mailer {
             Err(verdict) => return Ok(verdict),
         };
         let settled = store.give_up_delivery(&delivery, &attempt).await.map_err(records)?;
+        if settled {
+            telemetry::delivery(DeliverVerdict::Failed);
+        }
         told(settled, DeliveryStatus::Failed)
     }
 
@@ -116,32 +141,48 @@ async fn planned(
         Standing::Planned(delivery, attempt) => Ok(Ok((delivery, attempt))),
         Standing::Sending { left } => Err(retryable(AT_WORK, "its text is under way", Some(left))),
         Standing::Settled(status) => Ok(Err(verdict(status))),
+        Standing::Abandoned => {
+            telemetry::delivery(DeliverVerdict::Unknown);
+            Ok(Err(DeliverVerdict::Unknown))
+        }
         Standing::Missing => Err(hopeless("unknown_delivery", id)),
     }
 }
 
 /// The letter could not even be written: our records are away (try again) or it never can be.
-async fn not_written(store: &Store, attempt: &Attempt, error: &anyhow::Error) -> Outcome {
+async fn not_written(
+    store: &Store,
+    attempt: &Attempt,
+    error: &anyhow::Error,
+    patience: &Patience<'_>,
+) -> Outcome {
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return Err(retryable("records_unavailable", error, None));
     }
     let reason = ("letter_not_written", &*format!("{error:#}"));
-    settle(store, attempt, DeliveryStatus::Failed, Some(reason)).await
+    settle(store, attempt, (DeliveryStatus::Failed, Some(reason)), patience).await
 }
 
 /// Writes down that an attempt did not succeed.
-async fn note(store: &Store, attempt: &Attempt, error: SendError) -> Outcome {
+async fn note(
+    store: &Store,
+    attempt: &Attempt,
+    error: SendError,
+    patience: &Patience<'_>,
+) -> Outcome {
     match error {
         SendError::Unknown { detail } => {
             let reason = ("smtp_no_answer", detail.as_str());
-            settle(store, attempt, DeliveryStatus::Unknown, Some(reason)).await
+            settle(store, attempt, (DeliveryStatus::Unknown, Some(reason)), patience).await
         }
         SendError::Refused { code, reply, detail } => {
             tracing::warn!(code, reply, "the mail server refuses an e-mail for good");
-            settle(store, attempt, DeliveryStatus::Failed, Some((code, &detail))).await
+            let reason = (code, detail.as_str());
+            settle(store, attempt, (DeliveryStatus::Failed, Some(reason)), patience).await
         }
         SendError::NotTaken { code, reply, detail } => {
-            store.release_delivery(attempt, (code, &detail)).await.map_err(records)?;
+            let entry = Entry::Released((code, &detail));
+            entry.write(store, attempt, patience).await.map_err(records)?;
             Err(retryable(code, reply, None))
         }
     }
@@ -150,10 +191,11 @@ async fn note(store: &Store, attempt: &Attempt, error: SendError) -> Outcome {
 async fn settle(
     store: &Store,
     attempt: &Attempt,
-    status: DeliveryStatus,
-    reason: Option<Reason<'_>>,
+    (status, reason): (DeliveryStatus, Option<Reason<'_>>),
+    patience: &Patience<'_>,
 ) -> Outcome {
-    let settled = store.settle_delivery(attempt, status, reason).await.map_err(records)?;
+    let entry = Entry::Settled(status, reason);
+    let settled = entry.write(store, attempt, patience).await.map_err(records)?;
     told(settled, status)
 }
 
@@ -163,16 +205,6 @@ fn told(settled: bool, status: DeliveryStatus) -> Outcome {
         Ok(verdict(status))
     } else {
         Err(retryable(AT_WORK, "another attempt was faster", None))
-    }
-}
-
-fn verdict(status: DeliveryStatus) -> DeliverVerdict {
-    match status {
-        DeliveryStatus::Sent => DeliverVerdict::Sent,
-        DeliveryStatus::Failed => DeliverVerdict::Failed,
-        DeliveryStatus::Planned | DeliveryStatus::Sending | DeliveryStatus::Unknown => {
-            DeliverVerdict::Unknown
-        }
     }
 }
 

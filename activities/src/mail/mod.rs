@@ -2,6 +2,7 @@
 //! around that ([`Mailer`]).
 
 mod client;
+mod entry;
 mod error;
 mod letter;
 mod mailer;

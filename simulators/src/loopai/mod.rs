@@ -84,6 +84,7 @@ pub use records::{ExecutionRecord, ExecutionState, ImageRecord, RequestRecord};
 pub use scenario::{Fault, Injection, Outcome, Scenario, Timed};
 pub use settings::Settings;
 pub use state::Refused;
+pub use submission::has_email;
 
 use crate::{WaitTimeout, http::HttpServer};
 use state::Simulation;

@@ -146,7 +146,7 @@ fn find_emails(value: &Value, path: &str, found: &mut Vec<String>) {
 
 /// Whether a word of `text` looks like an e-mail address: something before an `@`, and a dotted
 /// name after it. Generous on purpose, since a miss is worse than a false alarm.
-fn has_email(text: &str) -> bool {
+pub fn has_email(text: &str) -> bool {
     let separators = |c: char| c.is_whitespace() || "<>()[]{},;:\"'|/".contains(c);
     text.split(separators).any(|word| {
         word.rsplit_once('@').is_some_and(|(local, domain)| {

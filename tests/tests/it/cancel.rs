@@ -1,6 +1,6 @@
 //! What operators and LoopAI's call-back do to a run through Temporal: cancel, signal, ask, search.
 
-use diagflow_simulators::loopai::ExecutionRecord;
+use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_simulators::mail::{Rule, Script, Step};
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::invariants::{
@@ -12,6 +12,7 @@ use diagflow_workflows::DiagnosisWorkflow;
 use diagflow_workflows::contract::{
     AGENT_ID, FAILURE_CODE, RunState, RunStatus, SUBMISSION_STATUS, workflow_id,
 };
+use diesel_async::SimpleAsyncConnection;
 use futures::StreamExt;
 use futures::future::join_all;
 use std::time::Duration;
@@ -167,6 +168,66 @@ async fn a_cancellation_and_a_result_that_meet_leave_one_end() {
     let ends = join_all((0..8).map(|number| race(&stack, number))).await;
 
     println!("{ends:?}");
+    stack.stop().await;
+}
+
+/// Waits until LoopAI holds the answer to the first look.
+async fn looking(stack: &Stack) {
+    let look = |all: &[RequestRecord]| all.iter().any(|it| it.method == "GET").then_some(());
+    stack.loopai.wait_for_request(look, LIMIT).await.expect("a look");
+}
+
+/// Lets the look that was under way at a cancellation come to its end, and whatever it writes with it.
+async fn after_the_late_look(stack: &mut Stack) {
+    let answered = |all: &[RequestRecord]| {
+        all.iter().any(|it| it.method == "GET" && it.status.is_some()).then_some(())
+    };
+    stack.loopai.wait_for_request(answered, LIMIT).await.expect("the answer");
+    // It ends only after its activities.
+    stack.worker.take().expect("a worker").stopped().await;
+}
+
+#[tokio::test]
+async fn a_result_that_comes_after_the_cancellation_changes_nothing() {
+    // So long that the workflow hears of the cancellation while the look is under way.
+    let (mut stack, accepted) =
+        Stack::with_submission(scenario("status=slow:15s*1, delay=0s")).await;
+    looking(&stack).await;
+
+    cancel(&stack, &accepted).await;
+
+    ended_once(&stack, &accepted, cancelled()).await;
+    after_the_late_look(&mut stack).await;
+    ended_once(&stack, &accepted, cancelled()).await;
+    let result = stack.store.result(id_of(&accepted)).await.expect("records");
+    assert!(result.is_none(), "{result:?}");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancellation_that_comes_while_the_result_is_written_changes_nothing() {
+    let (stack, accepted) = Stack::with_submission(scenario("status=slow:3s*1, delay=0s")).await;
+    looking(&stack).await;
+    // Whoever writes about the submission queues up behind us: the look, then the cancellation.
+    let mut held = stack.database.connect().await;
+    let lock = "START TRANSACTION; SELECT id FROM submissions FOR UPDATE";
+    held.batch_execute(lock).await.expect("locks");
+    let waiting = async |count: i64| {
+        eventually(format!("{count} to wait for the submission"), || async {
+            let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
+                 WHERE db = DATABASE() AND info LIKE 'SELECT `submissions`%FOR UPDATE%'";
+            (stack.database.number(waiting).await == count).then_some(())
+        })
+        .await;
+    };
+    waiting(1).await;
+    cancel(&stack, &accepted).await;
+    waiting(2).await;
+
+    held.batch_execute("ROLLBACK").await.expect("lets go");
+
+    // The run ends as the records say, whatever was wished.
+    completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 

@@ -4,7 +4,7 @@ use diagflow_tests::database::Database;
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::ports::free_port;
 use diagflow_tests::process::Process;
-use diagflow_tests::{Proxy, Stack, StackOptions, eventually, photos, servers};
+use diagflow_tests::{Proxy, Stack, StackOptions, eventually, history, photos, servers};
 use reqwest::StatusCode;
 use std::collections::BTreeMap;
 use std::process::{Output, Stdio};
@@ -241,6 +241,12 @@ async fn submit_ends_quietly_when_nobody_reads_on() {
     stack.stop().await;
 }
 
+/// Whether the metrics at `address` have this line.
+async fn shows(address: &str, line: &str) -> bool {
+    let Ok(answer) = reqwest::get(format!("http://{address}/metrics")).await else { return false };
+    answer.text().await.is_ok_and(|text| text.lines().any(|it| it == line))
+}
+
 #[tokio::test]
 async fn the_worker_counts_what_it_did() {
     let address = format!("127.0.0.1:{}", free_port());
@@ -254,13 +260,14 @@ async fn the_worker_counts_what_it_did() {
         r#"diagflow_submissions_ended_total{status="failed"} 0"#,
         r#"diagflow_deliveries_total{outcome="sent"} 1"#,
     ] {
-        eventually(expected, || async {
-            let answer = reqwest::get(format!("http://{address}/metrics")).await.ok()?;
-            let text = answer.text().await.ok()?;
-            text.lines().any(|line| line == expected).then_some(())
-        })
-        .await;
+        eventually(expected, || async { shows(&address, expected).await.then_some(()) }).await;
     }
+
+    // A run that is reset finds its e-mail sent, and nothing new to count.
+    assert_eq!(history::closed(&stack, &submission).await, "Completed");
+    history::reset(&stack, &submission).await;
+    assert_eq!(history::closed(&stack, &submission).await, "Completed");
+    assert!(shows(&address, r#"diagflow_deliveries_total{outcome="sent"} 1"#).await);
     stack.stop().await;
 }
 

@@ -1,9 +1,11 @@
 //! Temporal's cost is history events. The budget (`docs/adr/0002-history-budget.md`): at most 12 for a
-//! submission outside polling, at most 6 for each poll, and at most 6 more for each activity that had to
-//! be scheduled as an ordinary one. Counted in real histories of every case.
+//! submission outside polling, at most 6 for each poll, at most 6 more for each activity that had to
+//! be scheduled as an ordinary one, and at most 3 more for every 8 s of a local activity. Counted in real
+//! histories of every case.
 
+use diagflow_simulators::mail::{Action, Rule, Script, Step};
 use diagflow_tests::cases::Case;
-use diagflow_tests::history;
+use diagflow_tests::{Accepted, Stack, StackOptions, history};
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use temporalio_common::protos::temporal::api::enums::v1::EventType;
@@ -12,6 +14,10 @@ use temporalio_common::protos::temporal::api::history::v1::history_event::Attrib
 const OUTSIDE_POLLING: usize = 12;
 const EACH_POLL: usize = 6;
 const EACH_ORDINARY_ACTIVITY: usize = 6;
+/// A workflow task may take ten seconds. While a local activity goes on, the SDK asks for a new one after
+/// four fifths of each.
+const EACH_FURTHER_TASK: usize = 3;
+const FURTHER_TASK_SECONDS: usize = 8;
 
 /// What a case's run left in Temporal.
 #[derive(Debug)]
@@ -28,7 +34,12 @@ struct Cost {
 impl Cost {
     async fn of(case: Case) -> Cost {
         let (stack, accepted) = case.play().await;
-        let events = history::events(&stack, &accepted).await;
+        Self::counted(stack, &accepted).await
+    }
+
+    /// Of a run that is closed.
+    async fn counted(stack: Stack, accepted: &Accepted) -> Cost {
+        let events = history::events(&stack, accepted).await;
         stack.stop().await;
         let counts = history::count(&events);
         let count = |kind: EventType| counts.get(kind.as_str_name()).copied().unwrap_or_default();
@@ -91,4 +102,32 @@ async fn every_case_stays_within_the_budget_of_events() {
     assert!(once.polls >= 1 && many.polls >= once.polls + 5, "{once:?} and {many:?}");
     let each = (many.events - once.events).div_ceil(many.polls - once.polls);
     assert!(each <= EACH_POLL, "{each} events for each poll");
+}
+
+/// What a run costs that completes at its first look, with something outside that takes long.
+async fn completed(options: StackOptions) -> Cost {
+    let (stack, accepted) = Stack::with_submission(options).await;
+    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    Cost::counted(stack, &accepted).await
+}
+
+#[tokio::test]
+async fn what_is_slow_outside_costs_a_task_every_eight_seconds() {
+    const SECONDS: usize = 17;
+    let usual = StackOptions::default;
+    let slow = |what: &str| usual().scenario(&format!("{what}=slow:{SECONDS}s*1, delay=0s"));
+    // The mail server says nothing to the text for so long.
+    let mut silent = usual().with("SMTP_ANSWER_SECONDS", SECONDS.to_string());
+    let stall = Rule::new(Step::Body, Action::StallAfterAccept);
+    silent.mail.script = Script::new(vec![stall]).expect("a script");
+
+    let (request, look, mail) =
+        tokio::join!(completed(slow("diagnose")), completed(slow("status")), completed(silent));
+
+    let extra = SECONDS / FURTHER_TASK_SECONDS * EACH_FURTHER_TASK;
+    for (what, cost) in [("request", request), ("look", look), ("e-mail", mail)] {
+        println!("{what}: {} outside polling, {cost:?}", cost.outside_polling());
+        assert!(cost.outside_polling() <= OUTSIDE_POLLING + extra, "{what}: {cost:?}");
+        assert_eq!(cost.ordinary, 0, "{what}: {cost:?}");
+    }
 }

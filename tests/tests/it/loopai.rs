@@ -46,6 +46,26 @@ async fn an_answer_that_was_lost_starts_no_second_execution() {
 
     let execution = &executions(&stack, &accepted)[0];
     assert_eq!((execution.creations, execution.repeats), (1, 3));
+    // A platform may honour the header or the reference: both name the run, at every attempt.
+    let run = format!("{}-1", accepted.submission_id);
+    assert_eq!(execution.idempotency_key.as_ref(), Some(&run));
+    assert_eq!(execution.client_reference.as_ref(), Some(&run));
+    for request in of_method(&stack, "POST") {
+        assert_eq!(request.headers.get("idempotency-key"), Some(&run), "{request:?}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_still_at_work_or_locked_is_repeated() {
+    let script = "diagnose=409*1, then diagnose=423*1, then diagnose=425*1, \
+                  status=409*2, then status=423*2, then status=425*2";
+    let (stack, accepted) = Stack::with_submission(scenario(script)).await;
+
+    completed_once(&stack, &accepted).await;
+
+    let asked = asked(&stack);
+    assert_eq!(asked[..5], ["POST 409", "POST 423", "POST 425", "POST", "GET 409"]);
     stack.stop().await;
 }
 

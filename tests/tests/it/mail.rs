@@ -7,7 +7,6 @@ use diagflow_simulators::mail::{Action, Direction, Rule, Script, Step};
 use diagflow_store::Delivery;
 use diagflow_tests::invariants::{completed_once, delivery, executions, mails};
 use diagflow_tests::{Accepted, Stack, StackOptions, history, photos};
-use futures::StreamExt;
 use serde_json::json;
 
 /// A system whose mail server plays these rules, and a submission in it.

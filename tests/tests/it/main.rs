@@ -2,6 +2,7 @@
 
 mod cancel;
 mod command_line;
+mod crowded;
 mod history_budget;
 mod idempotency;
 mod intake;

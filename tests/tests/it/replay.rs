@@ -1,9 +1,11 @@
 //! Workflow code of today replays every recorded history; code that was changed carelessly does not.
 
+use base64::Engine;
 use diagflow_tests::cases::Case;
 use diagflow_tests::history;
 use diagflow_workflows::DiagnosisWorkflow;
 use diagflow_workflows::contract::{DiagnosisInput, RunState};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use temporalio_client::WorkflowHistory;
@@ -88,16 +90,47 @@ async fn a_careless_change_is_caught_by_every_history() {
     }
 }
 
-/// What every case sends (`Case::play`) stands in none of its histories, however the run ended.
+/// The recorded histories as they stand in their files.
+fn documents() -> BTreeMap<String, Value> {
+    let files = std::fs::read_dir(history::recorded()).expect("recorded histories");
+    files
+        .map(|file| {
+            let path = file.expect("a file").path();
+            let document = std::fs::read(&path).expect("readable");
+            (path.display().to_string(), serde_json::from_slice(&document).expect("JSON"))
+        })
+        .collect()
+}
+
 #[test]
 fn no_recorded_history_holds_personal_data() {
-    for file in std::fs::read_dir(history::recorded()).expect("recorded histories") {
-        let path = file.expect("a file").path();
-        let document = std::fs::read(&path).expect("readable");
-        let text = history::decoded(&serde_json::from_slice(&document).expect("JSON"));
-        assert!(text.contains("submission_id"), "{path:?} is not decoded");
+    for (path, document) in documents() {
+        let text = history::decoded(&document);
+        assert!(text.contains("submission_id"), "{path} is not decoded");
+        // What every case sends (`Case::play`).
         for secret in ["ana@example.org", "since Monday", "retina.jpg", "no agent is free"] {
-            assert!(!text.contains(secret), "{secret:?} stands in {path:?}");
+            assert!(!text.contains(secret), "{secret:?} stands in {path}");
+        }
+        // And what nobody thought of.
+        assert_eq!(history::suspicious(&document), Vec::<String>::new(), "in {path}");
+    }
+}
+
+#[test]
+fn personal_data_in_a_history_is_noticed_wherever_it_stands() {
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let long = "x".repeat(100);
+    for personal in ["ben.li@praxis.example", "a rash on my arm", long.as_str()] {
+        let inner = json!({ "input": [{ "deep": personal }] }).to_string();
+        let payload = json!({ "payloads": [{ "data": encode(&inner) }] });
+        let plain = json!({ "failure": { "message": encode(personal) } });
+        let raw = json!({ "failure": { "message": personal } });
+        let name = json!({ personal: 1 });
+        for planted in [payload, plain, raw, name] {
+            let (path, mut document) = documents().pop_first().expect("a history");
+            let events = document["events"].as_array_mut().expect(&path);
+            events[0]["planted"] = planted;
+            assert_eq!(history::suspicious(&document), [personal]);
         }
     }
 }

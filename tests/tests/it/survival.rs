@@ -71,6 +71,28 @@ async fn a_worker_that_is_killed_between_polls_is_followed_by_another() {
 }
 
 #[tokio::test]
+async fn a_worker_that_is_killed_before_it_wrote_down_what_loopai_took_starts_nothing_twice() {
+    let options = StackOptions::default().scenario("diagnose=accept+slow:20s*1, delay=100ms");
+    let mut stack = Stack::with(options).await;
+    let submission = submit(&stack).await;
+    let taken = |all: &[diagflow_simulators::loopai::ExecutionRecord]| {
+        all.first().map(|one| one.execution_id.clone())
+    };
+    let execution = stack.loopai.wait_for(taken, LIMIT).await.expect("a request");
+    stack.worker.take().expect("is running").kill();
+    let document = stack.client.status(&submission).await.expect("an answer");
+    assert_eq!(document["status"], "pending", "nobody wrote it down");
+
+    stack.start_worker().await;
+
+    completes_exactly_once(&stack, &submission).await;
+    let followed = &stack.loopai.executions()[0];
+    assert_eq!(followed.execution_id, execution);
+    assert!(followed.repeats >= 1 && followed.polls >= 1, "{followed:?}");
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn without_any_worker_a_submission_waits_for_one() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;

@@ -6,8 +6,9 @@ use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::invariants::{completed_once, delivery, mails};
 use diagflow_tests::ports::free_port;
 use diagflow_tests::stack::{LOCAL, id_of};
-use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, servers};
+use diagflow_tests::{Accepted, Proxy, Stack, StackOptions, eventually, history, photos, servers};
 use diagflow_workflows::workflow_id;
+use diesel_async::SimpleAsyncConnection;
 use futures::StreamExt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -90,6 +91,79 @@ async fn the_worker_is_stopped_while_the_mail_server_has_the_text() {
     stack.start_worker().await;
     completed_with_mail(&stack, &accepted, "unknown").await;
     assert_eq!(mails(&stack, &accepted).len(), 1);
+    stack.stop().await;
+}
+
+/// The records refuse or lose what the worker writes of its e-mails while this trigger is there.
+const REFUSAL: &str = "CREATE TRIGGER refusal BEFORE UPDATE ON deliveries FOR EACH ROW \
+    SET NEW.status = IF(OLD.status = 'sending' AND NEW.status = 'planned', NULL, NEW.status)";
+
+#[tokio::test]
+async fn a_mail_that_was_refused_for_now_is_sent_later_though_the_records_were_away() {
+    let full = Rule::reply(Step::Body, 452, "4.3.1 Insufficient storage").times(1);
+    let mut options = StackOptions::default();
+    options.mail.script = Script::new(vec![full]).expect("a script");
+    let stack = Stack::with(options).await;
+    stack.database.run(REFUSAL).await;
+    let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
+    eventually("the worker to fail to write", || async {
+        let log = stack.worker.as_ref().expect("a worker").log();
+        log.contains("cannot write what came of an e-mail").then_some(())
+    })
+    .await;
+    assert_eq!(delivery(&stack, &accepted).await.status.to_string(), "sending");
+
+    stack.database.run("DROP TRIGGER refusal").await;
+
+    completed_once(&stack, &accepted).await;
+    assert_eq!(delivery(&stack, &accepted).await.attempts, 2);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_whose_claim_got_no_answer_is_sent_later() {
+    let server: url::Url = servers::mysql().parse().expect("an address");
+    let line = format!("{}:{}", server.host_str().expect("a host"), server.port().expect("a port"));
+    let records = Proxy::to(&line).await;
+    let options = StackOptions::default().with("DATABASE_WAIT_SECONDS", "1");
+    let mut stack = Stack::without_processes(options).await;
+    stack.start_api().await;
+    stack.set("DATABASE_URL", stack.database.url().replace(&line, &records.address()));
+    stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
+    stack.start_worker().await;
+    let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
+    eventually("a second attempt to fail", || async {
+        stack.until(&accepted, "completed").await;
+        (delivery(&stack, &accepted).await.attempts == 2).then_some(())
+    })
+    .await;
+
+    // The claim waits for us in the database when its line is cut, and is written afterwards.
+    let mut held = stack.database.connect().await;
+    held.batch_execute("START TRANSACTION; SELECT id FROM deliveries FOR UPDATE")
+        .await
+        .expect("locks");
+    stack.mail.set_script([]).expect("a script");
+    eventually("the claim to wait", || async {
+        let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
+             WHERE db = DATABASE() AND info LIKE 'UPDATE `deliveries`%DATE_ADD%'";
+        (stack.database.number(waiting).await == 1).then_some(())
+    })
+    .await;
+    records.cut();
+    held.batch_execute("ROLLBACK").await.expect("lets go");
+    eventually("the claim to be written", || async {
+        (delivery(&stack, &accepted).await.status.to_string() == "sending").then_some(())
+    })
+    .await;
+    eventually("the worker to fail to withdraw", || async {
+        let log = stack.worker.as_ref().expect("a worker").log();
+        log.contains("cannot write what came of an e-mail").then_some(())
+    })
+    .await;
+    records.mend();
+
+    completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 

@@ -2,6 +2,8 @@
 
 use super::Records;
 use diagflow_store::{Attempt, Delivery, DeliveryStatus, Ending, Outcome, RunKey, Standing, Store};
+use diagflow_tests::eventually;
+use diesel_async::SimpleAsyncConnection;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -43,6 +45,73 @@ async fn only_one_of_two_attempts_may_send() {
 }
 
 #[tokio::test]
+async fn a_claim_that_failed_takes_nothing_from_the_one_that_holds() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let (run, delivery) = owed(&records).await;
+    let (one, other) = (planned(store, &delivery).await, planned(store, &delivery).await);
+    let claimed = store.claim_delivery(&other, LONG).await.expect("an answer").expect("claimed");
+
+    // The one's own claim got no answer, and it cannot tell whether it was written.
+    let withdrawn = store.withdraw_claim(&one, ("records_unavailable", "")).await;
+
+    assert!(!withdrawn.expect("an answer"), "the claim is not its own");
+    assert_eq!(only(store, run).await.status, DeliveryStatus::Sending);
+    assert!(store.settle_delivery(&claimed, DeliveryStatus::Sent, None).await.expect("an answer"));
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_claim_is_withdrawn_whether_it_was_written_or_comes_late() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let (run, delivery) = owed(&records).await;
+    let written = planned(store, &delivery).await;
+    store.claim_delivery(&written, LONG).await.expect("an answer").expect("claimed");
+    let why = ("records_unavailable", "");
+
+    assert!(store.withdraw_claim(&written, why).await.expect("an answer"));
+    assert_eq!(only(store, run).await.status, DeliveryStatus::Planned);
+
+    let late = planned(store, &delivery).await;
+    assert!(store.withdraw_claim(&late, why).await.expect("an answer"));
+    let claimed = store.claim_delivery(&late, LONG).await.expect("an answer");
+    assert_eq!(claimed, None, "it was withdrawn before it came");
+    let owed = only(store, run).await;
+    assert_eq!((owed.status, owed.attempts), (DeliveryStatus::Planned, 2));
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_sender_that_settles_just_before_it_is_taken_for_dead_is_believed() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let (run, delivery) = owed(&records).await;
+    let attempt = planned(store, &delivery).await;
+    store.claim_delivery(&attempt, OVER).await.expect("an answer").expect("claimed");
+    let mut sender = records.database.connect().await;
+    sender.batch_execute("START TRANSACTION").await.expect("begins");
+    let lock = format!("SELECT id FROM submissions WHERE id = '{}' FOR UPDATE", run.submission);
+    sender.batch_execute(&lock).await.expect("locks");
+
+    let settled_meanwhile = async {
+        eventually("the one who looks to wait for the sender", || async {
+            let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
+                 WHERE db = DATABASE() AND info LIKE 'SELECT `submissions`%FOR UPDATE%'";
+            (records.database.number(waiting).await == 1).then_some(())
+        })
+        .await;
+        let settle = format!("UPDATE deliveries SET status = 'sent' WHERE id = '{}'", delivery.id);
+        sender.batch_execute(&settle).await.expect("settles");
+        sender.batch_execute("COMMIT").await.expect("commits");
+    };
+    let (standing, ()) = tokio::join!(store.delivery_standing(delivery.id), settled_meanwhile);
+
+    assert_eq!(standing.expect("an answer"), Standing::Settled(DeliveryStatus::Sent));
+    records.remove().await;
+}
+
+#[tokio::test]
 async fn a_text_that_is_under_way_is_left_to_its_sender() {
     let records = Records::new().await;
     let store = &records.store;
@@ -79,7 +148,9 @@ async fn a_text_whose_time_is_over_is_unknown_for_good() {
 
     let standing = store.delivery_standing(delivery.id).await.expect("an answer");
 
-    assert_eq!(standing, Standing::Settled(DeliveryStatus::Unknown));
+    assert_eq!(standing, Standing::Abandoned);
+    let again = store.delivery_standing(delivery.id).await.expect("an answer");
+    assert_eq!(again, Standing::Settled(DeliveryStatus::Unknown), "it is settled but once");
     assert!(!store.release_delivery(&claimed, ("try_later", "")).await.expect("an answer"));
     let settled = only(store, run).await;
     assert_eq!(settled.status, DeliveryStatus::Unknown);

@@ -133,7 +133,7 @@ async fn fill(records: &Records) {
              SELECT id, {story} FROM submissions"
         ),
         "INSERT INTO deliveries SELECT UUID(), id, 1, 'result', 'sent', 1, NULL, NULL, created_at, \
-             NULL, NULL, 0, NULL FROM submissions",
+             NULL, NULL, 0, NULL, '' FROM submissions",
         "INSERT INTO idempotency_keys SELECT SHA2(id, 256), SHA2(id, 256), UUID(), NOW(6), id, \
              NOW(6) + INTERVAL 1 DAY FROM submissions",
         "ANALYZE TABLE submissions, files, runs, results, events, deliveries, idempotency_keys",
