@@ -45,6 +45,12 @@ pub(crate) enum ApiError {
     /// 400: no, or more than one, key of 1 to 255 visible ASCII characters.
     #[error("Idempotency-Key must be one text of 1 to 255 visible ASCII characters.")]
     InvalidIdempotencyKey,
+    /// 400: what is wrong with the request, all of it.
+    #[error("The request could not be accepted. Please correct what is listed.")]
+    InvalidInput(Vec<Fault>),
+    /// 400: a change that needs a reason, and has none of 1 to 500 characters.
+    #[error("Please give a reason of 1 to 500 characters.")]
+    ReasonRequired,
     /// 401: neither a Bearer token nor the cookie.
     #[error("An access token is required.")]
     TokenRequired,
@@ -87,6 +93,18 @@ pub(crate) enum ApiError {
     /// 409: the request that first used this key is still being worked on.
     #[error("The same request is still being worked on. Please repeat it in a moment.")]
     IdempotencyKeyInUse,
+    /// 409: the submission has ended, and cannot be called off any more.
+    #[error("The submission has ended already.")]
+    AlreadyFinal,
+    /// 409: the e-mail tells what does not hold any more.
+    #[error("The submission was set going again since; this e-mail would tell old news.")]
+    Overtaken,
+    /// 409: not as many submissions as the dry run counted.
+    #[error("The filter matches {matched} submissions now. Please look again.")]
+    MatchedOtherwise {
+        /// How many it matches now.
+        matched: i64,
+    },
     /// 413: more bytes than any valid submission has.
     #[error("The body is too large (at most {limit_mib} MB).")]
     BodyTooLarge {
@@ -108,6 +126,9 @@ pub(crate) enum ApiError {
     /// 503: database or file storage do not answer. Logged; the text is for the log only.
     #[error("The service is not available at the moment. Please try again shortly.")]
     Unavailable(String),
+    /// 503: Temporal does not answer. Logged; the text is for the log only.
+    #[error("The workflow service is not available at the moment. Please try again shortly.")]
+    TemporalUnavailable(String),
     /// 503: no answer within the time limit.
     #[error("The answer took too long. Please try again shortly.")]
     Timeout,
@@ -122,6 +143,8 @@ impl ApiError {
             Self::InvalidMultipart => (StatusCode::BAD_REQUEST, "invalid_multipart"),
             Self::UploadIncomplete => (StatusCode::BAD_REQUEST, "upload_incomplete"),
             Self::InvalidIdempotencyKey => (StatusCode::BAD_REQUEST, "invalid_idempotency_key"),
+            Self::InvalidInput(_) => (StatusCode::BAD_REQUEST, "invalid_input"),
+            Self::ReasonRequired => (StatusCode::BAD_REQUEST, "reason_required"),
             Self::TokenRequired => (StatusCode::UNAUTHORIZED, "token_required"),
             Self::SignInRequired => (StatusCode::UNAUTHORIZED, "sign_in_required"),
             Self::SignInFailed => (StatusCode::UNAUTHORIZED, "sign_in_failed"),
@@ -136,6 +159,9 @@ impl ApiError {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::UploadTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
             Self::IdempotencyKeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
+            Self::AlreadyFinal => (StatusCode::CONFLICT, "already_final"),
+            Self::Overtaken => (StatusCode::CONFLICT, "overtaken"),
+            Self::MatchedOtherwise { .. } => (StatusCode::CONFLICT, "matched_otherwise"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
@@ -146,6 +172,9 @@ impl ApiError {
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::TemporalUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "temporal_unavailable")
+            }
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
         }
     }
@@ -164,14 +193,16 @@ impl ApiError {
     fn retry_after(&self) -> Option<u16> {
         match self {
             Self::IdempotencyKeyInUse => Some(1),
-            Self::Busy | Self::Unavailable(_) | Self::Timeout => Some(5),
+            Self::Busy | Self::Unavailable(_) | Self::TemporalUnavailable(_) | Self::Timeout => {
+                Some(5)
+            }
             _ => None,
         }
     }
 
     fn into_faults(self) -> Vec<Fault> {
         match self {
-            Self::InvalidSubmission(faults) => faults,
+            Self::InvalidSubmission(faults) | Self::InvalidInput(faults) => faults,
             _ => Vec::new(),
         }
     }
@@ -239,6 +270,9 @@ struct ErrorDetail {
     message: String,
     /// Only with `invalid_submission`: each thing that is wrong.
     details: Vec<Fault>,
+    /// Only with `matched_otherwise`: how many submissions the filter matches now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched: Option<i64>,
 }
 
 impl IntoResponse for ApiError {
@@ -246,7 +280,9 @@ impl IntoResponse for ApiError {
         let (status, code) = self.status_and_code();
         match &self {
             Self::Internal(cause) => tracing::error!(code, cause, "request failed"),
-            Self::Unavailable(cause) => tracing::error!(code, cause, "request refused"),
+            Self::Unavailable(cause) | Self::TemporalUnavailable(cause) => {
+                tracing::error!(code, cause, "request refused")
+            }
             Self::Busy | Self::Timeout => tracing::warn!(code, "request refused"),
             _ => tracing::debug!(code, "request refused"),
         }
@@ -254,12 +290,16 @@ impl IntoResponse for ApiError {
         let retry_after = self.retry_after();
         let challenge =
             status == StatusCode::UNAUTHORIZED && !matches!(self, Self::InvalidSignature);
+        let matched = match &self {
+            Self::MatchedOtherwise { matched } => Some(*matched),
+            _ => None,
+        };
         let details = self.into_faults();
         let body = ErrorBody {
             success: false,
             message: message.clone(),
             errors: details.iter().map(|fault| fault.message.clone()).collect(),
-            error: ErrorDetail { code, message, details },
+            error: ErrorDetail { code, message, details, matched },
             request_id: request_id::current().to_string(),
         };
         let mut response = (status, Json(body)).into_response();

@@ -7,11 +7,14 @@
 mod access;
 mod app;
 mod auth;
+mod body;
 mod call_back;
 mod error;
 mod events;
+mod history;
 mod intake;
 mod keep;
+mod keeper;
 mod layers;
 mod openapi;
 mod origin;
@@ -25,6 +28,7 @@ mod telemetry;
 mod tokens;
 
 pub use app::{App, TemporalHealth};
+pub use keeper::{Keeper, KeeperSettings};
 pub use outbox::{Outbox, Starter, StarterSettings};
 pub use router::router;
 pub use runs::Runs;

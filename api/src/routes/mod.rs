@@ -7,6 +7,7 @@ mod health;
 mod home;
 mod loopai;
 mod metrics;
+mod moves;
 mod patience;
 mod ready;
 mod status;
@@ -42,6 +43,30 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(auth::sign_in::sign_in).layer(asks.clone()))
         .routes(
             guarded(state, Permission::AccountSelf, routes!(auth::sign_out::sign_out))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::SubmissionsCancel, routes!(moves::cancel::cancel))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::SubmissionsRetry, routes!(moves::retry::retry))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::SubmissionsRetry, routes!(moves::retry_all::retry_all))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::DeliveriesResend, routes!(moves::resend::resend))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::HistoryRead, routes!(moves::history::history))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::HistoryRead, routes!(moves::history::raw_history))
                 .layer(asks.clone()),
         )
         .routes(routes!(loopai::called_back).layer(call_back).layer(asks.clone()))
