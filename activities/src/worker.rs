@@ -2,7 +2,7 @@
 
 use crate::diagnosis::Activities;
 use crate::telemetry;
-use diagflow_workflows::DiagnosisWorkflow;
+use diagflow_workflows::{DeliveryWorkflow, DiagnosisWorkflow};
 use std::time::Duration;
 use temporalio_client::Client;
 use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
@@ -50,6 +50,7 @@ pub async fn run_worker(
         .build();
     let options = WorkerOptions::new(settings.task_queue.clone())
         .register_workflow::<DiagnosisWorkflow>()?
+        .register_workflow::<DeliveryWorkflow>()?
         .register_activities(activities)
         .tuner(tuner)
         .graceful_shutdown_period(settings.shutdown_period)

@@ -48,6 +48,9 @@ pub(crate) enum ApiError {
     /// 400: no, or more than one, key of 1 to 255 visible ASCII characters.
     #[error("Idempotency-Key must be one text of 1 to 255 visible ASCII characters.")]
     InvalidIdempotencyKey,
+    /// 400: a change that needs a reason, and has none of 1 to 500 characters.
+    #[error("Please give a reason of 1 to 500 characters.")]
+    ReasonRequired,
     /// 401: neither a Bearer token nor the cookie.
     #[error("An access token is required.")]
     TokenRequired,
@@ -99,6 +102,18 @@ pub(crate) enum ApiError {
     /// 409: API keys are for enabled accounts of programs.
     #[error("Only an enabled account with the role service has API keys.")]
     NotAServiceAccount,
+    /// 409: the submission has ended, and cannot be called off any more.
+    #[error("The submission has ended already.")]
+    AlreadyFinal,
+    /// 409: the e-mail tells what does not hold any more.
+    #[error("The submission was set going again since; this e-mail would tell old news.")]
+    Overtaken,
+    /// 409: not as many submissions as the dry run counted.
+    #[error("The filter matches {matched} submissions now. Please look again.")]
+    MatchedOtherwise {
+        /// How many it matches now.
+        matched: i64,
+    },
     /// 413: more bytes than any request to this route has.
     #[error("The body is too large (at most {limit_kib} KB).")]
     RequestTooLarge {
@@ -147,6 +162,9 @@ pub(crate) enum ApiError {
          Idempotency-Key; without one, wait for our e-mail before you send it again."
     )]
     OutcomeUnknown,
+    /// 503: Temporal does not answer. Logged; the text is for the log only.
+    #[error("The workflow service is not available at the moment. Please try again shortly.")]
+    TemporalUnavailable(String),
     /// 503: no answer within the time limit.
     #[error("The answer took too long. Please try again shortly.")]
     Timeout,
@@ -162,6 +180,7 @@ impl ApiError {
             Self::InvalidMultipart => (StatusCode::BAD_REQUEST, "invalid_multipart"),
             Self::UploadIncomplete => (StatusCode::BAD_REQUEST, "upload_incomplete"),
             Self::InvalidIdempotencyKey => (StatusCode::BAD_REQUEST, "invalid_idempotency_key"),
+            Self::ReasonRequired => (StatusCode::BAD_REQUEST, "reason_required"),
             Self::TokenRequired => (StatusCode::UNAUTHORIZED, "token_required"),
             Self::SignInRequired => (StatusCode::UNAUTHORIZED, "sign_in_required"),
             Self::SignInFailed => (StatusCode::UNAUTHORIZED, "sign_in_failed"),
@@ -180,6 +199,9 @@ impl ApiError {
             Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
             Self::NotAServiceAccount => (StatusCode::CONFLICT, "not_a_service_account"),
             Self::RequestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::AlreadyFinal => (StatusCode::CONFLICT, "already_final"),
+            Self::Overtaken => (StatusCode::CONFLICT, "overtaken"),
+            Self::MatchedOtherwise { .. } => (StatusCode::CONFLICT, "matched_otherwise"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::UnsupportedMediaType | Self::JsonRequired => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
@@ -193,6 +215,9 @@ impl ApiError {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::OutcomeUnknown => (StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown"),
+            Self::TemporalUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "temporal_unavailable")
+            }
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
         }
     }
@@ -212,7 +237,11 @@ impl ApiError {
         match self {
             Self::TooManyAttempts { seconds } | Self::TooManyRequests { seconds } => Some(*seconds),
             Self::IdempotencyKeyInUse => Some(1),
-            Self::Busy | Self::Unavailable(_) | Self::OutcomeUnknown | Self::Timeout => Some(5),
+            Self::Busy
+            | Self::Unavailable(_)
+            | Self::OutcomeUnknown
+            | Self::TemporalUnavailable(_)
+            | Self::Timeout => Some(5),
             _ => None,
         }
     }
@@ -287,6 +316,9 @@ struct ErrorDetail {
     message: String,
     /// Only with `invalid_submission` and `invalid_input`: each thing that is wrong.
     details: Vec<Fault>,
+    /// Only with `matched_otherwise`: how many submissions the filter matches now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched: Option<i64>,
 }
 
 impl IntoResponse for ApiError {
@@ -294,7 +326,9 @@ impl IntoResponse for ApiError {
         let (status, code) = self.status_and_code();
         match &self {
             Self::Internal(cause) => tracing::error!(code, cause, "request failed"),
-            Self::Unavailable(cause) => tracing::error!(code, cause, "request refused"),
+            Self::Unavailable(cause) | Self::TemporalUnavailable(cause) => {
+                tracing::error!(code, cause, "request refused")
+            }
             Self::Busy | Self::OutcomeUnknown | Self::Timeout => {
                 tracing::warn!(code, "request refused")
             }
@@ -305,12 +339,16 @@ impl IntoResponse for ApiError {
         let challenge =
             status == StatusCode::UNAUTHORIZED && !matches!(self, Self::InvalidSignature);
         let is_cut_off = matches!(self, Self::UploadTimeout);
+        let matched = match &self {
+            Self::MatchedOtherwise { matched } => Some(*matched),
+            _ => None,
+        };
         let details = self.into_faults();
         let body = ErrorBody {
             success: false,
             message: message.clone(),
             errors: details.iter().map(|fault| fault.message.clone()).collect(),
-            error: ErrorDetail { code, message, details },
+            error: ErrorDetail { code, message, details, matched },
             request_id: request_id::current().to_string(),
         };
         let mut response = (status, Json(body)).into_response();

@@ -11,8 +11,10 @@ mod body;
 mod call_back;
 mod error;
 mod events;
+mod history;
 mod intake;
 mod keep;
+mod keeper;
 mod layers;
 mod openapi;
 mod origin;
@@ -28,6 +30,7 @@ mod tokens;
 
 pub use app::{App, TemporalHealth};
 pub use auth::password::{WeakPassword, check as check_password, hash as hash_password};
+pub use keeper::{Keeper, KeeperSettings};
 pub use outbox::{Outbox, Starter, StarterSettings};
 pub use router::router;
 pub use runs::Runs;

@@ -22,6 +22,7 @@ use utoipa::{Modify, OpenApi};
         (name = "submissions", description = "Send a submission, and follow it to its result."),
         (name = "sign-in", description = "For people and programs with an account."),
         (name = "users", description = "Accounts, their sessions and API keys."),
+        (name = "staff", description = "What staff see and do of all submissions."),
         (name = "loopai", description = "What LoopAI asks for."),
         (name = "operation", description = "How the service itself stands."),
     ),

@@ -10,9 +10,10 @@ use diagflow_workflows::contract::{DiagnosisInput, RunStatus, SUBMISSION_STATUS}
 use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, workflow_id};
 use futures::StreamExt;
 use std::time::Duration;
-use temporalio_client::errors::WorkflowStartError;
+use temporalio_client::errors::{WorkflowInteractionError, WorkflowStartError};
 use temporalio_client::{
-    Client, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowStartOptions,
+    Client, NamespacedClient, WorkflowExecutionInfo, WorkflowHandle, WorkflowIdConflictPolicy,
+    WorkflowIdReusePolicy, WorkflowSignalOptions, WorkflowStartOptions,
 };
 use temporalio_common::search_attributes::SearchAttributes;
 use tokio::sync::{mpsc, watch};
@@ -85,6 +86,8 @@ enum NotStarted {
     Stopping,
     #[error("Temporal: {0}")]
     Temporal(WorkflowStartError),
+    #[error("Temporal: {0}")]
+    NotReached(WorkflowInteractionError),
     #[error("{}", kind(.0))]
     Records(#[from] StoreError),
 }
@@ -197,9 +200,34 @@ impl Starter {
                 && known.temporal_run_id.as_deref() == Some(temporal_run_id.as_str())
         });
         if other {
+            self.make_room(&client, run, &temporal_run_id).await?;
             return Err(NotStarted::EarlierRunOpen);
         }
         self.store.run_started(run, &temporal_run_id).await?;
+        Ok(())
+    }
+
+    /// Asks an earlier run, whose submission has ended and was set going again since, to be out of the way,
+    /// and lets the next sweep try again.
+    async fn make_room(
+        &self,
+        client: &Client,
+        run: RunKey,
+        earlier: &str,
+    ) -> Result<(), NotStarted> {
+        let info = WorkflowExecutionInfo::builder()
+            .namespace(client.namespace())
+            .workflow_id(workflow_id(&run.submission.to_string()))
+            .run_id(earlier)
+            .build();
+        let earlier = WorkflowHandle::<_, DiagnosisWorkflow>::new(client.clone(), info);
+        let options = WorkflowSignalOptions::default();
+        match earlier.signal(DiagnosisWorkflow::make_room, (), options).await {
+            // Closed meanwhile: so much the better.
+            Ok(()) | Err(WorkflowInteractionError::NotFound(_)) => {}
+            Err(error) => return Err(NotStarted::NotReached(error)),
+        }
+        self.store.start_run_again(run).await?;
         Ok(())
     }
 

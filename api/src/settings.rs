@@ -86,6 +86,9 @@ pub struct ApiSettings {
     /// `PUBLIC_URL`: where browsers reach this API; the addresses in answers begin with it. With
     /// `https`, cookies are marked *Secure*. No default.
     pub public_url: Url,
+    /// `TEMPORAL_UI_URL`: where staff reach the Temporal UI; links to runs begin with it. Default:
+    /// `http://127.0.0.1:8233`.
+    pub temporal_ui: Url,
     /// `CONSENT_VERSION`: names the consent text that is shown now; stored with each submission.
     /// One that names another version is refused. Default: `2026-11`.
     pub consent_version: String,
@@ -139,6 +142,7 @@ impl ApiSettings {
             secret_key,
             call_back_secret: None,
             public_url,
+            temporal_ui: "http://127.0.0.1:8233".parse().expect("an address"),
             consent_version: "2026-11".to_owned(),
             max_file_size: 10 * MIB,
             max_files: 10,

@@ -1,5 +1,6 @@
 DELETE FROM deliveries WHERE copy > 0;
 ALTER TABLE deliveries
+    DROP KEY deliveries_unsettled,
     DROP KEY deliveries_to_start,
     DROP KEY deliveries_of_run,
     ADD UNIQUE KEY deliveries_of_run (submission_id, run_number, kind),

@@ -90,6 +90,8 @@ pub struct Delivery {
     pub created_at: NaiveDateTime,
     /// When it was sent, given up, or became unknown (UTC).
     pub settled_at: Option<NaiveDateTime>,
+    /// 0 for the first one of its run, then counted: the same e-mail, sent again by staff.
+    pub copy: i32,
 }
 
 /// The delivery of an attempt, while the ledger stands as the attempt knows it.
@@ -366,19 +368,7 @@ pub(crate) async fn plan(
     run: RunKey,
     kind: DeliveryKind,
 ) -> StoreResult<()> {
-    diesel::update(
-        deliveries::table
-            .filter(deliveries::submission_id.eq(run.submission))
-            .filter(deliveries::run_number.lt(run.number))
-            .filter(deliveries::status.eq(DeliveryStatus::Planned)),
-    )
-    .set((
-        deliveries::status.eq(DeliveryStatus::Failed),
-        deliveries::error_code.eq("superseded"),
-        deliveries::settled_at.eq(now().nullable()),
-    ))
-    .execute(connection)
-    .await?;
+    overtake(connection, run).await?;
     diesel::insert_into(deliveries::table)
         .values((
             deliveries::id.eq(DeliveryId::new()),
@@ -391,6 +381,28 @@ pub(crate) async fn plan(
         ))
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Settles what runs before `run` still owe: it is not sent any more.
+pub(crate) async fn overtake(
+    connection: &mut AsyncMysqlConnection,
+    run: RunKey,
+) -> StoreResult<()> {
+    diesel::update(
+        deliveries::table
+            .filter(deliveries::submission_id.eq(run.submission))
+            .filter(deliveries::run_number.lt(run.number))
+            .filter(deliveries::status.eq(DeliveryStatus::Planned)),
+    )
+    .set((
+        deliveries::status.eq(DeliveryStatus::Failed),
+        deliveries::error_code.eq("superseded"),
+        deliveries::settled_at.eq(now().nullable()),
+        deliveries::start_after.eq(None::<NaiveDateTime>),
+    ))
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

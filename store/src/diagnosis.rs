@@ -153,15 +153,28 @@ impl Store {
             let Some(status) = standing(connection, run).await? else {
                 return Ok(Stored::Superseded);
             };
-            if set_status(connection, run, end, Some(ending)).await? {
-                let step = ending.outcome.step();
-                events::append(connection, run.submission, end, &[step]).await?;
-                deliveries::plan(connection, run, ending.outcome.mail()).await?;
+            if end_run(connection, run, ending).await? {
                 return Ok(Stored::Done(()));
             }
             Ok(if status == end { Stored::Done(()) } else { Stored::Otherwise(status) })
         })
     }
+}
+
+/// Ends a run without a result: state, event and the e-mail that is owed. Says whether the state was one
+/// that this may follow.
+pub(crate) async fn end_run(
+    connection: &mut AsyncMysqlConnection,
+    run: RunKey,
+    ending: &Ending,
+) -> StoreResult<bool> {
+    let end = ending.outcome.status();
+    let moved = set_status(connection, run, end, Some(ending)).await?;
+    if moved {
+        events::append(connection, run.submission, end, &[ending.outcome.step()]).await?;
+        deliveries::plan(connection, run, ending.outcome.mail()).await?;
+    }
+    Ok(moved)
 }
 
 /// Locks the submission of `run` and tells where it stands; `None` when the run must not touch it.

@@ -42,6 +42,8 @@ pub struct Run {
     pub requested_at: Option<NaiveDateTime>,
     /// When it ended (UTC).
     pub finished_at: Option<NaiveDateTime>,
+    /// When staff called it off (UTC).
+    pub cancel_requested_at: Option<NaiveDateTime>,
 }
 
 /// Whether a Temporal execution may go on.
@@ -72,6 +74,8 @@ impl Store {
         transaction!(self, connection => {
             let keys: Vec<(SubmissionId, i32)> = runs::table
                 .filter(runs::temporal_run_id.is_null())
+                // One that was called off before it began stays where it is.
+                .filter(runs::finished_at.is_null())
                 .filter(runs::start_after.le(now()))
                 .order(runs::start_after)
                 .limit(limit)
@@ -101,11 +105,26 @@ impl Store {
         let mut connection = self.connection().await?;
         let count = runs::table
             .filter(runs::temporal_run_id.is_null())
+            .filter(runs::finished_at.is_null())
             .filter(runs::created_at.le(before(overdue)))
             .count()
             .get_result(&mut connection)
             .await?;
         Ok(count)
+    }
+
+    /// Lets the next sweep take a run that could not be started yet, whoever holds it now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn start_run_again(&self, run: RunKey) -> StoreResult<()> {
+        diesel::update(
+            runs::table.find((run.submission, run.number)).filter(runs::temporal_run_id.is_null()),
+        )
+        .set(runs::start_after.eq(now()))
+        .execute(&mut self.connection().await?)
+        .await?;
+        Ok(())
     }
 
     /// Notes which Temporal execution a run became. Does nothing when that is known already.
@@ -161,6 +180,24 @@ impl Store {
             let status = revive(connection, run, status, execution_id.is_some()).await?;
             Ok(Adoption::Current { run, status, execution_id: execution_id.map(str::to_owned) })
         })
+    }
+
+    /// The runs of a submission that is not deleted, oldest first; `None` when there is no such one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn runs_of_kept(&self, submission: SubmissionId) -> StoreResult<Option<Vec<Run>>> {
+        let kept: Option<i32> = submissions::table
+            .find(submission)
+            .filter(submissions::deleted_at.is_null())
+            .select(submissions::run_number)
+            .first(&mut self.connection().await?)
+            .await
+            .optional()?;
+        match kept {
+            Some(_) => Ok(Some(self.runs(submission).await?)),
+            None => Ok(None),
+        }
     }
 
     /// The runs of a submission, oldest first.

@@ -32,14 +32,23 @@ pub enum Status {
     Cancelled,
 }
 
-/// Every move that there is; nothing else is ever written. Source: `docs/ARCHITECTURE.md`, "State".
-const MOVES: &[(Status, &[Status])] = &[
-    (Status::Pending, &[Status::Processing, Status::Failed, Status::TimedOut, Status::Cancelled]),
-    (Status::Processing, &[Status::Completed, Status::Failed, Status::TimedOut, Status::Cancelled]),
-    (Status::Completed, &[]),
-    (Status::Failed, &[Status::Pending]),
-    (Status::TimedOut, &[Status::Pending]),
-    (Status::Cancelled, &[Status::Pending]),
+/// Every move that there is; nothing else is ever written: from where, where to by a run, and where to by
+/// staff besides. Source: `docs/ARCHITECTURE.md`, "State".
+const MOVES: &[(Status, &[Status], &[Status])] = &[
+    (
+        Status::Pending,
+        &[Status::Processing, Status::Failed, Status::TimedOut, Status::Cancelled],
+        &[],
+    ),
+    (
+        Status::Processing,
+        &[Status::Completed, Status::Failed, Status::TimedOut, Status::Cancelled],
+        &[],
+    ),
+    (Status::Completed, &[], &[Status::Pending]),
+    (Status::Failed, &[Status::Pending], &[]),
+    (Status::TimedOut, &[Status::Pending], &[]),
+    (Status::Cancelled, &[Status::Pending], &[]),
 ];
 
 impl Status {
@@ -70,14 +79,26 @@ impl Status {
         matches!(self, Status::Completed | Status::Failed | Status::TimedOut | Status::Cancelled)
     }
 
-    /// Whether a submission may move from here to `next`.
+    /// Whether a run may move a submission from here to `next`.
     pub fn may_become(self, next: Status) -> bool {
-        MOVES.iter().any(|(from, to)| *from == self && to.contains(&next))
+        MOVES.iter().any(|(from, by_run, _)| *from == self && by_run.contains(&next))
     }
 
-    /// The states from which a submission may come here.
+    /// Whether staff may move a submission from here to `next`: whatever a run may, and more.
+    pub fn may_be_made(self, next: Status) -> bool {
+        let by_staff =
+            MOVES.iter().any(|(from, _, by_staff)| *from == self && by_staff.contains(&next));
+        by_staff || self.may_become(next)
+    }
+
+    /// The states from which a run may bring a submission here.
     pub(crate) fn sources(self) -> Vec<Status> {
         Status::ALL.into_iter().filter(|from| from.may_become(self)).collect()
+    }
+
+    /// The states from which staff may bring a submission here.
+    pub(crate) fn sources_of_staff(self) -> Vec<Status> {
+        Status::ALL.into_iter().filter(|from| from.may_be_made(self)).collect()
     }
 }
 
@@ -109,11 +130,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_retry_leaves_a_final_state_and_a_completed_submission_stays() {
+    fn only_a_retry_leaves_a_final_state_and_only_staff_retry_what_is_completed() {
         for from in Status::ALL.into_iter().filter(|status| status.is_final()) {
             for to in Status::ALL {
                 let allowed = to == Status::Pending && from != Status::Completed;
                 assert_eq!(from.may_become(to), allowed, "{from} -> {to}");
+                assert_eq!(from.may_be_made(to), to == Status::Pending, "{from} -> {to} by staff");
             }
         }
     }

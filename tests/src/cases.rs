@@ -7,11 +7,18 @@ use crate::client::Accepted;
 use crate::eventually::eventually;
 use crate::history;
 use crate::photos;
-use crate::stack::{Stack, StackOptions};
+use crate::stack::{Stack, StackOptions, id_of};
+use crate::staff::Staff;
 use diagflow_simulators::loopai::ExecutionState;
 use diagflow_simulators::mail::Rule;
+use diagflow_store::{Delivery, DeliveryStatus, Role};
+use diagflow_workflows::{delivery_workflow_id, workflow_id};
+use serde_json::json;
 use std::time::Duration;
-use temporalio_client::WorkflowCancelOptions;
+use temporalio_client::{
+    WorkflowCancelOptions, WorkflowDescribeOptions, WorkflowExecutionInfo,
+    WorkflowFetchHistoryOptions, WorkflowHistory,
+};
 
 /// One way that a run can go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +39,18 @@ pub enum Case {
     Cancelled,
     /// The mail server takes the e-mail only at the third attempt.
     MailRetried,
+    /// Staff set a submission going again whose first run still waits for the mail server.
+    MadeRoom,
+    /// Staff send an e-mail again.
+    Resent,
+    /// The same, and the mail server takes it only at the third attempt.
+    ResentRetried,
 }
 
 impl Case {
-    /// All of them.
-    pub const ALL: [Case; 8] = [
+    /// Those in which nobody but the patient, LoopAI and the mail server has a part, and an operator who
+    /// cancels: what a submission costs in Temporal is counted in them.
+    pub const OF_A_SUBMISSION: [Case; 8] = [
         Case::CompletedAtOnce,
         Case::CompletedAfterManyPolls,
         Case::LoopAiDownAtFirst,
@@ -45,6 +59,21 @@ impl Case {
         Case::TimedOut,
         Case::Cancelled,
         Case::MailRetried,
+    ];
+
+    /// All of them.
+    pub const ALL: [Case; 11] = [
+        Case::CompletedAtOnce,
+        Case::CompletedAfterManyPolls,
+        Case::LoopAiDownAtFirst,
+        Case::WokenByCallBack,
+        Case::Failed,
+        Case::TimedOut,
+        Case::Cancelled,
+        Case::MailRetried,
+        Case::MadeRoom,
+        Case::Resent,
+        Case::ResentRetried,
     ];
 
     /// Its name in file names.
@@ -58,6 +87,9 @@ impl Case {
             Case::TimedOut => "timed-out",
             Case::Cancelled => "cancelled",
             Case::MailRetried => "mail-retried",
+            Case::MadeRoom => "made-room",
+            Case::Resent => "resent",
+            Case::ResentRetried => "resent-retried",
         }
     }
 
@@ -76,8 +108,10 @@ impl Case {
     /// When the run goes another way.
     pub async fn play(self) -> (Stack, Accepted) {
         let stack = Stack::with(self.options()).await;
-        if self == Case::MailRetried {
-            stack.mail.set_script([Rule::greylisting().times(2)]).expect("a script");
+        match self {
+            Case::MailRetried => mail_put_off(&stack, 2),
+            Case::MadeRoom => mail_put_off(&stack, 1000),
+            _ => {}
         }
         let accepted =
             stack.client.submit("ana@example.org", "since Monday", &[photos::retina()]).await;
@@ -85,16 +119,54 @@ impl Case {
             Case::CompletedAfterManyPolls => complete_after_looks(&stack).await,
             Case::WokenByCallBack => call_back(&stack, &accepted).await,
             Case::Cancelled => cancel(&stack, &accepted).await,
+            Case::MadeRoom => retry_over_mail(&stack, &accepted).await,
             _ => {}
         }
         assert_eq!(history::closed(&stack, &accepted).await, self.ends(), "{self:?}");
+        match self {
+            Case::Resent => resend(&stack, &accepted).await,
+            Case::ResentRetried => {
+                mail_put_off(&stack, 2);
+                resend(&stack, &accepted).await;
+            }
+            _ => {}
+        }
         (stack, accepted)
+    }
+
+    /// What it left behind in Temporal, once it was played.
+    pub async fn history(self, stack: &Stack, accepted: &Accepted) -> WorkflowHistory {
+        let (workflow, run) = match self {
+            Case::Resent | Case::ResentRetried => {
+                let all = deliveries(stack, accepted).await;
+                let copy = all.iter().find(|one| one.copy == 1).expect("a copy");
+                (delivery_workflow_id(&copy.id.to_string()), None)
+            }
+            Case::MadeRoom => {
+                let runs = stack.store.runs(id_of(accepted)).await.expect("runs");
+                (workflow_id(&accepted.submission_id), runs[0].temporal_run_id.clone())
+            }
+            _ => (workflow_id(&accepted.submission_id), None),
+        };
+        let info = WorkflowExecutionInfo::builder()
+            .namespace("default")
+            .workflow_id(workflow)
+            .maybe_run_id(run)
+            .build();
+        let execution = info.bind_untyped(stack.temporal().await);
+        // A workflow that is not over yet would be recorded without its end.
+        eventually("the workflow to be closed", || async {
+            execution.describe(WorkflowDescribeOptions::default()).await.ok()?.close_time()
+        })
+        .await;
+        execution.fetch_history(WorkflowFetchHistoryOptions::default())
     }
 
     fn options(self) -> StackOptions {
         let usual = StackOptions::default();
         match self {
-            Case::CompletedAtOnce | Case::MailRetried => usual,
+            Case::CompletedAtOnce | Case::MailRetried | Case::Resent | Case::ResentRetried => usual,
+            Case::MadeRoom => usual.scenario("fail*1, delay=100ms"),
             // Until so many looks are counted.
             Case::CompletedAfterManyPolls => usual.scenario("stuck"),
             Case::LoopAiDownAtFirst => usual.scenario("diagnose=503*2, delay=100ms"),
@@ -127,6 +199,44 @@ async fn call_back(stack: &Stack, accepted: &Accepted) {
     let body = format!(r#"{{"submission_id":"{}"}}"#, accepted.submission_id);
     let answer = call_back::send(&stack.client, &body, call_back::SECRET, Duration::ZERO).await;
     assert_eq!(answer.status().as_u16(), 202);
+}
+
+fn mail_put_off(stack: &Stack, times: u32) {
+    stack.mail.set_script([Rule::greylisting().times(times)]).expect("a script");
+}
+
+async fn deliveries(stack: &Stack, accepted: &Accepted) -> Vec<Delivery> {
+    stack.store.deliveries(id_of(accepted)).await.expect("deliveries")
+}
+
+/// Staff retry while the first run waits for the mail server, which is back afterwards.
+async fn retry_over_mail(stack: &Stack, accepted: &Accepted) {
+    let staff = Staff::with_role(stack, Role::Operator).await;
+    eventually("the e-mail to wait", || async {
+        let all = deliveries(stack, accepted).await;
+        all.first().filter(|one| one.attempts >= 2).map(drop)
+    })
+    .await;
+    let path = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
+    let answer = staff.post(&path, &json!({"reason": "a case"})).await;
+    assert_eq!(answer.status().as_u16(), 202);
+    stack.until(accepted, "completed").await;
+    stack.mail.set_script([]).expect("a script");
+}
+
+/// Staff send the e-mail again.
+async fn resend(stack: &Stack, accepted: &Accepted) {
+    let staff = Staff::with_role(stack, Role::Operator).await;
+    let sent = deliveries(stack, accepted).await[0].id;
+    let path =
+        format!("/api/admin/submissions/{}/deliveries/{sent}/resend", accepted.submission_id);
+    let answer = staff.post(&path, &json!({"reason": "a case"})).await;
+    assert_eq!(answer.status().as_u16(), 202);
+    eventually("the copy to be sent", || async {
+        let all = deliveries(stack, accepted).await;
+        all.iter().all(|one| one.status == DeliveryStatus::Sent).then_some(())
+    })
+    .await;
 }
 
 async fn cancel(stack: &Stack, accepted: &Accepted) {

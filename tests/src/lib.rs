@@ -11,6 +11,7 @@ pub mod database;
 pub mod eventually;
 pub mod history;
 pub mod invariants;
+pub mod operator;
 pub mod photos;
 pub mod ports;
 pub mod process;

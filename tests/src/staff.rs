@@ -127,3 +127,25 @@ impl Staff {
         self.request(Method::POST, path).json(body).send().await.expect("an answer")
     }
 }
+
+/// Status and stable code of a refusal.
+///
+/// # Panics
+/// When it is none.
+pub async fn refusal(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.expect("JSON");
+    let code = body["error"]["code"].as_str();
+    (status, code.unwrap_or_else(|| panic!("{status}: {body}")).to_owned())
+}
+
+/// Status and outcome of a move.
+///
+/// # Panics
+/// When it was refused.
+pub async fn outcome(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.expect("JSON");
+    let outcome = body["outcome"].as_str();
+    (status, outcome.unwrap_or_else(|| panic!("{status}: {body}")).to_owned())
+}

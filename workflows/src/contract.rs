@@ -32,6 +32,18 @@ pub fn workflow_id(submission_id: &str) -> String {
     format!("submission-{submission_id}")
 }
 
+/// The Temporal name of an e-mail that is delivered outside a run.
+pub fn delivery_workflow_id(delivery_id: &str) -> String {
+    format!("delivery-{delivery_id}")
+}
+
+/// What a delivery outside a run starts with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryInput {
+    /// The delivery.
+    pub delivery_id: String,
+}
+
 /// What a run starts with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DiagnosisInput {

@@ -3,9 +3,10 @@
 
 use crate::contract::{
     AGENT_ID, CODE_CANCELLED, CODE_DEADLINE, CODE_SUPERSEDED, CheckInput, CheckVerdict,
-    DeliverInput, DiagnosisActivities, DiagnosisInput, EndInput, EndVerdict, Ended, FAILURE_CODE,
-    RequestVerdict, RunRef, RunState, RunStatus, SUBMISSION_STATUS,
+    DiagnosisActivities, DiagnosisInput, EndInput, EndVerdict, Ended, FAILURE_CODE, RequestVerdict,
+    RunRef, RunState, RunStatus, SUBMISSION_STATUS,
 };
+use crate::delivery::deliver;
 use crate::policy::{self, REFUSALS_BEFORE_GIVING_UP};
 use std::time::{Duration, SystemTime};
 use temporalio_common::error::{ActivityExecutionError, ApplicationFailure, IncomingError};
@@ -24,6 +25,8 @@ pub struct DiagnosisWorkflow {
     state: RunState,
     /// How often LoopAI called back.
     call_backs: u32,
+    /// Whether a newer run waits for this one to be out of its way.
+    overtaken: bool,
 }
 
 /// How the asking and waiting ended.
@@ -54,7 +57,7 @@ impl Verdict {
 impl DiagnosisWorkflow {
     #[init]
     fn new(_ctx: &WorkflowContextView, input: DiagnosisInput) -> Self {
-        Self { input, state: RunState::default(), call_backs: 0 }
+        Self { input, state: RunState::default(), call_backs: 0, overtaken: false }
     }
 
     /// Sees a submission through. Ends *Completed* with its result stored, *Canceled* when it was
@@ -72,7 +75,9 @@ impl DiagnosisWorkflow {
         };
         note_end(ctx, &ended);
         if let Some(delivery_id) = ended.delivery_id.clone() {
-            deliver(ctx, delivery_id).await;
+            let is_overtaken = |workflow: &Self| workflow.overtaken;
+            // Whatever becomes of it stands in the ledger, and never changes how the run ends.
+            let _in_the_ledger = deliver(ctx, delivery_id, is_overtaken).await;
         }
         conclude(ctx, &ended)
     }
@@ -80,6 +85,14 @@ impl DiagnosisWorkflow {
     /// LoopAI says that something changed: look now instead of waiting for the timer.
     #[signal]
     pub fn execution_changed(&mut self, _ctx: &mut SyncWorkflowContext<Self>) {
+        self.call_backs = self.call_backs.saturating_add(1);
+    }
+
+    /// A newer run of the submission waits to be started: make room for it. Its e-mail is seen to its
+    /// end elsewhere, if it is still owed at all; a run that is still asking finds out with a look at once.
+    #[signal]
+    pub fn make_room(&mut self, _ctx: &mut SyncWorkflowContext<Self>) {
+        self.overtaken = true;
         self.call_backs = self.call_backs.saturating_add(1);
     }
 
@@ -305,28 +318,6 @@ async fn record_end(
         EndVerdict::Ended(ended) => Some(ended),
         EndVerdict::Superseded => None,
     })
-}
-
-/// Sends the e-mail that is owed. Whatever becomes of it stands in the ledger, and never changes how
-/// the run ends.
-async fn deliver(ctx: &Context, delivery_id: String) {
-    let input = DeliverInput { delivery_id, give_up: false };
-    let options = policy::local_mail("e-mail the patient");
-    let first = ctx.execute_local_activity(DiagnosisActivities::deliver, input.clone(), options);
-    if first.await.is_ok() {
-        return;
-    }
-    ctx.set_current_details("the mail server does not take our e-mail; trying again");
-    let options = policy::durable_mail("e-mail the patient");
-    let again = ctx.execute_activity(DiagnosisActivities::deliver, input.clone(), options);
-    if again.await.is_ok() {
-        return;
-    }
-    let options = policy::durable_record("write down that the e-mail is given up");
-    let input = DeliverInput { give_up: true, ..input };
-    // It fails only for a delivery that is in no ledger.
-    let _nothing_to_record =
-        ctx.execute_activity(DiagnosisActivities::deliver, input, options).await.is_err();
 }
 
 fn note_end(ctx: &Context, ended: &Ended) {

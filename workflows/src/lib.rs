@@ -1,13 +1,18 @@
 //! The deterministic part: what a diagnosis run does, in which order, with which limits.
 //!
-//! Here: the workflow, the contract with its activities, and every timeout. Not here: anything that
+//! Here: the workflows, the contract with their activities, and every timeout. Not here: anything that
 //! does I/O, reads a clock or draws a random number. Before you change [`diagnosis`], read
 //! `docs/CHANGING-WORKFLOWS.md`: recorded histories must replay.
 
 pub mod contract;
+pub mod delivery;
 pub mod diagnosis;
 pub mod policy;
 
-pub use contract::{DiagnosisActivities, DiagnosisInput, RunRef, TASK_QUEUE, workflow_id};
+pub use contract::{
+    DeliveryInput, DiagnosisActivities, DiagnosisInput, RunRef, TASK_QUEUE, delivery_workflow_id,
+    workflow_id,
+};
+pub use delivery::DeliveryWorkflow;
 pub use diagnosis::DiagnosisWorkflow;
 pub use policy::PollSchedule;

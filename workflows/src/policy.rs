@@ -114,14 +114,15 @@ pub(crate) fn durable_record(summary: &str) -> ActivityOptions {
         .build()
 }
 
-/// Sends an e-mail until the server takes it: 5, 10, 20 … 900 s apart, for [`MAIL_PATIENCE`].
-pub(crate) fn durable_mail(summary: &str) -> ActivityOptions {
+/// Sends an e-mail until the server takes it: 5, 10, 20 … 900 s apart, for [`MAIL_PATIENCE`]. `calls_off`
+/// is what ends it before that; a cancellation of the workflow does not.
+pub(crate) fn durable_mail(summary: &str, calls_off: WorkflowCancellationToken) -> ActivityOptions {
     ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::ScheduleAndStartToClose {
         schedule_to_close: MAIL_PATIENCE,
         start_to_close: ONE_MAIL,
     })
     .retry_policy(backoff(seconds(5), seconds(900)))
-    .cancellation_token(WorkflowCancellationToken::new())
+    .cancellation_token(calls_off)
     .summary(summary.to_owned())
     .build()
 }

@@ -7,6 +7,7 @@ mod health;
 mod home;
 mod loopai;
 mod metrics;
+mod moves;
 mod patience;
 mod ready;
 mod sessions;
@@ -47,6 +48,7 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
                 .layer(call_back)
                 .layer(asks.clone()),
         )
+        .merge(moves_of_staff(state).layer(asks.clone()))
         .routes(routes!(health::health).layer(asks.clone()))
         .routes(routes!(health::database).layer(asks.clone()))
         .routes(routes!(ready::ready).layer(asks.clone()))
@@ -81,4 +83,17 @@ fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(reads(routes!(keys::list)))
         .routes(writes(routes!(keys::create)))
         .routes(writes(routes!(keys::revoke)))
+}
+
+/// What staff do to runs and e-mails.
+fn moves_of_staff(state: &AppState) -> OpenApiRouter<AppState> {
+    use Permission::{DeliveriesResend, HistoryRead, SubmissionsCancel, SubmissionsRetry};
+    use moves::{cancel, history, resend, retry, retry_all};
+    OpenApiRouter::new()
+        .routes(guarded(state, SubmissionsCancel, routes!(cancel::cancel)))
+        .routes(guarded(state, SubmissionsRetry, routes!(retry::retry)))
+        .routes(guarded(state, SubmissionsRetry, routes!(retry_all::retry_all)))
+        .routes(guarded(state, DeliveriesResend, routes!(resend::resend)))
+        .routes(guarded(state, HistoryRead, routes!(history::history)))
+        .routes(guarded(state, HistoryRead, routes!(history::raw_history)))
 }

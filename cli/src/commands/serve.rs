@@ -4,7 +4,9 @@ use crate::settings::Settings;
 use crate::temporal::{connect_in_background, is_alive};
 use crate::{database, logging, metrics, shutdown};
 use anyhow::{Context, bail};
-use diagflow_api::{App, Outbox, Runs, StarterSettings, TemporalHealth, serve};
+use diagflow_api::{
+    App, Keeper, KeeperSettings, Outbox, Runs, StarterSettings, TemporalHealth, serve,
+};
 use diagflow_store::FileBytes;
 use std::pin::pin;
 use std::sync::Arc;
@@ -32,12 +34,23 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         sweep_every: settings.sweep_every,
     };
     let (outbox, starter) = Outbox::new(store.clone(), temporal.clone(), starter_settings);
-    let starter = tokio::spawn(starter.run(stop.clone()));
+    let runs = Runs::new(temporal.clone());
+    let keeper_settings = KeeperSettings {
+        task_queue: settings.temporal.task_queue.clone(),
+        sweep_every: settings.sweep_every,
+        lost_after: settings.lost_after,
+        lost_every: settings.lost_every,
+    };
+    let keeper = Keeper::new(store.clone(), runs.clone(), keeper_settings);
+    let (starting, keeping) = (starter.run(stop.clone()), keeper.run(stop.clone()));
+    let starter = tokio::spawn(async {
+        let ((), ()) = tokio::join!(starting, keeping);
+    });
     let app = App {
         store,
         bytes,
         outbox,
-        runs: Runs::new(temporal.clone()),
+        runs,
         temporal: sign_of_life(temporal),
         metrics,
         settings: settings.api,

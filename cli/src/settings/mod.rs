@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) temporal: TemporalSettings,
     pub(crate) schedule: PollSchedule,
     pub(crate) sweep_every: Duration,
+    pub(crate) lost_after: Duration,
+    pub(crate) lost_every: Duration,
     pub(crate) worker: WorkerSettings,
     /// `WORKER_IMAGE_MEMORY_BYTES`, or what the largest submission takes, whichever is more.
     pub(crate) image_memory: u64,
@@ -158,6 +160,8 @@ fn all(reader: &mut Reader) -> Option<Settings> {
     let temporal = temporal(reader);
     let schedule = schedule(reader);
     let sweep_every = reader.seconds("SWEEP_SECONDS");
+    let lost_after = reader.seconds("LOST_AFTER_SECONDS");
+    let lost_every = reader.seconds("LOST_SWEEP_SECONDS");
     let shutdown_period = reader.seconds("WORKER_SHUTDOWN_SECONDS");
     let concurrency = reader.number("WORKER_CONCURRENCY", 2..=1000);
     let image_memory: Option<u64> = reader.parse("WORKER_IMAGE_MEMORY_BYTES", "a number of bytes");
@@ -174,6 +178,8 @@ fn all(reader: &mut Reader) -> Option<Settings> {
         storage: storage?,
         schedule: schedule?,
         sweep_every: sweep_every?.max(Duration::from_millis(10)),
+        lost_after: lost_after?,
+        lost_every: lost_every?.max(Duration::from_millis(10)),
         worker: WorkerSettings {
             task_queue: temporal.task_queue.clone(),
             shutdown_period: shutdown_period?,
@@ -207,6 +213,9 @@ fn log(reader: &mut Reader) -> Option<LogSettings> {
 
 fn api(reader: &mut Reader) -> Option<ApiSettings> {
     let public_url = reader.parse("PUBLIC_URL", "an address, such as https://diagflow.example.org");
+    let temporal_ui = reader.read("TEMPORAL_UI_URL", "an http or https address", |text| {
+        text.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"))
+    });
     let max_file_size = reader.number("MAX_FILE_BYTES", 1..=LARGEST_FILE);
     let max_files = reader.number("MAX_FILES", 1..=100);
     let submit_memory = reader.parse("SUBMIT_MEMORY_BYTES", "a number of bytes");
@@ -239,6 +248,7 @@ fn api(reader: &mut Reader) -> Option<ApiSettings> {
         rate_limits: rate_limits?,
         call_back_secret: reader.secret("LOOPAI_CALLBACK_SECRET"),
         public_url: public_url?,
+        temporal_ui: temporal_ui?,
         consent_version: consent_version?,
         max_file_size: max_file_size?,
         max_files: max_files?,

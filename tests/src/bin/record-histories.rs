@@ -13,7 +13,7 @@ async fn main() -> Result<()> {
     let generation = next_generation(&folder)?;
     for case in Case::ALL {
         let (stack, accepted) = case.play().await;
-        let json = history::fetch(&stack, &accepted).await.to_json().await?;
+        let json = case.history(&stack, &accepted).await.to_json().await?;
         let mut document: serde_json::Value = serde_json::from_slice(&json)?;
         history::forget_the_machine(&mut document);
         let name = format!("{}.{generation}.json", case.name());

@@ -3,8 +3,8 @@
 use base64::Engine;
 use diagflow_tests::cases::Case;
 use diagflow_tests::history;
-use diagflow_workflows::DiagnosisWorkflow;
-use diagflow_workflows::contract::{DiagnosisInput, RunState};
+use diagflow_workflows::contract::{DeliverVerdict, DeliveryInput, DiagnosisInput, RunState};
+use diagflow_workflows::{DeliveryWorkflow, DiagnosisWorkflow};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,7 +43,9 @@ fn every_case_is_recorded() {
 
 #[tokio::test]
 async fn every_recorded_history_replays() {
-    let options = WorkflowReplayerOptions::new().register_workflow::<DiagnosisWorkflow>();
+    let options = WorkflowReplayerOptions::new()
+        .register_workflow::<DiagnosisWorkflow>()
+        .and_then(|options| options.register_workflow::<DeliveryWorkflow>());
     let replayer = WorkflowReplayer::new(options.expect("registers").build()).expect("a replayer");
     let mut failures = Vec::new();
     for (name, history) in histories() {
@@ -74,9 +76,29 @@ impl Changed {
     }
 }
 
+/// The same of the delivery outside a run.
+#[workflow]
+struct ChangedDelivery;
+
+#[workflow_methods]
+impl ChangedDelivery {
+    #[init]
+    fn new(_ctx: &WorkflowContextView, _input: DeliveryInput) -> Self {
+        Self
+    }
+
+    #[run(name = "DeliveryWorkflow")]
+    async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<DeliverVerdict> {
+        ctx.timer(Duration::from_secs(1)).await;
+        Ok(DeliverVerdict::Sent)
+    }
+}
+
 #[tokio::test]
 async fn a_careless_change_is_caught_by_every_history() {
-    let options = WorkflowReplayerOptions::new().register_workflow::<Changed>();
+    let options = WorkflowReplayerOptions::new()
+        .register_workflow::<Changed>()
+        .and_then(|options| options.register_workflow::<ChangedDelivery>());
     let replayer = WorkflowReplayer::new(options.expect("registers").build()).expect("a replayer");
     for (name, history) in histories() {
         let outcome = replayer.replay_workflow(history).await;
@@ -106,7 +128,8 @@ fn documents() -> BTreeMap<String, Value> {
 fn no_recorded_history_holds_personal_data() {
     for (path, document) in documents() {
         let text = history::decoded(&document);
-        assert!(text.contains("submission_id"), "{path} is not decoded");
+        let is_decoded = text.contains("submission_id") || text.contains("delivery_id");
+        assert!(is_decoded, "{path} is not decoded");
         // What every case sends (`Case::play`).
         for secret in ["ana@example.org", "since Monday", "retina.jpg", "no agent is free"] {
             assert!(!text.contains(secret), "{secret:?} stands in {path}");

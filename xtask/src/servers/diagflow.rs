@@ -116,6 +116,7 @@ fn fixed_settings(
         ),
         ("TEMPORAL_ADDRESS", local(ports.temporal)),
         ("TEMPORAL_NAMESPACE", "default".to_owned()),
+        ("TEMPORAL_UI_URL", format!("http://{}", local(ports.temporal_ui))),
         ("LISTEN_ADDRESS", local(ports.api)),
         ("WORKER_LISTEN_ADDRESS", local(ports.worker)),
         ("PUBLIC_URL", format!("http://{}", local(ports.api))),

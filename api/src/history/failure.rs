@@ -1,0 +1,44 @@
+//! Failures as they stand in histories.
+
+use serde::Serialize;
+use temporalio_common::protos::temporal::api::enums::v1::TimeoutType;
+use temporalio_common::protos::temporal::api::failure::v1::Failure;
+use temporalio_common::protos::temporal::api::failure::v1::failure::FailureInfo;
+use utoipa::ToSchema;
+
+/// Longest message that is shown.
+const LONGEST_MESSAGE: usize = 500;
+
+/// Why something failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FailureBody {
+    /// Our stable code, or Temporal's kind of failure.
+    #[serde(rename = "type")]
+    #[schema(example = "loopai_unavailable")]
+    pub(crate) kind: String,
+    /// In more words.
+    message: String,
+}
+
+impl FailureBody {
+    /// The innermost failure that says more than that an activity failed.
+    pub(crate) fn of(failure: &Failure) -> FailureBody {
+        if let (Some(FailureInfo::ActivityFailureInfo(_)), Some(cause)) =
+            (&failure.failure_info, &failure.cause)
+        {
+            return Self::of(cause);
+        }
+        let kind = match &failure.failure_info {
+            Some(FailureInfo::ApplicationFailureInfo(info)) => info.r#type.clone(),
+            Some(FailureInfo::TimeoutFailureInfo(info)) => {
+                TimeoutType::try_from(info.timeout_type).unwrap_or_default().as_str_name().into()
+            }
+            Some(FailureInfo::CanceledFailureInfo(_)) => "cancelled".into(),
+            Some(FailureInfo::TerminatedFailureInfo(_)) => "terminated".into(),
+            Some(FailureInfo::ServerFailureInfo(_)) => "temporal_server".into(),
+            Some(FailureInfo::ResetWorkflowFailureInfo(_)) => "reset".into(),
+            _ => "failure".into(),
+        };
+        FailureBody { kind, message: failure.message.chars().take(LONGEST_MESSAGE).collect() }
+    }
+}

@@ -1,0 +1,49 @@
+//! `POST /api/admin/submissions/{id}/cancel`: calls a submission off.
+
+use super::{Moved, Why, named};
+use crate::app::AppState;
+use crate::auth::Caller;
+use crate::body::Body;
+use crate::error::{ApiError, ApiResult, ErrorBody};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use diagflow_store::{Action, Cancelling, ObjectKind, SubmissionId};
+
+/// Calls a submission off, in any state that is not final. The patient is told.
+///
+/// A run that goes on in Temporal hears of it at once, or when Temporal is back. Asking twice is asking
+/// once.
+#[utoipa::path(
+    post,
+    path = "/api/admin/submissions/{id}/cancel",
+    tag = "staff",
+    params(("id" = String, Path, description = "The submission.", format = "uuid")),
+    request_body = Why,
+    responses(
+        (status = 202, description = "`cancelling`: its run was told, or will be. `cancelled`: it is.", body = Moved),
+        (status = 400, description = "`reason_required`, `invalid_input`, `invalid_json`", body = ErrorBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+        (status = 409, description = "`already_final`", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn cancel(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(why): Body<Why>,
+) -> ApiResult<(StatusCode, Json<Moved>)> {
+    let id: SubmissionId = named(&id)?;
+    let line = caller
+        .did(Action::SubmissionCancel, ObjectKind::Submission, id)
+        .with("reason", why.reason()?);
+    let (outcome, run) = match state.app.store.request_cancel(id, &line).await? {
+        Cancelling::Noted(run) => ("cancelling", Some(run.number)),
+        Cancelling::Cancelled => ("cancelled", None),
+        Cancelling::Final(_) => return Err(ApiError::AlreadyFinal),
+        Cancelling::Missing => return Err(ApiError::NotFound),
+    };
+    state.app.runs.tell_soon();
+    let body = Moved { success: true, submission_id: id.to_string(), outcome, run };
+    Ok((StatusCode::ACCEPTED, Json(body)))
+}

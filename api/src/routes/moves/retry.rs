@@ -1,0 +1,51 @@
+//! `POST /api/admin/submissions/{id}/retry`: sets a submission going again.
+
+use super::{Moved, Why, named};
+use crate::app::AppState;
+use crate::auth::Caller;
+use crate::body::Body;
+use crate::error::{ApiError, ApiResult, ErrorBody};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use diagflow_store::{Action, ObjectKind, Retrying, SubmissionId};
+
+/// Sets a submission that has ended going again, also a completed one, as a new run.
+///
+/// What its earlier runs still owed the patient is not sent any more: the new run tells how it ends. Asking
+/// twice is asking once.
+#[utoipa::path(
+    post,
+    path = "/api/admin/submissions/{id}/retry",
+    tag = "staff",
+    params(("id" = String, Path, description = "The submission.", format = "uuid")),
+    request_body = Why,
+    responses(
+        (status = 200, description = "`under_way`: it goes on already.", body = Moved),
+        (status = 202, description = "`queued`: its new run starts soon.", body = Moved),
+        (status = 400, description = "`reason_required`, `invalid_input`, `invalid_json`", body = ErrorBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn retry(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(why): Body<Why>,
+) -> ApiResult<(StatusCode, Json<Moved>)> {
+    let id: SubmissionId = named(&id)?;
+    let line = caller
+        .did(Action::SubmissionRetry, ObjectKind::Submission, id)
+        .with("reason", why.reason()?);
+    let grace = state.app.settings.start_grace;
+    let (status, outcome, run) = match state.app.store.retry(id, grace, &line).await? {
+        Retrying::Queued(run) => {
+            state.app.outbox.start_soon(run);
+            (StatusCode::ACCEPTED, "queued", run)
+        }
+        Retrying::UnderWay(run) => (StatusCode::OK, "under_way", run),
+        Retrying::Missing => return Err(ApiError::NotFound),
+    };
+    let submission_id = id.to_string();
+    Ok((status, Json(Moved { success: true, submission_id, outcome, run: Some(run.number) })))
+}

@@ -1,0 +1,187 @@
+//! What staff do to one submission: call it off, or set it going again. Each is one transaction with its
+//! line of the audit, and safe to ask for twice.
+
+use crate::audit::{self, AuditEntry};
+use crate::clock::{after, now};
+use crate::deliveries;
+use crate::diagnosis::{self, Ending, Outcome};
+use crate::error::StoreResult;
+use crate::events::{self, Step};
+use crate::ids::SubmissionId;
+use crate::lost;
+use crate::pool::{Store, transaction};
+use crate::runs::RunKey;
+use crate::schema::{runs, submissions};
+use crate::status::Status;
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use std::time::Duration;
+
+/// The code of an end that staff asked for; the same as a run has that was called off in Temporal.
+pub(crate) const CODE_CANCELLED: &str = "cancelled";
+
+/// What came of the wish to call a submission off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelling {
+    /// Its run is under way in Temporal, which is to be told. Noted now, or by an earlier wish.
+    Noted(RunKey),
+    /// It is cancelled: just now, since its run had not begun, or before.
+    Cancelled,
+    /// It has ended otherwise, and stays so.
+    Final(Status),
+    /// No such submission, or it is deleted.
+    Missing,
+}
+
+/// What came of the wish to set a submission going again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retrying {
+    /// It has a new run, which waits to be started.
+    Queued(RunKey),
+    /// It is under way already, by an earlier wish or since it has not ended yet.
+    UnderWay(RunKey),
+    /// No such submission, or it is deleted.
+    Missing,
+}
+
+impl Store {
+    /// Calls a submission off. A run that Temporal does not have yet ends at once, without a request to
+    /// LoopAI; for another the wish is noted, and stands until Temporal was told
+    /// ([`Store::claim_cancellations`]).
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn request_cancel(
+        &self,
+        submission: SubmissionId,
+        entry: &AuditEntry,
+    ) -> StoreResult<Cancelling> {
+        transaction!(self, connection => {
+            let Some((status, number)) = lock_kept(connection, submission).await? else {
+                return Ok(Cancelling::Missing);
+            };
+            let run = RunKey { submission, number };
+            let came_of_it = match status {
+                Status::Cancelled => Cancelling::Cancelled,
+                status if status.is_final() => {
+                    let code = "already_final";
+                    audit::append(connection, &entry.clone().refused(code)).await?;
+                    return Ok(Cancelling::Final(status));
+                }
+                _ => call_off(connection, run).await?,
+            };
+            audit::append(connection, entry).await?;
+            Ok(came_of_it)
+        })
+    }
+
+    /// Sets a submission that has ended going again, as a new run, which the sweeper leaves to the caller
+    /// for the time `start_grace`. What its earlier runs still owed is not sent any more.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn retry(
+        &self,
+        submission: SubmissionId,
+        start_grace: Duration,
+        entry: &AuditEntry,
+    ) -> StoreResult<Retrying> {
+        transaction!(self, connection => {
+            let Some((status, number)) = lock_kept(connection, submission).await? else {
+                return Ok(Retrying::Missing);
+            };
+            let current = RunKey { submission, number };
+            let came_of_it = if status.is_final() {
+                Retrying::Queued(queue_next(connection, current, start_grace).await?)
+            } else {
+                Retrying::UnderWay(current)
+            };
+            audit::append(connection, entry).await?;
+            Ok(came_of_it)
+        })
+    }
+}
+
+/// Locks a submission that is not deleted; tells where it stands and its newest run.
+pub(crate) async fn lock_kept(
+    connection: &mut AsyncMysqlConnection,
+    submission: SubmissionId,
+) -> StoreResult<Option<(Status, i32)>> {
+    let found = submissions::table
+        .find(submission)
+        .filter(submissions::deleted_at.is_null())
+        .select((submissions::status, submissions::run_number))
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(found)
+}
+
+/// Calls the newest run of a submission off, which has not ended.
+async fn call_off(connection: &mut AsyncMysqlConnection, run: RunKey) -> StoreResult<Cancelling> {
+    let row = runs::table.find((run.submission, run.number));
+    let started: Option<String> = row.select(runs::temporal_run_id).first(connection).await?;
+    diesel::update(row.filter(runs::cancel_requested_at.is_null()))
+        .set((
+            runs::cancel_requested_at.eq(now().nullable()),
+            runs::cancel_after.eq(now().nullable()),
+        ))
+        .execute(connection)
+        .await?;
+    if started.is_some() {
+        return Ok(Cancelling::Noted(run));
+    }
+    // Should Temporal get it all the same, by a start that is under way just now, it finds this end.
+    let ending = Ending {
+        outcome: Outcome::Cancelled,
+        code: CODE_CANCELLED.to_owned(),
+        detail: String::new(),
+    };
+    diesel::update(row)
+        .set(runs::cancel_after.eq(None::<NaiveDateTime>))
+        .execute(connection)
+        .await?;
+    if diagnosis::end_run(connection, run, &ending).await? {
+        lost::owe_outside_a_run(connection, run).await?;
+    }
+    Ok(Cancelling::Cancelled)
+}
+
+/// Makes the run after `current`, of a submission that has ended and is locked.
+pub(crate) async fn queue_next(
+    connection: &mut AsyncMysqlConnection,
+    current: RunKey,
+    start_grace: Duration,
+) -> StoreResult<RunKey> {
+    let run = RunKey { number: current.number + 1, ..current };
+    diesel::update(
+        submissions::table
+            .find(run.submission)
+            .filter(submissions::status.eq_any(Status::Pending.sources_of_staff())),
+    )
+    .set((
+        submissions::status.eq(Status::Pending),
+        submissions::run_number.eq(run.number),
+        submissions::error_code.eq(None::<String>),
+        submissions::error_detail.eq(None::<String>),
+        submissions::finished_at.eq(None::<NaiveDateTime>),
+    ))
+    .execute(connection)
+    .await?;
+    diesel::insert_into(runs::table)
+        .values((
+            runs::submission_id.eq(run.submission),
+            runs::number.eq(run.number),
+            runs::start_after.eq(after(start_grace)),
+            runs::created_at.eq(now()),
+        ))
+        .execute(connection)
+        .await?;
+    deliveries::overtake(connection, run).await?;
+    // One whose text is under way is seen to its end apart from its run, which makes room for this one.
+    lost::owe_outside_runs_before(connection, run).await?;
+    events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
+    Ok(run)
+}

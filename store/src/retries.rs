@@ -1,0 +1,160 @@
+//! Setting everything going again that a filter matches.
+
+use crate::audit::{self, AuditEntry};
+use crate::error::StoreResult;
+use crate::ids::SubmissionId;
+use crate::moves::{lock_kept, queue_next};
+use crate::pool::{Store, transaction};
+use crate::runs::RunKey;
+use crate::schema::submissions;
+use crate::status::Status;
+use crate::submissions::EmailAddress;
+use chrono::NaiveDateTime;
+use diesel::mysql::Mysql;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use std::time::Duration;
+
+/// Submissions that one transaction sets going again: few enough to hold their locks for a moment only.
+const BATCH: i64 = 50;
+
+/// Which submissions. What is deleted is never among them, nor what has not ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RetryFilter {
+    /// Where they stand. None: every end without a result.
+    pub statuses: Vec<Status>,
+    /// Received then or later (UTC).
+    pub created_from: Option<NaiveDateTime>,
+    /// Received before that (UTC).
+    pub created_to: Option<NaiveDateTime>,
+    /// Why they ended.
+    pub error_code: Option<String>,
+    /// Who gets the result.
+    pub email: Option<EmailAddress>,
+}
+
+/// How many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RetryCounts {
+    /// Set going again.
+    pub retried: i64,
+    /// Still matched by the filter afterwards.
+    pub remaining: i64,
+}
+
+impl RetryFilter {
+    /// The final states that are asked for; *completed* only where it is named.
+    fn wanted(&self) -> Vec<Status> {
+        let bad_ends = [Status::Failed, Status::TimedOut, Status::Cancelled];
+        match self.statuses.as_slice() {
+            [] => bad_ends.to_vec(),
+            named => named.iter().copied().filter(|status| status.is_final()).collect(),
+        }
+    }
+
+    fn query(&self) -> submissions::BoxedQuery<'_, Mysql> {
+        let mut query = submissions::table
+            .into_boxed()
+            .filter(submissions::deleted_at.is_null())
+            .filter(submissions::status.eq_any(self.wanted()));
+        if let Some(from) = self.created_from {
+            query = query.filter(submissions::created_at.ge(from));
+        }
+        if let Some(to) = self.created_to {
+            query = query.filter(submissions::created_at.lt(to));
+        }
+        if let Some(code) = &self.error_code {
+            query = query.filter(submissions::error_code.eq(code));
+        }
+        if let Some(email) = &self.email {
+            query = query.filter(submissions::email.eq(email));
+        }
+        query
+    }
+}
+
+impl Store {
+    /// How many submissions a retry would set going again.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn retry_matches(&self, filter: &RetryFilter) -> StoreResult<i64> {
+        let mut connection = self.connection().await?;
+        Ok(filter.query().count().get_result(&mut connection).await?)
+    }
+
+    /// Sets up to `limit` matching submissions going again, the oldest first, in transactions of a few
+    /// each. Their new runs wait to be started. `each` is the line of the audit for every one of them,
+    /// `whole` the one for all together, which comes last.
+    ///
+    /// # Errors
+    /// When the database does not take it; what was set going before stays so.
+    pub async fn retry_all(
+        &self,
+        filter: &RetryFilter,
+        limit: i64,
+        each: &AuditEntry,
+        whole: &AuditEntry,
+    ) -> StoreResult<RetryCounts> {
+        let mut retried = 0;
+        let mut beyond = None;
+        while retried < limit {
+            let batch = BATCH.min(limit - retried);
+            let (next, count) = self.retry_batch(filter, beyond, batch, each).await?;
+            retried += count;
+            beyond = next;
+            if beyond.is_none() {
+                break;
+            }
+        }
+        let remaining = self.retry_matches(filter).await?;
+        let line = whole.clone().with("retried", retried).with("remaining", remaining);
+        self.audit(&line).await?;
+        Ok(RetryCounts { retried, remaining })
+    }
+
+    /// Sets the next submissions after `beyond` going again; returns the last one, where there may be
+    /// more, and how many it were.
+    async fn retry_batch(
+        &self,
+        filter: &RetryFilter,
+        beyond: Option<(NaiveDateTime, SubmissionId)>,
+        limit: i64,
+        each: &AuditEntry,
+    ) -> StoreResult<(Option<(NaiveDateTime, SubmissionId)>, i64)> {
+        transaction!(self, connection => {
+            let mut query = filter.query();
+            if let Some((at, id)) = beyond {
+                let later = submissions::created_at.gt(at);
+                let same = submissions::created_at.eq(at).and(submissions::id.gt(id));
+                query = query.filter(later.or(same));
+            }
+            let found: Vec<(NaiveDateTime, SubmissionId)> = query
+                .order((submissions::created_at, submissions::id))
+                .limit(limit)
+                .select((submissions::created_at, submissions::id))
+                .load(connection)
+                .await?;
+            let mut retried = Vec::with_capacity(found.len());
+            for (_, submission) in &found {
+                // Somebody else may have been faster.
+                let Some((status, number)) = lock_kept(connection, *submission).await? else {
+                    continue;
+                };
+                if filter.wanted().contains(&status) {
+                    let current = RunKey { submission: *submission, number };
+                    queue_next(connection, current, Duration::ZERO).await?;
+                    retried.push(submission);
+                }
+            }
+            // The audit's lock comes after all others: whoever holds it waits for nobody.
+            for submission in &retried {
+                let line = AuditEntry { object_id: submission.to_string(), ..each.clone() };
+                audit::append(connection, &line).await?;
+            }
+            let is_last = i64::try_from(found.len()).is_ok_and(|count| count < limit);
+            let count = i64::try_from(retried.len()).unwrap_or(i64::MAX);
+            Ok((found.last().copied().filter(|_| !is_last), count))
+        })
+    }
+}

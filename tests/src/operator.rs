@@ -1,0 +1,42 @@
+//! What operators do with the `temporal` command.
+
+use crate::client::Accepted;
+use crate::servers;
+use diagflow_workflows::workflow_id;
+use serde_json::Value;
+
+/// Runs `temporal workflow …` against the test server; returns what it prints.
+///
+/// # Panics
+/// When it fails.
+pub async fn workflow(arguments: &[&str]) -> String {
+    let done = tokio::process::Command::new(servers::temporal_command())
+        .arg("workflow")
+        .args(arguments)
+        .args(["--address", &servers::temporal()])
+        .output()
+        .await
+        .expect("runs");
+    let (printed, said) =
+        (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "temporal workflow {arguments:?}: {printed}{said}");
+    printed.into_owned()
+}
+
+/// Does something to the newest run of a submission.
+pub async fn act(verb: &str, submission: &Accepted, more: &[&str]) -> String {
+    let id = workflow_id(&submission.submission_id);
+    let arguments: Vec<&str> =
+        [verb, "--workflow-id", &id].into_iter().chain(more.iter().copied()).collect();
+    workflow(&arguments).await
+}
+
+/// The workflow ids that a saved filter finds.
+pub async fn found_by(query: &str) -> Vec<String> {
+    let printed = workflow(&["list", "--query", query, "--output", "json"]).await;
+    let found: Vec<Value> = serde_json::from_str(&printed).unwrap_or_default();
+    found
+        .iter()
+        .filter_map(|one| one["execution"]["workflowId"].as_str().map(str::to_owned))
+        .collect()
+}

@@ -1,0 +1,208 @@
+//! What operators do in Temporal itself, by its own command: the records, the stream and the ledger follow.
+
+use diagflow_simulators::mail::{Rule, Step};
+use diagflow_store::Role;
+use diagflow_tests::invariants::{
+    cancelled, completed_once, ended_once, executions, failed, mails,
+};
+use diagflow_tests::stack::id_of;
+use diagflow_tests::staff::outcome;
+use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, operator};
+use diagflow_workflows::{delivery_workflow_id, workflow_id};
+use futures::StreamExt;
+use serde_json::json;
+
+/// So long that nothing but an operator can explain what happens within a test.
+const A_WEEK: &str = "604800";
+
+fn waiting() -> StackOptions {
+    StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK)
+}
+
+/// With Temporal asked soon whether it still has what stands unchanged.
+fn asking_soon(options: StackOptions) -> StackOptions {
+    options.with("LOST_AFTER_SECONDS", "0.5").with("LOST_SWEEP_SECONDS", "0.2")
+}
+
+async fn steps(stack: &Stack, submission: &Accepted) -> Vec<&'static str> {
+    let events = stack.store.events(id_of(submission), 0).await.expect("events");
+    events.iter().map(|event| event.step.name()).collect()
+}
+
+#[tokio::test]
+async fn cancel_calls_a_submission_off() {
+    let (stack, accepted) = Stack::with_submission(waiting()).await;
+    stack.until(&accepted, "processing").await;
+
+    operator::act("cancel", &accepted, &[]).await;
+
+    ended_once(&stack, &accepted, cancelled()).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn signal_makes_a_run_look_at_once() {
+    let (stack, accepted) = Stack::with_submission(waiting()).await;
+    stack.until(&accepted, "processing").await;
+    stack.loopai.complete(&executions(&stack, &accepted)[0].execution_id).expect("at work");
+
+    operator::act("signal", &accepted, &["--name", "execution_changed"]).await;
+
+    completed_once(&stack, &accepted).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn reset_sets_what_failed_going_again_as_a_new_run() {
+    let (stack, accepted) =
+        Stack::with_submission(StackOptions::default().scenario("fail*1")).await;
+    ended_once(&stack, &accepted, failed("loopai_failed")).await;
+
+    operator::act("reset", &accepted, &["--type", "FirstWorkflowTask", "--reason", "a test"]).await;
+
+    stack.until(&accepted, "completed").await;
+    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    let story = [
+        "received",
+        "diagnosing",
+        "failed",
+        "mail_sent",
+        "retried",
+        "diagnosing",
+        "completed",
+        "result_ready",
+        "mail_sent",
+    ];
+    assert_eq!(steps(&stack, &accepted).await, story);
+    let streamed: Vec<_> = stack.client.events(&accepted, None).await.collect().await;
+    assert_eq!(streamed.last().expect("a story").name, "result_ready");
+    assert_eq!(mails(&stack, &accepted).len(), 2);
+    let runs = stack.store.runs(id_of(&accepted)).await.expect("runs");
+    assert_eq!(runs.len(), 2);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_terminated_without_a_word_is_found_and_can_be_set_going_again() {
+    let (stack, accepted) = Stack::with_submission(asking_soon(waiting())).await;
+    stack.until(&accepted, "processing").await;
+
+    operator::act("terminate", &accepted, &["--reason", "a test"]).await;
+
+    let document = stack.until(&accepted, "failed").await;
+    assert_eq!(document["error"]["code"], "run_lost");
+    eventually("the patient to be told", || async { mails(&stack, &accepted).pop() }).await;
+    stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    // The next look is a week away: whoever retries does not wait for it.
+    let path = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
+    let answer = staff.post(&path, &json!({"reason": "terminated by mistake"})).await;
+    assert_eq!(outcome(answer).await, (202, "queued".to_owned()));
+    eventually("a second execution", || async {
+        executions(&stack, &accepted).get(1).and_then(|it| it.finished_at)
+    })
+    .await;
+    operator::act("signal", &accepted, &["--name", "execution_changed"]).await;
+    stack.until(&accepted, "completed").await;
+    let deliveries = eventually("the result to be sent", || async {
+        let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
+        all.iter().all(|one| one.status.to_string() == "sent").then_some(all)
+    })
+    .await;
+    assert_eq!(deliveries.len(), 2);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_is_not_taken_for_lost() {
+    let (stack, accepted) = Stack::with_submission(asking_soon(waiting())).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    stack.until(&accepted, "processing").await;
+    let asked = "SELECT CAST(COUNT(*) AS SIGNED) FROM submissions \
+                 WHERE updated_at < DATE_SUB(NOW(6), INTERVAL 2 SECOND)";
+    eventually("several rounds of asking", || async {
+        (stack.database.number(asked).await == 1).then_some(())
+    })
+    .await;
+
+    let status = stack.client.status(&accepted).await.expect("an answer");
+    assert_eq!(status["status"], "processing");
+    let path = format!("/api/admin/submissions/{}/cancel", accepted.submission_id);
+    let answer = staff.post(&path, &json!({"reason": "enough"})).await;
+    assert_eq!(outcome(answer).await, (202, "cancelling".to_owned()));
+    ended_once(&stack, &accepted, cancelled()).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_email_whose_run_was_terminated_is_delivered_all_the_same() {
+    let stack = Stack::with(asking_soon(StackOptions::default())).await;
+    stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
+    let photo = [diagflow_tests::photos::retina()];
+    let accepted = stack.client.submit("ana@example.org", "itches", &photo).await;
+    let delivery = eventually("an e-mail to wait", || async {
+        let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
+        all.first().filter(|one| one.attempts >= 2).cloned()
+    })
+    .await;
+
+    operator::act("terminate", &accepted, &["--reason", "a test"]).await;
+    let id = delivery_workflow_id(&delivery.id.to_string());
+    eventually("a workflow of its own", || async {
+        operator::found_by(&format!("WorkflowId = '{id}'")).await.pop()
+    })
+    .await;
+    stack.mail.set_script([]).expect("a script");
+
+    completed(&stack, &accepted).await;
+    assert_eq!(mails(&stack, &accepted).len(), 1);
+    stack.stop().await;
+}
+
+/// Waits until the result is stored and its e-mail is sent.
+async fn completed(stack: &Stack, submission: &Accepted) {
+    stack.until(submission, "completed").await;
+    eventually("the e-mail to be sent", || async {
+        let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
+        all.iter().any(|one| one.status.to_string() == "sent").then_some(())
+    })
+    .await;
+}
+
+/// The saved filters of the runbook: each line of its blocks marked `filter`.
+fn saved_filters() -> Vec<&'static str> {
+    let runbook = include_str!("../../../../docs/runbook.md");
+    let blocks = runbook.split("```filter\n").skip(1);
+    let filters = blocks.filter_map(|block| block.split("```").next()).flat_map(str::lines);
+    filters.map(str::trim).filter(|line| !line.is_empty()).collect()
+}
+
+#[tokio::test]
+async fn the_saved_filters_of_the_runbook_find_what_they_say() {
+    let options = StackOptions::default().scenario("fail").with("LOOPAI_AGENT_ID", "77");
+    let (stack, accepted) = Stack::with_submission(options).await;
+    ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    let ours = workflow_id(&accepted.submission_id);
+
+    let filters = saved_filters();
+    assert!(filters.len() >= 6, "{filters:?}");
+    for filter in &filters {
+        // A filter that Temporal does not understand fails here.
+        operator::found_by(filter).await;
+    }
+    for finds in [
+        "SubmissionStatus = 'failed'",
+        "FailureCode = 'loopai_failed'",
+        "SubmissionStatus = 'failed' AND AgentId = 77",
+    ] {
+        assert!(
+            filters.iter().any(|filter| filter.starts_with(finds) || finds.contains("77")),
+            "{finds}"
+        );
+        eventually(finds, || async {
+            operator::found_by(finds).await.contains(&ours).then_some(())
+        })
+        .await;
+    }
+    stack.stop().await;
+}

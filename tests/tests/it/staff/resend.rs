@@ -1,0 +1,93 @@
+//! Staff send an e-mail again.
+
+use diagflow_simulators::mail::{Rule, Step};
+use diagflow_store::Role;
+use diagflow_tests::invariants::{completed_once, delivery, mails};
+use diagflow_tests::stack::id_of;
+use diagflow_tests::staff::{outcome, refusal};
+use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, operator};
+use diagflow_workflows::delivery_workflow_id;
+use serde_json::{Value, json};
+
+fn path(submission: &Accepted, delivery: &str) -> String {
+    format!("/api/admin/submissions/{}/deliveries/{delivery}/resend", submission.submission_id)
+}
+
+fn because() -> Value {
+    json!({"reason": "the patient says that it did not come"})
+}
+
+/// The states of a submission's deliveries, by copy.
+async fn fates(stack: &Stack, submission: &Accepted) -> Vec<(i32, String)> {
+    let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
+    all.iter().map(|one| (one.copy, one.status.to_string())).collect()
+}
+
+#[tokio::test]
+async fn an_email_is_sent_again_once_however_often_it_is_asked_until_it_is_settled() {
+    let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    completed_once(&stack, &accepted).await;
+    let original = delivery(&stack, &accepted).await.id.to_string();
+    stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
+
+    let first = staff.post(&path(&accepted, &original), &because()).await;
+    let planned: Value = first.json().await.expect("JSON");
+    assert_eq!(planned["outcome"], "planned", "{planned}");
+    let copy = planned["delivery_id"].as_str().expect("an id").to_owned();
+    for named in [&original, &copy] {
+        let again = staff.post(&path(&accepted, named), &because()).await;
+        let again: Value = again.json().await.expect("JSON");
+        assert_eq!((&again["outcome"], &again["delivery_id"]), (&json!("under_way"), &json!(copy)));
+    }
+    stack.mail.set_script([]).expect("a script");
+
+    eventually("the copy to be sent", || async {
+        (fates(&stack, &accepted).await == [(0, "sent".into()), (1, "sent".into())]).then_some(())
+    })
+    .await;
+    let both = mails(&stack, &accepted);
+    assert_eq!(both.len(), 2);
+    assert_eq!(both[1].message_id, Some(format!("{copy}@diagflow.example")));
+    assert_eq!(both[0].text, both[1].text);
+    eventually("its workflow to be closed", || async {
+        let id = delivery_workflow_id(&copy);
+        let query = format!("WorkflowId = '{id}' AND ExecutionStatus = 'Completed'");
+        operator::found_by(&query).await.pop()
+    })
+    .await;
+    let third = staff.post(&path(&accepted, &original), &because()).await;
+    assert_eq!(outcome(third).await, (202, "planned".to_owned()), "it is settled now");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn old_news_and_what_is_not_there_are_not_sent_again() {
+    let options = StackOptions::default().scenario("fail*1");
+    let (stack, accepted) = Stack::with_submission(options).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    stack.until(&accepted, "failed").await;
+    let original = eventually("the e-mail to be sent", || async {
+        let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
+        all.first().filter(|one| one.status.to_string() == "sent").map(|one| one.id.to_string())
+    })
+    .await;
+    let retry = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
+    assert_eq!(staff.post(&retry, &because()).await.status(), 202);
+
+    for _ in ["while it goes on", "after it has ended"] {
+        let answer = staff.post(&path(&accepted, &original), &because()).await;
+        assert_eq!(refusal(answer).await, (409, "overtaken".to_owned()));
+        stack.until(&accepted, "completed").await;
+    }
+    let unknown = path(&accepted, "5f0c0f4e-6f0e-4f7b-9d53-0f1f6f3c2a11");
+    let answer = staff.post(&unknown, &because()).await;
+    assert_eq!(refusal(answer).await, (404, "not_found".to_owned()));
+    let answer = staff.post(&path(&accepted, &original), &json!({})).await;
+    assert_eq!(refusal(answer).await, (400, "reason_required".to_owned()));
+    assert_eq!(
+        mails(&stack, &accepted).iter().filter(|it| it.subject.contains("could not")).count(),
+        1
+    );
+    stack.stop().await;
+}

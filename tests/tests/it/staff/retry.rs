@@ -1,0 +1,193 @@
+//! Staff set submissions going again, one or many.
+
+use diagflow_simulators::mail::{Rule, Step};
+use diagflow_store::{Delivery, Role};
+use diagflow_tests::invariants::{completed_once, ended_once, executions, failed, mails};
+use diagflow_tests::stack::id_of;
+use diagflow_tests::staff::{outcome, refusal};
+use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, photos};
+use serde_json::{Value, json};
+
+fn path(submission: &Accepted) -> String {
+    format!("/api/admin/submissions/{}/retry", submission.submission_id)
+}
+
+fn because() -> Value {
+    json!({"reason": "LoopAI was down"})
+}
+
+async fn steps(stack: &Stack, submission: &Accepted) -> Vec<&'static str> {
+    let events = stack.store.events(id_of(submission), 0).await.expect("events");
+    let numbers: Vec<_> = events.iter().map(|event| event.number).collect();
+    assert_eq!(numbers, (1..).take(events.len()).collect::<Vec<_>>());
+    events.iter().map(|event| event.step.name()).collect()
+}
+
+/// Waits until this many e-mails are settled as sent, and nothing else is owed.
+async fn all_told(stack: &Stack, submission: &Accepted, count: usize) -> Vec<Delivery> {
+    eventually(format!("{count} e-mails to be sent"), || async {
+        let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
+        let sent = all.iter().filter(|one| one.status.to_string() == "sent").count();
+        let open = all.iter().any(|one| one.settled_at.is_none());
+        (sent == count && !open).then_some(all)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_failed_is_set_going_again_once_however_often_it_is_asked() {
+    let (stack, accepted) =
+        Stack::with_submission(StackOptions::default().scenario("fail*1, delay=2s")).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    let answer = staff.post(&path(&accepted), &json!({"reason": ""})).await;
+    assert_eq!(refusal(answer).await, (400, "reason_required".to_owned()));
+
+    let first = staff.post(&path(&accepted), &because()).await;
+    let second = staff.post(&path(&accepted), &because()).await;
+
+    assert_eq!(outcome(first).await, (202, "queued".to_owned()));
+    assert_eq!(outcome(second).await, (200, "under_way".to_owned()));
+    let document = stack.until(&accepted, "completed").await;
+    assert!(document["error"].is_null() && document["result"].is_object(), "{document}");
+    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    all_told(&stack, &accepted, 2).await;
+    let subjects: Vec<_> =
+        mails(&stack, &accepted).iter().map(|mail| mail.subject.clone()).collect();
+    assert_eq!(subjects, ["We could not complete your diagnosis", "Your diagnosis result"]);
+    assert_eq!(executions(&stack, &accepted).len(), 2);
+    let story = [
+        "received",
+        "diagnosing",
+        "failed",
+        "mail_sent",
+        "retried",
+        "diagnosing",
+        "completed",
+        "result_ready",
+        "mail_sent",
+    ];
+    assert_eq!(steps(&stack, &accepted).await, story);
+    let done = "SELECT CAST(COUNT(*) AS SIGNED) FROM audit \
+                WHERE action = 'submission_retry' AND result = 'done'";
+    assert_eq!(stack.database.number(done).await, 2, "each press has its line");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_completed_submission_is_diagnosed_again_by_staff_alone() {
+    let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    completed_once(&stack, &accepted).await;
+
+    history::reset(&stack, &accepted).await;
+    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    assert_eq!(executions(&stack, &accepted).len(), 1, "a reset asks for nothing");
+
+    let answer = staff.post(&path(&accepted), &because()).await;
+    assert_eq!(outcome(answer).await, (202, "queued".to_owned()));
+
+    all_told(&stack, &accepted, 2).await;
+    stack.until(&accepted, "completed").await;
+    assert_eq!(executions(&stack, &accepted).len(), 2);
+    assert_eq!(stack.database.rows("results").await, 2, "each run keeps its result");
+    stack.database.run("UPDATE submissions SET deleted_at = NOW(6)").await;
+    let answer = staff.post(&path(&accepted), &because()).await;
+    assert_eq!(refusal(answer).await, (404, "not_found".to_owned()));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_retry_does_not_wait_behind_a_mail_server_that_is_away() {
+    let (stack, accepted) = {
+        let stack = Stack::with(StackOptions::default().scenario("fail*1")).await;
+        stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
+        let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
+        (stack, accepted)
+    };
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    eventually("the first run to wait for the mail server", || async {
+        let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
+        all.first().filter(|delivery| delivery.attempts >= 2).map(drop)
+    })
+    .await;
+
+    let answer = staff.post(&path(&accepted), &because()).await;
+    assert_eq!(outcome(answer).await, (202, "queued".to_owned()));
+
+    stack.until(&accepted, "completed").await;
+    stack.mail.set_script([]).expect("a script");
+    let all = all_told(&stack, &accepted, 1).await;
+    let fates: Vec<_> = all
+        .iter()
+        .map(|one| (one.run_number, one.status.to_string(), one.error_code.as_deref()))
+        .collect();
+    let superseded = (1, "failed".to_owned(), Some("superseded"));
+    assert_eq!(fates, [superseded, (2, "sent".to_owned(), None)]);
+    assert_eq!(mails(&stack, &accepted).len(), 1, "old news is not told any more");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn everything_that_a_filter_matches_is_set_going_again() {
+    const MANY: &str = "/api/admin/submissions/retry";
+    let stack = Stack::with(StackOptions::default().scenario("fail*3")).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    let mut all = Vec::new();
+    for number in 0..4 {
+        let email = format!("ana{number}@example.org");
+        let accepted = stack.client.submit(&email, "itches", &[photos::retina()]).await;
+        let status = if number < 3 { "failed" } else { "completed" };
+        stack.until(&accepted, status).await;
+        all.push(accepted);
+    }
+
+    let count = |body: Value| {
+        let staff = &staff;
+        async move {
+            let answer = staff.post(MANY, &body).await;
+            let status = answer.status().as_u16();
+            (status, answer.json::<Value>().await.expect("JSON"))
+        }
+    };
+    let reason = "LoopAI was down";
+    for (filter, expected) in [
+        (json!({}), 3),
+        (json!({"status": ["completed"]}), 1),
+        (json!({"status": ["failed", "completed"]}), 4),
+        (json!({"error_code": "loopai_failed"}), 3),
+        (json!({"error_code": "another"}), 0),
+        (json!({"email": "ana1@example.org"}), 1),
+        (json!({"created_from": "2100-01-01T00:00:00Z"}), 0),
+        (json!({"created_to": "2100-01-01T00:00:00Z"}), 3),
+    ] {
+        let body = json!({"filter": filter, "reason": reason, "dry_run": true});
+        let (status, counted) = count(body).await;
+        assert_eq!((status, &counted["matched"]), (200, &json!(expected)), "{filter}: {counted}");
+    }
+    let body = json!({"filter": {"status": ["pending"]}, "reason": reason, "dry_run": true});
+    assert_eq!(count(body).await.0, 400);
+    let (status, refused) = count(json!({"reason": reason, "expected": 2})).await;
+    assert_eq!((status, &refused["error"]["code"]), (409, &json!("matched_otherwise")));
+    assert_eq!(refused["error"]["matched"], 3, "{refused}");
+    assert_eq!(count(json!({"reason": reason})).await.0, 400, "nobody said how many");
+
+    let (status, done) = count(json!({"reason": reason, "expected": 3})).await;
+    assert_eq!(status, 202, "{done}");
+    assert_eq!((&done["retried"], &done["remaining"]), (&json!(3), &json!(0)));
+    for accepted in &all {
+        stack.until(accepted, "completed").await;
+        let each = if accepted == &all[3] { 1 } else { 2 };
+        assert_eq!(executions(&stack, accepted).len(), each);
+    }
+    let lines = stack
+        .database
+        .texts("SELECT details FROM audit WHERE action = 'submissions_retry' AND details LIKE '%retried%'")
+        .await;
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let details: Value = serde_json::from_str(&lines[0]).expect("JSON");
+    assert_eq!((&details["retried"], &details["reason"]), (&json!(3), &json!(reason)));
+    let each = "SELECT CAST(COUNT(*) AS SIGNED) FROM audit WHERE action = 'submission_retry'";
+    assert_eq!(stack.database.number(each).await, 3);
+    stack.stop().await;
+}
