@@ -56,7 +56,12 @@ pub fn check(password: &str, email: &str, name: &str) -> Result<(), WeakPassword
         _ => return Err(WeakPassword::TooLong),
     }
     let local = email.split('@').next().unwrap_or_default();
-    let grade = zxcvbn::zxcvbn(password, &[email, local, name, "diagflow"]).score();
+    let joined: String = name.split_whitespace().collect();
+    let words =
+        name.split_whitespace().chain(local.split(|letter: char| !letter.is_alphanumeric()));
+    let known = [email, local, name, &joined, "diagflow"];
+    let known: Vec<&str> = known.into_iter().chain(words).filter(|it| !it.is_empty()).collect();
+    let grade = zxcvbn::zxcvbn(password, &known).score();
     if grade < LEAST_GRADE { Err(WeakPassword::TooCommon) } else { Ok(()) }
 }
 
