@@ -9,7 +9,7 @@ use crate::runs::{Newest, NotReached, Runs};
 use diagflow_store::{Overdue, StartedRun, Store, StoreError, SubmissionId};
 use futures::StreamExt;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// What is passed on at once by this process.
@@ -18,6 +18,9 @@ const AT_ONCE: usize = 16;
 const BATCH: i64 = 100;
 /// How long what was taken is left to this process before another may take it.
 const LEASE: Duration = Duration::from_secs(30);
+
+/// How long Temporal may take for one of them, less than the lease.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often is looked, and at what.
 #[derive(Debug, Clone)]
@@ -97,18 +100,20 @@ impl Keeper {
 
     /// Tells Temporal that a run is called off.
     async fn cancel(&self, started: &StartedRun) -> Result<(), NotKept> {
-        if !self.runs.cancel(started).await? {
-            self.cancel_another(started).await?;
-        }
+        self.runs.cancel(started).await?;
+        // Temporal may take the wish for an execution that is closed, without effect.
+        self.look_after(started).await?;
         Ok(self.store.cancellation_told(started.run).await?)
     }
 
-    /// The execution that the records know is closed, by its own end or from outside.
-    async fn cancel_another(&self, started: &StartedRun) -> Result<(), NotKept> {
+    /// Finds out what goes on of a run that was called off: it may have been closed from outside, or be
+    /// another execution by now.
+    async fn look_after(&self, started: &StartedRun) -> Result<(), NotKept> {
         let submission = started.run.submission;
-        let Newest::Open(temporal_run_id) = self.runs.newest(submission).await? else {
-            self.end_lost(started).await?;
-            return Ok(());
+        let temporal_run_id = match self.runs.newest(submission).await? {
+            Newest::Closed => return self.end_lost(started).await,
+            Newest::Open(same) if same == started.temporal_run_id => return Ok(()),
+            Newest::Open(another) => another,
         };
         let known = self.store.runs(submission).await?;
         let is_newer_run = known.iter().any(|run| {
@@ -164,8 +169,10 @@ async fn each<T, F: Future<Output = Result<(), NotKept>>>(items: Vec<T>, act: im
         .for_each_concurrent(AT_ONCE, |item| {
             let work = act(item);
             async move {
-                if let Err(error) = work.await {
-                    tracing::warn!(%error, "not passed on to Temporal yet");
+                match timeout(PATIENCE, work).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(%error, "not passed on to Temporal yet"),
+                    Err(_) => tracing::warn!("not passed on to Temporal yet: no answer"),
                 }
             }
         })

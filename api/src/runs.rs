@@ -99,15 +99,14 @@ impl Runs {
         Ok(WorkflowHandle::new(client, info))
     }
 
-    /// Calls an execution off. Says whether it was going on.
+    /// Calls an execution off. Without effect when it is closed.
     ///
     /// # Errors
     /// When Temporal does not answer.
-    pub(crate) async fn cancel(&self, started: &StartedRun) -> Result<bool, NotReached> {
+    pub(crate) async fn cancel(&self, started: &StartedRun) -> Result<(), NotReached> {
         let run = self.execution(started.run.submission, &started.temporal_run_id)?;
         match run.cancel(WorkflowCancelOptions::default()).await {
-            Ok(()) => Ok(true),
-            Err(WorkflowInteractionError::NotFound(_)) => Ok(false),
+            Ok(()) | Err(WorkflowInteractionError::NotFound(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

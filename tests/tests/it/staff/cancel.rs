@@ -149,6 +149,11 @@ async fn a_run_that_was_terminated_meanwhile_ends_as_it_was_wished() {
     assert_eq!(outcome(answer).await, (202, "cancelling".to_owned()));
     operator::act("terminate", &accepted, &["--reason", "a test"]).await;
     temporal.mend();
+    // As if the lease of the attempt that failed were over.
+    stack
+        .database
+        .run("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
+        .await;
 
     let document = stack.until(&accepted, "cancelled").await;
     assert_eq!(document["error"]["code"], "cancelled");

@@ -65,7 +65,7 @@ async fn a_run_is_told_in_plain_words_and_can_be_downloaded() {
     let answer = staff.get(&path(&accepted)).await;
     assert_eq!(refusal(answer).await, (503, "temporal_unavailable".to_owned()));
     temporal.mend();
-    operator::act("delete", &accepted, &[]).await;
+    operator::act("delete", &accepted, &["--yes"]).await;
     eventually("the history to be gone", || async {
         let answer = staff.get(&path(&accepted)).await;
         let told: Value = answer.json().await.ok()?;
