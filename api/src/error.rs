@@ -45,6 +45,18 @@ pub(crate) enum ApiError {
     /// 400: no, or more than one, key of 1 to 255 visible ASCII characters.
     #[error("Idempotency-Key must be one text of 1 to 255 visible ASCII characters.")]
     InvalidIdempotencyKey,
+    /// 400: what is wrong with the body, all of it.
+    #[error("The body is not valid. Please correct what is listed.")]
+    InvalidInput(Vec<Fault>),
+    /// 400: what is wrong with the query parameters, all of it.
+    #[error("The query parameters are not valid. Please correct what is listed.")]
+    InvalidQuery(Vec<Fault>),
+    /// 400: no cursor of ours, or one of another sort.
+    #[error("This cursor does not belong to a list with this sort.")]
+    InvalidCursor,
+    /// 400: a page so far from the beginning that it takes too long to get there.
+    #[error("This page is too far from the beginning. Go on by next_cursor, or narrow the filter.")]
+    PageTooFar,
     /// 401: neither a Bearer token nor the cookie.
     #[error("An access token is required.")]
     TokenRequired,
@@ -87,6 +99,9 @@ pub(crate) enum ApiError {
     /// 409: the request that first used this key is still being worked on.
     #[error("The same request is still being worked on. Please repeat it in a moment.")]
     IdempotencyKeyInUse,
+    /// 409: something still happens by itself to this submission.
+    #[error("This submission is not in a final state yet. Cancel it first.")]
+    NotFinal,
     /// 413: more bytes than any valid submission has.
     #[error("The body is too large (at most {limit_mib} MB).")]
     BodyTooLarge {
@@ -122,6 +137,10 @@ impl ApiError {
             Self::InvalidMultipart => (StatusCode::BAD_REQUEST, "invalid_multipart"),
             Self::UploadIncomplete => (StatusCode::BAD_REQUEST, "upload_incomplete"),
             Self::InvalidIdempotencyKey => (StatusCode::BAD_REQUEST, "invalid_idempotency_key"),
+            Self::InvalidInput(_) => (StatusCode::BAD_REQUEST, "invalid_input"),
+            Self::InvalidQuery(_) => (StatusCode::BAD_REQUEST, "invalid_query"),
+            Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor"),
+            Self::PageTooFar => (StatusCode::BAD_REQUEST, "page_too_far"),
             Self::TokenRequired => (StatusCode::UNAUTHORIZED, "token_required"),
             Self::SignInRequired => (StatusCode::UNAUTHORIZED, "sign_in_required"),
             Self::SignInFailed => (StatusCode::UNAUTHORIZED, "sign_in_failed"),
@@ -136,6 +155,7 @@ impl ApiError {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::UploadTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
             Self::IdempotencyKeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
+            Self::NotFinal => (StatusCode::CONFLICT, "not_final"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
@@ -171,7 +191,9 @@ impl ApiError {
 
     fn into_faults(self) -> Vec<Fault> {
         match self {
-            Self::InvalidSubmission(faults) => faults,
+            Self::InvalidSubmission(faults)
+            | Self::InvalidInput(faults)
+            | Self::InvalidQuery(faults) => faults,
             _ => Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 //! state by compare-and-set and appends the event; repeating one changes nothing.
 
 use crate::clock::now;
+use crate::counts;
 use crate::deliveries::{self, DeliveryKind};
 use crate::error::StoreResult;
 use crate::events::{self, Step};
@@ -95,7 +96,7 @@ impl Store {
                 return Ok(Stored::Superseded);
             };
             let recorded = record_execution(connection, run, agent_id, execution_id).await?;
-            if set_status(connection, run, Status::Processing, None).await? {
+            if set_status(connection, run, status, Status::Processing, None).await? {
                 events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing])
                     .await?;
                 return Ok(Stored::Done(recorded));
@@ -120,7 +121,7 @@ impl Store {
             let Some(status) = standing(connection, run).await? else {
                 return Ok(Stored::Superseded);
             };
-            if set_status(connection, run, Status::Completed, None).await? {
+            if set_status(connection, run, status, Status::Completed, None).await? {
                 diesel::insert_into(results::table)
                     .values((
                         results::submission_id.eq(run.submission),
@@ -153,7 +154,7 @@ impl Store {
             let Some(status) = standing(connection, run).await? else {
                 return Ok(Stored::Superseded);
             };
-            if set_status(connection, run, end, Some(ending)).await? {
+            if set_status(connection, run, status, end, Some(ending)).await? {
                 let step = ending.outcome.step();
                 events::append(connection, run.submission, end, &[step]).await?;
                 deliveries::plan(connection, run, ending.outcome.mail()).await?;
@@ -199,10 +200,12 @@ async fn record_execution(
     Ok(execution_id.to_owned())
 }
 
-/// Compare-and-set of the state by the table of moves; says whether it moved.
+/// Compare-and-set of the state by the table of moves; says whether it moved. The caller holds the
+/// submission's lock, and found it as `from`.
 async fn set_status(
     connection: &mut AsyncMysqlConnection,
     run: RunKey,
+    from: Status,
     to: Status,
     ending: Option<&Ending>,
 ) -> StoreResult<bool> {
@@ -220,6 +223,9 @@ async fn set_status(
     .execute(connection)
     .await?
         == 1;
+    if moved {
+        counts::moved(connection, run.submission, from, to).await?;
+    }
     if moved && to.is_final() {
         diesel::update(submissions::table.find(run.submission))
             .set(submissions::finished_at.eq(now().nullable()))

@@ -7,6 +7,8 @@ mod api_keys;
 mod audit;
 mod bytes;
 mod clock;
+mod counts;
+mod deletion;
 mod deliveries;
 mod diagnosis;
 mod error;
@@ -15,6 +17,7 @@ mod files;
 mod idempotency;
 mod ids;
 mod links;
+mod listing;
 mod migrations;
 mod pool;
 mod results;
@@ -27,14 +30,18 @@ mod users;
 
 pub use audit::{Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, DONE, ObjectKind};
 pub use bytes::{BytesError, FileBytes};
+pub use deletion::Deletion;
 pub use deliveries::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Reason, Standing};
 pub use diagnosis::{Ending, Outcome, Stored};
 pub use error::{StoreError, StoreResult};
-pub use events::{Event, EventName, Step};
+pub use events::{Change, Event, EventName, Step};
 pub use files::{File, NewFile};
 pub use idempotency::{IdempotencyClaim, KeyHash, KeyState};
 pub use ids::{ApiKeyId, DeliveryId, FileId, SessionId, Sha256, SubmissionId, UserId};
 pub use links::LinkKey;
+pub use listing::{
+    Clinical, Deleted, EmailFilter, Filter, InvalidWords, Key, Listed, Place, Slice, Sort, SortBy, Words,
+};
 pub use pool::{PoolSettings, Store};
 pub use results::DiagnosisResult;
 pub use runs::{Adoption, Run, RunKey};

@@ -12,9 +12,12 @@ mod jwt;
 pub(crate) mod password;
 mod permissions;
 mod secrets;
+mod watch;
 
 pub(crate) use caller::{Caller, Via, somebody_did};
-pub(crate) use guard::guarded;
+pub(crate) use credentials::authenticate;
+pub(crate) use guard::{guarded, recognise};
 pub(crate) use jwt::TokenSigner;
 pub(crate) use permissions::Permission;
 pub(crate) use secrets::Secret;
+pub(crate) use watch::Watch;

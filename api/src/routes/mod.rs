@@ -1,5 +1,6 @@
 //! Every route there is, in one list.
 
+mod admin;
 mod auth;
 mod events;
 mod files;
@@ -7,6 +8,7 @@ mod health;
 mod home;
 mod loopai;
 mod metrics;
+mod own;
 mod patience;
 mod ready;
 mod status;
@@ -42,6 +44,37 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(auth::sign_in::sign_in).layer(asks.clone()))
         .routes(
             guarded(state, Permission::AccountSelf, routes!(auth::sign_out::sign_out))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::SubmissionsReadOwn, routes!(own::own)).layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::SubmissionsRead, routes!(admin::list::list))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::SubmissionsExport, routes!(admin::export::export))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::SubmissionsRead, routes!(admin::detail::detail))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::SubmissionsDelete, routes!(admin::deletion::delete))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::SubmissionsDelete, routes!(admin::deletion::restore))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::ClinicalRead, routes!(admin::file::file))
+                .layer(asks.clone()),
+        )
+        .routes(
+            guarded(state, Permission::SubmissionsRead, routes!(admin::live::events))
                 .layer(asks.clone()),
         )
         .routes(routes!(loopai::called_back).layer(call_back).layer(asks.clone()))
