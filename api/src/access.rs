@@ -83,11 +83,7 @@ impl FromRequestParts<AppState> for Access {
 
 /// Access by a session or an API key. What does not open the submission, for whatever reason, is answered
 /// as if there were none.
-async fn by_account(
-    parts: &Parts,
-    state: &AppState,
-    id: SubmissionId,
-) -> Result<Access, ApiError> {
+async fn by_account(parts: &Parts, state: &AppState, id: SubmissionId) -> Result<Access, ApiError> {
     let origin = Origin::of(&parts.headers, &parts.extensions, state.app.settings.trusted_proxies);
     let caller = match authenticate(state, &parts.method, &parts.headers, origin).await {
         Ok(caller) => caller.ok_or(ApiError::NotFound)?,

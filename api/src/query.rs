@@ -24,7 +24,8 @@ impl Parameters {
 
     /// The value of a parameter.
     pub(crate) fn take(&mut self, name: &'static str) -> Option<String> {
-        let mut values = self.given.extract_if(.., |(given, _)| given == name).map(|(_, value)| value);
+        let mut values =
+            self.given.extract_if(.., |(given, _)| given == name).map(|(_, value)| value);
         let value = values.next();
         if values.count() > 0 {
             self.fault(name, "repeated", format!("{name} is given more than once"));

@@ -71,9 +71,8 @@ pub(crate) async fn set_deleted(
         .filter(counts::slot.eq(slot(submission)))
         .filter(counts::deleted.eq_any([0, 1]))
         .filter(counts::status.eq(status));
-    let change =
-        case_when(counts::deleted.eq(i32::from(deleted)), 1i64.into_sql::<BigInt>())
-            .otherwise((-1i64).into_sql::<BigInt>());
+    let change = case_when(counts::deleted.eq(i32::from(deleted)), 1i64.into_sql::<BigInt>())
+        .otherwise((-1i64).into_sql::<BigInt>());
     diesel::update(rows)
         .set(counts::amount.eq(counts::amount + change))
         .execute(connection)

@@ -40,7 +40,8 @@ pub use idempotency::{IdempotencyClaim, KeyHash, KeyState};
 pub use ids::{ApiKeyId, DeliveryId, FileId, SessionId, Sha256, SubmissionId, UserId};
 pub use links::LinkKey;
 pub use listing::{
-    Clinical, Deleted, EmailFilter, Filter, InvalidWords, Key, Listed, Place, Slice, Sort, SortBy, Words,
+    Clinical, Deleted, EmailFilter, Filter, InvalidWords, Key, Listed, Place, Slice, Sort, SortBy,
+    Words,
 };
 pub use pool::{PoolSettings, Store};
 pub use results::DiagnosisResult;

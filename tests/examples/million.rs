@@ -3,9 +3,7 @@
 //! `DATABASE_URL=mysql://root@127.0.0.1:3306/million cargo run -p diagflow-tests --example million`
 //! fills the database, which must exist and be empty, and prints times; run again, it only measures.
 
-use diagflow_store::{
-    EmailFilter, Filter, Key, Place, PoolSettings, Sort, SortBy, Status, Store,
-};
+use diagflow_store::{EmailFilter, Filter, Key, Place, PoolSettings, Sort, SortBy, Status, Store};
 use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::time::{Duration, Instant};
 
@@ -70,7 +68,10 @@ async fn measure(store: &Store) {
         ("a frequent word", Filter { words: words("itches"), ..Filter::default() }),
         ("an error code", Filter { error_code: Some("rare".into()), ..Filter::default() }),
     ];
-    println!("{:24} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "matches", "total", "page 1", "far", "changed");
+    println!(
+        "{:24} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "", "matches", "total", "page 1", "far", "changed"
+    );
     for (name, filter) in filters {
         let total = store.total(&filter).await.expect("a total");
         let (_, counting) = timed(async || store.total(&filter).await.expect("a total")).await;
@@ -86,7 +87,10 @@ async fn measure(store: &Store) {
         if let Some(row) = far.rows.last() {
             let after = Place::After(Key::of(row, newest.by));
             let (_, cursor) = timed(async || list(newest, after).await).await;
-            println!("{:24} {:>9} {:>9} {:>9} {cursor:>9.1?}", "  by cursor from there", "", "", "");
+            println!(
+                "{:24} {:>9} {:>9} {:>9} {cursor:>9.1?}",
+                "  by cursor from there", "", "", ""
+            );
         }
     }
 }

@@ -21,7 +21,10 @@ pub async fn body(answer: Response) -> Value {
 pub async fn refusal(answer: Response) -> (u16, String) {
     let status = answer.status().as_u16();
     let body: Value = answer.json().await.expect("JSON");
-    (status, body["error"]["code"].as_str().unwrap_or_else(|| panic!("{status}: {body}")).to_owned())
+    (
+        status,
+        body["error"]["code"].as_str().unwrap_or_else(|| panic!("{status}: {body}")).to_owned(),
+    )
 }
 
 /// The members of this name of a list's rows.

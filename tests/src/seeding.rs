@@ -2,8 +2,8 @@
 
 use crate::staff::AUDIT_KEY;
 use diagflow_store::{
-    Action, Actor, ActorKind, AuditEntry, AuditKey, Consent, DONE, DiagnosisResult, Ending, NewFile,
-    NewSubmission, ObjectKind, Outcome, RunKey, Sha256, Store, SubmissionId, UserId,
+    Action, Actor, ActorKind, AuditEntry, AuditKey, Consent, DONE, DiagnosisResult, Ending,
+    NewFile, NewSubmission, ObjectKind, Outcome, RunKey, Sha256, Store, SubmissionId, UserId,
 };
 use serde_json::{Map, json};
 use std::time::Duration;

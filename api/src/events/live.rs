@@ -56,9 +56,7 @@ pub(crate) struct ChangeBody {
 }
 
 /// Follows all submissions, until the watch ends it.
-pub(crate) fn live(
-    live: Live,
-) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
+pub(crate) fn live(live: Live) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
     stream! {
         let _open = OpenStream::new();
         // Before the first reading: see `Hub::listen_to_all`.
@@ -114,7 +112,9 @@ impl Live {
             let (store, last) = (self.store.clone(), self.last);
             match in_its_own_task(async move { begin(&store, last).await }).await {
                 Ok(begun) => return Some(begun),
-                Err(error) => tracing::debug!(error = kind(&error), "a stream waits for the database"),
+                Err(error) => {
+                    tracing::debug!(error = kind(&error), "a stream waits for the database")
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}

@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn a_cursor_fits_its_own_sort_only() {
-        let at = DateTime::from_timestamp_micros(1_700_000_000_123_456).expect("a time").naive_utc();
+        let at =
+            DateTime::from_timestamp_micros(1_700_000_000_123_456).expect("a time").naive_utc();
         let key = Key { at, id: SubmissionId::new() };
         let sort = Sort { by: SortBy::Updated, descending: false };
         assert_eq!(read(&after(sort, key), sort), Some(Place::After(key)));

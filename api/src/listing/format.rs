@@ -46,8 +46,16 @@ pub(crate) struct ExportRow {
 
 /// The columns of a CSV file, in the order of [`ExportRow::cells`].
 const COLUMNS: [&str; 10] = [
-    "id", "email", "status", "runs", "error_code", "created_at", "updated_at", "finished_at",
-    "submitted_by", "deleted_at",
+    "id",
+    "email",
+    "status",
+    "runs",
+    "error_code",
+    "created_at",
+    "updated_at",
+    "finished_at",
+    "submitted_by",
+    "deleted_at",
 ];
 /// The columns after those, where what is medical comes along.
 const CLINICAL_COLUMNS: [&str; 2] = ["comments", "result"];

@@ -8,8 +8,8 @@ const MOST: usize = 10;
 /// Words of three letters and more that are not in the index, because nearly every text has them
 /// (`INFORMATION_SCHEMA.INNODB_FT_DEFAULT_STOPWORD`, the same on MySQL 8 and MariaDB).
 const COMMON: [&str; 18] = [
-    "about", "are", "com", "for", "from", "how", "that", "the", "this", "und", "was", "what", "when",
-    "where", "who", "will", "with", "www",
+    "about", "are", "com", "for", "from", "how", "that", "the", "this", "und", "was", "what",
+    "when", "where", "who", "will", "with", "www",
 ];
 
 /// Words, each of which must begin a word of the comments.

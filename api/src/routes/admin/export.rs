@@ -81,7 +81,8 @@ pub(crate) async fn export(
     let line = line.with("format", format.ending()).with("clinical", clinical);
     state.app.store.audit(&line).await?;
 
-    let mut export = Export { store: state.app.store.clone(), filter, format, clinical, after: None };
+    let mut export =
+        Export { store: state.app.store.clone(), filter, format, clinical, after: None };
     // The first part before the answer: what goes wrong by then can still be said.
     let first = export.part().await?;
     let name = format!("submissions-{}.{}", Utc::now().format("%Y-%m-%d-%H%M%S"), format.ending());

@@ -3,9 +3,7 @@
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiResult, ErrorBody};
-use crate::listing::{
-    AskedFilter, AskedPage, FilterQuery, ListBody, PageQuery, answer, place,
-};
+use crate::listing::{AskedFilter, AskedPage, FilterQuery, ListBody, PageQuery, answer, place};
 use crate::query::{Asked, FromParameters, Parameters};
 use axum::Json;
 use axum::extract::State;

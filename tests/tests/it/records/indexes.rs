@@ -3,8 +3,8 @@
 
 use super::Records;
 use diagflow_store::{
-    Deleted, Deletion, DeliveryStatus, DiagnosisResult, EmailFilter, Filter, Key, Place, Sha256, Sort,
-    SortBy, Standing, Status, Store, SubmissionId, UserId,
+    Deleted, Deletion, DeliveryStatus, DiagnosisResult, EmailFilter, Filter, Key, Place, Sha256,
+    Sort, SortBy, Standing, Status, Store, SubmissionId, UserId,
 };
 use diagflow_tests::database::Database;
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
@@ -95,8 +95,8 @@ fn literal(shown: &str) -> String {
     if shown.parse::<i64>().is_ok() {
         return shown.to_owned();
     }
-    if shown.parse::<chrono::NaiveDateTime>().is_ok() {
-        return format!("'{shown}'");
+    if let Ok(time) = shown.parse::<chrono::NaiveDateTime>() {
+        return format!("'{}'", time.format("%Y-%m-%d %H:%M:%S%.6f"));
     }
     let inner = shown.split_once('(').map_or(shown, |(_, inner)| inner.trim_end_matches(')'));
     format!("'{}'", inner.trim_matches('"').to_lowercase())

@@ -19,7 +19,8 @@ async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only()
     assert_eq!((&data["id"], &data["status"]), (&Value::from(id.as_str()), &"completed".into()));
     assert_eq!((&data["clinical"], &data["comments"]), (&true.into(), &"itches".into()));
     assert!(data["result"]["summary"].is_string(), "{data}");
-    let steps: Vec<_> = data["events"].as_array().expect("events").iter().map(|e| &e["step"]).collect();
+    let steps: Vec<_> =
+        data["events"].as_array().expect("events").iter().map(|e| &e["step"]).collect();
     assert_eq!(steps[..4], ["received", "diagnosing", "completed", "result_ready"]);
     assert_eq!(data["runs"][0]["number"], 1);
     assert!(data["runs"][0]["temporal_run_id"].is_string());

@@ -63,7 +63,10 @@ async fn a_list_is_what_was_asked_for_with_its_exact_total() {
     assert_eq!(list["data"][0]["created_at"], "2026-11-10T12:12:00.000Z");
     assert!(list["data"][0].get("comments").is_none(), "nothing medical in a list");
     let page = &list["pagination"];
-    assert_eq!((&page["page"], &page["per_page"], &page["total"]), (&1.into(), &20.into(), &12.into()));
+    assert_eq!(
+        (&page["page"], &page["per_page"], &page["total"]),
+        (&1.into(), &20.into(), &12.into())
+    );
     assert!(page["next_cursor"].is_null() && page["prev_cursor"].is_null(), "{page}");
 
     for (query, rows, total) in [
@@ -152,8 +155,16 @@ async fn what_cannot_be_asked_is_said_all_at_once_and_what_is_asked_is_written_d
     assert_eq!(
         fields,
         [
-            "created_from", "deleted", "email", "error_code", "limit", "page", "per_page", "sort",
-            "status", "words"
+            "created_from",
+            "deleted",
+            "email",
+            "error_code",
+            "limit",
+            "page",
+            "per_page",
+            "sort",
+            "status",
+            "words"
         ]
     );
     let too_far = staff.get("/api/admin/submissions?page=102&per_page=100").await;
