@@ -1,14 +1,16 @@
-//! Who may read a submission: whoever brings its access token. It travels as a Bearer token or in an
-//! HttpOnly cookie, never in a URL.
+//! Who may read a submission: whoever brings its access token, staff, and the account that sent it. What
+//! opens it travels as a Bearer token or in an HttpOnly cookie, never in a URL.
 
 use crate::app::AppState;
+use crate::auth::{Caller, Permission, Watch, authenticate, cookies as session_cookies};
 use crate::error::ApiError;
+use crate::origin::Origin;
 use crate::settings::ApiSettings;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
-use diagflow_store::SubmissionId;
+use diagflow_store::{Action, ObjectKind, Submission, SubmissionId};
 
 /// The cookie's name. Its path tells submissions apart: see [`cookies`].
 pub(crate) const COOKIE: &str = "diagflow_access";
@@ -41,7 +43,23 @@ pub(crate) fn cookies(
 }
 
 /// A request that may read the submission named in its path.
-pub(crate) struct Access(pub(crate) SubmissionId);
+pub(crate) struct Access {
+    /// The submission, which is not deleted.
+    pub(crate) submission: Submission,
+    /// The account that reads it, and the permission by which; nobody's where the submission's own token
+    /// was brought.
+    reader: Option<(Caller, Permission)>,
+}
+
+impl Access {
+    /// Ends a stream when its reader may not read any more.
+    pub(crate) fn watch(&self, state: &AppState) -> Watch {
+        match &self.reader {
+            None => Watch::of_nobody(state),
+            Some((caller, permission)) => Watch::of(state, caller, *permission),
+        }
+    }
+}
 
 impl FromRequestParts<AppState> for Access {
     type Rejection = ApiError;
@@ -52,15 +70,54 @@ impl FromRequestParts<AppState> for Access {
             .map_err(|_| ApiError::NotFound)?;
         let id: SubmissionId = id.parse().map_err(|_| ApiError::NotFound)?;
         let tokens = presented(parts);
-        if tokens.is_empty() {
+        if tokens.is_empty() && session_cookies::access_token(&parts.headers).is_none() {
             return Err(ApiError::TokenRequired);
         }
-        let opens = tokens.iter().any(|token| state.tokens.opens(token, id));
-        if opens { Ok(Access(id)) } else { Err(ApiError::NotFound) }
+        if tokens.iter().any(|token| state.tokens.opens(token, id)) {
+            let submission = existing(state, id).await?.ok_or(ApiError::NotFound)?;
+            return Ok(Access { submission, reader: None });
+        }
+        by_account(parts, state, id).await
     }
 }
 
-/// Every token that a request brings.
+/// Access by a session or an API key. What does not open the submission, for whatever reason, is answered
+/// as if there were none.
+async fn by_account(parts: &Parts, state: &AppState, id: SubmissionId) -> Result<Access, ApiError> {
+    let origin = Origin::of(&parts.headers, &parts.extensions, state.app.settings.trusted_proxies);
+    let caller = match authenticate(state, &parts.method, &parts.headers, origin).await {
+        Ok(caller) => caller.ok_or(ApiError::NotFound)?,
+        Err(refusal) if refusal.is_of_the_caller() => return Err(ApiError::NotFound),
+        Err(trouble) => return Err(trouble),
+    };
+    let line = caller.did(Action::SubmissionView, ObjectKind::Submission, id);
+    let submission = existing(state, id).await?;
+    let opened = submission.and_then(|submission| {
+        let permission = permission_for(&caller, &submission)?;
+        Some((submission, permission))
+    });
+    let Some((submission, permission)) = opened else {
+        state.app.store.audit(&line.refused(ApiError::NotFound.code())).await?;
+        return Err(ApiError::NotFound);
+    };
+    state.app.store.audit(&line).await?;
+    Ok(Access { submission, reader: Some((caller, permission)) })
+}
+
+/// By which permission somebody may read a submission.
+fn permission_for(caller: &Caller, submission: &Submission) -> Option<Permission> {
+    let own = submission.submitted_by == Some(caller.user.id);
+    let ways = [(Permission::SubmissionsRead, true), (Permission::SubmissionsReadOwn, own)];
+    ways.into_iter().find(|(way, open)| *open && caller.may(*way)).map(|(way, _)| way)
+}
+
+/// A submission that was not deleted.
+async fn existing(state: &AppState, id: SubmissionId) -> Result<Option<Submission>, ApiError> {
+    let submission = state.app.store.submission(id).await?;
+    Ok(submission.filter(|submission| submission.deleted_at.is_none()))
+}
+
+/// Everything that a request brings in place of a submission's token.
 fn presented(parts: &Parts) -> Vec<String> {
     let bearer = parts.headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;

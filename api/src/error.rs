@@ -51,6 +51,15 @@ pub(crate) enum ApiError {
     /// 400: a change that needs a reason, and has none of 1 to 500 characters.
     #[error("Please give a reason of 1 to 500 characters.")]
     ReasonRequired,
+    /// 400: what is wrong with the query parameters, all of it.
+    #[error("The query parameters are not valid. Please correct what is listed.")]
+    InvalidQuery(Vec<Fault>),
+    /// 400: no cursor of ours, or one of another sort.
+    #[error("This cursor does not belong to a list with this sort.")]
+    InvalidCursor,
+    /// 400: a page so far from the beginning that it takes too long to get there.
+    #[error("This page is too far from the beginning. Go on by next_cursor, or narrow the filter.")]
+    PageTooFar,
     /// 401: neither a Bearer token nor the cookie.
     #[error("An access token is required.")]
     TokenRequired,
@@ -120,6 +129,9 @@ pub(crate) enum ApiError {
         /// Most kibibytes.
         limit_kib: usize,
     },
+    /// 409: something still happens by itself to this submission.
+    #[error("This submission is not in a final state yet. Cancel it first.")]
+    NotFinal,
     /// 413: more bytes than any valid submission has.
     #[error("The body is too large (at most {limit_mib} MB).")]
     BodyTooLarge {
@@ -181,6 +193,9 @@ impl ApiError {
             Self::UploadIncomplete => (StatusCode::BAD_REQUEST, "upload_incomplete"),
             Self::InvalidIdempotencyKey => (StatusCode::BAD_REQUEST, "invalid_idempotency_key"),
             Self::ReasonRequired => (StatusCode::BAD_REQUEST, "reason_required"),
+            Self::InvalidQuery(_) => (StatusCode::BAD_REQUEST, "invalid_query"),
+            Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor"),
+            Self::PageTooFar => (StatusCode::BAD_REQUEST, "page_too_far"),
             Self::TokenRequired => (StatusCode::UNAUTHORIZED, "token_required"),
             Self::SignInRequired => (StatusCode::UNAUTHORIZED, "sign_in_required"),
             Self::SignInFailed => (StatusCode::UNAUTHORIZED, "sign_in_failed"),
@@ -202,6 +217,7 @@ impl ApiError {
             Self::AlreadyFinal => (StatusCode::CONFLICT, "already_final"),
             Self::Overtaken => (StatusCode::CONFLICT, "overtaken"),
             Self::MatchedOtherwise { .. } => (StatusCode::CONFLICT, "matched_otherwise"),
+            Self::NotFinal => (StatusCode::CONFLICT, "not_final"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::UnsupportedMediaType | Self::JsonRequired => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
@@ -248,7 +264,9 @@ impl ApiError {
 
     fn into_faults(self) -> Vec<Fault> {
         match self {
-            Self::InvalidSubmission(faults) | Self::InvalidInput(faults) => faults,
+            Self::InvalidSubmission(faults)
+            | Self::InvalidInput(faults)
+            | Self::InvalidQuery(faults) => faults,
             _ => Vec::new(),
         }
     }

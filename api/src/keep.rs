@@ -11,6 +11,7 @@ use crate::intake::Accepted;
 use axum::http::{HeaderMap, HeaderName};
 use diagflow_store::{
     Consent, IdempotencyClaim, KeyHash, KeyState, NewSubmission, RunKey, Sha256, SubmissionId,
+    UserId,
 };
 use futures::future::try_join_all;
 
@@ -53,6 +54,7 @@ pub(crate) async fn keep(
     state: &AppState,
     key: Option<KeyHash>,
     accepted: Accepted,
+    submitted_by: Option<UserId>,
 ) -> ApiResult<Kept> {
     let claim = match key {
         None => None,
@@ -63,7 +65,7 @@ pub(crate) async fn keep(
             KeyState::OtherBody => return Err(ApiError::IdempotencyKeyReused),
         },
     };
-    let stored = store(state, accepted, claim.as_ref()).await;
+    let stored = store(state, accepted, submitted_by, claim.as_ref()).await;
     if let (Err(_), Some(claim)) = (&stored, &claim) {
         // Only so that a repeat need not wait for the claim's end.
         if let Err(error) = state.app.store.release_key(claim).await {
@@ -85,6 +87,7 @@ async fn claim(state: &AppState, key: KeyHash, accepted: &Accepted) -> ApiResult
 async fn store(
     state: &AppState,
     accepted: Accepted,
+    submitted_by: Option<UserId>,
     claim: Option<&IdempotencyClaim>,
 ) -> ApiResult<SubmissionId> {
     let (records, bytes): (Vec<_>, Vec<_>) =
@@ -100,6 +103,7 @@ async fn store(
         consent: Consent { version },
         files: records,
         start_grace: settings.start_grace,
+        submitted_by,
     };
     if !state.app.store.create_submission(&new, claim).await? {
         return Err(ApiError::IdempotencyKeyInUse);

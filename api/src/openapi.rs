@@ -1,6 +1,6 @@
 //! The documentation's frame; paths and schemas come from the handlers.
 
-use crate::events::EventBody;
+use crate::events::{ChangeBody, EventBody};
 use utoipa::openapi::path::{Operation, Paths};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -20,13 +20,13 @@ use utoipa::{Modify, OpenApi};
     ),
     tags(
         (name = "submissions", description = "Send a submission, and follow it to its result."),
+        (name = "staff", description = "What staff see of submissions, and do to them."),
         (name = "sign-in", description = "For people and programs with an account."),
         (name = "users", description = "Accounts, their sessions and API keys."),
-        (name = "staff", description = "What staff see and do of all submissions."),
         (name = "loopai", description = "What LoopAI asks for."),
         (name = "operation", description = "How the service itself stands."),
     ),
-    components(schemas(EventBody)),
+    components(schemas(EventBody, ChangeBody)),
     modifiers(&Security),
 )]
 pub(crate) struct Document;

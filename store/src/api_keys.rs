@@ -155,4 +155,23 @@ impl Store {
         }
         Ok(found)
     }
+
+    /// Whose key this is, while it is alive; without using it. For streams that stay open.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn api_key_user(&self, key: ApiKeyId) -> StoreResult<Option<User>> {
+        let mut connection = self.connection().await?;
+        let found = api_keys::table
+            .inner_join(users::table)
+            .filter(api_keys::id.eq(key))
+            .filter(api_keys::revoked_at.is_null())
+            .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now().nullable())))
+            .filter(users::disabled_at.is_null())
+            .select(User::as_select())
+            .first(&mut connection)
+            .await
+            .optional()?;
+        Ok(found)
+    }
 }

@@ -2,6 +2,7 @@
 //! state by compare-and-set and appends the event; repeating one changes nothing.
 
 use crate::clock::now;
+use crate::counts;
 use crate::deliveries::{self, DeliveryKind};
 use crate::error::StoreResult;
 use crate::events::{self, Step};
@@ -95,7 +96,7 @@ impl Store {
                 return Ok(Stored::Superseded);
             };
             let recorded = record_execution(connection, run, agent_id, execution_id).await?;
-            if set_status(connection, run, Status::Processing, None).await? {
+            if set_status(connection, run, status, Status::Processing, None).await? {
                 events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing])
                     .await?;
                 return Ok(Stored::Done(recorded));
@@ -120,7 +121,7 @@ impl Store {
             let Some(status) = standing(connection, run).await? else {
                 return Ok(Stored::Superseded);
             };
-            if set_status(connection, run, Status::Completed, None).await? {
+            if set_status(connection, run, status, Status::Completed, None).await? {
                 diesel::insert_into(results::table)
                     .values((
                         results::submission_id.eq(run.submission),
@@ -153,7 +154,7 @@ impl Store {
             let Some(status) = standing(connection, run).await? else {
                 return Ok(Stored::Superseded);
             };
-            if end_run(connection, run, ending).await? {
+            if end_run(connection, run, status, ending).await? {
                 return Ok(Stored::Done(()));
             }
             Ok(if status == end { Stored::Done(()) } else { Stored::Otherwise(status) })
@@ -162,14 +163,15 @@ impl Store {
 }
 
 /// Ends a run without a result: state, event and the e-mail that is owed. Says whether the state was one
-/// that this may follow.
+/// that this may follow. The caller holds the submission's lock, and found it as `from`.
 pub(crate) async fn end_run(
     connection: &mut AsyncMysqlConnection,
     run: RunKey,
+    from: Status,
     ending: &Ending,
 ) -> StoreResult<bool> {
     let end = ending.outcome.status();
-    let moved = set_status(connection, run, end, Some(ending)).await?;
+    let moved = set_status(connection, run, from, end, Some(ending)).await?;
     if moved {
         events::append(connection, run.submission, end, &[ending.outcome.step()]).await?;
         deliveries::plan(connection, run, ending.outcome.mail()).await?;
@@ -212,10 +214,12 @@ async fn record_execution(
     Ok(execution_id.to_owned())
 }
 
-/// Compare-and-set of the state by the table of moves; says whether it moved.
+/// Compare-and-set of the state by the table of moves; says whether it moved. The caller holds the
+/// submission's lock, and found it as `from`.
 async fn set_status(
     connection: &mut AsyncMysqlConnection,
     run: RunKey,
+    from: Status,
     to: Status,
     ending: Option<&Ending>,
 ) -> StoreResult<bool> {
@@ -233,6 +237,9 @@ async fn set_status(
     .execute(connection)
     .await?
         == 1;
+    if moved {
+        counts::moved(connection, run.submission, from, to).await?;
+    }
     if moved && to.is_final() {
         diesel::update(submissions::table.find(run.submission))
             .set(submissions::finished_at.eq(now().nullable()))

@@ -55,10 +55,14 @@ pub enum Step {
     MailUnknown,
     /// The mail server refused our e-mail for good.
     MailFailed,
+    /// Staff deleted the submission.
+    Deleted,
+    /// Staff took the deletion back.
+    Restored,
 }
 
 impl Step {
-    const ALL: [Step; 11] = [
+    const ALL: [Step; 13] = [
         Step::Received,
         Step::Diagnosing,
         Step::Completed,
@@ -70,6 +74,8 @@ impl Step {
         Step::MailSent,
         Step::MailUnknown,
         Step::MailFailed,
+        Step::Deleted,
+        Step::Restored,
     ];
 
     /// The name in SQL and JSON.
@@ -86,6 +92,8 @@ impl Step {
             Step::MailSent => "mail_sent",
             Step::MailUnknown => "mail_unknown",
             Step::MailFailed => "mail_failed",
+            Step::Deleted => "deleted",
+            Step::Restored => "restored",
         }
     }
 
@@ -116,6 +124,8 @@ impl Step {
             Step::MailSent => "We have sent you an e-mail.",
             Step::MailUnknown => "We tried to e-mail you, but cannot tell whether it arrived.",
             Step::MailFailed => "We could not e-mail you.",
+            Step::Deleted => "Your submission was deleted.",
+            Step::Restored => "Your submission was restored.",
         }
     }
 }
@@ -175,6 +185,23 @@ pub struct Event {
     pub status: Status,
     /// What the patient reads.
     pub message: String,
+    /// When it happened (UTC).
+    pub created_at: NaiveDateTime,
+}
+
+/// What a tail of all events reads of one.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = events)]
+pub struct Change {
+    /// The row's number.
+    #[diesel(column_name = id)]
+    pub row: i64,
+    /// The submission that it tells of.
+    pub submission_id: SubmissionId,
+    /// What it tells.
+    pub step: Step,
+    /// Where the submission stood then.
+    pub status: Status,
     /// When it happened (UTC).
     pub created_at: NaiveDateTime,
 }
@@ -246,7 +273,7 @@ impl Store {
     }
 
     /// Event rows of all submissions that came after row `after`, and those of `holes` that have
-    /// appeared since: (row number, submission), at most `limit` of them, in row order.
+    /// appeared since: at most `limit` of them, in row order.
     ///
     /// Row numbers are given out before the commit, so a lower one can appear after a higher one;
     /// a tail therefore remembers the numbers that it missed, and asks for them again.
@@ -258,13 +285,13 @@ impl Store {
         after: i64,
         holes: &[i64],
         limit: i64,
-    ) -> StoreResult<Vec<(i64, SubmissionId)>> {
+    ) -> StoreResult<Vec<Change>> {
         let mut connection = self.connection().await?;
         let rows = events::table
             .filter(events::id.gt(after).or(events::id.eq_any(holes)))
             .order(events::id)
             .limit(limit)
-            .select((events::id, events::submission_id))
+            .select(Change::as_select())
             .load(&mut connection)
             .await?;
         Ok(rows)

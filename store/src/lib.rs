@@ -10,6 +10,8 @@ mod audit_check;
 mod audit_search;
 mod bytes;
 mod clock;
+mod counts;
+mod deletion;
 mod deliveries;
 mod diagnosis;
 mod error;
@@ -18,6 +20,7 @@ mod files;
 mod idempotency;
 mod ids;
 mod links;
+mod listing;
 mod lost;
 mod migrations;
 mod moves;
@@ -39,14 +42,19 @@ pub use audit::{Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, DONE,
 pub use audit_check::{AuditCheck, AuditFault, AuditMark};
 pub use audit_search::AuditFilter;
 pub use bytes::{BytesError, FileBytes};
+pub use deletion::Deletion;
 pub use deliveries::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Reason, Standing};
 pub use diagnosis::{Ending, Outcome, Stored};
 pub use error::{StoreError, StoreResult};
-pub use events::{Event, EventName, Step};
+pub use events::{Change, Event, EventName, Step};
 pub use files::{File, NewFile};
 pub use idempotency::{IdempotencyClaim, KeyHash, KeyState};
 pub use ids::{ApiKeyId, DeliveryId, FileId, SessionId, Sha256, SubmissionId, UserId};
 pub use links::LinkKey;
+pub use listing::{
+    Clinical, Deleted, EmailFilter, Filter, InvalidWords, Key, Listed, Place, Slice, Sort, SortBy,
+    Words,
+};
 pub use lost::{Overdue, StartedRun};
 pub use moves::{Cancelling, Retrying};
 pub use pool::{PoolSettings, Store};

@@ -102,10 +102,10 @@ impl Store {
     /// When the database does not take it; nothing is changed then.
     pub async fn end_lost_run(&self, run: RunKey) -> StoreResult<bool> {
         transaction!(self, connection => {
-            match lock(connection, run.submission).await? {
-                Some((_, current)) if current == run.number => {}
+            let from = match lock(connection, run.submission).await? {
+                Some((status, current)) if current == run.number => status,
                 _ => return Ok(false),
-            }
+            };
             let row = runs::table.find((run.submission, run.number));
             let called_off: Option<NaiveDateTime> =
                 row.select(runs::cancel_requested_at).first(connection).await?;
@@ -115,7 +115,7 @@ impl Store {
             };
             let detail = "the run is not open in Temporal any more, and recorded no end";
             let ending = Ending { outcome, code: code.to_owned(), detail: detail.to_owned() };
-            let ended = diagnosis::end_run(connection, run, &ending).await?;
+            let ended = diagnosis::end_run(connection, run, from, &ending).await?;
             if ended {
                 owe_outside_a_run(connection, run).await?;
             }

@@ -3,6 +3,7 @@
 
 use crate::audit::{self, AuditEntry};
 use crate::clock::{after, now};
+use crate::counts;
 use crate::deliveries;
 use crate::diagnosis::{self, Ending, Outcome};
 use crate::error::StoreResult;
@@ -69,7 +70,7 @@ impl Store {
                     audit::append(connection, &entry.clone().refused(code)).await?;
                     return Ok(Cancelling::Final(status));
                 }
-                _ => call_off(connection, run).await?,
+                going => call_off(connection, run, going).await?,
             };
             audit::append(connection, entry).await?;
             Ok(came_of_it)
@@ -93,7 +94,7 @@ impl Store {
             };
             let current = RunKey { submission, number };
             let came_of_it = if status.is_final() {
-                Retrying::Queued(queue_next(connection, current, start_grace).await?)
+                Retrying::Queued(queue_next(connection, current, status, start_grace).await?)
             } else {
                 Retrying::UnderWay(current)
             };
@@ -119,8 +120,12 @@ pub(crate) async fn lock_kept(
     Ok(found)
 }
 
-/// Calls the newest run of a submission off, which has not ended.
-async fn call_off(connection: &mut AsyncMysqlConnection, run: RunKey) -> StoreResult<Cancelling> {
+/// Calls the newest run of a submission off, which has not ended and was found as `from`.
+async fn call_off(
+    connection: &mut AsyncMysqlConnection,
+    run: RunKey,
+    from: Status,
+) -> StoreResult<Cancelling> {
     let row = runs::table.find((run.submission, run.number));
     let started: Option<String> = row.select(runs::temporal_run_id).first(connection).await?;
     diesel::update(row.filter(runs::cancel_requested_at.is_null()))
@@ -143,16 +148,17 @@ async fn call_off(connection: &mut AsyncMysqlConnection, run: RunKey) -> StoreRe
         .set(runs::cancel_after.eq(None::<NaiveDateTime>))
         .execute(connection)
         .await?;
-    if diagnosis::end_run(connection, run, &ending).await? {
+    if diagnosis::end_run(connection, run, from, &ending).await? {
         lost::owe_outside_a_run(connection, run).await?;
     }
     Ok(Cancelling::Cancelled)
 }
 
-/// Makes the run after `current`, of a submission that has ended and is locked.
+/// Makes the run after `current`, of a submission that has ended as `from` and is locked.
 pub(crate) async fn queue_next(
     connection: &mut AsyncMysqlConnection,
     current: RunKey,
+    from: Status,
     start_grace: Duration,
 ) -> StoreResult<RunKey> {
     let run = RunKey { number: current.number + 1, ..current };
@@ -170,6 +176,7 @@ pub(crate) async fn queue_next(
     ))
     .execute(connection)
     .await?;
+    counts::moved(connection, run.submission, from, Status::Pending).await?;
     diesel::insert_into(runs::table)
         .values((
             runs::submission_id.eq(run.submission),

@@ -143,7 +143,7 @@ impl Store {
                 };
                 if filter.wanted().contains(&status) {
                     let current = RunKey { submission: *submission, number };
-                    queue_next(connection, current, Duration::ZERO).await?;
+                    queue_next(connection, current, status, Duration::ZERO).await?;
                     retried.push(submission);
                 }
             }

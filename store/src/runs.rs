@@ -4,6 +4,8 @@
 //! run is guarded by its number, so an activity of an older run that wakes up late changes nothing.
 
 use crate::clock::{after, before, now};
+use crate::counts;
+use crate::deletion;
 use crate::error::StoreResult;
 use crate::events::{self, Step};
 use crate::ids::SubmissionId;
@@ -141,7 +143,8 @@ impl Store {
     ///
     /// `first_run_id` is the execution that the history began with: it differs from
     /// `temporal_run_id` after a *Reset*. A reset execution becomes a new run of the submission and
-    /// sets it going again from whatever final state it finds, except from *completed*. An
+    /// sets it going again from whatever final state it finds, except from *completed*; one of a deleted
+    /// submission does nothing. An
     /// execution that began by itself, but whose run another one already has, is a duplicate start.
     /// `execution_id` is what a reset execution remembers of LoopAI from before its reset point.
     ///
@@ -174,6 +177,9 @@ impl Store {
                 } else {
                     Adoption::Superseded
                 });
+            }
+            if deletion::is_deleted(connection, started_as.submission).await? {
+                return Ok(Adoption::Superseded);
             }
             let run = RunKey { number: current + 1, ..started_as };
             insert_reset(connection, run, temporal_run_id, execution_id).await?;
@@ -297,6 +303,7 @@ async fn revive(
         return Ok(status);
     }
     reopen(connection, run.submission).await?;
+    counts::moved(connection, run.submission, status, Status::Pending).await?;
     events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
     if !requested {
         return Ok(Status::Pending);
@@ -305,6 +312,7 @@ async fn revive(
         .set(submissions::status.eq(Status::Processing))
         .execute(connection)
         .await?;
+    counts::moved(connection, run.submission, Status::Pending, Status::Processing).await?;
     events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing]).await?;
     Ok(Status::Processing)
 }

@@ -183,6 +183,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    submission_counts (slot, deleted, status) {
+        slot -> Integer,
+        deleted -> Integer,
+        status -> Text,
+        amount -> Bigint,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_keys -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(users, sessions, api_keys);

@@ -1,11 +1,12 @@
 //! What a patient sends: stored whole, in one transaction, or not at all.
 
 use crate::clock::{after, now};
+use crate::counts;
 use crate::error::{StoreError, StoreResult};
 use crate::events::{self, Step};
 use crate::files::{self, NewFile};
 use crate::idempotency::{self, IdempotencyClaim};
-use crate::ids::{SubmissionId, stored_as_text};
+use crate::ids::{SubmissionId, UserId, stored_as_text};
 use crate::pool::{Store, transaction};
 use crate::schema::{runs, submissions};
 use crate::status::Status;
@@ -96,6 +97,8 @@ pub struct NewSubmission {
     pub files: Vec<NewFile>,
     /// How long the sweeper leaves the first run to whoever stored it.
     pub start_grace: Duration,
+    /// The account that sent it, where there is one.
+    pub submitted_by: Option<UserId>,
 }
 
 /// A stored submission.
@@ -128,6 +131,10 @@ pub struct Submission {
     pub updated_at: NaiveDateTime,
     /// When it reached its present final state (UTC).
     pub finished_at: Option<NaiveDateTime>,
+    /// The account that sent it, where there is one.
+    pub submitted_by: Option<UserId>,
+    /// When staff deleted it (UTC); then it is gone for everybody else.
+    pub deleted_at: Option<NaiveDateTime>,
 }
 
 impl Store {
@@ -192,6 +199,7 @@ async fn insert(
             submissions::last_event.eq(0),
             submissions::created_at.eq(now()),
             submissions::updated_at.eq(now()),
+            submissions::submitted_by.eq(new.submitted_by),
         ))
         .execute(connection)
         .await?;
@@ -205,7 +213,8 @@ async fn insert(
         ))
         .execute(connection)
         .await?;
-    events::append(connection, new.id, Status::Pending, &[Step::Received]).await
+    events::append(connection, new.id, Status::Pending, &[Step::Received]).await?;
+    counts::created(connection, new.id).await
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! `cargo xtask test` starts the two servers and says where they are. Every [`Stack`] has its own
 //! database, task queue, folder and ports, so tests run beside one another.
 
+pub mod answers;
 pub mod call_back;
 pub mod cases;
 pub mod client;
@@ -16,6 +17,7 @@ pub mod photos;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod seeding;
 pub mod servers;
 pub mod stack;
 pub mod staff;

@@ -102,6 +102,18 @@ impl Staff {
         Staff { id, email, session, access_token, http, base }
     }
 
+    /// The same, asking another replica.
+    #[must_use]
+    pub fn at(&self, base: String) -> Staff {
+        Staff { base, ..self.clone() }
+    }
+
+    /// The same, bringing something else along.
+    #[must_use]
+    pub fn with_token(&self, access_token: String) -> Staff {
+        Staff { access_token, ..self.clone() }
+    }
+
     /// A request of theirs, to send or to add to.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.access_token)

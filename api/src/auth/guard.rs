@@ -9,8 +9,8 @@ use crate::error::ApiError;
 use crate::openapi::{self, Refusal};
 use crate::origin::Origin;
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
@@ -41,6 +41,27 @@ async fn authorise(
         Ok(caller) => renewed(&state, &caller, next.run(request).await),
         Err(refusal) => refusal.into_response(),
     }
+}
+
+/// Who calls, where that need not be anybody. What is brought along and is not good is refused, and
+/// written down, rather than ignored.
+pub(crate) async fn recognise(
+    state: &AppState,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    origin: Origin,
+) -> Result<Option<Caller>, ApiError> {
+    let refusal = match authenticate(state, method, headers, origin.clone()).await {
+        Ok(caller) => return Ok(caller),
+        Err(refusal) => refusal,
+    };
+    if refusal.is_of_the_caller() {
+        let asked = format!("{method} {path}");
+        let line = somebody_did(state, &origin, "", Action::Access).with("route", asked);
+        state.app.store.audit(&line.refused(refusal.code())).await?;
+    }
+    Err(refusal)
 }
 
 /// Finds the caller and puts it into the request, or refuses and writes that down.

@@ -14,10 +14,12 @@ mod permissions;
 pub(crate) mod refresh;
 mod secrets;
 pub(crate) mod throttle;
+mod watch;
 
 pub(crate) use caller::{Caller, Via, somebody_did};
-pub(crate) use credentials::API_KEY_PREFIX;
-pub(crate) use guard::guarded;
+pub(crate) use credentials::{API_KEY_PREFIX, authenticate};
+pub(crate) use guard::{guarded, recognise};
 pub(crate) use jwt::TokenSigner;
 pub(crate) use permissions::Permission;
 pub(crate) use secrets::Secret;
+pub(crate) use watch::Watch;

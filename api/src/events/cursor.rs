@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 /// How long a number that was passed over may still appear. Longer than any of our transactions; what
 /// appears later is found by the listeners' own look at each heartbeat.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Most holes asked for at once, so that the question stays short. A cluster that gives out every
 /// seventh number makes many that will never appear.
-const MOST_HOLES: i64 = 1000;
+pub(super) const MOST_HOLES: i64 = 1000;
 
 /// See the head of this file.
 #[derive(Debug)]

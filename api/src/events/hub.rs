@@ -1,19 +1,23 @@
 //! One tail of the events table per process, however many listen. It runs only while somebody does,
 //! and wakes the listeners of the submissions that something happened to. Listeners read for
 //! themselves, so it does not matter which replica or worker wrote, and a slow reader holds nothing up.
+//! Who listens to all submissions gets what the tail read: reading it once more each would be the same.
 
 use super::cursor::Cursor;
 use crate::error::kind;
-use diagflow_store::{Store, StoreResult, SubmissionId};
+use diagflow_store::{Change, Store, StoreResult, SubmissionId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 /// Most rows of one look at the table.
 const BATCH: i64 = 1000;
 /// How long the tail rests after the database did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Looks at the table that a listener to all may be behind before it has to read for itself.
+const LOOKS_KEPT: usize = 64;
 
 /// See the head of this file. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +27,8 @@ struct Shared {
     store: Store,
     poll: Duration,
     listening: Mutex<Listening>,
+    /// What each look found.
+    looks: broadcast::Sender<Arc<[Change]>>,
 }
 
 #[derive(Default)]
@@ -34,7 +40,8 @@ struct Listening {
 impl Hub {
     /// A hub that looks at the table every `poll`.
     pub(crate) fn new(store: Store, poll: Duration) -> Self {
-        Self(Arc::new(Shared { store, poll, listening: Mutex::default() }))
+        let looks = broadcast::Sender::new(LOOKS_KEPT);
+        Self(Arc::new(Shared { store, poll, listening: Mutex::default(), looks }))
     }
 
     /// Listens to one submission. Whoever listens reads *after* this call, so that whatever happens
@@ -43,11 +50,16 @@ impl Hub {
         let mut listening = self.0.lock();
         let sender = listening.to.entry(submission).or_insert_with(|| watch::channel(()).0);
         let wakes = sender.subscribe();
-        if !listening.tail_runs {
-            listening.tail_runs = true;
-            tokio::spawn(tail(self.0.clone()));
-        }
+        self.0.run_tail(&mut listening);
         Listener { hub: self.clone(), submission, wakes: Some(wakes) }
+    }
+
+    /// Listens to all submissions. Whoever listens reads *after* this call what it wants of the past.
+    pub(crate) fn listen_to_all(&self) -> ListenerToAll {
+        let mut listening = self.0.lock();
+        let looks = self.0.looks.subscribe();
+        self.0.run_tail(&mut listening);
+        ListenerToAll(looks)
     }
 
     #[cfg(test)]
@@ -62,6 +74,13 @@ impl Shared {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn run_tail(self: &Arc<Self>, listening: &mut Listening) {
+        if !listening.tail_runs {
+            listening.tail_runs = true;
+            tokio::spawn(tail(self.clone()));
+        }
+    }
+
     fn wake(&self, touched: impl Iterator<Item = SubmissionId>) {
         let listening = self.lock();
         for submission in touched {
@@ -74,10 +93,11 @@ impl Shared {
     /// Whether the tail may go home: decided under the lock under which listeners arrive.
     fn nobody_listens(&self) -> bool {
         let mut listening = self.lock();
-        if listening.to.is_empty() {
+        let nobody = listening.to.is_empty() && self.looks.receiver_count() == 0;
+        if nobody {
             listening.tail_runs = false;
         }
-        listening.to.is_empty()
+        nobody
     }
 }
 
@@ -114,6 +134,21 @@ impl Drop for Listener {
     }
 }
 
+/// Somebody who listens to all submissions.
+pub(crate) struct ListenerToAll(broadcast::Receiver<Arc<[Change]>>);
+
+impl ListenerToAll {
+    /// Waits for what the tail finds next; `None` when this listener was too slow, and has missed some.
+    pub(crate) async fn next(&mut self) -> Option<Arc<[Change]>> {
+        match self.0.recv().await {
+            Ok(changes) => Some(changes),
+            Err(RecvError::Lagged(_)) => None,
+            // Cannot happen while the hub exists; waiting is right then, spinning is not.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
 /// Follows the table while anybody listens.
 async fn tail(shared: Arc<Shared>) {
     let mut cursor = None;
@@ -145,9 +180,13 @@ async fn look(shared: &Shared, cursor: &mut Option<Cursor>) -> StoreResult<bool>
         none => none.insert(Cursor::behind(shared.store.newest_event_row().await?)),
     };
     let rows = shared.store.event_rows(cursor.position(), &cursor.holes(), BATCH).await?;
-    cursor.advance(rows.iter().map(|(row, _)| *row), Instant::now());
+    cursor.advance(rows.iter().map(|change| change.row), Instant::now());
     let more = rows.len() as i64 >= BATCH;
-    shared.wake(rows.into_iter().map(|(_, submission)| submission));
+    shared.wake(rows.iter().map(|change| change.submission_id));
+    if !rows.is_empty() {
+        // It does not matter when nobody gets it.
+        let _ = shared.looks.send(rows.into());
+    }
     Ok(more)
 }
 

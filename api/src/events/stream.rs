@@ -2,24 +2,24 @@
 //! that ends the submission's story.
 
 use super::hub::Hub;
+use crate::auth::Watch;
 use crate::error::kind;
 use crate::telemetry::OpenStream;
+use crate::times::told;
 use async_stream::stream;
 use axum::response::sse;
-use chrono::SecondsFormat;
 use diagflow_store::{Event, Store, StoreError, SubmissionId};
 use futures::Stream;
 use serde::Serialize;
 use std::convert::Infallible;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use utoipa::ToSchema;
 
 /// After what time a browser comes back when the stream broke.
-const RETRY: Duration = Duration::from_secs(2);
+pub(super) const RETRY: Duration = Duration::from_secs(2);
 /// How long a stream waits before it asks a database again that did not answer.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a stream needs.
 pub(crate) struct Follow {
@@ -29,7 +29,8 @@ pub(crate) struct Follow {
     /// Number of the last event that the listener already has.
     pub(crate) after: i32,
     pub(crate) heartbeat: Duration,
-    pub(crate) closing: CancellationToken,
+    /// Ends the stream early.
+    pub(crate) watch: Watch,
 }
 
 /// The data of one event.
@@ -91,7 +92,7 @@ pub(crate) fn follow(
             let next = tokio::select! {
                 () = listener.woken() => Next::Read,
                 () = tokio::time::sleep(wait) => Next::SayAlive,
-                () = follow.closing.cancelled() => Next::End,
+                () = follow.watch.ended() => Next::End,
             };
             match next {
                 Next::Read => {}
@@ -137,7 +138,7 @@ fn message(event: Event) -> sse::Event {
         status: event.status.name(),
         message: event.message,
         step: event.step.name(),
-        at: event.created_at.and_utc().to_rfc3339_opts(SecondsFormat::Millis, true),
+        at: told(event.created_at),
     };
     sse::Event::default()
         .event(event.name.to_string())

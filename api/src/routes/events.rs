@@ -2,7 +2,7 @@
 
 use crate::access::Access;
 use crate::app::AppState;
-use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::error::{ApiResult, ErrorBody};
 use crate::events::{Follow, follow, until_the_end};
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
@@ -11,10 +11,10 @@ use axum::response::sse::Sse;
 use axum::response::{IntoResponse, Response};
 
 /// The header with which a listener comes back.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Keeps proxies from changing or collecting what must flow.
-const FLOWING: [(HeaderName, &str); 2] = [
+pub(super) const FLOWING: [(HeaderName, &str); 2] = [
     (CACHE_CONTROL, "no-cache, no-transform"),
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
@@ -34,22 +34,30 @@ const FLOWING: [(HeaderName, &str); 2] = [
             description = "Number of the last event that was received. One that was never given \
                 out counts as none."),
     ),
-    security(("bearer" = []), ("cookie" = [])),
+    security(
+        ("bearer" = []),
+        ("cookie" = []),
+        ("session" = ["submissions:read", "submissions:read_own"]),
+        ("session_cookie" = ["submissions:read", "submissions:read_own"]),
+    ),
     responses(
-        (status = 200, description = "The stream; it ends after the event that ends the story.",
+        (status = 200, description = "The stream; it ends after the event that ends the story, and \
+            within two seconds of the end of the session that opened it.",
             content_type = "text/event-stream", body = String),
         (status = 204, description = "It has ended, and all of it was received: do not come back."),
         (status = 401, description = "`token_required`", body = ErrorBody),
-        (status = 404, description = "`not_found`: no such submission, or the token does not open it", body = ErrorBody),
+        (status = 404, description = "`not_found`: no such submission, or what was brought does not open it", body = ErrorBody),
         (status = 503, description = "`unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
     ),
 )]
 pub(crate) async fn events(
-    Access(id): Access,
+    access: Access,
     State(state): State<AppState>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let submission = state.app.store.submission(id).await?.ok_or(ApiError::NotFound)?;
+    let watch = access.watch(&state);
+    let submission = access.submission;
+    let id = submission.id;
     let after = last_event(&headers, submission.last_event);
     if submission.status.is_final() {
         let (rest, _) = until_the_end(state.app.store.events(id, after).await?);
@@ -63,7 +71,7 @@ pub(crate) async fn events(
         submission: id,
         after,
         heartbeat: state.app.settings.events_heartbeat,
-        closing: state.closing.clone(),
+        watch,
     });
     Ok((FLOWING, Sse::new(stream)).into_response())
 }

@@ -32,7 +32,7 @@ pub(crate) struct Signed {
     params(("id" = String, Path, description = "The file.", format = "uuid"), Signed),
     responses(
         (status = 200, description = "The image, as it was sent.", content_type = "image/*"),
-        (status = 404, description = "`not_found`: no such file, or the link is wrong or expired", body = ErrorBody),
+        (status = 404, description = "`not_found`: no such file, its submission was deleted, or the link is wrong or expired", body = ErrorBody),
         (status = 503, description = "`unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
     ),
 )]
@@ -48,6 +48,10 @@ pub(crate) async fn file(
         return Err(ApiError::NotFound);
     }
     let file = state.app.store.file(id).await?.ok_or(ApiError::NotFound)?;
+    let submission = state.app.store.submission(file.submission_id).await?;
+    if submission.is_none_or(|submission| submission.deleted_at.is_some()) {
+        return Err(ApiError::NotFound);
+    }
     let bytes = state.app.bytes.get(file.sha256).await?;
     let headers = [
         (CONTENT_TYPE, file.media_type),

@@ -1,5 +1,6 @@
 //! Every route there is, in one list.
 
+mod admin;
 mod auth;
 mod events;
 mod files;
@@ -8,6 +9,7 @@ mod home;
 mod loopai;
 mod metrics;
 mod moves;
+mod own;
 mod patience;
 mod ready;
 mod sessions;
@@ -48,6 +50,7 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
                 .layer(call_back)
                 .layer(asks.clone()),
         )
+        .merge(list_of_submissions(state).layer(asks.clone()))
         .merge(moves_of_staff(state).layer(asks.clone()))
         .routes(routes!(health::health).layer(asks.clone()))
         .routes(routes!(health::database).layer(asks.clone()))
@@ -96,4 +99,21 @@ fn moves_of_staff(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(guarded(state, DeliveriesResend, routes!(resend::resend)))
         .routes(guarded(state, HistoryRead, routes!(history::history)))
         .routes(guarded(state, HistoryRead, routes!(history::raw_history)))
+}
+
+/// What staff see of submissions, and senders of their own.
+fn list_of_submissions(state: &AppState) -> OpenApiRouter<AppState> {
+    use Permission::{
+        ClinicalRead, SubmissionsDelete, SubmissionsExport, SubmissionsRead, SubmissionsReadOwn,
+    };
+    use admin::{deletion, detail, export, file, list, live};
+    OpenApiRouter::new()
+        .routes(guarded(state, SubmissionsReadOwn, routes!(own::own)))
+        .routes(guarded(state, SubmissionsRead, routes!(list::list)))
+        .routes(guarded(state, SubmissionsExport, routes!(export::export)))
+        .routes(guarded(state, SubmissionsRead, routes!(detail::detail)))
+        .routes(guarded(state, SubmissionsDelete, routes!(deletion::delete)))
+        .routes(guarded(state, SubmissionsDelete, routes!(deletion::restore)))
+        .routes(guarded(state, ClinicalRead, routes!(file::file)))
+        .routes(guarded(state, SubmissionsRead, routes!(live::events)))
 }

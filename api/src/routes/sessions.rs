@@ -1,6 +1,6 @@
 //! Sessions as answers show them.
 
-use crate::time::text;
+use crate::times::told;
 use diagflow_store::{Session, SessionId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -50,10 +50,10 @@ impl SessionList {
             current: current == Some(session.id),
             address: session.address,
             user_agent: session.user_agent,
-            created_at: text(session.created_at),
-            used_at: text(session.used_at),
-            idle_after: text(session.idle_after),
-            expires_at: text(session.expires_at),
+            created_at: told(session.created_at),
+            used_at: told(session.used_at),
+            idle_after: told(session.idle_after),
+            expires_at: told(session.expires_at),
         };
         Self { success: true, data: sessions.into_iter().map(body).collect() }
     }

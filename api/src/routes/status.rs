@@ -1,12 +1,12 @@
 //! `GET /api/user/status/{id}`: how a submission stands now.
 
 use crate::access::Access;
-use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::error::{ApiResult, ErrorBody};
+use crate::times::told;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
-use chrono::{NaiveDateTime, SecondsFormat};
 use diagflow_store::{Event, Status, Store, Submission, SubmissionId};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -18,19 +18,25 @@ use utoipa::ToSchema;
     path = "/api/user/status/{id}",
     tag = "submissions",
     params(("id" = String, Path, description = "The `submission_id`.", format = "uuid")),
-    security(("bearer" = []), ("cookie" = [])),
+    security(
+        ("bearer" = []),
+        ("cookie" = []),
+        ("session" = ["submissions:read", "submissions:read_own"]),
+        ("session_cookie" = ["submissions:read", "submissions:read_own"]),
+    ),
     responses(
         (status = 200, description = "How it stands.", body = StatusBody),
         (status = 401, description = "`token_required`", body = ErrorBody),
-        (status = 404, description = "`not_found`: no such submission, or the token does not open it", body = ErrorBody),
+        (status = 404, description = "`not_found`: no such submission, or what was brought does not open it", body = ErrorBody),
         (status = 503, description = "`unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
     ),
 )]
 pub(crate) async fn status(
-    Access(id): Access,
+    access: Access,
     State(store): State<Store>,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<StatusBody>)> {
-    let submission = store.submission(id).await?.ok_or(ApiError::NotFound)?;
+    let submission = access.submission;
+    let id = submission.id;
     let newest = store.events(id, submission.last_event - 1).await?.into_iter().next();
     let result = match submission.status {
         Status::Completed => store.result(id).await?,
@@ -99,9 +105,9 @@ impl StatusBody {
             status: submission.status.name(),
             step: newest.as_ref().map(|event| event.step.name()),
             message: newest.map(|event| event.message).unwrap_or_default(),
-            created_at: time(submission.created_at),
-            updated_at: time(submission.updated_at),
-            finished_at: submission.finished_at.map(time),
+            created_at: told(submission.created_at),
+            updated_at: told(submission.updated_at),
+            finished_at: submission.finished_at.map(told),
             error: reason(submission.status, submission.error_code),
             result: None,
             email_status: None,
@@ -121,8 +127,4 @@ fn reason(status: Status, code: Option<String>) -> Option<Reason> {
         Status::Cancelled => "Your submission was cancelled.",
     };
     Some(Reason { code: code.unwrap_or_else(|| status.name().to_owned()), message })
-}
-
-fn time(at: NaiveDateTime) -> String {
-    at.and_utc().to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -2,17 +2,19 @@
 
 use crate::access::{cookies, events_path, status_path};
 use crate::app::AppState;
+use crate::auth::recognise;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::receive;
 use crate::keep::{Kept, idempotency_key, keep};
 use crate::layers::to_its_end;
+use crate::origin::Origin;
 use crate::telemetry;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use diagflow_store::{Status, SubmissionId};
+use diagflow_store::{Status, SubmissionId, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -22,7 +24,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Takes a submission and answers at once; the diagnosis goes on by itself.
 ///
 /// Everything that is wrong is said in one answer. With an `Idempotency-Key`, a repeat of the same
-/// content (as JSON or as a form) is answered like the first time, and nothing happens twice.
+/// content (as JSON or as a form) is answered like the first time, and nothing happens twice. Nobody
+/// needs to sign in; whoever did finds it among their own submissions.
 #[utoipa::path(
     post,
     path = "/api/user/submit",
@@ -30,6 +33,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
     params(("Idempotency-Key" = Option<String>, Header,
         description = "1 to 255 visible ASCII characters; makes it safe to repeat this request for \
             at least 24 hours.")),
+    security((), ("session" = []), ("session_cookie" = [])),
     request_body(content(
         (JsonSubmission = "application/json"),
         (FormSubmission = "multipart/form-data"),
@@ -42,6 +46,9 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
         )),
         (status = 400, description = "`invalid_submission` (lists every fault), `invalid_json`, \
             `invalid_multipart`, `upload_incomplete`, `invalid_idempotency_key`", body = ErrorBody),
+        (status = 401, description = "`token_expired`, `token_invalid`, `session_ended`, \
+            `api_key_invalid`: only for who brings one", body = ErrorBody),
+        (status = 403, description = "`csrf_token_invalid`: only with the cookie of a session", body = ErrorBody),
         (status = 408, description = "`timeout`: the upload took too long", body = ErrorBody),
         (status = 409, description = "`idempotency_key_in_use`: repeat after `Retry-After`", body = ErrorBody),
         (status = 413, description = "`body_too_large`", body = ErrorBody),
@@ -71,13 +78,29 @@ pub(crate) async fn submit(State(state): State<AppState>, request: Request) -> R
 
 async fn take(state: &AppState, request: Request) -> ApiResult<Kept> {
     let key = idempotency_key(request.headers())?;
+    let submitted_by = sender(state, &request).await?;
     let (accepted, _memory) = receive(state, request).await?;
     let keeping = state.clone();
-    let kept = to_its_end(async move { keep(&keeping, key, accepted).await });
+    let kept = to_its_end(async move { keep(&keeping, key, accepted, submitted_by).await });
     match tokio::time::timeout(state.app.settings.request_time, kept).await {
         Ok(kept) => kept.flatten(),
         // It goes on, and may well succeed.
         Err(_) => Err(ApiError::OutcomeUnknown),
+    }
+}
+
+/// The account that sends, where somebody signed in does. The existing front end sends without.
+fn sender(
+    state: &AppState,
+    request: &Request,
+) -> impl Future<Output = ApiResult<Option<UserId>>> + Send + use<> {
+    let (state, method) = (state.clone(), request.method().clone());
+    let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
+    let proxies = state.app.settings.trusted_proxies;
+    let origin = Origin::of(&headers, request.extensions(), proxies);
+    async move {
+        let caller = recognise(&state, &method, &path, &headers, origin).await?;
+        Ok(caller.map(|caller| caller.user.id))
     }
 }
 

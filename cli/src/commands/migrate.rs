@@ -31,5 +31,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     for name in names {
         println!("{word} {name}");
     }
+    if !args.revert_all {
+        // Where a version that does not count ran beside this one, the counters need it.
+        let store = Store::connect(&settings.database.pool()).await?;
+        store.recount_submissions().await.context("cannot count the submissions anew")?;
+    }
     Ok(())
 }

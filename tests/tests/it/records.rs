@@ -45,6 +45,7 @@ impl Records {
             consent: Consent { version: "2026-11".to_owned() },
             files: vec![file],
             start_grace: Duration::ZERO,
+            submitted_by: None,
         };
         assert!(self.store.create_submission(&new, None).await.expect("stored"));
         RunKey { submission: id, number: 1 }

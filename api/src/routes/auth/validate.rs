@@ -4,7 +4,7 @@ use crate::app::AppState;
 use crate::auth::{Caller, Permission};
 use crate::error::ApiResult;
 use crate::routes::users::UserBody;
-use crate::time::text;
+use crate::times::told;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
@@ -53,7 +53,7 @@ pub(crate) async fn validate(
         permissions: Permission::of(caller.user.role).iter().map(|it| it.name()).collect(),
         user: caller.user.into(),
         session_id,
-        expires_at: expires.map(|at| text(at.naive_utc())),
+        expires_at: expires.map(|at| told(at.naive_utc())),
         csrf_token: state.csrf.token(session_id),
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))

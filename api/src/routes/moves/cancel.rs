@@ -1,9 +1,9 @@
 //! `POST /api/admin/submissions/{id}/cancel`: calls a submission off.
 
-use super::{Moved, Why, named};
+use super::{Moved, named};
 use crate::app::AppState;
 use crate::auth::Caller;
-use crate::body::Body;
+use crate::reason::{Reason, ReasonBody};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -19,7 +19,7 @@ use diagflow_store::{Action, Cancelling, ObjectKind, SubmissionId};
     path = "/api/admin/submissions/{id}/cancel",
     tag = "staff",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
-    request_body = Why,
+    request_body = ReasonBody,
     responses(
         (status = 202, description = "`cancelling`: its run was told, or will be. `cancelled`: it is.", body = Moved),
         (status = 400, description = "`reason_required`, `invalid_input`, `invalid_json`", body = ErrorBody),
@@ -31,12 +31,12 @@ pub(crate) async fn cancel(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<String>,
-    Body(why): Body<Why>,
+    Reason(reason): Reason,
 ) -> ApiResult<(StatusCode, Json<Moved>)> {
     let id: SubmissionId = named(&id)?;
     let line = caller
         .did(Action::SubmissionCancel, ObjectKind::Submission, id)
-        .with("reason", why.reason()?);
+        .with("reason", reason);
     let (outcome, run) = match state.app.store.request_cancel(id, &line).await? {
         Cancelling::Noted(run) => ("cancelling", Some(run.number)),
         Cancelling::Cancelled => ("cancelled", None),

@@ -1,9 +1,9 @@
 //! `POST /api/admin/submissions/{id}/deliveries/{delivery_id}/resend`: sends an e-mail again.
 
-use super::{Why, named};
+use super::named;
 use crate::app::AppState;
 use crate::auth::Caller;
-use crate::body::Body;
+use crate::reason::{Reason, ReasonBody};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -37,7 +37,7 @@ pub(crate) struct Resent {
         ("id" = String, Path, description = "The submission.", format = "uuid"),
         ("delivery_id" = String, Path, description = "The delivery, or any copy of it.", format = "uuid"),
     ),
-    request_body = Why,
+    request_body = ReasonBody,
     responses(
         (status = 202, description = "It is on its way.", body = Resent),
         (status = 400, description = "`reason_required`, `invalid_input`, `invalid_json`", body = ErrorBody),
@@ -49,14 +49,14 @@ pub(crate) async fn resend(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, delivery)): Path<(String, String)>,
-    Body(why): Body<Why>,
+    Reason(reason): Reason,
 ) -> ApiResult<(StatusCode, Json<Resent>)> {
     let id: SubmissionId = named(&id)?;
     let delivery: DeliveryId = named(&delivery)?;
     let line = caller
         .did(Action::MailResend, ObjectKind::Delivery, delivery)
         .with("submission", id.to_string())
-        .with("reason", why.reason()?);
+        .with("reason", reason);
     let (outcome, delivery) = match state.app.store.resend(id, delivery, &line).await? {
         Resending::Planned(copy) => ("planned", copy),
         Resending::UnderWay(copy) => ("under_way", copy),

@@ -1,9 +1,9 @@
 //! `POST /api/admin/submissions/{id}/retry`: sets a submission going again.
 
-use super::{Moved, Why, named};
+use super::{Moved, named};
 use crate::app::AppState;
 use crate::auth::Caller;
-use crate::body::Body;
+use crate::reason::{Reason, ReasonBody};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -19,7 +19,7 @@ use diagflow_store::{Action, ObjectKind, Retrying, SubmissionId};
     path = "/api/admin/submissions/{id}/retry",
     tag = "staff",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
-    request_body = Why,
+    request_body = ReasonBody,
     responses(
         (status = 200, description = "`under_way`: it goes on already.", body = Moved),
         (status = 202, description = "`queued`: its new run starts soon.", body = Moved),
@@ -31,12 +31,12 @@ pub(crate) async fn retry(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<String>,
-    Body(why): Body<Why>,
+    Reason(reason): Reason,
 ) -> ApiResult<(StatusCode, Json<Moved>)> {
     let id: SubmissionId = named(&id)?;
     let line = caller
         .did(Action::SubmissionRetry, ObjectKind::Submission, id)
-        .with("reason", why.reason()?);
+        .with("reason", reason);
     let grace = state.app.settings.start_grace;
     let (status, outcome, run) = match state.app.store.retry(id, grace, &line).await? {
         Retrying::Queued(run) => {

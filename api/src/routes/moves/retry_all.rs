@@ -1,9 +1,9 @@
 //! `POST /api/admin/submissions/retry`: sets everything going again that a filter matches.
 
-use super::reason;
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::body::Body;
+use crate::reason::Reason;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::Fault;
 use axum::Json;
@@ -94,7 +94,7 @@ pub(crate) async fn retry_all(
     Body(given): Body<RetryAll>,
 ) -> ApiResult<(StatusCode, Json<RetriedAll>)> {
     let RetryAll { filter, reason: why, dry_run, expected } = given;
-    let why = reason(why)?;
+    let Reason(why) = Reason::of(why)?;
     let shown = filter.shown();
     let filter = filter.checked()?;
     let matched = state.app.store.retry_matches(&filter).await?;

@@ -1,6 +1,6 @@
 //! An account as answers show it.
 
-use crate::time::text;
+use crate::times::told;
 use diagflow_store::{User, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -44,10 +44,10 @@ impl From<User> for UserBody {
             name: user.name,
             role: user.role.to_string(),
             enabled: user.disabled_at.is_none(),
-            disabled_at: user.disabled_at.map(text),
-            password_changed_at: user.password_changed_at.map(text),
-            created_at: text(user.created_at),
-            updated_at: text(user.updated_at),
+            disabled_at: user.disabled_at.map(told),
+            password_changed_at: user.password_changed_at.map(told),
+            created_at: told(user.created_at),
+            updated_at: told(user.updated_at),
         }
     }
 }

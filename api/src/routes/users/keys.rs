@@ -7,7 +7,7 @@ use crate::auth::{API_KEY_PREFIX, Caller, Secret};
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::Fault;
-use crate::time::text;
+use crate::times::told;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::CACHE_CONTROL;
@@ -65,10 +65,10 @@ impl From<ApiKey> for KeyBody {
         Self {
             id: key.id,
             name: key.name,
-            created_at: text(key.created_at),
-            used_at: key.used_at.map(text),
-            expires_at: key.expires_at.map(text),
-            revoked_at: key.revoked_at.map(text),
+            created_at: told(key.created_at),
+            used_at: key.used_at.map(told),
+            expires_at: key.expires_at.map(told),
+            revoked_at: key.revoked_at.map(told),
         }
     }
 }

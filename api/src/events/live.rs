@@ -1,0 +1,237 @@
+//! The stream of all changes, for the list of submissions. A listener that comes back gets what it missed;
+//! something that it has already may then come again, but nothing is left out.
+//!
+//! An event's id is its row in the table. Rows can appear out of order (see [`super::cursor`]), so "after
+//! row n" is not everything that a listener misses: rows of shortly before count as well.
+
+use super::cursor::{MOST_HOLES, PATIENCE};
+use super::hub::Hub;
+use super::stream::{PAUSE, RETRY};
+use crate::auth::Watch;
+use crate::error::kind;
+use crate::telemetry::OpenStream;
+use crate::times::told;
+use async_stream::stream;
+use axum::response::sse;
+use diagflow_store::{Change, Store, StoreError, StoreResult, SubmissionId};
+use futures::Stream;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::time::Duration;
+use tracing::Instrument;
+use utoipa::ToSchema;
+
+/// Most rows of one reading.
+const BATCH: i64 = 1000;
+/// Most rows that a listener that comes back is told; one that missed more is told to read its list anew.
+const MOST_MISSED: i64 = 10_000;
+
+/// What a stream needs.
+pub(crate) struct Live {
+    pub(crate) store: Store,
+    pub(crate) hub: Hub,
+    /// The last event that the listener got, where it comes back.
+    pub(crate) last: Option<i64>,
+    pub(crate) heartbeat: Duration,
+    /// Ends the stream.
+    pub(crate) watch: Watch,
+}
+
+/// The data of one change.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChangeBody {
+    /// The submission that changed.
+    #[schema(value_type = String, format = "uuid")]
+    submission_id: SubmissionId,
+    /// Where it stood then.
+    #[schema(example = "failed")]
+    status: &'static str,
+    /// What happened.
+    #[schema(example = "failed")]
+    step: &'static str,
+    /// When it happened (UTC).
+    #[schema(format = "date-time")]
+    at: String,
+}
+
+/// Follows all submissions, until the watch ends it.
+pub(crate) fn live(live: Live) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
+    stream! {
+        let _open = OpenStream::new();
+        // Before the first reading: see `Hub::listen_to_all`.
+        let mut listener = live.hub.listen_to_all();
+        yield Ok(sse::Event::default().retry(RETRY));
+        let Some(Begun { mut seen, missed }) = live.begun().await else { return };
+        match missed {
+            Missed::TooMuch => yield Ok(anew(seen.newest)),
+            Missed::These(changes) => for change in changes {
+                yield Ok(message(&change));
+            },
+        }
+        loop {
+            let changes = tokio::select! {
+                changes = listener.next() => match changes {
+                    Some(changes) => changes,
+                    // Too slow for the tail: whoever comes back is told what it missed.
+                    None => break,
+                },
+                () = tokio::time::sleep(live.heartbeat) => {
+                    yield Ok(sse::Event::default().comment(""));
+                    // Something may have been missed, and must not be.
+                    live.read(seen.newest).await.into()
+                }
+                () = live.watch.ended() => {
+                    yield Ok(sse::Event::default().retry(RETRY));
+                    break;
+                }
+            };
+            for change in changes.iter().filter(|change| seen.is_new(change.row)) {
+                yield Ok(message(change));
+            }
+        }
+    }
+}
+
+/// Where a stream begins.
+struct Begun {
+    seen: Seen,
+    missed: Missed,
+}
+
+enum Missed {
+    These(Vec<Change>),
+    TooMuch,
+}
+
+impl Live {
+    /// Reads what came after the last event that the listener got; tries until the database answers.
+    /// `None` when the stream is to end.
+    async fn begun(&self) -> Option<Begun> {
+        loop {
+            let (store, last) = (self.store.clone(), self.last);
+            match in_its_own_task(async move { begin(&store, last).await }).await {
+                Ok(begun) => return Some(begun),
+                Err(error) => {
+                    tracing::debug!(error = kind(&error), "a stream waits for the database")
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = self.watch.ended() => return None,
+            }
+        }
+    }
+
+    /// Rows after row `after`; none while the database does not answer: the next reading gets them.
+    async fn read(&self, after: i64) -> Vec<Change> {
+        let store = self.store.clone();
+        let read = in_its_own_task(async move { store.event_rows(after, &[], BATCH).await });
+        read.await.unwrap_or_default()
+    }
+}
+
+/// A listener may go away at any moment, and a statement that is dropped in the middle spoils its
+/// connection for the next user.
+async fn in_its_own_task<T: Send + 'static>(
+    work: impl Future<Output = StoreResult<T>> + Send + 'static,
+) -> StoreResult<T> {
+    let done = tokio::spawn(work.in_current_span()).await;
+    done.map_err(|_| StoreError::Unavailable("the reading ended early".to_owned()))?
+}
+
+async fn begin(store: &Store, last: Option<i64>) -> StoreResult<Begun> {
+    let newest = store.newest_event_row().await?;
+    // A number that was never given out counts as none.
+    let last = last.filter(|last| (0..=newest).contains(last));
+    let comes_back = last.is_some();
+    let last = last.unwrap_or(newest);
+    let mut seen = Seen { newest: last, rows: BTreeSet::new() };
+    if newest - last > MOST_MISSED {
+        seen.newest = newest;
+        return Ok(Begun { seen, missed: Missed::TooMuch });
+    }
+    let mut missed = Vec::new();
+    let mut rows = store.event_rows(last - MOST_HOLES, &[], BATCH).await?;
+    let known = rows.iter().filter(|change| change.row <= last).next_back();
+    // A row of before that was written longer ago than any transaction lasts was there already.
+    let recent = known.map(|change| change.created_at - PATIENCE);
+    loop {
+        let read = rows.len() as i64;
+        let end = rows.last().map(|change| change.row);
+        for change in rows {
+            let is_recent = recent.is_some_and(|recent| change.created_at >= recent);
+            if seen.is_new(change.row) && (change.row > last || (comes_back && is_recent)) {
+                missed.push(change);
+            }
+        }
+        match end {
+            Some(end) if read >= BATCH => rows = store.event_rows(end, &[], BATCH).await?,
+            _ => return Ok(Begun { seen, missed: Missed::These(missed) }),
+        }
+    }
+}
+
+/// The rows that a listener got, of those that may still come again.
+struct Seen {
+    newest: i64,
+    rows: BTreeSet<i64>,
+}
+
+impl Seen {
+    /// Notes a row; whether it is new.
+    fn is_new(&mut self, row: i64) -> bool {
+        // Rows that the tail still asks for are not older.
+        let oldest = self.newest - 2 * MOST_HOLES;
+        if row <= oldest || !self.rows.insert(row) {
+            return false;
+        }
+        self.newest = self.newest.max(row);
+        self.rows = self.rows.split_off(&oldest);
+        true
+    }
+}
+
+fn message(change: &Change) -> sse::Event {
+    let body = ChangeBody {
+        submission_id: change.submission_id,
+        status: change.status.name(),
+        step: change.step.name(),
+        at: told(change.created_at),
+    };
+    sse::Event::default()
+        .event("submission_changed")
+        .id(change.row.to_string())
+        .json_data(body)
+        .expect("texts and numbers become JSON")
+}
+
+/// Tells the listener to read its list anew, and where to go on.
+fn anew(newest: i64) -> sse::Event {
+    sse::Event::default().event("list_changed").id(newest.to_string()).data("{}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_new_once_also_when_it_appears_late() {
+        let mut seen = Seen { newest: 10, rows: BTreeSet::new() };
+        assert!(seen.is_new(12));
+        assert!(!seen.is_new(12));
+        assert!(seen.is_new(11), "it appeared late");
+        assert!(!seen.is_new(11));
+        assert!(seen.is_new(13));
+    }
+
+    #[test]
+    fn what_is_remembered_does_not_grow() {
+        let mut seen = Seen { newest: 0, rows: BTreeSet::new() };
+        for row in 1..10_000 {
+            assert!(seen.is_new(row));
+        }
+        assert!(seen.rows.len() as i64 <= 2 * MOST_HOLES + 2);
+        assert!(!seen.is_new(1), "too old to have appeared now");
+    }
+}

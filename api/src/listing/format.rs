@@ -1,0 +1,183 @@
+//! How an export is written: CSV for spreadsheets, JSON lines for programs.
+
+use crate::times::told;
+use diagflow_store::{Clinical, Listed};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::str::FromStr;
+
+/// The format of an export.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    #[default]
+    Csv,
+    JsonLines,
+}
+
+impl FromStr for Format {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "csv" => Ok(Self::Csv),
+            "jsonl" => Ok(Self::JsonLines),
+            _ => Err("The format is csv or jsonl".to_owned()),
+        }
+    }
+}
+
+/// A submission in an export.
+#[derive(Debug, Serialize)]
+pub(crate) struct ExportRow {
+    id: String,
+    email: String,
+    status: &'static str,
+    runs: i32,
+    error_code: Option<String>,
+    created_at: String,
+    updated_at: String,
+    finished_at: Option<String>,
+    submitted_by: Option<String>,
+    deleted_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comments: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Box<RawValue>>,
+}
+
+/// The columns of a CSV file, in the order of [`ExportRow::cells`].
+const COLUMNS: [&str; 10] = [
+    "id",
+    "email",
+    "status",
+    "runs",
+    "error_code",
+    "created_at",
+    "updated_at",
+    "finished_at",
+    "submitted_by",
+    "deleted_at",
+];
+/// The columns after those, where what is medical comes along.
+const CLINICAL_COLUMNS: [&str; 2] = ["comments", "result"];
+
+impl ExportRow {
+    pub(crate) fn of(row: Listed, clinical: Option<Clinical>) -> Self {
+        let (comments, result) =
+            clinical.map(|Clinical { comments, result }| (comments, result)).unzip();
+        Self {
+            id: row.id.to_string(),
+            email: row.email.as_str().to_owned(),
+            status: row.status.name(),
+            runs: row.run_number,
+            error_code: row.error_code,
+            created_at: told(row.created_at),
+            updated_at: told(row.updated_at),
+            finished_at: row.finished_at.map(told),
+            submitted_by: row.submitted_by.map(|id| id.to_string()),
+            deleted_at: row.deleted_at.map(told),
+            comments,
+            result: result.flatten().and_then(|result| RawValue::from_string(result).ok()),
+        }
+    }
+
+    fn cells(&self, clinical: bool) -> Vec<String> {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let mut cells = vec![
+            self.id.clone(),
+            self.email.clone(),
+            self.status.to_owned(),
+            self.runs.to_string(),
+            text(&self.error_code),
+            self.created_at.clone(),
+            self.updated_at.clone(),
+            text(&self.finished_at),
+            text(&self.submitted_by),
+            text(&self.deleted_at),
+        ];
+        if clinical {
+            cells.push(text(&self.comments));
+            cells.push(self.result.as_ref().map(|raw| raw.get().to_owned()).unwrap_or_default());
+        }
+        cells.into_iter().map(harmless).collect()
+    }
+}
+
+/// A cell that no spreadsheet takes for a formula: OWASP, "CSV injection".
+fn harmless(cell: String) -> String {
+    match cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        true => format!("'{cell}"),
+        false => cell,
+    }
+}
+
+impl Format {
+    /// The ending of a file's name.
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::JsonLines => "jsonl",
+        }
+    }
+
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::JsonLines => "application/jsonl",
+        }
+    }
+
+    /// A part of a file; the first one has the names of the columns.
+    pub(crate) fn written(
+        self,
+        rows: impl Iterator<Item = ExportRow>,
+        first: bool,
+        clinical: bool,
+    ) -> Vec<u8> {
+        const IN_MEMORY: &str = "memory takes what is written";
+        match self {
+            Self::JsonLines => {
+                let mut bytes = Vec::new();
+                for row in rows {
+                    serde_json::to_writer(&mut bytes, &row).expect(IN_MEMORY);
+                    bytes.push(b'\n');
+                }
+                bytes
+            }
+            Self::Csv => {
+                // Lines end as RFC 4180 says.
+                let mut file = csv::WriterBuilder::new()
+                    .terminator(csv::Terminator::CRLF)
+                    .from_writer(Vec::new());
+                if first {
+                    let more = if clinical { CLINICAL_COLUMNS.as_slice() } else { &[] };
+                    file.write_record(COLUMNS.iter().chain(more)).expect(IN_MEMORY);
+                }
+                for row in rows {
+                    file.write_record(row.cells(clinical)).expect(IN_MEMORY);
+                }
+                file.into_inner().expect(IN_MEMORY)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_taken_for_a_formula() {
+        for (cell, expected) in [
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "'\r=1"),
+            ("red = sore", "red = sore"),
+            ("", ""),
+        ] {
+            assert_eq!(harmless(cell.to_owned()), expected);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `DELETE /api/admin/submissions/{id}` and `POST …/restore`. Nothing is removed: a deleted submission is
+//! gone for its patient and for lists, until it is restored.
+
+use super::named;
+use crate::app::AppState;
+use crate::auth::Caller;
+use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::reason::{Reason, ReasonBody};
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use diagflow_store::{Action, AuditEntry, Deletion, ObjectKind, SubmissionId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What came of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeletionBody {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// Whether it is deleted now.
+    deleted: bool,
+    /// Whether this request changed that, and not an earlier one.
+    changed: bool,
+}
+
+/// Deletes a submission that is in a final state.
+///
+/// It is gone for its patient, and from lists unless they ask for it. Safe to repeat.
+#[utoipa::path(
+    delete,
+    path = "/api/admin/submissions/{id}",
+    tag = "staff",
+    params(("id" = String, Path, description = "The submission.", format = "uuid")),
+    request_body = ReasonBody,
+    responses(
+        (status = 200, description = "It is deleted.", body = DeletionBody),
+        (status = 400, description = "`invalid_input`, `invalid_json`", body = ErrorBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+        (status = 409, description = "`not_final`: cancel it first", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn delete(
+    id: Result<Path<String>, PathRejection>,
+    State(state): State<AppState>,
+    caller: Caller,
+    reason: Reason,
+) -> ApiResult<Json<DeletionBody>> {
+    let id = named(id)?;
+    let line = line(&caller, Action::SubmissionDelete, id, reason);
+    let done = state.app.store.delete_submission(id, &line).await?;
+    settled(&state, done, true, line).await
+}
+
+/// Takes a deletion back. Safe to repeat.
+#[utoipa::path(
+    post,
+    path = "/api/admin/submissions/{id}/restore",
+    tag = "staff",
+    params(("id" = String, Path, description = "The submission.", format = "uuid")),
+    request_body = ReasonBody,
+    responses(
+        (status = 200, description = "It is not deleted.", body = DeletionBody),
+        (status = 400, description = "`invalid_input`, `invalid_json`", body = ErrorBody),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn restore(
+    id: Result<Path<String>, PathRejection>,
+    State(state): State<AppState>,
+    caller: Caller,
+    reason: Reason,
+) -> ApiResult<Json<DeletionBody>> {
+    let id = named(id)?;
+    let line = line(&caller, Action::SubmissionRestore, id, reason);
+    let done = state.app.store.restore_submission(id, &line).await?;
+    settled(&state, done, false, line).await
+}
+
+fn line(caller: &Caller, action: Action, id: SubmissionId, Reason(reason): Reason) -> AuditEntry {
+    caller.did(action, ObjectKind::Submission, id).with("reason", reason)
+}
+
+/// Tells what came of it, and writes down a refusal; what was done is written down already.
+async fn settled(
+    state: &AppState,
+    done: Deletion,
+    deleted: bool,
+    line: AuditEntry,
+) -> ApiResult<Json<DeletionBody>> {
+    let refusal = match done {
+        Deletion::Done | Deletion::Unchanged => {
+            let changed = done == Deletion::Done;
+            return Ok(Json(DeletionBody { success: true, deleted, changed }));
+        }
+        Deletion::NotFinal(_) => ApiError::NotFinal,
+        Deletion::Unknown => ApiError::NotFound,
+    };
+    state.app.store.audit(&line.refused(refusal.code())).await?;
+    Err(refusal)
+}

@@ -1,0 +1,44 @@
+//! `diagflow audit`: proves the audit.
+
+use crate::settings::AccountSettings;
+use anyhow::{Context, bail};
+use diagflow_store::{AuditKey, AuditMark, Store};
+use secrecy::ExposeSecret;
+
+/// Arguments of `diagflow audit`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Read every line and its seal again, and say what was changed, removed or put in.
+    Verify {
+        /// A mark that an earlier verification printed. Keep marks outside the database: as long as one is
+        /// found again, nothing before it was changed, not even by somebody who knows AUDIT_KEY.
+        #[arg(long, value_name = "NUMBER:SEAL")]
+        mark: Option<AuditMark>,
+    },
+}
+
+/// Proves it, and says what was found.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let settings = AccountSettings::read()?;
+    let address = settings.database.address();
+    let store = Store::connect(&settings.database.pool()).await?;
+    let key = AuditKey::new(settings.audit_key.expose_secret());
+    let Command::Verify { mark } = args.command;
+    let check = store.check_audit(&key, mark.as_ref()).await;
+    let check = check.with_context(|| format!("cannot read the audit at {address} (DATABASE_URL)"))?;
+    for fault in &check.faults {
+        println!("{fault}");
+    }
+    println!("{} lines, the last one is {}", check.lines, check.end);
+    if check.faults.is_empty() {
+        println!("nothing was changed, removed or put in");
+        return Ok(());
+    }
+    bail!("the audit is not as it was written: {} fault(s)", check.faults.len())
+}

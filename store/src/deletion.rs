@@ -1,0 +1,116 @@
+//! Deleting a submission, and taking that back. Nothing is removed: a deleted submission is gone for
+//! everybody but staff who ask for deleted ones.
+
+use crate::audit::{self, AuditEntry};
+use crate::clock::now;
+use crate::counts;
+use crate::error::StoreResult;
+use crate::events::{self, Step};
+use crate::ids::SubmissionId;
+use crate::pool::{Store, transaction};
+use crate::runs::lock;
+use crate::schema::submissions;
+use crate::status::Status;
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+
+/// The result of a line of the audit for something that stood so already.
+const UNCHANGED: &str = "unchanged";
+
+/// What came of a deletion, or of taking one back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// It was done.
+    Done,
+    /// It stood so already.
+    Unchanged,
+    /// The submission stands here, where something still happens by itself.
+    NotFinal(Status),
+    /// There is no such submission.
+    Unknown,
+}
+
+impl Store {
+    /// Deletes a submission that is in a final state. Repeating it changes nothing. Each press that is not
+    /// refused is written down by `entry`.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn delete_submission(
+        &self,
+        submission: SubmissionId,
+        entry: &AuditEntry,
+    ) -> StoreResult<Deletion> {
+        self.set_deleted(submission, true, entry).await
+    }
+
+    /// Takes a deletion back. Repeating it changes nothing. Each press that is not refused is written down
+    /// by `entry`.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn restore_submission(
+        &self,
+        submission: SubmissionId,
+        entry: &AuditEntry,
+    ) -> StoreResult<Deletion> {
+        self.set_deleted(submission, false, entry).await
+    }
+
+    async fn set_deleted(
+        &self,
+        submission: SubmissionId,
+        delete: bool,
+        entry: &AuditEntry,
+    ) -> StoreResult<Deletion> {
+        transaction!(self, connection => {
+            let Some((status, _)) = lock(connection, submission).await? else {
+                return Ok(Deletion::Unknown);
+            };
+            if is_deleted(connection, submission).await? == delete {
+                audit::append(connection, &entry.clone().refused(UNCHANGED)).await?;
+                return Ok(Deletion::Unchanged);
+            }
+            if !status.is_final() {
+                return Ok(Deletion::NotFinal(status));
+            }
+            mark(connection, submission, delete).await?;
+            let step = if delete { Step::Deleted } else { Step::Restored };
+            events::append(connection, submission, status, &[step]).await?;
+            counts::set_deleted(connection, submission, status, delete).await?;
+            audit::append(connection, entry).await?;
+            Ok(Deletion::Done)
+        })
+    }
+}
+
+async fn mark(
+    connection: &mut AsyncMysqlConnection,
+    submission: SubmissionId,
+    delete: bool,
+) -> StoreResult<()> {
+    let row = submissions::table.find(submission);
+    if delete {
+        let set = submissions::deleted_at.eq(now().nullable());
+        diesel::update(row).set(set).execute(connection).await?;
+    } else {
+        let set = submissions::deleted_at.eq(None::<NaiveDateTime>);
+        diesel::update(row).set(set).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Whether a submission is deleted. For whoever holds its lock.
+pub(crate) async fn is_deleted(
+    connection: &mut AsyncMysqlConnection,
+    submission: SubmissionId,
+) -> StoreResult<bool> {
+    let deleted: Option<bool> = submissions::table
+        .find(submission)
+        .select(submissions::deleted_at.is_not_null())
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(deleted.unwrap_or(false))
+}

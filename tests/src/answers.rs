@@ -1,0 +1,34 @@
+//! Answers of the API, taken apart.
+
+use reqwest::Response;
+use serde_json::Value;
+
+/// The body of an answer that is as it should be.
+///
+/// # Panics
+/// When it is a refusal.
+pub async fn body(answer: Response) -> Value {
+    let status = answer.status();
+    let text = answer.text().await.expect("a body");
+    assert!(status.is_success(), "{status}: {text}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Status and stable code of a refusal.
+///
+/// # Panics
+/// When it is none.
+pub async fn refusal(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.expect("JSON");
+    (
+        status,
+        body["error"]["code"].as_str().unwrap_or_else(|| panic!("{status}: {body}")).to_owned(),
+    )
+}
+
+/// The members of this name of a list's rows.
+pub fn members(list: &Value, name: &str) -> Vec<String> {
+    let rows = list["data"].as_array().expect("rows").iter();
+    rows.map(|row| row[name].as_str().unwrap_or_default().to_owned()).collect()
+}

@@ -1,0 +1,139 @@
+//! The audit: what stands in it, and that tampering shows.
+
+use diagflow_store::{AuditFault, AuditKey, AuditMark, Role};
+use diagflow_tests::staff::AUDIT_KEY;
+use diagflow_tests::{Stack, Staff, StackOptions};
+use serde_json::Value;
+
+async fn stack() -> Stack {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    stack
+}
+
+/// What a proof of the audit finds wrong, in words.
+async fn faults(stack: &Stack, mark: Option<&AuditMark>) -> Vec<AuditFault> {
+    let key = AuditKey::new(AUDIT_KEY);
+    stack.store.check_audit(&key, mark).await.expect("an answer").faults
+}
+
+/// Writes at least this many lines.
+async fn write_lines(staff: &Staff, count: usize) {
+    for _ in 0..count {
+        assert_eq!(staff.get("/api/v1/audit?limit=1").await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_tampering_shows() {
+    let stack = stack().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    write_lines(&admin, 6).await;
+    assert_eq!(faults(&stack, None).await, []);
+    let mark = stack.store.audit_end().await.expect("an answer");
+    assert!(mark.number >= 8, "{mark:?}");
+    let database = &stack.database;
+    database.run("CREATE TABLE kept AS SELECT * FROM audit").await;
+    database.run("CREATE TABLE kept_head AS SELECT * FROM audit_head").await;
+    let restore = async || {
+        database.run("DELETE FROM audit; INSERT INTO audit SELECT * FROM kept").await;
+        database.run("DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM kept_head").await;
+    };
+
+    for column in
+        ["actor_name", "action", "object_id", "result", "address", "request_id", "details", "actor_kind"]
+    {
+        let other = if column == "action" { "sign_out" } else { "user" };
+        let other = if column == "actor_kind" { "anonymous" } else { other };
+        database.run(&format!("UPDATE audit SET {column} = '{other}' WHERE number = 3")).await;
+        assert_eq!(faults(&stack, None).await, [AuditFault::Changed(3)], "{column}");
+        restore().await;
+    }
+    database.run("UPDATE audit SET at = at + INTERVAL 1 MICROSECOND WHERE number = 3").await;
+    assert_eq!(faults(&stack, None).await, [AuditFault::Changed(3)]);
+    restore().await;
+
+    database.run("DELETE FROM audit WHERE number IN (3, 4)").await;
+    assert_eq!(faults(&stack, None).await, [AuditFault::Removed(3, 4)]);
+    restore().await;
+
+    // The numbers closed again, as if the line had never been.
+    database.run("DELETE FROM audit WHERE number = 3").await;
+    database.run("UPDATE audit SET number = number - 1 WHERE number > 3 ORDER BY number").await;
+    let found = faults(&stack, None).await;
+    assert!(found.contains(&AuditFault::Unlinked(3)), "{found:?}");
+    assert!(found.contains(&AuditFault::Changed(3)), "{found:?}");
+    assert!(matches!(found.last(), Some(AuditFault::EndMoved { .. })), "{found:?}");
+    restore().await;
+
+    database.run(&format!("DELETE FROM audit WHERE number = {}", mark.number)).await;
+    assert!(matches!(faults(&stack, None).await[..], [AuditFault::EndMoved { .. }]));
+    restore().await;
+
+    // The end removed together with its note: only a mark that was kept elsewhere tells.
+    database.run(&format!("DELETE FROM audit WHERE number = {}", mark.number)).await;
+    let back = "UPDATE audit_head SET number = number - 1, \
+         hash = (SELECT hash FROM audit WHERE number = audit_head.number - 1)";
+    database.run(back).await;
+    assert_eq!(faults(&stack, None).await, []);
+    assert_eq!(faults(&stack, Some(&mark)).await, [AuditFault::MarkGone(mark.clone())]);
+    restore().await;
+
+    // A line put in behind the last one.
+    let columns = "at, actor_kind, actor_id, actor_name, action, object_kind, object_id, result, \
+         address, request_id, details, previous, hash";
+    database
+        .run(&format!(
+            "INSERT INTO audit (number, {columns}) SELECT number + 1, {columns} FROM kept \
+             WHERE number = {}",
+            mark.number
+        ))
+        .await;
+    assert!(matches!(faults(&stack, None).await[..], [AuditFault::EndMoved { .. }]));
+    restore().await;
+    assert_eq!(faults(&stack, Some(&mark)).await, [], "as it was");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_lines_of_just_one_thing_are_found() {
+    let stack = stack().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let other = Staff::with_role(&stack, Role::Operator).await;
+    assert_eq!(other.get("/api/v1/audit").await.status(), 403);
+
+    let find = async |query: &str| -> Value {
+        let answer = admin.get(&format!("/api/v1/audit?{query}")).await;
+        assert_eq!(answer.status(), 200, "{query}");
+        answer.json().await.expect("JSON")
+    };
+    let of_the_other = find(&format!("actor_id={}", other.id)).await;
+    let lines = of_the_other["data"].as_array().expect("lines");
+    assert_eq!(lines.len(), 2, "{of_the_other}");
+    assert_eq!(lines[0]["action"], "access");
+    assert_eq!(lines[0]["result"], "forbidden");
+    assert_eq!(lines[0]["details"]["route"], "GET /api/v1/audit");
+    assert_eq!(lines[0]["address"], "127.0.0.1");
+    assert_eq!(lines[1]["action"], "sign_in");
+    assert_eq!(lines[1]["actor"], other.email.as_str());
+    let refused = lines[0]["request_id"].as_str().expect("a request");
+    let of_it = find(&format!("request_id={refused}&result=forbidden")).await;
+    assert_eq!(of_it["data"].as_array().expect("lines").len(), 1);
+    assert_eq!(find("to=2020-01-01").await["data"], Value::Array(Vec::new()));
+
+    let first = find("limit=1").await;
+    let next = find(&format!("limit=1&before={}", first["next_before"])).await;
+    assert_eq!(
+        next["data"][0]["number"].as_i64().expect("a number") + 1,
+        first["data"][0]["number"].as_i64().expect("a number")
+    );
+
+    let wrong = admin.get("/api/v1/audit?action=nothing&limit=0&object_id=%C3%A4&what=1").await;
+    assert_eq!(wrong.status(), 400);
+    let body: Value = wrong.json().await.expect("JSON");
+    assert_eq!(body["error"]["code"], "invalid_query", "{body}");
+    let faults = body["error"]["details"].as_array().expect("details");
+    let fields: Vec<_> = faults.iter().map(|fault| fault["field"].as_str()).collect();
+    assert_eq!(fields, [Some("action"), Some("object_id"), Some("limit"), Some("what")]);
+    stack.stop().await;
+}

@@ -1,0 +1,74 @@
+//! Everything about one submission, and its images; what is medical only for those who may read it.
+
+use diagflow_store::Role;
+use diagflow_tests::answers::{body, refusal};
+use diagflow_tests::{Stack, StackOptions, Staff, photos};
+use serde_json::Value;
+
+#[tokio::test]
+async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only() {
+    let (stack, submission) = Stack::with_submission(StackOptions::default()).await;
+    stack.until(&submission, "completed").await;
+    let id = &submission.submission_id;
+    let path = format!("/api/admin/submissions/{id}");
+    let clinician = Staff::with_role(&stack, Role::Clinician).await;
+    let operator = Staff::with_role(&stack, Role::Operator).await;
+
+    let whole = body(clinician.get(&path).await).await;
+    let data = &whole["data"];
+    assert_eq!((&data["id"], &data["status"]), (&Value::from(id.as_str()), &"completed".into()));
+    assert_eq!((&data["clinical"], &data["comments"]), (&true.into(), &"itches".into()));
+    assert!(data["result"]["summary"].is_string(), "{data}");
+    let steps: Vec<_> =
+        data["events"].as_array().expect("events").iter().map(|e| &e["step"]).collect();
+    assert_eq!(steps[..4], ["received", "diagnosing", "completed", "result_ready"]);
+    assert_eq!(data["runs"][0]["number"], 1);
+    assert!(data["runs"][0]["temporal_run_id"].is_string());
+    assert_eq!(data["deliveries"][0]["kind"], "result");
+
+    let less = body(operator.get(&path).await).await;
+    let less = &less["data"];
+    assert_eq!((&less["clinical"], &less["status"]), (&false.into(), &"completed".into()));
+    for absent in ["comments", "result"] {
+        assert!(less.get(absent).is_none(), "{absent} in {less}");
+    }
+    assert!(less["files"][0].get("url").is_none() && less["files"][0].get("name").is_none());
+    assert_eq!(less["files"][0]["media_type"], "image/jpeg");
+    assert!(!less.to_string().contains("itches"), "{less}");
+
+    let file = data["files"][0]["url"].as_str().expect("a link");
+    let image = clinician.get(file).await;
+    assert_eq!(image.status(), 200);
+    assert_eq!(image.headers()["content-type"], "image/jpeg");
+    assert_eq!(image.headers()["cache-control"], "no-store");
+    assert_eq!(image.headers()["x-content-type-options"], "nosniff");
+    let name = image.headers()["content-disposition"].to_str().expect("text").to_owned();
+    assert!(name.starts_with("inline; filename=") && name.ends_with(".jpeg\""), "{name}");
+    assert_eq!(image.bytes().await.expect("bytes"), photos::retina().bytes);
+    assert_eq!(refusal(operator.get(file).await).await, (403, "forbidden".to_owned()));
+
+    let lines = stack
+        .database
+        .texts(&format!(
+            "SELECT CONCAT_WS(' ', action, result, actor_name, details) FROM audit \
+             WHERE object_id = '{id}' OR action = 'file_view' ORDER BY number"
+        ))
+        .await;
+    let (c, o) = (&clinician.email, &operator.email);
+    assert_eq!(
+        lines,
+        [
+            format!(r#"submission_view done {c} {{"clinical":true}}"#),
+            format!(r#"submission_view done {o} {{"clinical":false}}"#),
+            format!(r#"file_view done {c} {{"submission":"{id}"}}"#),
+        ]
+    );
+
+    for missing in ["0b9f3c9e-1111-4222-8333-444444444444", "1", "../users"] {
+        for path in ["submissions", "files"] {
+            let answer = clinician.get(&format!("/api/admin/{path}/{missing}")).await;
+            assert_eq!(refusal(answer).await.0, 404, "{path}/{missing}");
+        }
+    }
+    stack.stop().await;
+}

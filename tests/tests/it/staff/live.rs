@@ -1,0 +1,226 @@
+//! The live stream of all changes, and the ends of streams whose session has ended.
+
+use diagflow_store::{ApiKeyId, Outcome, Role, RunKey, Sha256};
+use diagflow_tests::answers::refusal;
+use diagflow_tests::eventually::LIMIT;
+use diagflow_tests::{Stack, StackOptions, Staff, photos, seeding, staff};
+use reqwest::{Method, Response};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+const PATH: &str = "/api/admin/events";
+
+async fn api() -> Stack {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    stack
+}
+
+/// A stream as its bytes come.
+struct Live {
+    response: Response,
+    text: String,
+}
+
+impl Live {
+    async fn open(staff: &Staff, last: Option<i64>) -> Live {
+        let mut call = staff.request(Method::GET, PATH);
+        if let Some(last) = last {
+            call = call.header("Last-Event-ID", last.to_string());
+        }
+        let response = call.send().await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut live = Live { response, text: String::new() };
+        // It listens from here on.
+        live.until(|text| text.contains("retry:")).await;
+        live
+    }
+
+    /// Reads on until `enough`.
+    async fn until(&mut self, enough: impl Fn(&str) -> bool) {
+        while !enough(&self.text) {
+            let chunk = timeout(LIMIT, self.response.chunk()).await.expect("more in time");
+            let chunk = chunk.expect("a whole stream").expect("no end yet");
+            self.text += &String::from_utf8_lossy(&chunk);
+        }
+    }
+
+    /// The events so far: id and data.
+    fn events(&self) -> Vec<(i64, Value)> {
+        let whole = self.text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
+        let blocks = whole.split("\n\n").filter(|block| block.contains("submission_changed"));
+        let field = |block: &str, name: &str| {
+            let line = block.lines().find_map(|line| line.strip_prefix(name));
+            line.expect(name).trim().to_owned()
+        };
+        blocks
+            .map(|block| {
+                let id = field(block, "id:").parse().expect("a number");
+                (id, serde_json::from_str(&field(block, "data:")).expect("JSON"))
+            })
+            .collect()
+    }
+
+    async fn until_events(&mut self, count: usize) -> Vec<(i64, Value)> {
+        let steps = |text: &str| text.matches("submission_changed").count();
+        self.until(|text| steps(text) >= count && text.ends_with("\n\n")).await;
+        self.events()
+    }
+
+    /// Waits for the end; tells how long it took.
+    async fn end(mut self) -> Duration {
+        let begun = Instant::now();
+        let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
+        timeout(LIMIT, rest).await.expect("an end in time");
+        begun.elapsed()
+    }
+}
+
+/// What an event says: of which submission, what happened, where it stands.
+fn said(event: &(i64, Value)) -> [String; 3] {
+    let member = |name: &str| event.1[name].as_str().expect(name).to_owned();
+    [member("submission_id"), member("step"), member("status")]
+}
+
+fn change(run: RunKey, step: &str, status: &str) -> [String; 3] {
+    [run.submission.to_string(), step.to_owned(), status.to_owned()]
+}
+
+#[tokio::test]
+async fn every_change_of_every_submission_is_told_and_nothing_is_missed_by_who_comes_back() {
+    let stack = api().await;
+    let (replica, elsewhere) = stack.start_replica().await;
+    let store = &stack.store;
+    seeding::submission(store, "old@example.org", "", None).await;
+    let operator = Staff::with_role(&stack, Role::Operator).await;
+    let mut live = Live::open(&operator, None).await;
+
+    let one = seeding::submission(store, "ana@example.org", "", None).await;
+    let two = seeding::submission(store, "bo@example.org", "", None).await;
+    seeding::end(store, one, Outcome::Failed, "a").await;
+    let events = live.until_events(3).await;
+    let told: Vec<_> = events.iter().map(said).collect();
+    let expected = [
+        change(one, "received", "pending"),
+        change(two, "received", "pending"),
+        change(one, "failed", "failed"),
+    ];
+    assert_eq!(told, expected, "and nothing of before");
+    assert!(events[0].1["at"].is_string());
+
+    drop(live);
+    seeding::complete(store, two).await;
+    let line = seeding::line(diagflow_store::Action::SubmissionDelete);
+    store.delete_submission(one.submission, &line).await.expect("deleted");
+    let missed = [
+        change(two, "diagnosing", "processing"),
+        change(two, "completed", "completed"),
+        change(two, "result_ready", "completed"),
+        change(one, "deleted", "failed"),
+    ];
+    let last = events[2].0;
+    for base in [stack.client.address(""), elsewhere.address("")] {
+        let there = operator.at(base);
+        let mut again = Live::open(&there, Some(last)).await;
+        again.until(|text| text.contains("\"deleted\"")).await;
+        let told = again.events();
+        let new: Vec<_> = told.iter().filter(|(id, _)| *id > last).map(said).collect();
+        assert_eq!(new, missed);
+    }
+    // A row with a lower number that appears after a listener went is told when it comes back.
+    let mut late = Live::open(&operator, Some(last + 4)).await;
+    late.until(|text| text.contains(&format!("id: {}\n", last + 3))).await;
+
+    let absurd = Live::open(&operator, Some(1_000_000)).await;
+    assert!(absurd.events().is_empty());
+    replica.stopped().await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_number_that_appears_late_is_told_all_the_same() {
+    use diesel_async::SimpleAsyncConnection;
+    let stack = api().await;
+    let store = &stack.store;
+    let one = seeding::submission(store, "ana@example.org", "", None).await;
+    let operator = Staff::with_role(&stack, Role::Operator).await;
+    let mut live = Live::open(&operator, None).await;
+    let mut slow = stack.database.connect().await;
+    let insert = format!(
+        "BEGIN; INSERT INTO events (submission_id, number, name, step, status, message, created_at) \
+         VALUES ('{}', 77, 'status_update', 'mail_sent', 'pending', '', NOW(6))",
+        one.submission
+    );
+    slow.batch_execute(&insert).await.expect("inserted");
+    let two = seeding::submission(store, "bo@example.org", "", None).await;
+    let first = live.until_events(1).await;
+    assert_eq!(said(&first[0]), change(two, "received", "pending"));
+
+    slow.batch_execute("COMMIT").await.expect("committed");
+
+    let events = live.until_events(2).await;
+    assert_eq!(said(&events[1]), change(one, "mail_sent", "pending"));
+    assert!(events[1].0 < events[0].0, "its number is the lower one");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_soon_after_its_session_or_its_right() {
+    const SOON: Duration = Duration::from_secs(10);
+    let stack = api().await;
+    let run = seeding::submission(&stack.store, "ana@example.org", "", None).await;
+    let patients = format!("/api/user/events/{}", run.submission);
+    let sessions = "UPDATE sessions SET ended_at = NOW(6) WHERE user_id =";
+    let users = "WHERE id =";
+    for end in [
+        sessions.to_owned(),
+        format!("UPDATE users SET disabled_at = NOW(6) {users}"),
+        format!("UPDATE users SET role = 'patient' {users}"),
+    ] {
+        let staff = Staff::with_role(&stack, Role::Operator).await;
+        let live = Live::open(&staff, None).await;
+        let response = staff.get(&patients).await;
+        assert_eq!(response.status(), 200);
+        let of_one = Live { response, text: String::new() };
+        let other = Staff::with_role(&stack, Role::Operator).await;
+        let mut goes_on = Live::open(&other, None).await;
+
+        stack.database.run(&format!("{end} '{}'", staff.id)).await;
+
+        assert!(live.end().await < SOON, "{end}");
+        assert!(of_one.end().await < SOON, "{end}");
+        seeding::submission(&stack.store, "bo@example.org", "", None).await;
+        goes_on.until_events(1).await;
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_a_program_ends_with_its_key() {
+    let stack = api().await;
+    let (user, _) = staff::account(&stack, Role::Service).await;
+    let (id, secret) = (ApiKeyId::new(), "a secret of a test");
+    let digest = Sha256::of(secret.as_bytes());
+    let key = format!(
+        "INSERT INTO api_keys (id, user_id, name, secret, created_at) \
+         VALUES ('{id}', '{user}', 'test', '{digest}', NOW(6))"
+    );
+    stack.database.run(&key).await;
+    let operator = Staff::with_role(&stack, Role::Operator).await;
+    let program = operator.with_token(format!("dfk_{id}_{secret}"));
+    let live = Live::open(&program, None).await;
+
+    stack.database.run(&format!("UPDATE api_keys SET revoked_at = NOW(6) WHERE id = '{id}'")).await;
+
+    live.end().await;
+    let again = program.get(PATH).await;
+    assert_eq!(refusal(again).await, (401, "api_key_invalid".to_owned()));
+    let patient = Staff::with_role(&stack, Role::Patient).await;
+    assert_eq!(refusal(patient.get(PATH).await).await, (403, "forbidden".to_owned()));
+    let submission = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
+    let own_token = operator.with_token(submission.access_token);
+    assert_eq!(refusal(own_token.get(PATH).await).await, (401, "token_invalid".to_owned()));
+    stack.stop().await;
+}
