@@ -23,6 +23,7 @@ use utoipa::{Modify, OpenApi};
         (name = "staff", description = "What staff see of submissions, and do to them."),
         (name = "sign-in", description = "For people and programs with an account."),
         (name = "users", description = "Accounts, their sessions and API keys."),
+        (name = "audit", description = "Who did what."),
         (name = "loopai", description = "What LoopAI asks for."),
         (name = "operation", description = "How the service itself stands."),
     ),

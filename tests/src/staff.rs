@@ -102,12 +102,6 @@ impl Staff {
         Staff { id, email, session, access_token, http, base }
     }
 
-    /// The same, asking another replica.
-    #[must_use]
-    pub fn at(&self, base: String) -> Staff {
-        Staff { base, ..self.clone() }
-    }
-
     /// The same, bringing something else along.
     #[must_use]
     pub fn with_token(&self, access_token: String) -> Staff {
@@ -138,17 +132,6 @@ impl Staff {
     pub async fn post(&self, path: &str, body: &Value) -> Response {
         self.request(Method::POST, path).json(body).send().await.expect("an answer")
     }
-}
-
-/// Status and stable code of a refusal.
-///
-/// # Panics
-/// When it is none.
-pub async fn refusal(answer: Response) -> (u16, String) {
-    let status = answer.status().as_u16();
-    let body: Value = answer.json().await.expect("JSON");
-    let code = body["error"]["code"].as_str();
-    (status, code.unwrap_or_else(|| panic!("{status}: {body}")).to_owned())
 }
 
 /// Status and outcome of a move.

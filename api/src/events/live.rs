@@ -153,7 +153,7 @@ async fn begin(store: &Store, last: Option<i64>) -> StoreResult<Begun> {
     }
     let mut missed = Vec::new();
     let mut rows = store.event_rows(last - MOST_HOLES, &[], BATCH).await?;
-    let known = rows.iter().filter(|change| change.row <= last).next_back();
+    let known = rows.iter().rfind(|change| change.row <= last);
     // A row of before that was written longer ago than any transaction lasts was there already.
     let recent = known.map(|change| change.created_at - PATIENCE);
     loop {

@@ -65,47 +65,50 @@ pub(crate) struct AskedLines {
 impl FromParameters for AskedLines {
     fn from_parameters(parameters: &mut Parameters) -> Self {
         let mut told = Map::new();
-        let mut read = |name: &'static str| Reading { parameters, told: &mut told, name };
+        let mut given = Reading { parameters, told: &mut told };
         let filter = AuditFilter {
-            actor_id: read("actor_id").parsed(),
-            actor: read("actor").text(char::is_control).map(|text| text.to_lowercase()),
-            action: read("action").parsed(),
-            object_kind: read("object_kind").parsed(),
-            object_id: read("object_id").text(is_no_word),
-            result: read("result").text(is_no_word),
-            request_id: read("request_id").text(is_no_word),
-            from: read("from").with(times::beginning),
-            to: read("to").with(times::end),
-            before: read("before").with(|text| within(text, 1..=i64::MAX)),
+            actor_id: given.parsed("actor_id"),
+            actor: given.text("actor", char::is_control).map(|text| text.to_lowercase()),
+            action: given.parsed("action"),
+            object_kind: given.parsed("object_kind"),
+            object_id: given.text("object_id", is_no_word),
+            result: given.text("result", is_no_word),
+            request_id: given.text("request_id", is_no_word),
+            from: given.with("from", times::beginning),
+            to: given.with("to", times::end),
+            before: given.with("before", |text| within(text, 1..=i64::MAX)),
         };
-        let limit = read("limit").with(|text| within(text, 1..=MOST)).unwrap_or(USUAL);
+        let limit = given.with("limit", |text| within(text, 1..=MOST)).unwrap_or(USUAL);
         Self { filter, limit, told }
     }
 }
 
-/// One parameter under the eye.
+/// Reads parameters, and remembers what was given.
 struct Reading<'a> {
     parameters: &'a mut Parameters,
     told: &'a mut Map<String, Value>,
-    name: &'static str,
 }
 
 impl Reading<'_> {
-    fn with<T>(self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let Self { parameters, told, name } = self;
-        parameters.read(name, "parameter_invalid", |text| {
+    fn with<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let told = &mut *self.told;
+        self.parameters.read(name, "parameter_invalid", |text| {
             told.insert(name.to_owned(), text.into());
             parse(text)
         })
     }
 
-    fn parsed<T: FromStr<Err: Display>>(self) -> Option<T> {
-        self.with(|text| text.parse().map_err(|error: T::Err| error.to_string()))
+    fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
+        self.with(name, |text| text.parse().map_err(|error: T::Err| error.to_string()))
     }
 
     /// A text without characters that no line has there. The database would not compare them.
-    fn text(self, is_wrong: impl Fn(char) -> bool) -> Option<String> {
-        self.with(|text| {
+    fn text(&mut self, name: &'static str, is_wrong: impl Fn(char) -> bool) -> Option<String> {
+        self.with(name, |text| {
             if text.len() > LONGEST || text.contains(is_wrong) {
                 return Err("No line of the audit has such a text there".to_owned());
             }

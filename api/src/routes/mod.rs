@@ -1,6 +1,7 @@
 //! Every route there is, in one list.
 
 mod admin;
+mod audit;
 mod auth;
 mod events;
 mod files;
@@ -104,7 +105,8 @@ fn moves_of_staff(state: &AppState) -> OpenApiRouter<AppState> {
 /// What staff see of submissions, and senders of their own.
 fn list_of_submissions(state: &AppState) -> OpenApiRouter<AppState> {
     use Permission::{
-        ClinicalRead, SubmissionsDelete, SubmissionsExport, SubmissionsRead, SubmissionsReadOwn,
+        AuditRead, ClinicalRead, SubmissionsDelete, SubmissionsExport, SubmissionsRead,
+        SubmissionsReadOwn,
     };
     use admin::{deletion, detail, export, file, list, live};
     OpenApiRouter::new()
@@ -116,4 +118,5 @@ fn list_of_submissions(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(guarded(state, SubmissionsDelete, routes!(deletion::restore)))
         .routes(guarded(state, ClinicalRead, routes!(file::file)))
         .routes(guarded(state, SubmissionsRead, routes!(live::events)))
+        .routes(guarded(state, AuditRead, routes!(audit::audit)))
 }

@@ -31,7 +31,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let key = AuditKey::new(settings.audit_key.expose_secret());
     let Command::Verify { mark } = args.command;
     let check = store.check_audit(&key, mark.as_ref()).await;
-    let check = check.with_context(|| format!("cannot read the audit at {address} (DATABASE_URL)"))?;
+    let check =
+        check.with_context(|| format!("cannot read the audit at {address} (DATABASE_URL)"))?;
     for fault in &check.faults {
         println!("{fault}");
     }

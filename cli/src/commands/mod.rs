@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod audit;
 pub(crate) mod loopai_sim;
 pub(crate) mod mail_catcher;
 pub(crate) mod migrate;

@@ -1,20 +1,21 @@
 //! People and programs with an account: who may do what, and what of it is written down.
 
+mod audit;
 mod cancel;
+mod deletion;
+mod detail;
+mod export;
 mod history;
 mod keys;
 mod limits;
+mod listing;
+mod live;
 mod operators;
+mod own;
 mod pages;
 mod passwords;
 mod resend;
 mod retry;
-mod deletion;
-mod detail;
-mod export;
-mod listing;
-mod live;
-mod own;
 mod sessions;
 mod throttle;
 mod user_command;

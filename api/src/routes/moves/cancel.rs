@@ -3,8 +3,8 @@
 use super::{Moved, named};
 use crate::app::AppState;
 use crate::auth::Caller;
-use crate::reason::{Reason, ReasonBody};
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::reason::{Reason, ReasonBody};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -34,9 +34,8 @@ pub(crate) async fn cancel(
     Reason(reason): Reason,
 ) -> ApiResult<(StatusCode, Json<Moved>)> {
     let id: SubmissionId = named(&id)?;
-    let line = caller
-        .did(Action::SubmissionCancel, ObjectKind::Submission, id)
-        .with("reason", reason);
+    let line =
+        caller.did(Action::SubmissionCancel, ObjectKind::Submission, id).with("reason", reason);
     let (outcome, run) = match state.app.store.request_cancel(id, &line).await? {
         Cancelling::Noted(run) => ("cancelling", Some(run.number)),
         Cancelling::Cancelled => ("cancelled", None),

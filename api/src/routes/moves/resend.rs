@@ -3,8 +3,8 @@
 use super::named;
 use crate::app::AppState;
 use crate::auth::Caller;
-use crate::reason::{Reason, ReasonBody};
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::reason::{Reason, ReasonBody};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

@@ -3,8 +3,8 @@
 use super::{Moved, named};
 use crate::app::AppState;
 use crate::auth::Caller;
-use crate::reason::{Reason, ReasonBody};
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::reason::{Reason, ReasonBody};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -34,9 +34,8 @@ pub(crate) async fn retry(
     Reason(reason): Reason,
 ) -> ApiResult<(StatusCode, Json<Moved>)> {
     let id: SubmissionId = named(&id)?;
-    let line = caller
-        .did(Action::SubmissionRetry, ObjectKind::Submission, id)
-        .with("reason", reason);
+    let line =
+        caller.did(Action::SubmissionRetry, ObjectKind::Submission, id).with("reason", reason);
     let grace = state.app.settings.start_grace;
     let (status, outcome, run) = match state.app.store.retry(id, grace, &line).await? {
         Retrying::Queued(run) => {

@@ -3,9 +3,9 @@
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::body::Body;
-use crate::reason::Reason;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::Fault;
+use crate::reason::Reason;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -2,7 +2,7 @@
 
 use diagflow_store::{AuditFault, AuditKey, AuditMark, Role};
 use diagflow_tests::staff::AUDIT_KEY;
-use diagflow_tests::{Stack, Staff, StackOptions};
+use diagflow_tests::{Stack, StackOptions, Staff};
 use serde_json::Value;
 
 async fn stack() -> Stack {
@@ -37,12 +37,21 @@ async fn every_kind_of_tampering_shows() {
     database.run("CREATE TABLE kept_head AS SELECT * FROM audit_head").await;
     let restore = async || {
         database.run("DELETE FROM audit; INSERT INTO audit SELECT * FROM kept").await;
-        database.run("DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM kept_head").await;
+        database
+            .run("DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM kept_head")
+            .await;
     };
 
-    for column in
-        ["actor_name", "action", "object_id", "result", "address", "request_id", "details", "actor_kind"]
-    {
+    for column in [
+        "actor_name",
+        "action",
+        "object_id",
+        "result",
+        "address",
+        "request_id",
+        "details",
+        "actor_kind",
+    ] {
         let other = if column == "action" { "sign_out" } else { "user" };
         let other = if column == "actor_kind" { "anonymous" } else { other };
         database.run(&format!("UPDATE audit SET {column} = '{other}' WHERE number = 3")).await;

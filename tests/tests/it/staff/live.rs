@@ -121,8 +121,9 @@ async fn every_change_of_every_submission_is_told_and_nothing_is_missed_by_who_c
         change(one, "deleted", "failed"),
     ];
     let last = events[2].0;
-    for base in [stack.client.address(""), elsewhere.address("")] {
-        let there = operator.at(base);
+    for client in [&stack.client, &elsewhere] {
+        let there = operator.at(client);
+
         let mut again = Live::open(&there, Some(last)).await;
         again.until(|text| text.contains("\"deleted\"")).await;
         let told = again.events();
