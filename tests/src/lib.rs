@@ -21,6 +21,7 @@ pub mod seeding;
 pub mod servers;
 pub mod stack;
 pub mod staff;
+pub mod tokens;
 
 pub use client::{Accepted, ApiClient, SseEvent};
 pub use eventually::eventually;

@@ -8,6 +8,7 @@ use crate::ports::free_port;
 use crate::process::Process;
 use crate::servers;
 use crate::staff::AUDIT_KEY;
+use crate::tokens::JWT_KEY;
 use diagflow_simulators::loopai::{self, LoopAiSim};
 use diagflow_simulators::mail::{self, MailCatcher};
 use diagflow_store::{PoolSettings, Store, SubmissionId};
@@ -122,6 +123,7 @@ impl Stack {
             ("START_GRACE_SECONDS", "2".to_owned()),
             ("SWEEP_SECONDS", "0.2".to_owned()),
             ("AUDIT_KEY", AUDIT_KEY.to_owned()),
+            ("JWT_SECRET_KEY", JWT_KEY.to_owned()),
             ("EVENTS_POLL_SECONDS", "0.05".to_owned()),
             // All tests of a stack are one client.
             ("RATE_LIMIT_SUBMIT_PER_MINUTE", "1000000".to_owned()),

@@ -1,5 +1,6 @@
 //! People and programs with an account: who may do what, and what of it is written down.
 
+mod access;
 mod audit;
 mod cancel;
 mod deletion;

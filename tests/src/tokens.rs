@@ -1,0 +1,63 @@
+//! Access tokens of sessions as somebody would forge them who knows how they are made (`api/src/auth/jwt.rs`).
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use diagflow_store::Sha256 as Digest;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The key of every stack's tokens.
+pub const JWT_KEY: &str = "a key of the tests for tokens, 32 characters or more";
+
+/// What is wrong with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgery {
+    /// Nothing, but that its time is over.
+    Expired,
+    /// It is signed with another key under the name of ours.
+    WrongKey,
+    /// It says that it needs no signature, and has none.
+    NoAlgorithm,
+}
+
+impl Forgery {
+    /// Every one.
+    pub const ALL: [Forgery; 3] = [Forgery::Expired, Forgery::WrongKey, Forgery::NoAlgorithm];
+
+    /// Makes a token like `good`, but for this.
+    pub fn of(self, good: &str) -> String {
+        let mut parts = good.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part));
+        let mut part = || parts.next().expect("a part").expect("base64");
+        let read = |bytes: Vec<u8>| -> Value { serde_json::from_slice(&bytes).expect("JSON") };
+        let (mut head, mut claims) = (read(part()), read(part()));
+        let name = Digest::of(format!("diagflow jwt key v1:{JWT_KEY}").as_bytes()).to_string();
+        assert_eq!(head["kid"], name[..16], "the key's name is made as it was");
+        let mut key = JWT_KEY;
+        match self {
+            Self::Expired => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+                claims["exp"] = json!(now.as_secs() - 1);
+            }
+            Self::WrongKey => key = "another key of the same length, which nobody gave out",
+            Self::NoAlgorithm => head["alg"] = json!("none"),
+        }
+        let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let text = format!("{}.{}", encode(&head), encode(&claims));
+        if self == Self::NoAlgorithm {
+            return format!("{text}.");
+        }
+        let mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("any length will do");
+        let seal = mac.chain_update(&text).finalize().into_bytes();
+        format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal))
+    }
+
+    /// The code with which it is refused.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Expired => "token_expired",
+            Self::WrongKey | Self::NoAlgorithm => "token_invalid",
+        }
+    }
+}

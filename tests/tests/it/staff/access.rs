@@ -1,0 +1,283 @@
+//! Access, proved: every route of the documentation, asked by every role, by nobody, and with every kind of
+//! bad token, against one table of what is allowed. A route without a row in it fails the test.
+
+use Rule::{Needs, OfSubmission, Open, OwnProof};
+use diagflow_store::Role;
+use diagflow_tests::staff::{account, refusal};
+use diagflow_tests::tokens::Forgery;
+use diagflow_tests::{Accepted, Stack, StackOptions, Staff, photos};
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// Who may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// Everybody; nobody is asked who they are.
+    Open,
+    /// Whoever brings a proof of its own kind: a signature, a refresh token.
+    OwnProof,
+    /// Whoever has the submission's token, staff that read submissions, and the account that sent it.
+    OfSubmission,
+    /// Whose role has this permission.
+    Needs(&'static str),
+}
+
+/// What each role may do. Written down a second time, so that a change of the table in
+/// `api/src/auth/permissions.rs` is a decision and not a slip.
+const ROLES: &[(Role, &[&str])] = &[
+    (
+        Role::Admin,
+        &[
+            "account:self",
+            "submissions:read",
+            "clinical:read",
+            "history:read",
+            "submissions:cancel",
+            "submissions:retry",
+            "submissions:delete",
+            "submissions:export",
+            "deliveries:resend",
+            "users:read",
+            "users:write",
+            "audit:read",
+        ],
+    ),
+    (
+        Role::Operator,
+        &[
+            "account:self",
+            "submissions:read",
+            "history:read",
+            "submissions:cancel",
+            "submissions:retry",
+            "deliveries:resend",
+        ],
+    ),
+    (Role::Clinician, &["account:self", "submissions:read", "clinical:read"]),
+    (Role::Institution, &["account:self", "submissions:read_own"]),
+    (Role::Patient, &["account:self", "submissions:read_own"]),
+    (Role::Service, &["submissions:read", "history:read", "submissions:export"]),
+];
+
+/// The table: every route there is.
+const TABLE: &[(&str, &str, Rule)] = &[
+    ("GET", "/", Open),
+    ("GET", "/health", Open),
+    ("GET", "/health/db", Open),
+    ("GET", "/ready", Open),
+    ("GET", "/version", Open),
+    ("GET", "/metrics", Open),
+    ("POST", "/api/user/submit", Open),
+    ("POST", "/api/v1/auth/login", Open),
+    ("POST", "/api/v1/auth/refresh", OwnProof),
+    ("POST", "/api/hooks/loopai", OwnProof),
+    ("GET", "/api/files/{id}", OwnProof),
+    ("GET", "/api/user/status/{id}", OfSubmission),
+    ("GET", "/api/user/events/{id}", OfSubmission),
+    ("GET", "/api/v1/auth/validate", Needs("account:self")),
+    ("POST", "/api/v1/auth/logout", Needs("account:self")),
+    ("POST", "/api/v1/auth/password", Needs("account:self")),
+    ("GET", "/api/v1/auth/sessions", Needs("account:self")),
+    ("DELETE", "/api/v1/auth/sessions", Needs("account:self")),
+    ("DELETE", "/api/v1/auth/sessions/{session_id}", Needs("account:self")),
+    ("GET", "/api/v1/submissions", Needs("submissions:read_own")),
+    ("GET", "/api/admin/submissions", Needs("submissions:read")),
+    ("GET", "/api/admin/submissions/export", Needs("submissions:export")),
+    ("GET", "/api/admin/submissions/{id}", Needs("submissions:read")),
+    ("DELETE", "/api/admin/submissions/{id}", Needs("submissions:delete")),
+    ("POST", "/api/admin/submissions/{id}/restore", Needs("submissions:delete")),
+    ("POST", "/api/admin/submissions/{id}/cancel", Needs("submissions:cancel")),
+    ("POST", "/api/admin/submissions/{id}/retry", Needs("submissions:retry")),
+    ("POST", "/api/admin/submissions/retry", Needs("submissions:retry")),
+    (
+        "POST",
+        "/api/admin/submissions/{id}/deliveries/{delivery_id}/resend",
+        Needs("deliveries:resend"),
+    ),
+    ("GET", "/api/admin/submissions/{id}/history", Needs("history:read")),
+    ("GET", "/api/admin/submissions/{id}/history/{run_id}/raw", Needs("history:read")),
+    ("GET", "/api/admin/files/{id}", Needs("clinical:read")),
+    ("GET", "/api/admin/events", Needs("submissions:read")),
+    ("GET", "/api/v1/users", Needs("users:read")),
+    ("POST", "/api/v1/users", Needs("users:write")),
+    ("GET", "/api/v1/users/{id}", Needs("users:read")),
+    ("PUT", "/api/v1/users/{id}", Needs("users:write")),
+    ("DELETE", "/api/v1/users/{id}", Needs("users:write")),
+    ("GET", "/api/v1/users/{id}/sessions", Needs("users:read")),
+    ("DELETE", "/api/v1/users/{id}/sessions", Needs("users:write")),
+    ("DELETE", "/api/v1/users/{id}/sessions/{session_id}", Needs("users:write")),
+    ("GET", "/api/v1/users/{id}/keys", Needs("users:read")),
+    ("POST", "/api/v1/users/{id}/keys", Needs("users:write")),
+    ("DELETE", "/api/v1/users/{id}/keys/{key_id}", Needs("users:write")),
+    ("GET", "/api/v1/audit", Needs("audit:read")),
+];
+
+/// Everybody who asks.
+struct Callers {
+    by_role: BTreeMap<String, (Role, Staff)>,
+    /// Somebody who signed out.
+    gone: Staff,
+    submission: Accepted,
+}
+
+impl Callers {
+    async fn of(stack: &Stack) -> Callers {
+        let admin = Staff::with_role(stack, Role::Admin).await;
+        let mut by_role = BTreeMap::new();
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Service) {
+            by_role.insert(role.to_string(), (role, Staff::with_role(stack, role).await));
+        }
+        let program = program(stack, &admin).await;
+        by_role.insert(Role::Service.to_string(), (Role::Service, program));
+        let gone = Staff::with_role(stack, Role::Admin).await;
+        let left = gone.post("/api/v1/auth/logout", &json!({})).await;
+        assert_eq!(left.status(), 204);
+        let photo = [photos::retina()];
+        let submission = stack.client.submit("ana@example.org", "itches", &photo).await;
+        Callers { by_role, gone, submission }
+    }
+}
+
+/// A program with an API key.
+async fn program(stack: &Stack, admin: &Staff) -> Staff {
+    let (id, email) = account(stack, Role::Service).await;
+    let path = format!("/api/v1/users/{id}/keys");
+    let made = admin.post(&path, &json!({"name": "of a test"})).await;
+    assert_eq!(made.status(), 201);
+    let made: Value = made.json().await.expect("JSON");
+    let key = made["api_key"].as_str().expect("a key").to_owned();
+    let mut program = admin.with_token(key);
+    (program.id, program.email) = (id, email);
+    program
+}
+
+/// Asks for a route, about the submission or about something that does not exist, with a body in which
+/// everything is missing: what is let through does nothing.
+async fn ask(caller: &Staff, method: &str, template: &str, submission: &Accepted) -> Response {
+    let mut path = template.to_owned();
+    if template.contains("submissions/{id}") || template.starts_with("/api/user/") {
+        path = path.replace("{id}", &submission.submission_id);
+    }
+    for name in ["{id}", "{run_id}", "{key_id}", "{session_id}", "{delivery_id}"] {
+        path = path.replace(name, &Uuid::new_v4().to_string());
+    }
+    let method: Method = method.parse().expect("a method");
+    let call = caller.request(method.clone(), &path);
+    let call = if method == Method::GET { call } else { call.json(&json!({})) };
+    call.send().await.expect("an answer")
+}
+
+/// Whether somebody was let through to what the route does.
+fn is_let_through(status: u16) -> bool {
+    !matches!(status, 401 | 403 | 429 | 500..)
+}
+
+fn allowed(role: Role, permission: &str) -> bool {
+    let (_, permissions) = ROLES.iter().find(|(listed, _)| *listed == role).expect("a row");
+    permissions.contains(&permission)
+}
+
+/// One role at one route.
+async fn as_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &str, Rule)) {
+    let (method, path, rule) = row;
+    let answer = ask(staff, method, path, &callers.submission).await;
+    let status = answer.status().as_u16();
+    let told = format!("{role} at {method} {path}: {status}");
+    match rule {
+        Open => assert!(is_let_through(status), "{told}"),
+        OwnProof => assert!(matches!(status, 400 | 401 | 404), "an account proves nothing: {told}"),
+        OfSubmission if allowed(role, "submissions:read") => assert_eq!(status, 200, "{told}"),
+        // Somebody else's: it is not even said that it exists.
+        OfSubmission => assert_eq!(refusal(answer).await, (404, "not_found".into()), "{told}"),
+        Needs(permission) if allowed(role, permission) => assert!(is_let_through(status), "{told}"),
+        Needs(_) => assert_eq!(refusal(answer).await, (403, "forbidden".into()), "{told}"),
+    }
+}
+
+/// Nobody, and every bad token, at one route.
+async fn as_nobody(stack: &Stack, callers: &Callers, row: &(&str, &str, Rule)) {
+    let (method, path, rule) = row;
+    let admin = &callers.by_role["admin"].1;
+    let nobody = admin.with_token(String::new());
+    let answer = ask(&nobody, method, path, &callers.submission).await;
+    let status = answer.status().as_u16();
+    let told = format!("nobody at {method} {path}: {status}");
+    match rule {
+        Open => return assert!(is_let_through(status), "{told}"),
+        OwnProof => return assert!(matches!(status, 400 | 401 | 404), "{told}"),
+        OfSubmission => {
+            assert_eq!(refusal(answer).await, (401, "token_required".into()), "{told}");
+            let own = admin.with_token(callers.submission.access_token.clone());
+            let answer = ask(&own, method, path, &callers.submission).await;
+            assert_eq!(answer.status(), 200, "{method} {path} with its own token");
+            let other = stack.client.submit("ben@example.org", "", &[photos::retina()]).await;
+            let other = admin.with_token(other.access_token);
+            let answer = ask(&other, method, path, &callers.submission).await;
+            assert_eq!(refusal(answer).await, (404, "not_found".into()), "another's: {told}");
+        }
+        Needs(_) => assert_eq!(refusal(answer).await, (401, "sign_in_required".into()), "{told}"),
+    }
+    let forged = Forgery::ALL.map(|forgery| (forgery.of(&admin.access_token), forgery.code()));
+    let unknown_key = format!("dfk_{}_secret", Uuid::new_v4());
+    let bad =
+        [(callers.gone.access_token.clone(), "session_ended"), (unknown_key, "api_key_invalid")];
+    for (token, code) in forged.into_iter().chain(bad) {
+        let answer = ask(&admin.with_token(token), method, path, &callers.submission).await;
+        let refused = refusal(answer).await;
+        match rule {
+            // Whether it was a bad token of staff or of another submission is not told apart.
+            OfSubmission => {
+                assert!(matches!(refused.0, 401 | 404), "{code} at {path}: {refused:?}")
+            }
+            _ => assert_eq!(refused, (401, code.to_owned()), "{method} {path}"),
+        }
+    }
+}
+
+/// Every route of the documentation, and the permission that it says to need.
+async fn documented(stack: &Stack) -> BTreeMap<(String, String), Option<String>> {
+    let document: Value = stack.client.get("/openapi.json").await.json().await.expect("JSON");
+    let mut routes = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if let Some(operation) = item.get(method) {
+                let permission = operation["security"][0]["session"][0].as_str().map(str::to_owned);
+                routes.insert((method.to_uppercase(), path.clone()), permission);
+            }
+        }
+    }
+    routes
+}
+
+#[tokio::test]
+async fn everybody_may_do_what_the_table_says_and_nothing_else() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+
+    let documented = documented(&stack).await;
+    let rows: BTreeSet<_> =
+        TABLE.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
+    assert_eq!(rows.len(), TABLE.len(), "a route has two rows");
+    assert_eq!(documented.keys().cloned().collect::<BTreeSet<_>>(), rows, "a route has no row");
+
+    let callers = Callers::of(&stack).await;
+    for row in TABLE {
+        let (method, path, rule) = row;
+        let says = &documented[&((*method).to_owned(), (*path).to_owned())];
+        if let Needs(permission) = rule {
+            assert_eq!(says.as_deref(), Some(*permission), "{method} {path} is documented so");
+        }
+        as_nobody(&stack, &callers, row).await;
+        for (role, staff) in callers.by_role.values() {
+            // Each time anew: some of these end the session that asks.
+            let fresh = match role {
+                Role::Service => staff.clone(),
+                _ => staff.again(&stack).await,
+            };
+            as_role(&callers, *role, &fresh, row).await;
+        }
+    }
+    stack.stop().await;
+}
