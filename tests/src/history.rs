@@ -101,8 +101,9 @@ pub fn forget_the_machine(document: &mut Value) {
 }
 
 /// What a workflow says in words: the summaries of its steps. Counted ones end in a number.
-const WORDS: [&str; 9] = [
+const WORDS: [&str; 10] = [
     "Diagnosis, run",
+    "E-mail outside a run",
     "ask LoopAI for a diagnosis",
     "before asking again",
     "before look",

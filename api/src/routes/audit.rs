@@ -202,6 +202,7 @@ impl From<AuditLine> for LineBody {
     get,
     path = "/api/v1/audit",
     tag = "audit",
+    operation_id = "find_audit",
     params(AuditQuery),
     responses(
         (status = 200, description = "The newest lines that fit.", body = AuditBody),

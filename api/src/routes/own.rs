@@ -16,6 +16,7 @@ use diagflow_store::{Action, Filter, ObjectKind};
     get,
     path = "/api/v1/submissions",
     tag = "submissions",
+    operation_id = "own_submissions",
     params(PageQuery),
     responses(
         (status = 200, description = "A page of the list.", body = ListBody),

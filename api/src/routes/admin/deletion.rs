@@ -32,6 +32,7 @@ pub(crate) struct DeletionBody {
     delete,
     path = "/api/admin/submissions/{id}",
     tag = "staff",
+    operation_id = "delete_submission",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
     request_body = ReasonBody,
     responses(
@@ -58,6 +59,7 @@ pub(crate) async fn delete(
     post,
     path = "/api/admin/submissions/{id}/restore",
     tag = "staff",
+    operation_id = "restore_submission",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
     request_body = ReasonBody,
     responses(

@@ -26,6 +26,7 @@ use utoipa::ToSchema;
     get,
     path = "/api/admin/submissions/{id}",
     tag = "staff",
+    operation_id = "read_submission",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
     responses(
         (status = 200, description = "The submission.", body = DetailBody),

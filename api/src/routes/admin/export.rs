@@ -61,6 +61,7 @@ impl FromParameters for AskedExport {
     get,
     path = "/api/admin/submissions/export",
     tag = "staff",
+    operation_id = "export_submissions",
     params(FilterQuery, FormatQuery),
     responses(
         (status = 200, description = "The file.", content(

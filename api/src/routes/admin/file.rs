@@ -23,6 +23,7 @@ pub(super) fn path(file: FileId) -> String {
     get,
     path = "/api/admin/files/{id}",
     tag = "staff",
+    operation_id = "read_file",
     params(("id" = String, Path, description = "The file.", format = "uuid")),
     responses(
         (status = 200, description = "The image, as it was sent.", content_type = "image/*"),

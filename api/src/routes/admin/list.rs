@@ -29,6 +29,7 @@ impl FromParameters for AskedList {
     get,
     path = "/api/admin/submissions",
     tag = "staff",
+    operation_id = "list_submissions",
     params(FilterQuery, PageQuery),
     responses(
         (status = 200, description = "A page of the list.", body = ListBody),

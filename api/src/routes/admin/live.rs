@@ -22,6 +22,7 @@ use diagflow_store::{Action, ObjectKind};
     get,
     path = "/api/admin/events",
     tag = "staff",
+    operation_id = "follow_submissions",
     params(("Last-Event-ID" = Option<String>, Header,
         description = "The last event that was received. One that was never given out counts as none.")),
     responses(

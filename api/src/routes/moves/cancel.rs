@@ -18,6 +18,7 @@ use diagflow_store::{Action, Cancelling, ObjectKind, SubmissionId};
     post,
     path = "/api/admin/submissions/{id}/cancel",
     tag = "staff",
+    operation_id = "cancel_submission",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
     request_body = ReasonBody,
     responses(

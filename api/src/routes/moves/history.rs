@@ -67,6 +67,7 @@ pub(crate) struct RunHistory {
     get,
     path = "/api/admin/submissions/{id}/history",
     tag = "staff",
+    operation_id = "read_history",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
     responses(
         (status = 200, description = "Its runs, the newest first.", body = HistoryBody),
@@ -95,6 +96,7 @@ pub(crate) async fn history(
     get,
     path = "/api/admin/submissions/{id}/history/{run_id}/raw",
     tag = "staff",
+    operation_id = "read_raw_history",
     params(
         ("id" = String, Path, description = "The submission.", format = "uuid"),
         ("run_id" = String, Path, description = "Temporal's name for the run.", format = "uuid"),

@@ -33,6 +33,7 @@ pub(crate) struct Resent {
     post,
     path = "/api/admin/submissions/{id}/deliveries/{delivery_id}/resend",
     tag = "staff",
+    operation_id = "resend_delivery",
     params(
         ("id" = String, Path, description = "The submission.", format = "uuid"),
         ("delivery_id" = String, Path, description = "The delivery, or any copy of it.", format = "uuid"),

@@ -18,6 +18,7 @@ use diagflow_store::{Action, ObjectKind, Retrying, SubmissionId};
     post,
     path = "/api/admin/submissions/{id}/retry",
     tag = "staff",
+    operation_id = "retry_submission",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
     request_body = ReasonBody,
     responses(

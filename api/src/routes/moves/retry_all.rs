@@ -80,6 +80,7 @@ pub(crate) struct RetriedAll {
     post,
     path = "/api/admin/submissions/retry",
     tag = "staff",
+    operation_id = "retry_submissions",
     request_body = RetryAll,
     responses(
         (status = 200, description = "Counted (dry run).", body = RetriedAll),

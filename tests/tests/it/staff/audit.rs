@@ -81,9 +81,11 @@ async fn every_kind_of_tampering_shows() {
 
     // The end removed together with its note: only a mark that was kept elsewhere tells.
     database.run(&format!("DELETE FROM audit WHERE number = {}", mark.number)).await;
-    let back = "UPDATE audit_head SET number = number - 1, \
-         hash = (SELECT hash FROM audit WHERE number = audit_head.number - 1)";
-    database.run(back).await;
+    let last = mark.number - 1;
+    let back = format!(
+        "UPDATE audit_head SET number = {last}, hash = (SELECT hash FROM audit WHERE number = {last})"
+    );
+    database.run(&back).await;
     assert_eq!(faults(&stack, None).await, []);
     assert_eq!(faults(&stack, Some(&mark)).await, [AuditFault::MarkGone(mark.clone())]);
     restore().await;
