@@ -52,6 +52,14 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// Whether what is medical may be read as well: by the patient, by who sent it, and by staff that may.
+    pub(crate) fn is_clinical(&self) -> bool {
+        match &self.reader {
+            None | Some((_, Permission::SubmissionsReadOwn)) => true,
+            Some((caller, _)) => caller.may(Permission::ClinicalRead),
+        }
+    }
+
     /// Ends a stream when its reader may not read any more.
     pub(crate) fn watch(&self, state: &AppState) -> Watch {
         match &self.reader {

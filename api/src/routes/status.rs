@@ -35,11 +35,12 @@ pub(crate) async fn status(
     access: Access,
     State(store): State<Store>,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<StatusBody>)> {
+    let is_clinical = access.is_clinical();
     let submission = access.submission;
     let id = submission.id;
     let newest = store.events(id, submission.last_event - 1).await?.into_iter().next();
     let result = match submission.status {
-        Status::Completed => store.result(id).await?,
+        Status::Completed if is_clinical => store.result(id).await?,
         _ => None,
     };
     let deliveries = store.deliveries(id).await?;
@@ -77,7 +78,7 @@ pub(crate) struct StatusBody {
     /// When it ended (UTC).
     #[schema(format = "date-time")]
     finished_at: Option<String>,
-    /// The result, once it is *completed*. Usual members: `summary`, `findings`, `recommendations`.
+    /// The result, once it is *completed*, for who may read what is medical. Usual members: `summary`, `findings`, `recommendations`.
     #[schema(value_type = Option<Object>)]
     result: Option<Map<String, Value>>,
     /// Why there is no result, once it ended without one.

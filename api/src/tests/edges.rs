@@ -121,6 +121,8 @@ async fn browsers_are_told_not_to_guess_leak_or_embed() {
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
     assert_eq!(answer.header("referrer-policy"), "no-referrer");
     assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"));
+    let refused = TestApi::new().await.get("/api/admin/submissions").await;
+    assert_eq!((refused.status.as_u16(), refused.header("cache-control")), (401, "no-store"));
 }
 
 #[tokio::test]

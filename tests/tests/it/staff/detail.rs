@@ -70,5 +70,13 @@ async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only()
             assert_eq!(refusal(answer).await.0, 404, "{path}/{missing}");
         }
     }
+
+    // The patient's own page has the result for the patient, and for staff that may read it.
+    let status = format!("/api/user/status/{id}");
+    let patient = clinician.with_token(submission.access_token.clone());
+    for (reader, medical) in [(&clinician, true), (&operator, false), (&patient, true)] {
+        let seen = body(reader.get(&status).await).await;
+        assert_eq!(seen["result"].is_object(), medical, "{}: {seen}", reader.email);
+    }
     stack.stop().await;
 }

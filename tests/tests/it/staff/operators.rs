@@ -44,7 +44,9 @@ async fn cancel_calls_a_submission_off() {
 async fn signal_makes_a_run_look_at_once() {
     let (stack, accepted) = Stack::with_submission(waiting()).await;
     stack.until(&accepted, "processing").await;
-    stack.loopai.complete(&executions(&stack, &accepted)[0].execution_id).expect("at work");
+    // At once, without waiting for what it measures: the signal must find it.
+    let execution = &executions(&stack, &accepted)[0].execution_id;
+    stack.loopai.complete_with(execution, json!({"summary": "dry skin"})).expect("at work");
 
     operator::act("signal", &accepted, &["--name", "execution_changed"]).await;
 
