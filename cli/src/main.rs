@@ -33,6 +33,8 @@ enum Command {
     MailCatcher(commands::mail_catcher::Args),
     /// Send photos and follow them to the result.
     Submit(commands::submit::Args),
+    /// Print every route of the API, and who may use it.
+    Routes,
     /// Prove that nobody changed the audit.
     Audit(commands::audit::Args),
     /// Make, list and disable accounts: the first admin is made here.
@@ -50,6 +52,7 @@ async fn main() -> ExitCode {
         Command::LoopaiSim(args) => commands::loopai_sim::run(args).await,
         Command::MailCatcher(args) => commands::mail_catcher::run(args).await,
         Command::Submit(args) => commands::submit::run(args).await,
+        Command::Routes => commands::routes::run().await,
         Command::Audit(args) => commands::audit::run(args).await,
         Command::User(args) => commands::user::run(args).await,
     };

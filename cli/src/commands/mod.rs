@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod loopai_sim;
 pub(crate) mod mail_catcher;
 pub(crate) mod migrate;
+pub(crate) mod routes;
 pub(crate) mod serve;
 pub(crate) mod submit;
 pub(crate) mod user;

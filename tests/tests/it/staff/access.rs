@@ -5,7 +5,7 @@ use Rule::{Needs, OfSubmission, Open, OwnProof};
 use diagflow_store::Role;
 use diagflow_tests::staff::{account, refusal};
 use diagflow_tests::tokens::Forgery;
-use diagflow_tests::{Accepted, Stack, StackOptions, Staff, photos};
+use diagflow_tests::{Accepted, Stack, StackOptions, Staff, photos, servers};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -251,6 +251,15 @@ async fn documented(stack: &Stack) -> BTreeMap<(String, String), Option<String>>
     routes
 }
 
+/// What `diagflow routes` prints, each line with single spaces.
+async fn printed_routes() -> BTreeSet<String> {
+    let mut command = tokio::process::Command::new(servers::diagflow());
+    let output = command.arg("routes").env_clear().output().await.expect("runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
 #[tokio::test]
 async fn everybody_may_do_what_the_table_says_and_nothing_else() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
@@ -261,6 +270,21 @@ async fn everybody_may_do_what_the_table_says_and_nothing_else() {
         TABLE.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
     assert_eq!(rows.len(), TABLE.len(), "a route has two rows");
     assert_eq!(documented.keys().cloned().collect::<BTreeSet<_>>(), rows, "a route has no row");
+
+    let printed = printed_routes().await;
+    for (method, path, rule) in TABLE {
+        let who = match rule {
+            Open | OwnProof => "- everybody".to_owned(),
+            OfSubmission => "- the submission's token, its sender, and staff".to_owned(),
+            Needs(permission) => {
+                let roles = ROLES.iter().filter(|(_, all)| all.contains(permission));
+                let roles: Vec<_> = roles.map(|(role, _)| role.to_string()).collect();
+                format!("{permission} {}", roles.join(", "))
+            }
+        };
+        assert!(printed.contains(&format!("{method} {path} {who}")), "{method} {path} {who}");
+    }
+    assert_eq!(printed.len(), TABLE.len());
 
     let callers = Callers::of(&stack).await;
     for row in TABLE {

@@ -2,7 +2,7 @@
 
 use diagflow_store::{AuditFault, AuditKey, AuditMark, Role};
 use diagflow_tests::staff::AUDIT_KEY;
-use diagflow_tests::{Stack, StackOptions, Staff};
+use diagflow_tests::{Stack, StackOptions, Staff, servers};
 use serde_json::Value;
 
 async fn stack() -> Stack {
@@ -146,5 +146,31 @@ async fn the_lines_of_just_one_thing_are_found() {
     let faults = body["error"]["details"].as_array().expect("details");
     let fields: Vec<_> = faults.iter().map(|fault| fault["field"].as_str()).collect();
     assert_eq!(fields, [Some("action"), Some("object_id"), Some("limit"), Some("what")]);
+    stack.stop().await;
+}
+
+/// Runs `diagflow audit verify`; whether it ended well, and what it printed.
+async fn verify(stack: &Stack, arguments: &[&str]) -> (bool, String) {
+    let mut command = tokio::process::Command::new(servers::diagflow());
+    command.args(["audit", "verify"]).args(arguments).env_clear();
+    command.env("DATABASE_URL", stack.database.url()).env("AUDIT_KEY", AUDIT_KEY);
+    let output = command.output().await.expect("runs");
+    (output.status.success(), String::from_utf8(output.stdout).expect("text"))
+}
+
+#[tokio::test]
+async fn the_command_proves_the_audit_and_ends_badly_where_it_was_changed() {
+    let stack = stack().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    write_lines(&admin, 2).await;
+    let mark = stack.store.audit_end().await.expect("an answer").to_string();
+
+    let (well, text) = verify(&stack, &["--mark", &mark]).await;
+    assert!(well && text.contains("nothing was changed, removed or put in"), "{text}");
+    assert!(text.contains(&mark), "the mark for the next time: {text}");
+
+    stack.database.run("UPDATE audit SET result = 'forbidden' WHERE number = 2").await;
+    let (well, text) = verify(&stack, &[]).await;
+    assert!(!well && text.starts_with("line 2 was changed"), "{text}");
     stack.stop().await;
 }

@@ -1,0 +1,36 @@
+//! `diagflow routes`: who may do what.
+
+use crate::settings::Settings;
+use diagflow_api::{App, Outbox, Runs, StarterSettings, metrics_builder, route_table};
+use diagflow_store::{FileBytes, Store};
+use std::sync::Arc;
+use tokio::sync::watch;
+use url::Url;
+
+/// Prints every route with its permission and the roles that have it. Nothing is asked of any server.
+pub(crate) async fn run() -> anyhow::Result<()> {
+    let settings = Settings::read()?;
+    // The routes are those of a whole API; connections are made when they are first needed.
+    let store = Store::connect(&settings.database.pool()).await?;
+    let temporal = watch::channel(None).1;
+    let starter = StarterSettings {
+        task_queue: settings.temporal.task_queue,
+        schedule: settings.schedule,
+        sweep_every: settings.sweep_every,
+    };
+    let folder = Url::from_directory_path(std::env::temp_dir())
+        .map_err(|()| anyhow::anyhow!("the folder for temporary files has no absolute path"))?;
+    let app = App {
+        outbox: Outbox::new(store.clone(), temporal.clone(), starter).0,
+        store,
+        bytes: FileBytes::open(&folder)?,
+        runs: Runs::new(temporal),
+        temporal: Arc::new(|| Box::pin(async { false })),
+        metrics: metrics_builder().build_recorder().handle(),
+        settings: settings.api,
+    };
+    for route in route_table(app) {
+        println!("{route}");
+    }
+    Ok(())
+}
