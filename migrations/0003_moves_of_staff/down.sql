@@ -15,11 +15,5 @@ ALTER TABLE runs
     DROP COLUMN cancel_requested_at;
 ALTER TABLE submissions
     DROP KEY submissions_by_words,
-    DROP KEY submissions_by_sender,
-    DROP KEY submissions_by_error,
-    DROP KEY submissions_by_email,
-    DROP KEY submissions_by_change,
-    DROP KEY submissions_by_status,
-    DROP KEY submissions_listed,
     DROP COLUMN deleted_at,
     DROP COLUMN submitted_by;

@@ -1,3 +1,10 @@
-SET @alteration = IF(EXISTS(SELECT 1 FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'submissions' AND index_name = 'submissions_by_status_change'), 'ALTER TABLE submissions DROP KEY submissions_listed, DROP KEY submissions_by_status, DROP KEY submissions_by_change, DROP KEY submissions_by_status_change, DROP KEY submissions_by_email, DROP KEY submissions_by_error, DROP KEY submissions_by_sender, ADD KEY submissions_listed (created_at, id), ADD KEY submissions_by_status (status, created_at, id), ADD KEY submissions_by_change (updated_at, id), ADD KEY submissions_by_email (email, created_at, id), ADD KEY submissions_by_error (error_code, created_at, id), ADD KEY submissions_by_sender (submitted_by, created_at, id)', 'DO 0'); PREPARE alteration FROM @alteration; EXECUTE alteration; DEALLOCATE PREPARE alteration;
+ALTER TABLE submissions
+    DROP KEY listed_by_time,
+    DROP KEY listed_by_status,
+    DROP KEY listed_by_change,
+    DROP KEY listed_by_status_change,
+    DROP KEY listed_by_email,
+    DROP KEY listed_by_error,
+    DROP KEY listed_by_sender;
 
 DROP TABLE IF EXISTS submission_counts;
