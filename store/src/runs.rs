@@ -161,22 +161,22 @@ impl Store {
             let Some((status, current)) = lock(connection, started_as.submission).await? else {
                 return Ok(Adoption::Unknown);
             };
-            if let Some((number, known_execution)) = run_of(connection, temporal_run_id).await? {
+            let began_by_itself = temporal_run_id == first_run_id;
+            // Before it is asked who has the run: the starter notes it too, at any moment, and whoever
+            // is second must find what the first one wrote.
+            if began_by_itself && started_as.number == current {
+                mark_started(connection, started_as, temporal_run_id).await?;
+            }
+            if let Some((number, execution_id)) = run_of(connection, temporal_run_id).await? {
                 return Ok(if number == current {
                     let run = RunKey { number, ..started_as };
-                    Adoption::Current { run, status, execution_id: known_execution }
+                    Adoption::Current { run, status, execution_id }
                 } else {
                     Adoption::Superseded
                 });
             }
-            if temporal_run_id == first_run_id {
-                let started = started_as.number == current
-                    && mark_started(connection, started_as, temporal_run_id).await?;
-                return Ok(if started {
-                    Adoption::Current { run: started_as, status, execution_id: None }
-                } else {
-                    Adoption::Superseded
-                });
+            if began_by_itself {
+                return Ok(Adoption::Superseded);
             }
             if deletion::is_deleted(connection, started_as.submission).await? {
                 return Ok(Adoption::Superseded);
@@ -244,9 +244,6 @@ async fn run_of(
     let found = runs::table
         .filter(runs::temporal_run_id.eq(temporal_run_id))
         .select((runs::number, runs::loopai_execution_id))
-        // Waits for a `run_started` that has not committed yet: else this execution would be taken for
-        // a second one of the run that it is.
-        .for_update()
         .first(connection)
         .await
         .optional()?;

@@ -1,18 +1,18 @@
 //! The settings: documented defaults (`defaults.toml`), the environment on top, checked as a whole.
 
+mod api;
 mod reader;
 
 use diagflow_activities::loopai::LoopAiSettings;
 use diagflow_activities::mail::{LONGEST_ANSWER, MailSettings, SmtpTls};
 use diagflow_activities::temporal::TemporalSettings;
 use diagflow_activities::{Admission, WorkerSettings};
-use diagflow_api::{ApiSettings, JwtAlgorithm, JwtSettings, RateLimits};
+use diagflow_api::ApiSettings;
 use diagflow_store::PoolSettings;
 use diagflow_workflows::PollSchedule;
 use reader::Reader;
 use secrecy::{ExposeSecret, SecretString};
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -21,17 +21,10 @@ const DEFAULTS: &str = include_str!("defaults.toml");
 /// Shortest secret that production accepts: 256 bits, if it is random text.
 const SHORTEST_SECRET: usize = 32;
 
-/// Largest image that can be allowed: the bytes of a whole submission must fit into memory.
-const LARGEST_FILE: usize = 1024 * 1024 * 1024;
-/// Longest name of a consent text that the records hold.
-const LONGEST_CONSENT_VERSION: usize = 64;
 /// How long clients may rely on an Idempotency-Key (`/docs` promises it).
 const SHORTEST_IDEMPOTENCY: Duration = Duration::from_secs(24 * 60 * 60);
 /// An attempt at an activity ends after 45 s (`workflows::policy`); the rest is for the records.
 const LONGEST_LOOPAI_CALL: Duration = Duration::from_secs(40);
-
-/// Highest rate that can be set: as good as none.
-const HIGHEST_RATE: NonZeroU32 = NonZeroU32::new(1_000_000).expect("not zero");
 
 /// Everything that can be set.
 pub(crate) struct Settings {
@@ -154,7 +147,7 @@ fn all(reader: &mut Reader) -> Option<Settings> {
     let listen = reader.parse("LISTEN_ADDRESS", "an address and a port, such as 0.0.0.0:8080");
     let worker_listen =
         reader.parse("WORKER_LISTEN_ADDRESS", "an address and a port, such as 0.0.0.0:8081");
-    let api = api(reader);
+    let api = api::read(reader);
     let database = database(reader);
     let storage = storage(reader);
     let temporal = temporal(reader);
@@ -209,85 +202,6 @@ fn log(reader: &mut Reader) -> Option<LogSettings> {
         _ => None,
     });
     Some(LogSettings { level: level?, format: format? })
-}
-
-fn api(reader: &mut Reader) -> Option<ApiSettings> {
-    let public_url = reader.parse("PUBLIC_URL", "an address, such as https://diagflow.example.org");
-    let temporal_ui = reader.read("TEMPORAL_UI_URL", "an http or https address", |text| {
-        text.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"))
-    });
-    let max_file_size = reader.number("MAX_FILE_BYTES", 1..=LARGEST_FILE);
-    let max_files = reader.number("MAX_FILES", 1..=100);
-    let submit_memory = reader.parse("SUBMIT_MEMORY_BYTES", "a number of bytes");
-    let request_time = reader.seconds("REQUEST_TIMEOUT_SECONDS");
-    let submit_time = reader.seconds("SUBMIT_TIMEOUT_SECONDS");
-    let shutdown_time = reader.seconds("SHUTDOWN_TIMEOUT_SECONDS");
-    let start_grace = reader.seconds("START_GRACE_SECONDS");
-    let idempotency_lease = reader.seconds("IDEMPOTENCY_LEASE_SECONDS");
-    let idempotency_lifetime = reader.seconds("IDEMPOTENCY_LIFETIME_SECONDS");
-    let events_poll = reader.seconds("EVENTS_POLL_SECONDS");
-    let events_heartbeat = reader.seconds("EVENTS_HEARTBEAT_SECONDS");
-    let jwt = jwt(reader);
-    let session_idle = reader.seconds("SESSION_IDLE_SECONDS");
-    let session_lifetime = reader.seconds("SESSION_LIFETIME_SECONDS");
-    let trusted_proxies = reader.number("TRUSTED_PROXIES", 0..=10);
-    let rate_limits = rate_limits(reader);
-    let consent_version =
-        reader.read("CONSENT_VERSION", "1 to 64 visible ASCII characters", |text| {
-            let fits = text.len() <= LONGEST_CONSENT_VERSION;
-            (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
-        });
-    Some(ApiSettings {
-        cors_origins: reader.list("CORS_ORIGINS"),
-        secret_key: reader.secret("SECRET_KEY")?,
-        jwt: jwt?,
-        audit_key: reader.secret("AUDIT_KEY")?,
-        session_idle: session_idle?,
-        session_lifetime: session_lifetime?,
-        trusted_proxies: trusted_proxies?,
-        rate_limits: rate_limits?,
-        call_back_secret: reader.secret("LOOPAI_CALLBACK_SECRET"),
-        public_url: public_url?,
-        temporal_ui: temporal_ui?,
-        consent_version: consent_version?,
-        max_file_size: max_file_size?,
-        max_files: max_files?,
-        submit_memory: submit_memory?,
-        request_time: request_time?,
-        submit_time: submit_time?,
-        start_grace: start_grace?,
-        idempotency_lease: idempotency_lease?,
-        idempotency_lifetime: idempotency_lifetime?,
-        events_poll: events_poll?,
-        events_heartbeat: events_heartbeat?,
-        shutdown_time: shutdown_time?,
-    })
-}
-
-fn rate_limits(reader: &mut Reader) -> Option<RateLimits> {
-    let mut per_minute = |name| reader.number(name, NonZeroU32::MIN..=HIGHEST_RATE);
-    let submit = per_minute("RATE_LIMIT_SUBMIT_PER_MINUTE");
-    let read = per_minute("RATE_LIMIT_READ_PER_MINUTE");
-    let sign_in = per_minute("RATE_LIMIT_SIGN_IN_PER_MINUTE");
-    let hook = per_minute("RATE_LIMIT_HOOK_PER_MINUTE");
-    Some(RateLimits { submit: submit?, read: read?, sign_in: sign_in?, hook: hook? })
-}
-
-fn jwt(reader: &mut Reader) -> Option<JwtSettings> {
-    let algorithm = reader.read("JWT_ALGORITHM", "HS256, HS384 or HS512", |text| match text {
-        "HS256" => Some(JwtAlgorithm::Hs256),
-        "HS384" => Some(JwtAlgorithm::Hs384),
-        "HS512" => Some(JwtAlgorithm::Hs512),
-        _ => None,
-    });
-    let previous_keys = reader.list("JWT_PREVIOUS_SECRET_KEYS");
-    let lifetime = reader.seconds("ACCESS_TOKEN_SECONDS");
-    Some(JwtSettings {
-        secret_key: reader.secret("JWT_SECRET_KEY")?,
-        previous_keys: previous_keys.into_iter().map(SecretString::from).collect(),
-        algorithm: algorithm?,
-        lifetime: lifetime?,
-    })
 }
 
 fn database(reader: &mut Reader) -> Option<DatabaseSettings> {
