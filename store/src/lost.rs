@@ -13,6 +13,7 @@ use crate::status::Status;
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The code of a run that ended in Temporal without a word to us, by *Terminate* or with Temporal's data.
@@ -117,7 +118,7 @@ impl Store {
             let ending = Ending { outcome, code: code.to_owned(), detail: detail.to_owned() };
             let ended = diagnosis::end_run(connection, run, from, &ending).await?;
             if ended {
-                owe_outside_a_run(connection, run).await?;
+                owe_outside_runs(connection, run.submission, run.number..=run.number).await?;
             }
             Ok(ended)
         })
@@ -228,32 +229,16 @@ impl Store {
     }
 }
 
-/// Lets what a run owes be delivered outside it.
-pub(crate) async fn owe_outside_a_run(
+/// Lets what these runs of a submission owe, by their numbers, be delivered outside them.
+pub(crate) async fn owe_outside_runs(
     connection: &mut AsyncMysqlConnection,
-    run: RunKey,
+    submission: SubmissionId,
+    runs: RangeInclusive<i32>,
 ) -> StoreResult<()> {
     diesel::update(
         deliveries::table
-            .filter(deliveries::submission_id.eq(run.submission))
-            .filter(deliveries::run_number.eq(run.number))
-            .filter(deliveries::settled_at.is_null()),
-    )
-    .set(deliveries::start_after.eq(now().nullable()))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Lets what runs before `run` have under way be seen to its end outside them.
-pub(crate) async fn owe_outside_runs_before(
-    connection: &mut AsyncMysqlConnection,
-    run: RunKey,
-) -> StoreResult<()> {
-    diesel::update(
-        deliveries::table
-            .filter(deliveries::submission_id.eq(run.submission))
-            .filter(deliveries::run_number.lt(run.number))
+            .filter(deliveries::submission_id.eq(submission))
+            .filter(deliveries::run_number.between(*runs.start(), *runs.end()))
             .filter(deliveries::settled_at.is_null()),
     )
     .set(deliveries::start_after.eq(now().nullable()))

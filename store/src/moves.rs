@@ -149,7 +149,7 @@ async fn call_off(
         .execute(connection)
         .await?;
     if diagnosis::end_run(connection, run, from, &ending).await? {
-        lost::owe_outside_a_run(connection, run).await?;
+        lost::owe_outside_runs(connection, run.submission, run.number..=run.number).await?;
     }
     Ok(Cancelling::Cancelled)
 }
@@ -188,7 +188,7 @@ pub(crate) async fn queue_next(
         .await?;
     deliveries::overtake(connection, run).await?;
     // One whose text is under way is seen to its end apart from its run, which makes room for this one.
-    lost::owe_outside_runs_before(connection, run).await?;
+    lost::owe_outside_runs(connection, run.submission, 1..=current.number).await?;
     events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
     Ok(run)
 }
