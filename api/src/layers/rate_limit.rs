@@ -85,11 +85,11 @@ impl Limiters {
     }
 }
 
-type Counters =
-    RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, DefaultClock, StateInformationMiddleware>;
+type Counters<C> =
+    RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, C, StateInformationMiddleware>;
 
-struct Limiter {
-    counters: Counters,
+struct Limiter<C: Clock = DefaultClock> {
+    counters: Counters<C>,
     burst: u32,
     each: Duration,
     since_sweep: AtomicUsize,
@@ -104,13 +104,13 @@ struct Standing {
     wait: Duration,
 }
 
-impl Limiter {
+impl<C: Clock + Default> Limiter<C> {
     fn new(per_minute: NonZeroU32) -> Self {
         let each = Duration::from_secs(60) / per_minute.get();
         let burst = per_minute.get().div_ceil(BURSTS_PER_MINUTE);
         let quota = Quota::with_period(each).expect("a minute has less than 10^9 of them");
         let quota = quota.allow_burst(NonZeroU32::new(burst).expect("rounded up"));
-        let counters = RateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>();
+        let counters = RateLimiter::new(quota, DefaultKeyedStateStore::default(), C::default());
         Self { counters, burst, each, since_sweep: AtomicUsize::new(0) }
     }
 
@@ -122,7 +122,7 @@ impl Limiter {
                 Standing { remaining: snapshot.remaining_burst_capacity(), wait: Duration::ZERO }
             }
             Err(not_until) => {
-                let wait = not_until.wait_time_from(DefaultClock::default().now());
+                let wait = not_until.wait_time_from(self.counters.clock().now());
                 Standing { remaining: 0, wait: wait.max(Duration::from_millis(1)) }
             }
         }
@@ -200,6 +200,7 @@ async fn count(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use governor::clock::FakeRelativeClock;
 
     fn address(text: &str) -> IpAddr {
         text.parse().expect("an address")
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_let_through_and_then_each_client_waits_for_itself() {
-        let limiter = Limiter::new(NonZeroU32::new(30).expect("not zero"));
+        let limiter = Limiter::<DefaultClock>::new(NonZeroU32::new(30).expect("not zero"));
         for left in (0..10).rev() {
             let standing = limiter.count(address("192.0.2.1"));
             assert_eq!(standing, Standing { remaining: left, wait: Duration::ZERO });
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_addresses_of_one_ipv6_network_are_one_client() {
-        let limiter = Limiter::new(NonZeroU32::MIN);
+        let limiter = Limiter::<DefaultClock>::new(NonZeroU32::MIN);
         assert!(limiter.count(address("2001:db8:1:2::1")).wait.is_zero());
         assert!(!limiter.count(address("2001:db8:1:2:ffff::2")).wait.is_zero());
         assert!(limiter.count(address("2001:db8:1:3::1")).wait.is_zero());
@@ -231,11 +232,12 @@ mod tests {
 
     #[test]
     fn clients_that_are_as_new_are_forgotten() {
-        let limiter = Limiter::new(NonZeroU32::new(600_000).expect("not zero"));
+        let limiter =
+            Limiter::<FakeRelativeClock>::new(NonZeroU32::new(600_000).expect("not zero"));
         for number in 0..20_000_u32 {
             limiter.count(IpAddr::V4(number.into()));
         }
-        std::thread::sleep(Duration::from_millis(5));
+        limiter.counters.clock().advance(Duration::from_millis(1));
         for _ in 0..=20_000 {
             limiter.count(address("192.0.2.1"));
         }
