@@ -99,6 +99,15 @@ impl Runs {
         Ok(WorkflowHandle::new(client, info))
     }
 
+    /// The newest execution of an e-mail outside a run, whether there is one or not.
+    pub(crate) fn delivery(
+        &self,
+        delivery: DeliveryId,
+    ) -> Result<WorkflowHandle<Client, DeliveryWorkflow>, NotReached> {
+        let id = delivery_workflow_id(&delivery.to_string());
+        Ok(self.client()?.get_workflow_handle(id))
+    }
+
     /// Calls an execution off. Without effect when it is closed.
     ///
     /// # Errors

@@ -1,11 +1,13 @@
-//! What Temporal has of a submission's runs, in plain words.
+//! What Temporal has of a submission's runs and e-mails, in plain words.
 //!
 //! Histories hold ids and codes only, so nothing here can show what a patient sent. Of failures only type
 //! and message are shown, which are codes of ours, or Temporal's own words.
 
+mod execution;
 mod failure;
 mod words;
 
+pub(crate) use execution::{Execution, TemporalUi};
 pub(crate) use failure::FailureBody;
 pub(crate) use words::{Line, lines};
 
@@ -35,7 +37,7 @@ pub(crate) struct Pending {
 }
 
 /// What is not done yet in an execution.
-pub(crate) fn pending(description: &WorkflowExecutionDescription) -> Vec<Pending> {
+fn pending(description: &WorkflowExecutionDescription) -> Vec<Pending> {
     description.raw().pending_activities.iter().map(Pending::of).collect()
 }
 
@@ -57,11 +59,11 @@ impl Pending {
 }
 
 /// How an execution stands in Temporal, in the words of its UI.
-pub(crate) fn status(description: &WorkflowExecutionDescription) -> String {
+fn status(description: &WorkflowExecutionDescription) -> String {
     format!("{:?}", description.status())
 }
 
 /// A time as it stands in answers.
-pub(crate) fn time(at: SystemTime) -> String {
+fn time(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -1,27 +1,22 @@
-//! `GET /api/admin/submissions/{id}/history`: what Temporal has of a submission's runs.
+//! `GET /api/admin/submissions/{id}/history`: what Temporal has of a submission's runs and e-mails.
 
 use super::named;
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
-use crate::history::{self, Line, Pending};
-use crate::runs::{NotReached, described};
+use crate::history::{Execution, TemporalUi};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
-use diagflow_store::{Action, ObjectKind, Run, SubmissionId};
-use diagflow_workflows::{DiagnosisWorkflow, workflow_id};
+use diagflow_store::{Action, Delivery, ObjectKind, Run, SubmissionId};
+use diagflow_workflows::workflow_id;
 use serde::Serialize;
 use temporalio_client::errors::WorkflowInteractionError;
-use temporalio_client::{
-    Client, NamespacedClient, WorkflowDescribeOptions, WorkflowFetchHistoryOptions, WorkflowHandle,
-    WorkflowHistoryError,
-};
-use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
+use temporalio_client::{NamespacedClient, WorkflowFetchHistoryOptions, WorkflowHistoryError};
 use utoipa::ToSchema;
 
-/// The runs of a submission, as Temporal has them.
+/// The runs of a submission and its e-mails outside them, as Temporal has them.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HistoryBody {
     /// Always `true`.
@@ -32,6 +27,9 @@ pub(crate) struct HistoryBody {
     submission_id: String,
     /// Its runs, the newest first.
     runs: Vec<RunHistory>,
+    /// E-mails that were delivered outside a run: sent again by staff, or left behind by a run that was
+    /// lost or overtaken. Only those that Temporal has; the oldest first.
+    deliveries: Vec<DeliveryHistory>,
 }
 
 /// One run of a submission, as Temporal has it.
@@ -41,28 +39,26 @@ pub(crate) struct RunHistory {
     number: i32,
     /// Temporal's name for it; none while it waits to be started.
     run_id: Option<String>,
-    /// Its page in the Temporal UI.
-    link: Option<String>,
-    /// `kept`: all of it is here. `gone`: Temporal has removed it after its retention, or lost it.
-    /// `not_started`: Temporal does not have it yet.
-    #[schema(example = "kept")]
-    history: &'static str,
-    /// How it stands in Temporal, in the words of its UI.
-    #[schema(example = "Failed")]
-    status: Option<String>,
-    /// When it began (UTC).
-    #[schema(format = "date-time")]
-    started_at: Option<String>,
-    /// When it was closed (UTC).
-    #[schema(format = "date-time")]
-    closed_at: Option<String>,
-    /// What happened.
-    events: Vec<Line>,
-    /// What is not done yet.
-    pending: Vec<Pending>,
+    /// What Temporal has of it.
+    #[serde(flatten)]
+    execution: Execution,
 }
 
-/// Tells what Temporal has of a submission's runs, in plain words.
+/// An e-mail outside a run, as Temporal has it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeliveryHistory {
+    /// The e-mail, as in the submission's details.
+    #[schema(format = "uuid")]
+    delivery_id: String,
+    /// What it tells: `result`, `failed`, `timed_out` or `cancelled`.
+    #[schema(example = "result")]
+    kind: String,
+    /// What Temporal has of it.
+    #[serde(flatten)]
+    execution: Execution,
+}
+
+/// Tells what Temporal has of a submission's runs and e-mails, in plain words.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/{id}/history",
@@ -70,7 +66,7 @@ pub(crate) struct RunHistory {
     operation_id = "read_history",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
     responses(
-        (status = 200, description = "Its runs, the newest first.", body = HistoryBody),
+        (status = 200, description = "Its runs, the newest first, and its e-mails outside them.", body = HistoryBody),
         (status = 404, description = "`not_found`", body = ErrorBody),
         (status = 503, description = "`temporal_unavailable`, `unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
     ),
@@ -83,11 +79,18 @@ pub(crate) async fn history(
     let id: SubmissionId = named(&id)?;
     let runs = state.app.store.runs_of_kept(id).await?.ok_or(ApiError::NotFound)?;
     state.app.store.audit(&caller.did(Action::HistoryView, ObjectKind::Submission, id)).await?;
+    let namespace = state.app.runs.client()?.namespace();
+    let ui = TemporalUi::new(&state.app.settings.temporal_ui, &namespace);
     let mut told = Vec::with_capacity(runs.len());
     for run in runs.into_iter().rev() {
-        told.push(tell(&state, id, run).await?);
+        told.push(tell(&state, &ui, id, run).await?);
     }
-    let body = HistoryBody { success: true, submission_id: id.to_string(), runs: told };
+    let mut deliveries = Vec::new();
+    for delivery in state.app.store.deliveries(id).await? {
+        deliveries.extend(tell_delivery(&state, &ui, &delivery).await?);
+    }
+    let submission_id = id.to_string();
+    let body = HistoryBody { success: true, submission_id, runs: told, deliveries };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
 }
 
@@ -138,49 +141,34 @@ pub(crate) async fn raw_history(
 }
 
 /// What Temporal has of one run.
-async fn tell(state: &AppState, id: SubmissionId, run: Run) -> ApiResult<RunHistory> {
-    let mut told = RunHistory {
-        number: run.number,
-        run_id: run.temporal_run_id,
-        link: None,
-        history: "not_started",
-        status: None,
-        started_at: None,
-        closed_at: None,
-        events: Vec::new(),
-        pending: Vec::new(),
+async fn tell(
+    state: &AppState,
+    ui: &TemporalUi,
+    id: SubmissionId,
+    run: Run,
+) -> ApiResult<RunHistory> {
+    let execution = match &run.temporal_run_id {
+        Some(run_id) => {
+            let execution = state.app.runs.execution(id, run_id)?;
+            let gone = || Execution::gone(ui.page(&workflow_id(&id.to_string()), run_id));
+            Execution::of(&execution, ui).await?.unwrap_or_else(gone)
+        }
+        None => Execution::not_started(),
     };
-    let Some(run_id) = &told.run_id else { return Ok(told) };
-    told.history = "gone";
-    told.link = Some(link(state, id, run_id)?);
-    let execution = state.app.runs.execution(id, run_id)?;
-    let found = described(execution.describe(WorkflowDescribeOptions::default()).await)?;
-    if let (Some(found), Some(events)) = (found, events(&execution).await?) {
-        told.history = "kept";
-        told.status = Some(history::status(&found));
-        told.started_at = found.start_time().map(history::time);
-        told.closed_at = found.close_time().map(history::time);
-        told.pending = history::pending(&found);
-        told.events = history::lines(&events);
-    }
-    Ok(told)
+    Ok(RunHistory { number: run.number, run_id: run.temporal_run_id, execution })
 }
 
-async fn events(
-    execution: &WorkflowHandle<Client, DiagnosisWorkflow>,
-) -> Result<Option<Vec<HistoryEvent>>, NotReached> {
-    let history = execution.fetch_history(WorkflowFetchHistoryOptions::default());
-    match history.into_events().await {
-        Ok(events) => Ok(Some(events)),
-        Err(WorkflowInteractionError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The page of a run in the Temporal UI.
-fn link(state: &AppState, id: SubmissionId, run_id: &str) -> ApiResult<String> {
-    let ui = state.app.settings.temporal_ui.as_str().trim_end_matches('/');
-    let namespace = state.app.runs.client()?.namespace();
-    let workflow = workflow_id(&id.to_string());
-    Ok(format!("{ui}/namespaces/{namespace}/workflows/{workflow}/{run_id}/history"))
+/// What Temporal has of an e-mail outside a run; `None` for one that was the last step of its run.
+async fn tell_delivery(
+    state: &AppState,
+    ui: &TemporalUi,
+    delivery: &Delivery,
+) -> ApiResult<Option<DeliveryHistory>> {
+    let execution = state.app.runs.delivery(delivery.id)?;
+    let Some(execution) = Execution::of(&execution, ui).await? else { return Ok(None) };
+    Ok(Some(DeliveryHistory {
+        delivery_id: delivery.id.to_string(),
+        kind: delivery.kind.to_string(),
+        execution,
+    }))
 }

@@ -2,12 +2,13 @@
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;
-use diagflow_tests::invariants::{ended_once, failed};
+use diagflow_tests::invariants::{completed_once, delivery, ended_once, failed};
 use diagflow_tests::staff::refusal;
 use diagflow_tests::{
     Accepted, Proxy, Stack, StackOptions, Staff, eventually, history, operator, photos, servers,
 };
-use serde_json::Value;
+use diagflow_workflows::delivery_workflow_id;
+use serde_json::{Value, json};
 use temporalio_client::WorkflowHistory;
 
 fn path(submission: &Accepted) -> String {
@@ -95,5 +96,35 @@ async fn what_is_not_done_yet_is_told_with_its_last_failure_and_next_attempt() {
     assert!(!pending.to_string().contains("ana@"), "{pending}");
     stack.mail.set_script([]).expect("a script");
     history::closed(&stack, &accepted).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_email_outside_a_run_is_told_beside_the_runs() {
+    let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    completed_once(&stack, &accepted).await;
+    assert_eq!(read(&staff, &accepted).await["deliveries"], json!([]), "the run sent it");
+    let original = delivery(&stack, &accepted).await.id;
+    let id = &accepted.submission_id;
+    let resend = format!("/api/admin/submissions/{id}/deliveries/{original}/resend");
+    let planned = staff.post(&resend, &json!({"reason": "it did not come"})).await;
+    let planned: Value = planned.json().await.expect("JSON");
+
+    let told = eventually("the e-mail to be delivered", || async {
+        let told = read(&staff, &accepted).await["deliveries"][0].clone();
+        (told["status"] == "Completed").then_some(told)
+    })
+    .await;
+
+    assert_eq!((&told["delivery_id"], &told["kind"]), (&planned["delivery_id"], &json!("result")));
+    let words: Vec<_> = told["events"].as_array().expect("events").iter().collect();
+    assert!(
+        words.iter().any(|event| event["words"] == "E-mailed the patient (local attempt): sent"),
+        "{words:#?}"
+    );
+    let link = told["link"].as_str().expect("a link");
+    let delivery = told["delivery_id"].as_str().expect("an id");
+    assert!(link.contains(&format!("/workflows/{}/", delivery_workflow_id(delivery))), "{link}");
     stack.stop().await;
 }

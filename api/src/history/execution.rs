@@ -1,0 +1,106 @@
+//! What Temporal has of one execution.
+
+use super::{Line, Pending, lines, pending, status, time};
+use crate::runs::{NotReached, described};
+use serde::Serialize;
+use temporalio_client::errors::WorkflowInteractionError;
+use temporalio_client::{
+    Client, WorkflowDescribeOptions, WorkflowFetchHistoryOptions, WorkflowHandle,
+};
+use temporalio_common::HasWorkflowDefinition;
+use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
+use url::Url;
+use utoipa::ToSchema;
+
+/// An execution, as Temporal has it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Execution {
+    /// Its page in the Temporal UI.
+    link: Option<String>,
+    /// `kept`: all of it is here. `gone`: Temporal has removed it after its retention, or lost it.
+    /// `not_started`: Temporal does not have it yet.
+    #[schema(example = "kept")]
+    history: &'static str,
+    /// How it stands in Temporal, in the words of its UI.
+    #[schema(example = "Failed")]
+    status: Option<String>,
+    /// When it began (UTC).
+    #[schema(format = "date-time")]
+    started_at: Option<String>,
+    /// When it was closed (UTC).
+    #[schema(format = "date-time")]
+    closed_at: Option<String>,
+    /// What happened.
+    events: Vec<Line>,
+    /// What is not done yet.
+    pending: Vec<Pending>,
+}
+
+impl Execution {
+    /// One that Temporal does not have yet.
+    pub(crate) fn not_started() -> Execution {
+        Execution {
+            link: None,
+            history: "not_started",
+            status: None,
+            started_at: None,
+            closed_at: None,
+            events: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// One that Temporal does not have any more; `link` is its page.
+    pub(crate) fn gone(link: String) -> Execution {
+        Execution { link: Some(link), history: "gone", ..Execution::not_started() }
+    }
+
+    /// What Temporal has of this execution; `None` when it has nothing.
+    ///
+    /// # Errors
+    /// When Temporal does not answer.
+    pub(crate) async fn of<W: HasWorkflowDefinition>(
+        handle: &WorkflowHandle<Client, W>,
+        ui: &TemporalUi,
+    ) -> Result<Option<Execution>, NotReached> {
+        let found = described(handle.describe(WorkflowDescribeOptions::default()).await)?;
+        let (Some(found), Some(events)) = (found, events(handle).await?) else { return Ok(None) };
+        Ok(Some(Execution {
+            link: Some(ui.page(found.id(), found.run_id())),
+            history: "kept",
+            status: Some(status(&found)),
+            started_at: found.start_time().map(time),
+            closed_at: found.close_time().map(time),
+            events: lines(&events),
+            pending: pending(&found),
+        }))
+    }
+}
+
+async fn events<W: HasWorkflowDefinition>(
+    handle: &WorkflowHandle<Client, W>,
+) -> Result<Option<Vec<HistoryEvent>>, NotReached> {
+    match handle.fetch_history(WorkflowFetchHistoryOptions::default()).into_events().await {
+        Ok(events) => Ok(Some(events)),
+        Err(WorkflowInteractionError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the Temporal UI shows executions of our namespace.
+pub(crate) struct TemporalUi {
+    workflows: String,
+}
+
+impl TemporalUi {
+    /// `ui` is its address as a browser reaches it.
+    pub(crate) fn new(ui: &Url, namespace: &str) -> TemporalUi {
+        let ui = ui.as_str().trim_end_matches('/');
+        TemporalUi { workflows: format!("{ui}/namespaces/{namespace}/workflows") }
+    }
+
+    /// The page of an execution.
+    pub(crate) fn page(&self, workflow_id: &str, run_id: &str) -> String {
+        format!("{}/{workflow_id}/{run_id}/history", self.workflows)
+    }
+}
