@@ -3,6 +3,7 @@
 
 use crate::audit::{self, AuditEntry};
 use crate::clock::now;
+use crate::connection::Connection;
 use crate::error::StoreResult;
 use crate::ids::{SessionId, UserId};
 use crate::pool::{Store, transaction};
@@ -13,7 +14,7 @@ use crate::users::{Role, User};
 use chrono::NaiveDateTime;
 use diesel::mysql::Mysql;
 use diesel::prelude::*;
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
 /// Which accounts to list. What is not given does not matter.
 #[derive(Debug, Clone, Default)]
@@ -210,7 +211,7 @@ impl Store {
 
 /// Locks every enabled admin, always in the same order, so that of two that would remove the last two
 /// admins one waits for the other, and then sees what it did.
-async fn lock_admins(connection: &mut AsyncMysqlConnection) -> StoreResult<Vec<UserId>> {
+async fn lock_admins(connection: &mut Connection) -> StoreResult<Vec<UserId>> {
     let admins = users::table
         .filter(users::role.eq(Role::Admin))
         .filter(users::disabled_at.is_null())
@@ -223,7 +224,7 @@ async fn lock_admins(connection: &mut AsyncMysqlConnection) -> StoreResult<Vec<U
 }
 
 async fn apply(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     id: UserId,
     change: &UserChange,
 ) -> StoreResult<UserChanged> {
@@ -272,7 +273,7 @@ fn why_sessions_end(change: &UserChange, other_kind: bool) -> Option<&'static st
 }
 
 async fn write(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     user: &User,
     change: &UserChange,
     role: Role,
@@ -316,7 +317,7 @@ async fn write(
     Ok(())
 }
 
-async fn revoke_keys(connection: &mut AsyncMysqlConnection, user: UserId) -> StoreResult<()> {
+async fn revoke_keys(connection: &mut Connection, user: UserId) -> StoreResult<()> {
     diesel::update(
         api_keys::table.filter(api_keys::user_id.eq(user)).filter(api_keys::revoked_at.is_null()),
     )

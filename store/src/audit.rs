@@ -3,6 +3,7 @@
 //!
 //! A change and its line are one transaction; a view is written down before it is shown.
 
+use crate::connection::Connection;
 use crate::error::StoreResult;
 use crate::ids::{UserId, named};
 use crate::pool::{Store, transaction};
@@ -16,7 +17,7 @@ use diesel::mysql::{Mysql, MysqlValue};
 use diesel::prelude::*;
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{Datetime, Text};
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -270,10 +271,7 @@ pub struct AuditLine {
 
 /// Appends a line in the caller's transaction. Holds the chain's lock until that ends, so it comes
 /// last there.
-pub(crate) async fn append(
-    connection: &mut AsyncMysqlConnection,
-    entry: &AuditEntry,
-) -> StoreResult<()> {
+pub(crate) async fn append(connection: &mut Connection, entry: &AuditEntry) -> StoreResult<()> {
     let (number, previous, at): (i64, String, NaiveDateTime) = audit_head::table
         .find(HEAD)
         // `NOW` would be the time before the wait for the lock, and times would run against numbers.

@@ -2,6 +2,7 @@
 //! takes too long for a list (docs/adr/0008-listing.md). Each change of these numbers is in the transaction
 //! of the move that it counts, so they are exact for whoever reads what is committed.
 
+use crate::connection::Connection;
 use crate::error::StoreResult;
 use crate::ids::SubmissionId;
 use crate::pool::{Store, transaction};
@@ -10,7 +11,7 @@ use crate::status::Status;
 use diesel::dsl::{case_when, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
 const RECOUNT: &str = "UPDATE submission_counts SET amount = COALESCE((\
     SELECT counted.amount FROM (\
@@ -27,7 +28,7 @@ fn slot(submission: SubmissionId) -> i32 {
 
 /// Counts a new submission, which is *pending*.
 pub(crate) async fn created(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     submission: SubmissionId,
 ) -> StoreResult<()> {
     diesel::update(counts::table.find((slot(submission), 0, Status::Pending)))
@@ -42,7 +43,7 @@ pub(crate) async fn created(
 /// Both rows in one statement, which locks them in the order of the key: two opposite moves cannot each
 /// hold what the other waits for.
 pub(crate) async fn moved(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     submission: SubmissionId,
     from: Status,
     to: Status,
@@ -62,7 +63,7 @@ pub(crate) async fn moved(
 
 /// Counts that a submission was deleted, or restored.
 pub(crate) async fn set_deleted(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     submission: SubmissionId,
     status: Status,
     deleted: bool,
@@ -82,7 +83,7 @@ pub(crate) async fn set_deleted(
 
 /// How many submissions there are in these states, and among these `deleted` flags.
 pub(crate) async fn read(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     statuses: &[Status],
     deleted: &[i32],
 ) -> StoreResult<i64> {

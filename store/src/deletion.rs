@@ -3,6 +3,7 @@
 
 use crate::audit::{self, AuditEntry};
 use crate::clock::now;
+use crate::connection::Connection;
 use crate::counts;
 use crate::error::StoreResult;
 use crate::events::{self, Step};
@@ -13,7 +14,7 @@ use crate::schema::submissions;
 use crate::status::Status;
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
 /// The result of a line of the audit for something that stood so already.
 const UNCHANGED: &str = "unchanged";
@@ -86,7 +87,7 @@ impl Store {
 }
 
 async fn mark(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     submission: SubmissionId,
     delete: bool,
 ) -> StoreResult<()> {
@@ -103,7 +104,7 @@ async fn mark(
 
 /// Whether a submission is deleted. For whoever holds its lock.
 pub(crate) async fn is_deleted(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     submission: SubmissionId,
 ) -> StoreResult<bool> {
     let deleted: Option<bool> = submissions::table

@@ -3,6 +3,7 @@
 //! is never sent again by itself.
 
 use crate::clock::{after, now};
+use crate::connection::Connection;
 use crate::error::StoreResult;
 use crate::events::{self, Step};
 use crate::ids::{DeliveryId, SubmissionId, named};
@@ -18,7 +19,7 @@ use diesel::mysql::{Mysql, MysqlValue};
 use diesel::prelude::*;
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -364,7 +365,7 @@ impl Attempt {
 /// Writes down that an e-mail is owed; one for each run and kind. What an earlier run still owed is not
 /// sent any more: the patient would read old news after this.
 pub(crate) async fn plan(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     run: RunKey,
     kind: DeliveryKind,
 ) -> StoreResult<()> {
@@ -385,10 +386,7 @@ pub(crate) async fn plan(
 }
 
 /// Settles what runs before `run` still owe: it is not sent any more.
-pub(crate) async fn overtake(
-    connection: &mut AsyncMysqlConnection,
-    run: RunKey,
-) -> StoreResult<()> {
+pub(crate) async fn overtake(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     diesel::update(
         deliveries::table
             .filter(deliveries::submission_id.eq(run.submission))

@@ -2,6 +2,7 @@
 //! state by compare-and-set and appends the event; repeating one changes nothing.
 
 use crate::clock::now;
+use crate::connection::Connection;
 use crate::counts;
 use crate::deliveries::{self, DeliveryKind};
 use crate::error::StoreResult;
@@ -12,7 +13,7 @@ use crate::runs::{RunKey, lock};
 use crate::schema::{results, runs, submissions};
 use crate::status::Status;
 use diesel::prelude::*;
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
 /// A bad end of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,7 +166,7 @@ impl Store {
 /// Ends a run without a result: state, event and the e-mail that is owed. Says whether the state was one
 /// that this may follow. The caller holds the submission's lock, and found it as `from`.
 pub(crate) async fn end_run(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     run: RunKey,
     from: Status,
     ending: &Ending,
@@ -180,10 +181,7 @@ pub(crate) async fn end_run(
 }
 
 /// Locks the submission of `run` and tells where it stands; `None` when the run must not touch it.
-async fn standing(
-    connection: &mut AsyncMysqlConnection,
-    run: RunKey,
-) -> StoreResult<Option<Status>> {
+async fn standing(connection: &mut Connection, run: RunKey) -> StoreResult<Option<Status>> {
     Ok(match lock(connection, run.submission).await? {
         Some((status, current)) if current == run.number => Some(status),
         _ => None,
@@ -193,7 +191,7 @@ async fn standing(
 /// Records LoopAI's execution of a run that has none; returns the one that it has. The caller holds
 /// the submission's lock.
 async fn record_execution(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     run: RunKey,
     agent_id: i32,
     execution_id: &str,
@@ -217,7 +215,7 @@ async fn record_execution(
 /// Compare-and-set of the state by the table of moves; says whether it moved. The caller holds the
 /// submission's lock, and found it as `from`.
 async fn set_status(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     run: RunKey,
     from: Status,
     to: Status,

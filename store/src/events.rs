@@ -1,6 +1,7 @@
 //! A submission's append-only story: what happened, in the words that the patient reads.
 
 use crate::clock::now;
+use crate::connection::Connection;
 use crate::error::StoreResult;
 use crate::ids::{SubmissionId, stored_as_text};
 use crate::pool::Store;
@@ -15,7 +16,7 @@ use diesel::mysql::{Mysql, MysqlValue};
 use diesel::prelude::*;
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use std::fmt;
 use std::str::FromStr;
 
@@ -208,7 +209,7 @@ pub struct Change {
 
 /// Appends steps to the story. Takes the submission's row lock, which is what numbers them.
 pub(crate) async fn append(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     submission: SubmissionId,
     status: Status,
     steps: &[Step],

@@ -1,12 +1,13 @@
 //! The uploaded images' records. Their bytes stand in the object store, under their SHA-256.
 
 use crate::clock::now;
+use crate::connection::Connection;
 use crate::error::StoreResult;
 use crate::ids::{FileId, Sha256, SubmissionId};
 use crate::pool::Store;
 use crate::schema::files;
 use diesel::prelude::*;
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
 /// A file that was checked, and whose bytes are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl Store {
 }
 
 pub(crate) async fn insert(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     submission: SubmissionId,
     new: &[NewFile],
 ) -> StoreResult<()> {

@@ -3,12 +3,13 @@
 //! A claim whose holder died ends by itself, and a repeat then finishes the work.
 
 use crate::clock::{after, now};
+use crate::connection::Connection;
 use crate::error::{StoreError, StoreResult};
 use crate::ids::{Sha256, SubmissionId};
 use crate::pool::{Store, transaction};
 use crate::schema::idempotency_keys as keys;
 use diesel::prelude::*;
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -143,7 +144,7 @@ impl Store {
 }
 
 async fn take_over(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     claim: &IdempotencyClaim,
     body: Sha256,
     lease: Duration,
@@ -163,7 +164,7 @@ async fn take_over(
 
 /// Ties a claimed key to the submission that answers it; `false` when the claim was lost meanwhile.
 pub(crate) async fn settle(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     claim: &IdempotencyClaim,
     submission: SubmissionId,
 ) -> StoreResult<bool> {

@@ -10,6 +10,7 @@ mod audit_check;
 mod audit_search;
 mod bytes;
 mod clock;
+mod connection;
 mod counts;
 mod deletion;
 mod deliveries;

@@ -2,6 +2,7 @@
 //! outside a run, and runs that ended there without a word to us.
 
 use crate::clock::{after, before, now};
+use crate::connection::Connection;
 use crate::diagnosis::{self, Ending, Outcome};
 use crate::error::StoreResult;
 use crate::ids::{DeliveryId, SubmissionId};
@@ -12,7 +13,7 @@ use crate::schema::{deliveries, runs, submissions};
 use crate::status::Status;
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -231,7 +232,7 @@ impl Store {
 
 /// Lets what these runs of a submission owe, by their numbers, be delivered outside them.
 pub(crate) async fn owe_outside_runs(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     submission: SubmissionId,
     runs: RangeInclusive<i32>,
 ) -> StoreResult<()> {

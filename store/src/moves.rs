@@ -3,6 +3,7 @@
 
 use crate::audit::{self, AuditEntry};
 use crate::clock::{after, now};
+use crate::connection::Connection;
 use crate::counts;
 use crate::deliveries;
 use crate::diagnosis::{self, Ending, Outcome};
@@ -16,7 +17,7 @@ use crate::schema::{runs, submissions};
 use crate::status::Status;
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 /// The code of an end that staff asked for; the same as a run has that was called off in Temporal.
@@ -106,7 +107,7 @@ impl Store {
 
 /// Locks a submission that is not deleted; tells where it stands and its newest run.
 pub(crate) async fn lock_kept(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     submission: SubmissionId,
 ) -> StoreResult<Option<(Status, i32)>> {
     let found = submissions::table
@@ -122,7 +123,7 @@ pub(crate) async fn lock_kept(
 
 /// Calls the newest run of a submission off, which has not ended and was found as `from`.
 async fn call_off(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     run: RunKey,
     from: Status,
 ) -> StoreResult<Cancelling> {
@@ -156,7 +157,7 @@ async fn call_off(
 
 /// Makes the run after `current`, of a submission that has ended as `from` and is locked.
 pub(crate) async fn queue_next(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     current: RunKey,
     from: Status,
     start_grace: Duration,

@@ -1,10 +1,9 @@
 //! The pool of connections, and the transaction that repeats itself after a deadlock.
 
+use crate::connection::Manager;
 use crate::error::{StoreError, StoreResult};
-use diesel::ConnectionError;
-use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
-use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
+use bb8::{Pool, PooledConnection, RunError};
+use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 /// How the pool behaves.
@@ -16,24 +15,15 @@ pub struct PoolSettings {
     pub size: u32,
     /// How long a caller waits for a free connection before it is told so.
     pub wait: Duration,
+    /// How long a statement may take before its connection is given up.
+    pub statement: Duration,
 }
 
 /// The records. Cheap to clone; all clones share one pool.
 #[derive(Clone)]
 pub struct Store {
-    pool: Pool<AsyncMysqlConnection>,
+    pool: Pool<Manager>,
 }
-
-/// Every statement sees what is committed, and locks only the rows it touches (no gap locks,
-/// which turn concurrent inserts of neighbours into deadlocks); all times are UTC, whatever the
-/// server's own zone is (see [`crate::clock`]).
-///
-/// The modes are MySQL 8's default: MariaDB's lets more through, and a server may have been set to cut off
-/// what is too long. `PIPES_AS_CONCAT` is what Diesel counts on.
-const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-    SET SESSION time_zone = '+00:00'; \
-    SET SESSION sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
-        ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT'";
 
 /// How often a transaction that lost a deadlock is repeated before the caller hears of it.
 pub(crate) const DEADLOCK_ATTEMPTS: u32 = 5;
@@ -44,9 +34,7 @@ impl Store {
     /// # Errors
     /// Only when the pool itself cannot be built.
     pub async fn connect(settings: &PoolSettings) -> StoreResult<Store> {
-        let mut config = ManagerConfig::default();
-        config.custom_setup = Box::new(|url| Box::pin(open(url.to_owned())));
-        let manager = AsyncDieselConnectionManager::new_with_config(&settings.url, config);
+        let manager = Manager { url: settings.url.clone(), limit: settings.statement };
         let pool = Pool::builder()
             .max_size(settings.size)
             .connection_timeout(settings.wait)
@@ -57,10 +45,11 @@ impl Store {
     }
 
     /// A connection of the pool.
-    pub(crate) async fn connection(
-        &self,
-    ) -> StoreResult<PooledConnection<'_, AsyncMysqlConnection>> {
-        self.pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
+    pub(crate) async fn connection(&self) -> StoreResult<PooledConnection<'_, Manager>> {
+        self.pool.get().await.map_err(|error| match error {
+            RunError::User(error) => error,
+            RunError::TimedOut => StoreError::Unavailable("none came free in time".to_owned()),
+        })
     }
 
     /// Asks the database for a sign of life.
@@ -72,12 +61,6 @@ impl Store {
         diesel::sql_query("SELECT 1").execute(&mut connection).await?;
         Ok(())
     }
-}
-
-async fn open(url: String) -> Result<AsyncMysqlConnection, ConnectionError> {
-    let mut connection = AsyncMysqlConnection::establish(&url).await?;
-    connection.batch_execute(SESSION).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
-    Ok(connection)
 }
 
 /// Runs `$body` in one transaction on a connection of `$store`; repeats it when it lost a deadlock.
@@ -107,6 +90,7 @@ pub(crate) use transaction;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Connection;
     use diesel::QueryableByName;
     use diesel::sql_types::Text;
 
@@ -116,7 +100,7 @@ mod tests {
         value: String,
     }
 
-    async fn session(connection: &mut AsyncMysqlConnection, name: &str) -> Option<String> {
+    async fn session(connection: &mut Connection, name: &str) -> Option<String> {
         let query = format!("SELECT @@session.{name} AS value");
         let variable: Result<Variable, _> = diesel::sql_query(query).get_result(connection).await;
         variable.ok().map(|variable| variable.value)
@@ -126,7 +110,12 @@ mod tests {
     async fn a_pooled_connection_is_in_utc_and_reads_what_is_committed() {
         let url = std::env::var("DIAGFLOW_TEST_MYSQL_URL")
             .expect("DIAGFLOW_TEST_MYSQL_URL is not set: run the tests by `cargo xtask test`");
-        let settings = PoolSettings { url, size: 1, wait: Duration::from_secs(10) };
+        let settings = PoolSettings {
+            url,
+            size: 1,
+            wait: Duration::from_secs(10),
+            statement: Duration::from_secs(30),
+        };
         let store = Store::connect(&settings).await.expect("a pool");
         let mut connection = store.connection().await.expect("a connection");
 

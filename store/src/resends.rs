@@ -2,6 +2,7 @@
 
 use crate::audit::{self, AuditEntry};
 use crate::clock::now;
+use crate::connection::Connection;
 use crate::deliveries::{Delivery, DeliveryKind, DeliveryStatus};
 use crate::error::StoreResult;
 use crate::ids::{DeliveryId, SubmissionId};
@@ -10,7 +11,7 @@ use crate::pool::{Store, transaction};
 use crate::schema::deliveries;
 use crate::status::Status;
 use diesel::prelude::*;
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
 /// What came of the wish to send an e-mail again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +77,7 @@ fn still_holds(wanted: &Delivery, all: &[Delivery], status: Status) -> bool {
 }
 
 async fn copy(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     wanted: &Delivery,
     all: &[Delivery],
 ) -> StoreResult<Resending> {

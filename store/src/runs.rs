@@ -4,6 +4,7 @@
 //! run is guarded by its number, so an activity of an older run that wakes up late changes nothing.
 
 use crate::clock::{after, before, now};
+use crate::connection::Connection;
 use crate::counts;
 use crate::deletion;
 use crate::error::StoreResult;
@@ -14,7 +15,7 @@ use crate::schema::{runs, submissions};
 use crate::status::Status;
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 /// Names a run: the submission and the run's number within it.
@@ -224,7 +225,7 @@ impl Store {
 
 /// Locks a submission's row; tells where it stands and its newest run.
 pub(crate) async fn lock(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     submission: SubmissionId,
 ) -> StoreResult<Option<(Status, i32)>> {
     let found = submissions::table
@@ -238,7 +239,7 @@ pub(crate) async fn lock(
 }
 
 async fn run_of(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     temporal_run_id: &str,
 ) -> StoreResult<Option<(i32, Option<String>)>> {
     let found = runs::table
@@ -251,7 +252,7 @@ async fn run_of(
 }
 
 async fn mark_started(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     run: RunKey,
     temporal_run_id: &str,
 ) -> StoreResult<bool> {
@@ -265,7 +266,7 @@ async fn mark_started(
 }
 
 async fn insert_reset(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     run: RunKey,
     temporal_run_id: &str,
     execution_id: Option<&str>,
@@ -291,7 +292,7 @@ async fn insert_reset(
 
 /// Sets a submission that had ended going again, for its new run; returns where it stands then.
 async fn revive(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     run: RunKey,
     status: Status,
     requested: bool,
@@ -314,10 +315,7 @@ async fn revive(
     Ok(Status::Processing)
 }
 
-async fn reopen(
-    connection: &mut AsyncMysqlConnection,
-    submission: SubmissionId,
-) -> StoreResult<()> {
+async fn reopen(connection: &mut Connection, submission: SubmissionId) -> StoreResult<()> {
     diesel::update(
         submissions::table
             .find(submission)

@@ -3,6 +3,7 @@
 
 use crate::audit::{self, AuditEntry};
 use crate::clock::{after, before, now};
+use crate::connection::Connection;
 use crate::error::StoreResult;
 use crate::ids::{SessionId, Sha256, UserId};
 use crate::pool::{Store, transaction};
@@ -12,7 +13,7 @@ use chrono::NaiveDateTime;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 /// A session that was used within this time is not written down as used again.
@@ -91,7 +92,7 @@ pub enum Refreshed {
 
 /// Ends the sessions of an account, but for `keep`; returns how many.
 pub(crate) async fn end_all(
-    connection: &mut AsyncMysqlConnection,
+    connection: &mut Connection,
     user: UserId,
     keep: Option<SessionId>,
     reason: &str,
@@ -109,7 +110,7 @@ pub(crate) async fn end_all(
     Ok(ended)
 }
 
-async fn insert(connection: &mut AsyncMysqlConnection, new: &NewSession) -> StoreResult<()> {
+async fn insert(connection: &mut Connection, new: &NewSession) -> StoreResult<()> {
     diesel::insert_into(sessions::table)
         .values((
             sessions::id.eq(new.id),
@@ -328,10 +329,7 @@ impl Store {
     }
 }
 
-async fn alive(
-    connection: &mut AsyncMysqlConnection,
-    session: SessionId,
-) -> StoreResult<Option<User>> {
+async fn alive(connection: &mut Connection, session: SessionId) -> StoreResult<Option<User>> {
     let found = sessions::table
         .inner_join(users::table)
         .filter(sessions::id.eq(session))

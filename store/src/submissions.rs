@@ -1,6 +1,7 @@
 //! What a patient sends: stored whole, in one transaction, or not at all.
 
 use crate::clock::{after, now};
+use crate::connection::Connection;
 use crate::counts;
 use crate::error::{StoreError, StoreResult};
 use crate::events::{self, Step};
@@ -182,10 +183,7 @@ impl Store {
     }
 }
 
-async fn insert(
-    connection: &mut diesel_async::AsyncMysqlConnection,
-    new: &NewSubmission,
-) -> StoreResult<()> {
+async fn insert(connection: &mut Connection, new: &NewSubmission) -> StoreResult<()> {
     const FIRST_RUN: i32 = 1;
     diesel::insert_into(submissions::table)
         .values((

@@ -7,6 +7,7 @@
 //! so all replicas count as one.
 
 use crate::clock::before;
+use crate::connection::Connection;
 use crate::error::StoreResult;
 use crate::ids::Sha256;
 use crate::pool::{Store, transaction};
@@ -15,7 +16,7 @@ use chrono::NaiveDateTime;
 use diesel::dsl::{exists, select, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Datetime, Text};
-use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 /// Failures halve after this much quiet.
@@ -167,7 +168,7 @@ impl Store {
 }
 
 /// Makes sure that there is a row, locks it, and reads it as it stands by now.
-async fn locked(connection: &mut AsyncMysqlConnection, subject: Sha256) -> StoreResult<Standing> {
+async fn locked(connection: &mut Connection, subject: Sha256) -> StoreResult<Standing> {
     diesel::sql_query(
         "INSERT INTO throttles (subject, failures, failed_at) VALUES (?, 0, NOW(6)) \
          ON DUPLICATE KEY UPDATE subject = throttles.subject",

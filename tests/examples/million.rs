@@ -33,7 +33,12 @@ const FILL: &str = "
 async fn main() {
     let url = std::env::var("DATABASE_URL").expect("DATABASE_URL names an empty database");
     Store::migrate(&url).await.expect("migrates");
-    let pool = PoolSettings { url: url.clone(), size: 2, wait: Duration::from_secs(10) };
+    let pool = PoolSettings {
+        url: url.clone(),
+        size: 2,
+        wait: Duration::from_secs(10),
+        statement: Duration::from_secs(30),
+    };
     let store = Store::connect(&pool).await.expect("a pool");
     let mut connection = AsyncMysqlConnection::establish(&url).await.expect("connects");
     let count = diesel::dsl::sql::<diesel::sql_types::BigInt>("SELECT COUNT(*) FROM submissions");

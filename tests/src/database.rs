@@ -1,9 +1,10 @@
 //! A database of one's own on the test server.
 
-use crate::servers;
+use crate::{Proxy, servers};
 use diagflow_store::Store;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
+use url::Url;
 use uuid::Uuid;
 
 /// A database, dropped by [`Database::remove`].
@@ -34,6 +35,17 @@ impl Database {
     /// Its address.
     pub fn url(&self) -> String {
         format!("{}/{}", servers::mysql(), self.name)
+    }
+
+    /// A line of one's own to it, and its address by that line.
+    pub async fn by_proxy(&self) -> (Proxy, String) {
+        let direct: Url = self.url().parse().expect("an address");
+        let host = direct.host_str().expect("a host");
+        let server = format!("{host}:{}", direct.port().expect("a port"));
+        let proxy = Proxy::to(&server).await;
+        let url = direct.as_str().replacen(&server, &proxy.address(), 1);
+        // The driver would leave it for the server's own socket on the same machine.
+        (proxy, format!("{url}?prefer_socket=false"))
     }
 
     /// A connection to it.

@@ -132,7 +132,12 @@ impl Stack {
             ("RATE_LIMIT_HOOK_PER_MINUTE", "1000000".to_owned()),
         ]);
         variables.extend(options.variables);
-        let pool = PoolSettings { url: database.url(), size: 4, wait: Duration::from_secs(10) };
+        let pool = PoolSettings {
+            url: database.url(),
+            size: 4,
+            wait: Duration::from_secs(10),
+            statement: Duration::from_secs(30),
+        };
         Stack {
             store: Store::connect(&pool).await.expect("a pool"),
             client: ApiClient::new(variables["PUBLIC_URL"].clone()),

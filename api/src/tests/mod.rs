@@ -30,6 +30,7 @@ pub(crate) async fn unreachable_store() -> Store {
         url: "mysql://nobody@127.0.0.1:1/nothing".to_owned(),
         size: 2,
         wait: Duration::from_millis(50),
+        statement: Duration::from_millis(50),
     };
     Store::connect(&settings).await.expect("a pool")
 }

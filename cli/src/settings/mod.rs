@@ -66,18 +66,24 @@ pub(crate) enum LoopAiImages {
     Links { lifetime: Duration },
 }
 
-/// `DATABASE_URL`, `DATABASE_POOL_SIZE`, `DATABASE_WAIT_SECONDS`.
+/// `DATABASE_URL`, `DATABASE_POOL_SIZE`, `DATABASE_WAIT_SECONDS`, `DATABASE_STATEMENT_SECONDS`.
 pub(crate) struct DatabaseSettings {
     pub(crate) url: SecretString,
     address: String,
     size: u32,
     wait: Duration,
+    statement: Duration,
 }
 
 impl DatabaseSettings {
     /// For the store.
     pub(crate) fn pool(&self) -> PoolSettings {
-        PoolSettings { url: self.url.expose_secret().to_owned(), size: self.size, wait: self.wait }
+        PoolSettings {
+            url: self.url.expose_secret().to_owned(),
+            size: self.size,
+            wait: self.wait,
+            statement: self.statement,
+        }
     }
 
     /// Host and port, and nothing else of the address: it holds a password.
@@ -214,8 +220,9 @@ fn database(reader: &mut Reader) -> Option<DatabaseSettings> {
     });
     let size = reader.number("DATABASE_POOL_SIZE", 1..=1000);
     let wait = reader.seconds("DATABASE_WAIT_SECONDS");
+    let statement = reader.seconds("DATABASE_STATEMENT_SECONDS");
     let (url, address) = url?;
-    Some(DatabaseSettings { url, address, size: size?, wait: wait? })
+    Some(DatabaseSettings { url, address, size: size?, wait: wait?, statement: statement? })
 }
 
 fn storage(reader: &mut Reader) -> Option<Url> {

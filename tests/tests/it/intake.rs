@@ -3,12 +3,11 @@
 
 use diagflow_store::{Sha256, Store};
 use diagflow_tests::photos::Photo;
-use diagflow_tests::{ApiClient, Proxy, Stack, StackOptions, eventually, photos, servers};
+use diagflow_tests::{ApiClient, Stack, StackOptions, eventually, photos};
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
-use url::Url;
 
 const LIMIT_BYTES: usize = 10 * 1024 * 1024;
 
@@ -136,24 +135,11 @@ async fn the_process_tells_about_itself() {
     stack.stop().await;
 }
 
-fn host_and_port(address: &Url) -> String {
-    format!("{}:{}", address.host_str().expect("a host"), address.port().expect("a port"))
-}
-
-/// The same address, by way of a proxy. The driver would leave it for the server's own socket on
-/// the same machine.
-fn through(direct: Url, proxy: &Proxy) -> String {
-    let address = direct.as_str().replacen(&host_and_port(&direct), &proxy.address(), 1);
-    format!("{address}?prefer_socket=false")
-}
-
 #[tokio::test]
 async fn without_its_database_the_process_is_not_ready_until_it_is_back() {
-    let server: Url = servers::mysql().parse().expect("an address");
-    let database = Proxy::to(&host_and_port(&server)).await;
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    let direct: Url = stack.database.url().parse().expect("an address");
-    stack.set("DATABASE_URL", through(direct, &database));
+    let (database, url) = stack.database.by_proxy().await;
+    stack.set("DATABASE_URL", url);
     stack.set("DATABASE_WAIT_SECONDS", "1");
     stack.start_api().await;
 

@@ -7,6 +7,7 @@ mod deliveries;
 mod indexes;
 mod moves;
 mod schema;
+mod stalls;
 mod story;
 
 use diagflow_store::{
@@ -24,7 +25,12 @@ struct Records {
 impl Records {
     async fn new() -> Records {
         let database = Database::migrated().await;
-        let pool = PoolSettings { url: database.url(), size: 8, wait: Duration::from_secs(30) };
+        let pool = PoolSettings {
+            url: database.url(),
+            size: 8,
+            wait: Duration::from_secs(30),
+            statement: Duration::from_secs(30),
+        };
         Records { store: Store::connect(&pool).await.expect("a pool"), database }
     }
 

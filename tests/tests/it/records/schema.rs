@@ -73,7 +73,12 @@ async fn each_migration_takes_back_what_it_did_and_can_be_applied_again() {
 async fn all_migrations_go_up_down_and_up_to_the_same_schema() {
     let database = Database::empty().await;
     let url = database.url();
-    let pool = PoolSettings { url: url.clone(), size: 1, wait: Duration::from_secs(10) };
+    let pool = PoolSettings {
+        url: url.clone(),
+        size: 1,
+        wait: Duration::from_secs(10),
+        statement: Duration::from_secs(30),
+    };
     let store = Store::connect(&pool).await.expect("a pool");
     assert!(!store.is_migrated().await.expect("an answer"));
 

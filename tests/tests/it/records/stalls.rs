@@ -1,0 +1,76 @@
+//! A database that does not answer for a while, and then answers everything at once.
+
+use super::Records;
+use diagflow_store::{PoolSettings, Store};
+use diagflow_tests::{Proxy, eventually};
+use diesel_async::SimpleAsyncConnection;
+use std::time::Duration;
+
+const WAIT: Duration = Duration::from_millis(300);
+
+/// Records by one connection, through a line of its own.
+async fn by_proxy(records: &Records, statement: Duration) -> (Proxy, Store) {
+    let (proxy, url) = records.database.by_proxy().await;
+    let pool = PoolSettings { url, size: 1, wait: WAIT, statement };
+    (proxy, Store::connect(&pool).await.expect("a pool"))
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_waited_for_is_not_the_answer_to_the_next_question() {
+    let records = Records::new().await;
+    let (proxy, store) = by_proxy(&records, Duration::from_secs(30)).await;
+    let (ana, ben) = (records.submission().await.submission, records.submission().await.submission);
+    // As often as the pool may have asked for a sign of life in vain.
+    for asked in 1..=3 {
+        for _ in 0..2 {
+            store.submission(ana).await.expect("an answer").expect("there");
+        }
+        proxy.stall();
+        for _ in 0..asked {
+            store.submission(ana).await.expect_err("no answer");
+        }
+        proxy.mend();
+
+        let (first, second) = eventually("the database to answer", || async {
+            Some((store.submission(ana).await.ok()??, store.submission(ben).await.ok()??))
+        })
+        .await;
+
+        assert_eq!((first.id, second.id), (ana, ben), "after {asked} in vain");
+    }
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_statement_that_is_given_up_takes_its_connection_with_it() {
+    let records = Records::new().await;
+    let (_proxy, store) = by_proxy(&records, Duration::from_secs(30)).await;
+    let run = records.submission().await;
+    let mut holder = records.database.connect().await;
+    holder.batch_execute("BEGIN; UPDATE runs SET start_after = NOW(6)").await.expect("held");
+
+    let waited = tokio::time::timeout(WAIT, store.start_run_again(run)).await;
+    waited.expect_err("it waits for the row");
+
+    // Without the row being free: by another connection.
+    let found = store.submission(run.submission).await.expect("an answer").expect("there");
+    assert_eq!(found.id, run.submission);
+    drop(holder);
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_statement_without_an_answer_ends() {
+    let records = Records::new().await;
+    let (proxy, store) = by_proxy(&records, WAIT).await;
+    let run = records.submission().await;
+    store.ping().await.expect("an answer");
+    proxy.stall();
+
+    let asked = tokio::time::timeout(Duration::from_secs(30), store.submission(run.submission));
+
+    asked.await.expect("an end").expect_err("no answer");
+    proxy.mend();
+    eventually("the database to answer", || async { store.ping().await.ok() }).await;
+    records.remove().await;
+}
