@@ -44,6 +44,8 @@ struct State {
 struct Waiting {
     run: RunKey,
     memory: u64,
+    /// Whether it was told that it is among the next: for others no room is kept, since they come late.
+    comes_soon: bool,
     /// When it has lost its turn.
     until: Instant,
 }
@@ -90,7 +92,7 @@ impl Admission {
         let mut state = self.state();
         state.queue.retain(|waiting| waiting.run == run || waiting.until > now);
         let (place_kept, memory_kept) = match state.queue.front() {
-            Some(first) if first.run != run => (1, first.memory),
+            Some(first) if first.run != run && first.comes_soon => (1, first.memory),
             _ => (0, 0),
         };
         let is_room = state.busy + place_kept < self.places
@@ -118,10 +120,11 @@ impl State {
         let place = place.unwrap_or(self.queue.len());
         let after = (place < next).then_some(SOON);
         let until = now + after.unwrap_or(LONGEST_REQUEST_PAUSE) + GRACE;
+        let comes_soon = after.is_some();
         if let Some(waiting) = self.queue.get_mut(place) {
-            waiting.until = until;
+            (waiting.until, waiting.comes_soon) = (until, comes_soon);
         } else if place < LONGEST_QUEUE {
-            self.queue.push_back(Waiting { run, memory, until });
+            self.queue.push_back(Waiting { run, memory, comes_soon, until });
         }
         TurnedAway { after }
     }
@@ -254,6 +257,24 @@ mod tests {
         let other = run();
         assert!(admission.enter_at(now + SOON, other, 1).is_err(), "it may still come");
         assert!(admission.enter_at(now + SOON + GRACE, other, 1).is_ok());
+    }
+
+    #[test]
+    fn no_room_is_kept_for_one_who_was_not_told_to_come_soon() {
+        let admission = Admission::new(2, 512 * MIB);
+        let now = Instant::now();
+        let under_way = admission.enter_at(now, run(), 1).expect("room");
+        let (next, later) = (run(), run());
+        assert!(admission.enter_at(now, next, 1).is_err());
+        let told = admission.enter_at(now, later, 1).expect_err("no room");
+        assert_eq!(told, TurnedAway { after: None });
+        drop(under_way);
+        drop(admission.enter_at(now + SOON, next, 1).expect("its turn"));
+
+        assert!(
+            admission.enter_at(now + SOON, run(), 1).is_ok(),
+            "the first in the queue is far away"
+        );
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl From<&StoreError> for Clue {
         Clue::from(match error {
             StoreError::Unavailable(_) => "no connection to the database",
             StoreError::Database(_) => "the database refused or lost a statement",
+            StoreError::Unclear(_) => "the answer to a commit was lost",
             StoreError::Corrupt(_) => "a row cannot be read",
             StoreError::Migration(_) => "the database is of another version",
         })

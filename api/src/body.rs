@@ -3,6 +3,7 @@
 
 use crate::error::{ApiError, ApiResult};
 use crate::intake::Fault;
+use crate::layers::broken_off;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
@@ -86,7 +87,7 @@ async fn read(body: axum::body::Body) -> ApiResult<Bytes> {
     let mut chunks = body.into_data_stream();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| ApiError::UploadIncomplete)?;
+        let chunk = chunk.map_err(|error| broken_off(&error))?;
         if bytes.len() + chunk.len() > LARGEST {
             return Err(ApiError::RequestTooLarge { limit_kib: LARGEST / 1024 });
         }

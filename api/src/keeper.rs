@@ -116,12 +116,10 @@ impl Keeper {
             Newest::Open(another) => another,
         };
         let known = self.store.runs(submission).await?;
-        let is_newer_run = known.iter().any(|run| {
-            run.number > started.run.number
-                && run.temporal_run_id.as_ref() == Some(&temporal_run_id)
-        });
-        // One that a *Reset* made of this run, and that has not come to the records yet.
-        if !is_newer_run {
+        // It may be that one, also before its start was noted: nobody called a newer run off.
+        let has_newer_run = known.iter().any(|run| run.number > started.run.number);
+        // Else one that a *Reset* made of this run, and that has not come to the records yet.
+        if !has_newer_run {
             self.runs.cancel(&StartedRun { temporal_run_id, ..started.clone() }).await?;
         }
         Ok(())

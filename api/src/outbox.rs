@@ -82,6 +82,8 @@ enum NotStarted {
     NoConnection,
     #[error("an earlier run of the submission is still open")]
     EarlierRunOpen,
+    #[error("an execution of the submission is open that no worker has taken up yet")]
+    NotAdopted,
     #[error("this process is ending")]
     Stopping,
     #[error("Temporal: {0}")]
@@ -188,27 +190,38 @@ impl Starter {
         let Some(started) = stop.run_until_cancelled(start).await else {
             return Err(NotStarted::Stopping);
         };
-        let temporal_run_id = match started {
-            Ok(handle) => handle.run_id().map(str::to_owned),
-            Err(WorkflowStartError::AlreadyStarted { run_id, .. }) => run_id,
-            Err(error) => return Err(NotStarted::Temporal(error)),
-        };
-        let Some(temporal_run_id) = temporal_run_id else { return Ok(()) };
-        let known = self.store.runs(run.submission).await?;
-        let other = known.iter().any(|known| {
-            known.number != run.number
-                && known.temporal_run_id.as_deref() == Some(temporal_run_id.as_str())
-        });
-        if other {
-            self.make_room(&client, run, &temporal_run_id).await?;
-            return Err(NotStarted::EarlierRunOpen);
+        match started {
+            Ok(handle) => {
+                if let Some(temporal_run_id) = handle.run_id() {
+                    self.store.run_started(run, temporal_run_id).await?;
+                }
+                Ok(())
+            }
+            Err(WorkflowStartError::AlreadyStarted { run_id: Some(open), .. }) => {
+                self.meet(&client, run, &open).await
+            }
+            Err(error) => Err(NotStarted::Temporal(error)),
         }
-        self.store.run_started(run, &temporal_run_id).await?;
-        Ok(())
+    }
+
+    /// Finds out what an execution is that was there before this run was started.
+    async fn meet(&self, client: &Client, run: RunKey, open: &str) -> Result<(), NotStarted> {
+        let known = self.store.runs(run.submission).await?;
+        let met = known.iter().find(|known| known.temporal_run_id.as_deref() == Some(open));
+        match met.map(|met| met.number) {
+            Some(number) if number == run.number => Ok(()),
+            Some(_) => {
+                self.make_room(client, run, open).await?;
+                Err(NotStarted::EarlierRunOpen)
+            }
+            // This run, by a start whose answer was lost, or one of an earlier run. The execution knows,
+            // and says so to the records before it does anything.
+            None => Err(NotStarted::NotAdopted),
+        }
     }
 
     /// Asks an earlier run, whose submission has ended and was set going again since, to be out of the way,
-    /// and lets the next sweep try again.
+    /// and lets a sweep soon try again.
     async fn make_room(
         &self,
         client: &Client,
@@ -227,7 +240,7 @@ impl Starter {
             Ok(()) | Err(WorkflowInteractionError::NotFound(_)) => {}
             Err(error) => return Err(NotStarted::NotReached(error)),
         }
-        self.store.start_run_again(run).await?;
+        self.store.start_run_again(run, self.settings.sweep_every).await?;
         Ok(())
     }
 

@@ -15,6 +15,9 @@ pub enum StoreError {
     /// The database refused or lost a statement.
     #[error("database: {0}")]
     Database(#[from] DieselError),
+    /// Everything was written, but whether it was committed is not known: the answer to that was lost.
+    #[error("perhaps not committed: {0}")]
+    Unclear(String),
     /// A row holds what this version cannot read.
     #[error("unreadable record: {0}")]
     Corrupt(String),

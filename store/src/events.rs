@@ -199,8 +199,9 @@ pub struct Change {
     pub row: i64,
     /// The submission that it tells of.
     pub submission_id: SubmissionId,
-    /// What it tells.
-    pub step: Step,
+    /// What it tells: the name of a [`Step`], or of one that only a newer version knows. A tail passes on
+    /// what it cannot read; else it would stand still there while versions are mixed.
+    pub step: String,
     /// Where the submission stood then.
     pub status: Status,
     /// When it happened (UTC).

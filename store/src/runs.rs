@@ -116,15 +116,15 @@ impl Store {
         Ok(count)
     }
 
-    /// Lets the next sweep take a run that could not be started yet, whoever holds it now.
+    /// Lets a sweep take a run that could not be started yet, after `pause`, whoever holds it now.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn start_run_again(&self, run: RunKey) -> StoreResult<()> {
+    pub async fn start_run_again(&self, run: RunKey, pause: Duration) -> StoreResult<()> {
         diesel::update(
             runs::table.find((run.submission, run.number)).filter(runs::temporal_run_id.is_null()),
         )
-        .set(runs::start_after.eq(now()))
+        .set(runs::start_after.eq(after(pause)))
         .execute(&mut self.connection().await?)
         .await?;
         Ok(())
@@ -287,6 +287,17 @@ async fn insert_reset(
         .set(submissions::run_number.eq(run.number))
         .execute(connection)
         .await?;
+    // A retry that waits for room: it would disturb this run, and then find that it is too late.
+    diesel::update(
+        runs::table
+            .filter(runs::submission_id.eq(run.submission))
+            .filter(runs::number.lt(run.number))
+            .filter(runs::temporal_run_id.is_null())
+            .filter(runs::finished_at.is_null()),
+    )
+    .set(runs::finished_at.eq(now().nullable()))
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

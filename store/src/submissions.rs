@@ -23,6 +23,7 @@ use diesel_async::RunQueryDsl;
 use email_address::Options;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Longest address that SMTP can carry (RFC 5321, 4.5.3.1.3, erratum 1690).
@@ -151,6 +152,7 @@ impl Store {
         new: &NewSubmission,
         claim: Option<&IdempotencyClaim>,
     ) -> StoreResult<bool> {
+        let is_written = AtomicBool::new(false);
         let outcome = transaction!(self, connection => {
             insert(connection, new).await?;
             if let Some(claim) = claim
@@ -158,11 +160,13 @@ impl Store {
             {
                 return Err(StoreError::Database(diesel::result::Error::RollbackTransaction));
             }
+            is_written.store(true, Ordering::Relaxed);
             Ok(())
         });
         match outcome {
             Ok(()) => Ok(true),
             Err(StoreError::Database(diesel::result::Error::RollbackTransaction)) => Ok(false),
+            Err(error) if is_written.into_inner() => Err(StoreError::Unclear(error.to_string())),
             Err(error) => Err(error),
         }
     }

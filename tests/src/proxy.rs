@@ -1,6 +1,7 @@
 //! A TCP proxy between two parts, to cut, stall and mend the line between them.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -15,10 +16,24 @@ enum Line {
     Cut,
 }
 
+/// A statement whose answer is to be lost, on a connection that has said another one before.
+#[derive(Debug, Clone)]
+struct Doomed {
+    statement: String,
+    after: String,
+}
+
+/// What all connections of a line share.
+#[derive(Clone)]
+struct Shared {
+    line: watch::Sender<Line>,
+    doomed: Arc<Mutex<Option<Doomed>>>,
+}
+
 /// A line to a server. Whole at first.
 pub struct Proxy {
     address: SocketAddr,
-    line: watch::Sender<Line>,
+    shared: Shared,
     accepting: JoinHandle<()>,
 }
 
@@ -30,14 +45,15 @@ impl Proxy {
     pub async fn to(server: &str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let (line, state) = watch::channel(Line::Whole);
+        let shared = Shared { line: watch::Sender::new(Line::Whole), doomed: Arc::default() };
         let server = server.to_owned();
+        let passing = shared.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server.clone(), state.clone()));
+                tokio::spawn(pass(client, server.clone(), passing.clone()));
             }
         });
-        Proxy { address, line, accepting }
+        Proxy { address, shared, accepting }
     }
 
     /// Its own address, as host and port.
@@ -47,17 +63,24 @@ impl Proxy {
 
     /// Cuts the line: connections break, and new ones break at once.
     pub fn cut(&self) {
-        self.line.send_replace(Line::Cut);
+        self.shared.line.send_replace(Line::Cut);
     }
 
     /// Holds back everything that is said, both ways, without breaking anything.
     pub fn stall(&self) {
-        self.line.send_replace(Line::Stalled);
+        self.shared.line.send_replace(Line::Stalled);
+    }
+
+    /// Cuts the line once, just before the answer to `statement` comes through, where the same connection
+    /// has said `after` before. The server has done then what it was told.
+    pub fn lose_answer_to(&self, statement: &str, after: &str) {
+        let doomed = Doomed { statement: statement.to_owned(), after: after.to_owned() };
+        *self.shared.doomed() = Some(doomed);
     }
 
     /// Makes the line whole again: for new connections, and for what was held back.
     pub fn mend(&self) {
-        self.line.send_replace(Line::Whole);
+        self.shared.line.send_replace(Line::Whole);
     }
 }
 
@@ -67,14 +90,53 @@ impl Drop for Proxy {
     }
 }
 
+impl Shared {
+    fn doomed(&self) -> std::sync::MutexGuard<'_, Option<Doomed>> {
+        self.doomed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a connection has said so far, as far as it matters for what is to be lost.
+#[derive(Default)]
+struct Talk {
+    said_before: bool,
+    answer_is_lost: bool,
+}
+
+impl Talk {
+    fn hear(&mut self, shared: &Shared, said: &[u8]) {
+        let mut doomed = shared.doomed();
+        let Some(Doomed { statement, after }) = &*doomed else { return };
+        let contains = |text: &str| said.windows(text.len()).any(|part| part == text.as_bytes());
+        self.said_before |= contains(after);
+        if self.said_before && contains(statement) {
+            self.answer_is_lost = true;
+            *doomed = None;
+        }
+    }
+}
+
 /// Passes bytes both ways until a side closes or the line is cut.
-async fn pass(client: TcpStream, server: String, mut line: watch::Receiver<Line>) {
-    let (there, back) = (line.clone(), line.clone());
+async fn pass(client: TcpStream, server: String, shared: Shared) {
+    let mut line = shared.line.subscribe();
     let talk = async {
         let Ok(server) = TcpStream::connect(server).await else { return };
-        let ((from_client, to_client), (from_server, to_server)) =
-            (client.into_split(), server.into_split());
-        tokio::join!(pass_on(from_client, to_server, there), pass_on(from_server, to_client, back));
+        let heard = Mutex::new(Talk::default());
+        let hear = |said: &[u8]| {
+            heard.lock().unwrap_or_else(PoisonError::into_inner).hear(&shared, said);
+            true
+        };
+        let answer =
+            |_: &[u8]| !heard.lock().unwrap_or_else(PoisonError::into_inner).answer_is_lost;
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        let there = pass_on(from_client, to_server, shared.line.subscribe(), hear);
+        let back = pass_on(from_server, to_client, shared.line.subscribe(), answer);
+        tokio::pin!(there, back);
+        tokio::select! {
+            lost = &mut back => if !lost { there.await; },
+            _ = &mut there => { back.await; }
+        }
     };
     tokio::select! {
         biased;
@@ -83,24 +145,29 @@ async fn pass(client: TcpStream, server: String, mut line: watch::Receiver<Line>
     }
 }
 
-/// Passes bytes one way. An end is one like any other: the two sides see it for themselves.
+/// Passes bytes one way, as long as `passes` says so of what comes; tells whether it ended for that. Any other
+/// end is one like any other: the two sides see it for themselves.
 async fn pass_on(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut line: watch::Receiver<Line>,
-) {
+    passes: impl Fn(&[u8]) -> bool,
+) -> bool {
     let mut bytes = vec![0; 64 * 1024];
     loop {
-        let Ok(read) = from.read(&mut bytes).await else { return };
+        let Ok(read) = from.read(&mut bytes).await else { return false };
         if line.wait_for(|line| *line == Line::Whole).await.is_err() {
-            return;
+            return false;
+        }
+        if !passes(&bytes[..read]) {
+            return true;
         }
         let passed = match read {
             0 => to.shutdown().await,
             _ => to.write_all(&bytes[..read]).await,
         };
         if read == 0 || passed.is_err() {
-            return;
+            return false;
         }
     }
 }

@@ -2,7 +2,7 @@
 //! whether the server may have taken the mail.
 
 use super::error::SendError;
-use super::pool::{Conversation, Pool};
+use super::pool::{Conversation, NoConversation, Pool};
 use super::settings::{LONGEST_ANSWER, MailSettings};
 use diagflow_workflows::policy::ONE_MAIL;
 use lettre::address::Envelope;
@@ -66,7 +66,7 @@ impl SmtpClient {
     }
 
     async fn prepare(&self, envelope: &Envelope) -> Result<Conversation<'_>, SendError> {
-        let mut conversation = self.pool.get().await.map_err(|error| connection_refusal(&error))?;
+        let mut conversation = self.pool.get().await.map_err(no_conversation)?;
         let smtp = &mut conversation.smtp;
         if !is_ascii(envelope) && !smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
             // RFC 6531, 3.2: such an address must not be sent to a server that does not offer it.
@@ -74,11 +74,11 @@ impl SmtpClient {
             conversation.give_back();
             return Err(SendError::Refused { code: "smtp_no_utf8", reply: None, detail });
         }
-        if let Err(error) = address(smtp, envelope).await {
+        if let Err(refused) = address(smtp, envelope).await {
             if smtp.command(Rset).await.is_ok() {
                 conversation.give_back();
             }
-            return Err(refusal(&error));
+            return Err(refused);
         }
         Ok(conversation)
     }
@@ -103,19 +103,23 @@ impl Opened<'_> {
     }
 }
 
+/// Only what is said of the recipient is about this e-mail: a server that refuses our sender, or has no ear
+/// for any text, refuses all of them, and will take them once that is mended.
 async fn address(
     smtp: &mut AsyncSmtpConnection,
     envelope: &Envelope,
-) -> Result<Response, SmtpError> {
+) -> Result<Response, SendError> {
     let mut parameters = vec![];
     if !is_ascii(envelope) {
         parameters.push(MailParameter::SmtpUtfEight);
     }
-    smtp.command(Mail::new(envelope.from().cloned(), parameters)).await?;
+    let sender = Mail::new(envelope.from().cloned(), parameters);
+    smtp.command(sender).await.map_err(|error| refusal_of_us(&error))?;
     for recipient in envelope.to() {
-        smtp.command(Rcpt::new(recipient.clone(), vec![])).await?;
+        let recipient = Rcpt::new(recipient.clone(), vec![]);
+        smtp.command(recipient).await.map_err(|error| refusal(&error))?;
     }
-    smtp.command(Data).await
+    smtp.command(Data).await.map_err(|error| refusal_of_us(&error))
 }
 
 fn is_ascii(envelope: &Envelope) -> bool {
@@ -132,11 +136,27 @@ fn refusal(error: &SmtpError) -> SendError {
     SendError::NotTaken { code, reply, detail }
 }
 
-/// A server that does not let us in: a wrong password or certificate is our fault, not the patient's
+/// A server that does not let us in: a wrong password, certificate or sender is our fault, not the patient's
 /// address, so even a 5xx is tried again.
-fn connection_refusal(error: &SmtpError) -> SendError {
-    let code = if error.status().is_some() { "smtp_not_let_in" } else { "smtp_unreachable" };
-    SendError::NotTaken { code, reply: reply(error), detail: error.to_string() }
+fn refusal_of_us(error: &SmtpError) -> SendError {
+    match refusal(error) {
+        SendError::Refused { reply, detail, .. } => {
+            SendError::NotTaken { code: "smtp_not_let_in", reply, detail }
+        }
+        other => other,
+    }
+}
+
+fn no_conversation(error: NoConversation) -> SendError {
+    let detail = error.to_string();
+    let (code, reply) = match error {
+        NoConversation::AllInUse => ("smtp_all_in_use", None),
+        NoConversation::NotOpened(error) if error.status().is_some() => {
+            ("smtp_not_let_in", reply(&error))
+        }
+        NoConversation::NotOpened(_) => ("smtp_unreachable", None),
+    };
+    SendError::NotTaken { code, reply, detail }
 }
 
 fn reply(error: &SmtpError) -> Option<u16> {

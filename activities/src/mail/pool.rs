@@ -18,11 +18,17 @@ use secrecy::ExposeSecret;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 /// Limit of connecting by TCP.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Servers end idle conversations after minutes (RFC 5321, 4.5.3.2); end them before.
 const IDLE: Duration = Duration::from_secs(60);
+/// E-mails that may wait for each conversation in use. A bound, because whoever waits holds one of the
+/// worker's places: a server that is slow with everything must leave some of them for looks at LoopAI.
+const WAITING_FOR_EACH: usize = 2;
+/// How long one of them waits: much longer than an e-mail usually takes.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// An idle conversation that does not answer by then is given up.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
@@ -31,7 +37,18 @@ pub(super) struct Pool {
     settings: MailSettings,
     tls: Option<TlsParameters>,
     seats: Semaphore,
+    waiting: Semaphore,
+    patience: Duration,
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
+}
+
+/// Why there is no conversation.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoConversation {
+    #[error("all conversations with the mail server are in use")]
+    AllInUse,
+    #[error(transparent)]
+    NotOpened(#[from] SmtpError),
 }
 
 /// A conversation to be used. It is closed unless it is given back.
@@ -49,23 +66,33 @@ impl Pool {
             SmtpTls::None => None,
             SmtpTls::Implicit | SmtpTls::StartTls => Some(tls_parameters(&settings)?),
         };
-        let seats = Semaphore::new(settings.pool_size.max(1) as usize);
-        Ok(Pool { settings, tls, seats, idle: Mutex::default() })
+        let size = settings.pool_size.max(1) as usize;
+        let (seats, waiting) = (Semaphore::new(size), Semaphore::new(size * WAITING_FOR_EACH));
+        let idle = Mutex::default();
+        Ok(Pool { settings, tls, seats, waiting, patience: PATIENCE, idle })
     }
 
     /// A conversation at the point where an e-mail can begin.
     ///
     /// # Errors
-    /// When the server cannot be reached or does not let us in.
-    pub(super) async fn get(&self) -> Result<Conversation<'_>, SmtpError> {
-        let seat = self.seats.acquire().await.expect("the semaphore is never closed");
+    /// When the server cannot be reached or does not let us in, or too many others are before us.
+    pub(super) async fn get(&self) -> Result<Conversation<'_>, NoConversation> {
+        let seat = self.seat().await.ok_or(NoConversation::AllInUse)?;
         while let Some(mut smtp) = self.take_idle() {
-            let answer = tokio::time::timeout(SIGN_OF_LIFE, smtp.command(Noop)).await;
+            let answer = timeout(SIGN_OF_LIFE, smtp.command(Noop)).await;
             if matches!(answer, Ok(Ok(_))) {
                 return Ok(Conversation { smtp, pool: self, _seat: seat });
             }
         }
         Ok(Conversation { smtp: self.connect().await?, pool: self, _seat: seat })
+    }
+
+    async fn seat(&self) -> Option<SemaphorePermit<'_>> {
+        if let Ok(seat) = self.seats.try_acquire() {
+            return Some(seat);
+        }
+        let _waiting = self.waiting.try_acquire().ok()?;
+        timeout(self.patience, self.seats.acquire()).await.ok()?.ok()
     }
 
     fn take_idle(&self) -> Option<AsyncSmtpConnection> {
@@ -124,20 +151,44 @@ fn tls_parameters(settings: &MailSettings) -> anyhow::Result<TlsParameters> {
 mod tests {
     use super::super::settings::LONGEST_ANSWER;
     use super::*;
+    use std::task::Poll;
 
-    #[test]
-    fn a_file_without_a_certificate_is_refused_at_the_start() {
-        let settings = MailSettings {
+    fn settings(port: u16, tls: SmtpTls) -> MailSettings {
+        MailSettings {
             host: "localhost".to_owned(),
-            port: 465,
+            port,
             credentials: None,
-            tls: SmtpTls::Implicit,
+            tls,
             authority: Some(b"no certificate".to_vec()),
             from: "no-reply@diagflow.example".parse().expect("an address"),
             pool_size: 1,
             answer: LONGEST_ANSWER,
-        };
-        let refusal = Pool::new(settings).err().expect("refused");
+        }
+    }
+
+    #[tokio::test]
+    async fn few_wait_for_a_conversation_and_none_for_long() {
+        let pool = Pool::new(settings(25, SmtpTls::None)).expect("a pool");
+        let in_use = pool.seats.try_acquire().expect("a seat");
+        let mut waiting: Vec<_> = (0..WAITING_FOR_EACH).map(|_| Box::pin(pool.seat())).collect();
+        for one in &mut waiting {
+            assert!(futures::poll!(one).is_pending(), "it waits");
+        }
+
+        let beyond = futures::poll!(Box::pin(pool.get()));
+        assert!(matches!(beyond, Poll::Ready(Err(NoConversation::AllInUse))));
+        drop(in_use);
+        assert!(waiting.remove(0).await.is_some());
+
+        let pool = Pool::new(settings(25, SmtpTls::None)).expect("a pool");
+        let impatient = Pool { patience: Duration::from_millis(1), ..pool };
+        let _in_use = impatient.seats.try_acquire().expect("a seat");
+        assert!(impatient.seat().await.is_none(), "it waited in vain");
+    }
+
+    #[test]
+    fn a_file_without_a_certificate_is_refused_at_the_start() {
+        let refusal = Pool::new(settings(465, SmtpTls::Implicit)).err().expect("refused");
         assert!(refusal.to_string().contains("SMTP_CA_FILE"), "{refusal}");
     }
 }

@@ -17,7 +17,7 @@ pub(crate) mod throttle;
 mod watch;
 
 pub(crate) use caller::{Caller, Via, somebody_did};
-pub(crate) use credentials::{API_KEY_PREFIX, authenticate};
+pub(crate) use credentials::{API_KEY_PREFIX, authenticate, bearer};
 pub(crate) use guard::{guarded, recognise};
 pub(crate) use jwt::TokenSigner;
 pub(crate) use permissions::Permission;

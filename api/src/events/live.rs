@@ -49,7 +49,7 @@ pub(crate) struct ChangeBody {
     status: &'static str,
     /// What happened.
     #[schema(example = "failed")]
-    step: &'static str,
+    step: String,
     /// When it happened (UTC).
     #[schema(format = "date-time")]
     at: String,
@@ -196,7 +196,7 @@ fn message(change: &Change) -> sse::Event {
     let body = ChangeBody {
         submission_id: change.submission_id,
         status: change.status.name(),
-        step: change.step.name(),
+        step: change.step.clone(),
         at: told(change.created_at),
     };
     sse::Event::default()

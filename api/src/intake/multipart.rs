@@ -5,6 +5,7 @@ use super::draft::{Content, Draft, DraftImage, Given};
 use super::faults::Limits;
 use super::memory::Reserved;
 use crate::error::ApiError;
+use crate::layers::broken_off;
 use crate::settings::MIB;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
@@ -109,6 +110,6 @@ fn refusal(error: &MultipartError, max_body: usize) -> ApiError {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge { limit_mib: max_body / MIB },
         StatusCode::BAD_REQUEST => ApiError::InvalidMultipart,
         // The connection, not the form.
-        _ => ApiError::UploadIncomplete,
+        _ => broken_off(error),
     }
 }

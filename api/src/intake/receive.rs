@@ -6,6 +6,7 @@ use super::memory::Reserved;
 use super::{json, multipart, validate};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
+use crate::layers::broken_off;
 use crate::settings::{ApiSettings, MIB};
 use axum::body::Body;
 use axum::extract::Request;
@@ -80,7 +81,7 @@ async fn read(body: Body, limit: usize, memory: &mut Reserved) -> ApiResult<Byte
     let mut chunks = body.into_data_stream();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| ApiError::UploadIncomplete)?;
+        let chunk = chunk.map_err(|error| broken_off(&error))?;
         if bytes.len() + chunk.len() > limit {
             return Err(too_large(limit));
         }

@@ -6,7 +6,10 @@ use crate::error::{ApiError, ApiResult};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use std::error::Error;
+use std::iter::successors;
 use std::time::Duration;
+use tower_http::timeout::TimeoutError;
 use tracing::Instrument;
 
 /// Lets a client wait for the beginning of an answer for this long.
@@ -33,4 +36,13 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
     let work = request_id::scope(request_id::current(), work).in_current_span();
     let done = tokio::spawn(work).await;
     done.map_err(|_| ApiError::Internal("the handler panicked".to_owned()))
+}
+
+/// Why a body did not come to its end: its client fell silent, or went away.
+pub(crate) fn broken_off(error: &(dyn Error + 'static)) -> ApiError {
+    let mut causes = successors(Some(error), |error| (*error).source());
+    match causes.any(|cause| cause.is::<TimeoutError>()) {
+        true => ApiError::UploadTimeout,
+        false => ApiError::UploadIncomplete,
+    }
 }

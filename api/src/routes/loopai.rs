@@ -2,14 +2,19 @@
 
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::layers::broken_off;
 use axum::Json;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use chrono::Utc;
 use diagflow_store::SubmissionId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// A call-back names a submission; what is longer is none.
+pub(super) const LARGEST_CALL_BACK: usize = 64 * 1024;
 
 /// What LoopAI calls back with.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -43,6 +48,7 @@ pub(crate) struct Noted {
     responses(
         (status = 202, description = "Noted.", body = Noted),
         (status = 400, description = "`invalid_json`", body = ErrorBody),
+        (status = 413, description = "`body_too_large`", body = ErrorBody),
         (status = 401, description = "`invalid_signature`: wrong, or sent more than five minutes ago", body = ErrorBody),
         (status = 404, description = "`not_found`: no such submission, or call-backs are not set up", body = ErrorBody),
         (status = 503, description = "`unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
@@ -51,9 +57,15 @@ pub(crate) struct Noted {
 pub(crate) async fn called_back(
     State(state): State<AppState>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> ApiResult<(StatusCode, Json<Noted>)> {
     let key = state.call_backs.as_ref().ok_or(ApiError::NotFound)?;
+    let body = body.map_err(|refused| match refused.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::RequestTooLarge { limit_kib: LARGEST_CALL_BACK / 1024 }
+        }
+        _ => broken_off(&refused),
+    })?;
     key.check(&headers, &body, Utc::now().timestamp())?;
     let call_back: CallBack = serde_json::from_slice(&body)
         .map_err(|error| ApiError::InvalidJson { line: error.line(), column: error.column() })?;

@@ -29,15 +29,12 @@ use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
-/// A call-back names a submission; what is longer is none.
-const LARGEST_CALL_BACK: usize = 64 * 1024;
-
 /// The routes with their part of the documentation. Each handler's attribute names its path.
 pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
     let settings = &state.app.settings;
     let asks = from_fn_with_state(settings.request_time, limit_time);
     let body = DefaultBodyLimit::max(settings.max_body());
-    let call_back = DefaultBodyLimit::max(LARGEST_CALL_BACK);
+    let call_back = DefaultBodyLimit::max(loopai::LARGEST_CALL_BACK);
 
     OpenApiRouter::with_openapi(Document::openapi())
         // Limits its own time: what may take long is the upload, and only that.

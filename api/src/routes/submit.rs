@@ -2,7 +2,7 @@
 
 use crate::access::{cookies, events_path, status_path};
 use crate::app::AppState;
-use crate::auth::recognise;
+use crate::auth::{authenticate, bearer, recognise};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::receive;
 use crate::keep::{Kept, idempotency_key, keep};
@@ -48,7 +48,6 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
             `invalid_multipart`, `upload_incomplete`, `invalid_idempotency_key`", body = ErrorBody),
         (status = 401, description = "`token_expired`, `token_invalid`, `session_ended`, \
             `api_key_invalid`: only for who brings one", body = ErrorBody),
-        (status = 403, description = "`csrf_token_invalid`: only with the cookie of a session", body = ErrorBody),
         (status = 408, description = "`timeout`: the upload took too long", body = ErrorBody),
         (status = 409, description = "`idempotency_key_in_use`: repeat after `Retry-After`", body = ErrorBody),
         (status = 413, description = "`body_too_large`", body = ErrorBody),
@@ -79,9 +78,13 @@ pub(crate) async fn submit(State(state): State<AppState>, request: Request) -> R
 async fn take(state: &AppState, request: Request) -> ApiResult<Kept> {
     let key = idempotency_key(request.headers())?;
     let submitted_by = sender(state, &request).await?;
-    let (accepted, _memory) = receive(state, request).await?;
+    let (accepted, memory) = receive(state, request).await?;
     let keeping = state.clone();
-    let kept = to_its_end(async move { keep(&keeping, key, accepted, submitted_by).await });
+    let kept = to_its_end(async move {
+        // As long as the bytes are there, however long storing them takes.
+        let _memory = memory;
+        keep(&keeping, key, accepted, submitted_by).await
+    });
     match tokio::time::timeout(state.app.settings.request_time, kept).await {
         Ok(kept) => kept.flatten(),
         // It goes on, and may well succeed.
@@ -99,8 +102,16 @@ fn sender(
     let proxies = state.app.settings.trusted_proxies;
     let origin = Origin::of(&headers, request.extensions(), proxies);
     async move {
-        let caller = recognise(&state, &method, &path, &headers, origin).await?;
-        Ok(caller.map(|caller| caller.user.id))
+        if bearer(&headers).is_some() {
+            let caller = recognise(&state, &method, &path, &headers, origin).await?;
+            return Ok(caller.map(|caller| caller.user.id));
+        }
+        // A browser sends the cookie of a session by itself, also after it has ended; the form is for anybody.
+        match authenticate(&state, &method, &headers, origin).await {
+            Ok(caller) => Ok(caller.map(|caller| caller.user.id)),
+            Err(refusal) if refusal.is_of_the_caller() => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
     }
 }
 

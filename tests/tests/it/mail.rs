@@ -69,6 +69,20 @@ async fn a_busy_mail_server_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_us_is_tried_again() {
+    let refusals = [
+        Rule::reply(Step::Mail, 550, "5.7.1 Not your address").times(1),
+        Rule::reply(Step::Data, 554, "5.7.0 Not from you").times(1),
+    ];
+    let (stack, accepted) = submitted(refusals).await;
+
+    completed_once(&stack, &accepted).await;
+
+    assert_eq!(delivery(&stack, &accepted).await.attempts, 3);
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_refused_address_is_written_down_and_fails_nothing_else() {
     let refusal = Rule::reply(Step::Rcpt, 550, "5.1.1 No such user here");
     let (stack, accepted) = submitted([refusal]).await;

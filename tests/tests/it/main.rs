@@ -14,6 +14,7 @@ mod mail;
 mod records;
 mod replay;
 mod staff;
+mod storing;
 mod stream;
 mod survival;
 mod tls;

@@ -2,9 +2,12 @@
 
 use super::Records;
 use diagflow_store::{
-    Adoption, DiagnosisResult, Ending, Outcome, RunKey, Status, Store, Stored, SubmissionId,
+    Action, Adoption, DiagnosisResult, Ending, Outcome, Retrying, RunKey, Status, Store, Stored,
+    SubmissionId,
 };
+use diagflow_tests::seeding::line;
 use futures::future::join_all;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Every move that there is, as `docs/ARCHITECTURE.md` draws them. Written down a second time, so
@@ -166,5 +169,25 @@ async fn a_run_that_a_newer_one_replaced_changes_nothing() {
 
     assert_eq!(status_of(store, old.submission).await, Status::Pending);
     assert_eq!(store.events(old.submission, 0).await.expect("events"), before);
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_retry_that_waits_for_room_is_not_started_after_a_reset_went_before_it() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let first = records.submission().await;
+    store.run_started(first, "first").await.expect("noted");
+    assert_eq!(try_move(store, first, Status::Failed).await, Stored::Done(()));
+    let entry = line(Action::SubmissionRetry);
+    let retried = store.retry(first.submission, Duration::ZERO, &entry).await;
+    let Retrying::Queued(retried) = retried.expect("an answer") else { panic!("not queued") };
+
+    let reset = store.adopt(first, "reset", "first", None).await.expect("an answer");
+
+    let Adoption::Current { run: reset, .. } = reset else { panic!("{reset:?}") };
+    assert_eq!((retried.number, reset.number), (2, 3));
+    let left = store.claim_queued_runs(10, Duration::ZERO).await.expect("an answer");
+    assert_eq!(left, [], "nothing is to be started");
     records.remove().await;
 }

@@ -49,7 +49,7 @@ async fn a_statement_that_is_given_up_takes_its_connection_with_it() {
     let mut holder = records.database.connect().await;
     holder.batch_execute("BEGIN; UPDATE runs SET start_after = NOW(6)").await.expect("held");
 
-    let waited = tokio::time::timeout(WAIT, store.start_run_again(run)).await;
+    let waited = tokio::time::timeout(WAIT, store.start_run_again(run, WAIT)).await;
     waited.expect_err("it waits for the row");
 
     // Without the row being free: by another connection.

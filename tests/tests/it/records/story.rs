@@ -62,3 +62,16 @@ async fn events_are_numbered_without_gaps_however_many_write() {
     assert_eq!(submission.last_event, count);
     records.remove().await;
 }
+
+#[tokio::test]
+async fn a_tail_passes_on_what_only_a_newer_version_knows() {
+    let records = Records::new().await;
+    let run = records.submission().await;
+    records.database.run("UPDATE events SET step = 'of_tomorrow'").await;
+
+    let rows = records.store.event_rows(0, &[], 10).await.expect("an answer");
+
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].submission_id, rows[0].step.as_str()), (run.submission, "of_tomorrow"));
+    records.remove().await;
+}
