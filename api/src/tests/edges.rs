@@ -92,7 +92,9 @@ async fn pages_of_listed_origins_may_call() {
     assert_eq!(answer.header("access-control-allow-origin"), origin);
     assert_eq!(answer.header("access-control-allow-credentials"), "true");
     let allowed = answer.header("access-control-allow-headers");
-    for name in ["content-type", "idempotency-key", "authorization", "last-event-id"] {
+    for name in
+        ["content-type", "idempotency-key", "authorization", "last-event-id", "x-csrf-token"]
+    {
         assert!(allowed.contains(name), "{name} in {allowed}");
     }
     let answer = api.send(request("GET", "/version", &[("origin", origin)])).await;
