@@ -42,6 +42,7 @@ async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only()
     assert_eq!(image.headers()["content-type"], "image/jpeg");
     assert_eq!(image.headers()["cache-control"], "no-store");
     assert_eq!(image.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(image.headers()["content-security-policy"], "default-src 'none'; sandbox");
     let name = image.headers()["content-disposition"].to_str().expect("text").to_owned();
     assert!(name.starts_with("inline; filename=") && name.ends_with(".jpeg\""), "{name}");
     assert_eq!(image.bytes().await.expect("bytes"), photos::retina().bytes);
