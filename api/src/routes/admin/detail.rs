@@ -1,13 +1,12 @@
 //! `GET /api/admin/submissions/{id}`: everything about one submission.
 
-use super::named;
 use crate::app::AppState;
 use crate::auth::{Caller, Permission};
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::named::Named;
 use crate::times::told;
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
 use diagflow_store::{
@@ -34,11 +33,10 @@ use utoipa::ToSchema;
     ),
 )]
 pub(crate) async fn detail(
-    id: Result<Path<String>, PathRejection>,
+    Named(id): Named<SubmissionId>,
     State(state): State<AppState>,
     caller: Caller,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<DetailBody>)> {
-    let id: SubmissionId = named(id)?;
     let store = &state.app.store;
     let submission = store.submission(id).await?.ok_or(ApiError::NotFound)?;
     let clinical = caller.may(Permission::ClinicalRead);
