@@ -66,12 +66,23 @@ pub enum Admitted {
     After(Duration),
 }
 
-/// How a subject stands, healed to this moment.
+/// What of an origin an account knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownOrigin {
+    /// The network.
+    pub network: bool,
+    /// The very address.
+    pub address: bool,
+}
+
+/// How a subject stands.
 #[derive(Debug, Clone)]
 struct Standing {
     subject: Sha256,
     failures: i32,
     failed_at: NaiveDateTime,
+    /// As they stood after the newest.
+    unhealed: i32,
 }
 
 impl Store {
@@ -125,7 +136,8 @@ impl Store {
                 let untouched = untouched.filter(throttles::failures.eq(before.failures + 1));
                 let restored = diesel::update(untouched)
                     .set((
-                        throttles::failures.eq(before.failures),
+                        // Not the healed ones: they would heal for the same time once more.
+                        throttles::failures.eq(before.unhealed),
                         throttles::failed_at.eq(before.failed_at),
                     ))
                     .execute(connection)
@@ -181,13 +193,14 @@ async fn locked(connection: &mut AsyncMysqlConnection, subject: Sha256) -> Store
          AS SIGNED)",
         HEALS_EVERY.as_secs()
     );
-    let (failures, failed_at): (i64, NaiveDateTime) = throttles::table
+    let (failures, unhealed, failed_at): (i64, i32, NaiveDateTime) = throttles::table
         .find(subject)
         .select((sql::<BigInt>(&healed), throttles::failed_at))
         .for_update()
         .first(connection)
         .await?;
-    Ok(Standing { subject, failures: i32::try_from(failures).unwrap_or(MOST), failed_at })
+    let failures = i32::try_from(failures).unwrap_or(MOST);
+    Ok(Standing { subject, failures, unhealed, failed_at })
 }
 
 #[cfg(test)]

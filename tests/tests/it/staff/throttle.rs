@@ -187,3 +187,12 @@ async fn somebody_who_signs_in_leaves_their_network_as_it_was() {
     assert!(before[0].starts_with("3 "), "{before:?}");
     stack.stop().await;
 }
+
+    let long_ago = "failures = 160, failed_at = DATE_SUB(failed_at, INTERVAL 46 MINUTE)";
+    stack.database.run(&format!("UPDATE throttles SET {long_ago} WHERE failures = 3")).await;
+    let before = stack.database.texts(network).await;
+    for host in 2..5 {
+        let from = format!("192.0.2.{host}");
+        assert_eq!(sign_in(&stack, &from, &email, PASSWORD).await.status, 200);
+    }
+    assert_eq!(stack.database.texts(network).await, before, "it heals by time alone");
