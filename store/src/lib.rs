@@ -36,7 +36,7 @@ mod submissions;
 mod throttles;
 mod users;
 
-pub use accounts::{UserChange, UserChanged, UserFilter, UserPage};
+pub use accounts::{NewPassword, UserChange, UserChanged, UserFilter, UserPage};
 pub use api_keys::{ApiKey, NewApiKey};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, DONE, ObjectKind};
 pub use audit_check::{AuditCheck, AuditFault, AuditMark};
