@@ -22,4 +22,4 @@ pub(crate) use guard::{guarded, recognise};
 pub(crate) use jwt::TokenSigner;
 pub(crate) use permissions::Permission;
 pub(crate) use secrets::Secret;
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Watch, still_may};
