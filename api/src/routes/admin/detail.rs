@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 /// Tells everything about a submission, also about a deleted one.
 ///
-/// What is medical (comments, result, names and addresses of the files) only to those with the permission
+/// What is medical (comments, result, LoopAI's words, names and addresses of the files) only to those with the permission
 /// `clinical:read`; `clinical` says whether it is there.
 #[utoipa::path(
     get,
@@ -76,7 +76,8 @@ struct Detail {
     consent_at: String,
     /// Why it failed, as a stable code.
     error_code: Option<String>,
-    /// Why it failed, for staff.
+    /// Why it failed, in LoopAI's words, which may tell of the images. Medical.
+    #[serde(skip_serializing_if = "Option::is_none")]
     error_detail: Option<String>,
     /// When it was received (UTC).
     #[schema(format = "date-time")]
@@ -221,7 +222,7 @@ impl Detail {
             consent_version: submission.consent_version,
             consent_at: told(submission.consent_at),
             error_code: submission.error_code,
-            error_detail: submission.error_detail,
+            error_detail: submission.error_detail.filter(|_| clinical),
             created_at: told(submission.created_at),
             updated_at: told(submission.updated_at),
             finished_at: submission.finished_at.map(told),
