@@ -29,7 +29,7 @@ pub(crate) async fn authenticate(
             None => by_session(state, token, false, origin).await.map(|(caller, _)| Some(caller)),
         };
     }
-    let Some(token) = cookies::access_token(headers) else { return Ok(None) };
+    let Some(token) = cookies::access_token(&state.app.settings, headers) else { return Ok(None) };
     let (caller, session) = by_session(state, &token, true, origin).await?;
     if !state.csrf.allows(method, headers, session) {
         return Err(ApiError::CsrfTokenInvalid);
