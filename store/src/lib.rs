@@ -65,5 +65,5 @@ pub use runs::{Adoption, Run, RunKey};
 pub use sessions::{NewSession, Refreshed, Rotation, Session};
 pub use status::Status;
 pub use submissions::{Consent, EmailAddress, InvalidEmail, NewSubmission, Submission};
-pub use throttles::{Admitted, Attempt as SignInAttempt, Limit};
+pub use throttles::{Admitted, Attempt as SignInAttempt, KnownOrigin, Limit};
 pub use users::{NewUser, Role, User};

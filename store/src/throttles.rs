@@ -1,4 +1,4 @@
-//! Slows down guessing. Each subject (an account, a network, or both together) has failures, which halve in
+//! Slows down guessing. Each subject (an account, a network, a device, or some of them together) has failures, which halve in
 //! every quarter of an hour without a new one. Beyond those that are free, each failure doubles the time
 //! until the next attempt.
 //!
@@ -24,7 +24,7 @@ const HEALS_EVERY: Duration = Duration::from_secs(15 * 60);
 const MOST: i32 = 1000;
 /// A row that was quiet for so long has healed: 1000 failures halve ten times in 2.5 hours.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
-/// A network from which an account signed in within this time is known to be its owner's.
+/// A network or address from which an account signed in within this time is known to be its owner's.
 const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How failures of a subject slow down the next attempt.
@@ -79,10 +79,11 @@ pub struct KnownOrigin {
 #[derive(Debug, Clone)]
 struct Standing {
     subject: Sha256,
+    /// Healed to this moment.
     failures: i32,
-    failed_at: NaiveDateTime,
     /// As they stood after the newest.
     unhealed: i32,
+    failed_at: NaiveDateTime,
 }
 
 impl Store {
@@ -153,18 +154,27 @@ impl Store {
         })
     }
 
-    /// Whether somebody signed in to the account of this address from this network lately.
+    /// Whether somebody signed in to the account of this e-mail address lately: from this network, and from
+    /// this very address in it.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn is_known_network(&self, email: &str, network: &str) -> StoreResult<bool> {
+    pub async fn known_origin(
+        &self,
+        email: &str,
+        network: &str,
+        address: &str,
+    ) -> StoreResult<KnownOrigin> {
         let mut connection = self.connection().await?;
-        let signed_in = sessions::table
+        let from_network = sessions::table
             .inner_join(users::table)
             .filter(users::email.eq(email.trim().to_lowercase()))
             .filter(sessions::network.eq(network))
             .filter(sessions::created_at.gt(before(KNOWN_FOR)));
-        Ok(select(exists(signed_in)).get_result(&mut connection).await?)
+        let from_address = from_network.clone().filter(sessions::address.eq(address));
+        let known = select((exists(from_network), exists(from_address)));
+        let (network, address) = known.get_result(&mut connection).await?;
+        Ok(KnownOrigin { network, address })
     }
 
     /// Removes what has healed; returns how many rows.
@@ -195,7 +205,7 @@ async fn locked(connection: &mut AsyncMysqlConnection, subject: Sha256) -> Store
     );
     let (failures, unhealed, failed_at): (i64, i32, NaiveDateTime) = throttles::table
         .find(subject)
-        .select((sql::<BigInt>(&healed), throttles::failed_at))
+        .select((sql::<BigInt>(&healed), throttles::failures, throttles::failed_at))
         .for_update()
         .first(connection)
         .await?;

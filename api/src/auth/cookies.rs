@@ -26,6 +26,9 @@ pub(crate) const SESSION: Kind = Kind { name: "diagflow_session", path: "/" };
 pub(crate) const REFRESH: Kind = Kind { name: "diagflow_refresh", path: "/api/v1/auth/refresh" };
 /// Carries the token against forged requests.
 pub(crate) const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
+/// Makes a device known where passwords are tried: [`super::device`].
+pub(crate) const DEVICE: Kind = Kind { name: "diagflow_device", path: "/api/v1/auth" };
+
 /// Bound into every token, so that the same secret can derive other things without clashes.
 const PURPOSE: &str = "diagflow csrf token v1:";
 
@@ -86,6 +89,18 @@ pub(crate) fn cookie(settings: &ApiSettings, kind: Kind, value: String) -> Cooki
         .same_site(SameSite::Strict)
         .secure(settings.is_secure())
         .build()
+}
+
+/// The same, but it stays for so many seconds.
+pub(crate) fn lasting(
+    settings: &ApiSettings,
+    kind: Kind,
+    value: String,
+    seconds: i64,
+) -> Cookie<'static> {
+    let mut cookie = cookie(settings, kind, value);
+    cookie.set_max_age(time::Duration::seconds(seconds));
+    cookie
 }
 
 /// Takes a session's cookies back.

@@ -6,6 +6,7 @@
 mod caller;
 pub(crate) mod cookies;
 mod credentials;
+pub(crate) mod device;
 mod guard;
 mod hmac_provider;
 mod jwt;

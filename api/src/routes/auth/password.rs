@@ -1,12 +1,14 @@
 //! `POST /api/v1/auth/password`: another password for the account that asks.
 
 use crate::app::AppState;
+use crate::auth::device::{self, Device};
 use crate::auth::{Caller, throttle};
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::Fault;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum_extra::extract::cookie::CookieJar;
 use chrono::NaiveDateTime;
 use diagflow_store::{Action, AuditEntry, NewPassword, ObjectKind};
 use serde::Deserialize;
@@ -43,10 +45,12 @@ pub(crate) struct PasswordChange {
 pub(crate) async fn change(
     State(state): State<AppState>,
     caller: Caller,
+    jar: CookieJar,
     Body(given): Body<PasswordChange>,
 ) -> ApiResult<StatusCode> {
     let line = caller.did(Action::PasswordChange, ObjectKind::User, caller.user.id);
-    let refusal = match set(&state, &caller, &given, &line).await {
+    let device = device::known(&state, &jar, caller.user.email.as_str());
+    let refusal = match set(&state, &caller, device, &given, &line).await {
         Ok(()) => return Ok(StatusCode::NO_CONTENT),
         Err(refusal) => refusal,
     };
@@ -59,11 +63,12 @@ pub(crate) async fn change(
 async fn set(
     state: &AppState,
     caller: &Caller,
+    device: Option<Device>,
     given: &PasswordChange,
     line: &AuditEntry,
 ) -> ApiResult<()> {
     let session = caller.session()?;
-    let known_since = check(state, caller, given).await?;
+    let known_since = check(state, caller, device, given).await?;
     let hash = state.passwords.hash(&given.new_password).await;
     let new = NewPassword { user: caller.user.id, session, known_since, hash };
     let is_set = state.app.store.set_password(&new, line).await?;
@@ -77,6 +82,7 @@ async fn set(
 async fn check(
     state: &AppState,
     caller: &Caller,
+    device: Option<Device>,
     given: &PasswordChange,
 ) -> ApiResult<Option<NaiveDateTime>> {
     let user = &caller.user;
@@ -87,7 +93,7 @@ async fn check(
     if let Err(weak) = passwords.check(&given.new_password, email, &user.name).await {
         return Err(fault("new_password", weak.code(), weak.to_string()));
     }
-    let attempt = throttle::attempt(state, &caller.origin, email).await?;
+    let attempt = throttle::attempt(state, &caller.origin, email, device).await?;
     let found = state.app.store.user_with_password(email).await?;
     let (found, kept) = found.filter(|(found, _)| found.id == user.id).unzip();
     if !passwords.is(&given.current_password, kept.flatten()).await {

@@ -115,6 +115,9 @@ async fn behind_https_cookies_are_secure_and_so_named_that_nobody_else_can_put_t
     assert_eq!(session[1..], [&secure[..], &["Path=/"]].concat());
     let refresh = cookie(&login, "__Secure-diagflow_refresh").expect("a refresh token");
     assert_eq!(refresh[1..], [&secure[..], &["Path=/api/v1/auth/refresh"]].concat());
+    let device = cookie(&login, "__Secure-diagflow_device").expect("a device");
+    assert_eq!(device[1..4], secure);
+    assert_eq!(login.headers().get_all(SET_COOKIE).iter().count(), 3);
 
     let send = async |method: Method, path: &str, cookie: String| {
         let call = http.request(method, stack.client.address(path)).header("cookie", cookie);
