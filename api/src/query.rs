@@ -17,12 +17,12 @@ pub(crate) struct Parameters {
 
 impl Parameters {
     fn of(query: &str) -> Self {
-        Self::given(form_urlencoded::parse(query.as_bytes()).into_owned())
+        let given = form_urlencoded::parse(query.as_bytes()).into_owned();
+        Self::given(given.filter(|(_, value)| !value.is_empty()))
     }
 
-    /// Parameters that came in another way than in a query.
-    pub(crate) fn given(given: impl IntoIterator<Item = (String, String)>) -> Self {
-        let given = given.into_iter().filter(|(_, value)| !value.is_empty());
+    /// Parameters that came in another way than in a query; all of them count.
+    pub(crate) fn given(given: impl Iterator<Item = (String, String)>) -> Self {
         Self { given: given.collect(), faults: Vec::new() }
     }
 

@@ -96,27 +96,21 @@ async fn an_export_breaks_off_when_its_caller_may_not_read_it_any_more() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     seed_many(&stack).await;
-    let set =
-        |staff: &Staff, what: &str| format!("UPDATE users SET {what} WHERE id = '{}'", staff.id);
-    for (what, is_cut) in [
-        ("disabled_at = NOW(6)", true),
-        ("role = 'operator'", true),
-        ("role = 'service'", true),
-        ("name = 'Another'", false),
-    ] {
+    for lost in ["disabled_at = NOW(6)", "role = 'operator'", "role = 'service'"] {
         let admin = Staff::with_role(&stack, Role::Admin).await;
         let answer = admin.get(&format!("{PATH}?format=jsonl")).await;
         assert_eq!(answer.status(), 200);
         let mut chunks = answer.bytes_stream();
         chunks.next().await.expect("a beginning").expect("bytes");
 
-        stack.database.run(&set(&admin, what)).await;
+        let id = admin.id;
+        stack.database.run(&format!("UPDATE users SET {lost} WHERE id = '{id}'")).await;
 
         let mut end = Ok(());
         while let Some(chunk) = chunks.next().await {
             end = chunk.map(|_| ());
         }
-        assert_eq!(end.is_err(), is_cut, "{what}");
+        assert!(end.is_err(), "{lost}");
     }
     stack.stop().await;
 }

@@ -175,6 +175,9 @@ async fn everything_that_a_filter_matches_is_set_going_again() {
     for (wrong, field, code) in [
         (json!({"filter": {"status": ["pending"]}}), "filter.status", "status_invalid"),
         (json!({"filter": {"deleted": "with"}}), "filter.deleted", "deleted_invalid"),
+        (json!({"filter": {"status": [""]}}), "filter.status", "status_invalid"),
+        (json!({"filter": {"email": ""}}), "filter.email", "email_invalid"),
+        (json!({"filter": {"error_code": ""}}), "filter.error_code", "error_code_invalid"),
         (json!({"filter": {"words": "at"}}), "filter.words", "words_invalid"),
         (json!({"filter": {"emial": "ana1@example.org"}}), "filter.emial", "field_unknown"),
         (json!({"filtre": {"email": "ana1@example.org"}}), "filtre", "field_unknown"),
