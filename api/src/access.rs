@@ -4,9 +4,10 @@
 use crate::app::AppState;
 use crate::auth::{Caller, Permission, Watch, authenticate, cookies as session_cookies};
 use crate::error::ApiError;
+use crate::named::Named;
 use crate::origin::Origin;
 use crate::settings::ApiSettings;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
@@ -33,11 +34,11 @@ pub(crate) fn cookies(
     token: &str,
 ) -> [Cookie<'static>; 2] {
     [status_path(submission), events_path(submission)].map(|path| {
-        Cookie::build((COOKIE, token.to_owned()))
+        Cookie::build((settings.cookie_name(COOKIE, &path), token.to_owned()))
             .path(path)
             .http_only(true)
             .same_site(SameSite::Strict)
-            .secure(settings.cookie_secure())
+            .secure(settings.is_secure())
             .build()
     })
 }
@@ -73,12 +74,10 @@ impl FromRequestParts<AppState> for Access {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let Path(id) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| ApiError::NotFound)?;
-        let id: SubmissionId = id.parse().map_err(|_| ApiError::NotFound)?;
-        let tokens = presented(parts);
-        if tokens.is_empty() && session_cookies::access_token(&parts.headers).is_none() {
+        let Named(id) = Named::<SubmissionId>::from_request_parts(parts, state).await?;
+        let settings = &state.app.settings;
+        let tokens = presented(settings, parts);
+        if tokens.is_empty() && session_cookies::access_token(settings, &parts.headers).is_none() {
             return Err(ApiError::TokenRequired);
         }
         if tokens.iter().any(|token| state.tokens.opens(token, id)) {
@@ -126,12 +125,13 @@ async fn existing(state: &AppState, id: SubmissionId) -> Result<Option<Submissio
 }
 
 /// Everything that a request brings in place of a submission's token.
-fn presented(parts: &Parts) -> Vec<String> {
+fn presented(settings: &ApiSettings, parts: &Parts) -> Vec<String> {
     let bearer = parts.headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
     });
     let jar = CookieJar::from_headers(&parts.headers);
-    let cookie = jar.get(COOKIE).map(|cookie| cookie.value().to_owned());
+    let name = settings.cookie_name(COOKIE, parts.uri.path());
+    let cookie = jar.get(&name).map(|cookie| cookie.value().to_owned());
     bearer.chain(cookie).filter(|token| !token.is_empty()).collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::auth::TokenSigner;
 use crate::auth::cookies::CsrfKey;
+use crate::auth::device::DeviceKey;
 use crate::auth::password::Passwords;
 use crate::auth::refresh::RefreshKey;
 use crate::call_back::CallBackKey;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) signer: TokenSigner,
     pub(crate) csrf: CsrfKey,
     pub(crate) refreshes: RefreshKey,
+    /// Devices that signed in before.
+    pub(crate) devices: DeviceKey,
     pub(crate) passwords: Passwords,
     /// What each client sent.
     pub(crate) limiters: Limiters,
@@ -86,6 +89,7 @@ impl AppState {
             signer: TokenSigner::new(&settings.jwt),
             csrf: CsrfKey::new(&settings.secret_key),
             refreshes: RefreshKey::new(&settings.secret_key),
+            devices: DeviceKey::new(&settings.secret_key),
             limiters: Limiters::new(&settings.rate_limits),
             passwords: Passwords::new(),
             audit_key: AuditKey::new(settings.audit_key.expose_secret()),

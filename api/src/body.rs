@@ -73,6 +73,10 @@ fn fault(path: &str, error: &str) -> Fault {
         let message = format!("{field} is missing");
         return Fault { field, code: "field_missing", message };
     }
+    if error.starts_with("unknown field `") {
+        let message = format!("There is no field {path} here");
+        return Fault { field: path.to_owned(), code: "field_unknown", message };
+    }
     let expected = error.rsplit_once("expected ").map_or("something else", |(_, rest)| rest);
     let field = path.to_owned();
     let message = format!("{field} must be {expected}");

@@ -17,6 +17,7 @@ mod keep;
 mod keeper;
 mod layers;
 mod listing;
+mod named;
 mod openapi;
 mod origin;
 mod outbox;

@@ -107,7 +107,8 @@ impl Modify for Security {
             .build();
         let cookie = ApiKeyValue::with_description(
             crate::access::COOKIE,
-            "The same token, as the cookie that came with the answer: for `EventSource`.",
+            "The same token, as the cookie that came with the answer: for `EventSource`. Over https its \
+             name begins with `__Secure-`.",
         );
         let session = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
@@ -117,8 +118,9 @@ impl Modify for Security {
             ))
             .build();
         let session_cookie = ApiKeyValue::with_description(
-            crate::auth::cookies::SESSION,
-            "The same as a cookie, for pages. A change also needs the header `X-CSRF-Token`.",
+            crate::auth::cookies::SESSION.name,
+            "The same as a cookie, for pages. Over https its name begins with `__Host-`. A change also \
+             needs the header `X-CSRF-Token`.",
         );
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));

@@ -35,13 +35,14 @@ impl Origin {
     pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions, trusted_proxies: usize) -> Self {
         let peer =
             extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-        let forwarded: Vec<&str> = headers
+        // Counted before anything is decoded: what a client wrote must not hide what a proxy added.
+        let forwarded: Vec<&[u8]> = headers
             .get_all(FORWARDED_FOR)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|text| text.split(','))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .collect();
         let told = forwarded.len().checked_sub(trusted_proxies).and_then(|at| forwarded.get(at));
+        let told = told.and_then(|text| str::from_utf8(text).ok());
         let address = told.and_then(|text| text.trim().parse().ok()).unwrap_or(peer);
         let said =
             headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -81,10 +82,10 @@ mod tests {
     use super::*;
     use axum::http::HeaderValue;
 
-    fn address(forwarded: &str, proxies: usize) -> String {
+    fn address(forwarded: impl AsRef<[u8]>, proxies: usize) -> String {
         let mut extensions = Extensions::new();
         extensions.insert(Peer("10.0.0.9:4000".parse().expect("an address")));
-        let value = HeaderValue::from_str(forwarded).expect("a header");
+        let value = HeaderValue::from_bytes(forwarded.as_ref()).expect("a header");
         let headers = HeaderMap::from_iter([(FORWARDED_FOR, value)]);
         Origin::of(&headers, &extensions, proxies).address.to_string()
     }
@@ -99,6 +100,8 @@ mod tests {
         assert_eq!(address("1.2.3.4, nonsense", 1), "10.0.0.9");
         assert_eq!(address("1.2.3.4", 2), "10.0.0.9", "a proxy is missing on the way");
         assert_eq!(address("::ffff:1.2.3.4", 1), "1.2.3.4");
+        assert_eq!(address(b"\xe9, 1.2.3.4", 1), "1.2.3.4", "what a client wrote hides nobody");
+        assert_eq!(address(b"1.2.3.4, \xe9", 1), "10.0.0.9");
     }
 
     #[test]

@@ -18,7 +18,11 @@ pub(crate) struct Parameters {
 impl Parameters {
     fn of(query: &str) -> Self {
         let given = form_urlencoded::parse(query.as_bytes()).into_owned();
-        let given = given.filter(|(_, value)| !value.is_empty());
+        Self::given(given.filter(|(_, value)| !value.is_empty()))
+    }
+
+    /// Parameters that came in another way than in a query; all of them count.
+    pub(crate) fn given(given: impl Iterator<Item = (String, String)>) -> Self {
         Self { given: given.collect(), faults: Vec::new() }
     }
 
@@ -55,13 +59,14 @@ impl Parameters {
         self.faults.push(Fault { field: name.to_owned(), code, message });
     }
 
-    fn finish(mut self) -> Result<(), ApiError> {
+    /// Everything that is wrong, once all that is known was taken.
+    pub(crate) fn finish(mut self) -> Vec<Fault> {
         for (name, _) in std::mem::take(&mut self.given) {
             let name: String = name.chars().take(64).collect();
             let message = format!("There is no parameter {name:?} here");
             self.fault(&name, "unknown_parameter", message);
         }
-        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::InvalidQuery(self.faults)) }
+        self.faults
     }
 }
 
@@ -82,7 +87,8 @@ impl<T: FromParameters> FromRequestParts<AppState> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
         let mut parameters = Parameters::of(parts.uri.query().unwrap_or_default());
         let asked = T::from_parameters(&mut parameters);
-        parameters.finish().map(|()| Self(asked))
+        let faults = parameters.finish();
+        if faults.is_empty() { Ok(Self(asked)) } else { Err(ApiError::InvalidQuery(faults)) }
     }
 }
 
@@ -95,13 +101,7 @@ mod tests {
         parameters.read("page", "page_invalid", |text| {
             text.parse::<u32>().map_err(|_| "Page must be a number".to_owned())
         });
-        match parameters.finish() {
-            Ok(()) => Vec::new(),
-            Err(ApiError::InvalidQuery(faults)) => {
-                faults.into_iter().map(|fault| (fault.field, fault.code)).collect()
-            }
-            Err(other) => panic!("{other}"),
-        }
+        parameters.finish().into_iter().map(|fault| (fault.field, fault.code)).collect()
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{routes, telemetry};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
@@ -30,7 +30,7 @@ fn whole(request: Request<TimeoutBody<Body>>) -> Request<Body> {
 pub(crate) fn build(state: AppState) -> Router {
     telemetry::describe();
     let settings = &state.app.settings;
-    let cors = cors(settings);
+    let (cors, is_secure) = (cors(settings), settings.is_secure());
     let (routes, document) = routes::all(&state).split_for_parts();
     routes
         .with_state(state)
@@ -42,6 +42,6 @@ pub(crate) fn build(state: AppState) -> Router {
         .layer(
             ServiceBuilder::new().layer(RequestBodyTimeoutLayer::new(SILENCE)).map_request(whole),
         )
-        .layer(from_fn(security_headers))
+        .layer(from_fn_with_state(is_secure, security_headers))
         .layer(from_fn(observe))
 }

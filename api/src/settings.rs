@@ -84,7 +84,7 @@ pub struct ApiSettings {
     /// `LOOPAI_CALLBACK_SECRET`: what LoopAI signs its call-backs with. Default: none, and no call-backs.
     pub call_back_secret: Option<SecretString>,
     /// `PUBLIC_URL`: where browsers reach this API; the addresses in answers begin with it. With
-    /// `https`, cookies are marked *Secure*. No default.
+    /// `https`, cookies are marked *Secure*, and browsers are told to come by nothing else. No default.
     pub public_url: Url,
     /// `TEMPORAL_UI_URL`: where staff reach the Temporal UI; links to runs begin with it. Default:
     /// `http://127.0.0.1:8233`.
@@ -158,9 +158,19 @@ impl ApiSettings {
         }
     }
 
-    /// Whether cookies may travel over encrypted connections only.
-    pub(crate) fn cookie_secure(&self) -> bool {
+    /// Whether browsers reach this API over encrypted connections only.
+    pub(crate) fn is_secure(&self) -> bool {
         self.public_url.scheme() == "https"
+    }
+
+    /// The name of a cookie for this path. Browsers take one with a prefix over encrypted connections only,
+    /// `__Host-` besides from this host alone and for all its paths: nobody else can put one there.
+    pub(crate) fn cookie_name(&self, name: &str, path: &str) -> String {
+        match (self.is_secure(), path) {
+            (false, _) => name.to_owned(),
+            (true, "/") => format!("__Host-{name}"),
+            (true, _) => format!("__Secure-{name}"),
+        }
     }
 
     /// The public address of a path of this API.

@@ -51,6 +51,19 @@ pub struct UserChange {
     pub password_hash: Option<String>,
 }
 
+/// A password that somebody wants to have in place of one that they proved to know.
+#[derive(Debug, Clone)]
+pub struct NewPassword {
+    /// Whose it is.
+    pub user: UserId,
+    /// The session that asks, which goes on.
+    pub session: SessionId,
+    /// When the one that they proved to know had been set (UTC).
+    pub known_since: Option<NaiveDateTime>,
+    /// What is kept of the new one.
+    pub hash: String,
+}
+
 /// What came of a change. Nothing was changed but with `Done`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserChanged {
@@ -174,35 +187,35 @@ impl Store {
         }
     }
 
-    /// Sets the password of an account that people sign in to, and ends its sessions but `keep`. Returns
-    /// `false`, with nothing changed, when there is no such account, or it is disabled.
+    /// Sets the password of an account that people sign in to, and ends its sessions but the one that asks.
+    /// Returns `false`, with nothing changed, when that one has ended, or the account has got another
+    /// password since somebody proved to know it: then somebody else decided meanwhile.
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn set_password(
-        &self,
-        user: UserId,
-        hash: &str,
-        keep: SessionId,
-        entry: &AuditEntry,
-    ) -> StoreResult<bool> {
+    pub async fn set_password(&self, new: &NewPassword, entry: &AuditEntry) -> StoreResult<bool> {
         transaction!(self, connection => {
             let account = users::table
-                .find(user)
+                .find(new.user)
                 .filter(users::disabled_at.is_null())
-                .filter(users::role.ne(Role::Service));
-            let set = diesel::update(account)
+                .filter(users::role.ne(Role::Service))
+                .select(users::password_changed_at)
+                .for_update();
+            let set: Option<Option<NaiveDateTime>> = account.first(connection).await.optional()?;
+            let is_current = set == Some(new.known_since);
+            if !is_current || !sessions::lock_alive(connection, new.user, new.session).await? {
+                return Ok(false);
+            }
+            diesel::update(users::table.find(new.user))
                 .set((
-                    users::password_hash.eq(hash),
+                    users::password_hash.eq(&new.hash),
                     users::password_changed_at.eq(now().nullable()),
                     users::updated_at.eq(now()),
                 ))
                 .execute(connection)
                 .await?;
-            if set == 0 {
-                return Ok(false);
-            }
-            let ended = sessions::end_all(connection, user, Some(keep), "password_changed").await?;
+            let others = Some(new.session);
+            let ended = sessions::end_all(connection, new.user, others, "password_changed").await?;
             audit::append(connection, &entry.clone().with("sessions_ended", ended)).await?;
             Ok(true)
         })

@@ -129,19 +129,22 @@ impl Store {
         })
     }
 
-    /// Whose key this is, while it is alive, and the digest of its secret, which the caller compares.
+    /// Whose key this is, while it is alive and `secret` is the digest of its secret. Asking with that is
+    /// using it.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn use_api_key(&self, key: ApiKeyId) -> StoreResult<Option<(User, Sha256)>> {
+    pub async fn use_api_key(&self, key: ApiKeyId, secret: Sha256) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = api_keys::table
             .inner_join(users::table)
             .filter(api_keys::id.eq(key))
+            // Digests may be compared plainly: how much of one is right tells nothing about the secret.
+            .filter(api_keys::secret.eq(secret))
             .filter(api_keys::revoked_at.is_null())
             .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now().nullable())))
             .filter(users::disabled_at.is_null())
-            .select((User::as_select(), api_keys::secret))
+            .select(User::as_select())
             .first(&mut connection)
             .await
             .optional()?;

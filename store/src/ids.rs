@@ -6,7 +6,8 @@ use diesel::expression::AsExpression;
 use diesel::mysql::{Mysql, MysqlValue};
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -57,8 +58,8 @@ macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(
-            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-            AsExpression, FromSqlRow,
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, AsExpression,
+            FromSqlRow,
         )]
         #[diesel(sql_type = Text)]
         #[serde(transparent)]
@@ -84,6 +85,12 @@ macro_rules! random_id {
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let id = Self(Uuid::try_parse(text)?);
                 if id.to_string() == text { Ok(id) } else { Uuid::try_parse("").map(Self) }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
             }
         }
 

@@ -37,7 +37,7 @@ mod submissions;
 mod throttles;
 mod users;
 
-pub use accounts::{UserChange, UserChanged, UserFilter, UserPage};
+pub use accounts::{NewPassword, UserChange, UserChanged, UserFilter, UserPage};
 pub use api_keys::{ApiKey, NewApiKey};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, DONE, ObjectKind};
 pub use audit_check::{AuditCheck, AuditFault, AuditMark};
@@ -66,5 +66,5 @@ pub use runs::{Adoption, Run, RunKey};
 pub use sessions::{NewSession, Refreshed, Rotation, Session};
 pub use status::Status;
 pub use submissions::{Consent, EmailAddress, InvalidEmail, NewSubmission, Submission};
-pub use throttles::{Admitted, Attempt as SignInAttempt, Limit};
+pub use throttles::{Admitted, Attempt as SignInAttempt, KnownOrigin, Limit};
 pub use users::{NewUser, Role, User};

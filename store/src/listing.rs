@@ -10,6 +10,7 @@ mod words;
 
 pub use clinical::Clinical;
 pub use filter::{Deleted, EmailFilter, Filter, Key, Place, Slice, Sort, SortBy};
+pub(crate) use query::otherwise_matching;
 pub use words::{InvalidWords, Words};
 
 use crate::counts;

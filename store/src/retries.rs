@@ -3,12 +3,12 @@
 use crate::audit::{self, AuditEntry};
 use crate::error::StoreResult;
 use crate::ids::SubmissionId;
+use crate::listing::{Deleted, Filter, otherwise_matching};
 use crate::moves::{lock_kept, queue_next};
 use crate::pool::{Store, transaction};
 use crate::runs::RunKey;
 use crate::schema::submissions;
 use crate::status::Status;
-use crate::submissions::EmailAddress;
 use chrono::NaiveDateTime;
 use diesel::mysql::Mysql;
 use diesel::prelude::*;
@@ -18,20 +18,10 @@ use std::time::Duration;
 /// Submissions that one transaction sets going again: few enough to hold their locks for a moment only.
 const BATCH: i64 = 50;
 
-/// Which submissions. What is deleted is never among them, nor what has not ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RetryFilter {
-    /// Where they stand. None: every end without a result.
-    pub statuses: Vec<Status>,
-    /// Received then or later (UTC).
-    pub created_from: Option<NaiveDateTime>,
-    /// Received before that (UTC).
-    pub created_to: Option<NaiveDateTime>,
-    /// Why they ended.
-    pub error_code: Option<String>,
-    /// Who gets the result.
-    pub email: Option<EmailAddress>,
-}
+/// A filter of the list, read as one of what can be set going again: nothing that is deleted, nor that has
+/// not ended; and where no state is named, every end without a result.
+#[derive(Clone)]
+pub struct RetryFilter(Filter);
 
 /// How many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,34 +32,21 @@ pub struct RetryCounts {
     pub remaining: i64,
 }
 
-impl RetryFilter {
-    /// The final states that are asked for; *completed* only where it is named.
-    fn wanted(&self) -> Vec<Status> {
-        let bad_ends = [Status::Failed, Status::TimedOut, Status::Cancelled];
-        match self.statuses.as_slice() {
-            [] => bad_ends.to_vec(),
-            named => named.iter().copied().filter(|status| status.is_final()).collect(),
+impl From<Filter> for RetryFilter {
+    fn from(filter: Filter) -> Self {
+        let mut statuses = filter.statuses;
+        if statuses.is_empty() {
+            statuses = Status::ALL.into_iter().filter(|one| *one != Status::Completed).collect();
         }
+        statuses.retain(|status| status.is_final());
+        Self(Filter { statuses, deleted: Deleted::Without, ..filter })
     }
+}
 
+impl RetryFilter {
     fn query(&self) -> submissions::BoxedQuery<'_, Mysql> {
-        let mut query = submissions::table
-            .into_boxed()
-            .filter(submissions::deleted_at.is_null())
-            .filter(submissions::status.eq_any(self.wanted()));
-        if let Some(from) = self.created_from {
-            query = query.filter(submissions::created_at.ge(from));
-        }
-        if let Some(to) = self.created_to {
-            query = query.filter(submissions::created_at.lt(to));
-        }
-        if let Some(code) = &self.error_code {
-            query = query.filter(submissions::error_code.eq(code));
-        }
-        if let Some(email) = &self.email {
-            query = query.filter(submissions::email.eq(email));
-        }
-        query
+        let Self(filter) = self;
+        otherwise_matching(filter).filter(submissions::status.eq_any(&filter.statuses))
     }
 }
 
@@ -141,7 +118,7 @@ impl Store {
                 let Some((status, number)) = lock_kept(connection, *submission).await? else {
                     continue;
                 };
-                if filter.wanted().contains(&status) {
+                if filter.0.statuses.contains(&status) {
                     let current = RunKey { submission: *submission, number };
                     queue_next(connection, current, status, Duration::ZERO).await?;
                     retried.push(submission);

@@ -110,6 +110,26 @@ pub(crate) async fn end_all(
     Ok(ended)
 }
 
+/// Whether a session of an account is alive; if so it stays locked, and cannot end meanwhile.
+pub(crate) async fn lock_alive(
+    connection: &mut Connection,
+    user: UserId,
+    session: SessionId,
+) -> StoreResult<bool> {
+    let found: Option<SessionId> = sessions::table
+        .find(session)
+        .filter(sessions::user_id.eq(user))
+        .filter(sessions::ended_at.is_null())
+        .filter(sessions::idle_after.gt(now()))
+        .filter(sessions::expires_at.gt(now()))
+        .select(sessions::id)
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(found.is_some())
+}
+
 async fn insert(connection: &mut Connection, new: &NewSession) -> StoreResult<()> {
     diesel::insert_into(sessions::table)
         .values((

@@ -1,4 +1,4 @@
-//! Slows down guessing. Each subject (an account, a network, or both together) has failures, which halve in
+//! Slows down guessing. Each subject (an account, a network, a device, or some of them together) has failures, which halve in
 //! every quarter of an hour without a new one. Beyond those that are free, each failure doubles the time
 //! until the next attempt.
 //!
@@ -25,7 +25,7 @@ const HEALS_EVERY: Duration = Duration::from_secs(15 * 60);
 const MOST: i32 = 1000;
 /// A row that was quiet for so long has healed: 1000 failures halve ten times in 2.5 hours.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
-/// A network from which an account signed in within this time is known to be its owner's.
+/// A network or address from which an account signed in within this time is known to be its owner's.
 const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How failures of a subject slow down the next attempt.
@@ -67,11 +67,23 @@ pub enum Admitted {
     After(Duration),
 }
 
-/// How a subject stands, healed to this moment.
+/// What of an origin an account knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownOrigin {
+    /// The network.
+    pub network: bool,
+    /// The very address.
+    pub address: bool,
+}
+
+/// How a subject stands.
 #[derive(Debug, Clone)]
 struct Standing {
     subject: Sha256,
+    /// Healed to this moment.
     failures: i32,
+    /// As they stood after the newest.
+    unhealed: i32,
     failed_at: NaiveDateTime,
 }
 
@@ -126,7 +138,8 @@ impl Store {
                 let untouched = untouched.filter(throttles::failures.eq(before.failures + 1));
                 let restored = diesel::update(untouched)
                     .set((
-                        throttles::failures.eq(before.failures),
+                        // Not the healed ones: they would heal for the same time once more.
+                        throttles::failures.eq(before.unhealed),
                         throttles::failed_at.eq(before.failed_at),
                     ))
                     .execute(connection)
@@ -142,18 +155,27 @@ impl Store {
         })
     }
 
-    /// Whether somebody signed in to the account of this address from this network lately.
+    /// Whether somebody signed in to the account of this e-mail address lately: from this network, and from
+    /// this very address in it.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn is_known_network(&self, email: &str, network: &str) -> StoreResult<bool> {
+    pub async fn known_origin(
+        &self,
+        email: &str,
+        network: &str,
+        address: &str,
+    ) -> StoreResult<KnownOrigin> {
         let mut connection = self.connection().await?;
-        let signed_in = sessions::table
+        let from_network = sessions::table
             .inner_join(users::table)
             .filter(users::email.eq(email.trim().to_lowercase()))
             .filter(sessions::network.eq(network))
             .filter(sessions::created_at.gt(before(KNOWN_FOR)));
-        Ok(select(exists(signed_in)).get_result(&mut connection).await?)
+        let from_address = from_network.clone().filter(sessions::address.eq(address));
+        let known = select((exists(from_network), exists(from_address)));
+        let (network, address) = known.get_result(&mut connection).await?;
+        Ok(KnownOrigin { network, address })
     }
 
     /// Removes what has healed; returns how many rows.
@@ -182,13 +204,14 @@ async fn locked(connection: &mut Connection, subject: Sha256) -> StoreResult<Sta
          AS SIGNED)",
         HEALS_EVERY.as_secs()
     );
-    let (failures, failed_at): (i64, NaiveDateTime) = throttles::table
+    let (failures, unhealed, failed_at): (i64, i32, NaiveDateTime) = throttles::table
         .find(subject)
-        .select((sql::<BigInt>(&healed), throttles::failed_at))
+        .select((sql::<BigInt>(&healed), throttles::failures, throttles::failed_at))
         .for_update()
         .first(connection)
         .await?;
-    Ok(Standing { subject, failures: i32::try_from(failures).unwrap_or(MOST), failed_at })
+    let failures = i32::try_from(failures).unwrap_or(MOST);
+    Ok(Standing { subject, failures, unhealed, failed_at })
 }
 
 #[cfg(test)]

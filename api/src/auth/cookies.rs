@@ -11,14 +11,23 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
+/// A cookie of ours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    /// Its name, without the prefix that it has over encrypted connections.
+    pub(crate) name: &'static str,
+    /// Where it is sent to.
+    path: &'static str,
+}
+
 /// Carries the access token.
-pub(crate) const SESSION: &str = "diagflow_session";
+pub(crate) const SESSION: Kind = Kind { name: "diagflow_session", path: "/" };
 /// Carries the refresh token, to the one path that takes it.
-pub(crate) const REFRESH: &str = "diagflow_refresh";
-/// The path that takes the refresh token.
-pub(crate) const REFRESH_PATH: &str = "/api/v1/auth/refresh";
+pub(crate) const REFRESH: Kind = Kind { name: "diagflow_refresh", path: "/api/v1/auth/refresh" };
 /// Carries the token against forged requests.
 pub(crate) const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
+/// Makes a device known where passwords are tried: [`super::device`].
+pub(crate) const DEVICE: Kind = Kind { name: "diagflow_device", path: "/api/v1/auth" };
 
 /// Bound into every token, so that the same secret can derive other things without clashes.
 const PURPOSE: &str = "diagflow csrf token v1:";
@@ -54,38 +63,52 @@ impl CsrfKey {
 }
 
 /// The access token that a page's request brings.
-pub(crate) fn access_token(headers: &HeaderMap) -> Option<String> {
-    let jar = CookieJar::from_headers(headers);
-    jar.get(SESSION).map(|cookie| cookie.value().to_owned()).filter(|token| !token.is_empty())
+pub(crate) fn access_token(settings: &ApiSettings, headers: &HeaderMap) -> Option<String> {
+    brought(settings, SESSION, &CookieJar::from_headers(headers))
+}
+
+/// What a request brings in a cookie.
+pub(crate) fn brought(settings: &ApiSettings, kind: Kind, jar: &CookieJar) -> Option<String> {
+    let cookie = jar.get(&kind.full_name(settings))?;
+    Some(cookie.value().to_owned()).filter(|value| !value.is_empty())
+}
+
+impl Kind {
+    /// Its name, as browsers know it.
+    pub(crate) fn full_name(self, settings: &ApiSettings) -> String {
+        settings.cookie_name(self.name, self.path)
+    }
 }
 
 /// A cookie that only our own pages send back, and no script can read. It ends with the browser, or
 /// earlier with its session.
-pub(crate) fn cookie(
-    settings: &ApiSettings,
-    name: &'static str,
-    path: &'static str,
-    value: String,
-) -> Cookie<'static> {
-    Cookie::build((name, value))
-        .path(path)
+pub(crate) fn cookie(settings: &ApiSettings, kind: Kind, value: String) -> Cookie<'static> {
+    Cookie::build((kind.full_name(settings), value))
+        .path(kind.path)
         .http_only(true)
         .same_site(SameSite::Strict)
-        .secure(settings.cookie_secure())
+        .secure(settings.is_secure())
         .build()
+}
+
+/// The same, but it stays for so many seconds.
+pub(crate) fn lasting(
+    settings: &ApiSettings,
+    kind: Kind,
+    value: String,
+    seconds: i64,
+) -> Cookie<'static> {
+    let mut cookie = cookie(settings, kind, value);
+    cookie.set_max_age(time::Duration::seconds(seconds));
+    cookie
 }
 
 /// Takes a session's cookies back.
 pub(crate) fn without(settings: &ApiSettings, jar: CookieJar) -> CookieJar {
-    [(SESSION, "/"), (REFRESH, REFRESH_PATH)].into_iter().fold(jar, |jar, (name, path)| {
-        let mut gone = cookie(settings, name, path, String::new());
+    [SESSION, REFRESH].into_iter().fold(jar, |jar, kind| {
+        let mut gone = cookie(settings, kind, String::new());
         gone.make_removal();
         // `remove` would say nothing of a cookie that this request did not bring.
         jar.add(gone)
     })
-}
-
-/// The refresh token that a page's request brings.
-pub(crate) fn refresh_token(jar: &CookieJar) -> Option<String> {
-    jar.get(REFRESH).map(|cookie| cookie.value().to_owned()).filter(|token| !token.is_empty())
 }

@@ -87,7 +87,7 @@ async fn admit(
         // Nothing was tried: whoever brings nothing is told where the door is, without a line.
         Ok(None) => Err(ApiError::SignInRequired),
         Err(refusal) => {
-            if refusal.is_of_the_caller() && presents_something(&headers) {
+            if refusal.is_of_the_caller() && presents_something(state, &headers) {
                 let line = somebody_did(state, &origin, "", Action::Access).with("route", asked);
                 state.app.store.audit(&line.refused(refusal.code())).await?;
             }
@@ -104,19 +104,21 @@ fn renewed(state: &AppState, caller: &Caller, mut response: Response) -> Respons
     };
     let half_way = brought.issued + (brought.expires - brought.issued) / 2;
     let headers = response.headers_mut();
+    let settings = &state.app.settings;
+    let start = format!("{}=", cookies::SESSION.full_name(settings));
     let told = headers
         .get_all(SET_COOKIE)
         .iter()
-        .any(|cookie| cookie.as_bytes().starts_with(format!("{}=", cookies::SESSION).as_bytes()));
+        .any(|cookie| cookie.as_bytes().starts_with(start.as_bytes()));
     if brought.by_cookie && !told && Utc::now().timestamp() >= half_way {
         let token = state.signer.token(caller.user.id, session);
-        let cookie = cookies::cookie(&state.app.settings, cookies::SESSION, "/", token);
+        let cookie = cookies::cookie(settings, cookies::SESSION, token);
         let value = HeaderValue::from_str(&cookie.to_string());
         headers.append(SET_COOKIE, value.expect("tokens are plain ASCII"));
     }
     response
 }
 
-fn presents_something(headers: &axum::http::HeaderMap) -> bool {
-    bearer(headers).is_some() || cookies::access_token(headers).is_some()
+fn presents_something(state: &AppState, headers: &axum::http::HeaderMap) -> bool {
+    bearer(headers).is_some() || cookies::access_token(&state.app.settings, headers).is_some()
 }

@@ -6,6 +6,7 @@
 mod caller;
 pub(crate) mod cookies;
 mod credentials;
+pub(crate) mod device;
 mod guard;
 mod hmac_provider;
 mod jwt;
@@ -22,4 +23,4 @@ pub(crate) use guard::{guarded, recognise};
 pub(crate) use jwt::TokenSigner;
 pub(crate) use permissions::Permission;
 pub(crate) use secrets::Secret;
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Watch, still_may};

@@ -1,7 +1,13 @@
-//! How guessing of passwords is slowed down: by account and network together, by network, and by account.
-//! Nobody can lock somebody else out for good: from a network from which they signed in lately, people are
-//! not slowed down by what happens elsewhere, and everywhere failures heal.
+//! How guessing of passwords is slowed down, and nobody locked out for good: failures heal everywhere, and
+//! whoever signed in before is counted apart from all others. An attempt is made in the first of these ways
+//! that is open:
+//!
+//! 1. from a device that signed in to the account ([`super::device`]): failures of that device alone;
+//! 2. from the very address from which the account signed in lately: failures of account and address;
+//! 3. as everybody: failures of account and network together, of the network, and of the account; the last
+//!    not from a network from which the account signed in lately.
 
+use super::device::Device;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::origin::Origin;
@@ -15,37 +21,66 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 #[must_use = "an attempt that succeeded is to be taken back"]
 pub(crate) struct Attempt {
     reserved: SignInAttempt,
-    together: Sha256,
+    /// What is counted for this account and whoever tries, and for nobody else.
+    own: Sha256,
 }
 
 /// Asks whether somebody at `origin` may try a password of the account of this address, which may exist
-/// or not: no difference is made.
+/// or not: no difference is made. `device` is the one that they come from, where the account knows it.
 ///
 /// # Errors
 /// [`ApiError::TooManyAttempts`].
-pub(crate) async fn attempt(state: &AppState, origin: &Origin, email: &str) -> ApiResult<Attempt> {
-    let (email, network) = (email.trim().to_lowercase(), origin.network());
-    let together = subject(&["account and network", &email, &network]);
-    let mut limits = vec![
-        Limit { subject: together, free: 5, longest: A_QUARTER_OF_AN_HOUR },
-        Limit { subject: subject(&["network", &network]), free: 20, longest: A_QUARTER_OF_AN_HOUR },
-    ];
-    if !state.app.store.is_known_network(&email, &network).await? {
-        let account = subject(&["account", &email]);
-        limits.push(Limit { subject: account, free: 20, longest: A_MINUTE });
-    }
-    match state.app.store.attempt(&limits).await? {
-        Admitted::Yes(reserved) => Ok(Attempt { reserved, together }),
-        Admitted::After(wait) => {
-            Err(ApiError::TooManyAttempts { seconds: wait.as_millis().div_ceil(1000) as u64 })
+pub(crate) async fn attempt(
+    state: &AppState,
+    origin: &Origin,
+    email: &str,
+    device: Option<Device>,
+) -> ApiResult<Attempt> {
+    let mut least = Duration::MAX;
+    for limits in ways(state, origin, &email.trim().to_lowercase(), device).await? {
+        let own = limits[0].subject;
+        match state.app.store.attempt(&limits).await? {
+            Admitted::Yes(reserved) => return Ok(Attempt { reserved, own }),
+            Admitted::After(wait) => least = least.min(wait),
         }
     }
+    Err(ApiError::TooManyAttempts { seconds: least.as_millis().div_ceil(1000) as u64 })
+}
+
+/// The limits of each way that there is, those of this account and whoever tries first.
+async fn ways(
+    state: &AppState,
+    origin: &Origin,
+    email: &str,
+    device: Option<Device>,
+) -> ApiResult<Vec<Vec<Limit>>> {
+    let limit = |names: &[&str], free, longest| Limit { subject: subject(names), free, longest };
+    let own = |kind, of: &str| limit(&[kind, email, of], 5, A_QUARTER_OF_AN_HOUR);
+    let (network, address) = (origin.network(), origin.address.to_string());
+    let known = state.app.store.known_origin(email, &network, &address).await?;
+
+    let mut ways = Vec::new();
+    if let Some(device) = device {
+        ways.push(vec![own("account and device", &device.name())]);
+    }
+    if known.address {
+        ways.push(vec![own("account and address", &address)]);
+    }
+    let mut as_everybody = vec![
+        own("account and network", &network),
+        limit(&["network", &network], 20, A_QUARTER_OF_AN_HOUR),
+    ];
+    if !known.network {
+        as_everybody.push(limit(&["account", email], 20, A_MINUTE));
+    }
+    ways.push(as_everybody);
+    Ok(ways)
 }
 
 impl Attempt {
     /// The password was right: nothing is counted, and this account's failures from here are forgotten.
     pub(crate) async fn succeeded(self, state: &AppState) -> ApiResult<()> {
-        Ok(state.app.store.attempt_succeeded(&self.reserved, self.together).await?)
+        Ok(state.app.store.attempt_succeeded(&self.reserved, self.own).await?)
     }
 }
 

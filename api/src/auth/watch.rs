@@ -39,13 +39,24 @@ impl Watch {
 
 async fn look(store: Store, via: Via, permission: Permission, ended: CancellationToken) {
     while ended.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
-        match user(&store, via).await {
-            Ok(Some(user)) if Permission::of(user.role).contains(&permission) => {}
-            Ok(_) => ended.cancel(),
+        match still_may(&store, via, &[permission]).await {
+            Ok(true) => {}
+            Ok(false) => ended.cancel(),
             // Nothing can be read in the meantime, either.
             Err(error) => tracing::debug!(error = kind(&error), "a session could not be looked at"),
         }
     }
+}
+
+/// Whether whoever was recognised by this still has all of these permissions.
+pub(crate) async fn still_may(
+    store: &Store,
+    via: Via,
+    permissions: &[Permission],
+) -> StoreResult<bool> {
+    let user = user(store, via).await?;
+    let has = user.map_or(&[][..], |user| Permission::of(user.role));
+    Ok(permissions.iter().all(|permission| has.contains(permission)))
 }
 
 async fn user(store: &Store, via: Via) -> StoreResult<Option<User>> {

@@ -2,6 +2,7 @@
 
 use super::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::request_id::X_REQUEST_ID;
+use crate::auth::cookies::CSRF_HEADER;
 use crate::settings::ApiSettings;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method};
@@ -28,6 +29,7 @@ pub(crate) fn cors(settings: &ApiSettings) -> CorsLayer {
             AUTHORIZATION,
             CACHE_CONTROL,
             CONTENT_TYPE,
+            CSRF_HEADER,
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
             X_REQUEST_ID,

@@ -118,7 +118,7 @@ fn email(text: &str) -> Result<EmailFilter, String> {
 
 fn code(text: &str) -> Result<String, String> {
     let is_code = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if text.len() > LONGEST_CODE || !text.bytes().all(is_code) {
+    if text.is_empty() || text.len() > LONGEST_CODE || !text.bytes().all(is_code) {
         return Err("An error code is made of letters, digits and _".to_owned());
     }
     Ok(text.to_owned())

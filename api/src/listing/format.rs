@@ -102,9 +102,9 @@ impl ExportRow {
     }
 }
 
-/// A cell that no spreadsheet takes for a formula: OWASP, "CSV injection".
+/// A cell that no spreadsheet takes for a formula: OWASP, "CSV injection", and ASVS 1.2.10.
 fn harmless(cell: String) -> String {
-    match cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+    match cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0']) {
         true => format!("'{cell}"),
         false => cell,
     }
@@ -174,6 +174,7 @@ mod tests {
             ("@SUM(A1)", "'@SUM(A1)"),
             ("\t=1", "'\t=1"),
             ("\r=1", "'\r=1"),
+            ("\0=1", "'\0=1"),
             ("red = sore", "red = sore"),
             ("", ""),
         ] {

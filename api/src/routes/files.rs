@@ -2,8 +2,9 @@
 
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult, ErrorBody};
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use crate::named::Named;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use bytes::Bytes;
@@ -37,12 +38,11 @@ pub(crate) struct Signed {
     ),
 )]
 pub(crate) async fn file(
-    id: Result<Path<String>, PathRejection>,
+    Named(id): Named<FileId>,
     link: Result<Query<Signed>, QueryRejection>,
     State(state): State<AppState>,
 ) -> ApiResult<([(HeaderName, String); 3], Bytes)> {
-    let (Ok(Path(id)), Ok(Query(link))) = (id, link) else { return Err(ApiError::NotFound) };
-    let id: FileId = id.parse().map_err(|_| ApiError::NotFound)?;
+    let Ok(Query(link)) = link else { return Err(ApiError::NotFound) };
     let is_over = u64::try_from(Utc::now().timestamp()).is_ok_and(|now| now > link.expires);
     if is_over || !state.links.is_signed(id, link.expires, &link.signature) {
         return Err(ApiError::NotFound);

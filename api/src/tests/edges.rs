@@ -40,15 +40,40 @@ async fn reading_takes_the_right_token() {
         assert_eq!(none.header("www-authenticate"), "Bearer");
         let refused = (404, "not_found".to_owned());
         assert_eq!(with("authorization", format!("Bearer {wrong}")).await, refused);
-        assert_eq!(with("cookie", format!("diagflow_access={wrong}")).await, refused);
+        assert_eq!(with("cookie", format!("__Secure-diagflow_access={wrong}")).await, refused);
         // Opened: then the database is asked, which nobody can reach.
         let opened = (503, "unavailable".to_owned());
         assert_eq!(with("authorization", format!("bearer {right}")).await, opened);
-        assert_eq!(with("cookie", format!("a=b; diagflow_access={right}")).await, opened);
+        assert_eq!(with("cookie", format!("a=b; __Secure-diagflow_access={right}")).await, opened);
         // No token in a URL.
         let answer = api.get(&format!("{path}?access_token={right}")).await;
         assert_eq!(answer.refusal(), (401, "token_required".to_owned()));
     }
+}
+
+#[tokio::test]
+async fn a_cookie_counts_by_the_name_that_it_was_given() {
+    let (https, http) = (TestApi::new().await, by_http().await);
+    let id = SubmissionId::new();
+    let path = format!("/api/user/status/{id}");
+    for (api, right, wrong) in [
+        (&https, "__Secure-diagflow_access", "diagflow_access"),
+        (&http, "diagflow_access", "__Secure-diagflow_access"),
+    ] {
+        let with = async |name: &str| {
+            let cookie = format!("{name}={}", api.state().tokens.token(id));
+            api.send(request("GET", &path, &[("cookie", &cookie)])).await.refusal()
+        };
+        // Opened: then the database is asked, which nobody can reach.
+        assert_eq!(with(right).await, (503, "unavailable".to_owned()));
+        assert_eq!(with(wrong).await, (401, "token_required".to_owned()));
+    }
+}
+
+/// The API where nobody comes by https, as in development.
+async fn by_http() -> TestApi {
+    let public_url = "http://127.0.0.1:8080".parse().expect("an address");
+    TestApi::with(|settings| settings.public_url = public_url).await
 }
 
 #[tokio::test]
@@ -92,7 +117,9 @@ async fn pages_of_listed_origins_may_call() {
     assert_eq!(answer.header("access-control-allow-origin"), origin);
     assert_eq!(answer.header("access-control-allow-credentials"), "true");
     let allowed = answer.header("access-control-allow-headers");
-    for name in ["content-type", "idempotency-key", "authorization", "last-event-id"] {
+    for name in
+        ["content-type", "idempotency-key", "authorization", "last-event-id", "x-csrf-token"]
+    {
         assert!(allowed.contains(name), "{name} in {allowed}");
     }
     let answer = api.send(request("GET", "/version", &[("origin", origin)])).await;
@@ -121,6 +148,9 @@ async fn browsers_are_told_not_to_guess_leak_or_embed() {
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
     assert_eq!(answer.header("referrer-policy"), "no-referrer");
     assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"));
+    assert_eq!(answer.header("strict-transport-security"), "max-age=63072000");
+    let http = by_http().await.get("/").await;
+    assert!(!http.headers.contains_key("strict-transport-security"));
     let refused = TestApi::new().await.get("/api/admin/submissions").await;
     assert_eq!((refused.status.as_u16(), refused.header("cache-control")), (401, "no-store"));
 }

@@ -26,7 +26,7 @@ pub(super) fn counted(filter: &Filter) -> BoxedQuery<'_, Mysql> {
 }
 
 /// All but the states.
-fn otherwise_matching(filter: &Filter) -> BoxedQuery<'_, Mysql> {
+pub(crate) fn otherwise_matching(filter: &Filter) -> BoxedQuery<'_, Mysql> {
     let mut query = submissions::table.into_boxed();
     query = match filter.deleted {
         Deleted::Without => query.filter(submissions::deleted_at.is_null()),

@@ -1,14 +1,13 @@
 //! `DELETE /api/admin/submissions/{id}` and `POST …/restore`. Nothing is removed: a deleted submission is
 //! gone for its patient and for lists, until it is restored.
 
-use super::named;
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::named::Named;
 use crate::reason::{Reason, ReasonBody};
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use diagflow_store::{Action, AuditEntry, Deletion, ObjectKind, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -43,12 +42,11 @@ pub(crate) struct DeletionBody {
     ),
 )]
 pub(crate) async fn delete(
-    id: Result<Path<String>, PathRejection>,
+    Named(id): Named<SubmissionId>,
     State(state): State<AppState>,
     caller: Caller,
     reason: Reason,
 ) -> ApiResult<Json<DeletionBody>> {
-    let id = named(id)?;
     let line = line(&caller, Action::SubmissionDelete, id, reason);
     let done = state.app.store.delete_submission(id, &line).await?;
     settled(&state, done, true, line).await
@@ -69,12 +67,11 @@ pub(crate) async fn delete(
     ),
 )]
 pub(crate) async fn restore(
-    id: Result<Path<String>, PathRejection>,
+    Named(id): Named<SubmissionId>,
     State(state): State<AppState>,
     caller: Caller,
     reason: Reason,
 ) -> ApiResult<Json<DeletionBody>> {
-    let id = named(id)?;
     let line = line(&caller, Action::SubmissionRestore, id, reason);
     let done = state.app.store.restore_submission(id, &line).await?;
     settled(&state, done, false, line).await

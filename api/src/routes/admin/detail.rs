@@ -1,13 +1,12 @@
 //! `GET /api/admin/submissions/{id}`: everything about one submission.
 
-use super::named;
 use crate::app::AppState;
 use crate::auth::{Caller, Permission};
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::named::Named;
 use crate::times::told;
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
 use diagflow_store::{
@@ -20,7 +19,7 @@ use utoipa::ToSchema;
 
 /// Tells everything about a submission, also about a deleted one.
 ///
-/// What is medical (comments, result, names and addresses of the files) only to those with the permission
+/// What is medical (comments, result, LoopAI's words, names and addresses of the files) only to those with the permission
 /// `clinical:read`; `clinical` says whether it is there.
 #[utoipa::path(
     get,
@@ -34,11 +33,10 @@ use utoipa::ToSchema;
     ),
 )]
 pub(crate) async fn detail(
-    id: Result<Path<String>, PathRejection>,
+    Named(id): Named<SubmissionId>,
     State(state): State<AppState>,
     caller: Caller,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<DetailBody>)> {
-    let id: SubmissionId = named(id)?;
     let store = &state.app.store;
     let submission = store.submission(id).await?.ok_or(ApiError::NotFound)?;
     let clinical = caller.may(Permission::ClinicalRead);
@@ -78,7 +76,8 @@ struct Detail {
     consent_at: String,
     /// Why it failed, as a stable code.
     error_code: Option<String>,
-    /// Why it failed, for staff.
+    /// Why it failed, in LoopAI's words, which may tell of the images. Medical.
+    #[serde(skip_serializing_if = "Option::is_none")]
     error_detail: Option<String>,
     /// When it was received (UTC).
     #[schema(format = "date-time")]
@@ -223,7 +222,7 @@ impl Detail {
             consent_version: submission.consent_version,
             consent_at: told(submission.consent_at),
             error_code: submission.error_code,
-            error_detail: submission.error_detail,
+            error_detail: submission.error_detail.filter(|_| clinical),
             created_at: told(submission.created_at),
             updated_at: told(submission.updated_at),
             finished_at: submission.finished_at.map(told),

@@ -1,10 +1,11 @@
 //! `GET /api/admin/submissions/export`: everything that a filter matches, as a file.
 //!
 //! Read and sent in parts, so an export of a million submissions takes no more memory than one of a
-//! thousand. An error on the way breaks the connection: a file that was cut off must not look whole.
+//! thousand. An error on the way breaks the connection, and so does it when the reader loses the right
+//! meanwhile: a file that was cut off must not look whole.
 
 use crate::app::AppState;
-use crate::auth::{Caller, Permission};
+use crate::auth::{Caller, Permission, Via, still_may};
 use crate::error::{ApiResult, ErrorBody, kind};
 use crate::listing::{AskedFilter, ExportRow, FilterQuery, Format};
 use crate::query::{Asked, FromParameters, Parameters};
@@ -56,7 +57,7 @@ impl FromParameters for AskedExport {
 ///
 /// With the permission `clinical:read`, comments and results come along. In CSV, a cell that a spreadsheet
 /// would take for a formula begins with an apostrophe. A connection that breaks before its end has not sent
-/// everything.
+/// everything; it breaks also when the caller may not export any more.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/export",
@@ -82,8 +83,8 @@ pub(crate) async fn export(
     let line = line.with("format", format.ending()).with("clinical", clinical);
     state.app.store.audit(&line).await?;
 
-    let mut export =
-        Export { store: state.app.store.clone(), filter, format, clinical, after: None };
+    let (store, via) = (state.app.store.clone(), caller.via);
+    let mut export = Export { store, via, filter, format, clinical, after: None };
     // The first part before the answer: what goes wrong by then can still be said.
     let first = export.part().await?;
     let name = format!("submissions-{}.{}", Utc::now().format("%Y-%m-%d-%H%M%S"), format.ending());
@@ -99,6 +100,8 @@ pub(crate) async fn export(
 #[derive(Clone)]
 struct Export {
     store: Store,
+    /// By what its reader was recognised.
+    via: Via,
     filter: Filter,
     format: Format,
     clinical: bool,
@@ -128,9 +131,13 @@ fn parts(
             // In a task of its own: a client may go away at any moment, and a statement that is dropped in
             // the middle spoils its connection for the next user.
             let mut next = export.clone();
-            let read = tokio::spawn(async move { next.part().await }.in_current_span()).await;
-            part = read.map_err(io::Error::other)?.map_err(|error| {
+            let read = tokio::spawn(async move { next.next_part().await }.in_current_span()).await;
+            let next = read.map_err(io::Error::other)?.map_err(|error| {
                 tracing::error!(error = kind(&error), "an export was cut off");
+                io::Error::other("the export was cut off")
+            })?;
+            part = next.ok_or_else(|| {
+                tracing::info!("an export was cut off: its reader may not read it any more");
                 io::Error::other("the export was cut off")
             })?;
         }
@@ -138,6 +145,16 @@ fn parts(
 }
 
 impl Export {
+    /// A part after the first one; nothing when the reader may not read it any more.
+    async fn next_part(&mut self) -> Result<Option<Part>, StoreError> {
+        let clinical = self.clinical.then_some(Permission::ClinicalRead);
+        let needed: Vec<_> = clinical.into_iter().chain([Permission::SubmissionsExport]).collect();
+        match still_may(&self.store, self.via, &needed).await? {
+            true => self.part().await.map(Some),
+            false => Ok(None),
+        }
+    }
+
     async fn part(&mut self) -> Result<Part, StoreError> {
         let size = if self.clinical { CLINICAL_PART } else { PART };
         let place = self.after.map_or(Place::Skip(0), Place::After);

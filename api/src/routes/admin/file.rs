@@ -1,11 +1,10 @@
 //! `GET /api/admin/files/{id}`: an image, for staff.
 
-use super::named;
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use crate::named::Named;
+use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
@@ -31,11 +30,10 @@ pub(super) fn path(file: FileId) -> String {
     ),
 )]
 pub(crate) async fn file(
-    id: Result<Path<String>, PathRejection>,
+    Named(id): Named<FileId>,
     State(state): State<AppState>,
     caller: Caller,
 ) -> ApiResult<([(HeaderName, String); 4], Bytes)> {
-    let id: FileId = named(id)?;
     let file = state.app.store.file(id).await?.ok_or(ApiError::NotFound)?;
     let line = caller.did(Action::FileView, ObjectKind::File, id);
     let line = line.with("submission", file.submission_id.to_string());

@@ -1,13 +1,16 @@
 //! `POST /api/v1/auth/password`: another password for the account that asks.
 
 use crate::app::AppState;
+use crate::auth::device::{self, Device};
 use crate::auth::{Caller, throttle};
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::Fault;
 use axum::extract::State;
 use axum::http::StatusCode;
-use diagflow_store::{Action, ObjectKind};
+use axum_extra::extract::cookie::CookieJar;
+use chrono::NaiveDateTime;
+use diagflow_store::{Action, AuditEntry, NewPassword, ObjectKind};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -42,25 +45,46 @@ pub(crate) struct PasswordChange {
 pub(crate) async fn change(
     State(state): State<AppState>,
     caller: Caller,
+    jar: CookieJar,
     Body(given): Body<PasswordChange>,
 ) -> ApiResult<StatusCode> {
-    let session = caller.session()?;
     let line = caller.did(Action::PasswordChange, ObjectKind::User, caller.user.id);
-    if let Err(refusal) = check(&state, &caller, &given).await {
-        if refusal.is_of_the_caller() {
-            state.app.store.audit(&line.refused(refusal.code())).await?;
-        }
-        return Err(refusal);
+    let device = device::known(&state, &jar, caller.user.email.as_str());
+    let refusal = match set(&state, &caller, device, &given, &line).await {
+        Ok(()) => return Ok(StatusCode::NO_CONTENT),
+        Err(refusal) => refusal,
+    };
+    if refusal.is_of_the_caller() {
+        state.app.store.audit(&line.refused(refusal.code())).await?;
     }
-    let hash = state.passwords.hash(&given.new_password).await;
-    if !state.app.store.set_password(caller.user.id, &hash, session, &line).await? {
-        return Err(ApiError::SessionEnded);
-    }
-    Ok(StatusCode::NO_CONTENT)
+    Err(refusal)
 }
 
+async fn set(
+    state: &AppState,
+    caller: &Caller,
+    device: Option<Device>,
+    given: &PasswordChange,
+    line: &AuditEntry,
+) -> ApiResult<()> {
+    let session = caller.session()?;
+    let known_since = check(state, caller, device, given).await?;
+    let hash = state.passwords.hash(&given.new_password).await;
+    let new = NewPassword { user: caller.user.id, session, known_since, hash };
+    let is_set = state.app.store.set_password(&new, line).await?;
+    // What is in the way is what ends sessions: the session's own end, or another new password.
+    if is_set { Ok(()) } else { Err(ApiError::SessionEnded) }
+}
+
+/// Checks both. Returns since when the current one has been that.
+///
 /// The new one first: to see that it will not do takes no attempt at the current one.
-async fn check(state: &AppState, caller: &Caller, given: &PasswordChange) -> ApiResult<()> {
+async fn check(
+    state: &AppState,
+    caller: &Caller,
+    device: Option<Device>,
+    given: &PasswordChange,
+) -> ApiResult<Option<NaiveDateTime>> {
     let user = &caller.user;
     let (email, passwords) = (user.email.as_str(), &state.passwords);
     let fault = |field: &str, code, message: String| {
@@ -69,10 +93,10 @@ async fn check(state: &AppState, caller: &Caller, given: &PasswordChange) -> Api
     if let Err(weak) = passwords.check(&given.new_password, email, &user.name).await {
         return Err(fault("new_password", weak.code(), weak.to_string()));
     }
-    let attempt = throttle::attempt(state, &caller.origin, email).await?;
-    let kept = state.app.store.user_with_password(email).await?;
-    let kept = kept.filter(|(found, _)| found.id == user.id).and_then(|(_, kept)| kept);
-    if !passwords.is(&given.current_password, kept).await {
+    let attempt = throttle::attempt(state, &caller.origin, email, device).await?;
+    let found = state.app.store.user_with_password(email).await?;
+    let (found, kept) = found.filter(|(found, _)| found.id == user.id).unzip();
+    if !passwords.is(&given.current_password, kept.flatten()).await {
         let message = "This is not the current password".to_owned();
         return Err(fault("current_password", "password_wrong", message));
     }
@@ -81,5 +105,5 @@ async fn check(state: &AppState, caller: &Caller, given: &PasswordChange) -> Api
         let message = "This is the current password".to_owned();
         return Err(fault("new_password", "password_unchanged", message));
     }
-    Ok(())
+    Ok(found.and_then(|found| found.password_changed_at))
 }

@@ -52,7 +52,7 @@ pub(crate) async fn refresh(
     jar: CookieJar,
     request: Request,
 ) -> ApiResult<SessionAnswer> {
-    let (text, by_cookies) = presented(&jar, request).await?;
+    let (text, by_cookies) = presented(&state, &jar, request).await?;
     let given = state.refreshes.read(&text);
     let outcome = match &given {
         Some(given) => rotate(&state, &origin, given).await,
@@ -68,15 +68,19 @@ pub(crate) async fn refresh(
 }
 
 /// The token of the body, or else of the cookie, and whether it is the cookie's.
-async fn presented(jar: &CookieJar, request: Request) -> ApiResult<(String, bool)> {
+async fn presented(
+    state: &AppState,
+    jar: &CookieJar,
+    request: Request,
+) -> ApiResult<(String, bool)> {
     let in_body = if request.headers().contains_key(CONTENT_TYPE) {
         Body::<Refresh>::from_request(request, &()).await?.0.refresh_token
     } else {
         None
     };
     let by_cookie = in_body.is_none();
-    let text = in_body.or_else(|| cookies::refresh_token(jar)).ok_or(ApiError::TokenRequired)?;
-    Ok((text, by_cookie))
+    let text = in_body.or_else(|| cookies::brought(&state.app.settings, cookies::REFRESH, jar));
+    Ok((text.ok_or(ApiError::TokenRequired)?, by_cookie))
 }
 
 async fn rotate(

@@ -51,13 +51,13 @@ pub(super) fn answer(
     let access = state.signer.token(user.id, session);
     let refresh = refresh.reveal();
     let settings = &state.app.settings;
-    let jar = if by_cookies {
-        jar.add(cookies::cookie(settings, cookies::SESSION, "/", access.clone())).add(
-            cookies::cookie(settings, cookies::REFRESH, cookies::REFRESH_PATH, refresh.clone()),
-        )
-    } else {
-        jar
-    };
+    let jar =
+        if by_cookies {
+            jar.add(cookies::cookie(settings, cookies::SESSION, access.clone()))
+                .add(cookies::cookie(settings, cookies::REFRESH, refresh.clone()))
+        } else {
+            jar
+        };
     let body = SignedIn {
         success: true,
         access_token: (!by_cookies).then_some(access),

@@ -3,9 +3,10 @@
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::named::Named;
 use crate::routes::sessions::{Ended, SessionList};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use diagflow_store::{Action, ObjectKind, SessionId};
 
@@ -42,9 +43,8 @@ pub(crate) async fn list(
 pub(crate) async fn end(
     State(state): State<AppState>,
     caller: Caller,
-    Path(session): Path<String>,
+    Named(session): Named<SessionId>,
 ) -> ApiResult<StatusCode> {
-    let session: SessionId = session.parse().map_err(|_| ApiError::NotFound)?;
     let line = caller.did(Action::SessionEnd, ObjectKind::Session, session);
     let (store, user) = (&state.app.store, caller.user.id);
     if !store.end_session_of(user, session, "ended_by_user", &line).await? {

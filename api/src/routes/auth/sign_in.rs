@@ -2,6 +2,7 @@
 
 use super::session::{SessionAnswer, SignedIn, answer};
 use crate::app::AppState;
+use crate::auth::device::{self, Device};
 use crate::auth::refresh::RefreshToken;
 use crate::auth::{somebody_did, throttle};
 use crate::body::Body;
@@ -32,7 +33,8 @@ pub(crate) struct SignIn {
 /// Begins a session.
 ///
 /// An unknown address and a wrong password get the same answer, after the same time. Failures slow down
-/// what follows them, from seconds to a quarter of an hour, and are forgotten with time.
+/// what follows them, from seconds to a quarter of an hour, and are forgotten with time. A success also sets
+/// the cookie `diagflow_device` for a year: whoever brings it is not slowed down by what others fail at.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/login",
@@ -54,12 +56,16 @@ pub(crate) async fn sign_in(
     jar: CookieJar,
     Body(given): Body<SignIn>,
 ) -> ApiResult<SessionAnswer> {
-    let begun = match recognise(&state, &origin, &given).await {
+    let device = device::known(&state, &jar, &given.email);
+    let begun = match recognise(&state, &origin, &given, device).await {
         Ok(user) => begin(&state, &user, &origin).await.map(|refresh| (user, refresh)),
         Err(refusal) => Err(refusal),
     };
     match begun {
-        Ok((user, refresh)) => Ok(answer(&state, jar, given.cookies, &user, &refresh)),
+        Ok((user, refresh)) => {
+            let jar = jar.add(device::cookie(&state, device, user.email.as_str()));
+            Ok(answer(&state, jar, given.cookies, &user, &refresh))
+        }
         Err(refusal) if refusal.is_of_the_caller() => {
             let line = somebody_did(&state, &origin, &given.email, Action::SignIn);
             state.app.store.audit(&line.refused(refusal.code())).await?;
@@ -70,8 +76,13 @@ pub(crate) async fn sign_in(
 }
 
 /// Whose address and password these are.
-async fn recognise(state: &AppState, origin: &Origin, given: &SignIn) -> ApiResult<User> {
-    let attempt = throttle::attempt(state, origin, &given.email).await?;
+async fn recognise(
+    state: &AppState,
+    origin: &Origin,
+    given: &SignIn,
+    device: Option<Device>,
+) -> ApiResult<User> {
+    let attempt = throttle::attempt(state, origin, &given.email, device).await?;
     let found = state.app.store.user_with_password(&given.email).await?;
     let (user, kept) = found.unzip();
     let right = state.passwords.is(&given.password, kept.flatten()).await;

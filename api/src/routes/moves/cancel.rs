@@ -1,12 +1,13 @@
 //! `POST /api/admin/submissions/{id}/cancel`: calls a submission off.
 
-use super::{Moved, named};
+use super::Moved;
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::named::Named;
 use crate::reason::{Reason, ReasonBody};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use diagflow_store::{Action, Cancelling, ObjectKind, SubmissionId};
 
@@ -31,10 +32,9 @@ use diagflow_store::{Action, Cancelling, ObjectKind, SubmissionId};
 pub(crate) async fn cancel(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<SubmissionId>,
     Reason(reason): Reason,
 ) -> ApiResult<(StatusCode, Json<Moved>)> {
-    let id: SubmissionId = named(&id)?;
     let line =
         caller.did(Action::SubmissionCancel, ObjectKind::Submission, id).with("reason", reason);
     let (outcome, run) = match state.app.store.request_cancel(id, &line).await? {

@@ -1,12 +1,12 @@
 //! `GET /api/admin/submissions/{id}/history`: what Temporal has of a submission's runs and e-mails.
 
-use super::named;
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::history::{Execution, TemporalUi};
+use crate::named::Named;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use diagflow_store::{Action, Delivery, ObjectKind, Run, SubmissionId};
@@ -74,9 +74,8 @@ pub(crate) struct DeliveryHistory {
 pub(crate) async fn history(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<SubmissionId>,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<HistoryBody>)> {
-    let id: SubmissionId = named(&id)?;
     let runs = state.app.store.runs_of_kept(id).await?.ok_or(ApiError::NotFound)?;
     state.app.store.audit(&caller.did(Action::HistoryView, ObjectKind::Submission, id)).await?;
     let namespace = state.app.runs.client()?.namespace();
@@ -113,9 +112,8 @@ pub(crate) async fn history(
 pub(crate) async fn raw_history(
     State(state): State<AppState>,
     caller: Caller,
-    Path((id, run_id)): Path<(String, String)>,
+    Named((id, run_id)): Named<(SubmissionId, String)>,
 ) -> ApiResult<([(HeaderName, String); 3], Vec<u8>)> {
-    let id: SubmissionId = named(&id)?;
     let runs = state.app.store.runs_of_kept(id).await?.ok_or(ApiError::NotFound)?;
     if !runs.iter().any(|run| run.temporal_run_id.as_deref() == Some(run_id.as_str())) {
         return Err(ApiError::NotFound);

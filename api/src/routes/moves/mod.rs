@@ -6,14 +6,8 @@ pub(super) mod resend;
 pub(super) mod retry;
 pub(super) mod retry_all;
 
-use crate::error::{ApiError, ApiResult};
 use serde::Serialize;
 use utoipa::ToSchema;
-
-/// What an id in a path names; nothing where it is none.
-fn named<T: std::str::FromStr>(id: &str) -> ApiResult<T> {
-    id.parse().map_err(|_| ApiError::NotFound)
-}
 
 /// What came of it.
 #[derive(Debug, Serialize, ToSchema)]

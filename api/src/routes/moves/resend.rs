@@ -1,12 +1,12 @@
 //! `POST /api/admin/submissions/{id}/deliveries/{delivery_id}/resend`: sends an e-mail again.
 
-use super::named;
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::named::Named;
 use crate::reason::{Reason, ReasonBody};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use diagflow_store::{Action, DeliveryId, ObjectKind, Resending, SubmissionId};
 use serde::Serialize;
@@ -49,11 +49,9 @@ pub(crate) struct Resent {
 pub(crate) async fn resend(
     State(state): State<AppState>,
     caller: Caller,
-    Path((id, delivery)): Path<(String, String)>,
+    Named((id, delivery)): Named<(SubmissionId, DeliveryId)>,
     Reason(reason): Reason,
 ) -> ApiResult<(StatusCode, Json<Resent>)> {
-    let id: SubmissionId = named(&id)?;
-    let delivery: DeliveryId = named(&delivery)?;
     let line = caller
         .did(Action::MailResend, ObjectKind::Delivery, delivery)
         .with("submission", id.to_string())

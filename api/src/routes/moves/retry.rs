@@ -1,12 +1,13 @@
 //! `POST /api/admin/submissions/{id}/retry`: sets a submission going again.
 
-use super::{Moved, named};
+use super::Moved;
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::named::Named;
 use crate::reason::{Reason, ReasonBody};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use diagflow_store::{Action, ObjectKind, Retrying, SubmissionId};
 
@@ -31,10 +32,9 @@ use diagflow_store::{Action, ObjectKind, Retrying, SubmissionId};
 pub(crate) async fn retry(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<SubmissionId>,
     Reason(reason): Reason,
 ) -> ApiResult<(StatusCode, Json<Moved>)> {
-    let id: SubmissionId = named(&id)?;
     let line =
         caller.did(Action::SubmissionRetry, ObjectKind::Submission, id).with("reason", reason);
     let grace = state.app.settings.start_grace;

@@ -5,27 +5,26 @@ use crate::auth::Caller;
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::Fault;
+use crate::listing::AskedFilter;
+use crate::query::{FromParameters, Parameters};
 use crate::reason::Reason;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::{DateTime, SecondsFormat, Utc};
-use diagflow_store::{Action, ObjectKind, RetryFilter, Status};
+use diagflow_store::{Action, Deleted, ObjectKind, RetryFilter};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 /// Submissions that one call sets going again at most.
 const MOST: i64 = 1000;
-/// The longest error code that there is.
-const LONGEST_CODE: usize = 64;
 
 /// What to set going again.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RetryAll {
     /// Which submissions; all that is given must hold.
     #[serde(default)]
-    filter: Filter,
+    filter: RetryFilterBody,
     /// Why, in 1 to 500 characters. It goes into the audit.
     #[schema(example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
     reason: Option<String>,
@@ -36,24 +35,26 @@ pub(crate) struct RetryAll {
     expected: Option<i64>,
 }
 
-/// Which submissions.
+/// Which submissions: everything that the list can be asked for, by the same names and in the same words.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Filter {
+pub(crate) struct RetryFilterBody {
     /// `failed`, `timed_out`, `cancelled`, `completed`. Default: all but `completed`.
     #[serde(default)]
     status: Vec<String>,
-    /// Received then or later.
-    #[schema(value_type = Option<String>, format = "date-time")]
-    created_from: Option<DateTime<Utc>>,
-    /// Received before that.
-    #[schema(value_type = Option<String>, format = "date-time")]
-    created_to: Option<DateTime<Utc>>,
+    /// Received then or later: a day (UTC), or a time by RFC 3339.
+    created_from: Option<String>,
+    /// Received before this time, or on this day (UTC) or earlier.
+    created_to: Option<String>,
+    /// The patient's address, in upper or lower case; its beginning when it ends with `*`.
+    email: Option<String>,
+    /// Words in the comments.
+    words: Option<String>,
     /// Why they ended, as a stable code.
     #[schema(example = "loopai_unavailable")]
     error_code: Option<String>,
-    /// The patient's e-mail address.
-    email: Option<String>,
+    /// `without`: what is deleted is restored first.
+    deleted: Option<String>,
 }
 
 /// What came of it.
@@ -96,13 +97,13 @@ pub(crate) async fn retry_all(
 ) -> ApiResult<(StatusCode, Json<RetriedAll>)> {
     let RetryAll { filter, reason: why, dry_run, expected } = given;
     let Reason(why) = Reason::of(why)?;
-    let shown = filter.shown();
-    let filter = filter.checked()?;
+    let AskedFilter { filter, told } = filter.read()?;
+    let filter = RetryFilter::from(filter);
     let matched = state.app.store.retry_matches(&filter).await?;
     let whole = caller
         .did(Action::SubmissionsRetry, ObjectKind::Service, "")
         .with("reason", why.clone())
-        .with("filter", shown)
+        .with("filter", told)
         .with("matched", matched);
     if dry_run {
         state.app.store.audit(&whole.with("dry_run", true)).await?;
@@ -110,8 +111,9 @@ pub(crate) async fn retry_all(
         return Ok((StatusCode::OK, Json(body)));
     }
     let expected = expected.ok_or_else(|| {
-        let message = "Say how many submissions the dry run counted";
-        wrong("expected", "expected_required", message)
+        let message = "Say how many submissions the dry run counted".to_owned();
+        let field = "expected".to_owned();
+        ApiError::InvalidInput(vec![Fault { field, code: "expected_required", message }])
     })?;
     if expected != matched {
         let refusal = ApiError::MatchedOtherwise { matched };
@@ -129,49 +131,33 @@ pub(crate) async fn retry_all(
     Ok((StatusCode::ACCEPTED, Json(body)))
 }
 
-impl Filter {
-    /// As the audit has it.
-    fn shown(&self) -> Value {
-        let time = |at: Option<DateTime<Utc>>| {
-            at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true))
-        };
-        json!({
-            "status": self.status,
-            "created_from": time(self.created_from),
-            "created_to": time(self.created_to),
-            "error_code": self.error_code,
-            "email": self.email,
-        })
-    }
-
-    fn checked(self) -> ApiResult<RetryFilter> {
-        let statuses = self.status.iter().map(|name| match name.parse::<Status>() {
-            Ok(status) if status.is_final() => Ok(status),
-            _ => {
-                Err(wrong("filter.status", "status_invalid", "Only what has ended can be retried"))
-            }
-        });
-        let statuses = statuses.collect::<Result<Vec<_>, _>>()?;
-        let email = self.email.map(|email| email.parse()).transpose();
-        let email = email
-            .map_err(|_| wrong("filter.email", "email_invalid", "This is no e-mail address"))?;
-        if self.error_code.as_ref().is_some_and(|code| code.len() > LONGEST_CODE) {
-            return Err(wrong("filter.error_code", "error_code_invalid", "There is no such code"));
+impl RetryFilterBody {
+    /// As the list reads it.
+    fn read(self) -> ApiResult<AskedFilter> {
+        let status = (!self.status.is_empty()).then(|| self.status.join(","));
+        let given = [
+            ("status", status),
+            ("created_from", self.created_from),
+            ("created_to", self.created_to),
+            ("email", self.email),
+            ("words", self.words),
+            ("error_code", self.error_code),
+            ("deleted", self.deleted),
+        ];
+        let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let mut parameters = Parameters::given(given);
+        let asked = AskedFilter::from_parameters(&mut parameters);
+        if asked.filter.statuses.iter().any(|status| !status.is_final()) {
+            let message = "Only what has ended can be set going again".to_owned();
+            parameters.fault("status", "status_invalid", message);
         }
-        Ok(RetryFilter {
-            statuses,
-            created_from: self.created_from.map(|at| at.naive_utc()),
-            created_to: self.created_to.map(|at| at.naive_utc()),
-            error_code: self.error_code,
-            email,
-        })
+        if asked.filter.deleted != Deleted::Without {
+            let message = "What is deleted must be restored before".to_owned();
+            parameters.fault("deleted", "deleted_invalid", message);
+        }
+        let faults = parameters.finish().into_iter();
+        let faults: Vec<_> =
+            faults.map(|it| Fault { field: format!("filter.{}", it.field), ..it }).collect();
+        if faults.is_empty() { Ok(asked) } else { Err(ApiError::InvalidInput(faults)) }
     }
-}
-
-fn wrong(field: &str, code: &'static str, message: &str) -> ApiError {
-    ApiError::InvalidInput(vec![Fault {
-        field: field.to_owned(),
-        code,
-        message: message.to_owned(),
-    }])
 }

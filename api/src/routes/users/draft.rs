@@ -7,6 +7,14 @@ use diagflow_store::{EmailAddress, Role};
 /// Most characters of a name.
 const LONGEST_NAME: usize = 200;
 
+/// The role of this name, or what to tell whoever wrote something else.
+pub(super) fn role(text: &str) -> Result<Role, String> {
+    text.parse().map_err(|_| {
+        let names = Role::ALL.map(|role| role.to_string()).join(", ");
+        format!("Role must be one of {names}")
+    })
+}
+
 /// Notes faults while fields are read.
 #[derive(Default)]
 pub(super) struct Faults(Vec<Fault>);
@@ -49,12 +57,7 @@ impl Faults {
     }
 
     pub(super) fn role(&mut self, text: &str) -> Option<Role> {
-        let role = text.parse().ok();
-        if role.is_none() {
-            let names = Role::ALL.map(|role| role.to_string()).join(", ");
-            self.add("role", "role_invalid", format!("Role must be one of {names}"));
-        }
-        role
+        role(text).map_err(|message| self.add("role", "role_invalid", message)).ok()
     }
 
     /// The fault of a field that was not given.

@@ -1,19 +1,20 @@
 //! `/api/v1/users/{id}/keys`: the API keys of programs.
 
 use super::draft::Faults;
-use super::{named, refused};
+use super::{existing, refused};
 use crate::app::AppState;
 use crate::auth::{API_KEY_PREFIX, Caller, Secret};
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::Fault;
+use crate::named::Named;
 use crate::times::told;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, StatusCode};
 use chrono::{DateTime, NaiveDateTime, Utc};
-use diagflow_store::{Action, ApiKey, ApiKeyId, NewApiKey, ObjectKind, Role, User};
+use diagflow_store::{Action, ApiKey, ApiKeyId, NewApiKey, ObjectKind, Role, User, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -106,9 +107,9 @@ fn program(user: &User) -> ApiResult<()> {
 pub(crate) async fn list(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<UserId>,
 ) -> ApiResult<Json<KeyList>> {
-    let user = named(&state, &id).await?;
+    let user = existing(&state, id).await?;
     let keys = state.app.store.api_keys_of(user.id).await?;
     state.app.store.audit(&caller.did(Action::KeysView, ObjectKind::User, user.id)).await?;
     Ok(Json(KeyList { success: true, data: keys.into_iter().map(KeyBody::from).collect() }))
@@ -134,10 +135,10 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<UserId>,
     Body(given): Body<KeyDraft>,
 ) -> ApiResult<(StatusCode, [(HeaderName, &'static str); 1], Json<KeyMade>)> {
-    let user = named(&state, &id).await?;
+    let user = existing(&state, id).await?;
     let (name, expires_at) = checked(&given).map_err(ApiError::InvalidInput)?;
     let (id, secret) = (ApiKeyId::new(), Secret::new());
     let line = caller.did(Action::KeyCreate, ObjectKind::ApiKey, id);
@@ -194,10 +195,9 @@ fn checked(given: &KeyDraft) -> Result<(String, Option<NaiveDateTime>), Vec<Faul
 pub(crate) async fn revoke(
     State(state): State<AppState>,
     caller: Caller,
-    Path((id, key)): Path<(String, String)>,
+    Named((id, key)): Named<(UserId, ApiKeyId)>,
 ) -> ApiResult<StatusCode> {
-    let user = named(&state, &id).await?;
-    let key: ApiKeyId = key.parse().map_err(|_| ApiError::NotFound)?;
+    let user = existing(&state, id).await?;
     let line = caller.did(Action::KeyRevoke, ObjectKind::ApiKey, key);
     let line = line.with("user", user.id.to_string());
     if !state.app.store.revoke_api_key(user.id, key, &line).await? {

@@ -1,16 +1,17 @@
 //! `GET /api/v1/users` and `GET /api/v1/users/{id}`.
 
 use super::body::{UserAnswer, UserBody};
-use super::draft::Faults;
-use super::named;
+use super::draft::role;
+use super::existing;
 use crate::app::AppState;
 use crate::auth::Caller;
-use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::error::{ApiResult, ErrorBody};
+use crate::named::Named;
+use crate::query::{Asked, FromParameters, Parameters};
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use diagflow_store::{Action, ObjectKind, UserFilter};
+use axum::extract::State;
+use diagflow_store::{Action, ObjectKind, UserFilter, UserId};
 use serde::Serialize;
-use std::collections::HashMap;
 use utoipa::ToSchema;
 
 /// Accounts of a page, unless asked otherwise, and at most.
@@ -46,43 +47,32 @@ struct Pagination {
     total: i64,
 }
 
-struct Asked {
+/// Which accounts, and which page of them.
+pub(crate) struct AskedUsers {
     filter: UserFilter,
     page: i64,
     per_page: i64,
 }
 
-impl Asked {
-    fn of(given: &HashMap<String, String>) -> ApiResult<Self> {
-        let mut faults = Faults::default();
-        let number = |name: &str, usual: i64, most: i64, faults: &mut Faults| {
-            let text = given.get(name).map(String::as_str).filter(|text| !text.is_empty());
-            let read = text.map_or(Some(usual), |text| text.parse().ok());
-            read.filter(|number| (1..=most).contains(number)).unwrap_or_else(|| {
-                let message = format!("{name} must be a whole number from 1 to {most}");
-                faults.add(name, "number_invalid", message);
-                usual
-            })
+impl FromParameters for AskedUsers {
+    fn from_parameters(parameters: &mut Parameters) -> Self {
+        let mut number = |name: &'static str, usual, most| {
+            let read = parameters.read(name, "number_invalid", |text| {
+                let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+                number.ok_or_else(|| format!("{name} must be a whole number from 1 to {most}"))
+            });
+            read.unwrap_or(usual)
         };
-        let page = number("page", 1, LAST_PAGE, &mut faults);
-        let per_page = number("per_page", USUAL_PAGE, LARGEST_PAGE, &mut faults);
-        let text = |name: &str| given.get(name).filter(|text| !text.is_empty());
-        let role = text("role").and_then(|text| faults.role(text));
-        let disabled = match text("disabled").map(String::as_str) {
-            Some("true") => Some(true),
-            Some("false") => Some(false),
-            Some(_) => {
-                faults.add("disabled", "flag_invalid", "disabled must be true or false");
-                None
-            }
-            None => None,
+        let page = number("page", 1, LAST_PAGE);
+        let per_page = number("per_page", USUAL_PAGE, LARGEST_PAGE);
+        let filter = UserFilter {
+            search: parameters.take("search"),
+            role: parameters.read("role", "role_invalid", role),
+            disabled: parameters.read("disabled", "flag_invalid", |text| {
+                text.parse().map_err(|_| "disabled must be true or false".to_owned())
+            }),
         };
-        let faults = faults.into_inner();
-        if !faults.is_empty() {
-            return Err(ApiError::InvalidInput(faults));
-        }
-        let search = text("search").cloned();
-        Ok(Self { filter: UserFilter { search, role, disabled }, page, per_page })
+        Self { filter, page, per_page }
     }
 }
 
@@ -101,15 +91,15 @@ impl Asked {
     ),
     responses(
         (status = 200, description = "The newest first.", body = UserList),
-        (status = 400, description = "`invalid_input`", body = ErrorBody),
+        (status = 400, description = "`invalid_query` (lists every fault)", body = ErrorBody),
     ),
 )]
 pub(crate) async fn list(
     State(state): State<AppState>,
     caller: Caller,
-    Query(given): Query<HashMap<String, String>>,
+    Asked(asked): Asked<AskedUsers>,
 ) -> ApiResult<Json<UserList>> {
-    let Asked { filter, page, per_page } = Asked::of(&given)?;
+    let AskedUsers { filter, page, per_page } = asked;
     let found = state.app.store.users(&filter, (page - 1) * per_page, per_page).await?;
     let mut line = caller.did(Action::UsersView, ObjectKind::Service, "").with("page", page);
     if let Some(search) = filter.search {
@@ -142,9 +132,9 @@ pub(crate) async fn list(
 pub(crate) async fn read(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<UserId>,
 ) -> ApiResult<Json<UserAnswer>> {
-    let user = named(&state, &id).await?;
+    let user = existing(&state, id).await?;
     state.app.store.audit(&caller.did(Action::UsersView, ObjectKind::User, user.id)).await?;
     Ok(Json(user.into()))
 }

@@ -13,9 +13,8 @@ use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use diagflow_store::{AuditEntry, User, UserId};
 
-/// The account named in a path.
-async fn named(state: &AppState, id: &str) -> ApiResult<User> {
-    let id: UserId = id.parse().map_err(|_| ApiError::NotFound)?;
+/// The account of this id, also a disabled one.
+async fn existing(state: &AppState, id: UserId) -> ApiResult<User> {
     state.app.store.user(id).await?.ok_or(ApiError::NotFound)
 }
 

@@ -1,14 +1,15 @@
 //! `/api/v1/users/{id}/sessions`: the sessions of any account.
 
-use super::named;
+use super::existing;
 use crate::app::AppState;
 use crate::auth::{Caller, Via};
 use crate::error::{ApiError, ApiResult, ErrorBody};
+use crate::named::Named;
 use crate::routes::sessions::{Ended, SessionList};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use diagflow_store::{Action, ObjectKind, SessionId};
+use diagflow_store::{Action, ObjectKind, SessionId, UserId};
 
 /// Lists the sessions of an account, the newest first.
 #[utoipa::path(
@@ -25,9 +26,9 @@ use diagflow_store::{Action, ObjectKind, SessionId};
 pub(crate) async fn list(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<UserId>,
 ) -> ApiResult<Json<SessionList>> {
-    let user = named(&state, &id).await?;
+    let user = existing(&state, id).await?;
     let sessions = state.app.store.sessions_of(user.id).await?;
     state.app.store.audit(&caller.did(Action::SessionsView, ObjectKind::User, user.id)).await?;
     let current = match caller.via {
@@ -52,9 +53,9 @@ pub(crate) async fn list(
 pub(crate) async fn end_all(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<UserId>,
 ) -> ApiResult<Json<Ended>> {
-    let user = named(&state, &id).await?;
+    let user = existing(&state, id).await?;
     let line = caller.did(Action::SessionEnd, ObjectKind::User, user.id);
     let ended = state.app.store.end_sessions_of(user.id, None, "ended_by_admin", &line).await?;
     Ok(Json(Ended::of(ended)))
@@ -78,10 +79,9 @@ pub(crate) async fn end_all(
 pub(crate) async fn end(
     State(state): State<AppState>,
     caller: Caller,
-    Path((id, session)): Path<(String, String)>,
+    Named((id, session)): Named<(UserId, SessionId)>,
 ) -> ApiResult<StatusCode> {
-    let user = named(&state, &id).await?;
-    let session: SessionId = session.parse().map_err(|_| ApiError::NotFound)?;
+    let user = existing(&state, id).await?;
     let line = caller.did(Action::SessionEnd, ObjectKind::Session, session);
     let line = line.with("user", user.id.to_string());
     if !state.app.store.end_session_of(user.id, session, "ended_by_admin", &line).await? {

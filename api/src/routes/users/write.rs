@@ -2,14 +2,15 @@
 
 use super::body::UserAnswer;
 use super::draft::Faults;
-use super::{named, refused};
+use super::{existing, refused};
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::Fault;
+use crate::named::Named;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
 use diagflow_store::{
@@ -79,7 +80,7 @@ pub(crate) async fn create(
     if !state.app.store.create_user(&new, &line).await? {
         return refused(&state, line, ApiError::EmailTaken).await;
     }
-    let user = named(&state, &new.id.to_string()).await?;
+    let user = existing(&state, new.id).await?;
     let location = [(LOCATION, state.app.settings.address(&format!("/api/v1/users/{}", user.id)))];
     Ok((StatusCode::CREATED, location, Json(user.into())))
 }
@@ -143,10 +144,10 @@ async fn checked(state: &AppState, given: &UserDraft) -> Result<NewUser, Vec<Fau
 pub(crate) async fn update(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<UserId>,
     Body(given): Body<UserEdit>,
 ) -> ApiResult<Json<UserAnswer>> {
-    let user = named(&state, &id).await?;
+    let user = existing(&state, id).await?;
     let change = checked_edit(&state, &user, &given).await.map_err(ApiError::InvalidInput)?;
     let line = told(&caller, &user, &change);
     Ok(Json(changed(&state, user.id, &change, line).await?.into()))
@@ -242,9 +243,9 @@ async fn changed(
 pub(crate) async fn disable(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<UserId>,
 ) -> ApiResult<Json<UserAnswer>> {
-    let user = named(&state, &id).await?;
+    let user = existing(&state, id).await?;
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
     let line = told(&caller, &user, &change);
     Ok(Json(changed(&state, user.id, &change, line).await?.into()))

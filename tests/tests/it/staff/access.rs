@@ -251,6 +251,37 @@ async fn documented(stack: &Stack) -> BTreeMap<(String, String), Option<String>>
     routes
 }
 
+#[tokio::test]
+async fn an_id_that_cannot_be_decoded_names_nothing() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let id = admin.id.to_string();
+
+    let mut asked = 0;
+    for (method, path) in documented(&stack).await.into_keys() {
+        let parts: Vec<_> = path.split('/').collect();
+        for bad in parts.iter().filter(|part| part.starts_with('{')) {
+            let part = |part: &&str| match *part {
+                part if part == *bad => "%ff".to_owned(),
+                part if part.starts_with('{') => id.clone(),
+                part => part.to_owned(),
+            };
+            let path = parts.iter().map(part).collect::<Vec<_>>().join("/");
+            let method: Method = method.parse().expect("a method");
+            let call = admin.request(method.clone(), &path);
+            let call = call.json(&json!({"reason": "a test", "name": "a test"}));
+            let answer = call.send().await.expect("an answer");
+            let media_type = answer.headers()["content-type"].to_str().expect("text").to_owned();
+            assert_eq!(media_type, "application/json", "{method} {path}: {}", answer.status());
+            assert_eq!(refusal(answer).await, (404, "not_found".into()), "{method} {path}");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 20, "{asked}");
+    stack.stop().await;
+}
+
 /// What `diagflow routes` prints, each line with single spaces.
 async fn printed_routes() -> BTreeSet<String> {
     let mut command = tokio::process::Command::new(servers::diagflow());

@@ -42,6 +42,7 @@ async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only()
     assert_eq!(image.headers()["content-type"], "image/jpeg");
     assert_eq!(image.headers()["cache-control"], "no-store");
     assert_eq!(image.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(image.headers()["content-security-policy"], "default-src 'none'; sandbox");
     let name = image.headers()["content-disposition"].to_str().expect("text").to_owned();
     assert!(name.starts_with("inline; filename=") && name.ends_with(".jpeg\""), "{name}");
     assert_eq!(image.bytes().await.expect("bytes"), photos::retina().bytes);
@@ -77,6 +78,21 @@ async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only()
     for (reader, medical) in [(&clinician, true), (&operator, false), (&patient, true)] {
         let seen = body(reader.get(&status).await).await;
         assert_eq!(seen["result"].is_object(), medical, "{}: {seen}", reader.email);
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn what_loopai_says_of_images_is_medical_and_the_code_is_not() {
+    let options = StackOptions::default().scenario("fail=the left eye is too dark");
+    let (stack, submission) = Stack::with_submission(options).await;
+    stack.until(&submission, "failed").await;
+    let path = format!("/api/admin/submissions/{}", submission.submission_id);
+    for (role, medical) in [(Role::Clinician, true), (Role::Operator, false)] {
+        let staff = Staff::with_role(&stack, role).await;
+        let data = body(staff.get(&path).await).await["data"].clone();
+        assert_eq!(data["error_code"], "loopai_failed", "{role}");
+        assert_eq!(data.to_string().contains("left eye"), medical, "{role}: {data}");
     }
     stack.stop().await;
 }

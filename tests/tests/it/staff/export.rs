@@ -76,17 +76,8 @@ async fn an_export_has_what_the_filter_matches_and_what_is_medical_by_permission
     stack.stop().await;
 }
 
-#[tokio::test]
-async fn an_export_that_cannot_be_finished_does_not_look_whole() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    let server = servers::mysql();
-    let (_, server) = server.split_once('@').expect("an address");
-    let line = Proxy::to(server).await;
-    let through = format!("mysql://root@{}/{}", line.address(), stack.database.name());
-    stack.set("DATABASE_URL", through);
-    stack.start_api().await;
-    let admin = Staff::with_role(&stack, Role::Admin).await;
-    // Enough that it does not fit into what lies between the processes.
+/// So many submissions that an export of them does not fit into what lies between the processes.
+async fn seed_many(stack: &Stack) {
     seeding::submission(&stack.store, "ana@example.org", &"x".repeat(5000), None).await;
     for _ in 0..13 {
         stack
@@ -98,6 +89,43 @@ async fn an_export_that_cannot_be_finished_does_not_look_whole() {
             )
             .await;
     }
+}
+
+#[tokio::test]
+async fn an_export_breaks_off_when_its_caller_may_not_read_it_any_more() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    seed_many(&stack).await;
+    for lost in ["disabled_at = NOW(6)", "role = 'operator'", "role = 'service'"] {
+        let admin = Staff::with_role(&stack, Role::Admin).await;
+        let answer = admin.get(&format!("{PATH}?format=jsonl")).await;
+        assert_eq!(answer.status(), 200);
+        let mut chunks = answer.bytes_stream();
+        chunks.next().await.expect("a beginning").expect("bytes");
+
+        let id = admin.id;
+        stack.database.run(&format!("UPDATE users SET {lost} WHERE id = '{id}'")).await;
+
+        let mut end = Ok(());
+        while let Some(chunk) = chunks.next().await {
+            end = chunk.map(|_| ());
+        }
+        assert!(end.is_err(), "{lost}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_export_that_cannot_be_finished_does_not_look_whole() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    let server = servers::mysql();
+    let (_, server) = server.split_once('@').expect("an address");
+    let line = Proxy::to(server).await;
+    let through = format!("mysql://root@{}/{}", line.address(), stack.database.name());
+    stack.set("DATABASE_URL", through);
+    stack.start_api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    seed_many(&stack).await;
 
     let answer = admin.get(&format!("{PATH}?format=jsonl")).await;
     assert_eq!(answer.status(), 200);

@@ -55,6 +55,11 @@ async fn a_key_is_shown_once_and_good_until_it_expires_or_is_revoked() {
     let kept = stack.database.texts("SELECT secret FROM api_keys").await;
     assert!(kept.iter().all(|kept| !first.contains(kept) && kept.len() == 64), "only digests");
 
+    let guessed = format!("dfk_{first_id}_{}", "x".repeat(secret.len()));
+    assert_eq!(with_key(&stack, &guessed).await, unknown());
+    let list: Value = admin.get(&keys).await.json().await.expect("JSON");
+    assert_eq!(list["data"][1]["used_at"], Value::Null, "who knows its name has not used it");
+
     assert_eq!(with_key(&stack, &first).await, recognised());
     assert_eq!(with_key(&stack, &second).await, recognised());
     let list: Value = admin.get(&keys).await.json().await.expect("JSON");

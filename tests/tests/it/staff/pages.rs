@@ -99,6 +99,40 @@ async fn a_page_changes_something_only_with_its_token_against_forged_requests() 
 }
 
 #[tokio::test]
+async fn behind_https_cookies_are_secure_and_so_named_that_nobody_else_can_put_them_there() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.set("PUBLIC_URL", "https://diagflow.example.org");
+    stack.start_api().await;
+    let (_, email) = staff::account(&stack, Role::Operator).await;
+    let http = reqwest::Client::new();
+    let given = json!({"email": email, "password": PASSWORD, "cookies": true});
+    let call = http.post(stack.client.address("/api/v1/auth/login")).json(&given);
+    let login = call.send().await.expect("an answer");
+    assert_eq!(login.headers()["strict-transport-security"], "max-age=63072000");
+
+    let secure = ["HttpOnly", "SameSite=Strict", "Secure"];
+    let session = cookie(&login, "__Host-diagflow_session").expect("a session");
+    assert_eq!(session[1..], [&secure[..], &["Path=/"]].concat());
+    let refresh = cookie(&login, "__Secure-diagflow_refresh").expect("a refresh token");
+    assert_eq!(refresh[1..], [&secure[..], &["Path=/api/v1/auth/refresh"]].concat());
+    let device = cookie(&login, "__Secure-diagflow_device").expect("a device");
+    assert_eq!(device[1..4], secure);
+    assert_eq!(login.headers().get_all(SET_COOKIE).iter().count(), 3);
+
+    let send = async |method: Method, path: &str, cookie: String| {
+        let call = http.request(method, stack.client.address(path)).header("cookie", cookie);
+        call.send().await.expect("an answer").status().as_u16()
+    };
+    let named = |prefix: &str| format!("{prefix}diagflow_session={}", session[0]);
+    assert_eq!(send(Method::GET, VALIDATE, named("__Host-")).await, 200);
+    assert_eq!(send(Method::GET, VALIDATE, named("")).await, 401);
+    let named = |prefix: &str| format!("{prefix}diagflow_refresh={}", refresh[0]);
+    assert_eq!(send(Method::POST, REFRESH, named("")).await, 401);
+    assert_eq!(send(Method::POST, REFRESH, named("__Secure-")).await, 200);
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_page_stays_signed_in_while_it_is_used_and_refreshes_what_has_expired() {
     let stack = api_with(StackOptions::default().with("ACCESS_TOKEN_SECONDS", "3")).await;
     let page = Page::signed_in(&stack).await;

@@ -158,6 +158,13 @@ async fn everything_that_a_filter_matches_is_set_going_again() {
         (json!({"error_code": "loopai_failed"}), 3),
         (json!({"error_code": "another"}), 0),
         (json!({"email": "ana1@example.org"}), 1),
+        (json!({"email": "ANA*"}), 3),
+        (json!({"email": "ana1*", "error_code": "loopai_failed"}), 1),
+        (json!({"words": "itch since"}), 0),
+        (json!({"words": "itch"}), 3),
+        (json!({"deleted": "without"}), 3),
+        (json!({"created_from": "2100-01-01"}), 0),
+        (json!({"created_to": "2100-01-01"}), 3),
         (json!({"created_from": "2100-01-01T00:00:00Z"}), 0),
         (json!({"created_to": "2100-01-01T00:00:00Z"}), 3),
     ] {
@@ -165,8 +172,24 @@ async fn everything_that_a_filter_matches_is_set_going_again() {
         let (status, counted) = count(body).await;
         assert_eq!((status, &counted["matched"]), (200, &json!(expected)), "{filter}: {counted}");
     }
-    let body = json!({"filter": {"status": ["pending"]}, "reason": reason, "dry_run": true});
-    assert_eq!(count(body).await.0, 400);
+    for (wrong, field, code) in [
+        (json!({"filter": {"status": ["pending"]}}), "filter.status", "status_invalid"),
+        (json!({"filter": {"deleted": "with"}}), "filter.deleted", "deleted_invalid"),
+        (json!({"filter": {"status": [""]}}), "filter.status", "status_invalid"),
+        (json!({"filter": {"email": ""}}), "filter.email", "email_invalid"),
+        (json!({"filter": {"error_code": ""}}), "filter.error_code", "error_code_invalid"),
+        (json!({"filter": {"words": "at"}}), "filter.words", "words_invalid"),
+        (json!({"filter": {"emial": "ana1@example.org"}}), "filter.emial", "field_unknown"),
+        (json!({"filtre": {"email": "ana1@example.org"}}), "filtre", "field_unknown"),
+    ] {
+        let mut body = wrong;
+        body["reason"] = reason.into();
+        body["dry_run"] = true.into();
+        let (status, refused) = count(body).await;
+        let fault = &refused["error"]["details"][0];
+        assert_eq!((status, &fault["field"]), (400, &json!(field)), "{refused}");
+        assert_eq!(fault["code"], code, "{refused}");
+    }
     let (status, refused) = count(json!({"reason": reason, "expected": 2})).await;
     assert_eq!((status, &refused["error"]["code"]), (409, &json!("matched_otherwise")));
     assert_eq!(refused["error"]["matched"], 3, "{refused}");

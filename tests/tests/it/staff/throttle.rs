@@ -26,10 +26,47 @@ struct Tried {
 }
 
 async fn sign_in(stack: &Stack, from: &str, email: &str, password: &str) -> Tried {
+    tried(call(stack, from, email, password, "").await).await
+}
+
+/// The same from a device that holds this.
+async fn sign_in_with(
+    stack: &Stack,
+    device: &str,
+    from: &str,
+    email: &str,
+    password: &str,
+) -> Tried {
+    tried(call(stack, from, email, password, device).await).await
+}
+
+/// A device that just signed in: the cookie that it holds.
+async fn device(stack: &Stack, from: &str, email: &str) -> String {
+    let answer = call(stack, from, email, PASSWORD, "").await;
+    assert_eq!(answer.status(), 200);
+    let cookies = answer.headers().get_all("set-cookie").iter();
+    let mut cookies = cookies.map(|cookie| cookie.to_str().expect("text").to_owned());
+    let cookie = cookies.find(|cookie| cookie.starts_with("diagflow_device=")).expect("a cookie");
+    let attributes: Vec<_> = cookie.split("; ").skip(1).collect();
+    let year = "Max-Age=31536000";
+    assert_eq!(attributes, ["HttpOnly", "SameSite=Strict", "Path=/api/v1/auth", year]);
+    cookie.split(';').next().expect("a name and a value").to_owned()
+}
+
+async fn call(
+    stack: &Stack,
+    from: &str,
+    email: &str,
+    password: &str,
+    device: &str,
+) -> reqwest::Response {
     let given = json!({"email": email, "password": password});
     let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/login"));
-    let call = call.header("x-forwarded-for", from).json(&given);
-    let answer = call.send().await.expect("an answer");
+    let call = call.header("x-forwarded-for", from).header("cookie", device).json(&given);
+    call.send().await.expect("an answer")
+}
+
+async fn tried(answer: reqwest::Response) -> Tried {
     let header = answer.headers().get("retry-after");
     let retry_after = header.map(|value| value.to_str().expect("text").parse().expect("seconds"));
     let status = answer.status().as_u16();
@@ -141,6 +178,61 @@ async fn nobody_is_locked_out_from_where_they_signed_in_by_what_happens_elsewher
 }
 
 #[tokio::test]
+async fn strangers_in_the_same_network_do_not_hold_up_who_signed_in_there_before() {
+    let stack = api().await;
+    let (_, email) = staff::account(&stack, Role::Operator).await;
+    let (_, other) = staff::account(&stack, Role::Operator).await;
+    let (_, new) = staff::account(&stack, Role::Operator).await;
+    let device = device(&stack, "203.0.113.7", &email).await;
+    for number in 0..3 {
+        let tried = sign_in(&stack, "203.0.113.9", &format!("{number}@example.org"), WRONG).await;
+        assert_eq!(tried.status, 401);
+        assert_eq!(sign_in(&stack, "203.0.113.9", &email, WRONG).await.status, 401);
+    }
+    stack.database.run("UPDATE throttles SET failures = 1000").await;
+
+    assert!(blocked(&sign_in(&stack, "203.0.113.9", &email, PASSWORD).await), "the strangers");
+    assert!(blocked(&sign_in(&stack, "203.0.113.7", &new, PASSWORD).await), "for the first time");
+    let with = async |device: &str, from: &str, email: &str| {
+        sign_in_with(&stack, device, from, email, PASSWORD).await
+    };
+    assert_eq!(with(&device, "203.0.113.60", &email).await.status, 200, "a device");
+    assert_eq!(sign_in(&stack, "203.0.113.7", &email, PASSWORD).await.status, 200, "an address");
+    let forged = device.replace("device=", "device=A");
+    for (device, email) in [(&forged, &email), (&device, &other)] {
+        assert!(blocked(&with(device, "203.0.113.61", email).await), "{device} for {email}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn guesses_from_a_device_that_is_known_are_counted_apart_and_slowed_down_too() {
+    let stack = api().await;
+    let (_, email) = staff::account(&stack, Role::Operator).await;
+    let device = device(&stack, "203.0.113.7", &email).await;
+    let from_afar =
+        async |password| sign_in_with(&stack, &device, "198.51.100.1", &email, password).await;
+    let failures = "SELECT CONCAT(failures) FROM throttles WHERE failures > 0 ORDER BY failures";
+
+    for _ in 0..5 {
+        assert_eq!(from_afar(WRONG).await.status, 401);
+    }
+    assert_eq!(stack.database.texts(failures).await, ["5"], "of the device, and of nobody else");
+    stack.database.run("UPDATE throttles SET failures = 12 WHERE failures = 5").await;
+    assert_eq!(from_afar(WRONG).await.status, 401, "like one from any stranger");
+    assert_eq!(stack.database.texts(failures).await, ["1", "1", "1", "12"]);
+    stack.database.run("UPDATE throttles SET failures = 1000").await;
+    assert!(blocked(&from_afar(PASSWORD).await), "like any stranger");
+
+    let quiet = "failed_at = DATE_SUB(failed_at, INTERVAL 16 MINUTE)";
+    stack.database.run(&format!("UPDATE throttles SET {quiet}")).await;
+    assert_eq!(from_afar(PASSWORD).await.status, 200, "it heals");
+    let left = stack.database.texts(failures).await;
+    assert_eq!(left, ["1000"; 4], "a success forgets what was its own");
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_network_that_guesses_at_many_accounts_is_slowed_down_and_heals() {
     let stack = api().await;
     let (_, email) = staff::account(&stack, Role::Operator).await;
@@ -188,5 +280,14 @@ async fn somebody_who_signs_in_leaves_their_network_as_it_was() {
 
     assert_eq!(stack.database.texts(network).await, before);
     assert!(before[0].starts_with("3 "), "{before:?}");
+
+    let long_ago = "failures = 160, failed_at = DATE_SUB(failed_at, INTERVAL 46 MINUTE)";
+    stack.database.run(&format!("UPDATE throttles SET {long_ago} WHERE failures = 3")).await;
+    let before = stack.database.texts(network).await;
+    for host in 2..5 {
+        let from = format!("192.0.2.{host}");
+        assert_eq!(sign_in(&stack, &from, &email, PASSWORD).await.status, 200);
+    }
+    assert_eq!(stack.database.texts(network).await, before, "it heals by time alone");
     stack.stop().await;
 }
