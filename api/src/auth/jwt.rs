@@ -133,6 +133,7 @@ mod tests {
     use super::*;
     use base64::Engine;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+    use hmac::{Hmac, KeyInit, Mac};
     use serde_json::{Value, json};
 
     fn signer(key: &str, previous: &[&str]) -> TokenSigner {
@@ -148,14 +149,20 @@ mod tests {
         BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
     }
 
-    /// A token with this head and these claims, signed with `key` by HMAC-SHA256.
+    /// A token with this head and these claims, signed with `key` as its head says, or by HMAC-SHA256.
     fn forged(key: &str, head: &Value, claims: &Value) -> String {
         let text = format!("{}.{}", part(head), part(claims));
-        let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).expect("a key");
-        let seal = mac.chain_update(&text).finalize().into_bytes();
+        let seal = match head["alg"].as_str() {
+            Some("HS512") => seal::<Hmac<sha2::Sha512>>(key, &text),
+            _ => seal::<Hmac<sha2::Sha256>>(key, &text),
+        };
         format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal))
     }
-    use hmac::{KeyInit, Mac};
+
+    fn seal<M: KeyInit + Mac>(key: &str, text: &str) -> Vec<u8> {
+        let mac = <M as KeyInit>::new_from_slice(key.as_bytes()).expect("a key");
+        mac.chain_update(text).finalize().into_bytes().to_vec()
+    }
 
     fn head() -> Value {
         json!({"alg": "HS256", "typ": TYPE, "kid": key_name(b"a key")})
