@@ -5,6 +5,7 @@ use super::hmac_provider;
 use crate::settings::{JwtAlgorithm, JwtSettings};
 use chrono::Utc;
 use diagflow_store::{SessionId, Sha256, UserId};
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
 };
@@ -38,10 +39,10 @@ pub(crate) struct Claims {
 }
 
 /// Why a token is not good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BadToken {
-    /// It was good once.
-    Expired,
+    /// It was good once, and this is what it said.
+    Expired(Claims),
     /// It is none of ours, or was changed.
     Invalid,
 }
@@ -113,10 +114,12 @@ impl TokenSigner {
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         match decode::<Claims>(token, key, &rules) {
             Ok(good) => Ok(good.claims),
-            Err(error) => Err(match error.kind() {
-                jsonwebtoken::errors::ErrorKind::ExpiredSignature => BadToken::Expired,
-                _ => BadToken::Invalid,
-            }),
+            Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
+                rules.validate_exp = false;
+                let expired = decode::<Claims>(token, key, &rules);
+                Err(expired.map_or(BadToken::Invalid, |late| BadToken::Expired(late.claims)))
+            }
+            Err(_) => Err(BadToken::Invalid),
         }
     }
 }
@@ -215,7 +218,10 @@ mod tests {
             assert_eq!(check(&head(), &wrong), Err(BadToken::Invalid), "{wrong}");
         }
         let late = with(claims(), "exp", json!(Utc::now().timestamp() - 1));
-        assert_eq!(check(&head(), &late), Err(BadToken::Expired));
+        let said = serde_json::from_value(late.clone()).expect("claims");
+        assert_eq!(check(&head(), &late), Err(BadToken::Expired(said)), "whose it was is known");
+        let late_and_wrong = with(late, "aud", json!("another"));
+        assert_eq!(check(&head(), &late_and_wrong), Err(BadToken::Invalid));
         assert_eq!(
             signer.check(&forged("another key", &head(), &claims())),
             Err(BadToken::Invalid)

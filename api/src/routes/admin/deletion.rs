@@ -6,6 +6,7 @@ use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::reason::{Reason, ReasonBody};
+use crate::routes::refused;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -99,6 +100,5 @@ async fn settled(
         Deletion::NotFinal(_) => ApiError::NotFinal,
         Deletion::Unknown => ApiError::NotFound,
     };
-    state.app.store.audit(&line.refused(refusal.code())).await?;
-    Err(refusal)
+    refused(state, line, refusal).await
 }

@@ -108,7 +108,7 @@ pub(crate) async fn list(
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Json<KeyList>> {
-    let user = named(&state, &id).await?;
+    let user = named(&state, &caller, Action::KeysView, &id).await?;
     let keys = state.app.store.api_keys_of(user.id).await?;
     state.app.store.audit(&caller.did(Action::KeysView, ObjectKind::User, user.id)).await?;
     Ok(Json(KeyList { success: true, data: keys.into_iter().map(KeyBody::from).collect() }))
@@ -137,7 +137,7 @@ pub(crate) async fn create(
     Path(id): Path<String>,
     Body(given): Body<KeyDraft>,
 ) -> ApiResult<(StatusCode, [(HeaderName, &'static str); 1], Json<KeyMade>)> {
-    let user = named(&state, &id).await?;
+    let user = named(&state, &caller, Action::KeyCreate, &id).await?;
     let (name, expires_at) = checked(&given).map_err(ApiError::InvalidInput)?;
     let (id, secret) = (ApiKeyId::new(), Secret::new());
     let line = caller.did(Action::KeyCreate, ObjectKind::ApiKey, id);
@@ -196,12 +196,12 @@ pub(crate) async fn revoke(
     caller: Caller,
     Path((id, key)): Path<(String, String)>,
 ) -> ApiResult<StatusCode> {
-    let user = named(&state, &id).await?;
+    let user = named(&state, &caller, Action::KeyRevoke, &id).await?;
     let key: ApiKeyId = key.parse().map_err(|_| ApiError::NotFound)?;
     let line = caller.did(Action::KeyRevoke, ObjectKind::ApiKey, key);
     let line = line.with("user", user.id.to_string());
     if !state.app.store.revoke_api_key(user.id, key, &line).await? {
-        return Err(ApiError::NotFound);
+        return refused(&state, line, ApiError::NotFound).await;
     }
     Ok(StatusCode::NO_CONTENT)
 }

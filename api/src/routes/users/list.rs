@@ -144,7 +144,7 @@ pub(crate) async fn read(
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Json<UserAnswer>> {
-    let user = named(&state, &id).await?;
+    let user = named(&state, &caller, Action::UsersView, &id).await?;
     state.app.store.audit(&caller.did(Action::UsersView, ObjectKind::User, user.id)).await?;
     Ok(Json(user.into()))
 }

@@ -1,6 +1,6 @@
 //! `/api/v1/users/{id}/sessions`: the sessions of any account.
 
-use super::named;
+use super::{named, refused};
 use crate::app::AppState;
 use crate::auth::{Caller, Via};
 use crate::error::{ApiError, ApiResult, ErrorBody};
@@ -27,7 +27,7 @@ pub(crate) async fn list(
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Json<SessionList>> {
-    let user = named(&state, &id).await?;
+    let user = named(&state, &caller, Action::SessionsView, &id).await?;
     let sessions = state.app.store.sessions_of(user.id).await?;
     state.app.store.audit(&caller.did(Action::SessionsView, ObjectKind::User, user.id)).await?;
     let current = match caller.via {
@@ -54,7 +54,7 @@ pub(crate) async fn end_all(
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Ended>> {
-    let user = named(&state, &id).await?;
+    let user = named(&state, &caller, Action::SessionEnd, &id).await?;
     let line = caller.did(Action::SessionEnd, ObjectKind::User, user.id);
     let ended = state.app.store.end_sessions_of(user.id, None, "ended_by_admin", &line).await?;
     Ok(Json(Ended::of(ended)))
@@ -80,12 +80,12 @@ pub(crate) async fn end(
     caller: Caller,
     Path((id, session)): Path<(String, String)>,
 ) -> ApiResult<StatusCode> {
-    let user = named(&state, &id).await?;
+    let user = named(&state, &caller, Action::SessionEnd, &id).await?;
     let session: SessionId = session.parse().map_err(|_| ApiError::NotFound)?;
     let line = caller.did(Action::SessionEnd, ObjectKind::Session, session);
     let line = line.with("user", user.id.to_string());
     if !state.app.store.end_session_of(user.id, session, "ended_by_admin", &line).await? {
-        return Err(ApiError::NotFound);
+        return refused(&state, line, ApiError::NotFound).await;
     }
     Ok(StatusCode::NO_CONTENT)
 }
