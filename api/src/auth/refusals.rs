@@ -29,6 +29,11 @@ impl Strangers {
     pub(crate) fn new() -> Self {
         Self(RateLimiter::keyed(Quota::per_minute(STRANGERS_PER_MINUTE)))
     }
+
+    /// Whether one more line about such an action may be written.
+    pub(crate) fn admit(&self, action: Action) -> bool {
+        self.0.check_key(&action).is_ok()
+    }
 }
 
 /// Refuses a request that nobody may make, and writes that down; `line` says what was tried. A client that is
@@ -55,7 +60,7 @@ pub(crate) async fn refuse(
 /// Writes down what was refused, unless too much of it comes from nobody that we know.
 pub(crate) async fn note(state: &AppState, line: &AuditEntry) -> StoreResult<()> {
     let is_stranger = line.actor.kind == ActorKind::Anonymous;
-    if is_stranger && state.strangers.0.check_key(&line.action).is_err() {
+    if is_stranger && !state.strangers.admit(line.action) {
         telemetry::line_withheld("process");
         tracing::warn!(action = %line.action, code = line.result, "no line in the audit: too many");
         return Ok(());

@@ -1,8 +1,9 @@
 //! How many requests one client may send to the routes that anybody reaches. Each process counts for
 //! itself: this keeps one client from taking the service away from others; guessing of passwords is slowed
-//! down elsewhere (`auth::throttle`), over all processes.
+//! down elsewhere (`auth::throttle`), over all processes. What is refused for want of a proof is counted at
+//! every route (`auth::refuse`).
 //!
-//! Every answer says where the client stands, by draft-ietf-httpapi-ratelimit-headers-10: the quota is the
+//! Every answer of a route that is counted says where the client stands, by draft-ietf-httpapi-ratelimit-headers-10: the quota is the
 //! burst, and the window the time in which a burst that was used up comes back, evenly.
 
 use crate::app::AppState;
