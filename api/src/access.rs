@@ -2,7 +2,10 @@
 //! opens it travels as a Bearer token or in an HttpOnly cookie, never in a URL.
 
 use crate::app::AppState;
-use crate::auth::{Caller, Permission, Watch, authenticate, cookies as session_cookies};
+use crate::auth::{
+    Caller, NotLetIn, Permission, Watch, authenticate, cookies as session_cookies, outsider_did,
+    refuse,
+};
 use crate::error::ApiError;
 use crate::named::Named;
 use crate::origin::Origin;
@@ -11,7 +14,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
-use diagflow_store::{Action, ObjectKind, Submission, SubmissionId};
+use diagflow_store::{Action, AuditEntry, ObjectKind, Submission, SubmissionId};
 
 /// The cookie's name. Its path tells submissions apart: see [`cookies`].
 pub(crate) const COOKIE: &str = "diagflow_access";
@@ -78,7 +81,8 @@ impl FromRequestParts<AppState> for Access {
         let settings = &state.app.settings;
         let tokens = presented(settings, parts);
         if tokens.is_empty() && session_cookies::access_token(settings, &parts.headers).is_none() {
-            return Err(ApiError::TokenRequired);
+            let outsider = ApiError::TokenRequired.into();
+            return Err(turned_away(parts, state, id, outsider, ApiError::TokenRequired).await);
         }
         if tokens.iter().any(|token| state.tokens.opens(token, id)) {
             let submission = existing(state, id).await?.ok_or(ApiError::NotFound)?;
@@ -92,11 +96,16 @@ impl FromRequestParts<AppState> for Access {
 /// as if there were none.
 async fn by_account(parts: &Parts, state: &AppState, id: SubmissionId) -> Result<Access, ApiError> {
     let origin = Origin::of(&parts.headers, &parts.extensions, state.app.settings.trusted_proxies);
-    let caller = match authenticate(state, &parts.method, &parts.headers, origin).await {
-        Ok(caller) => caller.ok_or(ApiError::NotFound)?,
-        Err(refusal) if refusal.is_of_the_caller() => return Err(ApiError::NotFound),
-        Err(trouble) => return Err(trouble),
+    let outsider = match authenticate(state, &parts.method, &parts.headers, origin).await {
+        Ok(Some(caller)) => return by_caller(state, id, caller).await,
+        Ok(None) => ApiError::TokenInvalid.into(),
+        Err(outsider) if outsider.refusal.is_of_the_caller() => outsider,
+        Err(trouble) => return Err(trouble.refusal),
     };
+    Err(turned_away(parts, state, id, outsider, ApiError::NotFound).await)
+}
+
+async fn by_caller(state: &AppState, id: SubmissionId, caller: Caller) -> Result<Access, ApiError> {
     let line = caller.did(Action::SubmissionView, ObjectKind::Submission, id);
     let submission = existing(state, id).await?;
     let opened = submission.and_then(|submission| {
@@ -109,6 +118,23 @@ async fn by_account(parts: &Parts, state: &AppState, id: SubmissionId) -> Result
     };
     state.app.store.audit(&line).await?;
     Ok(Access { submission, reader: Some((caller, permission)) })
+}
+
+/// What somebody is told whom nothing that was brought along lets in; `outsider` has the reason, which only
+/// the audit is told.
+async fn turned_away(
+    parts: &Parts,
+    state: &AppState,
+    id: SubmissionId,
+    outsider: NotLetIn,
+    refusal: ApiError,
+) -> ApiError {
+    let origin = Origin::of(&parts.headers, &parts.extensions, state.app.settings.trusted_proxies);
+    let line = outsider_did(state, &origin, &outsider, Action::SubmissionView)
+        .with("route", format!("{} {}", parts.method, parts.uri.path()))
+        .with("because", outsider.refusal.code());
+    let (object_kind, object_id) = (ObjectKind::Submission, id.to_string());
+    refuse(state, &origin, AuditEntry { object_kind, object_id, ..line }, refusal).await
 }
 
 /// By which permission somebody may read a submission.

@@ -1,10 +1,10 @@
 //! What the API is made of, and the state that its handlers share.
 
-use crate::auth::TokenSigner;
 use crate::auth::cookies::CsrfKey;
 use crate::auth::device::DeviceKey;
 use crate::auth::password::Passwords;
 use crate::auth::refresh::RefreshKey;
+use crate::auth::{Strangers, TokenSigner};
 use crate::call_back::CallBackKey;
 use crate::events::Hub;
 use crate::intake::Memory;
@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) passwords: Passwords,
     /// What each client sent.
     pub(crate) limiters: Limiters,
+    /// What nobody that we know was refused.
+    pub(crate) strangers: Strangers,
     /// Seals the audit.
     pub(crate) audit_key: AuditKey,
     pub(crate) links: LinkKey,
@@ -91,6 +93,7 @@ impl AppState {
             refreshes: RefreshKey::new(&settings.secret_key),
             devices: DeviceKey::new(&settings.secret_key),
             limiters: Limiters::new(&settings.rate_limits),
+            strangers: Strangers::new(),
             passwords: Passwords::new(),
             audit_key: AuditKey::new(settings.audit_key.expose_secret()),
             links: LinkKey::new(settings.secret_key.expose_secret()),

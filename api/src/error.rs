@@ -9,7 +9,7 @@
 //!   only the kind is logged ([`kind`]): its text may repeat what a patient sent.
 
 use crate::intake::Fault;
-use crate::layers::request_id;
+use crate::layers::{Exceeded, request_id};
 use axum::Json;
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -155,10 +155,7 @@ pub(crate) enum ApiError {
     },
     /// 429: more requests than one client may send.
     #[error("Too many requests. Please try again later.")]
-    TooManyRequests {
-        /// Until the next one may be sent.
-        seconds: u64,
-    },
+    TooManyRequests(Box<Exceeded>),
     /// 500: our fault. Logged; the text is for the log only.
     #[error("Something went wrong on our side.")]
     Internal(String),
@@ -226,7 +223,7 @@ impl ApiError {
                 (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")
             }
             Self::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
-            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+            Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -251,7 +248,8 @@ impl ApiError {
     /// Seconds after which a repeat is worth while.
     fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooManyAttempts { seconds } | Self::TooManyRequests { seconds } => Some(*seconds),
+            Self::TooManyAttempts { seconds } => Some(*seconds),
+            Self::TooManyRequests(exceeded) => Some(exceeded.seconds),
             Self::IdempotencyKeyInUse => Some(1),
             Self::Busy
             | Self::Unavailable(_)
@@ -362,6 +360,10 @@ impl IntoResponse for ApiError {
             Self::MatchedOtherwise { matched } => Some(*matched),
             _ => None,
         };
+        let limit = match &self {
+            Self::TooManyRequests(exceeded) => Some(exceeded.headers.clone()),
+            _ => None,
+        };
         let details = self.into_faults();
         let body = ErrorBody {
             success: false,
@@ -375,6 +377,7 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        headers.extend(limit.into_iter().flatten());
         if is_cut_off {
             // What is still to come of the body would be taken for the next request.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -6,12 +6,13 @@
 //! names them.
 
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, kind};
 use crate::intake::Accepted;
 use axum::http::{HeaderMap, HeaderName};
 use diagflow_store::{
-    Consent, IdempotencyClaim, KeyHash, KeyState, NewSubmission, RunKey, Sha256, SubmissionId,
-    UserId,
+    Action, Consent, IdempotencyClaim, KeyHash, KeyState, NewSubmission, ObjectKind, RunKey,
+    Sha256, SubmissionId,
 };
 use futures::future::try_join_all;
 
@@ -54,7 +55,7 @@ pub(crate) async fn keep(
     state: &AppState,
     key: Option<KeyHash>,
     accepted: Accepted,
-    submitted_by: Option<UserId>,
+    sender: Option<Caller>,
 ) -> ApiResult<Kept> {
     let claim = match key {
         None => None,
@@ -65,7 +66,7 @@ pub(crate) async fn keep(
             KeyState::OtherBody => return Err(ApiError::IdempotencyKeyReused),
         },
     };
-    let stored = store(state, accepted, submitted_by, claim.as_ref()).await;
+    let stored = store(state, accepted, sender, claim.as_ref()).await;
     if let (Err(_), Some(claim)) = (&stored, &claim) {
         // Only so that a repeat need not wait for the claim's end.
         if let Err(error) = state.app.store.release_key(claim).await {
@@ -87,7 +88,7 @@ async fn claim(state: &AppState, key: KeyHash, accepted: &Accepted) -> ApiResult
 async fn store(
     state: &AppState,
     accepted: Accepted,
-    submitted_by: Option<UserId>,
+    sender: Option<Caller>,
     claim: Option<&IdempotencyClaim>,
 ) -> ApiResult<SubmissionId> {
     let (records, bytes): (Vec<_>, Vec<_>) =
@@ -96,14 +97,20 @@ async fn store(
 
     let settings = &state.app.settings;
     let version = accepted.consent_version.unwrap_or_else(|| settings.consent_version.clone());
+    let id = SubmissionId::new();
+    let line = sender.as_ref().map(|sender| {
+        let line = sender.did(Action::SubmissionCreate, ObjectKind::Submission, id);
+        line.with("files", records.len())
+    });
     let new = NewSubmission {
-        id: SubmissionId::new(),
+        id,
         email: accepted.email,
         comments: accepted.comments,
         consent: Consent { version },
         files: records,
         start_grace: settings.start_grace,
-        submitted_by,
+        submitted_by: sender.map(|sender| sender.user.id),
+        line,
     };
     if !state.app.store.create_submission(&new, claim).await? {
         return Err(ApiError::IdempotencyKeyInUse);

@@ -41,6 +41,8 @@ pub(crate) enum Refusal {
     Forbidden,
     /// 429.
     TooMany,
+    /// 429, for whoever was refused too often.
+    TooManyRefused,
     /// 503.
     Unavailable,
 }
@@ -58,6 +60,10 @@ impl Refusal {
                 "429",
                 "`too_many_requests`: repeat after `Retry-After`; the headers `RateLimit-Policy` and \
                  `RateLimit` of every answer say how many may follow",
+            ),
+            Self::TooManyRefused => (
+                "429",
+                "`too_many_requests`: too much of this client was refused; repeat after `Retry-After`",
             ),
             Self::Unavailable => ("503", "`unavailable`, `timeout`: repeat after `Retry-After`"),
         }

@@ -38,12 +38,18 @@ pub enum JwtAlgorithm {
 pub struct RateLimits {
     /// `RATE_LIMIT_SUBMIT_PER_MINUTE`: submissions. Default: 30.
     pub submit: NonZeroU32,
-    /// `RATE_LIMIT_READ_PER_MINUTE`: questions where one stands, and streams opened. Default: 600.
+    /// `RATE_LIMIT_READ_PER_MINUTE`: questions where one stands, streams opened, and images that LoopAI
+    /// fetches. Default: 600.
     pub read: NonZeroU32,
     /// `RATE_LIMIT_SIGN_IN_PER_MINUTE`: sign-ins and refreshes. Default: 30.
     pub sign_in: NonZeroU32,
     /// `RATE_LIMIT_HOOK_PER_MINUTE`: LoopAI's call-backs. Default: 600.
     pub hook: NonZeroU32,
+    /// `RATE_LIMIT_HEALTH_PER_MINUTE`: questions how the service stands. Default: 600.
+    pub health: NonZeroU32,
+    /// `RATE_LIMIT_REFUSED_PER_MINUTE`: requests, to any route, that are refused because nothing or nothing
+    /// good was brought along, and that the audit has. Default: 30.
+    pub refused: NonZeroU32,
 }
 
 impl Default for RateLimits {
@@ -54,6 +60,8 @@ impl Default for RateLimits {
             read: per_minute(600),
             sign_in: per_minute(30),
             hook: per_minute(600),
+            health: per_minute(600),
+            refused: per_minute(30),
         }
     }
 }

@@ -11,6 +11,7 @@ const REQUEST_TIME: &str = "diagflow_http_request_duration_seconds";
 const OPEN_STREAMS: &str = "diagflow_event_streams_open";
 const SUBMISSIONS: &str = "diagflow_submissions_total";
 const QUEUED_RUNS: &str = "diagflow_runs_waiting_to_start";
+const LINES_WITHHELD: &str = "diagflow_audit_lines_withheld_total";
 
 /// Upper bounds of the request times that are told apart, in seconds.
 const TIMES: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
@@ -30,6 +31,7 @@ pub(crate) fn describe() {
     describe_gauge!(OPEN_STREAMS, "Event streams that are open now");
     describe_counter!(SUBMISSIONS, "Submissions, by outcome");
     describe_gauge!(QUEUED_RUNS, "Runs that wait to be started");
+    describe_counter!(LINES_WITHHELD, "Refusals that are not in the audit, by why");
 }
 
 /// A request was answered, or abandoned by its client (`status` is then `aborted`).
@@ -42,6 +44,12 @@ pub(crate) fn request(method: &'static str, route: String, status: String, took:
 /// A submission was answered: `accepted`, `replayed`, or the code of its refusal.
 pub(crate) fn submission(outcome: &'static str) {
     counter!(SUBMISSIONS, "outcome" => outcome).increment(1);
+}
+
+/// A refusal was not written into the audit: there were too many of one `client`, or in this `process`, or
+/// the `database` did not take it.
+pub(crate) fn line_withheld(why: &'static str) {
+    counter!(LINES_WITHHELD, "why" => why).increment(1);
 }
 
 /// How many runs wait to be started.

@@ -19,13 +19,23 @@ use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{Datetime, Text};
 use diesel_async::RunQueryDsl;
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::fmt;
 
 /// The one row of `audit_head`.
 pub(crate) const HEAD: i32 = 1;
 /// The result of what was done as it was asked.
 pub const DONE: &str = "done";
+/// The result where it stood so already.
+pub(crate) const UNCHANGED: &str = "unchanged";
+/// The result where it goes on already.
+pub(crate) const UNDER_WAY: &str = "under_way";
+/// Most characters of a text in the details: those of the longest reason.
+const LONGEST_TEXT: usize = 500;
+/// Most members of a list in the details.
+const MOST_MEMBERS: usize = 50;
+/// Most bytes of all details: what the column holds.
+const MOST_DETAILS: usize = 65_535;
 
 /// What kind of caller it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
@@ -49,7 +59,7 @@ named!(ActorKind {
 });
 
 /// What was done, or tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Action {
@@ -66,6 +76,7 @@ pub enum Action {
     KeyCreate,
     KeyRevoke,
     KeysView,
+    SubmissionCreate,
     SubmissionsView,
     SubmissionView,
     HistoryView,
@@ -97,6 +108,7 @@ named!(Action {
     KeyCreate = "key_create",
     KeyRevoke = "key_revoke",
     KeysView = "keys_view",
+    SubmissionCreate = "submission_create",
     SubmissionsView = "submissions_view",
     SubmissionView = "submission_view",
     HistoryView = "history_view",
@@ -209,7 +221,7 @@ pub struct AuditEntry {
     pub object_kind: ObjectKind,
     /// On which; empty where there is none.
     pub object_id: String,
-    /// [`DONE`], or the stable code of the refusal.
+    /// [`DONE`], a word for why nothing was changed, or the stable code of the refusal or failure.
     pub result: String,
     /// From where.
     pub address: String,
@@ -291,7 +303,7 @@ pub(crate) async fn append(connection: &mut Connection, entry: &AuditEntry) -> S
         result: entry.result.clone(),
         address: entry.address.clone(),
         request_id: entry.request_id.clone(),
-        details: Value::Object(entry.details.clone()).to_string(),
+        details: bounded(&entry.details),
         previous: previous.clone(),
         hash: String::new(),
     };
@@ -308,6 +320,28 @@ fn shortened(text: &str, longest: usize) -> String {
     text.chars().take(longest).collect()
 }
 
+/// Details as they are stored. What strangers send stands in them too: none may be too long for its column,
+/// since then nobody would hear of the request.
+fn bounded(details: &Map<String, Value>) -> String {
+    let text = cut(&Value::Object(details.clone())).to_string();
+    if text.len() <= MOST_DETAILS {
+        return text;
+    }
+    json!({ "cut": shortened(&text, LONGEST_TEXT) }).to_string()
+}
+
+fn cut(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(shortened(text, LONGEST_TEXT)),
+        Value::Array(members) => members.iter().take(MOST_MEMBERS).map(cut).collect(),
+        Value::Object(members) => {
+            let members = members.iter().take(MOST_MEMBERS);
+            members.map(|(name, value)| (shortened(name, LONGEST_TEXT), cut(value))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
 impl Store {
     /// Writes down something that changes no record of ours, such as a view or a refusal.
     ///
@@ -315,5 +349,36 @@ impl Store {
     /// When the database does not take it; then it must not be shown, either.
     pub async fn audit(&self, entry: &AuditEntry) -> StoreResult<()> {
         transaction!(self, connection => { append(connection, entry).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(details: Value) -> Value {
+        let text = bounded(details.as_object().expect("an object"));
+        assert!(text.len() <= MOST_DETAILS, "{}", text.len());
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    #[test]
+    fn details_fit_whatever_was_sent() {
+        let reason = "ü".repeat(500);
+        let whole = json!({"reason": reason, "page": 7, "all": true, "none": null});
+        assert_eq!(stored(whole.clone()), whole, "what is not too long stays whole");
+
+        let long = "x".repeat(70_000);
+        let nested = json!({"route": long, "filter": {"search": [long, {"deep": long}]}});
+        let cut = "x".repeat(500);
+        let expected = json!({"route": cut, "filter": {"search": [cut, {"deep": cut}]}});
+        assert_eq!(stored(nested), expected);
+        let many: Vec<_> = (0..51).collect();
+        assert_eq!(stored(json!({"many": many})), json!({"many": many[..50]}));
+
+        // Written as six bytes each.
+        let control = "\u{1}".repeat(500);
+        let stored = stored(json!({"list": vec![control; 50]}));
+        assert!(stored["cut"].is_string(), "{stored}");
     }
 }

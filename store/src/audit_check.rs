@@ -51,6 +51,8 @@ pub enum AuditFault {
     Changed(i64),
     /// This line does not follow the one before it: one of the two was put in or replaced.
     Unlinked(i64),
+    /// A line of this number was put in, where none of ours is: they count from 1.
+    Inserted(i64),
     /// The last line is not the one that was written last: lines at the end were removed or put in.
     EndMoved {
         /// What was written last.
@@ -75,6 +77,9 @@ impl fmt::Display for AuditFault {
                     f,
                     "line {number} does not follow the line before it: one of them was replaced"
                 )
+            }
+            Self::Inserted(number) => {
+                write!(f, "line {number} was put in: our lines count from 1")
             }
             Self::EndMoved { expected, found } => write!(
                 f,
@@ -112,18 +117,15 @@ impl Store {
         // The head first: lines that are written meanwhile come after it.
         let head = self.audit_end().await?;
         let mut reading = Reading::new(key, mark);
-        loop {
-            let lines = self.audit_lines_after(reading.end.number).await?;
-            for line in lines.iter().filter(|line| line.number <= head.number) {
+        let mut from = Some(i64::MIN);
+        while let Some(first) = from {
+            let lines = self.audit_lines(first, head.number).await?;
+            for line in &lines {
                 reading.line(line);
             }
-            let is_over = lines.last().is_none_or(|last| last.number > head.number);
-            if is_over {
-                let after_the_end = lines.iter().find(|line| line.number > head.number);
-                let still = self.audit_end().await?;
-                return Ok(reading.finish(&head, after_the_end.filter(|_| still == head)));
-            }
+            from = lines.last().and_then(|last| last.number.checked_add(1));
         }
+        Ok(reading.finish(head, self.audit_beyond().await?))
     }
 
     /// The line that was written last.
@@ -140,16 +142,35 @@ impl Store {
         Ok(AuditMark { number, hash })
     }
 
-    async fn audit_lines_after(&self, number: i64) -> StoreResult<Vec<AuditLine>> {
+    /// Some lines from the number `first` to the number `last`, in order.
+    async fn audit_lines(&self, first: i64, last: i64) -> StoreResult<Vec<AuditLine>> {
         let mut connection = self.connection().await?;
         let lines = audit::table
-            .filter(audit::number.gt(number))
+            .filter(audit::number.between(first, last))
             .order(audit::number)
             .limit(BATCH)
             .select(AuditLine::as_select())
             .load(&mut connection)
             .await?;
         Ok(lines)
+    }
+
+    /// What was written last, and the last line that there is, where that is another one behind it. One
+    /// statement sees both as of one moment: ours are always written together.
+    async fn audit_beyond(&self) -> StoreResult<Option<AuditFault>> {
+        let mut connection = self.connection().await?;
+        let found: Option<(i64, String, i64, String)> = audit_head::table
+            .inner_join(audit::table.on(audit::number.gt(audit_head::number)))
+            .filter(audit_head::id.eq(HEAD))
+            .order(audit::number.desc())
+            .select((audit_head::number, audit_head::hash, audit::number, audit::hash))
+            .first(&mut connection)
+            .await
+            .optional()?;
+        Ok(found.map(|(expected, its_hash, found, hash)| AuditFault::EndMoved {
+            expected: AuditMark { number: expected, hash: its_hash },
+            found: AuditMark { number: found, hash },
+        }))
     }
 }
 
@@ -169,6 +190,10 @@ impl<'a> Reading<'a> {
     }
 
     fn line(&mut self, line: &AuditLine) {
+        if line.number < 1 {
+            self.faults.push(AuditFault::Inserted(line.number));
+            return;
+        }
         let expected = self.end.number + 1;
         if line.number > expected {
             self.faults.push(AuditFault::Removed(expected, line.number - 1));
@@ -187,13 +212,14 @@ impl<'a> Reading<'a> {
         self.end = AuditMark { number: line.number, hash: line.hash.clone() };
     }
 
-    /// `head` is what was written last; `beyond` a line that came after it by another way.
-    fn finish(mut self, head: &AuditMark, beyond: Option<&AuditLine>) -> AuditCheck {
-        let found = beyond.map(|line| AuditMark { number: line.number, hash: line.hash.clone() });
-        let found = found.unwrap_or_else(|| self.end.clone());
-        if found != *head {
-            self.faults.push(AuditFault::EndMoved { expected: head.clone(), found });
+    /// `head` is what was written last when the reading began; `beyond` is the fault of a line that is
+    /// behind what was written last when it was over.
+    fn finish(mut self, head: AuditMark, beyond: Option<AuditFault>) -> AuditCheck {
+        if self.end != head {
+            let found = self.end.clone();
+            self.faults.push(AuditFault::EndMoved { expected: head, found });
         }
+        self.faults.extend(beyond);
         if let Some(mark) = self.mark.filter(|mark| mark.number > self.end.number) {
             self.faults.push(AuditFault::MarkGone(mark.clone()));
         }

@@ -1,7 +1,7 @@
 //! Deleting a submission, and taking that back. Nothing is removed: a deleted submission is gone for
 //! everybody but staff who ask for deleted ones.
 
-use crate::audit::{self, AuditEntry};
+use crate::audit::{self, AuditEntry, UNCHANGED};
 use crate::clock::now;
 use crate::connection::Connection;
 use crate::counts;
@@ -15,9 +15,6 @@ use crate::status::Status;
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-
-/// The result of a line of the audit for something that stood so already.
-const UNCHANGED: &str = "unchanged";
 
 /// What came of a deletion, or of taking one back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What staff do to one submission: call it off, or set it going again. Each is one transaction with its
 //! line of the audit, and safe to ask for twice.
 
-use crate::audit::{self, AuditEntry};
+use crate::audit::{self, AuditEntry, UNCHANGED, UNDER_WAY};
 use crate::clock::{after, now};
 use crate::connection::Connection;
 use crate::counts;
@@ -64,16 +64,17 @@ impl Store {
                 return Ok(Cancelling::Missing);
             };
             let run = RunKey { submission, number };
-            let came_of_it = match status {
-                Status::Cancelled => Cancelling::Cancelled,
+            let (came_of_it, entry) = match status {
+                Status::Cancelled => (Cancelling::Cancelled, entry.clone().refused(UNCHANGED)),
                 status if status.is_final() => {
-                    let code = "already_final";
-                    audit::append(connection, &entry.clone().refused(code)).await?;
-                    return Ok(Cancelling::Final(status));
+                    (Cancelling::Final(status), entry.clone().refused("already_final"))
                 }
-                going => call_off(connection, run, going).await?,
+                going => match call_off(connection, run, going).await? {
+                    (came_of_it, true) => (came_of_it, entry.clone()),
+                    (came_of_it, false) => (came_of_it, entry.clone().refused(UNDER_WAY)),
+                },
             };
-            audit::append(connection, entry).await?;
+            audit::append(connection, &entry).await?;
             Ok(came_of_it)
         })
     }
@@ -94,13 +95,13 @@ impl Store {
                 return Ok(Retrying::Missing);
             };
             let current = RunKey { submission, number };
-            let came_of_it = if status.is_final() {
-                Retrying::Queued(queue_next(connection, current, status, start_grace).await?)
-            } else {
-                Retrying::UnderWay(current)
-            };
+            if !status.is_final() {
+                audit::append(connection, &entry.clone().refused(UNDER_WAY)).await?;
+                return Ok(Retrying::UnderWay(current));
+            }
+            let next = queue_next(connection, current, status, start_grace).await?;
             audit::append(connection, entry).await?;
-            Ok(came_of_it)
+            Ok(Retrying::Queued(next))
         })
     }
 }
@@ -121,15 +122,16 @@ pub(crate) async fn lock_kept(
     Ok(found)
 }
 
-/// Calls the newest run of a submission off, which has not ended and was found as `from`.
+/// Calls the newest run of a submission off, which has not ended and was found as `from`. Tells besides
+/// whether that was not wished before.
 async fn call_off(
     connection: &mut Connection,
     run: RunKey,
     from: Status,
-) -> StoreResult<Cancelling> {
+) -> StoreResult<(Cancelling, bool)> {
     let row = runs::table.find((run.submission, run.number));
     let started: Option<String> = row.select(runs::temporal_run_id).first(connection).await?;
-    diesel::update(row.filter(runs::cancel_requested_at.is_null()))
+    let noted = diesel::update(row.filter(runs::cancel_requested_at.is_null()))
         .set((
             runs::cancel_requested_at.eq(now().nullable()),
             runs::cancel_after.eq(now().nullable()),
@@ -137,7 +139,7 @@ async fn call_off(
         .execute(connection)
         .await?;
     if started.is_some() {
-        return Ok(Cancelling::Noted(run));
+        return Ok((Cancelling::Noted(run), noted == 1));
     }
     // Should Temporal get it all the same, by a start that is under way just now, it finds this end.
     let ending = Ending {
@@ -152,7 +154,7 @@ async fn call_off(
     if diagnosis::end_run(connection, run, from, &ending).await? {
         lost::owe_outside_runs(connection, run.submission, run.number..=run.number).await?;
     }
-    Ok(Cancelling::Cancelled)
+    Ok((Cancelling::Cancelled, true))
 }
 
 /// Makes the run after `current`, of a submission that has ended as `from` and is locked.

@@ -1,6 +1,6 @@
 //! Sending an e-mail again: one more copy of it in the ledger, which is delivered outside a run.
 
-use crate::audit::{self, AuditEntry};
+use crate::audit::{self, AuditEntry, UNDER_WAY};
 use crate::clock::now;
 use crate::connection::Connection;
 use crate::deliveries::{Delivery, DeliveryKind, DeliveryStatus};
@@ -56,7 +56,7 @@ impl Store {
             let came_of_it = copy(connection, wanted, &all).await?;
             let entry = match came_of_it {
                 Resending::Planned(copy) => entry.clone().with("copy", copy.to_string()),
-                _ => entry.clone(),
+                _ => entry.clone().refused(UNDER_WAY),
             };
             audit::append(connection, &entry).await?;
             Ok(came_of_it)

@@ -1,5 +1,6 @@
 //! What a patient sends: stored whole, in one transaction, or not at all.
 
+use crate::audit::{self, AuditEntry};
 use crate::clock::{after, now};
 use crate::connection::Connection;
 use crate::counts;
@@ -101,6 +102,8 @@ pub struct NewSubmission {
     pub start_grace: Duration,
     /// The account that sent it, where there is one.
     pub submitted_by: Option<UserId>,
+    /// The line of the audit about that; what nobody we know sends is its own record.
+    pub line: Option<AuditEntry>,
 }
 
 /// A stored submission.
@@ -140,8 +143,8 @@ pub struct Submission {
 }
 
 impl Store {
-    /// Stores a submission with its files, its first run (not yet started), its first event and,
-    /// where the request carried a key, the answer to that key: all or nothing.
+    /// Stores a submission with its files, its first run (not yet started), its first event, its line of
+    /// the audit and, where the request carried a key, the answer to that key: all or nothing.
     ///
     /// Returns `false`, with nothing stored, when the claim on the key was lost to another request.
     ///
@@ -159,6 +162,9 @@ impl Store {
                 && !idempotency::settle(connection, claim, new.id).await?
             {
                 return Err(StoreError::Database(diesel::result::Error::RollbackTransaction));
+            }
+            if let Some(line) = &new.line {
+                audit::append(connection, line).await?;
             }
             is_written.store(true, Ordering::Relaxed);
             Ok(())

@@ -34,6 +34,7 @@ pub async fn submission(
         files: vec![file],
         start_grace: Duration::from_secs(24 * 60 * 60),
         submitted_by,
+        line: None,
     };
     assert!(store.create_submission(&new, None).await.expect("stored"));
     RunKey { submission: id, number: 1 }

@@ -130,6 +130,8 @@ impl Stack {
             ("RATE_LIMIT_READ_PER_MINUTE", "1000000".to_owned()),
             ("RATE_LIMIT_SIGN_IN_PER_MINUTE", "1000000".to_owned()),
             ("RATE_LIMIT_HOOK_PER_MINUTE", "1000000".to_owned()),
+            ("RATE_LIMIT_HEALTH_PER_MINUTE", "1000000".to_owned()),
+            ("RATE_LIMIT_REFUSED_PER_MINUTE", "1000000".to_owned()),
         ]);
         variables.extend(options.variables);
         let pool = PoolSettings {

@@ -118,6 +118,17 @@ impl Staff {
         self.request(Method::GET, path).send().await.expect("an answer")
     }
 
+    /// Lines of the audit, newest first.
+    ///
+    /// # Panics
+    /// When they may not be read.
+    pub async fn audit(&self, query: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/api/v1/audit?{query}")).await;
+        assert_eq!(answer.status(), 200, "{query}");
+        let body: Value = answer.json().await.expect("JSON");
+        body["data"].as_array().expect("lines").clone()
+    }
+
     /// Sends JSON to a path, to be put there.
     pub async fn put(&self, path: &str, body: &Value) -> Response {
         self.request(Method::PUT, path).json(body).send().await.expect("an answer")

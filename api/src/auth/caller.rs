@@ -63,6 +63,15 @@ impl Caller {
         }
     }
 
+    /// As the audit names it.
+    pub(super) fn actor(&self) -> Actor {
+        let kind = match self.via {
+            Via::Session(_) => ActorKind::User,
+            Via::ApiKey(_) => ActorKind::Service,
+        };
+        Actor { kind, id: Some(self.user.id), name: self.user.email.as_str().to_owned() }
+    }
+
     /// A line of the audit: this caller did `action` to the thing named `object_id` (empty where there is
     /// none in particular).
     pub(crate) fn did(
@@ -71,13 +80,12 @@ impl Caller {
         object_kind: ObjectKind,
         object_id: impl ToString,
     ) -> AuditEntry {
-        let kind = match self.via {
-            Via::Session(_) => ActorKind::User,
-            Via::ApiKey(_) => ActorKind::Service,
-        };
-        let name = self.user.email.as_str().to_owned();
-        let actor = Actor { kind, id: Some(self.user.id), name };
-        entry(&self.audit_key, actor, &self.origin, action, object_kind, object_id.to_string())
+        let (key, object_id) = (&self.audit_key, object_id.to_string());
+        let line = entry(key, self.actor(), &self.origin, action, object_kind, object_id);
+        match self.via {
+            Via::Session(session) => line.with("session", session.to_string()),
+            Via::ApiKey(key) => line.with("key", key.to_string()),
+        }
     }
 }
 

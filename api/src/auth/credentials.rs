@@ -2,16 +2,36 @@
 
 use super::caller::{Brought, Caller, Via};
 use super::cookies;
-use super::jwt::BadToken;
+use super::jwt::{BadToken, Claims};
 use crate::app::AppState;
 use crate::error::ApiError;
 use crate::origin::Origin;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
-use diagflow_store::{ApiKeyId, SessionId, Sha256};
+use diagflow_store::{Actor, ActorKind, ApiKeyId, SessionId, Sha256, StoreError};
 
 /// What every API key begins with, so that one that leaked is recognised.
 pub(crate) const API_KEY_PREFIX: &str = "dfk_";
+
+/// Why somebody is not let in.
+pub(crate) struct NotLetIn {
+    /// What they are told.
+    pub(crate) refusal: ApiError,
+    /// Who it is and by which session, where what was brought proves that all the same. For the audit.
+    pub(crate) known: Option<(Actor, SessionId)>,
+}
+
+impl From<ApiError> for NotLetIn {
+    fn from(refusal: ApiError) -> Self {
+        Self { refusal, known: None }
+    }
+}
+
+impl From<StoreError> for NotLetIn {
+    fn from(error: StoreError) -> Self {
+        ApiError::from(error).into()
+    }
+}
 
 /// Who calls; nobody when the request brings nothing to be recognised by.
 ///
@@ -22,17 +42,18 @@ pub(crate) async fn authenticate(
     method: &Method,
     headers: &HeaderMap,
     origin: Origin,
-) -> Result<Option<Caller>, ApiError> {
+) -> Result<Option<Caller>, NotLetIn> {
     if let Some(token) = bearer(headers) {
         return match token.strip_prefix(API_KEY_PREFIX) {
-            Some(key) => by_api_key(state, key, origin).await.map(Some),
+            Some(key) => Ok(Some(by_api_key(state, key, origin).await?)),
             None => by_session(state, token, false, origin).await.map(|(caller, _)| Some(caller)),
         };
     }
     let Some(token) = cookies::access_token(&state.app.settings, headers) else { return Ok(None) };
     let (caller, session) = by_session(state, &token, true, origin).await?;
     if !state.csrf.allows(method, headers, session) {
-        return Err(ApiError::CsrfTokenInvalid);
+        let known = Some((caller.actor(), session));
+        return Err(NotLetIn { refusal: ApiError::CsrfTokenInvalid, known });
     }
     Ok(Some(caller))
 }
@@ -48,16 +69,30 @@ async fn by_session(
     token: &str,
     by_cookie: bool,
     origin: Origin,
-) -> Result<(Caller, SessionId), ApiError> {
-    let claims = state.signer.check(token).map_err(|bad| match bad {
-        BadToken::Expired => ApiError::TokenExpired,
-        BadToken::Invalid => ApiError::TokenInvalid,
-    })?;
+) -> Result<(Caller, SessionId), NotLetIn> {
+    let claims = match state.signer.check(token) {
+        Ok(claims) => claims,
+        Err(BadToken::Expired(claims)) => {
+            return Err(no_longer(state, &claims, ApiError::TokenExpired).await);
+        }
+        Err(BadToken::Invalid) => return Err(ApiError::TokenInvalid.into()),
+    };
     let user = state.app.store.use_session(claims.sid, state.app.settings.session_idle).await?;
-    let user = user.filter(|user| user.id == claims.sub).ok_or(ApiError::SessionEnded)?;
+    let Some(user) = user.filter(|user| user.id == claims.sub) else {
+        return Err(no_longer(state, &claims, ApiError::SessionEnded).await);
+    };
     let via = Via::Session(claims.sid);
     let brought = Some(Brought { by_cookie, issued: claims.iat, expires: claims.exp });
     Ok((Caller { user, via, origin, brought, audit_key: state.audit_key.clone() }, claims.sid))
+}
+
+/// The refusal of a token that we gave out, and that opens nothing any more.
+async fn no_longer(state: &AppState, claims: &Claims, refusal: ApiError) -> NotLetIn {
+    // The id is enough where the database does not answer.
+    let user = state.app.store.user(claims.sub).await.ok().flatten();
+    let name = user.map(|user| user.email.to_string()).unwrap_or_default();
+    let actor = Actor { kind: ActorKind::User, id: Some(claims.sub), name };
+    NotLetIn { refusal, known: Some((actor, claims.sid)) }
 }
 
 /// `key` is `{id}_{secret}`.

@@ -1,8 +1,9 @@
 //! Lets only those through to a route who have its permission, and says so in the documentation of that
 //! route: one call does both, so they cannot differ.
 
-use super::caller::{Caller, Via, somebody_did};
-use super::credentials::{authenticate, bearer};
+use super::caller::{Caller, Via};
+use super::credentials::{NotLetIn, authenticate};
+use super::refusals::{Target, outsider_did, refuse};
 use super::{Permission, cookies};
 use crate::app::AppState;
 use crate::error::ApiError;
@@ -10,7 +11,7 @@ use crate::openapi::{self, Refusal};
 use crate::origin::Origin;
 use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
@@ -26,7 +27,7 @@ pub(crate) fn guarded(
     openapi::demand(
         &mut paths,
         permission.name(),
-        &[Refusal::NotSignedIn, Refusal::Forbidden, Refusal::Unavailable],
+        &[Refusal::NotSignedIn, Refusal::Forbidden, Refusal::TooManyRefused, Refusal::Unavailable],
     );
     let guard = from_fn_with_state((state.clone(), permission), authorise);
     (schemas, paths, router.route_layer(guard))
@@ -47,21 +48,14 @@ async fn authorise(
 /// written down, rather than ignored.
 pub(crate) async fn recognise(
     state: &AppState,
-    method: &Method,
-    path: &str,
+    target: &Target,
     headers: &HeaderMap,
     origin: Origin,
 ) -> Result<Option<Caller>, ApiError> {
-    let refusal = match authenticate(state, method, headers, origin.clone()).await {
-        Ok(caller) => return Ok(caller),
-        Err(refusal) => refusal,
-    };
-    if refusal.is_of_the_caller() {
-        let asked = format!("{method} {path}");
-        let line = somebody_did(state, &origin, "", Action::Access).with("route", asked);
-        state.app.store.audit(&line.refused(refusal.code())).await?;
+    match authenticate(state, target.method(), headers, origin.clone()).await {
+        Ok(caller) => Ok(caller),
+        Err(outsider) => Err(turned_away(state, target, &origin, outsider).await),
     }
-    Err(refusal)
 }
 
 /// Finds the caller and puts it into the request, or refuses and writes that down.
@@ -70,30 +64,40 @@ async fn admit(
     permission: Permission,
     request: &mut Request,
 ) -> Result<Caller, ApiError> {
-    let (method, headers) = (request.method().clone(), request.headers().clone());
+    let headers = request.headers().clone();
     let proxies = state.app.settings.trusted_proxies;
     let origin = Origin::of(&headers, request.extensions(), proxies);
-    let asked = format!("{method} {}", request.uri().path());
-    match authenticate(state, &method, &headers, origin.clone()).await {
+    let target = Target::of(request);
+    let outsider = match authenticate(state, target.method(), &headers, origin.clone()).await {
         Ok(Some(caller)) if caller.may(permission) => {
             request.extensions_mut().insert(caller.clone());
-            Ok(caller)
+            return Ok(caller);
         }
         Ok(Some(caller)) => {
-            let line = caller.did(Action::Access, ObjectKind::Service, "").with("route", asked);
-            state.app.store.audit(&line.refused(ApiError::Forbidden.code())).await?;
-            Err(ApiError::Forbidden)
+            let line = caller.did(Action::Access, ObjectKind::Service, "");
+            let line = target.on(state, line).await.refused(ApiError::Forbidden.code());
+            state.app.store.audit(&line).await?;
+            return Err(ApiError::Forbidden);
         }
-        // Nothing was tried: whoever brings nothing is told where the door is, without a line.
-        Ok(None) => Err(ApiError::SignInRequired),
-        Err(refusal) => {
-            if refusal.is_of_the_caller() && presents_something(state, &headers) {
-                let line = somebody_did(state, &origin, "", Action::Access).with("route", asked);
-                state.app.store.audit(&line.refused(refusal.code())).await?;
-            }
-            Err(refusal)
-        }
+        Ok(None) => ApiError::SignInRequired.into(),
+        Err(outsider) => outsider,
+    };
+    Err(turned_away(state, &target, &origin, outsider).await)
+}
+
+/// What somebody is told who is not let in.
+async fn turned_away(
+    state: &AppState,
+    target: &Target,
+    origin: &Origin,
+    outsider: NotLetIn,
+) -> ApiError {
+    if !outsider.refusal.is_of_the_caller() {
+        return outsider.refusal;
     }
+    let line = outsider_did(state, origin, &outsider, Action::Access);
+    let line = target.on(state, line).await;
+    refuse(state, origin, line, outsider.refusal).await
 }
 
 /// A page's access token is renewed while it is in use: past half its life, the answer brings another one,
@@ -117,8 +121,4 @@ fn renewed(state: &AppState, caller: &Caller, mut response: Response) -> Respons
         headers.append(SET_COOKIE, value.expect("tokens are plain ASCII"));
     }
     response
-}
-
-fn presents_something(state: &AppState, headers: &axum::http::HeaderMap) -> bool {
-    bearer(headers).is_some() || cookies::access_token(&state.app.settings, headers).is_some()
 }

@@ -5,6 +5,7 @@ use super::hmac_provider;
 use crate::settings::{JwtAlgorithm, JwtSettings};
 use chrono::Utc;
 use diagflow_store::{SessionId, Sha256, UserId};
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
 };
@@ -38,10 +39,10 @@ pub(crate) struct Claims {
 }
 
 /// Why a token is not good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BadToken {
-    /// It was good once.
-    Expired,
+    /// It was good once, and this is what it said.
+    Expired(Claims),
     /// It is none of ours, or was changed.
     Invalid,
 }
@@ -113,10 +114,12 @@ impl TokenSigner {
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         match decode::<Claims>(token, key, &rules) {
             Ok(good) => Ok(good.claims),
-            Err(error) => Err(match error.kind() {
-                jsonwebtoken::errors::ErrorKind::ExpiredSignature => BadToken::Expired,
-                _ => BadToken::Invalid,
-            }),
+            Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
+                rules.validate_exp = false;
+                let expired = decode::<Claims>(token, key, &rules);
+                Err(expired.map_or(BadToken::Invalid, |late| BadToken::Expired(late.claims)))
+            }
+            Err(_) => Err(BadToken::Invalid),
         }
     }
 }
@@ -133,6 +136,7 @@ mod tests {
     use super::*;
     use base64::Engine;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+    use hmac::{Hmac, KeyInit, Mac};
     use serde_json::{Value, json};
 
     fn signer(key: &str, previous: &[&str]) -> TokenSigner {
@@ -148,14 +152,20 @@ mod tests {
         BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
     }
 
-    /// A token with this head and these claims, signed with `key` by HMAC-SHA256.
+    /// A token with this head and these claims, signed with `key` as its head says, or by HMAC-SHA256.
     fn forged(key: &str, head: &Value, claims: &Value) -> String {
         let text = format!("{}.{}", part(head), part(claims));
-        let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).expect("a key");
-        let seal = mac.chain_update(&text).finalize().into_bytes();
+        let seal = match head["alg"].as_str() {
+            Some("HS512") => seal::<Hmac<sha2::Sha512>>(key, &text),
+            _ => seal::<Hmac<sha2::Sha256>>(key, &text),
+        };
         format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal))
     }
-    use hmac::{KeyInit, Mac};
+
+    fn seal<M: KeyInit + Mac>(key: &str, text: &str) -> Vec<u8> {
+        let mac = <M as KeyInit>::new_from_slice(key.as_bytes()).expect("a key");
+        mac.chain_update(text).finalize().into_bytes().to_vec()
+    }
 
     fn head() -> Value {
         json!({"alg": "HS256", "typ": TYPE, "kid": key_name(b"a key")})
@@ -208,7 +218,10 @@ mod tests {
             assert_eq!(check(&head(), &wrong), Err(BadToken::Invalid), "{wrong}");
         }
         let late = with(claims(), "exp", json!(Utc::now().timestamp() - 1));
-        assert_eq!(check(&head(), &late), Err(BadToken::Expired));
+        let said = serde_json::from_value(late.clone()).expect("claims");
+        assert_eq!(check(&head(), &late), Err(BadToken::Expired(said)), "whose it was is known");
+        let late_and_wrong = with(late, "aud", json!("another"));
+        assert_eq!(check(&head(), &late_and_wrong), Err(BadToken::Invalid));
         assert_eq!(
             signer.check(&forged("another key", &head(), &claims())),
             Err(BadToken::Invalid)

@@ -13,14 +13,16 @@ mod jwt;
 pub(crate) mod password;
 mod permissions;
 pub(crate) mod refresh;
+mod refusals;
 mod secrets;
 pub(crate) mod throttle;
 mod watch;
 
 pub(crate) use caller::{Caller, Via, somebody_did};
-pub(crate) use credentials::{API_KEY_PREFIX, authenticate, bearer};
+pub(crate) use credentials::{API_KEY_PREFIX, NotLetIn, authenticate, bearer};
 pub(crate) use guard::{guarded, recognise};
 pub(crate) use jwt::TokenSigner;
 pub(crate) use permissions::Permission;
+pub(crate) use refusals::{Strangers, Target, note, on_file, outsider_did, refuse};
 pub(crate) use secrets::Secret;
 pub(crate) use watch::{Watch, still_may};

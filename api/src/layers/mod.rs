@@ -11,5 +11,5 @@ mod time_limit;
 pub(crate) use cors::cors;
 pub(crate) use headers::security_headers;
 pub(crate) use observe::observe;
-pub(crate) use rate_limit::{Counted, Limiters, limited};
+pub(crate) use rate_limit::{Counted, Exceeded, Limiters, limited};
 pub(crate) use time_limit::{broken_off, limit_time, to_its_end};

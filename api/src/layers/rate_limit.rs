@@ -1,8 +1,9 @@
 //! How many requests one client may send to the routes that anybody reaches. Each process counts for
 //! itself: this keeps one client from taking the service away from others; guessing of passwords is slowed
-//! down elsewhere (`auth::throttle`), over all processes.
+//! down elsewhere (`auth::throttle`), over all processes. What is refused for want of a proof is counted at
+//! every route (`auth::refuse`).
 //!
-//! Every answer says where the client stands, by draft-ietf-httpapi-ratelimit-headers-10: the quota is the
+//! Every answer of a route that is counted says where the client stands, by draft-ietf-httpapi-ratelimit-headers-10: the quota is the
 //! burst, and the window the time in which a burst that was used up comes back, evenly.
 
 use crate::app::AppState;
@@ -44,6 +45,10 @@ pub(crate) enum Counted {
     SignIn,
     /// LoopAI's call-backs.
     Hook,
+    /// How the service itself stands.
+    Health,
+    /// Whatever was refused because nobody proved that they may, at any route.
+    Refused,
 }
 
 impl Counted {
@@ -53,6 +58,8 @@ impl Counted {
             Self::Read => "read",
             Self::SignIn => "sign-in",
             Self::Hook => "hook",
+            Self::Health => "health",
+            Self::Refused => "refused",
         }
     }
 }
@@ -63,6 +70,8 @@ pub(crate) struct Limiters {
     read: Limiter,
     sign_in: Limiter,
     hook: Limiter,
+    health: Limiter,
+    refused: Limiter,
 }
 
 impl Limiters {
@@ -72,6 +81,8 @@ impl Limiters {
             read: Limiter::new(limits.read),
             sign_in: Limiter::new(limits.sign_in),
             hook: Limiter::new(limits.hook),
+            health: Limiter::new(limits.health),
+            refused: Limiter::new(limits.refused),
         }
     }
 
@@ -81,8 +92,29 @@ impl Limiters {
             Counted::Read => &self.read,
             Counted::SignIn => &self.sign_in,
             Counted::Hook => &self.hook,
+            Counted::Health => &self.health,
+            Counted::Refused => &self.refused,
         }
     }
+
+    /// Counts something of a client that is not the whole request.
+    ///
+    /// # Errors
+    /// [`ApiError::TooManyRequests`].
+    pub(crate) fn admit(&self, counted: Counted, address: IpAddr) -> Result<(), ApiError> {
+        let limiter = self.of(counted);
+        let standing = limiter.count(address);
+        if standing.wait.is_zero() { Ok(()) } else { Err(limiter.exceeded(counted, standing)) }
+    }
+}
+
+/// What a client is told that sent too much.
+#[derive(Debug)]
+pub(crate) struct Exceeded {
+    /// Until the next request may be sent.
+    pub(crate) seconds: u64,
+    /// What it may, and where it stands.
+    pub(crate) headers: [(HeaderName, HeaderValue); 2],
 }
 
 type Counters<C> =
@@ -139,17 +171,28 @@ impl<C: Clock + Default> Limiter<C> {
         }
     }
 
-    fn tell(&self, counted: Counted, standing: Standing, response: &mut Response) {
+    fn headers(&self, counted: Counted, standing: Standing) -> [(HeaderName, HeaderValue); 2] {
         let name = counted.name();
         let window = whole_seconds(self.each * self.burst);
         let missing = self.burst - standing.remaining.min(self.burst);
         let full = whole_seconds(self.each * missing);
         let policy = format!("\"{name}\";q={};w={window}", self.burst);
         let stands = format!("\"{name}\";r={};t={full}", standing.remaining);
-        for (header, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, stands)] {
-            let value = HeaderValue::from_str(&text).expect("plain ASCII");
-            response.headers_mut().insert(header, value);
+        [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, stands)]
+            .map(|(header, text)| (header, HeaderValue::from_str(&text).expect("plain ASCII")))
+    }
+
+    /// Tells where the client stands, unless the answer is a refusal by another limit, which tells itself.
+    fn tell(&self, counted: Counted, standing: Standing, response: &mut Response) {
+        for (header, value) in self.headers(counted, standing) {
+            response.headers_mut().entry(header).or_insert(value);
         }
+    }
+
+    fn exceeded(&self, counted: Counted, standing: Standing) -> ApiError {
+        let seconds = whole_seconds(standing.wait);
+        let headers = self.headers(counted, standing);
+        ApiError::TooManyRequests(Box::new(Exceeded { seconds, headers }))
     }
 }
 
@@ -191,7 +234,7 @@ async fn count(
     let mut response = if standing.wait.is_zero() {
         next.run(request).await
     } else {
-        ApiError::TooManyRequests { seconds: whole_seconds(standing.wait) }.into_response()
+        limiter.exceeded(counted, standing).into_response()
     };
     limiter.tell(counted, standing, &mut response);
     response

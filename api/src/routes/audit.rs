@@ -38,7 +38,7 @@ pub(crate) struct AuditQuery {
     object_kind: Option<String>,
     /// The thing that it was done to.
     object_id: Option<String>,
-    /// `done`, or the code of a refusal.
+    /// `done`, `unchanged`, `under_way`, or the code of a refusal or failure.
     result: Option<String>,
     /// The request that did it.
     request_id: Option<String>,
@@ -162,7 +162,7 @@ struct LineBody {
     object_kind: String,
     /// Which; empty where there is none in particular.
     object_id: String,
-    /// `done`, or the code of the refusal.
+    /// `done`; `unchanged` or `under_way` where it was so already; or the code of the refusal or failure.
     #[schema(example = "done")]
     result: String,
     /// From where.

@@ -1,15 +1,17 @@
 //! `GET /api/files/{id}`: an image, for LoopAI, by a signed link that the worker made.
 
 use crate::app::AppState;
+use crate::auth::{on_file, refuse, somebody_did};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::named::Named;
+use crate::origin::Origin;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use bytes::Bytes;
 use chrono::Utc;
-use diagflow_store::FileId;
+use diagflow_store::{Action, FileId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -41,11 +43,14 @@ pub(crate) async fn file(
     Named(id): Named<FileId>,
     link: Result<Query<Signed>, QueryRejection>,
     State(state): State<AppState>,
+    origin: Origin,
 ) -> ApiResult<([(HeaderName, String); 3], Bytes)> {
     let Ok(Query(link)) = link else { return Err(ApiError::NotFound) };
     let is_over = u64::try_from(Utc::now().timestamp()).is_ok_and(|now| now > link.expires);
     if is_over || !state.links.is_signed(id, link.expires, &link.signature) {
-        return Err(ApiError::NotFound);
+        let line = somebody_did(&state, &origin, "", Action::FileView);
+        let line = on_file(&state, id, line).await;
+        return Err(refuse(&state, &origin, line, ApiError::NotFound).await);
     }
     let file = state.app.store.file(id).await?.ok_or(ApiError::NotFound)?;
     let submission = state.app.store.submission(file.submission_id).await?;

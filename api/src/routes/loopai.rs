@@ -1,15 +1,17 @@
 //! `POST /api/hooks/loopai`: LoopAI says that an execution changed.
 
 use crate::app::AppState;
+use crate::auth::{refuse, somebody_did};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::layers::broken_off;
+use crate::origin::Origin;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use chrono::Utc;
-use diagflow_store::SubmissionId;
+use diagflow_store::{Action, SubmissionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -56,6 +58,7 @@ pub(crate) struct Noted {
 )]
 pub(crate) async fn called_back(
     State(state): State<AppState>,
+    origin: Origin,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> ApiResult<(StatusCode, Json<Noted>)> {
@@ -66,7 +69,11 @@ pub(crate) async fn called_back(
         }
         _ => broken_off(&refused),
     })?;
-    key.check(&headers, &body, Utc::now().timestamp())?;
+    if let Err(refusal) = key.check(&headers, &body, Utc::now().timestamp()) {
+        let line = somebody_did(&state, &origin, "", Action::Access);
+        let line = line.with("route", "POST /api/hooks/loopai");
+        return Err(refuse(&state, &origin, line, refusal).await);
+    }
     let call_back: CallBack = serde_json::from_slice(&body)
         .map_err(|error| ApiError::InvalidJson { line: error.line(), column: error.column() })?;
     let id: SubmissionId = call_back.submission_id.parse().map_err(|_| ApiError::NotFound)?;

@@ -21,10 +21,12 @@ mod version;
 
 use crate::app::AppState;
 use crate::auth::{Permission, guarded};
+use crate::error::{ApiError, ApiResult};
 use crate::layers::{Counted, limit_time, limited};
 use crate::openapi::Document;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
+use diagflow_store::AuditEntry;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
@@ -41,7 +43,7 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(limited(state, Counted::Submit, routes!(submit::submit)).layer(body))
         .routes(limited(state, Counted::Read, routes!(status::status)).layer(asks.clone()))
         .routes(limited(state, Counted::Read, routes!(events::events)).layer(asks.clone()))
-        .routes(routes!(files::file).layer(asks.clone()))
+        .routes(limited(state, Counted::Read, routes!(files::file)).layer(asks.clone()))
         .merge(accounts(state).layer(asks.clone()))
         .routes(
             limited(state, Counted::Hook, routes!(loopai::called_back))
@@ -50,12 +52,25 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
         )
         .merge(list_of_submissions(state).layer(asks.clone()))
         .merge(moves_of_staff(state).layer(asks.clone()))
-        .routes(routes!(health::health).layer(asks.clone()))
-        .routes(routes!(health::database).layer(asks.clone()))
-        .routes(routes!(ready::ready).layer(asks.clone()))
+        .merge(operation(state).layer(asks.clone()))
         .routes(routes!(version::version).layer(asks.clone()))
-        .routes(routes!(metrics::metrics).layer(asks.clone()))
         .routes(routes!(home::home).layer(asks))
+}
+
+/// How the service stands. Each question may be one to the database.
+fn operation(state: &AppState) -> OpenApiRouter<AppState> {
+    let counted = |routes| limited(state, Counted::Health, routes);
+    OpenApiRouter::new()
+        .routes(counted(routes!(health::health)))
+        .routes(counted(routes!(health::database)))
+        .routes(counted(routes!(ready::ready)))
+        .routes(counted(routes!(metrics::metrics)))
+}
+
+/// Writes down that what a caller asked for was refused, and passes the refusal on.
+async fn refused<T>(state: &AppState, line: AuditEntry, refusal: ApiError) -> ApiResult<T> {
+    state.app.store.audit(&line.refused(refusal.code())).await?;
+    Err(refusal)
 }
 
 /// Sign-in, one's own account, and those of others.

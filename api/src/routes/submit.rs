@@ -2,7 +2,7 @@
 
 use crate::access::{cookies, events_path, status_path};
 use crate::app::AppState;
-use crate::auth::{authenticate, bearer, recognise};
+use crate::auth::{Caller, Target, authenticate, bearer, recognise};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::receive;
 use crate::keep::{Kept, idempotency_key, keep};
@@ -14,7 +14,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use diagflow_store::{Status, SubmissionId, UserId};
+use diagflow_store::{Status, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -77,13 +77,13 @@ pub(crate) async fn submit(State(state): State<AppState>, request: Request) -> R
 
 async fn take(state: &AppState, request: Request) -> ApiResult<Kept> {
     let key = idempotency_key(request.headers())?;
-    let submitted_by = sender(state, &request).await?;
+    let sender = sender(state, &request).await?;
     let (accepted, memory) = receive(state, request).await?;
     let keeping = state.clone();
     let kept = to_its_end(async move {
         // As long as the bytes are there, however long storing them takes.
         let _memory = memory;
-        keep(&keeping, key, accepted, submitted_by).await
+        keep(&keeping, key, accepted, sender).await
     });
     match tokio::time::timeout(state.app.settings.request_time, kept).await {
         Ok(kept) => kept.flatten(),
@@ -92,25 +92,24 @@ async fn take(state: &AppState, request: Request) -> ApiResult<Kept> {
     }
 }
 
-/// The account that sends, where somebody signed in does. The existing front end sends without.
+/// Who sends, where somebody signed in does. The existing front end sends without.
 fn sender(
     state: &AppState,
     request: &Request,
-) -> impl Future<Output = ApiResult<Option<UserId>>> + Send + use<> {
-    let (state, method) = (state.clone(), request.method().clone());
-    let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
+) -> impl Future<Output = ApiResult<Option<Caller>>> + Send + use<> {
+    let (state, target) = (state.clone(), Target::of(request));
+    let headers = request.headers().clone();
     let proxies = state.app.settings.trusted_proxies;
     let origin = Origin::of(&headers, request.extensions(), proxies);
     async move {
         if bearer(&headers).is_some() {
-            let caller = recognise(&state, &method, &path, &headers, origin).await?;
-            return Ok(caller.map(|caller| caller.user.id));
+            return recognise(&state, &target, &headers, origin).await;
         }
         // A browser sends the cookie of a session by itself, also after it has ended; the form is for anybody.
-        match authenticate(&state, &method, &headers, origin).await {
-            Ok(caller) => Ok(caller.map(|caller| caller.user.id)),
-            Err(refusal) if refusal.is_of_the_caller() => Ok(None),
-            Err(refusal) => Err(refusal),
+        match authenticate(&state, target.method(), &headers, origin).await {
+            Ok(caller) => Ok(caller),
+            Err(outsider) if outsider.refusal.is_of_the_caller() => Ok(None),
+            Err(outsider) => Err(outsider.refusal),
         }
     }
 }

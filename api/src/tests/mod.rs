@@ -4,6 +4,7 @@
 mod documentation;
 mod edges;
 mod forms;
+mod refusals;
 mod requests;
 mod submissions;
 mod uploads;

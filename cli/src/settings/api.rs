@@ -73,7 +73,16 @@ fn rate_limits(reader: &mut Reader) -> Option<RateLimits> {
     let read = per_minute("RATE_LIMIT_READ_PER_MINUTE");
     let sign_in = per_minute("RATE_LIMIT_SIGN_IN_PER_MINUTE");
     let hook = per_minute("RATE_LIMIT_HOOK_PER_MINUTE");
-    Some(RateLimits { submit: submit?, read: read?, sign_in: sign_in?, hook: hook? })
+    let health = per_minute("RATE_LIMIT_HEALTH_PER_MINUTE");
+    let refused = per_minute("RATE_LIMIT_REFUSED_PER_MINUTE");
+    Some(RateLimits {
+        submit: submit?,
+        read: read?,
+        sign_in: sign_in?,
+        hook: hook?,
+        health: health?,
+        refused: refused?,
+    })
 }
 
 fn jwt(reader: &mut Reader) -> Option<JwtSettings> {

@@ -13,6 +13,7 @@ mod loopai_side;
 mod mail;
 mod records;
 mod replay;
+mod runbook;
 mod staff;
 mod storing;
 mod stream;

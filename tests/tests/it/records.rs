@@ -52,6 +52,7 @@ impl Records {
             files: vec![file],
             start_grace: Duration::ZERO,
             submitted_by: None,
+            line: None,
         };
         assert!(self.store.create_submission(&new, None).await.expect("stored"));
         RunKey { submission: id, number: 1 }

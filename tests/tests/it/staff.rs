@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod audit_lines;
 mod cancel;
 mod deletion;
 mod detail;
@@ -15,6 +16,7 @@ mod operators;
 mod own;
 mod pages;
 mod passwords;
+mod refusals;
 mod resend;
 mod retry;
 mod sessions;

@@ -6,6 +6,7 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::named::Named;
 use crate::reason::{Reason, ReasonBody};
+use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
 use diagflow_store::{Action, AuditEntry, Deletion, ObjectKind, SubmissionId};
@@ -96,6 +97,5 @@ async fn settled(
         Deletion::NotFinal(_) => ApiError::NotFinal,
         Deletion::Unknown => ApiError::NotFound,
     };
-    state.app.store.audit(&line.refused(refusal.code())).await?;
-    Err(refusal)
+    refused(state, line, refusal).await
 }

@@ -4,6 +4,7 @@ use crate::app::AppState;
 use crate::auth::{Caller, Permission};
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::named::Named;
+use crate::routes::refused;
 use crate::times::told;
 use axum::Json;
 use axum::extract::State;
@@ -38,9 +39,11 @@ pub(crate) async fn detail(
     caller: Caller,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<DetailBody>)> {
     let store = &state.app.store;
-    let submission = store.submission(id).await?.ok_or(ApiError::NotFound)?;
     let clinical = caller.may(Permission::ClinicalRead);
     let line = caller.did(Action::SubmissionView, ObjectKind::Submission, id);
+    let Some(submission) = store.submission(id).await? else {
+        return refused(&state, line, ApiError::NotFound).await;
+    };
     store.audit(&line.with("clinical", clinical)).await?;
     let body = DetailBody { success: true, data: Detail::read(store, submission, clinical).await? };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))

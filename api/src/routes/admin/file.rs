@@ -4,6 +4,7 @@ use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::named::Named;
+use crate::routes::refused;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::{
@@ -34,11 +35,18 @@ pub(crate) async fn file(
     State(state): State<AppState>,
     caller: Caller,
 ) -> ApiResult<([(HeaderName, String); 4], Bytes)> {
-    let file = state.app.store.file(id).await?.ok_or(ApiError::NotFound)?;
-    let line = caller.did(Action::FileView, ObjectKind::File, id);
-    let line = line.with("submission", file.submission_id.to_string());
+    let Some(file) = state.app.store.file(id).await? else {
+        let line = caller.did(Action::FileView, ObjectKind::File, id);
+        return refused(&state, line, ApiError::NotFound).await;
+    };
+    // Of the submission, so that who was shown a patient's images is found by that.
+    let line = caller.did(Action::FileView, ObjectKind::Submission, file.submission_id);
+    let line = line.with("file", id.to_string());
+    let bytes = match state.app.bytes.get(file.sha256).await {
+        Ok(bytes) => bytes,
+        Err(trouble) => return refused(&state, line, trouble.into()).await,
+    };
     state.app.store.audit(&line).await?;
-    let bytes = state.app.bytes.get(file.sha256).await?;
     // Shown in the page, under a name of ours; whatever is in it, a browser runs nothing of it.
     let ending = file.media_type.rsplit('/').next().unwrap_or_default();
     let headers = [

@@ -3,7 +3,7 @@
 use super::session::{SessionAnswer, SignedIn, answer};
 use crate::app::AppState;
 use crate::auth::refresh::RefreshToken;
-use crate::auth::{cookies, somebody_did};
+use crate::auth::{cookies, note, somebody_did};
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::origin::Origin;
@@ -61,7 +61,7 @@ pub(crate) async fn refresh(
     match outcome {
         Ok((user, next)) => Ok(answer(&state, jar, by_cookies, &user, &next)),
         Err(refusal) => {
-            note_refusal(&state, &origin, &refusal).await?;
+            note_refusal(&state, &origin, given.as_ref(), &refusal).await?;
             Err(refusal)
         }
     }
@@ -118,10 +118,23 @@ fn line(
     AuditEntry { actor, object_kind, object_id, ..somebody_did(state, origin, "", action) }
 }
 
-async fn note_refusal(state: &AppState, origin: &Origin, refusal: &ApiError) -> ApiResult<()> {
+/// A token of ours tells at least of which session it was.
+async fn note_refusal(
+    state: &AppState,
+    origin: &Origin,
+    given: Option<&RefreshToken>,
+    refusal: &ApiError,
+) -> ApiResult<()> {
     if refusal.is_of_the_caller() {
         let line = somebody_did(state, origin, "", Action::SessionRefresh);
-        state.app.store.audit(&line.refused(refusal.code())).await?;
+        let line = match given {
+            Some(token) => {
+                let (object_kind, object_id) = (ObjectKind::Session, token.session.to_string());
+                AuditEntry { object_kind, object_id, ..line }
+            }
+            None => line,
+        };
+        note(state, &line.refused(refusal.code())).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::named::Named;
+use crate::routes::refused;
 use crate::routes::sessions::{Ended, SessionList};
 use axum::Json;
 use axum::extract::State;
@@ -48,7 +49,7 @@ pub(crate) async fn end(
     let line = caller.did(Action::SessionEnd, ObjectKind::Session, session);
     let (store, user) = (&state.app.store, caller.user.id);
     if !store.end_session_of(user, session, "ended_by_user", &line).await? {
-        return Err(ApiError::NotFound);
+        return refused(&state, line, ApiError::NotFound).await;
     }
     Ok(StatusCode::NO_CONTENT)
 }

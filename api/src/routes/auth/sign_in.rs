@@ -4,7 +4,7 @@ use super::session::{SessionAnswer, SignedIn, answer};
 use crate::app::AppState;
 use crate::auth::device::{self, Device};
 use crate::auth::refresh::RefreshToken;
-use crate::auth::{somebody_did, throttle};
+use crate::auth::{note, somebody_did, throttle};
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::origin::Origin;
@@ -67,12 +67,20 @@ pub(crate) async fn sign_in(
             Ok(answer(&state, jar, given.cookies, &user, &refresh))
         }
         Err(refusal) if refusal.is_of_the_caller() => {
-            let line = somebody_did(&state, &origin, &given.email, Action::SignIn);
-            state.app.store.audit(&line.refused(refusal.code())).await?;
+            let line = failed(&state, &origin, &given.email);
+            note(&state, &line.refused(refusal.code())).await?;
             Err(refusal)
         }
         Err(fault) => Err(fault),
     }
+}
+
+/// The line of a sign-in that failed. The address as accounts have it, so that it is found by that; what
+/// was typed besides, where it differs.
+fn failed(state: &AppState, origin: &Origin, typed: &str) -> AuditEntry {
+    let claimed = typed.trim().to_lowercase();
+    let line = somebody_did(state, origin, &claimed, Action::SignIn);
+    if claimed == typed { line } else { line.with("typed", typed) }
 }
 
 /// Whose address and password these are.

@@ -6,6 +6,7 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::named::Named;
 use crate::reason::{Reason, ReasonBody};
+use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -41,7 +42,7 @@ pub(crate) async fn cancel(
         Cancelling::Noted(run) => ("cancelling", Some(run.number)),
         Cancelling::Cancelled => ("cancelled", None),
         Cancelling::Final(_) => return Err(ApiError::AlreadyFinal),
-        Cancelling::Missing => return Err(ApiError::NotFound),
+        Cancelling::Missing => return refused(&state, line, ApiError::NotFound).await,
     };
     state.app.runs.tell_soon();
     let body = Moved { success: true, submission_id: id.to_string(), outcome, run };

@@ -5,6 +5,7 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::history::{Execution, TemporalUi};
 use crate::named::Named;
+use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
@@ -76,21 +77,30 @@ pub(crate) async fn history(
     caller: Caller,
     Named(id): Named<SubmissionId>,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<HistoryBody>)> {
+    let line = caller.did(Action::HistoryView, ObjectKind::Submission, id);
+    match whole(&state, id).await {
+        Ok(body) => {
+            state.app.store.audit(&line).await?;
+            Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
+        }
+        Err(refusal) => refused(&state, line, refusal).await,
+    }
+}
+
+/// What Temporal has of a submission. Nothing of it is shown before its view is written down.
+async fn whole(state: &AppState, id: SubmissionId) -> ApiResult<HistoryBody> {
     let runs = state.app.store.runs_of_kept(id).await?.ok_or(ApiError::NotFound)?;
-    state.app.store.audit(&caller.did(Action::HistoryView, ObjectKind::Submission, id)).await?;
     let namespace = state.app.runs.client()?.namespace();
     let ui = TemporalUi::new(&state.app.settings.temporal_ui, &namespace);
     let mut told = Vec::with_capacity(runs.len());
     for run in runs.into_iter().rev() {
-        told.push(tell(&state, &ui, id, run).await?);
+        told.push(tell(state, &ui, id, run).await?);
     }
     let mut deliveries = Vec::new();
     for delivery in state.app.store.deliveries(id).await? {
-        deliveries.extend(tell_delivery(&state, &ui, &delivery).await?);
+        deliveries.extend(tell_delivery(state, &ui, &delivery).await?);
     }
-    let submission_id = id.to_string();
-    let body = HistoryBody { success: true, submission_id, runs: told, deliveries };
-    Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
+    Ok(HistoryBody { success: true, submission_id: id.to_string(), runs: told, deliveries })
 }
 
 /// One run's history as Temporal has it, to download: JSON, as the replay tests read it.
@@ -114,21 +124,13 @@ pub(crate) async fn raw_history(
     caller: Caller,
     Named((id, run_id)): Named<(SubmissionId, String)>,
 ) -> ApiResult<([(HeaderName, String); 3], Vec<u8>)> {
-    let runs = state.app.store.runs_of_kept(id).await?.ok_or(ApiError::NotFound)?;
-    if !runs.iter().any(|run| run.temporal_run_id.as_deref() == Some(run_id.as_str())) {
-        return Err(ApiError::NotFound);
-    }
     let line = caller.did(Action::HistoryView, ObjectKind::Submission, id);
-    state.app.store.audit(&line.with("run", run_id.clone())).await?;
-    let execution = state.app.runs.execution(id, &run_id)?;
-    let history = execution.fetch_history(WorkflowFetchHistoryOptions::default());
-    let document = match history.to_json().await {
+    let line = line.with("run", run_id.clone());
+    let document = match document(&state, id, &run_id).await {
         Ok(document) => document,
-        Err(WorkflowHistoryError::Fetch(WorkflowInteractionError::NotFound(_))) => {
-            return Err(ApiError::NotFound);
-        }
-        Err(error) => return Err(ApiError::TemporalUnavailable(error.to_string())),
+        Err(refusal) => return refused(&state, line, refusal).await,
     };
+    state.app.store.audit(&line).await?;
     let name = format!("attachment; filename=\"submission-{id}-{run_id}.json\"");
     let headers = [
         (CONTENT_TYPE, "application/json".to_owned()),
@@ -136,6 +138,20 @@ pub(crate) async fn raw_history(
         (CACHE_CONTROL, "no-store".to_owned()),
     ];
     Ok((headers, document))
+}
+
+/// A run's history as Temporal has it.
+async fn document(state: &AppState, id: SubmissionId, run_id: &str) -> ApiResult<Vec<u8>> {
+    let runs = state.app.store.runs_of_kept(id).await?.ok_or(ApiError::NotFound)?;
+    if !runs.iter().any(|run| run.temporal_run_id.as_deref() == Some(run_id)) {
+        return Err(ApiError::NotFound);
+    }
+    let execution = state.app.runs.execution(id, run_id)?;
+    let history = execution.fetch_history(WorkflowFetchHistoryOptions::default());
+    history.to_json().await.map_err(|error| match error {
+        WorkflowHistoryError::Fetch(WorkflowInteractionError::NotFound(_)) => ApiError::NotFound,
+        error => ApiError::TemporalUnavailable(error.to_string()),
+    })
 }
 
 /// What Temporal has of one run.

@@ -5,6 +5,7 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::named::Named;
 use crate::reason::{Reason, ReasonBody};
+use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -53,14 +54,14 @@ pub(crate) async fn resend(
     Reason(reason): Reason,
 ) -> ApiResult<(StatusCode, Json<Resent>)> {
     let line = caller
-        .did(Action::MailResend, ObjectKind::Delivery, delivery)
-        .with("submission", id.to_string())
+        .did(Action::MailResend, ObjectKind::Submission, id)
+        .with("delivery", delivery.to_string())
         .with("reason", reason);
     let (outcome, delivery) = match state.app.store.resend(id, delivery, &line).await? {
         Resending::Planned(copy) => ("planned", copy),
         Resending::UnderWay(copy) => ("under_way", copy),
         Resending::Overtaken => return Err(ApiError::Overtaken),
-        Resending::Missing => return Err(ApiError::NotFound),
+        Resending::Missing => return refused(&state, line, ApiError::NotFound).await,
     };
     state.app.runs.tell_soon();
     let body = Resent { success: true, delivery_id: delivery.to_string(), outcome };

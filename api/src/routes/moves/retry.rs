@@ -6,6 +6,7 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::named::Named;
 use crate::reason::{Reason, ReasonBody};
+use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -44,7 +45,7 @@ pub(crate) async fn retry(
             (StatusCode::ACCEPTED, "queued", run)
         }
         Retrying::UnderWay(run) => (StatusCode::OK, "under_way", run),
-        Retrying::Missing => return Err(ApiError::NotFound),
+        Retrying::Missing => return refused(&state, line, ApiError::NotFound).await,
     };
     let submission_id = id.to_string();
     Ok((status, Json(Moved { success: true, submission_id, outcome, run: Some(run.number) })))

@@ -109,7 +109,7 @@ pub(crate) async fn list(
     caller: Caller,
     Named(id): Named<UserId>,
 ) -> ApiResult<Json<KeyList>> {
-    let user = existing(&state, id).await?;
+    let user = existing(&state, &caller, Action::KeysView, id).await?;
     let keys = state.app.store.api_keys_of(user.id).await?;
     state.app.store.audit(&caller.did(Action::KeysView, ObjectKind::User, user.id)).await?;
     Ok(Json(KeyList { success: true, data: keys.into_iter().map(KeyBody::from).collect() }))
@@ -138,7 +138,7 @@ pub(crate) async fn create(
     Named(id): Named<UserId>,
     Body(given): Body<KeyDraft>,
 ) -> ApiResult<(StatusCode, [(HeaderName, &'static str); 1], Json<KeyMade>)> {
-    let user = existing(&state, id).await?;
+    let user = existing(&state, &caller, Action::KeyCreate, id).await?;
     let (name, expires_at) = checked(&given).map_err(ApiError::InvalidInput)?;
     let (id, secret) = (ApiKeyId::new(), Secret::new());
     let line = caller.did(Action::KeyCreate, ObjectKind::ApiKey, id);
@@ -197,11 +197,11 @@ pub(crate) async fn revoke(
     caller: Caller,
     Named((id, key)): Named<(UserId, ApiKeyId)>,
 ) -> ApiResult<StatusCode> {
-    let user = existing(&state, id).await?;
+    let user = existing(&state, &caller, Action::KeyRevoke, id).await?;
     let line = caller.did(Action::KeyRevoke, ObjectKind::ApiKey, key);
     let line = line.with("user", user.id.to_string());
     if !state.app.store.revoke_api_key(user.id, key, &line).await? {
-        return Err(ApiError::NotFound);
+        return refused(&state, line, ApiError::NotFound).await;
     }
     Ok(StatusCode::NO_CONTENT)
 }

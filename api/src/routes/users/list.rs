@@ -134,7 +134,7 @@ pub(crate) async fn read(
     caller: Caller,
     Named(id): Named<UserId>,
 ) -> ApiResult<Json<UserAnswer>> {
-    let user = existing(&state, id).await?;
+    let user = existing(&state, &caller, Action::UsersView, id).await?;
     state.app.store.audit(&caller.did(Action::UsersView, ObjectKind::User, user.id)).await?;
     Ok(Json(user.into()))
 }

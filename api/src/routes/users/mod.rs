@@ -9,17 +9,25 @@ pub(super) mod write;
 
 pub(crate) use body::UserBody;
 
+use super::refused;
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
-use diagflow_store::{AuditEntry, User, UserId};
+use diagflow_store::{Action, ObjectKind, User, UserId};
 
-/// The account of this id, also a disabled one.
-async fn existing(state: &AppState, id: UserId) -> ApiResult<User> {
-    state.app.store.user(id).await?.ok_or(ApiError::NotFound)
-}
-
-/// Writes down that a change was refused, and passes the refusal on.
-async fn refused<T>(state: &AppState, line: AuditEntry, refusal: ApiError) -> ApiResult<T> {
-    state.app.store.audit(&line.refused(refusal.code())).await?;
-    Err(refusal)
+/// The account of this id, also a disabled one, to which `caller` wants to do `action`. Where there is none,
+/// that is written down.
+async fn existing(
+    state: &AppState,
+    caller: &Caller,
+    action: Action,
+    id: UserId,
+) -> ApiResult<User> {
+    match state.app.store.user(id).await? {
+        Some(user) => Ok(user),
+        None => {
+            let line = caller.did(action, ObjectKind::User, id);
+            refused(state, line, ApiError::NotFound).await
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `/api/v1/users/{id}/sessions`: the sessions of any account.
 
-use super::existing;
+use super::{existing, refused};
 use crate::app::AppState;
 use crate::auth::{Caller, Via};
 use crate::error::{ApiError, ApiResult, ErrorBody};
@@ -28,7 +28,7 @@ pub(crate) async fn list(
     caller: Caller,
     Named(id): Named<UserId>,
 ) -> ApiResult<Json<SessionList>> {
-    let user = existing(&state, id).await?;
+    let user = existing(&state, &caller, Action::SessionsView, id).await?;
     let sessions = state.app.store.sessions_of(user.id).await?;
     state.app.store.audit(&caller.did(Action::SessionsView, ObjectKind::User, user.id)).await?;
     let current = match caller.via {
@@ -55,7 +55,7 @@ pub(crate) async fn end_all(
     caller: Caller,
     Named(id): Named<UserId>,
 ) -> ApiResult<Json<Ended>> {
-    let user = existing(&state, id).await?;
+    let user = existing(&state, &caller, Action::SessionEnd, id).await?;
     let line = caller.did(Action::SessionEnd, ObjectKind::User, user.id);
     let ended = state.app.store.end_sessions_of(user.id, None, "ended_by_admin", &line).await?;
     Ok(Json(Ended::of(ended)))
@@ -81,11 +81,11 @@ pub(crate) async fn end(
     caller: Caller,
     Named((id, session)): Named<(UserId, SessionId)>,
 ) -> ApiResult<StatusCode> {
-    let user = existing(&state, id).await?;
+    let user = existing(&state, &caller, Action::SessionEnd, id).await?;
     let line = caller.did(Action::SessionEnd, ObjectKind::Session, session);
     let line = line.with("user", user.id.to_string());
     if !state.app.store.end_session_of(user.id, session, "ended_by_admin", &line).await? {
-        return Err(ApiError::NotFound);
+        return refused(&state, line, ApiError::NotFound).await;
     }
     Ok(StatusCode::NO_CONTENT)
 }

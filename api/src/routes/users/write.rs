@@ -80,7 +80,7 @@ pub(crate) async fn create(
     if !state.app.store.create_user(&new, &line).await? {
         return refused(&state, line, ApiError::EmailTaken).await;
     }
-    let user = existing(&state, new.id).await?;
+    let user = existing(&state, &caller, Action::UserCreate, new.id).await?;
     let location = [(LOCATION, state.app.settings.address(&format!("/api/v1/users/{}", user.id)))];
     Ok((StatusCode::CREATED, location, Json(user.into())))
 }
@@ -147,7 +147,7 @@ pub(crate) async fn update(
     Named(id): Named<UserId>,
     Body(given): Body<UserEdit>,
 ) -> ApiResult<Json<UserAnswer>> {
-    let user = existing(&state, id).await?;
+    let user = existing(&state, &caller, Action::UserUpdate, id).await?;
     let change = checked_edit(&state, &user, &given).await.map_err(ApiError::InvalidInput)?;
     let line = told(&caller, &user, &change);
     Ok(Json(changed(&state, user.id, &change, line).await?.into()))
@@ -195,6 +195,9 @@ fn told(caller: &Caller, user: &User, change: &UserChange) -> AuditEntry {
     ];
     let fields = fields.into_iter().filter(|(_, given)| *given).map(|(name, _)| name);
     line = line.with("fields", fields.collect::<Vec<_>>());
+    if let Some(email) = &change.email {
+        line = line.with("email", email.as_str()).with("email_before", user.email.as_str());
+    }
     if let Some(role) = change.role {
         line = line.with("role", role.to_string()).with("role_before", user.role.to_string());
     }
@@ -245,7 +248,7 @@ pub(crate) async fn disable(
     caller: Caller,
     Named(id): Named<UserId>,
 ) -> ApiResult<Json<UserAnswer>> {
-    let user = existing(&state, id).await?;
+    let user = existing(&state, &caller, Action::UserDisable, id).await?;
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
     let line = told(&caller, &user, &change);
     Ok(Json(changed(&state, user.id, &change, line).await?.into()))

@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let key = AuditKey::new(settings.audit_key.expose_secret());
     let done = match args.command {
         Command::Create(new) => create(&store, &key, new).await,
-        Command::List => list(&store).await,
+        Command::List => list(&store, &key).await,
         Command::Disable { email } => disable(&store, &key, &email).await,
     };
     done.map_err(|error| match error.downcast::<StoreError>() {
@@ -107,7 +107,7 @@ async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()
         role: new.role,
         password_hash,
     };
-    let line = line(key, Action::UserCreate, user.id).with("role", user.role.to_string());
+    let line = line(key, Action::UserCreate, Some(user.id)).with("role", user.role.to_string());
     if !store.create_user(&user, &line).await? {
         bail!("{} has an account already", user.email);
     }
@@ -115,7 +115,8 @@ async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()
     Ok(())
 }
 
-async fn list(store: &Store) -> anyhow::Result<()> {
+async fn list(store: &Store, key: &AuditKey) -> anyhow::Result<()> {
+    store.audit(&line(key, Action::UsersView, None)).await?;
     let mut out = io::stdout().lock();
     let filter = UserFilter::default();
     for page in 0.. {
@@ -140,7 +141,7 @@ async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow:
     let found = store.user_by_email(email.as_str()).await?;
     let user = found.with_context(|| format!("{email} has no account"))?;
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
-    let line = line(key, Action::UserDisable, user.id);
+    let line = line(key, Action::UserDisable, Some(user.id));
     match store.change_user(user.id, &change, &line).await? {
         UserChanged::Done(_) => println!("disabled the account of {email}"),
         UserChanged::LastAdmin => {
@@ -152,8 +153,9 @@ async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow:
     Ok(())
 }
 
-/// A line of the audit about whoever types this.
-fn line(key: &AuditKey, action: Action, user: UserId) -> AuditEntry {
+/// A line of the audit about whoever types this. `user` is the account that it is about; none where it is
+/// about all of them.
+fn line(key: &AuditKey, action: Action, user: Option<UserId>) -> AuditEntry {
     let uid = Uid::current();
     let known = SystemUser::from_uid(uid).ok().flatten().map(|user| user.name);
     let name = known.unwrap_or_else(|| format!("uid {uid}"));
@@ -161,8 +163,8 @@ fn line(key: &AuditKey, action: Action, user: UserId) -> AuditEntry {
         key: key.clone(),
         actor: Actor { kind: ActorKind::Operator, id: None, name },
         action,
-        object_kind: ObjectKind::User,
-        object_id: user.to_string(),
+        object_kind: if user.is_some() { ObjectKind::User } else { ObjectKind::Service },
+        object_id: user.map(|id| id.to_string()).unwrap_or_default(),
         result: DONE.to_owned(),
         address: String::new(),
         request_id: String::new(),

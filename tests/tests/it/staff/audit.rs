@@ -1,9 +1,15 @@
 //! The audit: what stands in it, and that tampering shows.
 
-use diagflow_store::{AuditFault, AuditKey, AuditMark, Role};
-use diagflow_tests::staff::AUDIT_KEY;
-use diagflow_tests::{Stack, StackOptions, Staff, servers};
+use diagflow_store::{Action, AuditFault, AuditKey, AuditMark, Role};
+use diagflow_tests::staff::{AUDIT_KEY, entry};
+use diagflow_tests::{Stack, StackOptions, Staff, eventually, servers};
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Every column of a line but its number.
+const COLUMNS: &str = "at, actor_kind, actor_id, actor_name, action, object_kind, object_id, result, \
+     address, request_id, details, previous, hash";
 
 async fn stack() -> Stack {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
@@ -91,18 +97,54 @@ async fn every_kind_of_tampering_shows() {
     restore().await;
 
     // A line put in behind the last one.
-    let columns = "at, actor_kind, actor_id, actor_name, action, object_kind, object_id, result, \
-         address, request_id, details, previous, hash";
-    database
-        .run(&format!(
-            "INSERT INTO audit (number, {columns}) SELECT number + 1, {columns} FROM kept \
-             WHERE number = {}",
-            mark.number
-        ))
-        .await;
+    let line = format!("SELECT number + 1, {COLUMNS} FROM kept WHERE number = {}", mark.number);
+    database.run(&format!("INSERT INTO audit (number, {COLUMNS}) {line}")).await;
     assert!(matches!(faults(&stack, None).await[..], [AuditFault::EndMoved { .. }]));
     restore().await;
+
+    // Lines put in before the first one, where no number of ours is.
+    for number in [0, -5, i64::MIN] {
+        let line = format!("SELECT {number}, {COLUMNS} FROM kept WHERE number = 3");
+        database.run(&format!("INSERT INTO audit (number, {COLUMNS}) {line}")).await;
+    }
+    let inserted = [i64::MIN, -5, 0].map(AuditFault::Inserted);
+    assert_eq!(faults(&stack, None).await, inserted);
+    restore().await;
     assert_eq!(faults(&stack, Some(&mark)).await, [], "as it was");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_put_in_behind_the_last_one_shows_while_others_are_written() {
+    let stack = stack().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    write_lines(&admin, 2).await;
+    let ended = Arc::new(AtomicBool::new(false));
+    let (store, until) = (stack.store.clone(), ended.clone());
+    let busy = tokio::spawn(async move {
+        while !until.load(Ordering::Relaxed) {
+            store.audit(&entry(Action::AuditView)).await.expect("written");
+        }
+    });
+    let begun = stack.store.audit_end().await.expect("an answer").number;
+    eventually("the service to be busy", || async {
+        let end = stack.store.audit_end().await.expect("an answer").number;
+        (end > begun + 10).then_some(())
+    })
+    .await;
+
+    for _ in 0..5 {
+        assert_eq!(faults(&stack, None).await, [], "lines of our own are no fault");
+    }
+    let copy = format!("SELECT 1000000000, {COLUMNS} FROM audit WHERE number = 2");
+    stack.database.run(&format!("INSERT INTO audit (number, {COLUMNS}) {copy}")).await;
+    for _ in 0..5 {
+        let found = faults(&stack, None).await;
+        let [AuditFault::EndMoved { found, .. }] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(found.number, 1_000_000_000);
+    }
+    ended.store(true, Ordering::Relaxed);
+    busy.await.expect("written");
     stack.stop().await;
 }
 

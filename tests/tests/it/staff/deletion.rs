@@ -64,7 +64,7 @@ async fn a_deleted_submission_is_gone_until_it_is_restored() {
 
     let lines = stack
         .database
-        .texts(&format!(
+        .audited(&format!(
             "SELECT CONCAT_WS(' ', action, result, details) FROM audit WHERE object_id = '{id}' \
              AND action IN ('submission_delete', 'submission_restore') ORDER BY number"
         ))

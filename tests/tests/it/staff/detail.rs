@@ -50,9 +50,9 @@ async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only()
 
     let lines = stack
         .database
-        .texts(&format!(
+        .audited(&format!(
             "SELECT CONCAT_WS(' ', action, result, actor_name, details) FROM audit \
-             WHERE object_id = '{id}' OR action = 'file_view' ORDER BY number"
+             WHERE object_id = '{id}' AND result = 'done' ORDER BY number"
         ))
         .await;
     let (c, o) = (&clinician.email, &operator.email);
@@ -61,7 +61,10 @@ async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only()
         [
             format!(r#"submission_view done {c} {{"clinical":true}}"#),
             format!(r#"submission_view done {o} {{"clinical":false}}"#),
-            format!(r#"file_view done {c} {{"submission":"{id}"}}"#),
+            format!(
+                r#"file_view done {c} {{"file":"{}"}}"#,
+                data["files"][0]["id"].as_str().expect("an id")
+            ),
         ]
     );
 

@@ -69,7 +69,7 @@ async fn an_export_has_what_the_filter_matches_and_what_is_medical_by_permission
     assert_eq!(refusal(wrong).await, (400, "invalid_query".to_owned()));
     let lines = stack
         .database
-        .texts("SELECT details FROM audit WHERE action = 'submissions_export' ORDER BY number")
+        .audited("SELECT details FROM audit WHERE action = 'submissions_export' ORDER BY number")
         .await;
     let told = r#"{"clinical":true,"filter":{"status":"completed,failed"},"format":"csv"}"#;
     assert_eq!((lines[0].as_str(), lines.len()), (told, 4));

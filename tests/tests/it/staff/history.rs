@@ -59,7 +59,8 @@ async fn a_run_is_told_in_plain_words_and_can_be_downloaded() {
     assert_eq!(raw.into_events().await.expect("events").len(), events.len());
     let answer = staff.get(&format!("{}/{}/raw", path(&accepted), id)).await;
     assert_eq!(refusal(answer).await, (404, "not_found".to_owned()));
-    let lines = "SELECT CAST(COUNT(*) AS SIGNED) FROM audit WHERE action = 'history_view'";
+    let lines = "SELECT CAST(COUNT(*) AS SIGNED) FROM audit WHERE action = 'history_view' \
+                 AND result = 'done'";
     assert_eq!(stack.database.number(lines).await, 2);
 
     temporal.cut();

@@ -86,6 +86,7 @@ async fn a_key_is_shown_once_and_good_until_it_expires_or_is_revoked() {
             format!("key_create {first_id}"),
             format!("key_create {second_id}"),
             format!("key_revoke {first_id}"),
+            format!("key_revoke {first_id}"),
         ]
     );
     stack.stop().await;

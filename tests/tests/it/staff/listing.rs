@@ -174,7 +174,7 @@ async fn what_cannot_be_asked_is_said_all_at_once_and_what_is_asked_is_written_d
     listed(&staff, "status=failed&words=glaucoma").await;
     let lines = stack
         .database
-        .texts("SELECT CONCAT(action, details) FROM audit WHERE action = 'submissions_view' ORDER BY number DESC")
+        .audited("SELECT CONCAT(action, details) FROM audit WHERE action = 'submissions_view' ORDER BY number DESC")
         .await;
     assert_eq!(lines[0], r#"submissions_view{"filter":{"status":"failed","words":1}}"#);
 

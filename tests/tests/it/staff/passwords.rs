@@ -75,7 +75,7 @@ async fn a_new_password_ends_all_other_sessions() {
     assert_eq!(sign_in(&stack, &staff.email, NEW).await.status(), 200);
     let lines = stack
         .database
-        .texts(
+        .audited(
             "SELECT CONCAT_WS(' ', result, details) FROM audit \
              WHERE action = 'password_change' ORDER BY number",
         )

@@ -60,8 +60,8 @@ async fn a_session_that_was_ended_opens_nothing_any_more() {
             "1 user_create done tests".to_owned(),
             format!("2 sign_in done {email}"),
             format!("3 sign_out done {email}"),
-            "4 access session_ended ".to_owned(),
-            "5 access session_ended ".to_owned(),
+            format!("4 access session_ended {email}"),
+            format!("5 access session_ended {email}"),
         ]
     );
     replica.stopped().await;
@@ -116,17 +116,17 @@ async fn a_refresh_token_is_good_once_and_a_lost_answer_may_be_asked_for_again()
     let lines = stack
         .database
         .texts(
-            "SELECT CONCAT_WS(' ', action, result, details) FROM audit \
+            "SELECT CONCAT_WS(' ', action, object_kind, result, details) FROM audit \
              WHERE action IN ('session_refresh', 'session_end') ORDER BY number",
         )
         .await;
     assert_eq!(
         lines,
         [
-            "session_refresh done {}",
-            "session_end done {\"reason\":\"refresh_reused\"}",
-            "session_refresh session_ended {}",
-            "session_refresh session_ended {}",
+            "session_refresh session done {}",
+            "session_end session done {\"reason\":\"refresh_reused\"}",
+            "session_refresh session session_ended {}",
+            "session_refresh session session_ended {}",
         ]
     );
     stack.stop().await;

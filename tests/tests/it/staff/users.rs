@@ -89,19 +89,26 @@ async fn an_account_is_made_read_changed_and_disabled() {
     }
     let lines = stack
         .database
-        .texts(
+        .audited(
             "SELECT CONCAT_WS(' ', action, result, details) FROM audit \
              WHERE action IN ('user_create', 'user_update', 'user_disable') AND number > 1 \
              ORDER BY number LIMIT 4",
         )
         .await;
+    let own = admin.email.strip_suffix("@example.org").expect("its end");
+    let addresses = |new: &str, old: &str| {
+        format!(r#""email":"{new}@example.org","email_before":"{old}@example.org""#)
+    };
+    let (changed, refused) = (addresses("ana", "ana.lopez"), addresses(own, "ana"));
     assert_eq!(
         lines,
         [
-            r#"user_create done {"role":"operator"}"#,
-            r#"user_create email_taken {"role":"operator"}"#,
-            r#"user_update done {"fields":["email","name","role"],"role":"clinician","role_before":"operator"}"#,
-            r#"user_update email_taken {"fields":["email"]}"#,
+            r#"user_create done {"role":"operator"}"#.to_owned(),
+            r#"user_create email_taken {"role":"operator"}"#.to_owned(),
+            format!(
+                r#"user_update done {{{changed},"fields":["email","name","role"],"role":"clinician","role_before":"operator"}}"#
+            ),
+            format!(r#"user_update email_taken {{{refused},"fields":["email"]}}"#),
         ]
     );
     stack.stop().await;

@@ -1,0 +1,148 @@
+//! Refusals in the audit, within bounds. Every line takes the audit's one lock, and stays for ever: somebody
+//! who need not prove anything could otherwise keep everybody waiting, and bury what matters.
+
+use super::caller::somebody_did;
+use super::credentials::NotLetIn;
+use crate::app::AppState;
+use crate::error::{ApiError, kind};
+use crate::layers::Counted;
+use crate::origin::Origin;
+use crate::telemetry;
+use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
+use diagflow_store::{
+    Action, ActorKind, AuditEntry, FileId, ObjectKind, StoreResult, SubmissionId, UserId,
+};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use std::num::NonZeroU32;
+
+/// Lines about nobody that we know which one process writes in a minute, of each kind of action. At ten in a
+/// second, and a few milliseconds each, most of the lock's time is left to those who are known; people and
+/// programs that err do not come near it.
+const STRANGERS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).expect("not zero");
+
+/// Counts lines about nobody that we know. Each kind of action for itself, so that noise of one kind does not
+/// drown another.
+pub(crate) struct Strangers(DefaultKeyedRateLimiter<Action>);
+
+impl Strangers {
+    pub(crate) fn new() -> Self {
+        Self(RateLimiter::keyed(Quota::per_minute(STRANGERS_PER_MINUTE)))
+    }
+
+    /// Whether one more line about such an action may be written.
+    pub(crate) fn admit(&self, action: Action) -> bool {
+        self.0.check_key(&action).is_ok()
+    }
+}
+
+/// Refuses a request that nobody may make, and writes that down; `line` says what was tried. A client that is
+/// refused again and again is told to wait instead, without a line. Returns what to answer: a refusal shows
+/// nothing, so it need not wait for a database that does not take the line.
+pub(crate) async fn refuse(
+    state: &AppState,
+    origin: &Origin,
+    line: AuditEntry,
+    refusal: ApiError,
+) -> ApiError {
+    if let Err(too_many) = state.limiters.admit(Counted::Refused, origin.address) {
+        telemetry::line_withheld("client");
+        tracing::info!(code = refusal.code(), "refused once more, without a line in the audit");
+        return too_many;
+    }
+    if let Err(error) = note(state, &line.refused(refusal.code())).await {
+        telemetry::line_withheld("database");
+        tracing::error!(error = kind(&error), "a refusal is not in the audit");
+    }
+    refusal
+}
+
+/// Writes down what was refused, unless too much of it comes from nobody that we know.
+pub(crate) async fn note(state: &AppState, line: &AuditEntry) -> StoreResult<()> {
+    let is_stranger = line.actor.kind == ActorKind::Anonymous;
+    if is_stranger && !state.strangers.admit(line.action) {
+        telemetry::line_withheld("process");
+        tracing::warn!(action = %line.action, code = line.result, "no line in the audit: too many");
+        return Ok(());
+    }
+    state.app.store.audit(line).await
+}
+
+/// A line about somebody who was not let in, by name where that is known.
+pub(crate) fn outsider_did(
+    state: &AppState,
+    origin: &Origin,
+    who: &NotLetIn,
+    action: Action,
+) -> AuditEntry {
+    let line = somebody_did(state, origin, "", action);
+    match &who.known {
+        Some((actor, session)) => {
+            AuditEntry { actor: actor.clone(), ..line }.with("session", session.to_string())
+        }
+        None => line,
+    }
+}
+
+/// What a request asks for, as a line about its refusal has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    method: Method,
+    path: String,
+    /// The path of the route, with the names of its parameters.
+    template: String,
+}
+
+impl Target {
+    pub(crate) fn of(request: &Request) -> Self {
+        let matched = request.extensions().get::<MatchedPath>();
+        Self {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            template: matched.map(|path| path.as_str().to_owned()).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The line with what was asked for, and on which submission or account, so that it is found by that.
+    pub(crate) async fn on(&self, state: &AppState, line: AuditEntry) -> AuditEntry {
+        let line = line.with("route", format!("{} {}", self.method, self.path));
+        let mut pairs = self.template.split('/').zip(self.path.split('/'));
+        let Some((_, id)) = pairs.find(|(name, _)| *name == "{id}") else { return line };
+        let is_under = |path| self.template.starts_with(path);
+        if is_under("/api/admin/submissions/") {
+            let id: Option<SubmissionId> = id.parse().ok();
+            return about(line, ObjectKind::Submission, id);
+        }
+        if is_under("/api/v1/users/") {
+            let id: Option<UserId> = id.parse().ok();
+            return about(line, ObjectKind::User, id);
+        }
+        match id.parse() {
+            Ok(file) if is_under("/api/admin/files/") => on_file(state, file, line).await,
+            _ => line,
+        }
+    }
+}
+
+/// The line with this object; without one where the path has no id of ours.
+fn about(line: AuditEntry, object_kind: ObjectKind, id: Option<impl ToString>) -> AuditEntry {
+    match id {
+        Some(id) => AuditEntry { object_kind, object_id: id.to_string(), ..line },
+        None => line,
+    }
+}
+
+/// The line with a file, as one about its submission: who was shown a patient's images is asked by that.
+pub(crate) async fn on_file(state: &AppState, file: FileId, line: AuditEntry) -> AuditEntry {
+    match state.app.store.file(file).await {
+        Ok(Some(found)) => {
+            let line = about(line, ObjectKind::Submission, Some(found.submission_id));
+            line.with("file", file.to_string())
+        }
+        _ => about(line, ObjectKind::File, Some(file)),
+    }
+}

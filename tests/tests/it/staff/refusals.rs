@@ -1,0 +1,174 @@
+//! What is refused is in the audit, and nobody can fill the audit with it.
+
+use diagflow_store::Role;
+use diagflow_tests::client::ApiClient;
+use diagflow_tests::staff::refusal;
+use diagflow_tests::{Stack, StackOptions, Staff, call_back, photos, seeding};
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use std::time::Duration;
+use uuid::Uuid;
+
+async fn stack(options: StackOptions) -> Stack {
+    let mut stack = Stack::without_processes(options).await;
+    stack.start_api().await;
+    stack
+}
+
+fn because() -> Value {
+    json!({"reason": "a test"})
+}
+
+/// Of each line who it was, what was done, and what came of it; oldest first.
+fn told(lines: &[Value]) -> Vec<String> {
+    let field = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    let told = |line| ["actor_kind", "action", "result"].map(|name| field(line, name)).join(" ");
+    lines.iter().rev().map(told).collect()
+}
+
+#[tokio::test]
+async fn whoever_looks_for_what_is_not_there_is_written_down() {
+    let stack = stack(StackOptions::default()).await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let nothing = Uuid::new_v4().to_string();
+    let submission = format!("/api/admin/submissions/{nothing}");
+    let user = format!("/api/v1/users/{nothing}");
+    let post = |path: String, body: Value| (Method::POST, path, body);
+    let get = |path: String| (Method::GET, path, Value::Null);
+    let delete = |path: String| (Method::DELETE, path, Value::Null);
+    let asked = [
+        (post(format!("{submission}/cancel"), because()), "submission_cancel"),
+        (post(format!("{submission}/retry"), because()), "submission_retry"),
+        (post(format!("{submission}/deliveries/{nothing}/resend"), because()), "mail_resend"),
+        (get(submission.clone()), "submission_view"),
+        (get(format!("{submission}/history")), "history_view"),
+        (get(format!("{submission}/history/{nothing}/raw")), "history_view"),
+        (get(format!("/api/admin/files/{nothing}")), "file_view"),
+        (get(user.clone()), "users_view"),
+        ((Method::PUT, user.clone(), json!({"name": "New"})), "user_update"),
+        (delete(user.clone()), "user_disable"),
+        (get(format!("{user}/sessions")), "sessions_view"),
+        (delete(format!("{user}/sessions")), "session_end"),
+        (delete(format!("{user}/sessions/{nothing}")), "session_end"),
+        (get(format!("{user}/keys")), "keys_view"),
+        (post(format!("{user}/keys"), json!({"name": "one"})), "key_create"),
+        (delete(format!("{user}/keys/{nothing}")), "key_revoke"),
+        (delete(format!("/api/v1/users/{}/keys/{nothing}", admin.id)), "key_revoke"),
+        (delete(format!("/api/v1/users/{}/sessions/{nothing}", admin.id)), "session_end"),
+        (delete(format!("/api/v1/auth/sessions/{nothing}")), "session_end"),
+    ];
+    let mut expected = Vec::new();
+    for ((method, path, body), action) in asked {
+        let answer = admin.request(method, &path).json(&body).send().await.expect("an answer");
+        assert_eq!(refusal(answer).await, (404, "not_found".to_owned()), "{path}");
+        expected.push(format!("user {action} not_found"));
+    }
+    let lines = admin.audit(&format!("object_id={nothing}")).await;
+    assert_eq!(told(&lines), expected);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_proves_nothing_is_written_down_with_what_was_asked_for() {
+    let options = StackOptions::default().with("LOOPAI_CALLBACK_SECRET", call_back::SECRET);
+    let stack = stack(options).await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let run = seeding::submission(&stack.store, "ana@example.org", "", None).await;
+    let id = run.submission;
+    let file = stack.store.files(id).await.expect("files")[0].id;
+    let other = stack.client.submit("ben@example.org", "", &[photos::retina()]).await;
+    let nobody = admin.with_token(String::new());
+    let stranger = admin.with_token(other.access_token);
+
+    let (status, events) = (format!("/api/user/status/{id}"), format!("/api/user/events/{id}"));
+    assert_eq!(stack.client.get(&status).await.status(), 401);
+    assert_eq!(stranger.get(&status).await.status(), 404);
+    assert_eq!(stranger.get(&events).await.status(), 404);
+    let linked = format!("/api/files/{file}?expires=9999999999&signature=00");
+    assert_eq!(stack.client.get(&linked).await.status(), 404);
+    assert_eq!(stack.client.get(&format!("/api/admin/submissions/{id}")).await.status(), 401);
+    assert_eq!(nobody.get("/api/v1/users").await.status(), 401);
+    let forged = call_back::send(&stack.client, "{}", "another secret", Duration::ZERO).await;
+    assert_eq!(forged.status(), 401);
+
+    let lines = admin.audit(&format!("object_id={id}")).await;
+    let expected = [
+        "anonymous submission_view token_required",
+        "anonymous submission_view not_found",
+        "anonymous submission_view not_found",
+        "anonymous file_view not_found",
+        "anonymous access sign_in_required",
+    ];
+    assert_eq!(told(&lines), expected);
+    assert_eq!(lines[4]["details"]["route"], format!("GET {status}"));
+    let lines = admin.audit("object_kind=service&action=access").await;
+    let expected = ["anonymous access sign_in_required", "anonymous access invalid_signature"];
+    assert_eq!(told(&lines), expected);
+    assert_eq!(lines[0]["details"]["route"], "POST /api/hooks/loopai");
+    stack.stop().await;
+}
+
+fn header(answer: &Response, name: &str) -> String {
+    let value = answer.headers().get(name).unwrap_or_else(|| panic!("no {name}"));
+    value.to_str().expect("text").to_owned()
+}
+
+/// How many lines the process did not write.
+async fn lines_withheld(stack: &Stack, why: &str) -> i64 {
+    let metrics = stack.client.get("/metrics").await.text().await.expect("text");
+    let name = format!("diagflow_audit_lines_withheld_total{{why=\"{why}\"}} ");
+    let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    value.map_or(0, |value| value.parse().expect("a number"))
+}
+
+/// Asks with a bad token, as a client of this address.
+async fn ask(http: &reqwest::Client, api: &ApiClient, from: &str, path: &str) -> Response {
+    let call = http.get(api.address(path)).bearer_auth("x");
+    call.header("x-forwarded-for", from).send().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_again_and_again_is_slowed_down_and_no_longer_written_down() {
+    let options = StackOptions::default()
+        .with("TRUSTED_PROXIES", "1")
+        .with("RATE_LIMIT_REFUSED_PER_MINUTE", "6")
+        .with("RATE_LIMIT_HEALTH_PER_MINUTE", "12");
+    let stack = stack(options).await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let http = reqwest::Client::new();
+    let long = format!("/api/v1/users/{}", "x".repeat(50_000));
+
+    let first = ask(&http, &stack.client, "192.0.2.1", &long).await;
+    let second = ask(&http, &stack.client, "192.0.2.1", "/api/v1/audit").await;
+    let third = ask(&http, &stack.client, "192.0.2.1", "/api/v1/audit").await;
+
+    let all = [&first, &second, &third].map(|answer| answer.status().as_u16());
+    assert_eq!(all, [401, 401, 429]);
+    assert_eq!(header(&third, "ratelimit-policy"), "\"refused\";q=2;w=20");
+    assert_eq!(header(&third, "ratelimit"), "\"refused\";r=0;t=20");
+    let wait: u64 = header(&third, "retry-after").parse().expect("seconds");
+    assert!((8..=10).contains(&wait), "{wait}");
+    assert_eq!(refusal(third).await, (429, "too_many_requests".to_owned()));
+    let status = format!("/api/user/status/{}", Uuid::new_v4());
+    let elsewhere = ask(&http, &stack.client, "192.0.2.1", &status).await;
+    assert_eq!(header(&elsewhere, "ratelimit"), "\"refused\";r=0;t=20", "who refuses tells");
+    assert_eq!(elsewhere.status(), 429, "all refusals are counted together");
+    let other = ask(&http, &stack.client, "192.0.2.2", "/api/v1/audit").await;
+    assert_eq!(other.status(), 401, "another client");
+    let good = admin.request(Method::GET, "/api/v1/audit").header("x-forwarded-for", "192.0.2.1");
+    assert_eq!(good.send().await.expect("an answer").status(), 200, "whoever is let in may");
+
+    let lines = admin.audit("action=access").await;
+    assert_eq!(told(&lines), ["anonymous access token_invalid"; 3]);
+    let route = lines[2]["details"]["route"].as_str().expect("a route");
+    assert!(route.starts_with("GET /api/v1/users/xxx") && route.len() <= 500, "{}", route.len());
+    assert_eq!(lines_withheld(&stack, "client").await, 2);
+
+    let mut health = Vec::new();
+    for path in ["/health", "/health/db", "/ready", "/metrics", "/health"] {
+        let call = http.get(stack.client.address(path)).header("x-forwarded-for", "192.0.2.1");
+        health.push(call.send().await.expect("an answer").status().as_u16());
+    }
+    assert_eq!(health, [200, 200, 200, 200, 429], "counted together");
+    stack.stop().await;
+}
