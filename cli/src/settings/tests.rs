@@ -111,3 +111,19 @@ fn what_cannot_work_is_refused() {
         assert!(error.contains(name) && error.contains("2 fault(s)"), "{error}");
     }
 }
+
+#[test]
+fn the_compose_file_and_the_readme_name_every_setting() {
+    let compose = include_str!("../../../docker-compose.yaml");
+    let readme = include_str!("../../../README.md");
+    let of_the_image = ["LISTEN_ADDRESS", "WORKER_LISTEN_ADDRESS", "LOG_FORMAT"];
+    let names = DEFAULTS.lines().filter_map(|line| line.split_once(" = "));
+    let names: Vec<_> =
+        names.map(|(name, _)| name.trim()).filter(|name| !name.starts_with('#')).collect();
+    assert!(names.len() > 50, "{names:?}");
+    for name in names {
+        let passed_on = compose.contains(&format!("\n  {name}:")) || of_the_image.contains(&name);
+        assert!(passed_on, "docker-compose.yaml passes {name} on");
+        assert!(readme.contains(&format!("`{name}`")), "README.md names {name}");
+    }
+}
