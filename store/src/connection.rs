@@ -22,6 +22,7 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use std::time::Duration;
 use tokio::time::timeout;
+use url::Url;
 
 /// Every statement sees what is committed, and locks only the rows it touches (no gap locks,
 /// which turn concurrent inserts of neighbours into deadlocks); all times are UTC, whatever the
@@ -29,8 +30,11 @@ use tokio::time::timeout;
 ///
 /// The modes are MySQL 8's default: MariaDB's lets more through, and a server may have been set to cut off
 /// what is too long. `PIPES_AS_CONCAT` is what Diesel counts on.
+///
+/// Errors that have no kind of their own in Diesel are told by their words, so these are English.
 const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
     SET SESSION time_zone = '+00:00'; \
+    SET SESSION lc_messages = 'en_US'; \
     SET SESSION sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
         ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT'";
 
@@ -51,12 +55,23 @@ type Rows<'conn> =
 
 impl Connection {
     async fn open(url: &str, limit: Duration) -> ConnectionResult<Connection> {
-        let inner = AsyncMysqlConnection::establish(url).await?;
+        let inner = AsyncMysqlConnection::establish(&as_addressed(url)).await?;
         let mut connection = Connection { inner, limit, under_way: false };
         let set = connection.batch_execute(SESSION).await;
         set.map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(connection)
     }
+}
+
+/// The address, with the driver held to it. By itself the driver asks the server for its socket's path, and
+/// goes there if it can, whatever host the address names. Where the server is in a container or behind a
+/// tunnel, what listens there is another one, perhaps with records in a database of the same name.
+pub(crate) fn as_addressed(url: &str) -> String {
+    let Ok(mut address) = Url::parse(url) else { return url.to_owned() };
+    if address.query_pairs().all(|(name, _)| name != "prefer_socket") {
+        address.query_pairs_mut().append_pair("prefer_socket", "false");
+    }
+    address.into()
 }
 
 /// Waits for the answer to a statement, unless the one before it has none.

@@ -1,5 +1,6 @@
 //! The migrations, embedded from `migrations/`.
 
+use crate::connection::as_addressed;
 use crate::error::{StoreError, StoreResult};
 use diesel::QueryableByName;
 use diesel::migration::{Migration, MigrationSource};
@@ -89,7 +90,7 @@ async fn on_locked_connection(
     url: &str,
     work: impl FnOnce(&mut Sync) -> MigrationOutcome + Send + 'static,
 ) -> StoreResult<Vec<String>> {
-    let mut connection = AsyncMysqlConnection::establish(url)
+    let mut connection = AsyncMysqlConnection::establish(&as_addressed(url))
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
     let lock = format!("SELECT GET_LOCK({LOCK_NAME}, {LOCK_WAIT_SECONDS}) AS got");

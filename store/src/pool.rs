@@ -90,7 +90,7 @@ pub(crate) use transaction;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::Connection;
+    use crate::connection::{Connection, as_addressed};
     use diesel::QueryableByName;
     use diesel::sql_types::Text;
 
@@ -126,5 +126,18 @@ mod tests {
             None => session(&mut connection, "transaction_isolation").await,
         };
         assert_eq!(isolation.as_deref(), Some("READ-COMMITTED"));
+        assert_eq!(session(&mut connection, "lc_messages").await.as_deref(), Some("en_US"));
+    }
+
+    #[test]
+    fn the_driver_is_held_to_the_address() {
+        for (given, used) in [
+            ("mysql://u:p%40@h:3306/d", "mysql://u:p%40@h:3306/d?prefer_socket=false"),
+            ("mysql://h/d?require_ssl=true", "mysql://h/d?require_ssl=true&prefer_socket=false"),
+            ("mysql://h/d?prefer_socket=true", "mysql://h/d?prefer_socket=true"),
+            ("no address", "no address"),
+        ] {
+            assert_eq!(as_addressed(given), used);
+        }
     }
 }

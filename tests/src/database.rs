@@ -44,8 +44,7 @@ impl Database {
         let server = format!("{host}:{}", direct.port().expect("a port"));
         let proxy = Proxy::to(&server).await;
         let url = direct.as_str().replacen(&server, &proxy.address(), 1);
-        // The driver would leave it for the server's own socket on the same machine.
-        (proxy, format!("{url}?prefer_socket=false"))
+        (proxy, url)
     }
 
     /// A connection to it.

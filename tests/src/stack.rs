@@ -137,7 +137,7 @@ impl Stack {
         let pool = PoolSettings {
             url: database.url(),
             size: 4,
-            wait: Duration::from_secs(10),
+            wait: LIMIT,
             statement: Duration::from_secs(30),
         };
         Stack {

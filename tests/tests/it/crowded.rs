@@ -36,7 +36,7 @@ async fn looks_go_on_beside_requests_that_take_long() {
 
 #[tokio::test]
 async fn fresh_runs_are_started_between_two_batches_of_runs_that_were_left_over() {
-    const BATCHES: usize = 30;
+    const BATCHES: usize = 10;
     const LEFT_OVER: &str = "starting runs that were left over";
     // Temporal answers, and takes no run: no task queue may have such a long name.
     let options = StackOptions::default()

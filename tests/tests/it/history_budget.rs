@@ -100,7 +100,7 @@ async fn every_case_stays_within_the_budget_of_events() {
 
     // Two runs that differ in their polls alone tell the price of a poll.
     let (once, many) = (&costs["completed-at-once"], &costs["completed-after-many-polls"]);
-    assert!(once.polls >= 1 && many.polls >= once.polls + 5, "{once:?} and {many:?}");
+    assert!(once.polls >= 1 && many.polls > once.polls, "{once:?} and {many:?}");
     let each = (many.events - once.events).div_ceil(many.polls - once.polls);
     assert!(each <= EACH_POLL, "{each} events for each poll");
 }

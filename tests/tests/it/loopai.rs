@@ -201,7 +201,7 @@ async fn a_slow_diagnosis_is_looked_at_until_it_is_done() {
 
 #[tokio::test]
 async fn a_loopai_that_is_stuck_is_given_up_at_the_deadline() {
-    let options = scenario("stuck").with("DIAGNOSIS_DEADLINE_SECONDS", "2");
+    let options = scenario("stuck").with("DIAGNOSIS_DEADLINE_SECONDS", "5");
     let (stack, accepted) = Stack::with_submission(options).await;
 
     let mail = ended_once(&stack, &accepted, timed_out()).await;

@@ -6,7 +6,7 @@ use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::invariants::{completed_once, delivery, mails};
 use diagflow_tests::ports::free_port;
 use diagflow_tests::stack::{LOCAL, id_of};
-use diagflow_tests::{Accepted, Proxy, Stack, StackOptions, eventually, history, photos, servers};
+use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, photos, servers};
 use diagflow_workflows::workflow_id;
 use diesel_async::SimpleAsyncConnection;
 use futures::StreamExt;
@@ -122,13 +122,11 @@ async fn a_mail_that_was_refused_for_now_is_sent_later_though_the_records_were_a
 
 #[tokio::test]
 async fn a_mail_whose_claim_got_no_answer_is_sent_later() {
-    let server: url::Url = servers::mysql().parse().expect("an address");
-    let line = format!("{}:{}", server.host_str().expect("a host"), server.port().expect("a port"));
-    let records = Proxy::to(&line).await;
     let options = StackOptions::default().with("DATABASE_WAIT_SECONDS", "1");
     let mut stack = Stack::without_processes(options).await;
     stack.start_api().await;
-    stack.set("DATABASE_URL", stack.database.url().replace(&line, &records.address()));
+    let (records, url) = stack.database.by_proxy().await;
+    stack.set("DATABASE_URL", url);
     stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
     stack.start_worker().await;
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;

@@ -70,7 +70,7 @@ impl Instrumentation for Listener {
         let Some(ear) = ear.as_mut() else { return };
         match event {
             InstrumentationEvent::StartEstablishConnection { url, .. } => {
-                self.is_ours = url == ear.database;
+                self.is_ours = url.starts_with(&ear.database);
             }
             InstrumentationEvent::StartQuery { query, .. } if self.is_ours => {
                 ear.overheard.push(query.to_string());

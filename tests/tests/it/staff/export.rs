@@ -2,7 +2,7 @@
 
 use diagflow_store::{Outcome, Role};
 use diagflow_tests::answers::refusal;
-use diagflow_tests::{Proxy, Stack, StackOptions, Staff, seeding, servers};
+use diagflow_tests::{Stack, StackOptions, Staff, seeding};
 use futures::StreamExt;
 use serde_json::Value;
 
@@ -118,11 +118,8 @@ async fn an_export_breaks_off_when_its_caller_may_not_read_it_any_more() {
 #[tokio::test]
 async fn an_export_that_cannot_be_finished_does_not_look_whole() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    let server = servers::mysql();
-    let (_, server) = server.split_once('@').expect("an address");
-    let line = Proxy::to(server).await;
-    let through = format!("mysql://root@{}/{}", line.address(), stack.database.name());
-    stack.set("DATABASE_URL", through);
+    let (line, url) = stack.database.by_proxy().await;
+    stack.set("DATABASE_URL", url);
     stack.start_api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     seed_many(&stack).await;
