@@ -91,6 +91,9 @@ async fn store(
     sender: Option<Caller>,
     claim: Option<&IdempotencyClaim>,
 ) -> ApiResult<SubmissionId> {
+    if let Some(fault) = accepted.outdated {
+        return Err(ApiError::InvalidSubmission(vec![fault]));
+    }
     let (records, bytes): (Vec<_>, Vec<_>) =
         accepted.images.into_iter().map(|image| (image.record, image.bytes)).unzip();
     try_join_all(bytes.into_iter().map(|bytes| state.app.bytes.put(bytes))).await?;

@@ -42,13 +42,24 @@ const BOUNDS: Bounds = Bounds {
     connections: 10_000,
 };
 
+/// How many connections there may be where the process may have so many descriptors: half of them are left
+/// for files, the database and Temporal, without which no request could be answered.
+fn connections(descriptors: std::io::Result<u64>) -> usize {
+    // What cannot be asked is not limited either.
+    let most = descriptors.map_or(usize::MAX, |all| usize::try_from(all / 2).unwrap_or(usize::MAX));
+    most.min(BOUNDS.connections)
+}
+
 /// Serves `app` on `listener` until `shutdown` is cancelled. Then takes no new connections, ends
 /// event streams with a hint when to come back, and lets requests go on for at most the settings'
 /// `shutdown_time`.
 pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) {
     let grace = app.settings.shutdown_time;
     let router = router::build(AppState::new(app, shutdown.clone()));
-    serve_router(listener, router, shutdown, grace, BOUNDS).await;
+    // Up to what the system lets it have: the usual 1024 are few.
+    let descriptors = rlimit::increase_nofile_limit(u64::MAX);
+    let bounds = Bounds { connections: connections(descriptors), ..BOUNDS };
+    serve_router(listener, router, shutdown, grace, bounds).await;
 }
 
 async fn serve_router(
@@ -148,9 +159,9 @@ mod tests {
     }
 
     /// What the server answers until it closes the connection.
-    async fn answered(request: &str) -> String {
+    async fn answered(request: &str, head_time: Duration) -> String {
         let router = Router::new().route("/", get(|| async { "hello" }));
-        let bounds = Bounds { head_time: SOON, ..BOUNDS };
+        let bounds = Bounds { head_time, ..BOUNDS };
         let (address, stop, server) = started(router, bounds).await;
         let mut stream = TcpStream::connect(address).await.expect("connects");
         stream.write_all(request.as_bytes()).await.expect("sends");
@@ -163,13 +174,20 @@ mod tests {
         answer
     }
 
+    #[test]
+    fn connections_leave_descriptors_for_what_answers_them() {
+        assert_eq!(connections(Ok(1024)), 512);
+        assert_eq!(connections(Ok(1_000_000)), BOUNDS.connections);
+    }
+
     #[tokio::test]
     async fn a_connection_that_does_not_come_to_its_request_is_closed() {
         for nothing in ["", "P", "GET / HTTP/1.1\r\nHost: x\r\n"] {
-            let answer = answered(nothing).await;
+            let answer = answered(nothing, SOON).await;
             assert!(!answer.contains("hello"), "{answer}");
         }
-        let answer = answered("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let answer = answered(request, LONG).await;
         assert!(answer.ends_with("hello"), "{answer}");
     }
 

@@ -1,14 +1,23 @@
 //! Ports for processes that open theirs only a while after they were told which.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use uuid::Uuid;
 
-/// Below those that the system hands to outgoing connections, of which the tests have many: such a
-/// connection could take a port before its server does (as in `xtask/src/ports.rs`).
-const FIRST: u16 = 20_000;
-const SPAN: u16 = 10_000;
+const MOST: u16 = 10_000;
+/// Those below need privileges.
+const FIRST: u16 = 1024;
+
+/// The ports just below those that the system hands to outgoing connections, of which the tests have many:
+/// such a connection could take a port before its server does (as in `xtask/src/ports.rs`).
+fn below_outgoing() -> Range<u16> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let first = range.ok().and_then(|range| range.split_whitespace().next()?.parse().ok());
+    let end: u16 = first.unwrap_or(30_000).min(30_000);
+    end.saturating_sub(MOST).max(FIRST)..end
+}
 
 /// A port that is free, and that no other test of this process gets.
 ///
@@ -16,9 +25,12 @@ const SPAN: u16 = 10_000;
 /// When none is free.
 pub fn free_port() -> u16 {
     // Begins anywhere, so that test binaries beside one another hardly ever meet.
-    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
-    let next = NEXT.get_or_init(|| AtomicU16::new(Uuid::new_v4().as_fields().1));
-    let mut candidates = (0..SPAN).map(|_| FIRST + next.fetch_add(1, Ordering::Relaxed) % SPAN);
+    static NEXT: OnceLock<(Range<u16>, AtomicU16)> = OnceLock::new();
+    let (range, next) =
+        NEXT.get_or_init(|| (below_outgoing(), AtomicU16::new(Uuid::new_v4().as_fields().1)));
+    let count = u16::try_from(range.len()).expect("ports");
+    let mut candidates =
+        (0..count).map(|_| range.start + next.fetch_add(1, Ordering::Relaxed) % count);
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     candidates.find(is_free).expect("a free port")
 }

@@ -1,5 +1,6 @@
 //! A submission that was checked and may be stored.
 
+use super::faults::Fault;
 use bytes::Bytes;
 use diagflow_store::{EmailAddress, NewFile, Sha256};
 
@@ -10,6 +11,9 @@ pub(crate) struct Accepted {
     pub(crate) comments: String,
     /// The consent text that the sender named, if it named one.
     pub(crate) consent_version: Option<String>,
+    /// What is wrong with it, where that text is not the current one (any more): nothing may be stored then,
+    /// but a repeat of what was stored before is answered like the first time.
+    pub(crate) outdated: Option<Fault>,
     pub(crate) images: Vec<AcceptedImage>,
 }
 

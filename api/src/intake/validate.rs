@@ -7,8 +7,8 @@ use super::image;
 use crate::error::ApiError;
 use diagflow_store::EmailAddress;
 
-/// Checks a draft, whose consent must be to the text `current`. Decodes base64 and reads through
-/// images: not for the threads that serve requests.
+/// Checks a draft, whose consent must be to the text `current`; if nothing but that is wrong, it is accepted
+/// with that fault. Decodes base64 and reads through images: not for the threads that serve requests.
 ///
 /// # Errors
 /// [`ApiError::InvalidSubmission`] with everything that is wrong.
@@ -28,9 +28,14 @@ pub(crate) fn validate(
     faults.extend(consent_version.as_ref().err().map(|wrong| wrong.fault(limits)));
     faults.extend(comments.as_ref().err().map(|wrong| wrong.fault(limits)));
     let images = images(draft.images, limits, &mut faults);
-    match (email, consent_version, comments) {
-        (Ok(email), Ok(consent_version), Ok(comments)) if faults.is_empty() => {
-            Ok(Accepted { email, comments, consent_version, images })
+    let outdated = match &consent_version {
+        Err(Wrong::ConsentVersionNotCurrent { .. }) if faults.len() == 1 => faults.pop(),
+        _ => None,
+    };
+    match (email, comments) {
+        (Ok(email), Ok(comments)) if faults.is_empty() => {
+            let consent_version = draft.consent_version.text().map(str::to_owned);
+            Ok(Accepted { email, comments, consent_version, outdated, images })
         }
         _ => Err(ApiError::InvalidSubmission(faults)),
     }
@@ -59,10 +64,10 @@ fn comments(given: Given<'_>) -> Result<String, Wrong<'static>> {
 }
 
 /// Who agreed to another text has not agreed to what is done now, and must be shown the current one.
-fn consent_version<'a>(given: &Given<'_>, current: &'a str) -> Result<Option<String>, Wrong<'a>> {
+fn consent_version<'a>(given: &Given<'_>, current: &'a str) -> Result<(), Wrong<'a>> {
     match given {
-        Given::Missing => Ok(None),
-        Given::Text(text) if text == current => Ok(Some(current.to_owned())),
+        Given::Missing => Ok(()),
+        Given::Text(text) if text == current => Ok(()),
         Given::Text(_) => Err(Wrong::ConsentVersionNotCurrent { current }),
         Given::Flag(_) | Given::Other => Err(Wrong::ConsentVersionInvalid),
     }

@@ -226,3 +226,24 @@ async fn a_key_is_kept_for_a_day_as_a_digest_and_then_free_again() {
     assert_eq!(stack.database.rows("submissions").await, 2);
     stack.stop().await;
 }
+
+#[tokio::test]
+async fn a_repeat_is_answered_also_after_the_consent_text_has_changed() {
+    let mut stack = api_only(StackOptions::default().with("CONSENT_VERSION", "2026-11")).await;
+    let mut body = body("hello");
+    body["consent_version"] = "2026-11".into();
+    let first = read(post(&stack.client, &body, "key-1").await).await;
+    assert_eq!(first.0, 202);
+    stack.api.take().expect("is running").stopped().await;
+    stack.set("CONSENT_VERSION", "2027-01");
+    stack.start_api().await;
+
+    assert_eq!(read(post(&stack.client, &body, "key-1").await).await, first);
+    let (status, code, _) = read(post(&stack.client, &body, "key-2").await).await;
+    assert_eq!((status, code.as_str()), (400, "invalid_submission"));
+    body["consent_version"] = "2027-01".into();
+    let agreed = read(post(&stack.client, &body, "key-2").await).await;
+    assert_eq!(agreed.0, 202, "the key was not used up: {agreed:?}");
+    assert_eq!(stack.database.rows("submissions").await, 2);
+    stack.stop().await;
+}
