@@ -131,8 +131,8 @@ impl Live {
     }
 }
 
-/// A listener may go away at any moment, and a statement that is dropped in the middle spoils its
-/// connection for the next user.
+/// A listener may go away at any moment, and a statement that is dropped in the middle costs its
+/// connection.
 async fn in_its_own_task<T: Send + 'static>(
     work: impl Future<Output = StoreResult<T>> + Send + 'static,
 ) -> StoreResult<T> {

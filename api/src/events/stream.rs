@@ -109,7 +109,7 @@ pub(crate) fn follow(
 
 impl Follow {
     /// Reads what is new, in a task of its own: a listener may go away at any moment, and a statement
-    /// that is dropped in the middle spoils its connection for the next user.
+    /// that is dropped in the middle costs its connection.
     async fn read(&self) -> Result<Vec<Event>, StoreError> {
         let (store, submission, after) = (self.store.clone(), self.submission, self.after);
         let read = async move { store.events(submission, after).await }.in_current_span();

@@ -6,7 +6,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks; `None` when no answer came in time. In a task of its own, which goes on then: a statement
-/// that is dropped in the middle spoils its connection for the next user.
+/// that is dropped in the middle costs its connection.
 pub(super) async fn ask<T: Send + 'static>(
     question: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {

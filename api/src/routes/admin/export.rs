@@ -129,7 +129,7 @@ fn parts(
             }
             export.after = after;
             // In a task of its own: a client may go away at any moment, and a statement that is dropped in
-            // the middle spoils its connection for the next user.
+            // the middle costs its connection.
             let mut next = export.clone();
             let read = tokio::spawn(async move { next.next_part().await }.in_current_span()).await;
             let next = read.map_err(io::Error::other)?.map_err(|error| {
