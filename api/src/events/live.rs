@@ -61,8 +61,9 @@ pub(crate) fn live(live: Live) -> impl Stream<Item = Result<sse::Event, Infallib
         let _open = OpenStream::new();
         // Before the first reading: see `Hub::listen_to_all`.
         let mut listener = live.hub.listen_to_all();
-        yield Ok(sse::Event::default().retry(RETRY));
         let Some(Begun { mut seen, missed }) = live.begun().await else { return };
+        // Only now: whoever has read this is told everything that happens from then on.
+        yield Ok(sse::Event::default().retry(RETRY));
         match missed {
             Missed::TooMuch => yield Ok(anew(seen.newest)),
             Missed::These(changes) => for change in changes {

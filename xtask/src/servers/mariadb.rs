@@ -67,6 +67,7 @@ pub(crate) fn start(
         // First, as MariaDB demands: the settings of the machine's own server are not ours.
         .arg("--no-defaults")
         .arg(option("--datadir=", &data))
+        .env("TMPDIR", make_temporary_directory(home)?)
         .arg(option("--init-file=", &statements))
         // Below the data directory, where the server runs: a whole path may be longer than a socket's can be.
         .args(["--socket=mariadb.sock", "--pid-file=mariadb.pid"])
@@ -102,6 +103,7 @@ fn make_data_directory(tools: &MariaDb, home: &Home) -> Result<PathBuf> {
         // The script cannot deal with blanks in a path, so it gets one from where it runs.
         .current_dir(home.data("mariadb"))
         .arg("--datadir=./data.unfinished")
+        .env("TMPDIR", make_temporary_directory(home)?)
         // `root` by the socket and only as this user: over the network there are the accounts above alone.
         .arg("--auth-root-authentication-method=socket")
         .arg(format!("--auth-root-socket-user={}", user_name()?))
@@ -112,6 +114,14 @@ fn make_data_directory(tools: &MariaDb, home: &Home) -> Result<PathBuf> {
     fs::rename(&unfinished, &data).context("cannot put the new database in its place")?;
     step.done("an empty database was made");
     Ok(data)
+}
+
+/// A folder of this server's own for what it writes only for a while: servers that share one pick the same names for
+/// their temporary tables, and the one takes the other's away.
+fn make_temporary_directory(home: &Home) -> Result<PathBuf> {
+    let folder = home.data("mariadb").join("tmp");
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// As root, MariaDB wants to be told that this is meant.

@@ -90,6 +90,11 @@ async fn a_wish_outlives_the_absence_of_temporal_and_the_death_of_the_api() {
     temporal.cut();
     let answer = staff.post(&path(&accepted), &because()).await;
     assert_eq!(outcome(answer).await, (202, "cancelling".to_owned()));
+    eventually("an attempt to tell Temporal to fail", || async {
+        let log = stack.api.as_ref().expect("is running").log();
+        log.contains("not passed on to Temporal yet").then_some(())
+    })
+    .await;
     stack.api.take().expect("is running").kill();
     // As if its lease were over: who comes next need not wait for it.
     stack
@@ -176,5 +181,38 @@ async fn a_run_that_fails_while_it_is_called_off_stays_failed() {
     assert_eq!(refusal(answer).await, (409, "already_final".to_owned()));
     assert_eq!(history::closed(&stack, &accepted).await, "Failed");
     assert_eq!(executions(&stack, &accepted).len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_fails_before_temporal_hears_of_the_wish_stays_failed() {
+    let temporal = Proxy::to(&servers::temporal()).await;
+    let options = StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "600");
+    let (mut stack, accepted) = Stack::with_submission(options).await;
+    stack.until(&accepted, "processing").await;
+    let execution = stack.looked_at(0).await;
+    stack.api.take().expect("is running").stopped().await;
+    stack.set("TEMPORAL_ADDRESS", temporal.address());
+    stack.start_api().await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+
+    temporal.cut();
+    let answer = staff.post(&path(&accepted), &because()).await;
+    assert_eq!(outcome(answer).await, (202, "cancelling".to_owned()));
+    stack.loopai.fail(&execution, "no").expect("at work");
+    operator::act("signal", &accepted, &["--name", "execution_changed"]).await;
+    ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    temporal.mend();
+    stack
+        .database
+        .run("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
+        .await;
+
+    eventually("the wish to be settled", || async {
+        let open = stack.database.number("SELECT COUNT(cancel_after) FROM runs").await;
+        (open == 0).then_some(())
+    })
+    .await;
+    ended_once(&stack, &accepted, failed("loopai_failed")).await;
     stack.stop().await;
 }

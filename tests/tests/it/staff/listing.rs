@@ -98,14 +98,26 @@ async fn a_list_is_what_was_asked_for_with_its_exact_total() {
 #[tokio::test]
 async fn cursors_lead_through_a_list_and_back() {
     let stack = api().await;
-    twelve(&stack).await;
+    let ids = twelve(&stack).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    for (query, all) in [
-        ("per_page=5", (1..=12).rev().collect::<Vec<_>>()),
-        ("per_page=3&sort=updated_at&status=failed,completed", vec![12, 10, 9, 7, 6, 4, 3, 1]),
-        // All of the same time: the ids alone make the order.
-        ("per_page=4&email=ana*", (1..=12).rev().collect()),
+    // The numbers by their ids, the greatest first: what makes the order among those of the same time.
+    let mut by_id: Vec<(SubmissionId, u32)> = ids.into_iter().zip(1..).collect();
+    by_id.sort_by_key(|(id, _)| std::cmp::Reverse(id.to_string()));
+    let by_id: Vec<u32> = by_id.into_iter().map(|(_, number)| number).collect();
+    let good: Vec<u32> = by_id.iter().copied().filter(|number| number % 3 != 2).collect();
+    const ONE_TIME: &str = "UPDATE submissions SET created_at = '2026-11-10 12:00:00'";
+    for (before, query, all) in [
+        ("DO 0", "per_page=5", (1..=12).rev().collect::<Vec<_>>()),
+        (
+            "DO 0",
+            "per_page=3&sort=updated_at&status=failed,completed",
+            vec![12, 10, 9, 7, 6, 4, 3, 1],
+        ),
+        (ONE_TIME, "per_page=4&email=ana*", by_id.clone()),
+        (ONE_TIME, "per_page=5&sort=created_at", by_id.iter().rev().copied().collect()),
+        (ONE_TIME, "per_page=3&status=failed,completed", good),
     ] {
+        stack.database.run(before).await;
         let path = format!("/api/admin/submissions?{query}");
         let mut pages = vec![body(staff.get(&path).await).await];
         while let Some(next) = pages.last().expect("a page")["pagination"]["next_cursor"].as_str() {
@@ -126,6 +138,9 @@ async fn cursors_lead_through_a_list_and_back() {
     }
 
     // Submissions that come and go move no page that was not read yet.
+    let in_turn = "UPDATE submissions SET created_at = \
+        '2026-11-10 12:00:00' + INTERVAL SUBSTRING_INDEX(SUBSTRING(email, 5), '@', 1) MINUTE";
+    stack.database.run(in_turn).await;
     let first = body(staff.get("/api/admin/submissions?per_page=5").await).await;
     let next = first["pagination"]["next_cursor"].as_str().expect("a cursor");
     seeding::submission(&stack.store, "ana_99@example.org", "", None).await;

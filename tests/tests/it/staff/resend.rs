@@ -91,3 +91,29 @@ async fn old_news_and_what_is_not_there_are_not_sent_again() {
     );
     stack.stop().await;
 }
+
+#[tokio::test]
+async fn of_two_failures_only_the_later_one_is_told_again() {
+    let (stack, accepted) =
+        Stack::with_submission(StackOptions::default().scenario("fail*2")).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    let sent = async |count: usize| {
+        eventually(format!("{count} e-mails to be sent"), || async {
+            let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
+            let sent = all.iter().filter(|one| one.status.to_string() == "sent").count();
+            (sent == count).then_some(all)
+        })
+        .await
+    };
+    sent(1).await;
+    let retry = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
+    assert_eq!(staff.post(&retry, &because()).await.status(), 202);
+    let both = sent(2).await;
+    let [first, second] = both.as_slice() else { panic!("not two: {both:?}") };
+
+    let answer = staff.post(&path(&accepted, &first.id.to_string()), &because()).await;
+    assert_eq!(refusal(answer).await, (409, "overtaken".to_owned()));
+    let answer = staff.post(&path(&accepted, &second.id.to_string()), &because()).await;
+    assert_eq!(outcome(answer).await, (202, "planned".to_owned()));
+    stack.stop().await;
+}

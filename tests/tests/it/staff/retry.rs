@@ -82,6 +82,10 @@ async fn a_completed_submission_is_diagnosed_again_by_staff_alone() {
     history::reset(&stack, &accepted).await;
     assert_eq!(history::closed(&stack, &accepted).await, "Completed");
     assert_eq!(executions(&stack, &accepted).len(), 1, "a reset asks for nothing");
+    let told = ["received", "diagnosing", "completed", "result_ready", "mail_sent"];
+    assert_eq!(steps(&stack, &accepted).await, told, "and changes nothing");
+    assert_eq!(stack.database.rows("results").await, 1);
+    assert_eq!(mails(&stack, &accepted).len(), 1);
 
     let answer = staff.post(&path(&accepted), &because()).await;
     assert_eq!(outcome(answer).await, (202, "queued".to_owned()));
@@ -113,8 +117,19 @@ async fn a_retry_does_not_wait_behind_a_mail_server_that_is_away() {
 
     let answer = staff.post(&path(&accepted), &because()).await;
     assert_eq!(outcome(answer).await, (202, "queued".to_owned()));
+    let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
+    assert_eq!(all[0].error_code.as_deref(), Some("superseded"), "from now on: {all:?}");
 
     stack.until(&accepted, "completed").await;
+    let history = format!("/api/admin/submissions/{}/history", accepted.submission_id);
+    let told: Value = staff.get(&history).await.json().await.expect("JSON");
+    let first = &told["runs"][1];
+    let asked = "A newer run of the submission asked for room";
+    let words = |it: &Value| it["words"].as_str().unwrap_or_default().to_owned();
+    let words: Vec<_> = first["events"].as_array().expect("events").iter().map(words).collect();
+    let room = words.iter().position(|it| it == asked).expect("it was asked for room");
+    let stopped = words[room..].iter().any(|it| it == "E-mailing the patient: to be stopped");
+    assert!(stopped, "it went on with its e-mail: {words:#?}");
     stack.mail.set_script([]).expect("a script");
     let all = all_told(&stack, &accepted, 1).await;
     let fates: Vec<_> = all
@@ -140,6 +155,18 @@ async fn everything_that_a_filter_matches_is_set_going_again() {
         stack.until(&accepted, status).await;
         all.push(accepted);
     }
+
+    let gone =
+        diagflow_tests::seeding::submission(&stack.store, "ana1@example.org", "", None).await;
+    diagflow_tests::seeding::end(
+        &stack.store,
+        gone,
+        diagflow_store::Outcome::Failed,
+        "loopai_failed",
+    )
+    .await;
+    let deletion = diagflow_tests::seeding::line(diagflow_store::Action::SubmissionDelete);
+    stack.store.delete_submission(gone.submission, &deletion).await.expect("deleted");
 
     let count = |body: Value| {
         let staff = &staff;
