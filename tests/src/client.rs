@@ -43,6 +43,8 @@ pub struct ApiClient {
 impl ApiClient {
     /// A client of the API at `base`, such as `http://127.0.0.1:8080`.
     pub fn new(base: String) -> ApiClient {
+        // Fails when another test was first, which is just as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         ApiClient { http: reqwest::Client::new(), base }
     }
 

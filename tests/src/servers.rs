@@ -31,3 +31,8 @@ pub fn temporal_command() -> PathBuf {
 pub fn diagflow() -> PathBuf {
     given("DIAGFLOW_BIN").into()
 }
+
+/// The `xtask` that started the tests.
+pub fn xtask() -> PathBuf {
+    given("DIAGFLOW_TEST_XTASK").into()
+}

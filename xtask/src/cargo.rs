@@ -52,10 +52,19 @@ pub(crate) fn run(
 
 /// The product's binary, as a build with this profile leaves it.
 pub(crate) fn product(release: bool) -> Result<PathBuf> {
+    Ok(target()?.join(if release { "release" } else { "debug" }).join("diagflow"))
+}
+
+/// This program, as the newest build left it: the one that runs may have been replaced meanwhile.
+pub(crate) fn xtask() -> Result<PathBuf> {
+    Ok(target()?.join("debug").join("xtask"))
+}
+
+fn target() -> Result<PathBuf> {
     // This program lies in `<target>/debug/`: true for every way to move the target folder.
     let own = std::env::current_exe().context("cannot tell where this program is")?;
     let target = own.ancestors().nth(2).context("this program is not in a target folder")?;
-    Ok(target.join(if release { "release" } else { "debug" }).join("diagflow"))
+    Ok(target.to_owned())
 }
 
 #[cfg(test)]

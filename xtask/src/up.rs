@@ -1,10 +1,11 @@
 //! `cargo xtask up`: the whole system on this machine, until Ctrl-C.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::folders::{self, Lock, Workspace};
@@ -19,6 +20,12 @@ pub(crate) struct Options {
     /// Build and run with optimisation
     #[arg(long)]
     release: bool,
+    /// Keep data and logs in this folder instead of .diagflow/: another system beside one that runs already
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Run this `diagflow` as it is, without building
+    #[arg(long, value_name = "FILE", conflicts_with = "release")]
+    product: Option<PathBuf>,
     #[command(flatten)]
     ports: PortOptions,
 }
@@ -28,26 +35,39 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let started = Instant::now();
     interrupt::listen()?;
     let workspace = Workspace::open()?;
-    let _lock = take_lock(&workspace)?;
+    let home = home(&workspace, options)?;
+    let _lock = take_lock(&home)?;
     let ports = options.ports.resolve_free()?;
 
+    let shown = workspace.shorten(home.folder());
     let mut servers = Servers::default();
-    let outcome = start(&workspace, options, ports, &mut servers).and_then(|()| {
-        print_addresses(&workspace, ports, started.elapsed());
+    let outcome = start(&workspace, options, &home, ports, &mut servers).and_then(|()| {
+        print_addresses(&shown, ports, started.elapsed());
         watch(&mut servers)
     });
-    finish(outcome, servers)
+    finish(outcome, servers, &shown)
+}
+
+/// Where the system's data and logs lie.
+fn home(workspace: &Workspace, options: &Options) -> Result<Home> {
+    let folder = match &options.data {
+        None => workspace.state(),
+        Some(folder) => std::path::absolute(folder)
+            .with_context(|| format!("--data {} is no folder", folder.display()))?,
+    };
+    folders::make_private(&folder)?;
+    Home::open(folder)
 }
 
 /// Stops what was started, and tells how it went.
-fn finish(outcome: Result<()>, mut servers: Servers) -> Result<ExitCode> {
+fn finish(outcome: Result<()>, mut servers: Servers, data: &str) -> Result<ExitCode> {
     match outcome {
         Ok(()) => {
             steps::say("");
             servers.stop_all()?;
-            steps::say(
-                "Everything stopped. The data stays in .diagflow/ for the next `cargo xtask up`.",
-            );
+            steps::say(format!(
+                "Everything stopped. The data stays in {data}/ for the next `cargo xtask up`."
+            ));
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if servers.is_empty() => Err(error),
@@ -68,46 +88,58 @@ fn finish(outcome: Result<()>, mut servers: Servers) -> Result<ExitCode> {
     }
 }
 
-/// One running system per checkout: a second one would use the same data.
-fn take_lock(workspace: &Workspace) -> Result<Lock> {
-    let path = workspace.state().join("up.lock");
+/// One running system per folder of data.
+fn take_lock(home: &Home) -> Result<Lock> {
+    let path = home.folder().join("up.lock");
     if let Some(lock) = Lock::try_take(&path)? {
         return Ok(lock);
     }
     match Lock::holder(&path) {
         Some(holder) => {
-            bail!("`cargo xtask up` runs already in this checkout, as process {holder}")
+            bail!(
+                "`cargo xtask up` runs already with this data, as process {holder}: end that, or use \
+                 --data and --port-offset for a second one"
+            )
         }
-        None => bail!("`cargo xtask up` runs already in this checkout"),
+        None => bail!("`cargo xtask up` runs already with this data"),
     }
 }
 
 fn start(
     workspace: &Workspace,
     options: &Options,
+    home: &Home,
     ports: Ports,
     servers: &mut Servers,
 ) -> Result<()> {
     let tools = install::find_or_install(workspace)?;
-    let mut build = vec!["build", "--package", "diagflow-cli"];
-    if options.release {
-        build.push("--release");
-    }
-    cargo::run(workspace, &build, &[])?;
-
-    let home = Home::open(workspace.state())?;
+    let product = product(workspace, options)?;
     let password = folders::secret(&home.folder().join("mariadb-password"))?;
-    let diagflow = Diagflow::new(cargo::product(options.release)?, &home, ports, &password)?;
+    let diagflow = Diagflow::new(product, home, ports, &password)?;
     // Stopped in the opposite order: first who takes work in, last what keeps it.
     let accounts = Accounts::Product { password: &password };
-    servers::start_mariadb(servers, &tools.mariadb, &home, ports.mariadb, &accounts)?;
+    servers::start_mariadb(servers, &tools.mariadb, home, ports.mariadb, &accounts)?;
     let temporal = TemporalAddresses { grpc: ports.temporal, ui: Some(ports.temporal_ui) };
-    servers::start_temporal(servers, &tools.temporal, &home, temporal)?;
+    servers::start_temporal(servers, &tools.temporal, home, temporal)?;
     diagflow.migrate()?;
     diagflow.start_mail_catcher(servers)?;
     diagflow.start_simulator(servers)?;
     diagflow.start_worker(servers)?;
     diagflow.start_api(servers)
+}
+
+/// The product's binary, built unless one was named.
+fn product(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
+    if let Some(product) = &options.product {
+        return std::path::absolute(product)
+            .with_context(|| format!("--product {} is no file", product.display()));
+    }
+    let mut build = vec!["build", "--package", "diagflow-cli"];
+    if options.release {
+        build.push("--release");
+    }
+    cargo::run(workspace, &build, &[])?;
+    cargo::product(options.release)
 }
 
 /// Waits for Ctrl-C, or for a server that ends by itself.
@@ -119,9 +151,8 @@ fn watch(servers: &mut Servers) -> Result<()> {
     Ok(())
 }
 
-fn print_addresses(workspace: &Workspace, ports: Ports, took: Duration) {
+fn print_addresses(data: &str, ports: Ports, took: Duration) {
     let page = |port: u16| format!("http://127.0.0.1:{port}");
-    let state = workspace.shorten(&workspace.state());
     let rows = [
         ("API", page(ports.api)),
         ("API reference", format!("{}/docs", page(ports.api))),
@@ -134,11 +165,11 @@ fn print_addresses(workspace: &Workspace, ports: Ports, took: Duration) {
         (
             "MariaDB",
             format!(
-                "127.0.0.1:{}, user diagflow, password in {state}/mariadb-password",
+                "127.0.0.1:{}, user diagflow, password in {data}/mariadb-password",
                 ports.mariadb
             ),
         ),
-        ("Logs", format!("{state}/logs/")),
+        ("Logs", format!("{data}/logs/")),
     ];
     steps::say(format!("\n{} after {:.0} s\n", steps::bold("Diagflow is up"), took.as_secs_f64()));
     for (name, address) in rows {
@@ -164,7 +195,7 @@ mod tests {
         running.add(Server::start("sleeper", sleep, log, Duration::from_secs(30))?);
 
         for servers in [Servers::default(), running] {
-            let outcome = finish(Err(interrupt::Interrupted.into()), servers);
+            let outcome = finish(Err(interrupt::Interrupted.into()), servers, "data");
             assert!(outcome.is_err_and(|error| error.is::<interrupt::Interrupted>()));
         }
         Ok(())

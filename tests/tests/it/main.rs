@@ -19,3 +19,4 @@ mod storing;
 mod stream;
 mod survival;
 mod tls;
+mod up;

@@ -21,6 +21,10 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 /// Writing out what is in memory may take a while.
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
 
+/// Seen from the data directory, where the server runs. A folder of its own, because a server that starts removes
+/// from it whatever looks like a temporary table, those of a running one included.
+const TEMPORARY: &str = "--tmpdir=../tmp";
+
 /// Who may use the server over the network, that is from this machine.
 pub(crate) enum Accounts<'a> {
     /// One database, `diagflow`, and a user of the same name with this password.
@@ -57,6 +61,7 @@ pub(crate) fn start(
     port: u16,
     accounts: &Accounts<'_>,
 ) -> Result<()> {
+    fs::create_dir_all(home.data("mariadb").join("tmp"))?;
     let data = make_data_directory(tools, home)?;
     let mut step = Step::begin("start MariaDB");
     let statements = home.data("mariadb").join("accounts.sql");
@@ -67,7 +72,7 @@ pub(crate) fn start(
         // First, as MariaDB demands: the settings of the machine's own server are not ours.
         .arg("--no-defaults")
         .arg(option("--datadir=", &data))
-        .env("TMPDIR", make_temporary_directory(home)?)
+        .arg(TEMPORARY)
         .arg(option("--init-file=", &statements))
         // Below the data directory, where the server runs: a whole path may be longer than a socket's can be.
         .args(["--socket=mariadb.sock", "--pid-file=mariadb.pid"])
@@ -102,8 +107,7 @@ fn make_data_directory(tools: &MariaDb, home: &Home) -> Result<PathBuf> {
         .arg("--no-defaults")
         // The script cannot deal with blanks in a path, so it gets one from where it runs.
         .current_dir(home.data("mariadb"))
-        .arg("--datadir=./data.unfinished")
-        .env("TMPDIR", make_temporary_directory(home)?)
+        .args(["--datadir=./data.unfinished", TEMPORARY])
         // `root` by the socket and only as this user: over the network there are the accounts above alone.
         .arg("--auth-root-authentication-method=socket")
         .arg(format!("--auth-root-socket-user={}", user_name()?))
@@ -114,14 +118,6 @@ fn make_data_directory(tools: &MariaDb, home: &Home) -> Result<PathBuf> {
     fs::rename(&unfinished, &data).context("cannot put the new database in its place")?;
     step.done("an empty database was made");
     Ok(data)
-}
-
-/// A folder of this server's own for what it writes only for a while: servers that share one pick the same names for
-/// their temporary tables, and the one takes the other's away.
-fn make_temporary_directory(home: &Home) -> Result<PathBuf> {
-    let folder = home.data("mariadb").join("tmp");
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
 }
 
 /// As root, MariaDB wants to be told that this is meant.

@@ -1,0 +1,139 @@
+//! `cargo xtask up`, as a new user runs it: everything starts, works, stops in order, and is there again.
+
+use diagflow_tests::ports::free_port;
+use diagflow_tests::{Accepted, ApiClient, eventually, photos, servers};
+use diagflow_workflows::workflow_id;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// A system that `up` runs.
+struct Up {
+    child: Child,
+    output: Lines<BufReader<ChildStdout>>,
+    /// What it said so far.
+    said: Vec<String>,
+    /// The table of addresses that it printed.
+    addresses: BTreeMap<String, String>,
+}
+
+const PORTS: [&str; 8] = [
+    "--api-port",
+    "--worker-port",
+    "--temporal-port",
+    "--temporal-ui-port",
+    "--inbox-port",
+    "--smtp-port",
+    "--simulator-port",
+    "--mariadb-port",
+];
+
+impl Up {
+    /// Starts it with its data in `folder`, and waits until it says that everything is up.
+    async fn start(folder: &Path) -> Up {
+        let ports: Vec<_> =
+            PORTS.iter().flat_map(|flag| [(*flag).to_owned(), free_port().to_string()]).collect();
+        let mut child = Command::new(servers::xtask())
+            .arg("up")
+            .args(ports)
+            .arg("--data")
+            .arg(folder)
+            .arg("--product")
+            .arg(servers::diagflow())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("starts");
+        let output = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let mut up = Up { child, output, said: Vec::new(), addresses: BTreeMap::new() };
+        up.listen_for("Diagflow is up").await;
+        let begins = up.said.len();
+        up.listen_for("Ctrl-C stops everything").await;
+        // Two blanks or more stand between a name and its address.
+        let rows = up.said[begins..].iter().filter_map(|line| line.trim().split_once("  "));
+        up.addresses = rows.map(|(name, at)| (name.to_owned(), at.trim().to_owned())).collect();
+        up
+    }
+
+    async fn listen_for(&mut self, words: &str) {
+        while let Some(line) = self.output.next_line().await.expect("readable") {
+            let found = line.contains(words);
+            self.said.push(line);
+            if found {
+                return;
+            }
+        }
+        panic!("it ended before it said {words:?}:\n{}", self.said.join("\n"));
+    }
+
+    fn api(&self) -> ApiClient {
+        ApiClient::new(self.addresses["API"].clone())
+    }
+
+    /// Ctrl-C; returns what it said from then on.
+    async fn interrupt(mut self) -> Vec<String> {
+        let id = self.child.id().expect("runs");
+        kill(Pid::from_raw(i32::try_from(id).expect("an id")), Signal::SIGINT).expect("signals");
+        let begins = self.said.len();
+        self.listen_for("Everything stopped").await;
+        assert!(self.child.wait().await.expect("ends").success());
+        self.said.split_off(begins)
+    }
+}
+
+async fn get(address: &str) -> String {
+    let answer = reqwest::get(address).await.expect("an answer");
+    assert!(answer.status().is_success(), "{address}: {}", answer.status());
+    answer.text().await.expect("a text")
+}
+
+/// Temporal's own account of the submission, by the address of its pages.
+fn history_address(up: &Up, submission: &Accepted) -> String {
+    let id = workflow_id(&submission.submission_id);
+    format!("{}/api/v1/namespaces/default/workflows/{id}", up.addresses["Temporal UI"])
+}
+
+#[tokio::test]
+async fn one_command_starts_everything_stops_it_in_order_and_finds_it_again() {
+    let folder = TempDir::new().expect("a folder");
+    let data = folder.path().join("a system");
+    let up = Up::start(&data).await;
+    let api = up.api();
+    for page in ["API", "API reference", "Inbox", "Temporal UI", "LoopAI simulator", "Worker"] {
+        get(&up.addresses[page]).await;
+    }
+
+    let submission = api.submit("ana@example.org", "itches", &[photos::retina()]).await;
+    eventually("the result", || async {
+        let status = api.status(&submission).await.ok()?;
+        (status["status"] == "completed").then_some(())
+    })
+    .await;
+    let inbox = up.addresses["Inbox"].clone();
+    eventually("the e-mail", || async {
+        get(&inbox).await.contains("Your diagnosis result").then_some(())
+    })
+    .await;
+
+    let stopped = up.interrupt().await.join("\n");
+    let places: Vec<_> = ["API", "worker", "simulator", "mail catcher", "Temporal", "database"]
+        .iter()
+        .map(|part| {
+            stopped.find(&format!("{part} ")).unwrap_or_else(|| panic!("{part}: {stopped}"))
+        })
+        .collect();
+    assert!(places.is_sorted(), "first who takes work in, last what keeps it: {stopped}");
+
+    let up = Up::start(&data).await;
+    let status = up.api().status(&submission).await.expect("an answer");
+    assert_eq!(status["status"], "completed", "{status}");
+    assert!(get(&up.addresses["Inbox"]).await.contains("Your diagnosis result"));
+    let history = get(&history_address(&up, &submission)).await;
+    assert!(history.contains("WORKFLOW_EXECUTION_STATUS_COMPLETED"), "{history}");
+    up.interrupt().await;
+}
