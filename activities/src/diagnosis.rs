@@ -8,8 +8,8 @@ use crate::loopai::{DiagnoseRequest, ExecutionStatus, LoopAi, LoopAiError, Remed
 use crate::mail::Mailer;
 use crate::telemetry;
 use diagflow_store::{
-    Adoption, BytesError, DeliveryKind, Ending, File, Outcome, RunKey, Status, Store, StoreError,
-    StoreResult, Stored, SubmissionId,
+    Adoption, BytesError, DeliveryKind, Ending, Failpoint, File, Outcome, RunKey, Status, Store,
+    StoreError, StoreResult, Stored, SubmissionId,
 };
 use diagflow_workflows::contract::{
     CheckInput, CheckVerdict, DeliverInput, DeliverVerdict, EndInput, EndVerdict, Ended,
@@ -48,6 +48,7 @@ impl Activities {
         if adopted.status.is_final() {
             return Ok(RequestVerdict::Ended(self.recorded_end(adopted.run).await?));
         }
+        Failpoint::RequestBegun.pass().await;
         let execution_id = match adopted.execution_id {
             Some(execution_id) => execution_id,
             None => match self.ask_loopai(&ctx, adopted.run).await? {
@@ -65,9 +66,12 @@ impl Activities {
                 }
             },
         };
+        Failpoint::RequestAnswered.pass().await;
         let agent_id = self.loopai.agent_id();
         let stored = self.store.diagnosis_requested(adopted.run, agent_id, &execution_id);
-        Ok(match stored.await.map_err(records)? {
+        let stored = stored.await.map_err(records)?;
+        Failpoint::RequestRecorded.pass().await;
+        Ok(match stored {
             // Not `execution_id`, which a repeated request may have started in vain.
             Stored::Done(recorded) => {
                 RequestVerdict::Accepted { execution_id: recorded, agent_id: agent_id.into() }
@@ -91,7 +95,10 @@ impl Activities {
         if adopted.status.is_final() {
             return Ok(CheckVerdict::Ended(self.recorded_end(adopted.run).await?));
         }
-        let stored = match self.loopai.status(execution_id).await {
+        Failpoint::LookBegun.pass().await;
+        let answer = self.loopai.status(execution_id).await;
+        Failpoint::LookAnswered.pass().await;
+        let stored = match answer {
             Ok(ExecutionStatus::Running) => return Ok(CheckVerdict::Running),
             Ok(ExecutionStatus::Completed(result)) => {
                 let stored = self.store.diagnosis_completed(adopted.run, &result).await;
@@ -116,7 +123,9 @@ impl Activities {
                 });
             }
         };
-        Ok(match stored.map_err(records)? {
+        let stored = stored.map_err(records)?;
+        Failpoint::LookRecorded.pass().await;
+        Ok(match stored {
             Stored::Superseded => CheckVerdict::Superseded,
             Stored::Done(()) | Stored::Otherwise(_) => {
                 CheckVerdict::Ended(self.recorded_end(adopted.run).await?)
@@ -134,6 +143,7 @@ impl Activities {
         let Some(adopted) = self.adopt(&ctx, &input.run, None).await? else {
             return Ok(EndVerdict::Superseded);
         };
+        Failpoint::EndBegun.pass().await;
         let outcome = match input.status {
             RunStatus::TimedOut => Outcome::TimedOut,
             RunStatus::Cancelled => Outcome::Cancelled,
@@ -144,7 +154,9 @@ impl Activities {
         };
         let ending = Ending { outcome, code: input.code, detail: String::new() };
         let stored = self.store.diagnosis_ended(adopted.run, &ending).await;
-        Ok(match counted(stored, outcome.status()).map_err(records)? {
+        let stored = counted(stored, outcome.status()).map_err(records)?;
+        Failpoint::EndRecorded.pass().await;
+        Ok(match stored {
             Stored::Superseded => EndVerdict::Superseded,
             Stored::Done(()) | Stored::Otherwise(_) => {
                 EndVerdict::Ended(self.recorded_end(adopted.run).await?)

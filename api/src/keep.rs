@@ -11,8 +11,8 @@ use crate::error::{ApiError, ApiResult, kind};
 use crate::intake::Accepted;
 use axum::http::{HeaderMap, HeaderName};
 use diagflow_store::{
-    Action, Consent, IdempotencyClaim, KeyHash, KeyState, NewSubmission, ObjectKind, RunKey,
-    Sha256, SubmissionId,
+    Action, Consent, Failpoint, IdempotencyClaim, KeyHash, KeyState, NewSubmission, ObjectKind,
+    RunKey, Sha256, SubmissionId,
 };
 use futures::future::try_join_all;
 
@@ -118,6 +118,7 @@ async fn store(
     if !state.app.store.create_submission(&new, claim).await? {
         return Err(ApiError::IdempotencyKeyInUse);
     }
+    Failpoint::SubmissionStored.pass().await;
     state.app.outbox.start_soon(RunKey { submission: new.id, number: FIRST_RUN });
     Ok(new.id)
 }

@@ -5,7 +5,7 @@
 //! one execution be the run (`store::runs`).
 
 use crate::error::kind;
-use diagflow_store::{RunKey, Store, StoreError};
+use diagflow_store::{Failpoint, RunKey, Store, StoreError};
 use diagflow_workflows::contract::{DiagnosisInput, RunStatus, SUBMISSION_STATUS};
 use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, workflow_id};
 use futures::StreamExt;
@@ -186,12 +186,14 @@ impl Starter {
             run: run.number,
             schedule: self.settings.schedule.clone(),
         };
+        Failpoint::RunUnstarted.pass().await;
         let start = client.start_workflow(DiagnosisWorkflow::run, input, self.options(run));
         let Some(started) = stop.run_until_cancelled(start).await else {
             return Err(NotStarted::Stopping);
         };
         match started {
             Ok(handle) => {
+                Failpoint::RunStarted.pass().await;
                 if let Some(temporal_run_id) = handle.run_id() {
                     self.store.run_started(run, temporal_run_id).await?;
                 }

@@ -17,6 +17,7 @@ mod deliveries;
 mod diagnosis;
 mod error;
 mod events;
+mod failpoint;
 mod files;
 mod idempotency;
 mod ids;
@@ -48,6 +49,7 @@ pub use deliveries::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Reason, St
 pub use diagnosis::{Ending, Outcome, Stored};
 pub use error::{StoreError, StoreResult};
 pub use events::{Change, Event, EventName, Step};
+pub use failpoint::Failpoint;
 pub use files::{File, NewFile};
 pub use idempotency::{IdempotencyClaim, KeyHash, KeyState};
 pub use ids::{ApiKeyId, DeliveryId, FileId, SessionId, Sha256, SubmissionId, UserId};

@@ -9,6 +9,7 @@ use crate::counts;
 use crate::deletion;
 use crate::error::StoreResult;
 use crate::events::{self, Step};
+use crate::failpoint::Failpoint;
 use crate::ids::SubmissionId;
 use crate::pool::{Store, transaction};
 use crate::schema::{runs, submissions};
@@ -87,6 +88,9 @@ impl Store {
                 .skip_locked()
                 .load(connection)
                 .await?;
+            if !keys.is_empty() {
+                Failpoint::SweepUnclaimed.pass().await;
+            }
             for key in &keys {
                 diesel::update(runs::table.find(*key))
                     .set(runs::start_after.eq(after(lease)))

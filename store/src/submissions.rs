@@ -6,6 +6,7 @@ use crate::connection::Connection;
 use crate::counts;
 use crate::error::{StoreError, StoreResult};
 use crate::events::{self, Step};
+use crate::failpoint::Failpoint;
 use crate::files::{self, NewFile};
 use crate::idempotency::{self, IdempotencyClaim};
 use crate::ids::{SubmissionId, UserId, stored_as_text};
@@ -166,6 +167,7 @@ impl Store {
             if let Some(line) = &new.line {
                 audit::append(connection, line).await?;
             }
+            Failpoint::SubmissionUncommitted.pass().await;
             is_written.store(true, Ordering::Relaxed);
             Ok(())
         });

@@ -168,7 +168,7 @@ pub async fn accepted(response: Response) -> Accepted {
 }
 
 /// Cuts a response into events. What is cut off at the end is not given out.
-fn events_of(response: Response) -> BoxStream<'static, SseEvent> {
+pub(crate) fn events_of(response: Response) -> BoxStream<'static, SseEvent> {
     let blocks = futures::stream::unfold(
         (response.bytes_stream(), Vec::new()),
         |(mut chunks, mut buffer)| async move {

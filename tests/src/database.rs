@@ -9,20 +9,30 @@ use uuid::Uuid;
 
 /// A database, dropped by [`Database::remove`].
 pub struct Database {
+    server: String,
     name: String,
 }
 
 impl Database {
     /// Makes an empty database.
     pub async fn empty() -> Database {
+        Self::empty_on(servers::mysql()).await
+    }
+
+    async fn empty_on(server: String) -> Database {
         let name = format!("test_{}", Uuid::new_v4().simple());
-        execute(&servers::mysql(), &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await;
-        Database { name }
+        execute(&server, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await;
+        Database { server, name }
     }
 
     /// Makes a database with this version's schema.
     pub async fn migrated() -> Database {
-        let database = Self::empty().await;
+        Self::migrated_on(servers::mysql()).await
+    }
+
+    /// Makes a database with this version's schema on another server, at `server`.
+    pub async fn migrated_on(server: String) -> Database {
+        let database = Self::empty_on(server).await;
         Store::migrate(&database.url()).await.expect("migrates");
         database
     }
@@ -34,7 +44,7 @@ impl Database {
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("{}/{}", servers::mysql(), self.name)
+        format!("{}/{}", self.server, self.name)
     }
 
     /// A line of one's own to it, and its address by that line.
@@ -93,7 +103,7 @@ impl Database {
 
     /// Removes it.
     pub async fn remove(self) {
-        execute(&servers::mysql(), &format!("DROP DATABASE {}", self.name)).await;
+        execute(&self.server, &format!("DROP DATABASE {}", self.name)).await;
     }
 }
 

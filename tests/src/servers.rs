@@ -27,6 +27,16 @@ pub fn temporal_command() -> PathBuf {
     given("DIAGFLOW_TEST_TEMPORAL_CLI").into()
 }
 
+/// MariaDB's server, for those who need one of their own.
+pub fn mariadbd() -> PathBuf {
+    given("DIAGFLOW_TEST_MARIADBD").into()
+}
+
+/// Makes an empty database for it.
+pub fn mariadb_install_db() -> PathBuf {
+    given("DIAGFLOW_TEST_MARIADB_INSTALL_DB").into()
+}
+
 /// The binary under test.
 pub fn diagflow() -> PathBuf {
     given("DIAGFLOW_BIN").into()

@@ -3,6 +3,7 @@
 use crate::client::{Accepted, ApiClient};
 use crate::database::Database;
 use crate::eventually::{LIMIT, eventually};
+use crate::failpoints::Failpoints;
 use crate::photos;
 use crate::ports::free_port;
 use crate::process::Process;
@@ -30,6 +31,10 @@ pub struct StackOptions {
     pub loopai: Option<loopai::Settings>,
     /// How the mail server behaves.
     pub mail: mail::Settings,
+    /// Another MariaDB than the one of all tests: its address, without a database.
+    pub mysql: Option<String>,
+    /// Another Temporal server than the one of all tests, as host and port.
+    pub temporal: Option<String>,
 }
 
 impl StackOptions {
@@ -70,6 +75,9 @@ pub struct Stack {
     pub client: ApiClient,
     /// Where the records are.
     pub database: Database,
+    /// Boundaries at which its processes can be held.
+    pub failpoints: Failpoints,
+    temporal: String,
     folder: TempDir,
     variables: BTreeMap<&'static str, String>,
 }
@@ -103,7 +111,9 @@ impl Stack {
     pub async fn without_processes(options: StackOptions) -> Stack {
         // Fails when another test was first, which is just as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let database = Database::migrated().await;
+        let mysql = options.mysql.unwrap_or_else(servers::mysql);
+        let database = Database::migrated_on(mysql).await;
+        let temporal = options.temporal.unwrap_or_else(servers::temporal);
         let folder = TempDir::new().expect("a folder");
         let settings = options.loopai.unwrap_or_else(usual_loopai);
         let loopai = LoopAiSim::start(LOCAL, settings).await.expect("LoopAI");
@@ -115,7 +125,7 @@ impl Stack {
             ("PUBLIC_URL", format!("http://127.0.0.1:{api}")),
             ("DATABASE_URL", database.url()),
             ("STORAGE_URL", format!("file://{}/files", folder.path().display())),
-            ("TEMPORAL_ADDRESS", servers::temporal()),
+            ("TEMPORAL_ADDRESS", temporal.clone()),
             ("TEMPORAL_TASK_QUEUE", format!("test-{}", Uuid::new_v4().simple())),
             ("LOOPAI_API_URL", loopai.url()),
             ("SMTP_PORT", mail.smtp_address().port().to_string()),
@@ -133,6 +143,8 @@ impl Stack {
             ("RATE_LIMIT_HEALTH_PER_MINUTE", "1000000".to_owned()),
             ("RATE_LIMIT_REFUSED_PER_MINUTE", "1000000".to_owned()),
         ]);
+        let failpoints = Failpoints::below(folder.path());
+        variables.insert("DIAGFLOW_FAILPOINTS", failpoints.folder());
         variables.extend(options.variables);
         let pool = PoolSettings {
             url: database.url(),
@@ -148,6 +160,8 @@ impl Stack {
             loopai,
             mail,
             database,
+            failpoints,
+            temporal,
             folder,
             variables,
         }
@@ -213,8 +227,7 @@ impl Stack {
 
     /// A client of the Temporal server.
     pub async fn temporal(&self) -> Client {
-        let target: url::Url =
-            format!("http://{}", servers::temporal()).parse().expect("an address");
+        let target: url::Url = format!("http://{}", self.temporal).parse().expect("an address");
         let connection =
             Connection::connect(ConnectionOptions::new(target).build()).await.expect("Temporal");
         Client::new(connection, ClientOptions::new("default").build()).expect("a client")
@@ -228,6 +241,31 @@ impl Stack {
     /// A setting of the processes, to change before the next start.
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.variables.insert(name, value.into());
+    }
+
+    /// A setting of the processes as it stands.
+    pub fn variable(&self, name: &str) -> String {
+        self.variables[name].clone()
+    }
+
+    /// Panics with the log of a process that has ended by itself.
+    pub fn assert_alive(&mut self) {
+        for process in [&mut self.api, &mut self.worker].into_iter().flatten() {
+            process.assert_alive();
+        }
+    }
+
+    /// What `diagflow audit verify` finds fault with; none when it finds none.
+    pub async fn audit_fault(&self) -> Option<String> {
+        let done = tokio::process::Command::new(servers::diagflow())
+            .args(["audit", "verify"])
+            .env_clear()
+            .envs(&self.variables)
+            .output()
+            .await
+            .expect("runs");
+        let said = [done.stdout, done.stderr].concat();
+        (!done.status.success()).then(|| String::from_utf8_lossy(&said).into_owned())
     }
 
     /// Ends everything in order, and fails when something does not end well.

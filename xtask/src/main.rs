@@ -1,10 +1,11 @@
 //! `cargo xtask`: brings the whole system up on this machine, and tests it.
 //!
-//! Only the command line lives here. `up`, `test` and `record` tell their stories in files of their own; what
+//! Only the command line lives here. `up`, `test`, `faults` and `record` tell their stories in files of their own; what
 //! they share is split by concern: tools (`install`), servers (all of `up`, or those of a `trial`), processes,
 //! ports, and what a person sees (`steps`).
 
 mod cargo;
+mod faults;
 mod folders;
 mod guard;
 mod http;
@@ -40,6 +41,8 @@ enum Command {
     Up(up::Options),
     /// Check the code and run every test against servers of its own, beside a running `up`.
     Test(test::Options),
+    /// Play the fault table: inject each fault for real, and check what must hold after it.
+    Faults(faults::Options),
     /// Record the histories that the replay tests replay, with servers of its own.
     Record,
     /// Become another program that dies with its parent (used for every child process).
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Up(options) => up::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::Faults(options) => faults::run(&options),
         Command::Record => record::run(),
         Command::Guard { parent, command } => guard::become_child(parent, &command),
     };

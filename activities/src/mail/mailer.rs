@@ -8,7 +8,7 @@ use crate::failure::{hopeless, retryable};
 use crate::report::Report;
 use crate::telemetry;
 use diagflow_store::{
-    Attempt, Delivery, DeliveryId, DeliveryStatus, Reason, Standing, Store, StoreError,
+    Attempt, Delivery, DeliveryId, DeliveryStatus, Failpoint, Reason, Standing, Store, StoreError,
 };
 use diagflow_workflows::contract::DeliverVerdict;
 use lettre::Message;
@@ -54,6 +54,7 @@ impl Mailer {
             Ok(planned) => planned,
             Err(verdict) => return Ok(verdict),
         };
+        Failpoint::MailBegun.pass().await;
         // Without a claim nothing is lost by writing but once: the delivery stays planned.
         let once = Patience { until: Instant::now(), ending: &self.ending };
         let message = match self.message(store, &delivery).await {
@@ -72,6 +73,7 @@ impl Mailer {
         let deadline = Instant::now() + self.client.answer();
         let patience = Patience { until: deadline + MARGIN, ending: &self.ending };
         let claimed = self.claim(store, &attempt, &patience).await?;
+        Failpoint::MailClaimed.pass().await;
         let outcome = tokio::select! {
             biased;
             outcome = opened.send(&text, deadline) => outcome,
@@ -79,10 +81,13 @@ impl Mailer {
                 Err(SendError::Unknown { detail: "the worker ended before the answer".to_owned() })
             }
         };
-        match outcome {
+        Failpoint::MailTaken.pass().await;
+        let told = match outcome {
             Ok(()) => settle(store, &claimed, (DeliveryStatus::Sent, None), &patience).await,
             Err(error) => note(store, &claimed, error, &patience).await,
-        }
+        };
+        Failpoint::MailSettled.pass().await;
+        told
     }
 
     /// Claims a delivery for its text.

@@ -3,6 +3,7 @@
 mod cancel;
 mod command_line;
 mod crowded;
+mod faults;
 mod history_budget;
 mod idempotency;
 mod intake;

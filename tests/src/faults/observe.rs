@@ -1,0 +1,204 @@
+//! What can be seen from outside: MySQL as it is, the API's answers, the files' bytes, LoopAI's own log and
+//! that of the mail server. Nothing here changes anything.
+
+use super::ledger::{Acknowledged, Heard, Listener};
+use crate::stack::Stack;
+use diagflow_simulators::loopai::ExecutionRecord;
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+
+/// A submission's row.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct SubmissionRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) id: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) email: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) comments: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) status: String,
+    #[diesel(sql_type = Integer)]
+    pub(crate) run_number: i32,
+    #[diesel(sql_type = Integer)]
+    pub(crate) last_event: i32,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub(crate) result_of_run: Option<i32>,
+}
+
+/// A line of a submission's story.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct EventRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) submission_id: String,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) number: i64,
+    #[diesel(sql_type = Text)]
+    pub(crate) step: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) status: String,
+}
+
+/// A line of the mail ledger.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct DeliveryRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) id: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) submission_id: String,
+    #[diesel(sql_type = Integer)]
+    pub(crate) run_number: i32,
+    #[diesel(sql_type = Text)]
+    pub(crate) kind: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) status: String,
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_copy: bool,
+}
+
+/// A file of a submission.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct FileRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) submission_id: String,
+    #[diesel(sql_type = Text)]
+    pub sha256: String,
+}
+
+/// A line of the audit about a submission.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct AuditRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) action: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) object_id: String,
+}
+
+/// An e-mail that the mail server accepted.
+#[derive(Debug, Clone)]
+pub(crate) struct AcceptedMail {
+    /// The delivery that its Message-ID names.
+    pub(crate) delivery_id: String,
+    /// To whom.
+    pub(crate) to: Vec<String>,
+}
+
+/// What a listener heard.
+#[derive(Debug, Clone)]
+pub(crate) struct Hearing {
+    /// Whom it followed.
+    pub(crate) submission_id: String,
+    /// What it heard, in that order.
+    pub(crate) heard: Vec<Heard>,
+    /// Whether it was told that nothing follows.
+    pub(crate) is_done: bool,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Observed {
+    pub(crate) submissions: Vec<SubmissionRow>,
+    pub(crate) events: Vec<EventRow>,
+    pub(crate) deliveries: Vec<DeliveryRow>,
+    pub(crate) files: Vec<FileRow>,
+    pub(crate) audit: Vec<AuditRow>,
+    /// Digests of the files whose bytes are there, and are what the digest says.
+    pub(crate) whole_files: Vec<String>,
+    /// The status document of each acknowledged submission, as the API tells it.
+    pub(crate) documents: Vec<(String, Value)>,
+    pub(crate) executions: Vec<ExecutionRecord>,
+    pub(crate) mails: Vec<AcceptedMail>,
+    pub(crate) hearings: Vec<Hearing>,
+    /// What `diagflow audit verify` finds fault with; none when it finds none.
+    pub(crate) audit_fault: Option<String>,
+    /// Why the service did not come back by itself; none when it did.
+    pub(crate) stays_away: Option<String>,
+}
+
+impl Observed {
+    /// Looks at everything. Needs the API, MySQL and the simulators to be reachable.
+    pub(crate) async fn collect(
+        stack: &Stack,
+        acknowledged: &[Acknowledged],
+        listeners: &[Listener],
+    ) -> Observed {
+        let mut observed = Observed {
+            submissions: rows(
+                stack,
+                "SELECT s.id, s.email, s.comments, s.status, s.run_number, s.last_event, \
+                 r.run_number AS result_of_run FROM submissions s \
+                 LEFT JOIN results r ON r.submission_id = s.id AND r.run_number = s.run_number",
+            )
+            .await,
+            events: rows(
+                stack,
+                "SELECT submission_id, CAST(number AS SIGNED) AS number, step, status FROM events \
+                 ORDER BY submission_id, number",
+            )
+            .await,
+            deliveries: rows(
+                stack,
+                "SELECT id, submission_id, run_number, kind, status, copy > 0 AS is_copy \
+                 FROM deliveries",
+            )
+            .await,
+            files: rows(stack, "SELECT submission_id, sha256 FROM files ORDER BY position").await,
+            audit: rows(stack, "SELECT action, object_id FROM audit").await,
+            executions: stack.loopai.executions(),
+            mails: mails(stack),
+            hearings: listeners.iter().map(hearing).collect(),
+            audit_fault: stack.audit_fault().await,
+            ..Observed::default()
+        };
+        for one in acknowledged {
+            if let Ok(document) = stack.client.status(&one.accepted).await {
+                observed.documents.push((one.accepted.submission_id.clone(), document));
+            }
+        }
+        observed.whole_files = whole_files(stack, &observed.files);
+        observed
+    }
+}
+
+async fn rows<T>(stack: &Stack, query: &str) -> Vec<T>
+where
+    T: QueryableByName<diesel::mysql::Mysql> + Send + 'static,
+{
+    let mut connection = stack.database.connect().await;
+    diesel::sql_query(query).load(&mut connection).await.expect(query)
+}
+
+fn mails(stack: &Stack) -> Vec<AcceptedMail> {
+    let all = stack.mail.mails().into_iter();
+    all.map(|mail| AcceptedMail {
+        delivery_id: mail
+            .message_id
+            .as_deref()
+            .and_then(|id| id.split_once('@'))
+            .map(|(delivery, _)| delivery.to_owned())
+            .unwrap_or_default(),
+        to: mail.to.clone(),
+    })
+    .collect()
+}
+
+fn hearing(listener: &Listener) -> Hearing {
+    Hearing {
+        submission_id: listener.submission_id.clone(),
+        heard: listener.heard(),
+        is_done: listener.is_done(),
+    }
+}
+
+fn whole_files(stack: &Stack, files: &[FileRow]) -> Vec<String> {
+    let mut digests: Vec<_> = files.iter().map(|file| file.sha256.clone()).collect();
+    digests.sort();
+    digests.dedup();
+    digests.retain(|digest| {
+        let bytes = std::fs::read(stack.files().join(&digest[..2]).join(digest));
+        bytes.is_ok_and(|bytes| diagflow_store::Sha256::of(&bytes).to_string() == *digest)
+    });
+    digests
+}

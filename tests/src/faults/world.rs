@@ -1,0 +1,200 @@
+//! A stack in which faults happen, with a memory of what it promised.
+
+use super::judge::{self, Terms, is_final};
+use super::ledger::{Acknowledged, Listener};
+use super::observe::Observed;
+use super::table::Report;
+use crate::client::{Accepted, ApiClient, accepted};
+use crate::eventually::LIMIT;
+use crate::photos::{self, Photo};
+use crate::stack::{Stack, StackOptions, id_of};
+use diagflow_store::Failpoint;
+use reqwest::{Response, StatusCode};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// How often is looked whether everything has come to its end.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// See the head of this file.
+pub(crate) struct World {
+    /// The parts themselves.
+    pub(crate) stack: Stack,
+    /// What LoopAI may do by itself.
+    pub(crate) terms: Terms,
+    acknowledged: Vec<Acknowledged>,
+    listeners: Vec<Listener>,
+    patients: AtomicU32,
+}
+
+impl World {
+    /// Starts everything.
+    pub(crate) async fn start(options: StackOptions) -> World {
+        Self::around(Stack::with(options).await)
+    }
+
+    /// Starts everything but the API and the worker.
+    pub(crate) async fn without_processes(options: StackOptions) -> World {
+        Self::around(Stack::without_processes(options).await)
+    }
+
+    fn around(stack: Stack) -> World {
+        World {
+            stack,
+            terms: Terms::default(),
+            acknowledged: Vec::new(),
+            listeners: Vec::new(),
+            patients: AtomicU32::new(0),
+        }
+    }
+
+    /// An address that nobody had before.
+    pub(crate) fn patient(&self) -> String {
+        format!("patient-{}@example.org", self.patients.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Somebody submits a photo, is answered with 202, and follows it.
+    pub(crate) async fn submit(&mut self) -> Accepted {
+        self.submit_saying("").await
+    }
+
+    /// The same, with comments, which may hold directives for the simulator.
+    pub(crate) async fn submit_saying(&mut self, comments: &str) -> Accepted {
+        let (email, photo) = (self.patient(), photos::cat());
+        let body = ApiClient::body(&email, comments, std::slice::from_ref(&photo));
+        let answer = self.stack.client.post(&body, None).await.expect("an answer");
+        self.acknowledge(answer, &email, comments, &[photo]).await
+    }
+
+    /// `count` submissions, one after the other.
+    pub(crate) async fn submit_many(&mut self, count: usize) -> Vec<Accepted> {
+        let mut all = Vec::with_capacity(count);
+        for _ in 0..count {
+            all.push(self.submit().await);
+        }
+        all
+    }
+
+    /// Sends a submission in the background: the fault may break the connection.
+    pub(crate) fn send(
+        &self,
+        email: &str,
+        key: Option<&str>,
+    ) -> JoinHandle<reqwest::Result<Response>> {
+        let body = ApiClient::body(email, "", &[photos::cat()]);
+        let (client, key) = (self.stack.client.clone(), key.map(str::to_owned));
+        tokio::spawn(async move { client.post(&body, key.as_deref()).await })
+    }
+
+    /// Notes an answer to what was sent as a promise, and has somebody listen.
+    ///
+    /// # Panics
+    /// When it is no 202.
+    pub(crate) async fn acknowledge(
+        &mut self,
+        answer: Response,
+        email: &str,
+        comments: &str,
+        photos: &[Photo],
+    ) -> Accepted {
+        let accepted = accepted(answer).await;
+        let is_new = !self
+            .acknowledged
+            .iter()
+            .any(|one| one.accepted.submission_id == accepted.submission_id);
+        if is_new {
+            self.acknowledged.push(Acknowledged::new(accepted.clone(), email, comments, photos));
+            self.listen(&accepted);
+        }
+        accepted
+    }
+
+    /// Notes an answer to what [`World::send`] sent.
+    pub(crate) async fn acknowledge_sent(&mut self, answer: Response, email: &str) -> Accepted {
+        self.acknowledge(answer, email, "", &[photos::cat()]).await
+    }
+
+    /// One more listener of a submission, from its first event on.
+    pub(crate) fn listen(&mut self, submission: &Accepted) {
+        self.listeners.push(Listener::follow(self.stack.client.clone(), submission.clone()));
+    }
+
+    /// Kills the worker once it is held at `boundary`, and starts another one.
+    pub(crate) async fn worker_dies_at(&mut self, boundary: Failpoint) {
+        self.stack.failpoints.reached(boundary).await;
+        self.stack.worker.take().expect("runs").kill();
+        self.stack.failpoints.release(boundary);
+        self.stack.start_worker().await;
+    }
+
+    /// Kills the API once it is held at `boundary`, and starts another one.
+    pub(crate) async fn api_dies_at(&mut self, boundary: Failpoint) {
+        self.stack.failpoints.reached(boundary).await;
+        self.stack.api.take().expect("runs").kill();
+        self.stack.failpoints.release(boundary);
+        self.stack.start_api().await;
+    }
+
+    /// Waits until everything has come to its end, looks at all of it from outside, judges, and ends it.
+    pub(crate) async fn report(mut self) -> Report {
+        let probe = self.probe().await;
+        self.settle().await;
+        let mut seen = Observed::collect(&self.stack, &self.acknowledged, &self.listeners).await;
+        seen.stays_away = probe.err();
+        let violations = judge::judge(&self.acknowledged, &seen, self.terms);
+        let submissions = self.acknowledged.len();
+        self.listeners.clear();
+        self.stack.stop().await;
+        Report { submissions, violations }
+    }
+
+    /// I6: after the fault, and without anybody's hand, a new submission is taken and comes to its result.
+    async fn probe(&mut self) -> Result<(), String> {
+        self.stack.assert_alive();
+        let (email, photo) = (self.patient(), photos::cat());
+        let body = ApiClient::body(&email, "", std::slice::from_ref(&photo));
+        let begun = Instant::now();
+        let answer = loop {
+            match self.stack.client.post(&body, None).await {
+                Ok(answer) if answer.status() == StatusCode::ACCEPTED => break answer,
+                other if begun.elapsed() > LIMIT => {
+                    return Err(format!("no submission is taken any more: {other:?}"));
+                }
+                Ok(_) | Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        };
+        let probe = self.acknowledge(answer, &email, "", &[photo]).await;
+        while begun.elapsed() < LIMIT {
+            let found = self.stack.store.submission(id_of(&probe)).await;
+            if found.is_ok_and(|found| found.is_some_and(|found| found.status.is_final())) {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Err("a submission after the fault does not come to its end".to_owned())
+    }
+
+    /// Waits until nothing moves any more; gives up after a while, and leaves the verdict to the judge.
+    async fn settle(&self) {
+        let begun = Instant::now();
+        while begun.elapsed() < LIMIT && !self.is_settled().await {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn is_settled(&self) -> bool {
+        for one in &self.acknowledged {
+            let id = id_of(&one.accepted);
+            let Ok(Some(found)) = self.stack.store.submission(id).await else { return false };
+            let Ok(deliveries) = self.stack.store.deliveries(id).await else { return false };
+            let is_told = |status: &str| !matches!(status, "planned" | "sending");
+            if !is_final(&found.status.to_string())
+                || !deliveries.iter().all(|one| is_told(&one.status.to_string()))
+            {
+                return false;
+            }
+        }
+        self.listeners.iter().all(Listener::is_done)
+    }
+}

@@ -1,0 +1,162 @@
+//! Servers that a test may kill: a MariaDB and a Temporal of its own, on ports that they keep.
+
+use crate::eventually::eventually;
+use crate::ports::free_port;
+use crate::servers;
+use diesel_async::{AsyncConnection, AsyncMysqlConnection};
+use std::fs::File;
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// A server with its data. Killed when it is dropped.
+struct Server {
+    child: Option<Child>,
+    log: PathBuf,
+}
+
+impl Server {
+    fn start(&mut self, mut command: Command) {
+        let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log);
+        // Not reached by a Ctrl-C at the terminal: the test decides when it ends.
+        self.child = Some(command.process_group(0).spawn().expect("starts"));
+    }
+
+    /// As a power cut would.
+    fn kill(&mut self) {
+        let mut child = self.child.take().expect("runs");
+        child.kill().expect("kills");
+        child.wait().expect("ends");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
+    }
+}
+
+/// A MariaDB of a test's own.
+pub struct OwnMariaDb {
+    server: Server,
+    port: u16,
+    folder: TempDir,
+}
+
+impl OwnMariaDb {
+    /// Makes an empty one and starts it.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn start() -> OwnMariaDb {
+        let folder = TempDir::new().expect("a folder");
+        std::fs::create_dir(folder.path().join("tmp")).expect("a folder");
+        let made = tokio::process::Command::new(servers::mariadb_install_db())
+            .args(["--no-defaults", "--datadir=./data", "--tmpdir=../tmp", "--skip-test-db"])
+            .args(["--auth-root-authentication-method=normal", "--skip-name-resolve"])
+            .args(as_root())
+            .current_dir(folder.path())
+            .output()
+            .await
+            .expect("runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
+        let log = folder.path().join("mariadb.log");
+        let port = free_port();
+        let mut database = OwnMariaDb { server: Server { child: None, log }, port, folder };
+        database.restart().await;
+        database
+    }
+
+    /// Where it is, without a database.
+    pub fn url(&self) -> String {
+        format!("mysql://root@127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts it with the data that it has, and waits until it takes connections.
+    pub async fn restart(&mut self) {
+        let mut command = Command::new(servers::mariadbd());
+        command
+            .arg("--no-defaults")
+            .arg(path_option("--datadir=", &self.folder.path().join("data")))
+            .args(["--tmpdir=../tmp", "--socket=mariadb.sock", "--pid-file=mariadb.pid"])
+            .arg(format!("--port={}", self.port))
+            .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
+            .args(["--default-time-zone=+00:00", "--character-set-server=utf8mb4"])
+            .args(["--collation-server=utf8mb4_unicode_ci", "--innodb-buffer-pool-size=64M"])
+            .args(as_root());
+        self.server.start(command);
+        let url = format!("{}/mysql", self.url());
+        eventually("MariaDB to take connections", || async {
+            AsyncMysqlConnection::establish(&url).await.ok()
+        })
+        .await;
+    }
+}
+
+/// A Temporal development server of a test's own.
+pub struct OwnTemporal {
+    server: Server,
+    port: u16,
+    folder: TempDir,
+}
+
+impl OwnTemporal {
+    /// Starts an empty one.
+    pub async fn start() -> OwnTemporal {
+        let folder = TempDir::new().expect("a folder");
+        let log = folder.path().join("temporal.log");
+        let server = Server { child: None, log };
+        let mut temporal = OwnTemporal { server, port: free_port(), folder };
+        temporal.restart().await;
+        temporal
+    }
+
+    /// Its address, as host and port.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts it with the data that it has, and waits until its port is open.
+    pub async fn restart(&mut self) {
+        let mut command = Command::new(servers::temporal_command());
+        command
+            .args(["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "warn"])
+            .arg("--port")
+            .arg(self.port.to_string())
+            .arg("--db-filename")
+            .arg(self.folder.path().join("temporal.db"));
+        self.server.start(command);
+        let address = self.address();
+        eventually("Temporal to listen", || async { TcpStream::connect(&address).ok() }).await;
+    }
+}
+
+/// As root, MariaDB wants to be told that this is meant.
+fn as_root() -> Option<&'static str> {
+    nix::unistd::Uid::effective().is_root().then_some("--user=root")
+}
+
+fn path_option(name: &str, path: &Path) -> std::ffi::OsString {
+    let mut text = std::ffi::OsString::from(name);
+    text.push(path);
+    text
+}

@@ -1,0 +1,37 @@
+//! `cargo xtask faults`: the fault table, against servers of its own.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::folders::Workspace;
+use crate::{cargo, guard, install, interrupt, process, trial};
+
+/// What `cargo xtask faults` can be told.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Rows to play, by number; without any, all of them
+    #[arg(value_name = "ROW")]
+    rows: Vec<String>,
+    /// Keep the servers' data and logs in .diagflow/test-…
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Plays the table, and fails when an invariant does not hold.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    interrupt::listen()?;
+    let workspace = Workspace::open()?;
+    let tools = install::find_or_install(&workspace)?;
+    cargo::run(&workspace, &trial::BUILD, &[])?;
+    trial::with_servers(&workspace, &tools, options.keep, |variables, servers| {
+        let mut command = guard::command(cargo::product(false)?.with_file_name("play-faults"));
+        command.args(&options.rows).envs(variables.iter().map(|(name, value)| (name, value)));
+        let child = command.spawn().context("cannot start the table")?;
+        let status = process::wait(child, || servers.expect_alive())?;
+        ensure!(status.success(), "an invariant does not hold: see above");
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
