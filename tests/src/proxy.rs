@@ -1,7 +1,10 @@
-//! A TCP proxy between two parts, to cut, stall and mend the line between them.
+//! A TCP proxy between two parts, to cut, reset, stall, slow and mend the line between them.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -11,9 +14,20 @@ use tokio::task::JoinHandle;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     Whole,
+    /// Everything comes through late.
+    Slow(Duration),
     /// Nothing comes through, and nobody is told.
     Stalled,
+    /// Connections end.
     Cut,
+    /// Connections break (RST), and what was under way is lost.
+    Reset,
+}
+
+impl Line {
+    fn is_broken(self) -> bool {
+        matches!(self, Line::Cut | Line::Reset)
+    }
 }
 
 /// A statement whose answer is to be lost, on a connection that has said another one before.
@@ -28,6 +42,9 @@ struct Doomed {
 struct Shared {
     line: watch::Sender<Line>,
     doomed: Arc<Mutex<Option<Doomed>>>,
+    /// How many bytes of the server's a connection gets to hear before it is cut; one for each connection
+    /// to come.
+    budgets: Arc<Mutex<VecDeque<usize>>>,
 }
 
 /// A line to a server. Whole at first.
@@ -45,7 +62,8 @@ impl Proxy {
     pub async fn to(server: &str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let shared = Shared { line: watch::Sender::new(Line::Whole), doomed: Arc::default() };
+        let line = watch::Sender::new(Line::Whole);
+        let shared = Shared { line, doomed: Arc::default(), budgets: Arc::default() };
         let server = server.to_owned();
         let passing = shared.clone();
         let accepting = tokio::spawn(async move {
@@ -64,6 +82,23 @@ impl Proxy {
     /// Cuts the line: connections break, and new ones break at once.
     pub fn cut(&self) {
         self.shared.line.send_replace(Line::Cut);
+    }
+
+    /// Resets the line: connections break with an error at once, and so do new ones.
+    pub fn reset(&self) {
+        self.shared.line.send_replace(Line::Reset);
+    }
+
+    /// Lets everything through late, by `delay` for each piece.
+    pub fn slow(&self, delay: Duration) {
+        self.shared.line.send_replace(Line::Slow(delay));
+    }
+
+    /// Cuts each of the connections to come after so many bytes of the server's, in turn; those after them
+    /// are whole.
+    pub fn cut_after(&self, budgets: impl IntoIterator<Item = usize>) {
+        let mut kept = self.shared.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = budgets.into_iter().collect();
     }
 
     /// Holds back everything that is said, both ways, without breaking anything.
@@ -117,19 +152,27 @@ impl Talk {
 }
 
 /// Passes bytes both ways until a side closes or the line is cut.
-async fn pass(client: TcpStream, server: String, shared: Shared) {
+async fn pass(mut client: TcpStream, server: String, shared: Shared) {
     let mut line = shared.line.subscribe();
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
+    let budget = shared.budgets.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let talk = async {
-        let Ok(server) = TcpStream::connect(server).await else { return };
+        let left = AtomicUsize::new(budget.unwrap_or(usize::MAX));
         let heard = Mutex::new(Talk::default());
         let hear = |said: &[u8]| {
             heard.lock().unwrap_or_else(PoisonError::into_inner).hear(&shared, said);
-            true
+            said.len()
         };
-        let answer =
-            |_: &[u8]| !heard.lock().unwrap_or_else(PoisonError::into_inner).answer_is_lost;
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
+        let answer = |said: &[u8]| {
+            let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                Some(left.saturating_sub(said.len()))
+            });
+            let allowed = spent.unwrap_or(0).min(said.len());
+            let lost = heard.lock().unwrap_or_else(PoisonError::into_inner).answer_is_lost;
+            if lost { 0 } else { allowed }
+        };
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
         let there = pass_on(from_client, to_server, shared.line.subscribe(), hear);
         let back = pass_on(from_server, to_client, shared.line.subscribe(), answer);
         tokio::pin!(there, back);
@@ -138,34 +181,50 @@ async fn pass(client: TcpStream, server: String, shared: Shared) {
             _ = &mut there => { back.await; }
         }
     };
-    tokio::select! {
+    let is_reset = tokio::select! {
         biased;
-        _ = line.wait_for(|line| *line == Line::Cut) => {}
-        () = talk => {}
+        Ok(broken) = line.wait_for(|line| line.is_broken()) => *broken == Line::Reset,
+        () = talk => false,
+    };
+    if is_reset {
+        // What a close without lingering sends is RST.
+        let _ = client.set_zero_linger().and_then(|()| server.set_zero_linger());
     }
 }
 
-/// Passes bytes one way, as long as `passes` says so of what comes; tells whether it ended for that. Any other
-/// end is one like any other: the two sides see it for themselves.
+/// Passes bytes one way, as many of each piece as `passes` says; tells whether it ended because that was not
+/// all. Any other end is one like any other: the two sides see it for themselves.
 async fn pass_on(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut line: watch::Receiver<Line>,
-    passes: impl Fn(&[u8]) -> bool,
+    passes: impl Fn(&[u8]) -> usize,
 ) -> bool {
     let mut bytes = vec![0; 64 * 1024];
     loop {
         let Ok(read) = from.read(&mut bytes).await else { return false };
-        if line.wait_for(|line| *line == Line::Whole).await.is_err() {
-            return false;
+        let passing = |line: &Line| matches!(line, Line::Whole | Line::Slow(_));
+        let delay = match line.wait_for(passing).await {
+            Ok(line) => {
+                if let Line::Slow(delay) = *line {
+                    delay
+                } else {
+                    Duration::ZERO
+                }
+            }
+            Err(_) => return false,
+        };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
-        if !passes(&bytes[..read]) {
-            return true;
-        }
+        let allowed = passes(&bytes[..read]);
         let passed = match read {
             0 => to.shutdown().await,
-            _ => to.write_all(&bytes[..read]).await,
+            _ => to.write_all(&bytes[..allowed]).await,
         };
+        if allowed < read {
+            return true;
+        }
         if read == 0 || passed.is_err() {
             return false;
         }

@@ -289,3 +289,6 @@ pub(crate) fn is_final(status: &str) -> bool {
 fn is_end(step: &str) -> bool {
     ENDS.iter().any(|(_, end)| *end == step)
 }
+
+#[cfg(test)]
+mod tests;

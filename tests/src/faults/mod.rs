@@ -6,6 +6,7 @@
 
 mod judge;
 mod ledger;
+mod load;
 mod observe;
 mod rows;
 mod table;

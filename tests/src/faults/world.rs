@@ -110,6 +110,12 @@ impl World {
         accepted
     }
 
+    /// Notes what somebody else submitted and got accepted: a photo and no comments.
+    pub(crate) fn promise(&mut self, accepted: Accepted, email: &str) {
+        self.listen(&accepted);
+        self.acknowledged.push(Acknowledged::new(accepted, email, "", &[photos::cat()]));
+    }
+
     /// Notes an answer to what [`World::send`] sent.
     pub(crate) async fn acknowledge_sent(&mut self, answer: Response, email: &str) -> Accepted {
         self.acknowledge(answer, email, "", &[photos::cat()]).await
@@ -117,7 +123,19 @@ impl World {
 
     /// One more listener of a submission, from its first event on.
     pub(crate) fn listen(&mut self, submission: &Accepted) {
-        self.listeners.push(Listener::follow(self.stack.client.clone(), submission.clone()));
+        self.listen_at(&self.stack.client.clone(), submission);
+    }
+
+    /// The same at another address of the API.
+    pub(crate) fn listen_at(&mut self, client: &ApiClient, submission: &Accepted) {
+        self.listeners.push(Listener::follow(client.clone(), submission.clone()));
+    }
+
+    /// Notes that staff were told that a move of theirs is done, by the audit's name of it.
+    pub(crate) fn moved(&mut self, submission: &Accepted, action: &'static str) {
+        let id = &submission.submission_id;
+        let of_it = |one: &&mut Acknowledged| one.accepted.submission_id == *id;
+        self.acknowledged.iter_mut().find(of_it).expect("acknowledged").moves.push(action);
     }
 
     /// Kills the worker once it is held at `boundary`, and starts another one.
