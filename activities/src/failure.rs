@@ -77,6 +77,7 @@ impl From<&StoreError> for Clue {
             StoreError::Unavailable(_) => "no connection to the database",
             StoreError::Database(_) => "the database refused or lost a statement",
             StoreError::Unclear(_) => "the answer to a commit was lost",
+            StoreError::Swept => "bytes were swept",
             StoreError::Corrupt(_) => "a row cannot be read",
             StoreError::Migration(_) => "the database is of another version",
         })

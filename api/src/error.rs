@@ -284,7 +284,9 @@ impl From<StoreError> for ApiError {
 /// the readers of rows; where no connection came, nothing was sent that could be quoted.
 pub(crate) fn kind(error: &StoreError) -> String {
     match error {
-        StoreError::Unavailable(_) | StoreError::Unclear(_) => error.to_string(),
+        StoreError::Unavailable(_) | StoreError::Unclear(_) | StoreError::Swept => {
+            error.to_string()
+        }
         StoreError::Database(DieselError::DatabaseError(kind, _)) => format!("database: {kind:?}"),
         StoreError::Database(_) => {
             "database: the statement or its answer is not as it must be".into()

@@ -18,6 +18,9 @@ pub enum StoreError {
     /// Everything was written, but whether it was committed is not known: the answer to that was lost.
     #[error("perhaps not committed: {0}")]
     Unclear(String),
+    /// Bytes were swept before a submission could name them: they must be stored again.
+    #[error("bytes were swept before they were named")]
+    Swept,
     /// A row holds what this version cannot read.
     #[error("unreadable record: {0}")]
     Corrupt(String),

@@ -36,6 +36,7 @@ mod sessions;
 mod status;
 mod submissions;
 mod throttles;
+mod unnamed;
 mod users;
 
 pub use accounts::{NewPassword, UserChange, UserChanged, UserFilter, UserPage};

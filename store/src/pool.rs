@@ -1,10 +1,13 @@
 //! The pool of connections, and the transaction that repeats itself after a deadlock.
 
-use crate::connection::Manager;
+use crate::connection::{Connection, Manager};
 use crate::error::{StoreError, StoreResult};
 use bb8::{Pool, PooledConnection, RunError};
 use diesel_async::RunQueryDsl;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How the pool behaves.
 #[derive(Debug, Clone)]
@@ -23,7 +26,13 @@ pub struct PoolSettings {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool<Manager>,
+    /// One permit for each caller that may wait, or work, at once.
+    callers: Arc<Semaphore>,
 }
+
+/// Callers that may wait for each connection of the pool. With more, the database is slower than it is asked:
+/// they are told so at once, instead of after a wait that is in vain for most of them.
+const WAITING: u32 = 8;
 
 /// How often a transaction that lost a deadlock is repeated before the caller hears of it.
 pub(crate) const DEADLOCK_ATTEMPTS: u32 = 5;
@@ -41,15 +50,21 @@ impl Store {
             .build(manager)
             .await
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Store { pool })
+        let callers = settings.size.saturating_mul(1 + WAITING);
+        let callers = Arc::new(Semaphore::new(callers.try_into().unwrap_or(usize::MAX >> 3)));
+        Ok(Store { pool, callers })
     }
 
     /// A connection of the pool.
-    pub(crate) async fn connection(&self) -> StoreResult<PooledConnection<'_, Manager>> {
-        self.pool.get().await.map_err(|error| match error {
+    pub(crate) async fn connection(&self) -> StoreResult<Pooled<'_>> {
+        let Ok(place) = self.callers.try_acquire() else {
+            return Err(StoreError::Unavailable("too many wait for one".to_owned()));
+        };
+        let connection = self.pool.get().await.map_err(|error| match error {
             RunError::User(error) => error,
             RunError::TimedOut => StoreError::Unavailable("none came free in time".to_owned()),
-        })
+        })?;
+        Ok(Pooled { connection, _place: place })
     }
 
     /// Asks the database for a sign of life.
@@ -60,6 +75,25 @@ impl Store {
         let mut connection = self.connection().await?;
         diesel::sql_query("SELECT 1").execute(&mut connection).await?;
         Ok(())
+    }
+}
+
+/// A connection of the pool, and the place among its callers.
+pub(crate) struct Pooled<'a> {
+    connection: PooledConnection<'a, Manager>,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Deref for Pooled<'_> {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Pooled<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 }
 
@@ -90,7 +124,7 @@ pub(crate) use transaction;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::{Connection, as_addressed};
+    use crate::connection::as_addressed;
     use diesel::QueryableByName;
     use diesel::sql_types::Text;
 

@@ -45,6 +45,8 @@ struct Shared {
     /// How many bytes of the server's a connection gets to hear before it is cut; one for each connection
     /// to come.
     budgets: Arc<Mutex<VecDeque<usize>>>,
+    /// How often something met a line that was not whole.
+    troubles: Arc<AtomicUsize>,
 }
 
 /// A line to a server. Whole at first.
@@ -63,7 +65,12 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let line = watch::Sender::new(Line::Whole);
-        let shared = Shared { line, doomed: Arc::default(), budgets: Arc::default() };
+        let shared = Shared {
+            line,
+            doomed: Arc::default(),
+            budgets: Arc::default(),
+            troubles: Arc::default(),
+        };
         let server = server.to_owned();
         let passing = shared.clone();
         let accepting = tokio::spawn(async move {
@@ -87,6 +94,12 @@ impl Proxy {
     /// Resets the line: connections break with an error at once, and so do new ones.
     pub fn reset(&self) {
         self.shared.line.send_replace(Line::Reset);
+    }
+
+    /// How often something met a line that was not whole: a connection that broke or came in vain, or a piece
+    /// that came late or was held back.
+    pub fn troubles(&self) -> usize {
+        self.shared.troubles.load(Ordering::Relaxed)
     }
 
     /// Lets everything through late, by `delay` for each piece.
@@ -173,8 +186,8 @@ async fn pass(mut client: TcpStream, server: String, shared: Shared) {
         };
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let there = pass_on(from_client, to_server, shared.line.subscribe(), hear);
-        let back = pass_on(from_server, to_client, shared.line.subscribe(), answer);
+        let there = pass_on(from_client, to_server, &shared, hear);
+        let back = pass_on(from_server, to_client, &shared, answer);
         tokio::pin!(there, back);
         tokio::select! {
             lost = &mut back => if !lost { there.await; },
@@ -186,6 +199,9 @@ async fn pass(mut client: TcpStream, server: String, shared: Shared) {
         Ok(broken) = line.wait_for(|line| line.is_broken()) => *broken == Line::Reset,
         () = talk => false,
     };
+    if line.borrow().is_broken() {
+        shared.troubles.fetch_add(1, Ordering::Relaxed);
+    }
     if is_reset {
         // What a close without lingering sends is RST.
         let _ = client.set_zero_linger().and_then(|()| server.set_zero_linger());
@@ -197,25 +213,22 @@ async fn pass(mut client: TcpStream, server: String, shared: Shared) {
 async fn pass_on(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut line: watch::Receiver<Line>,
+    shared: &Shared,
     passes: impl Fn(&[u8]) -> usize,
 ) -> bool {
+    let mut line = shared.line.subscribe();
     let mut bytes = vec![0; 64 * 1024];
     loop {
         let Ok(read) = from.read(&mut bytes).await else { return false };
+        if *line.borrow() != Line::Whole {
+            shared.troubles.fetch_add(1, Ordering::Relaxed);
+        }
         let passing = |line: &Line| matches!(line, Line::Whole | Line::Slow(_));
-        let delay = match line.wait_for(passing).await {
-            Ok(line) => {
-                if let Line::Slow(delay) = *line {
-                    delay
-                } else {
-                    Duration::ZERO
-                }
-            }
+        let state = line.wait_for(passing).await.map(|line| *line);
+        match state {
+            Ok(Line::Slow(delay)) => tokio::time::sleep(delay).await,
+            Ok(_) => {}
             Err(_) => return false,
-        };
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
         }
         let allowed = passes(&bytes[..read]);
         let passed = match read {

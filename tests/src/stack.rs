@@ -174,6 +174,18 @@ impl Stack {
         self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
     }
 
+    /// Starts the API with a storage of 64 KiB, on a file system that only this process sees.
+    pub async fn start_api_on_a_small_disk(&mut self) {
+        let files = self.files();
+        std::fs::create_dir_all(&files).expect("a folder");
+        let mount =
+            format!("mount -t tmpfs -o size=64k none '{}' && exec \"$0\" \"$@\"", files.display());
+        let log = self.folder.path().join("api.log");
+        let wrapped = ["unshare", "--mount", "--map-root-user", "sh", "-c", &mount];
+        self.api = Some(Process::start_within(&wrapped, "serve", &self.variables, log));
+        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+    }
+
     /// Starts the worker and waits until it is ready.
     pub async fn start_worker(&mut self) {
         let log = self.folder.path().join("worker.log");

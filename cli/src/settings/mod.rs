@@ -39,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) sweep_every: Duration,
     pub(crate) lost_after: Duration,
     pub(crate) lost_every: Duration,
+    pub(crate) unnamed_after: Duration,
     pub(crate) worker: WorkerSettings,
     /// `WORKER_IMAGE_MEMORY_BYTES`, or what the largest submission takes, whichever is more.
     pub(crate) image_memory: u64,
@@ -161,6 +162,7 @@ fn all(reader: &mut Reader) -> Option<Settings> {
     let sweep_every = reader.seconds("SWEEP_SECONDS");
     let lost_after = reader.seconds("LOST_AFTER_SECONDS");
     let lost_every = reader.seconds("LOST_SWEEP_SECONDS");
+    let unnamed_after = reader.seconds("UNNAMED_BYTES_SECONDS");
     let shutdown_period = reader.seconds("WORKER_SHUTDOWN_SECONDS");
     let concurrency = reader.number("WORKER_CONCURRENCY", 2..=1000);
     let image_memory: Option<u64> = reader.parse("WORKER_IMAGE_MEMORY_BYTES", "a number of bytes");
@@ -179,6 +181,7 @@ fn all(reader: &mut Reader) -> Option<Settings> {
         sweep_every: sweep_every?.max(Duration::from_millis(10)),
         lost_after: lost_after?,
         lost_every: lost_every?.max(Duration::from_millis(10)),
+        unnamed_after: unnamed_after?.max(Duration::from_secs(1)),
         worker: WorkerSettings {
             task_queue: temporal.task_queue.clone(),
             shutdown_period: shutdown_period?,

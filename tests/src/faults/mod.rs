@@ -9,8 +9,10 @@ mod ledger;
 mod load;
 mod observe;
 mod rows;
+mod soak;
 mod table;
 mod world;
 
 pub use judge::{Invariant, Violation};
+pub use soak::{SoakReport, soak};
 pub use table::{Outcome, ROWS, Report, Row};

@@ -81,6 +81,7 @@ pub const ROWS: &[Row] = rows! {
     8 "no worker while timers fall due" rows::worker::away_while_timers_fall_due;
     9 "Temporal down at submit, back later" rows::starting::temporal_down;
     10 "MySQL killed under load, deadlock, pool exhausted, read-only" rows::servers::mysql;
+    11 "slow, reset and half-open connections on each line" rows::links::every_line;
     12 "LoopAI: 500, 429, silence, broken connections, flapping" rows::loopai::down_and_busy;
     13 "LoopAI: HTML, half of the JSON, unknown status, 50 MB, redirect" rows::loopai::nonsense;
     14 "LoopAI stuck; done just before the deadline; done just after" rows::loopai::around_the_deadline;
@@ -91,6 +92,7 @@ pub const ROWS: &[Row] = rows! {
     19 "cancel against completion, twice, while LoopAI is down" rows::staff::cancels;
     20 "retry twice at once, retry while running" rows::staff::retries;
     21 "stream cut mid-event, other replica, odd marks, deaf readers" rows::stream::cuts;
+    22 "upload broken off, disk full, bytes damaged, bytes without a name" rows::storage::bytes;
     24 "workflow code changed" rows::deploy::changed_code;
     25 "API and worker restarted one by one under load" rows::deploy::one_by_one;
 };

@@ -1,9 +1,6 @@
 //! Each invariant, in a world where it must fail.
 
 use super::super::ledger::Acknowledged;
-use super::super::observe::{
-    AcceptedMail, AuditRow, DeliveryRow, EventRow, FileRow, Hearing, SubmissionRow,
-};
 use super::*;
 use crate::client::Accepted;
 use chrono::Utc;
