@@ -24,8 +24,30 @@ impl Process {
         variables: &BTreeMap<&'static str, String>,
         log: PathBuf,
     ) -> Process {
+        Self::spawn(Command::new(crate::servers::diagflow()), role, variables, log)
+    }
+
+    /// The same for one that may have only so many descriptors.
+    pub fn start_within(
+        descriptors: u32,
+        role: &'static str,
+        variables: &BTreeMap<&'static str, String>,
+        log: PathBuf,
+    ) -> Process {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);
+        shell.arg(crate::servers::diagflow());
+        Self::spawn(shell, role, variables, log)
+    }
+
+    fn spawn(
+        mut command: Command,
+        role: &'static str,
+        variables: &BTreeMap<&'static str, String>,
+        log: PathBuf,
+    ) -> Process {
         let output = File::options().create(true).append(true).open(&log).expect("a log file");
-        let child = Command::new(crate::servers::diagflow())
+        let child = command
             .arg(role)
             .env_clear()
             .envs(variables)

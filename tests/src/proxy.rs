@@ -1,4 +1,4 @@
-//! A TCP proxy between two parts, to cut, stall and mend the line between them.
+//! A TCP proxy between two parts, to cut, stall and mend the line between them, and to count what is said.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,11 +23,19 @@ struct Doomed {
     after: String,
 }
 
+/// What is listened for, and how often it was said.
+#[derive(Debug, Default)]
+struct Counted {
+    bytes: Vec<u8>,
+    times: usize,
+}
+
 /// What all connections of a line share.
 #[derive(Clone)]
 struct Shared {
     line: watch::Sender<Line>,
     doomed: Arc<Mutex<Option<Doomed>>>,
+    counted: Arc<Mutex<Counted>>,
 }
 
 /// A line to a server. Whole at first.
@@ -45,7 +53,11 @@ impl Proxy {
     pub async fn to(server: &str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let shared = Shared { line: watch::Sender::new(Line::Whole), doomed: Arc::default() };
+        let shared = Shared {
+            line: watch::Sender::new(Line::Whole),
+            doomed: Arc::default(),
+            counted: Arc::default(),
+        };
         let server = server.to_owned();
         let passing = shared.clone();
         let accepting = tokio::spawn(async move {
@@ -78,6 +90,16 @@ impl Proxy {
         *self.shared.doomed() = Some(doomed);
     }
 
+    /// Counts from now on how often clients say this.
+    pub fn count(&self, bytes: &[u8]) {
+        *self.shared.counted() = Counted { bytes: bytes.to_owned(), times: 0 };
+    }
+
+    /// How often it was said since.
+    pub fn counted(&self) -> usize {
+        self.shared.counted().times
+    }
+
     /// Makes the line whole again: for new connections, and for what was held back.
     pub fn mend(&self) {
         self.shared.line.send_replace(Line::Whole);
@@ -93,6 +115,18 @@ impl Drop for Proxy {
 impl Shared {
     fn doomed(&self) -> std::sync::MutexGuard<'_, Option<Doomed>> {
         self.doomed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counted(&self) -> std::sync::MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, said: &[u8]) {
+        let mut counted = self.counted();
+        if !counted.bytes.is_empty() {
+            let parts = said.windows(counted.bytes.len());
+            counted.times += parts.filter(|part| *part == counted.bytes).count();
+        }
     }
 }
 
@@ -123,6 +157,7 @@ async fn pass(client: TcpStream, server: String, shared: Shared) {
         let Ok(server) = TcpStream::connect(server).await else { return };
         let heard = Mutex::new(Talk::default());
         let hear = |said: &[u8]| {
+            shared.count(said);
             heard.lock().unwrap_or_else(PoisonError::into_inner).hear(&shared, said);
             true
         };

@@ -160,6 +160,13 @@ impl Stack {
         self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
     }
 
+    /// The same for an API that may have only so many descriptors.
+    pub async fn start_api_within(&mut self, descriptors: u32) {
+        let log = self.folder.path().join("api.log");
+        self.api = Some(Process::start_within(descriptors, "serve", &self.variables, log));
+        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+    }
+
     /// Starts the worker and waits until it is ready.
     pub async fn start_worker(&mut self) {
         let log = self.folder.path().join("worker.log");
