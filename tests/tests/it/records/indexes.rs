@@ -10,12 +10,13 @@ mod people;
 mod plans;
 
 use super::Records;
+pub(super) use fill::fill;
 use plans::Server;
 
 #[tokio::test]
 async fn every_query_reads_by_an_index() {
     let records = Records::new().await;
-    fill::fill(&records).await;
+    fill(&records).await;
     ear::listen_to(&records.database);
     calls::call_everything(&records).await;
     lists::list_everything(&records.store).await;

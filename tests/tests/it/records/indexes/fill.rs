@@ -9,7 +9,7 @@ const ROWS: usize = 3000;
 const STATUS: &str = "ELT(n % 5 + 1, 'processing', 'pending', 'cancelled', 'failed', 'completed')";
 
 /// Fills every table. Nothing of it is to be started, cancelled or delivered before a day has passed.
-pub(super) async fn fill(records: &Records) {
+pub(in crate::records) async fn fill(records: &Records) {
     let numbers: Vec<_> = (1..=ROWS).map(|number| format!("({number})")).collect();
     records.database.run("CREATE TABLE numbers (n INT PRIMARY KEY)").await;
     records.database.run(&format!("INSERT INTO numbers VALUES {}", numbers.join(", "))).await;
