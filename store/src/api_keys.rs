@@ -98,7 +98,7 @@ impl Store {
         let mut connection = self.connection().await?;
         let found = api_keys::table
             .filter(api_keys::user_id.eq(user))
-            .order((api_keys::created_at.desc(), api_keys::id))
+            .order((api_keys::created_at.desc(), api_keys::id.desc()))
             .select(ApiKey::as_select())
             .load(&mut connection)
             .await?;

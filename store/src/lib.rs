@@ -59,7 +59,7 @@ pub use listing::{
     Clinical, Deleted, EmailFilter, Filter, InvalidWords, Key, Listed, Place, Slice, Sort, SortBy,
     Words,
 };
-pub use lost::{Overdue, StartedRun};
+pub use lost::{Overdue, OverduePlace, StartedRun};
 pub use moves::{Cancelling, Retrying};
 pub use pool::{PoolSettings, Store};
 pub use resends::Resending;

@@ -205,7 +205,7 @@ impl Store {
             .filter(sessions::idle_after.gt(now()))
             .filter(sessions::expires_at.gt(now()))
             .filter(users::disabled_at.is_null())
-            .order((sessions::created_at.desc(), sessions::id))
+            .order((sessions::created_at.desc(), sessions::id.desc()))
             .select(Session::as_select())
             .load(&mut connection)
             .await?;

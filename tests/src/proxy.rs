@@ -1,4 +1,5 @@
-//! A TCP proxy between two parts, to cut, reset, stall, slow and mend the line between them.
+//! A TCP proxy between two parts, to cut, reset, stall, slow and mend the line between them, and to count what
+//! is said.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -37,6 +38,13 @@ struct Doomed {
     after: String,
 }
 
+/// What is listened for, and how often it was said.
+#[derive(Debug, Default)]
+struct Counted {
+    bytes: Vec<u8>,
+    times: usize,
+}
+
 /// What all connections of a line share.
 #[derive(Clone)]
 struct Shared {
@@ -47,6 +55,7 @@ struct Shared {
     budgets: Arc<Mutex<VecDeque<usize>>>,
     /// How often something met a line that was not whole.
     troubles: Arc<AtomicUsize>,
+    counted: Arc<Mutex<Counted>>,
 }
 
 /// A line to a server. Whole at first.
@@ -70,6 +79,7 @@ impl Proxy {
             doomed: Arc::default(),
             budgets: Arc::default(),
             troubles: Arc::default(),
+            counted: Arc::default(),
         };
         let server = server.to_owned();
         let passing = shared.clone();
@@ -126,6 +136,16 @@ impl Proxy {
         *self.shared.doomed() = Some(doomed);
     }
 
+    /// Counts from now on how often clients say this.
+    pub fn count(&self, bytes: &[u8]) {
+        *self.shared.counted() = Counted { bytes: bytes.to_owned(), times: 0 };
+    }
+
+    /// How often it was said since.
+    pub fn counted(&self) -> usize {
+        self.shared.counted().times
+    }
+
     /// Makes the line whole again: for new connections, and for what was held back.
     pub fn mend(&self) {
         self.shared.line.send_replace(Line::Whole);
@@ -141,6 +161,18 @@ impl Drop for Proxy {
 impl Shared {
     fn doomed(&self) -> std::sync::MutexGuard<'_, Option<Doomed>> {
         self.doomed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counted(&self) -> std::sync::MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, said: &[u8]) {
+        let mut counted = self.counted();
+        if !counted.bytes.is_empty() {
+            let parts = said.windows(counted.bytes.len());
+            counted.times += parts.filter(|part| *part == counted.bytes).count();
+        }
     }
 }
 
@@ -173,6 +205,7 @@ async fn pass(mut client: TcpStream, server: String, shared: Shared) {
         let left = AtomicUsize::new(budget.unwrap_or(usize::MAX));
         let heard = Mutex::new(Talk::default());
         let hear = |said: &[u8]| {
+            shared.count(said);
             heard.lock().unwrap_or_else(PoisonError::into_inner).hear(&shared, said);
             said.len()
         };

@@ -186,6 +186,15 @@ impl Stack {
         self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
     }
 
+    /// Starts an API that may have only so many descriptors.
+    pub async fn start_api_within(&mut self, descriptors: u32) {
+        let log = self.folder.path().join("api.log");
+        let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        let wrapped = ["sh", "-c", &limited];
+        self.api = Some(Process::start_within(&wrapped, "serve", &self.variables, log));
+        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+    }
+
     /// Starts the worker and waits until it is ready.
     pub async fn start_worker(&mut self) {
         let log = self.folder.path().join("worker.log");

@@ -11,6 +11,7 @@ mod uploads;
 
 use crate::app::AppState;
 use crate::{ApiSettings, App, Outbox, Runs, StarterSettings, metrics_builder, router};
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
@@ -70,6 +71,14 @@ impl Answer {
     }
 }
 
+async fn answer_of(router: Router, request: Request<Body>) -> Answer {
+    let response: Response = router.oneshot(request).await.expect("never fails");
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+    let text = String::from_utf8(bytes.into()).expect("text");
+    Answer { status: parts.status, headers: parts.headers, text }
+}
+
 impl TestApi {
     async fn new() -> Self {
         Self::with(|_| {}).await
@@ -107,12 +116,7 @@ impl TestApi {
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
-        let response: Response =
-            router(self.app.clone()).oneshot(request).await.expect("never fails");
-        let (parts, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
-        let text = String::from_utf8(bytes.into()).expect("text");
-        Answer { status: parts.status, headers: parts.headers, text }
+        answer_of(router(self.app.clone()), request).await
     }
 
     async fn get(&self, path: &str) -> Answer {
