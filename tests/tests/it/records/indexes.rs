@@ -162,11 +162,16 @@ async fn fill(records: &Records) {
              NULL, NULL, 0, NULL, '' FROM submissions",
         "INSERT INTO idempotency_keys SELECT SHA2(id, 256), SHA2(id, 256), UUID(), NOW(6), id, \
              NOW(6) + INTERVAL 1 DAY FROM submissions",
+        "INSERT INTO users SELECT UUID(), 'old@example.org', '', 'patient', NULL, NULL, NULL, NOW(6), \
+             NOW(6)",
+        "INSERT INTO sessions SELECT UUID(), users.id, '', NULL, NOW(6), '', '', '', NOW(6), NOW(6), \
+             NOW(6), NOW(6) + INTERVAL n - 3 MINUTE - INTERVAL 30 DAY, NULL, NULL FROM users, numbers",
         // Beyond the numbers of the lines that are written here.
         "INSERT INTO audit SELECT 1000000 + n, NOW(6) - INTERVAL 4000 - n MINUTE, 'user', \
              UUID(), CONCAT(n, '@example.org'), 'submissions_view', 'service', '', 'done', '', UUID(), \
              '{}', '', '' FROM numbers",
-        "ANALYZE TABLE submissions, files, runs, results, events, deliveries, idempotency_keys, audit",
+        "ANALYZE TABLE submissions, files, runs, results, events, deliveries, idempotency_keys, audit, \
+             sessions",
     ] {
         records.database.run(statement).await;
     }
@@ -253,7 +258,9 @@ async fn list_everything(store: &Store, id: SubmissionId) {
         store.list(&filter, descending, Place::Skip(0), 20).await.expect("a list");
         store.total(&filter).await.expect("a total");
     }
+    store.clinical_sizes(&[id]).await.expect("read");
     store.clinical(&[id]).await.expect("read");
+    store.sweep_sessions().await.expect("swept");
     search_audit(store).await;
     let line = diagflow_tests::seeding::line(diagflow_store::Action::SubmissionDelete);
     assert_eq!(store.delete_submission(id, &line).await.expect("an answer"), Deletion::Done);
