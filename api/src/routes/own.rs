@@ -33,8 +33,8 @@ pub(crate) async fn own(
     let filter = Filter { submitted_by: Some(caller.user.id), ..Filter::default() };
     let line = caller.did(Action::SubmissionsView, ObjectKind::User, caller.user.id);
     let store = &state.app.store;
-    store.audit(&line).await?;
     let slice = store.list(&filter, page.sort, place, per_page).await?;
     let total = store.total(&filter).await?;
+    store.audit(&line).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(answer(&page, place, slice, total))))
 }

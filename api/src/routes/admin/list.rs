@@ -46,8 +46,8 @@ pub(crate) async fn list(
     let (place, per_page) = place(&page)?;
     let line = caller.did(Action::SubmissionsView, ObjectKind::Service, "").with("filter", told);
     let store = &state.app.store;
-    store.audit(&line).await?;
     let slice = store.list(&filter, page.sort, place, per_page).await?;
     let total = store.total(&filter).await?;
+    store.audit(&line).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(answer(&page, place, slice, total))))
 }

@@ -1,13 +1,17 @@
 //! `GET /api/admin/submissions/export`: everything that a filter matches, as a file.
 //!
 //! Read and sent in parts, so an export of a million submissions takes no more memory than one of a
-//! thousand. An error on the way breaks the connection, and so does it when the reader loses the right
-//! meanwhile: a file that was cut off must not look whole.
+//! thousand, and one of large results no more than one of small ones. An error on the way breaks the
+//! connection, and so does it when the reader loses the right meanwhile: a file that was cut off must not
+//! look whole.
+
+mod lines;
+mod parts;
 
 use crate::app::AppState;
-use crate::auth::{Caller, Permission, Via, still_may};
+use crate::auth::{Caller, Permission};
 use crate::error::{ApiResult, ErrorBody, kind};
-use crate::listing::{AskedFilter, ExportRow, FilterQuery, Format};
+use crate::listing::{AskedFilter, FilterQuery, Format};
 use crate::query::{Asked, FromParameters, Parameters};
 use async_stream::try_stream;
 use axum::body::Body;
@@ -16,18 +20,13 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::Utc;
-use diagflow_store::{
-    Action, Filter, Key, ObjectKind, Place, Slice, Sort, SortBy, Store, StoreError,
-};
+use diagflow_store::{Action, ObjectKind};
 use futures::Stream;
+use lines::Lines;
+use parts::{CutOff, Part, Parts};
 use std::io;
 use tracing::Instrument;
 use utoipa::IntoParams;
-
-/// Submissions of one part.
-const PART: usize = 500;
-/// The same where results come along, each of which may be large.
-const CLINICAL_PART: usize = 50;
 
 /// A filter and a format.
 pub(crate) struct AskedExport {
@@ -81,95 +80,58 @@ pub(crate) async fn export(
     let clinical = caller.may(Permission::ClinicalRead);
     let line = caller.did(Action::SubmissionsExport, ObjectKind::Service, "").with("filter", told);
     let line = line.with("format", format.ending()).with("clinical", clinical);
-    state.app.store.audit(&line).await?;
 
-    let (store, via) = (state.app.store.clone(), caller.via);
-    let mut export = Export { store, via, filter, format, clinical, after: None };
+    let store = state.app.store.clone();
+    let mut parts = Parts::new(store.clone(), caller.via, filter, format, clinical);
     // The first part before the answer: what goes wrong by then can still be said.
-    let first = export.part().await?;
+    let first = parts.read().await?;
+    let lines = Lines::begun(store, line).await?;
     let name = format!("submissions-{}.{}", Utc::now().format("%Y-%m-%d-%H%M%S"), format.ending());
     let headers = [
         (CONTENT_TYPE, format.media_type().to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
         (CACHE_CONTROL, "no-store".to_owned()),
     ];
-    Ok((headers, Body::from_stream(parts(export, first))).into_response())
+    Ok((headers, Body::from_stream(file(parts, first, lines))).into_response())
 }
 
-/// An export on its way.
-#[derive(Clone)]
-struct Export {
-    store: Store,
-    /// By what its reader was recognised.
-    via: Via,
-    filter: Filter,
-    format: Format,
-    clinical: bool,
-    /// The last submission that was read.
-    after: Option<Key>,
-}
-
-/// A part of the file, and whether more follow.
-struct Part {
-    bytes: Bytes,
-    after: Option<Key>,
-    more: bool,
-}
-
-fn parts(
-    mut export: Export,
-    mut part: Part,
+/// The file, part by part. Whatever makes it end early also breaks its connection.
+fn file(
+    mut parts: Parts,
+    first: Part,
+    mut lines: Lines,
 ) -> impl Stream<Item = Result<Bytes, io::Error>> + Send {
     try_stream! {
+        let mut part = first;
         loop {
-            let Part { bytes, after, more } = part;
-            yield bytes;
-            if !more {
+            lines.handed_out(part.rows);
+            yield part.bytes;
+            if !parts.has_more() {
                 break;
             }
-            export.after = after;
-            // In a task of its own: a client may go away at any moment, and a statement that is dropped in
-            // the middle costs its connection.
-            let mut next = export.clone();
-            let read = tokio::spawn(async move { next.next_part().await }.in_current_span()).await;
-            let next = read.map_err(io::Error::other)?.map_err(|error| {
-                tracing::error!(error = kind(&error), "an export was cut off");
-                io::Error::other("the export was cut off")
-            })?;
-            part = next.ok_or_else(|| {
-                tracing::info!("an export was cut off: its reader may not read it any more");
-                io::Error::other("the export was cut off")
-            })?;
+            (parts, part) = next(parts).await?;
         }
+        lines.done().await.map_err(|error| {
+            tracing::error!(error = kind(&error), "the end of an export is not in the audit");
+            io::Error::other("the export was cut off")
+        })?;
     }
 }
 
-impl Export {
-    /// A part after the first one; nothing when the reader may not read it any more.
-    async fn next_part(&mut self) -> Result<Option<Part>, StoreError> {
-        let clinical = self.clinical.then_some(Permission::ClinicalRead);
-        let needed: Vec<_> = clinical.into_iter().chain([Permission::SubmissionsExport]).collect();
-        match still_may(&self.store, self.via, &needed).await? {
-            true => self.part().await.map(Some),
-            false => Ok(None),
+/// Reads on, in a task of its own: a client may go away at any moment, and a statement that is dropped in
+/// the middle costs its connection.
+async fn next(mut parts: Parts) -> Result<(Parts, Part), io::Error> {
+    let read = async move {
+        let part = parts.next().await;
+        (parts, part)
+    };
+    let (parts, part) = tokio::spawn(read.in_current_span()).await.map_err(io::Error::other)?;
+    let part = part.map_err(|error| {
+        match &error {
+            CutOff::Records(_) => tracing::error!(%error, "an export was cut off"),
+            CutOff::Forbidden => tracing::info!(%error, "an export was cut off"),
         }
-    }
-
-    async fn part(&mut self) -> Result<Part, StoreError> {
-        let size = if self.clinical { CLINICAL_PART } else { PART };
-        let place = self.after.map_or(Place::Skip(0), Place::After);
-        let sort = Sort { by: SortBy::Created, descending: true };
-        let Slice { rows, more } = self.store.list(&self.filter, sort, place, size).await?;
-        let after = rows.last().map(|row| Key::of(row, sort.by));
-        let mut clinical = match self.clinical {
-            true => self.store.clinical(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?,
-            false => Default::default(),
-        };
-        let rows = rows.into_iter().map(|row| {
-            let clinical = clinical.remove(&row.id);
-            ExportRow::of(row, clinical)
-        });
-        let bytes = self.format.written(rows, self.after.is_none(), self.clinical);
-        Ok(Part { bytes: bytes.into(), after, more })
-    }
+        io::Error::other("the export was cut off")
+    })?;
+    Ok((parts, part))
 }
