@@ -11,8 +11,10 @@ use std::collections::VecDeque;
 
 /// Submissions that are looked up at once, without what is medical: some 100 KiB.
 const LOOKED_UP: usize = 500;
+/// The same where results come along: to tell its size, the database reads each of them.
+const CLINICAL_LOOKED_UP: usize = 50;
 /// Bytes of medical texts that a part has at most, unless a single submission has more: a result may have
-/// 5 MiB (`activities/src/loopai/client.rs`). Small results, which are usual, still come by the hundred.
+/// 5 MiB (`activities/src/loopai/client.rs`).
 const PART_BYTES: usize = 1024 * 1024;
 
 /// Why an export does not go on.
@@ -105,7 +107,8 @@ impl Parts {
     async fn look_up(&mut self) -> StoreResult<()> {
         let Some(place) = self.next.take() else { return Ok(()) };
         let sort = Sort { by: SortBy::Created, descending: true };
-        let Slice { rows, more } = self.store.list(&self.filter, sort, place, LOOKED_UP).await?;
+        let most = if self.clinical { CLINICAL_LOOKED_UP } else { LOOKED_UP };
+        let Slice { rows, more } = self.store.list(&self.filter, sort, place, most).await?;
         let last = rows.last().map(|row| Place::After(Key::of(row, sort.by)));
         let sizes = match self.clinical {
             true => self.store.clinical_sizes(&ids(&rows)).await?,
