@@ -14,7 +14,10 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Writes down that an export begins, with `rows` submissions in its first part.
+    /// Writes down that an export begins.
+    ///
+    /// # Errors
+    /// When the database does not take it; then nothing of it must be shown.
     pub(super) async fn begun(store: Store, line: AuditEntry) -> StoreResult<Self> {
         store.audit(&line.clone().resulting_in(BEGUN)).await?;
         Ok(Self { store, line, rows: 0, has_ended: false })
@@ -26,6 +29,9 @@ impl Lines {
     }
 
     /// Writes down that everything was handed out.
+    ///
+    /// # Errors
+    /// When the database does not take it; the export then counts as broken off.
     pub(super) async fn done(mut self) -> StoreResult<()> {
         self.store.audit(&self.ending()).await?;
         self.has_ended = true;

@@ -111,7 +111,9 @@ fn file(
             }
             (parts, part) = next(parts).await?;
         }
-        lines.done().await.map_err(|error| {
+        // In a task of its own, like what is read.
+        let done = tokio::spawn(lines.done().in_current_span()).await.map_err(io::Error::other)?;
+        done.map_err(|error| {
             tracing::error!(error = kind(&error), "the end of an export is not in the audit");
             io::Error::other("the export was cut off")
         })?;
