@@ -40,8 +40,10 @@ mod unnamed;
 mod users;
 
 pub use accounts::{NewPassword, UserChange, UserChanged, UserFilter, UserPage};
-pub use api_keys::{ApiKey, NewApiKey};
-pub use audit::{Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, DONE, ObjectKind};
+pub use api_keys::{ApiKey, KeyHolder, NewApiKey};
+pub use audit::{
+    Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, BEGUN, BROKEN_OFF, DONE, ObjectKind,
+};
 pub use audit_check::{AuditCheck, AuditFault, AuditMark};
 pub use audit_search::AuditFilter;
 pub use bytes::{BytesError, FileBytes};

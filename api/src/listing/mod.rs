@@ -8,4 +8,4 @@ mod page;
 
 pub(crate) use asked::{AskedFilter, FilterQuery};
 pub(crate) use format::{ExportRow, Format};
-pub(crate) use page::{AskedPage, ListBody, PageQuery, answer, place};
+pub(crate) use page::{AskedPage, ListAnswer, ListBody, PageQuery, page};

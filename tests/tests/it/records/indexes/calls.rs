@@ -2,12 +2,14 @@
 
 use crate::records::Records;
 use diagflow_store::{
-    Action, AuditEntry, Cancelling, Deletion, Delivery, DeliveryStatus, DiagnosisResult, KeyState,
-    Outcome, Resending, RetryFilter, Retrying, RunKey, Sha256, Standing, Status, Store,
+    Action, AuditEntry, Cancelling, Deletion, Delivery, DeliveryStatus, DiagnosisResult, FileBytes,
+    KeyState, Outcome, Resending, RetryFilter, Retrying, RunKey, Sha256, Standing, Status, Store,
     SubmissionId,
 };
 use diagflow_tests::seeding::{end, line};
 use std::time::Duration;
+use tempfile::TempDir;
+use url::Url;
 use uuid::Uuid;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -37,6 +39,7 @@ pub(super) async fn call_everything(records: &Records) {
     move_about(records, run, &delivery).await;
     keep(records).await;
     delete(store, run.submission).await;
+    sweep_bytes(store).await;
     store.recount_submissions().await.expect("counted");
 }
 
@@ -49,12 +52,22 @@ async fn claim_keys(store: &Store) {
     store.sweep_keys().await.expect("swept");
 }
 
+/// Some were announced long ago.
+async fn sweep_bytes(store: &Store) {
+    let folder = TempDir::new().expect("a folder");
+    let address = Url::from_file_path(folder.path()).expect("an address");
+    let bytes = FileBytes::open(&address).expect("a storage");
+    store.announce_bytes(&[Sha256::of(b"a photo"), Sha256::of(b"another")]).await.expect("noted");
+    assert_eq!(store.sweep_unnamed_bytes(&bytes, DAY, 100).await.expect("swept"), 3);
+}
+
 async fn read(store: &Store, id: SubmissionId) {
     let submission = store.submission(id).await.expect("read").expect("there");
     assert_eq!(submission.status, Status::Completed);
     let files = store.files(id).await.expect("files");
     store.file(files[0].id).await.expect("a file").expect("there");
     store.result(id).await.expect("a result").expect("there");
+    store.clinical_sizes(&[id]).await.expect("sizes");
     assert_eq!(store.runs(id).await.expect("runs").len(), 1);
     assert_eq!(store.runs_of_kept(id).await.expect("runs").expect("is kept").len(), 1);
     assert_eq!(store.events(id, 1).await.expect("events").len(), 3);

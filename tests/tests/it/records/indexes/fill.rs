@@ -20,7 +20,7 @@ pub(in crate::records) async fn fill(records: &Records) {
         .database
         .run(
             "ANALYZE TABLE submissions, files, runs, results, events, deliveries, \
-             idempotency_keys, audit, users, sessions, api_keys, throttles",
+             idempotency_keys, audit, users, sessions, api_keys, throttles, unnamed_bytes",
         )
         .await;
 }
@@ -61,6 +61,9 @@ fn submissions() -> Vec<String> {
         "INSERT INTO idempotency_keys SELECT SHA2(id, 256), SHA2(id, 256), UUID(), NOW(6), id, \
          NOW(6) + INTERVAL 1 DAY FROM submissions"
             .to_owned(),
+        "INSERT INTO unnamed_bytes SELECT SHA2(n, 256), IF(n < 4, NOW(6) - INTERVAL 2 DAY, NOW(6)) \
+         FROM numbers"
+            .to_owned(),
     ]
 }
 
@@ -69,7 +72,8 @@ const ACCOUNTS: [&str; 5] = [
      IF(n % 100 = 0, 'admin', IF(n % 2 = 0, 'service', 'clinician')), NULL, NULL, \
      IF(n % 7 = 0, NOW(6), NULL), NOW(6) - INTERVAL n MINUTE, NOW(6) FROM numbers",
     "INSERT INTO sessions SELECT UUID(), id, SHA2(id, 256), NULL, created_at, 'n', 'a', '', created_at, \
-     created_at, NOW(6) + INTERVAL 1 DAY, NOW(6) + INTERVAL 1 DAY, NULL, NULL FROM users",
+     created_at, NOW(6) + INTERVAL 1 DAY, \
+     NOW(6) + INTERVAL IF(email IN ('1@example.org', '2@example.org'), -40, 1) DAY, NULL, NULL FROM users",
     "INSERT INTO api_keys SELECT UUID(), id, '', SHA2(id, 256), created_at, NULL, NULL, NULL FROM users",
     "INSERT INTO throttles SELECT SHA2(id, 256), 1, NOW(6) FROM users",
     // Beyond the numbers of the lines that are written here.

@@ -81,6 +81,7 @@ async fn begin(store: &Store, user: &User, refresh: Sha256) -> SessionId {
 }
 
 async fn sign_in_and_out(store: &Store, user: &User) {
+    assert_eq!(store.sweep_sessions().await.expect("swept"), 2);
     let (first, second) = (Sha256::of(b"first"), Sha256::of(b"second"));
     let session = begin(store, user, first).await;
     assert!(store.use_session(session, DAY).await.expect("an answer").is_some());
