@@ -264,6 +264,11 @@ impl Stack {
         self.variables.insert(name, value.into());
     }
 
+    /// Takes a setting away from the processes that are started from now on.
+    pub fn unset(&mut self, name: &str) {
+        self.variables.remove(name);
+    }
+
     /// A setting of the processes as it stands.
     pub fn variable(&self, name: &str) -> String {
         self.variables[name].clone()

@@ -30,9 +30,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     interrupt::listen()?;
     let workspace = Workspace::open()?;
     let tools = install::find_or_install(&workspace)?;
+    let clock = install::clock::find_or_install(&workspace)?;
     cargo::run(&workspace, &trial::BUILD, &[])?;
     trial::with_servers(&workspace, &tools, options.keep, |variables, servers| {
         let mut command = guard::command(cargo::product(false)?.with_file_name("play-faults"));
+        command.env("DIAGFLOW_TEST_FAKETIME", &clock);
         for (flag, value) in [("--soak", options.soak), ("--seed", options.seed)] {
             command.args(value.map(|value| format!("{flag}={value}")));
         }

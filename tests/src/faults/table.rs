@@ -93,6 +93,7 @@ pub const ROWS: &[Row] = rows! {
     20 "retry twice at once, retry while running" rows::staff::retries;
     21 "stream cut mid-event, other replica, odd marks, deaf readers" rows::stream::cuts;
     22 "upload broken off, disk full, bytes damaged, bytes without a name" rows::storage::bytes;
+    23 "clock of the API's host off by an hour" rows::clock::off_by_an_hour;
     24 "workflow code changed" rows::deploy::changed_code;
     25 "API and worker restarted one by one under load" rows::deploy::one_by_one;
 };

@@ -13,6 +13,7 @@ mod layers;
 mod loopai;
 mod loopai_side;
 mod mail;
+mod pressure;
 mod records;
 mod replay;
 mod runbook;

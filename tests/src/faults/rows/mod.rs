@@ -1,5 +1,6 @@
 //! The faults, by where they strike.
 
+pub(super) mod clock;
 pub(super) mod deploy;
 pub(super) mod links;
 pub(super) mod loopai;
