@@ -13,7 +13,7 @@ use diagflow_store::{
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// Submissions of a page, unless asked otherwise (first seed).
+/// Submissions of a page, unless asked otherwise.
 const PER_PAGE: usize = 20;
 /// Most submissions of a page.
 const MOST_PER_PAGE: usize = 100;
