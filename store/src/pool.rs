@@ -1,13 +1,12 @@
 //! The pool of connections, and the transaction that repeats itself after a deadlock.
 
-use crate::connection::{Connection, Manager};
+use crate::connection::Manager;
 use crate::error::{StoreError, StoreResult};
 use bb8::{Pool, PooledConnection, RunError};
 use diesel_async::RunQueryDsl;
-use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How the pool behaves.
 #[derive(Debug, Clone)]
@@ -26,13 +25,16 @@ pub struct PoolSettings {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool<Manager>,
-    /// One permit for each caller that may wait, or work, at once.
-    callers: Arc<Semaphore>,
+    queue: Arc<Queue>,
 }
 
-/// Callers that may wait for each connection of the pool. With more, the database is slower than it is asked:
-/// they are told so at once, instead of after a wait that is in vain for most of them.
-const WAITING: u32 = 8;
+/// Those who wait for a connection, and when the last one got one.
+struct Queue {
+    waiting: AtomicUsize,
+    moved_at: Mutex<Instant>,
+    /// Without anybody getting one for so long, whoever comes now would wait in vain.
+    stalled_after: Duration,
+}
 
 /// How often a transaction that lost a deadlock is repeated before the caller hears of it.
 pub(crate) const DEADLOCK_ATTEMPTS: u32 = 5;
@@ -50,21 +52,28 @@ impl Store {
             .build(manager)
             .await
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let callers = settings.size.saturating_mul(1 + WAITING);
-        let callers = Arc::new(Semaphore::new(callers.try_into().unwrap_or(usize::MAX >> 3)));
-        Ok(Store { pool, callers })
+        let queue = Queue {
+            waiting: AtomicUsize::new(0),
+            moved_at: Mutex::new(Instant::now()),
+            stalled_after: settings.wait / 2,
+        };
+        Ok(Store { pool, queue: Arc::new(queue) })
     }
 
     /// A connection of the pool.
-    pub(crate) async fn connection(&self) -> StoreResult<Pooled<'_>> {
-        let Ok(place) = self.callers.try_acquire() else {
-            return Err(StoreError::Unavailable("too many wait for one".to_owned()));
+    ///
+    /// Whoever comes while nobody has got one for half of the time that a caller waits is refused at once: the
+    /// database does not keep up, and one more who waits would only be told so later.
+    pub(crate) async fn connection(&self) -> StoreResult<PooledConnection<'_, Manager>> {
+        let Some(place) = self.queue.enter() else {
+            return Err(StoreError::Unavailable("others wait in vain".to_owned()));
         };
         let connection = self.pool.get().await.map_err(|error| match error {
             RunError::User(error) => error,
             RunError::TimedOut => StoreError::Unavailable("none came free in time".to_owned()),
         })?;
-        Ok(Pooled { connection, _place: place })
+        place.served();
+        Ok(connection)
     }
 
     /// Asks the database for a sign of life.
@@ -78,22 +87,32 @@ impl Store {
     }
 }
 
-/// A connection of the pool, and the place among its callers.
-pub(crate) struct Pooled<'a> {
-    connection: PooledConnection<'a, Manager>,
-    _place: SemaphorePermit<'a>,
-}
+/// A place in the queue; left when it is dropped.
+struct Place<'a>(&'a Queue);
 
-impl Deref for Pooled<'_> {
-    type Target = Connection;
-    fn deref(&self) -> &Connection {
-        &self.connection
+impl Queue {
+    /// A place in it; `None` when it does not move.
+    fn enter(&self) -> Option<Place<'_>> {
+        let was_empty = self.waiting.fetch_add(1, Ordering::SeqCst) == 0;
+        let place = Place(self);
+        if was_empty {
+            place.served();
+        }
+        let moved_at = *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner);
+        (was_empty || moved_at.elapsed() < self.stalled_after).then_some(place)
     }
 }
 
-impl DerefMut for Pooled<'_> {
-    fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.connection
+impl Place<'_> {
+    /// Somebody got a connection, or is the first to wait for one: the queue has moved.
+    fn served(&self) {
+        *self.0.moved_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -124,7 +143,7 @@ pub(crate) use transaction;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::as_addressed;
+    use crate::connection::{Connection, as_addressed};
     use diesel::QueryableByName;
     use diesel::sql_types::Text;
 

@@ -9,6 +9,9 @@ use diesel_async::SimpleAsyncConnection;
 use futures::future::join_all;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -120,12 +123,13 @@ fn peak_memory(process: u32) -> usize {
 }
 
 #[tokio::test]
-async fn a_slow_database_puts_off_early_those_who_would_wait_in_vain() {
-    const SENDERS: usize = 60;
-    // Who waits, waits for long; so whoever is put off was not made to wait.
+async fn a_database_that_stands_still_puts_off_newcomers_before_those_who_wait_are_told() {
+    const CONNECTIONS: usize = 2;
+    const FIRST: usize = 3 * CONNECTIONS;
+    // Those who wait are told after 20 s; from 10 s on, newcomers are told at once.
     let options = StackOptions::default()
-        .with("DATABASE_POOL_SIZE", "4")
-        .with("DATABASE_WAIT_SECONDS", "600")
+        .with("DATABASE_POOL_SIZE", CONNECTIONS.to_string())
+        .with("DATABASE_WAIT_SECONDS", "20")
         .with("DATABASE_STATEMENT_SECONDS", "600")
         .with("REQUEST_TIMEOUT_SECONDS", "600");
     let stack = api_alone(options).await;
@@ -133,29 +137,35 @@ async fn a_slow_database_puts_off_early_those_who_would_wait_in_vain() {
     let mut other = stack.database.connect().await;
     other.batch_execute("LOCK TABLES unnamed_bytes WRITE").await.expect("locked");
 
-    let photos = [photos::cat()];
-    let (client, put_off) = (&stack.client, std::sync::atomic::AtomicUsize::new(0));
-    let send = |_| async {
-        let answer = submit(client, &photos).await;
-        if answer.status() != StatusCode::ACCEPTED {
-            assert_put_off(answer, "unavailable").await;
-            put_off.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        }
-    };
-    let senders = join_all((0..SENDERS).map(send));
-    let release = async {
-        // While nothing moves: 4 connections, and 8 waiting for each.
-        eventually("those who would wait in vain to be put off", || async {
-            (put_off.load(std::sync::atomic::Ordering::Relaxed) >= SENDERS - 4 * 9).then_some(())
+    let (client, answered) = (stack.client.clone(), Arc::new(AtomicUsize::new(0)));
+    let first: Vec<_> = (0..FIRST)
+        .map(|_| {
+            let (client, answered) = (client.clone(), answered.clone());
+            tokio::spawn(async move {
+                let answer = submit(&client, &[photos::cat()]).await;
+                answered.fetch_add(1, Ordering::Relaxed);
+                answer.status()
+            })
         })
-        .await;
-        other.batch_execute("UNLOCK TABLES").await.expect("unlocked");
-    };
-    tokio::join!(senders, release);
+        .collect();
+    let still_waiting = eventually("a newcomer to be put off", || async {
+        let photos = [photos::cat()];
+        let answer = tokio::time::timeout(Duration::from_secs(1), submit(&client, &photos));
+        let answer = answer.await.ok()?;
+        let still_waiting = FIRST - answered.load(Ordering::Relaxed);
+        assert_put_off(answer, "unavailable").await;
+        Some(still_waiting)
+    })
+    .await;
+    assert_eq!(still_waiting, FIRST, "nobody of those who came before was told yet");
 
-    let taken = SENDERS - put_off.into_inner();
-    assert!(taken > 0, "who waited was served");
-    assert_eq!(stack.database.rows("submissions").await, 1 + i64::try_from(taken).expect("few"));
+    other.batch_execute("UNLOCK TABLES").await.expect("unlocked");
+    let mut codes = Vec::new();
+    for one in first {
+        codes.push(one.await.expect("ran"));
+    }
+    assert!(codes.contains(&StatusCode::ACCEPTED), "who waited is served: {codes:?}");
+    accepted(submit(&stack.client, &[photos::cat()]).await).await;
     stack.stop().await;
 }
 

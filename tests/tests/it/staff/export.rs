@@ -131,7 +131,8 @@ async fn an_export_takes_no_more_memory_for_large_results_and_has_the_newest_of_
         let grown = memory(api, "VmHWM").saturating_sub(before);
         let exported = file.len();
         assert!(exported > count * size, "{exported}");
-        assert!(grown * 6 < exported as u64, "{format}: {grown} bytes more for {exported}");
+        // Held as a whole, it is grown by all of it; by the driver's buffers, by four fifths.
+        assert!(grown * 2 < exported as u64, "{format}: {grown} bytes more for {exported}");
         let lines: Vec<_> = file.lines().filter(|line| line.len() > size).collect();
         assert_eq!(lines.len(), count);
         for (line, run) in lines.iter().zip(runs.iter().rev()) {

@@ -186,8 +186,11 @@ async fn who_missed_too_much_is_told_to_read_the_list_anew_and_goes_on_from_ther
     let anew = format!("event: list_changed\nid: {}\ndata: {{}}\n\n", last + MOST_MISSED);
     too_much.until(|text| text.contains(&anew)).await;
     let two = seeding::submission(store, "bo@example.org", "", None).await;
-    let told: Vec<_> = too_much.until_events(1).await.iter().map(said).collect();
-    assert_eq!(told, [change(two, "received", "pending")], "only what is new from there");
+    // What the process itself has not passed on yet may come once more; of what is new, nothing is left out.
+    let of_two = two.submission.to_string();
+    too_much.until(|text| text.contains(&of_two) && text.ends_with("\n\n")).await;
+    let told: Vec<_> = too_much.events().iter().map(said).collect();
+    assert_eq!(told.last(), Some(&change(two, "received", "pending")));
     stack.stop().await;
 }
 
