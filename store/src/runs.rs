@@ -7,6 +7,7 @@ use crate::clock::{after, before, now};
 use crate::connection::Connection;
 use crate::counts;
 use crate::deletion;
+use crate::deliveries;
 use crate::error::StoreResult;
 use crate::events::{self, Step};
 use crate::failpoint::Failpoint;
@@ -305,7 +306,8 @@ async fn insert_reset(
     Ok(())
 }
 
-/// Sets a submission that had ended going again, for its new run; returns where it stands then.
+/// Sets a submission that had ended going again, for its new run; returns where it stands then. What earlier
+/// runs still owe is not sent any more.
 async fn revive(
     connection: &mut Connection,
     run: RunKey,
@@ -316,6 +318,7 @@ async fn revive(
         return Ok(status);
     }
     reopen(connection, run.submission).await?;
+    deliveries::overtake(connection, run).await?;
     counts::moved(connection, run.submission, status, Status::Pending).await?;
     events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
     if !requested {

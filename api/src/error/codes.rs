@@ -24,7 +24,7 @@ impl ApiError {
             Self::TokenInvalid => (StatusCode::UNAUTHORIZED, "token_invalid"),
             Self::SessionEnded => (StatusCode::UNAUTHORIZED, "session_ended"),
             Self::ApiKeyInvalid => (StatusCode::UNAUTHORIZED, "api_key_invalid"),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Forbidden | Self::WordsForbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::CsrfTokenInvalid => (StatusCode::FORBIDDEN, "csrf_token_invalid"),
             Self::InvalidSignature => (StatusCode::UNAUTHORIZED, "invalid_signature"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),

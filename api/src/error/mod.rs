@@ -88,6 +88,9 @@ pub(crate) enum ApiError {
     /// 403: signed in, but the role has no permission for this.
     #[error("Your account may not do this.")]
     Forbidden,
+    /// 403: a filter by words in the comments, from somebody who may not read comments.
+    #[error("Your account may not search comments, since it may not read them. Leave words out.")]
+    WordsForbidden,
     /// 403: a change by cookie that does not bring the session's token against forged requests.
     #[error("Send the session's csrf_token in the header X-CSRF-Token.")]
     CsrfTokenInvalid,

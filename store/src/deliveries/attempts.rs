@@ -1,14 +1,16 @@
 //! Attempts at an e-mail: each claims it just before its text goes out, and writes down what came of it.
 
-use super::{Delivery, DeliveryStatus, call_off_deleted};
+use super::{Delivery, DeliveryStatus, call_off_deleted, overtake};
 use crate::clock::{after, now};
+use crate::connection::Connection;
 use crate::deletion::is_deleted;
 use crate::error::StoreResult;
 use crate::events::{self, Step};
 use crate::ids::{DeliveryId, SubmissionId};
 use crate::pool::{Store, transaction};
-use crate::runs::lock;
-use crate::schema::deliveries;
+use crate::runs::{RunKey, lock};
+use crate::schema::{deliveries, submissions};
+use crate::status::Status;
 use chrono::NaiveDateTime;
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -71,8 +73,8 @@ impl Store {
     ///
     /// One that is found in *sending* after its sender's time was left by a sender that died, or could
     /// not write down what came of it: whether the mail was taken cannot be known, so it is settled as
-    /// *unknown*. One that is found *planned* although its submission is deleted was under way when that
-    /// happened, and came back: it is called off now.
+    /// *unknown*. One that is found *planned* although its submission is deleted, or was set going again
+    /// since, was under way when that happened, and came back: it is called off now.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -83,7 +85,7 @@ impl Store {
             };
             match delivery.status {
                 DeliveryStatus::Planned => {
-                    if self.call_off_if_deleted(delivery.submission_id).await? {
+                    if self.call_off_if_stale(&delivery).await? {
                         continue;
                     }
                     return Ok(Standing::Planned(delivery, attempt));
@@ -131,19 +133,22 @@ impl Store {
         }))
     }
 
-    /// Calls off what a submission owes, if it is deleted; says whether it is.
-    async fn call_off_if_deleted(&self, submission: SubmissionId) -> StoreResult<bool> {
+    /// Calls a planned delivery off that must not be sent any more; says whether it must not.
+    async fn call_off_if_stale(&self, delivery: &Delivery) -> StoreResult<bool> {
         // Nearly none is: that is found out without a lock.
-        if !is_deleted(&mut *self.connection().await?, submission).await? {
+        if stale(&mut *self.connection().await?, delivery).await?.is_none() {
             return Ok(false);
         }
+        let (submission, number) = (delivery.submission_id, delivery.run_number + 1);
         transaction!(self, connection => {
             lock(connection, submission).await?;
-            let is_deleted = is_deleted(connection, submission).await?;
-            if is_deleted {
-                call_off_deleted(connection, submission).await?;
+            let stale = stale(connection, delivery).await?;
+            match stale {
+                Some(Stale::Deleted) => call_off_deleted(connection, submission).await?,
+                Some(Stale::Overtaken) => overtake(connection, RunKey { submission, number }).await?,
+                None => {}
             }
-            Ok(is_deleted)
+            Ok(stale.is_some())
         })
     }
 
@@ -289,6 +294,40 @@ impl Attempt {
             _ => self.number,
         }
     }
+}
+
+/// Why an e-mail that is owed must not be sent any more.
+#[derive(Clone, Copy)]
+enum Stale {
+    /// Its submission is deleted.
+    Deleted,
+    /// A newer run has newer news, or will have.
+    Overtaken,
+}
+
+/// Why an e-mail must not be sent, if it must not. Certain for whoever holds its submission's lock.
+async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<Option<Stale>> {
+    let submission = delivery.submission_id;
+    if is_deleted(connection, submission).await? {
+        return Ok(Some(Stale::Deleted));
+    }
+    let stands: Option<Status> = submissions::table
+        .find(submission)
+        .select(submissions::status)
+        .first(connection)
+        .await
+        .optional()?;
+    if stands.is_some_and(|status| !status.is_final()) {
+        return Ok(Some(Stale::Overtaken));
+    }
+    let newer: i64 = deliveries::table
+        .filter(deliveries::submission_id.eq(submission))
+        .filter(deliveries::run_number.gt(delivery.run_number))
+        .filter(deliveries::copy.eq(0))
+        .count()
+        .get_result(connection)
+        .await?;
+    Ok((newer > 0).then_some(Stale::Overtaken))
 }
 
 fn shortened(detail: &str) -> String {

@@ -25,3 +25,4 @@ mod sign_in;
 mod throttle;
 mod user_command;
 mod users;
+mod words;

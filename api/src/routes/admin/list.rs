@@ -41,5 +41,6 @@ pub(crate) async fn list(
 ) -> ApiResult<ListAnswer> {
     let AskedList { filter: AskedFilter { filter, told }, page } = asked;
     let line = caller.did(Action::SubmissionsView, ObjectKind::Service, "").with("filter", told);
+    listing::permit(&state.app.store, &caller, &filter, &line).await?;
     listing::page(&state.app.store, &filter, &page, &line).await
 }

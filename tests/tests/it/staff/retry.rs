@@ -188,7 +188,7 @@ async fn a_retry_does_not_wait_behind_a_mail_server_that_is_away() {
 async fn everything_that_a_filter_matches_is_set_going_again() {
     const MANY: &str = "/api/admin/submissions/retry";
     let stack = Stack::with(StackOptions::default().scenario("fail*3")).await;
-    let staff = Staff::with_role(&stack, Role::Operator).await;
+    let staff = Staff::with_role(&stack, Role::Admin).await;
     let mut all = Vec::new();
     for number in 0..4 {
         let email = format!("ana{number}@example.org");

@@ -11,7 +11,7 @@ mod parts;
 use crate::app::AppState;
 use crate::auth::{Caller, Permission};
 use crate::error::{ApiResult, ErrorBody, kind};
-use crate::listing::{AskedFilter, FilterQuery, Format};
+use crate::listing::{self, AskedFilter, FilterQuery, Format};
 use crate::query::{Asked, FromParameters, Parameters};
 use async_stream::try_stream;
 use axum::body::Body;
@@ -82,6 +82,7 @@ pub(crate) async fn export(
     let line = line.with("format", format.ending()).with("clinical", clinical);
 
     let store = state.app.store.clone();
+    listing::permit(&store, &caller, &filter, &line).await?;
     let mut parts = Parts::new(store.clone(), caller.via, filter, format, clinical);
     // The first part before the answer: what goes wrong by then can still be said.
     let first = parts.read().await?;
