@@ -1,6 +1,7 @@
 //! The mail server misbehaves. The diagnosis is done by then and stays so; the patient gets one e-mail or
 //! none, never two, and the ledger says which.
 
+mod addresses;
 mod content;
 mod interrupted;
 
