@@ -12,8 +12,8 @@ use futures::StreamExt;
 use std::time::Duration;
 use temporalio_client::errors::{WorkflowInteractionError, WorkflowStartError};
 use temporalio_client::{
-    Client, NamespacedClient, WorkflowExecutionInfo, WorkflowHandle, WorkflowIdConflictPolicy,
-    WorkflowIdReusePolicy, WorkflowSignalOptions, WorkflowStartOptions,
+    Client, NamespacedClient, WorkflowDescribeOptions, WorkflowExecutionInfo, WorkflowHandle,
+    WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowSignalOptions, WorkflowStartOptions,
 };
 use temporalio_common::search_attributes::SearchAttributes;
 use tokio::sync::{mpsc, watch};
@@ -199,6 +199,12 @@ impl Starter {
                 self.make_room(client, run, open).await?;
                 Err(NotStarted::EarlierRunOpen)
             }
+            // A first run is started once, so a closed execution was it: terminated before a worker took it
+            // up, and before its start was noted. Noted now, the keeper ends it as lost.
+            None if run.number == 1 && is_closed(client, run, open).await? => {
+                self.store.run_started(run, open).await?;
+                Ok(())
+            }
             // This run, by a start whose answer was lost, or one of an earlier run. The execution knows,
             // and says so to the records before it does anything.
             None => Err(NotStarted::NotAdopted),
@@ -213,12 +219,7 @@ impl Starter {
         run: RunKey,
         earlier: &str,
     ) -> Result<(), NotStarted> {
-        let info = WorkflowExecutionInfo::builder()
-            .namespace(client.namespace())
-            .workflow_id(workflow_id(&run.submission.to_string()))
-            .run_id(earlier)
-            .build();
-        let earlier = WorkflowHandle::<_, DiagnosisWorkflow>::new(client.clone(), info);
+        let earlier = execution(client, run, earlier);
         let options = WorkflowSignalOptions::default();
         match earlier.signal(DiagnosisWorkflow::make_room, (), options).await {
             // Closed meanwhile: so much the better.
@@ -244,6 +245,32 @@ impl Starter {
             .search_attributes(attributes)
             .static_summary(format!("Diagnosis, run {}", run.number))
             .build()
+    }
+}
+
+/// One execution of a run's submission.
+fn execution(
+    client: &Client,
+    run: RunKey,
+    temporal_run_id: &str,
+) -> WorkflowHandle<Client, DiagnosisWorkflow> {
+    let info = WorkflowExecutionInfo::builder()
+        .namespace(client.namespace())
+        .workflow_id(workflow_id(&run.submission.to_string()))
+        .run_id(temporal_run_id)
+        .build();
+    WorkflowHandle::new(client.clone(), info)
+}
+
+async fn is_closed(
+    client: &Client,
+    run: RunKey,
+    temporal_run_id: &str,
+) -> Result<bool, NotStarted> {
+    let execution = execution(client, run, temporal_run_id);
+    match execution.describe(WorkflowDescribeOptions::default()).await {
+        Ok(found) => Ok(found.close_time().is_some()),
+        Err(error) => Err(NotStarted::NotReached(error)),
     }
 }
 

@@ -317,26 +317,34 @@ async fn revive(
     if !status.may_become(Status::Pending) {
         return Ok(status);
     }
-    reopen(connection, run.submission).await?;
+    reopen(connection, run.submission, status).await?;
     deliveries::overtake(connection, run).await?;
     counts::moved(connection, run.submission, status, Status::Pending).await?;
     events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
     if !requested {
         return Ok(Status::Pending);
     }
-    diesel::update(submissions::table.find(run.submission))
+    let reopened =
+        submissions::table.find(run.submission).filter(submissions::status.eq(Status::Pending));
+    let changed = diesel::update(reopened)
         .set(submissions::status.eq(Status::Processing))
         .execute(connection)
         .await?;
+    counts::one_row(changed, run.submission, Status::Pending, Status::Processing)?;
     counts::moved(connection, run.submission, Status::Pending, Status::Processing).await?;
     events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing]).await?;
     Ok(Status::Processing)
 }
 
-async fn reopen(connection: &mut Connection, submission: SubmissionId) -> StoreResult<()> {
-    diesel::update(
+async fn reopen(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    from: Status,
+) -> StoreResult<()> {
+    let changed = diesel::update(
         submissions::table
             .find(submission)
+            .filter(submissions::status.eq(from))
             .filter(submissions::status.eq_any(Status::Pending.sources())),
     )
     .set((
@@ -347,5 +355,5 @@ async fn reopen(connection: &mut Connection, submission: SubmissionId) -> StoreR
     ))
     .execute(connection)
     .await?;
-    Ok(())
+    counts::one_row(changed, submission, from, Status::Pending)
 }

@@ -130,6 +130,8 @@ impl Stack {
             ("LOOPAI_API_URL", loopai.url()),
             ("SMTP_PORT", mail.smtp_address().port().to_string()),
             ("DIAGNOSIS_POLL_SECONDS", "0.2".to_owned()),
+            // The usual hour has more looks of 0.2 s than Temporal keeps.
+            ("DIAGNOSIS_DEADLINE_SECONDS", "1200".to_owned()),
             ("START_GRACE_SECONDS", "2".to_owned()),
             ("SWEEP_SECONDS", "0.2".to_owned()),
             ("AUDIT_KEY", AUDIT_KEY.to_owned()),

@@ -37,7 +37,7 @@ pub(crate) enum ApiError {
     InvalidJson {
         /// From 1.
         line: usize,
-        /// From 1.
+        /// From 1; 0 in an empty line.
         column: usize,
     },
     /// 400: not readable as `multipart/form-data`.
@@ -204,7 +204,7 @@ pub(crate) fn kind(error: &StoreError) -> String {
         StoreError::Database(_) => {
             "database: the statement or its answer is not as it must be".into()
         }
-        StoreError::Corrupt(_) => "unreadable record".into(),
+        StoreError::Corrupt(_) => "broken record".into(),
         StoreError::Migration(_) => "migration".into(),
     }
 }
@@ -231,7 +231,7 @@ mod tests {
         for (error, expected) in [
             (StoreError::Database(refused), "UniqueViolation"),
             (StoreError::Database(unread), "database"),
-            (StoreError::Corrupt("result: ana@example.org".to_owned()), "unreadable record"),
+            (StoreError::Corrupt("result: ana@example.org".to_owned()), "broken record"),
         ] {
             let (ApiError::Internal(cause) | ApiError::Unavailable(cause)) = ApiError::from(error)
             else {

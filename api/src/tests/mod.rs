@@ -65,10 +65,22 @@ impl Answer {
         (self.status.as_u16(), body["error"]["code"].as_str().expect("a code").to_owned())
     }
 
+    /// What people read of a refusal, with its status and code.
+    fn refused(&self) -> (u16, String, String) {
+        let (status, code) = self.refusal();
+        let sentence = self.json()["message"].as_str().expect("a sentence").to_owned();
+        (status, code, sentence)
+    }
+
     fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).unwrap_or_else(|| panic!("no header {name}"));
         value.to_str().expect("text")
     }
+}
+
+/// A refusal as [`Answer::refused`] tells it.
+fn told(status: u16, code: &str, sentence: &str) -> (u16, String, String) {
+    (status, code.to_owned(), sentence.to_owned())
 }
 
 async fn answer_of(router: Router, request: Request<Body>) -> Answer {

@@ -1,7 +1,7 @@
 //! Uploads that are slow, cut off, or too much at once.
 
 use super::requests::post;
-use super::{TestApi, answer_of};
+use super::{TestApi, answer_of, told};
 use crate::router::with_patience;
 use axum::body::{Body, Bytes};
 use futures::StreamExt;
@@ -15,7 +15,10 @@ async fn upload_that_is_cut_off() {
     let parts = [Ok(Bytes::from("{\"email\":")), Err(std::io::Error::other("reset"))];
     let body = Body::from_stream(futures::stream::iter(parts));
     let answer = TestApi::new().await.send(post("application/json", body)).await;
-    assert_eq!(answer.refusal(), (400, "upload_incomplete".to_owned()));
+    assert_eq!(
+        answer.refused(),
+        told(400, "upload_incomplete", "The upload was cut off. Please send it again.")
+    );
 }
 
 #[tokio::test]

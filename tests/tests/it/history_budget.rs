@@ -38,9 +38,11 @@ impl Cost {
         Self::counted(stack, &accepted).await
     }
 
-    /// Of a run that is closed.
+    /// Of a run that is closed. Every history that is counted holds ids and codes alone.
     async fn counted(stack: Stack, accepted: &Accepted) -> Cost {
         let events = history::events(&stack, accepted).await;
+        let personal = history::suspicious(&history::document(&stack, accepted).await);
+        assert!(personal.is_empty(), "{personal:?}");
         stack.stop().await;
         let counts = history::count(&events);
         let count = |kind: EventType| counts.get(kind.as_str_name()).copied().unwrap_or_default();

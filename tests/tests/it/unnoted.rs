@@ -1,10 +1,13 @@
 //! Executions that go on in Temporal while the records do not know them yet: whoever meets one leaves it
 //! alone, and takes it for no other run.
 
-use diagflow_store::{Action, Cancelling, Outcome, Retrying, RunKey};
+use diagflow_simulators::mail::Mail;
+use diagflow_store::{Action, Cancelling, Failpoint, Outcome, Retrying, RunKey};
 use diagflow_tests::seeding::{end, line};
 use diagflow_tests::stack::id_of;
-use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, photos, servers};
+use diagflow_tests::{
+    Accepted, Stack, StackOptions, eventually, history, operator, photos, servers,
+};
 use diagflow_workflows::contract::DiagnosisInput;
 use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, workflow_id};
 use std::time::Duration;
@@ -14,6 +17,8 @@ use uuid::Uuid;
 const QUEUE: &str = "TEMPORAL_TASK_QUEUE";
 /// Where nobody listens.
 const NOWHERE: &str = "127.0.0.1:1";
+/// How long is waited for what must come.
+const LIMIT: Duration = Duration::from_secs(60);
 /// Until a run is left to the sweeper: longer than a test takes.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -179,5 +184,31 @@ async fn an_earlier_run_that_nobody_knows_is_not_taken_for_the_one_that_waits() 
     assert_eq!(noted[0], None, "it did nothing");
     assert!(noted[1].as_ref().is_some_and(|run| *run != execution), "{noted:?}");
     assert_eq!(stack.loopai.executions().len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_first_run_that_was_terminated_before_its_start_was_noted_ends_as_lost() {
+    let options =
+        StackOptions::default().with("LOST_AFTER_SECONDS", "0.5").with("LOST_SWEEP_SECONDS", "0.2");
+    let mut stack = Stack::without_processes(options).await;
+    stack.failpoints.arm(Failpoint::RunStarted);
+    stack.start_api().await;
+    let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
+    stack.failpoints.reached(Failpoint::RunStarted).await;
+    stack.api.take().expect("is running").kill();
+    stack.failpoints.release(Failpoint::RunStarted);
+    assert_eq!(noted(&stack, &accepted).await, [None]);
+    operator::act("terminate", &accepted, &["--reason", "a test"]).await;
+
+    release(&stack).await;
+    stack.start_api().await;
+
+    let document = stack.until(&accepted, "failed").await;
+    assert_eq!(document["error"]["code"], "run_lost", "{document}");
+    stack.start_worker().await;
+    let told = |mail: &Mail| mail.subject == "We could not complete your diagnosis";
+    stack.mail.wait_for(told, LIMIT).await.expect("the patient is told");
+    assert!(stack.loopai.executions().is_empty());
     stack.stop().await;
 }
