@@ -2,7 +2,7 @@
 
 use crate::app::{App, AppState};
 use crate::error::ApiError;
-use crate::layers::{cors, observe, security_headers};
+use crate::layers::{cors, linger, observe, security_headers};
 use crate::{routes, telemetry};
 use axum::Router;
 use axum::body::Body;
@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// A request as the routes know it.
 fn whole(request: Request<TimeoutBody<Body>>) -> Request<Body> {
-    request.map(Body::new)
+    linger(request.map(Body::new))
 }
 
 pub(crate) fn build(state: AppState) -> Router {
