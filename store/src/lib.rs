@@ -7,6 +7,7 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod audit_check;
+mod audit_seal;
 mod audit_search;
 mod bytes;
 mod clock;
@@ -42,9 +43,10 @@ mod users;
 pub use accounts::{NewPassword, UserChange, UserChanged, UserFilter, UserPage};
 pub use api_keys::{ApiKey, KeyHolder, NewApiKey};
 pub use audit::{
-    Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, BEGUN, BROKEN_OFF, DONE, ObjectKind,
+    Action, Actor, ActorKind, AuditEntry, AuditLine, BEGUN, BROKEN_OFF, DONE, ObjectKind,
 };
 pub use audit_check::{AuditCheck, AuditFault, AuditMark};
+pub use audit_seal::AuditKey;
 pub use audit_search::AuditFilter;
 pub use bytes::{BytesError, FileBytes};
 pub use deletion::Deletion;
