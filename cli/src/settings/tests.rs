@@ -133,7 +133,7 @@ fn what_cannot_work_is_refused() {
         ("MAX_FILE_BYTES", "0"),
         ("EVENTS_POLL_SECONDS", "0"),
         ("EVENTS_HEARTBEAT_SECONDS", "0"),
-        ("DIAGNOSIS_POLL_SECONDS", "5,0.049"),
+        ("DIAGNOSIS_POLL_SECONDS", "0.049,5"),
         ("DIAGNOSIS_POLL_SECONDS", "0,5"),
         ("DIAGNOSIS_POLL_SECONDS", "5,0.5"),
         ("DIAGNOSIS_DEADLINE_SECONDS", "399961"),
