@@ -36,6 +36,7 @@ mod schema;
 mod sessions;
 mod status;
 mod submissions;
+mod sweep;
 mod throttles;
 mod unnamed;
 mod users;

@@ -13,5 +13,5 @@ pub(crate) use cors::cors;
 pub(crate) use headers::security_headers;
 pub(crate) use linger::linger;
 pub(crate) use observe::observe;
-pub(crate) use rate_limit::{Counted, Exceeded, Limiters, limited};
+pub(crate) use rate_limit::{Counted, Exceeded, Limiters, limited, limited_beside};
 pub(crate) use time_limit::{broken_off, limit_time, to_its_end};

@@ -11,6 +11,7 @@ use crate::error::ApiError;
 use crate::openapi::{self, Refusal};
 use crate::origin::{self, Origin};
 use crate::settings::RateLimits;
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
@@ -50,7 +51,7 @@ pub(crate) enum Counted {
     SignIn,
     /// LoopAI's call-backs.
     Hook,
-    /// How the service itself stands.
+    /// How the service itself stands, and its pages.
     Health,
     /// Whatever was refused because nobody proved that they may, at any route.
     Refused,
@@ -225,6 +226,11 @@ pub(crate) fn limited(
     openapi::note(&mut paths, &[Refusal::TooMany]);
     let layer = from_fn_with_state((state.clone(), counted), count);
     (schemas, paths, router.route_layer(layer))
+}
+
+/// The same for routes that stand in no documentation.
+pub(crate) fn limited_beside(state: &AppState, counted: Counted, router: Router) -> Router {
+    router.layer(from_fn_with_state((state.clone(), counted), count))
 }
 
 async fn count(
