@@ -38,6 +38,8 @@ enum Command {
     Routes,
     /// Prove that nobody changed the audit.
     Audit(commands::audit::Args),
+    /// Settle what a restored database cannot know: once, before the API and the workers start.
+    AfterRestore(commands::after_restore::Args),
     /// Make, list and disable accounts: the first admin is made here.
     User(commands::user::Args),
 }
@@ -63,6 +65,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Submit(args) => commands::submit::run(args).await,
         Command::Routes => commands::routes::run().await,
         Command::Audit(args) => commands::audit::run(args).await,
+        Command::AfterRestore(args) => commands::after_restore::run(args).await,
         Command::User(args) => commands::user::run(args).await,
     };
     match outcome {

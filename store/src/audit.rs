@@ -93,6 +93,8 @@ pub enum Action {
     SubmissionsExport,
     SubmissionsFollow,
     AuditView,
+    /// The databases were brought back to an earlier moment.
+    BackupRestore,
     /// A request that was refused before it came to anything else.
     Access,
 }
@@ -125,6 +127,7 @@ named!(Action {
     SubmissionsExport = "submissions_export",
     SubmissionsFollow = "submissions_follow",
     AuditView = "audit_view",
+    BackupRestore = "backup_restore",
     Access = "access",
 });
 

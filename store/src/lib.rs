@@ -4,6 +4,7 @@
 //! each together with its event. What does not: HTTP, Temporal, e-mail, bytes of files.
 
 mod accounts;
+mod after_restore;
 mod api_keys;
 mod audit;
 mod audit_check;
@@ -42,6 +43,7 @@ mod unnamed;
 mod users;
 
 pub use accounts::{NewPassword, UserChange, UserChanged, UserFilter, UserPage};
+pub use after_restore::AfterRestore;
 pub use api_keys::{ApiKey, KeyHolder, NewApiKey};
 pub use audit::{
     Action, Actor, ActorKind, AuditEntry, AuditLine, BEGUN, BROKEN_OFF, DONE, ObjectKind,

@@ -50,6 +50,7 @@ pub struct OwnMariaDb {
     server: Server,
     port: u16,
     folder: TempDir,
+    more: &'static [&'static str],
 }
 
 impl OwnMariaDb {
@@ -58,28 +59,59 @@ impl OwnMariaDb {
     /// # Panics
     /// When that fails.
     pub async fn start() -> OwnMariaDb {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with a binary log: what a copy is brought from its moment to a later one with.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn with_binary_log() -> OwnMariaDb {
+        Self::start_with(&["--log-bin=binlog"]).await
+    }
+
+    async fn start_with(more: &'static [&'static str]) -> OwnMariaDb {
         let folder = TempDir::new().expect("a folder");
         std::fs::create_dir(folder.path().join("tmp")).expect("a folder");
+        let log = folder.path().join("mariadb.log");
+        let server = Server { child: None, log };
+        let mut database = OwnMariaDb { server, port: free_port(), folder, more };
+        database.make().await;
+        database
+    }
+
+    /// Its disk dies, and an empty one takes its place.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn replace(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.folder.path().join("data")).expect("removed");
+        self.make().await;
+    }
+
+    async fn make(&mut self) {
         let made = tokio::process::Command::new(servers::mariadb_install_db())
             .args(["--no-defaults", "--datadir=./data", "--tmpdir=../tmp", "--skip-test-db"])
             .args(["--auth-root-authentication-method=normal", "--skip-name-resolve"])
             .args(as_root())
-            .current_dir(folder.path())
+            .current_dir(self.folder.path())
             .output()
             .await
             .expect("runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
-        let log = folder.path().join("mariadb.log");
-        let port = free_port();
-        let mut database = OwnMariaDb { server: Server { child: None, log }, port, folder };
-        database.restart().await;
-        database
-            .as_root(
-                "CREATE USER 'diagflow'@'127.0.0.1'; \
-                 GRANT ALL ON `test\\_%`.* TO 'diagflow'@'127.0.0.1'",
-            )
-            .await;
-        database
+        self.restart().await;
+        self.as_root(
+            "CREATE USER 'diagflow'@'127.0.0.1'; \
+             GRANT ALL ON `test\\_%`.* TO 'diagflow'@'127.0.0.1'",
+        )
+        .await;
+    }
+
+    /// How its administrator's programs find it.
+    pub fn client_options(&self) -> [String; 3] {
+        let port = format!("--port={}", self.port);
+        ["--host=127.0.0.1".to_owned(), port, "--user=root".to_owned()]
     }
 
     /// Where it is, without a database, for a user with every right on the databases of tests, and no other.
@@ -113,6 +145,7 @@ impl OwnMariaDb {
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
             .args(["--default-time-zone=+00:00", "--character-set-server=utf8mb4"])
             .args(["--collation-server=utf8mb4_unicode_ci", "--innodb-buffer-pool-size=64M"])
+            .args(self.more)
             .args(as_root());
         self.server.start(command);
         let url = self.root();

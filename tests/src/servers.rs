@@ -37,6 +37,11 @@ pub fn mariadb_install_db() -> PathBuf {
     given("DIAGFLOW_TEST_MARIADB_INSTALL_DB").into()
 }
 
+/// The folder of the programs that speak to it.
+pub fn mariadb_clients() -> PathBuf {
+    given("DIAGFLOW_TEST_MARIADB_CLIENTS").into()
+}
+
 /// The binary under test.
 pub fn diagflow() -> PathBuf {
     given("DIAGFLOW_BIN").into()

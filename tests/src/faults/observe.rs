@@ -21,6 +21,8 @@ pub(crate) struct SubmissionRow {
     pub(crate) comments: String,
     #[diesel(sql_type = Text)]
     pub(crate) status: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) error_code: Option<String>,
     #[diesel(sql_type = Integer)]
     pub(crate) run_number: i32,
     #[diesel(sql_type = Integer)]
@@ -128,7 +130,7 @@ impl Observed {
         let mut observed = Observed {
             submissions: rows(
                 stack,
-                "SELECT s.id, s.email, s.comments, s.status, s.run_number, s.last_event, \
+                "SELECT s.id, s.email, s.comments, s.status, s.error_code, s.run_number, s.last_event, \
                  r.run_number AS result_of_run FROM submissions s \
                  LEFT JOIN results r ON r.submission_id = s.id AND r.run_number = s.run_number",
             )
@@ -167,7 +169,10 @@ impl Observed {
     /// How many submissions ended how, and what became of how many e-mails.
     pub(crate) fn ends(&self) -> BTreeMap<String, i64> {
         let mut ends = BTreeMap::new();
-        let submissions = self.submissions.iter().map(|row| row.status.clone());
+        let submissions = self.submissions.iter().map(|row| match &row.error_code {
+            Some(code) => format!("{}, {code}", row.status),
+            None => row.status.clone(),
+        });
         let mails = self.deliveries.iter().map(|row| format!("e-mails {}", row.status));
         for end in submissions.chain(mails) {
             *ends.entry(end).or_default() += 1;

@@ -18,6 +18,9 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// How long an e-mail or a look may be put off at the end, after many attempts, and how long it takes to notice
+/// what a Temporal that was killed had not written down.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Between two steps: a load that two cores carry beside the faults.
 const PACE: Duration = Duration::from_millis(250);
 /// What a LoopAI or a mail server that was told to misbehave does that often.
@@ -86,12 +89,15 @@ impl Soak {
                 .with("IDEMPOTENCY_LEASE_SECONDS", "3")
                 .with("LOOPAI_TIMEOUT_SECONDS", "2")
                 .with("SMTP_ANSWER_SECONDS", "2")
+                .with("LOST_AFTER_SECONDS", "30")
+                .with("LOST_SWEEP_SECONDS", "5")
                 // One sign-in for the whole run, however long it is.
                 .with("ACCESS_TOKEN_SECONDS", "86400")
                 .with("SESSION_IDLE_SECONDS", "86400")
                 .with("SESSION_LIFETIME_SECONDS", "86400")
         };
-        let world = World::start(options).await;
+        let mut world = World::start(options).await;
+        world.patience = PATIENCE;
         let staff = Staff::with_role(&world.stack, Role::Operator).await;
         let (newest, counts) = (Vec::new(), BTreeMap::new());
         Soak { world, database, temporal, staff, rng: Rng::with_seed(seed), newest, counts }

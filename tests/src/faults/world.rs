@@ -25,6 +25,8 @@ pub(crate) struct World {
     pub(crate) stack: Stack,
     /// What LoopAI may do by itself.
     pub(crate) terms: Terms,
+    /// How long everything may take to come to its end after the last fault.
+    pub(crate) patience: Duration,
     acknowledged: Vec<Acknowledged>,
     listeners: Vec<Listener>,
     patients: AtomicU32,
@@ -45,6 +47,7 @@ impl World {
         World {
             stack,
             terms: Terms::default(),
+            patience: LIMIT,
             acknowledged: Vec::new(),
             listeners: Vec::new(),
             patients: AtomicU32::new(0),
@@ -228,7 +231,7 @@ impl World {
     /// Waits until nothing moves any more; gives up after a while, and leaves the verdict to the judge.
     async fn settle(&self) {
         let begun = Instant::now();
-        while begun.elapsed() < LIMIT && !self.is_settled().await {
+        while begun.elapsed() < self.patience && !self.is_settled().await {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

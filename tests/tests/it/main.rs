@@ -1,5 +1,6 @@
 //! Tests of the whole system, from outside. One binary, so that it is linked once.
 
+mod backup;
 mod banned;
 mod cancel;
 mod command_line;

@@ -19,12 +19,17 @@ const SERVER_FOLDERS: [&str; 4] =
 /// The oldest version that the product supports.
 const OLDEST: (u32, u32) = (10, 6);
 
+/// What backups are made with and brought back.
+const CLIENTS: [&str; 3] = ["mariadb", "mariadb-dump", "mariadb-binlog"];
+
 /// The programs of a MariaDB server.
 pub(crate) struct MariaDb {
     /// The server itself.
     pub(crate) server: PathBuf,
     /// Makes an empty data directory.
     pub(crate) install_db: PathBuf,
+    /// The folder of the programs that speak to a server: [`CLIENTS`].
+    pub(crate) clients: PathBuf,
 }
 
 /// MariaDB from this machine, else from `.diagflow/tools/`, else unpacked there now.
@@ -35,9 +40,10 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
         return Ok(found);
     }
     let home = workspace.tools().join("mariadb");
-    if !home.exists() {
+    if !CLIENTS.iter().all(|name| is_executable(&home.join("bin").join(name))) {
+        // Nothing is there, or what was unpacked when less was needed.
         install(workspace, &home, &mut step)
-            .map_err(|error| explain(error, "mariadb-server-core mariadb-client-core"))?;
+            .map_err(|error| explain(error, "mariadb-server-core mariadb-client"))?;
     }
     let unpacked = in_folder(&home);
     let version = version(&unpacked.server).with_context(|| {
@@ -69,8 +75,10 @@ fn find_on_machine() -> Option<(MariaDb, String)> {
     let install_db = ["mariadb-install-db", "mysql_install_db"]
         .iter()
         .find_map(|name| find_program(name, &[]))?;
-    let version = version(&server)?;
-    Some((MariaDb { server, install_db }, version))
+    let clients = find_program(CLIENTS[0], &[])?.parent()?.to_path_buf();
+    let whole = CLIENTS.iter().all(|name| is_executable(&clients.join(name)));
+    let version = version(&server).filter(|_| whole)?;
+    Some((MariaDb { server, install_db, clients }, version))
 }
 
 /// The version of a server, if it is MariaDB and not too old.
@@ -89,13 +97,18 @@ fn supported_version(text: &str) -> Option<String> {
 }
 
 fn in_folder(home: &Path) -> MariaDb {
-    MariaDb { server: home.join("bin/mariadbd"), install_db: home.join("bin/mariadb-install-db") }
+    let bin = home.join("bin");
+    MariaDb {
+        server: bin.join("mariadbd"),
+        install_db: bin.join("mariadb-install-db"),
+        clients: bin,
+    }
 }
 
 fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
     let apt = Apt::prepare(workspace, step)?;
-    // The client's package holds `my_print_defaults`, which the making of a data directory needs.
-    let packages = [apt.resolve("mariadb-server-core")?, apt.resolve("mariadb-client-core")?];
+    // `my_print_defaults`, which the making of a data directory needs, is in what the client's package needs.
+    let packages = [apt.resolve("mariadb-server-core")?, apt.resolve("mariadb-client")?];
     make_whole(home, |folder| {
         apt.unpack(&packages, folder, step)?;
         write_wrappers(folder)
@@ -120,15 +133,25 @@ ln -s "$home/usr" "$link/usr"
 "$link/usr/bin/mariadb-install-db" "$@" "--basedir=$link/usr"
 "#;
 
+fn run_client(name: &str) -> String {
+    format!("exec \"$home/usr/bin/{name}\" \"$@\"\n")
+}
+
 /// Writes the scripts that run the unpacked programs.
 fn write_wrappers(home: &Path) -> Result<()> {
     let bin = home.join("bin");
     make_private(&bin)?;
-    for (program, wrapper, run) in [
-        ("usr/sbin/mariadbd", "mariadbd", RUN_SERVER),
-        ("usr/bin/mariadb-install-db", "mariadb-install-db", RUN_INSTALL_DB),
-    ] {
-        ensure!(is_executable(&home.join(program)), "the packages hold no {program}");
+    let client = |name: &str| (format!("usr/bin/{name}"), name.to_owned(), run_client(name));
+    let servers = [
+        ("usr/sbin/mariadbd".to_owned(), "mariadbd".to_owned(), RUN_SERVER.to_owned()),
+        (
+            "usr/bin/mariadb-install-db".to_owned(),
+            "mariadb-install-db".to_owned(),
+            RUN_INSTALL_DB.to_owned(),
+        ),
+    ];
+    for (program, wrapper, run) in servers.into_iter().chain(CLIENTS.map(client)) {
+        ensure!(is_executable(&home.join(&program)), "the packages hold no {program}");
         let wrapper = bin.join(wrapper);
         fs::write(&wrapper, format!("{WRAPPER_START}{run}"))?;
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
@@ -167,7 +190,9 @@ mod tests {
             make_private(&home.join(part))?;
         }
         symlink("/bin/echo", home.join("usr/sbin/mariadbd"))?;
-        symlink("/bin/echo", home.join("usr/bin/mariadb-install-db"))?;
+        for name in ["mariadb-install-db"].iter().chain(&CLIENTS) {
+            symlink("/bin/echo", home.join("usr/bin").join(name))?;
+        }
 
         write_wrappers(&home)?;
 
@@ -179,6 +204,7 @@ mod tests {
             Ok(String::from_utf8(output.stdout)?)
         };
         let programs = in_folder(&home);
+        assert_eq!(run(programs.clients.join("mariadb-dump"))?, "--no-defaults a b\n");
         assert_eq!(
             run(programs.server)?,
             format!("--no-defaults a b --basedir={}/usr\n", home.display())

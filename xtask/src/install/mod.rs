@@ -66,6 +66,9 @@ fn make_whole(home: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()>
     }
     folders::make_private(&unfinished)?;
     fill(&unfinished)?;
+    if home.exists() {
+        fs::remove_dir_all(home)?;
+    }
     fs::rename(&unfinished, home).with_context(|| format!("cannot make {}", home.display()))
 }
 

@@ -2,16 +2,15 @@
 
 mod password;
 
+use super::operator;
 use crate::settings::AccountSettings;
 use anyhow::{Context, bail};
 use diagflow_api::{check_password, hash_password};
 use diagflow_store::{
-    Action, Actor, ActorKind, AuditEntry, AuditKey, DONE, EmailAddress, NewUser, ObjectKind, Role,
-    Store, StoreError, User, UserChange, UserChanged, UserFilter, UserId,
+    Action, AuditKey, EmailAddress, NewUser, Role, Store, User, UserChange, UserChanged,
+    UserFilter, UserId,
 };
-use nix::unistd::{Uid, User as SystemUser};
 use secrecy::ExposeSecret;
-use serde_json::Map;
 use std::io::{self, Write};
 
 /// Accounts that are read at once.
@@ -75,23 +74,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::List => list(&store, &key).await,
         Command::Disable { email } => disable(&store, &key, &email).await,
     };
-    done.map_err(|error| match error.downcast::<StoreError>() {
-        // What a database says may quote what is in it.
-        Ok(StoreError::Unavailable(_)) => anyhow::anyhow!(
-            "cannot reach the database at {} (DATABASE_URL)",
-            settings.database.address()
-        ),
-        Ok(_) => anyhow::anyhow!(
-            "the database at {} refused it: was `diagflow migrate` run?",
-            settings.database.address()
-        ),
-        Err(error) => error,
-    })
+    done.map_err(|error| operator::explained(error, &settings.database))
 }
 
 async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()> {
     let id = UserId::new();
-    let line = line(key, Action::UserCreate, Some(id));
+    let line = operator::did(key, Action::UserCreate, Some(id));
     let line = line.with("email", new.email.as_str()).with("role", new.role.to_string());
     let password_hash = if new.role == Role::Service {
         if new.password_stdin {
@@ -116,7 +104,7 @@ async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()
 }
 
 async fn list(store: &Store, key: &AuditKey) -> anyhow::Result<()> {
-    store.audit(&line(key, Action::UsersView, None)).await?;
+    store.audit(&operator::did(key, Action::UsersView, None)).await?;
     let mut out = io::stdout().lock();
     let filter = UserFilter::default();
     for page in 0.. {
@@ -139,12 +127,12 @@ fn shown(user: &User) -> String {
 
 async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow::Result<()> {
     let Some(user) = store.user_by_email(email.as_str()).await? else {
-        let line = line(key, Action::UserDisable, None).with("email", email.as_str());
+        let line = operator::did(key, Action::UserDisable, None).with("email", email.as_str());
         store.audit(&line.refused("not_found")).await?;
         bail!("{email} has no account");
     };
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
-    let line = line(key, Action::UserDisable, Some(user.id)).with("enabled", false);
+    let line = operator::did(key, Action::UserDisable, Some(user.id)).with("enabled", false);
     match store.change_user(user.id, &change, &line).await? {
         UserChanged::Done(_) => println!("disabled the account of {email}"),
         UserChanged::LastAdmin => {
@@ -154,23 +142,4 @@ async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow:
         other => bail!("the account cannot be disabled as it is: {other:?}"),
     }
     Ok(())
-}
-
-/// A line of the audit about whoever types this. `user` is the account that it is about; none where it is
-/// about all of them.
-fn line(key: &AuditKey, action: Action, user: Option<UserId>) -> AuditEntry {
-    let uid = Uid::current();
-    let known = SystemUser::from_uid(uid).ok().flatten().map(|user| user.name);
-    let name = known.unwrap_or_else(|| format!("uid {uid}"));
-    AuditEntry {
-        key: key.clone(),
-        actor: Actor { kind: ActorKind::Operator, id: None, name },
-        action,
-        object_kind: if user.is_some() { ObjectKind::User } else { ObjectKind::Service },
-        object_id: user.map(|id| id.to_string()).unwrap_or_default(),
-        result: DONE.to_owned(),
-        address: String::new(),
-        request_id: String::new(),
-        details: Map::new(),
-    }
 }

@@ -53,6 +53,7 @@ fn good() -> (Vec<Acknowledged>, Observed) {
             status: "completed".to_owned(),
             run_number: 1,
             last_event: 5,
+            error_code: None,
             result_of_run: Some(1),
         }],
         deliveries: vec![DeliveryRow {

@@ -41,6 +41,7 @@ pub(super) async fn call_everything(records: &Records) {
     delete(store, run.submission).await;
     sweep_bytes(store).await;
     store.recount_submissions().await.expect("counted");
+    store.after_restore(&line(Action::BackupRestore)).await.expect("settled");
 }
 
 async fn claim_keys(store: &Store) {

@@ -1,0 +1,41 @@
+//! Whoever works at the command line of a machine that reaches the database.
+
+use crate::settings::DatabaseSettings;
+use diagflow_store::{
+    Action, Actor, ActorKind, AuditEntry, AuditKey, DONE, ObjectKind, StoreError, UserId,
+};
+use nix::unistd::{Uid, User as SystemUser};
+use serde_json::Map;
+
+/// A line of the audit about whoever types this. `user` is the account that it is about; none where it is
+/// about all of them, or about something else.
+pub(super) fn did(key: &AuditKey, action: Action, user: Option<UserId>) -> AuditEntry {
+    let uid = Uid::current();
+    let known = SystemUser::from_uid(uid).ok().flatten().map(|user| user.name);
+    let name = known.unwrap_or_else(|| format!("uid {uid}"));
+    AuditEntry {
+        key: key.clone(),
+        actor: Actor { kind: ActorKind::Operator, id: None, name },
+        action,
+        object_kind: if user.is_some() { ObjectKind::User } else { ObjectKind::Service },
+        object_id: user.map(|id| id.to_string()).unwrap_or_default(),
+        result: DONE.to_owned(),
+        address: String::new(),
+        request_id: String::new(),
+        details: Map::new(),
+    }
+}
+
+/// What to do about an error of the database. What that says itself may quote what is in it.
+pub(super) fn explained(error: anyhow::Error, database: &DatabaseSettings) -> anyhow::Error {
+    let address = database.address();
+    match error.downcast::<StoreError>() {
+        Ok(StoreError::Unavailable(_)) => {
+            anyhow::anyhow!("cannot reach the database at {address} (DATABASE_URL)")
+        }
+        Ok(_) => {
+            anyhow::anyhow!("the database at {address} refused it: was `diagflow migrate` run?")
+        }
+        Err(error) => error,
+    }
+}
