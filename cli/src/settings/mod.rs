@@ -8,7 +8,7 @@ use diagflow_activities::mail::{LONGEST_ANSWER, MailSettings, SmtpTls};
 use diagflow_activities::temporal::TemporalSettings;
 use diagflow_activities::{Admission, WorkerSettings};
 use diagflow_api::ApiSettings;
-use diagflow_store::PoolSettings;
+use diagflow_store::{Budget, PoolSettings};
 use diagflow_workflows::PollSchedule;
 use reader::Reader;
 use secrecy::{ExposeSecret, SecretString};
@@ -25,6 +25,9 @@ const SHORTEST_SECRET: usize = 32;
 const SHORTEST_IDEMPOTENCY: Duration = Duration::from_secs(24 * 60 * 60);
 /// An attempt at an activity ends after 45 s (`workflows::policy`); the rest is for the records.
 const LONGEST_LOOPAI_CALL: Duration = Duration::from_secs(40);
+
+/// The largest limit towards LoopAI: as many rows of an index are read under a lock for each request.
+const MOST_OF_A_BUDGET: i64 = 100_000;
 
 /// Everything that can be set.
 pub(crate) struct Settings {
@@ -44,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) image_memory: u64,
     pub(crate) loopai: LoopAiSettings,
     pub(crate) loopai_images: LoopAiImages,
+    pub(crate) budget: Budget,
     pub(crate) mail: MailSettings,
 }
 
@@ -166,6 +170,7 @@ fn all(reader: &mut Reader) -> Option<Settings> {
     let image_memory: Option<u64> = reader.parse("WORKER_IMAGE_MEMORY_BYTES", "a number of bytes");
     let loopai = loopai(reader);
     let loopai_images = loopai_images(reader);
+    let budget = budget(reader);
     let mail = mail(reader);
     let temporal = temporal?;
     let api = api?;
@@ -189,6 +194,7 @@ fn all(reader: &mut Reader) -> Option<Settings> {
         temporal,
         loopai: loopai?,
         loopai_images: loopai_images?,
+        budget: budget?,
         mail: mail?,
     })
 }
@@ -259,6 +265,14 @@ fn schedule(reader: &mut Reader) -> Option<PollSchedule> {
 fn milliseconds(text: &str) -> Option<u64> {
     let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
     u64::try_from(duration.as_millis()).ok()
+}
+
+/// The limits over all workers; 0 is none.
+fn budget(reader: &mut Reader) -> Option<Budget> {
+    let at_once = reader.number("LOOPAI_MAX_EXECUTIONS", 0..=MOST_OF_A_BUDGET);
+    let an_hour = reader.number("LOOPAI_MAX_PER_HOUR", 0..=MOST_OF_A_BUDGET);
+    let limit = |number: i64| (number > 0).then_some(number);
+    Some(Budget { at_once: limit(at_once?), an_hour: limit(an_hour?) })
 }
 
 fn loopai(reader: &mut Reader) -> Option<LoopAiSettings> {

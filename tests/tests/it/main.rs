@@ -10,6 +10,7 @@ mod intake;
 mod journey;
 mod layers;
 mod loopai;
+mod loopai_budget;
 mod loopai_side;
 mod mail;
 mod records;

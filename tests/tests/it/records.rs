@@ -6,6 +6,7 @@ mod consent;
 mod deliveries;
 mod indexes;
 mod moves;
+mod places;
 mod schema;
 mod stalls;
 mod story;

@@ -3,9 +3,9 @@
 
 use super::Records;
 use diagflow_store::{
-    Action, AuditFilter, AuditKey, Deleted, Deletion, DeliveryStatus, DiagnosisResult, EmailFilter,
-    Filter, Key, ObjectKind, Place, Sha256, Sort, SortBy, Standing, Status, Store, SubmissionId,
-    UserId,
+    Action, AuditFilter, AuditKey, Budget, Deleted, Deletion, DeliveryStatus, DiagnosisResult,
+    EmailFilter, Entry, Filter, Heard, Key, ObjectKind, Place, Sha256, Sort, SortBy, Standing,
+    Status, Store, SubmissionId, UserId,
 };
 use diagflow_tests::database::Database;
 use diagflow_tests::staff::AUDIT_KEY;
@@ -160,13 +160,17 @@ async fn fill(records: &Records) {
         ),
         "INSERT INTO deliveries SELECT UUID(), id, 1, 'result', 'sent', 1, NULL, NULL, created_at, \
              NULL, NULL, 0, NULL, '' FROM submissions",
+        // All have left but the newest ones.
+        "INSERT INTO loopai_places SELECT id, 1, created_at, NULL, created_at, \
+             IF(created_at < NOW(6) - INTERVAL 10 MINUTE, created_at, NULL) FROM submissions",
         "INSERT INTO idempotency_keys SELECT SHA2(id, 256), SHA2(id, 256), UUID(), NOW(6), id, \
              NOW(6) + INTERVAL 1 DAY FROM submissions",
         // Beyond the numbers of the lines that are written here.
         "INSERT INTO audit SELECT 1000000 + n, NOW(6) - INTERVAL 4000 - n MINUTE, 'user', \
              UUID(), CONCAT(n, '@example.org'), 'submissions_view', 'service', '', 'done', '', UUID(), \
              '{}', '', '' FROM numbers",
-        "ANALYZE TABLE submissions, files, runs, results, events, deliveries, idempotency_keys, audit",
+        "ANALYZE TABLE submissions, files, runs, results, events, deliveries, idempotency_keys, audit, \
+             loopai_places",
     ] {
         records.database.run(statement).await;
     }
@@ -190,6 +194,13 @@ async fn call_everything(records: &Records) {
     assert_eq!(store.claim_queued_runs(100, seconds).await.expect("claimed").len(), 1);
     store.run_started(run, &execution_run).await.expect("started");
     store.adopt(run, &execution_run, &execution_run, None).await.expect("adopted");
+    let budget = Budget { at_once: Some(100), an_hour: Some(100) };
+    let Entry::Admitted(pass) = store.enter_loopai(run, budget).await.expect("an answer") else {
+        panic!("there is room");
+    };
+    store.loopai_heard(pass, Heard::Away).await.expect("noted");
+    store.loopai_away(id).await.expect("an answer");
+    store.loopai_use().await.expect("an answer");
     store.diagnosis_requested(run, 1, "execution").await.expect("requested");
     store.diagnosis_completed(run, &result).await.expect("completed");
     store.diagnosis_completed(run, &result).await.expect("repeated");
