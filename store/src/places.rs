@@ -29,6 +29,9 @@ const FEWEST_NEXT: i64 = 4;
 /// The longest that anybody is told to wait, as with the pauses of the retry policy: it must not miss that
 /// LoopAI is back.
 const LONGEST: Duration = Duration::from_secs(60);
+/// The shortest that anybody is told to wait. Temporal takes next to nothing for no wish at all, and begins its
+/// own pause, of up to a minute.
+const SHORTEST: Duration = Duration::from_millis(100);
 /// How much later than it was told a run may come before it has lost its turn.
 const GRACE: Duration = Duration::from_secs(30);
 const HOUR: TimeDelta = TimeDelta::hours(1);
@@ -385,10 +388,11 @@ async fn others_wait(
     Ok(waiting > 0)
 }
 
-/// No longer than anybody is to wait. Those who would, come at different times all the same.
+/// No longer and no shorter than anybody is to wait. Those who would wait longer come at different times all the
+/// same.
 fn bounded(after: Duration, submission: SubmissionId) -> Duration {
     if after <= LONGEST {
-        return after;
+        return after.max(SHORTEST);
     }
     LONGEST - LONGEST / 2 * spread(submission) / 100
 }
