@@ -229,10 +229,11 @@ mod tests {
             waited.push(rest);
         }
         assert_eq!(waited[0], SECOND);
-        assert!(waited.windows(2).all(|pair| pair[1] < pair[0]), "{waited:?}");
+        assert!(waited.windows(2).all(|pair| pair[1] <= pair[0]), "{waited:?}");
+        assert!(waited[49] < SECOND / 5, "{waited:?}");
         let all: Duration = waited.iter().sum();
         let told = Gate { ramp: Some(0), ..Gate::default() }.turn_after(50);
-        assert!(all.abs_diff(told) < SECOND, "{all:?} and {told:?}");
+        assert!(all >= told && all - told < 2 * SECOND, "{all:?} and {told:?}");
 
         gate.heard(now, gate.epoch, true, false);
         assert_eq!(gate.state(), GateState::Open);
