@@ -77,7 +77,8 @@ impl From<&StoreError> for Clue {
             StoreError::Unavailable(_) => "no connection to the database",
             StoreError::Database(_) => "the database refused or lost a statement",
             StoreError::Unclear(_) => "the answer to a commit was lost",
-            StoreError::Corrupt(_) => "a row cannot be read",
+            StoreError::Swept => "bytes were swept",
+            StoreError::Corrupt(_) => "a row cannot be read, or is not as it was found",
             StoreError::Migration(_) => "the database is of another version",
         })
     }

@@ -86,7 +86,7 @@ impl AppState {
         let settings = &app.settings;
         Self(Arc::new(Shared {
             hub: Hub::new(app.store.clone(), settings.events_poll),
-            memory: Memory::new(settings.submit_memory.max(Memory::largest(settings))),
+            memory: Memory::for_uploads(settings),
             tokens: TokenKey::new(&settings.secret_key),
             signer: TokenSigner::new(&settings.jwt),
             csrf: CsrfKey::new(&settings.secret_key),

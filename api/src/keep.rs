@@ -2,19 +2,21 @@
 //! one transaction, and asks for its run to be started.
 //!
 //! Runs to its end even if the client goes away (see [`crate::layers::to_its_end`]), so nothing is
-//! left half-made by that. Bytes that were stored for a submission that was not are harmless: nothing
-//! names them.
+//! left half-made by that. Bytes that were stored for a submission that was not are swept after a while
+//! ([`crate::unnamed`]).
 
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, kind};
 use crate::intake::Accepted;
 use axum::http::{HeaderMap, HeaderName};
+use bytes::Bytes;
 use diagflow_store::{
-    Action, Consent, Failpoint, IdempotencyClaim, KeyHash, KeyState, NewSubmission, ObjectKind,
-    RunKey, Sha256, SubmissionId,
+    Action, BytesError, Consent, Failpoint, IdempotencyClaim, KeyHash, KeyState, NewSubmission,
+    ObjectKind, RunKey, Sha256, SubmissionId,
 };
 use futures::future::try_join_all;
+use tokio::time::timeout;
 
 /// The header that makes a repeat safe.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -96,9 +98,16 @@ async fn store(
     }
     let (records, bytes): (Vec<_>, Vec<_>) =
         accepted.images.into_iter().map(|image| (image.record, image.bytes)).unzip();
-    try_join_all(bytes.into_iter().map(|bytes| state.app.bytes.put(bytes))).await?;
-
+    let digests: Vec<_> = records.iter().map(|record| record.sha256).collect();
+    state.app.store.announce_bytes(&digests).await?;
     let settings = &state.app.settings;
+    // Less than the whole request gets, so that who is told to come again is told in time, and why.
+    let limit = settings.request_time / 2;
+    let Ok(put) = timeout(limit, put(state, bytes)).await else {
+        return Err(ApiError::Unavailable("the file storage does not answer".to_owned()));
+    };
+    put?;
+
     let version = accepted.consent_version.unwrap_or_else(|| settings.consent_version.clone());
     let id = SubmissionId::new();
     let line = sender.as_ref().map(|sender| {
@@ -121,6 +130,12 @@ async fn store(
     Failpoint::SubmissionStored.pass().await;
     state.app.outbox.start_soon(RunKey { submission: new.id, number: FIRST_RUN });
     Ok(new.id)
+}
+
+async fn put(state: &AppState, images: Vec<Bytes>) -> Result<(), BytesError> {
+    Failpoint::BytesUnstored.pass().await;
+    try_join_all(images.into_iter().map(|image| state.app.bytes.put(image))).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use crate::error::kind;
 use crate::runs::{Newest, NotReached, Runs};
-use diagflow_store::{Overdue, StartedRun, Store, StoreError, SubmissionId};
+use diagflow_store::{Overdue, OverduePlace, StartedRun, Store, StoreError};
 use futures::StreamExt;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -42,8 +42,8 @@ pub struct Keeper {
     store: Store,
     runs: Runs,
     settings: KeeperSettings,
-    /// The last submission of the last round of asking; the next one begins behind it.
-    beyond: Option<SubmissionId>,
+    /// The end of the last round of asking; the next one begins behind it.
+    beyond: Option<OverduePlace>,
 }
 
 /// Why something was not passed on now. It is tried again.
@@ -128,11 +128,11 @@ impl Keeper {
     /// Asks Temporal about the next of what has stood unchanged for long.
     async fn ask(&mut self) -> Result<(), NotKept> {
         let unchanged = self.settings.lost_after;
-        let overdue = self.store.overdue(unchanged, self.beyond, BATCH).await?;
+        let overdue = self.store.overdue(unchanged, self.beyond.as_ref(), BATCH).await?;
         // From the beginning again after the last.
-        self.beyond = overdue.last().map(Overdue::submission);
+        self.beyond = overdue.last().map(|(place, _)| place.clone());
         let keeper = &*self;
-        each(overdue, |overdue| async move { keeper.find(&overdue).await }).await;
+        each(overdue, |(_, overdue)| async move { keeper.find(&overdue).await }).await;
         Ok(())
     }
 

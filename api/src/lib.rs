@@ -32,6 +32,7 @@ mod settings;
 mod telemetry;
 mod times;
 mod tokens;
+mod unnamed;
 
 pub use app::{App, TemporalHealth};
 pub use auth::password::{WeakPassword, check as check_password, hash as hash_password};
@@ -43,6 +44,7 @@ pub use runs::Runs;
 pub use server::serve;
 pub use settings::{ApiSettings, JwtAlgorithm, JwtSettings, RateLimits};
 pub use telemetry::metrics_builder;
+pub use unnamed::sweep_unnamed_bytes;
 
 #[cfg(test)]
 mod tests;

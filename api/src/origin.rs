@@ -53,6 +53,11 @@ impl Origin {
         }
     }
 
+    /// Who counts as one client, see [`client`].
+    pub(crate) fn client(&self) -> IpAddr {
+        client(self.address)
+    }
+
     /// The network that the address is of: what one household or company usually has (IPv4 /24, IPv6 /64).
     pub(crate) fn network(&self) -> String {
         match self.address {
@@ -64,6 +69,17 @@ impl Origin {
                 let [a, b, c, d, ..] = address.segments();
                 format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
             }
+        }
+    }
+}
+
+/// One client: an IPv4 address, or the IPv6 network that one household has.
+pub(crate) fn client(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

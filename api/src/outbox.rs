@@ -5,15 +5,15 @@
 //! one execution be the run (`store::runs`).
 
 use crate::error::kind;
-use diagflow_store::{Failpoint, RunKey, Store, StoreError};
+use diagflow_store::{Failpoint, RunKey, Store, StoreError, StoreResult};
 use diagflow_workflows::contract::{DiagnosisInput, RunStatus, SUBMISSION_STATUS};
 use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, workflow_id};
 use futures::StreamExt;
 use std::time::Duration;
 use temporalio_client::errors::{WorkflowInteractionError, WorkflowStartError};
 use temporalio_client::{
-    Client, NamespacedClient, WorkflowExecutionInfo, WorkflowHandle, WorkflowIdConflictPolicy,
-    WorkflowIdReusePolicy, WorkflowSignalOptions, WorkflowStartOptions,
+    Client, NamespacedClient, WorkflowDescribeOptions, WorkflowExecutionInfo, WorkflowHandle,
+    WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowSignalOptions, WorkflowStartOptions,
 };
 use temporalio_common::search_attributes::SearchAttributes;
 use tokio::sync::{mpsc, watch};
@@ -27,8 +27,8 @@ const AT_ONCE: usize = 16;
 const BATCH: i64 = 100;
 /// How long a swept run is left to this process before another may take it.
 const LEASE: Duration = Duration::from_secs(30);
-/// How often expired Idempotency-Keys, and failed sign-ins that have healed, are removed.
-const KEYS_EVERY: Duration = Duration::from_secs(600);
+/// How often expired Idempotency-Keys, failed sign-ins that have healed, and old sessions are removed.
+const OLD_EVERY: Duration = Duration::from_secs(600);
 
 /// Hands runs to the starter. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Starter {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut sweep = tokio::time::interval(self.settings.sweep_every);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut sweep_keys = tokio::time::interval(KEYS_EVERY);
+        let mut sweep_old = tokio::time::interval(OLD_EVERY);
         let mut fresh = Vec::with_capacity(AT_ONCE);
         loop {
             tokio::select! {
@@ -115,9 +115,8 @@ impl Starter {
                         sweep.reset_immediately();
                     }
                 }
-                _ = sweep_keys.tick() => {
-                    self.sweep_keys().await;
-                    self.sweep_throttles().await;
+                _ = sweep_old.tick() => {
+                    self.sweep_old().await;
                 }
             }
         }
@@ -144,27 +143,11 @@ impl Starter {
         !is_last
     }
 
-    async fn sweep_keys(&self) {
-        match self.store.sweep_keys().await {
-            Ok(0) => {}
-            Ok(swept) => tracing::debug!(swept, "removed expired idempotency keys"),
-            Err(error) => {
-                tracing::warn!(error = kind(&error), "cannot remove expired idempotency keys")
-            }
-        }
-    }
-
-    async fn sweep_throttles(&self) {
-        match self.store.sweep_throttles().await {
-            Ok(0) => {}
-            Ok(swept) => tracing::debug!(swept, "removed failed sign-ins that have healed"),
-            Err(error) => {
-                tracing::warn!(
-                    error = kind(&error),
-                    "cannot remove failed sign-ins that have healed"
-                )
-            }
-        }
+    /// Removes what nobody asks for any more.
+    async fn sweep_old(&self) {
+        swept("expired idempotency keys", self.store.sweep_keys().await);
+        swept("failed sign-ins that have healed", self.store.sweep_throttles().await);
+        swept("sessions that ended long ago", self.store.sweep_sessions().await);
     }
 
     async fn start_all(&self, runs: impl Iterator<Item = RunKey>, stop: &CancellationToken) {
@@ -216,6 +199,12 @@ impl Starter {
                 self.make_room(client, run, open).await?;
                 Err(NotStarted::EarlierRunOpen)
             }
+            // A first run is started once, so a closed execution was it: terminated before a worker took it
+            // up, and before its start was noted. Noted now, the keeper ends it as lost.
+            None if run.number == 1 && is_closed(client, run, open).await? => {
+                self.store.run_started(run, open).await?;
+                Ok(())
+            }
             // This run, by a start whose answer was lost, or one of an earlier run. The execution knows,
             // and says so to the records before it does anything.
             None => Err(NotStarted::NotAdopted),
@@ -230,12 +219,7 @@ impl Starter {
         run: RunKey,
         earlier: &str,
     ) -> Result<(), NotStarted> {
-        let info = WorkflowExecutionInfo::builder()
-            .namespace(client.namespace())
-            .workflow_id(workflow_id(&run.submission.to_string()))
-            .run_id(earlier)
-            .build();
-        let earlier = WorkflowHandle::<_, DiagnosisWorkflow>::new(client.clone(), info);
+        let earlier = execution(client, run, earlier);
         let options = WorkflowSignalOptions::default();
         match earlier.signal(DiagnosisWorkflow::make_room, (), options).await {
             // Closed meanwhile: so much the better.
@@ -261,5 +245,40 @@ impl Starter {
             .search_attributes(attributes)
             .static_summary(format!("Diagnosis, run {}", run.number))
             .build()
+    }
+}
+
+/// One execution of a run's submission.
+fn execution(
+    client: &Client,
+    run: RunKey,
+    temporal_run_id: &str,
+) -> WorkflowHandle<Client, DiagnosisWorkflow> {
+    let info = WorkflowExecutionInfo::builder()
+        .namespace(client.namespace())
+        .workflow_id(workflow_id(&run.submission.to_string()))
+        .run_id(temporal_run_id)
+        .build();
+    WorkflowHandle::new(client.clone(), info)
+}
+
+async fn is_closed(
+    client: &Client,
+    run: RunKey,
+    temporal_run_id: &str,
+) -> Result<bool, NotStarted> {
+    let execution = execution(client, run, temporal_run_id);
+    match execution.describe(WorkflowDescribeOptions::default()).await {
+        Ok(found) => Ok(found.close_time().is_some()),
+        Err(error) => Err(NotStarted::NotReached(error)),
+    }
+}
+
+/// Tells what came of a sweep.
+fn swept(what: &str, swept: StoreResult<usize>) {
+    match swept {
+        Ok(0) => {}
+        Ok(swept) => tracing::debug!(swept, "removed {what}"),
+        Err(error) => tracing::warn!(error = kind(&error), "cannot remove {what}"),
     }
 }

@@ -1,8 +1,10 @@
 //! The reason that staff give for what they do, as a body `{"reason": "…"}`.
 
+use crate::auth::Caller;
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult};
 use axum::extract::{FromRequest, Request};
+use diagflow_store::{Action, AuditEntry, ObjectKind, SubmissionId};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -29,6 +31,11 @@ impl Reason {
             1..=LONGEST => Ok(Self(reason)),
             _ => Err(ApiError::ReasonRequired),
         }
+    }
+
+    /// The line of the audit about what a caller does to a submission for this reason.
+    pub(crate) fn line(self, caller: &Caller, action: Action, id: SubmissionId) -> AuditEntry {
+        caller.did(action, ObjectKind::Submission, id).with("reason", self.0)
     }
 }
 

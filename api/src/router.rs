@@ -28,6 +28,11 @@ fn whole(request: Request<TimeoutBody<Body>>) -> Request<Body> {
 }
 
 pub(crate) fn build(state: AppState) -> Router {
+    with_patience(state, SILENCE)
+}
+
+/// The same, where a client may be silent in the middle of a body for the time `patience`.
+pub(crate) fn with_patience(state: AppState, patience: Duration) -> Router {
     telemetry::describe();
     let settings = &state.app.settings;
     let (cors, is_secure) = (cors(settings), settings.is_secure());
@@ -40,7 +45,7 @@ pub(crate) fn build(state: AppState) -> Router {
         // The last one is the outermost.
         .layer(cors)
         .layer(
-            ServiceBuilder::new().layer(RequestBodyTimeoutLayer::new(SILENCE)).map_request(whole),
+            ServiceBuilder::new().layer(RequestBodyTimeoutLayer::new(patience)).map_request(whole),
         )
         .layer(from_fn_with_state(is_secure, security_headers))
         .layer(from_fn(observe))

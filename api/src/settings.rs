@@ -18,7 +18,7 @@ pub struct JwtSettings {
     pub previous_keys: Vec<SecretString>,
     /// `JWT_ALGORITHM`. Default: HS256.
     pub algorithm: JwtAlgorithm,
-    /// `ACCESS_TOKEN_SECONDS`: how long a token is good. Default: 15 minutes (second seed).
+    /// `ACCESS_TOKEN_SECONDS`: how long a token is good. Default: 15 minutes.
     pub lifetime: Duration,
 }
 

@@ -49,6 +49,15 @@ pub struct NewApiKey {
     pub expires_at: Option<NaiveDateTime>,
 }
 
+/// Whose key was presented, together with its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyHolder {
+    /// It is alive: this account may come in.
+    Good(User),
+    /// It was revoked, expired, or its account is disabled. Who brought it knows the secret all the same.
+    Spent(User),
+}
+
 impl Store {
     /// Makes a key. Returns `None`, with nothing made, when the account is none of an enabled program.
     ///
@@ -98,7 +107,7 @@ impl Store {
         let mut connection = self.connection().await?;
         let found = api_keys::table
             .filter(api_keys::user_id.eq(user))
-            .order((api_keys::created_at.desc(), api_keys::id))
+            .order((api_keys::created_at.desc(), api_keys::id.desc()))
             .select(ApiKey::as_select())
             .load(&mut connection)
             .await?;
@@ -129,34 +138,39 @@ impl Store {
         })
     }
 
-    /// Whose key this is, while it is alive and `secret` is the digest of its secret. Asking with that is
-    /// using it.
+    /// Whose key this is, where `secret` is the digest of its secret. Asking for one that is alive is using
+    /// it.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn use_api_key(&self, key: ApiKeyId, secret: Sha256) -> StoreResult<Option<User>> {
+    pub async fn use_api_key(
+        &self,
+        key: ApiKeyId,
+        secret: Sha256,
+    ) -> StoreResult<Option<KeyHolder>> {
         let mut connection = self.connection().await?;
-        let found = api_keys::table
+        let expires = api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now().nullable()));
+        let kept = api_keys::revoked_at.is_null().and(users::disabled_at.is_null());
+        let found: Option<(User, Option<bool>)> = api_keys::table
             .inner_join(users::table)
             .filter(api_keys::id.eq(key))
             // Digests may be compared plainly: how much of one is right tells nothing about the secret.
             .filter(api_keys::secret.eq(secret))
-            .filter(api_keys::revoked_at.is_null())
-            .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now().nullable())))
-            .filter(users::disabled_at.is_null())
-            .select(User::as_select())
+            .select((User::as_select(), kept.and(expires)))
             .first(&mut connection)
             .await
             .optional()?;
-        if found.is_some() {
-            let noted = before(USE_NOTED_EVERY).nullable();
-            let stale = api_keys::used_at.is_null().or(api_keys::used_at.lt(noted));
-            diesel::update(api_keys::table.find(key).filter(stale))
-                .set(api_keys::used_at.eq(now().nullable()))
-                .execute(&mut connection)
-                .await?;
+        let Some((user, is_alive)) = found else { return Ok(None) };
+        if is_alive != Some(true) {
+            return Ok(Some(KeyHolder::Spent(user)));
         }
-        Ok(found)
+        let noted = before(USE_NOTED_EVERY).nullable();
+        let stale = api_keys::used_at.is_null().or(api_keys::used_at.lt(noted));
+        diesel::update(api_keys::table.find(key).filter(stale))
+            .set(api_keys::used_at.eq(now().nullable()))
+            .execute(&mut connection)
+            .await?;
+        Ok(Some(KeyHolder::Good(user)))
     }
 
     /// Whose key this is, while it is alive; without using it. For streams that stay open.

@@ -26,6 +26,10 @@ use std::fmt;
 pub(crate) const HEAD: i32 = 1;
 /// The result of what was done as it was asked.
 pub const DONE: &str = "done";
+/// The result of what goes on after the line was written; another line of the same request has its end.
+pub const BEGUN: &str = "begun";
+/// The result of what had begun, and came to no good end.
+pub const BROKEN_OFF: &str = "broken_off";
 /// The result where it stood so already.
 pub(crate) const UNCHANGED: &str = "unchanged";
 /// The result where it goes on already.
@@ -239,10 +243,16 @@ impl AuditEntry {
         self
     }
 
+    /// The same about something that was refused, with the stable code of that.
+    #[must_use]
+    pub fn refused(self, code: &str) -> Self {
+        self.resulting_in(code)
+    }
+
     /// The same with another result than [`DONE`].
     #[must_use]
-    pub fn refused(mut self, code: &str) -> Self {
-        code.clone_into(&mut self.result);
+    pub fn resulting_in(mut self, result: &str) -> Self {
+        result.clone_into(&mut self.result);
         self
     }
 }

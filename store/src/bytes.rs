@@ -82,6 +82,17 @@ impl FileBytes {
         Ok(bytes)
     }
 
+    /// Removes bytes; does nothing where there are none.
+    ///
+    /// # Errors
+    /// When the storage does not do it.
+    pub(crate) async fn remove(&self, digest: Sha256) -> Result<(), BytesError> {
+        match self.storage.delete(&self.path(digest)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Spread over 256 folders, so that none of them grows too long to list.
     fn path(&self, digest: Sha256) -> Path {
         let name = digest.to_string();

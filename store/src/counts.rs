@@ -3,7 +3,7 @@
 //! of the move that it counts, so they are exact for whoever reads what is committed.
 
 use crate::connection::Connection;
-use crate::error::StoreResult;
+use crate::error::{StoreError, StoreResult};
 use crate::ids::SubmissionId;
 use crate::pool::{Store, transaction};
 use crate::schema::submission_counts as counts;
@@ -36,6 +36,22 @@ pub(crate) async fn created(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Makes sure that a move changed the one row that was locked and found as `from`. Otherwise the move is not
+/// to be counted, and its transaction not to be committed.
+pub(crate) fn one_row(
+    changed: usize,
+    submission: SubmissionId,
+    from: Status,
+    to: Status,
+) -> StoreResult<()> {
+    match changed {
+        1 => Ok(()),
+        other => Err(StoreError::Corrupt(format!(
+            "{submission} was to move from {from} to {to}, which changed {other} rows"
+        ))),
+    }
 }
 
 /// Counts a move of a submission that is not deleted.
@@ -112,5 +128,19 @@ impl Store {
             diesel::sql_query(RECOUNT).execute(connection).await?;
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_move_that_changed_nothing_is_an_error() {
+        let check =
+            |changed| one_row(changed, SubmissionId::new(), Status::Failed, Status::Pending);
+        assert!(check(1).is_ok());
+        let told = check(0).expect_err("nothing to count").to_string();
+        assert!(told.ends_with("from failed to pending, which changed 0 rows"), "{told}");
     }
 }

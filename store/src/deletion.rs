@@ -5,6 +5,7 @@ use crate::audit::{self, AuditEntry, UNCHANGED};
 use crate::clock::now;
 use crate::connection::Connection;
 use crate::counts;
+use crate::deliveries;
 use crate::error::StoreResult;
 use crate::events::{self, Step};
 use crate::ids::SubmissionId;
@@ -30,8 +31,9 @@ pub enum Deletion {
 }
 
 impl Store {
-    /// Deletes a submission that is in a final state. Repeating it changes nothing. Each press that is not
-    /// refused is written down by `entry`.
+    /// Deletes a submission that is in a final state. What it still owes its patient is called off, unless
+    /// its text is being handed over already; it stays so when the deletion is taken back. Repeating it
+    /// changes nothing. Each press that is not refused is written down by `entry`.
     ///
     /// # Errors
     /// When the database does not take it; nothing is changed then.
@@ -77,6 +79,9 @@ impl Store {
             let step = if delete { Step::Deleted } else { Step::Restored };
             events::append(connection, submission, status, &[step]).await?;
             counts::set_deleted(connection, submission, status, delete).await?;
+            if delete {
+                deliveries::call_off_deleted(connection, submission).await?;
+            }
             audit::append(connection, entry).await?;
             Ok(Deletion::Done)
         })

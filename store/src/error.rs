@@ -18,8 +18,11 @@ pub enum StoreError {
     /// Everything was written, but whether it was committed is not known: the answer to that was lost.
     #[error("perhaps not committed: {0}")]
     Unclear(String),
-    /// A row holds what this version cannot read.
-    #[error("unreadable record: {0}")]
+    /// Bytes were swept before a submission could name them: they must be stored again.
+    #[error("bytes were swept before they were named")]
+    Swept,
+    /// A row holds what this version cannot read, or is not as it was found just before.
+    #[error("broken record: {0}")]
     Corrupt(String),
     /// A migration failed, or the migrations of another version are in the database.
     #[error("migration: {0}")]

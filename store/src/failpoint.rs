@@ -9,6 +9,8 @@
 /// A boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Failpoint {
+    /// The bytes of an image are about to be stored.
+    BytesUnstored,
     /// Everything of a submission is written, but not committed.
     SubmissionUncommitted,
     /// A submission is committed, its sender not answered.

@@ -38,11 +38,14 @@ mod sessions;
 mod status;
 mod submissions;
 mod throttles;
+mod unnamed;
 mod users;
 
 pub use accounts::{NewPassword, UserChange, UserChanged, UserFilter, UserPage};
-pub use api_keys::{ApiKey, NewApiKey};
-pub use audit::{Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, DONE, ObjectKind};
+pub use api_keys::{ApiKey, KeyHolder, NewApiKey};
+pub use audit::{
+    Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, BEGUN, BROKEN_OFF, DONE, ObjectKind,
+};
 pub use audit_check::{AuditCheck, AuditFault, AuditMark};
 pub use audit_search::AuditFilter;
 pub use bytes::{BytesError, FileBytes};
@@ -61,7 +64,7 @@ pub use listing::{
     Clinical, Deleted, EmailFilter, Filter, InvalidWords, Key, Listed, Place, Slice, Sort, SortBy,
     Words,
 };
-pub use lost::{Overdue, StartedRun};
+pub use lost::{Overdue, OverduePlace, StartedRun};
 pub use moves::{Cancelling, Retrying};
 pub use places::{Budget, Entry, Heard, LoopAiUse, Pass, Wait};
 pub use pool::{PoolSettings, Store};

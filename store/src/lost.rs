@@ -11,7 +11,7 @@ use crate::pool::{Store, transaction};
 use crate::runs::{RunKey, lock};
 use crate::schema::{deliveries, runs, submissions};
 use crate::status::Status;
-use chrono::NaiveDateTime;
+use chrono::{DateTime, NaiveDateTime};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::ops::RangeInclusive;
@@ -46,6 +46,15 @@ impl Overdue {
             Overdue::Mail(_, submission) => *submission,
         }
     }
+}
+
+/// The place of something overdue in the order in which Temporal is asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OverduePlace {
+    /// Since when it has stood unchanged (UTC).
+    since: NaiveDateTime,
+    /// The submission or the delivery.
+    id: String,
 }
 
 impl Store {
@@ -125,52 +134,27 @@ impl Store {
         })
     }
 
-    /// What has been open for the time `unchanged` without any change, of the `limit` next submissions
-    /// after `beyond` (by id). Empty at the end.
+    /// What has been open for the time `unchanged` without any change, each with its place: the `limit` next
+    /// after the place `beyond`, those that have stood longest first. Empty at the end.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn overdue(
         &self,
         unchanged: Duration,
-        beyond: Option<SubmissionId>,
+        beyond: Option<&OverduePlace>,
         limit: i64,
-    ) -> StoreResult<Vec<Overdue>> {
-        let beyond = beyond.map(|id| id.to_string()).unwrap_or_default();
+    ) -> StoreResult<Vec<(OverduePlace, Overdue)>> {
+        let first = OverduePlace { since: DateTime::UNIX_EPOCH.naive_utc(), id: String::new() };
+        let beyond = beyond.unwrap_or(&first);
         let mut connection = self.connection().await?;
-        let started: Vec<(SubmissionId, i32, Option<String>)> = runs::table
-            .inner_join(
-                submissions::table.on(submissions::id
-                    .eq(runs::submission_id)
-                    .and(submissions::run_number.eq(runs::number))),
-            )
-            .filter(submissions::status.eq_any([Status::Pending, Status::Processing]))
-            .filter(submissions::updated_at.le(before(unchanged)))
-            .filter(submissions::id.gt(&beyond))
-            .filter(runs::temporal_run_id.is_not_null())
-            .filter(runs::started_at.le(before(unchanged).nullable()))
-            .order(submissions::id)
-            .limit(limit)
-            .select((runs::submission_id, runs::number, runs::temporal_run_id))
-            .load(&mut connection)
-            .await?;
-        let mails: Vec<(DeliveryId, SubmissionId)> = deliveries::table
-            .filter(deliveries::settled_at.is_null())
-            .filter(deliveries::start_after.is_null())
-            .filter(deliveries::created_at.le(before(unchanged)))
-            .filter(deliveries::submission_id.gt(&beyond))
-            .order(deliveries::submission_id)
-            .limit(limit)
-            .select((deliveries::id, deliveries::submission_id))
-            .load(&mut connection)
-            .await?;
-        let runs = started.into_iter().filter_map(|(submission, number, temporal_run_id)| {
-            let run = RunKey { submission, number };
-            Some(Overdue::Run(StartedRun { run, temporal_run_id: temporal_run_id? }))
-        });
-        let mails = mails.into_iter().map(|(delivery, of)| Overdue::Mail(delivery, of));
-        let mut found: Vec<_> = runs.chain(mails).collect();
-        found.sort_by_key(|overdue| overdue.submission().to_string());
+        let mut found = Vec::new();
+        // One by one: an index gives each in the order of time, and none gives both.
+        for status in [Status::Pending, Status::Processing] {
+            found.extend(overdue_runs(&mut connection, status, unchanged, beyond, limit).await?);
+        }
+        found.extend(overdue_mails(&mut connection, unchanged, beyond, limit).await?);
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(found)
     }
@@ -228,6 +212,62 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+/// Runs of submissions that stand as `status`.
+async fn overdue_runs(
+    connection: &mut Connection,
+    status: Status,
+    unchanged: Duration,
+    beyond: &OverduePlace,
+    limit: i64,
+) -> StoreResult<Vec<(OverduePlace, Overdue)>> {
+    let newest =
+        runs::submission_id.eq(submissions::id).and(runs::number.eq(submissions::run_number));
+    let found: Vec<(NaiveDateTime, SubmissionId, i32, Option<String>)> = submissions::table
+        .inner_join(runs::table.on(newest))
+        .filter(submissions::status.eq(status))
+        .filter(submissions::updated_at.le(before(unchanged)))
+        .filter(submissions::updated_at.ge(beyond.since))
+        .filter(submissions::updated_at.gt(beyond.since).or(submissions::id.gt(&beyond.id)))
+        .filter(runs::temporal_run_id.is_not_null())
+        .filter(runs::started_at.le(before(unchanged).nullable()))
+        .order((submissions::updated_at, submissions::id))
+        .limit(limit)
+        .select((submissions::updated_at, runs::submission_id, runs::number, runs::temporal_run_id))
+        .load(connection)
+        .await?;
+    let overdue = found.into_iter().filter_map(|(since, submission, number, temporal_run_id)| {
+        let run = RunKey { submission, number };
+        let started = StartedRun { run, temporal_run_id: temporal_run_id? };
+        let place = OverduePlace { since, id: submission.to_string() };
+        Some((place, Overdue::Run(started)))
+    });
+    Ok(overdue.collect())
+}
+
+async fn overdue_mails(
+    connection: &mut Connection,
+    unchanged: Duration,
+    beyond: &OverduePlace,
+    limit: i64,
+) -> StoreResult<Vec<(OverduePlace, Overdue)>> {
+    let found: Vec<(NaiveDateTime, DeliveryId, SubmissionId)> = deliveries::table
+        .filter(deliveries::settled_at.is_null())
+        .filter(deliveries::start_after.is_null())
+        .filter(deliveries::created_at.le(before(unchanged)))
+        .filter(deliveries::created_at.ge(beyond.since))
+        .filter(deliveries::created_at.gt(beyond.since).or(deliveries::id.gt(&beyond.id)))
+        .order((deliveries::created_at, deliveries::id))
+        .limit(limit)
+        .select((deliveries::created_at, deliveries::id, deliveries::submission_id))
+        .load(connection)
+        .await?;
+    let overdue = found.into_iter().map(|(since, delivery, submission)| {
+        let place = OverduePlace { since, id: delivery.to_string() };
+        (place, Overdue::Mail(delivery, submission))
+    });
+    Ok(overdue.collect())
 }
 
 /// Lets what these runs of a submission owe, by their numbers, be delivered outside them.

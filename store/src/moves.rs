@@ -165,9 +165,10 @@ pub(crate) async fn queue_next(
     start_grace: Duration,
 ) -> StoreResult<RunKey> {
     let run = RunKey { number: current.number + 1, ..current };
-    diesel::update(
+    let changed = diesel::update(
         submissions::table
             .find(run.submission)
+            .filter(submissions::status.eq(from))
             .filter(submissions::status.eq_any(Status::Pending.sources_of_staff())),
     )
     .set((
@@ -179,6 +180,7 @@ pub(crate) async fn queue_next(
     ))
     .execute(connection)
     .await?;
+    counts::one_row(changed, run.submission, from, Status::Pending)?;
     counts::moved(connection, run.submission, from, Status::Pending).await?;
     diesel::insert_into(runs::table)
         .values((

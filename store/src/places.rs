@@ -369,7 +369,7 @@ async fn ahead(
         .filter(places::waits_until.gt(now))
         .filter(places::asked_at.lt(standing.asked_at))
         .select((count_star(), count(places::taken_at)))
-        .first(connection)
+        .get_result(connection)
         .await?;
     Ok(Ahead { all, without_place: all - with_place })
 }

@@ -4,7 +4,9 @@ use crate::connection::Manager;
 use crate::error::{StoreError, StoreResult};
 use bb8::{Pool, PooledConnection, RunError};
 use diesel_async::RunQueryDsl;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How the pool behaves.
 #[derive(Debug, Clone)]
@@ -23,6 +25,15 @@ pub struct PoolSettings {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool<Manager>,
+    queue: Arc<Queue>,
+}
+
+/// Those who wait for a connection, and when the last one got one.
+struct Queue {
+    waiting: AtomicUsize,
+    moved_at: Mutex<Instant>,
+    /// Without anybody getting one for so long, whoever comes now would wait in vain.
+    stalled_after: Duration,
 }
 
 /// How often a transaction that lost a deadlock is repeated before the caller hears of it.
@@ -41,15 +52,28 @@ impl Store {
             .build(manager)
             .await
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Store { pool })
+        let queue = Queue {
+            waiting: AtomicUsize::new(0),
+            moved_at: Mutex::new(Instant::now()),
+            stalled_after: settings.wait / 2,
+        };
+        Ok(Store { pool, queue: Arc::new(queue) })
     }
 
     /// A connection of the pool.
+    ///
+    /// Whoever comes while nobody has got one for half of the time that a caller waits is refused at once: the
+    /// database does not keep up, and one more who waits would only be told so later.
     pub(crate) async fn connection(&self) -> StoreResult<PooledConnection<'_, Manager>> {
-        self.pool.get().await.map_err(|error| match error {
+        let Some(place) = self.queue.enter() else {
+            return Err(StoreError::Unavailable("others wait in vain".to_owned()));
+        };
+        let connection = self.pool.get().await.map_err(|error| match error {
             RunError::User(error) => error,
             RunError::TimedOut => StoreError::Unavailable("none came free in time".to_owned()),
-        })
+        })?;
+        place.served();
+        Ok(connection)
     }
 
     /// Asks the database for a sign of life.
@@ -60,6 +84,35 @@ impl Store {
         let mut connection = self.connection().await?;
         diesel::sql_query("SELECT 1").execute(&mut connection).await?;
         Ok(())
+    }
+}
+
+/// A place in the queue; left when it is dropped.
+struct Place<'a>(&'a Queue);
+
+impl Queue {
+    /// A place in it; `None` when it does not move.
+    fn enter(&self) -> Option<Place<'_>> {
+        let was_empty = self.waiting.fetch_add(1, Ordering::SeqCst) == 0;
+        let place = Place(self);
+        if was_empty {
+            place.served();
+        }
+        let moved_at = *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner);
+        (was_empty || moved_at.elapsed() < self.stalled_after).then_some(place)
+    }
+}
+
+impl Place<'_> {
+    /// Somebody got a connection, or is the first to wait for one: the queue has moved.
+    fn served(&self) {
+        *self.0.moved_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Setting everything going again that a filter matches.
 
 use crate::audit::{self, AuditEntry};
+use crate::connection::Connection;
 use crate::error::StoreResult;
 use crate::ids::SubmissionId;
 use crate::listing::{Deleted, Filter, otherwise_matching};
@@ -17,6 +18,9 @@ use std::time::Duration;
 
 /// Submissions that one transaction sets going again: few enough to hold their locks for a moment only.
 const BATCH: i64 = 50;
+
+/// When a submission was received, and its name: its place in the order of time.
+type Place = (NaiveDateTime, SubmissionId);
 
 /// A filter of the list, read as one of what can be set going again: nothing that is deleted, nor that has
 /// not ended; and where no state is named, every end without a result.
@@ -47,6 +51,44 @@ impl RetryFilter {
     fn query(&self) -> submissions::BoxedQuery<'_, Mysql> {
         let Self(filter) = self;
         otherwise_matching(filter).filter(submissions::status.eq_any(&filter.statuses))
+    }
+
+    /// The same in parts, each of which an index gives in the order of time.
+    fn parts(&self) -> Vec<submissions::BoxedQuery<'_, Mysql>> {
+        let Self(filter) = self;
+        if filter.selects_otherwise() {
+            return vec![self.query()];
+        }
+        let of =
+            |status: &Status| otherwise_matching(filter).filter(submissions::status.eq(*status));
+        filter.statuses.iter().map(of).collect()
+    }
+
+    /// The next submissions after `beyond` that it matches, the oldest first.
+    async fn next(
+        &self,
+        connection: &mut Connection,
+        beyond: Option<Place>,
+        limit: i64,
+    ) -> StoreResult<Vec<Place>> {
+        let mut found: Vec<Place> = Vec::new();
+        for mut part in self.parts() {
+            if let Some((at, id)) = beyond {
+                part = part
+                    .filter(submissions::created_at.ge(at))
+                    .filter(submissions::created_at.gt(at).or(submissions::id.gt(id)));
+            }
+            let rows: Vec<Place> = part
+                .order((submissions::created_at, submissions::id))
+                .limit(limit)
+                .select((submissions::created_at, submissions::id))
+                .load(connection)
+                .await?;
+            found.extend(rows);
+        }
+        found.sort();
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
     }
 }
 
@@ -95,23 +137,12 @@ impl Store {
     async fn retry_batch(
         &self,
         filter: &RetryFilter,
-        beyond: Option<(NaiveDateTime, SubmissionId)>,
+        beyond: Option<Place>,
         limit: i64,
         each: &AuditEntry,
-    ) -> StoreResult<(Option<(NaiveDateTime, SubmissionId)>, i64)> {
+    ) -> StoreResult<(Option<Place>, i64)> {
         transaction!(self, connection => {
-            let mut query = filter.query();
-            if let Some((at, id)) = beyond {
-                let later = submissions::created_at.gt(at);
-                let same = submissions::created_at.eq(at).and(submissions::id.gt(id));
-                query = query.filter(later.or(same));
-            }
-            let found: Vec<(NaiveDateTime, SubmissionId)> = query
-                .order((submissions::created_at, submissions::id))
-                .limit(limit)
-                .select((submissions::created_at, submissions::id))
-                .load(connection)
-                .await?;
+            let found = filter.next(connection, beyond, limit).await?;
             let mut retried = Vec::with_capacity(found.len());
             for (_, submission) in &found {
                 // Somebody else may have been faster.

@@ -7,6 +7,7 @@ use crate::clock::{after, before, now};
 use crate::connection::Connection;
 use crate::counts;
 use crate::deletion;
+use crate::deliveries;
 use crate::error::StoreResult;
 use crate::events::{self, Step};
 use crate::failpoint::Failpoint;
@@ -310,7 +311,8 @@ async fn insert_reset(
     Ok(())
 }
 
-/// Sets a submission that had ended going again, for its new run; returns where it stands then.
+/// Sets a submission that had ended going again, for its new run; returns where it stands then. What earlier
+/// runs still owe is not sent any more.
 async fn revive(
     connection: &mut Connection,
     run: RunKey,
@@ -320,25 +322,34 @@ async fn revive(
     if !status.may_become(Status::Pending) {
         return Ok(status);
     }
-    reopen(connection, run.submission).await?;
+    reopen(connection, run.submission, status).await?;
+    deliveries::overtake(connection, run).await?;
     counts::moved(connection, run.submission, status, Status::Pending).await?;
     events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
     if !requested {
         return Ok(Status::Pending);
     }
-    diesel::update(submissions::table.find(run.submission))
+    let reopened =
+        submissions::table.find(run.submission).filter(submissions::status.eq(Status::Pending));
+    let changed = diesel::update(reopened)
         .set(submissions::status.eq(Status::Processing))
         .execute(connection)
         .await?;
+    counts::one_row(changed, run.submission, Status::Pending, Status::Processing)?;
     counts::moved(connection, run.submission, Status::Pending, Status::Processing).await?;
     events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing]).await?;
     Ok(Status::Processing)
 }
 
-async fn reopen(connection: &mut Connection, submission: SubmissionId) -> StoreResult<()> {
-    diesel::update(
+async fn reopen(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    from: Status,
+) -> StoreResult<()> {
+    let changed = diesel::update(
         submissions::table
             .find(submission)
+            .filter(submissions::status.eq(from))
             .filter(submissions::status.eq_any(Status::Pending.sources())),
     )
     .set((
@@ -349,5 +360,5 @@ async fn reopen(connection: &mut Connection, submission: SubmissionId) -> StoreR
     ))
     .execute(connection)
     .await?;
-    Ok(())
+    counts::one_row(changed, submission, from, Status::Pending)
 }

@@ -216,6 +216,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    unnamed_bytes (sha256) {
+        sha256 -> Text,
+        since -> Datetime,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_keys -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(users, sessions, api_keys);

@@ -13,6 +13,7 @@ use crate::ids::{SubmissionId, UserId, stored_as_text};
 use crate::pool::{Store, transaction};
 use crate::schema::{runs, submissions};
 use crate::status::Status;
+use crate::unnamed;
 use chrono::NaiveDateTime;
 use diesel::deserialize::FromSqlRow;
 use diesel::deserialize::{self, FromSql};
@@ -147,6 +148,8 @@ impl Store {
     /// Stores a submission with its files, its first run (not yet started), its first event, its line of
     /// the audit and, where the request carried a key, the answer to that key: all or nothing.
     ///
+    /// The bytes of its files were announced ([`Store::announce_bytes`]) and stored before.
+    ///
     /// Returns `false`, with nothing stored, when the claim on the key was lost to another request.
     ///
     /// # Errors
@@ -213,6 +216,8 @@ async fn insert(connection: &mut Connection, new: &NewSubmission) -> StoreResult
         ))
         .execute(connection)
         .await?;
+    let digests: Vec<_> = new.files.iter().map(|file| file.sha256).collect();
+    unnamed::name(connection, &digests).await?;
     files::insert(connection, new.id, &new.files).await?;
     diesel::insert_into(runs::table)
         .values((

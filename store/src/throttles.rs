@@ -26,7 +26,7 @@ const MOST: i32 = 1000;
 /// A row that was quiet for so long has healed: 1000 failures halve ten times in 2.5 hours.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
 /// A network or address from which an account signed in within this time is known to be its owner's.
-const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How failures of a subject slow down the next attempt.
 #[derive(Debug, Clone, Copy)]

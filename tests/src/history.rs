@@ -68,6 +68,14 @@ pub async fn events(stack: &Stack, submission: &Accepted) -> Vec<HistoryEvent> {
     fetch(stack, submission).await.into_events().await.expect("a history")
 }
 
+/// It as JSON, without what names the machine.
+pub async fn document(stack: &Stack, submission: &Accepted) -> Value {
+    let json = fetch(stack, submission).await.to_json().await.expect("a history");
+    let mut document = serde_json::from_slice(&json).expect("JSON");
+    forget_the_machine(&mut document);
+    document
+}
+
 /// How many events there are of each type.
 pub fn count(events: &[HistoryEvent]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();

@@ -20,6 +20,7 @@ pub mod photos;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod replay;
 pub mod seeding;
 pub mod servers;
 pub mod stack;

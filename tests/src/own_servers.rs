@@ -3,7 +3,7 @@
 use crate::eventually::eventually;
 use crate::ports::free_port;
 use crate::servers;
-use diesel_async::{AsyncConnection, AsyncMysqlConnection};
+use diesel_async::{AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection};
 use std::fs::File;
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
@@ -74,11 +74,27 @@ impl OwnMariaDb {
         let mut database = OwnMariaDb { server: Server { child: None, log }, port, folder };
         database.restart().await;
         database
+            .as_root(
+                "CREATE USER 'diagflow'@'127.0.0.1'; \
+                 GRANT ALL ON `test\\_%`.* TO 'diagflow'@'127.0.0.1'",
+            )
+            .await;
+        database
     }
 
-    /// Where it is, without a database.
+    /// Where it is, without a database, for a user with every right on the databases of tests, and no other.
     pub fn url(&self) -> String {
-        format!("mysql://root@127.0.0.1:{}", self.port)
+        format!("mysql://diagflow@127.0.0.1:{}", self.port)
+    }
+
+    /// Runs a statement that only its administrator may.
+    pub async fn as_root(&self, statement: &str) {
+        let mut connection = AsyncMysqlConnection::establish(&self.root()).await.expect("connects");
+        connection.batch_execute(statement).await.expect(statement);
+    }
+
+    fn root(&self) -> String {
+        format!("mysql://root@127.0.0.1:{}/mysql", self.port)
     }
 
     /// Kills it.
@@ -99,7 +115,7 @@ impl OwnMariaDb {
             .args(["--collation-server=utf8mb4_unicode_ci", "--innodb-buffer-pool-size=64M"])
             .args(as_root());
         self.server.start(command);
-        let url = format!("{}/mysql", self.url());
+        let url = self.root();
         eventually("MariaDB to take connections", || async {
             AsyncMysqlConnection::establish(&url).await.ok()
         })

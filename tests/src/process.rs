@@ -24,8 +24,28 @@ impl Process {
         variables: &BTreeMap<&'static str, String>,
         log: PathBuf,
     ) -> Process {
+        Self::start_within(&[], role, variables, log)
+    }
+
+    /// The same by way of another command, which gets the whole command line as its last arguments and must
+    /// become that program.
+    pub fn start_within(
+        wrapper: &[&str],
+        role: &'static str,
+        variables: &BTreeMap<&'static str, String>,
+        log: PathBuf,
+    ) -> Process {
         let output = File::options().create(true).append(true).open(&log).expect("a log file");
-        let child = Command::new(crate::servers::diagflow())
+        let program = crate::servers::diagflow();
+        let mut command = match wrapper.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        let child = command
             .arg(role)
             .env_clear()
             .envs(variables)

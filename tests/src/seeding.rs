@@ -36,6 +36,7 @@ pub async fn submission(
         submitted_by,
         line: None,
     };
+    store.announce_bytes(&[Sha256::of(photo)]).await.expect("announced");
     assert!(store.create_submission(&new, None).await.expect("stored"));
     RunKey { submission: id, number: 1 }
 }

@@ -42,6 +42,11 @@ pub fn diagflow() -> PathBuf {
     given("DIAGFLOW_BIN").into()
 }
 
+/// The library that tells a process another time; only `cargo xtask faults` brings it.
+pub fn faketime() -> PathBuf {
+    given("DIAGFLOW_TEST_FAKETIME").into()
+}
+
 /// The `xtask` that started the tests.
 pub fn xtask() -> PathBuf {
     given("DIAGFLOW_TEST_XTASK").into()

@@ -130,6 +130,8 @@ impl Stack {
             ("LOOPAI_API_URL", loopai.url()),
             ("SMTP_PORT", mail.smtp_address().port().to_string()),
             ("DIAGNOSIS_POLL_SECONDS", "0.2".to_owned()),
+            // The usual hour has more looks of 0.2 s than Temporal keeps.
+            ("DIAGNOSIS_DEADLINE_SECONDS", "1200".to_owned()),
             ("START_GRACE_SECONDS", "2".to_owned()),
             ("SWEEP_SECONDS", "0.2".to_owned()),
             ("AUDIT_KEY", AUDIT_KEY.to_owned()),
@@ -171,6 +173,27 @@ impl Stack {
     pub async fn start_api(&mut self) {
         let log = self.folder.path().join("api.log");
         self.api = Some(Process::start("serve", &self.variables, log));
+        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+    }
+
+    /// Starts the API with a storage of 64 KiB, on a file system that only this process sees.
+    pub async fn start_api_on_a_small_disk(&mut self) {
+        let files = self.files();
+        std::fs::create_dir_all(&files).expect("a folder");
+        let mount =
+            format!("mount -t tmpfs -o size=64k none '{}' && exec \"$0\" \"$@\"", files.display());
+        let log = self.folder.path().join("api.log");
+        let wrapped = ["unshare", "--mount", "--map-root-user", "sh", "-c", &mount];
+        self.api = Some(Process::start_within(&wrapped, "serve", &self.variables, log));
+        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+    }
+
+    /// Starts an API that may have only so many descriptors.
+    pub async fn start_api_within(&mut self, descriptors: u32) {
+        let log = self.folder.path().join("api.log");
+        let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        let wrapped = ["sh", "-c", &limited];
+        self.api = Some(Process::start_within(&wrapped, "serve", &self.variables, log));
         self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
     }
 
@@ -252,6 +275,11 @@ impl Stack {
     /// A setting of the processes, to change before the next start.
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.variables.insert(name, value.into());
+    }
+
+    /// Takes a setting away from the processes that are started from now on.
+    pub fn unset(&mut self, name: &str) {
+        self.variables.remove(name);
     }
 
     /// A setting of the processes as it stands.

@@ -17,7 +17,7 @@ const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// LoopAI's own limit is 30 s for each call (first seed); the rest is for our records.
+/// LoopAI's own limit is 30 s for each call (docs/loopai.md); the rest is for our records.
 const ONE_ATTEMPT: Duration = seconds(45);
 /// Limit of one attempt at an e-mail. Longer than the mail client's own limits together (which it checks),
 /// so that an attempt ends by itself and writes down what came of it.
@@ -45,7 +45,7 @@ pub struct PollSchedule {
 
 impl Default for PollSchedule {
     /// 5, 10, 20, 40, 60, 60 … s, for an hour: short at first, so that fast answers arrive fast, then
-    /// the seed's 60 s.
+    /// LoopAI's usual minute.
     fn default() -> Self {
         Self { waits_ms: vec![5_000, 10_000, 20_000, 40_000, 60_000], deadline_ms: 3_600_000 }
     }

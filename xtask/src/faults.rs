@@ -14,6 +14,12 @@ pub(crate) struct Options {
     /// Rows to play, by number; without any, all of them
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
+    /// Instead of the table, mix patients, staff and faults for so many minutes
+    #[arg(long, value_name = "MINUTES", conflicts_with = "rows")]
+    soak: Option<u64>,
+    /// What decides on the mixture; without one, it is chosen and told
+    #[arg(long, value_name = "N", requires = "soak")]
+    seed: Option<u64>,
     /// Keep the servers' data and logs in .diagflow/test-…
     #[arg(long)]
     keep: bool,
@@ -24,9 +30,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     interrupt::listen()?;
     let workspace = Workspace::open()?;
     let tools = install::find_or_install(&workspace)?;
+    let clock = install::clock::find_or_install(&workspace)?;
     cargo::run(&workspace, &trial::BUILD, &[])?;
     trial::with_servers(&workspace, &tools, options.keep, |variables, servers| {
         let mut command = guard::command(cargo::product(false)?.with_file_name("play-faults"));
+        command.env("DIAGFLOW_TEST_FAKETIME", &clock);
+        for (flag, value) in [("--soak", options.soak), ("--seed", options.seed)] {
+            command.args(value.map(|value| format!("{flag}={value}")));
+        }
         command.args(&options.rows).envs(variables.iter().map(|(name, value)| (name, value)));
         let child = command.spawn().context("cannot start the table")?;
         let status = process::wait(child, || servers.expect_alive())?;

@@ -183,7 +183,8 @@ mod tests {
         let pool = Pool::new(settings(25, SmtpTls::None)).expect("a pool");
         let impatient = Pool { patience: Duration::from_millis(1), ..pool };
         let _in_use = impatient.seats.try_acquire().expect("a seat");
-        assert!(impatient.seat().await.is_none(), "it waited in vain");
+        let waited = timeout(10 * PATIENCE, impatient.seat()).await.expect("not for ever");
+        assert!(waited.is_none(), "it waited in vain");
     }
 
     #[test]

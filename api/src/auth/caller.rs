@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use diagflow_store::{
     Action, Actor, ActorKind, ApiKeyId, AuditEntry, AuditKey, DONE, ObjectKind, SessionId, User,
+    UserId,
 };
 use serde_json::Map;
 
@@ -18,6 +19,25 @@ pub(crate) enum Via {
     Session(SessionId),
     /// An API key.
     ApiKey(ApiKeyId),
+}
+
+impl Via {
+    /// The account as the audit names it, when it was recognised by this.
+    pub(super) fn actor(self, user: UserId, name: String) -> Actor {
+        let kind = match self {
+            Via::Session(_) => ActorKind::User,
+            Via::ApiKey(_) => ActorKind::Service,
+        };
+        Actor { kind, id: Some(user), name }
+    }
+
+    /// The line, with the session or the key.
+    pub(super) fn on(self, line: AuditEntry) -> AuditEntry {
+        match self {
+            Via::Session(session) => line.with("session", session.to_string()),
+            Via::ApiKey(key) => line.with("key", key.to_string()),
+        }
+    }
 }
 
 /// The access token that a caller brought.
@@ -65,11 +85,7 @@ impl Caller {
 
     /// As the audit names it.
     pub(super) fn actor(&self) -> Actor {
-        let kind = match self.via {
-            Via::Session(_) => ActorKind::User,
-            Via::ApiKey(_) => ActorKind::Service,
-        };
-        Actor { kind, id: Some(self.user.id), name: self.user.email.as_str().to_owned() }
+        self.via.actor(self.user.id, self.user.email.to_string())
     }
 
     /// A line of the audit: this caller did `action` to the thing named `object_id` (empty where there is
@@ -81,11 +97,7 @@ impl Caller {
         object_id: impl ToString,
     ) -> AuditEntry {
         let (key, object_id) = (&self.audit_key, object_id.to_string());
-        let line = entry(key, self.actor(), &self.origin, action, object_kind, object_id);
-        match self.via {
-            Via::Session(session) => line.with("session", session.to_string()),
-            Via::ApiKey(key) => line.with("key", key.to_string()),
-        }
+        self.via.on(entry(key, self.actor(), &self.origin, action, object_kind, object_id))
     }
 }
 

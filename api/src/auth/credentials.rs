@@ -8,7 +8,7 @@ use crate::error::ApiError;
 use crate::origin::Origin;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
-use diagflow_store::{Actor, ActorKind, ApiKeyId, SessionId, Sha256, StoreError};
+use diagflow_store::{Actor, ApiKeyId, KeyHolder, SessionId, Sha256, StoreError};
 
 /// What every API key begins with, so that one that leaked is recognised.
 pub(crate) const API_KEY_PREFIX: &str = "dfk_";
@@ -17,8 +17,8 @@ pub(crate) const API_KEY_PREFIX: &str = "dfk_";
 pub(crate) struct NotLetIn {
     /// What they are told.
     pub(crate) refusal: ApiError,
-    /// Who it is and by which session, where what was brought proves that all the same. For the audit.
-    pub(crate) known: Option<(Actor, SessionId)>,
+    /// Who it is and by which session or key, where what was brought proves that all the same. For the audit.
+    pub(crate) known: Option<(Actor, Via)>,
 }
 
 impl From<ApiError> for NotLetIn {
@@ -52,7 +52,7 @@ pub(crate) async fn authenticate(
     let Some(token) = cookies::access_token(&state.app.settings, headers) else { return Ok(None) };
     let (caller, session) = by_session(state, &token, true, origin).await?;
     if !state.csrf.allows(method, headers, session) {
-        let known = Some((caller.actor(), session));
+        let known = Some((caller.actor(), caller.via));
         return Err(NotLetIn { refusal: ApiError::CsrfTokenInvalid, known });
     }
     Ok(Some(caller))
@@ -91,16 +91,21 @@ async fn no_longer(state: &AppState, claims: &Claims, refusal: ApiError) -> NotL
     // The id is enough where the database does not answer.
     let user = state.app.store.user(claims.sub).await.ok().flatten();
     let name = user.map(|user| user.email.to_string()).unwrap_or_default();
-    let actor = Actor { kind: ActorKind::User, id: Some(claims.sub), name };
-    NotLetIn { refusal, known: Some((actor, claims.sid)) }
+    let via = Via::Session(claims.sid);
+    NotLetIn { refusal, known: Some((via.actor(claims.sub, name), via)) }
 }
 
 /// `key` is `{id}_{secret}`.
-async fn by_api_key(state: &AppState, key: &str, origin: Origin) -> Result<Caller, ApiError> {
+async fn by_api_key(state: &AppState, key: &str, origin: Origin) -> Result<Caller, NotLetIn> {
     let (id, secret) = key.split_once('_').ok_or(ApiError::ApiKeyInvalid)?;
     let id: ApiKeyId = id.parse().map_err(|_| ApiError::ApiKeyInvalid)?;
-    let found = state.app.store.use_api_key(id, Sha256::of(secret.as_bytes())).await?;
-    let user = found.ok_or(ApiError::ApiKeyInvalid)?;
     let (via, audit_key) = (Via::ApiKey(id), state.audit_key.clone());
-    Ok(Caller { user, via, origin, brought: None, audit_key })
+    match state.app.store.use_api_key(id, Sha256::of(secret.as_bytes())).await? {
+        Some(KeyHolder::Good(user)) => Ok(Caller { user, via, origin, brought: None, audit_key }),
+        Some(KeyHolder::Spent(user)) => {
+            let known = Some((via.actor(user.id, user.email.to_string()), via));
+            Err(NotLetIn { refusal: ApiError::ApiKeyInvalid, known })
+        }
+        None => Err(ApiError::ApiKeyInvalid.into()),
+    }
 }

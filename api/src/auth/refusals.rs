@@ -77,9 +77,7 @@ pub(crate) fn outsider_did(
 ) -> AuditEntry {
     let line = somebody_did(state, origin, "", action);
     match &who.known {
-        Some((actor, session)) => {
-            AuditEntry { actor: actor.clone(), ..line }.with("session", session.to_string())
-        }
+        Some((actor, via)) => via.on(AuditEntry { actor: actor.clone(), ..line }),
         None => line,
     }
 }

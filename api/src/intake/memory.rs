@@ -1,41 +1,60 @@
 //! Bounds the memory of all uploads in progress. Counted by what has arrived, not by how many
-//! requests there are: a slow phone with one small photo must not keep others out.
+//! requests there are: a slow phone with one small photo must not keep others out. One client gets at most
+//! half, so that a flood from one address leaves room for the others.
 
 use super::draft::MOST_IMAGES;
 use super::receive::ESCAPED_JSON_COPIES;
 use crate::error::ApiError;
 use crate::settings::ApiSettings;
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-/// Bytes of one permit.
-const UNIT: usize = 1024;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The memory that all uploads share.
-pub(crate) struct Memory(Arc<Semaphore>);
+#[derive(Clone)]
+pub(crate) struct Memory {
+    /// Bytes, of all and of one client.
+    most: usize,
+    most_of_client: usize,
+    taken: Arc<Mutex<Taken>>,
+}
+
+/// Bytes that are in use.
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    of_client: HashMap<IpAddr, usize>,
+}
 
 impl Memory {
+    /// `SUBMIT_MEMORY_BYTES`, but at least twice what the largest possible submission takes: with less, it
+    /// could never be sent, or would leave nothing to others.
+    pub(crate) fn for_uploads(settings: &ApiSettings) -> Self {
+        debug_assert!(settings.max_files <= MOST_IMAGES);
+        let largest = settings.max_body().saturating_mul(ESCAPED_JSON_COPIES);
+        Self::new(settings.submit_memory.max(largest.saturating_mul(2)))
+    }
+
     /// Shares out `bytes`.
     pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new((bytes / UNIT).min(Semaphore::MAX_PERMITS))))
+        Self { most: bytes, most_of_client: bytes / 2, taken: Arc::default() }
     }
 
-    /// What the largest possible submission takes: with less, it could never be sent.
-    pub(crate) fn largest(settings: &ApiSettings) -> usize {
-        debug_assert!(settings.max_files <= MOST_IMAGES);
-        settings.max_body().saturating_mul(ESCAPED_JSON_COPIES).saturating_add(UNIT)
+    /// A share for one upload of a client ([`crate::origin::Origin::client`]), empty at first.
+    pub(crate) fn share(&self, client: IpAddr) -> Reserved {
+        Reserved { memory: self.clone(), client, bytes: 0 }
     }
 
-    /// A share for one upload, empty at first.
-    pub(crate) fn share(&self) -> Reserved {
-        Reserved { memory: self.0.clone(), permits: None, bytes: 0 }
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        // Nothing panics between two changes that belong together.
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What one upload takes; given back when it is dropped.
 pub(crate) struct Reserved {
-    memory: Arc<Semaphore>,
-    permits: Option<OwnedSemaphorePermit>,
+    memory: Memory,
+    client: IpAddr,
     bytes: usize,
 }
 
@@ -46,33 +65,67 @@ impl Reserved {
     /// [`ApiError::Busy`] when they are not free. Waiting for them could last for ever, when all
     /// uploads wait for one another.
     pub(crate) fn grow(&mut self, more: usize) -> Result<(), ApiError> {
-        self.bytes += more;
-        let held = self.permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = self.bytes.div_ceil(UNIT).saturating_sub(held);
-        let missing = u32::try_from(missing).map_err(|_| ApiError::Busy)?;
-        let taken =
-            self.memory.clone().try_acquire_many_owned(missing).map_err(|_| ApiError::Busy)?;
-        match &mut self.permits {
-            Some(permits) => permits.merge(taken),
-            none => *none = Some(taken),
+        let Memory { most, most_of_client, .. } = self.memory;
+        let mut taken = self.memory.taken();
+        let of_client = taken.of_client.get(&self.client).copied().unwrap_or(0);
+        let fits = taken.all.saturating_add(more) <= most
+            && of_client.saturating_add(more) <= most_of_client;
+        if !fits {
+            return Err(ApiError::Busy);
         }
+        taken.all += more;
+        taken.of_client.insert(self.client, of_client + more);
+        drop(taken);
+        self.bytes += more;
         Ok(())
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let mut taken = self.memory.taken();
+        taken.all -= self.bytes;
+        if let Some(of_client) = taken.of_client.get_mut(&self.client) {
+            *of_client -= self.bytes;
+            if *of_client == 0 {
+                taken.of_client.remove(&self.client);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
+
+    fn client(number: u8) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, number).into()
+    }
 
     #[test]
     fn what_one_upload_takes_another_cannot_have_until_it_ends() {
-        let memory = Memory::new(10 * UNIT);
-        let (mut first, mut second) = (memory.share(), memory.share());
+        let memory = Memory::new(10);
+        let (mut first, mut second) = (memory.share(client(1)), memory.share(client(2)));
+        let mut third = memory.share(client(3));
         first.grow(1).expect("free");
-        first.grow(6 * UNIT).expect("free");
-        second.grow(3 * UNIT).expect("just free");
-        assert!(matches!(second.grow(1), Err(ApiError::Busy)));
+        first.grow(4).expect("free");
+        second.grow(5).expect("just free");
+        assert!(matches!(third.grow(1), Err(ApiError::Busy)));
         drop(first);
-        second.grow(1).expect("free again");
+        third.grow(5).expect("free again");
+    }
+
+    #[test]
+    fn one_client_gets_at_most_half_with_all_its_uploads() {
+        let memory = Memory::new(10);
+        let (mut first, mut second) = (memory.share(client(1)), memory.share(client(1)));
+        first.grow(3).expect("free");
+        assert!(matches!(second.grow(3), Err(ApiError::Busy)));
+        second.grow(2).expect("just half");
+        memory.share(client(2)).grow(5).expect("the other half");
+        drop((first, second));
+        assert!(memory.taken().of_client.is_empty(), "nobody is remembered");
+        memory.share(client(1)).grow(5).expect("free again");
     }
 }

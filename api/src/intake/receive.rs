@@ -7,6 +7,7 @@ use super::{json, multipart, validate};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::layers::broken_off;
+use crate::origin::Origin;
 use crate::settings::{ApiSettings, MIB};
 use axum::body::Body;
 use axum::extract::Request;
@@ -30,7 +31,8 @@ pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<(Ac
     let settings = &state.app.settings;
     let limits = Limits { file_size: settings.max_file_size, files: settings.max_files };
     let consent = settings.consent_version.clone();
-    let mut memory = state.memory.share();
+    let origin = Origin::of(request.headers(), request.extensions(), settings.trusted_proxies);
+    let mut memory = state.memory.share(origin.client());
     refuse_announced_excess(request.headers(), settings)?;
     let accepted = match media_type(request.headers()).as_str() {
         "application/json" => {
@@ -110,11 +112,15 @@ async fn aside<T: Send + 'static>(
 mod tests {
     use super::super::memory::Memory;
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[tokio::test]
     async fn json_with_escapes_takes_more_memory() {
-        let memory = Memory::new(30 * 1024);
-        let read = async |body: String| read(body.into(), usize::MAX, &mut memory.share()).await;
+        // Of which one client gets the half.
+        let memory = Memory::new(60 * 1024);
+        let client = Ipv4Addr::LOCALHOST.into();
+        let read =
+            async |body: String| read(body.into(), usize::MAX, &mut memory.share(client)).await;
         assert!(read("x".repeat(10 * 1024)).await.is_ok());
         assert!(read("\\/".repeat(3 * 1024)).await.is_ok(), "24 KiB in all");
         assert!(matches!(read("\\/".repeat(5 * 1024)).await, Err(ApiError::Busy)));

@@ -9,7 +9,7 @@
 use crate::app::AppState;
 use crate::error::ApiError;
 use crate::openapi::{self, Refusal};
-use crate::origin::Origin;
+use crate::origin::{self, Origin};
 use crate::settings::RateLimits;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
@@ -19,7 +19,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -147,7 +147,7 @@ impl<C: Clock + Default> Limiter<C> {
     }
 
     fn count(&self, address: IpAddr) -> Standing {
-        let checked = self.counters.check_key(&client(address));
+        let checked = self.counters.check_key(&origin::client(address));
         self.sweep();
         match checked {
             Ok(snapshot) => {
@@ -198,17 +198,6 @@ impl<C: Clock + Default> Limiter<C> {
 
 fn whole_seconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
-}
-
-/// One client: an IPv4 address, or the IPv6 network that one household has.
-fn client(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
 }
 
 /// Routes that count what each client sends, and say so in their documentation.

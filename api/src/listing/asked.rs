@@ -1,8 +1,10 @@
 //! A filter, as query parameters ask for it.
 
+use crate::auth::{Caller, Permission};
+use crate::error::{ApiError, ApiResult};
 use crate::query::{FromParameters, Parameters};
 use crate::times;
-use diagflow_store::{Deleted, EmailFilter, Filter, Status, Words};
+use diagflow_store::{AuditEntry, Deleted, EmailFilter, Filter, Status, Store, Words};
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
@@ -38,7 +40,8 @@ pub(crate) struct FilterQuery {
     #[param(example = "ana@*")]
     email: Option<String>,
     /// Words in the comments, at most 10: each must begin a word there. Words of less than three letters
-    /// cannot be found, and words that nearly every text has (`the`, `with` …) are left out.
+    /// cannot be found, and words that nearly every text has (`the`, `with` …) are left out. Needs
+    /// `clinical:read`.
     #[param(example = "red eye")]
     words: Option<String>,
     /// The code with which it failed.
@@ -89,6 +92,25 @@ impl FromParameters for AskedFilter {
         }
         Self { filter, told }
     }
+}
+
+/// Refuses a filter by words in the comments to who may not read comments, and writes that down as the end
+/// of `line`: exact totals of beginnings of words would spell the comments out, letter by letter.
+///
+/// # Errors
+/// [`ApiError::WordsForbidden`]; and when the database does not take the line.
+pub(crate) async fn permit(
+    store: &Store,
+    caller: &Caller,
+    filter: &Filter,
+    line: &AuditEntry,
+) -> ApiResult<()> {
+    if filter.words.is_none() || caller.may(Permission::ClinicalRead) {
+        return Ok(());
+    }
+    let refusal = ApiError::WordsForbidden;
+    store.audit(&line.clone().refused(refusal.code())).await?;
+    Err(refusal)
 }
 
 type Read<'a> = &'a mut dyn FnMut(&str) -> Result<(), String>;

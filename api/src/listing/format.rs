@@ -80,25 +80,25 @@ impl ExportRow {
         }
     }
 
-    fn cells(&self, clinical: bool) -> Vec<String> {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    /// Takes the row, since a result is too large to have it twice.
+    fn cells(self, clinical: bool) -> impl Iterator<Item = String> {
         let mut cells = vec![
-            self.id.clone(),
-            self.email.clone(),
+            self.id,
+            self.email,
             self.status.to_owned(),
             self.runs.to_string(),
-            text(&self.error_code),
-            self.created_at.clone(),
-            self.updated_at.clone(),
-            text(&self.finished_at),
-            text(&self.submitted_by),
-            text(&self.deleted_at),
+            self.error_code.unwrap_or_default(),
+            self.created_at,
+            self.updated_at,
+            self.finished_at.unwrap_or_default(),
+            self.submitted_by.unwrap_or_default(),
+            self.deleted_at.unwrap_or_default(),
         ];
         if clinical {
-            cells.push(text(&self.comments));
-            cells.push(self.result.as_ref().map(|raw| raw.get().to_owned()).unwrap_or_default());
+            cells.push(self.comments.unwrap_or_default());
+            cells.push(self.result.map(|raw| Box::<str>::from(raw).into()).unwrap_or_default());
         }
-        cells.into_iter().map(harmless).collect()
+        cells.into_iter().map(harmless)
     }
 }
 

@@ -6,6 +6,6 @@ mod cursor;
 mod format;
 mod page;
 
-pub(crate) use asked::{AskedFilter, FilterQuery};
+pub(crate) use asked::{AskedFilter, FilterQuery, permit};
 pub(crate) use format::{ExportRow, Format};
-pub(crate) use page::{AskedPage, ListBody, PageQuery, answer, place};
+pub(crate) use page::{AskedPage, ListAnswer, ListBody, PageQuery, page};

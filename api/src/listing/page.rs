@@ -4,11 +4,16 @@ use super::cursor;
 use crate::error::{ApiError, ApiResult};
 use crate::query::{FromParameters, Parameters};
 use crate::times::told;
-use diagflow_store::{Key, Listed, Place, Slice, Sort, SortBy, SubmissionId, UserId};
+use axum::Json;
+use axum::http::HeaderName;
+use axum::http::header::CACHE_CONTROL;
+use diagflow_store::{
+    AuditEntry, Filter, Key, Listed, Place, Slice, Sort, SortBy, Store, SubmissionId, UserId,
+};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// Submissions of a page, unless asked otherwise (first seed).
+/// Submissions of a page, unless asked otherwise.
 const PER_PAGE: usize = 20;
 /// Most submissions of a page.
 const MOST_PER_PAGE: usize = 100;
@@ -21,7 +26,7 @@ pub(crate) struct AskedPage {
     page: usize,
     per_page: usize,
     cursor: Option<String>,
-    pub(crate) sort: Sort,
+    sort: Sort,
 }
 
 /// Which page, and in which order.
@@ -72,11 +77,26 @@ fn sort(text: &str) -> Result<Sort, String> {
     Ok(Sort { by, descending })
 }
 
-/// Where the page begins, and how many submissions it has.
+/// A page of what a filter matches; `line` is written down when it was read, and before it is shown.
 ///
 /// # Errors
-/// When the cursor is none of this sort, or the page is too far from the beginning.
-pub(crate) fn place(asked: &AskedPage) -> ApiResult<(Place, usize)> {
+/// When the cursor is none of this sort, the page is too far from the beginning, or the database does not
+/// answer.
+pub(crate) async fn page(
+    store: &Store,
+    filter: &Filter,
+    asked: &AskedPage,
+    line: &AuditEntry,
+) -> ApiResult<ListAnswer> {
+    let (place, per_page) = place(asked)?;
+    let slice = store.list(filter, asked.sort, place, per_page).await?;
+    let total = store.total(filter).await?;
+    store.audit(line).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(answer(asked, place, slice, total))))
+}
+
+/// Where the page begins, and how many submissions it has.
+fn place(asked: &AskedPage) -> ApiResult<(Place, usize)> {
     let place = match &asked.cursor {
         Some(cursor) => cursor::read(cursor, asked.sort).ok_or(ApiError::InvalidCursor)?,
         None => {
@@ -87,6 +107,9 @@ pub(crate) fn place(asked: &AskedPage) -> ApiResult<(Place, usize)> {
     };
     Ok((place, asked.per_page))
 }
+
+/// The answer to who asks for a page of a list.
+pub(crate) type ListAnswer = ([(HeaderName, &'static str); 1], Json<ListBody>);
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -170,7 +193,7 @@ impl From<Listed> for ListedBody {
 }
 
 /// The page that was asked for.
-pub(crate) fn answer(asked: &AskedPage, place: Place, slice: Slice, total: i64) -> ListBody {
+fn answer(asked: &AskedPage, place: Place, slice: Slice, total: i64) -> ListBody {
     let sort = asked.sort;
     let (is_first, is_last) = match place {
         Place::Skip(skipped) => (skipped == 0, !slice.more),

@@ -162,7 +162,8 @@ struct LineBody {
     object_kind: String,
     /// Which; empty where there is none in particular.
     object_id: String,
-    /// `done`; `unchanged` or `under_way` where it was so already; or the code of the refusal or failure.
+    /// `done`; `unchanged` or `under_way` where it was so already; of an export, `begun` and then `done` or
+    /// `broken_off`; or the code of the refusal or failure.
     #[schema(example = "done")]
     result: String,
     /// From where.

@@ -3,12 +3,9 @@
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiResult, ErrorBody};
-use crate::listing::{AskedPage, ListBody, PageQuery, answer, place};
+use crate::listing::{self, AskedPage, ListAnswer, ListBody, PageQuery};
 use crate::query::Asked;
-use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderName;
-use axum::http::header::CACHE_CONTROL;
 use diagflow_store::{Action, Filter, ObjectKind};
 
 /// Lists the submissions that this account sent.
@@ -28,13 +25,8 @@ pub(crate) async fn own(
     State(state): State<AppState>,
     caller: Caller,
     Asked(page): Asked<AskedPage>,
-) -> ApiResult<([(HeaderName, &'static str); 1], Json<ListBody>)> {
-    let (place, per_page) = place(&page)?;
+) -> ApiResult<ListAnswer> {
     let filter = Filter { submitted_by: Some(caller.user.id), ..Filter::default() };
     let line = caller.did(Action::SubmissionsView, ObjectKind::User, caller.user.id);
-    let store = &state.app.store;
-    store.audit(&line).await?;
-    let slice = store.list(&filter, page.sort, place, per_page).await?;
-    let total = store.total(&filter).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(answer(&page, place, slice, total))))
+    listing::page(&state.app.store, &filter, &page, &line).await
 }

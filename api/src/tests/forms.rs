@@ -1,7 +1,7 @@
 //! `POST /api/user/submit` as `multipart/form-data`.
 
 use super::requests::{Form, json_image, picture, post, post_json};
-use super::{Answer, TestApi};
+use super::{Answer, TestApi, told};
 use crate::intake::receive;
 use axum::body::{Body, Bytes};
 use image::ImageFormat;
@@ -87,11 +87,20 @@ async fn bad_texts() {
 async fn broken_forms() {
     let api = TestApi::new().await;
     let answer = api.send(post("multipart/form-data", "no boundary")).await;
-    assert_eq!(answer.refusal(), (400, "invalid_multipart".to_owned()));
+    assert_eq!(
+        answer.refused(),
+        told(400, "invalid_multipart", "The body is not valid multipart/form-data.")
+    );
     let answer = api.send(post("multipart/form-data; boundary=x", "no form")).await;
-    assert_eq!(answer.refusal(), (400, "invalid_multipart".to_owned()));
+    assert_eq!(
+        answer.refused(),
+        told(400, "invalid_multipart", "The body is not valid multipart/form-data.")
+    );
     let answer = api.send(form().post_unfinished()).await;
-    assert_eq!(answer.refusal(), (400, "invalid_multipart".to_owned()));
+    assert_eq!(
+        answer.refused(),
+        told(400, "invalid_multipart", "The body is not valid multipart/form-data.")
+    );
 }
 
 #[tokio::test]
@@ -99,7 +108,10 @@ async fn form_that_is_cut_off() {
     let parts = [Ok(Bytes::from("--x\r\n")), Err(std::io::Error::other("reset"))];
     let body = Body::from_stream(futures::stream::iter(parts));
     let answer = TestApi::new().await.send(post("multipart/form-data; boundary=x", body)).await;
-    assert_eq!(answer.refusal(), (400, "upload_incomplete".to_owned()));
+    assert_eq!(
+        answer.refused(),
+        told(400, "upload_incomplete", "The upload was cut off. Please send it again.")
+    );
 }
 
 #[tokio::test]
@@ -110,7 +122,10 @@ async fn form_over_the_limit() {
     })
     .await;
     let large = form().file("images", "a.png", "image/png", &vec![0; 1024 * 1024]);
-    assert_eq!(api.send(large.post()).await.refusal(), (413, "body_too_large".to_owned()));
+    assert_eq!(
+        api.send(large.post()).await.refused(),
+        told(413, "body_too_large", "The body is too large (at most 1 MB).")
+    );
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod uploads;
 
 use crate::app::AppState;
 use crate::{ApiSettings, App, Outbox, Runs, StarterSettings, metrics_builder, router};
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
@@ -64,10 +65,30 @@ impl Answer {
         (self.status.as_u16(), body["error"]["code"].as_str().expect("a code").to_owned())
     }
 
+    /// What people read of a refusal, with its status and code.
+    fn refused(&self) -> (u16, String, String) {
+        let (status, code) = self.refusal();
+        let sentence = self.json()["message"].as_str().expect("a sentence").to_owned();
+        (status, code, sentence)
+    }
+
     fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).unwrap_or_else(|| panic!("no header {name}"));
         value.to_str().expect("text")
     }
+}
+
+/// A refusal as [`Answer::refused`] tells it.
+fn told(status: u16, code: &str, sentence: &str) -> (u16, String, String) {
+    (status, code.to_owned(), sentence.to_owned())
+}
+
+async fn answer_of(router: Router, request: Request<Body>) -> Answer {
+    let response: Response = router.oneshot(request).await.expect("never fails");
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+    let text = String::from_utf8(bytes.into()).expect("text");
+    Answer { status: parts.status, headers: parts.headers, text }
 }
 
 impl TestApi {
@@ -107,12 +128,7 @@ impl TestApi {
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
-        let response: Response =
-            router(self.app.clone()).oneshot(request).await.expect("never fails");
-        let (parts, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
-        let text = String::from_utf8(bytes.into()).expect("text");
-        Answer { status: parts.status, headers: parts.headers, text }
+        answer_of(router(self.app.clone()), request).await
     }
 
     async fn get(&self, path: &str) -> Answer {

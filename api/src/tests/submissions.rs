@@ -1,7 +1,7 @@
 //! `POST /api/user/submit` as JSON: one test for each kind of bad input, and what is taken.
 
 use super::requests::{good, good_but, good_with, json_image, picture, post, post_json};
-use super::{Answer, TestApi};
+use super::{Answer, TestApi, told};
 use image::ImageFormat;
 use serde_json::{Value, json};
 
@@ -284,13 +284,29 @@ async fn everything_that_is_wrong_is_said_at_once() {
 #[tokio::test]
 async fn what_is_no_json_object() {
     let api = TestApi::new().await;
-    for wrong in ["", "{", "[]", "null", "5", "\"text\"", "{\"email\":}", "{}{}", "\u{feff}{}"] {
+    let no_json = |line, column| {
+        let sentence =
+            format!("The body is not a valid JSON object (line {line}, column {column}).");
+        told(400, "invalid_json", &sentence)
+    };
+    for (wrong, line, column) in [
+        ("", 1, 0),
+        ("{", 1, 1),
+        ("[]", 1, 1),
+        ("null", 1, 1),
+        ("5", 1, 1),
+        ("\"text\"", 1, 1),
+        ("{\"email\":}", 1, 10),
+        ("{\n  \"email\": oops}", 2, 12),
+        ("{}{}", 1, 3),
+        ("\u{feff}{}", 1, 1),
+    ] {
         let answer = api.send(post("application/json", wrong)).await;
-        assert_eq!(answer.refusal(), (400, "invalid_json".to_owned()), "{wrong:?}");
+        assert_eq!(answer.refused(), no_json(line, column), "{wrong:?}");
     }
     let deep = "[".repeat(100_000);
     let answer = api.send(post("application/json", deep)).await;
-    assert_eq!(answer.refusal(), (400, "invalid_json".to_owned()));
+    assert_eq!(answer.refused(), no_json(1, 1));
 }
 
 #[tokio::test]
@@ -298,7 +314,11 @@ async fn another_content_type() {
     let api = TestApi::new().await;
     for wrong in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""] {
         let answer = api.send(post(wrong, good().to_string())).await;
-        assert_eq!(answer.refusal(), (415, "unsupported_media_type".to_owned()), "{wrong:?}");
+        assert_eq!(
+            answer.refused(),
+            told(415, "unsupported_media_type", "Send application/json or multipart/form-data."),
+            "{wrong:?}"
+        );
     }
     let answer = api.send(post("Application/JSON; charset=utf-8", good().to_string())).await;
     assert_eq!(answer.refusal().0, 503, "this one is JSON");
@@ -315,11 +335,17 @@ async fn body_over_the_limit_announced_or_not() {
     let body = " ".repeat(1024 * 1024 + 5);
     let mut announced = post("application/json", body.clone());
     announced.headers_mut().insert("content-length", body.len().into());
-    assert_eq!(api.send(announced).await.refusal(), (413, "body_too_large".to_owned()));
+    assert_eq!(
+        api.send(announced).await.refused(),
+        told(413, "body_too_large", "The body is too large (at most 1 MB).")
+    );
     let answer = api.send(post("application/json", body.clone())).await;
-    assert_eq!(answer.refusal(), (413, "body_too_large".to_owned()));
+    assert_eq!(
+        answer.refused(),
+        told(413, "body_too_large", "The body is too large (at most 1 MB).")
+    );
     let answer = api.send(post("application/json", body[1..].to_owned())).await;
-    assert_eq!(answer.refusal(), (400, "invalid_json".to_owned()), "just within the limit");
+    assert_eq!(answer.refusal().1, "invalid_json", "just within the limit");
 }
 
 #[tokio::test]
@@ -329,6 +355,14 @@ async fn wrong_idempotency_key() {
         let mut request = post_json(&good());
         request.headers_mut().insert("idempotency-key", wrong.parse().expect("a value"));
         let answer = api.send(request).await;
-        assert_eq!(answer.refusal(), (400, "invalid_idempotency_key".to_owned()), "{wrong:?}");
+        assert_eq!(
+            answer.refused(),
+            told(
+                400,
+                "invalid_idempotency_key",
+                "Idempotency-Key must be one text of 1 to 255 visible ASCII characters."
+            ),
+            "{wrong:?}"
+        );
     }
 }

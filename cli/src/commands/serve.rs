@@ -6,6 +6,7 @@ use crate::{database, logging, metrics, shutdown};
 use anyhow::{Context, bail};
 use diagflow_api::{
     App, Keeper, KeeperSettings, Outbox, Runs, StarterSettings, TemporalHealth, serve,
+    sweep_unnamed_bytes,
 };
 use diagflow_store::FileBytes;
 use std::pin::pin;
@@ -43,8 +44,10 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     };
     let keeper = Keeper::new(store.clone(), runs.clone(), keeper_settings);
     let (starting, keeping) = (starter.run(stop.clone()), keeper.run(stop.clone()));
+    let (age, until) = (settings.unnamed_after, stop.clone());
+    let sweeping = sweep_unnamed_bytes(store.clone(), bytes.clone(), age, until);
     let starter = tokio::spawn(async {
-        let ((), ()) = tokio::join!(starting, keeping);
+        let ((), (), ()) = tokio::join!(starting, keeping, sweeping);
     });
     let app = App {
         store,

@@ -25,6 +25,12 @@ const SHORTEST_SECRET: usize = 32;
 const SHORTEST_IDEMPOTENCY: Duration = Duration::from_secs(24 * 60 * 60);
 /// An attempt at an activity ends after 45 s (`workflows::policy`); the rest is for the records.
 const LONGEST_LOOPAI_CALL: Duration = Duration::from_secs(40);
+/// A shorter wait would ask LoopAI without end and let it do nothing else.
+const SHORTEST_WAIT: Duration = Duration::from_millis(50);
+/// Temporal ends a run whose history grows beyond 51,200 events; the rest is for what is not a look.
+const EVENTS_OF_LOOKS: u64 = 40_000;
+/// docs/adr/0002-history-budget.md
+const EVENTS_OF_A_LOOK: u64 = 6;
 
 /// The largest limit towards LoopAI: as many rows of an index are read under a lock for each request.
 const MOST_OF_A_BUDGET: i64 = 100_000;
@@ -42,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) sweep_every: Duration,
     pub(crate) lost_after: Duration,
     pub(crate) lost_every: Duration,
+    pub(crate) unnamed_after: Duration,
     pub(crate) worker: WorkerSettings,
     /// `WORKER_IMAGE_MEMORY_BYTES`, or what the largest submission takes, whichever is more.
     pub(crate) image_memory: u64,
@@ -165,6 +172,7 @@ fn all(reader: &mut Reader) -> Option<Settings> {
     let sweep_every = reader.seconds("SWEEP_SECONDS");
     let lost_after = reader.seconds("LOST_AFTER_SECONDS");
     let lost_every = reader.seconds("LOST_SWEEP_SECONDS");
+    let unnamed_after = reader.seconds("UNNAMED_BYTES_SECONDS");
     let shutdown_period = reader.seconds("WORKER_SHUTDOWN_SECONDS");
     let concurrency = reader.number("WORKER_CONCURRENCY", 2..=1000);
     let image_memory: Option<u64> = reader.parse("WORKER_IMAGE_MEMORY_BYTES", "a number of bytes");
@@ -184,6 +192,7 @@ fn all(reader: &mut Reader) -> Option<Settings> {
         sweep_every: sweep_every?.max(Duration::from_millis(10)),
         lost_after: lost_after?,
         lost_every: lost_every?.max(Duration::from_millis(10)),
+        unnamed_after: unnamed_after?.max(Duration::from_secs(1)),
         worker: WorkerSettings {
             task_queue: temporal.task_queue.clone(),
             shutdown_period: shutdown_period?,
@@ -254,12 +263,28 @@ fn temporal(reader: &mut Reader) -> Option<TemporalSettings> {
 }
 
 fn schedule(reader: &mut Reader) -> Option<PollSchedule> {
-    let meaning = "seconds, separated by commas, such as 5,10,20";
+    let meaning = "seconds of at least 0.05, separated by commas, such as 5,10,20";
     let waits_ms = reader.read("DIAGNOSIS_POLL_SECONDS", meaning, |text| {
-        text.split(',').map(|item| milliseconds(item.trim())).collect::<Option<Vec<u64>>>()
+        let waits = text.split(',').map(|item| milliseconds(item.trim()));
+        let waits = waits.collect::<Option<Vec<u64>>>()?;
+        waits.iter().all(|wait| u128::from(*wait) >= SHORTEST_WAIT.as_millis()).then_some(waits)
     });
     let deadline_ms = reader.read("DIAGNOSIS_DEADLINE_SECONDS", "seconds", milliseconds);
-    Some(PollSchedule { waits_ms: waits_ms?, deadline_ms: deadline_ms? })
+    let schedule = PollSchedule { waits_ms: waits_ms?, deadline_ms: deadline_ms? };
+    check_events(reader, &schedule);
+    Some(schedule)
+}
+
+/// A run that looks at LoopAI until its deadline must fit into one history.
+fn check_events(reader: &mut Reader, schedule: &PollSchedule) {
+    let most_looks = EVENTS_OF_LOOKS / EVENTS_OF_A_LOOK;
+    let last = schedule.waits_ms.last().copied().unwrap_or_default();
+    if last.saturating_mul(most_looks) < schedule.deadline_ms {
+        reader.fault(format!(
+            "DIAGNOSIS_POLL_SECONDS must end in a longer wait, or DIAGNOSIS_DEADLINE_SECONDS be shorter: \
+             Temporal keeps at most {most_looks} looks of one run"
+        ));
+    }
 }
 
 fn milliseconds(text: &str) -> Option<u64> {

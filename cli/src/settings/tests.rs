@@ -81,6 +81,22 @@ fn a_limit_of_zero_is_none() {
 }
 
 #[test]
+fn a_run_fits_into_one_history_of_temporal() {
+    let schedule = |waits, deadline| {
+        read(&[("DIAGNOSIS_POLL_SECONDS", waits), ("DIAGNOSIS_DEADLINE_SECONDS", deadline)])
+            .map(|settings| settings.schedule)
+    };
+    let fits = |waits, deadline| schedule(waits, deadline).is_ok();
+    // 40,000 events, 6 for each look: 6,666 looks.
+    assert!(fits("0.05", "333.3") && !fits("0.05", "333.301"));
+    assert!(fits("60", "399960") && !fits("60", "399961"));
+    // The last wait repeats; the ones before it come once.
+    assert!(fits("0.05,0.05,1", "3600") && !fits("60,0.5", "3600"));
+    let told = schedule("0.5", "3600").expect_err("refused");
+    assert!(told.contains("DIAGNOSIS_POLL_SECONDS must end in a longer wait"), "{told}");
+}
+
+#[test]
 fn an_empty_variable_counts_as_unset() {
     let settings = read(&[("LOOPAI_API_KEY", ""), ("SMTP_PORT", "")]);
     let settings = settings.unwrap_or_else(|error| panic!("{error}"));
@@ -99,6 +115,10 @@ fn what_cannot_work_is_refused() {
         ("MAX_FILE_BYTES", "0"),
         ("EVENTS_POLL_SECONDS", "0"),
         ("EVENTS_HEARTBEAT_SECONDS", "0"),
+        ("DIAGNOSIS_POLL_SECONDS", "5,0.049"),
+        ("DIAGNOSIS_POLL_SECONDS", "0,5"),
+        ("DIAGNOSIS_POLL_SECONDS", "5,0.5"),
+        ("DIAGNOSIS_DEADLINE_SECONDS", "399961"),
         ("LOOPAI_TIMEOUT_SECONDS", "0"),
         ("LOOPAI_TIMEOUT_SECONDS", "41"),
         ("LOOPAI_MAX_EXECUTIONS", "-1"),

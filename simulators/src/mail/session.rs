@@ -141,10 +141,10 @@ impl Session<'_> {
             settings.hostname.clone(),
             format!("SIZE {}", settings.max_message_bytes),
             "8BITMIME".to_owned(),
-            "SMTPUTF8".to_owned(),
             "PIPELINING".to_owned(),
             "ENHANCEDSTATUSCODES".to_owned(),
         ];
+        lines.extend(settings.smtputf8.then(|| "SMTPUTF8".to_owned()));
         if self.needs_tls() {
             lines.push("STARTTLS".to_owned());
         } else if settings.credentials().is_some() {
@@ -249,6 +249,8 @@ impl Session<'_> {
             self.reply("503 5.5.1 There is a mail already").await
         } else if mail.size.is_some_and(|size| size > most) {
             self.reply("552 5.3.4 Message too large").await
+        } else if mail.utf8 && !self.shared.settings.smtputf8 {
+            self.reply("555 5.5.4 Unknown parameter").await
         } else if !mail.utf8 && !mail.address.is_ascii() {
             self.reply("553 5.6.7 This address needs SMTPUTF8").await
         } else {

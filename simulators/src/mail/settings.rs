@@ -18,6 +18,8 @@ pub struct Settings {
     pub password: Option<String>,
     /// Largest message in bytes, as announced by SIZE.
     pub max_message_bytes: usize,
+    /// Whether addresses beyond ASCII are taken, and SMTPUTF8 announced.
+    pub smtputf8: bool,
     /// How many mails are kept; the oldest go first, on disk too.
     pub keep: usize,
     /// Folder for the mails, one `.eml` file each; without one they are kept in memory only.
@@ -64,6 +66,7 @@ impl Default for Settings {
             user: None,
             password: None,
             max_message_bytes: 25 * 1024 * 1024,
+            smtputf8: true,
             keep: 5000,
             spool: None,
             script: Script::default(),
@@ -79,6 +82,7 @@ impl fmt::Debug for Settings {
             .field("user", &self.user)
             .field("password", &self.password.as_ref().map(|_| "…"))
             .field("max_message_bytes", &self.max_message_bytes)
+            .field("smtputf8", &self.smtputf8)
             .field("keep", &self.keep)
             .field("spool", &self.spool)
             .field("script", &self.script)

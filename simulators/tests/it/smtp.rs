@@ -82,6 +82,18 @@ async fn commands_out_of_order_and_odd_ones_get_the_code_that_fits() {
 }
 
 #[tokio::test]
+async fn addresses_beyond_ascii_can_be_withheld() {
+    let catcher = catcher(Settings { smtputf8: false, ..Settings::default() }).await;
+    let mut smtp = Smtp::connect(&catcher).await;
+    smtp.hear().await;
+    let hello = smtp.say("EHLO test.example", "250-").await;
+    assert!(!hello.contains("SMTPUTF8"), "{hello}");
+    smtp.say("MAIL FROM:<a@x.example> SMTPUTF8", "555").await;
+    smtp.say("MAIL FROM:<a@x.example>", "250").await;
+    smtp.say("RCPT TO:<ü@x.example>", "553").await;
+}
+
+#[tokio::test]
 async fn a_bare_line_feed_does_not_end_a_message() {
     let catcher = catcher(Settings::default()).await;
     let mut smtp = Smtp::ready(&catcher).await;

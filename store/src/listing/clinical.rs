@@ -1,10 +1,13 @@
-//! What is medical about submissions of a list, for those who may read it.
+//! What is medical about submissions of a list, for those who may read it. A result may have megabytes, so
+//! a caller asks for the sizes first, and then for as many submissions as it has room for.
 
 use crate::error::StoreResult;
 use crate::ids::SubmissionId;
 use crate::pool::Store;
 use crate::schema::{results, submissions};
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 use std::collections::HashMap;
 
@@ -17,7 +20,50 @@ pub struct Clinical {
     pub result: Option<String>,
 }
 
+diesel::define_sql_function! {
+    /// Bytes of a text.
+    fn octet_length(text: Text) -> BigInt;
+}
+
+diesel::alias!(results as newer: Newer);
+
+/// The newest result of each of these submissions. Results of earlier runs are not read at all.
+macro_rules! newest_results {
+    ($ids:expr) => {
+        results::table.filter(results::submission_id.eq_any($ids)).filter(not(exists(
+            newer
+                .filter(newer.field(results::submission_id).eq(results::submission_id))
+                .filter(newer.field(results::run_number).gt(results::run_number)),
+        )))
+    };
+}
+
 impl Store {
+    /// How many bytes [`Store::clinical`] would read for each of these submissions.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn clinical_sizes(
+        &self,
+        ids: &[SubmissionId],
+    ) -> StoreResult<HashMap<SubmissionId, usize>> {
+        let mut connection = self.connection().await?;
+        let comments: Vec<(SubmissionId, i64)> = submissions::table
+            .filter(submissions::id.eq_any(ids))
+            .select((submissions::id, octet_length(submissions::comments)))
+            .load(&mut connection)
+            .await?;
+        let results: Vec<(SubmissionId, i64)> = newest_results!(ids)
+            .select((results::submission_id, octet_length(results::body)))
+            .load(&mut connection)
+            .await?;
+        let mut sizes: HashMap<_, usize> = HashMap::with_capacity(comments.len());
+        for (id, bytes) in comments.into_iter().chain(results) {
+            *sizes.entry(id).or_default() += usize::try_from(bytes).unwrap_or_default();
+        }
+        Ok(sizes)
+    }
+
     /// What is medical about these submissions.
     ///
     /// # Errors
@@ -32,14 +78,11 @@ impl Store {
             .select((submissions::id, submissions::comments))
             .load(&mut connection)
             .await?;
-        let found: Vec<(SubmissionId, String)> = results::table
-            .filter(results::submission_id.eq_any(ids))
-            .order((results::submission_id, results::run_number))
+        let newest: Vec<(SubmissionId, String)> = newest_results!(ids)
             .select((results::submission_id, results::body))
             .load(&mut connection)
             .await?;
-        // Of several results of one submission the last stays, which is the newest.
-        let mut results: HashMap<_, _> = found.into_iter().collect();
+        let mut results: HashMap<_, _> = newest.into_iter().collect();
         let with_result = |(id, comments): (SubmissionId, String)| {
             let result = results.remove(&id);
             (id, Clinical { comments, result })

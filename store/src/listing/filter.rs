@@ -72,15 +72,18 @@ impl Filter {
             && submitted_by.is_none()
     }
 
-    /// The states that are to be read one by one; `None` for all in one.
-    ///
-    /// Whatever else selects (an address, a word …) leaves few enough rows to sort them.
-    pub(super) fn branches(&self) -> Vec<Option<Status>> {
-        let selects_otherwise = self.email.is_some()
+    /// Whether something else than states and times selects (an address, a word …): that leaves few enough
+    /// rows to sort them.
+    pub(crate) fn selects_otherwise(&self) -> bool {
+        self.email.is_some()
             || self.words.is_some()
             || self.error_code.is_some()
-            || self.submitted_by.is_some();
-        if self.statuses.is_empty() || selects_otherwise {
+            || self.submitted_by.is_some()
+    }
+
+    /// The states that are to be read one by one; `None` for all in one.
+    pub(super) fn branches(&self) -> Vec<Option<Status>> {
+        if self.statuses.is_empty() || self.selects_otherwise() {
             return vec![None];
         }
         self.statuses.iter().copied().map(Some).collect()

@@ -2,9 +2,10 @@
 //! that it needs.
 
 use clap::Parser;
-use diagflow_tests::faults::{Invariant, Outcome, ROWS, Row};
+use diagflow_tests::faults::{self, Invariant, Outcome, ROWS, Row};
 use futures::StreamExt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Rows beside one another: each mostly waits.
 const AT_ONCE: usize = 3;
@@ -13,12 +14,22 @@ const AT_ONCE: usize = 3;
 #[derive(Parser)]
 struct Options {
     /// Rows to play, by number; without any, all of them
+    #[arg(conflicts_with = "soak")]
     rows: Vec<u8>,
+    /// Instead of the table, mix patients, staff and faults for so many minutes
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<u64>,
+    /// What decides on the mixture; without one, it is chosen and told
+    #[arg(long, value_name = "N", requires = "soak")]
+    seed: Option<u64>,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(minutes) = options.soak {
+        return soak(minutes, options.seed).await;
+    }
     let unknown = options.rows.iter().find(|wish| !ROWS.iter().any(|row| row.number == **wish));
     if let Some(unknown) = unknown {
         eprintln!("there is no row {unknown}: the table has 1 to {}", ROWS.len());
@@ -31,6 +42,21 @@ async fn main() -> ExitCode {
     let failed = played.filter(|good| std::future::ready(!good)).count().await;
     println!("\n{failed} rows failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn soak(minutes: u64, seed: Option<u64>) -> ExitCode {
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("{minutes} minutes with --seed {seed}");
+    let soaked = faults::soak(Duration::from_secs(60 * minutes), seed).await;
+    for (what, count) in &soaked.counts {
+        println!("  {what}: {count}");
+    }
+    for (end, count) in &soaked.ends {
+        println!("  {end}: {count}");
+    }
+    println!("  promised: {}; invariants held: {}", soaked.report.submissions, soaked.held());
+    soaked.report.violations.iter().for_each(|violation| println!("  {violation}"));
+    if soaked.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn play(row: &Row) -> bool {

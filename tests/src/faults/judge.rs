@@ -2,8 +2,11 @@
 //! which it must fail.
 
 use super::ledger::{Acknowledged, Heard};
-use super::observe::{DeliveryRow, Hearing, Observed, SubmissionRow};
-use std::collections::BTreeMap;
+use super::observe::{
+    AcceptedMail, AuditRow, DeliveryRow, EventRow, FileRow, Hearing, Observed, SubmissionRow,
+};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 /// What must hold after every fault.
@@ -92,7 +95,19 @@ pub(crate) fn judge(
     seen: &Observed,
     terms: Terms,
 ) -> Vec<Violation> {
-    let mut court = Court { seen, terms, violations: Vec::new() };
+    let mut court = Court {
+        seen,
+        terms,
+        events: grouped(&seen.events, |event| &event.submission_id),
+        files: grouped(&seen.files, |file| &file.submission_id),
+        deliveries: grouped(&seen.deliveries, |delivery| &delivery.submission_id),
+        audit: grouped(&seen.audit, |line| &line.object_id),
+        mails: grouped(&seen.mails, |mail| &mail.delivery_id),
+        documents: seen.documents.iter().map(|(id, document)| (id.as_str(), document)).collect(),
+        submissions: seen.submissions.iter().map(|row| (row.id.as_str(), row)).collect(),
+        whole_files: seen.whole_files.iter().map(String::as_str).collect(),
+        violations: Vec::new(),
+    };
     for promised in acknowledged {
         court.submission(promised);
     }
@@ -110,10 +125,29 @@ pub(crate) fn judge(
     court.violations
 }
 
+/// What is seen, by whom it is about.
 struct Court<'a> {
     seen: &'a Observed,
     terms: Terms,
+    events: Grouped<'a, EventRow>,
+    files: Grouped<'a, FileRow>,
+    deliveries: Grouped<'a, DeliveryRow>,
+    audit: Grouped<'a, AuditRow>,
+    mails: Grouped<'a, AcceptedMail>,
+    documents: HashMap<&'a str, &'a Value>,
+    submissions: HashMap<&'a str, &'a SubmissionRow>,
+    whole_files: HashSet<&'a str>,
     violations: Vec<Violation>,
+}
+
+type Grouped<'a, T> = HashMap<&'a str, Vec<&'a T>>;
+
+fn grouped<T>(rows: &[T], by: impl Fn(&T) -> &str) -> Grouped<'_, T> {
+    let mut groups = Grouped::new();
+    for row in rows {
+        groups.entry(by(row)).or_default().push(row);
+    }
+    groups
 }
 
 impl Court<'_> {
@@ -123,7 +157,7 @@ impl Court<'_> {
 
     fn submission(&mut self, promised: &Acknowledged) {
         let id = &promised.accepted.submission_id;
-        let Some(row) = self.seen.submissions.iter().find(|row| row.id == *id) else {
+        let Some(&row) = self.submissions.get(id.as_str()) else {
             self.find(Invariant::NothingLost, format!("{id} is not in the records"));
             return;
         };
@@ -139,7 +173,7 @@ impl Court<'_> {
             self.find(Invariant::OneEnd, format!("{id} is {}", row.status));
             return;
         };
-        let steps: Vec<_> = self.story(id).map(|heard| heard.step).collect();
+        let steps: Vec<_> = self.story(id).into_iter().map(|heard| heard.step).collect();
         let runs: Vec<Vec<&String>> = steps
             .split(|step| step == AGAIN)
             .map(|run| run.iter().filter(|step| is_end(step)).collect())
@@ -162,15 +196,15 @@ impl Court<'_> {
         if (&row.email, &row.comments) != (&promised.email, &promised.comments) {
             self.find(Invariant::NothingLost, format!("{id} is not what was sent"));
         }
-        let files = self.seen.files.iter().filter(|file| file.submission_id == *id);
+        let files = self.files.get(id.as_str()).into_iter().flatten();
         let files: Vec<_> = files.map(|file| file.sha256.clone()).collect();
         if files != promised.photos {
             self.find(Invariant::NothingLost, format!("{id} has other photos than were sent"));
         }
-        if promised.photos.iter().any(|photo| !self.seen.whole_files.contains(photo)) {
+        if promised.photos.iter().any(|photo| !self.whole_files.contains(photo.as_str())) {
             self.find(Invariant::NothingLost, format!("{id}: the bytes of a photo are not there"));
         }
-        let numbers: Vec<_> = self.story(id).map(|heard| heard.number).collect();
+        let numbers: Vec<_> = self.story(id).into_iter().map(|heard| heard.number).collect();
         if numbers != (1..=i64::from(row.last_event)).collect::<Vec<_>>() {
             self.find(
                 Invariant::NothingLost,
@@ -183,8 +217,8 @@ impl Court<'_> {
         }
         for action in promised.moves.iter().copied() {
             let owed = promised.moves.iter().filter(|one| **one == action).count();
-            let lines = self.seen.audit.iter();
-            let there = lines.filter(|line| line.action == action && line.object_id == *id).count();
+            let lines = self.audit.get(id.as_str()).into_iter().flatten();
+            let there = lines.filter(|line| line.action == action).count();
             if there < owed {
                 self.find(Invariant::NothingLost, format!("{id}: {action} is not in the audit"));
             }
@@ -194,13 +228,11 @@ impl Court<'_> {
     /// I2: the e-mail about the end is owed, once.
     fn told(&mut self, row: &SubmissionRow) {
         let kind = if row.status == "completed" { "result" } else { row.status.as_str() };
-        let of_run = |delivery: &&DeliveryRow| {
-            delivery.submission_id == row.id
-                && delivery.run_number == row.run_number
-                && delivery.kind == kind
-                && !delivery.is_copy
+        let of_run = |delivery: &&&DeliveryRow| {
+            delivery.run_number == row.run_number && delivery.kind == kind && !delivery.is_copy
         };
-        let owed = self.seen.deliveries.iter().filter(of_run).count();
+        let all = self.deliveries.get(row.id.as_str()).into_iter().flatten();
+        let owed = all.filter(of_run).count();
         if is_final(&row.status) && owed == 0 {
             self.find(Invariant::NothingLost, format!("{}: no e-mail is owed for its end", row.id));
         } else if owed > 1 {
@@ -226,8 +258,7 @@ impl Court<'_> {
     /// I4.
     fn mails(&mut self) {
         for delivery in &self.seen.deliveries {
-            let of_it = self.seen.mails.iter().filter(|mail| mail.delivery_id == delivery.id);
-            let count = of_it.count();
+            let count = self.mails.get(delivery.id.as_str()).map_or(0, Vec::len);
             let allowed = match delivery.status.as_str() {
                 "sent" => count == 1,
                 "unknown" => count <= 1,
@@ -243,9 +274,9 @@ impl Court<'_> {
                 );
             }
         }
-        let is_owed = |id: &str| self.seen.deliveries.iter().any(|delivery| delivery.id == id);
+        let owed: HashSet<_> = self.seen.deliveries.iter().map(|delivery| &delivery.id).collect();
         let strays: Vec<_> =
-            self.seen.mails.iter().filter(|mail| !is_owed(&mail.delivery_id)).collect();
+            self.seen.mails.iter().filter(|mail| !owed.contains(&mail.delivery_id)).collect();
         for mail in strays {
             self.find(Invariant::OneMail, format!("an e-mail to {:?} that nobody owes", mail.to));
         }
@@ -255,7 +286,7 @@ impl Court<'_> {
     /// nothing follows has heard an end.
     fn hearing(&mut self, hearing: &Hearing) {
         let id = &hearing.submission_id;
-        let story: Vec<_> = self.story(id).collect();
+        let story = self.story(id);
         if !story.starts_with(&hearing.heard) {
             let what = format!("{id}: heard {:?} of {story:?}", hearing.heard);
             self.find(Invariant::WholeStory, what);
@@ -266,18 +297,18 @@ impl Court<'_> {
         }
     }
 
-    fn story(&self, id: &str) -> impl Iterator<Item = Heard> {
-        let of_it = self.seen.events.iter().filter(move |event| event.submission_id == id);
-        of_it.map(|event| Heard {
+    fn story(&self, id: &str) -> Vec<Heard> {
+        let of_it = self.events.get(id).into_iter().flatten();
+        let heard = of_it.map(|event| Heard {
             number: event.number,
             status: event.status.clone(),
             step: event.step.clone(),
-        })
+        });
+        heard.collect()
     }
 
-    fn document(&self, id: &str) -> Option<&serde_json::Value> {
-        let of_it = self.seen.documents.iter().find(|(submission, _)| submission == id);
-        of_it.map(|(_, document)| document)
+    fn document(&self, id: &str) -> Option<&Value> {
+        self.documents.get(id).copied()
     }
 }
 
@@ -289,3 +320,6 @@ pub(crate) fn is_final(status: &str) -> bool {
 fn is_end(step: &str) -> bool {
     ENDS.iter().any(|(_, end)| *end == step)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,18 @@
 //! The fault table: each row injects one fault for real, and then everything is looked at from outside.
 //!
-//! A row plays in a [`World`], which notes what was acknowledged and who listened ([`ledger`]). At its end what
-//! can be seen from outside is collected ([`observe`]) and judged by the six invariants ([`judge`]). `rows` has
+//! A row plays in a `World`, which notes what was acknowledged and who listened (`ledger`). At its end what
+//! can be seen from outside is collected (`observe`) and judged by the six invariants (`judge`). `rows` has
 //! the faults themselves. `cargo xtask faults` runs all of it, `cargo xtask test` a short selection.
 
 mod judge;
 mod ledger;
+mod load;
 mod observe;
 mod rows;
+mod soak;
 mod table;
 mod world;
 
 pub use judge::{Invariant, Violation};
+pub use soak::{SoakReport, soak};
 pub use table::{Outcome, ROWS, Report, Row};

@@ -8,6 +8,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A submission's row.
 #[derive(Debug, Clone, QueryableByName)]
@@ -159,6 +160,19 @@ impl Observed {
         }
         observed.whole_files = whole_files(stack, &observed.files);
         observed
+    }
+}
+
+impl Observed {
+    /// How many submissions ended how, and what became of how many e-mails.
+    pub(crate) fn ends(&self) -> BTreeMap<String, i64> {
+        let mut ends = BTreeMap::new();
+        let submissions = self.submissions.iter().map(|row| row.status.clone());
+        let mails = self.deliveries.iter().map(|row| format!("e-mails {}", row.status));
+        for end in submissions.chain(mails) {
+            *ends.entry(end).or_default() += 1;
+        }
+        ends
     }
 }
 

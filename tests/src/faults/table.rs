@@ -3,7 +3,7 @@
 use super::judge::Violation;
 use super::rows;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ pub struct Row {
     pub number: u8,
     /// What happens.
     pub fault: &'static str,
-    play: fn() -> BoxFuture<'static, Report>,
+    play: fn() -> LocalBoxFuture<'static, Report>,
 }
 
 /// How a row went.
@@ -80,4 +80,20 @@ pub const ROWS: &[Row] = rows! {
     7 "worker killed between LoopAI's answer and the activity's end" rows::worker::killed_after_the_answer;
     8 "no worker while timers fall due" rows::worker::away_while_timers_fall_due;
     9 "Temporal down at submit, back later" rows::starting::temporal_down;
+    10 "MySQL killed under load, deadlock, pool exhausted, read-only" rows::servers::mysql;
+    11 "slow, reset and half-open connections on each line" rows::links::every_line;
+    12 "LoopAI: 500, 429, silence, broken connections, flapping" rows::loopai::down_and_busy;
+    13 "LoopAI: HTML, half of the JSON, unknown status, 50 MB, redirect" rows::loopai::nonsense;
+    14 "LoopAI stuck; done just before the deadline; done just after" rows::loopai::around_the_deadline;
+    15 "LoopAI's execution becomes 404" rows::loopai::forgotten_executions;
+    16 "mail server drops the connection after the text" rows::mail::dropped_after_the_text;
+    17 "mail server: 421, greylisting, 550, address refused" rows::mail::refusals;
+    18 "mail server down for long" rows::mail::down_for_long;
+    19 "cancel against completion, twice, while LoopAI is down" rows::staff::cancels;
+    20 "retry twice at once, retry while running" rows::staff::retries;
+    21 "stream cut mid-event, other replica, odd marks, deaf readers" rows::stream::cuts;
+    22 "upload broken off, disk full, bytes damaged, bytes without a name" rows::storage::bytes;
+    23 "clock of the API's host off by an hour" rows::clock::off_by_an_hour;
+    24 "workflow code changed" rows::deploy::changed_code;
+    25 "API and worker restarted one by one under load" rows::deploy::one_by_one;
 };

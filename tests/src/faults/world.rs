@@ -1,6 +1,6 @@
 //! A stack in which faults happen, with a memory of what it promised.
 
-use super::judge::{self, Terms, is_final};
+use super::judge::{self, Terms};
 use super::ledger::{Acknowledged, Listener};
 use super::observe::Observed;
 use super::table::Report;
@@ -10,6 +10,8 @@ use crate::photos::{self, Photo};
 use crate::stack::{Stack, StackOptions, id_of};
 use diagflow_store::Failpoint;
 use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -67,6 +69,14 @@ impl World {
         self.acknowledge(answer, &email, comments, &[photo]).await
     }
 
+    /// The same, repeated as a client does until it is accepted.
+    pub(crate) async fn submit_until_accepted(&mut self, comments: &str) -> Accepted {
+        let (email, photo) = (self.patient(), photos::cat());
+        let body = ApiClient::body(&email, comments, std::slice::from_ref(&photo));
+        let answer = repeat_until_accepted(&self.stack.client, &body, &email).await;
+        self.acknowledge(answer, &email, comments, &[photo]).await
+    }
+
     /// `count` submissions, one after the other.
     pub(crate) async fn submit_many(&mut self, count: usize) -> Vec<Accepted> {
         let mut all = Vec::with_capacity(count);
@@ -82,9 +92,26 @@ impl World {
         email: &str,
         key: Option<&str>,
     ) -> JoinHandle<reqwest::Result<Response>> {
-        let body = ApiClient::body(email, "", &[photos::cat()]);
+        self.send_photos(email, key, vec![photos::cat()])
+    }
+
+    /// The same with other photos.
+    pub(crate) fn send_photos(
+        &self,
+        email: &str,
+        key: Option<&str>,
+        photos: Vec<Photo>,
+    ) -> JoinHandle<reqwest::Result<Response>> {
+        let body = ApiClient::body(email, "", &photos);
         let (client, key) = (self.stack.client.clone(), key.map(str::to_owned));
         tokio::spawn(async move { client.post(&body, key.as_deref()).await })
+    }
+
+    /// Sends a submission in the background, again and again until it is accepted, as a client does.
+    pub(crate) fn send_until_accepted(&self, email: &str, key: &str) -> JoinHandle<Response> {
+        let body = ApiClient::body(email, "", &[photos::cat()]);
+        let (client, key) = (self.stack.client.clone(), key.to_owned());
+        tokio::spawn(async move { repeat_until_accepted(&client, &body, &key).await })
     }
 
     /// Notes an answer to what was sent as a promise, and has somebody listen.
@@ -110,6 +137,12 @@ impl World {
         accepted
     }
 
+    /// Notes what somebody else submitted and got accepted: a photo and no comments.
+    pub(crate) fn promise(&mut self, accepted: Accepted, email: &str) {
+        self.listen(&accepted);
+        self.acknowledged.push(Acknowledged::new(accepted, email, "", &[photos::cat()]));
+    }
+
     /// Notes an answer to what [`World::send`] sent.
     pub(crate) async fn acknowledge_sent(&mut self, answer: Response, email: &str) -> Accepted {
         self.acknowledge(answer, email, "", &[photos::cat()]).await
@@ -117,7 +150,19 @@ impl World {
 
     /// One more listener of a submission, from its first event on.
     pub(crate) fn listen(&mut self, submission: &Accepted) {
-        self.listeners.push(Listener::follow(self.stack.client.clone(), submission.clone()));
+        self.listen_at(&self.stack.client.clone(), submission);
+    }
+
+    /// The same at another address of the API.
+    pub(crate) fn listen_at(&mut self, client: &ApiClient, submission: &Accepted) {
+        self.listeners.push(Listener::follow(client.clone(), submission.clone()));
+    }
+
+    /// Notes that staff were told that a move of theirs is done, by the audit's name of it.
+    pub(crate) fn moved(&mut self, submission: &Accepted, action: &'static str) {
+        let id = &submission.submission_id;
+        let of_it = |one: &&mut Acknowledged| one.accepted.submission_id == *id;
+        self.acknowledged.iter_mut().find(of_it).expect("acknowledged").moves.push(action);
     }
 
     /// Kills the worker once it is held at `boundary`, and starts another one.
@@ -137,7 +182,12 @@ impl World {
     }
 
     /// Waits until everything has come to its end, looks at all of it from outside, judges, and ends it.
-    pub(crate) async fn report(mut self) -> Report {
+    pub(crate) async fn report(self) -> Report {
+        self.report_with_ends().await.0
+    }
+
+    /// The same, and tells how many submissions and e-mails ended how.
+    pub(crate) async fn report_with_ends(mut self) -> (Report, BTreeMap<String, i64>) {
         let probe = self.probe().await;
         self.settle().await;
         let mut seen = Observed::collect(&self.stack, &self.acknowledged, &self.listeners).await;
@@ -146,7 +196,7 @@ impl World {
         let submissions = self.acknowledged.len();
         self.listeners.clear();
         self.stack.stop().await;
-        Report { submissions, violations }
+        (Report { submissions, violations }, seen.ends())
     }
 
     /// I6: after the fault, and without anybody's hand, a new submission is taken and comes to its result.
@@ -184,17 +234,23 @@ impl World {
     }
 
     async fn is_settled(&self) -> bool {
-        for one in &self.acknowledged {
-            let id = id_of(&one.accepted);
-            let Ok(Some(found)) = self.stack.store.submission(id).await else { return false };
-            let Ok(deliveries) = self.stack.store.deliveries(id).await else { return false };
-            let is_told = |status: &str| !matches!(status, "planned" | "sending");
-            if !is_final(&found.status.to_string())
-                || !deliveries.iter().all(|one| is_told(&one.status.to_string()))
-            {
-                return false;
-            }
+        let open = "SELECT (SELECT COUNT(*) FROM submissions WHERE finished_at IS NULL) \
+             + (SELECT COUNT(*) FROM deliveries WHERE settled_at IS NULL)";
+        self.listeners.iter().all(Listener::is_done) && self.stack.database.number(open).await == 0
+    }
+}
+
+/// Sends a body until it is accepted, always with the same key.
+///
+/// # Panics
+/// When it is not accepted for a long time.
+async fn repeat_until_accepted(client: &ApiClient, body: &Value, key: &str) -> Response {
+    let begun = Instant::now();
+    loop {
+        match client.post(body, Some(key)).await {
+            Ok(answer) if answer.status() == StatusCode::ACCEPTED => return answer,
+            other => assert!(begun.elapsed() < 2 * LIMIT, "not accepted: {other:?}"),
         }
-        self.listeners.iter().all(Listener::is_done)
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -4,6 +4,7 @@ use diagflow_simulators::loopai::RequestRecord;
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::{Stack, StackOptions, eventually, photos};
 use futures::future::join_all;
+use tokio::net::TcpStream;
 
 /// Requests that LoopAI holds, and those that it answered.
 fn held_and_answered(all: &[RequestRecord]) -> (usize, usize) {
@@ -68,5 +69,30 @@ async fn fresh_runs_are_started_between_two_batches_of_runs_that_were_left_over(
     let tried = tried(&log, &fresh.submission_id);
     let last_batch = log.rfind(LEFT_OVER).expect("batches");
     assert!(tried < Some(last_batch), "it had to wait for all that were left over");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_what_can_be_served_wait_and_take_nothing_from_those_that_are() {
+    const DESCRIPTORS: u32 = 128;
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api_within(DESCRIPTORS).await;
+    let address = stack.client.address("").replace("http://", "");
+    let photos = [photos::retina()];
+    // Its connection stays open.
+    stack.client.submit("ana@example.org", "", &photos).await;
+
+    let idle = join_all((0..DESCRIPTORS).map(|_| TcpStream::connect(&address))).await;
+    assert!(idle.iter().all(Result::is_ok), "the system keeps them");
+    eventually("all places to be taken", || async {
+        let log = stack.api.as_ref().expect("an API").log();
+        log.contains("no place for another connection").then_some(())
+    })
+    .await;
+
+    // It takes descriptors for the database and for the image's bytes.
+    stack.client.submit("ana@example.org", "", &photos).await;
+    assert_eq!(stack.database.rows("submissions").await, 2);
+    drop(idle);
     stack.stop().await;
 }

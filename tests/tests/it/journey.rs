@@ -60,9 +60,7 @@ async fn the_history_holds_no_personal_data() {
     let status = stack.until(&accepted, "completed").await;
     history::closed(&stack, &accepted).await;
 
-    let json = history::fetch(&stack, &accepted).await.to_json().await.expect("JSON");
-    let mut document = serde_json::from_slice(&json).expect("JSON");
-    history::forget_the_machine(&mut document);
+    let document = history::document(&stack, &accepted).await;
     assert_eq!(history::suspicious(&document), Vec::<String>::new());
     let text = history::decoded(&document);
     assert!(text.contains(&accepted.submission_id), "the history is that of the submission");

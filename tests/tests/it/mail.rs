@@ -1,6 +1,8 @@
 //! The mail server misbehaves. The diagnosis is done by then and stays so; the patient gets one e-mail or
 //! none, never two, and the ledger says which.
 
+mod addresses;
+mod content;
 mod interrupted;
 
 use diagflow_simulators::mail::{Action, Direction, Rule, Script, Step};

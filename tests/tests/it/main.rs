@@ -1,5 +1,6 @@
 //! Tests of the whole system, from outside. One binary, so that it is linked once.
 
+mod banned;
 mod cancel;
 mod command_line;
 mod crowded;
@@ -13,12 +14,15 @@ mod loopai;
 mod loopai_budget;
 mod loopai_side;
 mod mail;
+mod pressure;
 mod records;
 mod replay;
 mod runbook;
+mod shutdown;
 mod staff;
 mod storing;
 mod stream;
 mod survival;
 mod tls;
+mod unnoted;
 mod up;

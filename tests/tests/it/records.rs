@@ -6,6 +6,7 @@ mod consent;
 mod deliveries;
 mod indexes;
 mod moves;
+mod overdue;
 mod places;
 mod schema;
 mod stalls;
@@ -55,6 +56,7 @@ impl Records {
             submitted_by: None,
             line: None,
         };
+        self.store.announce_bytes(&[Sha256::of(photo)]).await.expect("announced");
         assert!(self.store.create_submission(&new, None).await.expect("stored"));
         RunKey { submission: id, number: 1 }
     }

@@ -2,36 +2,13 @@
 
 use base64::Engine;
 use diagflow_tests::cases::Case;
-use diagflow_tests::history;
-use diagflow_workflows::contract::{DeliverVerdict, DeliveryInput, DiagnosisInput, RunState};
-use diagflow_workflows::{DeliveryWorkflow, DiagnosisWorkflow};
+use diagflow_tests::{history, replay};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::Duration;
-use temporalio_client::WorkflowHistory;
-use temporalio_macros::{workflow, workflow_methods};
-use temporalio_sdk::workflow_replayer::{
-    WorkflowReplayError, WorkflowReplayFailure, WorkflowReplayer, WorkflowReplayerOptions,
-};
-use temporalio_workflow::{WorkflowContext, WorkflowContextView, WorkflowResult};
-
-/// The recorded histories by name.
-fn histories() -> BTreeMap<String, WorkflowHistory> {
-    let files = std::fs::read_dir(history::recorded()).expect("recorded histories");
-    files
-        .map(|file| {
-            let path = file.expect("a file").path();
-            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            let bytes = std::fs::read(&path).expect("readable");
-            let history = WorkflowHistory::from_json(&bytes);
-            (name.clone(), history.unwrap_or_else(|error| panic!("{name}: {error}")))
-        })
-        .collect()
-}
 
 #[test]
 fn every_case_is_recorded() {
-    let histories = histories();
+    let histories = replay::histories();
     for case in Case::ALL {
         let prefix = format!("{}.", case.name());
         assert!(
@@ -43,73 +20,13 @@ fn every_case_is_recorded() {
 
 #[tokio::test]
 async fn every_recorded_history_replays() {
-    let options = WorkflowReplayerOptions::new()
-        .register_workflow::<DiagnosisWorkflow>()
-        .and_then(|options| options.register_workflow::<DeliveryWorkflow>());
-    let replayer = WorkflowReplayer::new(options.expect("registers").build()).expect("a replayer");
-    let mut failures = Vec::new();
-    for (name, history) in histories() {
-        if let Err(error) = replayer.replay_workflow(history).await {
-            failures.push(format!("{name}: {error}"));
-        }
-    }
+    let failures = replay::failures().await;
     assert!(failures.is_empty(), "see docs/CHANGING-WORKFLOWS.md\n{}", failures.join("\n"));
-}
-
-/// A careless change: under the same name, it rests before it does anything else.
-#[workflow]
-struct Changed {
-    state: RunState,
-}
-
-#[workflow_methods]
-impl Changed {
-    #[init]
-    fn new(_ctx: &WorkflowContextView, _input: DiagnosisInput) -> Self {
-        Self { state: RunState::default() }
-    }
-
-    #[run(name = "DiagnosisWorkflow")]
-    async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<RunState> {
-        ctx.timer(Duration::from_secs(1)).await;
-        Ok(ctx.state(|workflow| workflow.state.clone()))
-    }
-}
-
-/// The same of the delivery outside a run.
-#[workflow]
-struct ChangedDelivery;
-
-#[workflow_methods]
-impl ChangedDelivery {
-    #[init]
-    fn new(_ctx: &WorkflowContextView, _input: DeliveryInput) -> Self {
-        Self
-    }
-
-    #[run(name = "DeliveryWorkflow")]
-    async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<DeliverVerdict> {
-        ctx.timer(Duration::from_secs(1)).await;
-        Ok(DeliverVerdict::Sent)
-    }
 }
 
 #[tokio::test]
 async fn a_careless_change_is_caught_by_every_history() {
-    let options = WorkflowReplayerOptions::new()
-        .register_workflow::<Changed>()
-        .and_then(|options| options.register_workflow::<ChangedDelivery>());
-    let replayer = WorkflowReplayer::new(options.expect("registers").build()).expect("a replayer");
-    for (name, history) in histories() {
-        let outcome = replayer.replay_workflow(history).await;
-        assert!(
-            matches!(
-                outcome,
-                Err(WorkflowReplayError::Replay(WorkflowReplayFailure::Nondeterminism { .. }))
-            ),
-            "{name}: {outcome:?}"
-        );
-    }
+    assert_eq!(replay::careless_changes_that_pass().await, Vec::<String>::new());
 }
 
 /// The recorded histories as they stand in their files.

@@ -1,6 +1,7 @@
 //! People and programs with an account: who may do what, and what of it is written down.
 
 mod access;
+mod at_once;
 mod audit;
 mod audit_lines;
 mod cancel;
@@ -20,6 +21,8 @@ mod refusals;
 mod resend;
 mod retry;
 mod sessions;
+mod sign_in;
 mod throttle;
 mod user_command;
 mod users;
+mod words;

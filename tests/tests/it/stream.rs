@@ -7,7 +7,7 @@ use diagflow_tests::{Accepted, ApiClient, SseEvent, Stack, StackOptions, eventua
 use futures::StreamExt;
 use futures::future::{join, join_all};
 use reqwest::{Response, StatusCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// What a listener gets of a submission that completes: received, diagnosing, completed, ready.
@@ -166,6 +166,41 @@ async fn everybody_hears_the_same_whoever_wrote_it_and_wherever_they_listen() {
     assert_eq!(heard[1], heard[0], "two listeners at one process");
     assert_eq!(heard[2], heard[0], "a listener at the process that wrote nothing");
     replica.stopped().await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn one_tail_reads_the_events_however_many_listen() {
+    const POLL: Duration = Duration::from_millis(50);
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    let (line, url) = stack.database.by_proxy().await;
+    stack.set("DATABASE_URL", url);
+    stack.set("EVENTS_POLL_SECONDS", POLL.as_secs_f64().to_string());
+    stack.start_api().await;
+    // A number that stands in no statement by chance.
+    stack.database.run("ALTER TABLE events AUTO_INCREMENT = 1234567890123456789").await;
+    let submissions = join_all((0..4).map(|_| submit(&stack))).await;
+    // What a tail asks for comes after the newest.
+    let newest = stack.database.number("SELECT MAX(id) FROM events").await;
+
+    let mut streams = Vec::new();
+    for listeners in [1, 40] {
+        while streams.len() < listeners {
+            let submission = &submissions[streams.len() % submissions.len()];
+            let mut stream = Raw::open(&stack.client, submission).await;
+            stream.until(|text| text.contains("id: 1")).await;
+            streams.push(stream);
+        }
+        line.count(&newest.to_le_bytes());
+        let begun = Instant::now();
+        eventually("the events to be looked at", || async { (line.counted() >= 20).then_some(()) })
+            .await;
+
+        // A tail rests between two looks, and no timer is early. One look may have been on its way before.
+        let (looks, time) = (line.counted(), begun.elapsed());
+        let most = 2 + time.as_millis() / POLL.as_millis();
+        assert!(looks as u128 <= most, "{looks} in {time:?} while {listeners} listen");
+    }
     stack.stop().await;
 }
 

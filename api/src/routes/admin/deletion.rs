@@ -9,7 +9,7 @@ use crate::reason::{Reason, ReasonBody};
 use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
-use diagflow_store::{Action, AuditEntry, Deletion, ObjectKind, SubmissionId};
+use diagflow_store::{Action, AuditEntry, Deletion, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -27,7 +27,8 @@ pub(crate) struct DeletionBody {
 
 /// Deletes a submission that is in a final state.
 ///
-/// It is gone for its patient, and from lists unless they ask for it. Safe to repeat.
+/// It is gone for its patient, and from lists unless they ask for it; an e-mail that it still owes is not
+/// sent. Safe to repeat.
 #[utoipa::path(
     delete,
     path = "/api/admin/submissions/{id}",
@@ -48,7 +49,7 @@ pub(crate) async fn delete(
     caller: Caller,
     reason: Reason,
 ) -> ApiResult<Json<DeletionBody>> {
-    let line = line(&caller, Action::SubmissionDelete, id, reason);
+    let line = reason.line(&caller, Action::SubmissionDelete, id);
     let done = state.app.store.delete_submission(id, &line).await?;
     settled(&state, done, true, line).await
 }
@@ -73,13 +74,9 @@ pub(crate) async fn restore(
     caller: Caller,
     reason: Reason,
 ) -> ApiResult<Json<DeletionBody>> {
-    let line = line(&caller, Action::SubmissionRestore, id, reason);
+    let line = reason.line(&caller, Action::SubmissionRestore, id);
     let done = state.app.store.restore_submission(id, &line).await?;
     settled(&state, done, false, line).await
-}
-
-fn line(caller: &Caller, action: Action, id: SubmissionId, Reason(reason): Reason) -> AuditEntry {
-    caller.did(action, ObjectKind::Submission, id).with("reason", reason)
 }
 
 /// Tells what came of it, and writes down a refusal; what was done is written down already.

@@ -44,8 +44,8 @@ pub(crate) async fn detail(
     let Some(submission) = store.submission(id).await? else {
         return refused(&state, line, ApiError::NotFound).await;
     };
-    store.audit(&line.with("clinical", clinical)).await?;
     let body = DetailBody { success: true, data: Detail::read(store, submission, clinical).await? };
+    store.audit(&line.with("clinical", clinical)).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
 }
 

@@ -3,12 +3,9 @@
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::error::{ApiResult, ErrorBody};
-use crate::listing::{AskedFilter, AskedPage, FilterQuery, ListBody, PageQuery, answer, place};
+use crate::listing::{self, AskedFilter, AskedPage, FilterQuery, ListAnswer, ListBody, PageQuery};
 use crate::query::{Asked, FromParameters, Parameters};
-use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderName;
-use axum::http::header::CACHE_CONTROL;
 use diagflow_store::{Action, ObjectKind};
 
 /// A filter and a page of what it matches.
@@ -41,13 +38,9 @@ pub(crate) async fn list(
     State(state): State<AppState>,
     caller: Caller,
     Asked(asked): Asked<AskedList>,
-) -> ApiResult<([(HeaderName, &'static str); 1], Json<ListBody>)> {
+) -> ApiResult<ListAnswer> {
     let AskedList { filter: AskedFilter { filter, told }, page } = asked;
-    let (place, per_page) = place(&page)?;
     let line = caller.did(Action::SubmissionsView, ObjectKind::Service, "").with("filter", told);
-    let store = &state.app.store;
-    store.audit(&line).await?;
-    let slice = store.list(&filter, page.sort, place, per_page).await?;
-    let total = store.total(&filter).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(answer(&page, place, slice, total))))
+    listing::permit(&state.app.store, &caller, &filter, &line).await?;
+    listing::page(&state.app.store, &filter, &page, &line).await
 }

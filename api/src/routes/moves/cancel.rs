@@ -10,7 +10,7 @@ use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use diagflow_store::{Action, Cancelling, ObjectKind, SubmissionId};
+use diagflow_store::{Action, Cancelling, SubmissionId};
 
 /// Calls a submission off, in any state that is not final. The patient is told.
 ///
@@ -34,10 +34,9 @@ pub(crate) async fn cancel(
     State(state): State<AppState>,
     caller: Caller,
     Named(id): Named<SubmissionId>,
-    Reason(reason): Reason,
+    reason: Reason,
 ) -> ApiResult<(StatusCode, Json<Moved>)> {
-    let line =
-        caller.did(Action::SubmissionCancel, ObjectKind::Submission, id).with("reason", reason);
+    let line = reason.line(&caller, Action::SubmissionCancel, id);
     let (outcome, run) = match state.app.store.request_cancel(id, &line).await? {
         Cancelling::Noted(run) => ("cancelling", Some(run.number)),
         Cancelling::Cancelled => ("cancelled", None),

@@ -9,7 +9,7 @@ use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use diagflow_store::{Action, DeliveryId, ObjectKind, Resending, SubmissionId};
+use diagflow_store::{Action, DeliveryId, Resending, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -51,12 +51,9 @@ pub(crate) async fn resend(
     State(state): State<AppState>,
     caller: Caller,
     Named((id, delivery)): Named<(SubmissionId, DeliveryId)>,
-    Reason(reason): Reason,
+    reason: Reason,
 ) -> ApiResult<(StatusCode, Json<Resent>)> {
-    let line = caller
-        .did(Action::MailResend, ObjectKind::Submission, id)
-        .with("delivery", delivery.to_string())
-        .with("reason", reason);
+    let line = reason.line(&caller, Action::MailResend, id).with("delivery", delivery.to_string());
     let (outcome, delivery) = match state.app.store.resend(id, delivery, &line).await? {
         Resending::Planned(copy) => ("planned", copy),
         Resending::UnderWay(copy) => ("under_way", copy),

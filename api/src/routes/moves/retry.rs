@@ -10,7 +10,7 @@ use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use diagflow_store::{Action, ObjectKind, Retrying, SubmissionId};
+use diagflow_store::{Action, Retrying, SubmissionId};
 
 /// Sets a submission that has ended going again, also a completed one, as a new run.
 ///
@@ -34,10 +34,9 @@ pub(crate) async fn retry(
     State(state): State<AppState>,
     caller: Caller,
     Named(id): Named<SubmissionId>,
-    Reason(reason): Reason,
+    reason: Reason,
 ) -> ApiResult<(StatusCode, Json<Moved>)> {
-    let line =
-        caller.did(Action::SubmissionRetry, ObjectKind::Submission, id).with("reason", reason);
+    let line = reason.line(&caller, Action::SubmissionRetry, id);
     let grace = state.app.settings.start_grace;
     let (status, outcome, run) = match state.app.store.retry(id, grace, &line).await? {
         Retrying::Queued(run) => {

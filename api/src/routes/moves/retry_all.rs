@@ -5,7 +5,7 @@ use crate::auth::Caller;
 use crate::body::Body;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 use crate::intake::Fault;
-use crate::listing::AskedFilter;
+use crate::listing::{self, AskedFilter};
 use crate::query::{FromParameters, Parameters};
 use crate::reason::Reason;
 use axum::Json;
@@ -48,7 +48,7 @@ pub(crate) struct RetryFilterBody {
     created_to: Option<String>,
     /// The patient's address, in upper or lower case; its beginning when it ends with `*`.
     email: Option<String>,
-    /// Words in the comments.
+    /// Words in the comments. Needs `clinical:read`.
     words: Option<String>,
     /// Why they ended, as a stable code.
     #[schema(example = "loopai_unavailable")]
@@ -98,13 +98,14 @@ pub(crate) async fn retry_all(
     let RetryAll { filter, reason: why, dry_run, expected } = given;
     let Reason(why) = Reason::of(why)?;
     let AskedFilter { filter, told } = filter.read()?;
-    let filter = RetryFilter::from(filter);
-    let matched = state.app.store.retry_matches(&filter).await?;
     let whole = caller
         .did(Action::SubmissionsRetry, ObjectKind::Service, "")
         .with("reason", why.clone())
-        .with("filter", told)
-        .with("matched", matched);
+        .with("filter", told);
+    listing::permit(&state.app.store, &caller, &filter, &whole).await?;
+    let filter = RetryFilter::from(filter);
+    let matched = state.app.store.retry_matches(&filter).await?;
+    let whole = whole.with("matched", matched);
     if dry_run {
         state.app.store.audit(&whole.with("dry_run", true)).await?;
         let body = RetriedAll { success: true, matched, retried: None, remaining: None };

@@ -1,8 +1,12 @@
 //! The ledger of e-mails, where two attempts meet.
 
 use super::Records;
-use diagflow_store::{Attempt, Delivery, DeliveryStatus, Ending, Outcome, RunKey, Standing, Store};
+use diagflow_store::{
+    Action, Adoption, Attempt, Delivery, DeliveryStatus, Ending, Outcome, Retrying, RunKey,
+    Standing, Store,
+};
 use diagflow_tests::eventually;
+use diagflow_tests::seeding::line;
 use diesel_async::SimpleAsyncConnection;
 use std::time::Duration;
 
@@ -176,5 +180,66 @@ async fn a_delivery_that_is_given_up_keeps_its_last_reason() {
     assert_eq!((failed.status, failed.attempts), (DeliveryStatus::Failed, 1));
     assert_eq!(failed.error_code.as_deref(), Some("try_later"));
     assert_eq!(failed.error_detail.as_deref(), Some("words"));
+    records.remove().await;
+}
+
+/// Claims the e-mail of a run that failed, as a worker does that is handing its text over.
+async fn under_way(records: &Records) -> (RunKey, Delivery, Attempt) {
+    let (run, delivery) = owed(records).await;
+    let attempt = planned(&records.store, &delivery).await;
+    let claimed = records.store.claim_delivery(&attempt, LONG).await.expect("an answer");
+    (run, delivery, claimed.expect("claimed"))
+}
+
+async fn is_superseded(store: &Store, delivery: &Delivery) {
+    let standing = store.delivery_standing(delivery.id).await.expect("an answer");
+    assert_eq!(standing, Standing::Settled(DeliveryStatus::Failed));
+    let all = store.deliveries(delivery.submission_id).await.expect("deliveries");
+    let settled = all.iter().find(|one| one.id == delivery.id).expect("it stays");
+    assert_eq!(settled.error_code.as_deref(), Some("superseded"));
+}
+
+#[tokio::test]
+async fn an_old_e_mail_that_comes_back_after_a_retry_is_not_sent() {
+    let records = Records::new().await;
+    let store = &records.store;
+    // Before the new run ends, and after.
+    for ends in [false, true] {
+        let (run, delivery, claimed) = under_way(&records).await;
+        let entry = line(Action::SubmissionRetry);
+        let retried = store.retry(run.submission, OVER, &entry).await.expect("an answer");
+        let Retrying::Queued(newer) = retried else { panic!("{retried:?}") };
+        if ends {
+            let ending = Ending {
+                outcome: Outcome::Failed,
+                code: "a_code".to_owned(),
+                detail: String::new(),
+            };
+            store.diagnosis_ended(newer, &ending).await.expect("recorded");
+        }
+        assert!(store.release_delivery(&claimed, ("try_later", "")).await.expect("an answer"));
+
+        is_superseded(store, &delivery).await;
+        if ends {
+            let all = store.deliveries(run.submission).await.expect("deliveries");
+            let own = all.iter().find(|one| one.run_number == newer.number).expect("its own");
+            planned(store, own).await;
+        }
+    }
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_reset_calls_off_what_earlier_runs_owe() {
+    let records = Records::new().await;
+    let store = &records.store;
+    let (run, delivery) = owed(&records).await;
+
+    let adopted = store.adopt(run, "reset", "first", None).await.expect("an answer");
+
+    assert!(matches!(adopted, Adoption::Current { .. }), "{adopted:?}");
+    let settled = only(store, run).await;
+    assert_eq!(settled.error_code.as_deref(), Some("superseded"), "at once");
+    is_superseded(store, &delivery).await;
     records.remove().await;
 }

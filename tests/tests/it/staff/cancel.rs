@@ -141,8 +141,8 @@ async fn what_has_not_begun_ends_without_a_request_to_loopai_and_the_patient_is_
     stack.stop().await;
 }
 
-#[tokio::test]
-async fn a_run_that_was_terminated_meanwhile_ends_as_it_was_wished() {
+/// A run that is under way, and that staff call off while the API does not reach Temporal; the worker does.
+async fn called_off_while_temporal_is_away() -> (Stack, Accepted, Proxy) {
     let temporal = Proxy::to(&servers::temporal()).await;
     let options = StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "600");
     let (mut stack, accepted) = Stack::with_submission(options).await;
@@ -155,6 +155,12 @@ async fn a_run_that_was_terminated_meanwhile_ends_as_it_was_wished() {
     temporal.cut();
     let answer = staff.post(&path(&accepted), &because()).await;
     assert_eq!(outcome(answer).await, (202, "cancelling".to_owned()));
+    (stack, accepted, temporal)
+}
+
+#[tokio::test]
+async fn a_run_that_was_terminated_meanwhile_ends_as_it_was_wished() {
+    let (stack, accepted, temporal) = called_off_while_temporal_is_away().await;
     operator::act("terminate", &accepted, &["--reason", "a test"]).await;
     temporal.mend();
     // As if the lease of the attempt that failed were over.
@@ -186,19 +192,8 @@ async fn a_run_that_fails_while_it_is_called_off_stays_failed() {
 
 #[tokio::test]
 async fn a_run_that_fails_before_temporal_hears_of_the_wish_stays_failed() {
-    let temporal = Proxy::to(&servers::temporal()).await;
-    let options = StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "600");
-    let (mut stack, accepted) = Stack::with_submission(options).await;
-    stack.until(&accepted, "processing").await;
+    let (stack, accepted, temporal) = called_off_while_temporal_is_away().await;
     let execution = stack.looked_at(0).await;
-    stack.api.take().expect("is running").stopped().await;
-    stack.set("TEMPORAL_ADDRESS", temporal.address());
-    stack.start_api().await;
-    let staff = Staff::with_role(&stack, Role::Operator).await;
-
-    temporal.cut();
-    let answer = staff.post(&path(&accepted), &because()).await;
-    assert_eq!(outcome(answer).await, (202, "cancelling".to_owned()));
     stack.loopai.fail(&execution, "no").expect("at work");
     operator::act("signal", &accepted, &["--name", "execution_changed"]).await;
     ended_once(&stack, &accepted, failed("loopai_failed")).await;

@@ -1,8 +1,11 @@
 //! Deleting a submission, and restoring it.
 
-use diagflow_store::{Adoption, Outcome, Role};
+use diagflow_simulators::mail::{Rule, Step};
+use diagflow_store::{Adoption, Delivery, DeliveryStatus, Outcome, Role, Standing};
 use diagflow_tests::answers::{body, members, refusal};
-use diagflow_tests::{Stack, StackOptions, Staff, seeding};
+use diagflow_tests::invariants::mails;
+use diagflow_tests::stack::id_of;
+use diagflow_tests::{Stack, StackOptions, Staff, eventually, history, seeding};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -104,5 +107,74 @@ async fn a_link_to_a_file_of_a_deleted_submission_opens_nothing() {
     stack.store.delete_submission(run.submission, &line).await.expect("deleted");
 
     assert_eq!(stack.client.get(&link).await.status(), 404);
+    stack.stop().await;
+}
+
+/// How an e-mail stands, and why.
+fn fate(delivery: &Delivery) -> (DeliveryStatus, Option<&str>) {
+    (delivery.status, delivery.error_code.as_deref())
+}
+
+#[tokio::test]
+async fn an_email_that_is_still_owed_is_not_sent_once_its_submission_is_deleted() {
+    let (stack, mine) = {
+        let stack = Stack::with(StackOptions::default().scenario("fail")).await;
+        stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
+        let photo = diagflow_tests::photos::retina();
+        let mine = stack.client.submit("ana@example.org", "itches", &[photo]).await;
+        (stack, mine)
+    };
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let owed = async || stack.store.deliveries(id_of(&mine)).await.expect("deliveries");
+    eventually("an e-mail to wait for the mail server", || async {
+        owed().await.first().filter(|delivery| delivery.attempts >= 1).map(drop)
+    })
+    .await;
+    let path = format!("/api/admin/submissions/{}", mine.submission_id);
+    let reason = json!({"reason": "asked for by the patient"});
+
+    let deleted = press(&admin, Method::DELETE, &path, &reason).await;
+    assert_eq!(body(deleted).await["changed"], true);
+    let called_off = (DeliveryStatus::Failed, Some("submission_deleted"));
+    assert_eq!(owed().await.iter().map(fate).collect::<Vec<_>>(), [called_off], "at once");
+    stack.mail.set_script([]).expect("a script");
+    history::closed(&stack, &mine).await;
+    assert_eq!(mails(&stack, &mine).len(), 0);
+
+    assert_eq!(body(admin.post(&format!("{path}/restore"), &reason).await).await["changed"], true);
+    assert_eq!(owed().await.iter().map(fate).collect::<Vec<_>>(), [called_off], "it stays so");
+    let resend = format!("{path}/deliveries/{}/resend", owed().await[0].id);
+    assert_eq!(body(admin.post(&resend, &reason).await).await["outcome"], "planned");
+    eventually("the copy to be sent", || async { mails(&stack, &mine).pop() }).await;
+    eventually("the ledger to say so", || async {
+        let all = owed().await;
+        (all.len() == 2 && fate(&all[1]) == (DeliveryStatus::Sent, None)).then_some(())
+    })
+    .await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_email_whose_text_is_under_way_at_the_deletion_is_not_tried_again() {
+    let stack = Stack::without_processes(StackOptions::default()).await;
+    let store = &stack.store;
+    let run = seeding::submission(store, "ana@example.org", "", None).await;
+    seeding::end(store, run, Outcome::Failed, "loopai_failed").await;
+    let id = store.deliveries(run.submission).await.expect("deliveries")[0].id;
+    let standing = async || store.delivery_standing(id).await.expect("an answer");
+    let Standing::Planned(_, attempt) = standing().await else { panic!("it is owed") };
+    let lease = std::time::Duration::from_secs(600);
+    let claimed = store.claim_delivery(&attempt, lease).await.expect("an answer");
+    let claimed = claimed.expect("claimed");
+
+    let line = seeding::line(diagflow_store::Action::SubmissionDelete);
+    store.delete_submission(run.submission, &line).await.expect("deleted");
+
+    assert!(matches!(standing().await, Standing::Sending { .. }), "its sender goes on");
+    let released = store.release_delivery(&claimed, ("smtp_try_later", "")).await;
+    assert!(released.expect("an answer"), "the mail server did not take it");
+    assert_eq!(standing().await, Standing::Settled(DeliveryStatus::Failed));
+    let all = store.deliveries(run.submission).await.expect("deliveries");
+    assert_eq!(fate(&all[0]), (DeliveryStatus::Failed, Some("submission_deleted")));
     stack.stop().await;
 }

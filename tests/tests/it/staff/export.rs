@@ -1,8 +1,9 @@
-//! Exports: whole or visibly not, harmless in a spreadsheet, and written down before they begin.
+//! Exports: whole or visibly not, harmless in a spreadsheet, no larger in memory than a part of them, and
+//! written down before they begin and when they end.
 
-use diagflow_store::{Outcome, Role};
+use diagflow_store::{Outcome, Role, RunKey};
 use diagflow_tests::answers::refusal;
-use diagflow_tests::{Stack, StackOptions, Staff, seeding};
+use diagflow_tests::{Stack, StackOptions, Staff, eventually, seeding};
 use futures::StreamExt;
 use serde_json::Value;
 
@@ -67,12 +68,130 @@ async fn an_export_has_what_the_filter_matches_and_what_is_medical_by_permission
     assert_eq!(refusal(operator.get(PATH).await).await, (403, "forbidden".to_owned()));
     let wrong = admin.get(&format!("{PATH}?format=xml&page=1")).await;
     assert_eq!(refusal(wrong).await, (400, "invalid_query".to_owned()));
-    let lines = stack
-        .database
-        .audited("SELECT details FROM audit WHERE action = 'submissions_export' ORDER BY number")
-        .await;
-    let told = r#"{"clinical":true,"filter":{"status":"completed,failed"},"format":"csv"}"#;
-    assert_eq!((lines[0].as_str(), lines.len()), (told, 4));
+    let lines = told(&stack).await;
+    let filter = r#""filter":{"status":"completed,failed"},"format":"csv""#;
+    let begun = format!(r#"begun {{"clinical":true,{filter}}}"#);
+    let done = format!(r#"done {{"clinical":true,{filter},"rows":2}}"#);
+    assert_eq!((&lines[..2], lines.len()), (&[begun, done][..], 8), "two for each");
+    stack.stop().await;
+}
+
+/// What the audit tells of exports.
+async fn told(stack: &Stack) -> Vec<String> {
+    let query = "SELECT CONCAT_WS(' ', result, details) FROM audit \
+                 WHERE action = 'submissions_export' ORDER BY number";
+    stack.database.audited(query).await
+}
+
+/// Completes submissions with a result of so many bytes each, after an earlier one.
+async fn with_results(stack: &Stack, count: usize, bytes: usize) -> Vec<RunKey> {
+    let mut runs = Vec::new();
+    for number in 0..count {
+        let email = format!("ana{number}@example.org");
+        let run = seeding::submission(&stack.store, &email, "-", None).await;
+        seeding::complete(&stack.store, run).await;
+        runs.push(run);
+    }
+    let database = &stack.database;
+    database.run("UPDATE results SET run_number = 2").await;
+    let body = |summary| format!(r#"CONCAT('{{"summary":"', {summary}, '"}}')"#);
+    let newest = body(format!("submission_id, REPEAT('x', {bytes})"));
+    database.run(&format!("UPDATE results SET body = {newest}")).await;
+    let earlier = body("'earlier'".to_owned());
+    let copy = format!("SELECT submission_id, 1, {earlier}, created_at FROM results");
+    database.run(&format!("INSERT INTO results {copy}")).await;
+    runs
+}
+
+/// Bytes of memory that a process has, or had at most, by the name of the line in `/proc`.
+fn memory(process: u32, line: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
+    let found = status.lines().find_map(|text| text.strip_prefix(line)).expect(line);
+    let kib = found.trim_start_matches(':').trim().trim_end_matches(" kB");
+    kib.parse::<u64>().expect("a number") * 1024
+}
+
+#[tokio::test]
+async fn an_export_takes_no_more_memory_for_large_results_and_has_the_newest_of_each() {
+    const MIB: usize = 1024 * 1024;
+    let (count, size) = (48, 4 * MIB);
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    let api = stack.api.as_ref().expect("is running").id();
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let runs = with_results(&stack, count, size).await;
+    for format in ["csv", "jsonl"] {
+        // A quarter of them: what a process needs for any, and does not give back.
+        text(&admin, &format!("format={format}&email=ana1*")).await;
+        std::fs::write(format!("/proc/{api}/clear_refs"), "5").expect("forgets the peak");
+        let before = memory(api, "VmRSS");
+
+        let file = text(&admin, &format!("format={format}")).await;
+
+        let grown = memory(api, "VmHWM").saturating_sub(before);
+        let exported = file.len();
+        assert!(exported > count * size, "{exported}");
+        // Held as a whole, it is grown by all of it; by the driver's buffers, by four fifths.
+        assert!(grown * 2 < exported as u64, "{format}: {grown} bytes more for {exported}");
+        let lines: Vec<_> = file.lines().filter(|line| line.len() > size).collect();
+        assert_eq!(lines.len(), count);
+        for (line, run) in lines.iter().zip(runs.iter().rev()) {
+            let id = run.submission.to_string();
+            let beginning = &line[..600];
+            assert_eq!(beginning.matches(&id).count(), 2, "{beginning}");
+            assert!(!beginning.contains("earlier"), "{beginning}");
+        }
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_export_whose_reader_goes_away_is_told_as_broken_off() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    seed_many(&stack).await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let answer = admin.get(&format!("{PATH}?format=jsonl")).await;
+    let mut chunks = answer.bytes_stream();
+    chunks.next().await.expect("a beginning").expect("bytes");
+    let begun = told(&stack).await;
+    assert_eq!(begun.len(), 1, "{begun:?}");
+    assert!(begun[0].starts_with("begun "), "{begun:?}");
+
+    drop(chunks);
+
+    let lines = eventually("its end to be written down", || async {
+        let lines = told(&stack).await;
+        (lines.len() > 1).then_some(lines)
+    })
+    .await;
+    assert!(lines[1].starts_with("broken_off ") && lines[1].contains("\"rows\":"), "{lines:?}");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_not_told_as_shown() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let run = seeding::submission(&stack.store, "ana@example.org", "", None).await;
+    let detail = format!("/api/admin/submissions/{}", run.submission);
+    for (table, path, action) in [
+        ("submission_counts", "/api/admin/submissions", "submissions_view"),
+        ("deliveries", detail.as_str(), "submission_view"),
+        ("results", PATH, "submissions_export"),
+    ] {
+        let shown = format!("SELECT COUNT(*) FROM audit WHERE action = '{action}'");
+        stack.database.run(&format!("RENAME TABLE {table} TO elsewhere")).await;
+        assert_eq!(refusal(admin.get(path).await).await, (503, "unavailable".to_owned()), "{path}");
+        assert_eq!(stack.database.number(&shown).await, 0, "{path}");
+
+        stack.database.run(&format!("RENAME TABLE elsewhere TO {table}")).await;
+        let answer = admin.get(path).await;
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.expect("a whole answer");
+        assert_ne!(stack.database.number(&shown).await, 0, "{path}");
+    }
     stack.stop().await;
 }
 
@@ -112,6 +231,12 @@ async fn an_export_breaks_off_when_its_caller_may_not_read_it_any_more() {
         }
         assert!(end.is_err(), "{lost}");
     }
+    let results = "SELECT result FROM audit WHERE action = 'submissions_export' ORDER BY number";
+    eventually("each end to be written down", || async {
+        let all = stack.database.texts(results).await;
+        (all == ["begun", "broken_off"].repeat(3)).then_some(())
+    })
+    .await;
     stack.stop().await;
 }
 

@@ -93,6 +93,41 @@ async fn a_key_is_shown_once_and_good_until_it_expires_or_is_revoked() {
 }
 
 #[tokio::test]
+async fn who_brings_a_key_that_is_spent_is_named_in_the_audit_and_who_guesses_is_not() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let (program, email) = staff::account(&stack, Role::Service).await;
+    let keys = format!("/api/v1/users/{program}/keys");
+    let (key, id) = made(admin.post(&keys, &json!({"name": "export"})).await).await;
+    let guessed = format!("dfk_{id}_{}", "x".repeat(43));
+    let named = (json!("service"), json!(program.to_string()), json!(email), json!(id));
+    let nobody = (json!("anonymous"), Value::Null, json!(""), Value::Null);
+    let of_key = format!("UPDATE api_keys SET {{}} WHERE id = '{id}'");
+    let of_program = format!("UPDATE users SET {{}} WHERE id = '{program}'");
+    let alive = "expires_at = NULL, revoked_at = NULL";
+    let spent = [
+        (&of_key, "revoked_at = NOW(6)", alive),
+        (&of_key, "expires_at = NOW(6) - INTERVAL 1 HOUR", alive),
+        (&of_program, "disabled_at = NOW(6)", "disabled_at = NULL"),
+    ];
+    for (update, end, undo) in spent {
+        stack.database.run(&update.replace("{}", end)).await;
+        for (brought, who) in [(&key, &named), (&guessed, &nobody)] {
+            assert_eq!(with_key(&stack, brought).await, unknown(), "{end}");
+            let line = admin.audit("action=access&limit=1").await.remove(0);
+            assert_eq!(line["result"], "api_key_invalid");
+            let details = &line["details"]["key"];
+            let told = (&line["actor_kind"], &line["actor_id"], &line["actor"], details);
+            assert_eq!(told, (&who.0, &who.1, &who.2, &who.3), "{end}: {line}");
+        }
+        stack.database.run(&update.replace("{}", undo)).await;
+        assert_eq!(with_key(&stack, &key).await, recognised(), "{undo}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn only_programs_have_keys_and_only_while_they_are_enabled() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;

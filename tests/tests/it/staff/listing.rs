@@ -53,7 +53,7 @@ async fn listed(staff: &Staff, query: &str) -> (Vec<u32>, i64) {
 async fn a_list_is_what_was_asked_for_with_its_exact_total() {
     let stack = api().await;
     let ids = twelve(&stack).await;
-    let staff = Staff::with_role(&stack, Role::Operator).await;
+    let staff = Staff::with_role(&stack, Role::Clinician).await;
 
     let list = body(staff.get("/api/admin/submissions").await).await;
     assert_eq!(list["success"], true);

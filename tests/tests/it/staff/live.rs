@@ -146,6 +146,55 @@ async fn every_change_of_every_submission_is_told_and_nothing_is_missed_by_who_c
 }
 
 #[tokio::test]
+async fn who_missed_too_much_is_told_to_read_the_list_anew_and_goes_on_from_there() {
+    /// As the API's documentation says.
+    const MOST_MISSED: i64 = 10_000;
+    let stack = api().await;
+    let store = &stack.store;
+    let one = seeding::submission(store, "ana@example.org", "", None).await;
+    let operator = Staff::with_role(&stack, Role::Operator).await;
+    let newest = async || stack.database.number("SELECT MAX(id) FROM events").await;
+    let last = newest().await;
+    let digits = "SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 \
+                  UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9";
+    // With the numbers that they would get: where a statement takes them in blocks, some are left out.
+    let missed = format!(
+        "INSERT INTO events (id, submission_id, number, name, step, status, message, created_at) \
+         SELECT {last} + 1 + n, '{}', 2 + n, 'status_update', 'mail_sent', 'pending', '', NOW(6) \
+         FROM (SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d AS n \
+         FROM ({digits}) a, ({digits}) b, ({digits}) c, ({digits}) e) AS numbers",
+        one.submission
+    );
+    stack.database.run(&missed).await;
+    assert_eq!(newest().await - last, MOST_MISSED);
+
+    let mut just_so = Live::open(&operator, Some(last)).await;
+    let newest_told = format!("id: {}\n", last + MOST_MISSED);
+    // Only the last event is looked at: there are as many looks as events.
+    let last_told = |text: &str| {
+        let last = text.strip_suffix("\n\n").and_then(|text| text.rsplit("\n\n").next());
+        last.is_some_and(|event| event.contains(&newest_told))
+    };
+    just_so.until(last_told).await;
+    let told = just_so.events();
+    let told = told.iter().filter(|(id, _)| *id > last).count();
+    assert_eq!(told as i64, MOST_MISSED, "each of them");
+    assert!(!just_so.text.contains("list_changed"));
+    drop(just_so);
+
+    let mut too_much = Live::open(&operator, Some(last - 1)).await;
+    let anew = format!("event: list_changed\nid: {}\ndata: {{}}\n\n", last + MOST_MISSED);
+    too_much.until(|text| text.contains(&anew)).await;
+    let two = seeding::submission(store, "bo@example.org", "", None).await;
+    // What the process itself has not passed on yet may come once more; of what is new, nothing is left out.
+    let of_two = two.submission.to_string();
+    too_much.until(|text| text.contains(&of_two) && text.ends_with("\n\n")).await;
+    let told: Vec<_> = too_much.events().iter().map(said).collect();
+    assert_eq!(told.last(), Some(&change(two, "received", "pending")));
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_number_that_appears_late_is_told_all_the_same() {
     use diesel_async::SimpleAsyncConnection;
     let stack = api().await;

@@ -11,6 +11,7 @@ use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, 
 use diagflow_workflows::{delivery_workflow_id, workflow_id};
 use futures::StreamExt;
 use serde_json::json;
+use temporalio_client::WorkflowDescribeOptions;
 
 /// So long that nothing but an operator can explain what happens within a test.
 const A_WEEK: &str = "604800";
@@ -37,6 +38,25 @@ async fn cancel_calls_a_submission_off() {
     operator::act("cancel", &accepted, &[]).await;
 
     ended_once(&stack, &accepted, cancelled()).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_of_a_run_says_what_it_is_and_what_it_is_doing_now() {
+    let (stack, accepted) = Stack::with_submission(waiting()).await;
+    stack.until(&accepted, "processing").await;
+
+    let run = history::handle(&stack, &accepted).await;
+    let described = run.describe(WorkflowDescribeOptions::default()).await.expect("an answer");
+    assert_eq!(described.static_summary(), Some("Diagnosis, run 1"));
+    // The records are a moment ahead of the run.
+    eventually("the run to say that it waits", || async {
+        let said = operator::act("metadata", &accepted, &["--output", "json"]).await;
+        let details = said.split_once("\"currentDetails\": \"");
+        let (_, details) = details.unwrap_or_else(|| panic!("no current details in {said}"));
+        (details.starts_with("waiting ") && details.contains(" before ")).then_some(())
+    })
+    .await;
     stack.stop().await;
 }
 

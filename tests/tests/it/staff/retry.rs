@@ -2,7 +2,9 @@
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Delivery, Role};
-use diagflow_tests::invariants::{completed_once, ended_once, executions, failed, mails};
+use diagflow_tests::invariants::{
+    cancelled, completed_once, ended_once, executions, failed, mails, timed_out,
+};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::staff::{outcome, refusal};
 use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, photos};
@@ -71,6 +73,46 @@ async fn what_failed_is_set_going_again_once_however_often_it_is_asked() {
     let presses = "SELECT result FROM audit WHERE action = 'submission_retry' ORDER BY number";
     assert_eq!(stack.database.texts(presses).await, ["done", "under_way"], "each has its line");
     stack.stop().await;
+}
+
+#[tokio::test]
+async fn what_timed_out_or_was_cancelled_is_set_going_again() {
+    for end in [timed_out(), cancelled()] {
+        let deadline = if end.status == "timed_out" { "2" } else { "600" };
+        let options =
+            StackOptions::default().scenario("stuck").with("DIAGNOSIS_DEADLINE_SECONDS", deadline);
+        let (mut stack, accepted) = Stack::with_submission(options).await;
+        let staff = Staff::with_role(&stack, Role::Operator).await;
+        if end.status == "cancelled" {
+            stack.until(&accepted, "processing").await;
+            let cancel = path(&accepted).replace("/retry", "/cancel");
+            assert_eq!(staff.post(&cancel, &because()).await.status(), 202);
+        }
+        ended_once(&stack, &accepted, end).await;
+        // The new run has as much time as it needs.
+        stack.api.take().expect("is running").stopped().await;
+        stack.set("DIAGNOSIS_DEADLINE_SECONDS", "600");
+        stack.start_api().await;
+        stack.loopai.set_scenario("complete".parse().expect("a scenario"));
+
+        let answer = staff.post(&path(&accepted), &because()).await;
+
+        assert_eq!(outcome(answer).await, (202, "queued".to_owned()), "{}", end.status);
+        let document = stack.until(&accepted, "completed").await;
+        assert!(document["error"].is_null() && document["result"].is_object(), "{document}");
+        assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+        let all = all_told(&stack, &accepted, 2).await;
+        let kinds: Vec<_> = all.iter().map(|one| (one.run_number, one.kind.to_string())).collect();
+        assert_eq!(kinds, [(1, end.status.to_owned()), (2, "result".to_owned())]);
+        assert_eq!(executions(&stack, &accepted).len(), 2);
+        let told = format!("/api/admin/submissions/{}/history", accepted.submission_id);
+        let told: Value = staff.get(&told).await.json().await.expect("JSON");
+        let runs = told["runs"].as_array().expect("runs");
+        let runs: Vec<_> = runs.iter().map(|run| (&run["number"], &run["status"])).collect();
+        let (newest, first) = ((json!(2), json!("Completed")), (json!(1), json!(end.run)));
+        assert_eq!(runs, [(&newest.0, &newest.1), (&first.0, &first.1)], "the newest first");
+        stack.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -146,7 +188,7 @@ async fn a_retry_does_not_wait_behind_a_mail_server_that_is_away() {
 async fn everything_that_a_filter_matches_is_set_going_again() {
     const MANY: &str = "/api/admin/submissions/retry";
     let stack = Stack::with(StackOptions::default().scenario("fail*3")).await;
-    let staff = Staff::with_role(&stack, Role::Operator).await;
+    let staff = Staff::with_role(&stack, Role::Admin).await;
     let mut all = Vec::new();
     for number in 0..4 {
         let email = format!("ana{number}@example.org");

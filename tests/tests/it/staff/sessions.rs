@@ -1,7 +1,7 @@
 //! Signing in and out, staying signed in, and ending sessions.
 
 use diagflow_store::Role;
-use diagflow_tests::staff::refusal;
+use diagflow_tests::staff::{account, refusal};
 use diagflow_tests::{Stack, StackOptions, Staff, eventually};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -255,5 +255,61 @@ async fn admins_see_and_end_anyones_sessions() {
         .texts("SELECT DISTINCT end_reason FROM sessions WHERE end_reason IS NOT NULL")
         .await;
     assert_eq!(reasons, ["ended_by_admin"]);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn sessions_that_ended_long_ago_are_removed_and_no_others() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    let (user, _) = account(&stack, Role::Operator).await;
+    let session = |id: &str, begun: u32, lifetime: u32, ended: &str| {
+        format!(
+            "('{id}', '{user}', '', NOW(6), '192.0.2.0/24', '192.0.2.1', '', \
+             NOW(6) - INTERVAL {begun} DAY, NOW(6), NOW(6) - INTERVAL 1 DAY, \
+             NOW(6) - INTERVAL {begun} DAY + INTERVAL {lifetime} DAY, {ended})"
+        )
+    };
+    let columns = "id, user_id, refresh, refreshed_at, network, address, user_agent, created_at, \
+                   used_at, idle_after, expires_at, ended_at";
+    let rows = [
+        session("expired long ago", 40, 1, "NULL"),
+        session("ended long ago", 40, 1, "NOW(6) - INTERVAL 40 DAY"),
+        session("from where somebody signed in", 29, 0, "NOW(6) - INTERVAL 29 DAY"),
+        session("begun long ago, expired lately", 40, 20, "NULL"),
+        session("ended early, of a long life", 40, 50, "NOW(6) - INTERVAL 39 DAY"),
+        session("goes on", 40, 50, "NULL"),
+    ];
+    let insert = format!("INSERT INTO sessions ({columns}) VALUES {}", rows.join(", "));
+    stack.database.run(&insert).await;
+
+    stack.start_api().await;
+
+    let left = eventually("a sweep", || async {
+        let left = stack.database.texts("SELECT id FROM sessions ORDER BY id").await;
+        (left.len() < rows.len()).then_some(left)
+    })
+    .await;
+    let kept = [
+        "begun long ago, expired lately",
+        "ended early, of a long life",
+        "from where somebody signed in",
+        "goes on",
+    ];
+    assert_eq!(left, kept);
+    // No more at once than one short statement removes.
+    let copies = format!(
+        "INSERT INTO sessions ({columns}) SELECT UUID(), user_id, refresh, refreshed_at, network, \
+         address, user_agent, created_at, used_at, idle_after, NOW(6) - INTERVAL 31 DAY, ended_at \
+         FROM sessions"
+    );
+    for _ in 0..11 {
+        stack.database.run(&copies).await;
+    }
+    let mut swept = Vec::new();
+    while swept.last() != Some(&0) {
+        swept.push(stack.store.sweep_sessions().await.expect("an answer"));
+    }
+    assert_eq!(swept, [5000, 3188, 0]);
+    assert_eq!(stack.database.texts("SELECT id FROM sessions ORDER BY id").await, kept);
     stack.stop().await;
 }

@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS loopai_places (
     taken_at DATETIME(6) NULL,
     left_at DATETIME(6) NULL,
     PRIMARY KEY (submission_id, run_number),
-    KEY loopai_places_waiting (waits_until, asked_at),
+    KEY loopai_places_waiting (waits_until, asked_at, taken_at),
     KEY loopai_places_held (left_at, taken_at),
     KEY loopai_places_by_time (taken_at),
     CONSTRAINT loopai_places_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)

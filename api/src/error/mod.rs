@@ -7,17 +7,18 @@
 //! - `StoreError`, `BytesError` and everything else of other crates become an `ApiError` by `?`, are
 //!   logged here with the request's id, and show as `unavailable` or `internal`. Of a database's error
 //!   only the kind is logged ([`kind`]): its text may repeat what a patient sent.
+//!
+//! `codes` has the table of statuses and codes, `answer` what a client gets.
+
+mod answer;
+mod codes;
+
+pub(crate) use answer::ErrorBody;
 
 use crate::intake::Fault;
-use crate::layers::{Exceeded, request_id};
-use axum::Json;
-use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use crate::layers::Exceeded;
 use diagflow_store::{BytesError, StoreError};
 use diesel::result::Error as DieselError;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 /// Result of a handler.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
@@ -36,7 +37,7 @@ pub(crate) enum ApiError {
     InvalidJson {
         /// From 1.
         line: usize,
-        /// From 1.
+        /// From 1; 0 in an empty line.
         column: usize,
     },
     /// 400: not readable as `multipart/form-data`.
@@ -87,6 +88,9 @@ pub(crate) enum ApiError {
     /// 403: signed in, but the role has no permission for this.
     #[error("Your account may not do this.")]
     Forbidden,
+    /// 403: a filter by words in the comments, from somebody who may not read comments.
+    #[error("Your account may not search comments, since it may not read them. Leave words out.")]
+    WordsForbidden,
     /// 403: a change by cookie that does not bring the session's token against forged requests.
     #[error("Send the session's csrf_token in the header X-CSRF-Token.")]
     CsrfTokenInvalid,
@@ -179,97 +183,6 @@ pub(crate) enum ApiError {
     Timeout,
 }
 
-impl ApiError {
-    /// Status and stable code, side by side: the one table of both.
-    fn status_and_code(&self) -> (StatusCode, &'static str) {
-        match self {
-            Self::InvalidSubmission(_) => (StatusCode::BAD_REQUEST, "invalid_submission"),
-            Self::InvalidInput(_) => (StatusCode::BAD_REQUEST, "invalid_input"),
-            Self::InvalidJson { .. } => (StatusCode::BAD_REQUEST, "invalid_json"),
-            Self::InvalidMultipart => (StatusCode::BAD_REQUEST, "invalid_multipart"),
-            Self::UploadIncomplete => (StatusCode::BAD_REQUEST, "upload_incomplete"),
-            Self::InvalidIdempotencyKey => (StatusCode::BAD_REQUEST, "invalid_idempotency_key"),
-            Self::ReasonRequired => (StatusCode::BAD_REQUEST, "reason_required"),
-            Self::InvalidQuery(_) => (StatusCode::BAD_REQUEST, "invalid_query"),
-            Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor"),
-            Self::PageTooFar => (StatusCode::BAD_REQUEST, "page_too_far"),
-            Self::TokenRequired => (StatusCode::UNAUTHORIZED, "token_required"),
-            Self::SignInRequired => (StatusCode::UNAUTHORIZED, "sign_in_required"),
-            Self::SignInFailed => (StatusCode::UNAUTHORIZED, "sign_in_failed"),
-            Self::TokenExpired => (StatusCode::UNAUTHORIZED, "token_expired"),
-            Self::TokenInvalid => (StatusCode::UNAUTHORIZED, "token_invalid"),
-            Self::SessionEnded => (StatusCode::UNAUTHORIZED, "session_ended"),
-            Self::ApiKeyInvalid => (StatusCode::UNAUTHORIZED, "api_key_invalid"),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::CsrfTokenInvalid => (StatusCode::FORBIDDEN, "csrf_token_invalid"),
-            Self::InvalidSignature => (StatusCode::UNAUTHORIZED, "invalid_signature"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::UploadTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
-            Self::IdempotencyKeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
-            Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
-            Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
-            Self::NotAServiceAccount => (StatusCode::CONFLICT, "not_a_service_account"),
-            Self::RequestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-            Self::AlreadyFinal => (StatusCode::CONFLICT, "already_final"),
-            Self::Overtaken => (StatusCode::CONFLICT, "overtaken"),
-            Self::MatchedOtherwise { .. } => (StatusCode::CONFLICT, "matched_otherwise"),
-            Self::NotFinal => (StatusCode::CONFLICT, "not_final"),
-            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-            Self::UnsupportedMediaType | Self::JsonRequired => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
-            }
-            Self::IdempotencyKeyReused => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")
-            }
-            Self::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
-            Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
-            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            Self::OutcomeUnknown => (StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown"),
-            Self::TemporalUnavailable(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "temporal_unavailable")
-            }
-            Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
-        }
-    }
-
-    /// The stable code.
-    pub(crate) fn code(&self) -> &'static str {
-        self.status_and_code().1
-    }
-
-    /// Whether the caller, and not the service, is the reason.
-    pub(crate) fn is_of_the_caller(&self) -> bool {
-        self.status_and_code().0.is_client_error()
-    }
-
-    /// Seconds after which a repeat is worth while.
-    fn retry_after(&self) -> Option<u64> {
-        match self {
-            Self::TooManyAttempts { seconds } => Some(*seconds),
-            Self::TooManyRequests(exceeded) => Some(exceeded.seconds),
-            Self::IdempotencyKeyInUse => Some(1),
-            Self::Busy
-            | Self::Unavailable(_)
-            | Self::OutcomeUnknown
-            | Self::TemporalUnavailable(_)
-            | Self::Timeout => Some(5),
-            _ => None,
-        }
-    }
-
-    fn into_faults(self) -> Vec<Fault> {
-        match self {
-            Self::InvalidSubmission(faults)
-            | Self::InvalidInput(faults)
-            | Self::InvalidQuery(faults) => faults,
-            _ => Vec::new(),
-        }
-    }
-}
-
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
@@ -284,12 +197,14 @@ impl From<StoreError> for ApiError {
 /// the readers of rows; where no connection came, nothing was sent that could be quoted.
 pub(crate) fn kind(error: &StoreError) -> String {
     match error {
-        StoreError::Unavailable(_) | StoreError::Unclear(_) => error.to_string(),
+        StoreError::Unavailable(_) | StoreError::Unclear(_) | StoreError::Swept => {
+            error.to_string()
+        }
         StoreError::Database(DieselError::DatabaseError(kind, _)) => format!("database: {kind:?}"),
         StoreError::Database(_) => {
             "database: the statement or its answer is not as it must be".into()
         }
-        StoreError::Corrupt(_) => "unreadable record".into(),
+        StoreError::Corrupt(_) => "broken record".into(),
         StoreError::Migration(_) => "migration".into(),
     }
 }
@@ -300,92 +215,6 @@ impl From<BytesError> for ApiError {
             BytesError::Storage(_) => Self::Unavailable(error.to_string()),
             _ => Self::Internal(error.to_string()),
         }
-    }
-}
-
-/// Every refusal looks like this.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ErrorBody {
-    /// Always `false`.
-    #[schema(example = false)]
-    success: bool,
-    /// What to tell a person.
-    #[schema(example = "Your submission could not be accepted. Please correct what is listed.")]
-    message: String,
-    /// Only with `invalid_submission` and `invalid_input`: everything that is wrong, as sentences.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(example = json!(["Email is required", "Image 3: Exceeds 10MB limit"]))]
-    errors: Vec<String>,
-    /// The same for programs.
-    error: ErrorDetail,
-    /// Names this request in our logs; also in the header `X-Request-Id`.
-    #[schema(example = "5f0c0f4e-6f0e-4f7b-9d53-0f1f6f3c2a11")]
-    request_id: String,
-}
-
-/// A refusal for programs.
-#[derive(Debug, Serialize, ToSchema)]
-struct ErrorDetail {
-    /// Stable code.
-    #[schema(example = "invalid_submission")]
-    code: &'static str,
-    /// As above.
-    message: String,
-    /// Only with `invalid_submission` and `invalid_input`: each thing that is wrong.
-    details: Vec<Fault>,
-    /// Only with `matched_otherwise`: how many submissions the filter matches now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    matched: Option<i64>,
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let (status, code) = self.status_and_code();
-        match &self {
-            Self::Internal(cause) => tracing::error!(code, cause, "request failed"),
-            Self::Unavailable(cause) | Self::TemporalUnavailable(cause) => {
-                tracing::error!(code, cause, "request refused")
-            }
-            Self::Busy | Self::OutcomeUnknown | Self::Timeout => {
-                tracing::warn!(code, "request refused")
-            }
-            _ => tracing::debug!(code, "request refused"),
-        }
-        let message = self.to_string();
-        let retry_after = self.retry_after();
-        let challenge =
-            status == StatusCode::UNAUTHORIZED && !matches!(self, Self::InvalidSignature);
-        let is_cut_off = matches!(self, Self::UploadTimeout);
-        let matched = match &self {
-            Self::MatchedOtherwise { matched } => Some(*matched),
-            _ => None,
-        };
-        let limit = match &self {
-            Self::TooManyRequests(exceeded) => Some(exceeded.headers.clone()),
-            _ => None,
-        };
-        let details = self.into_faults();
-        let body = ErrorBody {
-            success: false,
-            message: message.clone(),
-            errors: details.iter().map(|fault| fault.message.clone()).collect(),
-            error: ErrorDetail { code, message, details, matched },
-            request_id: request_id::current().to_string(),
-        };
-        let mut response = (status, Json(body)).into_response();
-        let headers = response.headers_mut();
-        if let Some(seconds) = retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        headers.extend(limit.into_iter().flatten());
-        if is_cut_off {
-            // What is still to come of the body would be taken for the next request.
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        if challenge {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
     }
 }
 
@@ -402,7 +231,7 @@ mod tests {
         for (error, expected) in [
             (StoreError::Database(refused), "UniqueViolation"),
             (StoreError::Database(unread), "database"),
-            (StoreError::Corrupt("result: ana@example.org".to_owned()), "unreadable record"),
+            (StoreError::Corrupt("result: ana@example.org".to_owned()), "broken record"),
         ] {
             let (ApiError::Internal(cause) | ApiError::Unavailable(cause)) = ApiError::from(error)
             else {

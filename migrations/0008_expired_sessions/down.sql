@@ -1,0 +1,1 @@
+ALTER TABLE sessions DROP KEY sessions_expired;

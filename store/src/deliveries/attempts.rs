@@ -1,0 +1,336 @@
+//! Attempts at an e-mail: each claims it just before its text goes out, and writes down what came of it.
+
+use super::{Delivery, DeliveryStatus, call_off_deleted, overtake};
+use crate::clock::{after, now};
+use crate::connection::Connection;
+use crate::deletion::is_deleted;
+use crate::error::StoreResult;
+use crate::events::{self, Step};
+use crate::ids::{DeliveryId, SubmissionId};
+use crate::pool::{Store, transaction};
+use crate::runs::{RunKey, lock};
+use crate::schema::{deliveries, submissions};
+use crate::status::Status;
+use chrono::NaiveDateTime;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
+use diesel_async::RunQueryDsl;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The delivery of an attempt, while the ledger stands as the attempt knows it.
+macro_rules! of_attempt {
+    ($attempt:expr) => {
+        deliveries::table
+            .find($attempt.delivery)
+            .filter(deliveries::status.eq($attempt.stands))
+            .filter(deliveries::attempts.eq($attempt.number))
+            .filter(deliveries::claim.eq(&$attempt.claim))
+    };
+}
+
+/// One attempt at a delivery. What it writes counts only while the ledger stands as the attempt knows
+/// it: an attempt that was overtaken by another one changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    delivery: DeliveryId,
+    submission: SubmissionId,
+    /// Where the ledger stands for this attempt: *planned*, or *sending* by its own claim.
+    stands: DeliveryStatus,
+    /// `deliveries.attempts` as this attempt knows it. It only grows.
+    number: i32,
+    /// `deliveries.claim` as this attempt knows it: the name of the last claim.
+    claim: String,
+    /// The name of the claim that this attempt makes. Random: two attempts that know the same number
+    /// would count up to the same next one.
+    own_claim: String,
+}
+
+/// How a delivery stands for somebody who wants to send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Owed. Claim it when nothing but the text is left to say.
+    Planned(Delivery, Attempt),
+    /// Somebody else is handing the text over, and must be done in this time.
+    Sending {
+        /// How long to wait before looking again.
+        left: Duration,
+    },
+    /// Nothing to do: it stands like this.
+    Settled(DeliveryStatus),
+    /// Its sender's time was over: this look settled it as *unknown*.
+    Abandoned,
+    /// No such delivery.
+    Missing,
+}
+
+/// Why an attempt came to nothing: a stable code, and words for staff.
+pub type Reason<'a> = (&'a str, &'a str);
+
+impl Store {
+    /// Tells how a delivery stands.
+    ///
+    /// One that is found in *sending* after its sender's time was left by a sender that died, or could
+    /// not write down what came of it: whether the mail was taken cannot be known, so it is settled as
+    /// *unknown*. One that is found *planned* although its submission is deleted, or was set going again
+    /// since, was under way when that happened, and came back: it is called off now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delivery_standing(&self, id: DeliveryId) -> StoreResult<Standing> {
+        loop {
+            let Some((delivery, left, attempt)) = self.look_up(id).await? else {
+                return Ok(Standing::Missing);
+            };
+            match delivery.status {
+                DeliveryStatus::Planned => {
+                    if self.call_off_if_stale(&delivery).await? {
+                        continue;
+                    }
+                    return Ok(Standing::Planned(delivery, attempt));
+                }
+                DeliveryStatus::Sending => {}
+                settled => return Ok(Standing::Settled(settled)),
+            }
+            if let Some(left) = left {
+                return Ok(Standing::Sending { left });
+            }
+            let why = ("sender_died", "the sender did not say what came of it");
+            if self.settle_delivery(&attempt, DeliveryStatus::Unknown, Some(why)).await? {
+                return Ok(Standing::Abandoned);
+            }
+            // Somebody else was faster: what they wrote counts.
+        }
+    }
+
+    /// A delivery, what is left of its sender's time if anything is, and an attempt at it.
+    async fn look_up(
+        &self,
+        id: DeliveryId,
+    ) -> StoreResult<Option<(Delivery, Option<Duration>, Attempt)>> {
+        let found: Option<(Delivery, String, Option<i64>)> = deliveries::table
+            .find(id)
+            .select((
+                Delivery::as_select(),
+                deliveries::claim,
+                sql::<Nullable<BigInt>>("TIMESTAMPDIFF(MICROSECOND, NOW(6), sending_until)"),
+            ))
+            .first(&mut self.connection().await?)
+            .await
+            .optional()?;
+        Ok(found.map(|(delivery, claim, left)| {
+            let attempt = Attempt {
+                delivery: id,
+                submission: delivery.submission_id,
+                stands: delivery.status,
+                number: delivery.attempts,
+                claim,
+                own_claim: Uuid::new_v4().to_string(),
+            };
+            let left = left.and_then(|left| u64::try_from(left).ok()).filter(|left| *left > 0);
+            (delivery, left.map(Duration::from_micros), attempt)
+        }))
+    }
+
+    /// Calls a planned delivery off that must not be sent any more; says whether it must not.
+    async fn call_off_if_stale(&self, delivery: &Delivery) -> StoreResult<bool> {
+        // Nearly none is: that is found out without a lock.
+        if stale(&mut *self.connection().await?, delivery).await?.is_none() {
+            return Ok(false);
+        }
+        let (submission, number) = (delivery.submission_id, delivery.run_number + 1);
+        transaction!(self, connection => {
+            lock(connection, submission).await?;
+            let stale = stale(connection, delivery).await?;
+            match stale {
+                Some(Stale::Deleted) => call_off_deleted(connection, submission).await?,
+                Some(Stale::Overtaken) => overtake(connection, RunKey { submission, number }).await?,
+                None => {}
+            }
+            Ok(stale.is_some())
+        })
+    }
+
+    /// Takes a planned delivery for handing its text over, *planned → sending*, for the time `lease`:
+    /// then others may take its sender for dead. `None` when another attempt was faster.
+    ///
+    /// # Errors
+    /// When the database does not answer. The claim may have been written all the same: see
+    /// [`Store::withdraw_claim`].
+    pub async fn claim_delivery(
+        &self,
+        attempt: &Attempt,
+        lease: Duration,
+    ) -> StoreResult<Option<Attempt>> {
+        let claimed = attempt.claimed();
+        let changed = diesel::update(of_attempt!(attempt))
+            .set((
+                deliveries::status.eq(claimed.stands),
+                deliveries::attempts.eq(claimed.number),
+                deliveries::claim.eq(&claimed.claim),
+                deliveries::sending_until.eq(after(lease).nullable()),
+            ))
+            .execute(&mut self.connection().await?)
+            .await?;
+        Ok((changed == 1).then_some(claimed))
+    }
+
+    /// Takes an attempt's claim back, whether it was written, was not, or still is on its way. For a
+    /// claim whose answer was lost: its text was not sent, and will not be. Says whether the delivery
+    /// is this attempt's.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn withdraw_claim(&self, attempt: &Attempt, reason: Reason<'_>) -> StoreResult<bool> {
+        // In this order: after the first statement, a claim that arrives late finds another number.
+        Ok(self.release_delivery(attempt, reason).await?
+            || self.release_delivery(&attempt.claimed(), reason).await?)
+    }
+
+    /// Notes that an attempt failed, and leaves the delivery *planned*, to be sent later. Only for a
+    /// mail that the server certainly did not take. Says whether the delivery was this attempt's.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn release_delivery(
+        &self,
+        attempt: &Attempt,
+        (code, detail): Reason<'_>,
+    ) -> StoreResult<bool> {
+        let changed = diesel::update(of_attempt!(attempt))
+            .set((
+                deliveries::status.eq(DeliveryStatus::Planned),
+                deliveries::attempts.eq(attempt.number_at_end()),
+                deliveries::sending_until.eq(None::<NaiveDateTime>),
+                deliveries::error_code.eq(code),
+                deliveries::error_detail.eq(shortened(detail)),
+            ))
+            .execute(&mut self.connection().await?)
+            .await?;
+        Ok(changed == 1)
+    }
+
+    /// Settles a delivery, together with its event. Says whether the delivery was this attempt's;
+    /// otherwise nothing is changed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn settle_delivery(
+        &self,
+        attempt: &Attempt,
+        status: DeliveryStatus,
+        reason: Option<Reason<'_>>,
+    ) -> StoreResult<bool> {
+        self.settle(attempt, attempt.number_at_end(), status, reason).await
+    }
+
+    /// Settles a planned delivery as failed because its time is over. What stands there as the reason of
+    /// the last attempt stays.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn give_up_delivery(
+        &self,
+        delivery: &Delivery,
+        attempt: &Attempt,
+    ) -> StoreResult<bool> {
+        let code = delivery.error_code.as_deref().unwrap_or("given_up");
+        let detail = delivery.error_detail.as_deref().unwrap_or_default();
+        self.settle(attempt, attempt.number, DeliveryStatus::Failed, Some((code, detail))).await
+    }
+
+    async fn settle(
+        &self,
+        attempt: &Attempt,
+        attempts: i32,
+        status: DeliveryStatus,
+        reason: Option<Reason<'_>>,
+    ) -> StoreResult<bool> {
+        let step = match status {
+            DeliveryStatus::Planned | DeliveryStatus::Sending => return Ok(false),
+            DeliveryStatus::Sent => Step::MailSent,
+            DeliveryStatus::Unknown => Step::MailUnknown,
+            DeliveryStatus::Failed => Step::MailFailed,
+        };
+        transaction!(self, connection => {
+            // The submission first, as in every other transaction: no deadlocks.
+            let Some((stands, _)) = lock(connection, attempt.submission).await? else {
+                return Ok(false);
+            };
+            let settled = diesel::update(of_attempt!(attempt))
+                .set((
+                    deliveries::status.eq(status),
+                    deliveries::attempts.eq(attempts),
+                    deliveries::error_code.eq(reason.map(|(code, _)| code)),
+                    deliveries::error_detail.eq(reason.map(|(_, detail)| shortened(detail))),
+                    deliveries::settled_at.eq(now().nullable()),
+                ))
+                .execute(connection)
+                .await?;
+            if settled == 1 {
+                events::append(connection, attempt.submission, stands, &[step]).await?;
+            }
+            Ok(settled == 1)
+        })
+    }
+}
+
+impl Attempt {
+    /// This attempt, once its claim is written.
+    fn claimed(&self) -> Attempt {
+        Attempt {
+            stands: DeliveryStatus::Sending,
+            number: self.number + 1,
+            claim: self.own_claim.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// How often was tried when this attempt is over. A claim has counted itself already.
+    fn number_at_end(&self) -> i32 {
+        match self.stands {
+            DeliveryStatus::Planned => self.number + 1,
+            _ => self.number,
+        }
+    }
+}
+
+/// Why an e-mail that is owed must not be sent any more.
+#[derive(Clone, Copy)]
+enum Stale {
+    /// Its submission is deleted.
+    Deleted,
+    /// A newer run has newer news, or will have.
+    Overtaken,
+}
+
+/// Why an e-mail must not be sent, if it must not. Certain for whoever holds its submission's lock.
+async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<Option<Stale>> {
+    let submission = delivery.submission_id;
+    if is_deleted(connection, submission).await? {
+        return Ok(Some(Stale::Deleted));
+    }
+    let stands: Option<Status> = submissions::table
+        .find(submission)
+        .select(submissions::status)
+        .first(connection)
+        .await
+        .optional()?;
+    if stands.is_some_and(|status| !status.is_final()) {
+        return Ok(Some(Stale::Overtaken));
+    }
+    let newer: i64 = deliveries::table
+        .filter(deliveries::submission_id.eq(submission))
+        .filter(deliveries::run_number.gt(delivery.run_number))
+        .filter(deliveries::copy.eq(0))
+        .count()
+        .get_result(connection)
+        .await?;
+    Ok((newer > 0).then_some(Stale::Overtaken))
+}
+
+fn shortened(detail: &str) -> String {
+    const LONGEST_DETAIL: usize = 1000;
+    detail.chars().take(LONGEST_DETAIL).collect()
+}

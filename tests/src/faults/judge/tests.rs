@@ -1,0 +1,236 @@
+//! Each invariant, in a world where it must fail.
+
+use super::super::ledger::Acknowledged;
+use super::*;
+use crate::client::Accepted;
+use chrono::Utc;
+use diagflow_simulators::loopai::{ExecutionRecord, ExecutionState};
+use serde_json::json;
+
+const STORY: [(&str, &str); 5] = [
+    ("received", "pending"),
+    ("diagnosing", "processing"),
+    ("completed", "completed"),
+    ("result_ready", "completed"),
+    ("mail_sent", "completed"),
+];
+
+/// A submission that completed, was told, and of which everything is there.
+fn good() -> (Vec<Acknowledged>, Observed) {
+    let id = || "s".to_owned();
+    let accepted = Accepted {
+        submission_id: id(),
+        access_token: String::new(),
+        status_url: String::new(),
+        events_url: String::new(),
+    };
+    let promised = Acknowledged {
+        accepted,
+        email: "ana@example.org".to_owned(),
+        comments: "itches".to_owned(),
+        photos: vec!["digest".to_owned()],
+        moves: vec!["submission_retry"],
+    };
+    let events: Vec<_> = (1..)
+        .zip(STORY)
+        .map(|(number, (step, status))| EventRow {
+            submission_id: id(),
+            number,
+            step: step.to_owned(),
+            status: status.to_owned(),
+        })
+        .collect();
+    let heard = events[..4].iter().map(|event| Heard {
+        number: event.number,
+        status: event.status.clone(),
+        step: event.step.clone(),
+    });
+    let seen = Observed {
+        submissions: vec![SubmissionRow {
+            id: id(),
+            email: promised.email.clone(),
+            comments: promised.comments.clone(),
+            status: "completed".to_owned(),
+            run_number: 1,
+            last_event: 5,
+            result_of_run: Some(1),
+        }],
+        deliveries: vec![DeliveryRow {
+            id: "d".to_owned(),
+            submission_id: id(),
+            run_number: 1,
+            kind: "result".to_owned(),
+            status: "sent".to_owned(),
+            is_copy: false,
+        }],
+        files: vec![FileRow { submission_id: id(), sha256: "digest".to_owned() }],
+        audit: vec![AuditRow { action: "submission_retry".to_owned(), object_id: id() }],
+        whole_files: vec!["digest".to_owned()],
+        documents: vec![(id(), json!({"status": "completed", "result": {}}))],
+        executions: vec![execution()],
+        mails: vec![AcceptedMail { delivery_id: "d".to_owned(), to: Vec::new() }],
+        hearings: vec![Hearing { submission_id: id(), heard: heard.collect(), is_done: true }],
+        events,
+        audit_fault: None,
+        stays_away: None,
+    };
+    (vec![promised], seen)
+}
+
+fn execution() -> ExecutionRecord {
+    ExecutionRecord {
+        execution_id: "e".to_owned(),
+        agent_id: "1".to_owned(),
+        submission_id: Some("s".to_owned()),
+        client_reference: Some("s-1".to_owned()),
+        comments: None,
+        idempotency_key: None,
+        scenario: String::new(),
+        state: ExecutionState::Completed,
+        created_at: Utc::now(),
+        finished_at: None,
+        creations: 1,
+        repeats: 0,
+        polls: 1,
+        last_polled_at: None,
+        images: Vec::new(),
+        measured: true,
+        contains_email: false,
+        email_paths: Vec::new(),
+        result: None,
+        error: None,
+    }
+}
+
+/// A change of the good world.
+type Wrong = fn(&mut Observed);
+
+/// Each of these changes breaks this invariant, and is found.
+fn all_break(invariant: Invariant, wrongs: &[Wrong]) {
+    for (place, wrong) in wrongs.iter().enumerate() {
+        let (promised, mut seen) = good();
+        wrong(&mut seen);
+        let found = judge(&promised, &seen, Terms::default());
+        let is_found = found.iter().any(|violation| violation.invariant == invariant);
+        assert!(is_found, "change {place} is not found: {found:?}");
+    }
+}
+
+#[test]
+fn a_world_that_is_whole_is_not_found_fault_with() {
+    let (promised, seen) = good();
+    assert_eq!(judge(&promised, &seen, Terms::default()), []);
+}
+
+#[test]
+fn i1_every_submission_has_exactly_one_end() {
+    all_break(
+        Invariant::OneEnd,
+        &[
+            |seen| seen.submissions[0].status = "processing".to_owned(),
+            |seen| seen.submissions[0].status = "failed".to_owned(),
+            |seen| seen.events[4].step = "failed".to_owned(),
+            |seen| seen.events[3].step = "failed".to_owned(),
+            |seen| seen.events[2].step = "retried".to_owned(),
+            |seen| seen.documents[0].1["status"] = json!("processing"),
+            |seen| seen.documents.clear(),
+        ],
+    );
+}
+
+#[test]
+fn i2_nothing_acknowledged_is_lost() {
+    all_break(
+        Invariant::NothingLost,
+        &[
+            |seen| seen.submissions.clear(),
+            |seen| seen.submissions[0].email = "ben@example.org".to_owned(),
+            |seen| seen.submissions[0].comments.clear(),
+            |seen| seen.files.clear(),
+            |seen| seen.files[0].sha256 = "other".to_owned(),
+            |seen| seen.whole_files.clear(),
+            |seen| seen.submissions[0].result_of_run = None,
+            |seen| seen.documents[0].1["result"] = json!(null),
+            |seen| drop(seen.events.remove(1)),
+            |seen| seen.submissions[0].last_event = 6,
+            |seen| seen.deliveries.clear(),
+            |seen| seen.audit.clear(),
+            |seen| seen.audit_fault = Some("line 3 was changed".to_owned()),
+        ],
+    );
+}
+
+#[test]
+fn i3_loopai_runs_once_for_each_run() {
+    let twice: Wrong = |seen| {
+        let second = ExecutionRecord { execution_id: "f".to_owned(), ..execution() };
+        seen.executions.push(second);
+    };
+    all_break(Invariant::OneExecution, &[twice]);
+
+    let (promised, mut seen) = good();
+    twice(&mut seen);
+    let without_keys = Terms { executions_per_run: 2 };
+    assert_eq!(judge(&promised, &seen, without_keys), [], "the documented window");
+
+    let (promised, mut seen) = good();
+    let of_next_run = Some("s-2".to_owned());
+    seen.executions.push(ExecutionRecord { client_reference: of_next_run, ..execution() });
+    assert_eq!(judge(&promised, &seen, Terms::default()), [], "another run asks again");
+}
+
+#[test]
+fn i4_nobody_is_mailed_twice_unless_the_ledger_says_that_it_does_not_know() {
+    all_break(
+        Invariant::OneMail,
+        &[
+            |seen| seen.mails.push(seen.mails[0].clone()),
+            |seen| seen.mails.clear(),
+            |seen| seen.mails[0].delivery_id = "nobody's".to_owned(),
+            |seen| seen.deliveries[0].status = "failed".to_owned(),
+            |seen| seen.deliveries[0].status = "planned".to_owned(),
+            |seen| {
+                seen.deliveries[0].status = "unknown".to_owned();
+                seen.mails.push(seen.mails[0].clone());
+            },
+            |seen| {
+                let second = DeliveryRow { id: "e".to_owned(), ..seen.deliveries[0].clone() };
+                seen.deliveries.push(second);
+                seen.mails.push(AcceptedMail { delivery_id: "e".to_owned(), to: Vec::new() });
+            },
+        ],
+    );
+    for mails in [0, 1] {
+        let (promised, mut seen) = good();
+        seen.deliveries[0].status = "unknown".to_owned();
+        seen.mails.truncate(mails);
+        assert_eq!(judge(&promised, &seen, Terms::default()), [], "{mails}, and it says so");
+    }
+}
+
+#[test]
+fn i5_a_listener_hears_the_whole_story_once() {
+    all_break(
+        Invariant::WholeStory,
+        &[
+            |seen| drop(seen.hearings[0].heard.remove(1)),
+            |seen| drop(seen.hearings[0].heard.remove(0)),
+            |seen| {
+                let twice = seen.hearings[0].heard[1].clone();
+                seen.hearings[0].heard.insert(1, twice);
+            },
+            |seen| seen.hearings[0].heard.swap(0, 1),
+            |seen| seen.hearings[0].heard[1].status = "failed".to_owned(),
+            |seen| seen.hearings[0].heard.truncate(2),
+            |seen| seen.hearings[0].is_done = false,
+        ],
+    );
+}
+
+#[test]
+fn i6_a_service_that_stays_away_is_noticed() {
+    all_break(
+        Invariant::ComesBack,
+        &[|seen| seen.stays_away = Some("no submission is taken any more".to_owned())],
+    );
+}

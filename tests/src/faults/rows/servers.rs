@@ -1,0 +1,111 @@
+//! MySQL.
+
+use crate::faults::load::Load;
+use crate::faults::table::Report;
+use crate::faults::world::World;
+use crate::own_servers::OwnMariaDb;
+use crate::stack::StackOptions;
+use diesel::sql_types::BigInt;
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
+
+/// Patients at work meanwhile.
+const PATIENTS: usize = 4;
+/// Submissions before and after a fault.
+const SOME: usize = 5;
+
+/// Killed under load; a deadlock; every connection taken; read-only for a while.
+pub(crate) async fn mysql() -> Report {
+    let mut database = OwnMariaDb::start().await;
+    let options = StackOptions {
+        mysql: Some(database.url()),
+        ..StackOptions::default()
+            .with("DATABASE_POOL_SIZE", "4")
+            .with("DATABASE_WAIT_SECONDS", "1")
+            .with("DATABASE_STATEMENT_SECONDS", "2")
+            .with("IDEMPOTENCY_LEASE_SECONDS", "3")
+    };
+    let mut world = World::start(options).await;
+    let load = Load::of(PATIENTS, &[world.stack.client.clone()]);
+    load.goes_on(SOME).await;
+
+    database.kill();
+    noticed(&load).await;
+    database.restart().await;
+    load.goes_on(SOME).await;
+
+    deadlock(&world).await;
+    load.goes_on(SOME).await;
+
+    let held = hold_every_submission(&world).await;
+    put_off(&load).await;
+    drop(held);
+    load.goes_on(SOME).await;
+
+    database.as_root("SET GLOBAL read_only = 1").await;
+    put_off(&load).await;
+    database.as_root("SET GLOBAL read_only = 0").await;
+    load.goes_on(SOME).await;
+
+    for (accepted, email) in load.stop().await {
+        world.promise(accepted, &email);
+    }
+    world.report().await
+}
+
+/// Waits until a patient had to repeat a request.
+async fn noticed(load: &Load) {
+    let before = load.repeated();
+    crate::eventually("a patient to notice", || async { (load.repeated() > before).then_some(()) })
+        .await;
+}
+
+/// Waits until the API has asked a patient to come again.
+async fn put_off(load: &Load) {
+    let before = load.put_off();
+    crate::eventually("the API to put somebody off", || async {
+        (load.put_off() > before).then_some(())
+    })
+    .await;
+}
+
+/// Locks rows in the other order than the product does, once somebody of the product waits for them: MySQL
+/// ends the transaction that has changed less, which is the product's.
+async fn deadlock(world: &World) {
+    let mut other = world.stack.database.connect().await;
+    let heavy = "CREATE TABLE IF NOT EXISTS ballast (n INT); START TRANSACTION; \
+         INSERT INTO ballast SELECT seq FROM seq_1_to_2000; \
+         SELECT COUNT(*) FROM submission_counts FOR UPDATE";
+    other.batch_execute(heavy).await.expect("holds the counters");
+    crate::eventually("a transaction of the product to wait", || async {
+        (waiting(world).await > 0).then_some(())
+    })
+    .await;
+    let before = deadlocks(world).await;
+    other.batch_execute("SELECT COUNT(*) FROM submissions FOR UPDATE").await.expect("wins");
+    other.batch_execute("ROLLBACK; DROP TABLE ballast").await.expect("lets go");
+    assert!(deadlocks(world).await > before, "MySQL broke a deadlock");
+}
+
+async fn waiting(world: &World) -> i64 {
+    let waits = "SELECT COUNT(*) FROM information_schema.processlist \
+         WHERE info LIKE '%submission_counts%' AND info NOT LIKE '%processlist%' AND db = DATABASE()";
+    world.stack.database.number(waits).await
+}
+
+async fn deadlocks(world: &World) -> i64 {
+    let count = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
+         WHERE variable_name = 'Innodb_deadlocks'";
+    world.stack.database.number(count).await
+}
+
+/// Whoever wants to change a submission now waits with its connection.
+async fn hold_every_submission(world: &World) -> AsyncMysqlConnection {
+    let mut other = world.stack.database.connect().await;
+    other.batch_execute("START TRANSACTION").await.expect("begins");
+    let locked = diesel::dsl::sql::<BigInt>(
+        "SELECT COUNT(*) FROM (SELECT id FROM submissions FOR UPDATE) AS locked",
+    );
+    let _: i64 = locked.get_result(&mut other).await.expect("locks");
+    other.batch_execute("SELECT amount FROM submission_counts FOR UPDATE").await.expect("locks");
+    other
+}

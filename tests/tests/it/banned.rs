@@ -1,0 +1,95 @@
+//! What would make a replay differ from its run is banned from workflow code, and the ban bites: clippy,
+//! which every `cargo xtask test` runs, reads `workflows/clippy.toml` and finds each use.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// What is banned, and a use of it.
+const BANNED: [(&str, &str); 28] = [
+    ("std::time::SystemTime::now", "let _ = SystemTime::now();"),
+    ("std::time::Instant::now", "let _ = Instant::now();"),
+    ("std::time::SystemTime::elapsed", "let _ = std::time::UNIX_EPOCH.elapsed();"),
+    ("std::time::Instant::elapsed", "let _ = |since: Instant| since.elapsed();"),
+    ("std::thread::sleep", "std::thread::sleep(std::time::Duration::ZERO);"),
+    ("std::thread::spawn", "drop(std::thread::spawn(|| ()));"),
+    ("std::env::var", "let _ = std::env::var(\"HOME\");"),
+    ("std::env::var_os", "let _ = std::env::var_os(\"HOME\");"),
+    ("std::env::vars_os", "let _ = std::env::vars_os();"),
+    ("std::env::args", "let _ = std::env::args();"),
+    ("std::env::vars", "let _ = std::env::vars();"),
+    ("std::fs::read", "let _ = std::fs::read(\"/\");"),
+    ("std::fs::read_to_string", "let _ = std::fs::read_to_string(\"/\");"),
+    ("std::path::Path::exists", "let _ = path.exists();"),
+    ("std::path::Path::is_file", "let _ = path.is_file();"),
+    ("std::path::Path::is_dir", "let _ = path.is_dir();"),
+    ("std::path::Path::metadata", "let _ = path.metadata();"),
+    ("std::path::Path::read_dir", "let _ = path.read_dir();"),
+    ("std::fs::metadata", "let _ = std::fs::metadata(path);"),
+    ("std::fs::read_dir", "let _ = std::fs::read_dir(path);"),
+    ("std::fs::write", "let _ = std::fs::write(path, b\"\");"),
+    ("std::process::id", "let _ = std::process::id();"),
+    ("std::collections::HashMap", "let _ = |_: std::collections::HashMap<u8, u8>| ();"),
+    ("std::collections::HashSet", "let _ = |_: std::collections::HashSet<u8>| ();"),
+    ("std::hash::RandomState", "let _ = |_: std::hash::RandomState| ();"),
+    ("std::fs::File", "let _ = |_: std::fs::File| ();"),
+    ("std::net::TcpStream", "let _ = |_: std::net::TcpStream| ();"),
+    ("std::println", "println!();"),
+];
+
+fn workflows() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows")
+}
+
+/// What clippy says of these lines, as part of the workflow crate.
+fn clippy_says(lines: &str) -> String {
+    let folder = TempDir::new().expect("a folder");
+    let source = folder.path().join("lib.rs");
+    let text = format!(
+        "#![allow(dead_code)]\n\
+         use std::time::{{Instant, SystemTime}};\n\
+         fn banned(path: &std::path::Path) {{\n{lines}\n}}\n"
+    );
+    std::fs::write(&source, text).expect("written");
+    // That of the cargo that runs this test.
+    let clippy = Path::new(env!("CARGO")).with_file_name("clippy-driver");
+    let done = Command::new(&clippy)
+        .env("CARGO_MANIFEST_DIR", workflows())
+        .env_remove("CLIPPY_CONF_DIR")
+        .args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--out-dir"])
+        .args([folder.path(), &source])
+        .output()
+        .unwrap_or_else(|error| {
+            panic!("{}: {error}; add it by `rustup component add clippy`", clippy.display())
+        });
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn each_use_of_what_is_banned_from_workflow_code_is_found() {
+    let lines: Vec<&str> = BANNED.iter().map(|(_, line)| *line).collect();
+    let said = clippy_says(&lines.join("\n"));
+
+    for (path, line) in BANNED {
+        let kinds = ["method", "type", "macro"];
+        let found =
+            kinds.iter().any(|kind| said.contains(&format!("use of a disallowed {kind} `{path}`")));
+        assert!(found, "{path} is not found in `{line}`:\n{said}");
+    }
+    assert!(!said.contains("clippy.toml:"), "a path in it that does not exist:\n{said}");
+}
+
+#[test]
+fn whatever_is_banned_has_a_use_that_is_found() {
+    let toml = std::fs::read_to_string(workflows().join("clippy.toml")).expect("the list");
+    let mut paths: Vec<_> = toml
+        .lines()
+        .filter_map(|line| line.split_once("path = \"")?.1.split_once('"').map(|(path, _)| path))
+        .collect();
+    let mut used = BANNED.map(|(path, _)| path);
+    paths.sort_unstable();
+    used.sort_unstable();
+    assert_eq!(paths, used);
+}

@@ -1,0 +1,53 @@
+//! Whether everything of the store is called.
+
+use std::path::Path;
+
+/// Where the store is called from.
+const CALLS: [&str; 5] = [
+    include_str!("calls.rs"),
+    include_str!("lists.rs"),
+    include_str!("people.rs"),
+    include_str!("../../records.rs"),
+    include_str!("../../../../src/seeding.rs"),
+];
+
+/// The questions and changes that the store offers, by their names: every public asynchronous function of
+/// `Store` that has one to ask.
+fn offered() -> Vec<String> {
+    let mut names = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the store") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).expect("a source");
+            // What an `impl` of the store holds, up to the brace in the first column that ends it.
+            let parts = source.split("\nimpl ").skip(1);
+            let of_the_store = parts
+                .filter(|part| part.starts_with("Store {") || part.starts_with("crate::Store {"));
+            for part in of_the_store {
+                let body = part.split("\n}\n").next().unwrap_or_default();
+                let functions = body.split("pub async fn ").skip(1);
+                names.extend(functions.filter_map(|function| {
+                    let (name, rest) = function.split_once('(')?;
+                    rest.trim_start().starts_with("&self").then(|| name.to_owned())
+                }));
+            }
+        }
+    }
+    names.sort();
+    names
+}
+
+#[test]
+fn everything_that_the_store_offers_is_called() {
+    let calls: String = CALLS.concat().split_whitespace().collect();
+    let offered = offered();
+    assert!(offered.len() > 70, "too few were found: {offered:?}");
+    let forgotten: Vec<_> =
+        offered.iter().filter(|name| !calls.contains(&format!("store.{name}("))).collect();
+    assert!(forgotten.is_empty(), "add a call of each, so that its plans are read: {forgotten:?}");
+}

@@ -1,0 +1,141 @@
+//! One call, or more, of everything that the store does to accounts, sessions and keys.
+
+use diagflow_store::{
+    Action, Admitted, ApiKeyId, Limit, NewApiKey, NewPassword, NewSession, NewUser, Refreshed,
+    Role, Rotation, SessionId, Sha256, Store, User, UserChange, UserChanged, UserFilter, UserId,
+};
+use diagflow_tests::seeding::line;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Calls everything about people and programs.
+pub(super) async fn call_everything(store: &Store) {
+    let admin = account(store, "root@example.org", Role::Admin).await;
+    change(store, &admin).await;
+    list(store).await;
+    sign_in_and_out(store, &admin).await;
+    let program = account(store, "program@example.org", Role::Service).await;
+    use_keys(store, &program).await;
+    // It becomes one of a person: its keys and sessions end.
+    let person = UserChange {
+        role: Some(Role::Clinician),
+        password_hash: Some("hash".to_owned()),
+        ..UserChange::default()
+    };
+    store.change_user(program.id, &person, &line(Action::UserUpdate)).await.expect("changed");
+    slow_down(store).await;
+    store.audit(&line(Action::Access)).await.expect("written");
+}
+
+async fn account(store: &Store, email: &str, role: Role) -> User {
+    let new = NewUser {
+        id: UserId::new(),
+        email: email.parse().expect("an address"),
+        name: "x".to_owned(),
+        role,
+        password_hash: (role != Role::Service).then(|| "hash".to_owned()),
+    };
+    assert!(store.create_user(&new, &line(Action::UserCreate)).await.expect("made"));
+    store.user(new.id).await.expect("read").expect("there")
+}
+
+async fn change(store: &Store, user: &User) {
+    store.user_by_email(user.email.as_str()).await.expect("read").expect("there");
+    store.user_with_password(user.email.as_str()).await.expect("read").expect("there");
+    for disabled in [true, false] {
+        let change = UserChange { disabled: Some(disabled), ..UserChange::default() };
+        let changed = store.change_user(user.id, &change, &line(Action::UserUpdate)).await;
+        assert!(matches!(changed.expect("an answer"), UserChanged::Done(_)));
+    }
+}
+
+async fn list(store: &Store) {
+    let any = UserFilter::default;
+    for filter in [
+        any(),
+        UserFilter { search: Some("77".to_owned()), ..any() },
+        UserFilter { role: Some(Role::Operator), ..any() },
+        UserFilter { disabled: Some(true), ..any() },
+        UserFilter { role: Some(Role::Clinician), disabled: Some(false), ..any() },
+    ] {
+        store.users(&filter, 20, 20).await.expect("a page");
+    }
+}
+
+async fn begin(store: &Store, user: &User, refresh: Sha256) -> SessionId {
+    let user = store.user(user.id).await.expect("read").expect("there");
+    let new = NewSession {
+        id: SessionId::new(),
+        user: user.id,
+        password_changed_at: user.password_changed_at,
+        refresh,
+        network: "127.0.0.0/24".to_owned(),
+        address: "127.0.0.1".to_owned(),
+        user_agent: "tests, of course".to_owned(),
+        idle: DAY,
+        lifetime: DAY,
+    };
+    assert!(store.begin_session(&new, &line(Action::SignIn)).await.expect("begun"));
+    new.id
+}
+
+async fn sign_in_and_out(store: &Store, user: &User) {
+    assert_eq!(store.sweep_sessions().await.expect("swept"), 2);
+    let (first, second) = (Sha256::of(b"first"), Sha256::of(b"second"));
+    let session = begin(store, user, first).await;
+    assert!(store.use_session(session, DAY).await.expect("an answer").is_some());
+    assert!(store.session_user(session).await.expect("an answer").is_some());
+    assert_eq!(store.sessions_of(user.id).await.expect("sessions").len(), 1);
+    store.known_origin(user.email.as_str(), "127.0.0.0/24", "127.0.0.1").await.expect("an answer");
+    for (given, came_of_it) in [(first, Refreshed::Rotated), (first, Refreshed::Reused)] {
+        let rotation = Rotation { given, next: second, grace: Duration::ZERO, idle: DAY };
+        let (done, reused) = (line(Action::SessionRefresh), line(Action::SessionEnd));
+        let refreshed = store.refresh_session(session, &rotation, &done, &reused).await;
+        assert_eq!(refreshed.expect("an answer"), came_of_it);
+    }
+
+    let (own, other) = (begin(store, user, first).await, begin(store, user, first).await);
+    let ended = store.end_session_of(user.id, other, "a test", &line(Action::SessionEnd)).await;
+    assert!(ended.expect("ended"));
+    let known = store.user(user.id).await.expect("read").expect("there");
+    let new = NewPassword {
+        user: user.id,
+        session: own,
+        known_since: known.password_changed_at,
+        hash: "another".to_owned(),
+    };
+    assert!(store.set_password(&new, &line(Action::PasswordChange)).await.expect("set"));
+    store.end_session(own, "signed_out", &line(Action::SignOut)).await.expect("ended");
+    store.end_sessions_of(user.id, None, "a test", &line(Action::SessionEnd)).await.expect("ended");
+}
+
+async fn use_keys(store: &Store, program: &User) {
+    let secret = Sha256::of(b"secret");
+    let new = NewApiKey {
+        id: ApiKeyId::new(),
+        user: program.id,
+        name: "x".to_owned(),
+        secret,
+        expires_at: None,
+    };
+    let made = store.create_api_key(&new, &line(Action::KeyCreate)).await.expect("an answer");
+    let key = made.expect("made").id;
+    assert_eq!(store.api_keys_of(program.id).await.expect("keys").len(), 1);
+    assert!(store.use_api_key(key, secret).await.expect("an answer").is_some());
+    assert!(store.api_key_user(key).await.expect("an answer").is_some());
+    assert!(
+        store.revoke_api_key(program.id, key, &line(Action::KeyRevoke)).await.expect("revoked")
+    );
+}
+
+async fn slow_down(store: &Store) {
+    let limit = |name: &[u8]| Limit { subject: Sha256::of(name), free: 5, longest: DAY };
+    let limits = [limit(b"account"), limit(b"network")];
+    for _ in 0..2 {
+        let admitted = store.attempt(&limits).await.expect("an answer");
+        let Admitted::Yes(attempt) = admitted else { panic!("{admitted:?}") };
+        store.attempt_succeeded(&attempt, limits[0].subject).await.expect("taken back");
+    }
+    store.sweep_throttles().await.expect("swept");
+}

@@ -1,0 +1,105 @@
+//! A sign-in that fails tells nothing about who has an account: not by its answer, and not by its time.
+
+use diagflow_store::Role;
+use diagflow_tests::staff::{PASSWORD, account};
+use diagflow_tests::{Stack, StackOptions};
+use reqwest::Response;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+const WRONG: &str = "not the password at all";
+/// Headers that are other ones each time, whoever asks.
+const ALWAYS_NEW: [&str; 2] = ["date", "x-request-id"];
+
+/// What comes back: all of it, but for what names the request.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    status: u16,
+    headers: BTreeMap<String, Vec<u8>>,
+    body: Value,
+}
+
+impl Answer {
+    async fn of(response: Response) -> Answer {
+        let status = response.status().as_u16();
+        let headers = response.headers().iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+        let headers = headers.filter(|(name, _)| !ALWAYS_NEW.contains(&name.as_str())).collect();
+        let mut body: Value = response.json().await.expect("JSON");
+        assert!(body["request_id"].take().is_string(), "{body}");
+        Answer { status, headers, body }
+    }
+}
+
+/// Tries to sign in; returns the answer, and how long it took.
+async fn sign_in(
+    stack: &Stack,
+    client: &reqwest::Client,
+    email: &str,
+    password: &str,
+) -> (Response, Duration) {
+    // Nobody is slowed down here: that is another test's.
+    stack.database.run("DELETE FROM throttles").await;
+    let given = json!({"email": email, "password": password});
+    let call = client.post(stack.client.address("/api/v1/auth/login")).json(&given);
+    let begun = Instant::now();
+    let answer = call.send().await.expect("an answer");
+    (answer, begun.elapsed())
+}
+
+/// The addresses at which a sign-in fails, each for another reason.
+async fn who_fails(stack: &Stack) -> [(&'static str, String, &'static str); 4] {
+    let (_, known) = account(stack, Role::Operator).await;
+    let (gone, disabled) = account(stack, Role::Operator).await;
+    let (_, program) = account(stack, Role::Service).await;
+    stack.database.run(&format!("UPDATE users SET disabled_at = NOW(6) WHERE id = '{gone}'")).await;
+    // As long as the others, which have random names.
+    let unknown = known.replace("operator-", "operatox-");
+    [
+        ("a wrong password", known, WRONG),
+        ("an unknown address", unknown, PASSWORD),
+        ("a disabled account", disabled, PASSWORD),
+        ("a program, which has no password", program, PASSWORD),
+    ]
+}
+
+#[tokio::test]
+async fn every_sign_in_that_fails_gets_the_same_answer_after_the_same_work() {
+    const TRIES: usize = 9;
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api().await;
+    let client = reqwest::Client::new();
+    let who = who_fails(&stack).await;
+    let mut answers = Vec::new();
+    for (_, email, password) in &who {
+        answers.push(Answer::of(sign_in(&stack, &client, email, password).await.0).await);
+    }
+    assert_eq!(
+        (answers[0].status, &answers[0].body["error"]["code"]),
+        (401, &"sign_in_failed".into())
+    );
+    for (answer, (why, ..)) in answers.iter().zip(&who) {
+        assert_eq!(answer, &answers[0], "{why}");
+    }
+
+    // In turn, so that whatever else the machine does slows down all alike.
+    let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+    for _ in 0..TRIES {
+        for (why, email, password) in &who {
+            let (_, time) = sign_in(&stack, &client, email, password).await;
+            times.entry(why).or_default().push(time);
+        }
+    }
+    let median = |why: &str| {
+        let mut times = times[why].clone();
+        times.sort();
+        times[TRIES / 2]
+    };
+    let usual = median(who[0].0);
+    for (why, _, _) in &who {
+        let time = median(why);
+        assert!(time * 2 > usual && time < usual * 2, "{why}: {time:?}, usually {usual:?}");
+    }
+    stack.stop().await;
+}

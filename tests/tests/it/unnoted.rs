@@ -1,0 +1,214 @@
+//! Executions that go on in Temporal while the records do not know them yet: whoever meets one leaves it
+//! alone, and takes it for no other run.
+
+use diagflow_simulators::mail::Mail;
+use diagflow_store::{Action, Cancelling, Failpoint, Outcome, Retrying, RunKey};
+use diagflow_tests::seeding::{end, line};
+use diagflow_tests::stack::id_of;
+use diagflow_tests::{
+    Accepted, Stack, StackOptions, eventually, history, operator, photos, servers,
+};
+use diagflow_workflows::contract::DiagnosisInput;
+use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, workflow_id};
+use std::time::Duration;
+use temporalio_client::{WorkflowDescribeOptions, WorkflowStartOptions};
+use uuid::Uuid;
+
+const QUEUE: &str = "TEMPORAL_TASK_QUEUE";
+/// Where nobody listens.
+const NOWHERE: &str = "127.0.0.1:1";
+/// How long is waited for what must come.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Until a run is left to the sweeper: longer than a test takes.
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A task queue of one's own.
+fn queue() -> String {
+    format!("test-{}", Uuid::new_v4().simple())
+}
+
+/// A submission whose first run was not started: the API that took it never reached Temporal, and has ended.
+async fn accepted_without_temporal(queue: &str) -> (Stack, Accepted) {
+    let options = StackOptions::default().with(QUEUE, queue).with("TEMPORAL_ADDRESS", NOWHERE);
+    let mut stack = Stack::without_processes(options).await;
+    stack.start_api().await;
+    let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
+    stack.api.take().expect("is running").stopped().await;
+    stack.set("TEMPORAL_ADDRESS", servers::temporal());
+    (stack, accepted)
+}
+
+/// Starts a run as the API does, but tells the records nothing; returns Temporal's name for it.
+async fn start_unnoted(stack: &Stack, run: RunKey, queue: &str) -> String {
+    let input = DiagnosisInput {
+        submission_id: run.submission.to_string(),
+        run: run.number,
+        schedule: PollSchedule { waits_ms: vec![200], ..PollSchedule::default() },
+    };
+    let id = workflow_id(&input.submission_id);
+    let options = WorkflowStartOptions::new(queue.to_owned(), id).build();
+    let client = stack.temporal().await;
+    let started = client.start_workflow(DiagnosisWorkflow::run, input, options).await;
+    started.expect("starts").run_id().expect("a name").to_owned()
+}
+
+/// Temporal's names of the submission's runs, as the records know them.
+async fn noted(stack: &Stack, accepted: &Accepted) -> Vec<Option<String>> {
+    let runs = stack.store.runs(id_of(accepted)).await.expect("runs");
+    runs.into_iter().map(|run| run.temporal_run_id).collect()
+}
+
+/// Lets the sweeper take what it holds back.
+async fn release(stack: &Stack) {
+    stack.database.run("UPDATE runs SET start_after = NOW(6)").await;
+}
+
+/// The first run was called off, which Temporal is still to be told, and failed meanwhile; staff then set the
+/// submission going again. Returns the second run.
+async fn called_off_and_set_going_again(stack: &Stack, accepted: &Accepted) -> RunKey {
+    let submission = id_of(accepted);
+    let first = RunKey { submission, number: 1 };
+    let store = &stack.store;
+    store.run_started(first, &Uuid::new_v4().to_string()).await.expect("noted");
+    let called_off = store.request_cancel(submission, &line(Action::SubmissionCancel)).await;
+    assert_eq!(called_off.expect("an answer"), Cancelling::Noted(first));
+    end(store, first, Outcome::Failed, "a_code").await;
+    let retried = store.retry(submission, LONG, &line(Action::SubmissionRetry)).await;
+    let Retrying::Queued(second) = retried.expect("an answer") else { panic!("is not queued") };
+    second
+}
+
+/// Waits until the keeper has nothing more to tell Temporal.
+async fn wish_passed_on(stack: &Stack) {
+    eventually("the wish to be passed on", || async {
+        let open = stack.database.number("SELECT COUNT(cancel_after) FROM runs").await;
+        (open == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wish_to_cancel_does_not_reach_a_newer_run_whose_start_is_not_noted_yet() {
+    let queue = queue();
+    let (mut stack, accepted) = accepted_without_temporal(&queue).await;
+    let second = called_off_and_set_going_again(&stack, &accepted).await;
+    let execution = start_unnoted(&stack, second, &queue).await;
+
+    stack.start_api().await;
+    wish_passed_on(&stack).await;
+
+    let events = history::count(&history::events(&stack, &accepted).await);
+    let asked = events.get("EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED");
+    assert_eq!(asked, None, "{events:?}");
+    stack.start_worker().await;
+    stack.until(&accepted, "completed").await;
+    assert_eq!(noted(&stack, &accepted).await[1], Some(execution));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_newer_run_is_not_taken_for_lost_while_its_start_is_under_way() {
+    let queue = queue();
+    let (mut stack, accepted) = accepted_without_temporal(&queue).await;
+    called_off_and_set_going_again(&stack, &accepted).await;
+
+    stack.start_api().await;
+    wish_passed_on(&stack).await;
+
+    let document = stack.client.status(&accepted).await.expect("an answer");
+    assert_eq!(document["status"], "pending", "{document}");
+    release(&stack).await;
+    stack.start_worker().await;
+    stack.until(&accepted, "completed").await;
+    stack.stop().await;
+}
+
+/// Waits until the API has met an execution that nobody knows, and left it alone.
+async fn met(stack: &Stack) {
+    eventually("the execution to be met", || async {
+        let log = stack.api.as_ref().expect("is running").log();
+        log.contains("is open that no worker has taken up yet").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_start_whose_answer_was_lost_is_left_to_the_execution_to_tell() {
+    let queue = queue();
+    let (mut stack, accepted) = accepted_without_temporal(&queue).await;
+    let first = RunKey { submission: id_of(&accepted), number: 1 };
+    let execution = start_unnoted(&stack, first, &queue).await;
+    release(&stack).await;
+
+    stack.start_api().await;
+    met(&stack).await;
+
+    assert_eq!(noted(&stack, &accepted).await, [None], "it may be another run's");
+    stack.start_worker().await;
+    stack.until(&accepted, "completed").await;
+    assert_eq!(noted(&stack, &accepted).await, [Some(execution)]);
+    assert_eq!(stack.loopai.executions().len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_earlier_run_that_nobody_knows_is_not_taken_for_the_one_that_waits() {
+    let queue = queue();
+    let (mut stack, accepted) = accepted_without_temporal(&queue).await;
+    let submission = id_of(&accepted);
+    let first = RunKey { submission, number: 1 };
+    let execution = start_unnoted(&stack, first, &queue).await;
+    // As far as the records know it has not begun, so it ends at once.
+    let called_off = stack.store.request_cancel(submission, &line(Action::SubmissionCancel)).await;
+    assert_eq!(called_off.expect("an answer"), Cancelling::Cancelled);
+    let retry = line(Action::SubmissionRetry);
+    stack.store.retry(submission, Duration::ZERO, &retry).await.expect("queued");
+
+    stack.start_api().await;
+    met(&stack).await;
+
+    assert_eq!(noted(&stack, &accepted).await, [None, None]);
+    stack.start_worker().await;
+    let earlier = stack
+        .temporal()
+        .await
+        .get_workflow_handle::<DiagnosisWorkflow>(workflow_id(&accepted.submission_id));
+    eventually("the earlier one to give way", || async {
+        let found = earlier.describe(WorkflowDescribeOptions::default()).await.ok()?;
+        (found.run_id() != execution || found.close_time().is_some()).then_some(())
+    })
+    .await;
+    release(&stack).await;
+    stack.until(&accepted, "completed").await;
+    let noted = noted(&stack, &accepted).await;
+    assert_eq!(noted[0], None, "it did nothing");
+    assert!(noted[1].as_ref().is_some_and(|run| *run != execution), "{noted:?}");
+    assert_eq!(stack.loopai.executions().len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_first_run_that_was_terminated_before_its_start_was_noted_ends_as_lost() {
+    let options =
+        StackOptions::default().with("LOST_AFTER_SECONDS", "0.5").with("LOST_SWEEP_SECONDS", "0.2");
+    let mut stack = Stack::without_processes(options).await;
+    stack.failpoints.arm(Failpoint::RunStarted);
+    stack.start_api().await;
+    let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
+    stack.failpoints.reached(Failpoint::RunStarted).await;
+    stack.api.take().expect("is running").kill();
+    stack.failpoints.release(Failpoint::RunStarted);
+    assert_eq!(noted(&stack, &accepted).await, [None]);
+    operator::act("terminate", &accepted, &["--reason", "a test"]).await;
+
+    release(&stack).await;
+    stack.start_api().await;
+
+    let document = stack.until(&accepted, "failed").await;
+    assert_eq!(document["error"]["code"], "run_lost", "{document}");
+    stack.start_worker().await;
+    let told = |mail: &Mail| mail.subject == "We could not complete your diagnosis";
+    stack.mail.wait_for(told, LIMIT).await.expect("the patient is told");
+    assert!(stack.loopai.executions().is_empty());
+    stack.stop().await;
+}

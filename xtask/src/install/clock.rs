@@ -1,0 +1,40 @@
+//! A library that tells a process another time: the row of the fault table that needs one is played with it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::apt::{self, Apt};
+use super::{lock, make_whole, mariadb};
+use crate::folders::{self, Workspace};
+use crate::steps::Step;
+
+/// The library from this machine, else from `.diagflow/tools/`, else unpacked there now.
+pub(crate) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
+    let mut step = Step::begin("libfaketime");
+    if let Some(found) = find(Path::new("/")) {
+        step.done(format!("libfaketime found: {}", found.display()));
+        return Ok(found);
+    }
+    folders::make_private(&workspace.tools())?;
+    let _lock = lock(workspace)?;
+    let home = workspace.tools().join("faketime");
+    if !home.exists() {
+        let unpack = |step: &mut Step| {
+            let apt = Apt::prepare(workspace, step)?;
+            make_whole(&home, |folder| apt.unpack(&["libfaketime".to_owned()], folder, step))?;
+            apt::clear(workspace)
+        };
+        unpack(&mut step).map_err(|error| mariadb::explain(error, "libfaketime"))?;
+    }
+    let found = find(&home).context("the package libfaketime holds no such library")?;
+    step.done(format!("libfaketime unpacked in {}", workspace.shorten(&home)));
+    Ok(found)
+}
+
+/// Below `root`, where distributions put it: in a folder of the machine's architecture.
+fn find(root: &Path) -> Option<PathBuf> {
+    let folders = std::fs::read_dir(root.join("usr/lib")).ok()?.flatten();
+    let mut files = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
+    files.find(|file| file.exists())
+}
