@@ -49,7 +49,14 @@ impl Activities {
             Entry::Superseded => return Ok(Asked::Superseded),
         };
         Failpoint::RequestAdmitted.pass().await;
-        let request = self.request_for(run, files).await?;
+        let request = match self.request_for(run, files).await {
+            Ok(request) => request,
+            Err(error) => {
+                let noted = self.store.loopai_not_asked(pass).await;
+                noted.unwrap_or_else(|error| tracing::warn!(%error, "cannot give the turn back"));
+                return Err(error);
+            }
+        };
         Ok(match self.loopai.diagnose(&request).await {
             Ok(execution_id) => {
                 self.heard(pass, Heard::Well).await;

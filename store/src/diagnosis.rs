@@ -248,7 +248,7 @@ async fn set_status(
             .set(runs::finished_at.eq(now().nullable()))
             .execute(connection)
             .await?;
-        places::leave(connection, run.submission).await?;
+        places::leave(connection, run).await?;
     }
     Ok(moved)
 }

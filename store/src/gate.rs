@@ -1,6 +1,6 @@
 //! The gate before LoopAI, as a circuit breaker: it shuts when LoopAI fails again and again, lets one request
 //! through at a time to try, and after one that went well lets the others follow, ever faster. Only the rules
-//! are here; `places` keeps the gate in one locked row, so that it is the same for all workers.
+//! are here; `loopai` keeps the gate in one locked row, so that it is the same for all workers.
 
 use crate::schema::loopai_gate;
 use chrono::NaiveDateTime;
@@ -18,6 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_REQUEST: Duration = Duration::from_secs(45);
 /// When to come again while another one tries.
 const SOON: Duration = Duration::from_secs(2);
+
 /// How the gate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GateState {
@@ -132,6 +133,13 @@ impl Gate {
         }
         if !others_wait {
             (self.ramp, self.next_at, self.shuttings) = (None, None, 0);
+        }
+    }
+
+    /// Notes that nothing will be heard of a request that was let through in `epoch`.
+    pub(crate) fn not_asked(&mut self, epoch: i64) {
+        if epoch == self.epoch {
+            self.probe_until = None;
         }
     }
 

@@ -24,6 +24,7 @@ mod idempotency;
 mod ids;
 mod links;
 mod listing;
+mod loopai;
 mod lost;
 mod migrations;
 mod moves;
@@ -64,9 +65,10 @@ pub use listing::{
     Clinical, Deleted, EmailFilter, Filter, InvalidWords, Key, Listed, Place, Slice, Sort, SortBy,
     Words,
 };
+pub use loopai::{Entry, Heard, LoopAiUse, Pass};
 pub use lost::{Overdue, OverduePlace, StartedRun};
 pub use moves::{Cancelling, Retrying};
-pub use places::{Budget, Entry, Heard, LoopAiUse, Pass, Wait};
+pub use places::{Budget, Wait};
 pub use pool::{PoolSettings, Store};
 pub use resends::Resending;
 pub use results::DiagnosisResult;

@@ -190,7 +190,7 @@ impl Store {
             }
             let run = RunKey { number: current + 1, ..started_as };
             insert_reset(connection, run, temporal_run_id, execution_id).await?;
-            places::leave(connection, run.submission).await?;
+            places::leave(connection, RunKey { number: current, ..started_as }).await?;
             let status = revive(connection, run, status, execution_id.is_some()).await?;
             if execution_id.is_some() && !status.is_final() {
                 places::occupy(connection, run).await?;

@@ -227,4 +227,5 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_keys -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(users, sessions, api_keys);
 diesel::allow_tables_to_appear_in_same_query!(runs, submissions);
+diesel::allow_tables_to_appear_in_same_query!(loopai_places, submissions);
 diesel::allow_tables_to_appear_in_same_query!(audit, audit_head);

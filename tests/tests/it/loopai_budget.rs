@@ -4,12 +4,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_store::{Failpoint, Role};
-use diagflow_tests::invariants::{cancelled, completed_once, ended_once, executions};
+use diagflow_tests::invariants::{cancelled, completed_once, ended_once, executions, timed_out};
 use diagflow_tests::stack::id_of;
-use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, operator, photos};
+use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, operator, photos};
 use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::{Value, json};
+use temporalio_client::WorkflowDescribeOptions;
 
 async fn submit(stack: &Stack, count: usize) -> Vec<Accepted> {
     let photos = [photos::retina()];
@@ -192,6 +193,75 @@ async fn a_place_outlives_the_worker_that_took_it_and_is_not_lost_with_it() {
         completed_once(&stack, submission).await;
     }
     assert_eq!(most_at_once(&stack.loopai.executions()), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_waits_until_the_deadline_is_told_so_and_loopai_is_never_asked() {
+    let options = StackOptions::default().with("DIAGNOSIS_DEADLINE_SECONDS", "4");
+    let stack = Stack::with(options).await;
+    stack.database.run("UPDATE loopai_gate SET shut_until = NOW(6) + INTERVAL 1 DAY").await;
+    let submission = submit(&stack, 1).await.remove(0);
+    says_that_it_waits(&stack, &submission).await;
+
+    ended_once(&stack, &submission, timed_out()).await;
+
+    assert_eq!(steps(&stack, &submission).await[..3], ["received", "waiting", "timed_out"]);
+    assert!(posts(&stack.loopai.requests()).is_empty());
+    let now = stack.store.loopai_use().await.expect("an answer");
+    assert_eq!((now.under_way, now.waiting), (0, 0));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_while_it_tries_does_not_keep_the_gate_shut() {
+    let mut stack = Stack::with(StackOptions::default()).await;
+    stack.database.run("UPDATE loopai_gate SET epoch = 1, shut_until = NOW(6)").await;
+    stack.failpoints.arm(Failpoint::RequestAdmitted);
+    let first = submit(&stack, 1).await.remove(0);
+    stack.failpoints.reached(Failpoint::RequestAdmitted).await;
+    let second = submit(&stack, 1).await.remove(0);
+    says_that_it_waits(&stack, &second).await;
+
+    stack.worker.take().expect("runs").kill();
+    stack.failpoints.release(Failpoint::RequestAdmitted);
+    stack.start_worker().await;
+    // The time passes in which something could have been heard of it.
+    let shift = "UPDATE loopai_gate SET probe_until = probe_until - INTERVAL 45 SECOND";
+    stack.database.run(shift).await;
+
+    for submission in [&first, &second] {
+        completed_once(&stack, submission).await;
+    }
+    assert_eq!(metric(&stack.client.address(""), "diagflow_loopai_gate").await, 0.0);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn who_cannot_ask_because_its_images_are_out_of_reach_lets_another_try() {
+    let stack = Stack::with(StackOptions::default()).await;
+    let folder = stack.variable("STORAGE_URL").trim_start_matches("file://").to_owned();
+    let away = format!("{folder}.away");
+    stack.failpoints.arm(Failpoint::RequestBegun);
+    let unable = submit(&stack, 1).await.remove(0);
+    stack.failpoints.reached(Failpoint::RequestBegun).await;
+    stack.database.run("UPDATE loopai_gate SET epoch = 1, shut_until = NOW(6)").await;
+    std::fs::rename(&folder, &away).expect("out of reach");
+
+    stack.failpoints.release(Failpoint::RequestBegun);
+
+    let handle = history::handle(&stack, &unable).await;
+    eventually("the images to be missed", || async {
+        let description = handle.describe(WorkflowDescribeOptions::default()).await.ok()?;
+        let pending = description.raw().pending_activities.first()?;
+        let failure = pending.last_failure.as_ref()?;
+        (failure.message == "file_storage_unavailable").then_some(())
+    })
+    .await;
+    let free = "SELECT shut_until IS NOT NULL AND probe_until IS NULL FROM loopai_gate";
+    assert_eq!(stack.database.number(free).await, 1);
+    std::fs::rename(&away, &folder).expect("back");
+    completed_once(&stack, &unable).await;
     stack.stop().await;
 }
 

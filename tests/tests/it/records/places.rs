@@ -240,3 +240,123 @@ async fn the_gate_is_the_same_for_all_and_says_when_to_come_again() {
     assert_eq!((now.gate, now.waiting), (GateState::Ajar, 7));
     records.remove().await;
 }
+
+/// A gate that was shut long enough: the next one tries.
+const TO_BE_TRIED: &str = "UPDATE loopai_gate SET epoch = 1, shut_until = NOW(6)";
+
+#[tokio::test]
+async fn a_request_that_is_lost_with_its_worker_does_not_keep_the_gate_shut() {
+    let records = Records::new().await;
+    let (lost, other) = (records.submission().await, records.submission().await);
+    records.database.run(TO_BE_TRIED).await;
+    admitted(&records, lost, Budget::default()).await;
+    assert_eq!(turned_away(&records, other, Budget::default()).await.0, Wait::LoopAi);
+
+    // As if the time had passed in which something could have been heard of it.
+    records.database.run("UPDATE loopai_gate SET probe_until = NOW(6)").await;
+
+    let pass = admitted(&records, other, Budget::default()).await;
+    records.store.loopai_heard(pass, Heard::Well).await.expect("noted");
+    let now = records.store.loopai_use().await.expect("an answer");
+    assert_eq!(now.gate, GateState::Open);
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn who_is_let_through_and_does_not_ask_lets_another_try_at_once() {
+    let records = Records::new().await;
+    let (unable, other) = (records.submission().await, records.submission().await);
+    records.database.run(TO_BE_TRIED).await;
+    let pass = admitted(&records, unable, Budget::default()).await;
+    assert_eq!(turned_away(&records, other, Budget::default()).await.0, Wait::LoopAi);
+
+    records.store.loopai_not_asked(pass).await.expect("noted");
+
+    let now = records.store.loopai_use().await.expect("an answer");
+    assert_eq!(now.gate, GateState::Shut, "nothing was heard of LoopAI");
+    admitted(&records, other, Budget::default()).await;
+    // What is told late must not let a third one try beside it.
+    records.database.run("UPDATE loopai_gate SET epoch = 2").await;
+    records.store.loopai_not_asked(pass).await.expect("noted");
+    assert_eq!(turned_away(&records, unable, Budget::default()).await.0, Wait::LoopAi);
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn one_whose_request_fails_again_is_told_that_it_waits_though_the_gate_is_open() {
+    let records = Records::new().await;
+    let run = records.submission().await;
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let pass = admitted(&records, run, Budget::default()).await;
+        records.store.loopai_heard(pass, Heard::Away).await.expect("noted");
+        told.push(steps(&records, run).await);
+    }
+    let now = records.store.loopai_use().await.expect("an answer");
+    assert_eq!(now.gate, GateState::Open);
+    let waits = vec!["received", "waiting"];
+    assert_eq!(told, [vec!["received"], waits.clone(), waits]);
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn room_within_the_hour_goes_to_whoever_waits_longest() {
+    let budget = Budget { at_once: None, an_hour: Some(2) };
+    let records = Records::new().await;
+    let mut runs = Vec::new();
+    for _ in 0..5 {
+        runs.push(records.submission().await);
+    }
+    let [first, second, third, fourth, fifth] = runs[..] else { unreachable!() };
+    admitted(&records, first, budget).await;
+    admitted(&records, second, budget).await;
+    for run in [third, fourth, fifth] {
+        assert_eq!(turned_away(&records, run, budget).await.0, Wait::Hour);
+    }
+    let begun = |run: RunKey, seconds| {
+        format!(
+            "UPDATE loopai_places SET taken_at = NOW(6) - INTERVAL {seconds} SECOND \
+             WHERE submission_id = '{}'",
+            run.submission
+        )
+    };
+    records.database.run(&begun(first, 3600)).await;
+    records.database.run(&begun(second, 3580)).await;
+
+    // There is room for one now, for another in 20 s, and for the last in an hour.
+    let (why, after) = turned_away(&records, fourth, budget).await;
+    assert_eq!(why, Wait::Hour, "the third is before it");
+    assert!(after <= 22 * SECOND, "{after:?}");
+    let (why, after) = turned_away(&records, fifth, budget).await;
+    assert_eq!(why, Wait::Hour);
+    assert!(after >= 30 * SECOND, "{after:?}");
+    let pass = admitted(&records, third, budget).await;
+    // One that comes again counts already, and takes nothing from those who wait, though it is the last now.
+    records.store.loopai_heard(pass, Heard::Away).await.expect("noted");
+    admitted(&records, third, budget).await;
+    records.remove().await;
+}
+
+#[tokio::test]
+async fn a_place_that_was_not_freed_with_its_run_is_freed_later() {
+    let records = Records::new().await;
+    let (forgotten, overtaken) = (records.submission().await, records.submission().await);
+    let (held, queued) = (records.submission().await, records.submission().await);
+    let three = Budget { at_once: Some(3), an_hour: None };
+    for run in [forgotten, overtaken, held] {
+        admitted(&records, run, three).await;
+    }
+    // As a worker does that knows nothing of places.
+    for (run, change) in [(forgotten, "status = 'completed'"), (overtaken, "run_number = 2")] {
+        let ends = format!("UPDATE submissions SET {change} WHERE id = '{}'", run.submission);
+        records.database.run(&ends).await;
+    }
+    assert_eq!(turned_away(&records, queued, three).await.0, Wait::Place);
+
+    assert_eq!(records.store.free_forgotten_places().await.expect("an answer"), 2);
+
+    admitted(&records, queued, three).await;
+    assert_eq!(records.store.loopai_use().await.expect("an answer").under_way, 2);
+    assert_eq!(records.store.free_forgotten_places().await.expect("an answer"), 0);
+    records.remove().await;
+}

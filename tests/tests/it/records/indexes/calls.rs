@@ -57,8 +57,11 @@ async fn ask(store: &Store, run: RunKey) {
         let Entry::Admitted(pass) = store.enter_loopai(run, room).await.expect("an answer") else {
             panic!("there is room");
         };
+        store.loopai_not_asked(pass).await.expect("noted");
         store.loopai_heard(pass, Heard::Away).await.expect("noted");
     }
+    // Not this one: it has not ended.
+    store.free_forgotten_places().await.expect("none");
     store.loopai_away(run.submission).await.expect("an answer");
     store.loopai_use().await.expect("an answer");
 }
