@@ -2,7 +2,7 @@
 
 use crate::app::{App, AppState};
 use crate::error::ApiError;
-use crate::layers::{cors, observe, security_headers};
+use crate::layers::{Counted, cors, limited_beside, linger, observe, security_headers};
 use crate::{routes, telemetry};
 use axum::Router;
 use axum::body::Body;
@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// A request as the routes know it.
 fn whole(request: Request<TimeoutBody<Body>>) -> Request<Body> {
-    request.map(Body::new)
+    linger(request.map(Body::new))
 }
 
 pub(crate) fn build(state: AppState) -> Router {
@@ -37,9 +37,11 @@ pub(crate) fn with_patience(state: AppState, patience: Duration) -> Router {
     let settings = &state.app.settings;
     let (cors, is_secure) = (cors(settings), settings.is_secure());
     let (routes, document) = routes::all(&state).split_for_parts();
+    let documentation = SwaggerUi::new("/docs").url("/openapi.json", document).into();
+    let documentation = limited_beside(&state, Counted::Health, documentation);
     routes
         .with_state(state)
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(documentation)
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         // The last one is the outermost.

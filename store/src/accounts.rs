@@ -1,7 +1,7 @@
 //! Accounts as admins see and change them. Whatever would leave the service without an enabled admin is
 //! refused inside the transaction that would do it.
 
-use crate::audit::{self, AuditEntry};
+use crate::audit::{self, AuditEntry, UNCHANGED};
 use crate::clock::now;
 use crate::connection::Connection;
 use crate::error::StoreResult;
@@ -49,6 +49,18 @@ pub struct UserChange {
     pub disabled: Option<bool>,
     /// What is kept of a new password; it ends all sessions of the account.
     pub password_hash: Option<String>,
+}
+
+impl UserChange {
+    /// Whether the account would not be as it is.
+    fn alters(&self, user: &User) -> bool {
+        let email = self.email.as_ref().map(|email| email.as_str().to_lowercase());
+        email.is_some_and(|email| email != user.email.as_str())
+            || self.name.as_ref().is_some_and(|name| *name != user.name)
+            || self.role.is_some_and(|role| role != user.role)
+            || self.disabled.is_some_and(|disabled| disabled != user.disabled_at.is_some())
+            || self.password_hash.is_some()
+    }
 }
 
 /// A password that somebody wants to have in place of one that they proved to know.
@@ -164,7 +176,8 @@ impl Store {
     }
 
     /// Changes an account. Its sessions end when it is disabled, when its password is set, and when it
-    /// becomes one of a program or stops being one; in the last case its API keys are revoked, too.
+    /// becomes one of a program or stops being one; in the last case its API keys are revoked, too. To
+    /// `entry` is added what of it was different before; where nothing was, that is its result.
     ///
     /// # Errors
     /// When the database does not take it.
@@ -175,11 +188,14 @@ impl Store {
         entry: &AuditEntry,
     ) -> StoreResult<UserChanged> {
         let changed = transaction!(self, connection => {
-            let outcome = apply(connection, id, change).await?;
-            if matches!(outcome, UserChanged::Done(_)) {
-                audit::append(connection, entry).await?;
-            }
-            Ok(outcome)
+            Ok(match apply(connection, id, change).await? {
+                Ok((before, now)) => {
+                    let same = !change.alters(&before);
+                    audit::append(connection, &told(entry, &before, &now, same)).await?;
+                    UserChanged::Done(now)
+                }
+                Err(refused) => refused,
+            })
         });
         match changed {
             Err(error) if error.is_duplicate() => Ok(UserChanged::EmailTaken),
@@ -236,11 +252,31 @@ async fn lock_admins(connection: &mut Connection) -> StoreResult<Vec<UserId>> {
     Ok(admins)
 }
 
+/// The line of a change: what decides about who may do what, before and now.
+fn told(entry: &AuditEntry, before: &User, now: &User, same: bool) -> AuditEntry {
+    let mut line = entry.clone();
+    if same {
+        return line.resulting_in(UNCHANGED);
+    }
+    if before.email != now.email {
+        line = line.with("email_before", before.email.as_str());
+    }
+    if before.role != now.role {
+        line = line.with("role_before", before.role.to_string());
+    }
+    let [was_enabled, is_enabled] = [before, now].map(|user| user.disabled_at.is_none());
+    if was_enabled != is_enabled {
+        line = line.with("enabled_before", was_enabled);
+    }
+    line
+}
+
+/// The account before the change and after it, or why nothing was changed.
 async fn apply(
     connection: &mut Connection,
     id: UserId,
     change: &UserChange,
-) -> StoreResult<UserChanged> {
+) -> StoreResult<Result<(User, User), UserChanged>> {
     let may_remove =
         change.disabled == Some(true) || change.role.is_some_and(|role| role != Role::Admin);
     let admins = if may_remove { lock_admins(connection).await? } else { Vec::new() };
@@ -251,17 +287,20 @@ async fn apply(
         .first(connection)
         .await
         .optional()?;
-    let Some((user, kept)) = found else { return Ok(UserChanged::NotFound) };
+    let Some((user, kept)) = found else { return Ok(Err(UserChanged::NotFound)) };
     if may_remove && admins == [id] {
-        return Ok(UserChanged::LastAdmin);
+        return Ok(Err(UserChanged::LastAdmin));
     }
     let role = change.role.unwrap_or(user.role);
     let is_program = role == Role::Service;
     if is_program && change.password_hash.is_some() {
-        return Ok(UserChanged::PasswordForbidden);
+        return Ok(Err(UserChanged::PasswordForbidden));
     }
     if !is_program && change.password_hash.is_none() && kept.is_none() {
-        return Ok(UserChanged::PasswordMissing);
+        return Ok(Err(UserChanged::PasswordMissing));
+    }
+    if !change.alters(&user) {
+        return Ok(Ok((user.clone(), user)));
     }
     write(connection, &user, change, role).await?;
     let was_program = user.role == Role::Service;
@@ -272,7 +311,7 @@ async fn apply(
         sessions::end_all(connection, id, None, reason).await?;
     }
     let now_is = users::table.find(id).select(User::as_select()).first(connection).await?;
-    Ok(UserChanged::Done(now_is))
+    Ok(Ok((user, now_is)))
 }
 
 fn why_sessions_end(change: &UserChange, other_kind: bool) -> Option<&'static str> {

@@ -3,6 +3,7 @@
 //!
 //! A change and its line are one transaction; a view is written down before it is shown.
 
+use crate::audit_seal::AuditKey;
 use crate::connection::Connection;
 use crate::error::StoreResult;
 use crate::ids::{UserId, named};
@@ -18,9 +19,7 @@ use diesel::prelude::*;
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{Datetime, Text};
 use diesel_async::RunQueryDsl;
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
-use std::fmt;
 
 /// The one row of `audit_head`.
 pub(crate) const HEAD: i32 = 1;
@@ -165,53 +164,6 @@ pub struct Actor {
     pub name: String,
 }
 
-/// Seals the lines. Whoever can write to the database, but does not know the key, cannot seal one.
-#[derive(Clone)]
-pub struct AuditKey(Hmac<sha2::Sha256>);
-
-impl AuditKey {
-    /// From the service's audit secret.
-    pub fn new(secret: &str) -> AuditKey {
-        AuditKey(Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length"))
-    }
-
-    /// The seal of a line that follows the one with the seal `previous`.
-    pub(crate) fn seal(&self, previous: &str, line: &AuditLine) -> String {
-        let mut mac = self.0.clone();
-        let number = line.number.to_string();
-        let at = line.at.and_utc().timestamp_micros().to_string();
-        let actor_id = line.actor_id.map(|id| id.to_string()).unwrap_or_default();
-        let (kind, action) = (line.actor_kind.to_string(), line.action.to_string());
-        let object_kind = line.object_kind.to_string();
-        for field in [
-            previous,
-            &number,
-            &at,
-            &kind,
-            &actor_id,
-            &line.actor_name,
-            &action,
-            &object_kind,
-            &line.object_id,
-            &line.result,
-            &line.address,
-            &line.request_id,
-            &line.details,
-        ] {
-            // With its length, so that nothing can move from one field into the next.
-            mac.update(&(field.len() as u64).to_be_bytes());
-            mac.update(field.as_bytes());
-        }
-        hex::encode(mac.finalize().into_bytes())
-    }
-}
-
-impl fmt::Debug for AuditKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AuditKey(..)")
-    }
-}
-
 /// A line that is to be written.
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
@@ -257,24 +209,26 @@ impl AuditEntry {
     }
 }
 
-/// A written line.
+/// A written line, as it stands there: one that was tampered with must be readable too, or it could be neither
+/// found nor named. That is why its words are texts.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit)]
 pub struct AuditLine {
     /// Its place, from 1, without gaps.
     pub number: i64,
-    /// When (UTC, the database's clock).
+    /// When (UTC, the database's clock); 1970 where what stands there is no time.
+    #[diesel(deserialize_as = Moment)]
     pub at: NaiveDateTime,
-    /// Who: what kind of caller.
-    pub actor_kind: ActorKind,
+    /// Who: what [kind of caller](ActorKind).
+    pub actor_kind: String,
     /// Who: the account, where there is one.
-    pub actor_id: Option<UserId>,
+    pub actor_id: Option<String>,
     /// Who: the account's e-mail address, or what was given in its place.
     pub actor_name: String,
-    /// What.
-    pub action: Action,
-    /// On what kind of thing.
-    pub object_kind: ObjectKind,
+    /// [What](Action).
+    pub action: String,
+    /// On [what kind of thing](ObjectKind).
+    pub object_kind: String,
     /// On which; empty where there is none.
     pub object_id: String,
     /// `done`, or the stable code of the refusal.
@@ -291,6 +245,22 @@ pub struct AuditLine {
     pub hash: String,
 }
 
+/// Reads a time, also from a column that holds none, such as the day 0 of the month 0.
+#[derive(FromSqlRow)]
+pub struct Moment(NaiveDateTime);
+
+impl FromSql<Datetime, Mysql> for Moment {
+    fn from_sql(value: MysqlValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(FromSql::<Datetime, Mysql>::from_sql(value).unwrap_or_default()))
+    }
+}
+
+impl From<Moment> for NaiveDateTime {
+    fn from(moment: Moment) -> Self {
+        moment.0
+    }
+}
+
 /// Appends a line in the caller's transaction. Holds the chain's lock until that ends, so it comes
 /// last there.
 pub(crate) async fn append(connection: &mut Connection, entry: &AuditEntry) -> StoreResult<()> {
@@ -304,11 +274,11 @@ pub(crate) async fn append(connection: &mut Connection, entry: &AuditEntry) -> S
     let mut line = AuditLine {
         number: number + 1,
         at,
-        actor_kind: entry.actor.kind,
-        actor_id: entry.actor.id,
+        actor_kind: entry.actor.kind.to_string(),
+        actor_id: entry.actor.id.map(|id| id.to_string()),
         actor_name: shortened(&entry.actor.name, 254),
-        action: entry.action,
-        object_kind: entry.object_kind,
+        action: entry.action.to_string(),
+        object_kind: entry.object_kind.to_string(),
         object_id: shortened(&entry.object_id, 64),
         result: entry.result.clone(),
         address: entry.address.clone(),

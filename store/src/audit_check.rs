@@ -1,6 +1,7 @@
 //! Proves the audit: reads every line and its seal again.
 
-use crate::audit::{AuditKey, AuditLine, HEAD};
+use crate::audit::{AuditLine, HEAD};
+use crate::audit_seal::AuditKey;
 use crate::error::StoreResult;
 use crate::pool::Store;
 use crate::schema::{audit, audit_head};

@@ -8,6 +8,7 @@ use crate::error::{StoreError, StoreResult};
 use crate::ids::{Sha256, SubmissionId};
 use crate::pool::{Store, transaction};
 use crate::schema::idempotency_keys as keys;
+use crate::sweep;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
@@ -105,16 +106,14 @@ impl Store {
         Ok(())
     }
 
-    /// Removes keys whose time is over; returns how many.
+    /// Removes keys whose time is over; returns how many. More are left when it is the most that one sweep
+    /// removes.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn sweep_keys(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
-        let swept = diesel::delete(keys::table.filter(keys::expires_at.le(now())))
-            .execute(&mut connection)
-            .await?;
-        Ok(swept)
+        sweep::remove(&mut connection, "idempotency_keys", "expires_at", Duration::ZERO).await
     }
 
     async fn insert_key(

@@ -7,6 +7,7 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod audit_check;
+mod audit_seal;
 mod audit_search;
 mod bytes;
 mod clock;
@@ -38,6 +39,7 @@ mod schema;
 mod sessions;
 mod status;
 mod submissions;
+mod sweep;
 mod throttles;
 mod unnamed;
 mod users;
@@ -45,9 +47,10 @@ mod users;
 pub use accounts::{NewPassword, UserChange, UserChanged, UserFilter, UserPage};
 pub use api_keys::{ApiKey, KeyHolder, NewApiKey};
 pub use audit::{
-    Action, Actor, ActorKind, AuditEntry, AuditKey, AuditLine, BEGUN, BROKEN_OFF, DONE, ObjectKind,
+    Action, Actor, ActorKind, AuditEntry, AuditLine, BEGUN, BROKEN_OFF, DONE, ObjectKind,
 };
 pub use audit_check::{AuditCheck, AuditFault, AuditMark};
+pub use audit_seal::AuditKey;
 pub use audit_search::AuditFilter;
 pub use bytes::{BytesError, FileBytes};
 pub use deletion::Deletion;

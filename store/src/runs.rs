@@ -199,25 +199,8 @@ impl Store {
         })
     }
 
-    /// The runs of a submission that is not deleted, oldest first; `None` when there is no such one.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn runs_of_kept(&self, submission: SubmissionId) -> StoreResult<Option<Vec<Run>>> {
-        let kept: Option<i32> = submissions::table
-            .find(submission)
-            .filter(submissions::deleted_at.is_null())
-            .select(submissions::run_number)
-            .first(&mut self.connection().await?)
-            .await
-            .optional()?;
-        match kept {
-            Some(_) => Ok(Some(self.runs(submission).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// The runs of a submission, oldest first.
+    /// The runs of a submission, deleted or not, oldest first. Each has one at least: none is there when
+    /// there is no such submission.
     ///
     /// # Errors
     /// When the database does not answer.

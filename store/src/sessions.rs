@@ -8,6 +8,7 @@ use crate::error::StoreResult;
 use crate::ids::{SessionId, Sha256, UserId};
 use crate::pool::{Store, transaction};
 use crate::schema::{sessions, users};
+use crate::sweep;
 use crate::throttles::KNOWN_FOR;
 use crate::users::User;
 use chrono::NaiveDateTime;
@@ -19,9 +20,6 @@ use std::time::Duration;
 
 /// A session that was used within this time is not written down as used again.
 const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
-/// Most sessions that one sweep removes: one statement of a fraction of a second. Every ten minutes, that is
-/// 720,000 a day for each process.
-const MOST_SWEPT: usize = 5000;
 
 /// A sign-in that succeeded.
 #[derive(Debug, Clone)]
@@ -362,14 +360,9 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn sweep_sessions(&self) -> StoreResult<usize> {
-        let kept = KNOWN_FOR.as_micros();
-        // By the absolute end, which every session has, and which comes after its beginning.
-        let statement = format!(
-            "DELETE FROM sessions WHERE expires_at < DATE_SUB(NOW(6), INTERVAL {kept} MICROSECOND) \
-             ORDER BY expires_at LIMIT {MOST_SWEPT}"
-        );
         let mut connection = self.connection().await?;
-        Ok(diesel::sql_query(statement).execute(&mut connection).await?)
+        // By the absolute end, which every session has, and which comes after its beginning.
+        sweep::remove(&mut connection, "sessions", "expires_at", KNOWN_FOR).await
     }
 }
 

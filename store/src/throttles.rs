@@ -12,6 +12,7 @@ use crate::error::StoreResult;
 use crate::ids::Sha256;
 use crate::pool::{Store, transaction};
 use crate::schema::{sessions, throttles, users};
+use crate::sweep;
 use chrono::NaiveDateTime;
 use diesel::dsl::{exists, select, sql};
 use diesel::prelude::*;
@@ -184,8 +185,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn sweep_throttles(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
-        let healed = throttles::table.filter(throttles::failed_at.lt(before(FORGOTTEN)));
-        Ok(diesel::delete(healed).execute(&mut connection).await?)
+        sweep::remove(&mut connection, "throttles", "failed_at", FORGOTTEN).await
     }
 }
 

@@ -3,9 +3,9 @@
 use crate::audit::{self, AuditEntry};
 use crate::clock::now;
 use crate::error::StoreResult;
-use crate::ids::{UserId, named};
+use crate::ids::{SessionId, UserId, named};
 use crate::pool::{Store, transaction};
-use crate::schema::users;
+use crate::schema::{sessions, users};
 use crate::submissions::EmailAddress;
 use chrono::NaiveDateTime;
 use diesel::deserialize::FromSqlRow;
@@ -138,6 +138,22 @@ impl Store {
             .filter(users::email.eq(email.trim().to_lowercase()))
             .filter(users::disabled_at.is_null())
             .select((User::as_select(), users::password_hash))
+            .first(&mut connection)
+            .await
+            .optional()?;
+        Ok(found)
+    }
+
+    /// Whose session this is, or was.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn session_owner(&self, session: SessionId) -> StoreResult<Option<User>> {
+        let mut connection = self.connection().await?;
+        let found = sessions::table
+            .inner_join(users::table)
+            .filter(sessions::id.eq(session))
+            .select(User::as_select())
             .first(&mut connection)
             .await
             .optional()?;

@@ -10,8 +10,21 @@ use serde_json::Value;
 /// # Panics
 /// When it fails.
 pub async fn workflow(arguments: &[&str]) -> String {
+    temporal("workflow", arguments).await
+}
+
+/// Runs `temporal activity …` for one activity of a workflow; returns what it prints.
+///
+/// # Panics
+/// When it fails.
+pub async fn activity(verb: &str, workflow_id: &str, activity_id: &str, more: &[&str]) -> String {
+    let names = [verb, "--workflow-id", workflow_id, "--activity-id", activity_id];
+    temporal("activity", &[&names, more].concat()).await
+}
+
+async fn temporal(group: &str, arguments: &[&str]) -> String {
     let done = tokio::process::Command::new(servers::temporal_command())
-        .arg("workflow")
+        .arg(group)
         .args(arguments)
         .args(["--address", &servers::temporal()])
         .output()
@@ -19,7 +32,7 @@ pub async fn workflow(arguments: &[&str]) -> String {
         .expect("runs");
     let (printed, said) =
         (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    assert!(done.status.success(), "temporal workflow {arguments:?}: {printed}{said}");
+    assert!(done.status.success(), "temporal {group} {arguments:?}: {printed}{said}");
     printed.into_owned()
 }
 

@@ -90,7 +90,11 @@ impl Staff {
         Staff { base: client.address(""), ..self.clone() }
     }
 
-    async fn signed_in(client: &ApiClient, id: UserId, email: String) -> Staff {
+    /// Signs in to this account, whose password is [`PASSWORD`].
+    ///
+    /// # Panics
+    /// When that is refused.
+    pub async fn signed_in(client: &ApiClient, id: UserId, email: String) -> Staff {
         let base = client.address("");
         let http = reqwest::Client::new();
         let given = json!({"email": email, "password": PASSWORD});

@@ -11,14 +11,17 @@ use crate::error::ApiError;
 use crate::openapi::{self, Refusal};
 use crate::origin::{self, Origin};
 use crate::settings::RateLimits;
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use diagflow_store::SubmissionId;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,6 +34,9 @@ pub(crate) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// A third of a minute's requests may come at once.
 const BURSTS_PER_MINUTE: u32 = 3;
+/// Call-backs for one submission: each makes its run look at once, with some ten events of a history that may
+/// have 51,200. An hour of them from each of five API processes stays below.
+const CALL_BACKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(12).expect("not zero");
 /// Clients that are forgotten at the earliest after so many requests, once they are as if they were new.
 const SWEEP_AFTER: usize = 1024;
 
@@ -45,7 +51,7 @@ pub(crate) enum Counted {
     SignIn,
     /// LoopAI's call-backs.
     Hook,
-    /// How the service itself stands.
+    /// How the service itself stands, and its pages.
     Health,
     /// Whatever was refused because nobody proved that they may, at any route.
     Refused,
@@ -72,6 +78,7 @@ pub(crate) struct Limiters {
     hook: Limiter,
     health: Limiter,
     refused: Limiter,
+    call_backs: Limiter<SubmissionId>,
 }
 
 impl Limiters {
@@ -83,6 +90,7 @@ impl Limiters {
             hook: Limiter::new(limits.hook),
             health: Limiter::new(limits.health),
             refused: Limiter::new(limits.refused),
+            call_backs: Limiter::new(CALL_BACKS_PER_MINUTE),
         }
     }
 
@@ -103,8 +111,15 @@ impl Limiters {
     /// [`ApiError::TooManyRequests`].
     pub(crate) fn admit(&self, counted: Counted, address: IpAddr) -> Result<(), ApiError> {
         let limiter = self.of(counted);
-        let standing = limiter.count(address);
-        if standing.wait.is_zero() { Ok(()) } else { Err(limiter.exceeded(counted, standing)) }
+        limiter.admitted(counted.name(), limiter.count(origin::client(address)))
+    }
+
+    /// Counts a call-back for a submission, whoever sends it.
+    ///
+    /// # Errors
+    /// [`ApiError::TooManyRequests`].
+    pub(crate) fn admit_call_back(&self, submission: SubmissionId) -> Result<(), ApiError> {
+        self.call_backs.admitted("call-back", self.call_backs.count(submission))
     }
 }
 
@@ -117,11 +132,11 @@ pub(crate) struct Exceeded {
     pub(crate) headers: [(HeaderName, HeaderValue); 2],
 }
 
-type Counters<C> =
-    RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, C, StateInformationMiddleware>;
+type Counters<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, StateInformationMiddleware>;
 
-struct Limiter<C: Clock = DefaultClock> {
-    counters: Counters<C>,
+/// Counts for each key, which by default is a client.
+struct Limiter<K: Clone + Eq + Hash = IpAddr, C: Clock = DefaultClock> {
+    counters: Counters<K, C>,
     burst: u32,
     each: Duration,
     since_sweep: AtomicUsize,
@@ -136,7 +151,7 @@ struct Standing {
     wait: Duration,
 }
 
-impl<C: Clock + Default> Limiter<C> {
+impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
     fn new(per_minute: NonZeroU32) -> Self {
         let each = Duration::from_secs(60) / per_minute.get();
         let burst = per_minute.get().div_ceil(BURSTS_PER_MINUTE);
@@ -146,8 +161,8 @@ impl<C: Clock + Default> Limiter<C> {
         Self { counters, burst, each, since_sweep: AtomicUsize::new(0) }
     }
 
-    fn count(&self, address: IpAddr) -> Standing {
-        let checked = self.counters.check_key(&origin::client(address));
+    fn count(&self, key: K) -> Standing {
+        let checked = self.counters.check_key(&key);
         self.sweep();
         match checked {
             Ok(snapshot) => {
@@ -160,7 +175,7 @@ impl<C: Clock + Default> Limiter<C> {
         }
     }
 
-    /// Forgets clients that have their whole burst again. Once in as many requests as there are clients,
+    /// Forgets keys that have their whole burst again. Once in as many requests as there are keys,
     /// so it costs each request the same, however many there are.
     fn sweep(&self) {
         let due = SWEEP_AFTER.max(self.counters.len());
@@ -171,8 +186,7 @@ impl<C: Clock + Default> Limiter<C> {
         }
     }
 
-    fn headers(&self, counted: Counted, standing: Standing) -> [(HeaderName, HeaderValue); 2] {
-        let name = counted.name();
+    fn headers(&self, name: &str, standing: Standing) -> [(HeaderName, HeaderValue); 2] {
         let window = whole_seconds(self.each * self.burst);
         let missing = self.burst - standing.remaining.min(self.burst);
         let full = whole_seconds(self.each * missing);
@@ -183,16 +197,19 @@ impl<C: Clock + Default> Limiter<C> {
     }
 
     /// Tells where the client stands, unless the answer is a refusal by another limit, which tells itself.
-    fn tell(&self, counted: Counted, standing: Standing, response: &mut Response) {
-        for (header, value) in self.headers(counted, standing) {
+    fn tell(&self, name: &str, standing: Standing, response: &mut Response) {
+        for (header, value) in self.headers(name, standing) {
             response.headers_mut().entry(header).or_insert(value);
         }
     }
 
-    fn exceeded(&self, counted: Counted, standing: Standing) -> ApiError {
+    fn admitted(&self, name: &str, standing: Standing) -> Result<(), ApiError> {
+        if standing.wait.is_zero() {
+            return Ok(());
+        }
         let seconds = whole_seconds(standing.wait);
-        let headers = self.headers(counted, standing);
-        ApiError::TooManyRequests(Box::new(Exceeded { seconds, headers }))
+        let headers = self.headers(name, standing);
+        Err(ApiError::TooManyRequests(Box::new(Exceeded { seconds, headers })))
     }
 }
 
@@ -211,6 +228,11 @@ pub(crate) fn limited(
     (schemas, paths, router.route_layer(layer))
 }
 
+/// The same for routes that stand in no documentation.
+pub(crate) fn limited_beside(state: &AppState, counted: Counted, router: Router) -> Router {
+    router.layer(from_fn_with_state((state.clone(), counted), count))
+}
+
 async fn count(
     State((state, counted)): State<(AppState, Counted)>,
     request: Request,
@@ -219,13 +241,12 @@ async fn count(
     let proxies = state.app.settings.trusted_proxies;
     let origin = Origin::of(request.headers(), request.extensions(), proxies);
     let limiter = state.limiters.of(counted);
-    let standing = limiter.count(origin.address);
-    let mut response = if standing.wait.is_zero() {
-        next.run(request).await
-    } else {
-        limiter.exceeded(counted, standing).into_response()
+    let standing = limiter.count(origin.client());
+    let mut response = match limiter.admitted(counted.name(), standing) {
+        Ok(()) => next.run(request).await,
+        Err(exceeded) => exceeded.into_response(),
     };
-    limiter.tell(counted, standing, &mut response);
+    limiter.tell(counted.name(), standing, &mut response);
     response
 }
 
@@ -240,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_let_through_and_then_each_client_waits_for_itself() {
-        let limiter = Limiter::<DefaultClock>::new(NonZeroU32::new(30).expect("not zero"));
+        let limiter: Limiter = Limiter::new(NonZeroU32::new(30).expect("not zero"));
         for left in (0..10).rev() {
             let standing = limiter.count(address("192.0.2.1"));
             assert_eq!(standing, Standing { remaining: left, wait: Duration::ZERO });
@@ -249,23 +270,25 @@ mod tests {
         assert_eq!((refused.remaining, whole_seconds(refused.wait)), (0, 2));
         assert!(limiter.count(address("192.0.2.2")).wait.is_zero(), "another client");
         let mut response = Response::default();
-        limiter.tell(Counted::Submit, refused, &mut response);
+        limiter.tell("submit", refused, &mut response);
         assert_eq!(response.headers()[RATE_LIMIT_POLICY], "\"submit\";q=10;w=20");
         assert_eq!(response.headers()[RATE_LIMIT], "\"submit\";r=0;t=20");
     }
 
     #[test]
     fn the_addresses_of_one_ipv6_network_are_one_client() {
-        let limiter = Limiter::<DefaultClock>::new(NonZeroU32::MIN);
-        assert!(limiter.count(address("2001:db8:1:2::1")).wait.is_zero());
-        assert!(!limiter.count(address("2001:db8:1:2:ffff::2")).wait.is_zero());
-        assert!(limiter.count(address("2001:db8:1:3::1")).wait.is_zero());
+        let limits = RateLimits { submit: NonZeroU32::MIN, ..RateLimits::default() };
+        let limiters = Limiters::new(&limits);
+        let admitted = |text| limiters.admit(Counted::Submit, address(text)).is_ok();
+        assert!(admitted("2001:db8:1:2::1"));
+        assert!(!admitted("2001:db8:1:2:ffff::2"));
+        assert!(admitted("2001:db8:1:3::1"));
     }
 
     #[test]
     fn clients_that_are_as_new_are_forgotten() {
         let limiter =
-            Limiter::<FakeRelativeClock>::new(NonZeroU32::new(600_000).expect("not zero"));
+            Limiter::<IpAddr, FakeRelativeClock>::new(NonZeroU32::new(600_000).expect("not zero"));
         for number in 0..20_000_u32 {
             limiter.count(IpAddr::V4(number.into()));
         }

@@ -79,6 +79,7 @@ pub(crate) async fn called_back(
     let id: SubmissionId = call_back.submission_id.parse().map_err(|_| ApiError::NotFound)?;
     let submission = state.app.store.submission(id).await?.ok_or(ApiError::NotFound)?;
     if !submission.status.is_final() {
+        state.limiters.admit_call_back(id)?;
         let woken = state.app.runs.wake(id).await;
         woken.map_err(|error| ApiError::Unavailable(error.to_string()))?;
     }

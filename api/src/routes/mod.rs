@@ -53,8 +53,8 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(list_of_submissions(state).layer(asks.clone()))
         .merge(moves_of_staff(state).layer(asks.clone()))
         .merge(operation(state).layer(asks.clone()))
-        .routes(routes!(version::version).layer(asks.clone()))
-        .routes(routes!(home::home).layer(asks))
+        .routes(limited(state, Counted::Health, routes!(version::version)).layer(asks.clone()))
+        .routes(limited(state, Counted::Health, routes!(home::home)).layer(asks))
 }
 
 /// How the service stands. Each question may be one to the database.

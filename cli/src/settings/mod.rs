@@ -1,6 +1,7 @@
 //! The settings: documented defaults (`defaults.toml`), the environment on top, checked as a whole.
 
 mod api;
+mod production;
 mod reader;
 
 use diagflow_activities::loopai::LoopAiSettings;
@@ -12,17 +13,13 @@ use diagflow_store::{Budget, PoolSettings};
 use diagflow_workflows::PollSchedule;
 use reader::Reader;
 use secrecy::{ExposeSecret, SecretString};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 const DEFAULTS: &str = include_str!("defaults.toml");
-/// Shortest secret that production accepts: 256 bits, if it is random text.
-const SHORTEST_SECRET: usize = 32;
-
-/// How long clients may rely on an Idempotency-Key (`/docs` promises it).
-const SHORTEST_IDEMPOTENCY: Duration = Duration::from_secs(24 * 60 * 60);
 /// An attempt at an activity ends after 45 s (`workflows::policy`); the rest is for the records.
 const LONGEST_LOOPAI_CALL: Duration = Duration::from_secs(40);
 /// A shorter wait would ask LoopAI without end and let it do nothing else.
@@ -106,7 +103,7 @@ impl DatabaseSettings {
 impl LogSettings {
     /// Reads only these, for the commands that need no others.
     pub(crate) fn read() -> anyhow::Result<LogSettings> {
-        let mut reader = Reader::new(DEFAULTS, std::env::vars())?;
+        let mut reader = Reader::new(DEFAULTS, std::env::vars_os())?;
         let log = log(&mut reader);
         finish(reader, log)
     }
@@ -121,13 +118,16 @@ pub(crate) struct AccountSettings {
 impl AccountSettings {
     /// Reads only these. In production they are checked as those of the API are.
     pub(crate) fn read() -> anyhow::Result<AccountSettings> {
-        let mut reader = Reader::new(DEFAULTS, std::env::vars())?;
+        let mut reader = Reader::new(DEFAULTS, std::env::vars_os())?;
         let database = database(&mut reader);
         let audit_key = reader.secret("AUDIT_KEY");
-        if let (Some(key), Some(true)) = (&audit_key, is_production(&mut reader)) {
-            check_secret(&mut reader, "AUDIT_KEY", key);
-        }
         let settings = database.zip(audit_key);
+        if let (Some((database, key)), Some(true)) =
+            (&settings, production::is_production(&mut reader))
+        {
+            production::check_database(&mut reader, database);
+            production::check_secret(&mut reader, "AUDIT_KEY", key);
+        }
         let settings = settings.map(|(database, audit_key)| Self { database, audit_key });
         finish(reader, settings)
     }
@@ -139,15 +139,15 @@ impl Settings {
     /// # Errors
     /// With every fault that there is.
     pub(crate) fn read() -> anyhow::Result<Settings> {
-        Self::from(std::env::vars())
+        Self::from(std::env::vars_os())
     }
 
-    fn from(environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Settings> {
+    fn from(environment: impl Iterator<Item = (OsString, OsString)>) -> anyhow::Result<Settings> {
         let mut reader = Reader::new(DEFAULTS, environment)?;
         let settings = all(&mut reader);
-        let is_production = is_production(&mut reader);
+        let is_production = production::is_production(&mut reader);
         if let (Some(settings), Some(true)) = (&settings, is_production) {
-            check_production(&mut reader, settings);
+            production::check(&mut reader, settings);
         }
         finish(reader, settings)
     }
@@ -368,54 +368,6 @@ fn mail(reader: &mut Reader) -> Option<MailSettings> {
         pool_size: pool_size?,
         answer: answer?,
     })
-}
-
-fn is_production(reader: &mut Reader) -> Option<bool> {
-    reader.read("DIAGFLOW_ENV", "development or production", |text| match text {
-        "development" => Some(false),
-        "production" => Some(true),
-        _ => None,
-    })
-}
-
-/// What development may do and production may not.
-fn check_production(reader: &mut Reader, settings: &Settings) {
-    let api = &settings.api;
-    let current = [
-        ("SECRET_KEY", &api.secret_key),
-        ("JWT_SECRET_KEY", &api.jwt.secret_key),
-        ("AUDIT_KEY", &api.audit_key),
-    ];
-    let previous = api.jwt.previous_keys.iter().map(|key| ("JWT_PREVIOUS_SECRET_KEYS", key));
-    for (name, secret) in current.into_iter().chain(previous) {
-        check_secret(reader, name, secret);
-    }
-    if settings.api.public_url.scheme() != "https" {
-        reader.fault("PUBLIC_URL must begin with https in production".to_owned());
-    }
-    if settings.api.idempotency_lifetime < SHORTEST_IDEMPOTENCY {
-        reader.fault(format!(
-            "IDEMPOTENCY_LIFETIME_SECONDS must be at least {} in production: clients rely on it",
-            SHORTEST_IDEMPOTENCY.as_secs()
-        ));
-    }
-    if settings.mail.from.email.domain().ends_with(".example") {
-        reader.fault(
-            "MAIL_FROM must be set in production: patients are asked to answer to it".to_owned(),
-        );
-    }
-    if settings.mail.credentials.is_some() && settings.mail.tls == SmtpTls::None {
-        reader.fault("SMTP_TLS must not be none in production when a password is sent".to_owned());
-    }
-}
-
-fn check_secret(reader: &mut Reader, name: &str, secret: &SecretString) {
-    let secret = secret.expose_secret();
-    if secret.starts_with("development-only") || secret.len() < SHORTEST_SECRET {
-        reader.fault(format!(
-            "{name} must be set to at least {SHORTEST_SECRET} random characters in production"
-        ));
-    }
 }
 
 #[cfg(test)]

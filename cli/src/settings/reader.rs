@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -30,11 +31,21 @@ impl Reader {
     /// `defaults` is a TOML table of strings; `environment` wins. An empty variable counts as unset.
     pub(crate) fn new(
         defaults: &str,
-        environment: impl Iterator<Item = (String, String)>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Reader, toml::de::Error> {
-        let mut values: BTreeMap<String, String> = toml::from_str(defaults)?;
-        values.extend(environment.filter(|(_, value)| !value.is_empty()));
-        Ok(Reader { values, faults: Vec::new() })
+        let mut reader = Reader { values: toml::from_str(defaults)?, faults: Vec::new() };
+        for (name, value) in environment.filter(|(_, value)| !value.is_empty()) {
+            // A name that is no text is none of ours.
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => drop(reader.values.insert(name, value)),
+                Err(_) if reader.values.contains_key(&name) => {
+                    reader.fault(format!("{name} cannot be read; it must be UTF-8"));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(reader)
     }
 
     /// A variable that may be missing.

@@ -1,9 +1,11 @@
 //! What the settings accept and refuse.
 
+use super::production::SHORTEST_SECRET;
 use super::*;
+use std::os::unix::ffi::OsStringExt;
 
 fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
-    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
     Settings::from(variables).map_err(|error| error.to_string())
 }
 
@@ -11,6 +13,7 @@ fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
 fn the_defaults_are_complete() {
     let settings = read(&[]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(settings.loopai.agent_id, 1);
+    assert_eq!(settings.loopai.timeout, Duration::from_secs(30), "LoopAI's own limit");
     assert_eq!(settings.schedule, PollSchedule::default());
     assert_eq!(settings.api.max_file_size, 10 * 1024 * 1024);
 }
@@ -35,7 +38,9 @@ fn all_faults_are_told_at_once_and_no_value_is_shown() {
 #[test]
 fn production_refuses_what_only_development_may() {
     let error = read(&[("DIAGFLOW_ENV", "production")]).err().expect("refused");
-    for name in ["SECRET_KEY", "JWT_SECRET_KEY", "AUDIT_KEY", "PUBLIC_URL", "MAIL_FROM"] {
+    for name in
+        ["SECRET_KEY", "JWT_SECRET_KEY", "AUDIT_KEY", "PUBLIC_URL", "MAIL_FROM", "DATABASE_URL"]
+    {
         assert!(error.contains(name), "{name} in {error}");
     }
     let secret = "x".repeat(SHORTEST_SECRET);
@@ -46,6 +51,7 @@ fn production_refuses_what_only_development_may() {
         ("SECRET_KEY", secret.as_str()),
         ("JWT_SECRET_KEY", secret.as_str()),
         ("AUDIT_KEY", secret.as_str()),
+        ("DATABASE_URL", "mysql://diagflow:hunter2@mysql/diagflow"),
     ];
     assert!(read(&complete).is_ok());
     let forgetful = [("IDEMPOTENCY_LIFETIME_SECONDS", "86399")];
@@ -55,6 +61,26 @@ fn production_refuses_what_only_development_may() {
     let in_the_clear = [("SMTP_USER", "u"), ("SMTP_PASSWORD", "p")];
     let error = read(&[&complete[..], &in_the_clear].concat()).err().expect("refused");
     assert!(error.contains("SMTP_TLS"), "{error}");
+    for (host, tls, well) in [
+        ("mail-catcher", "none", true),
+        ("10.1.2.3", "none", true),
+        ("fd00::1", "none", true),
+        ("smtp.example.org", "none", false),
+        ("203.0.113.7", "none", false),
+        ("smtp.example.org", "starttls", true),
+    ] {
+        let mail = [("SMTP_HOST", host), ("SMTP_TLS", tls)];
+        assert_eq!(read(&[&complete[..], &mail].concat()).is_ok(), well, "{host}, {tls}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_a_fault_where_it_is_a_setting() {
+    let broken = || OsString::from_vec(vec![b'f', 0xff]);
+    let read = |name: OsString| Settings::from(std::iter::once((name, broken())));
+    let error = read("SMTP_HOST".into()).err().expect("refused").to_string();
+    assert!(error.contains("SMTP_HOST cannot be read; it must be UTF-8"), "{error}");
+    assert!(read("LESS".into()).is_ok() && read(broken()).is_ok(), "somebody else's");
 }
 
 #[test]
@@ -115,7 +141,7 @@ fn what_cannot_work_is_refused() {
         ("MAX_FILE_BYTES", "0"),
         ("EVENTS_POLL_SECONDS", "0"),
         ("EVENTS_HEARTBEAT_SECONDS", "0"),
-        ("DIAGNOSIS_POLL_SECONDS", "5,0.049"),
+        ("DIAGNOSIS_POLL_SECONDS", "0.049,5"),
         ("DIAGNOSIS_POLL_SECONDS", "0,5"),
         ("DIAGNOSIS_POLL_SECONDS", "5,0.5"),
         ("DIAGNOSIS_DEADLINE_SECONDS", "399961"),

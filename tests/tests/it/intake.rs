@@ -231,3 +231,19 @@ async fn an_image_that_was_cut_off_is_refused() {
     }
     stack.stop().await;
 }
+
+#[tokio::test]
+async fn logs_for_machines_are_json_line_by_line() {
+    let stack = api_only(StackOptions::default().with("LOG_FORMAT", "json")).await;
+    let answer = stack.client.get("/version").await;
+    let request_id = answer.headers()["x-request-id"].to_str().expect("text").to_owned();
+
+    let log = stack.api.as_ref().expect("runs").log();
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let answered = lines.iter().find(|line| line["span"]["request_id"] == request_id.as_str());
+    let answered = answered.unwrap_or_else(|| panic!("no line of the request: {log}"));
+    assert_eq!(answered["message"], "answered", "{answered}");
+    assert_eq!(answered["level"], "INFO", "{answered}");
+    stack.stop().await;
+}

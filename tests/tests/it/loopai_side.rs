@@ -3,8 +3,9 @@
 use diagflow_store::LinkKey;
 use diagflow_tests::cases::Case;
 use diagflow_tests::stack::id_of;
-use diagflow_tests::{Stack, StackOptions, call_back, photos};
+use diagflow_tests::{Stack, StackOptions, call_back, eventually, photos};
 use futures::StreamExt;
+use reqwest::StatusCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[tokio::test]
@@ -83,5 +84,30 @@ async fn a_call_back_must_be_signed_recent_and_about_something() {
     );
     assert_eq!(code(&unknown, call_back::SECRET, minute).await, refusal(404, "not_found"));
     assert_eq!(code("{", call_back::SECRET, minute).await, refusal(400, "invalid_json"));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn call_backs_without_end_for_one_submission_are_put_off() {
+    let options = StackOptions::default()
+        .scenario("stuck")
+        .with("LOOPAI_CALLBACK_SECRET", call_back::SECRET)
+        .with("DIAGNOSIS_POLL_SECONDS", "3600");
+    let (stack, accepted) = Stack::with_submission(options).await;
+    let other = stack.client.submit("ben@example.org", "", &[photos::cat()]).await;
+    let call_back = async |id: &str| {
+        let body = format!(r#"{{"submission_id":"{id}"}}"#);
+        call_back::send(&stack.client, &body, call_back::SECRET, Duration::ZERO).await
+    };
+
+    let put_off = eventually("a call-back to be put off", || async {
+        let answer = call_back(&accepted.submission_id).await;
+        (answer.status() != StatusCode::ACCEPTED).then_some(answer)
+    })
+    .await;
+
+    assert_eq!(put_off.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(put_off.headers().contains_key("retry-after"));
+    assert_eq!(call_back(&other.submission_id).await.status(), StatusCode::ACCEPTED);
     stack.stop().await;
 }

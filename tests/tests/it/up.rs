@@ -1,15 +1,17 @@
 //! `cargo xtask up`, as a new user runs it: everything starts, works, stops in order, and is there again.
 
 use diagflow_tests::ports::free_port;
-use diagflow_tests::{Accepted, ApiClient, eventually, photos, servers};
+use diagflow_tests::staff::PASSWORD;
+use diagflow_tests::{Accepted, ApiClient, Staff, eventually, photos, servers};
 use diagflow_workflows::workflow_id;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 /// A system that `up` runs.
@@ -86,6 +88,25 @@ impl Up {
     }
 }
 
+/// Runs `diagflow` against the database of `up`, with this standard input; returns what it printed.
+async fn diagflow(up: &Up, data: &Path, arguments: &[&str], input: &str) -> String {
+    let password = std::fs::read_to_string(data.join("mariadb-password")).expect("a password");
+    let address = up.addresses["MariaDB"].split(',').next().expect("an address");
+    let mut child = Command::new(servers::diagflow())
+        .args(arguments)
+        .env("DATABASE_URL", format!("mysql://diagflow:{}@{address}/diagflow", password.trim()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut stdin = child.stdin.take().expect("a standard input");
+    stdin.write_all(input.as_bytes()).await.expect("is read");
+    drop(stdin);
+    let output = child.wait_with_output().await.expect("ends");
+    assert!(output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
 async fn get(address: &str) -> String {
     let answer = reqwest::get(address).await.expect("an answer");
     assert!(answer.status().is_success(), "{address}: {}", answer.status());
@@ -140,5 +161,57 @@ async fn one_command_starts_everything_stops_it_in_order_and_finds_it_again() {
     })
     .await;
     assert!(history.contains("WORKFLOW_EXECUTION_STATUS_COMPLETED"), "{history}");
+    up.interrupt().await;
+}
+
+#[tokio::test]
+async fn staff_find_what_failed_set_it_going_again_and_read_who_did() {
+    let folder = TempDir::new().expect("a folder");
+    let data = folder.path().join("a system");
+    let up = Up::start(&data).await;
+    let email = "root@example.org";
+    let create = ["user", "create", "--email", email, "--name", "Root", "--role", "admin"];
+    let create = [&create[..], &["--password-stdin"]].concat();
+    let made = diagflow(&up, &data, &create, &format!("{PASSWORD}\n")).await;
+    let account = made.trim().rsplit(' ').next().and_then(|id| id.parse().ok()).expect("an id");
+    let photos = [photos::retina()];
+    let submission = up.api().submit("ana@example.org", "[sim: fail*1]", &photos).await;
+    let id = &submission.submission_id;
+    let root = Staff::signed_in(&up.api(), account, email.to_owned()).await;
+    let read = async |path: &str| -> Value {
+        let answer = root.get(path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.expect("JSON")
+    };
+
+    eventually("the failure in the list", || async {
+        let list = read("/api/admin/submissions?status=failed").await;
+        (list["data"][0]["id"] == id.as_str()).then_some(())
+    })
+    .await;
+    let path = format!("/api/admin/submissions/{id}");
+    // The records are a moment ahead of the run.
+    eventually("why it failed in the history", || async {
+        let history = read(&format!("{path}/history")).await;
+        history.to_string().contains("loopai_failed").then_some(())
+    })
+    .await;
+    let because = json!({"reason": "LoopAI was down at noon"});
+    assert_eq!(root.post(&format!("{path}/retry"), &because).await.status(), 202);
+    eventually("the new run to complete", || async {
+        let status = up.api().status(&submission).await.ok()?;
+        (status["status"] == "completed").then_some(())
+    })
+    .await;
+    assert_eq!(read(&path).await["data"]["status"], "completed");
+
+    let lines = root.audit(&format!("object_id={id}")).await;
+    let mut told: Vec<_> = lines.iter().rev().map(|line| line["action"].as_str()).collect();
+    told.dedup();
+    assert_eq!(told, ["history_view", "submission_retry", "submission_view"].map(Some));
+    assert_eq!(lines[1]["details"]["reason"], because["reason"]);
+    assert!(lines.iter().all(|line| line["actor"] == email), "{lines:?}");
+    let verified = diagflow(&up, &data, &["audit", "verify"], "").await;
+    assert!(verified.contains("nothing was changed, removed or put in"), "{verified}");
     up.interrupt().await;
 }

@@ -118,7 +118,7 @@ fn line(
     AuditEntry { actor, object_kind, object_id, ..somebody_did(state, origin, "", action) }
 }
 
-/// A token of ours tells at least of which session it was.
+/// A token of ours tells of which session it was, and so whose, also when that has ended.
 async fn note_refusal(
     state: &AppState,
     origin: &Origin,
@@ -126,15 +126,27 @@ async fn note_refusal(
     refusal: &ApiError,
 ) -> ApiResult<()> {
     if refusal.is_of_the_caller() {
-        let line = somebody_did(state, origin, "", Action::SessionRefresh);
         let line = match given {
-            Some(token) => {
-                let (object_kind, object_id) = (ObjectKind::Session, token.session.to_string());
-                AuditEntry { object_kind, object_id, ..line }
-            }
-            None => line,
+            Some(token) => of_session(state, origin, token.session).await?,
+            None => somebody_did(state, origin, "", Action::SessionRefresh),
         };
         note(state, &line.refused(refusal.code())).await?;
     }
     Ok(())
+}
+
+async fn of_session(
+    state: &AppState,
+    origin: &Origin,
+    session: SessionId,
+) -> ApiResult<AuditEntry> {
+    let action = Action::SessionRefresh;
+    Ok(match state.app.store.session_owner(session).await? {
+        Some(user) => line(state, origin, &user, session, action),
+        // Ended so long ago that it is not kept any more.
+        None => {
+            let (object_kind, object_id) = (ObjectKind::Session, session.to_string());
+            AuditEntry { object_kind, object_id, ..somebody_did(state, origin, "", action) }
+        }
+    })
 }

@@ -59,7 +59,7 @@ pub(crate) struct DeliveryHistory {
     execution: Execution,
 }
 
-/// Tells what Temporal has of a submission's runs and e-mails, in plain words.
+/// Tells what Temporal has of a submission's runs and e-mails, in plain words; also of a deleted one.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/{id}/history",
@@ -89,7 +89,10 @@ pub(crate) async fn history(
 
 /// What Temporal has of a submission. Nothing of it is shown before its view is written down.
 async fn whole(state: &AppState, id: SubmissionId) -> ApiResult<HistoryBody> {
-    let runs = state.app.store.runs_of_kept(id).await?.ok_or(ApiError::NotFound)?;
+    let runs = state.app.store.runs(id).await?;
+    if runs.is_empty() {
+        return Err(ApiError::NotFound);
+    }
     let namespace = state.app.runs.client()?.namespace();
     let ui = TemporalUi::new(&state.app.settings.temporal_ui, &namespace);
     let mut told = Vec::with_capacity(runs.len());
@@ -103,7 +106,8 @@ async fn whole(state: &AppState, id: SubmissionId) -> ApiResult<HistoryBody> {
     Ok(HistoryBody { success: true, submission_id: id.to_string(), runs: told, deliveries })
 }
 
-/// One run's history as Temporal has it, to download: JSON, as the replay tests read it.
+/// One run's history as Temporal has it, to download: JSON, as the replay tests read it. Also of a deleted
+/// submission.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/{id}/history/{run_id}/raw",
@@ -142,7 +146,7 @@ pub(crate) async fn raw_history(
 
 /// A run's history as Temporal has it.
 async fn document(state: &AppState, id: SubmissionId, run_id: &str) -> ApiResult<Vec<u8>> {
-    let runs = state.app.store.runs_of_kept(id).await?.ok_or(ApiError::NotFound)?;
+    let runs = state.app.store.runs(id).await?;
     if !runs.iter().any(|run| run.temporal_run_id.as_deref() == Some(run_id)) {
         return Err(ApiError::NotFound);
     }

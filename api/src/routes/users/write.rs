@@ -149,7 +149,7 @@ pub(crate) async fn update(
 ) -> ApiResult<Json<UserAnswer>> {
     let user = existing(&state, &caller, Action::UserUpdate, id).await?;
     let change = checked_edit(&state, &user, &given).await.map_err(ApiError::InvalidInput)?;
-    let line = told(&caller, &user, &change);
+    let line = told(&caller, user.id, &change);
     Ok(Json(changed(&state, user.id, &change, line).await?.into()))
 }
 
@@ -179,13 +179,14 @@ async fn checked_edit(
     Ok(UserChange { email, name, role, disabled, password_hash })
 }
 
-/// The line of a change: which fields, and the values of those that decide what somebody may do.
-fn told(caller: &Caller, user: &User, change: &UserChange) -> AuditEntry {
+/// The line of a change that is asked for: which fields, and the values of those that decide what somebody may
+/// do.
+fn told(caller: &Caller, user: UserId, change: &UserChange) -> AuditEntry {
     let action = match change.disabled {
         Some(true) => Action::UserDisable,
         _ => Action::UserUpdate,
     };
-    let mut line = caller.did(action, ObjectKind::User, user.id);
+    let mut line = caller.did(action, ObjectKind::User, user);
     let fields = [
         ("email", change.email.is_some()),
         ("name", change.name.is_some()),
@@ -196,10 +197,10 @@ fn told(caller: &Caller, user: &User, change: &UserChange) -> AuditEntry {
     let fields = fields.into_iter().filter(|(_, given)| *given).map(|(name, _)| name);
     line = line.with("fields", fields.collect::<Vec<_>>());
     if let Some(email) = &change.email {
-        line = line.with("email", email.as_str()).with("email_before", user.email.as_str());
+        line = line.with("email", email.as_str());
     }
     if let Some(role) = change.role {
-        line = line.with("role", role.to_string()).with("role_before", user.role.to_string());
+        line = line.with("role", role.to_string());
     }
     if let Some(disabled) = change.disabled {
         line = line.with("enabled", !disabled);
@@ -250,6 +251,6 @@ pub(crate) async fn disable(
 ) -> ApiResult<Json<UserAnswer>> {
     let user = existing(&state, &caller, Action::UserDisable, id).await?;
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
-    let line = told(&caller, &user, &change);
+    let line = told(&caller, user.id, &change);
     Ok(Json(changed(&state, user.id, &change, line).await?.into()))
 }

@@ -4,6 +4,7 @@ use super::stream::{Message, messages};
 use anyhow::Context;
 use futures::Stream;
 use futures::stream::BoxStream;
+use reqwest::header::RETRY_AFTER;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
@@ -65,6 +66,22 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// The API cannot answer just now.
+#[derive(Debug)]
+pub(super) struct NotNow {
+    status: StatusCode,
+    /// When to come again, where it says so.
+    pub(super) after: Option<Duration>,
+}
+
+impl fmt::Display for NotNow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server answered {}", self.status)
+    }
+}
+
+impl std::error::Error for NotNow {}
 
 pub(super) struct Client {
     /// For uploads: while one is on its way, nothing is to be read, however long it takes.
@@ -153,19 +170,21 @@ fn boxed(
     Box::pin(stream)
 }
 
-/// The response itself, or the server's refusal in its own words.
+/// The response itself, or why there is none.
 async fn accepted(response: Response) -> anyhow::Result<Response> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
+    }
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let after = after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        return Err(NotNow { status, after }.into());
     }
     let body: Value = response.json().await.unwrap_or_default();
     let lines = match body["errors"].as_array() {
         Some(errors) => errors.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         None => body["message"].as_str().map(str::to_owned).into_iter().collect(),
     };
-    if status.is_server_error() {
-        anyhow::bail!("the server answered {status}");
-    }
     Err(Refused { status, lines }.into())
 }

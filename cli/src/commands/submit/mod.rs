@@ -5,8 +5,10 @@ mod show;
 mod stream;
 
 use anyhow::{Context, bail};
-use client::{Accepted, Client, Photo};
+use client::{Accepted, Client, NotNow, Photo, Refused};
 use futures::StreamExt;
+use futures::stream::BoxStream;
+use serde_json::Value;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -61,8 +63,7 @@ async fn send_and_follow(args: Args) -> anyhow::Result<()> {
     let begun = Instant::now();
     let accepted = client.submit(&args.email, &args.comments, args.consent, photos).await?;
     show::accepted(&mut out, &accepted)?;
-    follow(&client, &accepted, begun, &mut out).await?;
-    let status = client.status(&accepted).await?;
+    let status = follow(&client, &accepted, begun, &mut out).await?;
     show::result(&mut out, &status)?;
     if status["status"] != "completed" {
         bail!("the submission ended as {}", status["status"].as_str().unwrap_or("unknown"));
@@ -70,51 +71,88 @@ async fn send_and_follow(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints events until the stream has told everything; a stream that breaks is resumed.
+/// Prints events until the stream has told everything, then asks where the submission stands. What breaks, or
+/// cannot be answered just now, is tried again.
 async fn follow(
     client: &Client,
     accepted: &Accepted,
     begun: Instant,
     out: &mut impl Write,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Value> {
     let mut last_id = None;
     loop {
-        match client.events(accepted, last_id.as_deref()).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(mut events)) => {
-                while let Some(message) = events.next().await {
-                    let Message { id, data, .. } = match message {
-                        Ok(message) => message,
-                        Err(error) => {
-                            show::interruption(out, &error)?;
-                            break;
-                        }
-                    };
-                    let event: serde_json::Value =
-                        serde_json::from_str(&data).context("the event is no JSON")?;
-                    show::event(out, begun.elapsed(), &event)?;
-                    last_id = Some(id);
-                }
+        let told = match client.events(accepted, last_id.as_deref()).await {
+            Ok(None) => client.status(accepted).await.map(Some),
+            Ok(Some(events)) => show_all(events, &mut last_id, begun, out).await.map(|()| None),
+            Err(error) => Err(error),
+        };
+        let mut pause = PAUSE;
+        match told {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) => {}
+            Err(error) if error.is::<Refused>() || error.is::<io::Error>() => return Err(error),
+            Err(error) => {
+                let not_now = error.downcast_ref::<NotNow>();
+                pause = not_now.and_then(|not_now| not_now.after).unwrap_or(PAUSE);
+                show::interruption(out, &error)?;
             }
-            Err(error) if error.downcast_ref::<client::Refused>().is_some() => return Err(error),
-            Err(error) => show::interruption(out, &error)?,
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
+}
+
+/// Prints the events of one stream, and keeps the id of the last one.
+async fn show_all(
+    mut events: BoxStream<'static, Result<Message, reqwest::Error>>,
+    last_id: &mut Option<String>,
+    begun: Instant,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    while let Some(message) = events.next().await {
+        let Message { id, data } = message?;
+        let event: Value = serde_json::from_str(&data).context("the event is no JSON")?;
+        show::event(out, begun.elapsed(), &event)?;
+        *last_id = Some(id);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::Router;
     use axum::body::{Body, Bytes};
     use axum::http::{HeaderMap, StatusCode};
     use axum::response::{IntoResponse, Response};
     use axum::routing::get;
+    use axum::{Json, Router};
+    use serde_json::json;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::net::TcpListener;
 
+    const SOON: Duration = Duration::from_millis(200);
+
+    /// Follows a submission at a server with these routes; returns where it stands, and what was shown.
+    async fn followed(router: Router) -> (Value, String) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let server = format!("http://{}/", listener.local_addr().expect("an address"));
+        tokio::spawn(axum::serve(listener, router).into_future());
+        let accepted: Accepted = serde_json::from_value(json!({
+            "submission_id": "s", "status_url": format!("{server}status"), "access_token": "t",
+            "events_url": format!("{server}events"),
+        }))
+        .expect("an answer");
+        let client = Client::new(server.parse().expect("an address"), SOON).expect("a client");
+        let mut out = Vec::new();
+        let following = follow(&client, &accepted, Instant::now(), &mut out);
+        let status = tokio::time::timeout(Duration::from_secs(20), following).await;
+        let status = status.expect("ends in time").expect("ends well");
+        (status, String::from_utf8(out).expect("text"))
+    }
+
     /// A stream that tells one event and then falls silent; who has it, has everything.
-    async fn events(headers: HeaderMap) -> Response {
+    async fn silent(headers: HeaderMap) -> Response {
         if headers.get("last-event-id").is_some_and(|id| id == "1") {
             return StatusCode::NO_CONTENT.into_response();
         }
@@ -123,27 +161,33 @@ mod tests {
         Body::from_stream(once.chain(futures::stream::pending())).into_response()
     }
 
+    async fn completed() -> Json<Value> {
+        Json(json!({"status": "completed"}))
+    }
+
     #[tokio::test]
     async fn a_stream_that_fell_silent_is_resumed_after_its_last_event() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let server = format!("http://{}/", listener.local_addr().expect("an address"));
-        let router = Router::new().route("/events", get(events));
-        tokio::spawn(axum::serve(listener, router).into_future());
-        let accepted: Accepted = serde_json::from_value(serde_json::json!({
-            "submission_id": "s", "status_url": "", "access_token": "t",
-            "events_url": format!("{server}events"),
-        }))
-        .expect("an answer");
-        let client = Client::new(server.parse().expect("an address"), Duration::from_millis(200));
-        let (client, mut out) = (client.expect("a client"), Vec::new());
+        let router = Router::new().route("/events", get(silent)).route("/status", get(completed));
 
-        let followed = follow(&client, &accepted, Instant::now(), &mut out);
-        let followed = tokio::time::timeout(Duration::from_secs(20), followed).await;
+        let (_, text) = followed(router).await;
 
-        followed.expect("ends in time").expect("ends well");
-        let text = String::from_utf8(out).expect("text");
         assert_eq!(text.matches("Hello").count(), 1, "{text}");
-        assert_eq!(text.matches("connection lost, resuming").count(), 1, "{text}");
+        assert_eq!(text.matches("interrupted, resuming").count(), 1, "{text}");
+    }
+
+    #[tokio::test]
+    async fn who_is_told_to_come_again_comes_again() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let events = get(async move || match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response(),
+            1 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            _ => StatusCode::NO_CONTENT.into_response(),
+        });
+        let router = Router::new().route("/events", events).route("/status", get(completed));
+
+        let (status, text) = followed(router).await;
+
+        assert_eq!(status["status"], "completed");
+        assert!(text.contains("429") && text.contains("503"), "{text}");
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn event(out: &mut impl Write, after: Duration, event: &Value) -> io:
 }
 
 pub(super) fn interruption(out: &mut impl Write, error: &dyn fmt::Display) -> io::Result<()> {
-    writeln!(out, "          connection lost, resuming ({error})")
+    writeln!(out, "          interrupted, resuming ({error})")
 }
 
 pub(super) fn result(out: &mut impl Write, status: &Value) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! Reads an event stream (WHATWG HTML, 9.2.6): only the fields that our API sends.
+//! Reads an event stream (WHATWG HTML, 9.2.6): only the fields that are shown.
 
 use async_stream::try_stream;
 use futures::{Stream, StreamExt};
@@ -9,8 +9,6 @@ use std::pin::pin;
 pub(super) struct Message {
     /// What to resume after.
     pub(super) id: String,
-    /// Its name.
-    pub(super) name: String,
     /// What it says.
     pub(super) data: String,
 }
@@ -45,7 +43,6 @@ impl Message {
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             "id" => self.id = value.to_owned(),
-            "event" => self.name = value.to_owned(),
             "data" => {
                 if !self.data.is_empty() {
                     self.data.push('\n');

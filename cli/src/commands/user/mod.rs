@@ -90,6 +90,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()> {
+    let id = UserId::new();
+    let line = line(key, Action::UserCreate, Some(id));
+    let line = line.with("email", new.email.as_str()).with("role", new.role.to_string());
     let password_hash = if new.role == Role::Service {
         if new.password_stdin {
             bail!("an account with the role service has API keys instead of a password");
@@ -97,18 +100,15 @@ async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()
         None
     } else {
         let password = password::ask(new.password_stdin)?;
-        check_password(&password, new.email.as_str(), &new.name)?;
+        if let Err(weak) = check_password(&password, new.email.as_str(), &new.name) {
+            store.audit(&line.refused("invalid_input")).await?;
+            return Err(weak.into());
+        }
         Some(hash_password(&password))
     };
-    let user = NewUser {
-        id: UserId::new(),
-        email: new.email,
-        name: new.name,
-        role: new.role,
-        password_hash,
-    };
-    let line = line(key, Action::UserCreate, Some(user.id)).with("role", user.role.to_string());
+    let user = NewUser { id, email: new.email, name: new.name, role: new.role, password_hash };
     if !store.create_user(&user, &line).await? {
+        store.audit(&line.refused("email_taken")).await?;
         bail!("{} has an account already", user.email);
     }
     println!("made the account of {} as {}: {}", user.email, user.role, user.id);
@@ -138,16 +138,19 @@ fn shown(user: &User) -> String {
 }
 
 async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow::Result<()> {
-    let found = store.user_by_email(email.as_str()).await?;
-    let user = found.with_context(|| format!("{email} has no account"))?;
+    let Some(user) = store.user_by_email(email.as_str()).await? else {
+        let line = line(key, Action::UserDisable, None).with("email", email.as_str());
+        store.audit(&line.refused("not_found")).await?;
+        bail!("{email} has no account");
+    };
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
-    let line = line(key, Action::UserDisable, Some(user.id));
+    let line = line(key, Action::UserDisable, Some(user.id)).with("enabled", false);
     match store.change_user(user.id, &change, &line).await? {
         UserChanged::Done(_) => println!("disabled the account of {email}"),
         UserChanged::LastAdmin => {
+            store.audit(&line.refused("last_admin")).await?;
             bail!("{email} is the last admin: make another account an admin first")
         }
-        UserChanged::NotFound => bail!("{email} has no account"),
         other => bail!("the account cannot be disabled as it is: {other:?}"),
     }
     Ok(())

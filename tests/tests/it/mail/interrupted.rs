@@ -6,7 +6,7 @@ use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::invariants::{completed_once, delivery, mails};
 use diagflow_tests::ports::free_port;
 use diagflow_tests::stack::{LOCAL, id_of};
-use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, photos, servers};
+use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, operator, photos};
 use diagflow_workflows::workflow_id;
 use diesel_async::SimpleAsyncConnection;
 use futures::StreamExt;
@@ -173,15 +173,9 @@ async fn run_out_of_time(stack: &Stack, submission: &Accepted) {
         Attributes::ActivityTaskScheduledEventAttributes(it) => Some(it.activity_id.clone()),
         _ => None,
     });
-    let done = tokio::process::Command::new(servers::temporal_command())
-        .args(["activity", "update-options", "--address", &servers::temporal()])
-        .args(["--workflow-id", &workflow_id(&submission.submission_id)])
-        .args(["--activity-id", &scheduled.expect("an activity")])
-        .args(["--schedule-to-close-timeout", "1s"])
-        .output()
-        .await
-        .expect("runs");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let (id, activity) = (workflow_id(&submission.submission_id), scheduled.expect("an activity"));
+    let limit = ["--schedule-to-close-timeout", "1s"];
+    operator::activity("update-options", &id, &activity, &limit).await;
 }
 
 #[tokio::test]

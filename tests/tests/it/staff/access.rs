@@ -204,6 +204,9 @@ async fn as_nobody(stack: &Stack, callers: &Callers, row: &(&str, &str, Rule)) {
     let answer = ask(&nobody, method, path, &callers.submission).await;
     let status = answer.status().as_u16();
     let told = format!("nobody at {method} {path}: {status}");
+    if !matches!(rule, Needs(_)) {
+        assert!(answer.headers().contains_key("ratelimit"), "not counted: {told}");
+    }
     match rule {
         Open => return assert!(is_let_through(status), "{told}"),
         OwnProof => return assert!(matches!(status, 400 | 401 | 404), "{told}"),
@@ -228,9 +231,7 @@ async fn as_nobody(stack: &Stack, callers: &Callers, row: &(&str, &str, Rule)) {
         let refused = refusal(answer).await;
         match rule {
             // Whether it was a bad token of staff or of another submission is not told apart.
-            OfSubmission => {
-                assert!(matches!(refused.0, 401 | 404), "{code} at {path}: {refused:?}")
-            }
+            OfSubmission => assert_eq!(refused, (404, "not_found".to_owned()), "{code} at {path}"),
             _ => assert_eq!(refused, (401, code.to_owned()), "{method} {path}"),
         }
     }

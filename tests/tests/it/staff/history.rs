@@ -1,11 +1,13 @@
 //! Staff read what Temporal has of a submission's runs.
 
 use diagflow_simulators::mail::{Rule, Step};
-use diagflow_store::Role;
+use diagflow_store::{Action, Role};
 use diagflow_tests::invariants::{completed_once, delivery, ended_once, failed};
+use diagflow_tests::stack::id_of;
 use diagflow_tests::staff::refusal;
 use diagflow_tests::{
-    Accepted, Proxy, Stack, StackOptions, Staff, eventually, history, operator, photos, servers,
+    Accepted, Proxy, Stack, StackOptions, Staff, eventually, history, operator, photos, seeding,
+    servers,
 };
 use diagflow_workflows::delivery_workflow_id;
 use serde_json::{Value, json};
@@ -74,6 +76,27 @@ async fn a_run_is_told_in_plain_words_and_can_be_downloaded() {
         (told["runs"][0]["history"] == "gone").then_some(())
     })
     .await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_history_of_a_deleted_submission_can_be_read_as_its_details_can() {
+    let (stack, accepted) = Stack::with_submission(StackOptions::default().scenario("fail")).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    let told = read(&staff, &accepted).await;
+
+    let deletion = seeding::line(Action::SubmissionDelete);
+    stack.store.delete_submission(id_of(&accepted), &deletion).await.expect("deleted");
+
+    assert_eq!(read(&staff, &accepted).await, told);
+    let run_id = told["runs"][0]["run_id"].as_str().expect("an id");
+    let raw = staff.get(&format!("{}/{run_id}/raw", path(&accepted))).await;
+    assert_eq!(raw.status(), 200);
+    let unknown = "/api/admin/submissions/5f0c0f4e-6f0e-4f7b-9d53-0f1f6f3c2a11/history";
+    for nothing in [unknown.to_owned(), format!("{unknown}/{run_id}/raw")] {
+        assert_eq!(refusal(staff.get(&nothing).await).await, (404, "not_found".to_owned()));
+    }
     stack.stop().await;
 }
 

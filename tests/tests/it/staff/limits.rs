@@ -45,6 +45,12 @@ async fn a_client_that_sends_too_much_is_told_when_to_come_back() {
     let six = async |last: &str| submit(&format!("2001:db8:1:2::{last}")).await.status().as_u16();
     assert_eq!([six("1").await, six("2").await, six("3").await], [400, 400, 429], "one network");
 
+    for page in ["/", "/version", "/docs/", "/openapi.json"] {
+        let answer = http.get(stack.client.address(page)).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{page}");
+        assert!(header(&answer, "ratelimit").starts_with("\"health\";r="), "{page}");
+    }
+
     let id = "3f1f6b0e-6f0e-4f7b-9d53-0f1f6f3c2a11";
     let (status, events) = (format!("/api/user/status/{id}"), format!("/api/user/events/{id}"));
     let read = async |path: &str| {

@@ -10,7 +10,7 @@ use diagflow_tests::staff::outcome;
 use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, operator};
 use diagflow_workflows::{delivery_workflow_id, workflow_id};
 use futures::StreamExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use temporalio_client::WorkflowDescribeOptions;
 
 /// So long that nothing but an operator can explain what happens within a test.
@@ -101,6 +101,41 @@ async fn reset_sets_what_failed_going_again_as_a_new_run() {
     assert_eq!(mails(&stack, &accepted).len(), 2);
     let runs = stack.store.runs(id_of(&accepted)).await.expect("runs");
     assert_eq!(runs.len(), 2);
+    stack.stop().await;
+}
+
+/// The ids of a run's completed workflow tasks, in order.
+async fn completed_tasks(submission: &Accepted) -> Vec<String> {
+    let shown = operator::act("show", submission, &["--output", "json"]).await;
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    let events = shown["events"].as_array().expect("events").iter();
+    let tasks = events.filter(|it| it["eventType"] == "EVENT_TYPE_WORKFLOW_TASK_COMPLETED");
+    tasks.map(|task| task["eventId"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn reset_to_a_later_point_goes_on_with_the_execution_that_is_known() {
+    // LoopAI does its work, but refuses to tell of it five times in a row.
+    let options = StackOptions::default().scenario("status=403*5, delay=0s");
+    let (stack, accepted) = Stack::with_submission(options).await;
+    ended_once(&stack, &accepted, failed("loopai_unauthorized")).await;
+    let after_the_request = &completed_tasks(&accepted).await[1];
+
+    let point = ["--event-id", after_the_request, "--reason", "a test"];
+    operator::act("reset", &accepted, &point).await;
+
+    let story = eventually("the story's end", || async {
+        let story = steps(&stack, &accepted).await;
+        story.ends_with(&["result_ready", "mail_sent"]).then_some(story)
+    })
+    .await;
+    assert_eq!(executions(&stack, &accepted).len(), 1, "nothing was asked twice");
+    let runs = stack.store.runs(id_of(&accepted)).await.expect("runs");
+    assert_eq!(runs.len(), 2);
+    assert_eq!(runs[0].loopai_execution_id, runs[1].loopai_execution_id);
+    assert_eq!(story[..4], ["received", "diagnosing", "failed", "mail_sent"]);
+    assert_eq!(story[4..], ["retried", "diagnosing", "completed", "result_ready", "mail_sent"]);
+    assert_eq!(mails(&stack, &accepted).len(), 2);
     stack.stop().await;
 }
 

@@ -116,17 +116,17 @@ async fn a_refresh_token_is_good_once_and_a_lost_answer_may_be_asked_for_again()
     let lines = stack
         .database
         .texts(
-            "SELECT CONCAT_WS(' ', action, object_kind, result, details) FROM audit \
+            "SELECT CONCAT_WS(' ', action, object_kind, result, actor_kind, details) FROM audit \
              WHERE action IN ('session_refresh', 'session_end') ORDER BY number",
         )
         .await;
     assert_eq!(
         lines,
         [
-            "session_refresh session done {}",
-            "session_end session done {\"reason\":\"refresh_reused\"}",
-            "session_refresh session session_ended {}",
-            "session_refresh session session_ended {}",
+            "session_refresh session done user {}",
+            "session_end session done user {\"reason\":\"refresh_reused\"}",
+            "session_refresh session session_ended user {}",
+            "session_refresh session session_ended user {}",
         ]
     );
     stack.stop().await;

@@ -96,8 +96,18 @@ async fn the_first_admin_is_made_and_signs_in() {
              WHERE action LIKE 'user%' AND actor_name <> '' ORDER BY number",
         )
         .await;
-    let expected = ["user_create", "user_create", "users_view", "user_disable", "users_view"];
-    assert_eq!(lines, expected.map(|action| format!("{action} operator done")));
+    let expected = [
+        ("user_create", "done"),
+        ("user_create", "email_taken"),
+        ("user_create", "invalid_input"),
+        ("user_create", "done"),
+        ("users_view", "done"),
+        ("user_disable", "last_admin"),
+        ("user_disable", "done"),
+        ("user_disable", "not_found"),
+        ("users_view", "done"),
+    ];
+    assert_eq!(lines, expected.map(|(action, result)| format!("{action} operator {result}")));
     stack.stop().await;
 }
 

@@ -9,10 +9,10 @@ const LIST: &str = "/api/admin/submissions";
 const EXPORT: &str = "/api/admin/submissions/export";
 const RETRY: &str = "/api/admin/submissions/retry";
 
-/// Status, code and message of a refusal.
+/// Status, code and message of a refusal; without the latter two for what is no JSON, such as an export.
 async fn refused(answer: Response) -> (u16, String, String) {
     let status = answer.status().as_u16();
-    let body: Value = answer.json().await.expect("JSON");
+    let body: Value = answer.json().await.unwrap_or_default();
     let text = |name: &str| body["error"][name].as_str().unwrap_or_default().to_owned();
     (status, text("code"), text("message"))
 }

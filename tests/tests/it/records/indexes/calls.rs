@@ -92,7 +92,6 @@ async fn read(store: &Store, id: SubmissionId) {
     store.result(id).await.expect("a result").expect("there");
     store.clinical_sizes(&[id]).await.expect("sizes");
     assert_eq!(store.runs(id).await.expect("runs").len(), 1);
-    assert_eq!(store.runs_of_kept(id).await.expect("runs").expect("is kept").len(), 1);
     assert_eq!(store.events(id, 1).await.expect("events").len(), 4);
     let newest = store.newest_event_row().await.expect("a number");
     let rows = store.event_rows(newest - 2, &[newest - 4, newest - 3], 1000).await;

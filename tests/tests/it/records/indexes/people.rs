@@ -86,6 +86,7 @@ async fn sign_in_and_out(store: &Store, user: &User) {
     let session = begin(store, user, first).await;
     assert!(store.use_session(session, DAY).await.expect("an answer").is_some());
     assert!(store.session_user(session).await.expect("an answer").is_some());
+    assert!(store.session_owner(session).await.expect("an answer").is_some());
     assert_eq!(store.sessions_of(user.id).await.expect("sessions").len(), 1);
     store.known_origin(user.email.as_str(), "127.0.0.0/24", "127.0.0.1").await.expect("an answer");
     for (given, came_of_it) in [(first, Refreshed::Rotated), (first, Refreshed::Reused)] {
