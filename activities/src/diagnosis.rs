@@ -2,13 +2,14 @@
 #![expect(missing_docs, reason = "the macro's own items carry no docs; ours do")]
 
 use crate::admission::Admission;
+use crate::asking::Asked;
 use crate::failure::{hopeless, retryable};
 use crate::images::Images;
-use crate::loopai::{DiagnoseRequest, ExecutionStatus, LoopAi, LoopAiError, Remedy};
+use crate::loopai::{ExecutionStatus, LoopAi, LoopAiError, Remedy};
 use crate::mail::Mailer;
 use crate::telemetry;
 use diagflow_store::{
-    Adoption, BytesError, DeliveryKind, Ending, Failpoint, File, Outcome, RunKey, Status, Store,
+    Adoption, Budget, BytesError, DeliveryKind, Ending, Failpoint, Outcome, RunKey, Status, Store,
     StoreError, StoreResult, Stored, SubmissionId,
 };
 use diagflow_workflows::contract::{
@@ -29,8 +30,10 @@ pub struct Activities {
     pub loopai: LoopAi,
     /// Sends what is owed.
     pub mailer: Mailer,
-    /// Bounds the requests to LoopAI.
+    /// Bounds the requests to LoopAI that this worker has under way.
     pub admission: Admission,
+    /// Bounds what LoopAI is asked by all workers.
+    pub budget: Budget,
 }
 
 #[activities]
@@ -52,17 +55,21 @@ impl Activities {
         let execution_id = match adopted.execution_id {
             Some(execution_id) => execution_id,
             None => match self.ask_loopai(&ctx, adopted.run).await? {
-                Ok(execution_id) => execution_id,
-                Err(error) if error.remedy() == Remedy::Final => {
+                Asked::Taken(execution_id) => execution_id,
+                Asked::Ended => {
+                    return Ok(RequestVerdict::Ended(self.recorded_end(adopted.run).await?));
+                }
+                Asked::Superseded => return Ok(RequestVerdict::Superseded),
+                Asked::Failed(error, _) if error.remedy() == Remedy::Final => {
                     return self.refused(adopted.run, &error).await;
                 }
-                Err(error) if error.remedy() == Remedy::NeedsAHand => {
+                Asked::Failed(error, _) if error.remedy() == Remedy::NeedsAHand => {
                     let code = error.code().to_owned();
                     tracing::error!(code, %error, "LoopAI refuses the request");
                     return Ok(RequestVerdict::Refused { code });
                 }
-                Err(error) => {
-                    return Err(retryable(error.code(), &error, error.retry_after()));
+                Asked::Failed(error, after) => {
+                    return Err(retryable(error.code(), &error, after));
                 }
             },
         };
@@ -116,7 +123,8 @@ impl Activities {
             Err(error) => {
                 let code = error.code().to_owned();
                 tracing::warn!(code, %error, "a look at the execution gave nothing");
-                let retry_after_ms = error.retry_after().map(|wish| wish.as_millis() as u64);
+                let after = self.look_again_after(adopted.run.submission, &error).await;
+                let retry_after_ms = after.map(|wish| wish.as_millis() as u64);
                 return Ok(match error.remedy() {
                     Remedy::TryAgain => CheckVerdict::Unreachable { code, retry_after_ms },
                     Remedy::NeedsAHand | Remedy::Final => CheckVerdict::Refused { code },
@@ -214,51 +222,6 @@ impl Activities {
         }
     }
 
-    /// Posts a run's submission to LoopAI, if there is room for it.
-    async fn ask_loopai(
-        &self,
-        ctx: &ActivityContext,
-        run: RunKey,
-    ) -> Result<Result<String, LoopAiError>, ActivityError> {
-        let files = self.store.files(run.submission).await.map_err(records)?;
-        let bytes = self.images.bytes_within_request(&files);
-        let _admitted = match self.admission.enter(run, bytes) {
-            Ok(admitted) => admitted,
-            Err(told) => {
-                let why = "this worker has as many requests under way as it may";
-                // After a local attempt an ordinary one follows at once: a wish to wait would only cost
-                // events.
-                let after = told.after.filter(|_| !ctx.info().is_local);
-                return Err(retryable("worker_busy", why, after));
-            }
-        };
-        Ok(self.loopai.diagnose(&self.request_for(run, files).await?).await)
-    }
-
-    /// What LoopAI gets for a run.
-    async fn request_for(
-        &self,
-        run: RunKey,
-        files: Vec<File>,
-    ) -> Result<DiagnoseRequest, ActivityError> {
-        let submission = self
-            .store
-            .submission(run.submission)
-            .await
-            .map_err(records)?
-            .ok_or_else(|| hopeless("unknown_submission", run.submission))?;
-        let mut images = Vec::new();
-        for file in files {
-            images.push(self.images.image(file).await.map_err(storage)?);
-        }
-        Ok(DiagnoseRequest {
-            submission_id: run.submission.to_string(),
-            reference: format!("{}-{}", run.submission, run.number),
-            comments: submission.comments,
-            images,
-        })
-    }
-
     /// Records that LoopAI does not take the submission.
     async fn refused(
         &self,
@@ -314,13 +277,13 @@ fn counted(stored: StoreResult<Stored>, status: Status) -> StoreResult<Stored> {
     stored
 }
 
-fn records(error: StoreError) -> ActivityError {
+pub(crate) fn records(error: StoreError) -> ActivityError {
     match error {
         StoreError::Corrupt(_) => hopeless("records_unreadable", &error),
         error => retryable("records_unavailable", &error, None),
     }
 }
 
-fn storage(error: BytesError) -> ActivityError {
+pub(crate) fn storage(error: BytesError) -> ActivityError {
     retryable("file_storage_unavailable", &error, None)
 }

@@ -9,6 +9,7 @@ pub mod report;
 pub mod temporal;
 
 mod admission;
+mod asking;
 mod diagnosis;
 mod failure;
 mod images;

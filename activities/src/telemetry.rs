@@ -1,22 +1,32 @@
 //! Every metric that a worker writes, by name and meaning. Its `/metrics` shows them.
 
 use crate::loopai::LoopAiError;
-use diagflow_store::Status;
+use diagflow_store::{Budget, Status};
 use diagflow_workflows::contract::DeliverVerdict;
-use metrics::{counter, describe_counter};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 const LOOPAI_CALLS: &str = "diagflow_loopai_calls_total";
+const TURNED_AWAY: &str = "diagflow_loopai_turned_away_total";
+const LIMIT: &str = "diagflow_loopai_limit";
 const DELIVERIES: &str = "diagflow_deliveries_total";
 const ENDED: &str = "diagflow_submissions_ended_total";
 
 /// Tells the recorder what the metrics mean, and begins at zero: a rate needs the first event too.
-pub(crate) fn describe() {
+pub(crate) fn describe(budget: Budget) {
     describe_counter!(
         LOOPAI_CALLS,
         "Calls to LoopAI, by call and outcome: ok, or the fault's code"
     );
+    describe_counter!(TURNED_AWAY, "Requests that LoopAI was not sent, by why; they come again");
+    describe_gauge!(
+        LIMIT,
+        "How much LoopAI may be asked: executions at_once, and an_hour; 0 is no limit"
+    );
     describe_counter!(DELIVERIES, "E-mails that were settled, by outcome");
     describe_counter!(ENDED, "Submissions that were ended, by status");
+    // Exact up to 2^53.
+    gauge!(LIMIT, "of" => "at_once").set(budget.at_once.unwrap_or_default() as f64);
+    gauge!(LIMIT, "of" => "an_hour").set(budget.an_hour.unwrap_or_default() as f64);
     for call in [Call::Diagnose, Call::Status] {
         counter!(LOOPAI_CALLS, "call" => call.name(), "outcome" => OK).increment(0);
     }
@@ -50,6 +60,11 @@ impl Call {
 pub(crate) fn loopai_call<T>(call: Call, outcome: &Result<T, LoopAiError>) {
     let outcome = outcome.as_ref().map_or_else(LoopAiError::code, |_| OK);
     counter!(LOOPAI_CALLS, "call" => call.name(), "outcome" => outcome).increment(1);
+}
+
+/// A request was not sent, for the reason that this code tells.
+pub(crate) fn turned_away(code: &'static str) {
+    counter!(TURNED_AWAY, "why" => code).increment(1);
 }
 
 /// A delivery was settled just now, not found settled: a *Reset* must not count it again.

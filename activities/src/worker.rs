@@ -37,7 +37,7 @@ pub async fn run_worker(
     settings: &WorkerSettings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    telemetry::describe();
+    telemetry::describe(activities.budget);
     let (mail_ending, patience) = (activities.mailer.ending(), settings.shutdown_period);
     let runtime = Runtime::from_current_tokio(Default::default())?;
     let activities_at_once = FixedSizeSlotSupplier::new(settings.concurrency);

@@ -125,8 +125,12 @@ impl Keeper {
         Ok(())
     }
 
-    /// Asks Temporal about the next of what has stood unchanged for long.
+    /// Frees what nobody needs any more, and asks Temporal about the next of what has stood unchanged for long.
     async fn ask(&mut self) -> Result<(), NotKept> {
+        let freed = self.store.free_forgotten_places().await?;
+        if freed > 0 {
+            tracing::info!(freed, "places at LoopAI were held by runs that had ended");
+        }
         let unchanged = self.settings.lost_after;
         let overdue = self.store.overdue(unchanged, self.beyond.as_ref(), BATCH).await?;
         // From the beginning again after the last.

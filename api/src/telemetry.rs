@@ -1,5 +1,6 @@
 //! Every metric that the API writes, by name and meaning. `/metrics` shows them.
 
+use diagflow_store::{GateState, LoopAiUse};
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -11,6 +12,10 @@ const REQUEST_TIME: &str = "diagflow_http_request_duration_seconds";
 const OPEN_STREAMS: &str = "diagflow_event_streams_open";
 const SUBMISSIONS: &str = "diagflow_submissions_total";
 const QUEUED_RUNS: &str = "diagflow_runs_waiting_to_start";
+const LOOPAI_UNDER_WAY: &str = "diagflow_loopai_executions";
+const LOOPAI_WITHIN_THE_HOUR: &str = "diagflow_loopai_executions_within_the_hour";
+const LOOPAI_WAITING: &str = "diagflow_loopai_waiting";
+const LOOPAI_GATE: &str = "diagflow_loopai_gate";
 const LINES_WITHHELD: &str = "diagflow_audit_lines_withheld_total";
 
 /// Upper bounds of the request times that are told apart, in seconds.
@@ -31,6 +36,13 @@ pub(crate) fn describe() {
     describe_gauge!(OPEN_STREAMS, "Event streams that are open now");
     describe_counter!(SUBMISSIONS, "Submissions, by outcome");
     describe_gauge!(QUEUED_RUNS, "Runs that wait to be started");
+    describe_gauge!(LOOPAI_UNDER_WAY, "Runs that have a place at LoopAI, of all workers");
+    describe_gauge!(LOOPAI_WITHIN_THE_HOUR, "Runs for which LoopAI was asked in the last hour");
+    describe_gauge!(LOOPAI_WAITING, "Runs that wait for a place at LoopAI, or for LoopAI");
+    describe_gauge!(
+        LOOPAI_GATE,
+        "Whether LoopAI is asked: 0 yes; 1 it is back, ever more are; 2 it is away, one tries at times"
+    );
     describe_counter!(LINES_WITHHELD, "Refusals that are not in the audit, by why");
 }
 
@@ -56,6 +68,19 @@ pub(crate) fn line_withheld(why: &'static str) {
 pub(crate) fn queued_runs(count: i64) {
     // Beyond 2^53 runs the gauge would be off by one.
     gauge!(QUEUED_RUNS).set(count as f64);
+}
+
+/// How much LoopAI has to do.
+pub(crate) fn loopai(now: LoopAiUse) {
+    // Exact up to 2^53, as above.
+    gauge!(LOOPAI_UNDER_WAY).set(now.under_way as f64);
+    gauge!(LOOPAI_WITHIN_THE_HOUR).set(now.within_the_hour as f64);
+    gauge!(LOOPAI_WAITING).set(now.waiting as f64);
+    gauge!(LOOPAI_GATE).set(match now.gate {
+        GateState::Open => 0.0,
+        GateState::Ajar => 1.0,
+        GateState::Shut => 2.0,
+    });
 }
 
 /// Counts as an open event stream until it is dropped.

@@ -7,6 +7,7 @@ use crate::counts;
 use crate::deliveries::{self, DeliveryKind};
 use crate::error::StoreResult;
 use crate::events::{self, Step};
+use crate::places;
 use crate::pool::{Store, transaction};
 use crate::results::DiagnosisResult;
 use crate::runs::{RunKey, lock};
@@ -247,6 +248,7 @@ async fn set_status(
             .set(runs::finished_at.eq(now().nullable()))
             .execute(connection)
             .await?;
+        places::leave(connection, run).await?;
     }
     Ok(moved)
 }

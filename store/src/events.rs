@@ -36,6 +36,8 @@ pub enum EventName {
 pub enum Step {
     /// Stored.
     Received,
+    /// LoopAI is busy or away, and the submission waits for its turn.
+    Waiting,
     /// LoopAI took it.
     Diagnosing,
     /// The result is stored.
@@ -63,8 +65,9 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Step; 13] = [
+    const ALL: [Step; 14] = [
         Step::Received,
+        Step::Waiting,
         Step::Diagnosing,
         Step::Completed,
         Step::ResultReady,
@@ -83,6 +86,7 @@ impl Step {
     pub fn name(self) -> &'static str {
         match self {
             Step::Received => "received",
+            Step::Waiting => "waiting",
             Step::Diagnosing => "diagnosing",
             Step::Completed => "completed",
             Step::ResultReady => "result_ready",
@@ -115,6 +119,9 @@ impl Step {
     fn message(self) -> &'static str {
         match self {
             Step::Received => "We have received your submission.",
+            Step::Waiting => {
+                "The diagnosis service is busy or away. Your submission waits, and goes on by itself."
+            }
             Step::Diagnosing => "Processing your submission...",
             Step::Completed => "Your diagnosis is complete.",
             Step::ResultReady => "Your results are ready! Check your email.",
@@ -244,6 +251,25 @@ pub(crate) async fn append(
         .collect();
     diesel::insert_into(events::table).values(rows).execute(connection).await?;
     Ok(())
+}
+
+/// Tells that a submission waits, unless that was the last thing told.
+pub(crate) async fn append_waiting(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    status: Status,
+) -> StoreResult<()> {
+    let newest: Option<Step> = events::table
+        .filter(events::submission_id.eq(submission))
+        .order(events::number.desc())
+        .select(events::step)
+        .first(connection)
+        .await
+        .optional()?;
+    if newest == Some(Step::Waiting) {
+        return Ok(());
+    }
+    append(connection, submission, status, &[Step::Waiting]).await
 }
 
 impl Store {

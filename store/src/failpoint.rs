@@ -23,6 +23,8 @@ pub enum Failpoint {
     SweepUnclaimed,
     /// The worker knows the run that is to be requested; LoopAI does not.
     RequestBegun,
+    /// The run has its place at LoopAI, which does not know of it yet.
+    RequestAdmitted,
     /// LoopAI took the request; the records do not know.
     RequestAnswered,
     /// The records know that LoopAI took it; Temporal does not.
@@ -49,8 +51,9 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// Those in a worker's activities, in the order in which a submission passes them.
-    pub const OF_ACTIVITIES: [Failpoint; 12] = [
+    pub const OF_ACTIVITIES: [Failpoint; 13] = [
         Failpoint::RequestBegun,
+        Failpoint::RequestAdmitted,
         Failpoint::RequestAnswered,
         Failpoint::RequestRecorded,
         Failpoint::LookBegun,

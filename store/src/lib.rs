@@ -21,13 +21,16 @@ mod error;
 mod events;
 mod failpoint;
 mod files;
+mod gate;
 mod idempotency;
 mod ids;
 mod links;
 mod listing;
+mod loopai;
 mod lost;
 mod migrations;
 mod moves;
+mod places;
 mod pool;
 mod resends;
 mod results;
@@ -59,6 +62,7 @@ pub use error::{StoreError, StoreResult};
 pub use events::{Change, Event, EventName, Step};
 pub use failpoint::Failpoint;
 pub use files::{File, NewFile};
+pub use gate::GateState;
 pub use idempotency::{IdempotencyClaim, KeyHash, KeyState};
 pub use ids::{ApiKeyId, DeliveryId, FileId, SessionId, Sha256, SubmissionId, UserId};
 pub use links::LinkKey;
@@ -66,8 +70,10 @@ pub use listing::{
     Clinical, Deleted, EmailFilter, Filter, InvalidWords, Key, Listed, Place, Slice, Sort, SortBy,
     Words,
 };
+pub use loopai::{Entry, Heard, LoopAiUse, Pass};
 pub use lost::{Overdue, OverduePlace, StartedRun};
 pub use moves::{Cancelling, Retrying};
+pub use places::{Budget, Wait};
 pub use pool::{PoolSettings, Store};
 pub use resends::Resending;
 pub use results::DiagnosisResult;

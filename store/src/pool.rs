@@ -154,7 +154,7 @@ mod tests {
     }
 
     async fn session(connection: &mut Connection, name: &str) -> Option<String> {
-        let query = format!("SELECT @@session.{name} AS value");
+        let query = format!("SELECT CAST(@@session.{name} AS CHAR) AS value");
         let variable: Result<Variable, _> = diesel::sql_query(query).get_result(connection).await;
         variable.ok().map(|variable| variable.value)
     }
@@ -179,6 +179,7 @@ mod tests {
             None => session(&mut connection, "transaction_isolation").await,
         };
         assert_eq!(isolation.as_deref(), Some("READ-COMMITTED"));
+        assert_eq!(session(&mut connection, "wait_timeout").await.as_deref(), Some("120"));
         assert_eq!(session(&mut connection, "lc_messages").await.as_deref(), Some("en_US"));
     }
 

@@ -12,6 +12,7 @@ use crate::error::StoreResult;
 use crate::events::{self, Step};
 use crate::failpoint::Failpoint;
 use crate::ids::SubmissionId;
+use crate::places;
 use crate::pool::{Store, transaction};
 use crate::schema::{runs, submissions};
 use crate::status::Status;
@@ -189,7 +190,11 @@ impl Store {
             }
             let run = RunKey { number: current + 1, ..started_as };
             insert_reset(connection, run, temporal_run_id, execution_id).await?;
+            places::leave(connection, RunKey { number: current, ..started_as }).await?;
             let status = revive(connection, run, status, execution_id.is_some()).await?;
+            if execution_id.is_some() && !status.is_final() {
+                places::occupy(connection, run).await?;
+            }
             Ok(Adoption::Current { run, status, execution_id: execution_id.map(str::to_owned) })
         })
     }

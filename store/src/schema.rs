@@ -193,6 +193,30 @@ diesel::table! {
 }
 
 diesel::table! {
+    loopai_places (submission_id, run_number) {
+        submission_id -> Text,
+        run_number -> Integer,
+        asked_at -> Datetime,
+        waits_until -> Nullable<Datetime>,
+        taken_at -> Nullable<Datetime>,
+        left_at -> Nullable<Datetime>,
+    }
+}
+
+diesel::table! {
+    loopai_gate (id) {
+        id -> Integer,
+        failures -> Integer,
+        shuttings -> Integer,
+        epoch -> Bigint,
+        shut_until -> Nullable<Datetime>,
+        probe_until -> Nullable<Datetime>,
+        ramp -> Nullable<Integer>,
+        next_at -> Nullable<Datetime>,
+    }
+}
+
+diesel::table! {
     unnamed_bytes (sha256) {
         sha256 -> Text,
         since -> Datetime,
@@ -203,4 +227,5 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_keys -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(users, sessions, api_keys);
 diesel::allow_tables_to_appear_in_same_query!(runs, submissions);
+diesel::allow_tables_to_appear_in_same_query!(loopai_places, submissions);
 diesel::allow_tables_to_appear_in_same_query!(audit, audit_head);

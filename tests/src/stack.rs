@@ -216,6 +216,17 @@ impl Stack {
         (process, client)
     }
 
+    /// Starts a second worker process beside the first; returns it with its address.
+    pub async fn start_second_worker(&self) -> (Process, String) {
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut variables = self.variables.clone();
+        variables.insert("WORKER_LISTEN_ADDRESS", address.clone());
+        let log = self.folder.path().join("second-worker.log");
+        let process = Process::start("work", &variables, log);
+        eventually("the second worker to be ready", || is_ready(&address)).await;
+        (process, address)
+    }
+
     async fn wait_ready(
         &mut self,
         address: &str,

@@ -99,6 +99,24 @@ impl LoopAiError {
         }
     }
 
+    /// Whether LoopAI itself is in trouble, or asks everybody to slow down, so that others had better not
+    /// call now either. A 4xx or a redirect is an answer: LoopAI is there.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Timeout
+            | Self::Unreachable(_)
+            | Self::RateLimited { .. }
+            | Self::Unreadable(_) => true,
+            Self::Unavailable { status, .. } => *status >= 500,
+            Self::Unauthorized(_)
+            | Self::NotFound(_)
+            | Self::Redirected(_)
+            | Self::Refused(_)
+            | Self::TooLarge { .. }
+            | Self::NoResult => false,
+        }
+    }
+
     /// How long LoopAI wishes us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -20,10 +20,18 @@ const OVERDUE: Duration = Duration::from_secs(5);
 )]
 pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
     let store = state.app.store.clone();
-    match ask(async move { store.queued_runs(OVERDUE).await }).await {
+    let count = async move { store.queued_runs(OVERDUE).await };
+    let store = state.app.store.clone();
+    let now = async move { store.loopai_use().await };
+    let (count, now) = tokio::join!(ask(count), ask(now));
+    // Whatever is missing, the other numbers are wanted all the more then.
+    match count {
         Some(Ok(count)) => telemetry::queued_runs(count),
-        // The other numbers are wanted all the more then.
         _ => tracing::warn!("cannot count the runs that wait"),
+    }
+    match now {
+        Some(Ok(now)) => telemetry::loopai(now),
+        _ => tracing::warn!("cannot tell how much LoopAI has to do"),
     }
     let text = state.app.metrics.render();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -34,6 +34,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         loopai: LoopAi::new(settings.loopai)?,
         mailer: Mailer::new(SmtpClient::new(settings.mail)?, from),
         admission,
+        budget: settings.budget,
     };
     let mut temporal = connect_in_background(settings.temporal, "worker", stop.clone());
     let listener = TcpListener::bind(settings.worker_listen).await.with_context(|| {

@@ -9,7 +9,7 @@ use diagflow_activities::mail::{LONGEST_ANSWER, MailSettings, SmtpTls};
 use diagflow_activities::temporal::TemporalSettings;
 use diagflow_activities::{Admission, WorkerSettings};
 use diagflow_api::ApiSettings;
-use diagflow_store::PoolSettings;
+use diagflow_store::{Budget, PoolSettings};
 use diagflow_workflows::PollSchedule;
 use reader::Reader;
 use secrecy::{ExposeSecret, SecretString};
@@ -28,6 +28,9 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 const EVENTS_OF_LOOKS: u64 = 40_000;
 /// docs/adr/0002-history-budget.md
 const EVENTS_OF_A_LOOK: u64 = 6;
+
+/// The largest limit towards LoopAI: as many rows of an index are read under a lock for each request.
+const MOST_OF_A_BUDGET: i64 = 100_000;
 
 /// Everything that can be set.
 pub(crate) struct Settings {
@@ -48,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) image_memory: u64,
     pub(crate) loopai: LoopAiSettings,
     pub(crate) loopai_images: LoopAiImages,
+    pub(crate) budget: Budget,
     pub(crate) mail: MailSettings,
 }
 
@@ -174,6 +178,7 @@ fn all(reader: &mut Reader) -> Option<Settings> {
     let image_memory: Option<u64> = reader.parse("WORKER_IMAGE_MEMORY_BYTES", "a number of bytes");
     let loopai = loopai(reader);
     let loopai_images = loopai_images(reader);
+    let budget = budget(reader);
     let mail = mail(reader);
     let temporal = temporal?;
     let api = api?;
@@ -198,6 +203,7 @@ fn all(reader: &mut Reader) -> Option<Settings> {
         temporal,
         loopai: loopai?,
         loopai_images: loopai_images?,
+        budget: budget?,
         mail: mail?,
     })
 }
@@ -284,6 +290,14 @@ fn check_events(reader: &mut Reader, schedule: &PollSchedule) {
 fn milliseconds(text: &str) -> Option<u64> {
     let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
     u64::try_from(duration.as_millis()).ok()
+}
+
+/// The limits over all workers; 0 is none.
+fn budget(reader: &mut Reader) -> Option<Budget> {
+    let at_once = reader.number("LOOPAI_MAX_EXECUTIONS", 0..=MOST_OF_A_BUDGET);
+    let an_hour = reader.number("LOOPAI_MAX_PER_HOUR", 0..=MOST_OF_A_BUDGET);
+    let limit = |number: i64| (number > 0).then_some(number);
+    Some(Budget { at_once: limit(at_once?), an_hour: limit(an_hour?) })
 }
 
 fn loopai(reader: &mut Reader) -> Option<LoopAiSettings> {

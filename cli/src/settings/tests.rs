@@ -99,6 +99,14 @@ fn the_largest_submission_always_fits_into_the_workers_memory() {
 }
 
 #[test]
+fn a_limit_of_zero_is_none() {
+    let budget = |given: &[(&str, &str)]| read(given).map(|settings| settings.budget);
+    assert_eq!(budget(&[]), Ok(Budget { at_once: Some(200), an_hour: Some(10_000) }));
+    let without = [("LOOPAI_MAX_EXECUTIONS", "0"), ("LOOPAI_MAX_PER_HOUR", "0")];
+    assert_eq!(budget(&without), Ok(Budget::default()));
+}
+
+#[test]
 fn a_run_fits_into_one_history_of_temporal() {
     let schedule = |waits, deadline| {
         read(&[("DIAGNOSIS_POLL_SECONDS", waits), ("DIAGNOSIS_DEADLINE_SECONDS", deadline)])
@@ -139,6 +147,9 @@ fn what_cannot_work_is_refused() {
         ("DIAGNOSIS_DEADLINE_SECONDS", "399961"),
         ("LOOPAI_TIMEOUT_SECONDS", "0"),
         ("LOOPAI_TIMEOUT_SECONDS", "41"),
+        ("LOOPAI_MAX_EXECUTIONS", "-1"),
+        ("LOOPAI_MAX_EXECUTIONS", "many"),
+        ("LOOPAI_MAX_PER_HOUR", "100001"),
         ("LOOPAI_IMAGES", "link"),
         ("WORKER_CONCURRENCY", "1"),
         ("WORKER_IMAGE_MEMORY_BYTES", "much"),

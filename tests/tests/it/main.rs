@@ -12,6 +12,7 @@ mod intake;
 mod journey;
 mod layers;
 mod loopai;
+mod loopai_budget;
 mod loopai_side;
 mod mail;
 mod pressure;

@@ -7,6 +7,7 @@ mod deliveries;
 mod indexes;
 mod moves;
 mod overdue;
+mod places;
 mod schema;
 mod stalls;
 mod story;

@@ -16,8 +16,9 @@ const PLACES: [&str; 8] = [
     "store/src/resends.rs",
     "store/src/runs.rs",
 ];
-/// Words there that are no codes of failures: an attribute's value, a state, an answer to staff.
-const NO_CODES: [&str; 3] = ["snake_case", "timed_out", "already_final"];
+/// Words there that are no codes of failures: an attribute's value, a state, an answer to staff, limits of a
+/// metric.
+const NO_CODES: [&str; 5] = ["snake_case", "timed_out", "already_final", "at_once", "an_hour"];
 /// What the names of metrics begin with.
 const METRIC: &str = "diagflow_";
 

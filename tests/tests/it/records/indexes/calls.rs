@@ -2,9 +2,9 @@
 
 use crate::records::Records;
 use diagflow_store::{
-    Action, AuditEntry, Cancelling, Deletion, Delivery, DeliveryStatus, DiagnosisResult, FileBytes,
-    KeyState, Outcome, Resending, RetryFilter, Retrying, RunKey, Sha256, Standing, Status, Store,
-    SubmissionId,
+    Action, AuditEntry, Budget, Cancelling, Deletion, Delivery, DeliveryStatus, DiagnosisResult,
+    Entry, FileBytes, Heard, KeyState, Outcome, Resending, RetryFilter, Retrying, RunKey, Sha256,
+    Standing, Status, Store, SubmissionId, Wait,
 };
 use diagflow_tests::seeding::{end, line};
 use std::time::Duration;
@@ -29,6 +29,7 @@ pub(super) async fn call_everything(records: &Records) {
     let execution_run = Uuid::new_v4().to_string();
     store.run_started(run, &execution_run).await.expect("started");
     store.adopt(run, &execution_run, &execution_run, None).await.expect("adopted");
+    ask(store, run).await;
     store.diagnosis_requested(run, 1, "execution").await.expect("requested");
     let result = DiagnosisResult::new(serde_json::Map::new());
     store.diagnosis_completed(run, &result).await.expect("completed");
@@ -42,6 +43,28 @@ pub(super) async fn call_everything(records: &Records) {
     sweep_bytes(store).await;
     store.recount_submissions().await.expect("counted");
     store.after_restore(&line(Action::BackupRestore)).await.expect("settled");
+}
+
+/// Asks LoopAI, which is away just then: first when there is no place, then when the hour is used up.
+async fn ask(store: &Store, run: RunKey) {
+    let no_place = Budget { at_once: Some(100), an_hour: Some(100) };
+    let no_hour = Budget { at_once: Some(10_000), an_hour: Some(20) };
+    for (budget, expected) in [(no_place, Wait::Place), (no_hour, Wait::Hour)] {
+        let entry = store.enter_loopai(run, budget).await.expect("an answer");
+        assert!(matches!(entry, Entry::TurnedAway { why, .. } if why == expected), "{entry:?}");
+    }
+    let room = Budget { at_once: Some(10_000), an_hour: Some(10_000) };
+    for _ in 0..2 {
+        let Entry::Admitted(pass) = store.enter_loopai(run, room).await.expect("an answer") else {
+            panic!("there is room");
+        };
+        store.loopai_not_asked(pass).await.expect("noted");
+        store.loopai_heard(pass, Heard::Away).await.expect("noted");
+    }
+    // Not this one: it has not ended.
+    store.free_forgotten_places().await.expect("none");
+    store.loopai_away(run.submission).await.expect("an answer");
+    store.loopai_use().await.expect("an answer");
 }
 
 async fn claim_keys(store: &Store) {
@@ -70,7 +93,7 @@ async fn read(store: &Store, id: SubmissionId) {
     store.result(id).await.expect("a result").expect("there");
     store.clinical_sizes(&[id]).await.expect("sizes");
     assert_eq!(store.runs(id).await.expect("runs").len(), 1);
-    assert_eq!(store.events(id, 1).await.expect("events").len(), 3);
+    assert_eq!(store.events(id, 1).await.expect("events").len(), 4);
     let newest = store.newest_event_row().await.expect("a number");
     let rows = store.event_rows(newest - 2, &[newest - 4, newest - 3], 1000).await;
     assert!(rows.expect("rows").len() >= 3);

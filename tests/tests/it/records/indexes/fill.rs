@@ -20,7 +20,7 @@ pub(in crate::records) async fn fill(records: &Records) {
         .database
         .run(
             "ANALYZE TABLE submissions, files, runs, results, events, deliveries, \
-             idempotency_keys, audit, users, sessions, api_keys, throttles, unnamed_bytes",
+             idempotency_keys, audit, users, sessions, api_keys, throttles, unnamed_bytes, loopai_places",
         )
         .await;
 }
@@ -61,6 +61,12 @@ fn submissions() -> Vec<String> {
         "INSERT INTO idempotency_keys SELECT SHA2(id, 256), SHA2(id, 256), UUID(), NOW(6), id, \
          NOW(6) + INTERVAL 1 DAY FROM submissions"
             .to_owned(),
+        // Those that wait have not lost their turn; the others have left, or are under way.
+        format!(
+            "INSERT INTO loopai_places SELECT id, 1, created_at, \
+             IF({waits}, NOW(6) + INTERVAL 1 DAY, NULL), IF({waits}, NULL, created_at), \
+             IF({ended}, created_at, NULL) FROM submissions"
+        ),
         "INSERT INTO unnamed_bytes SELECT SHA2(n, 256), IF(n < 4, NOW(6) - INTERVAL 2 DAY, NOW(6)) \
          FROM numbers"
             .to_owned(),

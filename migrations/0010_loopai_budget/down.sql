@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS loopai_places;
+
+DROP TABLE IF EXISTS loopai_gate;
