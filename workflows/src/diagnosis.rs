@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use temporalio_common::error::{ActivityExecutionError, ApplicationFailure, IncomingError};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
-    SyncWorkflowContext, TimerOptions, WorkflowContext, WorkflowContextView, WorkflowResult,
-    WorkflowTermination, workflows::select,
+    SyncWorkflowContext, TimerOptions, WorkflowCancellationToken, WorkflowContext,
+    WorkflowContextView, WorkflowResult, WorkflowTermination, workflows::select,
 };
 
 type Context = WorkflowContext<DiagnosisWorkflow>;
@@ -244,12 +244,23 @@ async fn wait_to_ask(ctx: &Context, pause: Duration) -> Result<(), Verdict> {
 async fn wait(ctx: &Context, pause: Duration, answered: u32, what_follows: &str) -> Woken {
     let pause = pause.max(Duration::from_millis(1));
     ctx.set_current_details(format!("waiting {pause:?} before {what_follows}"));
-    let timer = TimerOptions::builder(pause).summary(format!("before {what_follows}")).build();
+    // Not called off with the run but by us, once everything that came with the cancellation was heard: the SDK
+    // (1.1.1) fails the task, at every try, when a timer that it has called off itself had fired by then.
+    let own = WorkflowCancellationToken::new();
+    let timer = TimerOptions::builder(pause)
+        .summary(format!("before {what_follows}"))
+        .cancellation_token(own.clone())
+        .build();
     select! {
         _ = ctx.timer(timer) => {}
         _ = ctx.wait_condition(move |w| w.call_backs != answered) => {}
+        _ = ctx.cancelled() => {}
     }
-    if is_cancelled(ctx) { Woken::Cancelled } else { Woken::TimeIsUp }
+    if is_cancelled(ctx) {
+        own.cancel();
+        return Woken::Cancelled;
+    }
+    Woken::TimeIsUp
 }
 
 enum Look {
