@@ -5,7 +5,7 @@ use crate::admission::Admission;
 use crate::asking::Asked;
 use crate::failure::{hopeless, retryable};
 use crate::images::Images;
-use crate::loopai::{ExecutionStatus, LoopAi, LoopAiError, Remedy};
+use crate::loopai::{CODE_FAILED, ExecutionStatus, LoopAi, LoopAiError, Remedy};
 use crate::mail::Mailer;
 use crate::telemetry;
 use diagflow_store::{
@@ -114,7 +114,7 @@ impl Activities {
             Ok(ExecutionStatus::Failed(error)) => {
                 let ending = Ending {
                     outcome: Outcome::Failed,
-                    code: "loopai_failed".to_owned(),
+                    code: CODE_FAILED.to_owned(),
                     detail: error,
                 };
                 let stored = self.store.diagnosis_ended(adopted.run, &ending).await;

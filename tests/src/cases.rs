@@ -6,6 +6,7 @@ use crate::call_back;
 use crate::client::Accepted;
 use crate::eventually::eventually;
 use crate::history;
+use crate::operator;
 use crate::photos;
 use crate::stack::{Stack, StackOptions, id_of};
 use crate::staff::Staff;
@@ -37,6 +38,8 @@ pub enum Case {
     TimedOut,
     /// Called off while LoopAI was at work.
     Cancelled,
+    /// The same, and the worker hears of it together with the end of a wait.
+    CancelledAsAWaitEnded,
     /// The mail server takes the e-mail only at the third attempt.
     MailRetried,
     /// Staff set a submission going again whose first run still waits for the mail server.
@@ -62,7 +65,7 @@ impl Case {
     ];
 
     /// All of them.
-    pub const ALL: [Case; 11] = [
+    pub const ALL: [Case; 12] = [
         Case::CompletedAtOnce,
         Case::CompletedAfterManyPolls,
         Case::LoopAiDownAtFirst,
@@ -70,6 +73,7 @@ impl Case {
         Case::Failed,
         Case::TimedOut,
         Case::Cancelled,
+        Case::CancelledAsAWaitEnded,
         Case::MailRetried,
         Case::MadeRoom,
         Case::Resent,
@@ -86,6 +90,7 @@ impl Case {
             Case::Failed => "failed",
             Case::TimedOut => "timed-out",
             Case::Cancelled => "cancelled",
+            Case::CancelledAsAWaitEnded => "cancelled-as-a-wait-ended",
             Case::MailRetried => "mail-retried",
             Case::MadeRoom => "made-room",
             Case::Resent => "resent",
@@ -97,7 +102,7 @@ impl Case {
     pub fn ends(self) -> &'static str {
         match self {
             Case::Failed | Case::TimedOut => "Failed",
-            Case::Cancelled => "Canceled",
+            Case::Cancelled | Case::CancelledAsAWaitEnded => "Canceled",
             _ => "Completed",
         }
     }
@@ -107,7 +112,7 @@ impl Case {
     /// # Panics
     /// When the run goes another way.
     pub async fn play(self) -> (Stack, Accepted) {
-        let stack = Stack::with(self.options()).await;
+        let mut stack = Stack::with(self.options()).await;
         match self {
             Case::MailRetried => mail_put_off(&stack, 2),
             Case::MadeRoom => mail_put_off(&stack, 1000),
@@ -119,6 +124,7 @@ impl Case {
             Case::CompletedAfterManyPolls => complete_after_looks(&stack).await,
             Case::WokenByCallBack => call_back(&stack, &accepted).await,
             Case::Cancelled => cancel(&stack, &accepted).await,
+            Case::CancelledAsAWaitEnded => cancel_as_a_wait_ends(&mut stack, &accepted).await,
             Case::MadeRoom => retry_over_mail(&stack, &accepted).await,
             _ => {}
         }
@@ -177,6 +183,9 @@ impl Case {
             Case::Failed => usual.scenario("fail=no agent is free, delay=100ms"),
             Case::TimedOut => usual.scenario("stuck").with("DIAGNOSIS_DEADLINE_SECONDS", "1"),
             Case::Cancelled => usual.scenario("stuck"),
+            Case::CancelledAsAWaitEnded => {
+                usual.scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "5")
+            }
         }
     }
 }
@@ -199,6 +208,18 @@ async fn call_back(stack: &Stack, accepted: &Accepted) {
     let body = format!(r#"{{"submission_id":"{}"}}"#, accepted.submission_id);
     let answer = call_back::send(&stack.client, &body, call_back::SECRET, Duration::ZERO).await;
     assert_eq!(answer.status().as_u16(), 202);
+}
+
+/// While there is no worker, both happen; the next one learns of them at the same time.
+async fn cancel_as_a_wait_ends(stack: &mut Stack, accepted: &Accepted) {
+    const WAITS: &str = "EVENT_TYPE_TIMER_STARTED";
+    const CALLED_OFF: &str = "EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED";
+    const IS_OVER: &str = "EVENT_TYPE_TIMER_FIRED";
+    operator::until_history_holds(accepted, &[WAITS]).await;
+    stack.worker.take().expect("runs").kill();
+    cancel(stack, accepted).await;
+    operator::until_history_holds(accepted, &[WAITS, CALLED_OFF, IS_OVER]).await;
+    stack.start_worker().await;
 }
 
 fn mail_put_off(stack: &Stack, times: u32) {

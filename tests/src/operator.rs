@@ -1,6 +1,7 @@
 //! What operators do with the `temporal` command.
 
 use crate::client::Accepted;
+use crate::eventually::eventually;
 use crate::servers;
 use diagflow_workflows::workflow_id;
 use serde_json::Value;
@@ -42,6 +43,19 @@ pub async fn act(verb: &str, submission: &Accepted, more: &[&str]) -> String {
     let arguments: Vec<&str> =
         [verb, "--workflow-id", &id].into_iter().chain(more.iter().copied()).collect();
     workflow(&arguments).await
+}
+
+/// Waits until the submission's history holds these kinds of events in this order.
+pub async fn until_history_holds(submission: &Accepted, events: &[&str]) {
+    eventually(events, || async {
+        let shown = act("show", submission, &["--output", "json"]).await;
+        let mut rest = shown.as_str();
+        for event in events {
+            rest = &rest[rest.find(event)? + event.len()..];
+        }
+        Some(())
+    })
+    .await;
 }
 
 /// The workflow ids that a saved filter finds.

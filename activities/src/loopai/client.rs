@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use diagflow_store::{DiagnosisResult, Sha256};
 use futures::StreamExt;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode, redirect};
 use secrecy::ExposeSecret;
@@ -162,8 +163,9 @@ impl LoopAi {
             Value::Number(id) => id.to_string(),
             _ => return Err(LoopAiError::Unreadable("execution_id is no name".into())),
         };
-        if id.is_empty() || id.len() > LONGEST_EXECUTION_ID {
-            return Err(LoopAiError::Unreadable("execution_id is empty or too long".into()));
+        // The last two would vanish from the address of the look.
+        if id.is_empty() || id.len() > LONGEST_EXECUTION_ID || matches!(id.as_str(), "." | "..") {
+            return Err(LoopAiError::Unreadable("execution_id is empty, too long, or dots".into()));
         }
         Ok(id)
     }
@@ -185,7 +187,9 @@ impl LoopAi {
             .map_err(|()| LoopAiError::Unreachable("the address cannot have a path".into()))?
             .pop_if_empty()
             .extend([execution_id, "status", ""]);
-        let answer: StatusAnswer = read(&self.send(self.http.get(address)).await?)?;
+        let answer: StatusAnswer = read(
+            &self.send(self.http.get(address).header(CONTENT_TYPE, "application/json")).await?,
+        )?;
         match answer.status.as_deref() {
             Some("COMPLETED") => match answer.result {
                 Value::Object(result) => {
@@ -215,7 +219,6 @@ impl LoopAi {
             Some(key) => call.bearer_auth(key.expose_secret()),
             None => call,
         };
-        let call = call.header("Content-Type", "application/json");
         let response = call.send().await.map_err(transport_error)?;
         check_status(&response)?;
         read_bounded(response).await

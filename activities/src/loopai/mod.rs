@@ -7,3 +7,6 @@ mod settings;
 pub use client::{DiagnoseRequest, ExecutionStatus, Image, ImageContent, LoopAi};
 pub use error::{LoopAiError, Remedy};
 pub use settings::LoopAiSettings;
+
+/// The code of a submission that LoopAI could not diagnose: the one end for which its images may be the cause.
+pub(crate) const CODE_FAILED: &str = "loopai_failed";

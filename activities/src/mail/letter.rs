@@ -1,12 +1,14 @@
 //! What an e-mail says: one pair of templates (HTML and text) for each kind, in `templates/`.
 
+use crate::loopai::CODE_FAILED;
 use crate::report::Report;
 use askama::Template;
 use chrono::Utc;
 use diagflow_store::{Delivery, DeliveryKind, EmailAddress};
-use lettre::Message;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
+use lettre::{Address, Message};
+use url::Host;
 
 /// An e-mail, ready to be made into a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +61,12 @@ const FAILED: [&str; 3] = [
     "You can send your images again: sharp, in daylight, close up. If it does not work a second time, \
      answer this e-mail and we will look into it.",
 ];
+const FAILED_BY_US: [&str; 3] = [
+    "We could not complete your diagnosis",
+    "Something went wrong on our side before your images were analysed. Your images are not the cause.",
+    "You need not do anything: our staff can see this and may set it going again, and you will then \
+     hear from us. You can also send your images again.",
+];
 const TIMED_OUT: [&str; 3] = [
     "Your diagnosis took too long",
     "The analysis of your images did not finish in time, so we have stopped waiting for it. Your \
@@ -72,12 +80,27 @@ const CANCELLED: [&str; 3] = [
     "If you did not ask for this, answer this e-mail. You can send your images again at any time.",
 ];
 
+/// The address as it is sent to. A domain beyond ASCII is written as every mail server can read it (RFC 5891),
+/// so that only a name beyond ASCII asks for SMTPUTF8.
+fn deliverable(to: &EmailAddress) -> anyhow::Result<Address> {
+    let (name, domain) = to.as_str().rsplit_once('@').unwrap_or((to.as_str(), ""));
+    if domain.is_ascii() {
+        return Ok(to.as_str().parse()?);
+    }
+    Ok(Address::new(name, Host::parse(domain)?.to_string())?)
+}
+
 impl Letter {
-    /// Writes the e-mail for a delivery. `report` is used for a result only.
+    /// Writes the e-mail for a delivery. `report` is used for a result only, `error_code` for a failure: why it
+    /// failed decides what its patient can do.
     ///
     /// # Errors
     /// When a template cannot be filled in.
-    pub fn write(delivery: &Delivery, report: &Report) -> Result<Letter, askama::Error> {
+    pub fn write(
+        delivery: &Delivery,
+        report: &Report,
+        error_code: Option<&str>,
+    ) -> Result<Letter, askama::Error> {
         let reference = delivery.submission_id.to_string();
         let reference = reference.as_str();
         let [headline, what_happened, what_to_do] = match delivery.kind {
@@ -88,7 +111,8 @@ impl Letter {
                     html: ResultHtml { report, reference }.render()?,
                 });
             }
-            DeliveryKind::Failed => FAILED,
+            DeliveryKind::Failed if error_code == Some(CODE_FAILED) => FAILED,
+            DeliveryKind::Failed => FAILED_BY_US,
             DeliveryKind::TimedOut => TIMED_OUT,
             DeliveryKind::Cancelled => CANCELLED,
         };
@@ -113,7 +137,7 @@ impl Letter {
         let message_id = format!("<{}@{}>", delivery.id, from.email.domain());
         let mut message = Message::builder()
             .from(from.clone())
-            .to(Mailbox::new(None, to.as_str().parse()?))
+            .to(Mailbox::new(None, deliverable(to)?))
             .subject(self.subject)
             .message_id(Some(message_id))
             .date(Utc::now().into())

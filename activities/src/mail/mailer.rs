@@ -133,7 +133,8 @@ impl Mailer {
             .await?
             .map(|result| Report::of(&result))
             .unwrap_or_default();
-        Letter::write(delivery, &report)?.message(delivery, &self.from, &submission.email)
+        let letter = Letter::write(delivery, &report, submission.error_code.as_deref())?;
+        letter.message(delivery, &self.from, &submission.email)
     }
 }
 

@@ -26,6 +26,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         done.mails
     );
     println!("{} sessions ended: everybody signs in again", done.sessions);
+    println!(
+        "look through accounts and API keys: what was disabled or revoked after that moment is good again"
+    );
     println!("now start the workers and the API; docs/backup.md says what to look at then");
     Ok(())
 }

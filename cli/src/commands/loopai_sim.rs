@@ -3,7 +3,7 @@
 use crate::settings::LogSettings;
 use crate::{logging, shutdown};
 use anyhow::Context;
-use diagflow_simulators::loopai::{LoopAiSim, Settings};
+use diagflow_simulators::loopai::{LoopAiSim, Scenario, Settings};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// Seconds from a request to its result.
     #[arg(long, default_value_t = 3.0)]
     delay: f64,
+    /// What every submission meets, such as "fail" or "diagnose=503*2, delay=1s" (docs/loopai.md).
+    #[arg(long, env = "LOOPAI_SIM_SCENARIO", default_value = "")]
+    scenario: Scenario,
 }
 
 /// Simulates until it is asked to end.
@@ -28,6 +31,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let settings = Settings {
         // Set but empty counts as unset, as everywhere.
         api_key: args.api_key.filter(|key| !key.is_empty()),
+        scenario: args.scenario,
         delay_ms: u64::try_from(delay.as_millis())?,
         ..Settings::default()
     };

@@ -139,6 +139,10 @@ fn check_key(simulation: &Simulation, headers: &HeaderMap) -> Result<(), Refusal
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let sent = header_text(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default();
+    if headers.get_all(header::CONTENT_TYPE).iter().count() > 1 {
+        let message = "Content-Type must be sent once".to_owned();
+        return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
     let media_type = sent.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/json") {
         return Ok(());

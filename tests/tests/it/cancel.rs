@@ -2,12 +2,13 @@
 
 use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_simulators::mail::{Rule, Script, Step};
+use diagflow_tests::cases::Case;
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::invariants::{
     BadEnd, cancelled, completed_once, delivery, ended_once, executions, failed, mails,
 };
 use diagflow_tests::stack::id_of;
-use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, operator, photos};
+use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, photos};
 use diagflow_workflows::DiagnosisWorkflow;
 use diagflow_workflows::contract::{
     AGENT_ID, FAILURE_CODE, RunState, RunStatus, SUBMISSION_STATUS, workflow_id,
@@ -268,34 +269,9 @@ async fn a_call_back_that_comes_before_there_is_anything_to_look_at_is_not_forgo
     stack.stop().await;
 }
 
-/// Waits until the submission's history holds these events in this order.
-async fn holds(submission: &Accepted, events: &[&str]) {
-    eventually(events, || async {
-        let shown = operator::act("show", submission, &["--output", "json"]).await;
-        let mut rest = shown.as_str();
-        for event in events {
-            rest = &rest[rest.find(event)? + event.len()..];
-        }
-        Some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_cancellation_is_heard_that_comes_together_with_the_end_of_a_wait() {
-    const WAITS: &str = "EVENT_TYPE_TIMER_STARTED";
-    const CALLED_OFF: &str = "EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED";
-    const IS_OVER: &str = "EVENT_TYPE_TIMER_FIRED";
-    let options = scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "5");
-    let (mut stack, accepted) = Stack::with_submission(options).await;
-    holds(&accepted, &[WAITS]).await;
-
-    // While there is no worker, both happen; the next one learns of them at the same time.
-    stack.worker.take().expect("runs").kill();
-    operator::act("cancel", &accepted, &[]).await;
-    holds(&accepted, &[WAITS, CALLED_OFF, IS_OVER]).await;
-    stack.start_worker().await;
-
+    let (stack, accepted) = Case::CancelledAsAWaitEnded.play().await;
     ended_once(&stack, &accepted, cancelled()).await;
     stack.stop().await;
 }

@@ -68,7 +68,11 @@ impl Cost {
 /// Whether something outside is away for a while in this case.
 fn is_disturbed(case: Case) -> bool {
     match case {
-        Case::LoopAiDownAtFirst | Case::MailRetried | Case::MadeRoom | Case::ResentRetried => true,
+        Case::LoopAiDownAtFirst
+        | Case::CancelledAsAWaitEnded
+        | Case::MailRetried
+        | Case::MadeRoom
+        | Case::ResentRetried => true,
         Case::CompletedAtOnce
         | Case::CompletedAfterManyPolls
         | Case::WokenByCallBack

@@ -6,9 +6,10 @@
 use std::path::{Path, PathBuf};
 
 /// Where failures get their codes.
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     "activities/src",
     "workflows/src",
+    "store/src/after_restore.rs",
     "store/src/deliveries.rs",
     "store/src/diagnosis.rs",
     "store/src/lost.rs",

@@ -15,8 +15,11 @@ use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
-/// Tries of a submission before the command gives up; they share one Idempotency-Key.
-const TRIES: u32 = 5;
+/// Tries of a submission before the command gives up; they share one Idempotency-Key. Two minutes of pauses, so
+/// longer than the key of a try that broke off is held (`IDEMPOTENCY_LEASE_SECONDS`).
+const TRIES: u32 = 7;
+/// Longest pause, whatever the server asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A photo to be sent.
 #[derive(Clone)]
@@ -133,7 +136,9 @@ impl Client {
                 })?;
                 return Ok(accepted(response).await?.json().await?);
             }
-            tokio::time::sleep(Duration::from_secs(1 << tries)).await;
+            let asked = outcome.as_ref().ok().and_then(retry_after).unwrap_or_default();
+            let pause = Duration::from_secs(1 << tries).max(asked).min(LONGEST_PAUSE);
+            tokio::time::sleep(pause).await;
             tries += 1;
         }
     }
@@ -170,6 +175,12 @@ fn boxed(
     Box::pin(stream)
 }
 
+/// When to come again, where the answer says so.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    value.parse().ok().map(Duration::from_secs)
+}
+
 /// The response itself, or why there is none.
 async fn accepted(response: Response) -> anyhow::Result<Response> {
     let status = response.status();
@@ -177,9 +188,7 @@ async fn accepted(response: Response) -> anyhow::Result<Response> {
         return Ok(response);
     }
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let after = after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-        return Err(NotNow { status, after }.into());
+        return Err(NotNow { status, after: retry_after(&response) }.into());
     }
     let body: Value = response.json().await.unwrap_or_default();
     let lines = match body["errors"].as_array() {

@@ -21,10 +21,23 @@ async fn an_address_in_another_script_is_written_to() {
 
     completed_once(&stack, &accepted).await;
     let mail = &mails(&stack, &accepted)[0];
-    assert_eq!(mail.to, [ADDRESS]);
+    assert_eq!(mail.to, ["josé.müller@xn--bcher-kva.example"]);
     let said = said(&stack);
     let announced = |line: &&String| line.starts_with("MAIL FROM:") && line.ends_with(" SMTPUTF8");
     assert_eq!(said.iter().filter(announced).count(), 1, "for this address alone: {said:?}");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_domain_in_another_script_is_written_to_by_any_mail_server() {
+    let mut options = StackOptions::default();
+    options.mail.smtputf8 = false;
+    let stack = Stack::with(options).await;
+
+    let accepted = stack.client.submit("ana@bücher.example", "", &[photos::retina()]).await;
+
+    completed_once(&stack, &accepted).await;
+    assert_eq!(mails(&stack, &accepted)[0].to, ["ana@xn--bcher-kva.example"]);
     stack.stop().await;
 }
 

@@ -83,6 +83,25 @@ async fn a_result_is_told_whole_with_what_to_do_and_how_data_is_kept() {
 }
 
 #[tokio::test]
+async fn a_failure_of_ours_is_not_put_down_to_the_images() {
+    let options = StackOptions::default().scenario("diagnose=422");
+    let (stack, accepted) = Stack::with_submission(options).await;
+
+    let mail = ended_once(&stack, &accepted, failed("loopai_refused")).await;
+
+    for body in bodies(&mail) {
+        let said = [
+            "We could not complete your diagnosis",
+            "Something went wrong on our side",
+            "Your images are not the cause.",
+            "You need not do anything: our staff can see this",
+        ];
+        assert_says_in_order(&body, said);
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_failure_is_told_with_what_to_do_and_how_data_is_kept() {
     let options = StackOptions::default().scenario("fail=too dark");
     let (stack, accepted) = Stack::with_submission(options).await;

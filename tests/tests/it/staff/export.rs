@@ -6,6 +6,7 @@ use diagflow_tests::answers::refusal;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, seeding};
 use futures::StreamExt;
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 const PATH: &str = "/api/admin/submissions/export";
 
@@ -237,6 +238,31 @@ async fn an_export_breaks_off_when_its_caller_may_not_read_it_any_more() {
         (all == ["begun", "broken_off"].repeat(3)).then_some(())
     })
     .await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_export_that_is_read_for_longer_than_a_session_may_be_unused_is_whole() {
+    const IDLE: Duration = Duration::from_secs(10);
+    let options = StackOptions::default().with("SESSION_IDLE_SECONDS", IDLE.as_secs().to_string());
+    let mut stack = Stack::without_processes(options).await;
+    stack.start_api().await;
+    seed_many(&stack).await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+
+    let begun = Instant::now();
+    let answer = admin.get(&format!("{PATH}?format=jsonl")).await;
+    let (mut chunks, mut lines) = (answer.bytes_stream(), 0);
+    while let Some(chunk) = chunks.next().await {
+        lines += chunk.expect("not broken off").iter().filter(|byte| **byte == b'\n').count();
+        if begun.elapsed() < IDLE + Duration::from_secs(2) {
+            // A slow line.
+            tokio::time::sleep(Duration::from_millis(35)).await;
+        }
+    }
+
+    assert!(begun.elapsed() > IDLE, "it was read too fast to show anything");
+    assert_eq!(lines as i64, stack.database.rows("submissions").await);
     stack.stop().await;
 }
 

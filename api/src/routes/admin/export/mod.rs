@@ -83,7 +83,8 @@ pub(crate) async fn export(
 
     let store = state.app.store.clone();
     listing::permit(&store, &caller, &filter, &line).await?;
-    let mut parts = Parts::new(store.clone(), caller.via, filter, format, clinical);
+    let idle = state.app.settings.session_idle;
+    let mut parts = Parts::new(store.clone(), caller.via, idle, filter, format, clinical);
     // The first part before the answer: what goes wrong by then can still be said.
     let first = parts.read().await?;
     let lines = Lines::begun(store, line).await?;

@@ -8,6 +8,7 @@ use diagflow_store::{
     Filter, Key, Listed, Place, Slice, Sort, SortBy, Store, StoreError, StoreResult,
 };
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Submissions that are looked up at once, without what is medical: some 100 KiB.
 const LOOKED_UP: usize = 500;
@@ -33,6 +34,8 @@ pub(super) struct Parts {
     store: Store,
     /// By what its reader was recognised.
     via: Via,
+    /// How long a session may be unused.
+    idle: Duration,
     filter: Filter,
     format: Format,
     clinical: bool,
@@ -61,12 +64,13 @@ impl Parts {
     pub(super) fn new(
         store: Store,
         via: Via,
+        idle: Duration,
         filter: Filter,
         format: Format,
         clinical: bool,
     ) -> Self {
         let (next, waiting) = (Some(Place::Skip(0)), VecDeque::new());
-        Self { store, via, filter, format, clinical, next, waiting, is_first: true }
+        Self { store, via, idle, filter, format, clinical, next, waiting, is_first: true }
     }
 
     /// Whether a part follows.
@@ -76,6 +80,10 @@ impl Parts {
 
     /// The next part, while its reader may read it.
     pub(super) async fn next(&mut self) -> Result<Part, CutOff> {
+        if let Via::Session(session) = self.via {
+            // To read on is to use it, however long that takes.
+            self.store.use_session(session, self.idle).await?;
+        }
         let clinical = self.clinical.then_some(Permission::ClinicalRead);
         let needed: Vec<_> = clinical.into_iter().chain([Permission::SubmissionsExport]).collect();
         match still_may(&self.store, self.via, &needed).await? {
