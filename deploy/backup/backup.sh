@@ -9,6 +9,7 @@
 #   FILES       the folder of STORAGE_URL; without it, no files are copied
 #   FILES_COPY  where they are copied to, beside earlier copies; by default FOLDER/../files
 set -eu
+umask 077
 folder=${1:?usage: backup.sh FOLDER [options of the client]}
 shift
 databases=${DATABASES:-diagflow temporal temporal_visibility}
@@ -37,10 +38,8 @@ tail -n 1 "$folder/dump.unfinished" | grep -q '^-- Dump completed' || {
     exit 1
 }
 if [ -n "${FILES:-}" ]; then
-    # After the databases: each file that they name is there. Names are digests, so what is there never changes.
-    copy=${FILES_COPY:-$folder/../files}
-    mkdir -p "$copy"
-    cp -R -n "$FILES/." "$copy/"
+    # After the databases: each file that they name is there.
+    "$(dirname "$0")/files.sh" "$FILES" "${FILES_COPY:-$folder/../files}"
 fi
 gzip <"$folder/dump.unfinished" >"$folder/dump.sql.gz.unfinished"
 rm "$folder/dump.unfinished"

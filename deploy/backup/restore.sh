@@ -1,25 +1,22 @@
 #!/bin/sh
-# Brings a backup back into an empty server, and what happened since from the binary logs, up to a moment. Then
-# run `diagflow restored`, before the API and the workers start. How to use it: docs/backup.md
+# Brings a backup back into an empty server, and what happened since from its binary logs, up to a moment. Then
+# run `diagflow after-restore`, before the API and the workers start. How to use it: docs/backup.md
 #
-#   restore.sh BACKUP [--binlogs FOLDER] [--until 'YYYY-MM-DD HH:MM:SS'] [options of the client]
+#   restore.sh BACKUP [--until 'YYYY-MM-DD HH:MM:SS'] [options of the client]
 #
 # The time is UTC; what was done in that second and later is left out. The password comes from MYSQL_PWD.
 set -eu
-backup=${1:?usage: restore.sh BACKUP [--binlogs FOLDER] [--until TIME] [options of the client]}
+backup=${1:?usage: restore.sh BACKUP [--until TIME] [options of the client]}
 shift
-binlogs=
 until=
-while [ $# -gt 0 ]; do
-    case $1 in
-    --binlogs) binlogs=${2:?--binlogs needs a folder} ;;
-    --until) until=${2:?--until needs a time} ;;
-    *) break ;;
-    esac
+if [ "${1:-}" = --until ]; then
+    until=${2:?--until needs a time}
     shift 2
-done
+fi
+binlogs=
+[ -d "$backup/binlogs" ] && binlogs=$backup/binlogs
 if [ -n "$until" ] && [ -z "$binlogs" ]; then
-    echo "restore.sh: --until needs --binlogs: the backup itself is of one moment only" >&2
+    echo "restore.sh: --until needs $backup/binlogs: the backup itself is of one moment only" >&2
     exit 1
 fi
 

@@ -94,7 +94,7 @@ async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
     let before = Staff::with_role(&stack, Role::Operator).await;
     let folder = TempDir::new().expect("a folder");
     let inside = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
-    let (backup, logs, files) = (inside("backup"), inside("logs"), inside("files"));
+    let (backup, files) = (inside("backup"), inside("files"));
     let client = server.client_options();
     let client: Vec<_> = client.iter().map(String::as_str).collect();
 
@@ -104,10 +104,15 @@ async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
     let stored = stack.files().to_str().expect("text").to_owned();
     let variables =
         [("DATABASES", stack.database.name()), ("FILES", &stored), ("FILES_COPY", &files)];
-    run("backup.sh", &[&[backup.as_str()], &client[..]].concat(), &variables).await;
+    let of_backup = [&[backup.as_str()], &client[..]].concat();
+    run("backup.sh", &of_backup, &variables).await;
+    run("binlogs.sh", &of_backup, &variables).await;
 
     // After the backup, before the moment.
     let goes_on = at_work(&stack, "on@example.org").await;
+    let photo = [photos::cat()];
+    let with_a_cat = stack.client.submit("cat@example.org", "", &photo).await;
+    mail_comes(&stack, &with_a_cat).await;
     let later = Rule::reply(Step::Rcpt, 451, "4.7.1 Later").only_for("owed@example.org");
     stack.mail.set_script([later]).expect("a script");
     let owed = submit(&stack, "owed@example.org", "").await;
@@ -125,12 +130,14 @@ async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
     mail_comes(&stack, &ended_later).await;
     let forgotten = submit(&stack, "forgotten@example.org", "").await;
     mail_comes(&stack, &forgotten).await;
-    run("binlogs.sh", &[&[backup.as_str(), &logs], &client[..]].concat(), &[]).await;
+    run("binlogs.sh", &of_backup, &variables).await;
 
     stack.api.take().expect("runs").kill();
     stack.worker.take().expect("runs").kill();
     server.replace().await;
-    let restore = [backup.as_str(), "--binlogs", &logs, "--until", &moment];
+    std::fs::remove_dir_all(&stored).expect("removed");
+    run("files.sh", &[&files, &stored], &[]).await;
+    let restore = [backup.as_str(), "--until", &moment];
     let restore = [&restore[..], &client[..]].concat();
     run("restore.sh", &restore, &[]).await;
     let (well, said) = script("restore.sh", &restore, &[]).await;
@@ -143,8 +150,12 @@ async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
 
     // As it was, with its bytes.
     assert_eq!(stack.until(&told, "completed").await["status"], "completed");
-    let digest = &stack.store.files(id_of(&told)).await.expect("files")[0].sha256.to_string();
-    assert!(Path::new(&files).join(&digest[..2]).join(digest).exists(), "{digest}");
+    for (submission, photo) in [(&told, photos::retina()), (&with_a_cat, photos::cat())] {
+        let files = stack.store.files(id_of(submission)).await.expect("files");
+        let digest = files[0].sha256.to_string();
+        let bytes = std::fs::read(Path::new(&stored).join(&digest[..2]).join(&digest));
+        assert_eq!(bytes.expect("bytes"), photo.bytes);
+    }
     // What Temporal still has goes on as if nothing had been.
     end_at_loopai(&stack, &goes_on);
     stack.until(&goes_on, "completed").await;
@@ -170,8 +181,8 @@ async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
 
     let open = "SELECT COUNT(*) FROM submissions WHERE finished_at IS NULL";
     assert_eq!(stack.database.number(open).await, 0, "every submission of that moment has ended");
-    assert_eq!(stack.database.rows("submissions").await, 4, "what came after it is not known");
-    for submission in [&told, &owed, &goes_on] {
+    assert_eq!(stack.database.rows("submissions").await, 5, "what came after it is not known");
+    for submission in [&told, &owed, &goes_on, &with_a_cat] {
         assert_eq!(mails(&stack, submission).len(), 1, "{submission:?}");
     }
     assert_eq!(stack.audit_fault().await, None);
