@@ -38,6 +38,8 @@ pub struct Limit {
     pub free: u32,
     /// No pause is longer.
     pub longest: Duration,
+    /// Whether an attempt is counted here; otherwise it only has to be open.
+    pub counts: bool,
 }
 
 impl Limit {
@@ -111,14 +113,16 @@ impl Store {
             if !wait.is_zero() {
                 return Ok(Admitted::After(wait));
             }
-            for standing in &standings {
+            let counted = limits.iter().zip(standings).filter(|(limit, _)| limit.counts);
+            let counted: Vec<_> = counted.map(|(_, standing)| standing).collect();
+            for standing in &counted {
                 let failures = (standing.failures + 1).min(MOST);
                 diesel::update(throttles::table.find(standing.subject))
                     .set((throttles::failures.eq(failures), throttles::failed_at.eq(at)))
                     .execute(connection)
                     .await?;
             }
-            Ok(Admitted::Yes(Attempt { at, before: standings }))
+            Ok(Admitted::Yes(Attempt { at, before: counted }))
         })
     }
 
@@ -220,7 +224,8 @@ mod tests {
 
     #[test]
     fn the_pause_grows_and_ends_at_its_longest() {
-        let limit = Limit { subject: Sha256::of(b"x"), free: 5, longest: Duration::from_secs(900) };
+        let (subject, longest) = (Sha256::of(b"x"), Duration::from_secs(900));
+        let limit = Limit { subject, free: 5, longest, counts: true };
         let pauses = [0, 4, 5, 6, 7, 14, 15, 1000].map(|failures| limit.pause(failures).as_secs());
         assert_eq!(pauses, [0, 0, 1, 2, 4, 512, 900, 900]);
     }

@@ -37,15 +37,20 @@ impl Strangers {
 }
 
 /// Refuses a request that nobody may make, and writes that down; `line` says what was tried. A client that is
-/// refused again and again is told to wait instead, without a line. Returns what to answer: a refusal shows
-/// nothing, so it need not wait for a database that does not take the line.
+/// refused again and again is told to wait instead, without a line, where nobody that we know is refused:
+/// who is known shares an address with strangers, and answers for what they do. Returns what to answer: a
+/// refusal shows nothing, so it need not wait for a database that does not take the line.
 pub(crate) async fn refuse(
     state: &AppState,
     origin: &Origin,
     line: AuditEntry,
     refusal: ApiError,
 ) -> ApiError {
-    if let Err(too_many) = state.limiters.admit(Counted::Refused, origin.address) {
+    let admitted = match is_stranger(&line) {
+        true => state.limiters.admit(Counted::Refused, origin.address),
+        false => Ok(()),
+    };
+    if let Err(too_many) = admitted {
         telemetry::line_withheld("client");
         tracing::info!(code = refusal.code(), "refused once more, without a line in the audit");
         return too_many;
@@ -59,13 +64,17 @@ pub(crate) async fn refuse(
 
 /// Writes down what was refused, unless too much of it comes from nobody that we know.
 pub(crate) async fn note(state: &AppState, line: &AuditEntry) -> StoreResult<()> {
-    let is_stranger = line.actor.kind == ActorKind::Anonymous;
-    if is_stranger && !state.strangers.admit(line.action) {
+    if is_stranger(line) && !state.strangers.admit(line.action) {
         telemetry::line_withheld("process");
         tracing::warn!(action = %line.action, code = line.result, "no line in the audit: too many");
         return Ok(());
     }
     state.app.store.audit(line).await
+}
+
+/// Whether a line is about nobody that we know.
+fn is_stranger(line: &AuditEntry) -> bool {
+    line.actor.kind == ActorKind::Anonymous
 }
 
 /// A line about somebody who was not let in, by name where that is known.

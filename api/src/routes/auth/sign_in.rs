@@ -90,11 +90,20 @@ async fn recognise(
     given: &SignIn,
     device: Option<Device>,
 ) -> ApiResult<User> {
-    let attempt = throttle::attempt(state, origin, &given.email, device).await?;
+    let attempt = match throttle::attempt(state, origin, &given.email, device).await {
+        Err(closed @ ApiError::TooManyAttempts { .. }) => {
+            // As long as a wrong password takes that was tried, and is answered in the same way.
+            state.passwords.is(&given.password, None).await;
+            return Err(closed);
+        }
+        attempt => attempt?,
+    };
     let found = state.app.store.user_with_password(&given.email).await?;
     let (user, kept) = found.unzip();
     let right = state.passwords.is(&given.password, kept.flatten()).await;
-    let user = user.filter(|_| right).ok_or(ApiError::SignInFailed)?;
+    let Some(user) = user.filter(|_| right) else {
+        return Err(attempt.failed(ApiError::SignInFailed));
+    };
     attempt.succeeded(state).await?;
     Ok(user)
 }

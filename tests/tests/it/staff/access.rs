@@ -1,7 +1,7 @@
 //! Access, proved: every route of the documentation, asked by every role, by nobody, and with every kind of
 //! bad token, against one table of what is allowed. A route without a row in it fails the test.
 
-use Rule::{Needs, OfSubmission, Open, OwnProof};
+use Rule::{Needs, OfSubmission, Open, OwnProof, Welcome};
 use diagflow_store::Role;
 use diagflow_tests::staff::{account, refusal};
 use diagflow_tests::tokens::Forgery;
@@ -14,9 +14,11 @@ use uuid::Uuid;
 /// Who may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    /// Everybody; nobody is asked who they are.
+    /// Everybody; nobody is asked who they are, so tokens are not looked at, good or bad.
     Open,
-    /// Whoever brings a proof of its own kind: a signature, a refresh token.
+    /// Everybody; but who brings a token is recognised by it, and refused when it is bad.
+    Welcome,
+    /// Whoever brings a proof of its own kind: a signature, a refresh token. Tokens are not looked at.
     OwnProof,
     /// Whoever has the submission's token, staff that read submissions, and the account that sent it.
     OfSubmission,
@@ -69,7 +71,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/ready", Open),
     ("GET", "/version", Open),
     ("GET", "/metrics", Open),
-    ("POST", "/api/user/submit", Open),
+    ("POST", "/api/user/submit", Welcome),
     ("POST", "/api/v1/auth/login", Open),
     ("POST", "/api/v1/auth/refresh", OwnProof),
     ("POST", "/api/hooks/loopai", OwnProof),
@@ -117,8 +119,8 @@ const TABLE: &[(&str, &str, Rule)] = &[
 /// Everybody who asks.
 struct Callers {
     by_role: BTreeMap<String, (Role, Staff)>,
-    /// Somebody who signed out.
-    gone: Staff,
+    /// Tokens that open nothing, each with the code that says why.
+    bad: Vec<(String, &'static str)>,
     submission: Accepted,
 }
 
@@ -129,19 +131,34 @@ impl Callers {
         for role in Role::ALL.into_iter().filter(|role| *role != Role::Service) {
             by_role.insert(role.to_string(), (role, Staff::with_role(stack, role).await));
         }
-        let program = program(stack, &admin).await;
+        let (program, _) = program(stack, &admin).await;
         by_role.insert(Role::Service.to_string(), (Role::Service, program));
-        let gone = Staff::with_role(stack, Role::Admin).await;
-        let left = gone.post("/api/v1/auth/logout", &json!({})).await;
-        assert_eq!(left.status(), 204);
+        let bad = bad_tokens(stack, &admin).await;
         let photo = [photos::retina()];
         let submission = stack.client.submit("ana@example.org", "itches", &photo).await;
-        Callers { by_role, gone, submission }
+        Callers { by_role, bad, submission }
     }
 }
 
-/// A program with an API key.
-async fn program(stack: &Stack, admin: &Staff) -> Staff {
+/// Every kind of bad token.
+async fn bad_tokens(stack: &Stack, admin: &Staff) -> Vec<(String, &'static str)> {
+    let gone = Staff::with_role(stack, Role::Admin).await;
+    let left = gone.post("/api/v1/auth/logout", &json!({})).await;
+    assert_eq!(left.status(), 204);
+    let (revoked, key) = program(stack, admin).await;
+    assert_eq!(admin.delete(&key).await.status(), 204);
+    let unknown_key = format!("dfk_{}_secret", Uuid::new_v4());
+    let forged = Forgery::ALL.map(|forgery| (forgery.of(&admin.access_token), forgery.code()));
+    let others = [
+        (gone.access_token, "session_ended"),
+        (unknown_key, "api_key_invalid"),
+        (revoked.access_token, "api_key_invalid"),
+    ];
+    forged.into_iter().chain(others).collect()
+}
+
+/// A program with an API key, and the key's path.
+async fn program(stack: &Stack, admin: &Staff) -> (Staff, String) {
     let (id, email) = account(stack, Role::Service).await;
     let path = format!("/api/v1/users/{id}/keys");
     let made = admin.post(&path, &json!({"name": "of a test"})).await;
@@ -150,7 +167,7 @@ async fn program(stack: &Stack, admin: &Staff) -> Staff {
     let key = made["api_key"].as_str().expect("a key").to_owned();
     let mut program = admin.with_token(key);
     (program.id, program.email) = (id, email);
-    program
+    (program, format!("{path}/{}", made["key"]["id"].as_str().expect("an id")))
 }
 
 /// Asks for a route, about the submission or about something that does not exist, with a body in which
@@ -186,7 +203,7 @@ async fn as_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &str
     let status = answer.status().as_u16();
     let told = format!("{role} at {method} {path}: {status}");
     match rule {
-        Open => assert!(is_let_through(status), "{told}"),
+        Open | Welcome => assert!(is_let_through(status), "{told}"),
         OwnProof => assert!(matches!(status, 400 | 401 | 404), "an account proves nothing: {told}"),
         OfSubmission if allowed(role, "submissions:read") => assert_eq!(status, 200, "{told}"),
         // Somebody else's: it is not even said that it exists.
@@ -196,7 +213,7 @@ async fn as_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &str
     }
 }
 
-/// Nobody, and every bad token, at one route.
+/// Nobody, and whom the submission's token or another's lets in, at one route.
 async fn as_nobody(stack: &Stack, callers: &Callers, row: &(&str, &str, Rule)) {
     let (method, path, rule) = row;
     let admin = &callers.by_role["admin"].1;
@@ -208,8 +225,8 @@ async fn as_nobody(stack: &Stack, callers: &Callers, row: &(&str, &str, Rule)) {
         assert!(answer.headers().contains_key("ratelimit"), "not counted: {told}");
     }
     match rule {
-        Open => return assert!(is_let_through(status), "{told}"),
-        OwnProof => return assert!(matches!(status, 400 | 401 | 404), "{told}"),
+        Open | Welcome => assert!(is_let_through(status), "{told}"),
+        OwnProof => assert!(matches!(status, 400 | 401 | 404), "{told}"),
         OfSubmission => {
             assert_eq!(refusal(answer).await, (401, "token_required".into()), "{told}");
             let own = admin.with_token(callers.submission.access_token.clone());
@@ -222,18 +239,33 @@ async fn as_nobody(stack: &Stack, callers: &Callers, row: &(&str, &str, Rule)) {
         }
         Needs(_) => assert_eq!(refusal(answer).await, (401, "sign_in_required".into()), "{told}"),
     }
-    let forged = Forgery::ALL.map(|forgery| (forgery.of(&admin.access_token), forgery.code()));
-    let unknown_key = format!("dfk_{}_secret", Uuid::new_v4());
-    let bad =
-        [(callers.gone.access_token.clone(), "session_ended"), (unknown_key, "api_key_invalid")];
-    for (token, code) in forged.into_iter().chain(bad) {
-        let answer = ask(&admin.with_token(token), method, path, &callers.submission).await;
-        let refused = refusal(answer).await;
+}
+
+/// Every bad token at one route.
+async fn with_bad_tokens(callers: &Callers, row: &(&str, &str, Rule)) {
+    let (method, path, rule) = row;
+    let admin = &callers.by_role["admin"].1;
+    let nobody = admin.with_token(String::new());
+    let without = outcome(ask(&nobody, method, path, &callers.submission).await).await;
+    for (token, code) in &callers.bad {
+        let answer = ask(&admin.with_token(token.clone()), method, path, &callers.submission).await;
+        let told = format!("{code} at {method} {path}");
         match rule {
+            Open | OwnProof => assert_eq!(outcome(answer).await, without, "not looked at: {told}"),
             // Whether it was a bad token of staff or of another submission is not told apart.
-            OfSubmission => assert_eq!(refused, (404, "not_found".to_owned()), "{code} at {path}"),
-            _ => assert_eq!(refused, (401, code.to_owned()), "{method} {path}"),
+            OfSubmission => assert_eq!(refusal(answer).await, (404, "not_found".into()), "{told}"),
+            Welcome | Needs(_) => {
+                assert_eq!(refusal(answer).await, (401, (*code).to_owned()), "{told}");
+            }
         }
+    }
+}
+
+/// Status of an answer, and the stable code of a refusal.
+async fn outcome(answer: Response) -> (u16, String) {
+    match answer.status().as_u16() {
+        status @ ..400 => (status, String::new()),
+        _ => refusal(answer).await,
     }
 }
 
@@ -306,7 +338,7 @@ async fn everybody_may_do_what_the_table_says_and_nothing_else() {
     let printed = printed_routes().await;
     for (method, path, rule) in TABLE {
         let who = match rule {
-            Open | OwnProof => "- everybody".to_owned(),
+            Open | Welcome | OwnProof => "- everybody".to_owned(),
             OfSubmission => "- the submission's token, its sender, and staff".to_owned(),
             Needs(permission) => {
                 let roles = ROLES.iter().filter(|(_, all)| all.contains(permission));
@@ -326,6 +358,7 @@ async fn everybody_may_do_what_the_table_says_and_nothing_else() {
             assert_eq!(says.as_deref(), Some(*permission), "{method} {path} is documented so");
         }
         as_nobody(&stack, &callers, row).await;
+        with_bad_tokens(&callers, row).await;
         for (role, staff) in callers.by_role.values() {
             // Each time anew: some of these end the session that asks.
             let fresh = match role {

@@ -160,7 +160,7 @@ async fn guessing_the_current_password_is_slowed_down() {
         tries += 1;
         assert!(tries < 30, "nothing slows it down");
     };
-    // Five from an address that is known, five as anybody. The pauses after them begin with one second: on
+    // Five as anybody, five from an address that is known. The pauses after them begin with one second: on
     // a slow machine some more may get through.
     assert!((10..=16).contains(&tries), "{tries}");
     assert!(blocked.headers().contains_key("retry-after"));

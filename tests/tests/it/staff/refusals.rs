@@ -2,7 +2,8 @@
 
 use diagflow_store::Role;
 use diagflow_tests::client::ApiClient;
-use diagflow_tests::staff::refusal;
+use diagflow_tests::staff::{account, refusal};
+use diagflow_tests::tokens::Forgery;
 use diagflow_tests::{Stack, StackOptions, Staff, call_back, photos, seeding};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -170,5 +171,69 @@ async fn a_client_that_is_refused_again_and_again_is_slowed_down_and_no_longer_w
         health.push(call.send().await.expect("an answer").status().as_u16());
     }
     assert_eq!(health, [200, 200, 200, 200, 429], "counted together");
+    stack.stop().await;
+}
+
+/// An API key that was revoked.
+async fn revoked_key(stack: &Stack, admin: &Staff) -> String {
+    let (program, _) = account(stack, Role::Service).await;
+    let keys = format!("/api/v1/users/{program}/keys");
+    let made: Value = admin.post(&keys, &json!({"name": "one"})).await.json().await.expect("JSON");
+    let id = made["key"]["id"].as_str().expect("an id");
+    assert_eq!(admin.delete(&format!("{keys}/{id}")).await.status(), 204);
+    made["api_key"].as_str().expect("a key").to_owned()
+}
+
+#[tokio::test]
+async fn who_is_known_is_told_and_written_down_however_much_junk_comes_from_their_address() {
+    let options = StackOptions::default()
+        .with("TRUSTED_PROXIES", "1")
+        .with("RATE_LIMIT_REFUSED_PER_MINUTE", "3");
+    let stack = stack(options).await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    let gone = admin.again(&stack).await;
+    assert_eq!(gone.post("/api/v1/auth/logout", &json!({})).await.status(), 204);
+    let key = revoked_key(&stack, &admin).await;
+    let sent = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
+    let status = format!("/api/user/status/{}", sent.submission_id);
+    let http = reqwest::Client::new();
+    let expired = Forgery::Expired.of(&admin.access_token);
+    let from_there = async |call: reqwest::RequestBuilder| {
+        let answer = call.header("x-forwarded-for", "192.0.2.1").send().await.expect("an answer");
+        refusal(answer).await
+    };
+    let ask_with = async |token: &str, path: &str| {
+        from_there(http.get(stack.client.address(path)).bearer_auth(token)).await
+    };
+    let forged = async || {
+        let call = http.post(stack.client.address("/api/v1/users")).json(&json!({}));
+        from_there(call.header("cookie", format!("diagflow_session={}", admin.access_token))).await
+    };
+
+    let junk = [ask_with("x", "/api/v1/audit").await.0, ask_with("x", "/api/v1/audit").await.0];
+    assert_eq!(junk, [401, 429]);
+    for _ in 0..2 {
+        for (token, code) in [
+            (&expired, "token_expired"),
+            (&gone.access_token, "session_ended"),
+            (&key, "api_key_invalid"),
+        ] {
+            assert_eq!(ask_with(token, "/api/v1/audit").await, (401, code.to_owned()));
+        }
+        assert_eq!(forged().await, (403, "csrf_token_invalid".to_owned()));
+        assert_eq!(ask_with(&expired, &status).await, (404, "not_found".to_owned()));
+    }
+    assert_eq!(ask_with("x", "/api/v1/audit").await.0, 429, "strangers wait as before");
+
+    let round = [
+        "user access token_expired",
+        "user access session_ended",
+        "service access api_key_invalid",
+        "user access csrf_token_invalid",
+    ];
+    let expected = [&["anonymous access token_invalid"][..], &round, &round].concat();
+    assert_eq!(told(&admin.audit("action=access").await), expected);
+    let views = admin.audit(&format!("object_id={}", sent.submission_id)).await;
+    assert_eq!(told(&views), ["user submission_view not_found"; 2]);
     stack.stop().await;
 }

@@ -131,7 +131,8 @@ async fn use_keys(store: &Store, program: &User) {
 }
 
 async fn slow_down(store: &Store) {
-    let limit = |name: &[u8]| Limit { subject: Sha256::of(name), free: 5, longest: DAY };
+    let limit =
+        |name: &[u8]| Limit { subject: Sha256::of(name), free: 5, longest: DAY, counts: true };
     let limits = [limit(b"account"), limit(b"network")];
     for _ in 0..2 {
         let admitted = store.attempt(&limits).await.expect("an answer");
