@@ -16,6 +16,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// After what time nothing more is to be heard of a request that was let through: an attempt at the
 /// activity lasts 45 s, and whoever made it may have died.
 const LONGEST_REQUEST: Duration = Duration::from_secs(45);
+/// Steps that a failure takes back while the gate is ajar, where one that went well gains one: so those who
+/// wait follow ever faster as long as fewer than one request in three fails, and ever more slowly beyond that. An
+/// overloaded LoopAI is asked half as often again as it can bear, at most.
+const STEPS_BACK: i32 = 2;
+/// Steps after which LoopAI is taken for well: were it to fail again now, that would be another trouble.
+const WELL: i32 = 20;
 /// When to come again while another one tries.
 const SOON: Duration = Duration::from_secs(2);
 
@@ -45,7 +51,7 @@ pub(crate) struct Gate {
     shut_until: Option<NaiveDateTime>,
     /// One tries, and will be heard of by then.
     probe_until: Option<NaiveDateTime>,
-    /// Set while it is ajar: a measure of how fast those who wait follow, which grows with each that went well.
+    /// Set while it is ajar: the steps of those who wait, each a little faster than the one before.
     ramp: Option<i32>,
     /// When the next one may follow.
     next_at: Option<NaiveDateTime>,
@@ -117,8 +123,7 @@ impl Gate {
         self.probe_until = None;
         if !is_well {
             self.failures += 1;
-            // Half as fast; one failure alone says little.
-            self.ramp = self.ramp.map(|ramp| ramp / 4);
+            self.ramp = self.ramp.map(|ramp| (ramp - STEPS_BACK).max(0));
             if was_tried || self.failures >= FAILURES {
                 self.shut(now);
             }
@@ -130,6 +135,9 @@ impl Gate {
             self.next_at = Some(now + Duration::from_secs_f64(1.0 / rate(0)));
         } else {
             self.ramp = self.ramp.map(|ramp| ramp.saturating_add(1));
+        }
+        if self.ramp.is_some_and(|ramp| ramp >= WELL) {
+            self.shuttings = 0;
         }
         if !others_wait {
             (self.ramp, self.next_at, self.shuttings) = (None, None, 0);
@@ -155,8 +163,8 @@ impl Gate {
     }
 }
 
-/// Requests a second, after `ramp` of them went well: one at first, and each second one more, if each goes
-/// well at once.
+/// Requests a second, after `ramp` steps: one at first, and each second one more, if each request goes well at
+/// once.
 fn rate(ramp: i32) -> f64 {
     (1.0 + 2.0 * f64::from(ramp)).sqrt()
 }
@@ -248,15 +256,57 @@ mod tests {
         assert!(gate.is_untroubled());
     }
 
+    /// How many requests a second are let through a minute after it went ajar, where every request comes at its
+    /// turn and each for which `is_well` says so, by its number, goes well.
+    fn rate_after_a_minute(is_well: fn(u32) -> bool) -> u32 {
+        let mut gate = Gate { ramp: Some(0), ..Gate::default() };
+        let (mut now, mut number, mut in_the_last_second) = (start(), 0, 0);
+        while now < start() + 60 * SECOND {
+            match gate.pass(now) {
+                Ok(()) => {
+                    number += 1;
+                    in_the_last_second += u32::from(now >= start() + 59 * SECOND);
+                    gate.heard(now, gate.epoch, is_well(number), true);
+                }
+                Err(rest) => now += rest,
+            }
+        }
+        assert_eq!(gate.state(), GateState::Ajar);
+        in_the_last_second
+    }
+
     #[test]
-    fn a_failure_while_it_is_ajar_slows_it_and_failures_in_a_row_shut_it() {
+    fn the_pace_while_it_is_ajar_follows_the_share_of_failures() {
+        let all = rate_after_a_minute(|_| true);
+        let fourth_fails = rate_after_a_minute(|number| number % 4 != 0);
+        let half_fails = rate_after_a_minute(|number| number % 2 != 0);
+        assert!(all > 50, "{all}");
+        assert!(fourth_fails > 10, "those who wait are not starved: {fourth_fails}");
+        assert!(half_fails <= 2, "it is asked no more than it can bear: {half_fails}");
+    }
+
+    #[test]
+    fn failures_in_a_row_shut_it_while_it_is_ajar_as_well() {
         let mut gate = Gate { ramp: Some(40), ..Gate::default() };
-        gate.heard(start(), 0, false, true);
-        assert_eq!((gate.state(), gate.ramp), (GateState::Ajar, Some(10)));
         for _ in 1..FAILURES {
             gate.heard(start(), 0, false, true);
         }
+        assert_eq!((gate.state(), gate.ramp), (GateState::Ajar, Some(32)));
+        gate.heard(start(), 0, false, true);
         assert_eq!(gate.state(), GateState::Shut);
+    }
+
+    #[test]
+    fn after_a_while_that_went_well_it_is_shut_as_briefly_as_the_first_time() {
+        let mut gate = Gate { ramp: Some(0), shuttings: 4, ..Gate::default() };
+        for step in 1..=WELL {
+            assert_eq!(gate.shuttings, 4, "{step}");
+            gate.heard(start(), 0, true, true);
+        }
+        for _ in 0..FAILURES {
+            gate.heard(start(), 0, false, true);
+        }
+        assert_eq!(gate.pass(start()), Err(FIRST_PAUSE));
     }
 
     #[test]

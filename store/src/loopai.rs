@@ -134,7 +134,8 @@ impl Store {
     /// When the database does not take it; nothing is changed then.
     pub async fn loopai_heard(&self, pass: Pass, heard: Heard) -> StoreResult<Option<Duration>> {
         let (run, is_well) = (pass.run, heard == Heard::Well);
-        if is_well && pass.is_untroubled {
+        if is_well && pass.is_untroubled && self.is_untroubled().await? {
+            // No news, and not worth the lock.
             return Ok(None);
         }
         transaction!(self, connection => {
@@ -186,6 +187,10 @@ impl Store {
         let (gate, now) = gate_now(&mut *self.connection().await?).await?;
         let rest = gate.shut_for(now);
         Ok(rest.map(|rest| bounded(rest + rest * spread(submission) / 100, submission)))
+    }
+
+    async fn is_untroubled(&self) -> StoreResult<bool> {
+        Ok(gate_now(&mut *self.connection().await?).await?.0.is_untroubled())
     }
 
     /// How much LoopAI has to do now.

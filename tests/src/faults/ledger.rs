@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
+/// The consent text of every world.
+pub(crate) const CONSENT_VERSION: &str = "of-the-fault-table";
+
 /// A submission that was answered with 202.
 #[derive(Debug, Clone)]
 pub(crate) struct Acknowledged {
@@ -21,8 +24,35 @@ pub(crate) struct Acknowledged {
     pub(crate) comments: String,
     /// The digests of the photos that were sent, in their order.
     pub(crate) photos: Vec<String>,
+    /// The consent text that it was sent under.
+    pub(crate) consent_version: String,
     /// Moves of staff that were acknowledged, as the audit names them.
     pub(crate) moves: Vec<&'static str>,
+    /// How it may end; at first, only with a result.
+    pub(crate) ends: Vec<End>,
+}
+
+/// How a submission may end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    status: &'static str,
+    code: Option<&'static str>,
+}
+
+impl End {
+    pub(crate) const COMPLETED: End = End { status: "completed", code: None };
+    pub(crate) const CANCELLED: End = End { status: "cancelled", code: Some("cancelled") };
+    pub(crate) const TIMED_OUT: End = End { status: "timed_out", code: Some("deadline_exceeded") };
+
+    /// Without a result, for this reason.
+    pub(crate) const fn failed(code: &'static str) -> End {
+        End { status: "failed", code: Some(code) }
+    }
+
+    /// Whether it is what the records say.
+    pub(crate) fn is(self, status: &str, code: Option<&str>) -> bool {
+        (self.status, self.code) == (status, code)
+    }
 }
 
 /// One event as a listener heard it.
@@ -60,7 +90,9 @@ impl Acknowledged {
             email: email.to_owned(),
             comments: comments.to_owned(),
             photos: photos.iter().map(|photo| Sha256::of(&photo.bytes).to_string()).collect(),
+            consent_version: CONSENT_VERSION.to_owned(),
             moves: Vec::new(),
+            ends: vec![End::COMPLETED],
         }
     }
 }

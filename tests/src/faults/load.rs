@@ -22,7 +22,7 @@ pub(crate) struct Load {
 
 /// What happened so far.
 #[derive(Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     accepted: AtomicUsize,
     repeated: AtomicUsize,
     /// Repeats that the API asked for by 503 with `Retry-After`.
@@ -102,7 +102,7 @@ async fn submit(
 }
 
 /// The submission; none where a client repeats the request.
-async fn accepted_or_to_be_repeated(
+pub(super) async fn accepted_or_to_be_repeated(
     answer: reqwest::Result<Response>,
     counts: &Counts,
 ) -> Option<Accepted> {

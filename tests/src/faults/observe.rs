@@ -20,6 +20,8 @@ pub(crate) struct SubmissionRow {
     #[diesel(sql_type = Text)]
     pub(crate) comments: String,
     #[diesel(sql_type = Text)]
+    pub(crate) consent_version: String,
+    #[diesel(sql_type = Text)]
     pub(crate) status: String,
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) error_code: Option<String>,
@@ -27,8 +29,25 @@ pub(crate) struct SubmissionRow {
     pub(crate) run_number: i32,
     #[diesel(sql_type = Integer)]
     pub(crate) last_event: i32,
-    #[diesel(sql_type = Nullable<Integer>)]
-    pub(crate) result_of_run: Option<i32>,
+}
+
+/// A run of a submission.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct RunRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) submission_id: String,
+    #[diesel(sql_type = Integer)]
+    pub(crate) number: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) execution: Option<String>,
+}
+
+/// What a run brought.
+#[derive(Debug, Clone)]
+pub(crate) struct ResultRow {
+    pub(crate) submission_id: String,
+    pub(crate) run_number: i32,
+    pub(crate) body: Value,
 }
 
 /// A line of a submission's story.
@@ -57,6 +76,8 @@ pub(crate) struct DeliveryRow {
     pub(crate) kind: String,
     #[diesel(sql_type = Text)]
     pub(crate) status: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) error_code: Option<String>,
     #[diesel(sql_type = Bool)]
     pub(crate) is_copy: bool,
 }
@@ -86,6 +107,10 @@ pub(crate) struct AcceptedMail {
     pub(crate) delivery_id: String,
     /// To whom.
     pub(crate) to: Vec<String>,
+    /// Its subject.
+    pub(crate) subject: String,
+    /// What it says.
+    pub(crate) text: String,
 }
 
 /// What a listener heard.
@@ -103,6 +128,8 @@ pub(crate) struct Hearing {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observed {
     pub(crate) submissions: Vec<SubmissionRow>,
+    pub(crate) runs: Vec<RunRow>,
+    pub(crate) results: Vec<ResultRow>,
     pub(crate) events: Vec<EventRow>,
     pub(crate) deliveries: Vec<DeliveryRow>,
     pub(crate) files: Vec<FileRow>,
@@ -130,11 +157,16 @@ impl Observed {
         let mut observed = Observed {
             submissions: rows(
                 stack,
-                "SELECT s.id, s.email, s.comments, s.status, s.error_code, s.run_number, s.last_event, \
-                 r.run_number AS result_of_run FROM submissions s \
-                 LEFT JOIN results r ON r.submission_id = s.id AND r.run_number = s.run_number",
+                "SELECT id, email, comments, consent_version, status, error_code, run_number, \
+                 last_event FROM submissions",
             )
             .await,
+            runs: rows(
+                stack,
+                "SELECT submission_id, number, loopai_execution_id AS execution FROM runs",
+            )
+            .await,
+            results: results(stack).await,
             events: rows(
                 stack,
                 "SELECT submission_id, CAST(number AS SIGNED) AS number, step, status FROM events \
@@ -143,7 +175,7 @@ impl Observed {
             .await,
             deliveries: rows(
                 stack,
-                "SELECT id, submission_id, run_number, kind, status, copy > 0 AS is_copy \
+                "SELECT id, submission_id, run_number, kind, status, error_code, copy > 0 AS is_copy \
                  FROM deliveries",
             )
             .await,
@@ -189,6 +221,26 @@ where
     diesel::sql_query(query).load(&mut connection).await.expect(query)
 }
 
+async fn results(stack: &Stack) -> Vec<ResultRow> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = Text)]
+        submission_id: String,
+        #[diesel(sql_type = Integer)]
+        run_number: i32,
+        #[diesel(sql_type = Text)]
+        body: String,
+    }
+    let found: Vec<Found> =
+        rows(stack, "SELECT submission_id, run_number, body FROM results").await;
+    let parsed = found.into_iter().map(|row| ResultRow {
+        submission_id: row.submission_id,
+        run_number: row.run_number,
+        body: serde_json::from_str(&row.body).expect("JSON"),
+    });
+    parsed.collect()
+}
+
 fn mails(stack: &Stack) -> Vec<AcceptedMail> {
     let all = stack.mail.mails().into_iter();
     all.map(|mail| AcceptedMail {
@@ -199,6 +251,8 @@ fn mails(stack: &Stack) -> Vec<AcceptedMail> {
             .map(|(delivery, _)| delivery.to_owned())
             .unwrap_or_default(),
         to: mail.to.clone(),
+        subject: mail.subject.clone(),
+        text: mail.text.clone().unwrap_or_default(),
     })
     .collect()
 }

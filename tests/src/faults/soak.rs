@@ -1,12 +1,15 @@
-//! A long run from a seed: patients, staff and faults of all kinds, mixed; then the same judge.
+//! A long run from a seed: patients, staff and faults of all kinds, all at once; then the same judge.
 //!
-//! The seed decides what happens and in which order. When exactly it meets the processes is up to the machine:
-//! a run that finds something says what, and its seed is where to look for it.
+//! The seed decides what each of them does and in which order. When exactly it meets the processes is up to the
+//! machine: a run that finds something says what, and its seed is where to look for it.
 
+mod people;
+
+use self::people::{News, People, Verb};
 use super::judge::Invariant;
+use super::ledger::End;
 use super::table::Report;
 use super::world::World;
-use crate::Accepted;
 use crate::own_servers::{OwnMariaDb, OwnTemporal};
 use crate::stack::{StackOptions, usual_loopai};
 use crate::staff::Staff;
@@ -14,36 +17,19 @@ use diagflow_simulators::loopai;
 use diagflow_simulators::mail::{self, Action, Rule, Step};
 use diagflow_store::Role;
 use fastrand::Rng;
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// How long an e-mail or a look may be put off at the end, after many attempts, and how long it takes to notice
 /// what a Temporal that was killed had not written down.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Between two steps: a load that two cores carry beside the faults.
-const PACE: Duration = Duration::from_millis(250);
+/// Between two faults.
+const PACE: Duration = Duration::from_secs(5);
 /// What a LoopAI or a mail server that was told to misbehave does that often.
 const MISBEHAVES: u32 = 5;
 /// Mails and executions that the simulators remember: all of them.
 const KEEP: usize = 1_000_000;
-/// Of a hundred steps, so many are moves of staff and so many are faults; the others are submissions.
-const MOVES: u32 = 8;
-const FAULTS: u32 = 4;
-/// The submissions that staff choose from: the newest.
-const REMEMBERED: usize = 200;
-
-/// What patients' submissions meet at LoopAI.
-const SCRIPTS: [&str; 8] = [
-    "",
-    "",
-    "[sim: delay=2s]",
-    "[sim: fail*1, delay=100ms]",
-    "[sim: diagnose=500*1, delay=100ms]",
-    "[sim: status=503*2, delay=100ms]",
-    "[sim: diagnose=accept+reset*1, delay=100ms]",
-    "[sim: status=html*1, status=truncated*1, delay=300ms]",
-];
 
 /// What happened, and what was found.
 pub struct SoakReport {
@@ -57,27 +43,28 @@ pub struct SoakReport {
 
 /// Runs for this time, and stops by itself.
 pub async fn soak(length: Duration, seed: u64) -> SoakReport {
-    let mut soak = Soak::start(seed).await;
+    let (mut soak, people) = Soak::start(seed).await;
     let begun = Instant::now();
     while begun.elapsed() < length {
-        soak.step().await;
+        soak.fault().await;
+        soak.hear();
+        people.assert_at_work();
         tokio::time::sleep(PACE).await;
     }
-    soak.end().await
+    soak.end(people).await
 }
 
 struct Soak {
     world: World,
     database: OwnMariaDb,
     temporal: OwnTemporal,
-    staff: Staff,
+    news: UnboundedReceiver<News>,
     rng: Rng,
-    newest: Vec<Accepted>,
     counts: BTreeMap<&'static str, u32>,
 }
 
 impl Soak {
-    async fn start(seed: u64) -> Soak {
+    async fn start(seed: u64) -> (Soak, People) {
         let (database, temporal) = (OwnMariaDb::start().await, OwnTemporal::start().await);
         let options = StackOptions {
             mysql: Some(database.url()),
@@ -98,49 +85,44 @@ impl Soak {
         };
         let mut world = World::start(options).await;
         world.patience = PATIENCE;
+        // What becomes of an e-mail whose server drops the connection is not known.
+        world.terms.mails = &["sent", "unknown"];
         let staff = Staff::with_role(&world.stack, Role::Operator).await;
-        let (newest, counts) = (Vec::new(), BTreeMap::new());
-        Soak { world, database, temporal, staff, rng: Rng::with_seed(seed), newest, counts }
-    }
-
-    async fn step(&mut self) {
-        let dice = self.rng.u32(..100);
-        if dice < FAULTS {
-            self.fault().await;
-        } else if dice < FAULTS + MOVES && !self.newest.is_empty() {
-            self.press().await;
-        } else {
-            self.submit().await;
-        }
+        let mut rng = Rng::with_seed(seed);
+        let (tell, news) = unbounded_channel();
+        let people = People::at_work(&mut rng, &world.stack.client, &staff, tell);
+        let soak = Soak { world, database, temporal, news, rng, counts: BTreeMap::new() };
+        (soak, people)
     }
 
     fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    async fn submit(&mut self) {
-        let script = SCRIPTS[self.rng.usize(..SCRIPTS.len())];
-        let accepted = self.world.submit_until_accepted(script).await;
-        self.count("submissions");
-        self.newest.push(accepted);
-        if self.newest.len() > REMEMBERED {
-            self.newest.remove(0);
-        }
-    }
-
-    /// Staff press something; whether it is done is up to how the submission stands.
-    async fn press(&mut self) {
-        let chosen = self.newest[self.rng.usize(..self.newest.len())].clone();
-        let (verb, action, counted) = if self.rng.bool() {
-            ("cancel", "submission_cancel", "cancellations")
-        } else {
-            ("retry", "submission_retry", "retries")
-        };
-        let path = format!("/api/admin/submissions/{}/{verb}", chosen.submission_id);
-        let answer = self.staff.post(&path, &json!({"reason": "a long run"})).await;
-        if answer.status().is_success() {
-            self.world.moved(&chosen, action);
-            self.count(counted);
+    /// Notes what people were told meanwhile.
+    fn hear(&mut self) {
+        while let Ok(news) = self.news.try_recv() {
+            let what = match news {
+                News::Accepted(promised, listener) => {
+                    self.world.note(*promised, listener);
+                    "submissions"
+                }
+                News::Pressed { submission, verb, is_acknowledged } => {
+                    let promised = self.world.promised(&submission);
+                    if verb == Verb::Cancel && !promised.ends.contains(&End::CANCELLED) {
+                        promised.ends.push(End::CANCELLED);
+                    }
+                    if is_acknowledged {
+                        promised.moves.push(verb.action());
+                    }
+                    match (verb, is_acknowledged) {
+                        (_, false) => "presses without an answer",
+                        (Verb::Cancel, true) => "cancellations",
+                        (Verb::Retry, true) => "retries",
+                    }
+                }
+            };
+            self.count(what);
         }
     }
 
@@ -201,7 +183,9 @@ impl Soak {
         self.count(what);
     }
 
-    async fn end(self) -> SoakReport {
+    async fn end(mut self, people: People) -> SoakReport {
+        people.go_home().await;
+        self.hear();
         let (report, ends) = self.world.report_with_ends().await;
         SoakReport { counts: self.counts, ends, report }
     }

@@ -1,7 +1,7 @@
 //! A stack in which faults happen, with a memory of what it promised.
 
 use super::judge::{self, Terms};
-use super::ledger::{Acknowledged, Listener};
+use super::ledger::{Acknowledged, CONSENT_VERSION, End, Listener};
 use super::observe::Observed;
 use super::table::Report;
 use crate::client::{Accepted, ApiClient, accepted};
@@ -25,7 +25,7 @@ pub(crate) struct World {
     pub(crate) stack: Stack,
     /// What LoopAI may do by itself.
     pub(crate) terms: Terms,
-    /// How long everything may take to come to its end after the last fault.
+    /// How long everything may take to come to its end after the last fault, and a further submission to its own.
     pub(crate) patience: Duration,
     acknowledged: Vec<Acknowledged>,
     listeners: Vec<Listener>,
@@ -35,11 +35,12 @@ pub(crate) struct World {
 impl World {
     /// Starts everything.
     pub(crate) async fn start(options: StackOptions) -> World {
-        Self::around(Stack::with(options).await)
+        Self::around(Stack::with(options.with("CONSENT_VERSION", CONSENT_VERSION)).await)
     }
 
     /// Starts everything but the API and the worker.
     pub(crate) async fn without_processes(options: StackOptions) -> World {
+        let options = options.with("CONSENT_VERSION", CONSENT_VERSION);
         Self::around(Stack::without_processes(options).await)
     }
 
@@ -69,14 +70,6 @@ impl World {
         let (email, photo) = (self.patient(), photos::cat());
         let body = ApiClient::body(&email, comments, std::slice::from_ref(&photo));
         let answer = self.stack.client.post(&body, None).await.expect("an answer");
-        self.acknowledge(answer, &email, comments, &[photo]).await
-    }
-
-    /// The same, repeated as a client does until it is accepted.
-    pub(crate) async fn submit_until_accepted(&mut self, comments: &str) -> Accepted {
-        let (email, photo) = (self.patient(), photos::cat());
-        let body = ApiClient::body(&email, comments, std::slice::from_ref(&photo));
-        let answer = repeat_until_accepted(&self.stack.client, &body, &email).await;
         self.acknowledge(answer, &email, comments, &[photo]).await
     }
 
@@ -146,6 +139,12 @@ impl World {
         self.acknowledged.push(Acknowledged::new(accepted, email, "", &[photos::cat()]));
     }
 
+    /// Notes what was promised to somebody, and who listens.
+    pub(crate) fn note(&mut self, promised: Acknowledged, listener: Listener) {
+        self.acknowledged.push(promised);
+        self.listeners.push(listener);
+    }
+
     /// Notes an answer to what [`World::send`] sent.
     pub(crate) async fn acknowledge_sent(&mut self, answer: Response, email: &str) -> Accepted {
         self.acknowledge(answer, email, "", &[photos::cat()]).await
@@ -163,9 +162,22 @@ impl World {
 
     /// Notes that staff were told that a move of theirs is done, by the audit's name of it.
     pub(crate) fn moved(&mut self, submission: &Accepted, action: &'static str) {
-        let id = &submission.submission_id;
-        let of_it = |one: &&mut Acknowledged| one.accepted.submission_id == *id;
-        self.acknowledged.iter_mut().find(of_it).expect("acknowledged").moves.push(action);
+        self.promised(submission).moves.push(action);
+    }
+
+    /// Says how a submission may end, instead of with a result.
+    pub(crate) fn ends(&mut self, submission: &Accepted, ends: &[End]) {
+        self.promised(submission).ends = ends.to_vec();
+    }
+
+    /// What its patient was promised.
+    ///
+    /// # Panics
+    /// When it was nothing.
+    pub(crate) fn promised(&mut self, submission: &Accepted) -> &mut Acknowledged {
+        let of_it =
+            |one: &&mut Acknowledged| one.accepted.submission_id == submission.submission_id;
+        self.acknowledged.iter_mut().find(of_it).expect("acknowledged")
     }
 
     /// Kills the worker once it is held at `boundary`, and starts another one.
@@ -211,14 +223,14 @@ impl World {
         let answer = loop {
             match self.stack.client.post(&body, None).await {
                 Ok(answer) if answer.status() == StatusCode::ACCEPTED => break answer,
-                other if begun.elapsed() > LIMIT => {
+                other if begun.elapsed() > self.patience => {
                     return Err(format!("no submission is taken any more: {other:?}"));
                 }
                 Ok(_) | Err(_) => tokio::time::sleep(LOOK_EVERY).await,
             }
         };
         let probe = self.acknowledge(answer, &email, "", &[photo]).await;
-        while begun.elapsed() < LIMIT {
+        while begun.elapsed() < self.patience {
             let found = self.stack.store.submission(id_of(&probe)).await;
             if found.is_ok_and(|found| found.is_some_and(|found| found.status.is_final())) {
                 return Ok(());

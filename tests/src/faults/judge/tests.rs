@@ -1,10 +1,10 @@
 //! Each invariant, in a world where it must fail.
 
-use super::super::ledger::Acknowledged;
+use super::super::ledger::{Acknowledged, End};
 use super::*;
 use crate::client::Accepted;
 use chrono::Utc;
-use diagflow_simulators::loopai::{ExecutionRecord, ExecutionState};
+use diagflow_simulators::loopai::{ExecutionRecord, ExecutionState, ImageRecord};
 use serde_json::json;
 
 const STORY: [(&str, &str); 5] = [
@@ -29,7 +29,9 @@ fn good() -> (Vec<Acknowledged>, Observed) {
         email: "ana@example.org".to_owned(),
         comments: "itches".to_owned(),
         photos: vec!["digest".to_owned()],
+        consent_version: "2026-11".to_owned(),
         moves: vec!["submission_retry"],
+        ends: vec![End::COMPLETED],
     };
     let events: Vec<_> = (1..)
         .zip(STORY)
@@ -50,32 +52,48 @@ fn good() -> (Vec<Acknowledged>, Observed) {
             id: id(),
             email: promised.email.clone(),
             comments: promised.comments.clone(),
+            consent_version: promised.consent_version.clone(),
             status: "completed".to_owned(),
             run_number: 1,
             last_event: 5,
             error_code: None,
-            result_of_run: Some(1),
         }],
+        runs: vec![RunRow { submission_id: id(), number: 1, execution: Some("e".to_owned()) }],
+        results: vec![ResultRow { submission_id: id(), run_number: 1, body: result() }],
         deliveries: vec![DeliveryRow {
             id: "d".to_owned(),
             submission_id: id(),
             run_number: 1,
             kind: "result".to_owned(),
             status: "sent".to_owned(),
+            error_code: None,
             is_copy: false,
         }],
         files: vec![FileRow { submission_id: id(), sha256: "digest".to_owned() }],
         audit: vec![AuditRow { action: "submission_retry".to_owned(), object_id: id() }],
         whole_files: vec!["digest".to_owned()],
-        documents: vec![(id(), json!({"status": "completed", "result": {}}))],
+        documents: vec![(id(), json!({"status": "completed", "result": result()}))],
         executions: vec![execution()],
-        mails: vec![AcceptedMail { delivery_id: "d".to_owned(), to: Vec::new() }],
+        mails: vec![mail("d")],
         hearings: vec![Hearing { submission_id: id(), heard: heard.collect(), is_done: true }],
         events,
         audit_fault: None,
         stays_away: None,
     };
     (vec![promised], seen)
+}
+
+fn result() -> Value {
+    json!({"summary": "benign"})
+}
+
+fn mail(delivery: &str) -> AcceptedMail {
+    AcceptedMail {
+        delivery_id: delivery.to_owned(),
+        to: vec!["ana@example.org".to_owned()],
+        subject: "Your diagnosis result".to_owned(),
+        text: "Reference: s".to_owned(),
+    }
 }
 
 fn execution() -> ExecutionRecord {
@@ -94,12 +112,23 @@ fn execution() -> ExecutionRecord {
         repeats: 0,
         polls: 1,
         last_polled_at: None,
-        images: Vec::new(),
+        images: vec![image("digest")],
         measured: true,
         contains_email: false,
         email_paths: Vec::new(),
-        result: None,
+        result: Some(result()),
         error: None,
+    }
+}
+
+fn image(sha256: &str) -> ImageRecord {
+    ImageRecord {
+        name: "photo".to_owned(),
+        media_type: None,
+        source: "data",
+        size: None,
+        sha256: Some(sha256.to_owned()),
+        sha256_matches: None,
     }
 }
 
@@ -135,8 +164,51 @@ fn i1_every_submission_has_exactly_one_end() {
             |seen| seen.events[2].step = "retried".to_owned(),
             |seen| seen.documents[0].1["status"] = json!("processing"),
             |seen| seen.documents.clear(),
+            // A repeat that became a submission of its own.
+            |seen| {
+                let second = SubmissionRow { id: "t".to_owned(), ..seen.submissions[0].clone() };
+                seen.submissions.push(second);
+            },
+            // All of it agrees, but this submission had no reason to fail.
+            |seen| fail(seen, "loopai_failed"),
         ],
     );
+}
+
+/// Everybody says that the submission failed, for this reason.
+fn fail(seen: &mut Observed, code: &str) {
+    let failed = || "failed".to_owned();
+    seen.submissions[0].status = failed();
+    seen.submissions[0].error_code = Some(code.to_owned());
+    seen.events.truncate(4);
+    seen.events.remove(3);
+    seen.events[2].step = failed();
+    seen.events[2].status = failed();
+    seen.submissions[0].last_event = 3;
+    seen.hearings[0].heard.truncate(2);
+    seen.hearings[0].heard.push(Heard { number: 3, status: failed(), step: failed() });
+    seen.documents[0].1 = json!({"status": "failed"});
+    seen.results.clear();
+    seen.deliveries[0].kind = failed();
+    seen.mails[0].subject = "We could not complete your diagnosis".to_owned();
+    seen.executions[0].state = ExecutionState::Failed;
+    seen.executions[0].result = None;
+}
+
+#[test]
+fn who_may_fail_may_do_so_for_this_reason_only() {
+    let (mut promised, mut seen) = good();
+    promised[0].ends.push(End::failed("loopai_failed"));
+    fail(&mut seen, "loopai_failed");
+    assert_eq!(judge(&promised, &seen, Terms::default()), []);
+    seen.executions[0].state = ExecutionState::Completed;
+    let found = judge(&promised, &seen, Terms::default());
+    assert_eq!(found[0].invariant, Invariant::NothingLost, "LoopAI has its result: {found:?}");
+
+    let (_, mut seen) = good();
+    fail(&mut seen, "loopai_gone");
+    let found = judge(&promised, &seen, Terms::default());
+    assert_eq!(found[0].invariant, Invariant::OneEnd, "{found:?}");
 }
 
 #[test]
@@ -147,10 +219,19 @@ fn i2_nothing_acknowledged_is_lost() {
             |seen| seen.submissions.clear(),
             |seen| seen.submissions[0].email = "ben@example.org".to_owned(),
             |seen| seen.submissions[0].comments.clear(),
+            |seen| seen.submissions[0].consent_version.clear(),
             |seen| seen.files.clear(),
             |seen| seen.files[0].sha256 = "other".to_owned(),
             |seen| seen.whole_files.clear(),
-            |seen| seen.submissions[0].result_of_run = None,
+            |seen| seen.results.clear(),
+            |seen| seen.results[0].run_number = 2,
+            |seen| seen.results[0].body = json!({"summary": "of somebody else"}),
+            |seen| seen.documents[0].1["result"] = json!({"summary": "of somebody else"}),
+            |seen| seen.runs[0].execution = None,
+            |seen| seen.runs[0].execution = Some("another".to_owned()),
+            |seen| seen.executions[0].result = None,
+            |seen| seen.executions[0].images[0] = image("other"),
+            |seen| seen.executions[0].images.clear(),
             |seen| seen.documents[0].1["result"] = json!(null),
             |seen| drop(seen.events.remove(1)),
             |seen| seen.submissions[0].last_event = 6,
@@ -167,14 +248,24 @@ fn i3_loopai_runs_once_for_each_run() {
         let second = ExecutionRecord { execution_id: "f".to_owned(), ..execution() };
         seen.executions.push(second);
     };
-    all_break(Invariant::OneExecution, &[twice]);
+    all_break(
+        Invariant::OneExecution,
+        &[
+            twice,
+            |seen| seen.executions.clear(),
+            |seen| seen.executions[0].client_reference = None,
+            |seen| seen.executions[0].client_reference = Some("s-2".to_owned()),
+            |seen| seen.executions[0].contains_email = true,
+        ],
+    );
 
     let (promised, mut seen) = good();
     twice(&mut seen);
-    let without_keys = Terms { executions_per_run: 2 };
+    let without_keys = Terms { executions_per_run: 2, ..Terms::default() };
     assert_eq!(judge(&promised, &seen, without_keys), [], "the documented window");
 
     let (promised, mut seen) = good();
+    seen.runs.push(RunRow { number: 2, execution: None, ..seen.runs[0].clone() });
     let of_next_run = Some("s-2".to_owned());
     seen.executions.push(ExecutionRecord { client_reference: of_next_run, ..execution() });
     assert_eq!(judge(&promised, &seen, Terms::default()), [], "another run asks again");
@@ -189,7 +280,19 @@ fn i4_nobody_is_mailed_twice_unless_the_ledger_says_that_it_does_not_know() {
             |seen| seen.mails.clear(),
             |seen| seen.mails[0].delivery_id = "nobody's".to_owned(),
             |seen| seen.deliveries[0].status = "failed".to_owned(),
-            |seen| seen.deliveries[0].status = "planned".to_owned(),
+            |seen| {
+                seen.deliveries[0].status = "planned".to_owned();
+                seen.mails.clear();
+            },
+            |seen| {
+                seen.deliveries[0].status = "failed".to_owned();
+                seen.deliveries[0].error_code = Some("superseded".to_owned());
+                seen.mails.clear();
+            },
+            |seen| seen.mails[0].to = vec!["ben@example.org".to_owned()],
+            |seen| seen.mails[0].to.push("ben@example.org".to_owned()),
+            |seen| seen.mails[0].subject = "Your submission was cancelled".to_owned(),
+            |seen| seen.mails[0].text = "Reference: t".to_owned(),
             |seen| {
                 seen.deliveries[0].status = "unknown".to_owned();
                 seen.mails.push(seen.mails[0].clone());
@@ -197,7 +300,7 @@ fn i4_nobody_is_mailed_twice_unless_the_ledger_says_that_it_does_not_know() {
             |seen| {
                 let second = DeliveryRow { id: "e".to_owned(), ..seen.deliveries[0].clone() };
                 seen.deliveries.push(second);
-                seen.mails.push(AcceptedMail { delivery_id: "e".to_owned(), to: Vec::new() });
+                seen.mails.push(mail("e"));
             },
         ],
     );
@@ -205,7 +308,10 @@ fn i4_nobody_is_mailed_twice_unless_the_ledger_says_that_it_does_not_know() {
         let (promised, mut seen) = good();
         seen.deliveries[0].status = "unknown".to_owned();
         seen.mails.truncate(mails);
-        assert_eq!(judge(&promised, &seen, Terms::default()), [], "{mails}, and it says so");
+        let terms = Terms { mails: &["sent", "unknown"], ..Terms::default() };
+        assert_eq!(judge(&promised, &seen, terms), [], "{mails}, and it says so");
+        let found = judge(&promised, &seen, Terms::default());
+        assert_eq!(found.len(), 1, "without a reason it is known: {found:?}");
     }
 }
 

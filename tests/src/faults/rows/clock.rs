@@ -1,5 +1,6 @@
 //! The clock of a machine.
 
+use crate::faults::ledger::End;
 use crate::faults::table::Report;
 use crate::faults::world::World;
 use crate::servers;
@@ -37,6 +38,7 @@ async fn off_by(hour: &str) -> Report {
     assert!(is_off(&world).await, "the API tells another time");
 
     let submission = world.submit_saying("[sim: fail*1, delay=100ms]").await;
+    world.ends(&submission, &[End::failed("loopai_failed"), End::COMPLETED]);
     world.stack.until(&submission, "failed").await;
     let staff = Staff::with_role(&world.stack, Role::Operator).await;
     let path = format!("/api/admin/submissions/{}/retry", submission.submission_id);

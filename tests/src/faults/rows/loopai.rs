@@ -1,6 +1,7 @@
 //! LoopAI.
 
 use crate::Accepted;
+use crate::faults::ledger::End;
 use crate::faults::table::Report;
 use crate::faults::world::World;
 use crate::stack::StackOptions;
@@ -70,6 +71,7 @@ pub(crate) async fn around_the_deadline() -> Report {
         .with("DIAGNOSIS_POLL_SECONDS", "60");
     let mut world = World::start(options).await;
     let stuck = world.submit().await;
+    world.ends(&stuck, &[End::TIMED_OUT]);
     world.stack.until(&stuck, "timed_out").await;
 
     let before = world.submit().await;
@@ -79,6 +81,7 @@ pub(crate) async fn around_the_deadline() -> Report {
 
     world.stack.failpoints.arm(Failpoint::LookAnswered);
     let after = world.submit().await;
+    world.ends(&after, &[End::TIMED_OUT]);
     world.stack.failpoints.reached(Failpoint::LookAnswered).await;
     // It said that it was at work.
     complete(&world, &after);
@@ -101,10 +104,7 @@ fn complete(world: &World, submission: &Accepted) {
 pub(crate) async fn forgotten_executions() -> Report {
     let mut world = World::start(StackOptions::default()).await;
     play(&mut world, &["status=404*3, delay=100ms"], "completed").await;
-    let [gone] = &play(&mut world, &["status=404, delay=100ms"], "failed").await[..] else {
-        panic!("one was submitted");
-    };
-    let document = world.stack.client.status(gone).await.expect("an answer");
-    assert_eq!(document["error"]["code"], "loopai_not_found", "{document}");
+    let gone = world.submit_saying("[sim: status=404, delay=100ms]").await;
+    world.ends(&gone, &[End::failed("loopai_not_found")]);
     world.report().await
 }

@@ -23,6 +23,7 @@ pub(crate) async fn dropped_after_the_text() -> Report {
     let silences = [Action::DropAfterAccept, Action::Drop, Action::StallAfterAccept, Action::Stall];
     let options = StackOptions::default().with("SMTP_ANSWER_SECONDS", "2");
     let mut world = World::start(options).await;
+    world.terms.mails = &["sent", "unknown"];
     for silence in silences {
         let rule = Rule::new(Step::Body, silence.clone()).times(1);
         world.stack.mail.set_script([rule]).expect("a script");
@@ -36,6 +37,7 @@ pub(crate) async fn dropped_after_the_text() -> Report {
 /// What is about us, or for now, is tried again; what is about the address is final.
 pub(crate) async fn refusals() -> Report {
     let mut world = World::start(StackOptions::default()).await;
+    world.terms.mails = &["sent", "failed"];
     let later =
         [Rule::reply(Step::Connect, 421, "4.3.2 Shutting down").times(1), Rule::greylisting()];
     for rule in later {

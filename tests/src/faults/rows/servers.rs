@@ -25,6 +25,8 @@ pub(crate) async fn mysql() -> Report {
             .with("IDEMPOTENCY_LEASE_SECONDS", "3")
     };
     let mut world = World::start(options).await;
+    // Where the records break off just after the mail server's answer, nobody knows it.
+    world.terms.mails = &["sent", "unknown"];
     let load = Load::of(PATIENTS, &[world.stack.client.clone()]);
     load.goes_on(SOME).await;
 

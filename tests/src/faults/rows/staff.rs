@@ -1,6 +1,8 @@
 //! Staff who press at the worst moment.
 
 use crate::Accepted;
+use crate::eventually;
+use crate::faults::ledger::End;
 use crate::faults::table::Report;
 use crate::faults::world::World;
 use crate::stack::{StackOptions, id_of};
@@ -27,6 +29,7 @@ pub(crate) async fn cancels() -> Report {
     let (code, said) = press(&staff, "cancel", &early).await;
     assert_eq!(code, 202, "{said}");
     world.moved(&early, "submission_cancel");
+    world.ends(&early, &[End::COMPLETED]);
     world.stack.failpoints.release(Failpoint::LookAnswered);
 
     // The result is recorded; Temporal does not know.
@@ -43,8 +46,17 @@ pub(crate) async fn cancels() -> Report {
     assert_eq!((presses.0.0, presses.1.0), (202, 202), "{presses:?}");
     world.moved(&twice, "submission_cancel");
     world.moved(&twice, "submission_cancel");
+    world.ends(&twice, &[End::CANCELLED]);
 
+    // LoopAI was asked and did not answer, more than once, and the run is about to ask again.
     let down = world.submit_saying("[sim: diagnose=500]").await;
+    world.ends(&down, &[End::CANCELLED]);
+    eventually("LoopAI to be asked again", || async {
+        let asked = world.stack.loopai.requests();
+        let refused = asked.iter().filter(|one| one.status == Some(500)).count();
+        (refused >= 2).then_some(())
+    })
+    .await;
     let (code, said) = press(&staff, "cancel", &down).await;
     assert_eq!(code, 202, "{said}");
     world.moved(&down, "submission_cancel");
@@ -57,6 +69,7 @@ pub(crate) async fn retries() -> Report {
     let mut world = World::start(StackOptions::default()).await;
     let staff = Staff::with_role(&world.stack, Role::Operator).await;
     let submission = world.submit_saying("[sim: fail*1, delay=2s]").await;
+    world.ends(&submission, &[End::failed("loopai_failed"), End::COMPLETED]);
     let document = world.stack.client.status(&submission).await.expect("an answer");
     assert_ne!(document["status"], "failed", "it takes 2 s");
     let (code, said) = press(&staff, "retry", &submission).await;

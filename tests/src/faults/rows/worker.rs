@@ -1,10 +1,12 @@
 //! The worker goes away.
 
 use crate::eventually;
+use crate::faults::ledger::End;
 use crate::faults::table::Report;
 use crate::faults::world::World;
 use crate::history;
-use crate::stack::StackOptions;
+use crate::stack::{StackOptions, usual_loopai};
+use diagflow_simulators::loopai;
 use diagflow_store::Failpoint;
 use futures::StreamExt;
 
@@ -17,20 +19,44 @@ pub(crate) async fn killed_at_every_boundary() -> Report {
     worlds.buffer_unordered(AT_ONCE).fold(Report::default(), async |all, one| all.and(one)).await
 }
 
-/// LoopAI took the request and nobody wrote it down: the repeat gets the same execution.
+/// LoopAI took the request and nobody wrote it down. With a key, the repeat gets the same execution. A LoopAI that
+/// knows no keys begins a second one, and the one that is recorded is the one that counts; after a look, nothing
+/// is asked twice in any case.
 pub(crate) async fn killed_after_the_answer() -> Report {
-    killed_at(Failpoint::RequestAnswered).await.and(killed_at(Failpoint::LookAnswered).await)
+    let mut all = Report::default();
+    for (boundary, executions) in [(Failpoint::RequestAnswered, 2), (Failpoint::LookAnswered, 1)] {
+        let keyless = loopai::Settings { honour_idempotency: false, ..usual_loopai() };
+        let options = StackOptions { loopai: Some(keyless), ..StackOptions::default() };
+        let mut world = World::start(options).await;
+        world.terms.executions_per_run = executions;
+        world.stack.failpoints.arm(boundary);
+        let submission = world.submit().await;
+        world.worker_dies_at(boundary).await;
+        world.stack.until(&submission, "completed").await;
+        let asked = world.stack.loopai.executions().len();
+        assert_eq!(asked, executions, "{boundary:?}: this LoopAI knows no keys");
+        all = all.and(world.report().await);
+    }
+    all.and(killed_at(Failpoint::RequestAnswered).await)
 }
 
 async fn killed_at(boundary: Failpoint) -> Report {
     // A claim on an e-mail ends this long after its worker's death.
     let mut options = StackOptions::default().with("SMTP_ANSWER_SECONDS", "2");
-    if matches!(boundary, Failpoint::EndBegun | Failpoint::EndRecorded) {
+    let is_of_an_end = matches!(boundary, Failpoint::EndBegun | Failpoint::EndRecorded);
+    if is_of_an_end {
         options = options.with("DIAGNOSIS_DEADLINE_SECONDS", "2").scenario("stuck*1, delay=100ms");
     }
     let mut world = World::start(options).await;
+    if matches!(boundary, Failpoint::MailClaimed | Failpoint::MailTaken) {
+        // Whoever comes after the dead worker cannot know how far it had come.
+        world.terms.mails = &["sent", "unknown"];
+    }
     world.stack.failpoints.arm(boundary);
-    world.submit().await;
+    let submission = world.submit().await;
+    if is_of_an_end {
+        world.ends(&submission, &[End::TIMED_OUT]);
+    }
     world.worker_dies_at(boundary).await;
     world.report().await
 }

@@ -241,6 +241,24 @@ async fn the_gate_is_the_same_for_all_and_says_when_to_come_again() {
     records.remove().await;
 }
 
+#[tokio::test]
+async fn one_that_went_well_breaks_the_row_of_failures_though_nothing_was_wrong_when_it_was_let_through()
+ {
+    let records = Records::new().await;
+    let mut passes = Vec::new();
+    for _ in 0..6 {
+        let run = records.submission().await;
+        passes.push(admitted(&records, run, Budget::default()).await);
+    }
+    for (place, pass) in passes.into_iter().enumerate() {
+        let heard = if place == 4 { Heard::Well } else { Heard::Away };
+        records.store.loopai_heard(pass, heard).await.expect("noted");
+    }
+    let now = records.store.loopai_use().await.expect("an answer");
+    assert_eq!(now.gate, GateState::Open, "five failed, but not in a row");
+    records.remove().await;
+}
+
 /// A gate that was shut long enough: the next one tries.
 const TO_BE_TRIED: &str = "UPDATE loopai_gate SET epoch = 1, shut_until = NOW(6)";
 
