@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::io::Cursor;
 use std::path::PathBuf;
+use uuid::Uuid;
 
 /// A photo, ready to be sent.
 #[derive(Debug, Clone)]
@@ -42,6 +43,17 @@ pub fn retina() -> Photo {
 /// A cat, as PNG.
 pub fn cat() -> Photo {
     Photo { name: "chelsea.png", media_type: "image/png", bytes: read("chelsea.png") }
+}
+
+/// The retina with bytes of its own: no two of these are stored as one.
+pub fn retina_of_its_own() -> Photo {
+    const START_OF_IMAGE: usize = 2;
+    let note = Uuid::new_v4();
+    let mut comment = vec![0xFF, 0xFE, 0, 2 + note.as_bytes().len() as u8];
+    comment.extend(note.as_bytes());
+    let mut photo = retina();
+    photo.bytes.splice(START_OF_IMAGE..START_OF_IMAGE, comment);
+    photo
 }
 
 /// The cat, as WebP.

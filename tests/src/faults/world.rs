@@ -67,7 +67,7 @@ impl World {
 
     /// The same, with comments, which may hold directives for the simulator.
     pub(crate) async fn submit_saying(&mut self, comments: &str) -> Accepted {
-        let (email, photo) = (self.patient(), photos::cat());
+        let (email, photo) = (self.patient(), photos::retina_of_its_own());
         let body = ApiClient::body(&email, comments, std::slice::from_ref(&photo));
         let answer = self.stack.client.post(&body, None).await.expect("an answer");
         self.acknowledge(answer, &email, comments, &[photo]).await
@@ -217,7 +217,7 @@ impl World {
     /// I6: after the fault, and without anybody's hand, a new submission is taken and comes to its result.
     async fn probe(&mut self) -> Result<(), String> {
         self.stack.assert_alive();
-        let (email, photo) = (self.patient(), photos::cat());
+        let (email, photo) = (self.patient(), photos::retina_of_its_own());
         let body = ApiClient::body(&email, "", std::slice::from_ref(&photo));
         let begun = Instant::now();
         let answer = loop {
@@ -269,3 +269,6 @@ async fn repeat_until_accepted(client: &ApiClient, body: &Value, key: &str) -> R
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,7 +152,8 @@ async fn patient(number: u32, mut rng: Rng, shared: Shared) {
             return;
         }
         let (script, failure) = SCRIPTS[rng.usize(..SCRIPTS.len())];
-        let (email, photo) = (format!("patient-{number}-{turn}@example.org"), photos::cat());
+        let (email, photo) =
+            (format!("patient-{number}-{turn}@example.org"), photos::retina_of_its_own());
         let body = ApiClient::body(&email, script, std::slice::from_ref(&photo));
         let accepted = loop {
             let answer = shared.client.post(&body, Some(&email)).await;
