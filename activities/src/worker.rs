@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 /// As the SDK has it: a workflow task is short work without I/O, but keeps its place while a local
 /// activity of it is under way.
 const WORKFLOW_TASKS_AT_ONCE: usize = 100;
+/// What activities have beyond `WORKER_SHUTDOWN_SECONDS`, to write down what came of an e-mail whose answer is not
+/// waited for any more.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// How the worker behaves.
 #[derive(Debug, Clone)]
@@ -20,7 +23,7 @@ pub struct WorkerSettings {
     pub task_queue: String,
     /// `WORKER_SHUTDOWN_SECONDS`: how long activities may go on after a stop was asked for; default 45 s,
     /// as long as the longest of them but one: an e-mail whose answer has not come by then is settled as
-    /// unknown.
+    /// unknown. Ten seconds later the worker ends whatever they do: they are tried again elsewhere.
     pub shutdown_period: Duration,
     /// `WORKER_CONCURRENCY`: how many activities are under way at once, local and ordinary ones each;
     /// default 16.
@@ -57,14 +60,19 @@ pub async fn run_worker(
         .build();
     let mut worker = Worker::new(&runtime, client, options)?;
     let begin_shutdown = worker.shutdown_handle();
-    let watcher = tokio::spawn(async move {
+    // The SDK waits without limit for activities that go on, and does not tell local ones.
+    let patience_is_over = async move {
         stop.cancelled().await;
         begin_shutdown();
-        // The SDK waits for a local activity without limit, and does not tell it.
         tokio::time::sleep(patience).await;
         mail_ending.cancel();
-    });
-    let outcome = worker.run().await;
-    watcher.abort();
-    outcome.map_err(Into::into)
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    tokio::select! {
+        outcome = worker.run() => outcome.map_err(Into::into),
+        () = patience_is_over => {
+            tracing::warn!("ending while activities are under way: they are tried again elsewhere");
+            Ok(())
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Sweeps bytes that no submission names: what is left of uploads that broke off.
+//! Sweeps bytes that no submission names: what is left of uploads that broke off, whole or half-stored.
 
 use crate::error::kind;
 use diagflow_store::{FileBytes, Store};
@@ -32,6 +32,11 @@ pub async fn sweep_unnamed_bytes(
             Err(error) => {
                 tracing::warn!(error = kind(&error), "cannot sweep bytes that nobody names")
             }
+        }
+        match bytes.sweep_staged(age).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "removed bytes that were not stored to the end"),
+            Err(error) => tracing::warn!(%error, "cannot sweep bytes that are half-stored"),
         }
     }
 }

@@ -2,11 +2,13 @@
 //! changes nothing, and what is read back can be checked.
 
 use crate::ids::Sha256;
+use crate::staged::StagedFiles;
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme};
 use std::sync::Arc;
+use std::time::Duration;
 use url::Url;
 
 /// A failed read or write of bytes.
@@ -18,6 +20,9 @@ pub enum BytesError {
     /// What was read is not what was stored.
     #[error("file storage: the bytes of {0} have another checksum")]
     Corrupt(Sha256),
+    /// The storage's folder could not be looked through.
+    #[error("file storage: {0}")]
+    Folder(#[source] std::io::Error),
     /// The address does not name a storage.
     #[error("file storage: {0}")]
     Address(String),
@@ -28,6 +33,8 @@ pub enum BytesError {
 pub struct FileBytes {
     storage: Arc<dyn ObjectStore>,
     root: Path,
+    /// Where it is a folder.
+    staged: Option<Arc<StagedFiles>>,
 }
 
 impl FileBytes {
@@ -46,7 +53,7 @@ impl FileBytes {
             .filter(|(name, _)| name.starts_with("AWS_"))
             .map(|(name, value)| (name.to_ascii_lowercase(), value));
         let (storage, _) = object_store::parse_url_opts(address, variables)?;
-        Ok(FileBytes { storage: storage.into(), root })
+        Ok(FileBytes { storage: storage.into(), root, staged: None })
     }
 
     fn open_folder(address: &Url) -> Result<FileBytes, BytesError> {
@@ -56,8 +63,9 @@ impl FileBytes {
         std::fs::create_dir_all(&folder)
             .map_err(|error| BytesError::Address(format!("{}: {error}", folder.display())))?;
         // Synchronised to disk before the database may say that they are there.
-        let storage = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
-        Ok(FileBytes { storage: Arc::new(storage), root: Path::default() })
+        let storage = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
+        let staged = Some(Arc::new(StagedFiles::of(folder)));
+        Ok(FileBytes { storage: Arc::new(storage), root: Path::default(), staged })
     }
 
     /// Stores bytes; returns the digest under which they are found.
@@ -91,6 +99,18 @@ impl FileBytes {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Removes what is left of bytes that were being stored when their process was killed, and to which nothing
+    /// was written for the time `age`; returns how many of them it removed. Where there are very many bytes, each
+    /// call looks through a part of them, the next one through the next part.
+    ///
+    /// # Errors
+    /// When the storage does not do it; what is left is for the next time.
+    pub async fn sweep_staged(&self, age: Duration) -> Result<usize, BytesError> {
+        let Some(staged) = self.staged.clone() else { return Ok(0) };
+        let swept = tokio::task::spawn_blocking(move || staged.sweep(age)).await;
+        swept.map_err(std::io::Error::from).flatten().map_err(BytesError::Folder)
     }
 
     /// Spread over 256 folders, so that none of them grows too long to list.

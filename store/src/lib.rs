@@ -38,6 +38,7 @@ mod retries;
 mod runs;
 mod schema;
 mod sessions;
+mod staged;
 mod status;
 mod submissions;
 mod sweep;

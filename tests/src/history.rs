@@ -16,6 +16,7 @@ use temporalio_client::{
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::enums::v1::EventType;
 use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_common::protos::temporal::api::workflowservice::v1::ResetWorkflowExecutionRequest;
 use uuid::Uuid;
 
@@ -84,6 +85,14 @@ pub fn count(events: &[HistoryEvent]) -> BTreeMap<&'static str, usize> {
         *counts.entry(kind.as_str_name()).or_default() += 1;
     }
     counts
+}
+
+/// Which attempt at an ordinary activity it was, where the event tells of the one that brought its outcome.
+pub fn activity_attempt(event: &HistoryEvent) -> Option<i32> {
+    match event.attributes.as_ref()? {
+        Attributes::ActivityTaskStartedEventAttributes(started) => Some(started.attempt),
+        _ => None,
+    }
 }
 
 /// Where the recorded histories are.

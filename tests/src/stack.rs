@@ -188,6 +188,15 @@ impl Stack {
         self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
     }
 
+    /// Starts an API that the system kills once it has written so many bytes of a file.
+    pub async fn start_api_that_dies_writing(&mut self, bytes: u64) {
+        let log = self.folder.path().join("api.log");
+        let limit = format!("--fsize={bytes}");
+        let wrapped = ["prlimit", &limit, "--core=0", "--"];
+        self.api = Some(Process::start_within(&wrapped, "serve", &self.variables, log));
+        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+    }
+
     /// Starts an API that may have only so many descriptors.
     pub async fn start_api_within(&mut self, descriptors: u32) {
         let log = self.folder.path().join("api.log");

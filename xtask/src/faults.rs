@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         command.args(&options.rows).envs(variables.iter().map(|(name, value)| (name, value)));
         let child = command.spawn().context("cannot start the table")?;
         let status = process::wait(child, || servers.expect_alive())?;
-        ensure!(status.success(), "an invariant does not hold: see above");
+        ensure!(status.success(), "an invariant does not hold, or it took too long: see above");
         Ok(())
     })?;
     Ok(ExitCode::SUCCESS)

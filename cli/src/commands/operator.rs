@@ -12,10 +12,9 @@ use serde_json::Map;
 pub(super) fn did(key: &AuditKey, action: Action, user: Option<UserId>) -> AuditEntry {
     let uid = Uid::current();
     let known = SystemUser::from_uid(uid).ok().flatten().map(|user| user.name);
-    let name = known.unwrap_or_else(|| format!("uid {uid}"));
     AuditEntry {
         key: key.clone(),
-        actor: Actor { kind: ActorKind::Operator, id: None, name },
+        actor: Actor { kind: ActorKind::Operator, id: None, name: name(uid, known) },
         action,
         object_kind: if user.is_some() { ObjectKind::User } else { ObjectKind::Service },
         object_id: user.map(|id| id.to_string()).unwrap_or_default(),
@@ -24,6 +23,11 @@ pub(super) fn did(key: &AuditKey, action: Action, user: Option<UserId>) -> Audit
         request_id: String::new(),
         details: Map::new(),
     }
+}
+
+/// Small, as the audit has all names and looks for them.
+fn name(uid: Uid, known: Option<String>) -> String {
+    known.map_or_else(|| format!("uid {uid}"), |name| name.to_lowercase())
 }
 
 /// What to do about an error of the database. What that says itself may quote what is in it.
@@ -37,5 +41,19 @@ pub(super) fn explained(error: anyhow::Error, database: &DatabaseSettings) -> an
             anyhow::anyhow!("the database at {address} refused it: was `diagflow migrate` run?")
         }
         Err(error) => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_is_called_as_the_audit_looks_for_names() {
+        assert_eq!(
+            name(Uid::from_raw(1000), Some("CLINIC\\Ana.Übel".to_owned())),
+            "clinic\\ana.übel"
+        );
+        assert_eq!(name(Uid::from_raw(1000), None), "uid 1000");
     }
 }

@@ -5,10 +5,12 @@ use clap::Parser;
 use diagflow_tests::faults::{self, Invariant, Outcome, ROWS, Row};
 use futures::StreamExt;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rows beside one another: each mostly waits.
 const AT_ONCE: usize = 3;
+/// The longest that the whole table may take: what is not played in half an hour is not played before each change.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Plays the fault table.
 #[derive(Parser)]
@@ -38,10 +40,44 @@ async fn main() -> ExitCode {
     let chosen =
         ROWS.iter().filter(|row| options.rows.is_empty() || options.rows.contains(&row.number));
     println!("{}", head());
+    let begun = Instant::now();
     let played = futures::stream::iter(chosen).map(play).buffered(AT_ONCE);
-    let failed = played.filter(|good| std::future::ready(!good)).count().await;
-    println!("\n{failed} rows failed");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let sum = played.fold(Sum::default(), async |sum, (row, outcome)| sum.and(row, &outcome)).await;
+    sum.tell(begun.elapsed())
+}
+
+/// What was played so far.
+#[derive(Default)]
+struct Sum {
+    rows: usize,
+    submissions: usize,
+    failed: Vec<u8>,
+}
+
+impl Sum {
+    fn and(mut self, row: &Row, outcome: &Outcome) -> Sum {
+        self.rows += 1;
+        self.submissions += outcome.report.as_ref().map_or(0, |report| report.submissions);
+        if !outcome.is_good() {
+            self.failed.push(row.number);
+        }
+        self
+    }
+
+    /// Prints it, and judges.
+    fn tell(&self, took: Duration) -> ExitCode {
+        let Sum { rows, submissions, failed } = self;
+        let (minutes, seconds) = (took.as_secs() / 60, took.as_secs() % 60);
+        println!("\n{rows} rows, {submissions} submissions, {} rows failed", failed.len());
+        println!("took {minutes} min {seconds} s");
+        if !failed.is_empty() {
+            println!("failed: {failed:?}");
+        }
+        if took > LIMIT {
+            println!("too long: the table may take {} minutes", LIMIT.as_secs() / 60);
+        }
+        if failed.is_empty() && took <= LIMIT { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
 }
 
 async fn soak(minutes: u64, seed: Option<u64>) -> ExitCode {
@@ -59,14 +95,14 @@ async fn soak(minutes: u64, seed: Option<u64>) -> ExitCode {
     if soaked.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn play(row: &Row) -> bool {
+async fn play(row: &Row) -> (&Row, Outcome) {
     let outcome = row.play().await;
     println!("{}", line(row, &outcome));
     match &outcome.report {
         Ok(report) => report.violations.iter().for_each(|violation| println!("      {violation}")),
         Err(why) => println!("      {why}"),
     }
-    outcome.is_good()
+    (row, outcome)
 }
 
 fn head() -> String {

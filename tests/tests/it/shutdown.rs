@@ -1,8 +1,10 @@
-//! The API is asked to end: what is under way is brought to its end before. How event streams end then
-//! stands in `stream.rs`.
+//! The API or the worker is asked to end: what is under way is brought to its end before, for a while. How event
+//! streams end then stands in `stream.rs`; e-mails, in `mail/interrupted.rs`.
 
+use diagflow_store::Failpoint;
 use diagflow_tests::eventually::LIMIT;
-use diagflow_tests::{ApiClient, Stack, StackOptions, eventually, photos};
+use diagflow_tests::process::Process;
+use diagflow_tests::{Accepted, ApiClient, Stack, StackOptions, eventually, history, photos};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -55,4 +57,108 @@ async fn a_submission_that_is_half_sent_is_taken_and_answered_before_the_process
     assert_eq!(stored.len(), 1);
     assert!(answer.contains(&stored[0]), "{answer}");
     stack.stop().await;
+}
+
+/// A submission whose worker is held at `boundary`.
+async fn held_at(boundary: Failpoint, options: StackOptions) -> (Stack, Accepted) {
+    let stack = Stack::with(options).await;
+    stack.failpoints.arm(boundary);
+    let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
+    stack.failpoints.reached(boundary).await;
+    (stack, accepted)
+}
+
+/// Asks the worker to end, and waits until it has heard that.
+async fn ask_to_end(stack: &mut Stack) -> Process {
+    let mut worker = stack.worker.take().expect("is running");
+    worker.ask_to_stop();
+    eventually("the worker to have heard", || async {
+        worker.log().contains("SIGTERM: ending").then_some(())
+    })
+    .await;
+    worker.assert_alive();
+    worker
+}
+
+/// No step of the run was tried twice: neither local activities, of which markers tell, nor ordinary ones, nor
+/// workflow tasks, which would take local ones along.
+async fn nothing_was_tried_again(stack: &Stack, accepted: &Accepted) {
+    let counts = history::count(&history::events(stack, accepted).await);
+    let again: Vec<_> = counts
+        .keys()
+        .filter(|kind| kind.ends_with("_TASK_TIMED_OUT") || kind.ends_with("_TASK_FAILED"))
+        .collect();
+    assert!(again.is_empty(), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_look_that_is_under_way_ends_in_the_same_attempt_before_the_worker_does() {
+    let boundary = Failpoint::LookAnswered;
+    let (mut stack, accepted) = held_at(boundary, StackOptions::default()).await;
+    let worker = ask_to_end(&mut stack).await;
+    let polls = |stack: &Stack| stack.loopai.executions()[0].polls;
+    let looked = polls(&stack);
+
+    stack.failpoints.release(boundary);
+    worker.stopped().await;
+
+    let document = stack.client.status(&accepted).await.expect("an answer");
+    assert_eq!(document["status"], "completed", "by the worker that was asked to end");
+    stack.start_worker().await;
+    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    assert_eq!(polls(&stack), looked, "nobody looked again");
+    nothing_was_tried_again(&stack, &accepted).await;
+    assert_eq!(stack.mail.mails_to("ana@example.org").len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_ordinary_activity_that_is_under_way_ends_in_the_same_attempt_before_the_worker_does() {
+    // The local attempt is refused, so an ordinary activity asks.
+    let boundary = Failpoint::RequestAnswered;
+    let options = StackOptions::default().scenario("diagnose=503*1, delay=100ms");
+    let (mut stack, accepted) = held_at(boundary, options).await;
+    let worker = ask_to_end(&mut stack).await;
+
+    stack.failpoints.release(boundary);
+    worker.stopped().await;
+
+    let document = stack.client.status(&accepted).await.expect("an answer");
+    assert_ne!(document["status"], "pending", "the request was recorded");
+    stack.start_worker().await;
+    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    let events = history::events(&stack, &accepted).await;
+    let attempts: Vec<_> = events.iter().filter_map(history::activity_attempt).collect();
+    assert_eq!(attempts, [1]);
+    nothing_was_tried_again(&stack, &accepted).await;
+    assert_eq!(stack.loopai.executions()[0].creations, 1);
+    stack.stop().await;
+}
+
+/// The worker goes although its activity does not end, and another one brings the run to its end.
+async fn the_grace_is_over(boundary: Failpoint, options: StackOptions) {
+    let options = options.with("WORKER_SHUTDOWN_SECONDS", "1");
+    let (mut stack, accepted) = held_at(boundary, options).await;
+
+    ask_to_end(&mut stack).await.stopped().await;
+
+    // What one left that nobody is behind any more.
+    stack.failpoints.release(boundary);
+    stack.start_worker().await;
+    stack.until(&accepted, "completed").await;
+    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    assert_eq!(stack.loopai.executions().len(), 1);
+    assert_eq!(stack.mail.mails_to("ana@example.org").len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_look_that_does_not_end_holds_the_worker_for_its_grace_only() {
+    the_grace_is_over(Failpoint::LookAnswered, StackOptions::default()).await;
+}
+
+#[tokio::test]
+async fn an_ordinary_activity_that_does_not_end_holds_the_worker_for_its_grace_only() {
+    let options = StackOptions::default().scenario("diagnose=503*1, delay=100ms");
+    the_grace_is_over(Failpoint::RequestAnswered, options).await;
 }

@@ -1,11 +1,18 @@
 //! The end of storing a submission, where it takes long or its answer is lost: nobody is told that it failed
 //! while it may have succeeded.
 
+use diagflow_store::FileBytes;
 use diagflow_tests::answers::refusal;
 use diagflow_tests::client::accepted;
 use diagflow_tests::{ApiClient, Stack, StackOptions, eventually, photos};
 use diesel_async::SimpleAsyncConnection;
 use serde_json::Value;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+use url::Url;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn body() -> Value {
     ApiClient::body("ana@example.org", "", &[photos::retina()])
@@ -56,5 +63,41 @@ async fn a_lost_answer_to_the_commit_is_not_told_as_a_failure() {
 
     assert_eq!(refusal(answer).await, (503, "outcome_unknown".to_owned()));
     assert_eq!(stack.database.rows("submissions").await, 1, "it was stored");
+    stack.stop().await;
+}
+
+/// What one folder of the storage holds, by name; there is one image only.
+fn stored(stack: &Stack) -> Vec<PathBuf> {
+    let folders = std::fs::read_dir(stack.files()).expect("the storage");
+    let folder = folders.map(|entry| entry.expect("an entry").path()).next().expect("a folder");
+    let files = std::fs::read_dir(folder).expect("a folder");
+    let mut files: Vec<_> = files.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn what_a_process_had_written_of_an_image_when_it_was_killed_is_swept_once_it_is_old() {
+    let mut stack = Stack::without_processes(StackOptions::default()).await;
+    stack.start_api_that_dies_writing(100_000).await;
+    stack.client.post(&body(), None).await.expect_err("its connection broke");
+    stack.api.take().expect("was started").kill();
+    let half = stored(&stack).pop().expect("a part of it");
+    assert_eq!(half.metadata().expect("a file").len(), 100_000);
+    stack.start_api().await;
+    stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
+    let [whole, _] = &stored(&stack)[..] else { panic!("the image, and the part of it") };
+    assert_eq!(std::fs::read(whole).expect("bytes"), photos::retina().bytes);
+
+    let address = Url::from_file_path(stack.files()).expect("an address");
+    let bytes = FileBytes::open(&address).expect("a storage");
+    assert_eq!(bytes.sweep_staged(DAY).await.expect("swept"), 0, "it may still be written");
+    for file in [whole, &half] {
+        let file = File::options().write(true).open(file).expect("a file");
+        file.set_modified(SystemTime::now() - 2 * DAY).expect("set");
+    }
+    assert_eq!(bytes.sweep_staged(DAY).await.expect("swept"), 1);
+
+    assert_eq!(stored(&stack), [whole.clone()]);
     stack.stop().await;
 }

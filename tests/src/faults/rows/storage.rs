@@ -11,7 +11,8 @@ use tokio::net::TcpStream;
 
 /// Uploads that break off, a full disk, bytes that were damaged, and bytes that nobody names.
 pub(crate) async fn bytes() -> Report {
-    broken_off().await.and(full_disk().await).and(damaged().await).and(unnamed().await)
+    let broken = broken_off().await.and(full_disk().await).and(damaged().await);
+    broken.and(unnamed().await).and(half_stored().await)
 }
 
 /// Half of a body, and then nobody: nothing of it is stored.
@@ -96,6 +97,25 @@ async fn unnamed() -> Report {
         .await;
     assert_eq!(stored(&world), kept, "{} still has its own", stays.submission_id);
     assert_eq!(world.stack.database.rows("unnamed_bytes").await, 0);
+    world.report().await
+}
+
+/// The API is killed in the middle of writing an image: what is there of it is swept, and the same image, which is
+/// sent again meanwhile, stays.
+async fn half_stored() -> Report {
+    let options = StackOptions::default().with("UNNAMED_BYTES_SECONDS", "3");
+    let mut world = World::without_processes(options).await;
+    world.stack.start_api_that_dies_writing(100_000).await;
+    let sent = world.send(&world.patient(), None).await.expect("ran");
+    sent.expect_err("its connection broke");
+    let [half] = &stored(&world)[..] else { panic!("a part was stored") };
+    assert_eq!(std::fs::metadata(half).expect("a file").len(), 100_000);
+    world.stack.api.take().expect("was started").kill();
+    world.stack.start_api().await;
+    world.stack.start_worker().await;
+    world.submit().await;
+    eventually("the part to be swept", || async { (!half.exists()).then_some(()) }).await;
+    assert_eq!(stored(&world).len(), 1, "the whole image is still there");
     world.report().await
 }
 

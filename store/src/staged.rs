@@ -1,0 +1,129 @@
+//! What a process leaves in the storage's folder when it is killed while it stores bytes there.
+//!
+//! The object store writes a file beside its place first, `<digest>#<number>`, and renames it once it is whole. It
+//! neither lists nor removes what is left of one that was broken off, so it is done here, on the folder itself.
+//! S3 and its like have no such files: there an object that was not sent to its end does not exist.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+/// Names that one look reads, or a little more: it ends with a whole folder.
+const NAMES: usize = 50_000;
+
+/// The folder, and how far it was looked through.
+#[derive(Debug)]
+pub(crate) struct StagedFiles {
+    folder: PathBuf,
+    names_at_once: usize,
+    /// The last of its folders that was looked through, unless the next look begins anew.
+    looked_through: Mutex<Option<PathBuf>>,
+}
+
+impl StagedFiles {
+    /// Of the storage in `folder`.
+    pub(crate) fn of(folder: PathBuf) -> StagedFiles {
+        StagedFiles { folder, names_at_once: NAMES, looked_through: Mutex::new(None) }
+    }
+
+    /// Removes staged files to which nothing was written for the time `age`, in as many folders as one look reads,
+    /// going on where the last one ended; returns how many it removed. Blocks.
+    ///
+    /// Where one is still being written after so long, its rename fails, and with it the upload: nothing that
+    /// was confirmed is ever removed.
+    ///
+    /// # Errors
+    /// When the file system does not do it; the next look begins behind the folders that were done.
+    pub(crate) fn sweep(&self, age: Duration) -> io::Result<usize> {
+        let mut looked_through =
+            self.looked_through.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut folders = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+        folders.sort_unstable();
+        let (mut read, mut removed) = (0, 0);
+        let done = looked_through.clone();
+        for folder in folders.into_iter().filter(|folder| Some(folder) > done.as_ref()) {
+            if read >= self.names_at_once {
+                return Ok(removed);
+            }
+            for entry in std::fs::read_dir(&folder)? {
+                let path = entry?.path();
+                read += 1;
+                if is_staged(&path) && is_older(&path, age)? {
+                    remove(&path)?;
+                    removed += 1;
+                }
+            }
+            *looked_through = Some(folder);
+        }
+        *looked_through = None;
+        Ok(removed)
+    }
+}
+
+/// Whether a file has the name of one that is being written.
+fn is_staged(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.split_once('#').is_some_and(|(digest, number)| {
+        digest.len() == 64 && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// One that is gone meanwhile is not.
+fn is_older(path: &Path, age: Duration) -> io::Result<bool> {
+    let written = match std::fs::metadata(path).and_then(|found| found.modified()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        written => written?,
+    };
+    // One of the future, by the clock of whoever wrote it, is young.
+    Ok(SystemTime::now().duration_since(written).is_ok_and(|passed| passed >= age))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        // By the sweep of another process.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_look_goes_on_where_the_last_one_ended_and_begins_anew_behind_the_last() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let staged = |n: u8| {
+            let inside = folder.path().join(format!("{n:02x}"));
+            std::fs::create_dir_all(&inside).expect("a folder");
+            std::fs::write(inside.join(format!("{n:064x}#1")), "half").expect("written");
+        };
+        let files = StagedFiles { names_at_once: 2, ..StagedFiles::of(folder.path().to_owned()) };
+        let look = || files.sweep(Duration::ZERO).expect("swept");
+        (1..=5).for_each(staged);
+
+        assert_eq!(look(), 2);
+        staged(1);
+        assert_eq!(look(), 2);
+        assert_eq!(look(), 1, "it ends with the last");
+        assert_eq!(look(), 1, "and begins with the first");
+    }
+
+    #[test]
+    fn only_the_names_of_files_that_are_being_written_are_taken_for_theirs() {
+        let digest = "ab".repeat(32);
+        assert!(is_staged(Path::new(&format!("ab/{digest}#1"))));
+        assert!(is_staged(Path::new(&format!("ab/{digest}#27"))));
+        for other in [digest.clone(), format!("{digest}#"), format!("{digest}#x"), "notes#1".into()]
+        {
+            assert!(!is_staged(Path::new(&format!("ab/{other}"))), "{other}");
+        }
+    }
+}
