@@ -2,6 +2,7 @@
 
 use super::judge::{self, Terms};
 use super::ledger::{Acknowledged, Listener};
+use super::load::Followed;
 use super::observe::Observed;
 use super::table::Report;
 use crate::client::{Accepted, ApiClient, accepted};
@@ -140,10 +141,10 @@ impl World {
         accepted
     }
 
-    /// Notes what somebody else submitted and got accepted: a photo and no comments.
-    pub(crate) fn promise(&mut self, accepted: Accepted, email: &str) {
-        self.listen(&accepted);
-        self.acknowledged.push(Acknowledged::new(accepted, email, "", &[photos::cat()]));
+    /// Notes what somebody else submitted, got accepted and follows: a photo and no comments.
+    pub(crate) fn promise(&mut self, Followed { accepted, email, listener }: Followed) {
+        self.listeners.push(listener);
+        self.acknowledged.push(Acknowledged::new(accepted, &email, "", &[photos::cat()]));
     }
 
     /// Notes an answer to what [`World::send`] sent.
