@@ -17,7 +17,10 @@ use crate::pool::{Store, transaction};
 use crate::schema::{runs, submissions};
 use crate::status::Status;
 use chrono::NaiveDateTime;
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
@@ -128,7 +131,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn start_run_again(&self, run: RunKey, pause: Duration) -> StoreResult<()> {
         diesel::update(
-            runs::table.find((run.submission, run.number)).filter(runs::temporal_run_id.is_null()),
+            runs::table.find((run.submission, run.number)).filter(waits_for_its_start()),
         )
         .set(runs::start_after.eq(after(pause)))
         .execute(&mut self.connection().await?)
@@ -250,12 +253,18 @@ async fn mark_started(
     temporal_run_id: &str,
 ) -> StoreResult<bool> {
     let changed = diesel::update(
-        runs::table.find((run.submission, run.number)).filter(runs::temporal_run_id.is_null()),
+        runs::table.find((run.submission, run.number)).filter(waits_for_its_start()),
     )
     .set((runs::temporal_run_id.eq(temporal_run_id), runs::started_at.eq(now().nullable())))
     .execute(connection)
     .await?;
     Ok(changed == 1)
+}
+
+/// Whether a run that is found by its key waits to be started. Told so that no index knows it: where few runs
+/// wait, the database would rather look through those, and wait there for the ones that a sweep holds.
+fn waits_for_its_start() -> SqlLiteral<Bool> {
+    sql("COALESCE(runs.temporal_run_id, '') = ''")
 }
 
 async fn insert_reset(

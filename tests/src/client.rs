@@ -9,6 +9,8 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The answer to a submission.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -34,11 +36,13 @@ pub struct SseEvent {
     pub data: Value,
 }
 
-/// A client of one API process.
+/// A client of one API process, or of several in turn.
 #[derive(Debug, Clone)]
 pub struct ApiClient {
     http: reqwest::Client,
-    base: String,
+    bases: Vec<String>,
+    turn: Arc<AtomicUsize>,
+    streams: Arc<AtomicUsize>,
 }
 
 impl ApiClient {
@@ -46,18 +50,30 @@ impl ApiClient {
     pub fn new(base: String) -> ApiClient {
         // Fails when another test was first, which is just as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        ApiClient { http: reqwest::Client::new(), base }
+        Self::of(reqwest::Client::new(), vec![base])
+    }
+
+    fn of(http: reqwest::Client, bases: Vec<String>) -> ApiClient {
+        ApiClient { http, bases, turn: Arc::default(), streams: Arc::default() }
+    }
+
+    /// A client that goes to the next of these with each request, as one behind a load balancer does. Its
+    /// clones take turns with it.
+    pub fn in_turn(apis: &[ApiClient]) -> ApiClient {
+        let bases = apis.iter().flat_map(|api| api.bases.clone()).collect();
+        Self::of(reqwest::Client::new(), bases)
     }
 
     /// A client that speaks from another address of this machine: to the API, another client.
     pub fn from_address(base: String, address: IpAddr) -> ApiClient {
         let http = reqwest::Client::builder().local_address(address).build().expect("a client");
-        ApiClient { http, base }
+        Self::of(http, vec![base])
     }
 
-    /// The address of a path.
+    /// The address of a path, at the API whose turn it is.
     pub fn address(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        format!("{}{path}", self.bases[turn % self.bases.len()])
     }
 
     /// Reads a path.
@@ -139,7 +155,16 @@ impl ApiClient {
         if let Some(after) = after {
             call = call.header("Last-Event-ID", after);
         }
-        call.send().await
+        let answer = call.send().await?;
+        if answer.status() == StatusCode::OK {
+            self.streams.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(answer)
+    }
+
+    /// How many event streams it and its clones have opened.
+    pub fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
     }
 
     /// The events after event `after`, as they come, until the stream ends or breaks; at most for

@@ -216,24 +216,39 @@ impl Stack {
 
     /// Starts a second API process beside the first; returns it with its client.
     pub async fn start_replica(&self) -> (Process, ApiClient) {
-        let address = format!("127.0.0.1:{}", free_port());
-        let mut variables = self.variables.clone();
-        variables.insert("LISTEN_ADDRESS", address.clone());
-        let process = Process::start("serve", &variables, self.folder.path().join("replica.log"));
-        let client = ApiClient::new(format!("http://{address}"));
-        eventually("the replica to be ready", || is_ready(&address)).await;
-        (process, client)
+        let client = ApiClient::new(format!("http://127.0.0.1:{}", free_port()));
+        (self.start_replica_at(&client).await, client)
+    }
+
+    /// Starts one where this client looks for it.
+    pub async fn start_replica_at(&self, client: &ApiClient) -> Process {
+        let address = client.address("").replace("http://", "");
+        self.start_beside("serve", "LISTEN_ADDRESS", &address, "replica.log").await
     }
 
     /// Starts a second worker process beside the first; returns it with its address.
     pub async fn start_second_worker(&self) -> (Process, String) {
         let address = format!("127.0.0.1:{}", free_port());
+        (self.start_second_worker_at(&address).await, address)
+    }
+
+    /// Starts one with its signs of life at this address.
+    pub async fn start_second_worker_at(&self, address: &str) -> Process {
+        self.start_beside("work", "WORKER_LISTEN_ADDRESS", address, "second-worker.log").await
+    }
+
+    async fn start_beside(
+        &self,
+        role: &'static str,
+        setting: &'static str,
+        address: &str,
+        log: &str,
+    ) -> Process {
         let mut variables = self.variables.clone();
-        variables.insert("WORKER_LISTEN_ADDRESS", address.clone());
-        let log = self.folder.path().join("second-worker.log");
-        let process = Process::start("work", &variables, log);
-        eventually("the second worker to be ready", || is_ready(&address)).await;
-        (process, address)
+        variables.insert(setting, address.to_owned());
+        let process = Process::start(role, &variables, self.folder.path().join(log));
+        eventually(format!("a second `diagflow {role}` to be ready"), || is_ready(address)).await;
+        process
     }
 
     async fn wait_ready(

@@ -1,11 +1,13 @@
-//! Patients who submit one after the other, and repeat what a client would repeat.
+//! Patients who submit one after the other, repeat what a client would repeat, and have each submission
+//! followed from the moment that it is accepted.
 
+use super::ledger::Listener;
 use crate::client::{Accepted, ApiClient};
 use crate::photos;
 use reqwest::{Response, StatusCode};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -13,11 +15,25 @@ use uuid::Uuid;
 /// Pause before a repeat, for whoever is not told another.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a patient looks on before the next submission: to its end, or for so long. Otherwise more would be
+/// submitted than a debug build can do, and in a fault nobody would submit.
+const LOOKS_ON: Duration = Duration::from_secs(2);
+
 /// Patients at work until they are told to stop.
 pub(crate) struct Load {
     stop: CancellationToken,
-    patients: Vec<JoinHandle<Vec<(Accepted, String)>>>,
+    patients: Vec<JoinHandle<Vec<Followed>>>,
     counts: Arc<Counts>,
+}
+
+/// A submission that was accepted.
+pub(crate) struct Followed {
+    /// The answer.
+    pub(crate) accepted: Accepted,
+    /// Whose it is.
+    pub(crate) email: String,
+    /// Who follows it.
+    pub(crate) listener: Listener,
 }
 
 /// What happened so far.
@@ -27,6 +43,8 @@ pub(super) struct Counts {
     repeated: AtomicUsize,
     /// Repeats that the API asked for by 503 with `Retry-After`.
     put_off: AtomicUsize,
+    /// What each listener asks with.
+    ears: Mutex<Vec<ApiClient>>,
 }
 
 impl Load {
@@ -52,6 +70,12 @@ impl Load {
         self.counts.put_off.load(Ordering::Relaxed)
     }
 
+    /// How many streams broke off before their end, and were opened again.
+    pub(crate) fn resumed(&self) -> usize {
+        let ears = self.counts.ears.lock().unwrap_or_else(PoisonError::into_inner);
+        ears.iter().map(|ear| ear.streams().saturating_sub(1)).sum()
+    }
+
     /// Waits until `count` more submissions were accepted.
     pub(crate) async fn goes_on(&self, count: usize) {
         let until = self.accepted() + count;
@@ -61,11 +85,11 @@ impl Load {
         .await;
     }
 
-    /// Stops; each finishes the submission that is under way. Returns what was accepted, and for whom.
+    /// Stops; each finishes the submission that is under way. Returns what was accepted.
     ///
     /// # Panics
     /// When a request failed in a way that no client would repeat.
-    pub(crate) async fn stop(self) -> Vec<(Accepted, String)> {
+    pub(crate) async fn stop(self) -> Vec<Followed> {
         self.stop.cancel();
         let mut all = Vec::new();
         for patient in self.patients {
@@ -79,24 +103,30 @@ async fn submit(
     apis: Vec<ApiClient>,
     stop: CancellationToken,
     counts: Arc<Counts>,
-) -> Vec<(Accepted, String)> {
+) -> Vec<Followed> {
     let mut all = Vec::new();
-    let mut turn = 0;
+    let api = ApiClient::in_turn(&apis);
     while !stop.is_cancelled() {
         let key = Uuid::new_v4().to_string();
         let email = format!("{key}@example.org");
         let body = ApiClient::body(&email, "", &[photos::cat()]);
         let accepted = loop {
-            let answer = apis[turn % apis.len()].post(&body, Some(&key)).await;
+            let answer = api.post(&body, Some(&key)).await;
             if let Some(accepted) = accepted_or_to_be_repeated(answer, &counts).await {
                 break accepted;
             }
-            turn += 1;
             counts.repeated.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(PAUSE).await;
         };
+        let ear = ApiClient::in_turn(&apis);
+        counts.ears.lock().unwrap_or_else(PoisonError::into_inner).push(ear.clone());
+        let listener = Listener::follow(ear, accepted.clone());
         counts.accepted.fetch_add(1, Ordering::Relaxed);
-        all.push((accepted, email));
+        let begun = Instant::now();
+        while !listener.is_done() && begun.elapsed() < LOOKS_ON && !stop.is_cancelled() {
+            tokio::time::sleep(PAUSE).await;
+        }
+        all.push(Followed { accepted, email, listener });
     }
     all
 }

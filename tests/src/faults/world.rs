@@ -2,6 +2,7 @@
 
 use super::judge::{self, Terms};
 use super::ledger::{Acknowledged, CONSENT_VERSION, End, Listener};
+use super::load::Followed;
 use super::observe::Observed;
 use super::table::Report;
 use crate::client::{Accepted, ApiClient, accepted};
@@ -133,10 +134,9 @@ impl World {
         accepted
     }
 
-    /// Notes what somebody else submitted and got accepted: a photo and no comments.
-    pub(crate) fn promise(&mut self, accepted: Accepted, email: &str) {
-        self.listen(&accepted);
-        self.acknowledged.push(Acknowledged::new(accepted, email, "", &[photos::cat()]));
+    /// Notes what somebody else submitted, got accepted and follows: a photo and no comments.
+    pub(crate) fn promise(&mut self, Followed { accepted, email, listener }: Followed) {
+        self.note(Acknowledged::new(accepted, &email, "", &[photos::cat()]), listener);
     }
 
     /// Notes what was promised to somebody, and who listens.

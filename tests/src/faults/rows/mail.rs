@@ -4,6 +4,7 @@ use crate::Accepted;
 use crate::eventually;
 use crate::faults::table::Report;
 use crate::faults::world::World;
+use crate::invariants;
 use crate::stack::{LOCAL, StackOptions, id_of};
 use diagflow_simulators::mail::{Action, MailCatcher, Rule, Settings, Step};
 use diagflow_store::Delivery;
@@ -84,5 +85,21 @@ pub(crate) async fn down_for_long() -> Report {
 
     let back = MailCatcher::start(address, LOCAL, settings).await.expect("starts");
     std::mem::replace(&mut world.stack.mail, back).shutdown().await;
+    let delivery = settled(&world, &submission).await;
+    assert_eq!(delivery.status.to_string(), "sent", "{delivery:?}");
+    assert_eq!(delivery.id, waits.id, "it is the e-mail that waited");
+    assert!(delivery.attempts > waits.attempts, "{delivery:?}");
+    assert_eq!(invariants::mails(&world.stack, &submission).len(), 1, "taken once");
+    stayed_completed(&world, &submission).await;
     world.report().await
+}
+
+/// Its story tells nothing else since it was completed, and the e-mail last.
+async fn stayed_completed(world: &World, submission: &Accepted) {
+    let story = world.stack.store.events(id_of(submission), 0).await.expect("events");
+    let told: Vec<_> = story.iter().map(|event| (event.step.name(), event.status.name())).collect();
+    let since = told.iter().position(|(_, status)| *status == "completed").expect("an end");
+    assert!(told[since..].iter().all(|(_, status)| *status == "completed"), "{told:?}");
+    assert_eq!(told.last(), Some(&("mail_sent", "completed")), "{told:?}");
+    world.stack.until(submission, "completed").await;
 }

@@ -48,8 +48,8 @@ pub(crate) async fn mysql() -> Report {
     database.as_root("SET GLOBAL read_only = 0").await;
     load.goes_on(SOME).await;
 
-    for (accepted, email) in load.stop().await {
-        world.promise(accepted, &email);
+    for followed in load.stop().await {
+        world.promise(followed);
     }
     world.report().await
 }

@@ -4,10 +4,13 @@ use crate::eventually;
 use crate::faults::table::Report;
 use crate::faults::world::World;
 use crate::own_servers::OwnTemporal;
+use crate::photos;
 use crate::stack::{Stack, StackOptions, id_of};
+use crate::{Accepted, ApiClient};
 use diagflow_store::Failpoint;
 use diagflow_workflows::workflow_id;
 use futures::StreamExt;
+use std::time::Duration;
 use temporalio_client::WorkflowListOptions;
 
 /// Killed before Temporal was asked, and again after it had started the run but nobody had noted it.
@@ -23,34 +26,55 @@ async fn killed_at(boundary: Failpoint) -> Report {
     world.report().await
 }
 
-/// One sweeper has chosen a leftover when the other looks; then one has claimed it, is held up until its claim
+/// One sweeper has chosen a leftover when the other sweeps; then one has claimed it, is held up until its claim
 /// is over, and goes on when the other has started it.
 pub(crate) async fn two_sweepers() -> Report {
     let mut world = World::without_processes(StackOptions::default()).await;
     let leftover = leave_over(&mut world).await;
     world.stack.failpoints.arm(Failpoint::SweepUnclaimed);
-    let (first, _) = world.stack.start_replica().await;
+    let (first, at_first) = world.stack.start_replica().await;
     world.stack.failpoints.reached(Failpoint::SweepUnclaimed).await;
-    // The first one sweeps and is held; the second one sweeps meanwhile, and passes over what is chosen.
+    // Nobody but a sweeper starts what is left over, and the first one is held. So when a later leftover comes
+    // to its end, the second one has swept, and has passed over what the first one had chosen.
+    let later = leave_over(&mut world).await;
     world.stack.start_api().await;
     world.stack.start_worker().await;
-    world.submit().await;
+    world.stack.until(&later, "completed").await;
+    assert_eq!(execution_of(&world, &leftover).await, None, "it is the first one's");
+    let queued = world.stack.store.queued_runs(Duration::ZERO).await.expect("the records");
+    assert_eq!(queued, 1, "only the first one's leftover waits, so it is what is held next");
+
     world.stack.failpoints.arm(Failpoint::RunUnstarted);
     world.stack.failpoints.release(Failpoint::SweepUnclaimed);
     world.stack.failpoints.reached(Failpoint::RunUnstarted).await;
+    assert_eq!(execution_of(&world, &leftover).await, None, "claimed, not started");
     // The claim's 30 s pass, and the second one starts it.
     world.stack.until(&leftover, "completed").await;
+    let started = execution_of(&world, &leftover).await;
+    assert!(started.is_some(), "it has the second one's execution");
+    // Fails unless the first one is still held.
     world.stack.failpoints.release(Failpoint::RunUnstarted);
-    let id = id_of(&leftover);
-    let report = world.stack.store.runs(id).await.expect("runs");
-    assert_eq!(report.len(), 1, "{report:?}");
-    assert_eq!(executions(&world.stack, &leftover.submission_id).await, 1);
+    // It starts one after the other, so its late start is over when it has started what it is sent now.
+    let (email, photo) = (world.patient(), photos::cat());
+    let body = ApiClient::body(&email, "", std::slice::from_ref(&photo));
+    let answer = at_first.post(&body, None).await.expect("an answer");
+    let next = world.acknowledge(answer, &email, "", &[photo]).await;
+    world.stack.until(&next, "completed").await;
     first.stopped().await;
+    assert_eq!(execution_of(&world, &leftover).await, started, "the late start changed nothing");
+    assert_eq!(executions(&world.stack, &leftover.submission_id).await, 1);
     world.report().await
 }
 
+/// Temporal's name of the only run of a submission; none while nobody has started it.
+async fn execution_of(world: &World, submission: &Accepted) -> Option<String> {
+    let runs = world.stack.store.runs(id_of(submission)).await.expect("runs");
+    let [run] = runs.as_slice() else { panic!("not one run: {runs:?}") };
+    run.temporal_run_id.clone()
+}
+
 /// A submission whose run nobody has started: taken by an API that never reaches Temporal, and is killed.
-async fn leave_over(world: &mut World) -> crate::Accepted {
+async fn leave_over(world: &mut World) -> Accepted {
     let temporal = world.stack.variable("TEMPORAL_ADDRESS");
     world.stack.set("TEMPORAL_ADDRESS", "127.0.0.1:1");
     world.stack.start_api().await;
