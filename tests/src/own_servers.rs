@@ -142,9 +142,7 @@ impl OwnMariaDb {
             .arg(path_option("--datadir=", &self.folder.path().join("data")))
             .args(["--tmpdir=../tmp", "--socket=mariadb.sock", "--pid-file=mariadb.pid"])
             .arg(format!("--port={}", self.port))
-            .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
-            .args(["--default-time-zone=+00:00", "--character-set-server=utf8mb4"])
-            .args(["--collation-server=utf8mb4_unicode_ci", "--innodb-buffer-pool-size=64M"])
+            .args(servers::mariadb_options())
             .args(self.more)
             .args(as_root());
         self.server.start(command);
