@@ -3,40 +3,54 @@
 
 use crate::audit::{self, AuditEntry};
 use crate::clock::now;
-use crate::connection::Connection;
-use crate::deliveries::DeliveryStatus;
 use crate::error::StoreResult;
-use crate::events::{self, Step};
 use crate::ids::{DeliveryId, SubmissionId};
 use crate::pool::{Store, transaction};
-use crate::runs::lock;
-use crate::schema::{deliveries, sessions};
-use chrono::NaiveDateTime;
+use crate::runs::RunKey;
+use crate::schema::{deliveries, runs, sessions, submissions};
+use crate::status::Status;
+use crate::told::{self, CODE_RESTORED, ToldBefore};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// Why an e-mail is *unknown* that was owed at the moment of the backup.
-const CODE_RESTORED: &str = "restored";
-/// E-mails that are read at once.
-const BATCH: i64 = 500;
+/// E-mails that are read, or runs that are marked, at once.
+const BATCH: usize = 500;
+
+/// Where Temporal stands when the database was brought back to an earlier moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TemporalState {
+    /// It went on, and knows what was done after that moment.
+    Kept,
+    /// It was brought back to that moment too, or is empty: it does what was done after it once more.
+    Restored,
+}
 
 /// What was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AfterRestore {
     /// E-mails that are *unknown* now.
     pub mails: usize,
+    /// Runs that were open, and whose end may have been told.
+    pub runs: usize,
     /// Sessions that ended.
     pub sessions: usize,
 }
 
 impl Store {
-    /// Settles every e-mail that was owed as *unknown*, since it may have been sent after that moment, and ends
-    /// every session, since it may have been ended after it. For a database that was just restored, while nobody
-    /// works on it. Repeating it changes nothing more.
+    /// Settles every e-mail that was owed as *unknown*, since it may have been sent after that moment; marks every
+    /// run that was open, since it may have ended after it and told its patient: then the e-mail of its end is
+    /// *unknown* too, at once; and ends every session, since it may have been ended after it. For a database that
+    /// was just restored, while nobody works on it. Repeating it changes nothing more.
+    ///
+    /// Where Temporal was [kept](TemporalState::Kept), only runs that it has closed may have told their end.
     ///
     /// # Errors
     /// When the database does not take it; then it is to be repeated.
-    pub async fn after_restore(&self, entry: &AuditEntry) -> StoreResult<AfterRestore> {
+    pub async fn after_restore(
+        &self,
+        temporal: TemporalState,
+        entry: &AuditEntry,
+    ) -> StoreResult<AfterRestore> {
         let mut mails = 0;
         loop {
             let owed = self.owed_mails().await?;
@@ -44,49 +58,68 @@ impl Store {
                 break;
             }
             for (delivery, submission) in owed {
-                transaction!(self, connection => { settle(connection, delivery, submission).await })?;
+                transaction!(self, connection => { told::settle(connection, delivery, submission).await })?;
                 mails += 1;
             }
         }
+        let runs = self.mark_open_runs(temporal).await?;
         transaction!(self, connection => {
             let open = sessions::table.filter(sessions::ended_at.is_null());
             let end = (sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq(CODE_RESTORED));
             let sessions = diesel::update(open).set(end).execute(connection).await?;
-            let entry = entry.clone().with("mails", mails).with("sessions", sessions);
+            let entry = entry.clone().with("mails", mails).with("runs", runs);
+            let entry = entry.with("sessions", sessions);
             audit::append(connection, &entry).await?;
-            Ok(AfterRestore { mails, sessions })
+            Ok(AfterRestore { mails, runs, sessions })
         })
     }
 
     async fn owed_mails(&self) -> StoreResult<Vec<(DeliveryId, SubmissionId)>> {
         let owed = deliveries::table
             .filter(deliveries::settled_at.is_null())
-            .limit(BATCH)
+            .limit(BATCH as i64)
             .select((deliveries::id, deliveries::submission_id))
             .load(&mut self.connection().await?)
             .await?;
         Ok(owed)
     }
+
+    /// Marks the newest runs of all submissions that have not ended; returns how many were not marked so before.
+    async fn mark_open_runs(&self, temporal: TemporalState) -> StoreResult<usize> {
+        let newest =
+            runs::submission_id.eq(submissions::id).and(runs::number.eq(submissions::run_number));
+        let mut open: Vec<(SubmissionId, i32, Option<String>)> = Vec::new();
+        // One by one, each by the index.
+        for status in [Status::Pending, Status::Processing] {
+            let found = submissions::table
+                .inner_join(runs::table.on(newest))
+                .filter(submissions::status.eq(status))
+                .select((submissions::id, runs::number, runs::temporal_run_id))
+                .load(&mut self.connection().await?)
+                .await?;
+            open.extend(found);
+        }
+        let mut marked = 0;
+        for batch in open.chunks(BATCH) {
+            marked += transaction!(self, connection => {
+                let mut marked = 0;
+                for (submission, number, temporal_run_id) in batch {
+                    let run = RunKey { submission: *submission, number: *number };
+                    let told = told_before(temporal, run, temporal_run_id.is_some());
+                    marked += usize::from(told::mark(connection, run, told).await?);
+                }
+                Ok(marked)
+            })?;
+        }
+        Ok(marked)
+    }
 }
 
-async fn settle(
-    connection: &mut Connection,
-    delivery: DeliveryId,
-    submission: SubmissionId,
-) -> StoreResult<()> {
-    let Some((stands, _)) = lock(connection, submission).await? else { return Ok(()) };
-    let settled =
-        diesel::update(deliveries::table.find(delivery).filter(deliveries::settled_at.is_null()))
-            .set((
-                deliveries::status.eq(DeliveryStatus::Unknown),
-                deliveries::error_code.eq(CODE_RESTORED),
-                deliveries::settled_at.eq(now().nullable()),
-                deliveries::start_after.eq(None::<NaiveDateTime>),
-            ))
-            .execute(connection)
-            .await?;
-    if settled == 1 {
-        events::append(connection, submission, stands, &[Step::MailUnknown]).await?;
+fn told_before(temporal: TemporalState, run: RunKey, was_started: bool) -> ToldBefore {
+    match temporal {
+        // A first run is started once, so one that was started after that moment shows as closed. A retry would be
+        // started again.
+        TemporalState::Kept if was_started || run.number == 1 => ToldBefore::IfClosed,
+        TemporalState::Kept | TemporalState::Restored => ToldBefore::Perhaps,
     }
-    Ok(())
 }

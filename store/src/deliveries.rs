@@ -13,6 +13,7 @@ use crate::ids::{DeliveryId, SubmissionId, named};
 use crate::pool::Store;
 use crate::runs::RunKey;
 use crate::schema::deliveries;
+use crate::told;
 use chrono::NaiveDateTime;
 use diesel::deserialize::FromSqlRow;
 use diesel::deserialize::{self, FromSql};
@@ -114,16 +115,17 @@ impl Store {
 }
 
 /// Writes down that an e-mail is owed; one for each run and kind. What an earlier run still owed is not
-/// sent any more: the patient would read old news after this.
+/// sent any more: the patient would read old news after this. What a run may have told before is left to staff.
 pub(crate) async fn plan(
     connection: &mut Connection,
     run: RunKey,
     kind: DeliveryKind,
 ) -> StoreResult<()> {
     overtake(connection, run).await?;
+    let id = DeliveryId::new();
     diesel::insert_into(deliveries::table)
         .values((
-            deliveries::id.eq(DeliveryId::new()),
+            deliveries::id.eq(id),
             deliveries::submission_id.eq(run.submission),
             deliveries::run_number.eq(run.number),
             deliveries::kind.eq(kind),
@@ -133,7 +135,7 @@ pub(crate) async fn plan(
         ))
         .execute(connection)
         .await?;
-    Ok(())
+    told::leave_to_staff(connection, run, id).await
 }
 
 /// Settles what runs before `run` still owe: it is not sent any more.

@@ -43,11 +43,12 @@ mod status;
 mod submissions;
 mod sweep;
 mod throttles;
+mod told;
 mod unnamed;
 mod users;
 
 pub use accounts::{NewPassword, UserChange, UserChanged, UserFilter, UserPage};
-pub use after_restore::AfterRestore;
+pub use after_restore::{AfterRestore, TemporalState};
 pub use api_keys::{ApiKey, KeyHolder, NewApiKey};
 pub use audit::{
     Action, Actor, ActorKind, AuditEntry, AuditLine, BEGUN, BROKEN_OFF, DONE, ObjectKind,

@@ -11,6 +11,7 @@ use crate::pool::{Store, transaction};
 use crate::runs::{RunKey, lock};
 use crate::schema::{deliveries, runs, submissions};
 use crate::status::Status;
+use crate::told;
 use chrono::{DateTime, NaiveDateTime};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -126,6 +127,7 @@ impl Store {
             };
             let detail = "the run is not open in Temporal any more, and recorded no end";
             let ending = Ending { outcome, code: code.to_owned(), detail: detail.to_owned() };
+            told::closed(connection, run).await?;
             let ended = diagnosis::end_run(connection, run, from, &ending).await?;
             if ended {
                 owe_outside_runs(connection, run.submission, run.number..=run.number).await?;

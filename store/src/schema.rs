@@ -47,6 +47,7 @@ diesel::table! {
         finished_at -> Nullable<Datetime>,
         cancel_requested_at -> Nullable<Datetime>,
         cancel_after -> Nullable<Datetime>,
+        told_before -> Nullable<Text>,
     }
 }
 

@@ -142,9 +142,7 @@ impl OwnMariaDb {
             .arg(path_option("--datadir=", &self.folder.path().join("data")))
             .args(["--tmpdir=../tmp", "--socket=mariadb.sock", "--pid-file=mariadb.pid"])
             .arg(format!("--port={}", self.port))
-            .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
-            .args(["--default-time-zone=+00:00", "--character-set-server=utf8mb4"])
-            .args(["--collation-server=utf8mb4_unicode_ci", "--innodb-buffer-pool-size=64M"])
+            .args(servers::mariadb_options())
             .args(self.more)
             .args(as_root());
         self.server.start(command);
@@ -184,6 +182,28 @@ impl OwnTemporal {
         self.server.kill();
     }
 
+    /// Copies its data into a folder. While it does not run.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn copy_to(&self, folder: &Path) {
+        copy_files(self.folder.path(), folder);
+    }
+
+    /// Gives it the data of such a copy. While it does not run.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn bring_back(&self, copy: &Path) {
+        for entry in std::fs::read_dir(self.folder.path()).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path != self.server.log {
+                std::fs::remove_file(path).expect("removed");
+            }
+        }
+        copy_files(copy, self.folder.path());
+    }
+
     /// Starts it with the data that it has, and waits until its port is open.
     pub async fn restart(&mut self) {
         let mut command = Command::new(servers::temporal_command());
@@ -196,6 +216,16 @@ impl OwnTemporal {
         self.server.start(command);
         let address = self.address();
         eventually("Temporal to listen", || async { TcpStream::connect(&address).ok() }).await;
+    }
+}
+
+/// The database, and what it writes beside it.
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        if entry.file_name().to_string_lossy().starts_with("temporal.db") {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+        }
     }
 }
 

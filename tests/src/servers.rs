@@ -32,6 +32,11 @@ pub fn mariadbd() -> PathBuf {
     given("DIAGFLOW_TEST_MARIADBD").into()
 }
 
+/// Its options, which the server of all tests has too.
+pub fn mariadb_options() -> Vec<String> {
+    given("DIAGFLOW_TEST_MARIADB_OPTIONS").split(' ').map(str::to_owned).collect()
+}
+
 /// Makes an empty database for it.
 pub fn mariadb_install_db() -> PathBuf {
     given("DIAGFLOW_TEST_MARIADB_INSTALL_DB").into()

@@ -53,6 +53,7 @@ fn start(tools: &Tools, home: &Home, servers: &mut Servers) -> Result<Vec<(&'sta
         ("DIAGFLOW_TEST_TEMPORAL", format!("127.0.0.1:{temporal}")),
         ("DIAGFLOW_TEST_TEMPORAL_CLI", text(&tools.temporal)?),
         ("DIAGFLOW_TEST_MARIADBD", text(&tools.mariadb.server)?),
+        ("DIAGFLOW_TEST_MARIADB_OPTIONS", servers::MARIADB_OPTIONS.join(" ")),
         ("DIAGFLOW_TEST_MARIADB_INSTALL_DB", text(&tools.mariadb.install_db)?),
         ("DIAGFLOW_TEST_MARIADB_CLIENTS", text(&tools.mariadb.clients)?),
         ("DIAGFLOW_BIN", text(&cargo::product(false)?)?),

@@ -2,8 +2,17 @@
 
 use super::operator;
 use crate::settings::AccountSettings;
-use diagflow_store::{Action, AuditKey, Store};
+use diagflow_store::{Action, AuditKey, Store, TemporalState};
 use secrecy::ExposeSecret;
+
+/// What became of Temporal.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Temporal {
+    /// It has its data of after that moment
+    Kept,
+    /// It was brought back too, or begins anew
+    Restored,
+}
 
 /// Arguments of `diagflow after-restore`.
 #[derive(clap::Args)]
@@ -11,6 +20,9 @@ pub(crate) struct Args {
     /// Why it was restored, for the audit.
     #[arg(long)]
     reason: String,
+    /// What became of Temporal: the compose file's is in the same backup, and so "restored"
+    #[arg(long)]
+    temporal: Temporal,
 }
 
 /// Does it, and says what comes next.
@@ -19,11 +31,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::connect(&settings.database.pool()).await?;
     let key = AuditKey::new(settings.audit_key.expose_secret());
     let line = operator::did(&key, Action::BackupRestore, None).with("reason", args.reason);
-    let done = store.after_restore(&line).await;
+    let (temporal, of_runs) = match args.temporal {
+        Temporal::Kept => (TemporalState::Kept, "of those that Temporal has ended since"),
+        Temporal::Restored => (TemporalState::Restored, "of all of them, once they end"),
+    };
+    let done = store.after_restore(temporal, &line).await;
     let done = done.map_err(|error| operator::explained(error.into(), &settings.database))?;
     println!(
         "{} e-mails that were owed are unknown now: they may have been sent, and are not sent again",
         done.mails
+    );
+    println!(
+        "{} runs were open, and may have told their end: the e-mails {of_runs}, are unknown too",
+        done.runs
     );
     println!("{} sessions ended: everybody signs in again", done.sessions);
     println!(

@@ -2,12 +2,12 @@
 //! to its end, and nobody is told anything twice.
 
 use diagflow_simulators::mail::{Rule, Step};
-use diagflow_store::{DeliveryStatus, Role};
+use diagflow_store::{Delivery, DeliveryStatus, Role};
 use diagflow_tests::invariants::{executions, mails};
-use diagflow_tests::own_servers::OwnMariaDb;
+use diagflow_tests::own_servers::{OwnMariaDb, OwnTemporal};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::staff::{AUDIT_KEY, outcome};
-use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, photos, servers};
+use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, photos, servers};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -83,6 +83,70 @@ async fn mail_comes(stack: &Stack, submission: &Accepted) {
     eventually("the e-mail", || async { mails(stack, submission).pop() }).await;
 }
 
+/// The one e-mail that a submission owes, or owed.
+async fn delivery(stack: &Stack, submission: &Accepted) -> Delivery {
+    let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.into_iter().next().expect("one")
+}
+
+/// It may have been sent after the moment: it is not sent again by itself, and staff decide.
+async fn is_left_to_staff(stack: &Stack, submission: &Accepted) -> Delivery {
+    let delivery = delivery(stack, submission).await;
+    assert_eq!(delivery.status, DeliveryStatus::Unknown);
+    assert_eq!(delivery.error_code.as_deref(), Some("restored"));
+    delivery
+}
+
+/// A backup of a working service, and what happened since.
+struct Backup {
+    folder: TempDir,
+    client: [String; 3],
+    database: String,
+    stored: String,
+}
+
+impl Backup {
+    async fn of(stack: &Stack, server: &OwnMariaDb) -> Backup {
+        let backup = Backup {
+            folder: TempDir::new().expect("a folder"),
+            client: server.client_options(),
+            database: stack.database.name().to_owned(),
+            stored: stack.files().to_str().expect("text").to_owned(),
+        };
+        backup.script("backup.sh").await;
+        backup.script("binlogs.sh").await;
+        backup
+    }
+
+    fn inside(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().expect("text").to_owned()
+    }
+
+    async fn script(&self, name: &str) {
+        let files = self.inside("files");
+        let variables =
+            [("DATABASES", &*self.database), ("FILES", &self.stored), ("FILES_COPY", &files)];
+        let backup = self.inside("backup");
+        let client = self.client.iter().map(String::as_str);
+        let arguments: Vec<_> = [&*backup].into_iter().chain(client).collect();
+        run(name, &arguments, &variables).await;
+    }
+
+    /// Brings all of it back, as of a moment, to a server whose disk has died.
+    async fn bring_back(&self, server: &mut OwnMariaDb, moment: &str) {
+        server.replace().await;
+        std::fs::remove_dir_all(&self.stored).expect("removed");
+        run("files.sh", &[&self.inside("files"), &self.stored], &[]).await;
+        let backup = self.inside("backup");
+        let client = self.client.iter().map(String::as_str);
+        let restore: Vec<_> = [&*backup, "--until", moment].into_iter().chain(client).collect();
+        run("restore.sh", &restore, &[]).await;
+        let (well, said) = script("restore.sh", &restore, &[]).await;
+        assert!(!well && said.contains("the server is not empty"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
     let mut server = OwnMariaDb::with_binary_log().await;
@@ -92,21 +156,11 @@ async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
         .with("LOST_SWEEP_SECONDS", "0.2");
     let mut stack = Stack::with(options).await;
     let before = Staff::with_role(&stack, Role::Operator).await;
-    let folder = TempDir::new().expect("a folder");
-    let inside = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
-    let (backup, files) = (inside("backup"), inside("files"));
-    let client = server.client_options();
-    let client: Vec<_> = client.iter().map(String::as_str).collect();
 
     let told = submit(&stack, "told@example.org", "").await;
     mail_comes(&stack, &told).await;
     let ended_later = at_work(&stack, "later@example.org").await;
-    let stored = stack.files().to_str().expect("text").to_owned();
-    let variables =
-        [("DATABASES", stack.database.name()), ("FILES", &stored), ("FILES_COPY", &files)];
-    let of_backup = [&[backup.as_str()], &client[..]].concat();
-    run("backup.sh", &of_backup, &variables).await;
-    run("binlogs.sh", &of_backup, &variables).await;
+    let backup = Backup::of(&stack, &server).await;
 
     // After the backup, before the moment.
     let goes_on = at_work(&stack, "on@example.org").await;
@@ -130,20 +184,15 @@ async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
     mail_comes(&stack, &ended_later).await;
     let forgotten = submit(&stack, "forgotten@example.org", "").await;
     mail_comes(&stack, &forgotten).await;
-    run("binlogs.sh", &of_backup, &variables).await;
+    backup.script("binlogs.sh").await;
 
     stack.api.take().expect("runs").kill();
     stack.worker.take().expect("runs").kill();
-    server.replace().await;
-    std::fs::remove_dir_all(&stored).expect("removed");
-    run("files.sh", &[&files, &stored], &[]).await;
-    let restore = [backup.as_str(), "--until", &moment];
-    let restore = [&restore[..], &client[..]].concat();
-    run("restore.sh", &restore, &[]).await;
-    let (well, said) = script("restore.sh", &restore, &[]).await;
-    assert!(!well && said.contains("the server is not empty"), "{said}");
-    let said = diagflow(&stack, &["after-restore", "--reason", "the disk died"]).await;
+    backup.bring_back(&mut server, &moment).await;
+    let settle = ["after-restore", "--temporal", "kept", "--reason", "the disk died"];
+    let said = diagflow(&stack, &settle).await;
     assert!(said.contains("1 e-mails that were owed are unknown now"), "{said}");
+    assert!(said.contains("2 runs were open"), "{said}");
     assert!(said.contains("1 sessions ended"), "{said}");
     stack.start_worker().await;
     stack.start_api().await;
@@ -153,7 +202,7 @@ async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
     for (submission, photo) in [(&told, photos::retina()), (&with_a_cat, photos::cat())] {
         let files = stack.store.files(id_of(submission)).await.expect("files");
         let digest = files[0].sha256.to_string();
-        let bytes = std::fs::read(Path::new(&stored).join(&digest[..2]).join(&digest));
+        let bytes = std::fs::read(Path::new(&backup.stored).join(&digest[..2]).join(&digest));
         assert_eq!(bytes.expect("bytes"), photo.bytes);
     }
     // What Temporal still has goes on as if nothing had been.
@@ -161,12 +210,13 @@ async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
     stack.until(&goes_on, "completed").await;
     mail_comes(&stack, &goes_on).await;
     // What was sent after the moment is not sent again; staff decide.
-    let deliveries = stack.store.deliveries(id_of(&owed)).await.expect("deliveries");
-    assert_eq!(deliveries[0].status, DeliveryStatus::Unknown);
-    assert_eq!(deliveries[0].error_code.as_deref(), Some("restored"));
-    // What Temporal has ended meanwhile ends here too, and staff set it going again.
+    is_left_to_staff(&stack, &owed).await;
+    // What Temporal has ended meanwhile ends here too, without a word to its patient, who has had one, and staff
+    // set it going again.
     let document = stack.until(&ended_later, "failed").await;
     assert_eq!(document["error"]["code"], "run_lost");
+    is_left_to_staff(&stack, &ended_later).await;
+    assert_eq!(mails(&stack, &ended_later).len(), 1, "of after the moment");
     assert_eq!(before.get("/api/v1/auth/validate").await.status(), 401, "whoever was signed in");
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let path = format!("/api/admin/submissions/{}/retry", ended_later.submission_id);
@@ -186,5 +236,61 @@ async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
         assert_eq!(mails(&stack, submission).len(), 1, "{submission:?}");
     }
     assert_eq!(stack.audit_fault().await, None);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn what_may_have_been_told_before_temporal_was_brought_back_too_is_left_to_staff() {
+    let mut server = OwnMariaDb::with_binary_log().await;
+    let mut temporal = OwnTemporal::start().await;
+    let (mysql, address) = (Some(server.url()), Some(temporal.address()));
+    let options = StackOptions { mysql, temporal: address, ..StackOptions::default() }
+        .with("DIAGNOSIS_POLL_SECONDS", "0.2");
+    let mut stack = Stack::with(options).await;
+    let backup = Backup::of(&stack, &server).await;
+    let ended_later = at_work(&stack, "later@example.org").await;
+    let goes_on = at_work(&stack, "on@example.org").await;
+    let moment = moment(&stack).await;
+    let of_temporal = TempDir::new().expect("a folder");
+    temporal.kill();
+    temporal.copy_to(of_temporal.path());
+    temporal.restart().await;
+
+    // After the moment.
+    end_at_loopai(&stack, &ended_later);
+    mail_comes(&stack, &ended_later).await;
+    backup.script("binlogs.sh").await;
+    stack.api.take().expect("runs").kill();
+    stack.worker.take().expect("runs").kill();
+    temporal.kill();
+
+    temporal.bring_back(of_temporal.path());
+    temporal.restart().await;
+    backup.bring_back(&mut server, &moment).await;
+    let settle = ["after-restore", "--temporal", "restored", "--reason", "the disk died"];
+    let said = diagflow(&stack, &settle).await;
+    assert!(said.contains("2 runs were open"), "{said}");
+    assert!(diagflow(&stack, &settle).await.contains("0 runs were open"), "it was done before");
+    stack.start_worker().await;
+    stack.start_api().await;
+
+    // Both end; nobody knows whose patient had been told.
+    end_at_loopai(&stack, &goes_on);
+    for submission in [&ended_later, &goes_on] {
+        stack.until(submission, "completed").await;
+        assert_eq!(history::closed(&stack, submission).await, "Completed");
+        is_left_to_staff(&stack, submission).await;
+        assert_eq!(executions(&stack, submission).len(), 1);
+    }
+    assert_eq!(mails(&stack, &ended_later).len(), 1, "of after the moment");
+    assert_eq!(mails(&stack, &goes_on).len(), 0, "it may have been told");
+    // Staff do, by the mail server's own log.
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    let delivery = delivery(&stack, &goes_on).await.id;
+    let id = &goes_on.submission_id;
+    let path = format!("/api/admin/submissions/{id}/deliveries/{delivery}/resend");
+    let answer = staff.post(&path, &json!({"reason": "not in the log"})).await;
+    assert_eq!(answer.status(), 202);
+    mail_comes(&stack, &goes_on).await;
     stack.stop().await;
 }

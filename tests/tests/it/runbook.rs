@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 /// Where failures get their codes.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 10] = [
     "activities/src",
     "workflows/src",
     "store/src/after_restore.rs",
@@ -16,6 +16,7 @@ const PLACES: [&str; 9] = [
     "store/src/moves.rs",
     "store/src/resends.rs",
     "store/src/runs.rs",
+    "store/src/told.rs",
 ];
 /// Words there that are no codes of failures: an attribute's value, a state, an answer to staff, limits of a
 /// metric.

@@ -24,6 +24,17 @@ const STOPS_WITHIN: Duration = Duration::from_secs(60);
 /// Seen from the data directory, where the server runs. A folder of its own, because a server that starts removes
 /// from it whatever looks like a temporary table, those of a running one included.
 const TEMPORARY: &str = "--tmpdir=../tmp";
+/// What every server has alike, those that tests start for themselves too. None has a blank in it.
+pub(crate) const OPTIONS: [&str; 7] = [
+    "--bind-address=127.0.0.1",
+    "--skip-name-resolve",
+    "--default-time-zone=+00:00",
+    "--character-set-server=utf8mb4",
+    "--collation-server=utf8mb4_unicode_ci",
+    // Small enough for any machine, with connections for many tests at once.
+    "--innodb-buffer-pool-size=64M",
+    "--max-connections=500",
+];
 
 /// Who may use the server over the network, that is from this machine.
 pub(crate) enum Accounts<'a> {
@@ -77,10 +88,7 @@ pub(crate) fn start(
         // Below the data directory, where the server runs: a whole path may be longer than a socket's can be.
         .args(["--socket=mariadb.sock", "--pid-file=mariadb.pid"])
         .arg(format!("--port={port}"))
-        .args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--default-time-zone=+00:00"])
-        .args(["--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci"])
-        // Small enough for any machine, with connections for many tests at once.
-        .args(["--innodb-buffer-pool-size=64M", "--max-connections=500"])
+        .args(OPTIONS)
         // No account may make the server read or write files elsewhere.
         .arg(option("--secure-file-priv=", &data))
         .args(as_root());

@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::folders::make_private;
 
 pub(crate) use diagflow::Diagflow;
-pub(crate) use mariadb::{Accounts, start as start_mariadb};
+pub(crate) use mariadb::{Accounts, OPTIONS as MARIADB_OPTIONS, start as start_mariadb};
 pub(crate) use temporal::{Addresses as TemporalAddresses, start as start_temporal};
 
 /// The folder that holds the data and logs of one running system.

@@ -4,7 +4,7 @@ use crate::records::Records;
 use diagflow_store::{
     Action, AuditEntry, Budget, Cancelling, Deletion, Delivery, DeliveryStatus, DiagnosisResult,
     Entry, FileBytes, Heard, KeyState, Outcome, Resending, RetryFilter, Retrying, RunKey, Sha256,
-    Standing, Status, Store, SubmissionId, Wait,
+    Standing, Status, Store, SubmissionId, TemporalState, Wait,
 };
 use diagflow_tests::seeding::{end, line};
 use std::time::Duration;
@@ -42,7 +42,8 @@ pub(super) async fn call_everything(records: &Records) {
     delete(store, run.submission).await;
     sweep_bytes(store).await;
     store.recount_submissions().await.expect("counted");
-    store.after_restore(&line(Action::BackupRestore)).await.expect("settled");
+    let restored = TemporalState::Restored;
+    store.after_restore(restored, &line(Action::BackupRestore)).await.expect("settled");
 }
 
 /// Asks LoopAI, which is away just then: first when there is no place, then when the hour is used up.

@@ -42,7 +42,7 @@ fn submissions() -> Vec<String> {
         format!(
             "INSERT INTO runs SELECT id, 1, IF({started}, UUID(), NULL), \
              IF({waits}, NOW(6) + INTERVAL 1 DAY, created_at), 1, IF({started}, id, NULL), created_at, \
-             IF({started}, created_at, NULL), NULL, IF({ended}, created_at, NULL), NULL, NULL \
+             IF({started}, created_at, NULL), NULL, IF({ended}, created_at, NULL), NULL, NULL, NULL \
              FROM submissions"
         ),
         "INSERT INTO results SELECT id, 1, '{}', created_at FROM submissions \
