@@ -98,6 +98,6 @@ async fn what_a_process_had_written_of_an_image_when_it_was_killed_is_swept_once
     }
     assert_eq!(bytes.sweep_staged(DAY).await.expect("swept"), 1);
 
-    assert_eq!(stored(&stack), [whole.clone()]);
+    assert_eq!(stored(&stack), std::slice::from_ref(whole));
     stack.stop().await;
 }
