@@ -5,7 +5,7 @@ use crate::faults::world::World;
 use crate::process::Process;
 use crate::stack::{StackOptions, id_of};
 use crate::staff::{Staff, refusal};
-use crate::{Accepted, ApiClient, call_back, photos, servers};
+use crate::{Accepted, ApiClient, call_back, invariants, photos, servers};
 use diagflow_store::{LinkKey, Role};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -149,7 +149,7 @@ async fn links(
     right: &ApiClient,
 ) {
     let files = world.stack.store.files(id_of(submission)).await.expect("files");
-    let executions = world.stack.loopai.executions();
+    let executions = invariants::executions(&world.stack, submission);
     let images: Vec<_> = executions.iter().flat_map(|execution| &execution.images).collect();
     assert!(!images.is_empty(), "LoopAI fetched images from the API that is off");
     assert!(images.iter().all(|image| image.sha256_matches == Some(true)), "{images:?}");

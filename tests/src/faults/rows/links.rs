@@ -9,13 +9,10 @@ use crate::operator;
 use crate::proxy::Proxy;
 use crate::stack::{StackOptions, id_of};
 use crate::{Accepted, history};
-use futures::StreamExt;
+use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::Value;
 use std::time::Duration;
-
-/// Worlds beside one another: each mostly waits for time limits.
-const AT_ONCE: usize = 4;
 
 /// A line of a process to a server, or of a patient to the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +26,6 @@ enum Link {
     PatientToApi,
 }
 
-/// Those that take longest first.
 const LINKS: [Link; 7] = [
     Link::ApiToTemporal,
     Link::WorkerToTemporal,
@@ -53,11 +49,12 @@ pub(super) const TROUBLES: [Trouble; 3] = [Trouble::Slow, Trouble::Reset, Troubl
 /// Each line in each trouble, in a world for each line: a submission under way and one that comes meet it, and
 /// come to their end when it is over.
 pub(crate) async fn every_line() -> Report {
-    let worlds = futures::stream::iter(LINKS).map(async |link| match link {
+    let worlds = LINKS.map(async |link| match link {
         Link::PatientToApi => patients_line::troubled().await,
         link => troubled(link).await,
     });
-    worlds.buffer_unordered(AT_ONCE).fold(Report::default(), async |all, one| all.and(one)).await
+    // All at once: they mostly wait for time limits.
+    join_all(worlds).await.into_iter().fold(Report::default(), Report::and)
 }
 
 async fn troubled(link: Link) -> Report {
