@@ -4,7 +4,9 @@ use diagflow_workflows::contract::{AGENT_ID, FAILURE_CODE, SUBMISSION_STATUS};
 use std::collections::HashMap;
 use std::time::Duration;
 use temporalio_client::tonic::{Code, IntoRequest};
-use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions};
+use temporalio_client::{
+    Client, ClientKeepAliveOptions, ClientOptions, Connection, ConnectionOptions,
+};
 use temporalio_common::protos::temporal::api::operatorservice::v1::AddSearchAttributesRequest;
 use url::Url;
 
@@ -19,14 +21,25 @@ pub struct TemporalSettings {
     pub task_queue: String,
 }
 
+/// A connection whose other end vanished without a word is noticed after 25 s; by the SDK's own settings after 45,
+/// in which no run is started and no worker hears of work. Temporal takes a sign of life in less than ten seconds
+/// for too many, and may close the connection.
+const SIGN_OF_LIFE_AFTER: Duration = Duration::from_secs(15);
+const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(10);
+
 /// Connects, and registers the search attributes, which does nothing where they exist.
 ///
 /// # Errors
 /// When Temporal cannot be reached or refuses.
 pub async fn connect(settings: &TemporalSettings, identity: &str) -> anyhow::Result<Client> {
+    let keep_alive = ClientKeepAliveOptions::builder()
+        .interval(SIGN_OF_LIFE_AFTER)
+        .timeout(SIGN_OF_LIFE_WITHIN)
+        .build();
     let options = ConnectionOptions::new(settings.address.clone())
         .identity(identity)
         .connect_timeout(Duration::from_secs(10))
+        .keep_alive(Some(keep_alive))
         .build();
     let connection = Connection::connect(options).await?;
     let client = Client::new(connection, ClientOptions::new(settings.namespace.clone()).build())?;

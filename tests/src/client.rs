@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// The answer to a submission.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -67,6 +68,12 @@ impl ApiClient {
     /// A client that speaks from another address of this machine: to the API, another client.
     pub fn from_address(base: String, address: IpAddr) -> ApiClient {
         let http = reqwest::Client::builder().local_address(address).build().expect("a client");
+        Self::of(http, vec![base])
+    }
+
+    /// A client that takes a connection for dead on which nothing is heard for `silence`.
+    pub fn impatient(base: String, silence: Duration) -> ApiClient {
+        let http = reqwest::Client::builder().read_timeout(silence).build().expect("a client");
         Self::of(http, vec![base])
     }
 

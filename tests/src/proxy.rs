@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// How a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ enum Line {
     Slow(Duration),
     /// Nothing comes through, and nobody is told.
     Stalled,
+    /// The same, and what it meets stays so for ever.
+    HalfOpen,
     /// Connections end.
     Cut,
     /// Connections break (RST), and what was under way is lost.
@@ -28,6 +31,11 @@ enum Line {
 impl Line {
     fn is_broken(self) -> bool {
         matches!(self, Line::Cut | Line::Reset)
+    }
+
+    /// Whether it leaves no connection as it was.
+    fn ends_connections(self) -> bool {
+        self.is_broken() || self == Line::HalfOpen
     }
 }
 
@@ -56,6 +64,10 @@ struct Shared {
     /// How often something met a line that was not whole.
     troubles: Arc<AtomicUsize>,
     counted: Arc<Mutex<Counted>>,
+    /// How many connections were cut in the middle of an event.
+    cut_in_the_middle: Arc<AtomicUsize>,
+    /// Cancelled when the proxy goes: until then, connections that died stay open.
+    gone: CancellationToken,
 }
 
 /// A line to a server. Whole at first.
@@ -80,6 +92,8 @@ impl Proxy {
             budgets: Arc::default(),
             troubles: Arc::default(),
             counted: Arc::default(),
+            cut_in_the_middle: Arc::default(),
+            gone: CancellationToken::new(),
         };
         let server = server.to_owned();
         let passing = shared.clone();
@@ -129,6 +143,13 @@ impl Proxy {
         self.shared.line.send_replace(Line::Stalled);
     }
 
+    /// Holds back everything that is said, both ways, on the connections that there are and on those that come
+    /// until the line is mended. These never hear anything more, and nobody is told: as where the other machine
+    /// has vanished, or what stands between has forgotten them.
+    pub fn half_open(&self) {
+        self.shared.line.send_replace(Line::HalfOpen);
+    }
+
     /// Cuts the line once, just before the answer to `statement` comes through, where the same connection
     /// has said `after` before. The server has done then what it was told.
     pub fn lose_answer_to(&self, statement: &str, after: &str) {
@@ -146,7 +167,12 @@ impl Proxy {
         self.shared.counted().times
     }
 
-    /// Makes the line whole again: for new connections, and for what was held back.
+    /// Of the connections that were cut after so many bytes, those that were cut in the middle of an event.
+    pub fn cut_in_the_middle(&self) -> usize {
+        self.shared.cut_in_the_middle.load(Ordering::Relaxed)
+    }
+
+    /// Makes the line whole again: for new connections, and for what was held back on those that are not half-open.
     pub fn mend(&self) {
         self.shared.line.send_replace(Line::Whole);
     }
@@ -155,6 +181,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
+        self.shared.gone.cancel();
     }
 }
 
@@ -174,6 +201,13 @@ impl Shared {
             counted.times += parts.filter(|part| *part == counted.bytes).count();
         }
     }
+}
+
+/// Whether the last thing said is the beginning of an event: an empty line would end it.
+fn ends_in_an_event(said: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(said);
+    let last = text.rsplit("\n\n").next().unwrap_or_default();
+    ["event:", "id:", "data:"].iter().any(|field| last.contains(field))
 }
 
 /// What a connection has said so far, as far as it matters for what is to be lost.
@@ -214,6 +248,9 @@ async fn pass(mut client: TcpStream, server: String, shared: Shared) {
                 Some(left.saturating_sub(said.len()))
             });
             let allowed = spent.unwrap_or(0).min(said.len());
+            if allowed < said.len() && ends_in_an_event(&said[..allowed]) {
+                shared.cut_in_the_middle.fetch_add(1, Ordering::Relaxed);
+            }
             let lost = heard.lock().unwrap_or_else(PoisonError::into_inner).answer_is_lost;
             if lost { 0 } else { allowed }
         };
@@ -229,8 +266,16 @@ async fn pass(mut client: TcpStream, server: String, shared: Shared) {
     };
     let is_reset = tokio::select! {
         biased;
-        Ok(broken) = line.wait_for(|line| line.is_broken()) => *broken == Line::Reset,
-        () = talk => false,
+        Ok(ended) = line.wait_for(|line| line.ends_connections()) => match *ended {
+            Line::HalfOpen => None,
+            ended => Some(ended == Line::Reset),
+        },
+        () = talk => Some(false),
+    };
+    let Some(is_reset) = is_reset else {
+        shared.troubles.fetch_add(1, Ordering::Relaxed);
+        // Both sockets stay open, and nobody reads them.
+        return shared.gone.cancelled().await;
     };
     if line.borrow().is_broken() {
         shared.troubles.fetch_add(1, Ordering::Relaxed);
