@@ -5,6 +5,7 @@ use crate::eventually::eventually;
 use crate::stack::Stack;
 use diagflow_simulators::loopai::has_email;
 use diagflow_workflows::{DiagnosisWorkflow, workflow_id};
+use futures::StreamExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use temporalio_client::grpc::WorkflowService;
 use temporalio_client::tonic::IntoRequest;
 use temporalio_client::{
     WorkflowDescribeOptions, WorkflowFetchHistoryOptions, WorkflowHandle, WorkflowHistory,
+    WorkflowListOptions,
 };
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::enums::v1::EventType;
@@ -37,6 +39,18 @@ pub async fn closed(stack: &Stack, submission: &Accepted) -> String {
         description.close_time().map(|_| format!("{:?}", description.status()))
     })
     .await
+}
+
+/// The workflows of a stack that are open in Temporal, by id.
+///
+/// # Panics
+/// When Temporal does not answer.
+pub async fn open_workflows(stack: &Stack) -> Vec<String> {
+    let queue = stack.variable("TEMPORAL_TASK_QUEUE");
+    let query = format!("TaskQueue = '{queue}' AND ExecutionStatus = 'Running'");
+    let temporal = stack.temporal().await;
+    let found = temporal.list_workflows(query, WorkflowListOptions::default());
+    found.map(|found| found.expect("an answer").id().to_owned()).collect().await
 }
 
 /// Resets the newest run of a submission to its beginning, as operators do in the Temporal UI.

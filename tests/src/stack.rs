@@ -176,16 +176,20 @@ impl Stack {
         self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
     }
 
-    /// Starts the API with a storage of 64 KiB, on a file system that only this process sees.
-    pub async fn start_api_on_a_small_disk(&mut self) {
+    /// Starts the API with a storage of 1 MiB, on a file system that only this process sees; returns where it is to
+    /// be found from outside.
+    pub async fn start_api_on_a_small_disk(&mut self) -> PathBuf {
         let files = self.files();
         std::fs::create_dir_all(&files).expect("a folder");
         let mount =
-            format!("mount -t tmpfs -o size=64k none '{}' && exec \"$0\" \"$@\"", files.display());
+            format!("mount -t tmpfs -o size=1m none '{}' && exec \"$0\" \"$@\"", files.display());
         let log = self.folder.path().join("api.log");
         let wrapped = ["unshare", "--mount", "--map-root-user", "sh", "-c", &mount];
         self.api = Some(Process::start_within(&wrapped, "serve", &self.variables, log));
         self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+        let process = self.api.as_ref().expect("started").id();
+        let root = PathBuf::from(format!("/proc/{process}/root"));
+        root.join(files.strip_prefix("/").expect("an absolute path"))
     }
 
     /// Starts an API that the system kills once it has written so many bytes of a file.

@@ -114,6 +114,9 @@ pub(crate) fn judge(
     for hearing in &seen.hearings {
         court.hearing(hearing);
     }
+    for workflow in &seen.open_workflows {
+        court.find(Invariant::OneEnd, format!("{workflow} goes on in Temporal"));
+    }
     if let Some(fault) = &seen.audit_fault {
         court.find(Invariant::NothingLost, format!("the audit does not verify: {fault}"));
     }
@@ -199,6 +202,10 @@ impl<'a> Court<'a> {
             self.find(Invariant::WholeStory, format!("{id}: no end was heard"));
         } else if !hearing.is_done {
             self.find(Invariant::WholeStory, format!("{id}: the stream does not end"));
+        }
+        if !hearing.refused.is_empty() {
+            let what = format!("{id}: the stream was refused by {:?}", hearing.refused);
+            self.find(Invariant::WholeStory, what);
         }
     }
 

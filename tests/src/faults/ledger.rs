@@ -71,6 +71,7 @@ pub(crate) struct Listener {
     /// Whom it follows.
     pub(crate) submission_id: String,
     heard: Arc<Mutex<Vec<Heard>>>,
+    refused: Arc<Mutex<Vec<StatusCode>>>,
     following: JoinHandle<()>,
 }
 
@@ -102,8 +103,9 @@ impl Listener {
     pub(crate) fn follow(client: ApiClient, submission: Accepted) -> Listener {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let submission_id = submission.submission_id.clone();
-        let following = tokio::spawn(follow(client, submission, heard.clone()));
-        Listener { submission_id, heard, following }
+        let refused = Arc::<Mutex<_>>::default();
+        let following = follow(client, submission, heard.clone(), refused.clone());
+        Listener { submission_id, heard, refused, following: tokio::spawn(following) }
     }
 
     /// Whether it was told that nothing follows.
@@ -115,6 +117,11 @@ impl Listener {
     pub(crate) fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Answers at which a browser would have given up.
+    pub(crate) fn refused(&self) -> Vec<StatusCode> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Drop for Listener {
@@ -124,7 +131,12 @@ impl Drop for Listener {
 }
 
 /// Follows until the API says that nothing follows (204).
-async fn follow(client: ApiClient, submission: Accepted, heard: Arc<Mutex<Vec<Heard>>>) {
+async fn follow(
+    client: ApiClient,
+    submission: Accepted,
+    heard: Arc<Mutex<Vec<Heard>>>,
+    refused: Arc<Mutex<Vec<StatusCode>>>,
+) {
     let heard = || heard.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let last = heard().last().map(|event| event.number.to_string());
@@ -139,7 +151,12 @@ async fn follow(client: ApiClient, submission: Accepted, heard: Arc<Mutex<Vec<He
                     heard().push(Heard { number: event.id, status, step });
                 }
             }
-            Ok(_) | Err(_) => {}
+            // Asked to come again, or not heard at all.
+            Ok(answer) if answer.headers().contains_key("retry-after") => {}
+            Err(_) => {}
+            Ok(answer) => {
+                refused.lock().unwrap_or_else(PoisonError::into_inner).push(answer.status());
+            }
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -2,11 +2,13 @@
 //! that of the mail server. Nothing here changes anything.
 
 use super::ledger::{Acknowledged, Heard, Listener};
+use crate::history;
 use crate::stack::Stack;
 use diagflow_simulators::loopai::ExecutionRecord;
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 use diesel_async::RunQueryDsl;
+use reqwest::StatusCode;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -122,6 +124,8 @@ pub(crate) struct Hearing {
     pub(crate) heard: Vec<Heard>,
     /// Whether it was told that nothing follows.
     pub(crate) is_done: bool,
+    /// Answers at which a browser would have given up.
+    pub(crate) refused: Vec<StatusCode>,
 }
 
 /// All of it.
@@ -143,6 +147,8 @@ pub(crate) struct Observed {
     pub(crate) hearings: Vec<Hearing>,
     /// What `diagflow audit verify` finds fault with; none when it finds none.
     pub(crate) audit_fault: Option<String>,
+    /// Runs and e-mails that Temporal still works on, though the records know the end of all of them.
+    pub(crate) open_workflows: Vec<String>,
     /// Why the service did not come back by itself; none when it did.
     pub(crate) stays_away: Option<String>,
 }
@@ -185,6 +191,7 @@ impl Observed {
             mails: mails(stack),
             hearings: listeners.iter().map(hearing).collect(),
             audit_fault: stack.audit_fault().await,
+            open_workflows: history::open_workflows(stack).await,
             ..Observed::default()
         };
         for one in acknowledged {
@@ -262,6 +269,7 @@ fn hearing(listener: &Listener) -> Hearing {
         submission_id: listener.submission_id.clone(),
         heard: listener.heard(),
         is_done: listener.is_done(),
+        refused: listener.refused(),
     }
 }
 

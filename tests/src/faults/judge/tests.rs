@@ -75,9 +75,15 @@ fn good() -> (Vec<Acknowledged>, Observed) {
         documents: vec![(id(), json!({"status": "completed", "result": result()}))],
         executions: vec![execution()],
         mails: vec![mail("d")],
-        hearings: vec![Hearing { submission_id: id(), heard: heard.collect(), is_done: true }],
+        hearings: vec![Hearing {
+            submission_id: id(),
+            heard: heard.collect(),
+            is_done: true,
+            refused: vec![],
+        }],
         events,
         audit_fault: None,
+        open_workflows: Vec::new(),
         stays_away: None,
     };
     (vec![promised], seen)
@@ -169,6 +175,7 @@ fn i1_every_submission_has_exactly_one_end() {
                 let second = SubmissionRow { id: "t".to_owned(), ..seen.submissions[0].clone() };
                 seen.submissions.push(second);
             },
+            |seen| seen.open_workflows.push("diagnosis-s".to_owned()),
             // All of it agrees, but this submission had no reason to fail.
             |seen| fail(seen, "loopai_failed"),
         ],
@@ -330,6 +337,7 @@ fn i5_a_listener_hears_the_whole_story_once() {
             |seen| seen.hearings[0].heard[1].status = "failed".to_owned(),
             |seen| seen.hearings[0].heard.truncate(2),
             |seen| seen.hearings[0].is_done = false,
+            |seen| seen.hearings[0].refused.push(reqwest::StatusCode::NOT_FOUND),
         ],
     );
 }

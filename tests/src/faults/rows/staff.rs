@@ -68,14 +68,15 @@ pub(crate) async fn cancels() -> Report {
 pub(crate) async fn retries() -> Report {
     let mut world = World::start(StackOptions::default()).await;
     let staff = Staff::with_role(&world.stack, Role::Operator).await;
-    let submission = world.submit_saying("[sim: fail*1, delay=2s]").await;
+    let submission = world.submit_saying("[sim: stuck*1, delay=100ms]").await;
     world.ends(&submission, &[End::failed("loopai_failed"), End::COMPLETED]);
-    let document = world.stack.client.status(&submission).await.expect("an answer");
-    assert_ne!(document["status"], "failed", "it takes 2 s");
+    world.stack.until(&submission, "processing").await;
     let (code, said) = press(&staff, "retry", &submission).await;
     assert_eq!((code, &said["outcome"]), (200, &json!("under_way")), "{said}");
     world.moved(&submission, "submission_retry");
 
+    let execution = &world.stack.loopai.executions()[0].execution_id;
+    world.stack.loopai.fail(execution, "it cannot be told").expect("is under way");
     world.stack.until(&submission, "failed").await;
     let presses =
         tokio::join!(press(&staff, "retry", &submission), press(&staff, "retry", &submission));

@@ -69,7 +69,10 @@ async fn fifty_with_one_key() -> Report {
                 world.acknowledge_sent(answer, &email).await;
                 accepted += 1;
             }
-            StatusCode::CONFLICT => assert!(answer.headers().contains_key("retry-after")),
+            // Another one is at it, or so many wait for a connection that these had better come again.
+            StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => {
+                assert!(answer.headers().contains_key("retry-after"));
+            }
             other => panic!("{other}: {:?}", answer.text().await),
         }
     }

@@ -1,12 +1,13 @@
 //! The worker goes away.
 
+use crate::Accepted;
 use crate::eventually;
 use crate::faults::ledger::End;
 use crate::faults::table::Report;
 use crate::faults::world::World;
 use crate::history;
 use crate::stack::{StackOptions, usual_loopai};
-use diagflow_simulators::loopai;
+use diagflow_simulators::loopai::{self, ExecutionRecord};
 use diagflow_store::Failpoint;
 use futures::StreamExt;
 
@@ -61,28 +62,80 @@ async fn killed_at(boundary: Failpoint) -> Report {
     world.report().await
 }
 
-/// All timers fall due while there is no worker; whoever comes then catches up.
+/// Timers fall due while there is no worker, and then the deadline of a run does; whoever comes then catches up.
 pub(crate) async fn away_while_timers_fall_due() -> Report {
-    const MANY: usize = 10;
-    let options = StackOptions::default().scenario("stuck*10, delay=100ms");
-    let mut world = World::start(options).await;
-    let submissions = world.submit_many(MANY).await;
+    away_for_a_look().await.and(away_beyond_the_deadline().await)
+}
+
+/// How many timers of a submission's run were started, and how many have fired.
+async fn timers(world: &World, submission: &Accepted) -> (usize, usize) {
+    let counts = history::count(&history::events(&world.stack, submission).await);
+    let of = |name| counts.get(name).copied().unwrap_or(0);
+    (of("EVENT_TYPE_TIMER_STARTED"), of("EVENT_TYPE_TIMER_FIRED"))
+}
+
+/// Submits so many that LoopAI does not complete by itself, and waits until each run waits for its next look.
+async fn waiting_for_a_look(world: &mut World, many: usize) -> Vec<Accepted> {
+    let submissions = world.submit_many(many).await;
     for submission in &submissions {
-        world.stack.until(submission, "processing").await;
+        eventually("a look to be waited for", || async {
+            let (started, fired) = timers(world, submission).await;
+            (started == fired + 1).then_some(())
+        })
+        .await;
     }
+    submissions
+}
+
+async fn away_for_a_look() -> Report {
+    const MANY: usize = 10;
+    let options = StackOptions::default()
+        .scenario("stuck*10, delay=100ms")
+        // Longer than it takes to begin them all.
+        .with("DIAGNOSIS_POLL_SECONDS", "12");
+    let mut world = World::start(options).await;
+    let submissions = waiting_for_a_look(&mut world, MANY).await;
     world.stack.worker.take().expect("runs").kill();
     for submission in &submissions {
+        let (started, fired) = timers(&world, submission).await;
+        assert_eq!(started, fired + 1, "its timer is not due when the worker dies");
+    }
+    for submission in &submissions {
         eventually("the timer to fall due", || async {
-            let counts = history::count(&history::events(&world.stack, submission).await);
-            let of = |name| counts.get(name).copied().unwrap_or(0);
-            let (started, fired) = (of("EVENT_TYPE_TIMER_STARTED"), of("EVENT_TYPE_TIMER_FIRED"));
-            (started > 0 && started == fired).then_some(())
+            let (started, fired) = timers(&world, submission).await;
+            (started == fired).then_some(())
         })
         .await;
     }
     for execution in world.stack.loopai.executions() {
         world.stack.loopai.complete(&execution.execution_id).expect("is under way");
     }
+    world.stack.start_worker().await;
+    world.report().await
+}
+
+/// When somebody works again, the run's time is over; what LoopAI has done by then is not lost.
+async fn away_beyond_the_deadline() -> Report {
+    const DEADLINE: u32 = 12;
+    let options = StackOptions::default()
+        .scenario("stuck*2, delay=100ms")
+        .with("DIAGNOSIS_DEADLINE_SECONDS", DEADLINE.to_string());
+    let mut world = World::start(options).await;
+    let [done, stuck] = &waiting_for_a_look(&mut world, 2).await[..] else { unreachable!() };
+    world.stack.worker.take().expect("runs").kill();
+    world.ends(stuck, &[End::TIMED_OUT]);
+    let executions = world.stack.loopai.executions();
+    let of_done = |one: &&ExecutionRecord| one.submission_id.as_ref() == Some(&done.submission_id);
+    let execution = executions.iter().find(of_done).expect("an execution");
+    world.stack.loopai.complete(&execution.execution_id).expect("is under way");
+    let over = format!(
+        "SELECT COUNT(*) FROM submissions WHERE created_at < NOW(6) - INTERVAL {} SECOND",
+        DEADLINE + 2
+    );
+    eventually("the deadline to be over", || async {
+        (world.stack.database.number(&over).await == 2).then_some(())
+    })
+    .await;
     world.stack.start_worker().await;
     world.report().await
 }
