@@ -100,7 +100,7 @@ impl Load {
 }
 
 async fn submit(
-    apis: Vec<ApiClient>,
+    mut apis: Vec<ApiClient>,
     stop: CancellationToken,
     counts: Arc<Counts>,
 ) -> Vec<Followed> {
@@ -118,6 +118,8 @@ async fn submit(
             counts.repeated.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(PAUSE).await;
         };
+        // So that each API has listeners.
+        apis.rotate_left(1);
         let ear = ApiClient::in_turn(&apis);
         counts.ears.lock().unwrap_or_else(PoisonError::into_inner).push(ear.clone());
         let listener = Listener::follow(ear, accepted.clone());

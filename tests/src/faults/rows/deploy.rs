@@ -1,5 +1,6 @@
 //! A new version goes out, and the code that it brings.
 
+use crate::client::ApiClient;
 use crate::eventually;
 use crate::faults::load::Load;
 use crate::faults::table::Report;
@@ -37,6 +38,7 @@ pub(crate) async fn one_by_one() -> Report {
     let load = Load::of(PATIENTS, &[world.stack.client.clone(), other.clone()]);
     load.goes_on(SOME).await;
 
+    has_listeners(&world.stack.client).await;
     let api = world.stack.api.take().expect("runs");
     ends_with_work_in_hand(&world, &load, api, Failpoint::SubmissionStored).await;
     let answer = in_hand.await.expect("ran").expect("an answer, though its API was asked to end");
@@ -44,6 +46,7 @@ pub(crate) async fn one_by_one() -> Report {
     streams_are_resumed(&load, 0).await;
     world.stack.start_api().await;
     load.goes_on(SOME).await;
+    has_listeners(&other).await;
     let resumed = load.resumed();
     replica.stopped().await;
     streams_are_resumed(&load, resumed).await;
@@ -99,6 +102,17 @@ async fn ends_with_work_in_hand(
 async fn completed(world: &World) -> i64 {
     let count = "SELECT COUNT(*) FROM submissions WHERE status = 'completed'";
     world.stack.database.number(count).await
+}
+
+/// Waits until streams are open at this API.
+async fn has_listeners(api: &ApiClient) {
+    eventually("somebody to listen", || async {
+        let metrics = api.get("/metrics").await.text().await.ok()?;
+        let mut lines = metrics.lines();
+        let open = lines.find_map(|line| line.strip_prefix("diagflow_event_streams_open "))?;
+        (open.parse::<f64>().ok()? > 0.0).then_some(())
+    })
+    .await;
 }
 
 /// Waits until listeners had to open their streams again, more often than `before`.

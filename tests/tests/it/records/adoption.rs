@@ -3,7 +3,6 @@
 use super::Records;
 use diagflow_store::Adoption;
 use diagflow_tests::eventually;
-use diagflow_tests::eventually::LIMIT;
 use diesel_async::SimpleAsyncConnection;
 use uuid::Uuid;
 
@@ -38,25 +37,5 @@ async fn a_run_whose_start_is_just_being_noted_is_not_taken_for_a_second_one() {
         "{adopted:?}"
     );
     drop(starter);
-    records.remove().await;
-}
-
-#[tokio::test]
-async fn a_run_is_adopted_beside_one_that_a_sweep_holds() {
-    let records = Records::new().await;
-    let (held, run) = (records.submission().await, records.submission().await);
-    let mut sweeper = records.database.connect().await;
-    let holding = format!(
-        "BEGIN; SELECT number FROM runs WHERE submission_id = '{}' FOR UPDATE",
-        held.submission
-    );
-    sweeper.batch_execute(&holding).await.expect("held");
-
-    let id = Uuid::new_v4().to_string();
-    let adopted = tokio::time::timeout(LIMIT / 4, records.store.adopt(run, &id, &id, None)).await;
-
-    let adopted = adopted.expect("does not wait for the sweep").expect("an answer");
-    assert!(matches!(adopted, Adoption::Current { .. }), "{adopted:?}");
-    drop(sweeper);
     records.remove().await;
 }
