@@ -34,7 +34,7 @@ impl StagedFiles {
     /// was confirmed is ever removed.
     ///
     /// # Errors
-    /// When the file system does not do it; the next look begins behind the folders that were done.
+    /// When the file system does not do it in one of the folders, after all the others were looked through.
     pub(crate) fn sweep(&self, age: Duration) -> io::Result<usize> {
         let mut looked_through =
             self.looked_through.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -46,24 +46,40 @@ impl StagedFiles {
             }
         }
         folders.sort_unstable();
-        let (mut read, mut removed) = (0, 0);
-        let done = looked_through.clone();
+        let mut look = Look::default();
+        let (mut failure, mut last) = (None, None);
+        let done = looked_through.take();
         for folder in folders.into_iter().filter(|folder| Some(folder) > done.as_ref()) {
-            if read >= self.names_at_once {
-                return Ok(removed);
+            if look.read >= self.names_at_once {
+                *looked_through = last;
+                break;
             }
-            for entry in std::fs::read_dir(&folder)? {
-                let path = entry?.path();
-                read += 1;
-                if is_staged(&path) && is_older(&path, age)? {
-                    remove(&path)?;
-                    removed += 1;
-                }
-            }
-            *looked_through = Some(folder);
+            // One that cannot be swept must not keep those behind it from being so.
+            failure = look.at(&folder, age).err().or(failure);
+            last = Some(folder);
         }
-        *looked_through = None;
-        Ok(removed)
+        failure.map_or(Ok(look.removed), Err)
+    }
+}
+
+/// What one look has read and removed so far.
+#[derive(Default)]
+struct Look {
+    read: usize,
+    removed: usize,
+}
+
+impl Look {
+    fn at(&mut self, folder: &Path, age: Duration) -> io::Result<()> {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            self.read += 1;
+            if is_staged(&path) && is_older(&path, age)? {
+                remove(&path)?;
+                self.removed += 1;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -114,6 +130,19 @@ mod tests {
         assert_eq!(look(), 2);
         assert_eq!(look(), 1, "it ends with the last");
         assert_eq!(look(), 1, "and begins with the first");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_swept_does_not_keep_others_from_it() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let staged = |n: u8| folder.path().join(format!("{n:02x}")).join(format!("{n:064x}#1"));
+        std::fs::create_dir_all(staged(1)).expect("a folder where a file should be");
+        std::fs::create_dir_all(staged(2).parent().expect("a folder")).expect("a folder");
+        std::fs::write(staged(2), "half").expect("written");
+
+        StagedFiles::of(folder.path().to_owned()).sweep(Duration::ZERO).expect_err("it is told");
+
+        assert!(!staged(2).exists());
     }
 
     #[test]

@@ -35,7 +35,8 @@ pub(crate) struct Acknowledged {
 /// How a submission may end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct End {
-    status: &'static str,
+    /// Its state.
+    pub(crate) status: &'static str,
     code: Option<&'static str>,
 }
 

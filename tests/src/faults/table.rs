@@ -44,9 +44,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether the fault was played, and every invariant holds.
+    /// Whether the fault was played, something was promised, and every invariant holds.
     pub fn is_good(&self) -> bool {
-        self.report.as_ref().is_ok_and(|report| report.violations.is_empty())
+        let is_whole = |report: &Report| report.submissions > 0 && report.violations.is_empty();
+        self.report.as_ref().is_ok_and(is_whole)
     }
 }
 

@@ -54,6 +54,12 @@ impl<'a> Court<'a> {
         } else if runs.last().is_some_and(|ends| ends[0] != last_step) {
             self.find(Invariant::OneEnd, format!("{id} is {}, but told {steps:?}", row.status));
         }
+        for step in runs.iter().flatten() {
+            let status = ENDS.iter().find(|(_, end)| end == step).map(|(status, _)| *status);
+            if !promised.ends.iter().any(|end| Some(end.status) == status) {
+                self.find(Invariant::OneEnd, format!("{id} may not have had the end {step}"));
+            }
+        }
         let document = self.document(id);
         let shown = document.and_then(|document| document["status"].as_str());
         if shown != Some(&row.status) {

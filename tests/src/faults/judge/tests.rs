@@ -203,6 +203,30 @@ fn fail(seen: &mut Observed, code: &str) {
 }
 
 #[test]
+fn an_earlier_run_may_not_end_any_way_either() {
+    let (mut promised, mut seen) = good();
+    let mut story = vec![("failed", "failed"), ("retried", "pending")];
+    story.extend(STORY[1..].iter());
+    story.insert(0, STORY[0]);
+    seen.events = (1..)
+        .zip(story)
+        .map(|(number, (step, status))| EventRow {
+            submission_id: "s".to_owned(),
+            number,
+            step: step.to_owned(),
+            status: status.to_owned(),
+        })
+        .collect();
+    seen.submissions[0].last_event = 7;
+    seen.hearings.clear();
+    let found = judge(&promised, &seen, Terms::default());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].invariant, Invariant::OneEnd);
+    promised[0].ends.push(End::failed("loopai_failed"));
+    assert_eq!(judge(&promised, &seen, Terms::default()), []);
+}
+
+#[test]
 fn who_may_fail_may_do_so_for_this_reason_only() {
     let (mut promised, mut seen) = good();
     promised[0].ends.push(End::failed("loopai_failed"));

@@ -73,7 +73,7 @@ async fn i3_a_second_execution_of_a_run_is_found() {
     let again =
         reqwest::Client::new().post(address).header("Idempotency-Key", "another").json(&again);
     assert!(again.send().await.expect("an answer").status().is_success());
-    assert_eq!(broken(world).await, [Invariant::OneExecution]);
+    assert!(broken(world).await.contains(&Invariant::OneExecution));
 }
 
 #[tokio::test]
