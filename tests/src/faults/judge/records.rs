@@ -104,13 +104,9 @@ impl<'a> Court<'a> {
         let asked = self.asked_by(id, run);
         let execution = asked.iter().find(|one| Some(one.execution_id.as_str()) == recorded);
         let state = execution.map(|one| one.state);
-        if row.status == "failed" && row.error_code.as_deref() == Some("loopai_failed") {
-            if state != Some(ExecutionState::Failed) {
-                self.find(
-                    Invariant::NothingLost,
-                    format!("{id} failed, but LoopAI says {state:?}"),
-                );
-            }
+        let is_by_loopai = row.error_code.as_deref() == Some("loopai_failed");
+        if is_by_loopai && state != Some(ExecutionState::Failed) {
+            self.find(Invariant::NothingLost, format!("{id} failed, but LoopAI says {state:?}"));
         }
         if row.status != "completed" {
             return;
