@@ -101,7 +101,8 @@ async fn store(
     let digests: Vec<_> = records.iter().map(|record| record.sha256).collect();
     state.app.store.announce_bytes(&digests).await?;
     let settings = &state.app.settings;
-    // Less than the whole request gets, so that who is told to come again is told in time, and why.
+    // Less than the whole request gets, so that who is told to come again is told in time, and why. The storage
+    // may go on writing; the bytes' share of the memory is free when it has ended (`intake::memory`).
     let limit = settings.request_time / 2;
     let Ok(put) = timeout(limit, put(state, bytes)).await else {
         return Err(ApiError::Unavailable("the file storage does not answer".to_owned()));

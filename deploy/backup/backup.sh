@@ -4,7 +4,8 @@
 #
 #   backup.sh FOLDER [options of the client, such as --host=mysql --user=root]
 #
-# The password comes from MYSQL_PWD. FOLDER must be new; what is in it afterwards is whole.
+# The password comes from MYSQL_PWD. FOLDER must be new; where all ended well, what is in it is whole. Files that
+# cannot be copied do not keep the databases out of it.
 #   DATABASES   which, separated by blanks; by default Diagflow's and Temporal's
 #   FILES       the folder of STORAGE_URL; without it, no files are copied
 #   FILES_COPY  where they are copied to, beside earlier copies; by default FOLDER/../files
@@ -37,11 +38,16 @@ tail -n 1 "$folder/dump.unfinished" | grep -q '^-- Dump completed' || {
     echo "backup.sh: the dump was broken off" >&2
     exit 1
 }
+missing=
 if [ -n "${FILES:-}" ]; then
     # After the databases: each file that they name is there.
-    "$(dirname "$0")/files.sh" "$FILES" "${FILES_COPY:-$folder/../files}"
+    "$(dirname "$0")/files.sh" "$FILES" "${FILES_COPY:-$folder/../files}" || missing=yes
 fi
 gzip <"$folder/dump.unfinished" >"$folder/dump.sql.gz.unfinished"
 rm "$folder/dump.unfinished"
 mv "$folder/dump.sql.gz.unfinished" "$folder/dump.sql.gz"
+if [ -n "$missing" ]; then
+    echo "backup.sh: $folder/dump.sql.gz has the databases, but their files are not all copied: see above" >&2
+    exit 1
+fi
 echo "backup.sh: $folder/dump.sql.gz is whole"

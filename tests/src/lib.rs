@@ -13,6 +13,7 @@ pub mod eventually;
 pub mod failpoints;
 pub mod faults;
 pub mod history;
+pub mod hung_storage;
 pub mod invariants;
 pub mod operator;
 pub mod own_servers;

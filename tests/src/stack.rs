@@ -4,6 +4,7 @@ use crate::client::{Accepted, ApiClient};
 use crate::database::Database;
 use crate::eventually::{LIMIT, eventually};
 use crate::failpoints::Failpoints;
+use crate::hung_storage::HungStorage;
 use crate::photos;
 use crate::ports::free_port;
 use crate::process::Process;
@@ -190,6 +191,17 @@ impl Stack {
         let process = self.api.as_ref().expect("started").id();
         let root = PathBuf::from(format!("/proc/{process}/root"));
         root.join(files.strip_prefix("/").expect("an absolute path"))
+    }
+
+    /// Starts the API with a storage that answers nothing until it is let go on; see [`HungStorage`].
+    pub async fn start_api_on_a_hung_storage(&mut self) -> HungStorage {
+        let hung = HungStorage::of(&self.files(), self.folder.path());
+        let log = self.folder.path().join("api.log");
+        let wrapper = hung.wrapper();
+        let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
+        self.api = Some(Process::start_within(&wrapper, "serve", &self.variables, log));
+        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+        hung
     }
 
     /// Starts an API that the system kills once it has written so many bytes of a file.

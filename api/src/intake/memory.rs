@@ -6,6 +6,7 @@ use super::draft::MOST_IMAGES;
 use super::receive::ESCAPED_JSON_COPIES;
 use crate::error::ApiError;
 use crate::settings::ApiSettings;
+use bytes::Bytes;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,7 +52,7 @@ impl Memory {
     }
 }
 
-/// What one upload takes; given back when it is dropped.
+/// What one upload takes; given back when it is dropped. See [`Reserved::held_by`] for the time after it was read.
 pub(crate) struct Reserved {
     memory: Memory,
     client: IpAddr,
@@ -78,6 +79,30 @@ impl Reserved {
         drop(taken);
         self.bytes += more;
         Ok(())
+    }
+}
+
+impl Reserved {
+    /// Gives the share to the bytes that were read: it is given back once nobody has any of them any more. A
+    /// storage that was told to write them may have them long after its caller has stopped waiting.
+    pub(crate) fn held_by<'a>(self, all: impl IntoIterator<Item = &'a mut Bytes>) {
+        let share = Arc::new(self);
+        for bytes in all {
+            let held = Held { bytes: std::mem::take(bytes), _share: share.clone() };
+            *bytes = Bytes::from_owner(held);
+        }
+    }
+}
+
+/// Bytes with the share of their upload.
+struct Held {
+    bytes: Bytes,
+    _share: Arc<Reserved>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -114,6 +139,21 @@ mod tests {
         assert!(matches!(third.grow(1), Err(ApiError::Busy)));
         drop(first);
         third.grow(5).expect("free again");
+    }
+
+    #[test]
+    fn a_share_is_held_by_every_copy_of_its_bytes() {
+        let memory = Memory::new(10);
+        let mut share = memory.share(client(1));
+        share.grow(5).expect("free");
+        let (mut first, mut second) = (Bytes::from_static(b"ab"), Bytes::from_static(b"c"));
+        share.held_by([&mut first, &mut second]);
+        assert_eq!((&*first, &*second), (&b"ab"[..], &b"c"[..]));
+        let elsewhere = second.slice(..);
+        drop((first, second));
+        assert!(matches!(memory.share(client(1)).grow(1), Err(ApiError::Busy)));
+        drop(elsewhere);
+        memory.share(client(1)).grow(5).expect("free again");
     }
 
     #[test]

@@ -23,18 +23,18 @@ const JSON_COPIES: usize = 3;
 /// write `/`, a digit of base64, as `\/`.
 pub(crate) const ESCAPED_JSON_COPIES: usize = JSON_COPIES + 1;
 
-/// Receives a submission. The memory that it takes is given back when the second value is dropped.
+/// Receives a submission. The memory that it takes is given back once nobody has its images' bytes any more.
 ///
 /// # Errors
 /// Everything that can be wrong with a submission, and [`ApiError::Busy`].
-pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<(Accepted, Reserved)> {
+pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<Accepted> {
     let settings = &state.app.settings;
     let limits = Limits { file_size: settings.max_file_size, files: settings.max_files };
     let consent = settings.consent_version.clone();
     let origin = Origin::of(request.headers(), request.extensions(), settings.trusted_proxies);
     let mut memory = state.memory.share(origin.client());
     refuse_announced_excess(request.headers(), settings)?;
-    let accepted = match media_type(request.headers()).as_str() {
+    let mut accepted = match media_type(request.headers()).as_str() {
         "application/json" => {
             let body = read(request.into_body(), settings.max_body(), &mut memory);
             let body = in_time(settings, body).await?;
@@ -48,7 +48,8 @@ pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<(Ac
         }
         _ => return Err(ApiError::UnsupportedMediaType),
     };
-    Ok((accepted, memory))
+    memory.held_by(accepted.images.iter_mut().map(|image| &mut image.bytes));
+    Ok(accepted)
 }
 
 /// Reads an upload, but not for ever: nothing of ours is half-done when it is dropped, and the memory that

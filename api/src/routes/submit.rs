@@ -78,13 +78,9 @@ pub(crate) async fn submit(State(state): State<AppState>, request: Request) -> R
 async fn take(state: &AppState, request: Request) -> ApiResult<Kept> {
     let key = idempotency_key(request.headers())?;
     let sender = sender(state, &request).await?;
-    let (accepted, memory) = receive(state, request).await?;
+    let accepted = receive(state, request).await?;
     let keeping = state.clone();
-    let kept = to_its_end(async move {
-        // As long as the bytes are there, however long storing them takes.
-        let _memory = memory;
-        keep(&keeping, key, accepted, sender).await
-    });
+    let kept = to_its_end(async move { keep(&keeping, key, accepted, sender).await });
     match tokio::time::timeout(state.app.settings.request_time, kept).await {
         Ok(kept) => kept.flatten(),
         // It goes on, and may well succeed.

@@ -132,7 +132,7 @@ async fn form_over_the_limit() {
 async fn the_same_content_has_the_same_digest_as_json_and_as_form() {
     let state = TestApi::new().await.state();
     let (png, jpeg) = (picture(ImageFormat::Png), picture(ImageFormat::Jpeg));
-    let digest = async |request| receive(&state, request).await.expect("valid").0.digest();
+    let digest = async |request| receive(&state, request).await.expect("valid").digest();
     let named = |mut image: serde_json::Value, name: &str| {
         image["name"] = name.into();
         image

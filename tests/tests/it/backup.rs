@@ -2,7 +2,7 @@
 //! to its end, and nobody is told anything twice.
 
 use diagflow_simulators::mail::{Rule, Step};
-use diagflow_store::{Delivery, DeliveryStatus, Role};
+use diagflow_store::{Delivery, DeliveryStatus, Role, Sha256};
 use diagflow_tests::invariants::{executions, mails};
 use diagflow_tests::own_servers::{OwnMariaDb, OwnTemporal};
 use diagflow_tests::stack::id_of;
@@ -34,6 +34,13 @@ async fn script(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> (
 async fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) {
     let (well, said) = script(name, arguments, variables).await;
     assert!(well, "{name}: {said}");
+}
+
+/// The same, which must not end well, nor say so. Returns what it said.
+async fn fails(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let (well, said) = script(name, arguments, variables).await;
+    assert!(!well && !said.contains("is whole"), "{name}: {said}");
+    said
 }
 
 async fn diagflow(stack: &Stack, arguments: &[&str]) -> String {
@@ -293,4 +300,69 @@ async fn what_may_have_been_told_before_temporal_was_brought_back_too_is_left_to
     assert_eq!(answer.status(), 202);
     mail_comes(&stack, &goes_on).await;
     stack.stop().await;
+}
+
+/// Puts bytes into a storage's folder, under a name that is their digest, or that of others; returns its path there.
+fn stored(storage: &Path, bytes: &[u8], named_after: &[u8]) -> String {
+    let digest = Sha256::of(named_after).to_string();
+    let path = format!("{}/{digest}", &digest[..2]);
+    std::fs::create_dir_all(storage.join(&digest[..2])).expect("a folder");
+    std::fs::write(storage.join(&path), bytes).expect("written");
+    path
+}
+
+#[tokio::test]
+async fn a_copy_that_is_not_whole_does_not_pass_for_one() {
+    let server = OwnMariaDb::with_binary_log().await;
+    let folder = TempDir::new().expect("a folder");
+    let inside = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (storage, copy) = (inside("storage"), inside("copy"));
+    let [host, port, user] = server.client_options();
+    let backup_of = async |name: &str, files: &str| {
+        let variables = [("DATABASES", "mysql"), ("FILES", files), ("FILES_COPY", &*copy)];
+        let said = fails("backup.sh", &[&inside(name), &host, &port, &user], &variables).await;
+        let databases = folder.path().join(name).join("dump.sql.gz");
+        assert!(databases.exists(), "the databases are kept all the same: {said}");
+        said
+    };
+
+    // The folder is not there: its disk is not mounted, or the name is wrong.
+    let said = backup_of("of-no-folder", &storage).await;
+    assert!(said.contains("there is no folder"), "{said}");
+    fails("files.sh", &[&storage, &copy], &[]).await;
+
+    // A file is damaged; the others are copied.
+    let whole = stored(Path::new(&storage), b"whole", b"whole");
+    let damaged = stored(Path::new(&storage), b"damagef", b"damaged");
+    let said = backup_of("with-damage", &storage).await;
+    assert!(said.contains(&damaged) && said.contains("not what its name says"), "{said}");
+    assert_eq!(std::fs::read(Path::new(&copy).join(&whole)).expect("copied"), b"whole");
+    assert!(!Path::new(&copy).join(&damaged).exists(), "what is in the copy is good");
+    std::fs::remove_file(Path::new(&storage).join(&damaged)).expect("removed");
+
+    // The copy's disk is full: it takes small files, and not the large one.
+    let large = stored(Path::new(&storage), &[7; 256 * 1024], &[7; 256 * 1024]);
+    let full = inside("full");
+    std::fs::create_dir(&full).expect("a folder");
+    let (well, said) = copied_to_a_small_disk(&storage, &full).await;
+    assert!(!well && said.contains(&large) && said.contains("No space left"), "{said}");
+    assert!(said.contains("1 new files"), "the others are copied: {said}");
+
+    // Whole again, it says so.
+    let variables = [("DATABASES", "mysql"), ("FILES", &*storage), ("FILES_COPY", &*copy)];
+    run("backup.sh", &[&inside("whole"), &host, &port, &user], &variables).await;
+    assert!(Path::new(&copy).join(&large).exists());
+}
+
+/// Runs `files.sh` towards a disk of 64 KiB, which nobody else sees; whether it ended well, and what it said.
+async fn copied_to_a_small_disk(from: &str, to: &str) -> (bool, String) {
+    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/backup/files.sh");
+    let mount = "mount -t tmpfs -o size=64k none \"$2\" && exec sh \"$0\" \"$1\" \"$2\"";
+    let output = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", mount, files, from, to])
+        .output()
+        .await
+        .expect("runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }

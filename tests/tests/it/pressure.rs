@@ -131,6 +131,46 @@ async fn memory_stays_bounded_at_ten_times_the_load() {
     stack.stop().await;
 }
 
+#[tokio::test]
+async fn a_storage_that_hangs_does_not_use_up_the_memory() {
+    const IMAGE: usize = 2 * 1024 * 1024;
+    // As above.
+    const BUDGET: usize = IMAGE * 4 / 3 * 4 * 2;
+    const UPLOADS: u8 = 40;
+    let options = small(IMAGE).with("REQUEST_TIMEOUT_SECONDS", "1");
+    let mut stack = Stack::without_processes(options).await;
+    let storage = stack.start_api_on_a_hung_storage().await;
+    let process = stack.api.as_ref().expect("runs").id();
+    let before = peak_memory(process);
+
+    let mut codes = Vec::new();
+    for number in 0..UPLOADS {
+        // From as many addresses, so that it is not the share of one that bounds it.
+        let client = ApiClient::from_address(stack.client.address(""), [127, 0, 1, number].into());
+        let mut photo = photos::retina_of_its_own();
+        photo.bytes.resize(IMAGE, 0);
+        let answer = submit(&client, &[photo]).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
+        let body: Value = answer.json().await.expect("JSON");
+        codes.push(body["error"]["code"].as_str().expect("a code").to_owned());
+    }
+
+    let grown = peak_memory(process) - before;
+    assert!(grown < 2 * BUDGET, "{grown} bytes more, for a budget of {BUDGET}");
+    let fit = codes.iter().take_while(|code| *code == "unavailable").count();
+    assert!(0 < fit && fit * IMAGE < BUDGET, "{codes:?}");
+    assert!(codes[fit..].iter().all(|code| code == "busy"), "told at once, each: {codes:?}");
+
+    storage.goes_on();
+    eventually("submissions to be taken again", || async {
+        let answer = submit(&stack.client, &[photos::cat()]).await;
+        (answer.status() == StatusCode::ACCEPTED).then_some(())
+    })
+    .await;
+    stack.stop().await;
+}
+
 /// The most memory that a process had so far, in bytes.
 fn peak_memory(process: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
