@@ -143,9 +143,17 @@ impl ApiClient {
     /// # Errors
     /// When the connection breaks.
     pub async fn status(&self, submission: &Accepted) -> reqwest::Result<Value> {
+        self.ask_status(submission).await?.json().await
+    }
+
+    /// The answer to that question, whatever it is.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn ask_status(&self, submission: &Accepted) -> reqwest::Result<Response> {
         let path = format!("/api/user/status/{}", submission.submission_id);
         let call = self.http.get(self.address(&path)).bearer_auth(&submission.access_token);
-        call.send().await?.json().await
+        call.send().await
     }
 
     /// Opens the event stream after event `after`.

@@ -14,6 +14,18 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// When it finds nothing within [`LIMIT`]; with `what`.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
     what: impl Debug,
+    look: impl FnMut() -> F,
+) -> T {
+    within(LIMIT, what, look).await
+}
+
+/// The same for what takes its time even where nobody is busy.
+///
+/// # Panics
+/// When it finds nothing within `limit`; with `what`.
+pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
+    limit: Duration,
+    what: impl Debug,
     mut look: impl FnMut() -> F,
 ) -> T {
     let begun = Instant::now();
@@ -21,7 +33,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
         if let Some(found) = look().await {
             return found;
         }
-        assert!(begun.elapsed() < LIMIT, "waited {LIMIT:?} in vain for {what:?}");
+        assert!(begun.elapsed() < limit, "waited {limit:?} in vain for {what:?}");
         tokio::time::sleep(PAUSE).await;
     }
 }

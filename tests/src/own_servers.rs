@@ -3,7 +3,8 @@
 use crate::eventually::eventually;
 use crate::ports::free_port;
 use crate::servers;
-use diesel_async::{AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection};
+use diesel::sql_types::BigInt;
+use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::fs::File;
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
@@ -123,6 +124,12 @@ impl OwnMariaDb {
     pub async fn as_root(&self, statement: &str) {
         let mut connection = AsyncMysqlConnection::establish(&self.root()).await.expect("connects");
         connection.batch_execute(statement).await.expect(statement);
+    }
+
+    /// The one number that a query gives which only its administrator may ask.
+    pub async fn number(&self, query: &str) -> i64 {
+        let mut connection = AsyncMysqlConnection::establish(&self.root()).await.expect("connects");
+        diesel::dsl::sql::<BigInt>(query).get_result(&mut connection).await.expect(query)
     }
 
     fn root(&self) -> String {

@@ -1,10 +1,11 @@
-//! Patients who submit one after the other, repeat what a client would repeat, and have each submission
-//! followed from the moment that it is accepted.
+//! Patients who submit one after the other, look where each submission stands, repeat what a client would
+//! repeat, and have each submission followed from the moment that it is accepted.
 
 use super::ledger::Listener;
 use crate::client::{Accepted, ApiClient};
 use crate::photos;
 use reqwest::{Response, StatusCode};
+use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -125,7 +126,11 @@ async fn submit(
         let listener = Listener::follow(ear, accepted.clone());
         counts.accepted.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();
-        while !listener.is_done() && begun.elapsed() < LOOKS_ON && !stop.is_cancelled() {
+        loop {
+            look_at(&api, &accepted, &counts).await;
+            if listener.is_done() || begun.elapsed() >= LOOKS_ON || stop.is_cancelled() {
+                break;
+            }
             tokio::time::sleep(PAUSE).await;
         }
         all.push(Followed { accepted, email, listener });
@@ -133,17 +138,42 @@ async fn submit(
     all
 }
 
+/// Looks where a submission stands. What a client would repeat is left to the next look.
+///
+/// # Panics
+/// When the answer is of another submission.
+async fn look_at(api: &ApiClient, submission: &Accepted, counts: &Counts) {
+    let answer = api.ask_status(submission).await;
+    match answered_or_to_be_repeated(answer, StatusCode::OK, counts).await {
+        Some(document) => assert_eq!(document["submission_id"], submission.submission_id.as_str()),
+        None => _ = counts.repeated.fetch_add(1, Ordering::Relaxed),
+    }
+}
+
 /// The submission; none where a client repeats the request.
 pub(super) async fn accepted_or_to_be_repeated(
     answer: reqwest::Result<Response>,
     counts: &Counts,
 ) -> Option<Accepted> {
-    // A connection that broke: with its key, the request can be repeated.
+    let body = answered_or_to_be_repeated(answer, StatusCode::ACCEPTED, counts).await?;
+    Some(serde_json::from_value(body).expect("a submission"))
+}
+
+/// The body of the answer that is hoped for; none where a client repeats the request.
+///
+/// # Panics
+/// At any other answer.
+async fn answered_or_to_be_repeated(
+    answer: reqwest::Result<Response>,
+    hoped_for: StatusCode,
+    counts: &Counts,
+) -> Option<Value> {
+    // A connection that broke: a question, or a request with its key, can be repeated.
     let answer = answer.ok()?;
     let (status, asks) = (answer.status(), answer.headers().contains_key("retry-after"));
     let text = answer.text().await.ok()?;
     match status {
-        StatusCode::ACCEPTED => serde_json::from_str(&text).ok(),
+        status if status == hoped_for => Some(serde_json::from_str(&text).expect("JSON")),
         StatusCode::SERVICE_UNAVAILABLE if asks => {
             counts.put_off.fetch_add(1, Ordering::Relaxed);
             None

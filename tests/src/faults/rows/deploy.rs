@@ -16,6 +16,8 @@ const PATIENTS: usize = 4;
 const SOME: usize = 4;
 /// How long LoopAI takes: long enough that streams are open whenever an API ends.
 const SLOW_MS: u64 = 1500;
+/// Seconds that work in hand is given at the end: more than everything that is waited for meanwhile may take.
+const LONG: &str = "200";
 
 /// Every recorded history replays with the workflow code of today, and a careless change is caught by each.
 pub(crate) async fn changed_code() -> Report {
@@ -28,7 +30,10 @@ pub(crate) async fn changed_code() -> Report {
 /// one of each at work all the time. The first API has a submission in hand then, each worker an activity.
 pub(crate) async fn one_by_one() -> Report {
     let slow = loopai::Settings { delay_ms: SLOW_MS, ..usual_loopai() };
-    let options = StackOptions { loopai: Some(slow), ..StackOptions::default() };
+    let options = StackOptions { loopai: Some(slow), ..StackOptions::default() }
+        .with("REQUEST_TIMEOUT_SECONDS", LONG)
+        .with("SHUTDOWN_TIMEOUT_SECONDS", LONG)
+        .with("WORKER_SHUTDOWN_SECONDS", LONG);
     let mut world = World::start(options).await;
     world.stack.failpoints.arm(Failpoint::SubmissionStored);
     let email = world.patient();
