@@ -81,6 +81,14 @@ impl Activities {
         Ok(match stored {
             // Not `execution_id`, which a repeated request may have started in vain.
             Stored::Done(recorded) => {
+                if recorded != execution_id {
+                    tracing::warn!(
+                        followed = %recorded,
+                        in_vain = %execution_id,
+                        "LoopAI began a second execution for a repeated request: it heeds no idempotency key"
+                    );
+                    telemetry::execution_in_vain();
+                }
                 RequestVerdict::Accepted { execution_id: recorded, agent_id: agent_id.into() }
             }
             Stored::Otherwise(_) => RequestVerdict::Ended(self.recorded_end(adopted.run).await?),

@@ -7,6 +7,7 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 const LOOPAI_CALLS: &str = "diagflow_loopai_calls_total";
 const TURNED_AWAY: &str = "diagflow_loopai_turned_away_total";
+const IN_VAIN: &str = "diagflow_loopai_executions_in_vain_total";
 const LIMIT: &str = "diagflow_loopai_limit";
 const DELIVERIES: &str = "diagflow_deliveries_total";
 const ENDED: &str = "diagflow_submissions_ended_total";
@@ -18,6 +19,10 @@ pub(crate) fn describe(budget: Budget) {
         "Calls to LoopAI, by call and outcome: ok, or the fault's code"
     );
     describe_counter!(TURNED_AWAY, "Requests that LoopAI was not sent, by why; they come again");
+    describe_counter!(
+        IN_VAIN,
+        "Executions that LoopAI began for a repeated request and nobody follows, as far as is known"
+    );
     describe_gauge!(
         LIMIT,
         "How much LoopAI may be asked: executions at_once, and an_hour; 0 is no limit"
@@ -27,6 +32,7 @@ pub(crate) fn describe(budget: Budget) {
     // Exact up to 2^53.
     gauge!(LIMIT, "of" => "at_once").set(budget.at_once.unwrap_or_default() as f64);
     gauge!(LIMIT, "of" => "an_hour").set(budget.an_hour.unwrap_or_default() as f64);
+    counter!(IN_VAIN).increment(0);
     for call in [Call::Diagnose, Call::Status] {
         counter!(LOOPAI_CALLS, "call" => call.name(), "outcome" => OK).increment(0);
     }
@@ -65,6 +71,11 @@ pub(crate) fn loopai_call<T>(call: Call, outcome: &Result<T, LoopAiError>) {
 /// A request was not sent, for the reason that this code tells.
 pub(crate) fn turned_away(code: &'static str) {
     counter!(TURNED_AWAY, "why" => code).increment(1);
+}
+
+/// LoopAI began a second execution for a run that follows its first.
+pub(crate) fn execution_in_vain() {
+    counter!(IN_VAIN).increment(1);
 }
 
 /// A delivery was settled just now, not found settled: a *Reset* must not count it again.

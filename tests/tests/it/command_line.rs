@@ -1,9 +1,12 @@
 //! The commands as people type them: what they print, and how they end.
 
+use diagflow_simulators::loopai;
+use diagflow_store::Failpoint;
 use diagflow_tests::database::Database;
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::ports::free_port;
 use diagflow_tests::process::Process;
+use diagflow_tests::stack::usual_loopai;
 use diagflow_tests::{Proxy, Stack, StackOptions, eventually, history, photos, servers};
 use reqwest::StatusCode;
 use std::collections::BTreeMap;
@@ -268,6 +271,41 @@ async fn the_worker_counts_what_it_did() {
     history::reset(&stack, &submission).await;
     assert_eq!(history::closed(&stack, &submission).await, "Completed");
     assert!(shows(&address, r#"diagflow_deliveries_total{outcome="sent"} 1"#).await);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_execution_that_is_known_to_run_in_vain_is_counted_and_told() {
+    let keyless = loopai::Settings { honour_idempotency: false, ..usual_loopai() };
+    let options = StackOptions { loopai: Some(keyless), ..StackOptions::default() };
+    let mut stack = Stack::without_processes(options.scenario("stuck")).await;
+    stack.start_api().await;
+    let temporal = Proxy::to(&servers::temporal()).await;
+    stack.set("TEMPORAL_ADDRESS", temporal.address());
+    stack.start_worker().await;
+    let first = stack.variable("WORKER_LISTEN_ADDRESS");
+    assert!(shows(&first, "diagflow_loopai_executions_in_vain_total 0").await);
+    stack.failpoints.arm(Failpoint::RequestAnswered);
+    let submission = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
+    stack.failpoints.reached(Failpoint::RequestAnswered).await;
+
+    // It loses Temporal, which has another worker do it.
+    temporal.cut();
+    stack.set("TEMPORAL_ADDRESS", servers::temporal());
+    let (second, _) = stack.start_second_worker().await;
+    stack.until(&submission, "processing").await;
+    stack.failpoints.release(Failpoint::RequestAnswered);
+
+    let counted = "diagflow_loopai_executions_in_vain_total 1";
+    eventually(counted, || async { shows(&first, counted).await.then_some(()) }).await;
+    let executions = stack.loopai.executions();
+    let [in_vain, followed] = &*executions else { panic!("two of them: {executions:?}") };
+    let log = stack.worker.as_ref().expect("runs").log();
+    let told = log.lines().find(|line| line.contains("in_vain=")).expect("a warning");
+    assert!(told.contains(&format!("in_vain={}", in_vain.execution_id)), "{told}");
+    assert!(told.contains(&format!("followed={}", followed.execution_id)), "{told}");
+    temporal.mend();
+    second.stopped().await;
     stack.stop().await;
 }
 
