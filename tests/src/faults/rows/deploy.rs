@@ -19,7 +19,8 @@ const SLOW_MS: u64 = 1500;
 /// Seconds that work in hand is given at the end: more than everything that is waited for meanwhile may take.
 const LONG: &str = "200";
 
-/// Every recorded history replays with the workflow code of today, and a careless change is caught by each.
+/// Every recorded history replays with the workflow code of today, and each careless change in a copy of it is caught
+/// by those that pass the changed place.
 pub(crate) async fn changed_code() -> Report {
     assert_eq!(replay::failures().await, Vec::<String>::new());
     assert_eq!(replay::careless_changes_that_pass().await, Vec::<String>::new());
