@@ -278,11 +278,26 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn events(&self, submission: SubmissionId, after: i32) -> StoreResult<Vec<Event>> {
+        // Their numbers are no larger, so there are no more.
+        self.next_events(submission, after, i32::MAX.into()).await
+    }
+
+    /// The first `limit` of them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn next_events(
+        &self,
+        submission: SubmissionId,
+        after: i32,
+        limit: i64,
+    ) -> StoreResult<Vec<Event>> {
         let mut connection = self.connection().await?;
         let found = events::table
             .filter(events::submission_id.eq(submission))
             .filter(events::number.gt(after))
             .order(events::number)
+            .limit(limit)
             .select(Event::as_select())
             .load(&mut connection)
             .await?;

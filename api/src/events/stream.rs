@@ -21,6 +21,9 @@ pub(super) const RETRY: Duration = Duration::from_secs(2);
 /// How long a stream waits before it asks a database again that did not answer.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
+/// Most events that a stream has in hand, and so keeps in memory for a listener that does not take them.
+const BATCH: usize = 100;
+
 /// What a stream needs.
 pub(crate) struct Follow {
     pub(crate) store: Store,
@@ -53,6 +56,17 @@ pub(crate) struct EventBody {
     at: String,
 }
 
+/// What follows on what was read.
+#[derive(Debug, PartialEq, Eq)]
+enum Then {
+    /// More, which is there already.
+    More,
+    /// What is still to happen.
+    Wait,
+    /// Nothing.
+    End,
+}
+
 /// Why a stream stopped waiting.
 enum Next {
     Read,
@@ -72,16 +86,16 @@ pub(crate) fn follow(
         yield Ok(sse::Event::default().retry(RETRY));
         loop {
             let wait = match follow.read().await {
-                Ok(events) => {
-                    let (events, over) = until_the_end(events);
+                Ok((events, then)) => {
                     for event in events {
                         follow.after = event.number;
                         yield Ok(message(event));
                     }
-                    if over {
-                        break;
+                    match then {
+                        Then::More => continue,
+                        Then::Wait => follow.heartbeat,
+                        Then::End => break,
                     }
-                    follow.heartbeat
                 }
                 Err(error) => {
                     // The hub warns, once for all streams.
@@ -108,14 +122,46 @@ pub(crate) fn follow(
 }
 
 impl Follow {
-    /// Reads what is new, in a task of its own: a listener may go away at any moment, and a statement
-    /// that is dropped in the middle costs its connection.
-    async fn read(&self) -> Result<Vec<Event>, StoreError> {
+    /// Reads what comes next. Not all at once, since whoever does not read would have it all kept in memory.
+    async fn read(&self) -> Result<(Vec<Event>, Then), StoreError> {
+        let next = self.read_at_most(BATCH as i64).await?;
+        match before_the_end(next, BATCH) {
+            Some(read) => Ok(read),
+            // So many moves of an ended story are rare, and only all of them tell whether it was set going again.
+            None => Ok(to_the_end(self.read_at_most(i32::MAX.into()).await?)),
+        }
+    }
+
+    /// In a task of its own: a listener may go away at any moment, and a statement that is dropped in the
+    /// middle costs its connection.
+    async fn read_at_most(&self, limit: i64) -> Result<Vec<Event>, StoreError> {
         let (store, submission, after) = (self.store.clone(), self.submission, self.after);
-        let read = async move { store.events(submission, after).await }.in_current_span();
-        let done = tokio::spawn(read).await;
+        let read = async move { store.next_events(submission, after, limit).await };
+        let done = tokio::spawn(read.in_current_span()).await;
         done.map_err(|_| StoreError::Unavailable("the reading ended early".to_owned()))?
     }
+}
+
+/// What a listener gets of the next events, of which `limit` were asked for. Where there may be more, that ends
+/// before the first that might be the end. `None` when that is the very first.
+fn before_the_end(mut events: Vec<Event>, limit: usize) -> Option<(Vec<Event>, Then)> {
+    if events.len() < limit {
+        return Some(to_the_end(events));
+    }
+    events.truncate(still_going(&events));
+    (!events.is_empty()).then_some((events, Then::More))
+}
+
+/// The same of all events that there are.
+fn to_the_end(events: Vec<Event>) -> (Vec<Event>, Then) {
+    let (events, over) = until_the_end(events);
+    (events, if over { Then::End } else { Then::Wait })
+}
+
+/// How many of these come before the story has ended for the last time.
+fn still_going(events: &[Event]) -> usize {
+    // An event is written together with the state that it tells.
+    events.iter().rposition(|event| !event.status.is_final()).map_or(0, |last| last + 1)
 }
 
 /// What a listener gets of the events that it does not have yet, and whether its stream ends there.
@@ -123,9 +169,7 @@ impl Follow {
 /// It ends with the event that ends the story: how long the e-mail takes after that decides nothing.
 /// Where a story was set going again, the former end is an event like any other.
 pub(crate) fn until_the_end(mut events: Vec<Event>) -> (Vec<Event>, bool) {
-    // An event is written together with the state that it tells.
-    let going =
-        events.iter().rposition(|event| !event.status.is_final()).map_or(0, |last| last + 1);
+    let going = still_going(&events);
     let over = going < events.len();
     let end = events[going..].iter().position(|event| event.step.ends_story());
     events.truncate(end.map_or(going, |end| going + end + 1));
@@ -188,6 +232,21 @@ mod tests {
     fn the_end_is_the_same_whether_the_mail_was_faster_or_not() {
         assert_eq!(given(&[RECEIVED, COMPLETED, READY, MAILED]), (3, true));
         assert_eq!(given(&[MAILED]), (0, true));
+    }
+
+    #[test]
+    fn a_part_of_a_story_ends_before_what_may_be_its_end() {
+        let part = |steps: &[(Status, Step)]| {
+            let read = before_the_end(story(steps), 3);
+            read.map(|(events, then)| (events.len(), then))
+        };
+        let retried = (Status::Pending, Step::Retried);
+        assert_eq!(part(&[RECEIVED]), Some((1, Then::Wait)));
+        assert_eq!(part(&[COMPLETED, READY]), Some((2, Then::End)));
+        assert_eq!(part(&[RECEIVED, RECEIVED, RECEIVED]), Some((3, Then::More)));
+        assert_eq!(part(&[RECEIVED, COMPLETED, READY]), Some((1, Then::More)));
+        assert_eq!(part(&[READY, MAILED, retried]), Some((3, Then::More)));
+        assert_eq!(part(&[COMPLETED, READY, MAILED]), None, "all of it has to be read");
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The lines between any two parts: slow, reset, and silent without anybody being told (half-open). Each stays so
 //! until the limit that the product has for it was seen to strike, from outside.
+//!
+//! The line on which LoopAI fetches images (`LOOPAI_IMAGES=url`) is not among them: whether it tries again is up to
+//! LoopAI, and the product is not told. The simulator asks once; what it could not read is a finding of a result.
 
 use super::patients_line;
 use crate::eventually;

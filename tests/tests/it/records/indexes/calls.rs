@@ -95,6 +95,7 @@ async fn read(store: &Store, id: SubmissionId) {
     store.clinical_sizes(&[id]).await.expect("sizes");
     assert_eq!(store.runs(id).await.expect("runs").len(), 1);
     assert_eq!(store.events(id, 1).await.expect("events").len(), 4);
+    assert_eq!(store.next_events(id, 1, 3).await.expect("events").len(), 3);
     let newest = store.newest_event_row().await.expect("a number");
     let rows = store.event_rows(newest - 2, &[newest - 4, newest - 3], 1000).await;
     assert!(rows.expect("rows").len() >= 3);
