@@ -1,7 +1,7 @@
 //! LoopAI.
 
 use crate::Accepted;
-use crate::eventually;
+use crate::eventually::{self, LIMIT, eventually};
 use crate::faults::ledger::End;
 use crate::faults::table::Report;
 use crate::faults::world::World;
@@ -73,7 +73,8 @@ async fn flapping() -> Report {
         })
         .await;
         world.stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
-        eventually("LoopAI to be taken for back", || async {
+        // Those who wait come again after a minute at most.
+        eventually::within(3 * LIMIT, "LoopAI to be taken for back", || async {
             let gate = world.stack.store.loopai_use().await.ok()?.gate;
             (gate != GateState::Shut && completed(&world) >= down * MANY).then_some(())
         })
