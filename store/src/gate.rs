@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_REQUEST: Duration = Duration::from_secs(45);
 /// Steps that a failure takes back while the gate is ajar, where one that went well gains one: so those who
 /// wait follow ever faster as long as fewer than one request in three fails, and ever more slowly beyond that. An
-/// overloaded LoopAI is asked half as often again as it can bear, at most.
+/// overloaded LoopAI is asked half as often again as it can bear, in the long run.
 const STEPS_BACK: i32 = 2;
 /// Steps after which LoopAI is taken for well: were it to fail again now, that would be another trouble.
 const WELL: i32 = 20;
