@@ -1,16 +1,16 @@
 //! Attempts at an e-mail: each claims it just before its text goes out, and writes down what came of it.
 
-use super::{Delivery, DeliveryStatus, call_off_deleted, overtake};
-use crate::clock::{after, now};
-use crate::connection::Connection;
-use crate::deletion::is_deleted;
-use crate::error::StoreResult;
-use crate::events::{self, Step};
-use crate::ids::{DeliveryId, SubmissionId};
-use crate::pool::{Store, transaction};
-use crate::runs::{RunKey, lock};
-use crate::schema::{deliveries, submissions};
-use crate::status::Status;
+use crate::db::clock::{after, now};
+use crate::db::connection::Connection;
+use crate::db::error::StoreResult;
+use crate::db::ids::{DeliveryId, RunKey, SubmissionId};
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::{deliveries, submissions};
+use crate::deliveries::model::{Delivery, DeliveryStatus};
+use crate::deliveries::plan::{call_off_deleted, overtake};
+use crate::submissions::events::{self, Step};
+use crate::submissions::row::{is_deleted, lock};
+use crate::submissions::status::Status;
 use chrono::NaiveDateTime;
 use diesel::dsl::sql;
 use diesel::prelude::*;

@@ -1,10 +1,10 @@
 //! What is medical about submissions of a list, for those who may read it. A result may have megabytes, so
 //! a caller asks for the sizes first, and then for as many submissions as it has room for.
 
-use crate::error::StoreResult;
-use crate::ids::SubmissionId;
-use crate::pool::Store;
-use crate::schema::{results, submissions};
+use crate::db::error::StoreResult;
+use crate::db::ids::SubmissionId;
+use crate::db::pool::Store;
+use crate::db::schema::{results, submissions};
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel::sql_types::Text;

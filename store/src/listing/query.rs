@@ -1,15 +1,84 @@
 //! A filter, a sort and a place as SQL.
 
-use super::filter::{Deleted, EmailFilter, Filter, Place, Sort, SortBy};
-use crate::schema::submissions::{self, BoxedQuery};
-use crate::status::Status;
+use crate::db::error::StoreResult;
+use crate::db::pool::Store;
+use crate::db::schema::submissions::{self, BoxedQuery};
+use crate::listing::filter::{Deleted, EmailFilter, Filter};
+use crate::listing::page::{Key, Listed, Place, Slice, Sort, SortBy};
+use crate::submissions::counters;
+use crate::submissions::status::Status;
 use diesel::dsl::sql;
 use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
+use diesel_async::RunQueryDsl;
+
+impl Store {
+    /// The submissions that a filter matches, at most `limit` of them from `place` on, in the order of
+    /// `sort`, wherever the place is.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list(
+        &self,
+        filter: &Filter,
+        sort: Sort,
+        place: Place,
+        limit: usize,
+    ) -> StoreResult<Slice> {
+        let backwards = matches!(place, Place::Before(_));
+        let read_as = if backwards { sort.reversed() } else { sort };
+        let skipped = place.skipped();
+        // One more than asked for tells whether there are more.
+        let wanted = i64::try_from(skipped + limit + 1).unwrap_or(i64::MAX);
+        let mut connection = self.connection().await?;
+        let branches = filter.branches();
+        let merged = branches.len() > 1;
+        let mut rows: Vec<Listed> = Vec::new();
+        for status in branches {
+            let query = matching(filter, status);
+            let query = placed(query, read_as, place);
+            // A list that is not merged is skipped through by the database.
+            let (offset, most) = if merged { (0, wanted) } else { (skipped, limit as i64 + 1) };
+            let found = query
+                .limit(most)
+                .offset(offset as i64)
+                .select(Listed::as_select())
+                .load::<Listed>(&mut connection)
+                .await?;
+            rows.extend(found);
+        }
+        if merged {
+            rows.sort_by(|a, b| read_as.order(&Key::of(a, sort.by), &Key::of(b, sort.by)));
+            rows.drain(..skipped.min(rows.len()));
+        }
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        if backwards {
+            rows.reverse();
+        }
+        Ok(Slice { rows, more })
+    }
+
+    /// How many submissions a filter matches, exactly. By states alone it comes from the counters, by
+    /// anything else from an index.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn total(&self, filter: &Filter) -> StoreResult<i64> {
+        let mut connection = self.connection().await?;
+        if filter.is_by_state_alone() {
+            let statuses: &[Status] =
+                if filter.statuses.is_empty() { &Status::ALL } else { &filter.statuses };
+            return counters::read(&mut connection, statuses, filter.deleted.flags()).await;
+        }
+        let total = counted(filter).count().get_result(&mut connection).await?;
+        Ok(total)
+    }
+}
 
 /// What a filter matches; of its states only `status`, where that is given.
-pub(super) fn matching(filter: &Filter, status: Option<Status>) -> BoxedQuery<'_, Mysql> {
+fn matching(filter: &Filter, status: Option<Status>) -> BoxedQuery<'_, Mysql> {
     match status {
         Some(status) => otherwise_matching(filter).filter(submissions::status.eq(status)),
         None => counted(filter),
@@ -17,7 +86,7 @@ pub(super) fn matching(filter: &Filter, status: Option<Status>) -> BoxedQuery<'_
 }
 
 /// All that a filter matches.
-pub(super) fn counted(filter: &Filter) -> BoxedQuery<'_, Mysql> {
+fn counted(filter: &Filter) -> BoxedQuery<'_, Mysql> {
     let query = otherwise_matching(filter);
     match filter.statuses.as_slice() {
         [] => query,
@@ -75,11 +144,7 @@ fn beginning_with(prefix: &str) -> String {
 }
 
 /// In order, from a place on.
-pub(super) fn placed(
-    query: BoxedQuery<'_, Mysql>,
-    sort: Sort,
-    place: Place,
-) -> BoxedQuery<'_, Mysql> {
+fn placed(query: BoxedQuery<'_, Mysql>, sort: Sort, place: Place) -> BoxedQuery<'_, Mysql> {
     macro_rules! by {
         ($column:expr) => {{
             let query = match place {

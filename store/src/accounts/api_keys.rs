@@ -1,0 +1,194 @@
+//! API keys: what programs sign in with. A key is alive while it was not revoked, did not expire, and its
+//! account is not disabled.
+
+use crate::accounts::users::{Role, User};
+use crate::audit::log::{self, AuditEntry};
+use crate::db::clock::{before, now};
+use crate::db::error::StoreResult;
+use crate::db::ids::{ApiKeyId, Sha256, UserId};
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::{api_keys, users};
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use std::time::Duration;
+
+/// A key that was used within this time is not written down as used again.
+const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
+
+/// An API key, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = api_keys)]
+pub struct ApiKey {
+    /// Its name in our records; part of the key itself.
+    pub id: ApiKeyId,
+    /// What it is called; at most 200 characters.
+    pub name: String,
+    /// When it was made (UTC).
+    pub created_at: NaiveDateTime,
+    /// When it was used last (UTC), to the minute.
+    pub used_at: Option<NaiveDateTime>,
+    /// When it is no longer good (UTC); for ever if missing.
+    pub expires_at: Option<NaiveDateTime>,
+    /// When it was revoked (UTC).
+    pub revoked_at: Option<NaiveDateTime>,
+}
+
+/// A key that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewApiKey {
+    /// Its name in our records.
+    pub id: ApiKeyId,
+    /// Whose it is.
+    pub user: UserId,
+    /// What it is called; at most 200 characters.
+    pub name: String,
+    /// Digest of its secret.
+    pub secret: Sha256,
+    /// When it is no longer good (UTC); for ever if missing.
+    pub expires_at: Option<NaiveDateTime>,
+}
+
+/// Whose key was presented, together with its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyHolder {
+    /// It is alive: this account may come in.
+    Good(User),
+    /// It was revoked, expired, or its account is disabled. Who brought it knows the secret all the same.
+    Spent(User),
+}
+
+impl Store {
+    /// Makes a key. Returns `None`, with nothing made, when the account is none of an enabled program.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn create_api_key(
+        &self,
+        new: &NewApiKey,
+        entry: &AuditEntry,
+    ) -> StoreResult<Option<ApiKey>> {
+        transaction!(self, connection => {
+            let program: Option<UserId> = users::table
+                .find(new.user)
+                .filter(users::role.eq(Role::Service))
+                .filter(users::disabled_at.is_null())
+                .select(users::id)
+                .for_update()
+                .first(connection)
+                .await
+                .optional()?;
+            if program.is_none() {
+                return Ok(None);
+            }
+            diesel::insert_into(api_keys::table)
+                .values((
+                    api_keys::id.eq(new.id),
+                    api_keys::user_id.eq(new.user),
+                    api_keys::name.eq(&new.name),
+                    api_keys::secret.eq(new.secret),
+                    api_keys::created_at.eq(now()),
+                    api_keys::expires_at.eq(new.expires_at),
+                ))
+                .execute(connection)
+                .await?;
+            let made = api_keys::table.find(new.id).select(ApiKey::as_select());
+            let made = made.first(connection).await?;
+            log::append(connection, entry).await?;
+            Ok(Some(made))
+        })
+    }
+
+    /// The keys of an account, also those that are no longer good, the newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn api_keys_of(&self, user: UserId) -> StoreResult<Vec<ApiKey>> {
+        let mut connection = self.connection().await?;
+        let found = api_keys::table
+            .filter(api_keys::user_id.eq(user))
+            .order((api_keys::created_at.desc(), api_keys::id.desc()))
+            .select(ApiKey::as_select())
+            .load(&mut connection)
+            .await?;
+        Ok(found)
+    }
+
+    /// Revokes a key of an account. Returns `false`, with nothing done, when it has none of this name
+    /// that was not revoked already.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn revoke_api_key(
+        &self,
+        user: UserId,
+        key: ApiKeyId,
+        entry: &AuditEntry,
+    ) -> StoreResult<bool> {
+        transaction!(self, connection => {
+            let good = api_keys::table.find(key).filter(api_keys::user_id.eq(user));
+            let revoked = diesel::update(good.filter(api_keys::revoked_at.is_null()))
+                .set(api_keys::revoked_at.eq(now().nullable()))
+                .execute(connection)
+                .await?;
+            if revoked == 1 {
+                log::append(connection, entry).await?;
+            }
+            Ok(revoked == 1)
+        })
+    }
+
+    /// Whose key this is, where `secret` is the digest of its secret. Asking for one that is alive is using
+    /// it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn use_api_key(
+        &self,
+        key: ApiKeyId,
+        secret: Sha256,
+    ) -> StoreResult<Option<KeyHolder>> {
+        let mut connection = self.connection().await?;
+        let expires = api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now().nullable()));
+        let kept = api_keys::revoked_at.is_null().and(users::disabled_at.is_null());
+        let found: Option<(User, Option<bool>)> = api_keys::table
+            .inner_join(users::table)
+            .filter(api_keys::id.eq(key))
+            // Digests may be compared plainly: how much of one is right tells nothing about the secret.
+            .filter(api_keys::secret.eq(secret))
+            .select((User::as_select(), kept.and(expires)))
+            .first(&mut connection)
+            .await
+            .optional()?;
+        let Some((user, is_alive)) = found else { return Ok(None) };
+        if is_alive != Some(true) {
+            return Ok(Some(KeyHolder::Spent(user)));
+        }
+        let noted = before(USE_NOTED_EVERY).nullable();
+        let stale = api_keys::used_at.is_null().or(api_keys::used_at.lt(noted));
+        diesel::update(api_keys::table.find(key).filter(stale))
+            .set(api_keys::used_at.eq(now().nullable()))
+            .execute(&mut connection)
+            .await?;
+        Ok(Some(KeyHolder::Good(user)))
+    }
+
+    /// Whose key this is, while it is alive; without using it. For streams that stay open.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn api_key_user(&self, key: ApiKeyId) -> StoreResult<Option<User>> {
+        let mut connection = self.connection().await?;
+        let found = api_keys::table
+            .inner_join(users::table)
+            .filter(api_keys::id.eq(key))
+            .filter(api_keys::revoked_at.is_null())
+            .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now().nullable())))
+            .filter(users::disabled_at.is_null())
+            .select(User::as_select())
+            .first(&mut connection)
+            .await
+            .optional()?;
+        Ok(found)
+    }
+}

@@ -1,0 +1,391 @@
+//! Accounts as admins see and change them. Whatever would leave the service without an enabled admin is
+//! refused inside the transaction that would do it.
+
+use crate::accounts::sessions;
+use crate::accounts::users::{Role, User};
+use crate::audit::entry::UNCHANGED;
+use crate::audit::log::{self, AuditEntry};
+use crate::db::clock::now;
+use crate::db::connection::Connection;
+use crate::db::email_address::EmailAddress;
+use crate::db::error::StoreResult;
+use crate::db::ids::{SessionId, UserId};
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::{api_keys, users};
+use chrono::NaiveDateTime;
+use diesel::mysql::Mysql;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+/// Which accounts to list. What is not given does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct UserFilter {
+    /// Part of the address or of the name, in upper or lower case.
+    pub search: Option<String>,
+    /// What it is for.
+    pub role: Option<Role>,
+    /// Whether it is disabled.
+    pub disabled: Option<bool>,
+}
+
+/// One page of accounts.
+#[derive(Debug, Clone)]
+pub struct UserPage {
+    /// The newest first.
+    pub users: Vec<User>,
+    /// How many match in all.
+    pub total: i64,
+}
+
+/// What to change about an account. What is not given stays.
+#[derive(Debug, Clone, Default)]
+pub struct UserChange {
+    /// What somebody signs in with; kept in lower case.
+    pub email: Option<EmailAddress>,
+    /// What to call them; at most 200 characters.
+    pub name: Option<String>,
+    /// What it is for.
+    pub role: Option<Role>,
+    /// Whether it is disabled.
+    pub disabled: Option<bool>,
+    /// What is kept of a new password; it ends all sessions of the account.
+    pub password_hash: Option<String>,
+}
+
+impl UserChange {
+    /// Whether the account would not be as it is.
+    fn alters(&self, user: &User) -> bool {
+        let email = self.email.as_ref().map(|email| email.as_str().to_lowercase());
+        email.is_some_and(|email| email != user.email.as_str())
+            || self.name.as_ref().is_some_and(|name| *name != user.name)
+            || self.role.is_some_and(|role| role != user.role)
+            || self.disabled.is_some_and(|disabled| disabled != user.disabled_at.is_some())
+            || self.password_hash.is_some()
+    }
+}
+
+/// A password that somebody wants to have in place of one that they proved to know.
+#[derive(Debug, Clone)]
+pub struct NewPassword {
+    /// Whose it is.
+    pub user: UserId,
+    /// The session that asks, which goes on.
+    pub session: SessionId,
+    /// When the one that they proved to know had been set (UTC).
+    pub known_since: Option<NaiveDateTime>,
+    /// What is kept of the new one.
+    pub hash: String,
+}
+
+/// What came of a change. Nothing was changed but with `Done`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserChanged {
+    /// It is so now.
+    Done(User),
+    /// There is no such account.
+    NotFound,
+    /// It is the last enabled admin, and would no longer be one.
+    LastAdmin,
+    /// Another account has the address.
+    EmailTaken,
+    /// It would become an account that people sign in to, and has no password.
+    PasswordMissing,
+    /// It is, or would become, an account of a program, which has no password.
+    PasswordForbidden,
+}
+
+/// `%text%` for LIKE, with `!` before what would otherwise be a wildcard.
+fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for letter in text.trim().chars() {
+        if matches!(letter, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
+impl UserFilter {
+    fn query(&self) -> users::BoxedQuery<'_, Mysql> {
+        let mut query = users::table.into_boxed();
+        if let Some(search) = self.search.as_deref().filter(|text| !text.trim().is_empty()) {
+            let in_email = users::email.like(containing(&search.to_lowercase())).escape('!');
+            let in_name = users::name.like(containing(search)).escape('!');
+            query = query.filter(in_email.or(in_name));
+        }
+        if let Some(role) = self.role {
+            query = query.filter(users::role.eq(role));
+        }
+        match self.disabled {
+            Some(true) => query.filter(users::disabled_at.is_not_null()),
+            Some(false) => query.filter(users::disabled_at.is_null()),
+            None => query,
+        }
+    }
+}
+
+impl Store {
+    /// The accounts from `offset` on that a filter matches, at most `limit`, the newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn users(
+        &self,
+        filter: &UserFilter,
+        offset: i64,
+        limit: i64,
+    ) -> StoreResult<UserPage> {
+        let mut connection = self.connection().await?;
+        let total = filter.query().count().get_result(&mut connection).await?;
+        let users = filter
+            .query()
+            .select(User::as_select())
+            .order((users::created_at.desc(), users::id.desc()))
+            .offset(offset)
+            .limit(limit)
+            .load(&mut connection)
+            .await?;
+        Ok(UserPage { users, total })
+    }
+
+    /// An account, also a disabled one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn user(&self, id: UserId) -> StoreResult<Option<User>> {
+        let mut connection = self.connection().await?;
+        let found =
+            users::table.find(id).select(User::as_select()).first(&mut connection).await.optional();
+        Ok(found?)
+    }
+
+    /// The account of an address, also a disabled one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn user_by_email(&self, email: &str) -> StoreResult<Option<User>> {
+        let mut connection = self.connection().await?;
+        let found = users::table
+            .filter(users::email.eq(email.trim().to_lowercase()))
+            .select(User::as_select())
+            .first(&mut connection)
+            .await
+            .optional()?;
+        Ok(found)
+    }
+
+    /// Changes an account. Its sessions end when it is disabled, when its password is set, and when it
+    /// becomes one of a program or stops being one; in the last case its API keys are revoked, too. To
+    /// `entry` is added what of it was different before; where nothing was, that is its result.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn change_user(
+        &self,
+        id: UserId,
+        change: &UserChange,
+        entry: &AuditEntry,
+    ) -> StoreResult<UserChanged> {
+        let changed = transaction!(self, connection => {
+            Ok(match apply(connection, id, change).await? {
+                Ok((before, now)) => {
+                    let same = !change.alters(&before);
+                    log::append(connection, &told(entry, &before, &now, same)).await?;
+                    UserChanged::Done(now)
+                }
+                Err(refused) => refused,
+            })
+        });
+        match changed {
+            Err(error) if error.is_duplicate() => Ok(UserChanged::EmailTaken),
+            changed => changed,
+        }
+    }
+
+    /// Sets the password of an account that people sign in to, and ends its sessions but the one that asks.
+    /// Returns `false`, with nothing changed, when that one has ended, or the account has got another
+    /// password since somebody proved to know it: then somebody else decided meanwhile.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn set_password(&self, new: &NewPassword, entry: &AuditEntry) -> StoreResult<bool> {
+        transaction!(self, connection => {
+            let account = users::table
+                .find(new.user)
+                .filter(users::disabled_at.is_null())
+                .filter(users::role.ne(Role::Service))
+                .select(users::password_changed_at)
+                .for_update();
+            let set: Option<Option<NaiveDateTime>> = account.first(connection).await.optional()?;
+            let is_current = set == Some(new.known_since);
+            if !is_current || !sessions::lock_alive(connection, new.user, new.session).await? {
+                return Ok(false);
+            }
+            diesel::update(users::table.find(new.user))
+                .set((
+                    users::password_hash.eq(&new.hash),
+                    users::password_changed_at.eq(now().nullable()),
+                    users::updated_at.eq(now()),
+                ))
+                .execute(connection)
+                .await?;
+            let others = Some(new.session);
+            let ended = sessions::end_all(connection, new.user, others, "password_changed").await?;
+            log::append(connection, &entry.clone().with("sessions_ended", ended)).await?;
+            Ok(true)
+        })
+    }
+}
+
+/// Locks every enabled admin, always in the same order, so that of two that would remove the last two
+/// admins one waits for the other, and then sees what it did.
+async fn lock_admins(connection: &mut Connection) -> StoreResult<Vec<UserId>> {
+    let admins = users::table
+        .filter(users::role.eq(Role::Admin))
+        .filter(users::disabled_at.is_null())
+        .order(users::id)
+        .select(users::id)
+        .for_update()
+        .load(connection)
+        .await?;
+    Ok(admins)
+}
+
+/// The line of a change: what decides about who may do what, before and now.
+fn told(entry: &AuditEntry, before: &User, now: &User, same: bool) -> AuditEntry {
+    let mut line = entry.clone();
+    if same {
+        return line.resulting_in(UNCHANGED);
+    }
+    if before.email != now.email {
+        line = line.with("email_before", before.email.as_str());
+    }
+    if before.role != now.role {
+        line = line.with("role_before", before.role.to_string());
+    }
+    let [was_enabled, is_enabled] = [before, now].map(|user| user.disabled_at.is_none());
+    if was_enabled != is_enabled {
+        line = line.with("enabled_before", was_enabled);
+    }
+    line
+}
+
+/// The account before the change and after it, or why nothing was changed.
+async fn apply(
+    connection: &mut Connection,
+    id: UserId,
+    change: &UserChange,
+) -> StoreResult<Result<(User, User), UserChanged>> {
+    let may_remove =
+        change.disabled == Some(true) || change.role.is_some_and(|role| role != Role::Admin);
+    let admins = if may_remove { lock_admins(connection).await? } else { Vec::new() };
+    let found: Option<(User, Option<String>)> = users::table
+        .find(id)
+        .select((User::as_select(), users::password_hash))
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?;
+    let Some((user, kept)) = found else { return Ok(Err(UserChanged::NotFound)) };
+    if may_remove && admins == [id] {
+        return Ok(Err(UserChanged::LastAdmin));
+    }
+    let role = change.role.unwrap_or(user.role);
+    let is_program = role == Role::Service;
+    if is_program && change.password_hash.is_some() {
+        return Ok(Err(UserChanged::PasswordForbidden));
+    }
+    if !is_program && change.password_hash.is_none() && kept.is_none() {
+        return Ok(Err(UserChanged::PasswordMissing));
+    }
+    if !change.alters(&user) {
+        return Ok(Ok((user.clone(), user)));
+    }
+    write(connection, &user, change, role).await?;
+    let was_program = user.role == Role::Service;
+    if was_program && !is_program {
+        revoke_keys(connection, id).await?;
+    }
+    if let Some(reason) = why_sessions_end(change, was_program != is_program) {
+        sessions::end_all(connection, id, None, reason).await?;
+    }
+    let now_is = users::table.find(id).select(User::as_select()).first(connection).await?;
+    Ok(Ok((user, now_is)))
+}
+
+fn why_sessions_end(change: &UserChange, other_kind: bool) -> Option<&'static str> {
+    if change.disabled == Some(true) {
+        Some("user_disabled")
+    } else if change.password_hash.is_some() {
+        Some("password_changed")
+    } else {
+        other_kind.then_some("role_changed")
+    }
+}
+
+async fn write(
+    connection: &mut Connection,
+    user: &User,
+    change: &UserChange,
+    role: Role,
+) -> StoreResult<()> {
+    let email = change.email.as_ref().unwrap_or(&user.email).as_str().to_lowercase();
+    let name = change.name.as_ref().unwrap_or(&user.name);
+    let account = users::table.find(user.id);
+    diesel::update(account)
+        .set((
+            users::email.eq(email),
+            users::name.eq(name),
+            users::role.eq(role),
+            users::updated_at.eq(now()),
+        ))
+        .execute(connection)
+        .await?;
+    match change.disabled {
+        Some(true) if user.disabled_at.is_none() => {
+            let disabled = users::disabled_at.eq(now().nullable());
+            diesel::update(account).set(disabled).execute(connection).await?;
+        }
+        Some(false) => {
+            let enabled = users::disabled_at.eq(None::<NaiveDateTime>);
+            diesel::update(account).set(enabled).execute(connection).await?;
+        }
+        _ => {}
+    }
+    if let Some(hash) = &change.password_hash {
+        let changed_at = users::password_changed_at.eq(now().nullable());
+        diesel::update(account)
+            .set((users::password_hash.eq(hash), changed_at))
+            .execute(connection)
+            .await?;
+    } else if role == Role::Service {
+        let none = (
+            users::password_hash.eq(None::<String>),
+            users::password_changed_at.eq(None::<NaiveDateTime>),
+        );
+        diesel::update(account).set(none).execute(connection).await?;
+    }
+    Ok(())
+}
+
+async fn revoke_keys(connection: &mut Connection, user: UserId) -> StoreResult<()> {
+    diesel::update(
+        api_keys::table.filter(api_keys::user_id.eq(user)).filter(api_keys::revoked_at.is_null()),
+    )
+    .set(api_keys::revoked_at.eq(now().nullable()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_has_no_wildcards() {
+        assert_eq!(containing(" 100%_a! "), "%100!%!_a!!%");
+    }
+}

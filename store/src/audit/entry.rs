@@ -1,0 +1,201 @@
+//! The words of the audit, and a line of it as it is stored.
+
+use crate::db::ids::{UserId, named};
+use crate::db::schema::audit;
+use chrono::NaiveDateTime;
+use diesel::deserialize::FromSqlRow;
+use diesel::deserialize::{self, FromSql};
+use diesel::expression::AsExpression;
+use diesel::mysql::{Mysql, MysqlValue};
+use diesel::prelude::*;
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::{Datetime, Text};
+
+/// The result of what was done as it was asked.
+pub const DONE: &str = "done";
+/// The result of what goes on after the line was written; another line of the same request has its end.
+pub const BEGUN: &str = "begun";
+/// The result of what had begun, and came to no good end.
+pub const BROKEN_OFF: &str = "broken_off";
+/// The result where it stood so already.
+pub(crate) const UNCHANGED: &str = "unchanged";
+/// The result where it goes on already.
+pub(crate) const UNDER_WAY: &str = "under_way";
+/// What kind of caller it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub enum ActorKind {
+    /// Nobody that we know.
+    Anonymous,
+    /// Somebody who signed in.
+    User,
+    /// A program with an API key.
+    Service,
+    /// Somebody at the command line of a machine of ours.
+    Operator,
+}
+
+named!(ActorKind {
+    Anonymous = "anonymous",
+    User = "user",
+    Service = "service",
+    Operator = "operator",
+});
+
+/// What was done, or tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Action {
+    SignIn,
+    SignOut,
+    SessionRefresh,
+    SessionEnd,
+    SessionsView,
+    PasswordChange,
+    UserCreate,
+    UserUpdate,
+    UserDisable,
+    UsersView,
+    KeyCreate,
+    KeyRevoke,
+    KeysView,
+    SubmissionCreate,
+    SubmissionsView,
+    SubmissionView,
+    HistoryView,
+    FileView,
+    SubmissionCancel,
+    SubmissionRetry,
+    SubmissionsRetry,
+    SubmissionDelete,
+    SubmissionRestore,
+    MailResend,
+    SubmissionsExport,
+    SubmissionsFollow,
+    AuditView,
+    /// The databases were brought back to an earlier moment.
+    BackupRestore,
+    /// A request that was refused before it came to anything else.
+    Access,
+}
+
+named!(Action {
+    SignIn = "sign_in",
+    SignOut = "sign_out",
+    SessionRefresh = "session_refresh",
+    SessionEnd = "session_end",
+    SessionsView = "sessions_view",
+    PasswordChange = "password_change",
+    UserCreate = "user_create",
+    UserUpdate = "user_update",
+    UserDisable = "user_disable",
+    UsersView = "users_view",
+    KeyCreate = "key_create",
+    KeyRevoke = "key_revoke",
+    KeysView = "keys_view",
+    SubmissionCreate = "submission_create",
+    SubmissionsView = "submissions_view",
+    SubmissionView = "submission_view",
+    HistoryView = "history_view",
+    FileView = "file_view",
+    SubmissionCancel = "submission_cancel",
+    SubmissionRetry = "submission_retry",
+    SubmissionsRetry = "submissions_retry",
+    SubmissionDelete = "submission_delete",
+    SubmissionRestore = "submission_restore",
+    MailResend = "mail_resend",
+    SubmissionsExport = "submissions_export",
+    SubmissionsFollow = "submissions_follow",
+    AuditView = "audit_view",
+    BackupRestore = "backup_restore",
+    Access = "access",
+});
+
+/// What it was done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ObjectKind {
+    /// Nothing in particular, or many at once; the details say more.
+    Service,
+    Submission,
+    File,
+    Delivery,
+    User,
+    Session,
+    ApiKey,
+}
+
+named!(ObjectKind {
+    Service = "service",
+    Submission = "submission",
+    File = "file",
+    Delivery = "delivery",
+    User = "user",
+    Session = "session",
+    ApiKey = "api_key",
+});
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// What kind of caller.
+    pub kind: ActorKind,
+    /// The account, where there is one.
+    pub id: Option<UserId>,
+    /// The account's e-mail address, or what was given in its place; at most 254 characters are kept.
+    pub name: String,
+}
+
+/// A written line, as it stands there: one that was tampered with must be readable too, or it could be neither
+/// found nor named. That is why its words are texts.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = audit)]
+pub struct AuditLine {
+    /// Its place, from 1, without gaps.
+    pub number: i64,
+    /// When (UTC, the database's clock); 1970 where what stands there is no time.
+    #[diesel(deserialize_as = Moment)]
+    pub at: NaiveDateTime,
+    /// Who: what [kind of caller](ActorKind).
+    pub actor_kind: String,
+    /// Who: the account, where there is one.
+    pub actor_id: Option<String>,
+    /// Who: the account's e-mail address, or what was given in its place.
+    pub actor_name: String,
+    /// [What](Action).
+    pub action: String,
+    /// On [what kind of thing](ObjectKind).
+    pub object_kind: String,
+    /// On which; empty where there is none.
+    pub object_id: String,
+    /// `done`, or the stable code of the refusal.
+    pub result: String,
+    /// From where.
+    pub address: String,
+    /// The request, as in the log and in its answer.
+    pub request_id: String,
+    /// More, as a JSON object.
+    pub details: String,
+    /// The seal of the line before.
+    pub previous: String,
+    /// The seal of this one.
+    pub hash: String,
+}
+
+/// Reads a time, also from a column that holds none, such as the day 0 of the month 0.
+#[derive(FromSqlRow)]
+pub struct Moment(NaiveDateTime);
+
+impl FromSql<Datetime, Mysql> for Moment {
+    fn from_sql(value: MysqlValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(FromSql::<Datetime, Mysql>::from_sql(value).unwrap_or_default()))
+    }
+}
+
+impl From<Moment> for NaiveDateTime {
+    fn from(moment: Moment) -> Self {
+        moment.0
+    }
+}

@@ -1,0 +1,173 @@
+//! The audit: who did what, on what, when, from where, with which result. Append-only; each line is
+//! sealed together with the one before it, so that a line that was changed, removed or put in shows.
+//!
+//! A change and its line are one transaction; a view is written down before it is shown.
+
+use crate::audit::entry::{Action, Actor, AuditLine, ObjectKind};
+use crate::audit::seal::AuditKey;
+use crate::db::connection::Connection;
+use crate::db::error::StoreResult;
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::{audit, audit_head};
+use chrono::NaiveDateTime;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::Datetime;
+use diesel_async::RunQueryDsl;
+use serde_json::{Map, Value, json};
+
+/// The one row of `audit_head`.
+pub(crate) const HEAD: i32 = 1;
+/// Most characters of a text in the details: those of the longest reason.
+const LONGEST_TEXT: usize = 500;
+/// Most members of a list in the details.
+const MOST_MEMBERS: usize = 50;
+/// Most bytes of all details: what the column holds.
+const MOST_DETAILS: usize = 65_535;
+
+/// A line that is to be written.
+#[derive(Debug, Clone)]
+pub struct AuditEntry {
+    /// What seals it.
+    pub key: AuditKey,
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub action: Action,
+    /// On what kind of thing.
+    pub object_kind: ObjectKind,
+    /// On which; empty where there is none.
+    pub object_id: String,
+    /// [`DONE`](crate::audit::entry::DONE), a word for why nothing was changed, or the stable code of the refusal or failure.
+    pub result: String,
+    /// From where.
+    pub address: String,
+    /// The request.
+    pub request_id: String,
+    /// More, such as the reason that was given or the filter that was asked for.
+    pub details: Map<String, Value>,
+}
+
+impl AuditEntry {
+    /// The same with one more detail.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same about something that was refused, with the stable code of that.
+    #[must_use]
+    pub fn refused(self, code: &str) -> Self {
+        self.resulting_in(code)
+    }
+
+    /// The same with another result than [`DONE`](crate::audit::entry::DONE).
+    #[must_use]
+    pub fn resulting_in(mut self, result: &str) -> Self {
+        result.clone_into(&mut self.result);
+        self
+    }
+}
+
+/// Appends a line in the caller's transaction. Holds the chain's lock until that ends, so it comes
+/// last there.
+pub(crate) async fn append(connection: &mut Connection, entry: &AuditEntry) -> StoreResult<()> {
+    let (number, previous, at): (i64, String, NaiveDateTime) = audit_head::table
+        .find(HEAD)
+        // `NOW` would be the time before the wait for the lock, and times would run against numbers.
+        .select((audit_head::number, audit_head::hash, sql::<Datetime>("SYSDATE(6)")))
+        .for_update()
+        .first(connection)
+        .await?;
+    let mut line = AuditLine {
+        number: number + 1,
+        at,
+        actor_kind: entry.actor.kind.to_string(),
+        actor_id: entry.actor.id.map(|id| id.to_string()),
+        actor_name: shortened(&entry.actor.name, 254),
+        action: entry.action.to_string(),
+        object_kind: entry.object_kind.to_string(),
+        object_id: shortened(&entry.object_id, 64),
+        result: entry.result.clone(),
+        address: entry.address.clone(),
+        request_id: entry.request_id.clone(),
+        details: bounded(&entry.details),
+        previous: previous.clone(),
+        hash: String::new(),
+    };
+    line.hash = entry.key.seal(&previous, &line);
+    diesel::insert_into(audit::table).values(&line).execute(connection).await?;
+    diesel::update(audit_head::table.find(HEAD))
+        .set((audit_head::number.eq(line.number), audit_head::hash.eq(&line.hash)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn shortened(text: &str, longest: usize) -> String {
+    text.chars().take(longest).collect()
+}
+
+/// Details as they are stored. What strangers send stands in them too: none may be too long for its column,
+/// since then nobody would hear of the request.
+fn bounded(details: &Map<String, Value>) -> String {
+    let text = cut(&Value::Object(details.clone())).to_string();
+    if text.len() <= MOST_DETAILS {
+        return text;
+    }
+    json!({ "cut": shortened(&text, LONGEST_TEXT) }).to_string()
+}
+
+fn cut(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(shortened(text, LONGEST_TEXT)),
+        Value::Array(members) => members.iter().take(MOST_MEMBERS).map(cut).collect(),
+        Value::Object(members) => {
+            let members = members.iter().take(MOST_MEMBERS);
+            members.map(|(name, value)| (shortened(name, LONGEST_TEXT), cut(value))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+impl Store {
+    /// Writes down something that changes no record of ours, such as a view or a refusal.
+    ///
+    /// # Errors
+    /// When the database does not take it; then it must not be shown, either.
+    pub async fn audit(&self, entry: &AuditEntry) -> StoreResult<()> {
+        transaction!(self, connection => { append(connection, entry).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(details: Value) -> Value {
+        let text = bounded(details.as_object().expect("an object"));
+        assert!(text.len() <= MOST_DETAILS, "{}", text.len());
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    #[test]
+    fn details_fit_whatever_was_sent() {
+        let reason = "ü".repeat(500);
+        let whole = json!({"reason": reason, "page": 7, "all": true, "none": null});
+        assert_eq!(stored(whole.clone()), whole, "what is not too long stays whole");
+
+        let long = "x".repeat(70_000);
+        let nested = json!({"route": long, "filter": {"search": [long, {"deep": long}]}});
+        let cut = "x".repeat(500);
+        let expected = json!({"route": cut, "filter": {"search": [cut, {"deep": cut}]}});
+        assert_eq!(stored(nested), expected);
+        let many: Vec<_> = (0..51).collect();
+        assert_eq!(stored(json!({"many": many})), json!({"many": many[..50]}));
+
+        // Written as six bytes each.
+        let control = "\u{1}".repeat(500);
+        let stored = stored(json!({"list": vec![control; 50]}));
+        assert!(stored["cut"].is_string(), "{stored}");
+    }
+}

@@ -1,0 +1,7 @@
+//! The audit log: its entries, how they are sealed and appended, searched and verified.
+
+pub(crate) mod entry;
+pub(crate) mod log;
+pub(crate) mod seal;
+pub(crate) mod search;
+pub(crate) mod verify;

@@ -1,0 +1,96 @@
+//! E-mail addresses that mail can be sent to.
+
+use crate::db::ids::stored_as_text;
+use diesel::deserialize::FromSqlRow;
+use diesel::deserialize::{self, FromSql};
+use diesel::expression::AsExpression;
+use diesel::mysql::{Mysql, MysqlValue};
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::Text;
+use email_address::Options;
+use std::fmt;
+use std::str::FromStr;
+
+/// Longest address that SMTP can carry (RFC 5321, 4.5.3.1.3, erratum 1690).
+const LONGEST_EMAIL: usize = 254;
+
+/// An e-mail address that mail can be sent to. Never printed by `Debug`, so never logged by accident.
+#[derive(Clone, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub struct EmailAddress(String);
+
+impl EmailAddress {
+    /// The address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The text is no e-mail address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an e-mail address")]
+pub struct InvalidEmail;
+
+impl FromStr for EmailAddress {
+    type Err = InvalidEmail;
+    /// Reads `local@domain.tld`: no display name, no quoted local part, no bare host, at most 254 bytes.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let options =
+            Options::default().with_required_tld().without_display_text().without_domain_literal();
+        let quoted = text.starts_with('"');
+        if text.len() > LONGEST_EMAIL || quoted || text.contains(char::is_control) {
+            return Err(InvalidEmail);
+        }
+        email_address::EmailAddress::parse_with_options(text, options)
+            .map(|_| Self(text.to_owned()))
+            .map_err(|_| InvalidEmail)
+    }
+}
+
+impl fmt::Debug for EmailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EmailAddress(..)")
+    }
+}
+
+impl fmt::Display for EmailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+stored_as_text!(EmailAddress);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_mail_can_be_sent_to() {
+        for good in ["a@b.de", "me+x@example.org", "Ünï@exämple.org", " padded@example.org "] {
+            assert!(good.parse::<EmailAddress>().is_ok(), "{good}");
+        }
+        let long = format!("{}@example.org", "a".repeat(250));
+        for bad in [
+            "",
+            "me",
+            "me@",
+            "@x.org",
+            "me@host",
+            "a b@x.org",
+            "Me <me@x.org>",
+            "me@x.org\n",
+            &long,
+        ] {
+            // A trailing line break is padding, everything else must be refused.
+            assert_eq!(bad.parse::<EmailAddress>().is_ok(), bad == "me@x.org\n", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_does_not_show_in_debug_output() {
+        let address: EmailAddress = "me@example.org".parse().expect("valid");
+        assert!(!format!("{address:?}").contains("example"));
+    }
+}

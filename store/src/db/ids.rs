@@ -1,0 +1,195 @@
+//! Names of records, each its own type, so that one cannot be passed for another.
+
+use diesel::deserialize::FromSqlRow;
+use diesel::deserialize::{self, FromSql};
+use diesel::expression::AsExpression;
+use diesel::mysql::{Mysql, MysqlValue};
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::Text;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// Stores a type as text, by its `Display` and `FromStr`.
+macro_rules! stored_as_text {
+    ($name:ty) => {
+        impl ToSql<Text, Mysql> for $name {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Mysql>) -> serialize::Result {
+                use std::io::Write;
+                write!(out, "{self}")?;
+                Ok(serialize::IsNull::No)
+            }
+        }
+        impl FromSql<Text, Mysql> for $name {
+            fn from_sql(bytes: MysqlValue<'_>) -> deserialize::Result<Self> {
+                let text = <String as FromSql<Text, Mysql>>::from_sql(bytes)?;
+                Ok(text.parse()?)
+            }
+        }
+    };
+}
+pub(crate) use stored_as_text;
+
+/// Gives an enum its names in SQL, both ways.
+macro_rules! named {
+    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $($type::$variant => $name),+ })
+            }
+        }
+        impl std::str::FromStr for $type {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($name => Ok($type::$variant),)+
+                    _ => Err(format!("{text:?} is no {}", stringify!($type))),
+                }
+            }
+        }
+        $crate::db::ids::stored_as_text!($type);
+    };
+}
+pub(crate) use named;
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, AsExpression,
+            FromSqlRow,
+        )]
+        #[diesel(sql_type = Text)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new one: 122 random bits (UUID version 4), so it can be neither guessed nor counted.
+            #[expect(clippy::new_without_default, reason = "a default that differs each time would surprise")]
+            pub fn new() -> Self {
+                Self(Uuid::new_v4())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0.hyphenated())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            /// Reads the one canonical form (lower case, with hyphens), so that an id has one spelling.
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let id = Self(Uuid::try_parse(text)?);
+                if id.to_string() == text { Ok(id) } else { Uuid::try_parse("").map(Self) }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+
+        stored_as_text!($name);
+    };
+}
+
+random_id!(
+    /// Names a submission.
+    SubmissionId
+);
+random_id!(
+    /// Names a file of a submission.
+    FileId
+);
+random_id!(
+    /// Names a delivery; its e-mail's Message-ID is made from it.
+    DeliveryId
+);
+
+random_id!(
+    /// Names somebody, or some program, with an account.
+    UserId
+);
+random_id!(
+    /// Names a session: one sign-in.
+    SessionId
+);
+random_id!(
+    /// Names an API key of a service account.
+    ApiKeyId
+);
+
+/// Names a run: the submission and the run's number within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RunKey {
+    /// The submission.
+    pub submission: SubmissionId,
+    /// The run's number within it, from 1.
+    pub number: i32,
+}
+
+/// The number of a submission's first run.
+pub(crate) const FIRST_RUN: i32 = 1;
+
+/// A SHA-256 digest, written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub struct Sha256([u8; 32]);
+
+impl Sha256 {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest;
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sha256({self})")
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = hex::FromHexError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(text, &mut digest)?;
+        Ok(Self(digest))
+    }
+}
+
+stored_as_text!(Sha256);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let id = SubmissionId::new();
+        assert_eq!(id.to_string().parse::<SubmissionId>().expect("canonical"), id);
+        assert!(id.to_string().to_uppercase().parse::<SubmissionId>().is_err());
+        assert!(id.to_string().replace('-', "").parse::<SubmissionId>().is_err());
+    }
+
+    #[test]
+    fn a_digest_is_that_of_the_standard() {
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(
+            Sha256::of(b"abc").to_string(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}

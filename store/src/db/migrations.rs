@@ -1,0 +1,106 @@
+//! The migrations, embedded from `migrations/`.
+
+use crate::db::connection::as_addressed;
+use crate::db::error::{StoreError, StoreResult};
+use diesel::QueryableByName;
+use diesel::migration::{Migration, MigrationSource};
+use diesel::mysql::Mysql;
+use diesel::sql_types::{Bigint, Nullable};
+use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
+
+/// Locks of this kind belong to the whole server, so the name has the database in it: as a digest,
+/// since a lock's name may have 64 characters, as many as a database's name alone.
+const LOCK_NAME: &str = "CONCAT('diagflow_migrations_', LEFT(SHA2(DATABASE(), 256), 32))";
+/// Seconds that a replica waits for another one that is migrating.
+const LOCK_WAIT_SECONDS: u32 = 300;
+
+#[derive(QueryableByName)]
+struct Locked {
+    #[diesel(sql_type = Nullable<Bigint>)]
+    got: Option<i64>,
+}
+
+impl crate::Store {
+    /// Applies what is missing at `url`; returns the names of what was applied. Replicas that try at
+    /// once wait for one another.
+    ///
+    /// # Errors
+    /// When the database does not answer, or a migration fails (the earlier ones stay applied).
+    pub async fn migrate(url: &str) -> StoreResult<Vec<String>> {
+        on_locked_connection(url, |connection| {
+            let applied = connection.run_pending_migrations(MIGRATIONS)?;
+            Ok(applied.iter().map(ToString::to_string).collect())
+        })
+        .await
+    }
+
+    /// Takes all migrations back, newest first. Loses all data: for tests and empty databases.
+    ///
+    /// # Errors
+    /// When the database does not answer, or a migration cannot be taken back.
+    pub async fn revert_all(url: &str) -> StoreResult<Vec<String>> {
+        on_locked_connection(url, |connection| {
+            let reverted = connection.revert_all_migrations(MIGRATIONS)?;
+            Ok(reverted.iter().map(ToString::to_string).collect())
+        })
+        .await
+    }
+
+    /// Whether the database has every migration of this version.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_migrated(&self) -> StoreResult<bool> {
+        #[derive(QueryableByName)]
+        struct Version {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            version: String,
+        }
+        let mut connection = self.connection().await?;
+        let applied: Vec<Version> =
+            match diesel::sql_query("SELECT version FROM __diesel_schema_migrations")
+                .load(&mut connection)
+                .await
+            {
+                Ok(applied) => applied,
+                Err(diesel::result::Error::DatabaseError(_, info))
+                    if info.message().contains("doesn't exist") =>
+                {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            };
+        let known: Vec<Box<dyn Migration<Mysql>>> =
+            MIGRATIONS.migrations().map_err(|error| StoreError::Migration(error.to_string()))?;
+        Ok(known.iter().all(|migration| {
+            let version = migration.name().version().to_string();
+            applied.iter().any(|row| row.version == version)
+        }))
+    }
+}
+
+type Sync = AsyncConnectionWrapper<AsyncMysqlConnection>;
+type MigrationOutcome = diesel::migration::Result<Vec<String>>;
+
+async fn on_locked_connection(
+    url: &str,
+    work: impl FnOnce(&mut Sync) -> MigrationOutcome + Send + 'static,
+) -> StoreResult<Vec<String>> {
+    let mut connection = AsyncMysqlConnection::establish(&as_addressed(url))
+        .await
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let lock = format!("SELECT GET_LOCK({LOCK_NAME}, {LOCK_WAIT_SECONDS}) AS got");
+    let locked: Locked = diesel::sql_query(lock).get_result(&mut connection).await?;
+    if locked.got != Some(1) {
+        return Err(StoreError::Migration("another process is migrating, and did not end".into()));
+    }
+    // Diesel's harness is synchronous. The lock goes with the connection, which ends here.
+    tokio::task::spawn_blocking(move || work(&mut Sync::from(connection)))
+        .await
+        .map_err(|error| StoreError::Migration(error.to_string()))?
+        .map_err(|error| StoreError::Migration(error.to_string()))
+}

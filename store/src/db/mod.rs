@@ -1,0 +1,13 @@
+//! What every other room needs of the database: connections and their pool, the schema, migrations, ids, the
+//! clock, errors and failpoints. Nothing here knows what a submission is.
+
+pub(crate) mod clock;
+pub(crate) mod connection;
+pub(crate) mod email_address;
+pub(crate) mod error;
+pub(crate) mod expired_rows;
+pub(crate) mod failpoint;
+pub(crate) mod ids;
+pub(crate) mod migrations;
+pub(crate) mod pool;
+pub(crate) mod schema;

@@ -1,0 +1,199 @@
+//! The pool of connections, and the transaction that repeats itself after a deadlock.
+
+use crate::db::connection::Manager;
+use crate::db::error::{StoreError, StoreResult};
+use bb8::{Pool, PooledConnection, RunError};
+use diesel_async::RunQueryDsl;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How the pool behaves.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// `mysql://user:password@host:port/database`.
+    pub url: String,
+    /// Most connections of this process.
+    pub size: u32,
+    /// How long a caller waits for a free connection before it is told so.
+    pub wait: Duration,
+    /// How long a statement may take before its connection is given up.
+    pub statement: Duration,
+}
+
+/// The records. Cheap to clone; all clones share one pool.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool<Manager>,
+    queue: Arc<Queue>,
+}
+
+/// Those who wait for a connection, and when the last one got one.
+struct Queue {
+    waiting: AtomicUsize,
+    moved_at: Mutex<Instant>,
+    /// Without anybody getting one for so long, whoever comes now would wait in vain.
+    stalled_after: Duration,
+}
+
+/// How often a transaction that lost a deadlock is repeated before the caller hears of it.
+pub(crate) const DEADLOCK_ATTEMPTS: u32 = 5;
+
+impl Store {
+    /// Makes the pool. Connections are opened when first asked for, so the database may be down now.
+    ///
+    /// # Errors
+    /// Only when the pool itself cannot be built.
+    pub async fn connect(settings: &PoolSettings) -> StoreResult<Store> {
+        let manager = Manager { url: settings.url.clone(), limit: settings.statement };
+        let pool = Pool::builder()
+            .max_size(settings.size)
+            .connection_timeout(settings.wait)
+            .build(manager)
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let queue = Queue {
+            waiting: AtomicUsize::new(0),
+            moved_at: Mutex::new(Instant::now()),
+            stalled_after: settings.wait / 2,
+        };
+        Ok(Store { pool, queue: Arc::new(queue) })
+    }
+
+    /// A connection of the pool.
+    ///
+    /// Whoever comes while nobody has got one for half of the time that a caller waits is refused at once: the
+    /// database does not keep up, and one more who waits would only be told so later.
+    pub(crate) async fn connection(&self) -> StoreResult<PooledConnection<'_, Manager>> {
+        let Some(place) = self.queue.enter() else {
+            return Err(StoreError::Unavailable("others wait in vain".to_owned()));
+        };
+        let connection = self.pool.get().await.map_err(|error| match error {
+            RunError::User(error) => error,
+            RunError::TimedOut => StoreError::Unavailable("none came free in time".to_owned()),
+        })?;
+        place.served();
+        Ok(connection)
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// When no connection comes, or the statement fails.
+    pub async fn ping(&self) -> StoreResult<()> {
+        let mut connection = self.connection().await?;
+        diesel::sql_query("SELECT 1").execute(&mut connection).await?;
+        Ok(())
+    }
+}
+
+/// A place in the queue; left when it is dropped.
+struct Place<'a>(&'a Queue);
+
+impl Queue {
+    /// A place in it; `None` when it does not move.
+    fn enter(&self) -> Option<Place<'_>> {
+        let was_empty = self.waiting.fetch_add(1, Ordering::SeqCst) == 0;
+        let place = Place(self);
+        if was_empty {
+            place.served();
+        }
+        let moved_at = *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner);
+        (was_empty || moved_at.elapsed() < self.stalled_after).then_some(place)
+    }
+}
+
+impl Place<'_> {
+    /// Somebody got a connection, or is the first to wait for one: the queue has moved.
+    fn served(&self) {
+        *self.0.moved_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Runs `$body` in one transaction on a connection of `$store`; repeats it when it lost a deadlock.
+/// A macro because the compiler cannot yet prove a generic asynchronous closure to be `Send`.
+macro_rules! transaction {
+    ($store:expr, $connection:ident => $body:block) => {{
+        let mut attempt = 1;
+        loop {
+            let mut pooled = $store.connection().await?;
+            let outcome = diesel_async::AsyncConnection::transaction::<_, $crate::StoreError, _>(
+                &mut *pooled,
+                async |$connection| $body,
+            )
+            .await;
+            match outcome {
+                Err(error)
+                    if error.is_deadlock() && attempt < $crate::db::pool::DEADLOCK_ATTEMPTS =>
+                {
+                    tracing::debug!(attempt, "transaction lost a deadlock, repeating it");
+                    attempt += 1;
+                }
+                outcome => break outcome,
+            }
+        }
+    }};
+}
+pub(crate) use transaction;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::connection::{Connection, as_addressed};
+    use diesel::QueryableByName;
+    use diesel::sql_types::Text;
+
+    #[derive(QueryableByName)]
+    struct Variable {
+        #[diesel(sql_type = Text)]
+        value: String,
+    }
+
+    async fn session(connection: &mut Connection, name: &str) -> Option<String> {
+        let query = format!("SELECT CAST(@@session.{name} AS CHAR) AS value");
+        let variable: Result<Variable, _> = diesel::sql_query(query).get_result(connection).await;
+        variable.ok().map(|variable| variable.value)
+    }
+
+    #[tokio::test]
+    async fn a_pooled_connection_is_in_utc_and_reads_what_is_committed() {
+        let url = std::env::var("DIAGFLOW_TEST_MYSQL_URL")
+            .expect("DIAGFLOW_TEST_MYSQL_URL is not set: run the tests by `cargo xtask test`");
+        let settings = PoolSettings {
+            url,
+            size: 1,
+            wait: Duration::from_secs(10),
+            statement: Duration::from_secs(30),
+        };
+        let store = Store::connect(&settings).await.expect("a pool");
+        let mut connection = store.connection().await.expect("a connection");
+
+        assert_eq!(session(&mut connection, "time_zone").await.as_deref(), Some("+00:00"));
+        // MariaDB's name of the variable, and MySQL's.
+        let isolation = match session(&mut connection, "tx_isolation").await {
+            Some(isolation) => Some(isolation),
+            None => session(&mut connection, "transaction_isolation").await,
+        };
+        assert_eq!(isolation.as_deref(), Some("READ-COMMITTED"));
+        assert_eq!(session(&mut connection, "wait_timeout").await.as_deref(), Some("120"));
+        assert_eq!(session(&mut connection, "lc_messages").await.as_deref(), Some("en_US"));
+    }
+
+    #[test]
+    fn the_driver_is_held_to_the_address() {
+        for (given, used) in [
+            ("mysql://u:p%40@h:3306/d", "mysql://u:p%40@h:3306/d?prefer_socket=false"),
+            ("mysql://h/d?require_ssl=true", "mysql://h/d?require_ssl=true&prefer_socket=false"),
+            ("mysql://h/d?prefer_socket=true", "mysql://h/d?prefer_socket=true"),
+            ("no address", "no address"),
+        ] {
+            assert_eq!(as_addressed(given), used);
+        }
+    }
+}

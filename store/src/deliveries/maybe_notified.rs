@@ -1,0 +1,105 @@
+//! Runs whose end the patient may have been told already, since the database was brought back to a moment before
+//! that: their e-mail is *unknown* from the first, so it is not sent by itself, and staff decide.
+
+use crate::db::clock::now;
+use crate::db::connection::Connection;
+use crate::db::error::StoreResult;
+use crate::db::ids::{DeliveryId, RunKey, SubmissionId, named};
+use crate::db::schema::{deliveries, runs};
+use crate::deliveries::model::DeliveryStatus;
+use crate::submissions::events::{self, Step};
+use crate::submissions::row::lock;
+use chrono::NaiveDateTime;
+use diesel::deserialize::FromSqlRow;
+use diesel::deserialize::{self, FromSql};
+use diesel::expression::AsExpression;
+use diesel::mysql::{Mysql, MysqlValue};
+use diesel::prelude::*;
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::Text;
+use diesel_async::RunQueryDsl;
+
+/// Why an e-mail is *unknown* that may have been sent after the moment to which the database was brought back.
+pub(crate) const CODE_RESTORED: &str = "restored";
+
+/// Whether an open run may have told its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub(crate) enum ToldBefore {
+    /// If Temporal has closed it. One that goes on there has told nothing, and will.
+    IfClosed,
+    /// Nobody knows.
+    Perhaps,
+}
+
+named!(ToldBefore {
+    IfClosed = "closed",
+    Perhaps = "perhaps",
+});
+
+/// Marks a run; says whether that was news.
+pub(crate) async fn mark(
+    connection: &mut Connection,
+    run: RunKey,
+    told: ToldBefore,
+) -> StoreResult<bool> {
+    let changed = diesel::update(
+        runs::table
+            .find((run.submission, run.number))
+            .filter(runs::told_before.is_null().or(runs::told_before.ne(told))),
+    )
+    .set(runs::told_before.eq(told))
+    .execute(connection)
+    .await?;
+    Ok(changed == 1)
+}
+
+/// Notes that Temporal has closed a run before it told its end here: a marked one has told it to the patient.
+pub(crate) async fn closed(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
+    diesel::update(
+        runs::table
+            .find((run.submission, run.number))
+            .filter(runs::told_before.eq(ToldBefore::IfClosed)),
+    )
+    .set(runs::told_before.eq(ToldBefore::Perhaps))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Leaves an e-mail that was just planned to staff, if its run may have told the same before.
+pub(crate) async fn leave_to_staff(
+    connection: &mut Connection,
+    run: RunKey,
+    delivery: DeliveryId,
+) -> StoreResult<()> {
+    let row = runs::table.find((run.submission, run.number));
+    let told: Option<ToldBefore> = row.select(runs::told_before).first(connection).await?;
+    if told == Some(ToldBefore::Perhaps) {
+        settle(connection, delivery, run.submission).await?;
+    }
+    Ok(())
+}
+
+/// Settles an e-mail as *unknown*, unless it is settled already.
+pub(crate) async fn settle(
+    connection: &mut Connection,
+    delivery: DeliveryId,
+    submission: SubmissionId,
+) -> StoreResult<()> {
+    let Some((stands, _)) = lock(connection, submission).await? else { return Ok(()) };
+    let settled =
+        diesel::update(deliveries::table.find(delivery).filter(deliveries::settled_at.is_null()))
+            .set((
+                deliveries::status.eq(DeliveryStatus::Unknown),
+                deliveries::error_code.eq(CODE_RESTORED),
+                deliveries::settled_at.eq(now().nullable()),
+                deliveries::start_after.eq(None::<NaiveDateTime>),
+            ))
+            .execute(connection)
+            .await?;
+    if settled == 1 {
+        events::append(connection, submission, stands, &[Step::MailUnknown]).await?;
+    }
+    Ok(())
+}

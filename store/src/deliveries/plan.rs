@@ -1,0 +1,69 @@
+//! Planning e-mails, and calling off what is not to be sent any more.
+
+use crate::db::clock::now;
+use crate::db::connection::Connection;
+use crate::db::error::StoreResult;
+use crate::db::ids::{DeliveryId, RunKey, SubmissionId};
+use crate::db::schema::deliveries;
+use crate::deliveries::maybe_notified;
+use crate::deliveries::model::{DeliveryKind, DeliveryStatus};
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+/// Writes down that an e-mail is owed; one for each run and kind. What an earlier run still owed is not
+/// sent any more: the patient would read old news after this. What a run may have told before is left to staff.
+pub(crate) async fn plan(
+    connection: &mut Connection,
+    run: RunKey,
+    kind: DeliveryKind,
+) -> StoreResult<()> {
+    overtake(connection, run).await?;
+    let id = DeliveryId::new();
+    diesel::insert_into(deliveries::table)
+        .values((
+            deliveries::id.eq(id),
+            deliveries::submission_id.eq(run.submission),
+            deliveries::run_number.eq(run.number),
+            deliveries::kind.eq(kind),
+            deliveries::status.eq(DeliveryStatus::Planned),
+            deliveries::attempts.eq(0),
+            deliveries::created_at.eq(now()),
+        ))
+        .execute(connection)
+        .await?;
+    maybe_notified::leave_to_staff(connection, run, id).await
+}
+
+/// Settles what runs before `run` still owe: it is not sent any more.
+pub(crate) async fn overtake(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
+    call_off(connection, run, "superseded").await
+}
+
+/// Settles what a submission still owes that is deleted: it is not sent any more. For whoever holds its
+/// lock.
+pub(crate) async fn call_off_deleted(
+    connection: &mut Connection,
+    submission: SubmissionId,
+) -> StoreResult<()> {
+    call_off(connection, RunKey { submission, number: i32::MAX }, "submission_deleted").await
+}
+
+/// Settles as failed what runs before `end` owe, but for an e-mail whose text is being handed over.
+async fn call_off(connection: &mut Connection, end: RunKey, code: &str) -> StoreResult<()> {
+    diesel::update(
+        deliveries::table
+            .filter(deliveries::submission_id.eq(end.submission))
+            .filter(deliveries::run_number.lt(end.number))
+            .filter(deliveries::status.eq(DeliveryStatus::Planned)),
+    )
+    .set((
+        deliveries::status.eq(DeliveryStatus::Failed),
+        deliveries::error_code.eq(code),
+        deliveries::settled_at.eq(now().nullable()),
+        deliveries::start_after.eq(None::<NaiveDateTime>),
+    ))
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! E-mails that are delivered by a workflow of their own, outside a run.
+
+use crate::db::clock::{after, now};
+use crate::db::connection::Connection;
+use crate::db::error::StoreResult;
+use crate::db::ids::{DeliveryId, SubmissionId};
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::deliveries;
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+impl Store {
+    /// Lets an unsettled e-mail be delivered outside its run, which does not do it any more.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn deliver_outside_a_run(&self, delivery: DeliveryId) -> StoreResult<()> {
+        diesel::update(deliveries::table.find(delivery).filter(deliveries::settled_at.is_null()))
+            .set(deliveries::start_after.eq(now().nullable()))
+            .execute(&mut self.connection().await?)
+            .await?;
+        Ok(())
+    }
+
+    /// Takes up to `limit` e-mails whose own workflow is to be started, each for the time `lease`. Racing
+    /// callers skip one another's rows.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn claim_deliveries(
+        &self,
+        limit: i64,
+        lease: Duration,
+    ) -> StoreResult<Vec<DeliveryId>> {
+        transaction!(self, connection => {
+            let found: Vec<DeliveryId> = deliveries::table
+                .filter(deliveries::start_after.le(now().nullable()))
+                .order(deliveries::start_after)
+                .limit(limit)
+                .select(deliveries::id)
+                .for_update()
+                .skip_locked()
+                .load(connection)
+                .await?;
+            for delivery in &found {
+                diesel::update(deliveries::table.find(delivery))
+                    .set(deliveries::start_after.eq(after(lease).nullable()))
+                    .execute(connection)
+                    .await?;
+            }
+            Ok(found)
+        })
+    }
+
+    /// Notes that an e-mail has its own workflow in Temporal.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delivery_started(&self, delivery: DeliveryId) -> StoreResult<()> {
+        diesel::update(deliveries::table.find(delivery))
+            .set(deliveries::start_after.eq(None::<NaiveDateTime>))
+            .execute(&mut self.connection().await?)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Lets what these runs of a submission owe, by their numbers, be delivered outside them.
+pub(crate) async fn owe_outside_runs(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    runs: RangeInclusive<i32>,
+) -> StoreResult<()> {
+    diesel::update(
+        deliveries::table
+            .filter(deliveries::submission_id.eq(submission))
+            .filter(deliveries::run_number.between(*runs.start(), *runs.end()))
+            .filter(deliveries::settled_at.is_null()),
+    )
+    .set(deliveries::start_after.eq(now().nullable()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}

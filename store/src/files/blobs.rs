@@ -1,0 +1,121 @@
+//! The bytes of files, outside the database: each under its SHA-256, so storing the same bytes again
+//! changes nothing, and what is read back can be checked.
+
+use crate::db::ids::Sha256;
+use crate::files::temp_files::StagedFiles;
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme};
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// A failed read or write of bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum BytesError {
+    /// The object store did not do it.
+    #[error("file storage: {0}")]
+    Storage(#[from] object_store::Error),
+    /// What was read is not what was stored.
+    #[error("file storage: the bytes of {0} have another checksum")]
+    Corrupt(Sha256),
+    /// The storage's folder could not be looked through.
+    #[error("file storage: {0}")]
+    Folder(#[source] std::io::Error),
+    /// The address does not name a storage.
+    #[error("file storage: {0}")]
+    Address(String),
+}
+
+/// Where bytes are stored. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct FileBytes {
+    storage: Arc<dyn ObjectStore>,
+    root: Path,
+    /// Where it is a folder.
+    staged: Option<Arc<StagedFiles>>,
+}
+
+impl FileBytes {
+    /// Opens a storage: `file:///folder` (made if it is missing), or an S3-compatible bucket as
+    /// `s3://bucket/prefix`, which reads the usual `AWS_*` variables.
+    ///
+    /// # Errors
+    /// When the address names no storage, or the folder cannot be made.
+    pub fn open(address: &Url) -> Result<FileBytes, BytesError> {
+        let (scheme, root) =
+            ObjectStoreScheme::parse(address).map_err(object_store::Error::from)?;
+        if matches!(scheme, ObjectStoreScheme::Local) {
+            return Self::open_folder(address);
+        }
+        let variables = std::env::vars()
+            .filter(|(name, _)| name.starts_with("AWS_"))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let (storage, _) = object_store::parse_url_opts(address, variables)?;
+        Ok(FileBytes { storage: storage.into(), root, staged: None })
+    }
+
+    fn open_folder(address: &Url) -> Result<FileBytes, BytesError> {
+        let folder = address
+            .to_file_path()
+            .map_err(|()| BytesError::Address(format!("{address} names no folder")))?;
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| BytesError::Address(format!("{}: {error}", folder.display())))?;
+        // Synchronised to disk before the database may say that they are there.
+        let storage = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
+        let staged = Some(Arc::new(StagedFiles::of(folder)));
+        Ok(FileBytes { storage: Arc::new(storage), root: Path::default(), staged })
+    }
+
+    /// Stores bytes; returns the digest under which they are found.
+    ///
+    /// # Errors
+    /// When the storage does not take them.
+    pub async fn put(&self, bytes: Bytes) -> Result<Sha256, BytesError> {
+        let digest = Sha256::of(&bytes);
+        self.storage.put(&self.path(digest), bytes.into()).await?;
+        Ok(digest)
+    }
+
+    /// Reads bytes and checks them.
+    ///
+    /// # Errors
+    /// When they are not there, cannot be read, or are not what was stored.
+    pub async fn get(&self, digest: Sha256) -> Result<Bytes, BytesError> {
+        let bytes = self.storage.get(&self.path(digest)).await?.bytes().await?;
+        if Sha256::of(&bytes) != digest {
+            return Err(BytesError::Corrupt(digest));
+        }
+        Ok(bytes)
+    }
+
+    /// Removes bytes; does nothing where there are none.
+    ///
+    /// # Errors
+    /// When the storage does not do it.
+    pub(crate) async fn remove(&self, digest: Sha256) -> Result<(), BytesError> {
+        match self.storage.delete(&self.path(digest)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes what is left of bytes that were being stored when their process was killed, and to which nothing
+    /// was written for the time `age`; returns how many of them it removed. Where there are very many bytes, each
+    /// call looks through a part of them, the next one through the next part.
+    ///
+    /// # Errors
+    /// When the storage does not do it; what is left is for the next time.
+    pub async fn sweep_staged(&self, age: Duration) -> Result<usize, BytesError> {
+        let Some(staged) = self.staged.clone() else { return Ok(0) };
+        let swept = tokio::task::spawn_blocking(move || staged.sweep(age)).await;
+        swept.map_err(std::io::Error::from).flatten().map_err(BytesError::Folder)
+    }
+
+    /// Spread over 256 folders, so that none of them grows too long to list.
+    fn path(&self, digest: Sha256) -> Path {
+        let name = digest.to_string();
+        self.root.clone().join(&name[..2]).join(name)
+    }
+}

@@ -1,0 +1,57 @@
+//! Signed links to files: who holds one may read that file until it expires. Made by the worker for
+//! LoopAI, checked by the API; nothing about them is stored.
+
+use crate::db::ids::FileId;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// Bound into every signature, so that the same secret can derive other things without clashes.
+const PURPOSE: &str = "diagflow file link v1:";
+
+/// Signs and checks links.
+#[derive(Clone)]
+pub struct LinkKey(Hmac<Sha256>);
+
+impl LinkKey {
+    /// Derived from the service's secret.
+    pub fn new(secret: &str) -> LinkKey {
+        LinkKey(Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length"))
+    }
+
+    fn mac(&self, file: FileId, expires: u64) -> Hmac<Sha256> {
+        self.0.clone().chain_update(PURPOSE).chain_update(format!("{file}:{expires}"))
+    }
+
+    /// Path and query under which the file can be read until `expires` (seconds since 1970, UTC).
+    pub fn path(&self, file: FileId, expires: u64) -> String {
+        let signature = hex::encode(self.mac(file, expires).finalize().into_bytes());
+        format!("/api/files/{file}?expires={expires}&signature={signature}")
+    }
+
+    /// Whether `signature` is that of this file and time; takes the same time wherever it differs.
+    pub fn is_signed(&self, file: FileId, expires: u64, signature: &str) -> bool {
+        hex::decode(signature)
+            .is_ok_and(|given| self.mac(file, expires).verify_slice(&given).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_opens_its_own_file_until_its_own_time_only() {
+        let key = LinkKey::new("a secret");
+        let (file, other) = (FileId::new(), FileId::new());
+        let path = key.path(file, 1000);
+        let signature = path.rsplit_once('=').expect("a query").1;
+
+        assert!(key.is_signed(file, 1000, signature));
+        assert!(!key.is_signed(file, 1001, signature));
+        assert!(!key.is_signed(other, 1000, signature));
+        assert!(!LinkKey::new("another").is_signed(file, 1000, signature));
+        for wrong in ["", "00", "not hex", &signature[2..]] {
+            assert!(!key.is_signed(file, 1000, wrong), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Executions of the diagnosis workflow. A run without a Temporal run id waits to be started: the outbox.
+//!
+//! Which Temporal execution may change a submission is decided here (*adoption*). Every write of a
+//! run is guarded by its number, so an activity of an older run that wakes up late changes nothing.
+
+use crate::db::clock::now;
+use crate::db::connection::Connection;
+use crate::db::error::StoreResult;
+use crate::db::ids::{RunKey, SubmissionId};
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::{runs, submissions};
+use crate::deliveries::plan;
+use crate::loopai::slots;
+use crate::runs::queue::mark_started;
+use crate::submissions::counters;
+use crate::submissions::events::{self, Step};
+use crate::submissions::row::{is_deleted, lock};
+use crate::submissions::status::Status;
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+/// Whether a Temporal execution may go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Adoption {
+    /// It is the submission's current run.
+    Current {
+        /// The run that it is.
+        run: RunKey,
+        /// Where the submission stands.
+        status: Status,
+        /// LoopAI's execution, when it was already recorded.
+        execution_id: Option<String>,
+    },
+    /// A newer run took over, or another execution has this run: it must not touch anything.
+    Superseded,
+    /// There is no such submission.
+    Unknown,
+}
+
+impl Store {
+    /// Finds out which run a Temporal execution is, before it changes anything.
+    ///
+    /// `first_run_id` is the execution that the history began with: it differs from
+    /// `temporal_run_id` after a *Reset*. A reset execution becomes a new run of the submission and
+    /// sets it going again from whatever final state it finds, except from *completed*; one of a deleted
+    /// submission does nothing. An
+    /// execution that began by itself, but whose run another one already has, is a duplicate start.
+    /// `execution_id` is what a reset execution remembers of LoopAI from before its reset point.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn adopt(
+        &self,
+        started_as: RunKey,
+        temporal_run_id: &str,
+        first_run_id: &str,
+        execution_id: Option<&str>,
+    ) -> StoreResult<Adoption> {
+        transaction!(self, connection => {
+            let Some((status, current)) = lock(connection, started_as.submission).await? else {
+                return Ok(Adoption::Unknown);
+            };
+            let began_by_itself = temporal_run_id == first_run_id;
+            // Before it is asked who has the run: the starter notes it too, at any moment, and whoever
+            // is second must find what the first one wrote.
+            if began_by_itself && started_as.number == current {
+                mark_started(connection, started_as, temporal_run_id).await?;
+            }
+            if let Some((number, execution_id)) = run_of(connection, temporal_run_id).await? {
+                return Ok(if number == current {
+                    let run = RunKey { number, ..started_as };
+                    Adoption::Current { run, status, execution_id }
+                } else {
+                    Adoption::Superseded
+                });
+            }
+            if began_by_itself {
+                return Ok(Adoption::Superseded);
+            }
+            if is_deleted(connection, started_as.submission).await? {
+                return Ok(Adoption::Superseded);
+            }
+            let run = RunKey { number: current + 1, ..started_as };
+            insert_reset(connection, run, temporal_run_id, execution_id).await?;
+            slots::leave(connection, RunKey { number: current, ..started_as }).await?;
+            let status = revive(connection, run, status, execution_id.is_some()).await?;
+            if execution_id.is_some() && !status.is_final() {
+                slots::occupy(connection, run).await?;
+            }
+            Ok(Adoption::Current { run, status, execution_id: execution_id.map(str::to_owned) })
+        })
+    }
+}
+
+async fn run_of(
+    connection: &mut Connection,
+    temporal_run_id: &str,
+) -> StoreResult<Option<(i32, Option<String>)>> {
+    let found = runs::table
+        .filter(runs::temporal_run_id.eq(temporal_run_id))
+        .select((runs::number, runs::loopai_execution_id))
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(found)
+}
+
+async fn insert_reset(
+    connection: &mut Connection,
+    run: RunKey,
+    temporal_run_id: &str,
+    execution_id: Option<&str>,
+) -> StoreResult<()> {
+    diesel::insert_into(runs::table)
+        .values((
+            runs::submission_id.eq(run.submission),
+            runs::number.eq(run.number),
+            runs::temporal_run_id.eq(temporal_run_id),
+            runs::loopai_execution_id.eq(execution_id),
+            runs::start_after.eq(now()),
+            runs::created_at.eq(now()),
+            runs::started_at.eq(now().nullable()),
+        ))
+        .execute(connection)
+        .await?;
+    diesel::update(submissions::table.find(run.submission))
+        .set(submissions::run_number.eq(run.number))
+        .execute(connection)
+        .await?;
+    // A retry that waits for room: it would disturb this run, and then find that it is too late.
+    diesel::update(
+        runs::table
+            .filter(runs::submission_id.eq(run.submission))
+            .filter(runs::number.lt(run.number))
+            .filter(runs::temporal_run_id.is_null())
+            .filter(runs::finished_at.is_null()),
+    )
+    .set(runs::finished_at.eq(now().nullable()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Sets a submission that had ended going again, for its new run; returns where it stands then. What earlier
+/// runs still owe is not sent any more.
+async fn revive(
+    connection: &mut Connection,
+    run: RunKey,
+    status: Status,
+    requested: bool,
+) -> StoreResult<Status> {
+    if !status.may_become(Status::Pending) {
+        return Ok(status);
+    }
+    reopen(connection, run.submission, status).await?;
+    plan::overtake(connection, run).await?;
+    counters::moved(connection, run.submission, status, Status::Pending).await?;
+    events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
+    if !requested {
+        return Ok(Status::Pending);
+    }
+    let reopened =
+        submissions::table.find(run.submission).filter(submissions::status.eq(Status::Pending));
+    let changed = diesel::update(reopened)
+        .set(submissions::status.eq(Status::Processing))
+        .execute(connection)
+        .await?;
+    counters::one_row(changed, run.submission, Status::Pending, Status::Processing)?;
+    counters::moved(connection, run.submission, Status::Pending, Status::Processing).await?;
+    events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing]).await?;
+    Ok(Status::Processing)
+}
+
+async fn reopen(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    from: Status,
+) -> StoreResult<()> {
+    let changed = diesel::update(
+        submissions::table
+            .find(submission)
+            .filter(submissions::status.eq(from))
+            .filter(submissions::status.eq_any(Status::Pending.sources())),
+    )
+    .set((
+        submissions::status.eq(Status::Pending),
+        submissions::error_code.eq(None::<String>),
+        submissions::error_detail.eq(None::<String>),
+        submissions::finished_at.eq(None::<NaiveDateTime>),
+    ))
+    .execute(connection)
+    .await?;
+    counters::one_row(changed, submission, from, Status::Pending)
+}

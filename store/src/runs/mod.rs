@@ -1,0 +1,8 @@
+//! Executions of the diagnosis workflow: the queue of runs to start, adoption by a Temporal execution, state
+//! transitions, and reconciliation with Temporal.
+
+pub(crate) mod adoption;
+pub(crate) mod queue;
+pub(crate) mod reconcile;
+pub(crate) mod row;
+pub(crate) mod transitions;

@@ -1,0 +1,112 @@
+//! Runs that wait to be started: the outbox.
+
+use crate::db::clock::{after, before, now};
+use crate::db::connection::Connection;
+use crate::db::error::StoreResult;
+use crate::db::failpoint::Failpoint;
+use crate::db::ids::{RunKey, SubmissionId};
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::runs;
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
+use std::time::Duration;
+
+impl Store {
+    /// Takes up to `limit` runs that wait to be started, each for the time `lease`: nobody else gets
+    /// them before that is over. Racing callers skip one another's rows.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn claim_queued_runs(&self, limit: i64, lease: Duration) -> StoreResult<Vec<RunKey>> {
+        transaction!(self, connection => {
+            let keys: Vec<(SubmissionId, i32)> = runs::table
+                .filter(runs::temporal_run_id.is_null())
+                // One that was called off before it began stays where it is.
+                .filter(runs::finished_at.is_null())
+                .filter(runs::start_after.le(now()))
+                .order(runs::start_after)
+                .limit(limit)
+                .select((runs::submission_id, runs::number))
+                .for_update()
+                .skip_locked()
+                .load(connection)
+                .await?;
+            if !keys.is_empty() {
+                Failpoint::SweepUnclaimed.pass().await;
+            }
+            for key in &keys {
+                diesel::update(runs::table.find(*key))
+                    .set(runs::start_after.eq(after(lease)))
+                    .execute(connection)
+                    .await?;
+            }
+            Ok(keys
+                .into_iter()
+                .map(|(submission, number)| RunKey { submission, number })
+                .collect())
+        })
+    }
+
+    /// How many runs wait to be started, overdue by more than `overdue`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn queued_runs(&self, overdue: Duration) -> StoreResult<i64> {
+        let mut connection = self.connection().await?;
+        let count = runs::table
+            .filter(runs::temporal_run_id.is_null())
+            .filter(runs::finished_at.is_null())
+            .filter(runs::created_at.le(before(overdue)))
+            .count()
+            .get_result(&mut connection)
+            .await?;
+        Ok(count)
+    }
+
+    /// Lets a sweep take a run that could not be started yet, after `pause`, whoever holds it now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn start_run_again(&self, run: RunKey, pause: Duration) -> StoreResult<()> {
+        diesel::update(
+            runs::table.find((run.submission, run.number)).filter(waits_for_its_start()),
+        )
+        .set(runs::start_after.eq(after(pause)))
+        .execute(&mut self.connection().await?)
+        .await?;
+        Ok(())
+    }
+
+    /// Notes which Temporal execution a run became. Does nothing when that is known already.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn run_started(&self, run: RunKey, temporal_run_id: &str) -> StoreResult<()> {
+        let mut connection = self.connection().await?;
+        mark_started(&mut connection, run, temporal_run_id).await?;
+        Ok(())
+    }
+}
+
+pub(crate) async fn mark_started(
+    connection: &mut Connection,
+    run: RunKey,
+    temporal_run_id: &str,
+) -> StoreResult<bool> {
+    let changed = diesel::update(
+        runs::table.find((run.submission, run.number)).filter(waits_for_its_start()),
+    )
+    .set((runs::temporal_run_id.eq(temporal_run_id), runs::started_at.eq(now().nullable())))
+    .execute(connection)
+    .await?;
+    Ok(changed == 1)
+}
+
+/// Whether a run that is found by its key waits to be started. Told so that no index knows it: where few runs
+/// wait, the database would rather look through those, and wait there for the ones that a sweep holds.
+fn waits_for_its_start() -> SqlLiteral<Bool> {
+    sql("COALESCE(runs.temporal_run_id, '') = ''")
+}

@@ -1,0 +1,218 @@
+//! What Temporal is still to be told, and what it has lost: wishes to cancel, e-mails that are delivered
+//! outside a run, and runs that ended there without a word to us.
+
+use crate::db::clock::{after, before, now};
+use crate::db::connection::Connection;
+use crate::db::error::StoreResult;
+use crate::db::ids::{DeliveryId, RunKey, SubmissionId};
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::{deliveries, runs, submissions};
+use crate::deliveries::maybe_notified;
+use crate::deliveries::standalone::owe_outside_runs;
+use crate::runs::transitions::{self, CODE_CANCELLED, Ending, Outcome};
+use crate::submissions::row::lock;
+use crate::submissions::status::Status;
+use chrono::{DateTime, NaiveDateTime};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use std::time::Duration;
+
+/// The code of a run that ended in Temporal without a word to us, by *Terminate* or with Temporal's data.
+const CODE_LOST: &str = "run_lost";
+
+/// A run that Temporal has, or had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartedRun {
+    /// The run.
+    pub run: RunKey,
+    /// Temporal's name for it.
+    pub temporal_run_id: String,
+}
+
+/// What is open for so long that Temporal should be asked whether anybody still works on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Overdue {
+    /// A submission that has not ended.
+    Run(StartedRun),
+    /// An e-mail that is not settled, of a submission that has ended.
+    Mail(DeliveryId, SubmissionId),
+}
+
+impl Overdue {
+    /// The submission that it belongs to.
+    pub fn submission(&self) -> SubmissionId {
+        match self {
+            Overdue::Run(started) => started.run.submission,
+            Overdue::Mail(_, submission) => *submission,
+        }
+    }
+}
+
+/// The place of something overdue in the order in which Temporal is asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OverduePlace {
+    /// Since when it has stood unchanged (UTC).
+    since: NaiveDateTime,
+    /// The submission or the delivery.
+    id: String,
+}
+
+impl Store {
+    /// Takes up to `limit` wishes to cancel that Temporal was not told yet, each for the time `lease`.
+    /// Racing callers skip one another's rows.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn claim_cancellations(
+        &self,
+        limit: i64,
+        lease: Duration,
+    ) -> StoreResult<Vec<StartedRun>> {
+        transaction!(self, connection => {
+            let found: Vec<(SubmissionId, i32, Option<String>)> = runs::table
+                .filter(runs::cancel_after.le(now().nullable()))
+                .order(runs::cancel_after)
+                .limit(limit)
+                .select((runs::submission_id, runs::number, runs::temporal_run_id))
+                .for_update()
+                .skip_locked()
+                .load(connection)
+                .await?;
+            let mut claimed = Vec::with_capacity(found.len());
+            for (submission, number, temporal_run_id) in found {
+                diesel::update(runs::table.find((submission, number)))
+                    .set(runs::cancel_after.eq(after(lease).nullable()))
+                    .execute(connection)
+                    .await?;
+                let run = RunKey { submission, number };
+                claimed.extend(
+                    temporal_run_id.map(|temporal_run_id| StartedRun { run, temporal_run_id }),
+                );
+            }
+            Ok(claimed)
+        })
+    }
+
+    /// Notes that Temporal was told that a run is called off, or that there is nothing left to tell.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn cancellation_told(&self, run: RunKey) -> StoreResult<()> {
+        diesel::update(runs::table.find((run.submission, run.number)))
+            .set(runs::cancel_after.eq(None::<NaiveDateTime>))
+            .execute(&mut self.connection().await?)
+            .await?;
+        Ok(())
+    }
+
+    /// Ends a run that Temporal has closed, or does not know, while its submission has not ended:
+    /// *cancelled* where staff called it off, otherwise *failed* with the code `run_lost`. Its e-mail is
+    /// delivered outside a run. Says whether it was so; a newer run is left alone.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn end_lost_run(&self, run: RunKey) -> StoreResult<bool> {
+        transaction!(self, connection => {
+            let from = match lock(connection, run.submission).await? {
+                Some((status, current)) if current == run.number => status,
+                _ => return Ok(false),
+            };
+            let row = runs::table.find((run.submission, run.number));
+            let called_off: Option<NaiveDateTime> =
+                row.select(runs::cancel_requested_at).first(connection).await?;
+            let (outcome, code) = match called_off {
+                Some(_) => (Outcome::Cancelled, CODE_CANCELLED),
+                None => (Outcome::Failed, CODE_LOST),
+            };
+            let detail = "the run is not open in Temporal any more, and recorded no end";
+            let ending = Ending { outcome, code: code.to_owned(), detail: detail.to_owned() };
+            maybe_notified::closed(connection, run).await?;
+            let ended = transitions::end_run(connection, run, from, &ending).await?;
+            if ended {
+                owe_outside_runs(connection, run.submission, run.number..=run.number).await?;
+            }
+            Ok(ended)
+        })
+    }
+
+    /// What has been open for the time `unchanged` without any change, each with its place: the `limit` next
+    /// after the place `beyond`, those that have stood longest first. Empty at the end.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn overdue(
+        &self,
+        unchanged: Duration,
+        beyond: Option<&OverduePlace>,
+        limit: i64,
+    ) -> StoreResult<Vec<(OverduePlace, Overdue)>> {
+        let first = OverduePlace { since: DateTime::UNIX_EPOCH.naive_utc(), id: String::new() };
+        let beyond = beyond.unwrap_or(&first);
+        let mut connection = self.connection().await?;
+        let mut found = Vec::new();
+        // One by one: an index gives each in the order of time, and none gives both.
+        for status in [Status::Pending, Status::Processing] {
+            found.extend(overdue_runs(&mut connection, status, unchanged, beyond, limit).await?);
+        }
+        found.extend(overdue_mails(&mut connection, unchanged, beyond, limit).await?);
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+}
+
+/// Runs of submissions that stand as `status`.
+async fn overdue_runs(
+    connection: &mut Connection,
+    status: Status,
+    unchanged: Duration,
+    beyond: &OverduePlace,
+    limit: i64,
+) -> StoreResult<Vec<(OverduePlace, Overdue)>> {
+    let newest =
+        runs::submission_id.eq(submissions::id).and(runs::number.eq(submissions::run_number));
+    let found: Vec<(NaiveDateTime, SubmissionId, i32, Option<String>)> = submissions::table
+        .inner_join(runs::table.on(newest))
+        .filter(submissions::status.eq(status))
+        .filter(submissions::updated_at.le(before(unchanged)))
+        .filter(submissions::updated_at.ge(beyond.since))
+        .filter(submissions::updated_at.gt(beyond.since).or(submissions::id.gt(&beyond.id)))
+        .filter(runs::temporal_run_id.is_not_null())
+        .filter(runs::started_at.le(before(unchanged).nullable()))
+        .order((submissions::updated_at, submissions::id))
+        .limit(limit)
+        .select((submissions::updated_at, runs::submission_id, runs::number, runs::temporal_run_id))
+        .load(connection)
+        .await?;
+    let overdue = found.into_iter().filter_map(|(since, submission, number, temporal_run_id)| {
+        let run = RunKey { submission, number };
+        let started = StartedRun { run, temporal_run_id: temporal_run_id? };
+        let place = OverduePlace { since, id: submission.to_string() };
+        Some((place, Overdue::Run(started)))
+    });
+    Ok(overdue.collect())
+}
+
+async fn overdue_mails(
+    connection: &mut Connection,
+    unchanged: Duration,
+    beyond: &OverduePlace,
+    limit: i64,
+) -> StoreResult<Vec<(OverduePlace, Overdue)>> {
+    let found: Vec<(NaiveDateTime, DeliveryId, SubmissionId)> = deliveries::table
+        .filter(deliveries::settled_at.is_null())
+        .filter(deliveries::start_after.is_null())
+        .filter(deliveries::created_at.le(before(unchanged)))
+        .filter(deliveries::created_at.ge(beyond.since))
+        .filter(deliveries::created_at.gt(beyond.since).or(deliveries::id.gt(&beyond.id)))
+        .order((deliveries::created_at, deliveries::id))
+        .limit(limit)
+        .select((deliveries::created_at, deliveries::id, deliveries::submission_id))
+        .load(connection)
+        .await?;
+    let overdue = found.into_iter().map(|(since, delivery, submission)| {
+        let place = OverduePlace { since, id: delivery.to_string() };
+        (place, Overdue::Mail(delivery, submission))
+    });
+    Ok(overdue.collect())
+}

@@ -1,0 +1,124 @@
+//! What must be settled when the database was brought back to an earlier moment: what happened after that moment
+//! is not in it, but the world has seen it.
+
+use crate::audit::log::{self, AuditEntry};
+use crate::db::clock::now;
+use crate::db::error::StoreResult;
+use crate::db::ids::{DeliveryId, FIRST_RUN, RunKey, SubmissionId};
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::{deliveries, runs, sessions, submissions};
+use crate::deliveries::maybe_notified::{self, CODE_RESTORED, ToldBefore};
+use crate::submissions::status::Status;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+/// E-mails that are read, or runs that are marked, at once.
+const BATCH: usize = 500;
+
+/// Where Temporal stands when the database was brought back to an earlier moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TemporalState {
+    /// It went on, and knows what was done after that moment.
+    Kept,
+    /// It was brought back to that moment too, or is empty: it does what was done after it once more.
+    Restored,
+}
+
+/// What was settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AfterRestore {
+    /// E-mails that are *unknown* now.
+    pub mails: usize,
+    /// Runs that were open, and whose end may have been told.
+    pub runs: usize,
+    /// Sessions that ended.
+    pub sessions: usize,
+}
+
+impl Store {
+    /// Settles every e-mail that was owed as *unknown*, since it may have been sent after that moment; marks every
+    /// run that was open, since it may have ended after it and told its patient: then the e-mail of its end is
+    /// *unknown* too, at once; and ends every session, since it may have been ended after it. For a database that
+    /// was just restored, while nobody works on it. Repeating it changes nothing more.
+    ///
+    /// Where Temporal was [kept](TemporalState::Kept), only runs that it has closed may have told their end.
+    ///
+    /// # Errors
+    /// When the database does not take it; then it is to be repeated.
+    pub async fn after_restore(
+        &self,
+        temporal: TemporalState,
+        entry: &AuditEntry,
+    ) -> StoreResult<AfterRestore> {
+        let mut mails = 0;
+        loop {
+            let owed = self.owed_mails().await?;
+            if owed.is_empty() {
+                break;
+            }
+            for (delivery, submission) in owed {
+                transaction!(self, connection => { maybe_notified::settle(connection, delivery, submission).await })?;
+                mails += 1;
+            }
+        }
+        let runs = self.mark_open_runs(temporal).await?;
+        transaction!(self, connection => {
+            let open = sessions::table.filter(sessions::ended_at.is_null());
+            let end = (sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq(CODE_RESTORED));
+            let sessions = diesel::update(open).set(end).execute(connection).await?;
+            let entry = entry.clone().with("mails", mails).with("runs", runs);
+            let entry = entry.with("sessions", sessions);
+            log::append(connection, &entry).await?;
+            Ok(AfterRestore { mails, runs, sessions })
+        })
+    }
+
+    async fn owed_mails(&self) -> StoreResult<Vec<(DeliveryId, SubmissionId)>> {
+        let owed = deliveries::table
+            .filter(deliveries::settled_at.is_null())
+            .limit(BATCH as i64)
+            .select((deliveries::id, deliveries::submission_id))
+            .load(&mut self.connection().await?)
+            .await?;
+        Ok(owed)
+    }
+
+    /// Marks the newest runs of all submissions that have not ended; returns how many were not marked so before.
+    async fn mark_open_runs(&self, temporal: TemporalState) -> StoreResult<usize> {
+        let newest =
+            runs::submission_id.eq(submissions::id).and(runs::number.eq(submissions::run_number));
+        let mut open: Vec<(SubmissionId, i32, Option<String>)> = Vec::new();
+        // One by one, each by the index.
+        for status in [Status::Pending, Status::Processing] {
+            let found = submissions::table
+                .inner_join(runs::table.on(newest))
+                .filter(submissions::status.eq(status))
+                .select((submissions::id, runs::number, runs::temporal_run_id))
+                .load(&mut self.connection().await?)
+                .await?;
+            open.extend(found);
+        }
+        let mut marked = 0;
+        for batch in open.chunks(BATCH) {
+            marked += transaction!(self, connection => {
+                let mut marked = 0;
+                for (submission, number, temporal_run_id) in batch {
+                    let run = RunKey { submission: *submission, number: *number };
+                    let told = told_before(temporal, run, temporal_run_id.is_some());
+                    marked += usize::from(maybe_notified::mark(connection, run, told).await?);
+                }
+                Ok(marked)
+            })?;
+        }
+        Ok(marked)
+    }
+}
+
+fn told_before(temporal: TemporalState, run: RunKey, was_started: bool) -> ToldBefore {
+    match temporal {
+        // A first run is started once, so one that was started after that moment shows as closed. A retry would be
+        // started again.
+        TemporalState::Kept if was_started || run.number == FIRST_RUN => ToldBefore::IfClosed,
+        TemporalState::Kept | TemporalState::Restored => ToldBefore::Perhaps,
+    }
+}

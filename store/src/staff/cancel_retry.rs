@@ -1,0 +1,180 @@
+//! What staff do to one submission: call it off, or set it going again. Each is one transaction with its
+//! line of the audit, and safe to ask for twice.
+
+use crate::audit::entry::{UNCHANGED, UNDER_WAY};
+use crate::audit::log::{self, AuditEntry};
+use crate::db::clock::{after, now};
+use crate::db::connection::Connection;
+use crate::db::error::StoreResult;
+use crate::db::ids::{RunKey, SubmissionId};
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::{runs, submissions};
+use crate::deliveries::{plan, standalone};
+use crate::runs::transitions::{self, CODE_CANCELLED, Ending, Outcome};
+use crate::submissions::counters;
+use crate::submissions::events::{self, Step};
+use crate::submissions::row::lock_kept;
+use crate::submissions::status::Status;
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use std::time::Duration;
+
+/// What came of the wish to call a submission off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelling {
+    /// Its run is under way in Temporal, which is to be told. Noted now, or by an earlier wish.
+    Noted(RunKey),
+    /// It is cancelled: just now, since its run had not begun, or before.
+    Cancelled,
+    /// It has ended otherwise, and stays so.
+    Final(Status),
+    /// No such submission, or it is deleted.
+    Missing,
+}
+
+/// What came of the wish to set a submission going again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retrying {
+    /// It has a new run, which waits to be started.
+    Queued(RunKey),
+    /// It is under way already, by an earlier wish or since it has not ended yet.
+    UnderWay(RunKey),
+    /// No such submission, or it is deleted.
+    Missing,
+}
+
+impl Store {
+    /// Calls a submission off. A run that Temporal does not have yet ends at once, without a request to
+    /// LoopAI; for another the wish is noted, and stands until Temporal was told
+    /// ([`Store::claim_cancellations`]).
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn request_cancel(
+        &self,
+        submission: SubmissionId,
+        entry: &AuditEntry,
+    ) -> StoreResult<Cancelling> {
+        transaction!(self, connection => {
+            let Some((status, number)) = lock_kept(connection, submission).await? else {
+                return Ok(Cancelling::Missing);
+            };
+            let run = RunKey { submission, number };
+            let (came_of_it, entry) = match status {
+                Status::Cancelled => (Cancelling::Cancelled, entry.clone().refused(UNCHANGED)),
+                status if status.is_final() => {
+                    (Cancelling::Final(status), entry.clone().refused("already_final"))
+                }
+                going => match call_off(connection, run, going).await? {
+                    (came_of_it, true) => (came_of_it, entry.clone()),
+                    (came_of_it, false) => (came_of_it, entry.clone().refused(UNDER_WAY)),
+                },
+            };
+            log::append(connection, &entry).await?;
+            Ok(came_of_it)
+        })
+    }
+
+    /// Sets a submission that has ended going again, as a new run, which the sweeper leaves to the caller
+    /// for the time `start_grace`. What its earlier runs still owed is not sent any more.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn retry(
+        &self,
+        submission: SubmissionId,
+        start_grace: Duration,
+        entry: &AuditEntry,
+    ) -> StoreResult<Retrying> {
+        transaction!(self, connection => {
+            let Some((status, number)) = lock_kept(connection, submission).await? else {
+                return Ok(Retrying::Missing);
+            };
+            let current = RunKey { submission, number };
+            if !status.is_final() {
+                log::append(connection, &entry.clone().refused(UNDER_WAY)).await?;
+                return Ok(Retrying::UnderWay(current));
+            }
+            let next = queue_next(connection, current, status, start_grace).await?;
+            log::append(connection, entry).await?;
+            Ok(Retrying::Queued(next))
+        })
+    }
+}
+
+/// Calls the newest run of a submission off, which has not ended and was found as `from`. Tells besides
+/// whether that was not wished before.
+async fn call_off(
+    connection: &mut Connection,
+    run: RunKey,
+    from: Status,
+) -> StoreResult<(Cancelling, bool)> {
+    let row = runs::table.find((run.submission, run.number));
+    let started: Option<String> = row.select(runs::temporal_run_id).first(connection).await?;
+    let noted = diesel::update(row.filter(runs::cancel_requested_at.is_null()))
+        .set((
+            runs::cancel_requested_at.eq(now().nullable()),
+            runs::cancel_after.eq(now().nullable()),
+        ))
+        .execute(connection)
+        .await?;
+    if started.is_some() {
+        return Ok((Cancelling::Noted(run), noted == 1));
+    }
+    // Should Temporal get it all the same, by a start that is under way just now, it finds this end.
+    let ending = Ending {
+        outcome: Outcome::Cancelled,
+        code: CODE_CANCELLED.to_owned(),
+        detail: String::new(),
+    };
+    diesel::update(row)
+        .set(runs::cancel_after.eq(None::<NaiveDateTime>))
+        .execute(connection)
+        .await?;
+    if transitions::end_run(connection, run, from, &ending).await? {
+        standalone::owe_outside_runs(connection, run.submission, run.number..=run.number).await?;
+    }
+    Ok((Cancelling::Cancelled, true))
+}
+
+/// Makes the run after `current`, of a submission that has ended as `from` and is locked.
+pub(crate) async fn queue_next(
+    connection: &mut Connection,
+    current: RunKey,
+    from: Status,
+    start_grace: Duration,
+) -> StoreResult<RunKey> {
+    let run = RunKey { number: current.number + 1, ..current };
+    let changed = diesel::update(
+        submissions::table
+            .find(run.submission)
+            .filter(submissions::status.eq(from))
+            .filter(submissions::status.eq_any(Status::Pending.sources_of_staff())),
+    )
+    .set((
+        submissions::status.eq(Status::Pending),
+        submissions::run_number.eq(run.number),
+        submissions::error_code.eq(None::<String>),
+        submissions::error_detail.eq(None::<String>),
+        submissions::finished_at.eq(None::<NaiveDateTime>),
+    ))
+    .execute(connection)
+    .await?;
+    counters::one_row(changed, run.submission, from, Status::Pending)?;
+    counters::moved(connection, run.submission, from, Status::Pending).await?;
+    diesel::insert_into(runs::table)
+        .values((
+            runs::submission_id.eq(run.submission),
+            runs::number.eq(run.number),
+            runs::start_after.eq(after(start_grace)),
+            runs::created_at.eq(now()),
+        ))
+        .execute(connection)
+        .await?;
+    plan::overtake(connection, run).await?;
+    // One whose text is under way is seen to its end apart from its run, which makes room for this one.
+    standalone::owe_outside_runs(connection, run.submission, 1..=current.number).await?;
+    events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
+    Ok(run)
+}

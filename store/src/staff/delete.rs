@@ -1,0 +1,106 @@
+//! Deleting a submission, and taking that back. Nothing is removed: a deleted submission is gone for
+//! everybody but staff who ask for deleted ones.
+
+use crate::audit::entry::UNCHANGED;
+use crate::audit::log::{self, AuditEntry};
+use crate::db::clock::now;
+use crate::db::connection::Connection;
+use crate::db::error::StoreResult;
+use crate::db::ids::SubmissionId;
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::submissions;
+use crate::deliveries::plan;
+use crate::submissions::counters;
+use crate::submissions::events::{self, Step};
+use crate::submissions::row::{is_deleted, lock};
+use crate::submissions::status::Status;
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+/// What came of a deletion, or of taking one back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// It was done.
+    Done,
+    /// It stood so already.
+    Unchanged,
+    /// The submission stands here, where something still happens by itself.
+    NotFinal(Status),
+    /// There is no such submission.
+    Unknown,
+}
+
+impl Store {
+    /// Deletes a submission that is in a final state. What it still owes its patient is called off, unless
+    /// its text is being handed over already; it stays so when the deletion is taken back. Repeating it
+    /// changes nothing. Each press that is not refused is written down by `entry`.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn delete_submission(
+        &self,
+        submission: SubmissionId,
+        entry: &AuditEntry,
+    ) -> StoreResult<Deletion> {
+        self.set_deleted(submission, true, entry).await
+    }
+
+    /// Takes a deletion back. Repeating it changes nothing. Each press that is not refused is written down
+    /// by `entry`.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn restore_submission(
+        &self,
+        submission: SubmissionId,
+        entry: &AuditEntry,
+    ) -> StoreResult<Deletion> {
+        self.set_deleted(submission, false, entry).await
+    }
+
+    async fn set_deleted(
+        &self,
+        submission: SubmissionId,
+        delete: bool,
+        entry: &AuditEntry,
+    ) -> StoreResult<Deletion> {
+        transaction!(self, connection => {
+            let Some((status, _)) = lock(connection, submission).await? else {
+                return Ok(Deletion::Unknown);
+            };
+            if is_deleted(connection, submission).await? == delete {
+                log::append(connection, &entry.clone().refused(UNCHANGED)).await?;
+                return Ok(Deletion::Unchanged);
+            }
+            if !status.is_final() {
+                return Ok(Deletion::NotFinal(status));
+            }
+            mark(connection, submission, delete).await?;
+            let step = if delete { Step::Deleted } else { Step::Restored };
+            events::append(connection, submission, status, &[step]).await?;
+            counters::set_deleted(connection, submission, status, delete).await?;
+            if delete {
+                plan::call_off_deleted(connection, submission).await?;
+            }
+            log::append(connection, entry).await?;
+            Ok(Deletion::Done)
+        })
+    }
+}
+
+async fn mark(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    delete: bool,
+) -> StoreResult<()> {
+    let row = submissions::table.find(submission);
+    if delete {
+        let set = submissions::deleted_at.eq(now().nullable());
+        diesel::update(row).set(set).execute(connection).await?;
+    } else {
+        let set = submissions::deleted_at.eq(None::<NaiveDateTime>);
+        diesel::update(row).set(set).execute(connection).await?;
+    }
+    Ok(())
+}

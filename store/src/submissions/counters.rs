@@ -1,0 +1,146 @@
+//! How many submissions there are in each state, kept while they move: counting a million index entries
+//! takes too long for a list (docs/adr/0008-listing.md). Each change of these numbers is in the transaction
+//! of the move that it counts, so they are exact for whoever reads what is committed.
+
+use crate::db::connection::Connection;
+use crate::db::error::{StoreError, StoreResult};
+use crate::db::ids::SubmissionId;
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::submission_counts as counts;
+use crate::submissions::status::Status;
+use diesel::dsl::{case_when, sql};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
+use diesel_async::RunQueryDsl;
+
+const RECOUNT: &str = "UPDATE submission_counts SET amount = COALESCE((\
+    SELECT counted.amount FROM (\
+        SELECT CONV(LEFT(id, 1), 16, 10) AS slot, deleted_at IS NOT NULL AS deleted, status, \
+            COUNT(*) AS amount FROM submissions GROUP BY 1, 2, 3) AS counted \
+    WHERE counted.slot = submission_counts.slot AND counted.deleted = submission_counts.deleted \
+        AND counted.status = submission_counts.status), 0)";
+
+/// The slot of a submission: the first digit of its id. The migration computes the same in SQL.
+fn slot(submission: SubmissionId) -> i32 {
+    let digit = submission.to_string().chars().next().and_then(|first| first.to_digit(16));
+    digit.and_then(|digit| i32::try_from(digit).ok()).unwrap_or_default()
+}
+
+/// Counts a new submission, which is *pending*.
+pub(crate) async fn created(
+    connection: &mut Connection,
+    submission: SubmissionId,
+) -> StoreResult<()> {
+    diesel::update(counts::table.find((slot(submission), 0, Status::Pending)))
+        .set(counts::amount.eq(counts::amount + 1))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Makes sure that a move changed the one row that was locked and found as `from`. Otherwise the move is not
+/// to be counted, and its transaction not to be committed.
+pub(crate) fn one_row(
+    changed: usize,
+    submission: SubmissionId,
+    from: Status,
+    to: Status,
+) -> StoreResult<()> {
+    match changed {
+        1 => Ok(()),
+        other => Err(StoreError::Corrupt(format!(
+            "{submission} was to move from {from} to {to}, which changed {other} rows"
+        ))),
+    }
+}
+
+/// Counts a move of a submission that is not deleted.
+///
+/// Both rows in one statement, which locks them in the order of the key: two opposite moves cannot each
+/// hold what the other waits for.
+pub(crate) async fn moved(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    from: Status,
+    to: Status,
+) -> StoreResult<()> {
+    let rows = counts::table
+        .filter(counts::slot.eq(slot(submission)))
+        .filter(counts::deleted.eq(0))
+        .filter(counts::status.eq_any([from, to]));
+    let change = case_when(counts::status.eq(to), 1i64.into_sql::<BigInt>())
+        .otherwise((-1i64).into_sql::<BigInt>());
+    diesel::update(rows)
+        .set(counts::amount.eq(counts::amount + change))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Counts that a submission was deleted, or restored.
+pub(crate) async fn set_deleted(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    status: Status,
+    deleted: bool,
+) -> StoreResult<()> {
+    let rows = counts::table
+        .filter(counts::slot.eq(slot(submission)))
+        .filter(counts::deleted.eq_any([0, 1]))
+        .filter(counts::status.eq(status));
+    let change = case_when(counts::deleted.eq(i32::from(deleted)), 1i64.into_sql::<BigInt>())
+        .otherwise((-1i64).into_sql::<BigInt>());
+    diesel::update(rows)
+        .set(counts::amount.eq(counts::amount + change))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// How many submissions there are in these states, and among these `deleted` flags.
+pub(crate) async fn read(
+    connection: &mut Connection,
+    statuses: &[Status],
+    deleted: &[i32],
+) -> StoreResult<i64> {
+    let total: Option<i64> = counts::table
+        .filter(counts::slot.between(0, 15))
+        .filter(counts::deleted.eq_any(deleted))
+        .filter(counts::status.eq_any(statuses))
+        .select(sql::<Nullable<BigInt>>("CAST(SUM(amount) AS SIGNED)"))
+        .first(connection)
+        .await?;
+    Ok(total.unwrap_or_default())
+}
+
+impl Store {
+    /// Counts anew. Needed after a version that did not count yet ran beside this one; changes nothing
+    /// otherwise. Moves wait meanwhile, about 0.3 s for a million submissions.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is changed then.
+    pub async fn recount_submissions(&self) -> StoreResult<()> {
+        transaction!(self, connection => {
+            // Whoever has moved a submission, but not committed it, waits for these rows, and adds itself
+            // afterwards; whoever has committed is seen by the statement that counts.
+            let _locked: Vec<i64> =
+                counts::table.select(counts::amount).for_update().load(connection).await?;
+            diesel::sql_query(RECOUNT).execute(connection).await?;
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_move_that_changed_nothing_is_an_error() {
+        let check =
+            |changed| one_row(changed, SubmissionId::new(), Status::Failed, Status::Pending);
+        assert!(check(1).is_ok());
+        let told = check(0).expect_err("nothing to count").to_string();
+        assert!(told.ends_with("from failed to pending, which changed 0 rows"), "{told}");
+    }
+}

@@ -1,0 +1,121 @@
+//! What a patient sends: stored whole, in one transaction, or not at all.
+
+use crate::audit::log::{self, AuditEntry};
+use crate::db::clock::{after, now};
+use crate::db::connection::Connection;
+use crate::db::email_address::EmailAddress;
+use crate::db::error::{StoreError, StoreResult};
+use crate::db::failpoint::Failpoint;
+use crate::db::ids::{FIRST_RUN, SubmissionId, UserId};
+use crate::db::pool::{Store, transaction};
+use crate::db::schema::{runs, submissions};
+use crate::files::orphans;
+use crate::files::records::{self, NewFile};
+use crate::submissions::counters;
+use crate::submissions::events::{self, Step};
+use crate::submissions::idempotency::{self, IdempotencyClaim};
+use crate::submissions::status::Status;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Consent as it was given: to which version of the text. The time is the record's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Names the text that the patient agreed to.
+    pub version: String,
+}
+
+/// A submission that was checked and may be stored.
+#[derive(Debug, Clone)]
+pub struct NewSubmission {
+    /// Its name.
+    pub id: SubmissionId,
+    /// Where the result goes.
+    pub email: EmailAddress,
+    /// What the patient wrote; may be empty.
+    pub comments: String,
+    /// What the patient agreed to.
+    pub consent: Consent,
+    /// Its files, whose bytes are stored already.
+    pub files: Vec<NewFile>,
+    /// How long the sweeper leaves the first run to whoever stored it.
+    pub start_grace: Duration,
+    /// The account that sent it, where there is one.
+    pub submitted_by: Option<UserId>,
+    /// The line of the audit about that; what nobody we know sends is its own record.
+    pub line: Option<AuditEntry>,
+}
+
+impl Store {
+    /// Stores a submission with its files, its first run (not yet started), its first event, its line of
+    /// the audit and, where the request carried a key, the answer to that key: all or nothing.
+    ///
+    /// The bytes of its files were announced ([`Store::announce_bytes`]) and stored before.
+    ///
+    /// Returns `false`, with nothing stored, when the claim on the key was lost to another request.
+    ///
+    /// # Errors
+    /// When the database does not take it; nothing is stored then.
+    pub async fn create_submission(
+        &self,
+        new: &NewSubmission,
+        claim: Option<&IdempotencyClaim>,
+    ) -> StoreResult<bool> {
+        let is_written = AtomicBool::new(false);
+        let outcome = transaction!(self, connection => {
+            insert(connection, new).await?;
+            if let Some(claim) = claim
+                && !idempotency::settle(connection, claim, new.id).await?
+            {
+                return Err(StoreError::Database(diesel::result::Error::RollbackTransaction));
+            }
+            if let Some(line) = &new.line {
+                log::append(connection, line).await?;
+            }
+            Failpoint::SubmissionUncommitted.pass().await;
+            is_written.store(true, Ordering::Relaxed);
+            Ok(())
+        });
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(StoreError::Database(diesel::result::Error::RollbackTransaction)) => Ok(false),
+            Err(error) if is_written.into_inner() => Err(StoreError::Unclear(error.to_string())),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn insert(connection: &mut Connection, new: &NewSubmission) -> StoreResult<()> {
+    diesel::insert_into(submissions::table)
+        .values((
+            submissions::id.eq(new.id),
+            submissions::email.eq(&new.email),
+            submissions::comments.eq(&new.comments),
+            submissions::status.eq(Status::Pending),
+            submissions::consent_version.eq(&new.consent.version),
+            submissions::consent_at.eq(now()),
+            submissions::run_number.eq(FIRST_RUN),
+            submissions::last_event.eq(0),
+            submissions::created_at.eq(now()),
+            submissions::updated_at.eq(now()),
+            submissions::submitted_by.eq(new.submitted_by),
+        ))
+        .execute(connection)
+        .await?;
+    let digests: Vec<_> = new.files.iter().map(|file| file.sha256).collect();
+    orphans::name(connection, &digests).await?;
+    records::insert(connection, new.id, &new.files).await?;
+    diesel::insert_into(runs::table)
+        .values((
+            runs::submission_id.eq(new.id),
+            runs::number.eq(FIRST_RUN),
+            runs::start_after.eq(after(new.start_grace)),
+            runs::created_at.eq(now()),
+        ))
+        .execute(connection)
+        .await?;
+    events::append(connection, new.id, Status::Pending, &[Step::Received]).await?;
+    counters::created(connection, new.id).await
+}

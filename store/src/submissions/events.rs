@@ -1,0 +1,354 @@
+//! A submission's append-only story: what happened, in the words that the patient reads.
+
+use crate::db::clock::now;
+use crate::db::connection::Connection;
+use crate::db::error::StoreResult;
+use crate::db::ids::{SubmissionId, stored_as_text};
+use crate::db::pool::Store;
+use crate::db::schema::{events, submissions};
+use crate::submissions::status::Status;
+use chrono::NaiveDateTime;
+use diesel::deserialize::FromSqlRow;
+use diesel::deserialize::{self, FromSql};
+use diesel::dsl::max;
+use diesel::expression::AsExpression;
+use diesel::mysql::{Mysql, MysqlValue};
+use diesel::prelude::*;
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::Text;
+use diesel_async::RunQueryDsl;
+use std::fmt;
+use std::str::FromStr;
+
+/// The name that an event carries on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub enum EventName {
+    /// The submission moved on.
+    StatusUpdate,
+    /// The result can be read.
+    ResultReady,
+}
+
+/// What an event tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub enum Step {
+    /// Stored.
+    Received,
+    /// LoopAI is busy or away, and the submission waits for its turn.
+    Waiting,
+    /// LoopAI took it.
+    Diagnosing,
+    /// The result is stored.
+    Completed,
+    /// The result can be read: the last event of a good end.
+    ResultReady,
+    /// The diagnosis failed.
+    Failed,
+    /// No answer before the deadline.
+    TimedOut,
+    /// Called off.
+    Cancelled,
+    /// Set going again by staff or an operator.
+    Retried,
+    /// The mail server took our e-mail.
+    MailSent,
+    /// The mail server may or may not have taken our e-mail.
+    MailUnknown,
+    /// The mail server refused our e-mail for good.
+    MailFailed,
+    /// Staff deleted the submission.
+    Deleted,
+    /// Staff took the deletion back.
+    Restored,
+}
+
+impl Step {
+    const ALL: [Step; 14] = [
+        Step::Received,
+        Step::Waiting,
+        Step::Diagnosing,
+        Step::Completed,
+        Step::ResultReady,
+        Step::Failed,
+        Step::TimedOut,
+        Step::Cancelled,
+        Step::Retried,
+        Step::MailSent,
+        Step::MailUnknown,
+        Step::MailFailed,
+        Step::Deleted,
+        Step::Restored,
+    ];
+
+    /// The name in SQL and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Received => "received",
+            Step::Waiting => "waiting",
+            Step::Diagnosing => "diagnosing",
+            Step::Completed => "completed",
+            Step::ResultReady => "result_ready",
+            Step::Failed => "failed",
+            Step::TimedOut => "timed_out",
+            Step::Cancelled => "cancelled",
+            Step::Retried => "retried",
+            Step::MailSent => "mail_sent",
+            Step::MailUnknown => "mail_unknown",
+            Step::MailFailed => "mail_failed",
+            Step::Deleted => "deleted",
+            Step::Restored => "restored",
+        }
+    }
+
+    /// Whether it ends the patient's story, unless staff or an operator sets it going again. What may
+    /// follow tells of the e-mail.
+    pub fn ends_story(self) -> bool {
+        matches!(self, Step::ResultReady | Step::Failed | Step::TimedOut | Step::Cancelled)
+    }
+
+    fn event_name(self) -> EventName {
+        match self {
+            Step::ResultReady => EventName::ResultReady,
+            _ => EventName::StatusUpdate,
+        }
+    }
+
+    /// What the patient reads.
+    fn message(self) -> &'static str {
+        match self {
+            Step::Received => "We have received your submission.",
+            Step::Waiting => {
+                "The diagnosis service is busy or away. Your submission waits, and goes on by itself."
+            }
+            Step::Diagnosing => "Processing your submission...",
+            Step::Completed => "Your diagnosis is complete.",
+            Step::ResultReady => "Your results are ready! Check your email.",
+            Step::Failed => "We could not complete your diagnosis.",
+            Step::TimedOut => "Your diagnosis took too long, so we have stopped waiting for it.",
+            Step::Cancelled => "Your submission was cancelled.",
+            Step::Retried => "Your submission was set going again.",
+            Step::MailSent => "We have sent you an e-mail.",
+            Step::MailUnknown => "We tried to e-mail you, but cannot tell whether it arrived.",
+            Step::MailFailed => "We could not e-mail you.",
+            Step::Deleted => "Your submission was deleted.",
+            Step::Restored => "Your submission was restored.",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Step {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Step::ALL
+            .into_iter()
+            .find(|step| step.name() == text)
+            .ok_or_else(|| format!("{text:?} is no step"))
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EventName::StatusUpdate => "status_update",
+            EventName::ResultReady => "result_ready",
+        })
+    }
+}
+
+impl FromStr for EventName {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "status_update" => Ok(EventName::StatusUpdate),
+            "result_ready" => Ok(EventName::ResultReady),
+            _ => Err(format!("{text:?} is no event")),
+        }
+    }
+}
+
+stored_as_text!(EventName);
+stored_as_text!(Step);
+
+/// One line of a submission's story.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = events)]
+pub struct Event {
+    /// The submission that it tells of.
+    pub submission_id: SubmissionId,
+    /// Place in the submission's story, from 1, without gaps.
+    pub number: i32,
+    /// Its name on the wire.
+    pub name: EventName,
+    /// What it tells.
+    pub step: Step,
+    /// Where the submission stood then.
+    pub status: Status,
+    /// What the patient reads.
+    pub message: String,
+    /// When it happened (UTC).
+    pub created_at: NaiveDateTime,
+}
+
+/// What a tail of all events reads of one.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = events)]
+pub struct Change {
+    /// The row's number.
+    #[diesel(column_name = id)]
+    pub row: i64,
+    /// The submission that it tells of.
+    pub submission_id: SubmissionId,
+    /// What it tells: the name of a [`Step`], or of one that only a newer version knows. A tail passes on
+    /// what it cannot read; else it would stand still there while versions are mixed.
+    pub step: String,
+    /// Where the submission stood then.
+    pub status: Status,
+    /// When it happened (UTC).
+    pub created_at: NaiveDateTime,
+}
+
+/// Appends steps to the story. Takes the submission's row lock, which is what numbers them.
+pub(crate) async fn append(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    status: Status,
+    steps: &[Step],
+) -> StoreResult<()> {
+    let count = i32::try_from(steps.len()).unwrap_or(i32::MAX);
+    diesel::update(submissions::table.find(submission))
+        .set((
+            submissions::last_event.eq(submissions::last_event + count),
+            submissions::updated_at.eq(now()),
+        ))
+        .execute(connection)
+        .await?;
+    let last: i32 = submissions::table
+        .find(submission)
+        .select(submissions::last_event)
+        .first(connection)
+        .await?;
+    let rows: Vec<_> = (last - count + 1..)
+        .zip(steps)
+        .map(|(number, step)| {
+            (
+                events::submission_id.eq(submission),
+                events::number.eq(number),
+                events::name.eq(step.event_name()),
+                events::step.eq(*step),
+                events::status.eq(status),
+                events::message.eq(step.message()),
+                events::created_at.eq(now()),
+            )
+        })
+        .collect();
+    diesel::insert_into(events::table).values(rows).execute(connection).await?;
+    Ok(())
+}
+
+/// Tells that a submission waits, unless that was the last thing told.
+pub(crate) async fn append_waiting(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    status: Status,
+) -> StoreResult<()> {
+    let newest: Option<Step> = events::table
+        .filter(events::submission_id.eq(submission))
+        .order(events::number.desc())
+        .select(events::step)
+        .first(connection)
+        .await
+        .optional()?;
+    if newest == Some(Step::Waiting) {
+        return Ok(());
+    }
+    append(connection, submission, status, &[Step::Waiting]).await
+}
+
+impl Store {
+    /// A submission's events after number `after`, oldest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn events(&self, submission: SubmissionId, after: i32) -> StoreResult<Vec<Event>> {
+        // Their numbers are no larger, so there are no more.
+        self.next_events(submission, after, i32::MAX.into()).await
+    }
+
+    /// The first `limit` of them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn next_events(
+        &self,
+        submission: SubmissionId,
+        after: i32,
+        limit: i64,
+    ) -> StoreResult<Vec<Event>> {
+        let mut connection = self.connection().await?;
+        let found = events::table
+            .filter(events::submission_id.eq(submission))
+            .filter(events::number.gt(after))
+            .order(events::number)
+            .limit(limit)
+            .select(Event::as_select())
+            .load(&mut connection)
+            .await?;
+        Ok(found)
+    }
+
+    /// The row number of the newest event of all submissions; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn newest_event_row(&self) -> StoreResult<i64> {
+        let mut connection = self.connection().await?;
+        let newest: Option<i64> =
+            events::table.select(max(events::id)).first(&mut connection).await?;
+        Ok(newest.unwrap_or(0))
+    }
+
+    /// Event rows of all submissions that came after row `after`, and those of `holes` that have
+    /// appeared since: at most `limit` of them, in row order.
+    ///
+    /// Row numbers are given out before the commit, so a lower one can appear after a higher one;
+    /// a tail therefore remembers the numbers that it missed, and asks for them again.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn event_rows(
+        &self,
+        after: i64,
+        holes: &[i64],
+        limit: i64,
+    ) -> StoreResult<Vec<Change>> {
+        let mut connection = self.connection().await?;
+        let rows = events::table
+            .filter(events::id.gt(after).or(events::id.eq_any(holes)))
+            .order(events::id)
+            .limit(limit)
+            .select(Change::as_select())
+            .load(&mut connection)
+            .await?;
+        Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_read_back() {
+        for step in Step::ALL {
+            assert_eq!(step.name().parse::<Step>().expect("a step"), step);
+        }
+    }
+}
