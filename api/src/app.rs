@@ -1,23 +1,18 @@
 //! What the API is made of, and the state that its handlers share.
 
-use crate::auth::cookies::CsrfKey;
-use crate::auth::device::DeviceKey;
+use crate::auth::keys::Keys;
 use crate::auth::password::Passwords;
-use crate::auth::refresh::RefreshKey;
-use crate::auth::{Strangers, TokenSigner};
-use crate::call_back::CallBackKey;
-use crate::events::Hub;
-use crate::intake::Memory;
-use crate::layers::Limiters;
-use crate::outbox::Outbox;
-use crate::runs::Runs;
+use crate::auth::strangers::Strangers;
+use crate::dispatch::outbox::Outbox;
+use crate::dispatch::runs::Runs;
+use crate::events::hub::Hub;
+use crate::intake::memory::Memory;
+use crate::layers::limiters::Limiters;
 use crate::settings::ApiSettings;
-use crate::tokens::TokenKey;
 use axum::extract::FromRef;
-use diagflow_store::{AuditKey, FileBytes, LinkKey, Store};
+use diagflow_store::{FileBytes, Store};
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
-use secrecy::ExposeSecret;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -39,7 +34,7 @@ pub struct App {
     pub runs: Runs,
     /// Whether Temporal answers.
     pub temporal: TemporalHealth,
-    /// What `/metrics` shows; from [`crate::metrics_builder`].
+    /// What `/metrics` shows; from [`crate::telemetry::metrics_builder`].
     pub metrics: PrometheusHandle,
     /// Settings.
     pub settings: ApiSettings,
@@ -60,23 +55,12 @@ pub(crate) struct Shared {
     pub(crate) app: App,
     pub(crate) hub: Hub,
     pub(crate) memory: Memory,
-    pub(crate) tokens: TokenKey,
-    /// Tokens of sessions, and against forged requests.
-    pub(crate) signer: TokenSigner,
-    pub(crate) csrf: CsrfKey,
-    pub(crate) refreshes: RefreshKey,
-    /// Devices that signed in before.
-    pub(crate) devices: DeviceKey,
+    pub(crate) keys: Keys,
     pub(crate) passwords: Passwords,
     /// What each client sent.
     pub(crate) limiters: Limiters,
     /// What nobody that we know was refused.
     pub(crate) strangers: Strangers,
-    /// Seals the audit.
-    pub(crate) audit_key: AuditKey,
-    pub(crate) links: LinkKey,
-    /// Where LoopAI may call back.
-    pub(crate) call_backs: Option<CallBackKey>,
     /// Cancelled when the process is asked to end: event streams end then.
     pub(crate) closing: CancellationToken,
 }
@@ -87,17 +71,10 @@ impl AppState {
         Self(Arc::new(Shared {
             hub: Hub::new(app.store.clone(), settings.events_poll),
             memory: Memory::for_uploads(settings),
-            tokens: TokenKey::new(&settings.secret_key),
-            signer: TokenSigner::new(&settings.jwt),
-            csrf: CsrfKey::new(&settings.secret_key),
-            refreshes: RefreshKey::new(&settings.secret_key),
-            devices: DeviceKey::new(&settings.secret_key),
             limiters: Limiters::new(&settings.rate_limits),
             strangers: Strangers::new(),
+            keys: Keys::new(settings),
             passwords: Passwords::new(),
-            audit_key: AuditKey::new(settings.audit_key.expose_secret()),
-            links: LinkKey::new(settings.secret_key.expose_secret()),
-            call_backs: settings.call_back_secret.as_ref().map(CallBackKey::new),
             closing,
             app,
         }))

@@ -1,11 +1,11 @@
 //! The documentation's frame; paths and schemas come from the handlers.
 
-use crate::events::{ChangeBody, EventBody};
-use utoipa::openapi::path::{Operation, Paths};
-use utoipa::openapi::security::{
-    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
-};
-use utoipa::openapi::{Content, OpenApi as OpenApiDocument, Ref, ResponseBuilder};
+pub(crate) mod refusals;
+
+use crate::events::live::ChangeBody;
+use crate::events::stream::EventBody;
+use utoipa::openapi::OpenApi as OpenApiDocument;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 /// See the head of this file.
@@ -32,77 +32,6 @@ use utoipa::{Modify, OpenApi};
 )]
 pub(crate) struct Document;
 
-/// A kind of refusal that many routes share.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Refusal {
-    /// 401.
-    NotSignedIn,
-    /// 403.
-    Forbidden,
-    /// 429.
-    TooMany,
-    /// 429, for whoever was refused too often.
-    TooManyRefused,
-    /// 503.
-    Unavailable,
-}
-
-impl Refusal {
-    fn status_and_description(self) -> (&'static str, &'static str) {
-        match self {
-            Self::NotSignedIn => (
-                "401",
-                "`sign_in_required`, `token_expired`, `token_invalid`, `session_ended`, \
-                 `api_key_invalid`",
-            ),
-            Self::Forbidden => ("403", "`forbidden`, `csrf_token_invalid`"),
-            Self::TooMany => (
-                "429",
-                "`too_many_requests`: repeat after `Retry-After`; the headers `RateLimit-Policy` and \
-                 `RateLimit` of every answer say how many may follow",
-            ),
-            Self::TooManyRefused => (
-                "429",
-                "`too_many_requests`: too much of this client was refused; repeat after `Retry-After`",
-            ),
-            Self::Unavailable => ("503", "`unavailable`, `timeout`: repeat after `Retry-After`"),
-        }
-    }
-}
-
-/// Notes in the documentation of these paths that they ask for a permission, and the refusals that follow.
-pub(crate) fn demand(paths: &mut Paths, permission: &str, refusals: &[Refusal]) {
-    for operation in operations(paths) {
-        let ways = ["session", "session_cookie"];
-        let ways = ways.map(|way| SecurityRequirement::new(way, [permission]));
-        operation.security = Some(ways.to_vec());
-    }
-    note(paths, refusals);
-}
-
-/// Notes refusals in the documentation of these paths, beside those of the same status that it tells of.
-pub(crate) fn note(paths: &mut Paths, refusals: &[Refusal]) {
-    for operation in operations(paths) {
-        for refusal in refusals {
-            let (status, description) = refusal.status_and_description();
-            let schema = Ref::from_schema_name("ErrorBody");
-            let response = ResponseBuilder::new()
-                .description(description)
-                .content("application/json", Content::new(Some(schema)));
-            let responses = &mut operation.responses.responses;
-            responses.entry(status.to_owned()).or_insert_with(|| response.build().into());
-        }
-    }
-}
-
-fn operations(paths: &mut Paths) -> impl Iterator<Item = &mut Operation> {
-    let items = paths.paths.values_mut();
-    let all = items.flat_map(|item| {
-        [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
-    });
-    all.flatten()
-}
-
 struct Security;
 
 impl Modify for Security {
@@ -112,7 +41,7 @@ impl Modify for Security {
             .description(Some("The `access_token` that the submission was answered with."))
             .build();
         let cookie = ApiKeyValue::with_description(
-            crate::access::COOKIE,
+            crate::extract::access::COOKIE,
             "The same token, as the cookie that came with the answer: for `EventSource`. Over https its \
              name begins with `__Secure-`.",
         );

@@ -2,7 +2,12 @@
 
 use crate::app::{App, AppState};
 use crate::error::ApiError;
-use crate::layers::{Counted, cors, limited_beside, linger, observe, security_headers};
+use crate::layers::cors::cors;
+use crate::layers::headers::security_headers;
+use crate::layers::limiters::Counted;
+use crate::layers::linger::linger;
+use crate::layers::observe::observe;
+use crate::layers::rate_limit::limited_beside;
 use crate::{routes, telemetry};
 use axum::Router;
 use axum::body::Body;
@@ -14,7 +19,7 @@ use tower::ServiceBuilder;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutBody};
 use utoipa_swagger_ui::SwaggerUi;
 
-/// The whole API as a router, for a server of your own; [`crate::serve`] is the usual way.
+/// The whole API as a router, for a server of your own; [`crate::server::serve`] is the usual way.
 pub fn router(app: App) -> Router {
     build(AppState::new(app, CancellationToken::new()))
 }

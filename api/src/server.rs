@@ -2,7 +2,7 @@
 //! limit on how long a connection may stay open without a request.
 
 use crate::app::{App, AppState};
-use crate::origin::Peer;
+use crate::extract::origin::Peer;
 use crate::router;
 use axum::Router;
 use axum::http::Request;

@@ -22,7 +22,7 @@ const LINES_WITHHELD: &str = "diagflow_audit_lines_withheld_total";
 const TIMES: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 /// A recorder that knows the API's histograms. The binary installs it, and hands the handle to
-/// [`crate::App::metrics`].
+/// [`crate::app::App::metrics`].
 pub fn metrics_builder() -> PrometheusBuilder {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(REQUEST_TIME.to_owned()), &TIMES)

@@ -1,9 +1,9 @@
 //! Who calls.
 
-use super::permissions::Permission;
 use crate::app::AppState;
+use crate::auth::permissions::Permission;
 use crate::error::ApiError;
-use crate::origin::Origin;
+use crate::extract::origin::Origin;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use diagflow_store::{
@@ -109,7 +109,7 @@ pub(crate) fn somebody_did(
     action: Action,
 ) -> AuditEntry {
     let actor = Actor { kind: ActorKind::Anonymous, id: None, name: claimed.to_owned() };
-    entry(&state.audit_key, actor, origin, action, ObjectKind::Service, String::new())
+    entry(&state.keys.audit_key, actor, origin, action, ObjectKind::Service, String::new())
 }
 
 fn entry(

@@ -1,8 +1,9 @@
 //! A session for pages: cookies that no script can read, and a token against forged requests that every
 //! change must bring along (OWASP's signed double submit: derived from the session, so none is stored).
 
+use crate::header_names::CSRF_HEADER;
 use crate::settings::ApiSettings;
-use axum::http::{HeaderMap, HeaderName, Method};
+use axum::http::{HeaderMap, Method};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -24,8 +25,6 @@ pub(crate) struct Kind {
 pub(crate) const SESSION: Kind = Kind { name: "diagflow_session", path: "/" };
 /// Carries the refresh token, to the one path that takes it.
 pub(crate) const REFRESH: Kind = Kind { name: "diagflow_refresh", path: "/api/v1/auth/refresh" };
-/// Carries the token against forged requests.
-pub(crate) const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 /// Makes a device known where passwords are tried: [`super::device`].
 pub(crate) const DEVICE: Kind = Kind { name: "diagflow_device", path: "/api/v1/auth" };
 

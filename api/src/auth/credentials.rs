@@ -1,11 +1,11 @@
 //! Finds out who calls from what a request brings: an access token or an API key as Bearer, or a page's cookie.
 
-use super::caller::{Brought, Caller, Via};
-use super::cookies;
-use super::jwt::{BadToken, Claims};
 use crate::app::AppState;
+use crate::auth::caller::{Brought, Caller, Via};
+use crate::auth::cookies;
+use crate::auth::jwt::{BadToken, Claims};
 use crate::error::ApiError;
-use crate::origin::Origin;
+use crate::extract::origin::Origin;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
 use diagflow_store::{Actor, ApiKeyId, KeyHolder, SessionId, Sha256, StoreError};
@@ -51,7 +51,7 @@ pub(crate) async fn authenticate(
     }
     let Some(token) = cookies::access_token(&state.app.settings, headers) else { return Ok(None) };
     let (caller, session) = by_session(state, &token, true, origin).await?;
-    if !state.csrf.allows(method, headers, session) {
+    if !state.keys.csrf.allows(method, headers, session) {
         let known = Some((caller.actor(), caller.via));
         return Err(NotLetIn { refusal: ApiError::CsrfTokenInvalid, known });
     }
@@ -70,7 +70,7 @@ async fn by_session(
     by_cookie: bool,
     origin: Origin,
 ) -> Result<(Caller, SessionId), NotLetIn> {
-    let claims = match state.signer.check(token) {
+    let claims = match state.keys.signer.check(token) {
         Ok(claims) => claims,
         Err(BadToken::Expired(claims)) => {
             return Err(no_longer(state, &claims, ApiError::TokenExpired).await);
@@ -83,7 +83,7 @@ async fn by_session(
     };
     let via = Via::Session(claims.sid);
     let brought = Some(Brought { by_cookie, issued: claims.iat, expires: claims.exp });
-    Ok((Caller { user, via, origin, brought, audit_key: state.audit_key.clone() }, claims.sid))
+    Ok((Caller { user, via, origin, brought, audit_key: state.keys.audit_key.clone() }, claims.sid))
 }
 
 /// The refusal of a token that we gave out, and that opens nothing any more.
@@ -99,7 +99,7 @@ async fn no_longer(state: &AppState, claims: &Claims, refusal: ApiError) -> NotL
 async fn by_api_key(state: &AppState, key: &str, origin: Origin) -> Result<Caller, NotLetIn> {
     let (id, secret) = key.split_once('_').ok_or(ApiError::ApiKeyInvalid)?;
     let id: ApiKeyId = id.parse().map_err(|_| ApiError::ApiKeyInvalid)?;
-    let (via, audit_key) = (Via::ApiKey(id), state.audit_key.clone());
+    let (via, audit_key) = (Via::ApiKey(id), state.keys.audit_key.clone());
     match state.app.store.use_api_key(id, Sha256::of(secret.as_bytes())).await? {
         Some(KeyHolder::Good(user)) => Ok(Caller { user, via, origin, brought: None, audit_key }),
         Some(KeyHolder::Spent(user)) => {

@@ -3,8 +3,9 @@
 //! the account: it only has its guesses counted apart. It is sealed for the account's address, so that
 //! nobody has one for an account that they never signed in to.
 
-use super::cookies::{self, DEVICE};
-use crate::app::AppState;
+use crate::auth::cookies;
+use crate::auth::cookies::DEVICE;
+use crate::settings::ApiSettings;
 use axum_extra::extract::cookie::{Cookie, CookieJar};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -70,16 +71,26 @@ impl DeviceKey {
 }
 
 /// The device that a request comes from, where it is known to the account of this address.
-pub(crate) fn known(state: &AppState, jar: &CookieJar, email: &str) -> Option<Device> {
-    let text = cookies::brought(&state.app.settings, DEVICE, jar)?;
-    state.devices.read(&text, email.trim(), Utc::now().timestamp())
+pub(crate) fn known(
+    settings: &ApiSettings,
+    key: &DeviceKey,
+    jar: &CookieJar,
+    email: &str,
+) -> Option<Device> {
+    let text = cookies::brought(settings, DEVICE, jar)?;
+    key.read(&text, email.trim(), Utc::now().timestamp())
 }
 
 /// What makes a device known to the account of this address: one that was known stays the same.
-pub(crate) fn cookie(state: &AppState, known: Option<Device>, email: &str) -> Cookie<'static> {
+pub(crate) fn cookie(
+    settings: &ApiSettings,
+    key: &DeviceKey,
+    known: Option<Device>,
+    email: &str,
+) -> Cookie<'static> {
     let device = known.unwrap_or_else(Device::new);
-    let value = state.devices.seal(device, email, Utc::now().timestamp());
-    cookies::lasting(&state.app.settings, DEVICE, value, LIFETIME)
+    let value = key.seal(device, email, Utc::now().timestamp());
+    cookies::lasting(settings, DEVICE, value, LIFETIME)
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! Lets only those through to a route who have its permission, and says so in the documentation of that
 //! route: one call does both, so they cannot differ.
 
-use super::caller::{Caller, Via};
-use super::credentials::{NotLetIn, authenticate};
-use super::refusals::{Target, outsider_did, refuse};
-use super::{Permission, cookies};
 use crate::app::AppState;
+use crate::auth::caller::{Caller, Via};
+use crate::auth::cookies;
+use crate::auth::credentials::{NotLetIn, authenticate};
+use crate::auth::permissions::Permission;
+use crate::auth::refusals::{Target, outsider_did, refuse};
 use crate::error::ApiError;
-use crate::openapi::{self, Refusal};
-use crate::origin::Origin;
+use crate::extract::origin::Origin;
+use crate::openapi::refusals::{Refusal, demand};
 use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
@@ -24,7 +25,7 @@ pub(crate) fn guarded(
     permission: Permission,
     (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
 ) -> UtoipaMethodRouter<AppState> {
-    openapi::demand(
+    demand(
         &mut paths,
         permission.name(),
         &[Refusal::NotSignedIn, Refusal::Forbidden, Refusal::TooManyRefused, Refusal::Unavailable],
@@ -115,7 +116,7 @@ fn renewed(state: &AppState, caller: &Caller, mut response: Response) -> Respons
         .iter()
         .any(|cookie| cookie.as_bytes().starts_with(start.as_bytes()));
     if brought.by_cookie && !told && Utc::now().timestamp() >= half_way {
-        let token = state.signer.token(caller.user.id, session);
+        let token = state.keys.signer.token(caller.user.id, session);
         let cookie = cookies::cookie(settings, cookies::SESSION, token);
         let value = HeaderValue::from_str(&cookie.to_string());
         headers.append(SET_COOKIE, value.expect("tokens are plain ASCII"));

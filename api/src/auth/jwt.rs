@@ -1,7 +1,7 @@
 //! Access tokens of sessions. A token says only which session it is of, and for how long; who that is and
 //! what they may do is read from the records at each request, so that a change there works at once.
 
-use super::hmac_provider;
+use crate::auth::hmac_provider;
 use crate::settings::{JwtAlgorithm, JwtSettings};
 use chrono::Utc;
 use diagflow_store::{SessionId, Sha256, UserId};

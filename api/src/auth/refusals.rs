@@ -1,40 +1,18 @@
 //! Refusals in the audit, within bounds. Every line takes the audit's one lock, and stays for ever: somebody
 //! who need not prove anything could otherwise keep everybody waiting, and bury what matters.
 
-use super::caller::somebody_did;
-use super::credentials::NotLetIn;
 use crate::app::AppState;
+use crate::auth::caller::somebody_did;
+use crate::auth::credentials::NotLetIn;
 use crate::error::{ApiError, kind};
-use crate::layers::Counted;
-use crate::origin::Origin;
+use crate::extract::origin::Origin;
+use crate::layers::limiters::Counted;
 use crate::telemetry;
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use diagflow_store::{
     Action, ActorKind, AuditEntry, FileId, ObjectKind, StoreResult, SubmissionId, UserId,
 };
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use std::num::NonZeroU32;
-
-/// Lines about nobody that we know which one process writes in a minute, of each kind of action. At ten in a
-/// second, and a few milliseconds each, most of the lock's time is left to those who are known; people and
-/// programs that err do not come near it.
-const STRANGERS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).expect("not zero");
-
-/// Counts lines about nobody that we know. Each kind of action for itself, so that noise of one kind does not
-/// drown another.
-pub(crate) struct Strangers(DefaultKeyedRateLimiter<Action>);
-
-impl Strangers {
-    pub(crate) fn new() -> Self {
-        Self(RateLimiter::keyed(Quota::per_minute(STRANGERS_PER_MINUTE)))
-    }
-
-    /// Whether one more line about such an action may be written.
-    pub(crate) fn admit(&self, action: Action) -> bool {
-        self.0.check_key(&action).is_ok()
-    }
-}
 
 /// Refuses a request that nobody may make, and writes that down; `line` says what was tried. A client that is
 /// refused again and again is told to wait instead, without a line, where nobody that we know is refused:
@@ -47,7 +25,7 @@ pub(crate) async fn refuse(
     refusal: ApiError,
 ) -> ApiError {
     let admitted = match is_stranger(&line) {
-        true => state.limiters.admit(Counted::Refused, origin.address),
+        true => state.limiters.admit(Counted::Refused, origin.client()),
         false => Ok(()),
     };
     if let Err(too_many) = admitted {

@@ -12,10 +12,10 @@
 //! that everybody has, count nothing that everybody sees, and whoever fails there is told what everybody is
 //! told. Otherwise a colleague behind the same address would learn which accounts exist.
 
-use super::device::Device;
 use crate::app::AppState;
+use crate::auth::device::Device;
 use crate::error::{ApiError, ApiResult};
-use crate::origin::Origin;
+use crate::extract::origin::Origin;
 use diagflow_store::{Admitted, Limit, Sha256, SignInAttempt};
 use std::time::Duration;
 

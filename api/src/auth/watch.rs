@@ -1,9 +1,9 @@
 //! Ends what stays open when the one who opened it may not read it any more: the session was ended or is
 //! idle, the API key was revoked, the account disabled, or its role changed; on whichever replica that was.
 
-use super::caller::{Caller, Via};
-use super::permissions::Permission;
 use crate::app::AppState;
+use crate::auth::caller::{Caller, Via};
+use crate::auth::permissions::Permission;
 use crate::error::kind;
 use diagflow_store::{Store, StoreResult, User};
 use std::time::Duration;

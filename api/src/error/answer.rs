@@ -1,8 +1,8 @@
 //! A refusal as clients get it, and as the log does.
 
-use super::ApiError;
-use crate::intake::Fault;
-use crate::layers::request_id;
+use crate::error::ApiError;
+use crate::error::faults::Fault;
+use crate::request_id;
 use axum::Json;
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};

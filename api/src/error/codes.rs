@@ -1,6 +1,6 @@
 //! What each refusal is by status and stable code, and when it is worth while to come again.
 
-use super::ApiError;
+use crate::error::ApiError;
 use axum::http::StatusCode;
 
 impl ApiError {

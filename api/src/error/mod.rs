@@ -2,7 +2,7 @@
 //!
 //! - [`ApiError`] is what a handler returns. Every refusal that a client can meet is a variant; its
 //!   comment gives the status, `code()` the stable code. Nothing internal is ever in an answer.
-//! - [`crate::intake::Fault`] is one thing that is wrong with a submission, or with another request; all of
+//! - [`Fault`] is one thing that is wrong with a submission, or with another request; all of
 //!   them together are one [`ApiError::InvalidSubmission`] or [`ApiError::InvalidInput`].
 //! - `StoreError`, `BytesError` and everything else of other crates become an `ApiError` by `?`, are
 //!   logged here with the request's id, and show as `unavailable` or `internal`. Of a database's error
@@ -10,13 +10,12 @@
 //!
 //! `codes` has the table of statuses and codes, `answer` what a client gets.
 
-mod answer;
+pub(crate) mod answer;
 mod codes;
+pub(crate) mod faults;
 
-pub(crate) use answer::ErrorBody;
-
-use crate::intake::Fault;
-use crate::layers::Exceeded;
+use crate::error::faults::Fault;
+use axum::http::{HeaderName, HeaderValue};
 use diagflow_store::{BytesError, StoreError};
 use diesel::result::Error as DieselError;
 
@@ -181,6 +180,15 @@ pub(crate) enum ApiError {
     /// 503: no answer within the time limit.
     #[error("The answer took too long. Please try again shortly.")]
     Timeout,
+}
+
+/// What a client is told that sent too much.
+#[derive(Debug)]
+pub(crate) struct Exceeded {
+    /// Until the next request may be sent.
+    pub(crate) seconds: u64,
+    /// What it may, and where it stands.
+    pub(crate) headers: [(HeaderName, HeaderValue); 2],
 }
 
 impl From<StoreError> for ApiError {

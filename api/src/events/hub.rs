@@ -3,8 +3,8 @@
 //! themselves, so it does not matter which replica or worker wrote, and a slow reader holds nothing up.
 //! Who listens to all submissions gets what the tail read: reading it once more each would be the same.
 
-use super::cursor::Cursor;
 use crate::error::kind;
+use crate::events::cursor::Cursor;
 use diagflow_store::{Change, Store, StoreResult, SubmissionId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -4,13 +4,13 @@
 //! An event's id is its row in the table. Rows can appear out of order (see [`super::cursor`]), so "after
 //! row n" is not everything that a listener misses: rows of shortly before count as well.
 
-use super::cursor::{MOST_HOLES, PATIENCE};
-use super::hub::Hub;
-use super::stream::{PAUSE, RETRY};
-use crate::auth::Watch;
+use crate::auth::watch::Watch;
 use crate::error::kind;
+use crate::events::cursor::{MOST_HOLES, PATIENCE};
+use crate::events::hub::Hub;
+use crate::events::stream::{PAUSE, RETRY};
+use crate::extract::times::told;
 use crate::telemetry::OpenStream;
-use crate::times::told;
 use async_stream::stream;
 use axum::response::sse;
 use diagflow_store::{Change, Store, StoreError, StoreResult, SubmissionId};

@@ -1,11 +1,11 @@
 //! One listener's stream: reads what is new, sends it, waits to be woken, and ends after the event
 //! that ends the submission's story.
 
-use super::hub::Hub;
-use crate::auth::Watch;
+use crate::auth::watch::Watch;
 use crate::error::kind;
+use crate::events::hub::Hub;
+use crate::extract::times::told;
 use crate::telemetry::OpenStream;
-use crate::times::told;
 use async_stream::stream;
 use axum::response::sse;
 use diagflow_store::{Event, Store, StoreError, SubmissionId};

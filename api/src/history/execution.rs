@@ -1,7 +1,8 @@
 //! What Temporal has of one execution.
 
-use super::{Line, Pending, lines, pending, status, time};
-use crate::runs::{NotReached, described};
+use crate::dispatch::runs::{NotReached, described};
+use crate::history::words::{Line, lines};
+use crate::history::{Pending, pending, status, time};
 use serde::Serialize;
 use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_client::{

@@ -3,14 +3,11 @@
 //! Histories hold ids and codes only, so nothing here can show what a patient sent. Of failures only type
 //! and message are shown, which are codes of ours, or Temporal's own words.
 
-mod execution;
-mod failure;
-mod words;
+pub(crate) mod execution;
+pub(crate) mod failure;
+pub(crate) mod words;
 
-pub(crate) use execution::{Execution, TemporalUi};
-pub(crate) use failure::FailureBody;
-pub(crate) use words::{Line, lines};
-
+use crate::history::failure::FailureBody;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use std::time::SystemTime;

@@ -1,7 +1,7 @@
 //! The events of a history, in plain words.
 
-use super::FailureBody;
-use super::time;
+use crate::history::failure::FailureBody;
+use crate::history::time;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! A submission that was checked and may be stored.
 
-use super::faults::Fault;
+use crate::error::faults::Fault;
 use bytes::Bytes;
 use diagflow_store::{EmailAddress, NewFile, Sha256};
 

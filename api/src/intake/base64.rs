@@ -1,6 +1,6 @@
 //! An image in JSON: base64, bare or in a `data:` URL, with or without padding and line breaks.
 
-use super::faults::WrongImage;
+use crate::intake::faults::WrongImage;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

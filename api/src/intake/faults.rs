@@ -1,29 +1,13 @@
 //! Everything that can be wrong with a submission: code and sentence side by side, in one table.
 //! Sentences that the first front end already shows are kept word for word.
 
+use crate::error::faults::Fault;
 use crate::settings::MIB;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 /// Most characters of the comments.
 pub(crate) const MAX_COMMENTS: usize = 5000;
 /// Most pixels of an image. Few bytes can claim billions, and whoever decodes them pays.
 pub(crate) const MAX_PIXELS: u64 = 100_000_000;
-
-/// One thing that is wrong with a submission.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) struct Fault {
-    /// Where: `email`, `comments`, `consent`, `consent_version`, `images`, or one of them, counted
-    /// from 0, as `images[2]`.
-    #[schema(example = "images[2]")]
-    pub(crate) field: String,
-    /// Stable code.
-    #[schema(example = "image_too_large")]
-    pub(crate) code: &'static str,
-    /// What to tell a person; images are counted from 1.
-    #[schema(example = "Image 3: Exceeds 10MB limit")]
-    pub(crate) message: String,
-}
 
 /// What limits a submission.
 #[derive(Debug, Clone, Copy)]

@@ -4,11 +4,11 @@
 //! 100 megapixels that one megabyte of PNG can hold, at anybody's wish. And it would not even find a
 //! JPEG that was cut off: decoders fill what is missing with grey. `image_end` finds that.
 
-use super::accepted::AcceptedImage;
-use super::base64::ImageText;
-use super::draft::{Content, DraftImage, Given};
-use super::faults::{Limits, MAX_PIXELS, WrongImage};
-use super::image_end::has_end;
+use crate::intake::accepted::AcceptedImage;
+use crate::intake::base64::ImageText;
+use crate::intake::draft::{Content, DraftImage, Given};
+use crate::intake::faults::{Limits, MAX_PIXELS, WrongImage};
+use crate::intake::image_end::has_end;
 use bytes::Bytes;
 use diagflow_store::{NewFile, Sha256};
 use image::{ImageFormat, ImageReader};

@@ -2,8 +2,8 @@
 //! name?}]}`. Texts are borrowed from the body, because images in base64 are large. A value of the
 //! wrong kind is remembered as such, so that it becomes one fault among others.
 
-use super::draft::{Content, Draft, DraftImage, DraftImages, Given};
 use crate::error::ApiError;
+use crate::intake::draft::{Content, Draft, DraftImage, DraftImages, Given};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};

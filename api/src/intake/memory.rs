@@ -2,14 +2,20 @@
 //! requests there are: a slow phone with one small photo must not keep others out. One client gets at most
 //! half, so that a flood from one address leaves room for the others.
 
-use super::draft::MOST_IMAGES;
-use super::receive::ESCAPED_JSON_COPIES;
 use crate::error::ApiError;
+use crate::intake::draft::MOST_IMAGES;
 use crate::settings::ApiSettings;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How much memory JSON takes, in lengths of its body: for a while, the body, an image's digits without
+/// white space and the bytes decoded from them exist together.
+pub(super) const JSON_COPIES: usize = 3;
+/// The same where texts cannot be borrowed from the body, because they have escapes: some languages
+/// write `/`, a digit of base64, as `\/`.
+const ESCAPED_JSON_COPIES: usize = JSON_COPIES + 1;
 
 /// The memory that all uploads share.
 #[derive(Clone)]
@@ -41,7 +47,7 @@ impl Memory {
         Self { most: bytes, most_of_client: bytes / 2, taken: Arc::default() }
     }
 
-    /// A share for one upload of a client ([`crate::origin::Origin::client`]), empty at first.
+    /// A share for one upload of a client ([`crate::extract::origin::Origin::client`]), empty at first.
     pub(crate) fn share(&self, client: IpAddr) -> Reserved {
         Reserved { memory: self.clone(), client, bytes: 0 }
     }

@@ -1,11 +1,11 @@
 //! Reads a draft from `multipart/form-data`: `email`, `comments`, `consent`, `consent_version`, and
 //! `images` (also `images[]`) once for each file. Other fields are passed over.
 
-use super::draft::{Content, Draft, DraftImage, Given};
-use super::faults::Limits;
-use super::memory::Reserved;
 use crate::error::ApiError;
-use crate::layers::broken_off;
+use crate::intake::draft::{Content, Draft, DraftImage, Given};
+use crate::intake::faults::Limits;
+use crate::intake::memory::Reserved;
+use crate::layers::time_limit::broken_off;
 use crate::settings::MIB;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};

@@ -1,13 +1,13 @@
 //! Receives a submission: finds out what the body is, reads it within limits, has it checked.
 
-use super::accepted::Accepted;
-use super::faults::Limits;
-use super::memory::Reserved;
-use super::{json, multipart, validate};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::layers::broken_off;
-use crate::origin::Origin;
+use crate::extract::origin::Origin;
+use crate::intake::accepted::Accepted;
+use crate::intake::faults::Limits;
+use crate::intake::memory::{JSON_COPIES, Reserved};
+use crate::intake::{json, multipart, validate};
+use crate::layers::time_limit::broken_off;
 use crate::settings::{ApiSettings, MIB};
 use axum::body::Body;
 use axum::extract::Request;
@@ -15,13 +15,6 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-
-/// How much memory JSON takes, in lengths of its body: for a while, the body, an image's digits without
-/// white space and the bytes decoded from them exist together.
-const JSON_COPIES: usize = 3;
-/// The same where texts cannot be borrowed from the body, because they have escapes: some languages
-/// write `/`, a digit of base64, as `\/`.
-pub(crate) const ESCAPED_JSON_COPIES: usize = JSON_COPIES + 1;
 
 /// Receives a submission. The memory that it takes is given back once nobody has its images' bytes any more.
 ///
@@ -111,8 +104,8 @@ async fn aside<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::Memory;
     use super::*;
+    use crate::intake::memory::Memory;
     use std::net::Ipv4Addr;
 
     #[tokio::test]

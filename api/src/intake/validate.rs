@@ -1,10 +1,11 @@
 //! Checks a draft: everything that is wrong is said at once, in the order of the form.
 
-use super::accepted::Accepted;
-use super::draft::{Draft, DraftImages, Given, MOST_IMAGES};
-use super::faults::{Fault, Limits, MAX_COMMENTS, Wrong};
-use super::image;
 use crate::error::ApiError;
+use crate::error::faults::Fault;
+use crate::intake::accepted::Accepted;
+use crate::intake::draft::{Draft, DraftImages, Given, MOST_IMAGES};
+use crate::intake::faults::{Limits, MAX_COMMENTS, Wrong};
+use crate::intake::image;
 use diagflow_store::EmailAddress;
 
 /// Checks a draft, whose consent must be to the text `current`; if nothing but that is wrong, it is accepted
@@ -77,7 +78,7 @@ fn images(
     images: DraftImages<'_>,
     limits: Limits,
     faults: &mut Vec<Fault>,
-) -> Vec<super::AcceptedImage> {
+) -> Vec<crate::intake::accepted::AcceptedImage> {
     if images.not_a_list {
         faults.push(Wrong::ImagesInvalid.fault(limits));
     } else if images.count == 0 {

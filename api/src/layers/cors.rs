@@ -1,11 +1,12 @@
 //! Which pages of other origins may call the API, and what they may send and read.
 
-use super::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
-use super::request_id::X_REQUEST_ID;
-use crate::auth::cookies::CSRF_HEADER;
+use crate::header_names::{
+    CSRF_HEADER, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LAST_EVENT_ID, RATE_LIMIT,
+    RATE_LIMIT_POLICY, X_REQUEST_ID,
+};
 use crate::settings::ApiSettings;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderValue, Method};
 use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -30,14 +31,14 @@ pub(crate) fn cors(settings: &ApiSettings) -> CorsLayer {
             CACHE_CONTROL,
             CONTENT_TYPE,
             CSRF_HEADER,
-            HeaderName::from_static("idempotency-key"),
-            HeaderName::from_static("last-event-id"),
+            IDEMPOTENCY_KEY,
+            LAST_EVENT_ID,
             X_REQUEST_ID,
         ])
         .expose_headers([
             LOCATION,
             RETRY_AFTER,
-            HeaderName::from_static("idempotency-replayed"),
+            IDEMPOTENCY_REPLAYED,
             RATE_LIMIT,
             RATE_LIMIT_POLICY,
             X_REQUEST_ID,

@@ -1,7 +1,9 @@
 //! One span, one log line and two metrics for each request. Never a body, a token, an e-mail address
 //! or a query: only the method, the route's template, the status and the time.
 
-use super::request_id::{self, RequestId, X_REQUEST_ID};
+use crate::header_names::X_REQUEST_ID;
+use crate::request_id;
+use crate::request_id::RequestId;
 use crate::telemetry;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};

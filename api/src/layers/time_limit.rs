@@ -1,8 +1,8 @@
 //! Ends waiting, not work. A handler runs in a task of its own: a client that goes away, or an answer
 //! that takes too long, never stops it half-way, so that nothing is left half-made.
 
-use super::request_id;
 use crate::error::{ApiError, ApiResult};
+use crate::request_id;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};

@@ -1,9 +1,10 @@
 //! A filter, as query parameters ask for it.
 
-use crate::auth::{Caller, Permission};
+use crate::auth::caller::Caller;
+use crate::auth::permissions::Permission;
 use crate::error::{ApiError, ApiResult};
-use crate::query::{FromParameters, Parameters};
-use crate::times;
+use crate::extract::query::{FromParameters, Parameters};
+use crate::extract::times;
 use diagflow_store::{AuditEntry, Deleted, EmailFilter, Filter, Status, Store, Words};
 use serde_json::{Map, Value};
 use utoipa::IntoParams;

@@ -1,6 +1,6 @@
 //! How an export is written: CSV for spreadsheets, JSON lines for programs.
 
-use crate::times::told;
+use crate::extract::times::told;
 use diagflow_store::{Clinical, Listed};
 use serde::Serialize;
 use serde_json::value::RawValue;

@@ -1,9 +1,9 @@
 //! Pages of a list, by number or by cursor.
 
-use super::cursor;
 use crate::error::{ApiError, ApiResult};
-use crate::query::{FromParameters, Parameters};
-use crate::times::told;
+use crate::extract::query::{FromParameters, Parameters};
+use crate::extract::times::told;
+use crate::listing::cursor;
 use axum::Json;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;

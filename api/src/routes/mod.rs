@@ -1,28 +1,23 @@
 //! Every route there is, in one list.
 
-mod admin;
-mod audit;
+pub(crate) mod accounts;
 mod auth;
-mod events;
-mod files;
-mod health;
-mod home;
 mod loopai;
-mod metrics;
-mod moves;
-mod own;
-mod patience;
-mod ready;
-mod sessions;
-mod status;
-mod submit;
-mod users;
-mod version;
+mod operation;
+pub(crate) mod patient;
+mod staff;
+pub(crate) mod table;
 
+use self::loopai::{call_back, files};
+use self::operation::{health, home, metrics, ready, version};
+use self::patient::{events, own, status, submit};
 use crate::app::AppState;
-use crate::auth::{Permission, guarded};
+use crate::auth::guard::guarded;
+use crate::auth::permissions::Permission;
 use crate::error::{ApiError, ApiResult};
-use crate::layers::{Counted, limit_time, limited};
+use crate::layers::limiters::Counted;
+use crate::layers::rate_limit::limited;
+use crate::layers::time_limit::limit_time;
 use crate::openapi::Document;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -36,7 +31,7 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
     let settings = &state.app.settings;
     let asks = from_fn_with_state(settings.request_time, limit_time);
     let body = DefaultBodyLimit::max(settings.max_body());
-    let call_back = DefaultBodyLimit::max(loopai::LARGEST_CALL_BACK);
+    let limit = DefaultBodyLimit::max(call_back::LARGEST_CALL_BACK);
 
     OpenApiRouter::with_openapi(Document::openapi())
         // Limits its own time: what may take long is the upload, and only that.
@@ -46,8 +41,8 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(limited(state, Counted::Read, routes!(files::file)).layer(asks.clone()))
         .merge(accounts(state).layer(asks.clone()))
         .routes(
-            limited(state, Counted::Hook, routes!(loopai::called_back))
-                .layer(call_back)
+            limited(state, Counted::Hook, routes!(call_back::called_back))
+                .layer(limit)
                 .layer(asks.clone()),
         )
         .merge(list_of_submissions(state).layer(asks.clone()))
@@ -75,9 +70,9 @@ async fn refused<T>(state: &AppState, line: AuditEntry, refusal: ApiError) -> Ap
 
 /// Sign-in, one's own account, and those of others.
 fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
+    use self::accounts::{create, keys, list, sessions, update};
+    use self::auth::{password, refresh, sessions as own_sessions, sign_in, sign_out, validate};
     use Permission::{AccountSelf, UsersRead, UsersWrite};
-    use auth::{password, refresh, sessions as own, sign_in, sign_out, validate};
-    use users::{keys, list, sessions, write};
     let own_account = |routes| guarded(state, AccountSelf, routes);
     let reads = |routes| guarded(state, UsersRead, routes);
     let writes = |routes| guarded(state, UsersWrite, routes);
@@ -87,12 +82,12 @@ fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(own_account(routes!(sign_out::sign_out)))
         .routes(own_account(routes!(validate::validate)))
         .routes(own_account(routes!(password::change)))
-        .routes(own_account(routes!(own::list, own::end_others)))
-        .routes(own_account(routes!(own::end)))
+        .routes(own_account(routes!(own_sessions::list, own_sessions::end_others)))
+        .routes(own_account(routes!(own_sessions::end)))
         .routes(reads(routes!(list::list)))
         .routes(reads(routes!(list::read)))
-        .routes(writes(routes!(write::create)))
-        .routes(writes(routes!(write::update, write::disable)))
+        .routes(writes(routes!(create::create)))
+        .routes(writes(routes!(update::update, update::disable)))
         .routes(reads(routes!(sessions::list)))
         .routes(writes(routes!(sessions::end_all)))
         .routes(writes(routes!(sessions::end)))
@@ -103,8 +98,8 @@ fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
 
 /// What staff do to runs and e-mails.
 fn moves_of_staff(state: &AppState) -> OpenApiRouter<AppState> {
+    use self::staff::{cancel, history, resend, retry, retry_all};
     use Permission::{DeliveriesResend, HistoryRead, SubmissionsCancel, SubmissionsRetry};
-    use moves::{cancel, history, resend, retry, retry_all};
     OpenApiRouter::new()
         .routes(guarded(state, SubmissionsCancel, routes!(cancel::cancel)))
         .routes(guarded(state, SubmissionsRetry, routes!(retry::retry)))
@@ -116,11 +111,11 @@ fn moves_of_staff(state: &AppState) -> OpenApiRouter<AppState> {
 
 /// What staff see of submissions, and senders of their own.
 fn list_of_submissions(state: &AppState) -> OpenApiRouter<AppState> {
+    use self::staff::{audit, deletion, detail, export, file, list, live};
     use Permission::{
         AuditRead, ClinicalRead, SubmissionsDelete, SubmissionsExport, SubmissionsRead,
         SubmissionsReadOwn,
     };
-    use admin::{deletion, detail, export, file, list, live};
     OpenApiRouter::new()
         .routes(guarded(state, SubmissionsReadOwn, routes!(own::own)))
         .routes(guarded(state, SubmissionsRead, routes!(list::list)))

@@ -28,8 +28,8 @@ async fn unknown_paths_and_methods() {
 async fn reading_takes_the_right_token() {
     let api = TestApi::new().await;
     let id = SubmissionId::new();
-    let right = api.state().tokens.token(id);
-    let wrong = api.state().tokens.token(SubmissionId::new());
+    let right = api.state().keys.tokens.token(id);
+    let wrong = api.state().keys.tokens.token(SubmissionId::new());
     for what in ["status", "events"] {
         let path = format!("/api/user/{what}/{id}");
         let with = async |name, value: String| {
@@ -61,7 +61,7 @@ async fn a_cookie_counts_by_the_name_that_it_was_given() {
         (&http, "diagflow_access", "__Secure-diagflow_access"),
     ] {
         let with = async |name: &str| {
-            let cookie = format!("{name}={}", api.state().tokens.token(id));
+            let cookie = format!("{name}={}", api.state().keys.tokens.token(id));
             api.send(request("GET", &path, &[("cookie", &cookie)])).await.refusal()
         };
         // Opened: then the database is asked, which nobody can reach.

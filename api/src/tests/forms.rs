@@ -2,7 +2,7 @@
 
 use super::requests::{Form, json_image, picture, post, post_json};
 use super::{Answer, TestApi, told};
-use crate::intake::receive;
+use crate::intake::receive::receive;
 use axum::body::{Body, Bytes};
 use image::ImageFormat;
 use serde_json::json;

@@ -9,8 +9,13 @@ mod requests;
 mod submissions;
 mod uploads;
 
+use crate::app::App;
 use crate::app::AppState;
-use crate::{ApiSettings, App, Outbox, Runs, StarterSettings, metrics_builder, router};
+use crate::dispatch::outbox::{Outbox, StarterSettings};
+use crate::dispatch::runs::Runs;
+use crate::router;
+use crate::settings::ApiSettings;
+use crate::telemetry::metrics_builder;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};

@@ -2,8 +2,9 @@
 
 use super::TestApi;
 use crate::app::AppState;
-use crate::auth::{note, somebody_did};
-use crate::origin::Origin;
+use crate::auth::caller::somebody_did;
+use crate::auth::refusals::note;
+use crate::extract::origin::Origin;
 use diagflow_store::{Action, Actor, ActorKind, AuditEntry, UserId};
 use std::net::{IpAddr, Ipv4Addr};
 use tokio_util::sync::CancellationToken;

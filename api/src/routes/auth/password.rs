@@ -1,11 +1,14 @@
 //! `POST /api/v1/auth/password`: another password for the account that asks.
 
 use crate::app::AppState;
-use crate::auth::device::{self, Device};
-use crate::auth::{Caller, throttle};
-use crate::body::Body;
-use crate::error::{ApiError, ApiResult, ErrorBody};
-use crate::intake::Fault;
+use crate::auth::caller::Caller;
+use crate::auth::device;
+use crate::auth::device::Device;
+use crate::auth::throttle;
+use crate::error::answer::ErrorBody;
+use crate::error::faults::Fault;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum_extra::extract::cookie::CookieJar;
@@ -49,7 +52,8 @@ pub(crate) async fn change(
     Body(given): Body<PasswordChange>,
 ) -> ApiResult<StatusCode> {
     let line = caller.did(Action::PasswordChange, ObjectKind::User, caller.user.id);
-    let device = device::known(&state, &jar, caller.user.email.as_str());
+    let device =
+        device::known(&state.app.settings, &state.keys.devices, &jar, caller.user.email.as_str());
     let refusal = match set(&state, &caller, device, &given, &line).await {
         Ok(()) => return Ok(StatusCode::NO_CONTENT),
         Err(refusal) => refusal,

@@ -1,12 +1,15 @@
 //! `POST /api/v1/auth/refresh`: the next access token, for a refresh token that is then used up.
 
-use super::session::{SessionAnswer, SignedIn, answer};
 use crate::app::AppState;
+use crate::auth::caller::somebody_did;
+use crate::auth::cookies;
 use crate::auth::refresh::RefreshToken;
-use crate::auth::{cookies, note, somebody_did};
-use crate::body::Body;
-use crate::error::{ApiError, ApiResult, ErrorBody};
-use crate::origin::Origin;
+use crate::auth::refusals::note;
+use crate::error::answer::ErrorBody;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::body::Body;
+use crate::extract::origin::Origin;
+use crate::routes::auth::session::{SessionAnswer, SignedIn, answer};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum_extra::extract::cookie::CookieJar;
@@ -53,7 +56,7 @@ pub(crate) async fn refresh(
     request: Request,
 ) -> ApiResult<SessionAnswer> {
     let (text, by_cookies) = presented(&state, &jar, request).await?;
-    let given = state.refreshes.read(&text);
+    let given = state.keys.refreshes.read(&text);
     let outcome = match &given {
         Some(given) => rotate(&state, &origin, given).await,
         None => Err(ApiError::TokenInvalid),
@@ -90,7 +93,7 @@ async fn rotate(
 ) -> ApiResult<(User, RefreshToken)> {
     let store = &state.app.store;
     let user = store.session_user(given.session).await?.ok_or(ApiError::SessionEnded)?;
-    let next = state.refreshes.next(given);
+    let next = state.keys.refreshes.next(given);
     let rotation = Rotation {
         given: given.digest(),
         next: next.digest(),

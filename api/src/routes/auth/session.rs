@@ -48,7 +48,7 @@ pub(super) fn answer(
     refresh: &RefreshToken,
 ) -> SessionAnswer {
     let session = refresh.session;
-    let access = state.signer.token(user.id, session);
+    let access = state.keys.signer.token(user.id, session);
     let refresh = refresh.reveal();
     let settings = &state.app.settings;
     let jar =
@@ -63,8 +63,8 @@ pub(super) fn answer(
         access_token: (!by_cookies).then_some(access),
         refresh_token: (!by_cookies).then_some(refresh),
         token_type: "Bearer",
-        expires_in: state.signer.lifetime().as_secs(),
-        csrf_token: state.csrf.token(session),
+        expires_in: state.keys.signer.lifetime().as_secs(),
+        csrf_token: state.keys.csrf.token(session),
         session_id: session,
     };
     (jar, [(CACHE_CONTROL, "no-store")], Json(body))

@@ -1,11 +1,12 @@
 //! `/api/v1/auth/sessions`: one's own sessions.
 
 use crate::app::AppState;
-use crate::auth::Caller;
-use crate::error::{ApiError, ApiResult, ErrorBody};
-use crate::named::Named;
+use crate::auth::caller::Caller;
+use crate::error::answer::ErrorBody;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::named::Named;
+use crate::routes::accounts::session_body::{Ended, SessionList};
 use crate::routes::refused;
-use crate::routes::sessions::{Ended, SessionList};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

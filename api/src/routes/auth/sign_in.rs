@@ -1,13 +1,17 @@
 //! `POST /api/v1/auth/login`: an e-mail address and a password for a session.
 
-use super::session::{SessionAnswer, SignedIn, answer};
 use crate::app::AppState;
-use crate::auth::device::{self, Device};
+use crate::auth::caller::somebody_did;
+use crate::auth::device;
+use crate::auth::device::Device;
 use crate::auth::refresh::RefreshToken;
-use crate::auth::{note, somebody_did, throttle};
-use crate::body::Body;
-use crate::error::{ApiError, ApiResult, ErrorBody};
-use crate::origin::Origin;
+use crate::auth::refusals::note;
+use crate::auth::throttle;
+use crate::error::answer::ErrorBody;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::body::Body;
+use crate::extract::origin::Origin;
+use crate::routes::auth::session::{SessionAnswer, SignedIn, answer};
 use axum::extract::State;
 use axum_extra::extract::cookie::CookieJar;
 use diagflow_store::{
@@ -56,14 +60,19 @@ pub(crate) async fn sign_in(
     jar: CookieJar,
     Body(given): Body<SignIn>,
 ) -> ApiResult<SessionAnswer> {
-    let device = device::known(&state, &jar, &given.email);
+    let device = device::known(&state.app.settings, &state.keys.devices, &jar, &given.email);
     let begun = match recognise(&state, &origin, &given, device).await {
         Ok(user) => begin(&state, &user, &origin).await.map(|refresh| (user, refresh)),
         Err(refusal) => Err(refusal),
     };
     match begun {
         Ok((user, refresh)) => {
-            let jar = jar.add(device::cookie(&state, device, user.email.as_str()));
+            let jar = jar.add(device::cookie(
+                &state.app.settings,
+                &state.keys.devices,
+                device,
+                user.email.as_str(),
+            ));
             Ok(answer(&state, jar, given.cookies, &user, &refresh))
         }
         Err(refusal) if refusal.is_of_the_caller() => {
@@ -110,7 +119,7 @@ async fn recognise(
 
 async fn begin(state: &AppState, user: &User, origin: &Origin) -> ApiResult<RefreshToken> {
     let id = SessionId::new();
-    let refresh = state.refreshes.first(id);
+    let refresh = state.keys.refreshes.first(id);
     let session = NewSession {
         id,
         user: user.id,

@@ -1,7 +1,8 @@
 //! `POST /api/v1/auth/logout`: ends the session that asks for it.
 
 use crate::app::AppState;
-use crate::auth::{Caller, cookies};
+use crate::auth::caller::Caller;
+use crate::auth::cookies;
 use crate::error::ApiResult;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,10 +1,11 @@
 //! `GET /api/v1/auth/validate`: who am I?
 
 use crate::app::AppState;
-use crate::auth::{Caller, Permission};
+use crate::auth::caller::Caller;
+use crate::auth::permissions::Permission;
 use crate::error::ApiResult;
-use crate::routes::users::UserBody;
-use crate::times::told;
+use crate::extract::times::told;
+use crate::routes::accounts::body::UserBody;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
@@ -54,7 +55,7 @@ pub(crate) async fn validate(
         user: caller.user.into(),
         session_id,
         expires_at: expires.map(|at| told(at.naive_utc())),
-        csrf_token: state.csrf.token(session_id),
+        csrf_token: state.keys.csrf.token(session_id),
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
 }

@@ -1,0 +1,122 @@
+//! Query parameters, read strictly: what is unknown, repeated or malformed is refused, all of it at once.
+//! A parameter without a value counts as not given, as forms send those that were left empty.
+
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::error::faults::Fault;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use url::form_urlencoded;
+
+/// The parameters of a request, and what is wrong with them.
+#[derive(Debug, Default)]
+pub(crate) struct Parameters {
+    given: Vec<(String, String)>,
+    faults: Vec<Fault>,
+}
+
+impl Parameters {
+    fn of(query: &str) -> Self {
+        let given = form_urlencoded::parse(query.as_bytes()).into_owned();
+        Self::given(given.filter(|(_, value)| !value.is_empty()))
+    }
+
+    /// Parameters that came in another way than in a query; all of them count.
+    pub(crate) fn given(given: impl Iterator<Item = (String, String)>) -> Self {
+        Self { given: given.collect(), faults: Vec::new() }
+    }
+
+    /// The value of a parameter.
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<String> {
+        let mut values =
+            self.given.extract_if(.., |(given, _)| given == name).map(|(_, value)| value);
+        let value = values.next();
+        if values.count() > 0 {
+            self.fault(name, "repeated", format!("{name} is given more than once"));
+        }
+        value
+    }
+
+    /// The value of a parameter, as `parse` reads it. What it says is wrong is noted with `code`.
+    pub(crate) fn read<T>(
+        &mut self,
+        name: &'static str,
+        code: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.take(name)?;
+        match parse(&value) {
+            Ok(read) => Some(read),
+            Err(message) => {
+                self.fault(name, code, message);
+                None
+            }
+        }
+    }
+
+    /// Notes something that is wrong.
+    pub(crate) fn fault(&mut self, name: &str, code: &'static str, message: String) {
+        self.faults.push(Fault { field: name.to_owned(), code, message });
+    }
+
+    /// Everything that is wrong, once all that is known was taken.
+    pub(crate) fn finish(mut self) -> Vec<Fault> {
+        for (name, _) in std::mem::take(&mut self.given) {
+            let name: String = name.chars().take(64).collect();
+            let message = format!("There is no parameter {name:?} here");
+            self.fault(&name, "unknown_parameter", message);
+        }
+        self.faults
+    }
+}
+
+/// What a query can ask for.
+pub(crate) trait FromParameters: Sized {
+    /// Takes what is known here from the parameters, and notes what is wrong. What is read of faulty
+    /// parameters does not matter: it is never used.
+    fn from_parameters(parameters: &mut Parameters) -> Self;
+}
+
+/// What a request's query asks for.
+#[derive(Debug)]
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: FromParameters> FromRequestParts<AppState> for Asked<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
+        let mut parameters = Parameters::of(parts.uri.query().unwrap_or_default());
+        let asked = T::from_parameters(&mut parameters);
+        let faults = parameters.finish();
+        if faults.is_empty() { Ok(Self(asked)) } else { Err(ApiError::InvalidQuery(faults)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(query: &str) -> Vec<(String, &'static str)> {
+        let mut parameters = Parameters::of(query);
+        parameters.read("page", "page_invalid", |text| {
+            text.parse::<u32>().map_err(|_| "Page must be a number".to_owned())
+        });
+        parameters.finish().into_iter().map(|fault| (fault.field, fault.code)).collect()
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said() {
+        assert_eq!(faults(""), []);
+        assert_eq!(faults("page=3&"), []);
+        assert_eq!(faults("page=&other="), [], "left empty in a form");
+        assert_eq!(faults("page=1&page=2"), [("page".to_owned(), "repeated")]);
+        assert_eq!(
+            faults("page=x&Page=1&a%20b=c"),
+            [
+                ("page".to_owned(), "page_invalid"),
+                ("Page".to_owned(), "unknown_parameter"),
+                ("a b".to_owned(), "unknown_parameter"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,63 @@
+//! The reason that staff give for what they do, as a body `{"reason": "…"}`.
+
+use crate::auth::caller::Caller;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::body::Body;
+use axum::extract::{FromRequest, Request};
+use diagflow_store::{Action, AuditEntry, ObjectKind, SubmissionId};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// Longest reason, in characters.
+const LONGEST: usize = 500;
+
+/// Why somebody does something; 1 to 500 characters.
+#[derive(Debug, Clone)]
+pub(crate) struct Reason(pub(crate) String);
+
+/// A body with a reason.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ReasonBody {
+    /// In 1 to 500 characters. It goes into the audit: no medical words, please.
+    #[schema(example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
+    reason: Option<String>,
+}
+
+impl Reason {
+    /// A reason, where enough and not too much is given.
+    pub(crate) fn of(given: Option<String>) -> ApiResult<Self> {
+        let reason = given.unwrap_or_default().trim().to_owned();
+        match reason.chars().count() {
+            1..=LONGEST => Ok(Self(reason)),
+            _ => Err(ApiError::ReasonRequired),
+        }
+    }
+
+    /// The line of the audit about what a caller does to a submission for this reason.
+    pub(crate) fn line(self, caller: &Caller, action: Action, id: SubmissionId) -> AuditEntry {
+        caller.did(action, ObjectKind::Submission, id).with("reason", self.0)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Reason {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
+        let Body(body) = Body::<ReasonBody>::from_request(request, state).await?;
+        Self::of(body.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_has_words_and_not_too_many() {
+        assert_eq!(Reason::of(Some(" because ".into())).expect("a reason").0, "because");
+        assert!(Reason::of(Some("ß".repeat(LONGEST))).is_ok());
+        for bad in [None, Some(String::new()), Some(" \n".into()), Some("x".repeat(501))] {
+            assert!(matches!(Reason::of(bad.clone()), Err(ApiError::ReasonRequired)), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Counts what each client sends, in this process. See [`super::rate_limit`].
+
+use crate::error::{ApiError, Exceeded};
+use crate::header_names::{RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::settings::RateLimits;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use diagflow_store::SubmissionId;
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A third of a minute's requests may come at once.
+const BURSTS_PER_MINUTE: u32 = 3;
+/// Call-backs for one submission: each makes its run look at once, with some ten events of a history that may
+/// have 51,200. An hour of them from each of five API processes stays below.
+const CALL_BACKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(12).expect("not zero");
+/// Clients that are forgotten at the earliest after so many requests, once they are as if they were new.
+const SWEEP_AFTER: usize = 1024;
+
+/// Routes that are counted together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Counted {
+    /// Sending a submission.
+    Submit,
+    /// Reading where one stands.
+    Read,
+    /// Signing in, and staying so.
+    SignIn,
+    /// LoopAI's call-backs.
+    Hook,
+    /// How the service itself stands, and its pages.
+    Health,
+    /// Whatever was refused because nobody proved that they may, at any route.
+    Refused,
+}
+
+impl Counted {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::Read => "read",
+            Self::SignIn => "sign-in",
+            Self::Hook => "hook",
+            Self::Health => "health",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The counters of this process.
+pub(crate) struct Limiters {
+    submit: Limiter,
+    read: Limiter,
+    sign_in: Limiter,
+    hook: Limiter,
+    health: Limiter,
+    refused: Limiter,
+    call_backs: Limiter<SubmissionId>,
+}
+
+impl Limiters {
+    pub(crate) fn new(limits: &RateLimits) -> Self {
+        Self {
+            submit: Limiter::new(limits.submit),
+            read: Limiter::new(limits.read),
+            sign_in: Limiter::new(limits.sign_in),
+            hook: Limiter::new(limits.hook),
+            health: Limiter::new(limits.health),
+            refused: Limiter::new(limits.refused),
+            call_backs: Limiter::new(CALL_BACKS_PER_MINUTE),
+        }
+    }
+
+    pub(super) fn of(&self, counted: Counted) -> &Limiter {
+        match counted {
+            Counted::Submit => &self.submit,
+            Counted::Read => &self.read,
+            Counted::SignIn => &self.sign_in,
+            Counted::Hook => &self.hook,
+            Counted::Health => &self.health,
+            Counted::Refused => &self.refused,
+        }
+    }
+
+    /// Counts something of a client ([`crate::extract::origin::Origin::client`]) that is not the whole request.
+    ///
+    /// # Errors
+    /// [`ApiError::TooManyRequests`].
+    pub(crate) fn admit(&self, counted: Counted, client: IpAddr) -> Result<(), ApiError> {
+        let limiter = self.of(counted);
+        limiter.admitted(counted.name(), limiter.count(client))
+    }
+
+    /// Counts a call-back for a submission, whoever sends it.
+    ///
+    /// # Errors
+    /// [`ApiError::TooManyRequests`].
+    pub(crate) fn admit_call_back(&self, submission: SubmissionId) -> Result<(), ApiError> {
+        self.call_backs.admitted("call-back", self.call_backs.count(submission))
+    }
+}
+
+type Counters<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, StateInformationMiddleware>;
+
+/// Counts for each key, which by default is a client.
+pub(super) struct Limiter<K: Clone + Eq + Hash = IpAddr, C: Clock = DefaultClock> {
+    counters: Counters<K, C>,
+    burst: u32,
+    each: Duration,
+    since_sweep: AtomicUsize,
+}
+
+/// Where a client stands after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Requests that may follow at once.
+    remaining: u32,
+    /// Until the next one may be sent; zero where this one was let through.
+    wait: Duration,
+}
+
+impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
+    fn new(per_minute: NonZeroU32) -> Self {
+        let each = Duration::from_secs(60) / per_minute.get();
+        let burst = per_minute.get().div_ceil(BURSTS_PER_MINUTE);
+        let quota = Quota::with_period(each).expect("a minute has less than 10^9 of them");
+        let quota = quota.allow_burst(NonZeroU32::new(burst).expect("rounded up"));
+        let counters = RateLimiter::new(quota, DefaultKeyedStateStore::default(), C::default());
+        Self { counters, burst, each, since_sweep: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn count(&self, key: K) -> Standing {
+        let checked = self.counters.check_key(&key);
+        self.sweep();
+        match checked {
+            Ok(snapshot) => {
+                Standing { remaining: snapshot.remaining_burst_capacity(), wait: Duration::ZERO }
+            }
+            Err(not_until) => {
+                let wait = not_until.wait_time_from(self.counters.clock().now());
+                Standing { remaining: 0, wait: wait.max(Duration::from_millis(1)) }
+            }
+        }
+    }
+
+    /// Forgets keys that have their whole burst again. Once in as many requests as there are keys,
+    /// so it costs each request the same, however many there are.
+    fn sweep(&self) {
+        let due = SWEEP_AFTER.max(self.counters.len());
+        if self.since_sweep.fetch_add(1, Ordering::Relaxed) >= due {
+            self.since_sweep.store(0, Ordering::Relaxed);
+            self.counters.retain_recent();
+            self.counters.shrink_to_fit();
+        }
+    }
+
+    fn headers(&self, name: &str, standing: Standing) -> [(HeaderName, HeaderValue); 2] {
+        let window = whole_seconds(self.each * self.burst);
+        let missing = self.burst - standing.remaining.min(self.burst);
+        let full = whole_seconds(self.each * missing);
+        let policy = format!("\"{name}\";q={};w={window}", self.burst);
+        let stands = format!("\"{name}\";r={};t={full}", standing.remaining);
+        [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, stands)]
+            .map(|(header, text)| (header, HeaderValue::from_str(&text).expect("plain ASCII")))
+    }
+
+    /// Tells where the client stands, unless the answer is a refusal by another limit, which tells itself.
+    pub(super) fn tell(&self, name: &str, standing: Standing, response: &mut Response) {
+        for (header, value) in self.headers(name, standing) {
+            response.headers_mut().entry(header).or_insert(value);
+        }
+    }
+
+    pub(super) fn admitted(&self, name: &str, standing: Standing) -> Result<(), ApiError> {
+        if standing.wait.is_zero() {
+            return Ok(());
+        }
+        let seconds = whole_seconds(standing.wait);
+        let headers = self.headers(name, standing);
+        Err(ApiError::TooManyRequests(Box::new(Exceeded { seconds, headers })))
+    }
+}
+
+fn whole_seconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use governor::clock::FakeRelativeClock;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_burst_is_let_through_and_then_each_client_waits_for_itself() {
+        let limiter: Limiter = Limiter::new(NonZeroU32::new(30).expect("not zero"));
+        for left in (0..10).rev() {
+            let standing = limiter.count(address("192.0.2.1"));
+            assert_eq!(standing, Standing { remaining: left, wait: Duration::ZERO });
+        }
+        let refused = limiter.count(address("192.0.2.1"));
+        assert_eq!((refused.remaining, whole_seconds(refused.wait)), (0, 2));
+        assert!(limiter.count(address("192.0.2.2")).wait.is_zero(), "another client");
+        let mut response = Response::default();
+        limiter.tell("submit", refused, &mut response);
+        assert_eq!(response.headers()[RATE_LIMIT_POLICY], "\"submit\";q=10;w=20");
+        assert_eq!(response.headers()[RATE_LIMIT], "\"submit\";r=0;t=20");
+    }
+
+    #[test]
+    fn clients_that_are_as_new_are_forgotten() {
+        let limiter =
+            Limiter::<IpAddr, FakeRelativeClock>::new(NonZeroU32::new(600_000).expect("not zero"));
+        for number in 0..20_000_u32 {
+            limiter.count(IpAddr::V4(number.into()));
+        }
+        limiter.counters.clock().advance(Duration::from_millis(1));
+        for _ in 0..=20_000 {
+            limiter.count(address("192.0.2.1"));
+        }
+        assert!(limiter.counters.len() < 2 * SWEEP_AFTER, "{}", limiter.counters.len());
+    }
+}

@@ -1,0 +1,33 @@
+//! `/api/v1/users`: accounts, their sessions and API keys.
+
+pub(crate) mod body;
+pub(super) mod create;
+mod draft;
+pub(super) mod keys;
+pub(super) mod list;
+pub(crate) mod session_body;
+pub(super) mod sessions;
+pub(super) mod update;
+
+use crate::app::AppState;
+use crate::auth::caller::Caller;
+use crate::error::{ApiError, ApiResult};
+use crate::routes::refused;
+use diagflow_store::{Action, ObjectKind, User, UserId};
+
+/// The account of this id, also a disabled one, to which `caller` wants to do `action`. Where there is none,
+/// that is written down.
+async fn existing(
+    state: &AppState,
+    caller: &Caller,
+    action: Action,
+    id: UserId,
+) -> ApiResult<User> {
+    match state.app.store.user(id).await? {
+        Some(user) => Ok(user),
+        None => {
+            let line = caller.did(action, ObjectKind::User, id);
+            refused(state, line, ApiError::NotFound).await
+        }
+    }
+}

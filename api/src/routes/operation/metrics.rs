@@ -1,0 +1,38 @@
+//! `GET /metrics`: numbers for Prometheus.
+
+use crate::app::AppState;
+use crate::routes::operation::patience::ask;
+use crate::telemetry;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use std::time::Duration;
+
+/// A new run is started within moments; what waits longer is worth an alarm.
+const OVERDUE: Duration = Duration::from_secs(5);
+
+/// The process's numbers in Prometheus' text format.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operation",
+    responses((status = 200, description = "The numbers.", content_type = "text/plain", body = String)),
+)]
+pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
+    let store = state.app.store.clone();
+    let count = async move { store.queued_runs(OVERDUE).await };
+    let store = state.app.store.clone();
+    let now = async move { store.loopai_use().await };
+    let (count, now) = tokio::join!(ask(count), ask(now));
+    // Whatever is missing, the other numbers are wanted all the more then.
+    match count {
+        Some(Ok(count)) => telemetry::queued_runs(count),
+        _ => tracing::warn!("cannot count the runs that wait"),
+    }
+    match now {
+        Some(Ok(now)) => telemetry::loopai(now),
+        _ => tracing::warn!("cannot tell how much LoopAI has to do"),
+    }
+    let text = state.app.metrics.render();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}

@@ -1,0 +1,132 @@
+//! `GET /api/user/status/{id}`: how a submission stands now.
+
+use crate::error::ApiResult;
+use crate::error::answer::ErrorBody;
+use crate::extract::access::Access;
+use crate::extract::times::told;
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderName;
+use axum::http::header::CACHE_CONTROL;
+use diagflow_store::{Event, Status, Store, Submission, SubmissionId};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// Tells how a submission stands now, with its result once there is one.
+#[utoipa::path(
+    get,
+    path = "/api/user/status/{id}",
+    tag = "submissions",
+    params(("id" = String, Path, description = "The `submission_id`.", format = "uuid")),
+    security(
+        ("bearer" = []),
+        ("cookie" = []),
+        ("session" = ["submissions:read", "submissions:read_own"]),
+        ("session_cookie" = ["submissions:read", "submissions:read_own"]),
+    ),
+    responses(
+        (status = 200, description = "How it stands.", body = StatusBody),
+        (status = 401, description = "`token_required`", body = ErrorBody),
+        (status = 404, description = "`not_found`: no such submission, or what was brought does not open it", body = ErrorBody),
+        (status = 503, description = "`unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn status(
+    access: Access,
+    State(store): State<Store>,
+) -> ApiResult<([(HeaderName, &'static str); 1], Json<StatusBody>)> {
+    let is_clinical = access.is_clinical();
+    let submission = access.submission;
+    let id = submission.id;
+    let newest = store.events(id, submission.last_event - 1).await?.into_iter().next();
+    let result = match submission.status {
+        Status::Completed if is_clinical => store.result(id).await?,
+        _ => None,
+    };
+    let deliveries = store.deliveries(id).await?;
+    let body = StatusBody {
+        result: result.map(|result| result.object().clone()),
+        email_status: deliveries.last().map(|delivery| delivery.status.to_string()),
+        ..StatusBody::of(submission, newest)
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
+}
+
+/// How a submission stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StatusBody {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// The submission.
+    #[schema(value_type = String, format = "uuid")]
+    submission_id: SubmissionId,
+    /// `pending`, `processing`, `completed`, `failed`, `timed_out` or `cancelled`.
+    #[schema(example = "processing")]
+    status: &'static str,
+    /// What to show: what happened last.
+    message: String,
+    /// The same for programs.
+    #[schema(example = "diagnosing")]
+    step: Option<&'static str>,
+    /// When it was received (UTC).
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// When anything about it changed last (UTC).
+    #[schema(format = "date-time")]
+    updated_at: String,
+    /// When it ended (UTC).
+    #[schema(format = "date-time")]
+    finished_at: Option<String>,
+    /// The result, once it is *completed*, for who may read what is medical. Usual members: `summary`, `findings`, `recommendations`.
+    #[schema(value_type = Option<Object>)]
+    result: Option<Map<String, Value>>,
+    /// Why there is no result, once it ended without one.
+    error: Option<Reason>,
+    /// The newest e-mail: `planned`, `sending`, `sent`, `unknown` or `failed`.
+    #[schema(example = "sent")]
+    email_status: Option<String>,
+}
+
+/// Why there is no result.
+#[derive(Debug, Serialize, ToSchema)]
+struct Reason {
+    /// Stable code.
+    #[schema(example = "timed_out")]
+    code: String,
+    /// What to tell the patient.
+    message: &'static str,
+}
+
+impl StatusBody {
+    fn of(submission: Submission, newest: Option<Event>) -> Self {
+        Self {
+            success: true,
+            submission_id: submission.id,
+            status: submission.status.name(),
+            step: newest.as_ref().map(|event| event.step.name()),
+            message: newest.map(|event| event.message).unwrap_or_default(),
+            created_at: told(submission.created_at),
+            updated_at: told(submission.updated_at),
+            finished_at: submission.finished_at.map(told),
+            error: reason(submission.status, submission.error_code),
+            result: None,
+            email_status: None,
+        }
+    }
+}
+
+fn reason(status: Status, code: Option<String>) -> Option<Reason> {
+    let message = match status {
+        Status::Pending | Status::Processing | Status::Completed => return None,
+        Status::Failed => {
+            "We could not complete your diagnosis. Please send your images again, or see a doctor."
+        }
+        Status::TimedOut => {
+            "Your diagnosis took too long, so we have stopped waiting for it. Please try again later."
+        }
+        Status::Cancelled => "Your submission was cancelled.",
+    };
+    Some(Reason { code: code.unwrap_or_else(|| status.name().to_owned()), message })
+}

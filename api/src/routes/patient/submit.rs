@@ -1,0 +1,216 @@
+//! `POST /api/user/submit`: takes a submission.
+
+use crate::app::AppState;
+use crate::auth::caller::Caller;
+use crate::auth::credentials::{authenticate, bearer};
+use crate::auth::guard::recognise;
+use crate::auth::refusals::Target;
+use crate::error::answer::ErrorBody;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::access::{cookies, events_path, status_path};
+use crate::extract::origin::Origin;
+use crate::header_names::IDEMPOTENCY_REPLAYED;
+use crate::intake::keep::{Kept, idempotency_key, keep};
+use crate::intake::receive::receive;
+use crate::layers::time_limit::to_its_end;
+use crate::telemetry;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use diagflow_store::{Status, SubmissionId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Takes a submission and answers at once; the diagnosis goes on by itself.
+///
+/// Everything that is wrong is said in one answer. With an `Idempotency-Key`, a repeat of the same
+/// content (as JSON or as a form) is answered like the first time, and nothing happens twice. Nobody
+/// needs to sign in; whoever did finds it among their own submissions.
+#[utoipa::path(
+    post,
+    path = "/api/user/submit",
+    tag = "submissions",
+    params(("Idempotency-Key" = Option<String>, Header,
+        description = "1 to 255 visible ASCII characters; makes it safe to repeat this request for \
+            at least 24 hours.")),
+    security((), ("session" = []), ("session_cookie" = [])),
+    request_body(content(
+        (JsonSubmission = "application/json"),
+        (FormSubmission = "multipart/form-data"),
+    )),
+    responses(
+        (status = 202, description = "Stored; nothing of it will be lost.", body = Receipt, headers(
+            ("Location" = String, description = "The `status_url`."),
+            ("Set-Cookie" = String, description = "The access token, for this submission's paths."),
+            ("Idempotency-Replayed" = Option<String>, description = "`true` for a repeat."),
+        )),
+        (status = 400, description = "`invalid_submission` (lists every fault), `invalid_json`, \
+            `invalid_multipart`, `upload_incomplete`, `invalid_idempotency_key`", body = ErrorBody),
+        (status = 401, description = "`token_expired`, `token_invalid`, `session_ended`, \
+            `api_key_invalid`: only for who brings one", body = ErrorBody),
+        (status = 408, description = "`timeout`: the upload took too long", body = ErrorBody),
+        (status = 409, description = "`idempotency_key_in_use`: repeat after `Retry-After`", body = ErrorBody),
+        (status = 413, description = "`body_too_large`", body = ErrorBody),
+        (status = 415, description = "`unsupported_media_type`", body = ErrorBody),
+        (status = 422, description = "`idempotency_key_reused`: used for another body", body = ErrorBody),
+        (status = 503, description = "`busy`, `unavailable`: repeat after `Retry-After`; \
+            `outcome_unknown`: it may have been stored", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn submit(State(state): State<AppState>, request: Request) -> Response {
+    let taking = state.clone();
+    let kept = to_its_end(async move { take(&taking, request).await }).await.flatten();
+    telemetry::submission(match &kept {
+        Ok(Kept::Now(_)) => "accepted",
+        Ok(Kept::Before(_)) => "replayed",
+        Err(error) => error.code(),
+    });
+    match kept {
+        Ok(Kept::Now(submission)) => receipt(&state, submission),
+        Ok(Kept::Before(submission)) => (
+            [(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"))],
+            receipt(&state, submission),
+        )
+            .into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn take(state: &AppState, request: Request) -> ApiResult<Kept> {
+    let key = idempotency_key(request.headers())?;
+    let sender = sender(state, &request).await?;
+    let accepted = receive(state, request).await?;
+    let keeping = state.clone();
+    let kept = to_its_end(async move { keep(&keeping, key, accepted, sender).await });
+    match tokio::time::timeout(state.app.settings.request_time, kept).await {
+        Ok(kept) => kept.flatten(),
+        // It goes on, and may well succeed.
+        Err(_) => Err(ApiError::OutcomeUnknown),
+    }
+}
+
+/// Who sends, where somebody signed in does. The existing front end sends without.
+fn sender(
+    state: &AppState,
+    request: &Request,
+) -> impl Future<Output = ApiResult<Option<Caller>>> + Send + use<> {
+    let (state, target) = (state.clone(), Target::of(request));
+    let headers = request.headers().clone();
+    let proxies = state.app.settings.trusted_proxies;
+    let origin = Origin::of(&headers, request.extensions(), proxies);
+    async move {
+        if bearer(&headers).is_some() {
+            return recognise(&state, &target, &headers, origin).await;
+        }
+        // A browser sends the cookie of a session by itself, also after it has ended; the form is for anybody.
+        match authenticate(&state, target.method(), &headers, origin).await {
+            Ok(caller) => Ok(caller),
+            Err(outsider) if outsider.refusal.is_of_the_caller() => Ok(None),
+            Err(outsider) => Err(outsider.refusal),
+        }
+    }
+}
+
+/// What the sender gets to follow its submission.
+fn receipt(state: &AppState, submission: SubmissionId) -> Response {
+    let settings = &state.app.settings;
+    let token = state.keys.tokens.token(submission);
+    let status_url = settings.address(&status_path(submission));
+    let mut headers = HeaderMap::new();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(location) = HeaderValue::from_str(&status_url) {
+        headers.insert(LOCATION, location);
+    }
+    for cookie in cookies(settings, submission, &token) {
+        let value = HeaderValue::from_str(&cookie.to_string());
+        headers.append(SET_COOKIE, value.expect("ids and tokens are plain ASCII"));
+    }
+    let body = Receipt {
+        success: true,
+        message: "Your data is submitted. You will receive results via email.",
+        submission_id: submission,
+        status: Status::Pending.name(),
+        status_url,
+        events_url: settings.address(&events_path(submission)),
+        access_token: token,
+    };
+    (StatusCode::ACCEPTED, headers, Json(body)).into_response()
+}
+
+/// The answer to a submission.
+#[derive(Debug, Serialize, ToSchema)]
+struct Receipt {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// What to show.
+    message: &'static str,
+    /// Names the submission.
+    #[schema(value_type = String, format = "uuid")]
+    submission_id: SubmissionId,
+    /// Always `pending`: how it stands now, `status_url` tells.
+    #[schema(example = "pending")]
+    status: &'static str,
+    /// Tells how it stands.
+    status_url: String,
+    /// Follows it live.
+    events_url: String,
+    /// Opens both, as a Bearer token. Keep it: it is not shown again.
+    access_token: String,
+}
+
+/// A submission as JSON.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `intake::json` reads leniently, value by value")]
+struct JsonSubmission {
+    /// Where the result goes.
+    #[schema(format = "email", example = "patient@example.org")]
+    email: String,
+    /// What the patient wants to say, at most 5000 characters.
+    comments: Option<String>,
+    /// Must be `true`.
+    consent: bool,
+    /// Names the consent text that was shown: the current one, also if missing. Any other is refused,
+    /// and the refusal names the current one.
+    #[schema(example = "2026-11")]
+    consent_version: Option<String>,
+    /// 1 to 10 images.
+    images: Vec<JsonImage>,
+}
+
+/// An image in JSON.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `intake::json` reads leniently, value by value")]
+struct JsonImage {
+    /// The image as a `data:` URL or as bare base64; at most 10 MB once decoded.
+    data: String,
+    /// What it is: `image/jpeg`, `image/png` or `image/webp`. The bytes are looked at: what they are
+    /// counts.
+    #[schema(rename = "type", example = "image/jpeg")]
+    r#type: Option<String>,
+    /// Its bytes. The bytes themselves are counted.
+    size: Option<u64>,
+    /// Its file name.
+    name: Option<String>,
+}
+
+/// A submission as a form.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `intake::multipart` reads field by field")]
+struct FormSubmission {
+    /// Where the result goes.
+    #[schema(format = "email", example = "patient@example.org")]
+    email: String,
+    /// What the patient wants to say, at most 5000 characters.
+    comments: Option<String>,
+    /// `true`, `on`, `1` or `yes`.
+    consent: String,
+    /// Names the consent text that was shown: the current one, also if missing. Any other is refused,
+    /// and the refusal names the current one.
+    consent_version: Option<String>,
+    /// 1 to 10 files, each JPEG, PNG or WebP of at most 10 MB.
+    #[schema(value_type = Vec<String>, content_media_type = "application/octet-stream")]
+    images: Vec<Vec<u8>>,
+}
