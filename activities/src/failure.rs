@@ -2,7 +2,7 @@
 //! nothing else. The log adds a [`Clue`], which only has room for words of our own and for numbers: what
 //! other parties say may hold personal data ("450 <ana@example.org>: rejected").
 
-use crate::loopai::LoopAiError;
+use crate::loopai::error::LoopAiError;
 use diagflow_store::{BytesError, DeliveryId, Status, StoreError, SubmissionId};
 use std::fmt;
 use std::time::Duration;
@@ -108,4 +108,15 @@ pub(crate) fn hopeless(code: &'static str, clue: impl Into<Clue>) -> ActivityErr
         .non_retryable(true)
         .build();
     ActivityError::Application(Box::new(failure))
+}
+
+pub(crate) fn records(error: StoreError) -> ActivityError {
+    match error {
+        StoreError::Corrupt(_) => hopeless("records_unreadable", &error),
+        error => retryable("records_unavailable", &error, None),
+    }
+}
+
+pub(crate) fn storage(error: BytesError) -> ActivityError {
+    retryable("file_storage_unavailable", &error, None)
 }

@@ -8,15 +8,12 @@ pub mod mail;
 pub mod report;
 pub mod temporal;
 
-mod admission;
-mod asking;
-mod diagnosis;
+mod activities;
 mod failure;
-mod images;
+mod request;
 mod telemetry;
 mod worker;
 
-pub use admission::Admission;
-pub use diagnosis::Activities;
-pub use images::{ImageLinks, Images};
+pub use activities::Activities;
+pub use request::DiagnosisRequester;
 pub use worker::{WorkerSettings, run_worker};

@@ -1,6 +1,6 @@
 //! Every metric that a worker writes, by name and meaning. Its `/metrics` shows them.
 
-use crate::loopai::LoopAiError;
+use crate::loopai::error::LoopAiError;
 use diagflow_store::{Budget, Status};
 use diagflow_workflows::contract::DeliverVerdict;
 use metrics::{counter, describe_counter, describe_gauge, gauge};

@@ -1,6 +1,6 @@
 //! The worker: polls Temporal, runs the workflow and its activities.
 
-use crate::diagnosis::Activities;
+use crate::activities::Activities;
 use crate::telemetry;
 use diagflow_workflows::{DeliveryWorkflow, DiagnosisWorkflow};
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub async fn run_worker(
     settings: &WorkerSettings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    telemetry::describe(activities.budget);
+    telemetry::describe(activities.requester.budget);
     let (mail_ending, patience) = (activities.mailer.ending(), settings.shutdown_period);
     let runtime = Runtime::from_current_tokio(Default::default())?;
     let activities_at_once = FixedSizeSlotSupplier::new(settings.concurrency);

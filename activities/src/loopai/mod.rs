@@ -1,11 +1,15 @@
 //! LoopAI: the external platform that diagnoses. The contract is told in `docs/loopai.md`.
 
 mod client;
-mod error;
+pub(crate) mod error;
+mod images;
+mod request_limiter;
 mod settings;
 
 pub use client::{DiagnoseRequest, ExecutionStatus, Image, ImageContent, LoopAi};
 pub use error::{LoopAiError, Remedy};
+pub use images::{ImageLinks, Images};
+pub use request_limiter::Admission;
 pub use settings::LoopAiSettings;
 
 /// The code of a submission that LoopAI could not diagnose: the one end for which its images may be the cause.

@@ -1,9 +1,9 @@
 //! Sends a delivery and keeps its ledger: claimed just before the text goes out, settled after.
 
 use super::client::SmtpClient;
-use super::entry::{Entry, Patience, verdict};
+use super::content::Letter;
 use super::error::SendError;
-use super::letter::Letter;
+use super::ledger::{Entry, Patience, verdict};
 use crate::failure::{hopeless, retryable};
 use crate::report::Report;
 use crate::telemetry;

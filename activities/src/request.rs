@@ -1,10 +1,11 @@
 //! Asking LoopAI for a diagnosis: within this worker's room, and within what all workers together may ask.
 
-use crate::diagnosis::{Activities, records, storage};
-use crate::failure::{hopeless, retryable};
-use crate::loopai::{DiagnoseRequest, LoopAiError};
+use crate::failure::{hopeless, records, retryable, storage};
+use crate::loopai::{Admission, DiagnoseRequest, Images, LoopAi, LoopAiError};
 use crate::telemetry;
-use diagflow_store::{Entry, Failpoint, File, Heard, Pass, RunKey, SubmissionId, Wait};
+use diagflow_store::{
+    Budget, Entry, Failpoint, File, Heard, Pass, RunKey, Store, SubmissionId, Wait,
+};
 use std::time::Duration;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
@@ -20,7 +21,21 @@ pub(crate) enum Asked {
     Superseded,
 }
 
-impl Activities {
+/// Asks LoopAI for diagnoses.
+pub struct DiagnosisRequester {
+    /// The records.
+    pub store: Store,
+    /// How LoopAI gets the patients' images.
+    pub images: Images,
+    /// The platform that diagnoses.
+    pub loopai: LoopAi,
+    /// Bounds the requests to LoopAI that this worker has under way.
+    pub admission: Admission,
+    /// Bounds what LoopAI is asked by all workers.
+    pub budget: Budget,
+}
+
+impl DiagnosisRequester {
     /// Posts a run's submission to LoopAI, if there is room for it and LoopAI is not away.
     pub(crate) async fn ask_loopai(
         &self,

@@ -1,16 +1,14 @@
 //! The activities' bodies. Each is idempotent, and says how.
 #![expect(missing_docs, reason = "the macro's own items carry no docs; ours do")]
 
-use crate::admission::Admission;
-use crate::asking::Asked;
-use crate::failure::{hopeless, retryable};
-use crate::images::Images;
-use crate::loopai::{CODE_FAILED, ExecutionStatus, LoopAi, LoopAiError, Remedy};
+use crate::failure::{hopeless, records, retryable};
+use crate::loopai::{CODE_FAILED, ExecutionStatus, LoopAiError, Remedy};
 use crate::mail::Mailer;
+use crate::request::{Asked, DiagnosisRequester};
 use crate::telemetry;
 use diagflow_store::{
-    Adoption, Budget, BytesError, DeliveryKind, Ending, Failpoint, Outcome, RunKey, Status, Store,
-    StoreError, StoreResult, Stored, SubmissionId,
+    Adoption, DeliveryKind, Ending, Failpoint, Outcome, RunKey, Status, Store, StoreResult, Stored,
+    SubmissionId,
 };
 use diagflow_workflows::contract::{
     CheckInput, CheckVerdict, DeliverInput, DeliverVerdict, EndInput, EndVerdict, Ended,
@@ -24,16 +22,10 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 pub struct Activities {
     /// The records.
     pub store: Store,
-    /// How LoopAI gets the patients' images.
-    pub images: Images,
-    /// The platform that diagnoses.
-    pub loopai: LoopAi,
+    /// Asks LoopAI for diagnoses.
+    pub requester: DiagnosisRequester,
     /// Sends what is owed.
     pub mailer: Mailer,
-    /// Bounds the requests to LoopAI that this worker has under way.
-    pub admission: Admission,
-    /// Bounds what LoopAI is asked by all workers.
-    pub budget: Budget,
 }
 
 #[activities]
@@ -54,7 +46,7 @@ impl Activities {
         Failpoint::RequestBegun.pass().await;
         let execution_id = match adopted.execution_id {
             Some(execution_id) => execution_id,
-            None => match self.ask_loopai(&ctx, adopted.run).await? {
+            None => match self.requester.ask_loopai(&ctx, adopted.run).await? {
                 Asked::Taken(execution_id) => execution_id,
                 Asked::Ended => {
                     return Ok(RequestVerdict::Ended(self.recorded_end(adopted.run).await?));
@@ -74,7 +66,7 @@ impl Activities {
             },
         };
         Failpoint::RequestAnswered.pass().await;
-        let agent_id = self.loopai.agent_id();
+        let agent_id = self.requester.loopai.agent_id();
         let stored = self.store.diagnosis_requested(adopted.run, agent_id, &execution_id);
         let stored = stored.await.map_err(records)?;
         Failpoint::RequestRecorded.pass().await;
@@ -111,7 +103,7 @@ impl Activities {
             return Ok(CheckVerdict::Ended(self.recorded_end(adopted.run).await?));
         }
         Failpoint::LookBegun.pass().await;
-        let answer = self.loopai.status(execution_id).await;
+        let answer = self.requester.loopai.status(execution_id).await;
         Failpoint::LookAnswered.pass().await;
         let stored = match answer {
             Ok(ExecutionStatus::Running) => return Ok(CheckVerdict::Running),
@@ -131,7 +123,7 @@ impl Activities {
             Err(error) => {
                 let code = error.code().to_owned();
                 tracing::warn!(code, %error, "a look at the execution gave nothing");
-                let after = self.look_again_after(adopted.run.submission, &error).await;
+                let after = self.requester.look_again_after(adopted.run.submission, &error).await;
                 let retry_after_ms = after.map(|wish| wish.as_millis() as u64);
                 return Ok(match error.remedy() {
                     Remedy::TryAgain => CheckVerdict::Unreachable { code, retry_after_ms },
@@ -283,15 +275,4 @@ fn counted(stored: StoreResult<Stored>, status: Status) -> StoreResult<Stored> {
         telemetry::ended(status);
     }
     stored
-}
-
-pub(crate) fn records(error: StoreError) -> ActivityError {
-    match error {
-        StoreError::Corrupt(_) => hopeless("records_unreadable", &error),
-        error => retryable("records_unavailable", &error, None),
-    }
-}
-
-pub(crate) fn storage(error: BytesError) -> ActivityError {
-    retryable("file_storage_unavailable", &error, None)
 }

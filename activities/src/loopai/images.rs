@@ -1,6 +1,6 @@
 //! How LoopAI gets the patients' images: with the request, or by links that it follows itself.
 
-use crate::loopai::{Image, ImageContent};
+use super::client::{Image, ImageContent};
 use diagflow_store::{BytesError, File, FileBytes, FileId, LinkKey};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::Url;
