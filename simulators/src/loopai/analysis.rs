@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    ImageRecord,
     measure::{self, Measurement},
+    records::ImageRecord,
     report::{self, ReadImage},
     state::Simulation,
     submission::{SentImage, Source},

@@ -13,8 +13,9 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    ExecutionRecord, ExecutionState, analysis, fault,
-    requests::RequestNumber,
+    analysis, fault,
+    records::{ExecutionRecord, ExecutionState},
+    request_log::RequestNumber,
     scenario::Injection,
     state::Simulation,
     submission::{BadBody, Submission},

@@ -13,7 +13,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    ExecutionState, GRAMMAR, Scenario,
+    directive::GRAMMAR,
+    records::{ExecutionRecord, ExecutionState},
+    scenario::Scenario,
     state::{Refused, Simulation},
 };
 
@@ -52,7 +54,7 @@ async fn set_scenario(State(simulation): State<Arc<Simulation>>, text: String) -
 
 async fn executions(State(simulation): State<Arc<Simulation>>) -> Json<Value> {
     let executions = simulation.executions();
-    let total = |of: fn(&super::ExecutionRecord) -> u32| -> u64 {
+    let total = |of: fn(&ExecutionRecord) -> u32| -> u64 {
         executions.iter().map(|it| u64::from(of(it))).sum()
     };
     let running = executions.iter().filter(|it| it.state == ExecutionState::Running);

@@ -1,7 +1,7 @@
 //! Reads scenarios from text. The grammar is documented for users in the [module](super) and, in
 //! short, in [`GRAMMAR`], which every refusal carries.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use super::scenario::{Fault, Injection, Outcome, Scenario, Timed};
 
@@ -27,6 +27,22 @@ pub struct DirectiveError {
     pub item: String,
     /// What is wrong with it.
     pub reason: String,
+}
+
+impl FromStr for Scenario {
+    type Err = DirectiveError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text)
+    }
+}
+
+impl TryFrom<String> for Scenario {
+    type Error = DirectiveError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
 }
 
 /// Finds the directive in a submission's comments, if there is one.

@@ -5,7 +5,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    ExecutionRecord, ExecutionState, ImageRecord, scenario::Outcome, submission::Submission,
+    records::{ExecutionRecord, ExecutionState, ImageRecord},
+    scenario::Outcome,
+    submission::Submission,
 };
 
 /// An execution, with what its record does not show.

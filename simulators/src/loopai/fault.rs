@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{
-    requests::{NeverSent, RequestNumber},
+    request_log::{NeverSent, RequestNumber},
     scenario::Fault,
     state::Simulation,
 };

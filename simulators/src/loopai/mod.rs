@@ -68,7 +68,7 @@ mod measure;
 mod page;
 mod records;
 mod report;
-mod requests;
+mod request_log;
 mod scenario;
 mod settings;
 mod state;
@@ -86,7 +86,7 @@ pub use settings::Settings;
 pub use state::Refused;
 pub use submission::has_email;
 
-use crate::{WaitTimeout, http::HttpServer};
+use crate::{http::HttpServer, sync::WaitTimeout};
 use state::Simulation;
 
 /// Ten images of 10 MB as base64 are 133 MB; the rest is for comments and names.
@@ -220,7 +220,7 @@ fn router(simulation: Arc<Simulation>) -> Router {
     // Only what belongs to the platform is logged; a watcher's own requests would drown it.
     let platform = contract::routes()
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(middleware::from_fn_with_state(simulation.clone(), requests::log));
+        .layer(middleware::from_fn_with_state(simulation.log.clone(), request_log::log));
     Router::new()
         .merge(control::routes())
         .merge(page::routes())

@@ -11,7 +11,11 @@ use axum::{
     routing::get,
 };
 
-use super::{ExecutionRecord, ExecutionState, GRAMMAR, state::Simulation};
+use super::{
+    directive::GRAMMAR,
+    records::{ExecutionRecord, ExecutionState},
+    state::Simulation,
+};
 
 /// The page shows the latest ones; `/_sim/executions` has them all.
 const SHOWN: usize = 200;

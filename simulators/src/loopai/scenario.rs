@@ -1,11 +1,9 @@
 //! What the simulator has been told to do: outcome, delay and faults, and how often each.
 //! How a scenario is written down stands in `directive`; how a fault is acted out, in `fault`.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
-
-use super::directive::{self, DirectiveError};
 
 /// How an execution ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,22 +86,6 @@ pub struct Scenario {
     pub diagnose: Vec<Timed<Injection>>,
     /// Faults of the status request, counted by request.
     pub status: Vec<Timed<Injection>>,
-}
-
-impl FromStr for Scenario {
-    type Err = DirectiveError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        directive::parse(text)
-    }
-}
-
-impl TryFrom<String> for Scenario {
-    type Error = DirectiveError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
 }
 
 impl From<Scenario> for String {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::Scenario;
+use super::scenario::Scenario;
 
 /// Settings of the simulator. Every field has a default; unknown fields are refused.
 #[derive(Clone, Deserialize)]

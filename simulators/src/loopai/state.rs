@@ -1,5 +1,5 @@
 //! Everything the simulator remembers, behind one lock: executions, scenarios and their counts.
-//! The request log is in `requests`, one execution in `execution`.
+//! The request log is in `request_log`, one execution in `execution`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,16 +12,14 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ExecutionRecord, ImageRecord, RequestRecord, Settings,
     execution::{Execution, new_record},
-    requests::RequestLog,
+    records::{ExecutionRecord, ImageRecord, RequestRecord},
+    request_log::RequestLog,
     scenario::{Injection, Outcome, Play, Scenario},
+    settings::Settings,
     submission::Submission,
 };
-use crate::{
-    WaitTimeout,
-    sync::{Bell, lock},
-};
+use crate::sync::{Bell, WaitTimeout, lock};
 
 /// Why an execution cannot be ended by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +36,7 @@ pub enum Refused {
 pub(super) struct Simulation {
     pub(super) settings: Settings,
     pub(super) stop: CancellationToken,
-    pub(super) log: RequestLog,
+    pub(super) log: Arc<RequestLog>,
     bell: Arc<Bell>,
     inner: Mutex<Inner>,
 }
@@ -71,7 +69,7 @@ impl Simulation {
         let bell = Arc::new(Bell::new());
         let inner = Inner { default: Play::new(settings.scenario.clone()), ..Inner::default() };
         Self {
-            log: RequestLog::new(settings.keep, bell.clone()),
+            log: Arc::new(RequestLog::new(settings.keep, bell.clone())),
             settings,
             stop,
             bell,

@@ -7,6 +7,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use serde::Deserialize;
+
 use super::{
     message::{Envelope, Mail},
     script::same,
@@ -105,6 +107,23 @@ impl Inbox {
                 blocking(move || ids.into_iter().try_for_each(|id| spool.remove(id))).await
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// The filter of lists.
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    /// A recipient; empty or absent means all.
+    pub(super) to: Option<String>,
+}
+
+impl Filter {
+    /// The mails that pass, oldest first.
+    pub(super) fn select(&self, inbox: &Inbox) -> Vec<Arc<Mail>> {
+        match self.to.as_deref().map(str::trim) {
+            None | Some("") => inbox.all(),
+            Some(recipient) => inbox.to(recipient),
         }
     }
 }

@@ -39,6 +39,7 @@ mod script;
 mod session;
 mod settings;
 mod spool;
+mod state;
 mod tls;
 mod wire;
 
@@ -52,10 +53,14 @@ pub use message::{Attachment, Header, Mail};
 pub use script::{Action, BadRule, Rule, Script, Step};
 pub use settings::{Settings, TlsMode, TlsSettings};
 
-use crate::{WaitTimeout, http::HttpServer, sync::Bell};
+use crate::{
+    http::HttpServer,
+    sync::{Bell, WaitTimeout},
+};
 use conversation::Conversations;
 use inbox::Inbox;
 use script::Player;
+use state::Shared;
 use tls::Tls;
 
 /// After a failed accept, e.g. for want of file handles, the next try waits this long.
@@ -67,17 +72,6 @@ pub struct MailCatcher {
     smtp: JoinHandle<()>,
     http: HttpServer,
     shared: Arc<Shared>,
-}
-
-/// What conversations, pages and the owner share.
-struct Shared {
-    settings: Settings,
-    inbox: Inbox,
-    conversations: Conversations,
-    script: Player,
-    tls: Option<Tls>,
-    bell: Arc<Bell>,
-    stop: CancellationToken,
 }
 
 impl MailCatcher {
@@ -99,7 +93,7 @@ impl MailCatcher {
         });
         let listener = TcpListener::bind(smtp).await?;
         let smtp_address = listener.local_addr()?;
-        let router = routes::router(shared.clone());
+        let router = routes::routes().merge(pages::routes()).with_state(shared.clone());
         let http = HttpServer::start(http, router, shared.stop.clone()).await?;
         let smtp = tokio::spawn(accept(listener, shared.clone()));
         Ok(Self { smtp_address, smtp, http, shared })

@@ -13,7 +13,12 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 
-use super::{Conversation, Direction, Mail, Shared, routes::Filter};
+use super::{
+    conversation::{Conversation, Direction},
+    inbox::Filter,
+    message::Mail,
+    state::Shared,
+};
 
 /// The pages' own policy: their style sheet, their one script, and frames of their own.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
@@ -89,7 +94,7 @@ impl Talk {
 }
 
 async fn list(State(shared): State<Arc<Shared>>, Query(filter): Query<Filter>) -> Response {
-    let mails = filter.select(&shared);
+    let mails = filter.select(&shared.inbox);
     page(&ListPage {
         total: mails.len(),
         mails: mails.iter().rev().take(SHOWN).map(|it| entry(it)).collect(),

@@ -9,12 +9,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Mail, Script, Shared, pages};
+use super::{inbox::Filter, message::Mail, script::Script, state::Shared};
 
-pub(super) fn router(shared: Arc<Shared>) -> Router {
+pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/health", get(health))
         .route("/api/mails", get(mails).delete(clear))
@@ -22,25 +21,6 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/mails/{id}/raw", get(raw))
         .route("/api/conversations", get(conversations))
         .route("/api/script", get(script).put(set_script))
-        .merge(pages::routes())
-        .with_state(shared)
-}
-
-/// The filter of lists.
-#[derive(Deserialize)]
-pub(super) struct Filter {
-    /// A recipient; empty or absent means all.
-    pub(super) to: Option<String>,
-}
-
-impl Filter {
-    /// The mails that pass, oldest first.
-    pub(super) fn select(&self, shared: &Shared) -> Vec<Arc<Mail>> {
-        match self.to.as_deref().map(str::trim) {
-            None | Some("") => shared.inbox.all(),
-            Some(recipient) => shared.inbox.to(recipient),
-        }
-    }
 }
 
 async fn health() -> Json<Value> {
@@ -48,7 +28,7 @@ async fn health() -> Json<Value> {
 }
 
 async fn mails(State(shared): State<Arc<Shared>>, Query(filter): Query<Filter>) -> Json<Value> {
-    let mails = filter.select(&shared);
+    let mails = filter.select(&shared.inbox);
     let mails: Vec<&Mail> = mails.iter().map(AsRef::as_ref).collect();
     Json(json!({ "mails": mails }))
 }

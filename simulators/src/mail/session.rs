@@ -7,9 +7,11 @@ use chrono::Utc;
 use tokio::net::TcpStream;
 
 use super::{
-    Action, Shared, Step, TlsMode,
     command::{Command, MailFrom},
     message::{self, Envelope},
+    script::{Action, Step},
+    settings::TlsMode,
+    state::Shared,
     tls::Tls,
     wire::{Body, Input, Wire},
 };

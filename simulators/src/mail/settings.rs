@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::Deserialize;
 
-use super::Script;
+use super::script::Script;
 
 /// Settings of the mail catcher. Every field has a default; unknown fields are refused.
 #[derive(Clone, Deserialize)]

@@ -13,7 +13,7 @@ use axum::{
 };
 use chrono::Utc;
 
-use super::{RequestRecord, state::Simulation};
+use super::records::RequestRecord;
 use crate::sync::{Bell, lock};
 
 /// Names a request's line in the log, for handlers that know more about it.
@@ -98,16 +98,16 @@ impl RequestLog {
 
 /// Logs each request when it comes, and its status when it is answered.
 pub(super) async fn log(
-    State(simulation): State<Arc<Simulation>>,
+    State(log): State<Arc<RequestLog>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let number = simulation.log.arrived(&request);
+    let number = log.arrived(&request);
     request.extensions_mut().insert(number);
     let response = next.run(request).await;
     if response.extensions().get::<NeverSent>().is_none() {
         let status = response.status().as_u16();
-        simulation.log.change(number, |line| line.status = Some(status));
+        log.change(number, |line| line.status = Some(status));
     }
     response
 }
