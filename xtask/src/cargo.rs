@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::folders::Workspace;
-use crate::steps::Step;
+use crate::progress::Step;
+use crate::workspace::Workspace;
 use crate::{guard, process};
 
 /// The cargo that runs this program, in the workspace, with these arguments.

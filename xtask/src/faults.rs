@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::folders::Workspace;
-use crate::{cargo, guard, install, interrupt, process, trial};
+use crate::workspace::Workspace;
+use crate::{cargo, guard, install, interrupt, process, test_servers};
 
 /// What `cargo xtask faults` can be told.
 #[derive(Args)]
@@ -30,9 +30,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     interrupt::listen()?;
     let workspace = Workspace::open()?;
     let tools = install::find_or_install(&workspace)?;
-    let clock = install::clock::find_or_install(&workspace)?;
-    cargo::run(&workspace, &trial::BUILD, &[])?;
-    trial::with_servers(&workspace, &tools, options.keep, |variables, servers| {
+    let clock = install::faketime::find_or_install(&workspace)?;
+    cargo::run(&workspace, &test_servers::BUILD, &[])?;
+    test_servers::with_servers(&workspace, &tools, options.keep, |variables, servers| {
         let mut command = guard::command(cargo::product(false)?.with_file_name("play-faults"));
         command.env("DIAGFLOW_TEST_FAKETIME", &clock);
         for (flag, value) in [("--soak", options.soak), ("--seed", options.seed)] {

@@ -5,22 +5,22 @@
 //! ports, and what a person sees (`steps`).
 
 mod cargo;
+mod checks;
 mod faults;
-mod folders;
 mod guard;
 mod http;
 mod install;
 mod interrupt;
-mod lints;
 mod ports;
 mod process;
+mod progress;
 mod record;
 mod servers;
-mod steps;
-mod tally;
 mod test;
-mod trial;
+mod test_count;
+mod test_servers;
 mod up;
+mod workspace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -64,11 +64,11 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         if error.is::<interrupt::Interrupted>() {
-            steps::say("Stopped.");
+            progress::say("Stopped.");
             // What a shell reports for a program that ended by Ctrl-C.
             return ExitCode::from(130);
         }
-        steps::complain(&error);
+        progress::complain(&error);
         ExitCode::FAILURE
     })
 }

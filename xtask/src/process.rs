@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use crate::steps::Step;
+use crate::progress::Step;
 use crate::{guard, interrupt};
 
 /// How often a waiting loop looks again.

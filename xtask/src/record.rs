@@ -4,18 +4,18 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use crate::folders::Workspace;
-use crate::steps::Step;
-use crate::{cargo, guard, install, interrupt, process, steps, trial};
+use crate::progress::Step;
+use crate::workspace::Workspace;
+use crate::{cargo, guard, install, interrupt, process, progress, test_servers};
 
 /// Records one history of every case, beside those that are there.
 pub(crate) fn run() -> Result<ExitCode> {
     interrupt::listen()?;
     let workspace = Workspace::open()?;
     let tools = install::find_or_install(&workspace)?;
-    cargo::run(&workspace, &trial::BUILD, &[])?;
+    cargo::run(&workspace, &test_servers::BUILD, &[])?;
     let recorder = cargo::product(false)?.with_file_name("record-histories");
-    trial::with_servers(&workspace, &tools, false, |variables, servers| {
+    test_servers::with_servers(&workspace, &tools, false, |variables, servers| {
         let step = Step::begin_streaming("recording");
         let mut command = guard::command(recorder);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
@@ -26,6 +26,8 @@ pub(crate) fn run() -> Result<ExitCode> {
         step.done("recorded into tests/histories/");
         Ok(())
     })?;
-    steps::say("Look at the new files, then commit them; docs/CHANGING-WORKFLOWS.md tells more.");
+    progress::say(
+        "Look at the new files, then commit them; docs/CHANGING-WORKFLOWS.md tells more.",
+    );
     Ok(ExitCode::SUCCESS)
 }

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::folders::Workspace;
 use crate::install::Tools;
 use crate::process::Servers;
-use crate::steps::Step;
-use crate::tally::Tally;
-use crate::{cargo, install, interrupt, lints, process, steps, trial};
+use crate::progress::Step;
+use crate::test_count::Tally;
+use crate::workspace::Workspace;
+use crate::{cargo, checks, install, interrupt, process, progress, test_servers};
 
 /// What `cargo xtask test` can be told.
 #[derive(Args)]
@@ -46,23 +46,23 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut faults = Vec::new();
     let mut tally = Tally::default();
     if options.filter.is_empty() {
-        for check in lints::checks()? {
+        for check in checks::checks()? {
             note(check.run(&workspace), &mut faults)?;
         }
     }
-    if note(cargo::run(&workspace, &trial::BUILD, &[]), &mut faults)?.is_some() {
+    if note(cargo::run(&workspace, &test_servers::BUILD, &[]), &mut faults)?.is_some() {
         note(test_with_servers(&workspace, &tools, options, &mut tally), &mut faults)?;
         if tally.is_empty() && faults.is_empty() {
             faults.push("no test ran".to_owned());
         }
     }
     for fault in &faults {
-        steps::say(format!("failed: {fault}"));
+        progress::say(format!("failed: {fault}"));
     }
     // Every fault counts as one failure, beside the failed tests, which are no faults of this list.
     tally.failed += u64::try_from(faults.len())?;
-    steps::say(format!("took {}", steps::seconds(started.elapsed()).trim_start()));
-    steps::say(tally);
+    progress::say(format!("took {}", progress::seconds(started.elapsed()).trim_start()));
+    progress::say(tally);
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -85,7 +85,7 @@ fn test_with_servers(
     options: &Options,
     tally: &mut Tally,
 ) -> Result<()> {
-    trial::with_servers(workspace, tools, options.keep, |variables, servers| {
+    test_servers::with_servers(workspace, tools, options.keep, |variables, servers| {
         run_tests(workspace, &options.filter, variables, servers, tally)
     })
 }

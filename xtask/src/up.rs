@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::folders::{self, Lock, Workspace};
 use crate::ports::{PortOptions, Ports};
 use crate::process::Servers;
 use crate::servers::{self, Accounts, Diagflow, Home, TemporalAddresses};
-use crate::{cargo, install, interrupt, steps};
+use crate::workspace::{self, Lock, Workspace};
+use crate::{cargo, install, interrupt, progress};
 
 /// What `cargo xtask up` can be told.
 #[derive(Args)]
@@ -55,7 +55,7 @@ fn home(workspace: &Workspace, options: &Options) -> Result<Home> {
         Some(folder) => std::path::absolute(folder)
             .with_context(|| format!("--data {} is no folder", folder.display()))?,
     };
-    folders::make_private(&folder)?;
+    workspace::make_private(&folder)?;
     Home::open(folder)
 }
 
@@ -63,9 +63,9 @@ fn home(workspace: &Workspace, options: &Options) -> Result<Home> {
 fn finish(outcome: Result<()>, mut servers: Servers, data: &str) -> Result<ExitCode> {
     match outcome {
         Ok(()) => {
-            steps::say("");
+            progress::say("");
             servers.stop_all()?;
-            steps::say(format!(
+            progress::say(format!(
                 "Everything stopped. The data stays in {data}/ for the next `cargo xtask up`."
             ));
             Ok(ExitCode::SUCCESS)
@@ -73,16 +73,16 @@ fn finish(outcome: Result<()>, mut servers: Servers, data: &str) -> Result<ExitC
         Err(error) if servers.is_empty() => Err(error),
         // Asked to stop before everything had started: the same outcome, however much had.
         Err(error) if error.is::<interrupt::Interrupted>() => {
-            steps::say("");
+            progress::say("");
             servers.stop_all()?;
             Err(error)
         }
         Err(error) => {
             // Before the stopping, which takes a while: the reason is what a person waits for.
-            steps::complain(&error);
-            steps::say("");
+            progress::complain(&error);
+            progress::say("");
             servers.stop_all()?;
-            steps::say("Everything was stopped.");
+            progress::say("Everything was stopped.");
             Ok(ExitCode::FAILURE)
         }
     }
@@ -114,7 +114,7 @@ fn start(
 ) -> Result<()> {
     let tools = install::find_or_install(workspace)?;
     let product = product(workspace, options)?;
-    let password = folders::secret(&home.folder().join("mariadb-password"))?;
+    let password = workspace::secret(&home.folder().join("mariadb-password"))?;
     let diagflow = Diagflow::new(product, home, ports, &password)?;
     // Stopped in the opposite order: first who takes work in, last what keeps it.
     let accounts = Accounts::Product { password: &password };
@@ -171,11 +171,15 @@ fn print_addresses(data: &str, ports: Ports, took: Duration) {
         ),
         ("Logs", format!("{data}/logs/")),
     ];
-    steps::say(format!("\n{} after {:.0} s\n", steps::bold("Diagflow is up"), took.as_secs_f64()));
+    progress::say(format!(
+        "\n{} after {:.0} s\n",
+        progress::bold("Diagflow is up"),
+        took.as_secs_f64()
+    ));
     for (name, address) in rows {
-        steps::say(format!("  {name:<18} {address}"));
+        progress::say(format!("  {name:<18} {address}"));
     }
-    steps::say("\nCtrl-C stops everything; the data stays.");
+    progress::say("\nCtrl-C stops everything; the data stays.");
 }
 
 #[cfg(test)]

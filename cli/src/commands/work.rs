@@ -7,9 +7,9 @@ use anyhow::Context;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use diagflow_activities::loopai::LoopAi;
+use diagflow_activities::loopai::{Admission, ImageLinks, Images, LoopAi};
 use diagflow_activities::mail::{Mailer, SmtpClient};
-use diagflow_activities::{Activities, Admission, ImageLinks, Images, run_worker};
+use diagflow_activities::{Activities, DiagnosisRequester, run_worker};
 use diagflow_store::{FileBytes, LinkKey, Store};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
@@ -30,11 +30,14 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let admission = Admission::new(settings.worker.concurrency, settings.image_memory);
     let activities = Activities {
         store: store.clone(),
-        images,
-        loopai: LoopAi::new(settings.loopai)?,
+        requester: DiagnosisRequester {
+            store: store.clone(),
+            images,
+            loopai: LoopAi::new(settings.loopai)?,
+            admission,
+            budget: settings.budget,
+        },
         mailer: Mailer::new(SmtpClient::new(settings.mail)?, from),
-        admission,
-        budget: settings.budget,
     };
     let mut temporal = connect_in_background(settings.temporal, "worker", stop.clone());
     let listener = TcpListener::bind(settings.worker_listen).await.with_context(|| {

@@ -4,10 +4,10 @@ mod api;
 mod production;
 mod reader;
 
-use diagflow_activities::loopai::LoopAiSettings;
+use diagflow_activities::WorkerSettings;
+use diagflow_activities::loopai::{Admission, LoopAiSettings};
 use diagflow_activities::mail::{LONGEST_ANSWER, MailSettings, SmtpTls};
 use diagflow_activities::temporal::TemporalSettings;
-use diagflow_activities::{Admission, WorkerSettings};
 use diagflow_api::ApiSettings;
 use diagflow_store::{Budget, PoolSettings};
 use diagflow_workflows::PollSchedule;

@@ -11,8 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::folders::{Workspace, make_private};
-use crate::steps::Step;
+use crate::progress::Step;
+use crate::workspace::{Workspace, make_private};
 use crate::{guard, interrupt, process};
 
 /// apt with state of its own.

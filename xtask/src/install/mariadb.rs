@@ -9,9 +9,9 @@ use anyhow::{Context, Result, ensure};
 
 use super::apt::Apt;
 use super::{find_program, is_executable, make_whole};
-use crate::folders::{Workspace, make_private};
 use crate::interrupt;
-use crate::steps::Step;
+use crate::progress::Step;
+use crate::workspace::{Workspace, make_private};
 
 /// Where servers are that are not on an ordinary user's PATH.
 const SERVER_FOLDERS: [&str; 4] =

@@ -4,7 +4,7 @@
 //! no right beyond the user's own is needed.
 
 mod apt;
-pub(crate) mod clock;
+pub(crate) mod faketime;
 mod mariadb;
 mod temporal;
 
@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::folders::{self, Lock, Workspace};
 use crate::interrupt;
-use crate::steps::Step;
+use crate::progress::Step;
+use crate::workspace::{self, Lock, Workspace};
 
 pub(crate) use mariadb::MariaDb;
 
@@ -31,7 +31,7 @@ pub(crate) struct Tools {
 
 /// Finds every tool, and installs what is missing.
 pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Tools> {
-    folders::make_private(&workspace.tools())?;
+    workspace::make_private(&workspace.tools())?;
     let _lock = lock(workspace)?;
     let temporal = temporal::find_or_install(workspace)?;
     let mariadb = mariadb::find_or_install(workspace)?;
@@ -64,7 +64,7 @@ fn make_whole(home: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()>
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished)?;
     }
-    folders::make_private(&unfinished)?;
+    workspace::make_private(&unfinished)?;
     fill(&unfinished)?;
     if home.exists() {
         fs::remove_dir_all(home)?;

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::apt::Apt;
 use super::{find_program, make_whole, mariadb};
-use crate::folders::Workspace;
-use crate::steps::Step;
+use crate::progress::Step;
+use crate::workspace::Workspace;
 use crate::{guard, interrupt, process};
 
 /// Carries server 1.32 with its UI.

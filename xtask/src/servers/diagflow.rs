@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::Home;
-use crate::folders::file_url;
 use crate::ports::Ports;
 use crate::process::{self, Server, Servers};
-use crate::steps::Step;
+use crate::progress::Step;
+use crate::workspace::file_url;
 use crate::{guard, http};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);

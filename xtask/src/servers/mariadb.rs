@@ -10,10 +10,10 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::Uid;
 
 use super::Home;
-use crate::folders::write_private;
 use crate::install::MariaDb;
 use crate::process::{self, Server, Servers};
-use crate::steps::Step;
+use crate::progress::Step;
+use crate::workspace::write_private;
 use crate::{guard, interrupt};
 
 /// Recovery after a crash may take a while.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::folders::make_private;
+use crate::workspace::make_private;
 
 pub(crate) use diagflow::Diagflow;
 pub(crate) use mariadb::{Accounts, OPTIONS as MARIADB_OPTIONS, start as start_mariadb};

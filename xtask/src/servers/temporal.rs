@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use super::Home;
 use crate::process::{Server, Servers};
-use crate::steps::Step;
+use crate::progress::Step;
 use crate::{guard, http};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::folders::{Lock, Workspace, make_private};
 use crate::install::Tools;
 use crate::process::Servers;
 use crate::servers::{self, Accounts, Home, TemporalAddresses};
-use crate::{cargo, ports, steps};
+use crate::workspace::{Lock, Workspace, make_private};
+use crate::{cargo, ports, progress};
 
 /// What leaves the product's binary and all tests behind, in one build with one set of features: what this
 /// compiles, `cargo test` finds again.
@@ -29,7 +29,7 @@ pub(crate) fn with_servers(
     let mut servers = Servers::default();
     let done =
         start(tools, &home, &mut servers).and_then(|variables| work(&variables, &mut servers));
-    steps::say("");
+    progress::say("");
     let stopped = servers.stop_all();
     done?;
     stopped
@@ -37,7 +37,7 @@ pub(crate) fn with_servers(
 
 /// Starts the servers and tells the variables by which tests find them.
 fn start(tools: &Tools, home: &Home, servers: &mut Servers) -> Result<Vec<(&'static str, String)>> {
-    steps::say("");
+    progress::say("");
     let [mariadb, temporal] = ports::find_free()?;
     servers::start_mariadb(servers, &tools.mariadb, home, mariadb, &Accounts::Tests)?;
     servers::start_temporal(
@@ -87,9 +87,9 @@ impl Drop for TestFolder {
         if self.keep {
             // Without its lock file the folder is no leftover: it was asked for.
             let _ = fs::remove_file(self.path.join("lock"));
-            steps::say(format!("Data and logs are kept in {}", self.path.display()));
+            progress::say(format!("Data and logs are kept in {}", self.path.display()));
         } else if let Err(error) = fs::remove_dir_all(&self.path) {
-            steps::say(format!("cannot remove {}: {error}", self.path.display()));
+            progress::say(format!("cannot remove {}: {error}", self.path.display()));
         }
     }
 }

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 
 use super::apt::{self, Apt};
 use super::{lock, make_whole, mariadb};
-use crate::folders::{self, Workspace};
-use crate::steps::Step;
+use crate::progress::Step;
+use crate::workspace::{self, Workspace};
 
 /// The library from this machine, else from `.diagflow/tools/`, else unpacked there now.
 pub(crate) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
@@ -16,7 +16,7 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
         step.done(format!("libfaketime found: {}", found.display()));
         return Ok(found);
     }
-    folders::make_private(&workspace.tools())?;
+    workspace::make_private(&workspace.tools())?;
     let _lock = lock(workspace)?;
     let home = workspace.tools().join("faketime");
     if !home.exists() {

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::folders::Workspace;
-use crate::{cargo, steps};
+use crate::workspace::Workspace;
+use crate::{cargo, progress};
 
 /// The compiler whose lints count: that of `.github/workflows/ci.yml` and of the `Dockerfile`.
 const COMPILER: &str = "1.95";
@@ -31,7 +31,7 @@ pub(crate) fn checks() -> Result<Vec<Check>> {
     let version = compiler_version()?;
     let strict = is_compiler_of_ci(&version);
     if !strict {
-        steps::say(format!(
+        progress::say(format!(
             "Lints are those of Rust {COMPILER}, which CI uses; this is {version}: its warnings are shown, not counted."
         ));
     }
