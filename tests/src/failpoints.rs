@@ -5,7 +5,7 @@ use diagflow_store::Failpoint;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The boundaries of one stack's processes. See `store/src/failpoint.rs` for how they are told.
+/// The boundaries of one stack's processes. See `store/src/db/failpoint.rs` for how they are told.
 pub struct Failpoints {
     folder: PathBuf,
 }

@@ -1,6 +1,6 @@
 //! Records made by the store itself, without waiting for workflows.
 
-use crate::staff::AUDIT_KEY;
+use crate::stack::AUDIT_KEY;
 use diagflow_store::{
     Action, Actor, ActorKind, AuditEntry, AuditKey, Consent, DONE, DiagnosisResult, Ending,
     NewFile, NewSubmission, ObjectKind, Outcome, RunKey, Sha256, Store, SubmissionId, UserId,

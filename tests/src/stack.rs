@@ -9,7 +9,6 @@ use crate::photos;
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::servers;
-use crate::staff::AUDIT_KEY;
 use crate::tokens::JWT_KEY;
 use diagflow_simulators::loopai::{self, LoopAiSim};
 use diagflow_simulators::mail::{self, MailCatcher};
@@ -82,6 +81,9 @@ pub struct Stack {
     folder: TempDir,
     variables: BTreeMap<&'static str, String>,
 }
+
+/// The key of the audit in every stack.
+pub const AUDIT_KEY: &str = "an audit key of the tests, 32 characters or more";
 
 /// Any free port of this machine.
 pub const LOCAL: SocketAddr =

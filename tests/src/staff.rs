@@ -1,7 +1,7 @@
 //! People and programs with an account, as the API sees them.
 
 use crate::client::ApiClient;
-use crate::stack::Stack;
+use crate::stack::{AUDIT_KEY, Stack};
 use diagflow_store::{
     Action, Actor, ActorKind, AuditEntry, AuditKey, DONE, NewUser, ObjectKind, Role, UserId,
 };
@@ -12,8 +12,6 @@ use uuid::Uuid;
 /// The password of every account of the tests, and what is kept of it.
 pub const PASSWORD: &str = "correct horse battery staple";
 const KEPT: &str = "$argon2id$v=19$m=19456,t=2,p=1$G6KaqimYz6ohifG1NV2//Q$FpVRxQKcqMsSQxRxfJF8eimDXmwhVMHXfUvqtmHiNQc";
-/// The key of the audit in every stack.
-pub const AUDIT_KEY: &str = "an audit key of the tests, 32 characters or more";
 
 /// Somebody who signed in.
 #[derive(Debug, Clone)]

@@ -8,11 +8,13 @@ mod judge;
 mod ledger;
 mod load;
 mod observe;
+mod report;
 mod rows;
 mod soak;
 mod table;
 mod world;
 
 pub use judge::{Invariant, Violation};
+pub use report::Report;
 pub use soak::{SoakReport, soak};
-pub use table::{Outcome, ROWS, Report, Row};
+pub use table::{Outcome, ROWS, Row};

@@ -8,7 +8,7 @@ mod people;
 use self::people::{News, People, Verb};
 use super::judge::Invariant;
 use super::ledger::End;
-use super::table::Report;
+use super::report::Report;
 use super::world::World;
 use crate::own_servers::{OwnMariaDb, OwnTemporal};
 use crate::stack::{StackOptions, usual_loopai};

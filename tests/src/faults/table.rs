@@ -1,30 +1,11 @@
 //! The rows, and how one is played.
 
-use super::judge::Violation;
+use super::report::Report;
 use super::rows;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
-
-/// What a fault left behind.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Submissions that were acknowledged.
-    pub submissions: usize,
-    /// What does not hold.
-    pub violations: Vec<Violation>,
-}
-
-impl Report {
-    /// Both together: of a row with several cases.
-    #[must_use]
-    pub fn and(mut self, other: Report) -> Report {
-        self.submissions += other.submissions;
-        self.violations.extend(other.violations);
-        self
-    }
-}
 
 /// A row of the table.
 pub struct Row {

@@ -4,7 +4,7 @@ use super::judge::{self, Terms};
 use super::ledger::{Acknowledged, CONSENT_VERSION, End, Listener};
 use super::load::Followed;
 use super::observe::Observed;
-use super::table::Report;
+use super::report::Report;
 use crate::client::{Accepted, ApiClient, accepted};
 use crate::eventually::LIMIT;
 use crate::history;

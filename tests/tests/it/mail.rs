@@ -4,7 +4,7 @@
 mod addresses;
 mod content;
 mod interrupted;
-mod overtaken;
+mod superseded;
 
 use diagflow_simulators::mail::{Action, Direction, Rule, Script, Step};
 use diagflow_store::Delivery;

@@ -6,17 +6,12 @@
 use std::path::{Path, PathBuf};
 
 /// Where failures get their codes.
-const PLACES: [&str; 10] = [
+const PLACES: [&str; 5] = [
     "activities/src",
     "workflows/src",
-    "store/src/after_restore.rs",
-    "store/src/deliveries.rs",
-    "store/src/diagnosis.rs",
-    "store/src/lost.rs",
-    "store/src/moves.rs",
-    "store/src/resends.rs",
-    "store/src/runs.rs",
-    "store/src/told.rs",
+    "store/src/deliveries",
+    "store/src/runs",
+    "store/src/staff",
 ];
 /// Words there that are no codes of failures: an attribute's value, a state, an answer to staff, limits of a
 /// metric.

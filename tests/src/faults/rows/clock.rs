@@ -1,7 +1,7 @@
 //! The clock of a machine.
 
 use crate::faults::ledger::End;
-use crate::faults::table::Report;
+use crate::faults::report::Report;
 use crate::faults::world::World;
 use crate::process::Process;
 use crate::stack::{StackOptions, id_of};

@@ -3,7 +3,7 @@
 use crate::client::ApiClient;
 use crate::eventually;
 use crate::faults::load::Load;
-use crate::faults::table::Report;
+use crate::faults::report::Report;
 use crate::faults::world::World;
 use crate::process::Process;
 use crate::replay;

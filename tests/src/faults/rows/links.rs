@@ -4,9 +4,10 @@
 //! The line on which LoopAI fetches images (`LOOPAI_IMAGES=url`) is not among them: whether it tries again is up to
 //! LoopAI, and the product is not told. The simulator asks once; what it could not read is a finding of a result.
 
-use super::patients_line;
+mod patient;
+
 use crate::eventually;
-use crate::faults::table::Report;
+use crate::faults::report::Report;
 use crate::faults::world::World;
 use crate::operator;
 use crate::proxy::Proxy;
@@ -41,19 +42,19 @@ const LINKS: [Link; 7] = [
 
 /// How a line goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
+enum Trouble {
     Slow,
     Reset,
     HalfOpen,
 }
 
-pub(super) const TROUBLES: [Trouble; 3] = [Trouble::Slow, Trouble::Reset, Trouble::HalfOpen];
+const TROUBLES: [Trouble; 3] = [Trouble::Slow, Trouble::Reset, Trouble::HalfOpen];
 
 /// Each line in each trouble, in a world for each line: a submission under way and one that comes meet it, and
 /// come to their end when it is over.
 pub(crate) async fn every_line() -> Report {
     let worlds = LINKS.map(async |link| match link {
-        Link::PatientToApi => patients_line::troubled().await,
+        Link::PatientToApi => patient::troubled().await,
         link => troubled(link).await,
     });
     // All at once: they mostly wait for time limits.
@@ -192,7 +193,7 @@ impl LoopAiCalls {
 }
 
 /// What is said on the line's connections from now on is never heard. Not in the middle of a transaction: MySQL
-/// keeps the locks of a client that vanished there for two minutes (`store/src/connection.rs`), which is longer
+/// keeps the locks of a client that vanished there for two minutes (`store/src/db/connection.rs`), which is longer
 /// than a row may take.
 async fn half_open(world: &World, link: Link, line: &Proxy) {
     let open = "SELECT COUNT(*) FROM information_schema.innodb_trx AS t \

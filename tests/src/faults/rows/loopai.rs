@@ -3,7 +3,7 @@
 use crate::Accepted;
 use crate::eventually::{self, LIMIT, eventually};
 use crate::faults::ledger::End;
-use crate::faults::table::Report;
+use crate::faults::report::Report;
 use crate::faults::world::World;
 use crate::stack::StackOptions;
 use diagflow_simulators::loopai::{ExecutionState, RequestRecord};

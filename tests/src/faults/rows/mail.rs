@@ -2,7 +2,7 @@
 
 use crate::Accepted;
 use crate::eventually;
-use crate::faults::table::Report;
+use crate::faults::report::Report;
 use crate::faults::world::World;
 use crate::invariants;
 use crate::stack::{LOCAL, StackOptions, id_of};

@@ -5,7 +5,6 @@ pub(super) mod deploy;
 pub(super) mod links;
 pub(super) mod loopai;
 pub(super) mod mail;
-mod patients_line;
 pub(super) mod servers;
 pub(super) mod staff;
 pub(super) mod starting;

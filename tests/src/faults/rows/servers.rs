@@ -1,7 +1,7 @@
 //! MySQL.
 
 use crate::faults::load::Load;
-use crate::faults::table::Report;
+use crate::faults::report::Report;
 use crate::faults::world::World;
 use crate::own_servers::OwnMariaDb;
 use crate::stack::StackOptions;
@@ -93,7 +93,7 @@ async fn pool_exhausted() -> Report {
     world.report().await
 }
 
-/// How often the API says that the pool had no connection for a request (`store/src/pool.rs`).
+/// How often the API says that the pool had no connection for a request (`store/src/db/pool.rs`).
 fn refused_by_the_pool(world: &World) -> usize {
     let log = world.stack.api.as_ref().expect("runs").log();
     let of_the_pool = |line: &&str| {

@@ -1,7 +1,7 @@
 //! Between the records and Temporal.
 
 use crate::eventually::{LIMIT, eventually, within};
-use crate::faults::table::Report;
+use crate::faults::report::Report;
 use crate::faults::world::World;
 use crate::own_servers::OwnTemporal;
 use crate::photos;

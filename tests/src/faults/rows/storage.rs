@@ -2,7 +2,7 @@
 
 use crate::ApiClient;
 use crate::eventually;
-use crate::faults::table::Report;
+use crate::faults::report::Report;
 use crate::faults::world::World;
 use crate::photos;
 use crate::stack::StackOptions;

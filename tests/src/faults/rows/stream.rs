@@ -3,7 +3,7 @@
 use crate::client::{Accepted, ApiClient, events_of};
 use crate::eventually::{LIMIT, eventually, within};
 use crate::faults::ledger::Listener;
-use crate::faults::table::Report;
+use crate::faults::report::Report;
 use crate::faults::world::World;
 use crate::proxy::Proxy;
 use crate::stack::StackOptions;

@@ -1,6 +1,6 @@
 //! Between a patient and the records.
 
-use crate::faults::table::Report;
+use crate::faults::report::Report;
 use crate::faults::world::World;
 use crate::stack::StackOptions;
 use diagflow_store::Failpoint;

@@ -1,7 +1,8 @@
 //! The audit: what stands in it, and that tampering shows.
 
 use diagflow_store::{Action, AuditFault, AuditFilter, AuditKey, AuditMark, Role};
-use diagflow_tests::staff::{AUDIT_KEY, entry};
+use diagflow_tests::stack::AUDIT_KEY;
+use diagflow_tests::staff::entry;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, servers};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -2,7 +2,8 @@
 
 use diagflow_tests::database::Database;
 use diagflow_tests::eventually::LIMIT;
-use diagflow_tests::staff::{AUDIT_KEY, PASSWORD};
+use diagflow_tests::stack::AUDIT_KEY;
+use diagflow_tests::staff::PASSWORD;
 use diagflow_tests::{Stack, StackOptions, servers};
 use nix::pty::openpty;
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! Rows for every table: of each kind so many that to walk them shows.
 
-use crate::records::Records;
+use crate::store::Records;
 
 /// Rows of each table.
 const ROWS: usize = 3000;
@@ -9,7 +9,7 @@ const ROWS: usize = 3000;
 const STATUS: &str = "ELT(n % 5 + 1, 'processing', 'pending', 'cancelled', 'failed', 'completed')";
 
 /// Fills every table. Nothing of it is to be started, cancelled or delivered before a day has passed.
-pub(in crate::records) async fn fill(records: &Records) {
+pub(in crate::store) async fn fill(records: &Records) {
     let numbers: Vec<_> = (1..=ROWS).map(|number| format!("({number})")).collect();
     records.database.run("CREATE TABLE numbers (n INT PRIMARY KEY)").await;
     records.database.run(&format!("INSERT INTO numbers VALUES {}", numbers.join(", "))).await;

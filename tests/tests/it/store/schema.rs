@@ -191,9 +191,9 @@ async fn a_database_that_is_being_migrated_does_not_keep_another_waiting() {
     other.remove().await;
 }
 
-/// The tables as `store/src/schema.rs` tells them: `table column Type` and `table key column, …`.
+/// The tables as `store/src/db/schema.rs` tells them: `table column Type` and `table key column, …`.
 fn as_diesel_sees_it() -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src/schema.rs");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src/db/schema.rs");
     let text = std::fs::read_to_string(path).expect("the schema");
     let (mut lines, mut table) = (Vec::new(), "");
     let is_of_a_table = |line: &&str| !line.starts_with("diesel::joinable!");

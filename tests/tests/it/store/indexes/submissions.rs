@@ -1,6 +1,6 @@
 //! One call, or more, of everything that the store does to submissions.
 
-use crate::records::Records;
+use crate::store::Records;
 use diagflow_store::{
     Action, AuditEntry, Budget, Cancelling, Deletion, Delivery, DeliveryStatus, DiagnosisResult,
     Entry, FileBytes, Heard, KeyState, Outcome, Resending, RetryFilter, Retrying, RunKey, Sha256,
@@ -137,7 +137,7 @@ async fn move_about(records: &Records, run: RunKey, delivery: &Delivery) {
     end(store, third, Outcome::Failed, "a_code").await;
 
     let (each, whole) = (line(Action::SubmissionRetry), line(Action::SubmissionsRetry));
-    for filter in super::lists::filters() {
+    for filter in super::listings::filters() {
         let filter = RetryFilter::from(filter);
         store.retry_matches(&filter).await.expect("counted");
         store.retry_all(&filter, 2, &each, &whole).await.expect("retried");

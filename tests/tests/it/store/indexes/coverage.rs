@@ -4,10 +4,10 @@ use std::path::Path;
 
 /// Where the store is called from.
 const CALLS: [&str; 5] = [
-    include_str!("calls.rs"),
-    include_str!("lists.rs"),
-    include_str!("people.rs"),
-    include_str!("../../records.rs"),
+    include_str!("submissions.rs"),
+    include_str!("listings.rs"),
+    include_str!("accounts.rs"),
+    include_str!("../../store.rs"),
     include_str!("../../../../src/seeding.rs"),
 ];
 

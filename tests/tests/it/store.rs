@@ -3,14 +3,14 @@
 
 mod adoption;
 mod consent;
+mod database_stalls;
 mod deliveries;
+mod event_numbers;
 mod indexes;
-mod moves;
-mod overdue;
-mod places;
 mod schema;
-mod stalls;
-mod story;
+mod slots;
+mod stale_items;
+mod transitions;
 
 use diagflow_store::{
     Consent, NewFile, NewSubmission, PoolSettings, RunKey, Sha256, Store, SubmissionId,

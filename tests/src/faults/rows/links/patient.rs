@@ -1,7 +1,7 @@
 //! The line between a patient and the API: slow, reset, and half-open.
 
-use super::links::{TROUBLES, Trouble};
-use crate::faults::table::Report;
+use super::{TROUBLES, Trouble};
+use crate::faults::report::Report;
 use crate::faults::world::World;
 use crate::proxy::Proxy;
 use crate::stack::StackOptions;

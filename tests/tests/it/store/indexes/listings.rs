@@ -4,7 +4,7 @@ use diagflow_store::{
     Action, AuditFilter, AuditKey, Deleted, EmailFilter, Filter, Key, ObjectKind, Place, Sort,
     SortBy, Status, Store, SubmissionId, UserId,
 };
-use diagflow_tests::staff::AUDIT_KEY;
+use diagflow_tests::stack::AUDIT_KEY;
 
 /// A filter of each kind.
 pub(super) fn filters() -> Vec<Filter> {

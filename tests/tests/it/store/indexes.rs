@@ -1,28 +1,28 @@
 //! Every query reads by an index. The queries are those that the store really sends: they are
 //! overheard on their way to a database with enough rows that an index is worth while.
 
-mod calls;
-mod complete;
-mod ear;
-mod fill;
-mod lists;
-mod people;
+mod accounts;
+mod coverage;
+mod listings;
 mod plans;
+mod rows;
+mod sql_recorder;
+mod submissions;
 
 use super::Records;
-pub(super) use fill::fill;
+pub(super) use rows::fill;
 use plans::Server;
 
 #[tokio::test]
 async fn every_query_reads_by_an_index() {
     let records = Records::new().await;
     fill(&records).await;
-    ear::listen_to(&records.database);
-    calls::call_everything(&records).await;
-    lists::list_everything(&records.store).await;
-    lists::search_audit(&records.store).await;
-    people::call_everything(&records.store).await;
-    let statements = ear::overheard();
+    sql_recorder::listen_to(&records.database);
+    submissions::call_everything(&records).await;
+    listings::list_everything(&records.store).await;
+    listings::search_audit(&records.store).await;
+    accounts::call_everything(&records.store).await;
+    let statements = sql_recorder::overheard();
     // Each is one of ours, or the ear is in the wrong place.
     assert!(statements.len() >= 100, "{statements:#?}");
 
