@@ -8,7 +8,7 @@ use std::{env, fs};
 /// The files that make up a workflow; each uses those before it.
 const FILES: [&str; 3] = ["policy", "delivery", "diagnosis"];
 
-macro_rules! rest {
+macro_rules! timer {
     () => {
         "    ctx.timer(std::time::Duration::from_secs(1)).await;\n"
     };
@@ -26,28 +26,31 @@ struct Change {
 /// Which cases pass what is changed, `src/replay.rs` knows.
 const CHANGES: [Change; 6] = [
     Change {
-        name: "rests_after_the_request",
+        name: "timer_after_request",
         file: "diagnosis",
-        edits: &[("    let mut answered = 0;\n", concat!("    let mut answered = 0;\n", rest!()))],
+        edits: &[(
+            "    let mut seen_callbacks = 0;\n",
+            concat!("    let mut seen_callbacks = 0;\n", timer!()),
+        )],
     },
     Change {
-        name: "rests_before_it_asks_again",
+        name: "timer_before_request_retry",
         file: "diagnosis",
         edits: &[(
             "    let options = policy::durable_request(",
-            concat!(rest!(), "    let options = policy::durable_request("),
+            concat!(timer!(), "    let options = policy::durable_request("),
         )],
     },
     Change {
-        name: "rests_after_a_look_in_vain",
+        name: "timer_after_inconclusive_poll",
         file: "diagnosis",
         edits: &[(
-            "                wish = retry_after;\n",
-            concat!("                wish = retry_after;\n", rest!()),
+            "                requested_delay = retry_after;\n",
+            concat!("                requested_delay = retry_after;\n", timer!()),
         )],
     },
     Change {
-        name: "shows_why_before_it_is_recorded",
+        name: "failure_code_set_before_recording",
         file: "diagnosis",
         edits: &[(
             "    let input = EndInput {",
@@ -56,19 +59,19 @@ const CHANGES: [Change; 6] = [
         )],
     },
     Change {
-        name: "shows_the_end_after_the_mail",
+        name: "end_published_after_email",
         file: "diagnosis",
         edits: &[
-            ("        note_end(ctx, &ended);\n", ""),
-            ("        conclude(ctx, &ended)\n", "note_end(ctx, &ended);\nconclude(ctx, &ended)\n"),
+            ("        publish_end(ctx, &ended);\n", ""),
+            ("        close(ctx, &ended)\n", "publish_end(ctx, &ended);\nclose(ctx, &ended)\n"),
         ],
     },
     Change {
-        name: "rests_before_it_mails_again",
+        name: "timer_before_email_retry",
         file: "delivery",
         edits: &[(
-            "    let options = policy::durable_mail(",
-            concat!(rest!(), "    let options = policy::durable_mail("),
+            "    let options = policy::durable_email(",
+            concat!(timer!(), "    let options = policy::durable_email("),
         )],
     },
 ];

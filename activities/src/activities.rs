@@ -1,18 +1,18 @@
 //! The activities' bodies. Each is idempotent, and says how.
 #![expect(missing_docs, reason = "the macro's own items carry no docs; ours do")]
 
-use crate::failure::{hopeless, records, retryable};
-use crate::loopai::{CODE_FAILED, ExecutionStatus, LoopAiError, Remedy};
+use crate::failure::{non_retryable, records, retryable};
+use crate::loopai::{CODE_FAILED, ErrorClass, ExecutionStatus, LoopAiError};
 use crate::mail::Mailer;
-use crate::request::{Asked, DiagnosisRequester};
+use crate::request::{DiagnosisRequester, RequestOutcome};
 use crate::telemetry;
 use diagflow_store::{
-    Adoption, DeliveryKind, Ending, Failpoint, Outcome, RunKey, Status, Store, StoreResult, Stored,
-    SubmissionId,
+    Adoption, DeliveryKind, EndStatus, Failpoint, RunEnd, RunKey, Status, Store, StoreResult,
+    SubmissionId, TransitionOutcome,
 };
 use diagflow_workflows::contract::{
-    CheckInput, CheckVerdict, DeliverInput, DeliverVerdict, EndInput, EndVerdict, Ended,
-    RequestVerdict, RunRef, RunStatus, definitions,
+    CheckInput, CheckVerdict, DeliverInput, DeliverVerdict, EndInput, EndVerdict, RequestVerdict,
+    RunOutcome, RunRef, RunStatus, definitions,
 };
 use std::sync::Arc;
 use temporalio_macros::activities;
@@ -43,48 +43,50 @@ impl Activities {
         if adopted.status.is_final() {
             return Ok(RequestVerdict::Ended(self.recorded_end(adopted.run).await?));
         }
-        Failpoint::RequestBegun.pass().await;
+        Failpoint::BeforeRequest.pass().await;
         let execution_id = match adopted.execution_id {
             Some(execution_id) => execution_id,
-            None => match self.requester.ask_loopai(&ctx, adopted.run).await? {
-                Asked::Taken(execution_id) => execution_id,
-                Asked::Ended => {
+            None => match self.requester.request_diagnosis(&ctx, adopted.run).await? {
+                RequestOutcome::Accepted(execution_id) => execution_id,
+                RequestOutcome::Ended => {
                     return Ok(RequestVerdict::Ended(self.recorded_end(adopted.run).await?));
                 }
-                Asked::Superseded => return Ok(RequestVerdict::Superseded),
-                Asked::Failed(error, _) if error.remedy() == Remedy::Final => {
+                RequestOutcome::Superseded => return Ok(RequestVerdict::Superseded),
+                RequestOutcome::Failed(error, _) if error.class() == ErrorClass::Permanent => {
                     return self.refused(adopted.run, &error).await;
                 }
-                Asked::Failed(error, _) if error.remedy() == Remedy::NeedsAHand => {
+                RequestOutcome::Failed(error, _) if error.class() == ErrorClass::NeedsOperator => {
                     let code = error.code().to_owned();
                     tracing::error!(code, %error, "LoopAI refuses the request");
                     return Ok(RequestVerdict::Refused { code });
                 }
-                Asked::Failed(error, after) => {
+                RequestOutcome::Failed(error, after) => {
                     return Err(retryable(error.code(), &error, after));
                 }
             },
         };
-        Failpoint::RequestAnswered.pass().await;
+        Failpoint::AfterRequestAnswered.pass().await;
         let agent_id = self.requester.loopai.agent_id();
-        let stored = self.store.diagnosis_requested(adopted.run, agent_id, &execution_id);
+        let stored = self.store.start_processing(adopted.run, agent_id, &execution_id);
         let stored = stored.await.map_err(records)?;
-        Failpoint::RequestRecorded.pass().await;
+        Failpoint::AfterRequestRecorded.pass().await;
         Ok(match stored {
             // Not `execution_id`, which a repeated request may have started in vain.
-            Stored::Done(recorded) => {
+            TransitionOutcome::Applied(recorded) => {
                 if recorded != execution_id {
                     tracing::warn!(
                         followed = %recorded,
-                        in_vain = %execution_id,
+                        duplicate = %execution_id,
                         "LoopAI began a second execution for a repeated request: it heeds no idempotency key"
                     );
-                    telemetry::execution_in_vain();
+                    telemetry::duplicate_execution();
                 }
                 RequestVerdict::Accepted { execution_id: recorded, agent_id: agent_id.into() }
             }
-            Stored::Otherwise(_) => RequestVerdict::Ended(self.recorded_end(adopted.run).await?),
-            Stored::Superseded => RequestVerdict::Superseded,
+            TransitionOutcome::Conflict(_) => {
+                RequestVerdict::Ended(self.recorded_end(adopted.run).await?)
+            }
+            TransitionOutcome::Superseded => RequestVerdict::Superseded,
         })
     }
 
@@ -102,40 +104,42 @@ impl Activities {
         if adopted.status.is_final() {
             return Ok(CheckVerdict::Ended(self.recorded_end(adopted.run).await?));
         }
-        Failpoint::LookBegun.pass().await;
-        let answer = self.requester.loopai.status(execution_id).await;
-        Failpoint::LookAnswered.pass().await;
+        Failpoint::BeforePoll.pass().await;
+        let answer = self.requester.loopai.execution_status(execution_id).await;
+        Failpoint::AfterPollAnswered.pass().await;
         let stored = match answer {
             Ok(ExecutionStatus::Running) => return Ok(CheckVerdict::Running),
             Ok(ExecutionStatus::Completed(result)) => {
-                let stored = self.store.diagnosis_completed(adopted.run, &result).await;
-                counted(stored, Status::Completed)
+                let stored = self.store.complete_run(adopted.run, &result).await;
+                count_end(stored, Status::Completed)
             }
             Ok(ExecutionStatus::Failed(error)) => {
-                let ending = Ending {
-                    outcome: Outcome::Failed,
+                let ending = RunEnd {
+                    status: EndStatus::Failed,
                     code: CODE_FAILED.to_owned(),
                     detail: error,
                 };
-                let stored = self.store.diagnosis_ended(adopted.run, &ending).await;
-                counted(stored, Status::Failed)
+                let stored = self.store.end_run(adopted.run, &ending).await;
+                count_end(stored, Status::Failed)
             }
             Err(error) => {
                 let code = error.code().to_owned();
                 tracing::warn!(code, %error, "a look at the execution gave nothing");
-                let after = self.requester.look_again_after(adopted.run.submission, &error).await;
-                let retry_after_ms = after.map(|wish| wish.as_millis() as u64);
-                return Ok(match error.remedy() {
-                    Remedy::TryAgain => CheckVerdict::Unreachable { code, retry_after_ms },
-                    Remedy::NeedsAHand | Remedy::Final => CheckVerdict::Refused { code },
+                let after = self.requester.poll_retry_after(adopted.run.submission, &error).await;
+                let retry_after_ms = after.map(|delay| delay.as_millis() as u64);
+                return Ok(match error.class() {
+                    ErrorClass::Transient => CheckVerdict::Unreachable { code, retry_after_ms },
+                    ErrorClass::NeedsOperator | ErrorClass::Permanent => {
+                        CheckVerdict::Refused { code }
+                    }
                 });
             }
         };
         let stored = stored.map_err(records)?;
-        Failpoint::LookRecorded.pass().await;
+        Failpoint::AfterPollRecorded.pass().await;
         Ok(match stored {
-            Stored::Superseded => CheckVerdict::Superseded,
-            Stored::Done(()) | Stored::Otherwise(_) => {
+            TransitionOutcome::Superseded => CheckVerdict::Superseded,
+            TransitionOutcome::Applied(()) | TransitionOutcome::Conflict(_) => {
                 CheckVerdict::Ended(self.recorded_end(adopted.run).await?)
             }
         })
@@ -151,22 +155,22 @@ impl Activities {
         let Some(adopted) = self.adopt(&ctx, &input.run, None).await? else {
             return Ok(EndVerdict::Superseded);
         };
-        Failpoint::EndBegun.pass().await;
+        Failpoint::BeforeEndRecorded.pass().await;
         let outcome = match input.status {
-            RunStatus::TimedOut => Outcome::TimedOut,
-            RunStatus::Cancelled => Outcome::Cancelled,
+            RunStatus::TimedOut => EndStatus::TimedOut,
+            RunStatus::Cancelled => EndStatus::Cancelled,
             RunStatus::Failed
             | RunStatus::Pending
             | RunStatus::Processing
-            | RunStatus::Completed => Outcome::Failed,
+            | RunStatus::Completed => EndStatus::Failed,
         };
-        let ending = Ending { outcome, code: input.code, detail: String::new() };
-        let stored = self.store.diagnosis_ended(adopted.run, &ending).await;
-        let stored = counted(stored, outcome.status()).map_err(records)?;
-        Failpoint::EndRecorded.pass().await;
+        let ending = RunEnd { status: outcome, code: input.code, detail: String::new() };
+        let stored = self.store.end_run(adopted.run, &ending).await;
+        let stored = count_end(stored, outcome.final_status()).map_err(records)?;
+        Failpoint::AfterEndRecorded.pass().await;
         Ok(match stored {
-            Stored::Superseded => EndVerdict::Superseded,
-            Stored::Done(()) | Stored::Otherwise(_) => {
+            TransitionOutcome::Superseded => EndVerdict::Superseded,
+            TransitionOutcome::Applied(()) | TransitionOutcome::Conflict(_) => {
                 EndVerdict::Ended(self.recorded_end(adopted.run).await?)
             }
         })
@@ -180,7 +184,7 @@ impl Activities {
         input: DeliverInput,
     ) -> Result<DeliverVerdict, ActivityError> {
         let delivery =
-            input.delivery_id.parse().map_err(|_| hopeless("unknown_delivery", "no id"))?;
+            input.delivery_id.parse().map_err(|_| non_retryable("delivery_not_found", "no id"))?;
         if input.give_up {
             self.mailer.give_up(&self.store, delivery).await
         } else {
@@ -204,8 +208,10 @@ impl Activities {
         run: &RunRef,
         execution_id: Option<&str>,
     ) -> Result<Option<Adopted>, ActivityError> {
-        let submission: SubmissionId =
-            run.submission_id.parse().map_err(|_| hopeless("unknown_submission", "no id"))?;
+        let submission: SubmissionId = run
+            .submission_id
+            .parse()
+            .map_err(|_| non_retryable("submission_not_found", "no id"))?;
         let started_as = RunKey { submission, number: run.run };
         let temporal_run_id = ctx.info().workflow_run_id.as_deref().unwrap_or_default();
         let adoption = self
@@ -218,7 +224,7 @@ impl Activities {
                 Ok(Some(Adopted { run, status, execution_id }))
             }
             Adoption::Superseded => Ok(None),
-            Adoption::Unknown => Err(hopeless("unknown_submission", submission)),
+            Adoption::NotFound => Err(non_retryable("submission_not_found", submission)),
         }
     }
 
@@ -228,51 +234,54 @@ impl Activities {
         run: RunKey,
         error: &LoopAiError,
     ) -> Result<RequestVerdict, ActivityError> {
-        let ending = Ending {
-            outcome: Outcome::Failed,
+        let ending = RunEnd {
+            status: EndStatus::Failed,
             code: error.code().to_owned(),
             detail: error.to_string(),
         };
-        let stored = self.store.diagnosis_ended(run, &ending).await;
-        Ok(match counted(stored, Status::Failed).map_err(records)? {
-            Stored::Superseded => RequestVerdict::Superseded,
-            Stored::Done(()) | Stored::Otherwise(_) => {
+        let stored = self.store.end_run(run, &ending).await;
+        Ok(match count_end(stored, Status::Failed).map_err(records)? {
+            TransitionOutcome::Superseded => RequestVerdict::Superseded,
+            TransitionOutcome::Applied(()) | TransitionOutcome::Conflict(_) => {
                 RequestVerdict::Ended(self.recorded_end(run).await?)
             }
         })
     }
 
     /// How the submission ended, and the e-mail that is owed for it, as the records have it.
-    async fn recorded_end(&self, run: RunKey) -> Result<Ended, ActivityError> {
+    async fn recorded_end(&self, run: RunKey) -> Result<RunOutcome, ActivityError> {
         let submission = self
             .store
             .submission(run.submission)
             .await
             .map_err(records)?
-            .ok_or_else(|| hopeless("unknown_submission", run.submission))?;
+            .ok_or_else(|| non_retryable("submission_not_found", run.submission))?;
         let (status, kind) = match submission.status {
             Status::Completed => (RunStatus::Completed, DeliveryKind::Result),
             Status::Failed => (RunStatus::Failed, DeliveryKind::Failed),
             Status::TimedOut => (RunStatus::TimedOut, DeliveryKind::TimedOut),
             Status::Cancelled => (RunStatus::Cancelled, DeliveryKind::Cancelled),
             Status::Pending | Status::Processing => {
-                return Err(retryable("not_ended", submission.status, None));
+                return Err(retryable("end_not_recorded", submission.status, None));
             }
         };
         let deliveries = self.store.deliveries(run.submission).await.map_err(records)?;
-        let owed = deliveries.iter().rev().find(|delivery| delivery.kind == kind);
-        Ok(Ended {
+        let due = deliveries.iter().rev().find(|delivery| delivery.kind == kind);
+        Ok(RunOutcome {
             status,
             code: submission.error_code,
-            delivery_id: owed.map(|delivery| delivery.id.to_string()),
+            delivery_id: due.map(|delivery| delivery.id.to_string()),
         })
     }
 }
 
 /// Counts an end that was written. One that was written before was met by [`Activities::adopt`] already.
-fn counted(stored: StoreResult<Stored>, status: Status) -> StoreResult<Stored> {
-    if matches!(stored, Ok(Stored::Done(()))) {
-        telemetry::ended(status);
+fn count_end(
+    stored: StoreResult<TransitionOutcome>,
+    status: Status,
+) -> StoreResult<TransitionOutcome> {
+    if matches!(stored, Ok(TransitionOutcome::Applied(()))) {
+        telemetry::submission_ended(status);
     }
     stored
 }

@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 /// Findings, recommendations and other lines that are shown at most, each; the whole result stays in the
 /// records.
-const MOST_ITEMS: usize = 200;
+const MAX_ITEMS: usize = 200;
 /// Characters that are shown at most, all together.
-const LONGEST_REPORT: usize = 100_000;
+const MAX_CHARS: usize = 100_000;
 /// Stands in a report that does not show everything.
-const SHORTENED: &str = "The result is too long to be shown here; this is its beginning.";
+const TRUNCATED_NOTICE: &str = "The result is too long to be shown here; this is its beginning.";
 
 /// A result as people read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Finding {
 
 impl Report {
     /// Reads a result.
-    pub fn of(result: &DiagnosisResult) -> Report {
+    pub fn from_result(result: &DiagnosisResult) -> Report {
         let mut rest = result.object().clone();
         let mut report = Report {
             notice: take_text(&mut rest, "notice"),
@@ -66,19 +66,19 @@ impl Report {
             None => {}
         }
         for (name, value) in &rest {
-            report.add_details(&readable(name), value);
+            report.add_details(&humanize(name), value);
         }
-        report.shorten();
+        report.truncate_all();
         report
     }
 
     /// Cuts off what no e-mail can hold, and says so.
-    fn shorten(&mut self) {
+    fn truncate_all(&mut self) {
         let items = self.findings.len().max(self.recommendations.len()).max(self.details.len());
-        self.findings.truncate(MOST_ITEMS);
-        self.recommendations.truncate(MOST_ITEMS);
-        self.details.truncate(MOST_ITEMS);
-        let mut left = LONGEST_REPORT;
+        self.findings.truncate(MAX_ITEMS);
+        self.recommendations.truncate(MAX_ITEMS);
+        self.details.truncate(MAX_ITEMS);
+        let mut left = MAX_CHARS;
         for text in self.texts() {
             match text.char_indices().nth(left) {
                 Some((end, _)) => {
@@ -89,10 +89,10 @@ impl Report {
                 None => left -= text.chars().count(),
             }
         }
-        if items > MOST_ITEMS || left == 0 {
+        if items > MAX_ITEMS || left == 0 {
             self.notice = match self.notice.take() {
-                Some(notice) => Some(format!("{notice} {SHORTENED}")),
-                None => Some(SHORTENED.to_owned()),
+                Some(notice) => Some(format!("{notice} {TRUNCATED_NOTICE}")),
+                None => Some(TRUNCATED_NOTICE.to_owned()),
             };
         }
     }
@@ -103,9 +103,9 @@ impl Report {
             let more = [&mut finding.confidence, &mut finding.description, &mut finding.file];
             std::iter::once(&mut finding.label).chain(more.into_iter().flatten())
         });
-        let heads = self.notice.iter_mut().chain(&mut self.summary);
+        let opening = self.notice.iter_mut().chain(&mut self.summary);
         let details = self.details.iter_mut().flat_map(|(name, value)| [name, value]);
-        heads.chain(findings).chain(&mut self.recommendations).chain(details)
+        opening.chain(findings).chain(&mut self.recommendations).chain(details)
     }
 
     fn add_finding(&mut self, finding: Value) {
@@ -120,24 +120,24 @@ impl Report {
         let file = take_text(&mut finding, "file");
         let label = label.unwrap_or_else(|| "Finding".to_owned());
         for (name, value) in &finding {
-            self.add_details(&format!("{label}: {}", readable(name)), value);
+            self.add_details(&format!("{label}: {}", humanize(name)), value);
         }
         self.findings.push(Finding { label, confidence, description, file });
     }
 
     fn add_details(&mut self, name: &str, value: &Value) {
-        if self.details.len() > MOST_ITEMS {
+        if self.details.len() > MAX_ITEMS {
             return;
         }
         match value {
             Value::Object(object) => {
                 for (key, value) in object {
-                    self.add_details(&format!("{name}, {}", readable(key)), value);
+                    self.add_details(&format!("{name}, {}", humanize(key)), value);
                 }
             }
             Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
-                for (place, item) in (1..).zip(items) {
-                    self.add_details(&format!("{name} {place}"), item);
+                for (index, item) in (1..).zip(items) {
+                    self.add_details(&format!("{name} {index}"), item);
                 }
             }
             Value::Null => {}
@@ -174,7 +174,7 @@ fn percent(value: &Value) -> String {
     }
 }
 
-fn readable(name: &str) -> String {
+fn humanize(name: &str) -> String {
     name.replace('_', " ")
 }
 
@@ -185,11 +185,11 @@ mod tests {
 
     fn report(value: Value) -> Report {
         let Value::Object(object) = value else { panic!("a result is an object") };
-        Report::of(&DiagnosisResult::new(object))
+        Report::from_result(&DiagnosisResult::new(object))
     }
 
     #[test]
-    fn known_parts_are_shown_as_such() {
+    fn known_fields_are_shown_in_their_own_sections() {
         let report = report(json!({
             "summary": "All well",
             "findings": [{"label": "Mole", "confidence": 0.873, "description": "benign", "file": "a.jpg"}],
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_dropped_when_the_shape_is_another() {
+    fn unexpected_shapes_are_shown_as_details() {
         let report = report(json!({
             "summary": {"de": "Alles gut"},
             "findings": ["plain words", {"label": "Mole", "asymmetry_index": 3}],
@@ -227,21 +227,21 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_unknown_content_is_bounded() {
+    fn unknown_content_is_limited() {
         let many: Vec<_> = (0..1000).map(|n| json!({"n": n})).collect();
         let report = report(json!({"many": many}));
-        assert_eq!(report.details.len(), MOST_ITEMS);
-        assert_eq!(report.notice.as_deref(), Some(SHORTENED));
+        assert_eq!(report.details.len(), MAX_ITEMS);
+        assert_eq!(report.notice.as_deref(), Some(TRUNCATED_NOTICE));
     }
 
     #[test]
-    fn a_long_text_is_cut_between_two_characters() {
-        let long = "ß".repeat(LONGEST_REPORT + 1);
+    fn long_text_is_cut_at_a_character_boundary() {
+        let long = "ß".repeat(MAX_CHARS + 1);
         let report = report(json!({"notice": "n", "summary": long, "recommendations": ["Rest"]}));
         let summary = report.summary.expect("a summary");
-        assert_eq!(summary.chars().count(), LONGEST_REPORT);
+        assert_eq!(summary.chars().count(), MAX_CHARS);
         assert!(summary.ends_with("ß…"));
         assert_eq!(report.recommendations, ["…"]);
-        assert!(report.notice.is_some_and(|notice| notice.ends_with(SHORTENED)));
+        assert!(report.notice.is_some_and(|notice| notice.ends_with(TRUNCATED_NOTICE)));
     }
 }

@@ -1,18 +1,19 @@
 //! Asking LoopAI for a diagnosis: within this worker's room, and within what all workers together may ask.
 
-use crate::failure::{hopeless, records, retryable, storage};
-use crate::loopai::{Admission, DiagnoseRequest, Images, LoopAi, LoopAiError};
+use crate::failure::{non_retryable, records, retryable, storage};
+use crate::loopai::{DiagnoseRequest, ImageTransfer, LoopAiClient, LoopAiError, RequestLimiter};
 use crate::telemetry;
 use diagflow_store::{
-    Budget, Entry, Failpoint, File, Heard, Pass, RunKey, Store, SubmissionId, Wait,
+    Failpoint, File, LoopAiLimits, Permit, RequestHealth, RunKey, SlotOutcome, Store, SubmissionId,
+    WaitReason,
 };
 use std::time::Duration;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 /// What came of the wish to ask.
-pub(crate) enum Asked {
+pub(crate) enum RequestOutcome {
     /// LoopAI took it, and named its execution.
-    Taken(String),
+    Accepted(String),
     /// The call failed; perhaps it is known when to come again.
     Failed(LoopAiError, Option<Duration>),
     /// The submission has ended meanwhile.
@@ -26,69 +27,75 @@ pub struct DiagnosisRequester {
     /// The records.
     pub store: Store,
     /// How LoopAI gets the patients' images.
-    pub images: Images,
+    pub images: ImageTransfer,
     /// The platform that diagnoses.
-    pub loopai: LoopAi,
+    pub loopai: LoopAiClient,
     /// Bounds the requests to LoopAI that this worker has under way.
-    pub admission: Admission,
+    pub limiter: RequestLimiter,
     /// Bounds what LoopAI is asked by all workers.
-    pub budget: Budget,
+    pub limits: LoopAiLimits,
 }
 
 impl DiagnosisRequester {
     /// Posts a run's submission to LoopAI, if there is room for it and LoopAI is not away.
-    pub(crate) async fn ask_loopai(
+    pub(crate) async fn request_diagnosis(
         &self,
         ctx: &ActivityContext,
         run: RunKey,
-    ) -> Result<Asked, ActivityError> {
+    ) -> Result<RequestOutcome, ActivityError> {
         // After a local attempt an ordinary one follows at once: a wish to wait would only cost events.
-        let told = |after: Option<Duration>| after.filter(|_| !ctx.info().is_local);
+        let delay = |retry_after: Option<Duration>| retry_after.filter(|_| !ctx.info().is_local);
         let files = self.store.files(run.submission).await.map_err(records)?;
-        let bytes = self.images.bytes_within_request(&files);
-        let _admitted = match self.admission.enter(run, bytes) {
-            Ok(admitted) => admitted,
-            Err(turned) => {
-                let why = "this worker has as many requests under way as it may";
-                return Err(retryable("worker_busy", why, told(turned.after)));
+        let bytes = self.images.embedded_bytes(&files);
+        let _worker_permit = match self.limiter.try_acquire(run, bytes) {
+            Ok(permit) => permit,
+            Err(rejected) => {
+                let detail = "this worker has as many requests under way as it may";
+                return Err(retryable("worker_busy", detail, delay(rejected.retry_after)));
             }
         };
-        let pass = match self.store.enter_loopai(run, self.budget).await.map_err(records)? {
-            Entry::Admitted(pass) => pass,
-            Entry::TurnedAway { why, after } => {
-                let (code, clue) = words(why);
-                telemetry::turned_away(code);
-                return Err(retryable(code, clue, told(Some(after))));
-            }
-            Entry::Ended => return Ok(Asked::Ended),
-            Entry::Superseded => return Ok(Asked::Superseded),
-        };
-        Failpoint::RequestAdmitted.pass().await;
-        let request = match self.request_for(run, files).await {
+        let permit =
+            match self.store.acquire_loopai_slot(run, self.limits).await.map_err(records)? {
+                SlotOutcome::Granted(permit) => permit,
+                SlotOutcome::Deferred { reason, after } => {
+                    let (code, detail) = wait_code(reason);
+                    telemetry::request_deferred(code);
+                    return Err(retryable(code, detail, delay(Some(after))));
+                }
+                SlotOutcome::Ended => return Ok(RequestOutcome::Ended),
+                SlotOutcome::Superseded => return Ok(RequestOutcome::Superseded),
+            };
+        Failpoint::AfterSlotGranted.pass().await;
+        let request = match self.build_request(run, files).await {
             Ok(request) => request,
             Err(error) => {
-                let noted = self.store.loopai_not_asked(pass).await;
-                noted.unwrap_or_else(|error| tracing::warn!(%error, "cannot give the turn back"));
+                let result = self.store.return_loopai_permit(permit).await;
+                result.unwrap_or_else(|error| tracing::warn!(%error, "cannot give the turn back"));
                 return Err(error);
             }
         };
         Ok(match self.loopai.diagnose(&request).await {
             Ok(execution_id) => {
-                self.heard(pass, Heard::Well).await;
-                Asked::Taken(execution_id)
+                self.record_health(permit, RequestHealth::Healthy).await;
+                RequestOutcome::Accepted(execution_id)
             }
             Err(error) => {
-                let heard = if error.is_away() { Heard::Away } else { Heard::Well };
-                let after = told(self.heard(pass, heard).await).max(error.retry_after());
-                Asked::Failed(error, after)
+                let health = if error.trips_breaker() {
+                    RequestHealth::Unavailable
+                } else {
+                    RequestHealth::Healthy
+                };
+                let after =
+                    delay(self.record_health(permit, health).await).max(error.retry_after());
+                RequestOutcome::Failed(error, after)
             }
         })
     }
 
     /// Lets all workers know how a request went. What LoopAI answered counts, whether they can be told or not.
-    async fn heard(&self, pass: Pass, heard: Heard) -> Option<Duration> {
-        let noted = self.store.loopai_heard(pass, heard).await;
-        noted.unwrap_or_else(|error| {
+    async fn record_health(&self, permit: Permit, health: RequestHealth) -> Option<Duration> {
+        let result = self.store.record_loopai_request(permit, health).await;
+        result.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot note how LoopAI is");
             None
         })
@@ -96,20 +103,20 @@ impl DiagnosisRequester {
 
     /// When to look again at an execution after a look that failed so: not before LoopAI was tried again, if
     /// it is away.
-    pub(crate) async fn look_again_after(
+    pub(crate) async fn poll_retry_after(
         &self,
         submission: SubmissionId,
         error: &LoopAiError,
     ) -> Option<Duration> {
-        let away = match error.is_away() {
-            true => self.store.loopai_away(submission).await.unwrap_or_default(),
+        let breaker_delay = match error.trips_breaker() {
+            true => self.store.loopai_retry_after(submission).await.unwrap_or_default(),
             false => None,
         };
-        away.max(error.retry_after())
+        breaker_delay.max(error.retry_after())
     }
 
     /// What LoopAI gets for a run.
-    async fn request_for(
+    async fn build_request(
         &self,
         run: RunKey,
         files: Vec<File>,
@@ -119,7 +126,7 @@ impl DiagnosisRequester {
             .submission(run.submission)
             .await
             .map_err(records)?
-            .ok_or_else(|| hopeless("unknown_submission", run.submission))?;
+            .ok_or_else(|| non_retryable("submission_not_found", run.submission))?;
         let mut images = Vec::new();
         for file in files {
             images.push(self.images.image(file).await.map_err(storage)?);
@@ -134,10 +141,14 @@ impl DiagnosisRequester {
 }
 
 /// The stable code for what a run waits for, and more about it.
-fn words(why: Wait) -> (&'static str, &'static str) {
-    match why {
-        Wait::Place => ("loopai_busy", "as many executions are under way as may be at once"),
-        Wait::Hour => ("loopai_hour_used_up", "as many executions were begun in an hour as may be"),
-        Wait::LoopAi => ("loopai_away", "LoopAI is taken for away"),
+fn wait_code(reason: WaitReason) -> (&'static str, &'static str) {
+    match reason {
+        WaitReason::Slot => {
+            ("loopai_no_free_slot", "as many executions are under way as may be at once")
+        }
+        WaitReason::HourlyLimit => {
+            ("loopai_hourly_limit", "as many executions were begun in an hour as may be")
+        }
+        WaitReason::LoopAiUnavailable => ("loopai_circuit_open", "LoopAI is taken for away"),
     }
 }

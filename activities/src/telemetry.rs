@@ -1,26 +1,26 @@
 //! Every metric that a worker writes, by name and meaning. Its `/metrics` shows them.
 
 use crate::loopai::error::LoopAiError;
-use diagflow_store::{Budget, Status};
+use diagflow_store::{LoopAiLimits, Status};
 use diagflow_workflows::contract::DeliverVerdict;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
-const LOOPAI_CALLS: &str = "diagflow_loopai_calls_total";
-const TURNED_AWAY: &str = "diagflow_loopai_turned_away_total";
-const IN_VAIN: &str = "diagflow_loopai_executions_in_vain_total";
+const LOOPAI_REQUESTS: &str = "diagflow_loopai_requests_total";
+const DEFERRED: &str = "diagflow_loopai_deferred_total";
+const DUPLICATE_EXECUTIONS: &str = "diagflow_loopai_duplicate_executions_total";
 const LIMIT: &str = "diagflow_loopai_limit";
 const DELIVERIES: &str = "diagflow_deliveries_total";
 const ENDED: &str = "diagflow_submissions_ended_total";
 
 /// Tells the recorder what the metrics mean, and begins at zero: a rate needs the first event too.
-pub(crate) fn describe(budget: Budget) {
+pub(crate) fn describe(limits: LoopAiLimits) {
     describe_counter!(
-        LOOPAI_CALLS,
+        LOOPAI_REQUESTS,
         "Calls to LoopAI, by call and outcome: ok, or the fault's code"
     );
-    describe_counter!(TURNED_AWAY, "Requests that LoopAI was not sent, by why; they come again");
+    describe_counter!(DEFERRED, "Requests that LoopAI was not sent, by why; they come again");
     describe_counter!(
-        IN_VAIN,
+        DUPLICATE_EXECUTIONS,
         "Executions that LoopAI began for a repeated request and nobody follows, as far as is known"
     );
     describe_gauge!(
@@ -30,11 +30,12 @@ pub(crate) fn describe(budget: Budget) {
     describe_counter!(DELIVERIES, "E-mails that were settled, by outcome");
     describe_counter!(ENDED, "Submissions that were ended, by status");
     // Exact up to 2^53.
-    gauge!(LIMIT, "of" => "at_once").set(budget.at_once.unwrap_or_default() as f64);
-    gauge!(LIMIT, "of" => "an_hour").set(budget.an_hour.unwrap_or_default() as f64);
-    counter!(IN_VAIN).increment(0);
+    gauge!(LIMIT, "limit" => "max_executions")
+        .set(limits.max_executions.unwrap_or_default() as f64);
+    gauge!(LIMIT, "limit" => "max_per_hour").set(limits.max_per_hour.unwrap_or_default() as f64);
+    counter!(DUPLICATE_EXECUTIONS).increment(0);
     for call in [Call::Diagnose, Call::Status] {
-        counter!(LOOPAI_CALLS, "call" => call.name(), "outcome" => OK).increment(0);
+        counter!(LOOPAI_REQUESTS, "call" => call.name(), "outcome" => OK).increment(0);
     }
     for verdict in [DeliverVerdict::Sent, DeliverVerdict::Unknown, DeliverVerdict::Failed] {
         counter!(DELIVERIES, "outcome" => outcome(verdict)).increment(0);
@@ -63,23 +64,23 @@ impl Call {
 }
 
 /// LoopAI was called. What it answers about an execution is counted with the submission's end.
-pub(crate) fn loopai_call<T>(call: Call, outcome: &Result<T, LoopAiError>) {
+pub(crate) fn loopai_request<T>(call: Call, outcome: &Result<T, LoopAiError>) {
     let outcome = outcome.as_ref().map_or_else(LoopAiError::code, |_| OK);
-    counter!(LOOPAI_CALLS, "call" => call.name(), "outcome" => outcome).increment(1);
+    counter!(LOOPAI_REQUESTS, "call" => call.name(), "outcome" => outcome).increment(1);
 }
 
 /// A request was not sent, for the reason that this code tells.
-pub(crate) fn turned_away(code: &'static str) {
-    counter!(TURNED_AWAY, "why" => code).increment(1);
+pub(crate) fn request_deferred(code: &'static str) {
+    counter!(DEFERRED, "reason" => code).increment(1);
 }
 
 /// LoopAI began a second execution for a run that follows its first.
-pub(crate) fn execution_in_vain() {
-    counter!(IN_VAIN).increment(1);
+pub(crate) fn duplicate_execution() {
+    counter!(DUPLICATE_EXECUTIONS).increment(1);
 }
 
 /// A delivery was settled just now, not found settled: a *Reset* must not count it again.
-pub(crate) fn delivery(verdict: DeliverVerdict) {
+pub(crate) fn delivery_settled(verdict: DeliverVerdict) {
     counter!(DELIVERIES, "outcome" => outcome(verdict)).increment(1);
 }
 
@@ -92,6 +93,6 @@ fn outcome(verdict: DeliverVerdict) -> &'static str {
 }
 
 /// A submission was ended by a run.
-pub(crate) fn ended(status: Status) {
+pub(crate) fn submission_ended(status: Status) {
     counter!(ENDED, "status" => status.name()).increment(1);
 }

@@ -24,8 +24,8 @@ pub struct TemporalSettings {
 /// A connection whose other end vanished without a word is noticed after 25 s; by the SDK's own settings after 45,
 /// in which no run is started and no worker hears of work. Temporal takes a sign of life in less than ten seconds
 /// for too many, and may close the connection.
-const SIGN_OF_LIFE_AFTER: Duration = Duration::from_secs(15);
-const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects, and registers the search attributes, which does nothing where they exist.
 ///
@@ -33,8 +33,8 @@ const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(10);
 /// When Temporal cannot be reached or refuses.
 pub async fn connect(settings: &TemporalSettings, identity: &str) -> anyhow::Result<Client> {
     let keep_alive = ClientKeepAliveOptions::builder()
-        .interval(SIGN_OF_LIFE_AFTER)
-        .timeout(SIGN_OF_LIFE_WITHIN)
+        .interval(KEEP_ALIVE_INTERVAL)
+        .timeout(KEEP_ALIVE_TIMEOUT)
         .build();
     let options = ConnectionOptions::new(settings.address.clone())
         .identity(identity)

@@ -11,17 +11,17 @@ use tokio_util::sync::CancellationToken;
 
 /// As the SDK has it: a workflow task is short work without I/O, but keeps its place while a local
 /// activity of it is under way.
-const WORKFLOW_TASKS_AT_ONCE: usize = 100;
-/// What activities have beyond `WORKER_SHUTDOWN_SECONDS`, to write down what came of an e-mail whose answer is not
+const MAX_WORKFLOW_TASKS: usize = 100;
+/// What activities have beyond `WORKER_SHUTDOWN_TIMEOUT_SECONDS`, to write down what came of an e-mail whose answer is not
 /// waited for any more.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const FINAL_WRITE_PERIOD: Duration = Duration::from_secs(10);
 
 /// How the worker behaves.
 #[derive(Debug, Clone)]
 pub struct WorkerSettings {
     /// `TEMPORAL_TASK_QUEUE`: default `diagnosis`.
     pub task_queue: String,
-    /// `WORKER_SHUTDOWN_SECONDS`: how long activities may go on after a stop was asked for; default 45 s,
+    /// `WORKER_SHUTDOWN_TIMEOUT_SECONDS`: how long activities may go on after a stop was asked for; default 45 s,
     /// as long as the longest of them but one: an e-mail whose answer has not come by then is settled as
     /// unknown. Ten seconds later the worker ends whatever they do: they are tried again elsewhere.
     pub shutdown_period: Duration,
@@ -40,16 +40,16 @@ pub async fn run_worker(
     settings: &WorkerSettings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    telemetry::describe(activities.requester.budget);
-    let (mail_ending, patience) = (activities.mailer.ending(), settings.shutdown_period);
+    telemetry::describe(activities.requester.limits);
+    let (mail_shutdown, shutdown_period) = (activities.mailer.shutdown(), settings.shutdown_period);
     let runtime = Runtime::from_current_tokio(Default::default())?;
-    let activities_at_once = FixedSizeSlotSupplier::new(settings.concurrency);
-    let workflow_tasks_at_once = FixedSizeSlotSupplier::new(WORKFLOW_TASKS_AT_ONCE);
+    let activity_slots = FixedSizeSlotSupplier::new(settings.concurrency);
+    let workflow_slots = FixedSizeSlotSupplier::new(MAX_WORKFLOW_TASKS);
     let tuner = TunerHolder::builder()
-        .workflow_task_slot_supplier(workflow_tasks_at_once)
-        .activity_task_slot_supplier(activities_at_once)
-        .local_activity_task_slot_supplier(activities_at_once)
-        .nexus_task_slot_supplier(workflow_tasks_at_once)
+        .workflow_task_slot_supplier(workflow_slots)
+        .activity_task_slot_supplier(activity_slots)
+        .local_activity_task_slot_supplier(activity_slots)
+        .nexus_task_slot_supplier(workflow_slots)
         .build();
     let options = WorkerOptions::new(settings.task_queue.clone())
         .register_workflow::<DiagnosisWorkflow>()?
@@ -61,16 +61,16 @@ pub async fn run_worker(
     let mut worker = Worker::new(&runtime, client, options)?;
     let begin_shutdown = worker.shutdown_handle();
     // The SDK waits without limit for activities that go on, and does not tell local ones.
-    let patience_is_over = async move {
+    let shutdown_period_over = async move {
         stop.cancelled().await;
         begin_shutdown();
-        tokio::time::sleep(patience).await;
-        mail_ending.cancel();
-        tokio::time::sleep(LAST_WORDS).await;
+        tokio::time::sleep(shutdown_period).await;
+        mail_shutdown.cancel();
+        tokio::time::sleep(FINAL_WRITE_PERIOD).await;
     };
     tokio::select! {
         outcome = worker.run() => outcome.map_err(Into::into),
-        () = patience_is_over => {
+        () = shutdown_period_over => {
             tracing::warn!("ending while activities are under way: they are tried again elsewhere");
             Ok(())
         }

@@ -1,16 +1,16 @@
 //! What the API is made of, and the state that its handlers share.
 
+use crate::auth::anonymous_audit::AnonymousAuditLimiter;
 use crate::auth::keys::Keys;
-use crate::auth::password::Passwords;
-use crate::auth::strangers::Strangers;
-use crate::dispatch::outbox::Outbox;
-use crate::dispatch::runs::Runs;
-use crate::events::hub::Hub;
-use crate::intake::memory::Memory;
+use crate::auth::password::PasswordService;
+use crate::dispatch::start_runs::StartQueue;
+use crate::dispatch::temporal_runs::TemporalRuns;
+use crate::events::event_hub::EventHub;
+use crate::intake::upload_memory::UploadMemory;
 use crate::layers::limiters::Limiters;
 use crate::settings::ApiSettings;
 use axum::extract::FromRef;
-use diagflow_store::{FileBytes, Store};
+use diagflow_store::{BlobStore, Store};
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fmt;
@@ -27,13 +27,13 @@ pub struct App {
     /// The records.
     pub store: Store,
     /// The images' bytes.
-    pub bytes: FileBytes,
+    pub bytes: BlobStore,
     /// Starts runs soon after they were stored.
-    pub outbox: Outbox,
+    pub start_queue: StartQueue,
     /// The runs that are going on.
-    pub runs: Runs,
+    pub temporal_runs: TemporalRuns,
     /// Whether Temporal answers.
-    pub temporal: TemporalHealth,
+    pub temporal_health: TemporalHealth,
     /// What `/metrics` shows; from [`crate::telemetry::metrics_builder`].
     pub metrics: PrometheusHandle,
     /// Settings.
@@ -53,14 +53,14 @@ pub(crate) struct AppState(Arc<Shared>);
 /// See [`AppState`].
 pub(crate) struct Shared {
     pub(crate) app: App,
-    pub(crate) hub: Hub,
-    pub(crate) memory: Memory,
+    pub(crate) hub: EventHub,
+    pub(crate) memory: UploadMemory,
     pub(crate) keys: Keys,
-    pub(crate) passwords: Passwords,
+    pub(crate) passwords: PasswordService,
     /// What each client sent.
     pub(crate) limiters: Limiters,
     /// What nobody that we know was refused.
-    pub(crate) strangers: Strangers,
+    pub(crate) anonymous_audit: AnonymousAuditLimiter,
     /// Cancelled when the process is asked to end: event streams end then.
     pub(crate) closing: CancellationToken,
 }
@@ -69,12 +69,12 @@ impl AppState {
     pub(crate) fn new(app: App, closing: CancellationToken) -> Self {
         let settings = &app.settings;
         Self(Arc::new(Shared {
-            hub: Hub::new(app.store.clone(), settings.events_poll),
-            memory: Memory::for_uploads(settings),
+            hub: EventHub::new(app.store.clone(), settings.events_poll),
+            memory: UploadMemory::for_uploads(settings),
             limiters: Limiters::new(&settings.rate_limits),
-            strangers: Strangers::new(),
+            anonymous_audit: AnonymousAuditLimiter::new(),
             keys: Keys::new(settings),
-            passwords: Passwords::new(),
+            passwords: PasswordService::new(),
             closing,
             app,
         }))

@@ -2,8 +2,8 @@
 
 pub(crate) mod refusals;
 
-use crate::events::live::ChangeBody;
-use crate::events::stream::EventBody;
+use crate::events::all_events::ChangeBody;
+use crate::events::submission_events::EventBody;
 use utoipa::openapi::OpenApi as OpenApiDocument;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -41,7 +41,7 @@ impl Modify for Security {
             .description(Some("The `access_token` that the submission was answered with."))
             .build();
         let cookie = ApiKeyValue::with_description(
-            crate::extract::access::COOKIE,
+            crate::extract::submission_access::ACCESS_COOKIE,
             "The same token, as the cookie that came with the answer: for `EventSource`. Over https its \
              name begins with `__Secure-`.",
         );

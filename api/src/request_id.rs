@@ -7,7 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Longest id taken from a client or proxy.
-const LONGEST: usize = 128;
+const MAX_LENGTH: usize = 128;
 
 /// Name of a request: letters, digits, `-`, `_` and `.`, so it can stand anywhere.
 #[derive(Debug, Clone)]
@@ -16,11 +16,12 @@ pub(crate) struct RequestId(Arc<str>);
 impl RequestId {
     /// The one that the request brings, when it is sane; else a new one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let sane = |text: &&str| {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            (1..=LONGEST).contains(&text.len()) && text.bytes().all(plain)
+        let is_valid = |text: &&str| {
+            let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(is_allowed)
         };
-        let given = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane);
+        let given =
+            headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(is_valid);
         Self(given.map_or_else(|| Uuid::new_v4().to_string().into(), Into::into))
     }
 

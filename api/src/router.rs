@@ -4,10 +4,10 @@ use crate::app::{App, AppState};
 use crate::error::ApiError;
 use crate::layers::cors::cors;
 use crate::layers::headers::security_headers;
-use crate::layers::limiters::Counted;
-use crate::layers::linger::linger;
+use crate::layers::limiters::RateLimitClass;
+use crate::layers::lingering_close::drain_unread_body;
 use crate::layers::observe::observe;
-use crate::layers::rate_limit::limited_beside;
+use crate::layers::rate_limit::rate_limited_router;
 use crate::{routes, telemetry};
 use axum::Router;
 use axum::body::Body;
@@ -25,25 +25,25 @@ pub fn router(app: App) -> Router {
 }
 
 /// How long a client may be silent in the middle of a body.
-const SILENCE: Duration = Duration::from_secs(30);
+const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request as the routes know it.
-fn whole(request: Request<TimeoutBody<Body>>) -> Request<Body> {
-    linger(request.map(Body::new))
+fn prepare_body(request: Request<TimeoutBody<Body>>) -> Request<Body> {
+    drain_unread_body(request.map(Body::new))
 }
 
 pub(crate) fn build(state: AppState) -> Router {
-    with_patience(state, SILENCE)
+    build_with_body_timeout(state, BODY_READ_TIMEOUT)
 }
 
 /// The same, where a client may be silent in the middle of a body for the time `patience`.
-pub(crate) fn with_patience(state: AppState, patience: Duration) -> Router {
+pub(crate) fn build_with_body_timeout(state: AppState, body_timeout: Duration) -> Router {
     telemetry::describe();
     let settings = &state.app.settings;
     let (cors, is_secure) = (cors(settings), settings.is_secure());
     let (routes, document) = routes::all(&state).split_for_parts();
     let documentation = SwaggerUi::new("/docs").url("/openapi.json", document).into();
-    let documentation = limited_beside(&state, Counted::Health, documentation);
+    let documentation = rate_limited_router(&state, RateLimitClass::Health, documentation);
     routes
         .with_state(state)
         .merge(documentation)
@@ -52,7 +52,9 @@ pub(crate) fn with_patience(state: AppState, patience: Duration) -> Router {
         // The last one is the outermost.
         .layer(cors)
         .layer(
-            ServiceBuilder::new().layer(RequestBodyTimeoutLayer::new(patience)).map_request(whole),
+            ServiceBuilder::new()
+                .layer(RequestBodyTimeoutLayer::new(body_timeout))
+                .map_request(prepare_body),
         )
         .layer(from_fn_with_state(is_secure, security_headers))
         .layer(from_fn(observe))

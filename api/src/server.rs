@@ -2,7 +2,7 @@
 //! limit on how long a connection may stay open without a request.
 
 use crate::app::{App, AppState};
-use crate::extract::origin::Peer;
+use crate::extract::client_info::Peer;
 use crate::router;
 use axum::Router;
 use axum::http::Request;
@@ -23,43 +23,44 @@ use tower::ServiceExt;
 
 /// What limits the connections.
 #[derive(Debug, Clone, Copy)]
-struct Bounds {
+struct ConnectionLimits {
     /// How long a connection may take for a request's head, and how long one may lie idle between two
     /// requests.
-    head_time: Duration,
+    head_timeout: Duration,
     /// How long a client may take nothing of an answer that waits for it.
-    write_time: Duration,
+    write_timeout: Duration,
     /// How many there may be at once. Those beyond wait in the operating system's queue.
     connections: usize,
 }
 
-const BOUNDS: Bounds = Bounds {
+const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
     // Longer than the 60 s for which load balancers commonly keep theirs: if this end closed first, they
     // would now and then send a request into a closing connection.
-    head_time: Duration::from_secs(75),
-    write_time: Duration::from_secs(60),
+    head_timeout: Duration::from_secs(75),
+    write_timeout: Duration::from_secs(60),
     // Each takes some 20 kB, and a file descriptor of the process.
     connections: 10_000,
 };
 
 /// How many connections there may be where the process may have so many descriptors: half of them are left
 /// for files, the database and Temporal, without which no request could be answered.
-fn connections(descriptors: std::io::Result<u64>) -> usize {
+fn max_connections(descriptors: std::io::Result<u64>) -> usize {
     // What cannot be asked is not limited either.
     let most = descriptors.map_or(usize::MAX, |all| usize::try_from(all / 2).unwrap_or(usize::MAX));
-    most.min(BOUNDS.connections)
+    most.min(CONNECTION_LIMITS.connections)
 }
 
 /// Serves `app` on `listener` until `shutdown` is cancelled. Then takes no new connections, ends
 /// event streams with a hint when to come back, and lets requests go on for at most the settings'
-/// `shutdown_time`.
+/// `shutdown_timeout`.
 pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) {
-    let grace = app.settings.shutdown_time;
+    let grace = app.settings.shutdown_timeout;
     let router = router::build(AppState::new(app, shutdown.clone()));
     // Up to what the system lets it have: the usual 1024 are few.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX);
-    let bounds = Bounds { connections: connections(descriptors), ..BOUNDS };
-    serve_router(listener, router, shutdown, grace, bounds).await;
+    let limits =
+        ConnectionLimits { connections: max_connections(descriptors), ..CONNECTION_LIMITS };
+    serve_router(listener, router, shutdown, grace, limits).await;
 }
 
 async fn serve_router(
@@ -67,17 +68,17 @@ async fn serve_router(
     router: Router,
     shutdown: CancellationToken,
     grace: Duration,
-    bounds: Bounds,
+    limits: ConnectionLimits,
 ) {
     let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(bounds.connections));
-    while let Some((stream, peer, place)) =
-        shutdown.run_until_cancelled(next(&mut listener, &places)).await
+    let permits = Arc::new(Semaphore::new(limits.connections));
+    while let Some((stream, peer, permit)) =
+        shutdown.run_until_cancelled(accept(&mut listener, &permits)).await
     {
-        let serving = connection(stream, peer, router.clone(), shutdown.clone(), bounds);
+        let serving = serve_connection(stream, peer, router.clone(), shutdown.clone(), limits);
         connections.spawn(async move {
             serving.await;
-            drop(place);
+            drop(permit);
         });
     }
     drop(listener);
@@ -88,35 +89,35 @@ async fn serve_router(
 }
 
 /// The next connection, as soon as there is a place for one.
-async fn next(
+async fn accept(
     listener: &mut TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> (TcpStream, Peer, OwnedSemaphorePermit) {
-    if places.available_permits() == 0 {
+    if permits.available_permits() == 0 {
         tracing::warn!("no place for another connection, new ones wait");
     }
-    let place = places.clone().acquire_owned().await.expect("never closed");
+    let permit = permits.clone().acquire_owned().await.expect("never closed");
     // axum's `accept` passes over connections that broke already, and waits where descriptors ran out.
     let (stream, peer) = Listener::accept(listener).await;
-    (stream, Peer(peer), place)
+    (stream, Peer(peer), permit)
 }
 
-async fn connection(
+async fn serve_connection(
     stream: TcpStream,
     peer: Peer,
     router: Router,
     shutdown: CancellationToken,
-    bounds: Bounds,
+    limits: ConnectionLimits,
 ) {
     // Events are small and must not wait for more.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY on a connection");
     }
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(bounds.write_time));
+    stream.set_write_timeout(Some(limits.write_timeout));
     // HTTP/1 only: to find out whether it is HTTP/2 would wait for the first bytes without a limit.
     let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(bounds.head_time);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout);
     let service =
         TowerToHyperService::new(router.map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
@@ -149,20 +150,20 @@ mod tests {
     /// A server with these limits, at this address until it is stopped.
     async fn started(
         router: Router,
-        bounds: Bounds,
+        limits: ConnectionLimits,
     ) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve_router(listener, router, stop.clone(), SOON, bounds));
+        let server = tokio::spawn(serve_router(listener, router, stop.clone(), SOON, limits));
         (address, stop, server)
     }
 
     /// What the server answers until it closes the connection.
-    async fn answered(request: &str, head_time: Duration) -> String {
+    async fn answered(request: &str, head_timeout: Duration) -> String {
         let router = Router::new().route("/", get(|| async { "hello" }));
-        let bounds = Bounds { head_time, ..BOUNDS };
-        let (address, stop, server) = started(router, bounds).await;
+        let limits = ConnectionLimits { head_timeout, ..CONNECTION_LIMITS };
+        let (address, stop, server) = started(router, limits).await;
         let mut stream = TcpStream::connect(address).await.expect("connects");
         stream.write_all(request.as_bytes()).await.expect("sends");
         let mut answer = String::new();
@@ -175,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn connections_leave_descriptors_for_what_answers_them() {
-        assert_eq!(connections(Ok(1024)), 512);
-        assert_eq!(connections(Ok(1_000_000)), BOUNDS.connections);
+    fn half_of_the_file_descriptors_are_left_for_other_uses() {
+        assert_eq!(max_connections(Ok(1024)), 512);
+        assert_eq!(max_connections(Ok(1_000_000)), CONNECTION_LIMITS.connections);
     }
 
     #[tokio::test]
-    async fn a_connection_that_does_not_come_to_its_request_is_closed() {
+    async fn a_connection_without_a_complete_request_head_is_closed() {
         for nothing in ["", "P", "GET / HTTP/1.1\r\nHost: x\r\n"] {
             let answer = answered(nothing, SOON).await;
             assert!(!answer.contains("hello"), "{answer}");
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+    async fn a_client_that_does_not_read_its_response_is_disconnected() {
         let (dropped, mut gone) = tokio::sync::mpsc::channel::<()>(1);
         let endless = move || {
             let held = dropped.clone();
@@ -203,8 +204,8 @@ mod tests {
             async { axum::body::Body::from_stream(chunks) }
         };
         let router = Router::new().route("/", get(endless));
-        let bounds = Bounds { write_time: SOON, ..BOUNDS };
-        let (address, stop, server) = started(router, bounds).await;
+        let limits = ConnectionLimits { write_timeout: SOON, ..CONNECTION_LIMITS };
+        let (address, stop, server) = started(router, limits).await;
         let mut stream = TcpStream::connect(address).await.expect("connects");
         stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sends");
 
@@ -217,9 +218,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_beyond_the_places_wait_for_their_turn() {
+    async fn connections_above_the_limit_wait() {
         let router = Router::new().route("/", get(|| async { "hello" }));
-        let (address, stop, server) = started(router, Bounds { connections: 1, ..BOUNDS }).await;
+        let (address, stop, server) =
+            started(router, ConnectionLimits { connections: 1, ..CONNECTION_LIMITS }).await;
         let first = TcpStream::connect(address).await.expect("connects");
         let mut second = TcpStream::connect(address).await.expect("waits in the queue");
         let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";

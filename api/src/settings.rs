@@ -18,7 +18,7 @@ pub struct JwtSettings {
     pub previous_keys: Vec<SecretString>,
     /// `JWT_ALGORITHM`. Default: HS256.
     pub algorithm: JwtAlgorithm,
-    /// `ACCESS_TOKEN_SECONDS`: how long a token is good. Default: 15 minutes.
+    /// `ACCESS_TOKEN_LIFETIME_SECONDS`: how long a token is good. Default: 15 minutes.
     pub lifetime: Duration,
 }
 
@@ -43,13 +43,13 @@ pub struct RateLimits {
     pub read: NonZeroU32,
     /// `RATE_LIMIT_SIGN_IN_PER_MINUTE`: sign-ins and refreshes. Default: 30.
     pub sign_in: NonZeroU32,
-    /// `RATE_LIMIT_HOOK_PER_MINUTE`: LoopAI's call-backs. Default: 600.
-    pub hook: NonZeroU32,
+    /// `RATE_LIMIT_WEBHOOK_PER_MINUTE`: LoopAI's call-backs. Default: 600.
+    pub webhook: NonZeroU32,
     /// `RATE_LIMIT_HEALTH_PER_MINUTE`: questions how the service stands. Default: 600.
     pub health: NonZeroU32,
-    /// `RATE_LIMIT_REFUSED_PER_MINUTE`: requests, to any route, that are refused because nothing or nothing
+    /// `RATE_LIMIT_UNAUTHENTICATED_PER_MINUTE`: requests, to any route, that are refused because nothing or nothing
     /// good was brought along, and that the audit has. Default: 30.
-    pub refused: NonZeroU32,
+    pub unauthenticated: NonZeroU32,
 }
 
 impl Default for RateLimits {
@@ -59,9 +59,9 @@ impl Default for RateLimits {
             submit: per_minute(30),
             read: per_minute(600),
             sign_in: per_minute(30),
-            hook: per_minute(600),
+            webhook: per_minute(600),
             health: per_minute(600),
-            refused: per_minute(30),
+            unauthenticated: per_minute(30),
         }
     }
 }
@@ -80,7 +80,7 @@ pub struct ApiSettings {
     /// `AUDIT_KEY`: seals the lines of the audit. With another key than theirs, lines cannot be verified.
     /// No default.
     pub audit_key: SecretString,
-    /// `SESSION_IDLE_SECONDS`: how long a session lives without being used. Default: 30 minutes.
+    /// `SESSION_IDLE_TIMEOUT_SECONDS`: how long a session lives without being used. Default: 30 minutes.
     pub session_idle: Duration,
     /// `SESSION_LIFETIME_SECONDS`: how long a session lives at most. Default: 12 hours.
     pub session_lifetime: Duration,
@@ -90,7 +90,7 @@ pub struct ApiSettings {
     /// What one client may send to the routes that anybody reaches.
     pub rate_limits: RateLimits,
     /// `LOOPAI_CALLBACK_SECRET`: what LoopAI signs its call-backs with. Default: none, and no call-backs.
-    pub call_back_secret: Option<SecretString>,
+    pub callback_secret: Option<SecretString>,
     /// `PUBLIC_URL`: where browsers reach this API; the addresses in answers begin with it. With
     /// `https`, cookies are marked *Secure*, and browsers are told to come by nothing else. No default.
     pub public_url: Url,
@@ -101,17 +101,17 @@ pub struct ApiSettings {
     /// One that names another version is refused. Default: `2026-11`.
     pub consent_version: String,
     /// `MAX_FILE_BYTES`: most bytes of one image. Default: 10 MiB.
-    pub max_file_size: usize,
+    pub max_file_bytes: usize,
     /// `MAX_FILES`: most images of one submission, at most 100. Default: 10.
     pub max_files: usize,
-    /// `SUBMIT_MEMORY_BYTES`: most memory that all uploads in progress may take together; beyond it
+    /// `UPLOAD_MEMORY_BYTES`: most memory that all uploads in progress may take together; beyond it
     /// the API answers 503 `busy`. Never less than one submission of the largest size needs.
     /// Default: 512 MiB.
-    pub submit_memory: usize,
+    pub upload_memory: usize,
     /// `REQUEST_TIMEOUT_SECONDS`: longest time until an answer begins. Default: 30 s.
-    pub request_time: Duration,
-    /// `SUBMIT_TIMEOUT_SECONDS`: longest time that the upload of a submission may take. Default: 120 s.
-    pub submit_time: Duration,
+    pub request_timeout: Duration,
+    /// `UPLOAD_TIMEOUT_SECONDS`: longest time that the upload of a submission may take. Default: 120 s.
+    pub upload_timeout: Duration,
     /// `START_GRACE_SECONDS`: how long the sweeper leaves a new run to the process that stored it.
     /// Default: 10 s.
     pub start_grace: Duration,
@@ -128,7 +128,7 @@ pub struct ApiSettings {
     pub events_heartbeat: Duration,
     /// `SHUTDOWN_TIMEOUT_SECONDS`: how long requests may go on after the process was asked to end.
     /// Default: 25 s (below the 30 s after which most orchestrators kill).
-    pub shutdown_time: Duration,
+    pub shutdown_timeout: Duration,
 }
 
 impl ApiSettings {
@@ -148,21 +148,21 @@ impl ApiSettings {
             trusted_proxies: 0,
             rate_limits: RateLimits::default(),
             secret_key,
-            call_back_secret: None,
+            callback_secret: None,
             public_url,
             temporal_ui: "http://127.0.0.1:8233".parse().expect("an address"),
             consent_version: "2026-11".to_owned(),
-            max_file_size: 10 * MIB,
+            max_file_bytes: 10 * MIB,
             max_files: 10,
-            submit_memory: 512 * MIB,
-            request_time: Duration::from_secs(30),
-            submit_time: Duration::from_secs(120),
+            upload_memory: 512 * MIB,
+            request_timeout: Duration::from_secs(30),
+            upload_timeout: Duration::from_secs(120),
             start_grace: Duration::from_secs(10),
             idempotency_lease: Duration::from_secs(60),
             idempotency_lifetime: Duration::from_secs(24 * 60 * 60),
             events_poll: Duration::from_millis(250),
             events_heartbeat: Duration::from_secs(15),
-            shutdown_time: Duration::from_secs(25),
+            shutdown_timeout: Duration::from_secs(25),
         }
     }
 
@@ -188,7 +188,7 @@ impl ApiSettings {
 
     /// Most bytes of a submission's body: all images in base64, and 1 MiB for everything else.
     pub(crate) fn max_body(&self) -> usize {
-        let base64 = self.max_file_size.div_ceil(3) * 4;
+        let base64 = self.max_file_bytes.div_ceil(3) * 4;
         self.max_files.saturating_mul(base64).saturating_add(MIB)
     }
 }

@@ -1,6 +1,6 @@
 //! Every metric that the API writes, by name and meaning. `/metrics` shows them.
 
-use diagflow_store::{GateState, LoopAiUse};
+use diagflow_store::{BreakerState, LoopAiUsage};
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -12,20 +12,21 @@ const REQUEST_TIME: &str = "diagflow_http_request_duration_seconds";
 const OPEN_STREAMS: &str = "diagflow_event_streams_open";
 const SUBMISSIONS: &str = "diagflow_submissions_total";
 const QUEUED_RUNS: &str = "diagflow_runs_waiting_to_start";
-const LOOPAI_UNDER_WAY: &str = "diagflow_loopai_executions";
-const LOOPAI_WITHIN_THE_HOUR: &str = "diagflow_loopai_executions_within_the_hour";
+const LOOPAI_EXECUTIONS: &str = "diagflow_loopai_executions";
+const LOOPAI_LAST_HOUR: &str = "diagflow_loopai_executions_last_hour";
 const LOOPAI_WAITING: &str = "diagflow_loopai_waiting";
-const LOOPAI_GATE: &str = "diagflow_loopai_gate";
-const LINES_WITHHELD: &str = "diagflow_audit_lines_withheld_total";
+const LOOPAI_BREAKER_STATE: &str = "diagflow_loopai_breaker_state";
+const AUDIT_ENTRIES_DROPPED: &str = "diagflow_audit_lines_withheld_total";
 
 /// Upper bounds of the request times that are told apart, in seconds.
-const TIMES: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+const DURATION_BUCKETS: [f64; 11] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 /// A recorder that knows the API's histograms. The binary installs it, and hands the handle to
 /// [`crate::app::App::metrics`].
 pub fn metrics_builder() -> PrometheusBuilder {
     PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(REQUEST_TIME.to_owned()), &TIMES)
+        .set_buckets_for_metric(Matcher::Full(REQUEST_TIME.to_owned()), &DURATION_BUCKETS)
         .expect("the list of bounds is not empty")
 }
 
@@ -36,21 +37,21 @@ pub(crate) fn describe() {
     describe_gauge!(OPEN_STREAMS, "Event streams that are open now");
     describe_counter!(SUBMISSIONS, "Submissions, by outcome");
     describe_gauge!(QUEUED_RUNS, "Runs that wait to be started");
-    describe_gauge!(LOOPAI_UNDER_WAY, "Runs that have a place at LoopAI, of all workers");
-    describe_gauge!(LOOPAI_WITHIN_THE_HOUR, "Runs for which LoopAI was asked in the last hour");
+    describe_gauge!(LOOPAI_EXECUTIONS, "Runs that have a place at LoopAI, of all workers");
+    describe_gauge!(LOOPAI_LAST_HOUR, "Runs for which LoopAI was asked in the last hour");
     describe_gauge!(LOOPAI_WAITING, "Runs that wait for a place at LoopAI, or for LoopAI");
     describe_gauge!(
-        LOOPAI_GATE,
+        LOOPAI_BREAKER_STATE,
         "Whether LoopAI is asked: 0 yes; 1 it is back, ever more are; 2 it is away, one tries at times"
     );
-    describe_counter!(LINES_WITHHELD, "Refusals that are not in the audit, by why");
+    describe_counter!(AUDIT_ENTRIES_DROPPED, "Refusals that are not in the audit, by why");
 }
 
 /// A request was answered, or abandoned by its client (`status` is then `aborted`).
-pub(crate) fn request(method: &'static str, route: String, status: String, took: Duration) {
+pub(crate) fn request(method: &'static str, route: String, status: String, elapsed: Duration) {
     counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status)
         .increment(1);
-    histogram!(REQUEST_TIME, "method" => method, "route" => route).record(took);
+    histogram!(REQUEST_TIME, "method" => method, "route" => route).record(elapsed);
 }
 
 /// A submission was answered: `accepted`, `replayed`, or the code of its refusal.
@@ -60,8 +61,8 @@ pub(crate) fn submission(outcome: &'static str) {
 
 /// A refusal was not written into the audit: there were too many of one `client`, or in this `process`, or
 /// the `database` did not take it.
-pub(crate) fn line_withheld(why: &'static str) {
-    counter!(LINES_WITHHELD, "why" => why).increment(1);
+pub(crate) fn audit_entry_dropped(why: &'static str) {
+    counter!(AUDIT_ENTRIES_DROPPED, "why" => why).increment(1);
 }
 
 /// How many runs wait to be started.
@@ -71,15 +72,15 @@ pub(crate) fn queued_runs(count: i64) {
 }
 
 /// How much LoopAI has to do.
-pub(crate) fn loopai(now: LoopAiUse) {
+pub(crate) fn loopai(now: LoopAiUsage) {
     // Exact up to 2^53, as above.
-    gauge!(LOOPAI_UNDER_WAY).set(now.under_way as f64);
-    gauge!(LOOPAI_WITHIN_THE_HOUR).set(now.within_the_hour as f64);
+    gauge!(LOOPAI_EXECUTIONS).set(now.running as f64);
+    gauge!(LOOPAI_LAST_HOUR).set(now.last_hour as f64);
     gauge!(LOOPAI_WAITING).set(now.waiting as f64);
-    gauge!(LOOPAI_GATE).set(match now.gate {
-        GateState::Open => 0.0,
-        GateState::Ajar => 1.0,
-        GateState::Shut => 2.0,
+    gauge!(LOOPAI_BREAKER_STATE).set(match now.breaker {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open => 2.0,
     });
 }
 

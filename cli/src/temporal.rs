@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// First and longest pause between two tries to reach Temporal.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// How long Temporal may take for a sign of life.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connects to Temporal in the background, for as long as it takes; `None` until then. Once there,
 /// the connection mends itself.
@@ -23,7 +23,7 @@ pub(crate) fn connect_in_background(
     let (sender, receiver) = watch::channel(None);
     tokio::spawn(async move {
         let identity = format!("diagflow-{role}-{}", std::process::id());
-        let mut pause = PAUSES.0;
+        let mut pause = RETRY_PAUSES.0;
         loop {
             match temporal::connect(&settings, &identity).await {
                 Ok(client) => {
@@ -37,7 +37,7 @@ pub(crate) fn connect_in_background(
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_PAUSES.1),
             }
         }
     });
@@ -45,9 +45,9 @@ pub(crate) fn connect_in_background(
 }
 
 /// Whether Temporal answers now: a connection that was there once tells nothing.
-pub(crate) async fn is_alive(client: Option<Client>) -> bool {
+pub(crate) async fn is_healthy(client: Option<Client>) -> bool {
     let Some(client) = client else { return false };
     let mut service = client.connection().workflow_service();
-    let asked = service.get_system_info(GetSystemInfoRequest {}.into_request());
-    matches!(tokio::time::timeout(SIGN_OF_LIFE, asked).await, Ok(Ok(_)))
+    let request = service.get_system_info(GetSystemInfoRequest {}.into_request());
+    matches!(tokio::time::timeout(HEALTH_TIMEOUT, request).await, Ok(Ok(_)))
 }

@@ -14,6 +14,6 @@ ALTER TABLE runs
     DROP COLUMN cancel_after,
     DROP COLUMN cancel_requested_at;
 ALTER TABLE submissions
-    DROP KEY submissions_by_words,
+    DROP KEY submissions_full_text,
     DROP COLUMN deleted_at,
     DROP COLUMN submitted_by;

@@ -1,7 +1,7 @@
 -- MySQL has no `ADD COLUMN IF NOT EXISTS`. Each change below asks first whether it was made, and does nothing then.
 
 -- Who sent it, where that was somebody with an account; when staff deleted it. And the words of the comments, to be searched.
-SET @alteration = IF(EXISTS(SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'submissions' AND column_name = 'deleted_at'), 'DO 0', 'ALTER TABLE submissions ADD COLUMN submitted_by CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL, ADD COLUMN deleted_at DATETIME(6) NULL, ADD FULLTEXT KEY submissions_by_words (comments)'); PREPARE alteration FROM @alteration; EXECUTE alteration; DEALLOCATE PREPARE alteration;
+SET @alteration = IF(EXISTS(SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'submissions' AND column_name = 'deleted_at'), 'DO 0', 'ALTER TABLE submissions ADD COLUMN submitted_by CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL, ADD COLUMN deleted_at DATETIME(6) NULL, ADD FULLTEXT KEY submissions_full_text (comments)'); PREPARE alteration FROM @alteration; EXECUTE alteration; DEALLOCATE PREPARE alteration;
 
 -- When staff called a run off. `cancel_after` stands while Temporal was not told yet, and says when to try.
 SET @alteration = IF(EXISTS(SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'runs' AND column_name = 'cancel_after'), 'DO 0', 'ALTER TABLE runs ADD COLUMN cancel_requested_at DATETIME(6) NULL, ADD COLUMN cancel_after DATETIME(6) NULL, ADD KEY runs_to_cancel (cancel_after)'); PREPARE alteration FROM @alteration; EXECUTE alteration; DEALLOCATE PREPARE alteration;

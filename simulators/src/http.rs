@@ -1,7 +1,7 @@
 //! Serves an axum router on a listener whose connections a handler can cut from inside.
 //!
 //! A handler only produces answers; a simulator must also be able to give none. Each connection
-//! therefore carries a [`Cutter`], which handlers get as `ConnectInfo<Cutter>`.
+//! therefore carries a [`ConnectionControl`], which handlers get as `ConnectInfo<ConnectionControl>`.
 
 use std::{
     io,
@@ -36,9 +36,9 @@ const RESET: u8 = 2;
 
 /// Ends one connection without an answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Cutter(Arc<AtomicU8>);
+pub(crate) struct ConnectionControl(Arc<AtomicU8>);
 
-impl Cutter {
+impl ConnectionControl {
     /// The next byte that would be written closes the connection instead (FIN).
     pub(crate) fn close(&self) {
         self.0.store(CLOSE, Ordering::Release);
@@ -50,16 +50,16 @@ impl Cutter {
     }
 }
 
-/// A TCP connection that obeys its [`Cutter`].
-pub(crate) struct CuttableStream {
+/// A TCP connection that obeys its [`ConnectionControl`].
+pub(crate) struct ControlledStream {
     tcp: TcpStream,
-    cutter: Cutter,
+    connection: ConnectionControl,
 }
 
-impl CuttableStream {
+impl ControlledStream {
     /// Fails when the connection is to be cut; the server then drops it.
     fn check(&self) -> io::Result<()> {
-        match self.cutter.0.load(Ordering::Acquire) {
+        match self.connection.0.load(Ordering::Acquire) {
             OPEN => Ok(()),
             RESET => {
                 self.tcp.set_zero_linger()?;
@@ -70,7 +70,7 @@ impl CuttableStream {
     }
 }
 
-impl AsyncRead for CuttableStream {
+impl AsyncRead for ControlledStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -80,7 +80,7 @@ impl AsyncRead for CuttableStream {
     }
 }
 
-impl AsyncWrite for CuttableStream {
+impl AsyncWrite for ControlledStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -113,11 +113,11 @@ impl AsyncWrite for CuttableStream {
     }
 }
 
-/// Accepts connections as [`CuttableStream`]s.
-pub(crate) struct CuttableListener(TcpListener);
+/// Accepts connections as [`ControlledStream`]s.
+pub(crate) struct ControlledListener(TcpListener);
 
-impl Listener for CuttableListener {
-    type Io = CuttableStream;
+impl Listener for ControlledListener {
+    type Io = ControlledStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
@@ -126,8 +126,8 @@ impl Listener for CuttableListener {
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        let cutter = Cutter(Arc::new(AtomicU8::new(OPEN)));
-        (CuttableStream { tcp, cutter }, peer)
+        let connection = ConnectionControl(Arc::new(AtomicU8::new(OPEN)));
+        (ControlledStream { tcp, connection }, peer)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -135,9 +135,9 @@ impl Listener for CuttableListener {
     }
 }
 
-impl Connected<IncomingStream<'_, CuttableListener>> for Cutter {
-    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
-        stream.io().cutter.clone()
+impl Connected<IncomingStream<'_, ControlledListener>> for ConnectionControl {
+    fn connect_info(stream: IncomingStream<'_, ControlledListener>) -> Self {
+        stream.io().connection.clone()
     }
 }
 
@@ -155,10 +155,10 @@ impl HttpServer {
         router: Router,
         stop: CancellationToken,
     ) -> io::Result<Self> {
-        let listener = CuttableListener(TcpListener::bind(listen).await?);
+        let listener = ControlledListener(TcpListener::bind(listen).await?);
         let address = listener.local_addr()?;
         let stopped = stop.clone().cancelled_owned();
-        let service = router.into_make_service_with_connect_info::<Cutter>();
+        let service = router.into_make_service_with_connect_info::<ConnectionControl>();
         let task = tokio::spawn(async move {
             let server = axum::serve(listener, service).with_graceful_shutdown(stopped);
             if let Err(error) = server.await {

@@ -14,31 +14,31 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Counts changes; waiters look again after each one.
-pub(crate) struct Bell(watch::Sender<u64>);
+pub(crate) struct ChangeNotifier(watch::Sender<u64>);
 
-impl Bell {
+impl ChangeNotifier {
     pub(crate) fn new() -> Self {
         Self(watch::Sender::new(0))
     }
 
     /// Wakes every waiter. Call it after the change is visible.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn notify(&self) {
         self.0.send_modify(|count| *count += 1);
     }
 
-    /// Waits until `look` finds something, looking at once and after each ring; `None` when
+    /// Waits until `find` finds something, looking at once and after each ring; `None` when
     /// `limit` has passed without it.
     pub(crate) async fn wait<T>(
         &self,
         limit: Duration,
-        mut look: impl FnMut() -> Option<T>,
+        mut find: impl FnMut() -> Option<T>,
     ) -> Option<T> {
         let mut changes = self.0.subscribe();
         let found = async {
             loop {
                 // Marked as seen before looking: a change while looking wakes us again.
                 changes.borrow_and_update();
-                if let Some(found) = look() {
+                if let Some(found) = find() {
                     return Some(found);
                 }
                 if changes.changed().await.is_err() {

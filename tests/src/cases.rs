@@ -2,14 +2,14 @@
 //! Temporal is recorded in `tests/histories/`, replayed by every test run, and counted against the
 //! history budget.
 
-use crate::call_back;
-use crate::client::Accepted;
+use crate::client::AcceptedSubmission;
 use crate::eventually::eventually;
 use crate::history;
-use crate::operator;
+use crate::loopai_callback;
 use crate::photos;
 use crate::stack::{Stack, StackOptions, id_of};
 use crate::staff::Staff;
+use crate::temporal_cli;
 use diagflow_simulators::loopai::ExecutionState;
 use diagflow_simulators::mail::Rule;
 use diagflow_store::{Delivery, DeliveryStatus, Role};
@@ -31,7 +31,7 @@ pub enum Case {
     /// LoopAI takes the request only at the third attempt.
     LoopAiDownAtFirst,
     /// LoopAI calls back long before the next look.
-    WokenByCallBack,
+    WokenByCallback,
     /// LoopAI says that it failed.
     Failed,
     /// LoopAI is not done before the deadline.
@@ -39,11 +39,11 @@ pub enum Case {
     /// Called off while LoopAI was at work.
     Cancelled,
     /// The same, and the worker hears of it together with the end of a wait.
-    CancelledAsAWaitEnded,
+    CancelledAsTimerFired,
     /// The mail server takes the e-mail only at the third attempt.
     MailRetried,
     /// Staff set a submission going again whose first run still waits for the mail server.
-    MadeRoom,
+    SupersededByRetry,
     /// Staff send an e-mail again.
     Resent,
     /// The same, and the mail server takes it only at the third attempt.
@@ -53,11 +53,11 @@ pub enum Case {
 impl Case {
     /// Those in which nobody but the patient, LoopAI and the mail server has a part, and an operator who
     /// cancels: what a submission costs in Temporal is counted in them.
-    pub const OF_A_SUBMISSION: [Case; 8] = [
+    pub const BUDGETED: [Case; 8] = [
         Case::CompletedAtOnce,
         Case::CompletedAfterManyPolls,
         Case::LoopAiDownAtFirst,
-        Case::WokenByCallBack,
+        Case::WokenByCallback,
         Case::Failed,
         Case::TimedOut,
         Case::Cancelled,
@@ -69,13 +69,13 @@ impl Case {
         Case::CompletedAtOnce,
         Case::CompletedAfterManyPolls,
         Case::LoopAiDownAtFirst,
-        Case::WokenByCallBack,
+        Case::WokenByCallback,
         Case::Failed,
         Case::TimedOut,
         Case::Cancelled,
-        Case::CancelledAsAWaitEnded,
+        Case::CancelledAsTimerFired,
         Case::MailRetried,
-        Case::MadeRoom,
+        Case::SupersededByRetry,
         Case::Resent,
         Case::ResentRetried,
     ];
@@ -86,23 +86,23 @@ impl Case {
             Case::CompletedAtOnce => "completed-at-once",
             Case::CompletedAfterManyPolls => "completed-after-many-polls",
             Case::LoopAiDownAtFirst => "loopai-down-at-first",
-            Case::WokenByCallBack => "woken-by-call-back",
+            Case::WokenByCallback => "woken-by-callback",
             Case::Failed => "failed",
             Case::TimedOut => "timed-out",
             Case::Cancelled => "cancelled",
-            Case::CancelledAsAWaitEnded => "cancelled-as-a-wait-ended",
+            Case::CancelledAsTimerFired => "cancelled-as-timer-fired",
             Case::MailRetried => "mail-retried",
-            Case::MadeRoom => "made-room",
+            Case::SupersededByRetry => "superseded-by-retry",
             Case::Resent => "resent",
             Case::ResentRetried => "resent-retried",
         }
     }
 
     /// How Temporal sees its end.
-    pub fn ends(self) -> &'static str {
+    pub fn close_status(self) -> &'static str {
         match self {
             Case::Failed | Case::TimedOut => "Failed",
-            Case::Cancelled | Case::CancelledAsAWaitEnded => "Canceled",
+            Case::Cancelled | Case::CancelledAsTimerFired => "Canceled",
             _ => "Completed",
         }
     }
@@ -111,28 +111,32 @@ impl Case {
     ///
     /// # Panics
     /// When the run goes another way.
-    pub async fn play(self) -> (Stack, Accepted) {
+    pub async fn run(self) -> (Stack, AcceptedSubmission) {
         let mut stack = Stack::with(self.options()).await;
         match self {
-            Case::MailRetried => mail_put_off(&stack, 2),
-            Case::MadeRoom => mail_put_off(&stack, 1000),
+            Case::MailRetried => defer_mail(&stack, 2),
+            Case::SupersededByRetry => defer_mail(&stack, 1000),
             _ => {}
         }
         let accepted =
             stack.client.submit("ana@example.org", "since Monday", &[photos::retina()]).await;
         match self {
-            Case::CompletedAfterManyPolls => complete_after_looks(&stack).await,
-            Case::WokenByCallBack => call_back(&stack, &accepted).await,
+            Case::CompletedAfterManyPolls => complete_after_polls(&stack).await,
+            Case::WokenByCallback => send_callback(&stack, &accepted).await,
             Case::Cancelled => cancel(&stack, &accepted).await,
-            Case::CancelledAsAWaitEnded => cancel_as_a_wait_ends(&mut stack, &accepted).await,
-            Case::MadeRoom => retry_over_mail(&stack, &accepted).await,
+            Case::CancelledAsTimerFired => cancel_as_timer_fires(&mut stack, &accepted).await,
+            Case::SupersededByRetry => retry_while_mail_waits(&stack, &accepted).await,
             _ => {}
         }
-        assert_eq!(history::closed(&stack, &accepted).await, self.ends(), "{self:?}");
+        assert_eq!(
+            history::wait_until_closed(&stack, &accepted).await,
+            self.close_status(),
+            "{self:?}"
+        );
         match self {
             Case::Resent => resend(&stack, &accepted).await,
             Case::ResentRetried => {
-                mail_put_off(&stack, 2);
+                defer_mail(&stack, 2);
                 resend(&stack, &accepted).await;
             }
             _ => {}
@@ -141,14 +145,14 @@ impl Case {
     }
 
     /// What it left behind in Temporal, once it was played.
-    pub async fn history(self, stack: &Stack, accepted: &Accepted) -> WorkflowHistory {
+    pub async fn history(self, stack: &Stack, accepted: &AcceptedSubmission) -> WorkflowHistory {
         let (workflow, run) = match self {
             Case::Resent | Case::ResentRetried => {
                 let all = deliveries(stack, accepted).await;
                 let copy = all.iter().find(|one| one.copy == 1).expect("a copy");
                 (delivery_workflow_id(&copy.id.to_string()), None)
             }
-            Case::MadeRoom => {
+            Case::SupersededByRetry => {
                 let runs = stack.store.runs(id_of(accepted)).await.expect("runs");
                 (workflow_id(&accepted.submission_id), runs[0].temporal_run_id.clone())
             }
@@ -169,34 +173,36 @@ impl Case {
     }
 
     fn options(self) -> StackOptions {
-        let usual = StackOptions::default();
+        let options = StackOptions::default();
         match self {
-            Case::CompletedAtOnce | Case::MailRetried | Case::Resent | Case::ResentRetried => usual,
-            Case::MadeRoom => usual.scenario("fail*1, delay=100ms"),
+            Case::CompletedAtOnce | Case::MailRetried | Case::Resent | Case::ResentRetried => {
+                options
+            }
+            Case::SupersededByRetry => options.scenario("fail*1, delay=100ms"),
             // Until so many looks are counted.
-            Case::CompletedAfterManyPolls => usual.scenario("stuck"),
-            Case::LoopAiDownAtFirst => usual.scenario("diagnose=503*2, delay=100ms"),
+            Case::CompletedAfterManyPolls => options.scenario("stuck"),
+            Case::LoopAiDownAtFirst => options.scenario("diagnose=503*2, delay=100ms"),
             // Longer than a test may take: only the call-back can end it.
-            Case::WokenByCallBack => usual
+            Case::WokenByCallback => options
                 .with("DIAGNOSIS_POLL_SECONDS", "600")
-                .with("LOOPAI_CALLBACK_SECRET", call_back::SECRET),
-            Case::Failed => usual.scenario("fail=no agent is free, delay=100ms"),
-            Case::TimedOut => usual.scenario("stuck").with("DIAGNOSIS_DEADLINE_SECONDS", "1"),
-            Case::Cancelled => usual.scenario("stuck"),
-            Case::CancelledAsAWaitEnded => {
-                usual.scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "5")
+                .with("LOOPAI_CALLBACK_SECRET", loopai_callback::SECRET),
+            Case::Failed => options.scenario("fail=no agent is free, delay=100ms"),
+            Case::TimedOut => options.scenario("stuck").with("DIAGNOSIS_DEADLINE_SECONDS", "1"),
+            Case::Cancelled => options.scenario("stuck"),
+            Case::CancelledAsTimerFired => {
+                options.scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "5")
             }
         }
     }
 }
 
-async fn complete_after_looks(stack: &Stack) {
+async fn complete_after_polls(stack: &Stack) {
     const MANY: u32 = 7;
-    let execution = stack.looked_at(MANY).await;
+    let execution = stack.wait_for_polls(MANY).await;
     stack.loopai.complete(&execution).expect("at work");
 }
 
-async fn call_back(stack: &Stack, accepted: &Accepted) {
+async fn send_callback(stack: &Stack, accepted: &AcceptedSubmission) {
     eventually("LoopAI to be done", || async {
         let executions = stack.loopai.executions();
         executions
@@ -206,32 +212,33 @@ async fn call_back(stack: &Stack, accepted: &Accepted) {
     })
     .await;
     let body = format!(r#"{{"submission_id":"{}"}}"#, accepted.submission_id);
-    let answer = call_back::send(&stack.client, &body, call_back::SECRET, Duration::ZERO).await;
+    let answer =
+        loopai_callback::send(&stack.client, &body, loopai_callback::SECRET, Duration::ZERO).await;
     assert_eq!(answer.status().as_u16(), 202);
 }
 
 /// While there is no worker, both happen; the next one learns of them at the same time.
-async fn cancel_as_a_wait_ends(stack: &mut Stack, accepted: &Accepted) {
-    const WAITS: &str = "EVENT_TYPE_TIMER_STARTED";
-    const CALLED_OFF: &str = "EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED";
-    const IS_OVER: &str = "EVENT_TYPE_TIMER_FIRED";
-    operator::until_history_holds(accepted, &[WAITS]).await;
+async fn cancel_as_timer_fires(stack: &mut Stack, accepted: &AcceptedSubmission) {
+    const TIMER_STARTED: &str = "EVENT_TYPE_TIMER_STARTED";
+    const CANCEL_REQUESTED: &str = "EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED";
+    const TIMER_FIRED: &str = "EVENT_TYPE_TIMER_FIRED";
+    temporal_cli::wait_for_history(accepted, &[TIMER_STARTED]).await;
     stack.worker.take().expect("runs").kill();
     cancel(stack, accepted).await;
-    operator::until_history_holds(accepted, &[WAITS, CALLED_OFF, IS_OVER]).await;
+    temporal_cli::wait_for_history(accepted, &[TIMER_STARTED, CANCEL_REQUESTED, TIMER_FIRED]).await;
     stack.start_worker().await;
 }
 
-fn mail_put_off(stack: &Stack, times: u32) {
+fn defer_mail(stack: &Stack, times: u32) {
     stack.mail.set_script([Rule::greylisting().times(times)]).expect("a script");
 }
 
-async fn deliveries(stack: &Stack, accepted: &Accepted) -> Vec<Delivery> {
+async fn deliveries(stack: &Stack, accepted: &AcceptedSubmission) -> Vec<Delivery> {
     stack.store.deliveries(id_of(accepted)).await.expect("deliveries")
 }
 
 /// Staff retry while the first run waits for the mail server, which is back afterwards.
-async fn retry_over_mail(stack: &Stack, accepted: &Accepted) {
+async fn retry_while_mail_waits(stack: &Stack, accepted: &AcceptedSubmission) {
     let staff = Staff::with_role(stack, Role::Operator).await;
     eventually("the e-mail to wait", || async {
         let all = deliveries(stack, accepted).await;
@@ -241,12 +248,12 @@ async fn retry_over_mail(stack: &Stack, accepted: &Accepted) {
     let path = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
     let answer = staff.post(&path, &json!({"reason": "a case"})).await;
     assert_eq!(answer.status().as_u16(), 202);
-    stack.until(accepted, "completed").await;
+    stack.wait_for_status(accepted, "completed").await;
     stack.mail.set_script([]).expect("a script");
 }
 
 /// Staff send the e-mail again.
-async fn resend(stack: &Stack, accepted: &Accepted) {
+async fn resend(stack: &Stack, accepted: &AcceptedSubmission) {
     let staff = Staff::with_role(stack, Role::Operator).await;
     let sent = deliveries(stack, accepted).await[0].id;
     let path =
@@ -260,8 +267,8 @@ async fn resend(stack: &Stack, accepted: &Accepted) {
     .await;
 }
 
-async fn cancel(stack: &Stack, accepted: &Accepted) {
-    stack.until(accepted, "processing").await;
-    let handle = history::handle(stack, accepted).await;
+async fn cancel(stack: &Stack, accepted: &AcceptedSubmission) {
+    stack.wait_for_status(accepted, "processing").await;
+    let handle = history::workflow_handle(stack, accepted).await;
     handle.cancel(WorkflowCancelOptions::default()).await.expect("a cancellation");
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// The answer to a submission.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Accepted {
+pub struct AcceptedSubmission {
     /// The submission.
     pub submission_id: String,
     /// Lets its owner read it.
@@ -42,7 +42,7 @@ pub struct SseEvent {
 pub struct ApiClient {
     http: reqwest::Client,
     bases: Vec<String>,
-    turn: Arc<AtomicUsize>,
+    next: Arc<AtomicUsize>,
     streams: Arc<AtomicUsize>,
 }
 
@@ -51,45 +51,45 @@ impl ApiClient {
     pub fn new(base: String) -> ApiClient {
         // Fails when another test was first, which is just as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self::of(reqwest::Client::new(), vec![base])
+        Self::with_http(reqwest::Client::new(), vec![base])
     }
 
-    fn of(http: reqwest::Client, bases: Vec<String>) -> ApiClient {
-        ApiClient { http, bases, turn: Arc::default(), streams: Arc::default() }
+    fn with_http(http: reqwest::Client, bases: Vec<String>) -> ApiClient {
+        ApiClient { http, bases, next: Arc::default(), streams: Arc::default() }
     }
 
     /// A client that goes to the next of these with each request, as one behind a load balancer does. Its
     /// clones take turns with it.
-    pub fn in_turn(apis: &[ApiClient]) -> ApiClient {
+    pub fn round_robin(apis: &[ApiClient]) -> ApiClient {
         let bases = apis.iter().flat_map(|api| api.bases.clone()).collect();
-        Self::of(reqwest::Client::new(), bases)
+        Self::with_http(reqwest::Client::new(), bases)
     }
 
     /// A client that speaks from another address of this machine: to the API, another client.
-    pub fn from_address(base: String, address: IpAddr) -> ApiClient {
+    pub fn with_local_address(base: String, address: IpAddr) -> ApiClient {
         let http = reqwest::Client::builder().local_address(address).build().expect("a client");
-        Self::of(http, vec![base])
+        Self::with_http(http, vec![base])
     }
 
     /// A client that takes a connection for dead on which nothing is heard for `silence`.
-    pub fn impatient(base: String, silence: Duration) -> ApiClient {
+    pub fn with_read_timeout(base: String, silence: Duration) -> ApiClient {
         let http = reqwest::Client::builder().read_timeout(silence).build().expect("a client");
-        Self::of(http, vec![base])
+        Self::with_http(http, vec![base])
     }
 
     /// The address of a path, at the API whose turn it is.
-    pub fn address(&self, path: &str) -> String {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        format!("{}{path}", self.bases[turn % self.bases.len()])
+    pub fn url(&self, path: &str) -> String {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{}{path}", self.bases[next % self.bases.len()])
     }
 
     /// Reads a path.
     pub async fn get(&self, path: &str) -> Response {
-        self.http.get(self.address(path)).send().await.expect("an answer")
+        self.http.get(self.url(path)).send().await.expect("an answer")
     }
 
     /// A body as the existing front end sends it.
-    pub fn body(email: &str, comments: &str, photos: &[Photo]) -> Value {
+    pub fn submission_body(email: &str, comments: &str, photos: &[Photo]) -> Value {
         let images: Vec<Value> = photos.iter().map(Photo::json).collect();
         json!({"email": email, "comments": comments, "consent": true, "images": images})
     }
@@ -99,7 +99,7 @@ impl ApiClient {
     /// # Errors
     /// When the connection breaks.
     pub async fn post(&self, body: &Value, key: Option<&str>) -> reqwest::Result<Response> {
-        let mut call = self.http.post(self.address("/api/user/submit")).json(body);
+        let mut call = self.http.post(self.url("/api/user/submit")).json(body);
         if let Some(key) = key {
             call = call.header("Idempotency-Key", key);
         }
@@ -110,9 +110,14 @@ impl ApiClient {
     ///
     /// # Panics
     /// When it is not accepted.
-    pub async fn submit(&self, email: &str, comments: &str, photos: &[Photo]) -> Accepted {
-        let body = Self::body(email, comments, photos);
-        accepted(self.post(&body, None).await.expect("an answer")).await
+    pub async fn submit(
+        &self,
+        email: &str,
+        comments: &str,
+        photos: &[Photo],
+    ) -> AcceptedSubmission {
+        let body = Self::submission_body(email, comments, photos);
+        expect_accepted(self.post(&body, None).await.expect("an answer")).await
     }
 
     /// Submits by multipart, with a key where there is one.
@@ -131,7 +136,7 @@ impl ApiClient {
             let part = Part::bytes(photo.bytes.clone()).file_name(photo.name);
             form = form.part("images", part.mime_str(photo.media_type).expect("a media type"));
         }
-        let mut call = self.http.post(self.address("/api/user/submit")).multipart(form);
+        let mut call = self.http.post(self.url("/api/user/submit")).multipart(form);
         if let Some(key) = key {
             call = call.header("Idempotency-Key", key);
         }
@@ -142,17 +147,17 @@ impl ApiClient {
     ///
     /// # Errors
     /// When the connection breaks.
-    pub async fn status(&self, submission: &Accepted) -> reqwest::Result<Value> {
-        self.ask_status(submission).await?.json().await
+    pub async fn status(&self, submission: &AcceptedSubmission) -> reqwest::Result<Value> {
+        self.get_status(submission).await?.json().await
     }
 
     /// The answer to that question, whatever it is.
     ///
     /// # Errors
     /// When the connection breaks.
-    pub async fn ask_status(&self, submission: &Accepted) -> reqwest::Result<Response> {
+    pub async fn get_status(&self, submission: &AcceptedSubmission) -> reqwest::Result<Response> {
         let path = format!("/api/user/status/{}", submission.submission_id);
-        let call = self.http.get(self.address(&path)).bearer_auth(&submission.access_token);
+        let call = self.http.get(self.url(&path)).bearer_auth(&submission.access_token);
         call.send().await
     }
 
@@ -162,11 +167,11 @@ impl ApiClient {
     /// When the connection breaks.
     pub async fn open_events(
         &self,
-        submission: &Accepted,
+        submission: &AcceptedSubmission,
         after: Option<&str>,
     ) -> reqwest::Result<Response> {
         let path = format!("/api/user/events/{}", submission.submission_id);
-        let mut call = self.http.get(self.address(&path)).bearer_auth(&submission.access_token);
+        let mut call = self.http.get(self.url(&path)).bearer_auth(&submission.access_token);
         if let Some(after) = after {
             call = call.header("Last-Event-ID", after);
         }
@@ -178,7 +183,7 @@ impl ApiClient {
     }
 
     /// How many event streams it and its clones have opened.
-    pub fn streams(&self) -> usize {
+    pub fn streams_opened(&self) -> usize {
         self.streams.load(Ordering::Relaxed)
     }
 
@@ -189,7 +194,7 @@ impl ApiClient {
     /// When the stream is not opened.
     pub async fn events(
         &self,
-        submission: &Accepted,
+        submission: &AcceptedSubmission,
         after: Option<i64>,
     ) -> BoxStream<'static, SseEvent> {
         let after = after.map(|after| after.to_string());
@@ -199,7 +204,7 @@ impl ApiClient {
         }
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        events_of(response).take_until(tokio::time::sleep(LIMIT)).boxed()
+        sse_events(response).take_until(tokio::time::sleep(LIMIT)).boxed()
     }
 }
 
@@ -207,7 +212,7 @@ impl ApiClient {
 ///
 /// # Panics
 /// When it is no 202.
-pub async fn accepted(response: Response) -> Accepted {
+pub async fn expect_accepted(response: Response) -> AcceptedSubmission {
     let status = response.status();
     let text = response.text().await.expect("a body");
     assert_eq!(status, StatusCode::ACCEPTED, "{text}");
@@ -215,7 +220,7 @@ pub async fn accepted(response: Response) -> Accepted {
 }
 
 /// Cuts a response into events. What is cut off at the end is not given out.
-pub(crate) fn events_of(response: Response) -> BoxStream<'static, SseEvent> {
+pub(crate) fn sse_events(response: Response) -> BoxStream<'static, SseEvent> {
     let blocks = futures::stream::unfold(
         (response.bytes_stream(), Vec::new()),
         |(mut chunks, mut buffer)| async move {
@@ -231,10 +236,10 @@ pub(crate) fn events_of(response: Response) -> BoxStream<'static, SseEvent> {
             }
         },
     );
-    blocks.filter_map(|block| async move { event_of(&String::from_utf8_lossy(&block)) }).boxed()
+    blocks.filter_map(|block| async move { parse_event(&String::from_utf8_lossy(&block)) }).boxed()
 }
 
-fn event_of(block: &str) -> Option<SseEvent> {
+fn parse_event(block: &str) -> Option<SseEvent> {
     let field = |name: &str| {
         block.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
     };

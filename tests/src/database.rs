@@ -21,7 +21,7 @@ impl Database {
 
     async fn empty_on(server: String) -> Database {
         let name = format!("test_{}", Uuid::new_v4().simple());
-        execute(&server, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await;
+        execute_on(&server, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await;
         Database { server, name }
     }
 
@@ -48,7 +48,7 @@ impl Database {
     }
 
     /// A line of one's own to it, and its address by that line.
-    pub async fn by_proxy(&self) -> (Proxy, String) {
+    pub async fn via_proxy(&self) -> (Proxy, String) {
         let direct: Url = self.url().parse().expect("an address");
         let host = direct.host_str().expect("a host");
         let server = format!("{host}:{}", direct.port().expect("a port"));
@@ -76,38 +76,38 @@ impl Database {
 
     /// The texts that a query of the audit gives, without the session or API key by which something was
     /// done: that is another one each time.
-    pub async fn audited(&self, query: &str) -> Vec<String> {
-        let mut lines = self.texts(query).await;
-        for line in &mut lines {
+    pub async fn audit_rows(&self, query: &str) -> Vec<String> {
+        let mut entries = self.texts(query).await;
+        for entry in &mut entries {
             for name in ["\"session\":\"", "\"key\":\""] {
-                if let Some(begin) = line.find(name) {
-                    let id = begin + name.len();
-                    let end = id + line[id..].find('"').expect("the end of a text") + 1;
-                    line.replace_range(begin..end, "");
+                if let Some(start) = entry.find(name) {
+                    let id = start + name.len();
+                    let end = id + entry[id..].find('"').expect("the end of a text") + 1;
+                    entry.replace_range(start..end, "");
                 }
             }
-            *line = line.replace("{,", "{").replace(",,", ",").replace(",}", "}");
+            *entry = entry.replace("{,", "{").replace(",,", ",").replace(",}", "}");
         }
-        lines
+        entries
     }
 
     /// How many rows a table has.
-    pub async fn rows(&self, table: &str) -> i64 {
+    pub async fn count_rows(&self, table: &str) -> i64 {
         self.number(&format!("SELECT COUNT(*) FROM {table}")).await
     }
 
     /// Runs a statement.
-    pub async fn run(&self, statement: &str) {
-        execute(&self.url(), statement).await;
+    pub async fn execute(&self, statement: &str) {
+        execute_on(&self.url(), statement).await;
     }
 
     /// Removes it.
     pub async fn remove(self) {
-        execute(&self.server, &format!("DROP DATABASE {}", self.name)).await;
+        execute_on(&self.server, &format!("DROP DATABASE {}", self.name)).await;
     }
 }
 
-async fn execute(url: &str, statement: &str) {
+async fn execute_on(url: &str, statement: &str) {
     let mut connection = AsyncMysqlConnection::establish(url).await.expect("connects");
     connection.batch_execute(statement).await.expect(statement);
 }

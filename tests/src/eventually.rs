@@ -14,9 +14,9 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// When it finds nothing within [`LIMIT`]; with `what`.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
     what: impl Debug,
-    look: impl FnMut() -> F,
+    poll: impl FnMut() -> F,
 ) -> T {
-    within(LIMIT, what, look).await
+    within(LIMIT, what, poll).await
 }
 
 /// The same for what takes its time even where nobody is busy.
@@ -26,14 +26,14 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
 pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
     limit: Duration,
     what: impl Debug,
-    mut look: impl FnMut() -> F,
+    mut poll: impl FnMut() -> F,
 ) -> T {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
-        if let Some(found) = look().await {
+        if let Some(found) = poll().await {
             return found;
         }
-        assert!(begun.elapsed() < limit, "waited {limit:?} in vain for {what:?}");
+        assert!(started.elapsed() < limit, "waited {limit:?} in vain for {what:?}");
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -15,8 +15,8 @@ impl Failpoints {
     ///
     /// # Panics
     /// When it cannot be made.
-    pub fn below(folder: &Path) -> Failpoints {
-        let folder = folder.join("failpoints");
+    pub fn new(parent: &Path) -> Failpoints {
+        let folder = parent.join("failpoints");
         fs::create_dir(&folder).expect("a folder");
         Failpoints { folder }
     }
@@ -32,7 +32,7 @@ impl Failpoints {
     }
 
     /// Waits until somebody is held there.
-    pub async fn reached(&self, boundary: Failpoint) {
+    pub async fn wait_until_reached(&self, boundary: Failpoint) {
         eventually(boundary, || async { self.reached_file(boundary).exists().then_some(()) }).await;
     }
 

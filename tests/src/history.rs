@@ -1,9 +1,9 @@
 //! Temporal's histories: fetched, counted, searched.
 
-use crate::client::Accepted;
+use crate::client::AcceptedSubmission;
 use crate::eventually::eventually;
 use crate::stack::Stack;
-use diagflow_simulators::loopai::has_email;
+use diagflow_simulators::loopai::contains_email_address;
 use diagflow_workflows::{DiagnosisWorkflow, workflow_id};
 use futures::StreamExt;
 use serde_json::Value;
@@ -23,17 +23,17 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::ResetWorkflow
 use uuid::Uuid;
 
 /// The newest run of a submission.
-pub async fn handle(
+pub async fn workflow_handle(
     stack: &Stack,
-    submission: &Accepted,
+    submission: &AcceptedSubmission,
 ) -> WorkflowHandle<temporalio_client::Client, DiagnosisWorkflow> {
     let client = stack.temporal().await;
     client.get_workflow_handle::<DiagnosisWorkflow>(workflow_id(&submission.submission_id))
 }
 
 /// Waits until the newest run of a submission is closed; returns its status in Temporal.
-pub async fn closed(stack: &Stack, submission: &Accepted) -> String {
-    let handle = handle(stack, submission).await;
+pub async fn wait_until_closed(stack: &Stack, submission: &AcceptedSubmission) -> String {
+    let handle = workflow_handle(stack, submission).await;
     eventually("the run to be closed", || async {
         let description = handle.describe(WorkflowDescribeOptions::default()).await.ok()?;
         description.close_time().map(|_| format!("{:?}", description.status()))
@@ -46,7 +46,7 @@ pub async fn closed(stack: &Stack, submission: &Accepted) -> String {
 /// # Panics
 /// When Temporal does not answer.
 pub async fn open_workflows(stack: &Stack) -> Vec<String> {
-    let queue = stack.variable("TEMPORAL_TASK_QUEUE");
+    let queue = stack.setting("TEMPORAL_TASK_QUEUE");
     let query = format!("TaskQueue = '{queue}' AND ExecutionStatus = 'Running'");
     let temporal = stack.temporal().await;
     let found = temporal.list_workflows(query, WorkflowListOptions::default());
@@ -54,7 +54,7 @@ pub async fn open_workflows(stack: &Stack) -> Vec<String> {
 }
 
 /// Resets the newest run of a submission to its beginning, as operators do in the Temporal UI.
-pub async fn reset(stack: &Stack, submission: &Accepted) {
+pub async fn reset(stack: &Stack, submission: &AcceptedSubmission) {
     let events = events(stack, submission).await;
     let mut tasks = events.iter().filter(|it| it.event_type() == EventType::WorkflowTaskCompleted);
     let request = ResetWorkflowExecutionRequest {
@@ -74,25 +74,25 @@ pub async fn reset(stack: &Stack, submission: &Accepted) {
 }
 
 /// The history of a submission's newest run.
-pub async fn fetch(stack: &Stack, submission: &Accepted) -> WorkflowHistory {
-    handle(stack, submission).await.fetch_history(WorkflowFetchHistoryOptions::default())
+pub async fn fetch(stack: &Stack, submission: &AcceptedSubmission) -> WorkflowHistory {
+    workflow_handle(stack, submission).await.fetch_history(WorkflowFetchHistoryOptions::default())
 }
 
 /// Its events.
-pub async fn events(stack: &Stack, submission: &Accepted) -> Vec<HistoryEvent> {
+pub async fn events(stack: &Stack, submission: &AcceptedSubmission) -> Vec<HistoryEvent> {
     fetch(stack, submission).await.into_events().await.expect("a history")
 }
 
 /// It as JSON, without what names the machine.
-pub async fn document(stack: &Stack, submission: &Accepted) -> Value {
-    let json = fetch(stack, submission).await.to_json().await.expect("a history");
-    let mut document = serde_json::from_slice(&json).expect("JSON");
-    forget_the_machine(&mut document);
+pub async fn json(stack: &Stack, submission: &AcceptedSubmission) -> Value {
+    let bytes = fetch(stack, submission).await.to_json().await.expect("a history");
+    let mut document = serde_json::from_slice(&bytes).expect("JSON");
+    redact_identities(&mut document);
     document
 }
 
 /// How many events there are of each type.
-pub fn count(events: &[HistoryEvent]) -> BTreeMap<&'static str, usize> {
+pub fn count_by_type(events: &[HistoryEvent]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for event in events {
         let kind = EventType::try_from(event.event_type).expect("a known type");
@@ -110,20 +110,20 @@ pub fn activity_attempt(event: &HistoryEvent) -> Option<i32> {
 }
 
 /// Where the recorded histories are.
-pub fn recorded() -> PathBuf {
+pub fn recordings() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("histories")
 }
 
 /// Takes out what names the machine and the processes that a history was recorded with.
-pub fn forget_the_machine(document: &mut Value) {
+pub fn redact_identities(document: &mut Value) {
     match document {
-        Value::Array(items) => items.iter_mut().for_each(forget_the_machine),
+        Value::Array(items) => items.iter_mut().for_each(redact_identities),
         Value::Object(fields) => {
             for (name, value) in fields {
                 if name == "identity" {
                     *value = Value::from("recorded");
                 } else {
-                    forget_the_machine(value);
+                    redact_identities(value);
                 }
             }
         }
@@ -132,7 +132,7 @@ pub fn forget_the_machine(document: &mut Value) {
 }
 
 /// What a workflow says in words: the summaries of its steps. Counted ones end in a number.
-const WORDS: [&str; 10] = [
+const SUMMARIES: [&str; 10] = [
     "Diagnosis, run",
     "E-mail outside a run",
     "ask LoopAI for a diagnosis",
@@ -145,22 +145,22 @@ const WORDS: [&str; 10] = [
     "write down that the e-mail is given up",
 ];
 /// Ids, codes and names of types are shorter.
-const LONGEST_WORD: usize = 64;
+const MAX_WORD: usize = 64;
 
 /// The texts of a history that may be personal: whatever looks like an e-mail address, and everything
 /// that is neither a single word nor one of our own summaries. Looks into what is base64, and into
 /// what is JSON in that.
-pub fn suspicious(value: &Value) -> Vec<String> {
+pub fn possible_personal_data(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => match payload(text) {
-            Some(Ok(inner)) => suspicious(&inner),
-            Some(Err(plain)) => of_text(&plain),
-            None => of_text(text),
+            Some(Ok(inner)) => possible_personal_data(&inner),
+            Some(Err(plain)) => personal_text(&plain),
+            None => personal_text(text),
         },
-        Value::Array(items) => items.iter().flat_map(suspicious).collect(),
+        Value::Array(items) => items.iter().flat_map(possible_personal_data).collect(),
         Value::Object(fields) => fields
             .iter()
-            .flat_map(|(name, value)| [of_text(name), suspicious(value)].concat())
+            .flat_map(|(name, value)| [personal_text(name), possible_personal_data(value)].concat())
             .collect(),
         _ => Vec::new(),
     }
@@ -174,25 +174,26 @@ fn payload(text: &str) -> Option<Result<Value, String>> {
     Some(serde_json::from_str(&plain).map_err(|_| plain))
 }
 
-fn of_text(text: &str) -> Vec<String> {
+fn personal_text(text: &str) -> Vec<String> {
     let counted = text.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end();
-    let is_word = !text.contains(char::is_whitespace) && text.len() <= LONGEST_WORD;
-    let is_ours = is_word || WORDS.contains(&counted);
-    if is_ours && !has_email(text) { Vec::new() } else { vec![text.to_owned()] }
+    let is_word = !text.contains(char::is_whitespace) && text.len() <= MAX_WORD;
+    let is_ours = is_word || SUMMARIES.contains(&counted);
+    if is_ours && !contains_email_address(text) { Vec::new() } else { vec![text.to_owned()] }
 }
 
 /// All text of a JSON document, with whatever is base64 in it decoded beside it.
-pub fn decoded(value: &Value) -> String {
+pub fn decode_payloads(value: &Value) -> String {
     use base64::Engine;
     match value {
         Value::String(text) => {
             let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
             format!("{text}\n{}\n", String::from_utf8_lossy(&bytes))
         }
-        Value::Array(items) => items.iter().map(decoded).collect(),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| format!("{name}\n{}", decoded(value))).collect()
-        }
+        Value::Array(items) => items.iter().map(decode_payloads).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| format!("{name}\n{}", decode_payloads(value)))
+            .collect(),
         other => other.to_string(),
     }
 }

@@ -4,31 +4,31 @@
 //! `cargo xtask test` starts the two servers and says where they are. Every [`Stack`] has its own
 //! database, task queue, folder and ports, so tests run beside one another.
 
-pub mod answers;
-pub mod call_back;
+pub mod assertions;
 pub mod cases;
 pub mod client;
 pub mod database;
+pub mod dedicated_servers;
 pub mod eventually;
 pub mod failpoints;
 pub mod faults;
 pub mod history;
 pub mod hung_storage;
-pub mod invariants;
-pub mod operator;
-pub mod own_servers;
+pub mod loopai_callback;
 pub mod photos;
 pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod replay;
+pub mod responses;
 pub mod seeding;
 pub mod servers;
 pub mod stack;
 pub mod staff;
+pub mod temporal_cli;
 pub mod tokens;
 
-pub use client::{Accepted, ApiClient, SseEvent};
+pub use client::{AcceptedSubmission, ApiClient, SseEvent};
 pub use eventually::eventually;
 pub use proxy::Proxy;
 pub use stack::{Stack, StackOptions};

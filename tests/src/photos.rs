@@ -46,7 +46,7 @@ pub fn cat() -> Photo {
 }
 
 /// The retina with bytes of its own: no two of these are stored as one.
-pub fn retina_of_its_own() -> Photo {
+pub fn unique_retina() -> Photo {
     const START_OF_IMAGE: usize = 2;
     let note = Uuid::new_v4();
     let mut comment = vec![0xFF, 0xFE, 0, 2 + note.as_bytes().len() as u8];

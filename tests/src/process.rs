@@ -24,12 +24,12 @@ impl Process {
         variables: &BTreeMap<&'static str, String>,
         log: PathBuf,
     ) -> Process {
-        Self::start_within(&[], role, variables, log)
+        Self::start_wrapped(&[], role, variables, log)
     }
 
     /// The same by way of another command, which gets the whole command line as its last arguments and must
     /// become that program.
-    pub fn start_within(
+    pub fn start_wrapped(
         wrapper: &[&str],
         role: &'static str,
         variables: &BTreeMap<&'static str, String>,
@@ -77,15 +77,15 @@ impl Process {
     ///
     /// # Panics
     /// When it does not end, or not well.
-    pub fn stop(mut self) {
-        self.ask_to_stop();
-        let begun = Instant::now();
+    fn stop_blocking(mut self) {
+        self.terminate();
+        let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("can be waited for") {
                 assert!(status.success(), "{} ended with {status}:\n{}", self.role, self.log());
                 return;
             }
-            assert!(begun.elapsed() < LIMIT, "{} does not end:\n{}", self.role, self.log());
+            assert!(started.elapsed() < LIMIT, "{} does not end:\n{}", self.role, self.log());
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
@@ -94,12 +94,12 @@ impl Process {
     ///
     /// # Panics
     /// When it does not end, or not well.
-    pub async fn stopped(self) {
-        tokio::task::spawn_blocking(move || self.stop()).await.expect("ends well");
+    pub async fn stop(self) {
+        tokio::task::spawn_blocking(move || self.stop_blocking()).await.expect("ends well");
     }
 
     /// Asks it to end (SIGTERM), without waiting.
-    pub fn ask_to_stop(&self) {
+    pub fn terminate(&self) {
         let id = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
         kill(id, Signal::SIGTERM).expect("signals");
     }

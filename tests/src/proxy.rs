@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    Whole,
+enum LinkState {
+    Healthy,
     /// Everything comes through late.
     Slow(Duration),
     /// Nothing comes through, and nobody is told.
@@ -28,27 +28,27 @@ enum Line {
     Reset,
 }
 
-impl Line {
+impl LinkState {
     fn is_broken(self) -> bool {
-        matches!(self, Line::Cut | Line::Reset)
+        matches!(self, LinkState::Cut | LinkState::Reset)
     }
 
     /// Whether it leaves no connection as it was.
     fn ends_connections(self) -> bool {
-        self.is_broken() || self == Line::HalfOpen
+        self.is_broken() || self == LinkState::HalfOpen
     }
 }
 
 /// A statement whose answer is to be lost, on a connection that has said another one before.
 #[derive(Debug, Clone)]
-struct Doomed {
+struct LostResponse {
     statement: String,
     after: String,
 }
 
 /// What is listened for, and how often it was said.
 #[derive(Debug, Default)]
-struct Counted {
+struct ByteCounter {
     bytes: Vec<u8>,
     times: usize,
 }
@@ -56,18 +56,18 @@ struct Counted {
 /// What all connections of a line share.
 #[derive(Clone)]
 struct Shared {
-    line: watch::Sender<Line>,
-    doomed: Arc<Mutex<Option<Doomed>>>,
+    state: watch::Sender<LinkState>,
+    lost_response: Arc<Mutex<Option<LostResponse>>>,
     /// How many bytes of the server's a connection gets to hear before it is cut; one for each connection
     /// to come.
-    budgets: Arc<Mutex<VecDeque<usize>>>,
+    byte_limits: Arc<Mutex<VecDeque<usize>>>,
     /// How often something met a line that was not whole.
-    troubles: Arc<AtomicUsize>,
-    counted: Arc<Mutex<Counted>>,
+    disruptions: Arc<AtomicUsize>,
+    counter: Arc<Mutex<ByteCounter>>,
     /// How many connections were cut in the middle of an event.
-    cut_in_the_middle: Arc<AtomicUsize>,
+    cut_mid_event: Arc<AtomicUsize>,
     /// Cancelled when the proxy goes: until then, connections that died stay open.
-    gone: CancellationToken,
+    dropped: CancellationToken,
 }
 
 /// A line to a server. Whole at first.
@@ -85,21 +85,21 @@ impl Proxy {
     pub async fn to(server: &str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let line = watch::Sender::new(Line::Whole);
+        let state = watch::Sender::new(LinkState::Healthy);
         let shared = Shared {
-            line,
-            doomed: Arc::default(),
-            budgets: Arc::default(),
-            troubles: Arc::default(),
-            counted: Arc::default(),
-            cut_in_the_middle: Arc::default(),
-            gone: CancellationToken::new(),
+            state,
+            lost_response: Arc::default(),
+            byte_limits: Arc::default(),
+            disruptions: Arc::default(),
+            counter: Arc::default(),
+            cut_mid_event: Arc::default(),
+            dropped: CancellationToken::new(),
         };
         let server = server.to_owned();
         let passing = shared.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server.clone(), passing.clone()));
+                tokio::spawn(relay(client, server.clone(), passing.clone()));
             }
         });
         Proxy { address, shared, accepting }
@@ -112,152 +112,153 @@ impl Proxy {
 
     /// Cuts the line: connections break, and new ones break at once.
     pub fn cut(&self) {
-        self.shared.line.send_replace(Line::Cut);
+        self.shared.state.send_replace(LinkState::Cut);
     }
 
     /// Resets the line: connections break with an error at once, and so do new ones.
     pub fn reset(&self) {
-        self.shared.line.send_replace(Line::Reset);
+        self.shared.state.send_replace(LinkState::Reset);
     }
 
     /// How often something met a line that was not whole: a connection that broke or came in vain, or a piece
     /// that came late or was held back.
-    pub fn troubles(&self) -> usize {
-        self.shared.troubles.load(Ordering::Relaxed)
+    pub fn disruptions(&self) -> usize {
+        self.shared.disruptions.load(Ordering::Relaxed)
     }
 
     /// Lets everything through late, by `delay` for each piece.
     pub fn slow(&self, delay: Duration) {
-        self.shared.line.send_replace(Line::Slow(delay));
+        self.shared.state.send_replace(LinkState::Slow(delay));
     }
 
     /// Cuts each of the connections to come after so many bytes of the server's, in turn; those after them
     /// are whole.
-    pub fn cut_after(&self, budgets: impl IntoIterator<Item = usize>) {
-        let mut kept = self.shared.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        *kept = budgets.into_iter().collect();
+    pub fn cut_after(&self, byte_limits: impl IntoIterator<Item = usize>) {
+        let mut limits = self.shared.byte_limits.lock().unwrap_or_else(PoisonError::into_inner);
+        *limits = byte_limits.into_iter().collect();
     }
 
     /// Holds back everything that is said, both ways, without breaking anything.
     pub fn stall(&self) {
-        self.shared.line.send_replace(Line::Stalled);
+        self.shared.state.send_replace(LinkState::Stalled);
     }
 
     /// Holds back everything that is said, both ways, on the connections that there are and on those that come
     /// until the line is mended. These never hear anything more, and nobody is told: as where the other machine
     /// has vanished, or what stands between has forgotten them.
     pub fn half_open(&self) {
-        self.shared.line.send_replace(Line::HalfOpen);
+        self.shared.state.send_replace(LinkState::HalfOpen);
     }
 
     /// Cuts the line once, just before the answer to `statement` comes through, where the same connection
     /// has said `after` before. The server has done then what it was told.
-    pub fn lose_answer_to(&self, statement: &str, after: &str) {
-        let doomed = Doomed { statement: statement.to_owned(), after: after.to_owned() };
-        *self.shared.doomed() = Some(doomed);
+    pub fn drop_response_to(&self, statement: &str, after: &str) {
+        let lost_response =
+            LostResponse { statement: statement.to_owned(), after: after.to_owned() };
+        *self.shared.lost_response() = Some(lost_response);
     }
 
     /// Counts from now on how often clients say this.
     pub fn count(&self, bytes: &[u8]) {
-        *self.shared.counted() = Counted { bytes: bytes.to_owned(), times: 0 };
+        *self.shared.counter() = ByteCounter { bytes: bytes.to_owned(), times: 0 };
     }
 
     /// How often it was said since.
-    pub fn counted(&self) -> usize {
-        self.shared.counted().times
+    pub fn occurrences(&self) -> usize {
+        self.shared.counter().times
     }
 
     /// Of the connections that were cut after so many bytes, those that were cut in the middle of an event.
-    pub fn cut_in_the_middle(&self) -> usize {
-        self.shared.cut_in_the_middle.load(Ordering::Relaxed)
+    pub fn cut_mid_event(&self) -> usize {
+        self.shared.cut_mid_event.load(Ordering::Relaxed)
     }
 
     /// Makes the line whole again: for new connections, and for what was held back on those that are not half-open.
-    pub fn mend(&self) {
-        self.shared.line.send_replace(Line::Whole);
+    pub fn restore(&self) {
+        self.shared.state.send_replace(LinkState::Healthy);
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.shared.gone.cancel();
+        self.shared.dropped.cancel();
     }
 }
 
 impl Shared {
-    fn doomed(&self) -> std::sync::MutexGuard<'_, Option<Doomed>> {
-        self.doomed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lost_response(&self) -> std::sync::MutexGuard<'_, Option<LostResponse>> {
+        self.lost_response.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn counted(&self) -> std::sync::MutexGuard<'_, Counted> {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counter(&self) -> std::sync::MutexGuard<'_, ByteCounter> {
+        self.counter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, said: &[u8]) {
-        let mut counted = self.counted();
-        if !counted.bytes.is_empty() {
-            let parts = said.windows(counted.bytes.len());
-            counted.times += parts.filter(|part| *part == counted.bytes).count();
+    fn count(&self, sent: &[u8]) {
+        let mut counter = self.counter();
+        if !counter.bytes.is_empty() {
+            let parts = sent.windows(counter.bytes.len());
+            counter.times += parts.filter(|part| *part == counter.bytes).count();
         }
     }
 }
 
 /// Whether the last thing said is the beginning of an event: an empty line would end it.
-fn ends_in_an_event(said: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(said);
+fn ends_in_an_event(sent: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(sent);
     let last = text.rsplit("\n\n").next().unwrap_or_default();
     ["event:", "id:", "data:"].iter().any(|field| last.contains(field))
 }
 
 /// What a connection has said so far, as far as it matters for what is to be lost.
 #[derive(Default)]
-struct Talk {
-    said_before: bool,
-    answer_is_lost: bool,
+struct Conversation {
+    sent_before: bool,
+    response_is_lost: bool,
 }
 
-impl Talk {
-    fn hear(&mut self, shared: &Shared, said: &[u8]) {
-        let mut doomed = shared.doomed();
-        let Some(Doomed { statement, after }) = &*doomed else { return };
-        let contains = |text: &str| said.windows(text.len()).any(|part| part == text.as_bytes());
-        self.said_before |= contains(after);
-        if self.said_before && contains(statement) {
-            self.answer_is_lost = true;
-            *doomed = None;
+impl Conversation {
+    fn inspect(&mut self, shared: &Shared, sent: &[u8]) {
+        let mut lost_response = shared.lost_response();
+        let Some(LostResponse { statement, after }) = &*lost_response else { return };
+        let contains = |text: &str| sent.windows(text.len()).any(|part| part == text.as_bytes());
+        self.sent_before |= contains(after);
+        if self.sent_before && contains(statement) {
+            self.response_is_lost = true;
+            *lost_response = None;
         }
     }
 }
 
 /// Passes bytes both ways until a side closes or the line is cut.
-async fn pass(mut client: TcpStream, server: String, shared: Shared) {
-    let mut line = shared.line.subscribe();
+async fn relay(mut client: TcpStream, server: String, shared: Shared) {
+    let mut state = shared.state.subscribe();
     let Ok(mut server) = TcpStream::connect(server).await else { return };
-    let budget = shared.budgets.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let byte_limit = shared.byte_limits.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let talk = async {
-        let left = AtomicUsize::new(budget.unwrap_or(usize::MAX));
-        let heard = Mutex::new(Talk::default());
-        let hear = |said: &[u8]| {
-            shared.count(said);
-            heard.lock().unwrap_or_else(PoisonError::into_inner).hear(&shared, said);
-            said.len()
+        let left = AtomicUsize::new(byte_limit.unwrap_or(usize::MAX));
+        let conversation = Mutex::new(Conversation::default());
+        let inspect = |sent: &[u8]| {
+            shared.count(sent);
+            conversation.lock().unwrap_or_else(PoisonError::into_inner).inspect(&shared, sent);
+            sent.len()
         };
-        let answer = |said: &[u8]| {
+        let answer = |sent: &[u8]| {
             let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                Some(left.saturating_sub(said.len()))
+                Some(left.saturating_sub(sent.len()))
             });
-            let allowed = spent.unwrap_or(0).min(said.len());
-            if allowed < said.len() && ends_in_an_event(&said[..allowed]) {
-                shared.cut_in_the_middle.fetch_add(1, Ordering::Relaxed);
+            let allowed = spent.unwrap_or(0).min(sent.len());
+            if allowed < sent.len() && ends_in_an_event(&sent[..allowed]) {
+                shared.cut_mid_event.fetch_add(1, Ordering::Relaxed);
             }
-            let lost = heard.lock().unwrap_or_else(PoisonError::into_inner).answer_is_lost;
+            let lost = conversation.lock().unwrap_or_else(PoisonError::into_inner).response_is_lost;
             if lost { 0 } else { allowed }
         };
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let there = pass_on(from_client, to_server, &shared, hear);
-        let back = pass_on(from_server, to_client, &shared, answer);
+        let there = forward(from_client, to_server, &shared, inspect);
+        let back = forward(from_server, to_client, &shared, answer);
         tokio::pin!(there, back);
         tokio::select! {
             lost = &mut back => if !lost { there.await; },
@@ -266,19 +267,19 @@ async fn pass(mut client: TcpStream, server: String, shared: Shared) {
     };
     let is_reset = tokio::select! {
         biased;
-        Ok(ended) = line.wait_for(|line| line.ends_connections()) => match *ended {
-            Line::HalfOpen => None,
-            ended => Some(ended == Line::Reset),
+        Ok(ended) = state.wait_for(|state| state.ends_connections()) => match *ended {
+            LinkState::HalfOpen => None,
+            ended => Some(ended == LinkState::Reset),
         },
         () = talk => Some(false),
     };
     let Some(is_reset) = is_reset else {
-        shared.troubles.fetch_add(1, Ordering::Relaxed);
+        shared.disruptions.fetch_add(1, Ordering::Relaxed);
         // Both sockets stay open, and nobody reads them.
-        return shared.gone.cancelled().await;
+        return shared.dropped.cancelled().await;
     };
-    if line.borrow().is_broken() {
-        shared.troubles.fetch_add(1, Ordering::Relaxed);
+    if state.borrow().is_broken() {
+        shared.disruptions.fetch_add(1, Ordering::Relaxed);
     }
     if is_reset {
         // What a close without lingering sends is RST.
@@ -288,23 +289,23 @@ async fn pass(mut client: TcpStream, server: String, shared: Shared) {
 
 /// Passes bytes one way, as many of each piece as `passes` says; tells whether it ended because that was not
 /// all. Any other end is one like any other: the two sides see it for themselves.
-async fn pass_on(
+async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     shared: &Shared,
     passes: impl Fn(&[u8]) -> usize,
 ) -> bool {
-    let mut line = shared.line.subscribe();
+    let mut state = shared.state.subscribe();
     let mut bytes = vec![0; 64 * 1024];
     loop {
         let Ok(read) = from.read(&mut bytes).await else { return false };
-        if *line.borrow() != Line::Whole {
-            shared.troubles.fetch_add(1, Ordering::Relaxed);
+        if *state.borrow() != LinkState::Healthy {
+            shared.disruptions.fetch_add(1, Ordering::Relaxed);
         }
-        let passing = |line: &Line| matches!(line, Line::Whole | Line::Slow(_));
-        let state = line.wait_for(passing).await.map(|line| *line);
+        let passing = |state: &LinkState| matches!(state, LinkState::Healthy | LinkState::Slow(_));
+        let state = state.wait_for(passing).await.map(|state| *state);
         match state {
-            Ok(Line::Slow(delay)) => tokio::time::sleep(delay).await,
+            Ok(LinkState::Slow(delay)) => tokio::time::sleep(delay).await,
             Ok(_) => {}
             Err(_) => return false,
         }

@@ -13,7 +13,7 @@ use temporalio_workflow::workflows::WorkflowImplementation;
 
 /// The recorded histories by name.
 pub fn histories() -> BTreeMap<String, WorkflowHistory> {
-    let files = std::fs::read_dir(history::recorded()).expect("recorded histories");
+    let files = std::fs::read_dir(history::recordings()).expect("recorded histories");
     files
         .map(|file| {
             let path = file.expect("a file").path();
@@ -56,46 +56,44 @@ mod copies {
     include!(concat!(env!("OUT_DIR"), "/workflow_copies.rs"));
 }
 
-/// A copy with the workflows that it has, and whether a case passes what is changed in it.
+/// A copy with the workflows that it has, and whether a case reaches what is changed in it.
 macro_rules! copy {
-    ($copy:ident, $passes:expr) => {{
+    ($copy:ident, $reaches:expr) => {{
         use copies::$copy::{delivery::DeliveryWorkflow, diagnosis::DiagnosisWorkflow};
-        let passes: fn(Case) -> bool = $passes;
-        (stringify!($copy), replayer::<DiagnosisWorkflow, DeliveryWorkflow>(), passes)
+        let reaches: fn(Case) -> bool = $reaches;
+        (stringify!($copy), replayer::<DiagnosisWorkflow, DeliveryWorkflow>(), reaches)
     }};
 }
 
 /// What speaks against the replay as a guard: histories that pass what a careless change has changed, and do not
 /// notice; and others that do, so that it is not the change which they notice.
-pub async fn careless_changes_that_pass() -> Vec<String> {
+pub async fn wrong_verdicts_on_incompatible_changes() -> Vec<String> {
     use Case::*;
     let copies = [
         copy!(unchanged, |_| false),
         // A rest that is called off looks like the wait that comes after it.
-        copy!(rests_after_the_request, |case| {
-            !matches!(case, Resent | ResentRetried | Cancelled)
-        }),
-        copy!(rests_before_it_asks_again, |case| matches!(case, LoopAiDownAtFirst)),
-        copy!(rests_after_a_look_in_vain, |case| {
+        copy!(timer_after_request, |case| { !matches!(case, Resent | ResentRetried | Cancelled) }),
+        copy!(timer_before_request_retry, |case| matches!(case, LoopAiDownAtFirst)),
+        copy!(timer_after_inconclusive_poll, |case| {
             matches!(case, CompletedAfterManyPolls | TimedOut)
         }),
-        copy!(shows_why_before_it_is_recorded, |case| {
-            matches!(case, TimedOut | Cancelled | CancelledAsAWaitEnded)
+        copy!(failure_code_set_before_recording, |case| {
+            matches!(case, TimedOut | Cancelled | CancelledAsTimerFired)
         }),
         // Over a local activity alone, such a move makes no difference to Temporal.
-        copy!(shows_the_end_after_the_mail, |case| matches!(case, MailRetried | MadeRoom)),
-        copy!(rests_before_it_mails_again, |case| {
-            matches!(case, MailRetried | MadeRoom | ResentRetried)
+        copy!(end_published_after_email, |case| matches!(case, MailRetried | SupersededByRetry)),
+        copy!(timer_before_email_retry, |case| {
+            matches!(case, MailRetried | SupersededByRetry | ResentRetried)
         }),
     ];
     let mut wrong = Vec::new();
-    for (copy, replayer, passes) in copies {
+    for (copy, replayer, reaches) in copies {
         for (name, history) in histories() {
             let outcome = replayer.replay_workflow(history).await;
-            let passes = passes(case_of(&name));
+            let reaches = reaches(case_of(&name));
             let is_right = match &outcome {
-                Ok(()) => !passes,
-                Err(WorkflowReplayError::Replay(failure)) => passes && is_expected(failure, &name),
+                Ok(()) => !reaches,
+                Err(WorkflowReplayError::Replay(failure)) => reaches && is_expected(failure, &name),
                 Err(_) => false,
             };
             if !is_right {
@@ -112,7 +110,7 @@ fn is_expected(failure: &WorkflowReplayFailure, name: &str) -> bool {
     match failure {
         WorkflowReplayFailure::Nondeterminism { .. } => true,
         WorkflowReplayFailure::WorkflowTaskFailure { .. } => {
-            matches!(case_of(name), Case::CancelledAsAWaitEnded)
+            matches!(case_of(name), Case::CancelledAsTimerFired)
         }
         _ => false,
     }

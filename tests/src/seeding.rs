@@ -2,8 +2,9 @@
 
 use crate::stack::AUDIT_KEY;
 use diagflow_store::{
-    Action, Actor, ActorKind, AuditEntry, AuditKey, Consent, DONE, DiagnosisResult, Ending,
-    NewFile, NewSubmission, ObjectKind, Outcome, RunKey, Sha256, Store, SubmissionId, UserId,
+    Action, Actor, ActorKind, AuditKey, Consent, DiagnosisResult, EndStatus, NewAuditEntry,
+    NewFile, NewSubmission, ObjectKind, RunEnd, RunKey, SUCCESS, Sha256, Store, SubmissionId,
+    UserId,
 };
 use serde_json::{Map, json};
 use std::time::Duration;
@@ -34,9 +35,9 @@ pub async fn submission(
         files: vec![file],
         start_grace: Duration::from_secs(24 * 60 * 60),
         submitted_by,
-        line: None,
+        audit_entry: None,
     };
-    store.announce_bytes(&[Sha256::of(photo)]).await.expect("announced");
+    store.reserve_blobs(&[Sha256::of(photo)]).await.expect("announced");
     assert!(store.create_submission(&new, None).await.expect("stored"));
     RunKey { submission: id, number: 1 }
 }
@@ -45,9 +46,9 @@ pub async fn submission(
 ///
 /// # Panics
 /// When the database does not answer.
-pub async fn end(store: &Store, run: RunKey, outcome: Outcome, code: &str) {
-    let ending = Ending { outcome, code: code.to_owned(), detail: String::new() };
-    store.diagnosis_ended(run, &ending).await.expect("ended");
+pub async fn end(store: &Store, run: RunKey, outcome: EndStatus, code: &str) {
+    let ending = RunEnd { status: outcome, code: code.to_owned(), detail: String::new() };
+    store.end_run(run, &ending).await.expect("ended");
 }
 
 /// Brings a run to its result.
@@ -55,21 +56,21 @@ pub async fn end(store: &Store, run: RunKey, outcome: Outcome, code: &str) {
 /// # Panics
 /// When the database does not answer.
 pub async fn complete(store: &Store, run: RunKey) {
-    store.diagnosis_requested(run, 1, "an execution").await.expect("requested");
+    store.start_processing(run, 1, "an execution").await.expect("requested");
     let result = json!({"summary": "=all is well"});
     let result = DiagnosisResult::new(result.as_object().expect("an object").clone());
-    store.diagnosis_completed(run, &result).await.expect("completed");
+    store.complete_run(run, &result).await.expect("completed");
 }
 
 /// A line of the audit, for what a test does to the records by itself.
-pub fn line(action: Action) -> AuditEntry {
-    AuditEntry {
+pub fn audit_entry(action: Action) -> NewAuditEntry {
+    NewAuditEntry {
         key: AuditKey::new(AUDIT_KEY),
         actor: Actor { kind: ActorKind::Operator, id: None, name: "tests".to_owned() },
         action,
         object_kind: ObjectKind::Submission,
         object_id: String::new(),
-        result: DONE.to_owned(),
+        result: SUCCESS.to_owned(),
         address: String::new(),
         request_id: String::new(),
         details: Map::new(),

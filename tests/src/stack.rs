@@ -1,6 +1,6 @@
 //! Everything that a test of the whole system needs, started and wired.
 
-use crate::client::{Accepted, ApiClient};
+use crate::client::{AcceptedSubmission, ApiClient};
 use crate::database::Database;
 use crate::eventually::{LIMIT, eventually};
 use crate::failpoints::Failpoints;
@@ -48,14 +48,14 @@ impl StackOptions {
     /// With LoopAI behaving by a script (see `simulators::loopai`).
     #[must_use]
     pub fn scenario(mut self, script: &str) -> Self {
-        let settings = self.loopai.get_or_insert_with(usual_loopai);
+        let settings = self.loopai.get_or_insert_with(fast_loopai);
         settings.scenario = script.parse().expect("a scenario");
         self
     }
 }
 
 /// LoopAI as tests usually have it: done after a tenth of a second.
-pub fn usual_loopai() -> loopai::Settings {
+pub fn fast_loopai() -> loopai::Settings {
     loopai::Settings { delay_ms: 100, ..loopai::Settings::default() }
 }
 
@@ -104,7 +104,7 @@ impl Stack {
     }
 
     /// Starts everything and sends one submission.
-    pub async fn with_submission(options: StackOptions) -> (Stack, Accepted) {
+    pub async fn with_submission(options: StackOptions) -> (Stack, AcceptedSubmission) {
         let stack = Self::with(options).await;
         let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
         (stack, accepted)
@@ -118,7 +118,7 @@ impl Stack {
         let database = Database::migrated_on(mysql).await;
         let temporal = options.temporal.unwrap_or_else(servers::temporal);
         let folder = TempDir::new().expect("a folder");
-        let settings = options.loopai.unwrap_or_else(usual_loopai);
+        let settings = options.loopai.unwrap_or_else(fast_loopai);
         let loopai = LoopAiSim::start(LOCAL, settings).await.expect("LoopAI");
         let mail = MailCatcher::start(LOCAL, LOCAL, options.mail).await.expect("mail");
         let (api, worker) = (free_port(), free_port());
@@ -136,7 +136,7 @@ impl Stack {
             // The usual hour has more looks of 0.2 s than Temporal keeps.
             ("DIAGNOSIS_DEADLINE_SECONDS", "1200".to_owned()),
             ("START_GRACE_SECONDS", "2".to_owned()),
-            ("SWEEP_SECONDS", "0.2".to_owned()),
+            ("OUTBOX_SWEEP_SECONDS", "0.2".to_owned()),
             ("AUDIT_KEY", AUDIT_KEY.to_owned()),
             ("JWT_SECRET_KEY", JWT_KEY.to_owned()),
             ("EVENTS_POLL_SECONDS", "0.05".to_owned()),
@@ -144,11 +144,11 @@ impl Stack {
             ("RATE_LIMIT_SUBMIT_PER_MINUTE", "1000000".to_owned()),
             ("RATE_LIMIT_READ_PER_MINUTE", "1000000".to_owned()),
             ("RATE_LIMIT_SIGN_IN_PER_MINUTE", "1000000".to_owned()),
-            ("RATE_LIMIT_HOOK_PER_MINUTE", "1000000".to_owned()),
+            ("RATE_LIMIT_WEBHOOK_PER_MINUTE", "1000000".to_owned()),
             ("RATE_LIMIT_HEALTH_PER_MINUTE", "1000000".to_owned()),
-            ("RATE_LIMIT_REFUSED_PER_MINUTE", "1000000".to_owned()),
+            ("RATE_LIMIT_UNAUTHENTICATED_PER_MINUTE", "1000000".to_owned()),
         ]);
-        let failpoints = Failpoints::below(folder.path());
+        let failpoints = Failpoints::new(folder.path());
         variables.insert("DIAGFLOW_FAILPOINTS", failpoints.folder());
         variables.extend(options.variables);
         let pool = PoolSettings {
@@ -188,7 +188,7 @@ impl Stack {
             format!("mount -t tmpfs -o size=1m none '{}' && exec \"$0\" \"$@\"", files.display());
         let log = self.folder.path().join("api.log");
         let wrapped = ["unshare", "--mount", "--map-root-user", "sh", "-c", &mount];
-        self.api = Some(Process::start_within(&wrapped, "serve", &self.variables, log));
+        self.api = Some(Process::start_wrapped(&wrapped, "serve", &self.variables, log));
         self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
         let process = self.api.as_ref().expect("started").id();
         let root = PathBuf::from(format!("/proc/{process}/root"));
@@ -197,30 +197,30 @@ impl Stack {
 
     /// Starts the API with a storage that answers nothing until it is let go on; see [`HungStorage`].
     pub async fn start_api_on_a_hung_storage(&mut self) -> HungStorage {
-        let hung = HungStorage::of(&self.files(), self.folder.path());
+        let hung = HungStorage::create(&self.files(), self.folder.path());
         let log = self.folder.path().join("api.log");
         let wrapper = hung.wrapper();
         let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
-        self.api = Some(Process::start_within(&wrapper, "serve", &self.variables, log));
+        self.api = Some(Process::start_wrapped(&wrapper, "serve", &self.variables, log));
         self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
         hung
     }
 
     /// Starts an API that the system kills once it has written so many bytes of a file.
-    pub async fn start_api_that_dies_writing(&mut self, bytes: u64) {
+    pub async fn start_api_with_file_size_limit(&mut self, bytes: u64) {
         let log = self.folder.path().join("api.log");
         let limit = format!("--fsize={bytes}");
         let wrapped = ["prlimit", &limit, "--core=0", "--"];
-        self.api = Some(Process::start_within(&wrapped, "serve", &self.variables, log));
+        self.api = Some(Process::start_wrapped(&wrapped, "serve", &self.variables, log));
         self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
     }
 
     /// Starts an API that may have only so many descriptors.
-    pub async fn start_api_within(&mut self, descriptors: u32) {
+    pub async fn start_api_with_descriptor_limit(&mut self, descriptors: u32) {
         let log = self.folder.path().join("api.log");
         let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
         let wrapped = ["sh", "-c", &limited];
-        self.api = Some(Process::start_within(&wrapped, "serve", &self.variables, log));
+        self.api = Some(Process::start_wrapped(&wrapped, "serve", &self.variables, log));
         self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
     }
 
@@ -240,8 +240,8 @@ impl Stack {
 
     /// Starts one where this client looks for it.
     pub async fn start_replica_at(&self, client: &ApiClient) -> Process {
-        let address = client.address("").replace("http://", "");
-        self.start_beside("serve", "LISTEN_ADDRESS", &address, "replica.log").await
+        let address = client.url("").replace("http://", "");
+        self.start_second("serve", "LISTEN_ADDRESS", &address, "replica.log").await
     }
 
     /// Starts a second worker process beside the first; returns it with its address.
@@ -252,10 +252,10 @@ impl Stack {
 
     /// Starts one with its signs of life at this address.
     pub async fn start_second_worker_at(&self, address: &str) -> Process {
-        self.start_beside("work", "WORKER_LISTEN_ADDRESS", address, "second-worker.log").await
+        self.start_second("work", "WORKER_LISTEN_ADDRESS", address, "second-worker.log").await
     }
 
-    async fn start_beside(
+    async fn start_second(
         &self,
         role: &'static str,
         setting: &'static str,
@@ -274,17 +274,17 @@ impl Stack {
         address: &str,
         process: impl Fn(&mut Stack) -> &mut Option<Process>,
     ) {
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         while is_ready(address).await.is_none() {
             process(self).as_mut().expect("started").assert_alive();
-            let waited = begun.elapsed();
+            let waited = started.elapsed();
             assert!(waited < crate::eventually::LIMIT, "{address} is not ready after {waited:?}");
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
 
     /// Waits until a submission stands as `status`; returns its status document.
-    pub async fn until(&self, submission: &Accepted, status: &str) -> Value {
+    pub async fn wait_for_status(&self, submission: &AcceptedSubmission, status: &str) -> Value {
         eventually(format!("{} to be {status}", submission.submission_id), || async {
             let document = self.client.status(submission).await.ok()?;
             (document["status"] == status).then_some(document)
@@ -293,12 +293,12 @@ impl Stack {
     }
 
     /// Waits until the first execution at LoopAI was looked at `times` times; returns its id.
-    pub async fn looked_at(&self, times: u32) -> String {
-        let look = |all: &[loopai::ExecutionRecord]| {
+    pub async fn wait_for_polls(&self, times: u32) -> String {
+        let polled = |all: &[loopai::ExecutionRecord]| {
             let execution = all.first().filter(|execution| execution.polls >= times)?;
             Some(execution.execution_id.clone())
         };
-        self.loopai.wait_for(look, LIMIT).await.expect("a look")
+        self.loopai.wait_for(polled, LIMIT).await.expect("a look")
     }
 
     /// A client of the Temporal server.
@@ -325,7 +325,7 @@ impl Stack {
     }
 
     /// A setting of the processes as it stands.
-    pub fn variable(&self, name: &str) -> String {
+    pub fn setting(&self, name: &str) -> String {
         self.variables[name].clone()
     }
 
@@ -337,7 +337,7 @@ impl Stack {
     }
 
     /// What `diagflow audit verify` finds fault with; none when it finds none.
-    pub async fn audit_fault(&self) -> Option<String> {
+    pub async fn audit_verify_error(&self) -> Option<String> {
         let done = tokio::process::Command::new(servers::diagflow())
             .args(["audit", "verify"])
             .env_clear()
@@ -345,17 +345,17 @@ impl Stack {
             .output()
             .await
             .expect("runs");
-        let said = [done.stdout, done.stderr].concat();
-        (!done.status.success()).then(|| String::from_utf8_lossy(&said).into_owned())
+        let output = [done.stdout, done.stderr].concat();
+        (!done.status.success()).then(|| String::from_utf8_lossy(&output).into_owned())
     }
 
     /// Ends everything in order, and fails when something does not end well.
     pub async fn stop(mut self) {
         if let Some(api) = self.api.take() {
-            api.stopped().await;
+            api.stop().await;
         }
         if let Some(worker) = self.worker.take() {
-            worker.stopped().await;
+            worker.stop().await;
         }
         self.loopai.shutdown().await;
         self.mail.shutdown().await;
@@ -365,7 +365,7 @@ impl Stack {
 }
 
 /// The id of a submission, for the records.
-pub fn id_of(submission: &Accepted) -> SubmissionId {
+pub fn id_of(submission: &AcceptedSubmission) -> SubmissionId {
     submission.submission_id.parse().expect("an id")
 }
 

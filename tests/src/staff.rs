@@ -3,7 +3,7 @@
 use crate::client::ApiClient;
 use crate::stack::{AUDIT_KEY, Stack};
 use diagflow_store::{
-    Action, Actor, ActorKind, AuditEntry, AuditKey, DONE, NewUser, ObjectKind, Role, UserId,
+    Action, Actor, ActorKind, AuditKey, NewAuditEntry, NewUser, ObjectKind, Role, SUCCESS, UserId,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// The password of every account of the tests, and what is kept of it.
 pub const PASSWORD: &str = "correct horse battery staple";
-const KEPT: &str = "$argon2id$v=19$m=19456,t=2,p=1$G6KaqimYz6ohifG1NV2//Q$FpVRxQKcqMsSQxRxfJF8eimDXmwhVMHXfUvqtmHiNQc";
+const PASSWORD_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$G6KaqimYz6ohifG1NV2//Q$FpVRxQKcqMsSQxRxfJF8eimDXmwhVMHXfUvqtmHiNQc";
 
 /// Somebody who signed in.
 #[derive(Debug, Clone)]
@@ -22,21 +22,21 @@ pub struct Staff {
     pub email: String,
     /// The answer to the sign-in.
     pub session: Value,
-    /// Brought along with every request.
+    /// PresentedToken along with every request.
     pub access_token: String,
     http: reqwest::Client,
     base: String,
 }
 
 /// A line of the audit about an account, by the tests themselves.
-pub fn entry(action: Action) -> AuditEntry {
-    AuditEntry {
+pub fn audit_entry(action: Action) -> NewAuditEntry {
+    NewAuditEntry {
         key: AuditKey::new(AUDIT_KEY),
         actor: Actor { kind: ActorKind::Operator, id: None, name: "tests".to_owned() },
         action,
         object_kind: ObjectKind::User,
         object_id: String::new(),
-        result: DONE.to_owned(),
+        result: SUCCESS.to_owned(),
         address: String::new(),
         request_id: String::new(),
         details: Map::new(),
@@ -44,7 +44,7 @@ pub fn entry(action: Action) -> AuditEntry {
 }
 
 /// Makes an account of this role.
-pub async fn account(stack: &Stack, role: Role) -> (UserId, String) {
+pub async fn create_account(stack: &Stack, role: Role) -> (UserId, String) {
     let id = UserId::new();
     let email = format!("{role}-{}@example.org", Uuid::new_v4().simple());
     let new = NewUser {
@@ -52,9 +52,9 @@ pub async fn account(stack: &Stack, role: Role) -> (UserId, String) {
         email: email.parse().expect("an address"),
         name: format!("A test's {role}"),
         role,
-        password_hash: (role != Role::Service).then(|| KEPT.to_owned()),
+        password_hash: (role != Role::Service).then(|| PASSWORD_HASH.to_owned()),
     };
-    let entry = AuditEntry { object_id: id.to_string(), ..entry(Action::UserCreate) };
+    let entry = NewAuditEntry { object_id: id.to_string(), ..audit_entry(Action::UserCreate) };
     assert!(stack.store.create_user(&new, &entry).await.expect("the database"), "a new address");
     (id, email)
 }
@@ -73,30 +73,30 @@ pub async fn refusal(answer: Response) -> (u16, String) {
 impl Staff {
     /// Makes an account of this role and signs it in.
     pub async fn with_role(stack: &Stack, role: Role) -> Staff {
-        let (id, email) = account(stack, role).await;
-        Self::signed_in(&stack.client, id, email).await
+        let (id, email) = create_account(stack, role).await;
+        Self::sign_in(&stack.client, id, email).await
     }
 
     /// Signs in once more, for another session of the same account.
-    pub async fn again(&self, stack: &Stack) -> Staff {
-        Self::signed_in(&stack.client, self.id, self.email.clone()).await
+    pub async fn sign_in_again(&self, stack: &Stack) -> Staff {
+        Self::sign_in(&stack.client, self.id, self.email.clone()).await
     }
 
     /// The same session, at another process.
     #[must_use]
-    pub fn at(&self, client: &ApiClient) -> Staff {
-        Staff { base: client.address(""), ..self.clone() }
+    pub fn at_api(&self, client: &ApiClient) -> Staff {
+        Staff { base: client.url(""), ..self.clone() }
     }
 
     /// Signs in to this account, whose password is [`PASSWORD`].
     ///
     /// # Panics
     /// When that is refused.
-    pub async fn signed_in(client: &ApiClient, id: UserId, email: String) -> Staff {
-        let base = client.address("");
+    pub async fn sign_in(client: &ApiClient, id: UserId, email: String) -> Staff {
+        let base = client.url("");
         let http = reqwest::Client::new();
-        let given = json!({"email": email, "password": PASSWORD});
-        let call = http.post(format!("{base}/api/v1/auth/login")).json(&given);
+        let body = json!({"email": email, "password": PASSWORD});
+        let call = http.post(format!("{base}/api/v1/auth/login")).json(&body);
         let answer = call.send().await.expect("an answer");
         assert_eq!(answer.status(), 200, "the sign-in of {email}");
         let session: Value = answer.json().await.expect("JSON");

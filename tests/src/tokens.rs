@@ -27,8 +27,8 @@ impl Forgery {
     pub const ALL: [Forgery; 3] = [Forgery::Expired, Forgery::WrongKey, Forgery::NoAlgorithm];
 
     /// Makes a token like `good`, but for this.
-    pub fn of(self, good: &str) -> String {
-        let mut parts = good.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part));
+    pub fn of(self, valid: &str) -> String {
+        let mut parts = valid.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part));
         let mut part = || parts.next().expect("a part").expect("base64");
         let read = |bytes: Vec<u8>| -> Value { serde_json::from_slice(&bytes).expect("JSON") };
         let (mut head, mut claims) = (read(part()), read(part()));

@@ -21,7 +21,7 @@ pub const FAILURE_CODE: SearchAttributeKey<String> = SearchAttributeKey::keyword
 pub const AGENT_ID: SearchAttributeKey<i64> = SearchAttributeKey::int("AgentId");
 
 /// Code of a run that nobody answered before its deadline.
-pub const CODE_DEADLINE: &str = "deadline_exceeded";
+pub const CODE_DEADLINE_EXCEEDED: &str = "deadline_exceeded";
 /// Code of a run that was called off.
 pub const CODE_CANCELLED: &str = "cancelled";
 /// Code of a run that a newer one replaced.
@@ -101,7 +101,7 @@ impl RunStatus {
 
 /// How a run ended, as the records have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct RunOutcome {
     /// Where the submission stands now.
     pub status: RunStatus,
     /// Why, where it did not complete.
@@ -127,7 +127,7 @@ pub enum RequestVerdict {
         code: String,
     },
     /// It has ended, and that is recorded: not taken for good just now, or ended before.
-    Ended(Ended),
+    Ended(RunOutcome),
     /// A newer run took over; touch nothing.
     Superseded,
 }
@@ -161,7 +161,7 @@ pub enum CheckVerdict {
         code: String,
     },
     /// It has ended, and that is recorded.
-    Ended(Ended),
+    Ended(RunOutcome),
     /// A newer run took over; touch nothing.
     Superseded,
 }
@@ -182,7 +182,7 @@ pub struct EndInput {
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum EndVerdict {
     /// It has ended; perhaps otherwise than asked for, if something else was first.
-    Ended(Ended),
+    Ended(RunOutcome),
     /// A newer run took over; nothing was touched.
     Superseded,
 }

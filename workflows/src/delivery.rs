@@ -39,34 +39,34 @@ impl DeliveryWorkflow {
 }
 
 /// Sends an e-mail that is owed: once locally, then durably until the mail server takes it or its time is
-/// over. Tells what the ledger says then; `None` when it was left to somebody else, since `is_overtaken`
+/// over. Tells what the ledger says then; `None` when it was left to somebody else, since `is_superseded`
 /// became true, or is in no ledger.
 pub(crate) async fn deliver<W: 'static>(
     ctx: &WorkflowContext<W>,
     delivery_id: String,
-    is_overtaken: impl Fn(&W) -> bool + Copy,
+    is_superseded: impl Fn(&W) -> bool + Copy,
 ) -> Option<DeliverVerdict> {
     let input = DeliverInput { delivery_id, give_up: false };
-    let options = policy::local_mail("e-mail the patient");
+    let options = policy::local_email("e-mail the patient");
     let first = ctx.execute_local_activity(DiagnosisActivities::deliver, input.clone(), options);
     if let Ok(verdict) = first.await {
         return Some(verdict);
     }
-    if ctx.state(is_overtaken) {
+    if ctx.state(is_superseded) {
         return None;
     }
     ctx.set_current_details("the mail server does not take our e-mail; trying again");
-    let calls_off = WorkflowCancellationToken::new();
-    let options = policy::durable_mail("e-mail the patient", calls_off.clone());
-    let mut again = ctx.execute_activity(DiagnosisActivities::deliver, input.clone(), options);
+    let cancellation = WorkflowCancellationToken::new();
+    let options = policy::durable_email("e-mail the patient", cancellation.clone());
+    let mut retried = ctx.execute_activity(DiagnosisActivities::deliver, input.clone(), options);
     // A run that was called off still sends its e-mail.
-    let own = WaitConditionOptions::builder()
+    let never_cancelled = WaitConditionOptions::builder()
         .cancellation_token(WorkflowCancellationToken::new())
         .build();
     let outcome = select! {
-        outcome = &mut again => outcome,
-        _ = ctx.wait_condition_with_options(is_overtaken, own) => {
-            calls_off.cancel();
+        outcome = &mut retried => outcome,
+        _ = ctx.wait_condition_with_options(is_superseded, never_cancelled) => {
+            cancellation.cancel();
             return None;
         }
     };

@@ -2,12 +2,12 @@
 #![expect(missing_docs, reason = "the macro's own items carry no docs; ours do")]
 
 use crate::contract::{
-    AGENT_ID, CODE_CANCELLED, CODE_DEADLINE, CODE_SUPERSEDED, CheckInput, CheckVerdict,
-    DiagnosisActivities, DiagnosisInput, EndInput, EndVerdict, Ended, FAILURE_CODE, RequestVerdict,
-    RunRef, RunState, RunStatus, SUBMISSION_STATUS,
+    AGENT_ID, CODE_CANCELLED, CODE_DEADLINE_EXCEEDED, CODE_SUPERSEDED, CheckInput, CheckVerdict,
+    DiagnosisActivities, DiagnosisInput, EndInput, EndVerdict, FAILURE_CODE, RequestVerdict,
+    RunOutcome, RunRef, RunState, RunStatus, SUBMISSION_STATUS,
 };
 use crate::delivery::deliver;
-use crate::policy::{self, REFUSALS_BEFORE_GIVING_UP};
+use crate::policy::{self, MAX_CONSECUTIVE_REFUSALS};
 use std::time::{Duration, SystemTime};
 use temporalio_common::error::{ActivityExecutionError, ApplicationFailure, IncomingError};
 use temporalio_macros::{workflow, workflow_methods};
@@ -24,24 +24,24 @@ pub struct DiagnosisWorkflow {
     input: DiagnosisInput,
     state: RunState,
     /// How often LoopAI called back.
-    call_backs: u32,
+    callbacks: u32,
     /// Whether a newer run waits for this one to be out of its way.
-    overtaken: bool,
+    yield_requested: bool,
 }
 
 /// How the asking and waiting ended.
-enum Verdict {
+enum Decision {
     /// The records know already.
-    Recorded(Ended),
+    Recorded(RunOutcome),
     /// The records must still be told.
     Unrecorded { status: RunStatus, code: String },
     /// A newer run took over.
     Superseded,
 }
 
-impl Verdict {
+impl Decision {
     fn timed_out() -> Self {
-        Self::Unrecorded { status: RunStatus::TimedOut, code: CODE_DEADLINE.into() }
+        Self::Unrecorded { status: RunStatus::TimedOut, code: CODE_DEADLINE_EXCEEDED.into() }
     }
 
     fn cancelled() -> Self {
@@ -57,43 +57,43 @@ impl Verdict {
 impl DiagnosisWorkflow {
     #[init]
     fn new(_ctx: &WorkflowContextView, input: DiagnosisInput) -> Self {
-        Self { input, state: RunState::default(), call_backs: 0, overtaken: false }
+        Self { input, state: RunState::default(), callbacks: 0, yield_requested: false }
     }
 
     /// Sees a submission through. Ends *Completed* with its result stored, *Canceled* when it was
     /// called off, and *Failed* otherwise, with the stable code as the failure's type.
     #[run]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<RunState> {
-        let verdict = diagnose(ctx).await;
-        let ended = match verdict {
-            Verdict::Recorded(ended) => Some(ended),
-            Verdict::Unrecorded { status, code } => record_end(ctx, status, code).await?,
-            Verdict::Superseded => None,
+        let decision = diagnose(ctx).await;
+        let ended = match decision {
+            Decision::Recorded(ended) => Some(ended),
+            Decision::Unrecorded { status, code } => record_end(ctx, status, code).await?,
+            Decision::Superseded => None,
         };
         let Some(ended) = ended else {
             return Err(failure(CODE_SUPERSEDED));
         };
-        note_end(ctx, &ended);
+        publish_end(ctx, &ended);
         if let Some(delivery_id) = ended.delivery_id.clone() {
-            let is_overtaken = |workflow: &Self| workflow.overtaken;
+            let is_superseded = |workflow: &Self| workflow.yield_requested;
             // Whatever becomes of it stands in the ledger, and never changes how the run ends.
-            let _in_the_ledger = deliver(ctx, delivery_id, is_overtaken).await;
+            let _in_the_ledger = deliver(ctx, delivery_id, is_superseded).await;
         }
-        conclude(ctx, &ended)
+        close(ctx, &ended)
     }
 
     /// LoopAI says that something changed: look now instead of waiting for the timer.
     #[signal]
     pub fn execution_changed(&mut self, _ctx: &mut SyncWorkflowContext<Self>) {
-        self.call_backs = self.call_backs.saturating_add(1);
+        self.callbacks = self.callbacks.saturating_add(1);
     }
 
     /// A newer run of the submission waits to be started: make room for it. Its e-mail is seen to its
     /// end elsewhere, if it is still owed at all; a run that is still asking finds out with a look at once.
     #[signal]
     pub fn make_room(&mut self, _ctx: &mut SyncWorkflowContext<Self>) {
-        self.overtaken = true;
-        self.call_backs = self.call_backs.saturating_add(1);
+        self.yield_requested = true;
+        self.callbacks = self.callbacks.saturating_add(1);
     }
 
     /// Where this run stands.
@@ -104,99 +104,110 @@ impl DiagnosisWorkflow {
 }
 
 /// Asks, waits and looks, until something is decided.
-async fn diagnose(ctx: &Context) -> Verdict {
+async fn diagnose(ctx: &Context) -> Decision {
     // From the first step, not from the start: a run that waited hours for a worker, or that was
     // reset to its beginning, still has its whole time.
-    let begun = ctx.workflow_time();
+    let started_at = ctx.workflow_time();
     ctx.set_current_details("asking LoopAI");
-    let execution_id = match request(ctx, begun).await {
+    let execution_id = match request_until_accepted(ctx, started_at).await {
         Ok(execution_id) => execution_id,
-        Err(verdict) => return verdict,
+        Err(decision) => return decision,
     };
     let mut refusals = 0;
-    let mut answered = 0;
-    let mut wish = Duration::ZERO;
+    let mut seen_callbacks = 0;
+    let mut requested_delay = Duration::ZERO;
     loop {
         let (polls, schedule) = ctx.state(|w| (w.state.polls, w.input.schedule.clone()));
-        let pause = schedule.wait_before(polls).max(wish).min(remaining(ctx, begun));
-        if wait(ctx, pause, answered, &format!("look {}", polls + 1)).await == Woken::Cancelled {
-            return Verdict::cancelled();
+        let pause =
+            schedule.wait_before(polls).max(requested_delay).min(remaining(ctx, started_at));
+        if wait(ctx, pause, seen_callbacks, &format!("look {}", polls + 1)).await
+            == WaitResult::Cancelled
+        {
+            return Decision::cancelled();
         }
-        answered = ctx.state(|workflow| workflow.call_backs);
+        seen_callbacks = ctx.state(|workflow| workflow.callbacks);
         // A look that the call-back asked for early must not be taken for the last one.
-        let is_last = remaining(ctx, begun).is_zero();
-        wish = Duration::ZERO;
-        match look(ctx, &execution_id, is_last).await {
-            Look::Running { retry_after } => {
+        let is_final_poll = remaining(ctx, started_at).is_zero();
+        requested_delay = Duration::ZERO;
+        match poll(ctx, &execution_id, is_final_poll).await {
+            PollResult::Running { retry_after } => {
                 refusals = 0;
-                wish = retry_after;
+                requested_delay = retry_after;
             }
-            Look::Refused(code) => {
+            PollResult::Refused(code) => {
                 refusals += 1;
-                if refusals >= REFUSALS_BEFORE_GIVING_UP {
-                    return Verdict::failed(code);
+                if refusals >= MAX_CONSECUTIVE_REFUSALS {
+                    return Decision::failed(code);
                 }
             }
-            Look::Decided(verdict) => return verdict,
+            PollResult::Decided(decision) => return decision,
         }
-        if is_last {
-            return Verdict::timed_out();
+        if is_final_poll {
+            return Decision::timed_out();
         }
     }
 }
 
 /// Asks LoopAI until it takes the submission or the deadline is over. One that refuses is asked again by
 /// the schedule of the looks, but not for long: that hardly heals.
-async fn request(ctx: &Context, begun: Option<SystemTime>) -> Result<String, Verdict> {
+async fn request_until_accepted(
+    ctx: &Context,
+    started_at: Option<SystemTime>,
+) -> Result<String, Decision> {
     let mut refusals = 0;
     loop {
-        match ask(ctx, begun).await? {
+        match request_once(ctx, started_at).await? {
             RequestVerdict::Accepted { execution_id, agent_id } => {
-                note_accepted(ctx, &execution_id, agent_id);
+                publish_accepted(ctx, &execution_id, agent_id);
                 return Ok(execution_id);
             }
             RequestVerdict::Refused { code } => {
-                let remaining = remaining(ctx, begun);
+                let remaining = remaining(ctx, started_at);
                 let pause = ctx.state(|w| w.input.schedule.wait_before(refusals)).min(remaining);
                 refusals += 1;
-                if refusals >= REFUSALS_BEFORE_GIVING_UP || remaining.is_zero() {
-                    return Err(Verdict::failed(code));
+                if refusals >= MAX_CONSECUTIVE_REFUSALS || remaining.is_zero() {
+                    return Err(Decision::failed(code));
                 }
                 ctx.state_mut(|workflow| workflow.state.code = Some(code));
-                wait_to_ask(ctx, pause).await?;
+                wait_before_request(ctx, pause).await?;
             }
-            RequestVerdict::Ended(ended) => return Err(Verdict::Recorded(ended)),
-            RequestVerdict::Superseded => return Err(Verdict::Superseded),
+            RequestVerdict::Ended(ended) => return Err(Decision::Recorded(ended)),
+            RequestVerdict::Superseded => return Err(Decision::Superseded),
         }
     }
 }
 
 /// Asks LoopAI; once locally, then durably until it answers or the deadline is over.
-async fn ask(ctx: &Context, begun: Option<SystemTime>) -> Result<RequestVerdict, Verdict> {
+async fn request_once(
+    ctx: &Context,
+    started_at: Option<SystemTime>,
+) -> Result<RequestVerdict, Decision> {
     let run = run_ref(ctx);
     let options = policy::local("ask LoopAI for a diagnosis");
     let first =
         ctx.execute_local_activity(DiagnosisActivities::request_diagnosis, run.clone(), options);
     let retry_after = match first.await {
         Ok(answer) => return Ok(answer),
-        Err(_) if is_cancelled(ctx) => return Err(Verdict::cancelled()),
+        Err(_) if is_cancelled(ctx) => return Err(Decision::cancelled()),
         Err(error) => retry_after(&error),
     };
     if let Some(retry_after) = retry_after {
-        wait_to_ask(ctx, retry_after.min(remaining(ctx, begun))).await?;
+        wait_before_request(ctx, retry_after.min(remaining(ctx, started_at))).await?;
     }
     ctx.set_current_details("LoopAI does not answer; asking again");
-    let options = policy::durable_request(remaining(ctx, begun));
-    let again = ctx.execute_activity(DiagnosisActivities::request_diagnosis, run, options);
-    match again.await {
+    let options = policy::durable_request(remaining(ctx, started_at));
+    let retried = ctx.execute_activity(DiagnosisActivities::request_diagnosis, run, options);
+    match retried.await {
         Ok(answer) => Ok(answer),
-        Err(_) if is_cancelled(ctx) => Err(Verdict::cancelled()),
-        Err(error) => Err(hopeless(&error).map_or_else(Verdict::timed_out, Verdict::failed)),
+        Err(_) if is_cancelled(ctx) => Err(Decision::cancelled()),
+        Err(error) => {
+            Err(non_retryable_code(&error).map_or_else(Decision::timed_out, Decision::failed))
+        }
     }
 }
 
 /// The code of a failure that no repetition can mend, such as records that cannot be read.
-fn hopeless(error: &ActivityExecutionError) -> Option<String> {
+fn non_retryable_code(error: &ActivityExecutionError) -> Option<String> {
     match error.reason()? {
         IncomingError::Application(failure) if failure.is_non_retryable() => {
             failure.type_name().map(str::to_owned)
@@ -212,7 +223,7 @@ fn retry_after(error: &ActivityExecutionError) -> Option<Duration> {
     failure.next_retry_delay?.try_into().ok()
 }
 
-fn note_accepted(ctx: &Context, execution_id: &str, agent_id: i64) {
+fn publish_accepted(ctx: &Context, execution_id: &str, agent_id: i64) {
     ctx.state_mut(|workflow| {
         workflow.state.status = RunStatus::Processing;
         workflow.state.execution_id = Some(execution_id.to_owned());
@@ -225,62 +236,62 @@ fn note_accepted(ctx: &Context, execution_id: &str, agent_id: i64) {
 }
 
 #[derive(PartialEq, Eq)]
-enum Woken {
-    TimeIsUp,
+enum WaitResult {
+    Elapsed,
     Cancelled,
 }
 
 /// Waits before LoopAI is asked again. No execution that could call back is known yet.
-async fn wait_to_ask(ctx: &Context, pause: Duration) -> Result<(), Verdict> {
-    let answered = ctx.state(|workflow| workflow.call_backs);
-    match wait(ctx, pause, answered, "asking again").await {
-        Woken::TimeIsUp => Ok(()),
-        Woken::Cancelled => Err(Verdict::cancelled()),
+async fn wait_before_request(ctx: &Context, pause: Duration) -> Result<(), Decision> {
+    let seen_callbacks = ctx.state(|workflow| workflow.callbacks);
+    match wait(ctx, pause, seen_callbacks, "asking again").await {
+        WaitResult::Elapsed => Ok(()),
+        WaitResult::Cancelled => Err(Decision::cancelled()),
     }
 }
 
-/// Waits for the end of the pause, a cancellation, or a call-back beyond those that were `answered` by a
+/// Waits for the end of the pause, a cancellation, or a call-back beyond those that were `seen_callbacks` by a
 /// look: one that comes while we ask or look is not forgotten.
-async fn wait(ctx: &Context, pause: Duration, answered: u32, what_follows: &str) -> Woken {
+async fn wait(ctx: &Context, pause: Duration, seen_callbacks: u32, next_step: &str) -> WaitResult {
     let pause = pause.max(Duration::from_millis(1));
-    ctx.set_current_details(format!("waiting {pause:?} before {what_follows}"));
+    ctx.set_current_details(format!("waiting {pause:?} before {next_step}"));
     // Not called off with the run but by us, once everything that came with the cancellation was heard: the SDK
     // (1.1.1) fails the task, at every try, when a timer that it has called off itself had fired by then.
-    let own = WorkflowCancellationToken::new();
+    let timer_cancellation = WorkflowCancellationToken::new();
     let timer = TimerOptions::builder(pause)
-        .summary(format!("before {what_follows}"))
-        .cancellation_token(own.clone())
+        .summary(format!("before {next_step}"))
+        .cancellation_token(timer_cancellation.clone())
         .build();
     select! {
         _ = ctx.timer(timer) => {}
-        _ = ctx.wait_condition(move |w| w.call_backs != answered) => {}
+        _ = ctx.wait_condition(move |w| w.callbacks != seen_callbacks) => {}
         _ = ctx.cancelled() => {}
     }
     if is_cancelled(ctx) {
-        own.cancel();
-        return Woken::Cancelled;
+        timer_cancellation.cancel();
+        return WaitResult::Cancelled;
     }
-    Woken::TimeIsUp
+    WaitResult::Elapsed
 }
 
-enum Look {
+enum PollResult {
     Running { retry_after: Duration },
     Refused(String),
-    Decided(Verdict),
+    Decided(Decision),
 }
 
 /// Looks at the execution. An ordinary look that fails is followed by the next one; the last one
 /// before the deadline is made durably, so that a finished result is not missed because our own
 /// records were away just then.
-async fn look(ctx: &Context, execution_id: &str, is_last: bool) -> Look {
+async fn poll(ctx: &Context, execution_id: &str, is_final_poll: bool) -> PollResult {
     let input = CheckInput { run: run_ref(ctx), execution_id: execution_id.to_owned() };
     let options = policy::local("look at the execution");
     let first =
         ctx.execute_local_activity(DiagnosisActivities::check_execution, input.clone(), options);
     let answer = match first.await {
         Ok(answer) => Ok(answer),
-        Err(_) if is_cancelled(ctx) => return Look::Decided(Verdict::cancelled()),
-        Err(error) if !is_last => Err(error),
+        Err(_) if is_cancelled(ctx) => return PollResult::Decided(Decision::cancelled()),
+        Err(error) if !is_final_poll => Err(error),
         Err(_) => {
             let options = policy::durable_record("last look at the execution");
             ctx.execute_activity(DiagnosisActivities::check_execution, input, options).await
@@ -296,15 +307,15 @@ async fn look(ctx: &Context, execution_id: &str, is_last: bool) -> Look {
         };
     });
     match answer {
-        Ok(CheckVerdict::Unreachable { retry_after_ms: Some(wish), .. }) => {
-            Look::Running { retry_after: Duration::from_millis(wish) }
+        Ok(CheckVerdict::Unreachable { retry_after_ms: Some(requested_delay), .. }) => {
+            PollResult::Running { retry_after: Duration::from_millis(requested_delay) }
         }
         Ok(CheckVerdict::Running | CheckVerdict::Unreachable { .. }) | Err(_) => {
-            Look::Running { retry_after: Duration::ZERO }
+            PollResult::Running { retry_after: Duration::ZERO }
         }
-        Ok(CheckVerdict::Refused { code }) => Look::Refused(code),
-        Ok(CheckVerdict::Ended(ended)) => Look::Decided(Verdict::Recorded(ended)),
-        Ok(CheckVerdict::Superseded) => Look::Decided(Verdict::Superseded),
+        Ok(CheckVerdict::Refused { code }) => PollResult::Refused(code),
+        Ok(CheckVerdict::Ended(ended)) => PollResult::Decided(Decision::Recorded(ended)),
+        Ok(CheckVerdict::Superseded) => PollResult::Decided(Decision::Superseded),
     }
 }
 
@@ -313,7 +324,7 @@ async fn record_end(
     ctx: &Context,
     status: RunStatus,
     code: String,
-) -> Result<Option<Ended>, WorkflowTermination> {
+) -> Result<Option<RunOutcome>, WorkflowTermination> {
     let input = EndInput { run: run_ref(ctx), status, code };
     let options = policy::local_end("record the end");
     let first =
@@ -331,7 +342,7 @@ async fn record_end(
     })
 }
 
-fn note_end(ctx: &Context, ended: &Ended) {
+fn publish_end(ctx: &Context, ended: &RunOutcome) {
     let status = SUBMISSION_STATUS.value_set(ended.status.name().into());
     match &ended.code {
         None => ctx.upsert_search_attributes([status]),
@@ -350,7 +361,7 @@ fn note_end(ctx: &Context, ended: &Ended) {
 }
 
 /// Ends the execution so that the Temporal UI shows what happened.
-fn conclude(ctx: &Context, ended: &Ended) -> WorkflowResult<RunState> {
+fn close(ctx: &Context, ended: &RunOutcome) -> WorkflowResult<RunState> {
     match ended.status {
         RunStatus::Completed => Ok(ctx.state(|workflow| workflow.state.clone())),
         RunStatus::Cancelled => Err(WorkflowTermination::cancelled()),
@@ -382,11 +393,11 @@ fn is_cancelled(ctx: &Context) -> bool {
 }
 
 /// What is left until the deadline; zero when it is over.
-fn remaining(ctx: &Context, begun: Option<SystemTime>) -> Duration {
+fn remaining(ctx: &Context, started_at: Option<SystemTime>) -> Duration {
     let deadline = ctx.state(|workflow| workflow.input.schedule.deadline());
-    let passed = match (begun, ctx.workflow_time()) {
-        (Some(begun), Some(now)) => now.duration_since(begun).unwrap_or_default(),
+    let elapsed = match (started_at, ctx.workflow_time()) {
+        (Some(started_at), Some(now)) => now.duration_since(started_at).unwrap_or_default(),
         _ => Duration::ZERO,
     };
-    deadline.saturating_sub(passed)
+    deadline.saturating_sub(elapsed)
 }

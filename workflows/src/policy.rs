@@ -18,20 +18,20 @@ const fn seconds(count: u64) -> Duration {
 }
 
 /// LoopAI's own limit is 30 s for each call (docs/loopai.md); the rest is for our records.
-const ONE_ATTEMPT: Duration = seconds(45);
+const ATTEMPT_TIMEOUT: Duration = seconds(45);
 /// Limit of one attempt at an e-mail. Longer than the mail client's own limits together (which it checks),
 /// so that an attempt ends by itself and writes down what came of it.
-pub const ONE_MAIL: Duration = seconds(165);
+pub const EMAIL_ATTEMPT_TIMEOUT: Duration = seconds(165);
 /// The longest pause between two requests for a diagnosis.
-pub const LONGEST_REQUEST_PAUSE: Duration = seconds(60);
+pub const MAX_REQUEST_BACKOFF: Duration = seconds(60);
 /// How long a mail server may refuse or be away before a delivery is given up: RFC 5321, 4.5.4.1
 /// asks for four to five days. The one place of this rule: the mailer itself never gives up.
-const MAIL_PATIENCE: Duration = seconds(4 * 24 * 60 * 60);
+const EMAIL_RETRY_PERIOD: Duration = seconds(4 * 24 * 60 * 60);
 /// How long an activity may wait for this worker's own attention.
-const LOCAL_QUEUE: Duration = seconds(60);
+const LOCAL_QUEUE_TIMEOUT: Duration = seconds(60);
 
 /// Requests, or looks in a row, that LoopAI may refuse (401, 404 and the like) before the run is given up.
-pub const REFUSALS_BEFORE_GIVING_UP: u32 = 5;
+pub const MAX_CONSECUTIVE_REFUSALS: u32 = 5;
 
 /// When to look at an execution, and until when. Part of the input, so that a run keeps the schedule
 /// that it was started with.
@@ -54,8 +54,8 @@ impl Default for PollSchedule {
 impl PollSchedule {
     /// The wait before look number `polls + 1`. Never zero, so that a run cannot spin.
     pub fn wait_before(&self, polls: u32) -> Duration {
-        let place = usize::try_from(polls).unwrap_or(usize::MAX);
-        let wait = self.waits_ms.get(place).or(self.waits_ms.last()).copied().unwrap_or(60_000);
+        let index = usize::try_from(polls).unwrap_or(usize::MAX);
+        let wait = self.waits_ms.get(index).or(self.waits_ms.last()).copied().unwrap_or(60_000);
         Duration::from_millis(wait.max(1))
     }
 
@@ -67,19 +67,19 @@ impl PollSchedule {
 
 /// One local attempt at LoopAI or the records.
 pub(crate) fn local(summary: &str) -> LocalActivityOptions {
-    local_once(summary, ONE_ATTEMPT)
+    local_once(summary, ATTEMPT_TIMEOUT)
 }
 
 /// One local attempt at an e-mail.
-pub(crate) fn local_mail(summary: &str) -> LocalActivityOptions {
-    let mut options = local_once(summary, ONE_MAIL);
+pub(crate) fn local_email(summary: &str) -> LocalActivityOptions {
+    let mut options = local_once(summary, EMAIL_ATTEMPT_TIMEOUT);
     options.cancellation_token = Some(WorkflowCancellationToken::new());
     options
 }
 
 /// One local attempt at recording an end, which a cancellation must not stop.
 pub(crate) fn local_end(summary: &str) -> LocalActivityOptions {
-    let mut options = local_once(summary, ONE_ATTEMPT);
+    let mut options = local_once(summary, ATTEMPT_TIMEOUT);
     options.cancellation_token = Some(WorkflowCancellationToken::new());
     options
 }
@@ -87,7 +87,7 @@ pub(crate) fn local_end(summary: &str) -> LocalActivityOptions {
 fn local_once(summary: &str, limit: Duration) -> LocalActivityOptions {
     LocalActivityOptions::builder()
         .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
-        .schedule_to_close_timeout(limit + LOCAL_QUEUE)
+        .schedule_to_close_timeout(limit + LOCAL_QUEUE_TIMEOUT)
         .start_to_close_timeout(limit)
         .summary(summary.to_owned())
         .build()
@@ -97,9 +97,9 @@ fn local_once(summary: &str, limit: Duration) -> LocalActivityOptions {
 pub(crate) fn durable_request(remaining: Duration) -> ActivityOptions {
     ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::ScheduleAndStartToClose {
         schedule_to_close: remaining.max(seconds(1)),
-        start_to_close: ONE_ATTEMPT,
+        start_to_close: ATTEMPT_TIMEOUT,
     })
-    .retry_policy(backoff(seconds(2), LONGEST_REQUEST_PAUSE))
+    .retry_policy(backoff(seconds(2), MAX_REQUEST_BACKOFF))
     .summary("ask LoopAI for a diagnosis".to_owned())
     .build()
 }
@@ -107,22 +107,25 @@ pub(crate) fn durable_request(remaining: Duration) -> ActivityOptions {
 /// Works on the records until it succeeds: what it records must not be lost, however long the
 /// database is away. 1, 2, 4 … 30 s apart.
 pub(crate) fn durable_record(summary: &str) -> ActivityOptions {
-    ActivityOptions::with_start_to_close_timeout(ONE_ATTEMPT)
+    ActivityOptions::with_start_to_close_timeout(ATTEMPT_TIMEOUT)
         .retry_policy(backoff(seconds(1), seconds(30)))
         .cancellation_token(WorkflowCancellationToken::new())
         .summary(summary.to_owned())
         .build()
 }
 
-/// Sends an e-mail until the server takes it: 5, 10, 20 … 900 s apart, for [`MAIL_PATIENCE`]. `calls_off`
+/// Sends an e-mail until the server takes it: 5, 10, 20 … 900 s apart, for [`EMAIL_RETRY_PERIOD`]. `cancellation`
 /// is what ends it before that; a cancellation of the workflow does not.
-pub(crate) fn durable_mail(summary: &str, calls_off: WorkflowCancellationToken) -> ActivityOptions {
+pub(crate) fn durable_email(
+    summary: &str,
+    cancellation: WorkflowCancellationToken,
+) -> ActivityOptions {
     ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::ScheduleAndStartToClose {
-        schedule_to_close: MAIL_PATIENCE,
-        start_to_close: ONE_MAIL,
+        schedule_to_close: EMAIL_RETRY_PERIOD,
+        start_to_close: EMAIL_ATTEMPT_TIMEOUT,
     })
     .retry_policy(backoff(seconds(5), seconds(900)))
-    .cancellation_token(calls_off)
+    .cancellation_token(cancellation)
     .summary(summary.to_owned())
     .build()
 }
@@ -140,14 +143,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_a_minute_and_stay_there() {
+    fn poll_intervals_grow_to_one_minute() {
         let schedule = PollSchedule::default();
         let waits: Vec<u64> = (0..7).map(|polls| schedule.wait_before(polls).as_secs()).collect();
         assert_eq!(waits, [5, 10, 20, 40, 60, 60, 60]);
     }
 
     #[test]
-    fn a_schedule_without_waits_does_not_spin() {
+    fn a_zero_interval_is_raised_to_one_millisecond() {
         let schedule = PollSchedule { waits_ms: vec![0], deadline_ms: 0 };
         assert!(schedule.wait_before(3) > Duration::ZERO);
     }

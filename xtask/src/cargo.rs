@@ -18,7 +18,7 @@ pub(crate) fn command<'a>(
     let mut command = guard::command(cargo);
     command.args(arguments).current_dir(workspace.root());
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(describes_this_program) {
+        if name.to_str().is_some_and(is_set_by_cargo_run) {
             command.env_remove(name);
         }
     }
@@ -28,7 +28,7 @@ pub(crate) fn command<'a>(
 /// Whether a variable was set by the cargo that runs this program, to tell it about itself. Build scripts
 /// (ring's, for one) look at such variables too: handed on, they would make cargo compile half of the tree
 /// anew each time a person calls it directly in between.
-fn describes_this_program(variable: &str) -> bool {
+fn is_set_by_cargo_run(variable: &str) -> bool {
     ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
@@ -72,11 +72,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_user_sets_about_cargo_is_handed_on() {
-        assert!(describes_this_program("CARGO_PKG_NAME"));
-        assert!(describes_this_program("CARGO_MANIFEST_DIR"));
+    fn cargo_variables_of_the_user_are_passed_on() {
+        assert!(is_set_by_cargo_run("CARGO_PKG_NAME"));
+        assert!(is_set_by_cargo_run("CARGO_MANIFEST_DIR"));
         for set_by_a_user in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_INCREMENTAL", "PATH"] {
-            assert!(!describes_this_program(set_by_a_user), "{set_by_a_user}");
+            assert!(!is_set_by_cargo_run(set_by_a_user), "{set_by_a_user}");
         }
     }
 }

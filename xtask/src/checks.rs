@@ -14,7 +14,7 @@ use crate::{cargo, progress};
 const COMPILER: &str = "1.95";
 
 /// What a person whose toolchain lacks a component is told.
-const REMEDY: &str =
+const INSTALL_HINT: &str =
     "add it by `rustup component add clippy rustfmt`, or from the packages of your distribution";
 
 /// A check: arguments of cargo, and variables for it.
@@ -27,15 +27,15 @@ pub(crate) struct Check {
 }
 
 /// The checks for the compiler here; says so when it is another one than CI's.
-pub(crate) fn checks() -> Result<Vec<Check>> {
+pub(crate) fn list() -> Result<Vec<Check>> {
     let version = compiler_version()?;
     let strict = is_compiler_of_ci(&version);
     if !strict {
-        progress::say(format!(
+        progress::print(format!(
             "Lints are those of Rust {COMPILER}, which CI uses; this is {version}: its warnings are shown, not counted."
         ));
     }
-    Ok(list(strict))
+    Ok(list_for(strict))
 }
 
 impl Check {
@@ -44,14 +44,14 @@ impl Check {
         if let Some((subcommand, component)) = self.component {
             let probe = cargo::command(workspace, [subcommand, "--version"]).output();
             if !probe.is_ok_and(|output| output.status.success()) {
-                bail!("{component} is missing from this Rust toolchain: {REMEDY}");
+                bail!("{component} is missing from this Rust toolchain: {INSTALL_HINT}");
             }
         }
         cargo::run(workspace, &self.arguments, &self.variables)
     }
 }
 
-fn list(strict: bool) -> Vec<Check> {
+fn list_for(strict: bool) -> Vec<Check> {
     let mut clippy = vec!["clippy", "--workspace", "--all-targets"];
     let mut documentation = Vec::new();
     if strict {
@@ -93,13 +93,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_compiler_of_ci_fails_a_run_by_its_lints() {
+    fn only_the_ci_compiler_turns_warnings_into_errors() {
         assert!(is_compiler_of_ci("1.95.0") && is_compiler_of_ci("1.95.1"));
         for other in ["1.92.0", "1.96.0", "1.95.0-nightly", "1.950.0"] {
             assert!(!is_compiler_of_ci(other), "{other}");
         }
         let denies = |strict: bool| {
-            list(strict)
+            list_for(strict)
                 .iter()
                 .filter(|check| {
                     check.arguments.contains(&"-D")
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn ci_and_the_image_use_the_compiler_whose_lints_count() {
+    fn ci_and_the_dockerfile_use_the_same_compiler() {
         let ci = include_str!("../../.github/workflows/ci.yml");
         assert!(ci.contains(&format!("RUST_VERSION: {COMPILER}.")), "{ci}");
         let image = include_str!("../../Dockerfile");

@@ -27,13 +27,13 @@ pub(crate) struct Options {
 
 /// Plays the table, and fails when an invariant does not hold.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    interrupt::listen()?;
+    interrupt::install_handler()?;
     let workspace = Workspace::open()?;
     let tools = install::find_or_install(&workspace)?;
     let clock = install::faketime::find_or_install(&workspace)?;
     cargo::run(&workspace, &test_servers::BUILD, &[])?;
     test_servers::with_servers(&workspace, &tools, options.keep, |variables, servers| {
-        let mut command = guard::command(cargo::product(false)?.with_file_name("play-faults"));
+        let mut command = guard::command(cargo::product(false)?.with_file_name("run-faults"));
         command.env("DIAGFLOW_TEST_FAKETIME", &clock);
         for (flag, value) in [("--soak", options.soak), ("--seed", options.seed)] {
             command.args(value.map(|value| format!("{flag}={value}")));

@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 /// The hidden subcommand that a child starts as.
 pub(crate) const COMMAND: &str = "guard";
 /// Where the program stands among the arguments: after the subcommand, the parent's id and `--`.
-pub(crate) const PROGRAM_POSITION: usize = 3;
+pub(crate) const PROGRAM_INDEX: usize = 3;
 
 /// A command for `program` whose process ends when this one does, and which the terminal's Ctrl-C does not
 /// reach: it leads a process group of its own.

@@ -7,30 +7,31 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 /// An answer that takes longer is none.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 /// More of an answer than this is not looked at.
-const ANSWER_LIMIT: u64 = 4096;
+const RESPONSE_LIMIT: u64 = 4096;
 
 /// Succeeds when `GET path` on this machine's `port` is answered with a 2xx status.
 pub(crate) fn expect_success(port: u16, path: &str) -> Result<()> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     stream
         .write_all(format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_LIMIT).read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let status = status_code(&answer).with_context(|| format!("GET {path}: not an HTTP answer"))?;
+    let mut response = Vec::new();
+    stream.take(RESPONSE_LIMIT).read_to_end(&mut response)?;
+    let response = String::from_utf8_lossy(&response);
+    let status =
+        status_code(&response).with_context(|| format!("GET {path}: not an HTTP response"))?;
     if !(200..300).contains(&status) {
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim());
+        let body = response.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim());
         bail!("GET {path} answers {status} {body}");
     }
     Ok(())
 }
 
-fn status_code(answer: &str) -> Option<u16> {
-    let (version, rest) = answer.split_once(' ')?;
+fn status_code(response: &str) -> Option<u16> {
+    let (version, rest) = response.split_once(' ')?;
     if !version.starts_with("HTTP/1.") {
         return None;
     }
@@ -42,14 +43,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_is_read_from_the_first_line() {
+    fn the_status_code_is_parsed_from_the_first_line() {
         assert_eq!(status_code("HTTP/1.0 200 OK\r\n\r\n{}"), Some(200));
         assert_eq!(status_code("HTTP/1.1 503\r\n\r\n"), Some(503));
         assert_eq!(status_code("SSH-2.0-OpenSSH_9.2"), None);
     }
 
     #[test]
-    fn an_answer_other_than_success_is_an_error_that_tells_it() -> Result<()> {
+    fn an_error_response_is_reported_with_its_body() -> Result<()> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
         let server = std::thread::spawn(move || -> std::io::Result<()> {

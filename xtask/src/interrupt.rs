@@ -20,7 +20,7 @@ impl fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 /// From here on a request to stop is noted instead of ending this process on the spot.
-pub(crate) fn listen() -> Result<()> {
+pub(crate) fn install_handler() -> Result<()> {
     ctrlc::set_handler(|| REQUESTED.store(true, Ordering::SeqCst))
         .context("cannot listen for Ctrl-C")
 }

@@ -64,11 +64,11 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         if error.is::<interrupt::Interrupted>() {
-            progress::say("Stopped.");
+            progress::print("Stopped.");
             // What a shell reports for a program that ended by Ctrl-C.
             return ExitCode::from(130);
         }
-        progress::complain(&error);
+        progress::print_error(&error);
         ExitCode::FAILURE
     })
 }

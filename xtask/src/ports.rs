@@ -60,12 +60,14 @@ impl PortOptions {
     /// why, and what to do about it.
     pub(crate) fn resolve_free(&self) -> Result<Ports> {
         let ports = self.resolve(self.port_offset)?;
-        let faults = ports.faults();
-        if faults.is_empty() {
+        let problems = ports.problems();
+        if problems.is_empty() {
             return Ok(ports);
         }
-        let mut message =
-            format!("these ports are not free, so nothing was started:\n  {}", faults.join("\n  "));
+        let mut message = format!(
+            "these ports are not free, so nothing was started:\n  {}",
+            problems.join("\n  ")
+        );
         if let Some(offset) = self.free_offset() {
             message.push_str(&format!("\n  or move all of them at once: --port-offset {offset}"));
         }
@@ -74,10 +76,12 @@ impl PortOptions {
 
     /// The ports that the flags ask for, with this offset.
     pub(crate) fn resolve(&self, offset: u16) -> Result<Ports> {
-        let choose = |flag: Option<u16>, usual: u16| match flag {
+        let choose = |flag: Option<u16>, default: u16| match flag {
             Some(port) => Ok(port),
-            None => usual.checked_add(offset).with_context(|| {
-                format!("--port-offset {offset} moves port {usual} beyond 65535: use a smaller one")
+            None => default.checked_add(offset).with_context(|| {
+                format!(
+                    "--port-offset {offset} moves port {default} beyond 65535: use a smaller one"
+                )
             }),
         };
         let ports = Ports {
@@ -96,7 +100,8 @@ impl PortOptions {
 
     /// An offset with which every port is free, if there is one.
     fn free_offset(&self) -> Option<u16> {
-        let works = |offset: u16| self.resolve(offset).is_ok_and(|ports| ports.faults().is_empty());
+        let works =
+            |offset: u16| self.resolve(offset).is_ok_and(|ports| ports.problems().is_empty());
         (0..=50).map(|thousands| thousands * 1000).find(|offset| works(*offset))
     }
 }
@@ -132,11 +137,11 @@ impl Ports {
     }
 
     /// Every port that cannot be used: why, and what to do about it.
-    fn faults(&self) -> Vec<String> {
+    fn problems(&self) -> Vec<String> {
         let check = |(service, flag, port)| match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(_) => None,
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                let holder = holder(port).map_or_else(
+                let holder = process_on_port(port).map_or_else(
                     || "another user's process (`sudo ss -ltnp` tells which)".to_owned(),
                     |(id, name)| format!("process {id} ({name})"),
                 );
@@ -170,7 +175,7 @@ pub(crate) fn find_free<const COUNT: usize>() -> Result<[u16; COUNT]> {
 }
 
 /// The process that listens on `port`, and its name; `None` when this user may not know.
-fn holder(port: u16) -> Option<(u32, String)> {
+fn process_on_port(port: u16) -> Option<(u32, String)> {
     let socket = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
@@ -210,10 +215,10 @@ mod tests {
 
     /// What is found soon. A port that was just tried stays taken for a moment where another test starts a
     /// process at that instant: until that runs its own program, it has all our sockets.
-    fn soon<T>(look: impl Fn() -> Option<T>) -> Option<T> {
+    fn eventually<T>(find: impl Fn() -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
-            match look() {
+            match find() {
                 None if Instant::now() < deadline => sleep(Duration::from_millis(5)),
                 found => return found,
             }
@@ -221,14 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn the_offset_moves_every_port_without_a_flag_of_its_own() -> Result<()> {
+    fn the_offset_applies_to_every_port_without_its_own_flag() -> Result<()> {
         let ports = PortOptions { api_port: Some(80), ..PortOptions::default() }.resolve(1000)?;
         assert_eq!((ports.api, ports.worker, ports.mariadb), (80, 9081, 4307));
         Ok(())
     }
 
     #[test]
-    fn impossible_wishes_are_refused_with_the_flag_to_change() {
+    fn invalid_ports_are_rejected_with_the_flag_to_change() {
         let message = |options: PortOptions, offset| {
             options.resolve(offset).err().map(|error| error.to_string()).unwrap_or_default()
         };
@@ -244,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_is_reported_with_its_holder_and_the_flag() -> Result<()> {
+    fn a_used_port_is_reported_with_its_process_and_flag() -> Result<()> {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = taken.local_addr()?.port();
         let [a, b, c, d, e, f, g] = find_free()?;
@@ -259,26 +264,28 @@ mod tests {
             mariadb: g,
         };
 
-        let faults = soon(|| Some(ports.faults()).filter(|faults| faults.len() == 1));
-        let faults = faults.context("one port is taken, and no other")?;
+        let problems = eventually(|| Some(ports.problems()).filter(|problems| problems.len() == 1));
+        let problems = problems.context("one port is taken, and no other")?;
         let holder = format!("{port} for the API is held by process {} (", std::process::id());
-        assert!(faults[0].starts_with(&holder), "{faults:?}");
-        assert!(faults[0].ends_with("use --api-port"), "{faults:?}");
+        assert!(problems[0].starts_with(&holder), "{problems:?}");
+        assert!(problems[0].ends_with("use --api-port"), "{problems:?}");
         drop(taken);
-        soon(|| ports.faults().is_empty().then_some(())).context("no port is taken any more")?;
+        eventually(|| ports.problems().is_empty().then_some(()))
+            .context("no port is taken any more")?;
         Ok(())
     }
 
     #[test]
-    fn the_offset_that_is_proposed_is_one_that_works() -> Result<()> {
+    fn the_suggested_offset_works() -> Result<()> {
         let offset = PortOptions::default().free_offset().context("no offset was found")?;
         let options = PortOptions { port_offset: offset, ..PortOptions::default() };
-        soon(|| options.resolve_free().ok()).with_context(|| format!("{offset} does not work"))?;
+        eventually(|| options.resolve_free().ok())
+            .with_context(|| format!("{offset} does not work"))?;
         Ok(())
     }
 
     #[test]
-    fn only_a_listening_socket_counts() {
+    fn only_listening_sockets_are_found() {
         let table = "\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 111 1

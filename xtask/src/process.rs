@@ -18,9 +18,9 @@ use crate::progress::Step;
 use crate::{guard, interrupt};
 
 /// How often a waiting loop looks again.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a job that was interrupted may take to end.
-const JOB_PATIENCE: Duration = Duration::from_secs(10);
+const JOB_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a log is shown when its server fails.
 const TAIL_LINES: usize = 20;
 const TAIL_BYTES: u64 = 16 * 1024;
@@ -30,17 +30,17 @@ pub(crate) struct Server {
     name: &'static str,
     child: Child,
     log: PathBuf,
-    patience: Duration,
+    stop_timeout: Duration,
 }
 
 impl Server {
     /// Starts `command`, made by [`guard::command`], with its output going to a fresh `log`; the log of the
-    /// run before is kept beside it. When stopped, it gets `patience` before it is killed.
+    /// run before is kept beside it. When stopped, it gets `stop_timeout` before it is killed.
     pub(crate) fn start(
         name: &'static str,
         mut command: Command,
         log: PathBuf,
-        patience: Duration,
+        stop_timeout: Duration,
     ) -> Result<Self> {
         if log.exists() {
             fs::rename(&log, log.with_extension("previous.log"))?;
@@ -48,7 +48,7 @@ impl Server {
         let child = with_log(&mut command, &log)?
             .spawn()
             .with_context(|| format!("cannot start the {name}"))?;
-        Ok(Self { name, child, log, patience })
+        Ok(Self { name, child, log, stop_timeout })
     }
 
     /// Waits until `probe` succeeds. An error when the server ends first, or when `limit` passes.
@@ -72,7 +72,7 @@ impl Server {
                 );
             }
             step.tick();
-            sleep(LOOK_EVERY);
+            sleep(POLL_INTERVAL);
         }
     }
 
@@ -95,20 +95,20 @@ impl Server {
         let process = process_id(&self.child)?;
         kill(process, Signal::SIGTERM)?;
         let asked = Instant::now();
-        while asked.elapsed() < self.patience {
+        while asked.elapsed() < self.stop_timeout {
             if self.child.try_wait()?.is_some() {
                 step.done(format!("the {} stopped", self.name));
                 return Ok(());
             }
             step.tick();
-            sleep(LOOK_EVERY);
+            sleep(POLL_INTERVAL);
         }
         self.child.kill()?;
         self.child.wait()?;
         step.warn(format!(
             "the {} did not stop in {} s and was killed",
             self.name,
-            self.patience.as_secs()
+            self.stop_timeout.as_secs()
         ));
         Ok(())
     }
@@ -186,13 +186,13 @@ pub(crate) fn wait(
         if let Err(reason) = interrupt::check().and_then(|()| meanwhile()) {
             break Err(reason);
         }
-        sleep(LOOK_EVERY);
+        sleep(POLL_INTERVAL);
     };
     if outcome.is_err() {
         let _ = killpg(group, Signal::SIGTERM);
         let asked = Instant::now();
-        while asked.elapsed() < JOB_PATIENCE && !has_ended(group)? {
-            sleep(LOOK_EVERY);
+        while asked.elapsed() < JOB_STOP_TIMEOUT && !has_ended(group)? {
+            sleep(POLL_INTERVAL);
         }
     }
     // Whatever the job left behind in its group. There is no such process as a rule: no error.
@@ -227,7 +227,7 @@ fn with_log<'a>(command: &'a mut Command, log: &Path) -> Result<&'a mut Command>
 
 /// The program behind a guarded command, for messages.
 fn program_name(command: &Command) -> String {
-    let name = command.get_args().nth(guard::PROGRAM_POSITION).unwrap_or(command.get_program());
+    let name = command.get_args().nth(guard::PROGRAM_INDEX).unwrap_or(command.get_program());
     Path::new(name).file_name().unwrap_or(name).display().to_string()
 }
 
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_ends_takes_what_it_left_behind_with_it() -> Result<()> {
+    fn processes_left_by_a_job_are_killed() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("pid");
         let started = Instant::now();
@@ -273,13 +273,13 @@ mod tests {
         };
         while !ended() {
             assert!(started.elapsed() < Duration::from_secs(30), "process {left_behind} lives on");
-            sleep(LOOK_EVERY);
+            sleep(POLL_INTERVAL);
         }
         Ok(())
     }
 
     #[test]
-    fn a_job_is_ended_when_what_it_needs_is_gone() -> Result<()> {
+    fn a_job_is_stopped_when_its_condition_fails() -> Result<()> {
         let started = Instant::now();
         let outcome = wait(shell("sleep 60")?, || bail!("the database ended"));
         assert_eq!(
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_log_is_its_last_lines() -> Result<()> {
+    fn the_log_tail_holds_the_last_lines() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let log = folder.path().join("a.log");
         let text: Vec<String> = (1..=9_000).map(|number| format!("line {number}")).collect();

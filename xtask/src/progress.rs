@@ -17,7 +17,7 @@ const REDRAW_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct Step {
     title: String,
     started: Instant,
-    drawn: Option<Instant>,
+    drawn_at: Option<Instant>,
     style: Style,
     ended: bool,
 }
@@ -42,7 +42,7 @@ impl Step {
         Self {
             title: title.into(),
             started: Instant::now(),
-            drawn: None,
+            drawn_at: None,
             style: Style::of_stdout(),
             ended: false,
         }
@@ -50,13 +50,13 @@ impl Step {
 
     /// Redraws the seconds on a terminal; to be called from the loop that waits.
     pub(crate) fn tick(&mut self) {
-        let fresh = self.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW_EVERY);
+        let fresh = self.drawn_at.is_some_and(|drawn_at| drawn_at.elapsed() < REDRAW_EVERY);
         if !self.style.redraws || fresh {
             return;
         }
         let line = self.line(&self.style.dim("…"), &self.title);
         write(&format!("\r\x1b[2K{line}"));
-        self.drawn = Some(Instant::now());
+        self.drawn_at = Some(Instant::now());
     }
 
     /// Ends the step well, with what came of it.
@@ -100,12 +100,12 @@ impl Drop for Step {
 }
 
 /// Prints a line of its own.
-pub(crate) fn say(line: impl Display) {
+pub(crate) fn print(line: impl Display) {
     write(&format!("{line}\n"));
 }
 
 /// Prints a fault with all its causes to the error output.
-pub(crate) fn complain(error: &anyhow::Error) {
+pub(crate) fn print_error(error: &anyhow::Error) {
     let mut causes = error.chain().map(ToString::to_string);
     let mut text = causes.next().unwrap_or_default();
     for cause in causes {
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_read_in_seconds_and_then_in_minutes() {
+    fn durations_are_shown_in_seconds_then_minutes() {
         assert_eq!(seconds(Duration::from_millis(1_240)), "  1.2 s");
         assert_eq!(seconds(Duration::from_secs(125)), "2 min 05 s");
     }

@@ -10,7 +10,7 @@ use crate::{cargo, guard, install, interrupt, process, progress, test_servers};
 
 /// Records one history of every case, beside those that are there.
 pub(crate) fn run() -> Result<ExitCode> {
-    interrupt::listen()?;
+    interrupt::install_handler()?;
     let workspace = Workspace::open()?;
     let tools = install::find_or_install(&workspace)?;
     cargo::run(&workspace, &test_servers::BUILD, &[])?;
@@ -26,7 +26,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         step.done("recorded into tests/histories/");
         Ok(())
     })?;
-    progress::say(
+    progress::print(
         "Look at the new files, then commit them; docs/CHANGING-WORKFLOWS.md tells more.",
     );
     Ok(ExitCode::SUCCESS)

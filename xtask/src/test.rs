@@ -14,7 +14,7 @@ use clap::Args;
 use crate::install::Tools;
 use crate::process::Servers;
 use crate::progress::Step;
-use crate::test_count::Tally;
+use crate::test_count::TestCount;
 use crate::workspace::Workspace;
 use crate::{cargo, checks, install, interrupt, process, progress, test_servers};
 
@@ -30,49 +30,49 @@ pub(crate) struct Options {
 }
 
 /// How long the output of a test run may stay open after its end, held by something that a test left behind.
-const OUTPUT_PATIENCE: Duration = Duration::from_secs(5);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tests beside one another beyond one for each core: most of a test is waiting for servers.
-const WAITING_TESTS: usize = 2;
+const EXTRA_TEST_THREADS: usize = 2;
 /// How many tests run beside one another, as the test runner reads it.
 const TEST_THREADS: &str = "RUST_TEST_THREADS";
 
 /// Runs everything. The last line printed is the count of tests, in the form `N passed, N failed`.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let started = Instant::now();
-    interrupt::listen()?;
+    interrupt::install_handler()?;
     let workspace = Workspace::open()?;
     // First, because what cannot be had is better known before the long build than after it.
     let tools = install::find_or_install(&workspace)?;
-    let mut faults = Vec::new();
-    let mut tally = Tally::default();
+    let mut failures = Vec::new();
+    let mut count = TestCount::default();
     if options.filter.is_empty() {
-        for check in checks::checks()? {
-            note(check.run(&workspace), &mut faults)?;
+        for check in checks::list()? {
+            collect(check.run(&workspace), &mut failures)?;
         }
     }
-    if note(cargo::run(&workspace, &test_servers::BUILD, &[]), &mut faults)?.is_some() {
-        note(test_with_servers(&workspace, &tools, options, &mut tally), &mut faults)?;
-        if tally.is_empty() && faults.is_empty() {
-            faults.push("no test ran".to_owned());
+    if collect(cargo::run(&workspace, &test_servers::BUILD, &[]), &mut failures)?.is_some() {
+        collect(test_with_servers(&workspace, &tools, options, &mut count), &mut failures)?;
+        if count.is_empty() && failures.is_empty() {
+            failures.push("no test ran".to_owned());
         }
     }
-    for fault in &faults {
-        progress::say(format!("failed: {fault}"));
+    for failure in &failures {
+        progress::print(format!("failed: {failure}"));
     }
     // Every fault counts as one failure, beside the failed tests, which are no faults of this list.
-    tally.failed += u64::try_from(faults.len())?;
-    progress::say(format!("took {}", progress::seconds(started.elapsed()).trim_start()));
-    progress::say(tally);
-    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    count.failed += u64::try_from(failures.len())?;
+    progress::print(format!("took {}", progress::seconds(started.elapsed()).trim_start()));
+    progress::print(count);
+    Ok(if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Notes a fault, so that what follows still runs; a request to stop ends everything.
-fn note<T>(outcome: Result<T>, faults: &mut Vec<String>) -> Result<Option<T>> {
+fn collect<T>(outcome: Result<T>, failures: &mut Vec<String>) -> Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is::<interrupt::Interrupted>() => Err(error),
         Err(error) => {
-            faults.push(format!("{error:#}"));
+            failures.push(format!("{error:#}"));
             Ok(None)
         }
     }
@@ -83,10 +83,10 @@ fn test_with_servers(
     workspace: &Workspace,
     tools: &Tools,
     options: &Options,
-    tally: &mut Tally,
+    count: &mut TestCount,
 ) -> Result<()> {
     test_servers::with_servers(workspace, tools, options.keep, |variables, servers| {
-        run_tests(workspace, &options.filter, variables, servers, tally)
+        run_tests(workspace, &options.filter, variables, servers, count)
     })
 }
 
@@ -95,7 +95,7 @@ fn run_tests(
     filter: &[String],
     variables: &[(&'static str, String)],
     servers: &mut Servers,
-    tally: &mut Tally,
+    count: &mut TestCount,
 ) -> Result<()> {
     let arguments = test_arguments(filter);
     let step = Step::begin_streaming(format!("cargo {}", arguments.join(" ")));
@@ -103,21 +103,21 @@ fn run_tests(
     command.envs(variables.iter().map(|(name, value)| (name, value))).stdout(Stdio::piped());
     if std::env::var_os(TEST_THREADS).is_none() {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        command.env(TEST_THREADS, (cores + WAITING_TESTS).to_string());
+        command.env(TEST_THREADS, (cores + EXTRA_TEST_THREADS).to_string());
     }
     let mut child = command.spawn().context("cannot start cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
-    let (counted, ended) = count_while_showing(output);
+    let (shared_count, ended) = count_and_print(output);
 
     let status = process::wait(child, || servers.expect_alive());
     // Ends at once, unless a process outside cargo's group still holds the output: then not waited for.
-    let _: Result<(), RecvTimeoutError> = ended.recv_timeout(OUTPUT_PATIENCE);
-    *tally = *counted.lock().unwrap_or_else(PoisonError::into_inner);
-    if !status?.success() && tally.failed == 0 {
+    let _: Result<(), RecvTimeoutError> = ended.recv_timeout(OUTPUT_TIMEOUT);
+    *count = *shared_count.lock().unwrap_or_else(PoisonError::into_inner);
+    if !status?.success() && count.failed == 0 {
         bail!("cargo test failed before or beside its tests: see above");
     }
-    let outcome = format!("cargo test: {tally}");
-    if tally.failed == 0 {
+    let outcome = format!("cargo test: {count}");
+    if count.failed == 0 {
         step.done(outcome)
     } else {
         step.fail(outcome)
@@ -136,10 +136,10 @@ fn test_arguments(filter: &[String]) -> Vec<&str> {
 }
 
 /// Shows the output line by line and counts the results in it. The receiver tells when the output ends.
-fn count_while_showing(output: ChildStdout) -> (Arc<Mutex<Tally>>, mpsc::Receiver<()>) {
-    let tally = Arc::new(Mutex::new(Tally::default()));
+fn count_and_print(output: ChildStdout) -> (Arc<Mutex<TestCount>>, mpsc::Receiver<()>) {
+    let count = Arc::new(Mutex::new(TestCount::default()));
     let (ended, receiver) = mpsc::channel();
-    let shared = Arc::clone(&tally);
+    let shared = Arc::clone(&count);
     thread::spawn(move || {
         let mut lines = BufReader::new(output).split(b'\n');
         while let Some(Ok(mut line)) = lines.next() {
@@ -153,7 +153,7 @@ fn count_while_showing(output: ChildStdout) -> (Arc<Mutex<Tally>>, mpsc::Receive
         }
         let _ = ended.send(());
     });
-    (tally, receiver)
+    (count, receiver)
 }
 
 #[cfg(test)]
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_narrows_the_run_and_may_name_a_package() {
+    fn a_filter_is_passed_on_and_may_name_a_package() {
         let arguments = |words: &[&str]| {
             let filter: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             test_arguments(&filter).join(" ")

@@ -4,14 +4,14 @@ use std::fmt;
 
 /// Tests that passed and failed, over all test binaries of a run.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct TestCount {
     /// Tests that passed.
     pub(crate) passed: u64,
     /// Tests that failed.
     pub(crate) failed: u64,
 }
 
-impl Tally {
+impl TestCount {
     /// Counts a line of output, if it is a test binary's result.
     pub(crate) fn count(&mut self, line: &str) {
         // `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s`
@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// The closing line of a run; its form is fixed, because other programs read it.
-impl fmt::Display for Tally {
+impl fmt::Display for TestCount {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} passed, {} failed", self.passed, self.failed)
     }
@@ -49,8 +49,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_of_several_binaries_add_up() {
-        let mut tally = Tally::default();
+    fn results_of_several_binaries_are_added_up() {
+        let mut count = TestCount::default();
         for line in [
             "running 4 tests",
             "test a::b ... ok",
@@ -58,17 +58,17 @@ mod tests {
             "test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 5 filtered out; finished in 1.00s",
             "a test printed: test result: ok. 100 passed; 0 failed;",
         ] {
-            tally.count(line);
+            count.count(line);
         }
-        assert_eq!(tally, Tally { passed: 13, failed: 2 });
-        assert_eq!(tally.to_string(), "13 passed, 2 failed");
+        assert_eq!(count, TestCount { passed: 13, failed: 2 });
+        assert_eq!(count.to_string(), "13 passed, 2 failed");
     }
 
     #[test]
-    fn a_broken_line_counts_nothing() {
-        let mut tally = Tally::default();
-        tally.count("test result: ok.");
-        tally.count("test result: passed; failed;");
-        assert!(tally.is_empty());
+    fn a_malformed_line_is_ignored() {
+        let mut count = TestCount::default();
+        count.count("test result: ok.");
+        count.count("test result: passed; failed;");
+        assert!(count.is_empty());
     }
 }

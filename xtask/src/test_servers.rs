@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 
 use crate::install::Tools;
 use crate::process::Servers;
-use crate::servers::{self, Accounts, Home, TemporalAddresses};
-use crate::workspace::{Lock, Workspace, make_private};
+use crate::servers::{self, Accounts, SystemFolder, TemporalAddresses};
+use crate::workspace::{Lock, Workspace, create_private_dir};
 use crate::{cargo, ports, progress};
 
 /// What leaves the product's binary and all tests behind, in one build with one set of features: what this
@@ -25,19 +25,23 @@ pub(crate) fn with_servers(
     work: impl FnOnce(&[(&'static str, String)], &mut Servers) -> Result<()>,
 ) -> Result<()> {
     let folder = TestFolder::make(workspace, keep)?;
-    let home = Home::open(folder.path.clone())?;
+    let home = SystemFolder::open(folder.path.clone())?;
     let mut servers = Servers::default();
     let done =
         start(tools, &home, &mut servers).and_then(|variables| work(&variables, &mut servers));
-    progress::say("");
+    progress::print("");
     let stopped = servers.stop_all();
     done?;
     stopped
 }
 
 /// Starts the servers and tells the variables by which tests find them.
-fn start(tools: &Tools, home: &Home, servers: &mut Servers) -> Result<Vec<(&'static str, String)>> {
-    progress::say("");
+fn start(
+    tools: &Tools,
+    home: &SystemFolder,
+    servers: &mut Servers,
+) -> Result<Vec<(&'static str, String)>> {
+    progress::print("");
     let [mariadb, temporal] = ports::find_free()?;
     servers::start_mariadb(servers, &tools.mariadb, home, mariadb, &Accounts::Tests)?;
     servers::start_temporal(
@@ -76,8 +80,9 @@ impl TestFolder {
         if path.exists() {
             fs::remove_dir_all(&path)?;
         }
-        make_private(&path)?;
-        let lock = Lock::try_take(&path.join("lock"))?.context("a new folder is locked already")?;
+        create_private_dir(&path)?;
+        let lock =
+            Lock::try_acquire(&path.join("lock"))?.context("a new folder is locked already")?;
         Ok(Self { path, keep, _lock: lock })
     }
 }
@@ -87,9 +92,9 @@ impl Drop for TestFolder {
         if self.keep {
             // Without its lock file the folder is no leftover: it was asked for.
             let _ = fs::remove_file(self.path.join("lock"));
-            progress::say(format!("Data and logs are kept in {}", self.path.display()));
+            progress::print(format!("Data and logs are kept in {}", self.path.display()));
         } else if let Err(error) = fs::remove_dir_all(&self.path) {
-            progress::say(format!("cannot remove {}: {error}", self.path.display()));
+            progress::print(format!("cannot remove {}: {error}", self.path.display()));
         }
     }
 }
@@ -99,7 +104,7 @@ fn remove_leftovers(state: &Path) -> Result<()> {
     for entry in fs::read_dir(state)?.flatten() {
         let lock = entry.path().join("lock");
         let is_test = entry.file_name().to_string_lossy().starts_with("test-");
-        if is_test && lock.exists() && Lock::try_take(&lock)?.is_some() {
+        if is_test && lock.exists() && Lock::try_acquire(&lock)?.is_some() {
             fs::remove_dir_all(entry.path())?;
         }
     }
@@ -111,13 +116,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_folders_of_runs_that_are_gone_are_removed() -> Result<()> {
+    fn only_folders_of_dead_runs_are_removed() -> Result<()> {
         let state = tempfile::tempdir()?;
         for name in ["test-1", "test-2", "test-3", "mariadb"] {
             fs::create_dir(state.path().join(name))?;
         }
         fs::write(state.path().join("test-1/lock"), "1")?;
-        let _running = Lock::try_take(&state.path().join("test-2/lock"))?;
+        let _running = Lock::try_acquire(&state.path().join("test-2/lock"))?;
 
         remove_leftovers(state.path())?;
 

@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::ports::{PortOptions, Ports};
 use crate::process::Servers;
-use crate::servers::{self, Accounts, Diagflow, Home, TemporalAddresses};
+use crate::servers::{self, Accounts, Diagflow, SystemFolder, TemporalAddresses};
 use crate::workspace::{self, Lock, Workspace};
 use crate::{cargo, install, interrupt, progress};
 
@@ -33,13 +33,13 @@ pub(crate) struct Options {
 /// Starts everything, waits, and stops everything in order, whatever happened in between.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let started = Instant::now();
-    interrupt::listen()?;
+    interrupt::install_handler()?;
     let workspace = Workspace::open()?;
     let home = home(&workspace, options)?;
-    let _lock = take_lock(&home)?;
+    let _lock = acquire_lock(&home)?;
     let ports = options.ports.resolve_free()?;
 
-    let shown = workspace.shorten(home.folder());
+    let shown = workspace.relative(home.folder());
     let mut servers = Servers::default();
     let outcome = start(&workspace, options, &home, ports, &mut servers).and_then(|()| {
         print_addresses(&shown, ports, started.elapsed());
@@ -49,23 +49,23 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// Where the system's data and logs lie.
-fn home(workspace: &Workspace, options: &Options) -> Result<Home> {
+fn home(workspace: &Workspace, options: &Options) -> Result<SystemFolder> {
     let folder = match &options.data {
         None => workspace.state(),
         Some(folder) => std::path::absolute(folder)
             .with_context(|| format!("--data {} is no folder", folder.display()))?,
     };
-    workspace::make_private(&folder)?;
-    Home::open(folder)
+    workspace::create_private_dir(&folder)?;
+    SystemFolder::open(folder)
 }
 
 /// Stops what was started, and tells how it went.
 fn finish(outcome: Result<()>, mut servers: Servers, data: &str) -> Result<ExitCode> {
     match outcome {
         Ok(()) => {
-            progress::say("");
+            progress::print("");
             servers.stop_all()?;
-            progress::say(format!(
+            progress::print(format!(
                 "Everything stopped. The data stays in {data}/ for the next `cargo xtask up`."
             ));
             Ok(ExitCode::SUCCESS)
@@ -73,25 +73,25 @@ fn finish(outcome: Result<()>, mut servers: Servers, data: &str) -> Result<ExitC
         Err(error) if servers.is_empty() => Err(error),
         // Asked to stop before everything had started: the same outcome, however much had.
         Err(error) if error.is::<interrupt::Interrupted>() => {
-            progress::say("");
+            progress::print("");
             servers.stop_all()?;
             Err(error)
         }
         Err(error) => {
             // Before the stopping, which takes a while: the reason is what a person waits for.
-            progress::complain(&error);
-            progress::say("");
+            progress::print_error(&error);
+            progress::print("");
             servers.stop_all()?;
-            progress::say("Everything was stopped.");
+            progress::print("Everything was stopped.");
             Ok(ExitCode::FAILURE)
         }
     }
 }
 
 /// One running system per folder of data.
-fn take_lock(home: &Home) -> Result<Lock> {
+fn acquire_lock(home: &SystemFolder) -> Result<Lock> {
     let path = home.folder().join("up.lock");
-    if let Some(lock) = Lock::try_take(&path)? {
+    if let Some(lock) = Lock::try_acquire(&path)? {
         return Ok(lock);
     }
     match Lock::holder(&path) {
@@ -108,13 +108,13 @@ fn take_lock(home: &Home) -> Result<Lock> {
 fn start(
     workspace: &Workspace,
     options: &Options,
-    home: &Home,
+    home: &SystemFolder,
     ports: Ports,
     servers: &mut Servers,
 ) -> Result<()> {
     let tools = install::find_or_install(workspace)?;
     let product = product(workspace, options)?;
-    let password = workspace::secret(&home.folder().join("mariadb-password"))?;
+    let password = workspace::read_or_create_secret(&home.folder().join("mariadb-password"))?;
     let diagflow = Diagflow::new(product, home, ports, &password)?;
     // Stopped in the opposite order: first who takes work in, last what keeps it.
     let accounts = Accounts::Product { password: &password };
@@ -171,15 +171,15 @@ fn print_addresses(data: &str, ports: Ports, took: Duration) {
         ),
         ("Logs", format!("{data}/logs/")),
     ];
-    progress::say(format!(
+    progress::print(format!(
         "\n{} after {:.0} s\n",
         progress::bold("Diagflow is up"),
         took.as_secs_f64()
     ));
     for (name, address) in rows {
-        progress::say(format!("  {name:<18} {address}"));
+        progress::print(format!("  {name:<18} {address}"));
     }
-    progress::say("\nCtrl-C stops everything; the data stays.");
+    progress::print("\nCtrl-C stops everything; the data stays.");
 }
 
 #[cfg(test)]
@@ -190,7 +190,7 @@ mod tests {
     use crate::process::Server;
 
     #[test]
-    fn a_request_to_stop_has_one_outcome_whether_a_server_runs_or_not() -> Result<()> {
+    fn an_interrupt_returns_the_same_error_with_and_without_servers() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let mut sleep = Command::new("sleep");
         sleep.arg("60");

@@ -20,7 +20,7 @@ impl Workspace {
         let root =
             Path::new(&crate_folder).parent().context("the crate has no workspace")?.to_owned();
         let workspace = Self { root };
-        make_private(&workspace.state())?;
+        create_private_dir(&workspace.state())?;
         Ok(workspace)
     }
 
@@ -40,13 +40,13 @@ impl Workspace {
     }
 
     /// A path as a person in the workspace would type it.
-    pub(crate) fn shorten(&self, path: &Path) -> String {
+    pub(crate) fn relative(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 }
 
 /// Makes a folder, and those above it, that only this user can enter.
-pub(crate) fn make_private(folder: &Path) -> Result<()> {
+pub(crate) fn create_private_dir(folder: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -55,7 +55,7 @@ pub(crate) fn make_private(folder: &Path) -> Result<()> {
 }
 
 /// Writes a file that only this user can read, replacing what was there.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_private_file(path: &Path, text: &str) -> Result<()> {
     // Made anew, because an existing file would keep its mode.
     if path.exists() {
         fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
@@ -70,7 +70,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
 }
 
 /// The secret in the file `path`; made at random when there is none yet.
-pub(crate) fn secret(path: &Path) -> Result<String> {
+pub(crate) fn read_or_create_secret(path: &Path) -> Result<String> {
     if let Ok(text) = fs::read_to_string(path)
         && !text.trim().is_empty()
     {
@@ -81,7 +81,7 @@ pub(crate) fn secret(path: &Path) -> Result<String> {
         .and_then(|mut random| random.read_exact(&mut bytes))
         .context("cannot read random bytes")?;
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    write_private(path, &format!("{text}\n"))?;
+    write_private_file(path, &format!("{text}\n"))?;
     Ok(text)
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// Takes the lock `path`; `None` when another process holds it.
-    pub(crate) fn try_take(path: &Path) -> Result<Option<Self>> {
+    pub(crate) fn try_acquire(path: &Path) -> Result<Option<Self>> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -138,35 +138,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_made_once_and_readable_by_its_owner_alone() -> Result<()> {
+    fn a_secret_is_created_once_and_readable_only_by_its_owner() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("secret");
 
-        let first = secret(&path)?;
+        let first = read_or_create_secret(&path)?;
 
         assert_eq!(first.len(), 32);
-        assert_eq!(secret(&path)?, first);
+        assert_eq!(read_or_create_secret(&path)?, first);
         assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
         Ok(())
     }
 
     #[test]
-    fn a_lock_is_held_by_one_and_names_its_holder() -> Result<()> {
+    fn a_lock_has_one_holder_and_names_it() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("lock");
 
-        let first = Lock::try_take(&path)?;
+        let first = Lock::try_acquire(&path)?;
         assert!(first.is_some());
-        assert!(Lock::try_take(&path)?.is_none());
+        assert!(Lock::try_acquire(&path)?.is_none());
         assert_eq!(Lock::holder(&path), Some(std::process::id()));
 
         drop(first);
-        assert!(Lock::try_take(&path)?.is_some());
+        assert!(Lock::try_acquire(&path)?.is_some());
         Ok(())
     }
 
     #[test]
-    fn a_folder_with_spaces_makes_a_proper_address() -> Result<()> {
+    fn a_folder_with_spaces_becomes_a_valid_url() -> Result<()> {
         assert_eq!(file_url(Path::new("/home/a b/ä"))?, "file:///home/a%20b/%C3%A4");
         assert!(file_url(Path::new("relative")).is_err());
         Ok(())

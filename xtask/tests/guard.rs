@@ -45,7 +45,7 @@ fn a_child_is_killed_when_its_parent_ends() -> std::io::Result<()> {
 }
 
 #[test]
-fn a_child_whose_parent_is_gone_already_does_not_start() -> std::io::Result<()> {
+fn a_child_whose_parent_is_already_gone_does_not_start() -> std::io::Result<()> {
     const NOBODY: u32 = 1;
     let status = guarded_sleep(NOBODY)?.wait()?;
     assert_eq!(status.code(), Some(1));

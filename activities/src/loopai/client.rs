@@ -17,11 +17,11 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// Largest answer that is read (`docs/loopai.md`).
-const LARGEST_ANSWER: usize = 5 * 1024 * 1024;
+const MAX_RESPONSE_BYTES: usize = 5 * 1024 * 1024;
 /// Longest wish to wait that is honoured; more than the longest pause between two tries helps nobody.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 /// Longest execution id that our records hold.
-const LONGEST_EXECUTION_ID: usize = 255;
+const MAX_EXECUTION_ID_LEN: usize = 255;
 
 /// An image to be diagnosed.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ pub enum ImageContent {
     /// Within the request.
     Data(Bytes),
     /// By fetching them from an address.
-    Address(String),
+    Url(String),
 }
 
 /// What LoopAI is asked to diagnose. No e-mail address: a diagnosis needs none.
@@ -73,7 +73,7 @@ pub enum ExecutionStatus {
 
 /// Client of LoopAI. Cheap to clone; all clones share one pool of connections.
 #[derive(Debug, Clone)]
-pub struct LoopAi {
+pub struct LoopAiClient {
     http: reqwest::Client,
     settings: LoopAiSettings,
 }
@@ -105,12 +105,12 @@ enum ContentBody<'a> {
 }
 
 #[derive(Deserialize)]
-struct DiagnoseAnswer {
+struct DiagnoseResponse {
     execution_id: Value,
 }
 
 #[derive(Deserialize)]
-struct StatusAnswer {
+struct StatusResponse {
     status: Option<String>,
     #[serde(default)]
     result: Value,
@@ -118,12 +118,12 @@ struct StatusAnswer {
     error: Value,
 }
 
-impl LoopAi {
+impl LoopAiClient {
     /// Makes the client.
     ///
     /// # Errors
     /// When the TLS back end cannot be set up.
-    pub fn new(settings: LoopAiSettings) -> Result<LoopAi, reqwest::Error> {
+    pub fn new(settings: LoopAiSettings) -> Result<LoopAiClient, reqwest::Error> {
         let http = reqwest::Client::builder()
             .timeout(settings.timeout)
             .connect_timeout(settings.timeout / 3)
@@ -131,7 +131,7 @@ impl LoopAi {
             .redirect(redirect::Policy::none())
             .user_agent(concat!("diagflow/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(LoopAi { http, settings })
+        Ok(LoopAiClient { http, settings })
     }
 
     /// The agent that diagnoses.
@@ -145,26 +145,26 @@ impl LoopAi {
     /// See [`LoopAiError`]. After a broken connection the execution may exist all the same; the same
     /// `reference` finds it again where LoopAI honours it.
     pub async fn diagnose(&self, request: &DiagnoseRequest) -> Result<String, LoopAiError> {
-        let outcome = self.ask(request).await;
-        telemetry::loopai_call(Call::Diagnose, &outcome);
+        let outcome = self.post_diagnose(request).await;
+        telemetry::loopai_request(Call::Diagnose, &outcome);
         outcome
     }
 
-    async fn ask(&self, request: &DiagnoseRequest) -> Result<String, LoopAiError> {
+    async fn post_diagnose(&self, request: &DiagnoseRequest) -> Result<String, LoopAiError> {
         let path = format!("api/public/agent/{}/action/diagnose/", self.settings.agent_id);
-        let call = self
+        let request = self
             .http
-            .post(self.address(&path)?)
+            .post(self.endpoint(&path)?)
             .header("Idempotency-Key", &request.reference)
             .json(&body(request));
-        let answer: DiagnoseAnswer = read(&self.send(call).await?)?;
-        let id = match answer.execution_id {
+        let response: DiagnoseResponse = parse(&self.send(request).await?)?;
+        let id = match response.execution_id {
             Value::String(id) => id,
             Value::Number(id) => id.to_string(),
             _ => return Err(LoopAiError::Unreadable("execution_id is no name".into())),
         };
         // The last two would vanish from the address of the look.
-        if id.is_empty() || id.len() > LONGEST_EXECUTION_ID || matches!(id.as_str(), "." | "..") {
+        if id.is_empty() || id.len() > MAX_EXECUTION_ID_LEN || matches!(id.as_str(), "." | "..") {
             return Err(LoopAiError::Unreadable("execution_id is empty, too long, or dots".into()));
         }
         Ok(id)
@@ -174,30 +174,33 @@ impl LoopAi {
     ///
     /// # Errors
     /// See [`LoopAiError`].
-    pub async fn status(&self, execution_id: &str) -> Result<ExecutionStatus, LoopAiError> {
-        let outcome = self.look(execution_id).await;
-        telemetry::loopai_call(Call::Status, &outcome);
+    pub async fn execution_status(
+        &self,
+        execution_id: &str,
+    ) -> Result<ExecutionStatus, LoopAiError> {
+        let outcome = self.fetch_status(execution_id).await;
+        telemetry::loopai_request(Call::Status, &outcome);
         outcome
     }
 
-    async fn look(&self, execution_id: &str) -> Result<ExecutionStatus, LoopAiError> {
-        let mut address = self.address("api/execution/")?;
-        address
+    async fn fetch_status(&self, execution_id: &str) -> Result<ExecutionStatus, LoopAiError> {
+        let mut endpoint = self.endpoint("api/execution/")?;
+        endpoint
             .path_segments_mut()
             .map_err(|()| LoopAiError::Unreachable("the address cannot have a path".into()))?
             .pop_if_empty()
             .extend([execution_id, "status", ""]);
-        let answer: StatusAnswer = read(
-            &self.send(self.http.get(address).header(CONTENT_TYPE, "application/json")).await?,
+        let response: StatusResponse = parse(
+            &self.send(self.http.get(endpoint).header(CONTENT_TYPE, "application/json")).await?,
         )?;
-        match answer.status.as_deref() {
-            Some("COMPLETED") => match answer.result {
+        match response.status.as_deref() {
+            Some("COMPLETED") => match response.result {
                 Value::Object(result) => {
                     Ok(ExecutionStatus::Completed(DiagnosisResult::new(result)))
                 }
                 _ => Err(LoopAiError::NoResult),
             },
-            Some("FAILED") => Ok(ExecutionStatus::Failed(match answer.error {
+            Some("FAILED") => Ok(ExecutionStatus::Failed(match response.error {
                 Value::String(error) => error,
                 Value::Null => String::new(),
                 other => other.to_string(),
@@ -207,19 +210,19 @@ impl LoopAi {
         }
     }
 
-    fn address(&self, path: &str) -> Result<url::Url, LoopAiError> {
+    fn endpoint(&self, path: &str) -> Result<url::Url, LoopAiError> {
         let base = self.settings.url.as_str().trim_end_matches('/');
         format!("{base}/{path}")
             .parse()
             .map_err(|error: url::ParseError| LoopAiError::Unreachable(error.to_string()))
     }
 
-    async fn send(&self, call: RequestBuilder) -> Result<Bytes, LoopAiError> {
-        let call = match &self.settings.key {
-            Some(key) => call.bearer_auth(key.expose_secret()),
-            None => call,
+    async fn send(&self, request: RequestBuilder) -> Result<Bytes, LoopAiError> {
+        let request = match &self.settings.key {
+            Some(key) => request.bearer_auth(key.expose_secret()),
+            None => request,
         };
-        let response = call.send().await.map_err(transport_error)?;
+        let response = request.send().await.map_err(transport_error)?;
         check_status(&response)?;
         read_bounded(response).await
     }
@@ -237,7 +240,7 @@ fn body(request: &DiagnoseRequest) -> DiagnoseBody<'_> {
                 image.media_type,
                 STANDARD.encode(bytes)
             )),
-            ImageContent::Address(address) => ContentBody::Url(address),
+            ImageContent::Url(url) => ContentBody::Url(url),
         },
     });
     DiagnoseBody {
@@ -282,7 +285,7 @@ fn check_status(response: &Response) -> Result<(), LoopAiError> {
 /// `Retry-After` in seconds. Its other form, a date, is as good as none: our clocks may differ.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
 async fn read_bounded(response: Response) -> Result<Bytes, LoopAiError> {
@@ -290,15 +293,15 @@ async fn read_bounded(response: Response) -> Result<Bytes, LoopAiError> {
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(transport_error)?;
-        if body.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(LoopAiError::TooLarge { limit: LARGEST_ANSWER });
+        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+            return Err(LoopAiError::TooLarge { limit: MAX_RESPONSE_BYTES });
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
 }
 
-fn read<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, LoopAiError> {
+fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, LoopAiError> {
     // The place of the fault, never the text: it may hold a patient's data.
     serde_json::from_slice(body).map_err(|error| {
         LoopAiError::Unreadable(format!("line {}, column {}", error.line(), error.column()))

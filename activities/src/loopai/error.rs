@@ -4,14 +4,14 @@ use std::time::Duration;
 
 /// Whether another call may go better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
+pub enum ErrorClass {
     /// Call again later.
-    TryAgain,
+    Transient,
     /// Call again later, but it hardly heals without somebody's hand (a wrong key, an address that
     /// moved, an execution that is gone).
-    NeedsAHand,
+    NeedsOperator,
     /// LoopAI will not take this submission: never call again with it.
-    Final,
+    Permanent,
 }
 
 /// A failed call to LoopAI. `Display` is for logs; [`LoopAiError::code`] is for records and history.
@@ -77,31 +77,31 @@ impl LoopAiError {
             Self::Redirected(_) => "loopai_redirected",
             Self::Refused(_) => "loopai_refused",
             Self::Unreadable(_) => "loopai_unreadable",
-            Self::TooLarge { .. } => "loopai_answer_too_large",
+            Self::TooLarge { .. } => "loopai_response_too_large",
             Self::NoResult => "loopai_no_result",
         }
     }
 
     /// Whether another call may go better.
-    pub fn remedy(&self) -> Remedy {
+    pub fn class(&self) -> ErrorClass {
         match self {
             Self::Timeout
             | Self::Unreachable(_)
             | Self::RateLimited { .. }
             | Self::Unavailable { .. }
-            | Self::Unreadable(_) => Remedy::TryAgain,
+            | Self::Unreadable(_) => ErrorClass::Transient,
             Self::Unauthorized(_)
             | Self::NotFound(_)
             | Self::Redirected(_)
             | Self::TooLarge { .. }
-            | Self::NoResult => Remedy::NeedsAHand,
-            Self::Refused(_) => Remedy::Final,
+            | Self::NoResult => ErrorClass::NeedsOperator,
+            Self::Refused(_) => ErrorClass::Permanent,
         }
     }
 
     /// Whether LoopAI itself is in trouble, or asks everybody to slow down, so that others had better not
     /// call now either. A 4xx or a redirect is an answer: LoopAI is there.
-    pub fn is_away(&self) -> bool {
+    pub fn trips_breaker(&self) -> bool {
         match self {
             Self::Timeout
             | Self::Unreachable(_)

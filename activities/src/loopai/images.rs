@@ -1,15 +1,15 @@
 //! How LoopAI gets the patients' images: with the request, or by links that it follows itself.
 
 use super::client::{Image, ImageContent};
-use diagflow_store::{BytesError, File, FileBytes, FileId, LinkKey};
+use diagflow_store::{BlobError, BlobStore, File, FileId, LinkKey};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::Url;
 
 /// `LOOPAI_IMAGES`: see the head of this file.
 #[derive(Clone)]
-pub enum Images {
+pub enum ImageTransfer {
     /// `data`: within the request, as the platform has always got them.
-    Data(FileBytes),
+    Data(BlobStore),
     /// `url`: by signed links. The request stays small, and no worker holds a patient's images.
     Links(Box<ImageLinks>),
 }
@@ -21,12 +21,12 @@ pub struct ImageLinks {
     pub key: LinkKey,
     /// `PUBLIC_URL`: where LoopAI reaches the API.
     pub public_url: Url,
-    /// `LOOPAI_IMAGE_URL_SECONDS`: how long a link is valid at least; at most twice as long.
+    /// `LOOPAI_IMAGE_URL_LIFETIME_SECONDS`: how long a link is valid at least; at most twice as long.
     pub lifetime: Duration,
 }
 
 impl ImageLinks {
-    fn address(&self, file: FileId) -> String {
+    fn url(&self, file: FileId) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let lifetime = self.lifetime.as_secs().max(1);
         // In whole lifetimes, so that a repeated request is the same text: a platform may refuse an
@@ -37,12 +37,12 @@ impl ImageLinks {
     }
 }
 
-impl Images {
+impl ImageTransfer {
     /// How many bytes of these files a request carries.
-    pub(crate) fn bytes_within_request(&self, files: &[File]) -> u64 {
+    pub(crate) fn embedded_bytes(&self, files: &[File]) -> u64 {
         match self {
-            Images::Data(_) => files.iter().map(|file| file.size.unsigned_abs()).sum(),
-            Images::Links(_) => 0,
+            ImageTransfer::Data(_) => files.iter().map(|file| file.size.unsigned_abs()).sum(),
+            ImageTransfer::Links(_) => 0,
         }
     }
 
@@ -50,10 +50,10 @@ impl Images {
     ///
     /// # Errors
     /// When its bytes are needed and cannot be read.
-    pub async fn image(&self, file: File) -> Result<Image, BytesError> {
+    pub async fn image(&self, file: File) -> Result<Image, BlobError> {
         let content = match self {
-            Images::Data(files) => ImageContent::Data(files.get(file.sha256).await?),
-            Images::Links(links) => ImageContent::Address(links.address(file.id)),
+            ImageTransfer::Data(files) => ImageContent::Data(files.get(file.sha256).await?),
+            ImageTransfer::Links(links) => ImageContent::Url(links.url(file.id)),
         };
         Ok(Image {
             name: file.name,

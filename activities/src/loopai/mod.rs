@@ -6,10 +6,10 @@ mod images;
 mod request_limiter;
 mod settings;
 
-pub use client::{DiagnoseRequest, ExecutionStatus, Image, ImageContent, LoopAi};
-pub use error::{LoopAiError, Remedy};
-pub use images::{ImageLinks, Images};
-pub use request_limiter::Admission;
+pub use client::{DiagnoseRequest, ExecutionStatus, Image, ImageContent, LoopAiClient};
+pub use error::{ErrorClass, LoopAiError};
+pub use images::{ImageLinks, ImageTransfer};
+pub use request_limiter::RequestLimiter;
 pub use settings::LoopAiSettings;
 
 /// The code of a submission that LoopAI could not diagnose: the one end for which its images may be the cause.

@@ -2,9 +2,9 @@
 //! whether the server may have taken the mail.
 
 use super::error::SendError;
-use super::pool::{Conversation, NoConversation, Pool};
-use super::settings::{LONGEST_ANSWER, MailSettings};
-use diagflow_workflows::policy::ONE_MAIL;
+use super::pool::{Pool, PoolError, PooledConnection};
+use super::settings::{MAX_RESPONSE_TIMEOUT, MailSettings};
+use diagflow_workflows::policy::EMAIL_ATTEMPT_TIMEOUT;
 use lettre::address::Envelope;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
@@ -16,24 +16,25 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Limit of everything before the text is handed over.
-const PREPARATION: Duration = Duration::from_secs(15);
+const PREPARATION_TIMEOUT: Duration = Duration::from_secs(15);
 /// What an attempt may need for our own records besides.
-const RECORDS: Duration = Duration::from_secs(30);
+const WRITE_ALLOWANCE: Duration = Duration::from_secs(30);
 /// An attempt is never cut off: its outcome is always settled.
 const _: () = assert!(
-    PREPARATION.as_secs() + LONGEST_ANSWER.as_secs() + RECORDS.as_secs() <= ONE_MAIL.as_secs()
+    PREPARATION_TIMEOUT.as_secs() + MAX_RESPONSE_TIMEOUT.as_secs() + WRITE_ALLOWANCE.as_secs()
+        <= EMAIL_ATTEMPT_TIMEOUT.as_secs()
 );
 
 /// Hands e-mails to the mail server. Cheap to clone; all clones share one pool of conversations.
 #[derive(Clone)]
 pub struct SmtpClient {
     pool: Arc<Pool>,
-    answer: Duration,
+    response_timeout: Duration,
 }
 
 /// A conversation in which the server waits for the text. Dropped without the text, it breaks off, and
 /// nothing was sent.
-pub(super) struct Opened<'a>(Conversation<'a>);
+pub(super) struct MailTransaction<'a>(PooledConnection<'a>);
 
 impl SmtpClient {
     /// Makes the client. Connections are opened when first asked for, so the server may be down now.
@@ -41,23 +42,26 @@ impl SmtpClient {
     /// # Errors
     /// When the certificate authority cannot be read.
     pub fn new(settings: MailSettings) -> anyhow::Result<SmtpClient> {
-        let answer = settings.answer;
-        Ok(SmtpClient { pool: Arc::new(Pool::new(settings)?), answer })
+        let response_timeout = settings.response_timeout;
+        Ok(SmtpClient { pool: Arc::new(Pool::new(settings)?), response_timeout })
     }
 
     /// How long handing the text over takes at most, with the server's answer to it.
-    pub(super) fn answer(&self) -> Duration {
-        self.answer
+    pub(super) fn response_timeout(&self) -> Duration {
+        self.response_timeout
     }
 
     /// Says everything up to the point where the server waits for the text.
     ///
     /// # Errors
     /// See [`SendError`]; never [`SendError::Unknown`].
-    pub(super) async fn open(&self, envelope: &Envelope) -> Result<Opened<'_>, SendError> {
-        match timeout(PREPARATION, self.prepare(envelope)).await {
-            Ok(conversation) => Ok(Opened(conversation?)),
-            Err(_) => Err(SendError::NotTaken {
+    pub(super) async fn begin(
+        &self,
+        envelope: &Envelope,
+    ) -> Result<MailTransaction<'_>, SendError> {
+        match timeout(PREPARATION_TIMEOUT, self.prepare(envelope)).await {
+            Ok(connection) => Ok(MailTransaction(connection?)),
+            Err(_) => Err(SendError::Deferred {
                 code: "smtp_timeout",
                 reply: None,
                 detail: "no answer before the text".to_owned(),
@@ -65,26 +69,26 @@ impl SmtpClient {
         }
     }
 
-    async fn prepare(&self, envelope: &Envelope) -> Result<Conversation<'_>, SendError> {
-        let mut conversation = self.pool.get().await.map_err(no_conversation)?;
-        let smtp = &mut conversation.smtp;
+    async fn prepare(&self, envelope: &Envelope) -> Result<PooledConnection<'_>, SendError> {
+        let mut connection = self.pool.get().await.map_err(from_pool_error)?;
+        let smtp = &mut connection.smtp;
         if !is_ascii(envelope) && !smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
             // RFC 6531, 3.2: such an address must not be sent to a server that does not offer it.
             let detail = "the mail server takes only ASCII addresses".to_owned();
-            conversation.give_back();
-            return Err(SendError::Refused { code: "smtp_no_utf8", reply: None, detail });
+            connection.release();
+            return Err(SendError::Rejected { code: "smtp_no_utf8", reply: None, detail });
         }
-        if let Err(refused) = address(smtp, envelope).await {
+        if let Err(refused) = send_envelope(smtp, envelope).await {
             if smtp.command(Rset).await.is_ok() {
-                conversation.give_back();
+                connection.release();
             }
             return Err(refused);
         }
-        Ok(conversation)
+        Ok(connection)
     }
 }
 
-impl Opened<'_> {
+impl MailTransaction<'_> {
     /// Hands the text over and waits for the answer until `deadline`.
     ///
     /// # Errors
@@ -92,20 +96,20 @@ impl Opened<'_> {
     pub(super) async fn send(mut self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
         let outcome = match timeout_at(deadline, self.0.smtp.message(message)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if error.status().is_some() => Err(refusal(&error)),
+            Ok(Err(error)) if error.status().is_some() => Err(command_error(&error)),
             Ok(Err(error)) => return Err(SendError::Unknown { detail: error.to_string() }),
             Err(_) => {
                 return Err(SendError::Unknown { detail: "no answer to the text".to_owned() });
             }
         };
-        self.0.give_back();
+        self.0.release();
         outcome
     }
 }
 
 /// Only what is said of the recipient is about this e-mail: a server that refuses our sender, or has no ear
 /// for any text, refuses all of them, and will take them once that is mended.
-async fn address(
+async fn send_envelope(
     smtp: &mut AsyncSmtpConnection,
     envelope: &Envelope,
 ) -> Result<Response, SendError> {
@@ -114,12 +118,12 @@ async fn address(
         parameters.push(MailParameter::SmtpUtfEight);
     }
     let sender = Mail::new(envelope.from().cloned(), parameters);
-    smtp.command(sender).await.map_err(|error| refusal_of_us(&error))?;
+    smtp.command(sender).await.map_err(|error| session_error(&error))?;
     for recipient in envelope.to() {
         let recipient = Rcpt::new(recipient.clone(), vec![]);
-        smtp.command(recipient).await.map_err(|error| refusal(&error))?;
+        smtp.command(recipient).await.map_err(|error| command_error(&error))?;
     }
-    smtp.command(Data).await.map_err(|error| refusal_of_us(&error))
+    smtp.command(Data).await.map_err(|error| session_error(&error))
 }
 
 fn is_ascii(envelope: &Envelope) -> bool {
@@ -127,38 +131,38 @@ fn is_ascii(envelope: &Envelope) -> bool {
 }
 
 /// An answer of the server, or a broken conversation, before the text was taken.
-fn refusal(error: &SmtpError) -> SendError {
-    let (reply, detail) = (reply(error), error.to_string());
+fn command_error(error: &SmtpError) -> SendError {
+    let (reply, detail) = (reply_code(error), error.to_string());
     if error.is_permanent() {
-        return SendError::Refused { code: "smtp_refused", reply, detail };
+        return SendError::Rejected { code: "smtp_rejected", reply, detail };
     }
-    let code = if error.is_transient() { "smtp_try_later" } else { "smtp_broken_off" };
-    SendError::NotTaken { code, reply, detail }
+    let code = if error.is_transient() { "smtp_deferred" } else { "smtp_connection_lost" };
+    SendError::Deferred { code, reply, detail }
 }
 
 /// A server that does not let us in: a wrong password, certificate or sender is our fault, not the patient's
 /// address, so even a 5xx is tried again.
-fn refusal_of_us(error: &SmtpError) -> SendError {
-    match refusal(error) {
-        SendError::Refused { reply, detail, .. } => {
-            SendError::NotTaken { code: "smtp_not_let_in", reply, detail }
+fn session_error(error: &SmtpError) -> SendError {
+    match command_error(error) {
+        SendError::Rejected { reply, detail, .. } => {
+            SendError::Deferred { code: "smtp_access_denied", reply, detail }
         }
         other => other,
     }
 }
 
-fn no_conversation(error: NoConversation) -> SendError {
+fn from_pool_error(error: PoolError) -> SendError {
     let detail = error.to_string();
     let (code, reply) = match error {
-        NoConversation::AllInUse => ("smtp_all_in_use", None),
-        NoConversation::NotOpened(error) if error.status().is_some() => {
-            ("smtp_not_let_in", reply(&error))
+        PoolError::Exhausted => ("smtp_pool_exhausted", None),
+        PoolError::Connect(error) if error.status().is_some() => {
+            ("smtp_access_denied", reply_code(&error))
         }
-        NoConversation::NotOpened(_) => ("smtp_unreachable", None),
+        PoolError::Connect(_) => ("smtp_unreachable", None),
     };
-    SendError::NotTaken { code, reply, detail }
+    SendError::Deferred { code, reply, detail }
 }
 
-fn reply(error: &SmtpError) -> Option<u16> {
+fn reply_code(error: &SmtpError) -> Option<u16> {
     error.status().map(u16::from)
 }

@@ -12,7 +12,7 @@ use url::Host;
 
 /// An e-mail, ready to be made into a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct EmailContent {
     /// The subject.
     pub subject: String,
     /// The body as plain text.
@@ -82,7 +82,7 @@ const CANCELLED: [&str; 3] = [
 
 /// The address as it is sent to. A domain beyond ASCII is written as every mail server can read it (RFC 5891),
 /// so that only a name beyond ASCII asks for SMTPUTF8.
-fn deliverable(to: &EmailAddress) -> anyhow::Result<Address> {
+fn with_ascii_domain(to: &EmailAddress) -> anyhow::Result<Address> {
     let (name, domain) = to.as_str().rsplit_once('@').unwrap_or((to.as_str(), ""));
     if domain.is_ascii() {
         return Ok(to.as_str().parse()?);
@@ -90,22 +90,22 @@ fn deliverable(to: &EmailAddress) -> anyhow::Result<Address> {
     Ok(Address::new(name, Host::parse(domain)?.to_string())?)
 }
 
-impl Letter {
+impl EmailContent {
     /// Writes the e-mail for a delivery. `report` is used for a result only, `error_code` for a failure: why it
     /// failed decides what its patient can do.
     ///
     /// # Errors
     /// When a template cannot be filled in.
-    pub fn write(
+    pub fn render(
         delivery: &Delivery,
         report: &Report,
         error_code: Option<&str>,
-    ) -> Result<Letter, askama::Error> {
+    ) -> Result<EmailContent, askama::Error> {
         let reference = delivery.submission_id.to_string();
         let reference = reference.as_str();
         let [headline, what_happened, what_to_do] = match delivery.kind {
             DeliveryKind::Result => {
-                return Ok(Letter {
+                return Ok(EmailContent {
                     subject: "Your diagnosis result".to_owned(),
                     text: ResultText { report, reference }.render()?,
                     html: ResultHtml { report, reference }.render()?,
@@ -116,7 +116,7 @@ impl Letter {
             DeliveryKind::TimedOut => TIMED_OUT,
             DeliveryKind::Cancelled => CANCELLED,
         };
-        Ok(Letter {
+        Ok(EmailContent {
             subject: headline.to_owned(),
             text: EndedText { headline, what_happened, what_to_do, reference }.render()?,
             html: EndedHtml { headline, what_happened, what_to_do, reference }.render()?,
@@ -128,7 +128,7 @@ impl Letter {
     ///
     /// # Errors
     /// When the address cannot stand in a message.
-    pub fn message(
+    pub fn into_message(
         self,
         delivery: &Delivery,
         from: &Mailbox,
@@ -137,7 +137,7 @@ impl Letter {
         let message_id = format!("<{}@{}>", delivery.id, from.email.domain());
         let mut message = Message::builder()
             .from(from.clone())
-            .to(Mailbox::new(None, deliverable(to)?))
+            .to(Mailbox::new(None, with_ascii_domain(to)?))
             .subject(self.subject)
             .message_id(Some(message_id))
             .date(Utc::now().into())

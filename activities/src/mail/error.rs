@@ -8,7 +8,7 @@ pub enum SendError {
     /// Certainly not taken, and it may go better later: no connection, a 4xx answer, or a
     /// conversation that broke off before the text was handed over.
     #[error("not taken: {detail}")]
-    NotTaken {
+    Deferred {
         /// Stable code.
         code: &'static str,
         /// The server's reply code, where there was a reply.
@@ -18,7 +18,7 @@ pub enum SendError {
     },
     /// Certainly not taken, for good: a 5xx answer, or a letter that cannot be sent at all.
     #[error("refused: {detail}")]
-    Refused {
+    Rejected {
         /// Stable code.
         code: &'static str,
         /// The server's reply code, where there was a reply.

@@ -3,79 +3,81 @@
 //! said again and again while the claim lasts.
 
 use crate::telemetry;
-use diagflow_store::{Attempt, DeliveryStatus, Reason, Store, StoreError, StoreResult};
+use diagflow_store::{
+    DeliveryAttempt, DeliveryStatus, FailureReason, Store, StoreError, StoreResult,
+};
 use diagflow_workflows::contract::DeliverVerdict;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Between two tries to write.
-const PAUSE: Duration = Duration::from_millis(500);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// What is to be written.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Entry<'a> {
+pub(super) enum LedgerWrite<'a> {
     /// The delivery is settled.
-    Settled(DeliveryStatus, Option<Reason<'a>>),
+    Settle(DeliveryStatus, Option<FailureReason<'a>>),
     /// Not sent; it stays planned.
-    Released(Reason<'a>),
+    Release(FailureReason<'a>),
     /// Not sent, and it is not known whether the claim was written.
-    Withdrawn(Reason<'a>),
+    Withdraw(FailureReason<'a>),
 }
 
 /// Until when a failed writing is repeated.
-pub(super) struct Patience<'a> {
+pub(super) struct RetryLimit<'a> {
     /// Over before the claim is, or now where there is no claim to lose.
     pub(super) until: Instant,
     /// The process ends: nothing is repeated any more.
-    pub(super) ending: &'a CancellationToken,
+    pub(super) shutdown: &'a CancellationToken,
 }
 
-impl Entry<'_> {
+impl LedgerWrite<'_> {
     /// Writes it. Says whether the delivery was this attempt's; otherwise nothing is changed.
     ///
     /// # Errors
-    /// When the database does not answer, for longer than `patience`.
+    /// When the database does not answer, for longer than `retry_limit`.
     pub(super) async fn write(
         self,
         store: &Store,
-        attempt: &Attempt,
-        patience: &Patience<'_>,
+        attempt: &DeliveryAttempt,
+        retry_limit: &RetryLimit<'_>,
     ) -> StoreResult<bool> {
         loop {
-            let error = match self.try_to_write(store, attempt).await {
+            let error = match self.try_write(store, attempt).await {
                 Ok(written) => {
                     self.count(written);
                     return Ok(written);
                 }
                 Err(error) => error,
             };
-            let again = Instant::now() + PAUSE;
-            let is_hopeless = matches!(error, StoreError::Corrupt(_));
-            if is_hopeless || again > patience.until || patience.ending.is_cancelled() {
+            let next_try = Instant::now() + RETRY_DELAY;
+            let is_permanent = matches!(error, StoreError::Corrupt(_));
+            if is_permanent || next_try > retry_limit.until || retry_limit.shutdown.is_cancelled() {
                 return Err(error);
             }
             tracing::warn!("cannot write what came of an e-mail; trying again");
             tokio::select! {
-                () = tokio::time::sleep_until(again) => {}
-                () = patience.ending.cancelled() => {}
+                () = tokio::time::sleep_until(next_try) => {}
+                () = retry_limit.shutdown.cancelled() => {}
             }
         }
     }
 
-    async fn try_to_write(self, store: &Store, attempt: &Attempt) -> StoreResult<bool> {
+    async fn try_write(self, store: &Store, attempt: &DeliveryAttempt) -> StoreResult<bool> {
         match self {
-            Self::Settled(status, reason) => store.settle_delivery(attempt, status, reason).await,
-            Self::Released(reason) => store.release_delivery(attempt, reason).await,
-            Self::Withdrawn(reason) => store.withdraw_claim(attempt, reason).await,
+            Self::Settle(status, reason) => store.settle_delivery(attempt, status, reason).await,
+            Self::Release(reason) => store.release_delivery(attempt, reason).await,
+            Self::Withdraw(reason) => store.withdraw_claim(attempt, reason).await,
         }
     }
 
     fn count(self, written: bool) {
-        if let Self::Settled(status, _) = self
+        if let Self::Settle(status, _) = self
             && written
         {
-            telemetry::delivery(verdict(status));
+            telemetry::delivery_settled(verdict(status));
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Sends a delivery and keeps its ledger: claimed just before the text goes out, settled after.
 
 use super::client::SmtpClient;
-use super::content::Letter;
+use super::content::EmailContent;
 use super::error::SendError;
-use super::ledger::{Entry, Patience, verdict};
-use crate::failure::{hopeless, retryable};
+use super::ledger::{LedgerWrite, RetryLimit, verdict};
+use crate::failure::{non_retryable, retryable};
 use crate::report::Report;
 use crate::telemetry;
 use diagflow_store::{
-    Attempt, Delivery, DeliveryId, DeliveryStatus, Failpoint, Reason, Standing, Store, StoreError,
+    Delivery, DeliveryAttempt, DeliveryId, DeliveryState, DeliveryStatus, Failpoint, FailureReason,
+    Store, StoreError,
 };
 use diagflow_workflows::contract::DeliverVerdict;
 use lettre::Message;
@@ -19,9 +20,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What a sender has beyond the time for the text, to write down what came of it.
-const MARGIN: Duration = Duration::from_secs(5);
+const WRITE_MARGIN: Duration = Duration::from_secs(5);
 /// An attempt met another one that is at work on the same delivery.
-const AT_WORK: &str = "delivery_at_work";
+const IN_PROGRESS: &str = "delivery_in_progress";
 
 /// Sends deliveries.
 #[derive(Clone)]
@@ -29,98 +30,98 @@ pub struct Mailer {
     client: SmtpClient,
     from: Mailbox,
     /// The process ends: no answer is waited for any more.
-    ending: CancellationToken,
+    shutdown: CancellationToken,
 }
 
 /// What came of one attempt whose end is certain enough to be written down.
-type Outcome = Result<DeliverVerdict, ActivityError>;
+type AttemptResult = Result<DeliverVerdict, ActivityError>;
 
 impl Mailer {
     /// A mailer that sends as `from`.
     pub fn new(client: SmtpClient, from: Mailbox) -> Mailer {
-        Mailer { client, from, ending: CancellationToken::new() }
+        Mailer { client, from, shutdown: CancellationToken::new() }
     }
 
     /// Cancelled, it ends the waiting for answers: such an e-mail is settled as unknown at once, and no
     /// further text goes out.
-    pub(crate) fn ending(&self) -> CancellationToken {
-        self.ending.clone()
+    pub(crate) fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
     }
 
     /// Sends a delivery, unless it is settled already. Safe to be run twice at once: the ledger lets only
     /// one attempt hand the text over, and until then nothing of it was sent.
-    pub(crate) async fn deliver(&self, store: &Store, id: DeliveryId) -> Outcome {
-        let (delivery, attempt) = match planned(store, id).await? {
-            Ok(planned) => planned,
+    pub(crate) async fn deliver(&self, store: &Store, id: DeliveryId) -> AttemptResult {
+        let (delivery, attempt) = match find_due(store, id).await? {
+            Ok(due) => due,
             Err(verdict) => return Ok(verdict),
         };
-        Failpoint::MailBegun.pass().await;
+        Failpoint::BeforeMailClaimed.pass().await;
         // Without a claim nothing is lost by writing but once: the delivery stays planned.
-        let once = Patience { until: Instant::now(), ending: &self.ending };
+        let once = RetryLimit { until: Instant::now(), shutdown: &self.shutdown };
         let message = match self.message(store, &delivery).await {
             Ok(message) => message,
-            Err(error) => return not_written(store, &attempt, &error, &once).await,
+            Err(error) => return content_failed(store, &attempt, &error, &once).await,
         };
-        let opened = match self.client.open(message.envelope()).await {
-            Ok(opened) => opened,
-            Err(error) => return note(store, &attempt, error, &once).await,
+        let transaction = match self.client.begin(message.envelope()).await {
+            Ok(transaction) => transaction,
+            Err(error) => return record_failure(store, &attempt, error, &once).await,
         };
-        if self.ending.is_cancelled() {
-            return Err(retryable("worker_ending", "", None));
+        if self.shutdown.is_cancelled() {
+            return Err(retryable("worker_shutting_down", "", None));
         }
         let text = message.formatted();
         // From before the claim, so that both are over before the claim is.
-        let deadline = Instant::now() + self.client.answer();
-        let patience = Patience { until: deadline + MARGIN, ending: &self.ending };
-        let claimed = self.claim(store, &attempt, &patience).await?;
-        Failpoint::MailClaimed.pass().await;
+        let deadline = Instant::now() + self.client.response_timeout();
+        let retry_limit = RetryLimit { until: deadline + WRITE_MARGIN, shutdown: &self.shutdown };
+        let claimed = self.claim(store, &attempt, &retry_limit).await?;
+        Failpoint::AfterMailClaimed.pass().await;
         let outcome = tokio::select! {
             biased;
-            outcome = opened.send(&text, deadline) => outcome,
-            () = self.ending.cancelled() => {
+            outcome = transaction.send(&text, deadline) => outcome,
+            () = self.shutdown.cancelled() => {
                 Err(SendError::Unknown { detail: "the worker ended before the answer".to_owned() })
             }
         };
-        Failpoint::MailTaken.pass().await;
-        let told = match outcome {
-            Ok(()) => settle(store, &claimed, (DeliveryStatus::Sent, None), &patience).await,
-            Err(error) => note(store, &claimed, error, &patience).await,
+        Failpoint::AfterMailAccepted.pass().await;
+        let result = match outcome {
+            Ok(()) => settle(store, &claimed, (DeliveryStatus::Sent, None), &retry_limit).await,
+            Err(error) => record_failure(store, &claimed, error, &retry_limit).await,
         };
-        Failpoint::MailSettled.pass().await;
-        told
+        Failpoint::AfterMailSettled.pass().await;
+        result
     }
 
     /// Claims a delivery for its text.
     async fn claim(
         &self,
         store: &Store,
-        attempt: &Attempt,
-        patience: &Patience<'_>,
-    ) -> Result<Attempt, ActivityError> {
-        let lease = self.client.answer() + MARGIN;
+        attempt: &DeliveryAttempt,
+        retry_limit: &RetryLimit<'_>,
+    ) -> Result<DeliveryAttempt, ActivityError> {
+        let lease = self.client.response_timeout() + WRITE_MARGIN;
         match store.claim_delivery(attempt, lease).await {
             Ok(Some(claimed)) => Ok(claimed),
-            Ok(None) => Err(retryable(AT_WORK, "another attempt was faster", None)),
+            Ok(None) => Err(retryable(IN_PROGRESS, "another attempt was faster", None)),
             Err(error) => {
                 // Perhaps only the answer was lost.
-                let entry = Entry::Withdrawn(("records_unavailable", ""));
-                entry.write(store, attempt, patience).await.map_err(records)?;
+                let write = LedgerWrite::Withdraw(FailureReason::new("records_unavailable", ""));
+                write.write(store, attempt, retry_limit).await.map_err(records)?;
                 Err(records(error))
             }
         }
     }
 
     /// Settles a delivery whose time is over as failed, unless it is settled already.
-    pub(crate) async fn give_up(&self, store: &Store, id: DeliveryId) -> Outcome {
-        let (delivery, attempt) = match planned(store, id).await? {
-            Ok(planned) => planned,
+    pub(crate) async fn give_up(&self, store: &Store, id: DeliveryId) -> AttemptResult {
+        let (delivery, attempt) = match find_due(store, id).await? {
+            Ok(due) => due,
             Err(verdict) => return Ok(verdict),
         };
         let settled = store.give_up_delivery(&delivery, &attempt).await.map_err(records)?;
         if settled {
-            telemetry::delivery(DeliverVerdict::Failed);
+            telemetry::delivery_settled(DeliverVerdict::Failed);
         }
-        told(settled, DeliveryStatus::Failed)
+        verdict_if_settled(settled, DeliveryStatus::Failed)
     }
 
     async fn message(&self, store: &Store, delivery: &Delivery) -> anyhow::Result<Message> {
@@ -131,64 +132,67 @@ impl Mailer {
         let report = store
             .result(delivery.submission_id)
             .await?
-            .map(|result| Report::of(&result))
+            .map(|result| Report::from_result(&result))
             .unwrap_or_default();
-        let letter = Letter::write(delivery, &report, submission.error_code.as_deref())?;
-        letter.message(delivery, &self.from, &submission.email)
+        let content = EmailContent::render(delivery, &report, submission.error_code.as_deref())?;
+        content.into_message(delivery, &self.from, &submission.email)
     }
 }
 
 /// A delivery that is still to be sent; the verdict on one that is settled.
-async fn planned(
+async fn find_due(
     store: &Store,
     id: DeliveryId,
-) -> Result<Result<(Delivery, Attempt), DeliverVerdict>, ActivityError> {
-    match store.delivery_standing(id).await.map_err(records)? {
-        Standing::Planned(delivery, attempt) => Ok(Ok((delivery, attempt))),
-        Standing::Sending { left } => Err(retryable(AT_WORK, "its text is under way", Some(left))),
-        Standing::Settled(status) => Ok(Err(verdict(status))),
-        Standing::Abandoned => {
-            telemetry::delivery(DeliverVerdict::Unknown);
+) -> Result<Result<(Delivery, DeliveryAttempt), DeliverVerdict>, ActivityError> {
+    match store.delivery_state(id).await.map_err(records)? {
+        DeliveryState::Planned(delivery, attempt) => Ok(Ok((delivery, attempt))),
+        DeliveryState::Sending { left } => {
+            Err(retryable(IN_PROGRESS, "its text is under way", Some(left)))
+        }
+        DeliveryState::Settled(status) => Ok(Err(verdict(status))),
+        DeliveryState::Abandoned => {
+            telemetry::delivery_settled(DeliverVerdict::Unknown);
             Ok(Err(DeliverVerdict::Unknown))
         }
-        Standing::Missing => Err(hopeless("unknown_delivery", id)),
+        DeliveryState::NotFound => Err(non_retryable("delivery_not_found", id)),
     }
 }
 
 /// The letter could not even be written: our records are away (try again) or it never can be.
-async fn not_written(
+async fn content_failed(
     store: &Store,
-    attempt: &Attempt,
+    attempt: &DeliveryAttempt,
     error: &anyhow::Error,
-    patience: &Patience<'_>,
-) -> Outcome {
+    retry_limit: &RetryLimit<'_>,
+) -> AttemptResult {
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return Err(retryable("records_unavailable", error, None));
     }
-    let reason = ("letter_not_written", &*format!("{error:#}"));
-    settle(store, attempt, (DeliveryStatus::Failed, Some(reason)), patience).await
+    let detail = format!("{error:#}");
+    let reason = FailureReason::new("email_not_composed", &detail);
+    settle(store, attempt, (DeliveryStatus::Failed, Some(reason)), retry_limit).await
 }
 
 /// Writes down that an attempt did not succeed.
-async fn note(
+async fn record_failure(
     store: &Store,
-    attempt: &Attempt,
+    attempt: &DeliveryAttempt,
     error: SendError,
-    patience: &Patience<'_>,
-) -> Outcome {
+    retry_limit: &RetryLimit<'_>,
+) -> AttemptResult {
     match error {
         SendError::Unknown { detail } => {
-            let reason = ("smtp_no_answer", detail.as_str());
-            settle(store, attempt, (DeliveryStatus::Unknown, Some(reason)), patience).await
+            let reason = FailureReason::new("smtp_no_response", &detail);
+            settle(store, attempt, (DeliveryStatus::Unknown, Some(reason)), retry_limit).await
         }
-        SendError::Refused { code, reply, detail } => {
+        SendError::Rejected { code, reply, detail } => {
             tracing::warn!(code, reply, "the mail server refuses an e-mail for good");
-            let reason = (code, detail.as_str());
-            settle(store, attempt, (DeliveryStatus::Failed, Some(reason)), patience).await
+            let reason = FailureReason::new(code, &detail);
+            settle(store, attempt, (DeliveryStatus::Failed, Some(reason)), retry_limit).await
         }
-        SendError::NotTaken { code, reply, detail } => {
-            let entry = Entry::Released((code, &detail));
-            entry.write(store, attempt, patience).await.map_err(records)?;
+        SendError::Deferred { code, reply, detail } => {
+            let write = LedgerWrite::Release(FailureReason::new(code, &detail));
+            write.write(store, attempt, retry_limit).await.map_err(records)?;
             Err(retryable(code, reply, None))
         }
     }
@@ -196,21 +200,21 @@ async fn note(
 
 async fn settle(
     store: &Store,
-    attempt: &Attempt,
-    (status, reason): (DeliveryStatus, Option<Reason<'_>>),
-    patience: &Patience<'_>,
-) -> Outcome {
-    let entry = Entry::Settled(status, reason);
-    let settled = entry.write(store, attempt, patience).await.map_err(records)?;
-    told(settled, status)
+    attempt: &DeliveryAttempt,
+    (status, reason): (DeliveryStatus, Option<FailureReason<'_>>),
+    retry_limit: &RetryLimit<'_>,
+) -> AttemptResult {
+    let write = LedgerWrite::Settle(status, reason);
+    let settled = write.write(store, attempt, retry_limit).await.map_err(records)?;
+    verdict_if_settled(settled, status)
 }
 
 /// The verdict, if it was ours to give.
-fn told(settled: bool, status: DeliveryStatus) -> Outcome {
+fn verdict_if_settled(settled: bool, status: DeliveryStatus) -> AttemptResult {
     if settled {
         Ok(verdict(status))
     } else {
-        Err(retryable(AT_WORK, "another attempt was faster", None))
+        Err(retryable(IN_PROGRESS, "another attempt was faster", None))
     }
 }
 

@@ -10,7 +10,7 @@ mod pool;
 mod settings;
 
 pub use client::SmtpClient;
-pub use content::Letter;
+pub use content::EmailContent;
 pub use error::SendError;
 pub use mailer::Mailer;
-pub use settings::{LONGEST_ANSWER, MailSettings, SmtpTls};
+pub use settings::{MAX_RESPONSE_TIMEOUT, MailSettings, SmtpTls};

@@ -21,41 +21,41 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 /// Limit of connecting by TCP.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Servers end idle conversations after minutes (RFC 5321, 4.5.3.2); end them before.
-const IDLE: Duration = Duration::from_secs(60);
+const MAX_IDLE: Duration = Duration::from_secs(60);
 /// E-mails that may wait for each conversation in use. A bound, because whoever waits holds one of the
 /// worker's places: a server that is slow with everything must leave some of them for looks at LoopAI.
-const WAITING_FOR_EACH: usize = 2;
+const WAITERS_PER_CONNECTION: usize = 2;
 /// How long one of them waits: much longer than an e-mail usually takes.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 /// An idle conversation that does not answer by then is given up.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+const NOOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Opens conversations, a bounded number at once, and keeps those that are given back.
 pub(super) struct Pool {
     settings: MailSettings,
     tls: Option<TlsParameters>,
-    seats: Semaphore,
+    permits: Semaphore,
     waiting: Semaphore,
-    patience: Duration,
+    max_wait: Duration,
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
 }
 
 /// Why there is no conversation.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoConversation {
+pub(super) enum PoolError {
     #[error("all conversations with the mail server are in use")]
-    AllInUse,
+    Exhausted,
     #[error(transparent)]
-    NotOpened(#[from] SmtpError),
+    Connect(#[from] SmtpError),
 }
 
 /// A conversation to be used. It is closed unless it is given back.
-pub(super) struct Conversation<'a> {
+pub(super) struct PooledConnection<'a> {
     pub(super) smtp: AsyncSmtpConnection,
     pool: &'a Pool,
-    _seat: SemaphorePermit<'a>,
+    _permit: SemaphorePermit<'a>,
 }
 
 impl Pool {
@@ -67,37 +67,38 @@ impl Pool {
             SmtpTls::Implicit | SmtpTls::StartTls => Some(tls_parameters(&settings)?),
         };
         let size = settings.pool_size.max(1) as usize;
-        let (seats, waiting) = (Semaphore::new(size), Semaphore::new(size * WAITING_FOR_EACH));
+        let (permits, waiting) =
+            (Semaphore::new(size), Semaphore::new(size * WAITERS_PER_CONNECTION));
         let idle = Mutex::default();
-        Ok(Pool { settings, tls, seats, waiting, patience: PATIENCE, idle })
+        Ok(Pool { settings, tls, permits, waiting, max_wait: MAX_WAIT, idle })
     }
 
     /// A conversation at the point where an e-mail can begin.
     ///
     /// # Errors
     /// When the server cannot be reached or does not let us in, or too many others are before us.
-    pub(super) async fn get(&self) -> Result<Conversation<'_>, NoConversation> {
-        let seat = self.seat().await.ok_or(NoConversation::AllInUse)?;
+    pub(super) async fn get(&self) -> Result<PooledConnection<'_>, PoolError> {
+        let permit = self.acquire().await.ok_or(PoolError::Exhausted)?;
         while let Some(mut smtp) = self.take_idle() {
-            let answer = timeout(SIGN_OF_LIFE, smtp.command(Noop)).await;
-            if matches!(answer, Ok(Ok(_))) {
-                return Ok(Conversation { smtp, pool: self, _seat: seat });
+            let reply = timeout(NOOP_TIMEOUT, smtp.command(Noop)).await;
+            if matches!(reply, Ok(Ok(_))) {
+                return Ok(PooledConnection { smtp, pool: self, _permit: permit });
             }
         }
-        Ok(Conversation { smtp: self.connect().await?, pool: self, _seat: seat })
+        Ok(PooledConnection { smtp: self.connect().await?, pool: self, _permit: permit })
     }
 
-    async fn seat(&self) -> Option<SemaphorePermit<'_>> {
-        if let Ok(seat) = self.seats.try_acquire() {
-            return Some(seat);
+    async fn acquire(&self) -> Option<SemaphorePermit<'_>> {
+        if let Ok(permit) = self.permits.try_acquire() {
+            return Some(permit);
         }
         let _waiting = self.waiting.try_acquire().ok()?;
-        timeout(self.patience, self.seats.acquire()).await.ok()?.ok()
+        timeout(self.max_wait, self.permits.acquire()).await.ok()?.ok()
     }
 
     fn take_idle(&self) -> Option<AsyncSmtpConnection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(_, since)| since.elapsed() < IDLE);
+        idle.retain(|(_, since)| since.elapsed() < MAX_IDLE);
         idle.pop().map(|(smtp, _)| smtp)
     }
 
@@ -108,9 +109,14 @@ impl Pool {
             SmtpTls::Implicit => self.tls.clone(),
             SmtpTls::StartTls | SmtpTls::None => None,
         };
-        let mut smtp =
-            AsyncSmtpConnection::connect_tokio1(server, Some(CONNECT), &hello, implicit, None)
-                .await?;
+        let mut smtp = AsyncSmtpConnection::connect_tokio1(
+            server,
+            Some(CONNECT_TIMEOUT),
+            &hello,
+            implicit,
+            None,
+        )
+        .await?;
         if self.settings.tls == SmtpTls::StartTls
             && let Some(tls) = self.tls.clone()
         {
@@ -124,9 +130,9 @@ impl Pool {
     }
 }
 
-impl Conversation<'_> {
+impl PooledConnection<'_> {
     /// Keeps it for the next e-mail. Only for one in which nothing is under way.
-    pub(super) fn give_back(self) {
+    pub(super) fn release(self) {
         if !self.smtp.has_broken() {
             let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push((self.smtp, Instant::now()));
@@ -136,7 +142,7 @@ impl Conversation<'_> {
 
 fn tls_parameters(settings: &MailSettings) -> anyhow::Result<TlsParameters> {
     let mut builder = TlsParametersBuilder::new(settings.host.clone());
-    if let Some(pem) = &settings.authority {
+    if let Some(pem) = &settings.ca_certificate {
         // lettre takes a file without any certificate for one that adds none.
         anyhow::ensure!(
             CertificateDer::pem_slice_iter(pem).any(|certificate| certificate.is_ok()),
@@ -149,7 +155,7 @@ fn tls_parameters(settings: &MailSettings) -> anyhow::Result<TlsParameters> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::LONGEST_ANSWER;
+    use super::super::settings::MAX_RESPONSE_TIMEOUT;
     use super::*;
     use std::task::Poll;
 
@@ -159,36 +165,37 @@ mod tests {
             port,
             credentials: None,
             tls,
-            authority: Some(b"no certificate".to_vec()),
+            ca_certificate: Some(b"no certificate".to_vec()),
             from: "no-reply@diagflow.example".parse().expect("an address"),
             pool_size: 1,
-            answer: LONGEST_ANSWER,
+            response_timeout: MAX_RESPONSE_TIMEOUT,
         }
     }
 
     #[tokio::test]
-    async fn few_wait_for_a_conversation_and_none_for_long() {
+    async fn waiting_for_a_connection_is_bounded_in_number_and_time() {
         let pool = Pool::new(settings(25, SmtpTls::None)).expect("a pool");
-        let in_use = pool.seats.try_acquire().expect("a seat");
-        let mut waiting: Vec<_> = (0..WAITING_FOR_EACH).map(|_| Box::pin(pool.seat())).collect();
+        let in_use = pool.permits.try_acquire().expect("a seat");
+        let mut waiting: Vec<_> =
+            (0..WAITERS_PER_CONNECTION).map(|_| Box::pin(pool.acquire())).collect();
         for one in &mut waiting {
             assert!(futures::poll!(one).is_pending(), "it waits");
         }
 
         let beyond = futures::poll!(Box::pin(pool.get()));
-        assert!(matches!(beyond, Poll::Ready(Err(NoConversation::AllInUse))));
+        assert!(matches!(beyond, Poll::Ready(Err(PoolError::Exhausted))));
         drop(in_use);
         assert!(waiting.remove(0).await.is_some());
 
         let pool = Pool::new(settings(25, SmtpTls::None)).expect("a pool");
-        let impatient = Pool { patience: Duration::from_millis(1), ..pool };
-        let _in_use = impatient.seats.try_acquire().expect("a seat");
-        let waited = timeout(10 * PATIENCE, impatient.seat()).await.expect("not for ever");
+        let impatient = Pool { max_wait: Duration::from_millis(1), ..pool };
+        let _in_use = impatient.permits.try_acquire().expect("a seat");
+        let waited = timeout(10 * MAX_WAIT, impatient.acquire()).await.expect("not for ever");
         assert!(waited.is_none(), "it waited in vain");
     }
 
     #[test]
-    fn a_file_without_a_certificate_is_refused_at_the_start() {
+    fn a_ca_file_without_a_certificate_is_rejected_at_startup() {
         let refusal = Pool::new(settings(465, SmtpTls::Implicit)).err().expect("refused");
         assert!(refusal.to_string().contains("SMTP_CA_FILE"), "{refusal}");
     }

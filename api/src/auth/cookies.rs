@@ -14,7 +14,7 @@ use sha2::Sha256;
 
 /// A cookie of ours.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Kind {
+pub(crate) struct CookieKind {
     /// Its name, without the prefix that it has over encrypted connections.
     pub(crate) name: &'static str,
     /// Where it is sent to.
@@ -22,19 +22,20 @@ pub(crate) struct Kind {
 }
 
 /// Carries the access token.
-pub(crate) const SESSION: Kind = Kind { name: "diagflow_session", path: "/" };
+pub(crate) const SESSION: CookieKind = CookieKind { name: "diagflow_session", path: "/" };
 /// Carries the refresh token, to the one path that takes it.
-pub(crate) const REFRESH: Kind = Kind { name: "diagflow_refresh", path: "/api/v1/auth/refresh" };
+pub(crate) const REFRESH: CookieKind =
+    CookieKind { name: "diagflow_refresh", path: "/api/v1/auth/refresh" };
 /// Makes a device known where passwords are tried: [`super::device`].
-pub(crate) const DEVICE: Kind = Kind { name: "diagflow_device", path: "/api/v1/auth" };
+pub(crate) const DEVICE: CookieKind = CookieKind { name: "diagflow_device", path: "/api/v1/auth" };
 
 /// Bound into every token, so that the same secret can derive other things without clashes.
 const PURPOSE: &str = "diagflow csrf token v1:";
 
 /// Derives and checks tokens against forged requests.
-pub(crate) struct CsrfKey(Hmac<Sha256>);
+pub(crate) struct CsrfTokens(Hmac<Sha256>);
 
-impl CsrfKey {
+impl CsrfTokens {
     pub(crate) fn new(secret: &SecretString) -> Self {
         let key = Hmac::new_from_slice(secret.expose_secret().as_bytes());
         Self(key.expect("HMAC takes a key of any length"))
@@ -63,16 +64,16 @@ impl CsrfKey {
 
 /// The access token that a page's request brings.
 pub(crate) fn access_token(settings: &ApiSettings, headers: &HeaderMap) -> Option<String> {
-    brought(settings, SESSION, &CookieJar::from_headers(headers))
+    read(settings, SESSION, &CookieJar::from_headers(headers))
 }
 
 /// What a request brings in a cookie.
-pub(crate) fn brought(settings: &ApiSettings, kind: Kind, jar: &CookieJar) -> Option<String> {
+pub(crate) fn read(settings: &ApiSettings, kind: CookieKind, jar: &CookieJar) -> Option<String> {
     let cookie = jar.get(&kind.full_name(settings))?;
     Some(cookie.value().to_owned()).filter(|value| !value.is_empty())
 }
 
-impl Kind {
+impl CookieKind {
     /// Its name, as browsers know it.
     pub(crate) fn full_name(self, settings: &ApiSettings) -> String {
         settings.cookie_name(self.name, self.path)
@@ -81,7 +82,7 @@ impl Kind {
 
 /// A cookie that only our own pages send back, and no script can read. It ends with the browser, or
 /// earlier with its session.
-pub(crate) fn cookie(settings: &ApiSettings, kind: Kind, value: String) -> Cookie<'static> {
+pub(crate) fn cookie(settings: &ApiSettings, kind: CookieKind, value: String) -> Cookie<'static> {
     Cookie::build((kind.full_name(settings), value))
         .path(kind.path)
         .http_only(true)
@@ -91,9 +92,9 @@ pub(crate) fn cookie(settings: &ApiSettings, kind: Kind, value: String) -> Cooki
 }
 
 /// The same, but it stays for so many seconds.
-pub(crate) fn lasting(
+pub(crate) fn persistent_cookie(
     settings: &ApiSettings,
-    kind: Kind,
+    kind: CookieKind,
     value: String,
     seconds: i64,
 ) -> Cookie<'static> {
@@ -103,11 +104,11 @@ pub(crate) fn lasting(
 }
 
 /// Takes a session's cookies back.
-pub(crate) fn without(settings: &ApiSettings, jar: CookieJar) -> CookieJar {
+pub(crate) fn clear_session(settings: &ApiSettings, jar: CookieJar) -> CookieJar {
     [SESSION, REFRESH].into_iter().fold(jar, |jar, kind| {
-        let mut gone = cookie(settings, kind, String::new());
-        gone.make_removal();
+        let mut expired = cookie(settings, kind, String::new());
+        expired.make_removal();
         // `remove` would say nothing of a cookie that this request did not bring.
-        jar.add(gone)
+        jar.add(expired)
     })
 }

@@ -1,33 +1,33 @@
 //! Finds out who calls from what a request brings: an access token or an API key as Bearer, or a page's cookie.
 
 use crate::app::AppState;
-use crate::auth::caller::{Brought, Caller, Via};
+use crate::auth::caller::{AuthMethod, Caller, PresentedToken};
 use crate::auth::cookies;
-use crate::auth::jwt::{BadToken, Claims};
+use crate::auth::jwt::{Claims, TokenError};
 use crate::error::ApiError;
-use crate::extract::origin::Origin;
+use crate::extract::client_info::ClientInfo;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
-use diagflow_store::{Actor, ApiKeyId, KeyHolder, SessionId, Sha256, StoreError};
+use diagflow_store::{Actor, ApiKeyId, ApiKeyOwner, SessionId, Sha256, StoreError};
 
 /// What every API key begins with, so that one that leaked is recognised.
 pub(crate) const API_KEY_PREFIX: &str = "dfk_";
 
 /// Why somebody is not let in.
-pub(crate) struct NotLetIn {
+pub(crate) struct AuthFailure {
     /// What they are told.
-    pub(crate) refusal: ApiError,
-    /// Who it is and by which session or key, where what was brought proves that all the same. For the audit.
-    pub(crate) known: Option<(Actor, Via)>,
+    pub(crate) error: ApiError,
+    /// Who it is and by which session or key, where what was presented_token proves that all the same. For the audit.
+    pub(crate) identity: Option<(Actor, AuthMethod)>,
 }
 
-impl From<ApiError> for NotLetIn {
-    fn from(refusal: ApiError) -> Self {
-        Self { refusal, known: None }
+impl From<ApiError> for AuthFailure {
+    fn from(error: ApiError) -> Self {
+        Self { error, identity: None }
     }
 }
 
-impl From<StoreError> for NotLetIn {
+impl From<StoreError> for AuthFailure {
     fn from(error: StoreError) -> Self {
         ApiError::from(error).into()
     }
@@ -41,19 +41,19 @@ pub(crate) async fn authenticate(
     state: &AppState,
     method: &Method,
     headers: &HeaderMap,
-    origin: Origin,
-) -> Result<Option<Caller>, NotLetIn> {
+    client: ClientInfo,
+) -> Result<Option<Caller>, AuthFailure> {
     if let Some(token) = bearer(headers) {
         return match token.strip_prefix(API_KEY_PREFIX) {
-            Some(key) => Ok(Some(by_api_key(state, key, origin).await?)),
-            None => by_session(state, token, false, origin).await.map(|(caller, _)| Some(caller)),
+            Some(key) => Ok(Some(by_api_key(state, key, client).await?)),
+            None => by_session(state, token, false, client).await.map(|(caller, _)| Some(caller)),
         };
     }
     let Some(token) = cookies::access_token(&state.app.settings, headers) else { return Ok(None) };
-    let (caller, session) = by_session(state, &token, true, origin).await?;
+    let (caller, session) = by_session(state, &token, true, client).await?;
     if !state.keys.csrf.allows(method, headers, session) {
-        let known = Some((caller.actor(), caller.via));
-        return Err(NotLetIn { refusal: ApiError::CsrfTokenInvalid, known });
+        let identity = Some((caller.actor(), caller.auth_method));
+        return Err(AuthFailure { error: ApiError::CsrfTokenInvalid, identity });
     }
     Ok(Some(caller))
 }
@@ -67,44 +67,58 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 async fn by_session(
     state: &AppState,
     token: &str,
-    by_cookie: bool,
-    origin: Origin,
-) -> Result<(Caller, SessionId), NotLetIn> {
-    let claims = match state.keys.signer.check(token) {
+    from_cookie: bool,
+    client: ClientInfo,
+) -> Result<(Caller, SessionId), AuthFailure> {
+    let claims = match state.keys.access_tokens.verify(token) {
         Ok(claims) => claims,
-        Err(BadToken::Expired(claims)) => {
-            return Err(no_longer(state, &claims, ApiError::TokenExpired).await);
+        Err(TokenError::Expired(claims)) => {
+            return Err(rejected_token(state, &claims, ApiError::TokenExpired).await);
         }
-        Err(BadToken::Invalid) => return Err(ApiError::TokenInvalid.into()),
+        Err(TokenError::Invalid) => return Err(ApiError::TokenInvalid.into()),
     };
-    let user = state.app.store.use_session(claims.sid, state.app.settings.session_idle).await?;
+    let user =
+        state.app.store.authenticate_session(claims.sid, state.app.settings.session_idle).await?;
     let Some(user) = user.filter(|user| user.id == claims.sub) else {
-        return Err(no_longer(state, &claims, ApiError::SessionEnded).await);
+        return Err(rejected_token(state, &claims, ApiError::SessionEnded).await);
     };
-    let via = Via::Session(claims.sid);
-    let brought = Some(Brought { by_cookie, issued: claims.iat, expires: claims.exp });
-    Ok((Caller { user, via, origin, brought, audit_key: state.keys.audit_key.clone() }, claims.sid))
+    let auth_method = AuthMethod::Session(claims.sid);
+    let presented_token =
+        Some(PresentedToken { from_cookie, issued_at: claims.iat, expires_at: claims.exp });
+    Ok((
+        Caller { user, auth_method, client, presented_token, audit_key: state.keys.audit.clone() },
+        claims.sid,
+    ))
 }
 
 /// The refusal of a token that we gave out, and that opens nothing any more.
-async fn no_longer(state: &AppState, claims: &Claims, refusal: ApiError) -> NotLetIn {
+async fn rejected_token(state: &AppState, claims: &Claims, refusal: ApiError) -> AuthFailure {
     // The id is enough where the database does not answer.
     let user = state.app.store.user(claims.sub).await.ok().flatten();
     let name = user.map(|user| user.email.to_string()).unwrap_or_default();
-    let via = Via::Session(claims.sid);
-    NotLetIn { refusal, known: Some((via.actor(claims.sub, name), via)) }
+    let auth_method = AuthMethod::Session(claims.sid);
+    AuthFailure {
+        error: refusal,
+        identity: Some((auth_method.actor(claims.sub, name), auth_method)),
+    }
 }
 
 /// `key` is `{id}_{secret}`.
-async fn by_api_key(state: &AppState, key: &str, origin: Origin) -> Result<Caller, NotLetIn> {
+async fn by_api_key(
+    state: &AppState,
+    key: &str,
+    client: ClientInfo,
+) -> Result<Caller, AuthFailure> {
     let (id, secret) = key.split_once('_').ok_or(ApiError::ApiKeyInvalid)?;
     let id: ApiKeyId = id.parse().map_err(|_| ApiError::ApiKeyInvalid)?;
-    let (via, audit_key) = (Via::ApiKey(id), state.keys.audit_key.clone());
-    match state.app.store.use_api_key(id, Sha256::of(secret.as_bytes())).await? {
-        Some(KeyHolder::Good(user)) => Ok(Caller { user, via, origin, brought: None, audit_key }),
-        Some(KeyHolder::Spent(user)) => {
-            let known = Some((via.actor(user.id, user.email.to_string()), via));
-            Err(NotLetIn { refusal: ApiError::ApiKeyInvalid, known })
+    let (auth_method, audit_key) = (AuthMethod::ApiKey(id), state.keys.audit.clone());
+    match state.app.store.authenticate_api_key(id, Sha256::of(secret.as_bytes())).await? {
+        Some(ApiKeyOwner::Valid(user)) => {
+            Ok(Caller { user, auth_method, client, presented_token: None, audit_key })
+        }
+        Some(ApiKeyOwner::Invalid(user)) => {
+            let identity = Some((auth_method.actor(user.id, user.email.to_string()), auth_method));
+            Err(AuthFailure { error: ApiError::ApiKeyInvalid, identity })
         }
         None => Err(ApiError::ApiKeyInvalid.into()),
     }

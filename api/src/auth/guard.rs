@@ -2,14 +2,14 @@
 //! route: one call does both, so they cannot differ.
 
 use crate::app::AppState;
-use crate::auth::caller::{Caller, Via};
+use crate::auth::audit::{RequestTarget, refuse, unauthenticated_entry};
+use crate::auth::caller::{AuthMethod, Caller};
 use crate::auth::cookies;
-use crate::auth::credentials::{NotLetIn, authenticate};
+use crate::auth::credentials::{AuthFailure, authenticate};
 use crate::auth::permissions::Permission;
-use crate::auth::refusals::{Target, outsider_did, refuse};
 use crate::error::ApiError;
-use crate::extract::origin::Origin;
-use crate::openapi::refusals::{Refusal, demand};
+use crate::extract::client_info::ClientInfo;
+use crate::openapi::refusals::{Refusal, require_permission};
 use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
@@ -25,98 +25,100 @@ pub(crate) fn guarded(
     permission: Permission,
     (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
 ) -> UtoipaMethodRouter<AppState> {
-    demand(
+    require_permission(
         &mut paths,
         permission.name(),
         &[Refusal::NotSignedIn, Refusal::Forbidden, Refusal::TooManyRefused, Refusal::Unavailable],
     );
-    let guard = from_fn_with_state((state.clone(), permission), authorise);
+    let guard = from_fn_with_state((state.clone(), permission), authorize);
     (schemas, paths, router.route_layer(guard))
 }
 
-async fn authorise(
+async fn authorize(
     State((state, permission)): State<(AppState, Permission)>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    match admit(&state, permission, &mut request).await {
-        Ok(caller) => renewed(&state, &caller, next.run(request).await),
+    match authenticate_for(&state, permission, &mut request).await {
+        Ok(caller) => renew_cookie(&state, &caller, next.run(request).await),
         Err(refusal) => refusal.into_response(),
     }
 }
 
 /// Who calls, where that need not be anybody. What is brought along and is not good is refused, and
 /// written down, rather than ignored.
-pub(crate) async fn recognise(
+pub(crate) async fn optional_caller(
     state: &AppState,
-    target: &Target,
+    target: &RequestTarget,
     headers: &HeaderMap,
-    origin: Origin,
+    client: ClientInfo,
 ) -> Result<Option<Caller>, ApiError> {
-    match authenticate(state, target.method(), headers, origin.clone()).await {
+    match authenticate(state, target.method(), headers, client.clone()).await {
         Ok(caller) => Ok(caller),
-        Err(outsider) => Err(turned_away(state, target, &origin, outsider).await),
+        Err(failure) => Err(reject(state, target, &client, failure).await),
     }
 }
 
 /// Finds the caller and puts it into the request, or refuses and writes that down.
-async fn admit(
+async fn authenticate_for(
     state: &AppState,
     permission: Permission,
     request: &mut Request,
 ) -> Result<Caller, ApiError> {
     let headers = request.headers().clone();
     let proxies = state.app.settings.trusted_proxies;
-    let origin = Origin::of(&headers, request.extensions(), proxies);
-    let target = Target::of(request);
-    let outsider = match authenticate(state, target.method(), &headers, origin.clone()).await {
-        Ok(Some(caller)) if caller.may(permission) => {
+    let client = ClientInfo::of(&headers, request.extensions(), proxies);
+    let target = RequestTarget::of(request);
+    let failure = match authenticate(state, target.method(), &headers, client.clone()).await {
+        Ok(Some(caller)) if caller.has_permission(permission) => {
             request.extensions_mut().insert(caller.clone());
             return Ok(caller);
         }
         Ok(Some(caller)) => {
-            let line = caller.did(Action::Access, ObjectKind::Service, "");
-            let line = target.on(state, line).await.refused(ApiError::Forbidden.code());
-            state.app.store.audit(&line).await?;
+            let entry = caller.audit_entry(Action::Access, ObjectKind::Service, "");
+            let entry = target.annotate(state, entry).await.refused(ApiError::Forbidden.code());
+            state.app.store.append_audit_entry(&entry).await?;
             return Err(ApiError::Forbidden);
         }
         Ok(None) => ApiError::SignInRequired.into(),
-        Err(outsider) => outsider,
+        Err(failure) => failure,
     };
-    Err(turned_away(state, &target, &origin, outsider).await)
+    Err(reject(state, &target, &client, failure).await)
 }
 
-/// What somebody is told who is not let in.
-async fn turned_away(
+/// What somebody is sets_cookie who is not let in.
+async fn reject(
     state: &AppState,
-    target: &Target,
-    origin: &Origin,
-    outsider: NotLetIn,
+    target: &RequestTarget,
+    client: &ClientInfo,
+    failure: AuthFailure,
 ) -> ApiError {
-    if !outsider.refusal.is_of_the_caller() {
-        return outsider.refusal;
+    if !failure.error.is_client_error() {
+        return failure.error;
     }
-    let line = outsider_did(state, origin, &outsider, Action::Access);
-    let line = target.on(state, line).await;
-    refuse(state, origin, line, outsider.refusal).await
+    let entry = unauthenticated_entry(state, client, &failure, Action::Access);
+    let entry = target.annotate(state, entry).await;
+    refuse(state, client, entry, failure.error).await
 }
 
-/// A page's access token is renewed while it is in use: past half its life, the answer brings another one,
+/// A page's access token is renew_cookie while it is in use: past half its life, the answer brings another one,
 /// unless it says something about that cookie itself.
-fn renewed(state: &AppState, caller: &Caller, mut response: Response) -> Response {
-    let (Some(brought), Via::Session(session)) = (caller.brought, caller.via) else {
+fn renew_cookie(state: &AppState, caller: &Caller, mut response: Response) -> Response {
+    let (Some(presented), AuthMethod::Session(session)) =
+        (caller.presented_token, caller.auth_method)
+    else {
         return response;
     };
-    let half_way = brought.issued + (brought.expires - brought.issued) / 2;
+    let halfway = presented.issued_at + (presented.expires_at - presented.issued_at) / 2;
     let headers = response.headers_mut();
     let settings = &state.app.settings;
     let start = format!("{}=", cookies::SESSION.full_name(settings));
-    let told = headers
+    let sets_cookie = headers
         .get_all(SET_COOKIE)
         .iter()
         .any(|cookie| cookie.as_bytes().starts_with(start.as_bytes()));
-    if brought.by_cookie && !told && Utc::now().timestamp() >= half_way {
-        let token = state.keys.signer.token(caller.user.id, session);
+    if presented.from_cookie && !sets_cookie && Utc::now().timestamp() >= halfway {
+        let token = state.keys.access_tokens.issue(caller.user.id, session);
         let cookie = cookies::cookie(settings, cookies::SESSION, token);
         let value = HeaderValue::from_str(&cookie.to_string());
         headers.append(SET_COOKIE, value.expect("tokens are plain ASCII"));

@@ -21,13 +21,13 @@ pub(super) fn install() {
 }
 
 /// One algorithm with one key.
-enum Keyed {
+enum KeyedHmac {
     Hs256(Hmac<Sha256>),
     Hs384(Hmac<Sha384>),
     Hs512(Hmac<Sha512>),
 }
 
-impl Keyed {
+impl KeyedHmac {
     fn new(algorithm: Algorithm, key: &[u8]) -> Result<Self> {
         let unfit = |_| Error::from(ErrorKind::InvalidKeyFormat);
         Ok(match algorithm {
@@ -39,7 +39,7 @@ impl Keyed {
     }
 }
 
-impl Signer<Vec<u8>> for Keyed {
+impl Signer<Vec<u8>> for KeyedHmac {
     fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, signature::Error> {
         Ok(match self {
             Self::Hs256(mac) => mac.clone().chain_update(message).finalize().into_bytes().to_vec(),
@@ -49,7 +49,7 @@ impl Signer<Vec<u8>> for Keyed {
     }
 }
 
-impl Verifier<Vec<u8>> for Keyed {
+impl Verifier<Vec<u8>> for KeyedHmac {
     fn verify(&self, message: &[u8], given: &Vec<u8>) -> std::result::Result<(), signature::Error> {
         // In the same time wherever it differs.
         let verified = match self {
@@ -61,8 +61,8 @@ impl Verifier<Vec<u8>> for Keyed {
     }
 }
 
-impl Keyed {
-    fn own_algorithm(&self) -> Algorithm {
+impl KeyedHmac {
+    fn key_algorithm(&self) -> Algorithm {
         match self {
             Self::Hs256(_) => Algorithm::HS256,
             Self::Hs384(_) => Algorithm::HS384,
@@ -71,22 +71,22 @@ impl Keyed {
     }
 }
 
-impl JwtSigner for Keyed {
+impl JwtSigner for KeyedHmac {
     fn algorithm(&self) -> Algorithm {
-        self.own_algorithm()
+        self.key_algorithm()
     }
 }
 
-impl JwtVerifier for Keyed {
+impl JwtVerifier for KeyedHmac {
     fn algorithm(&self) -> Algorithm {
-        self.own_algorithm()
+        self.key_algorithm()
     }
 }
 
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    Ok(Box::new(Keyed::new(*algorithm, key.as_bytes())?))
+    Ok(Box::new(KeyedHmac::new(*algorithm, key.as_bytes())?))
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    Ok(Box::new(Keyed::new(*algorithm, key.try_get_as_bytes()?)?))
+    Ok(Box::new(KeyedHmac::new(*algorithm, key.try_get_as_bytes()?)?))
 }

@@ -19,7 +19,7 @@ const AUDIENCE: &str = "diagflow-api";
 /// The type in the head of an access token (RFC 9068, 2.1), so that no other token passes for one.
 const TYPE: &str = "at+jwt";
 /// Hexadecimal digits of a key's digest that name it.
-const KEY_NAME: usize = 16;
+const KEY_ID_LENGTH: usize = 16;
 
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,25 +38,25 @@ pub(crate) struct Claims {
     pub(crate) exp: i64,
 }
 
-/// Why a token is not good.
+/// Why a token is not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum BadToken {
+pub(crate) enum TokenError {
     /// It was good once, and this is what it said.
     Expired(Claims),
     /// It is none of ours, or was changed.
     Invalid,
 }
 
-/// Signs and checks tokens.
-pub(crate) struct TokenSigner {
+/// Signs and verifying_keys tokens.
+pub(crate) struct AccessTokens {
     algorithm: Algorithm,
     lifetime: Duration,
-    signs: (String, EncodingKey),
-    checks: Vec<(String, DecodingKey)>,
+    signing_key: (String, EncodingKey),
+    verifying_keys: Vec<(String, DecodingKey)>,
 }
 
-impl TokenSigner {
-    /// The newest key signs; it and the previous ones check.
+impl AccessTokens {
+    /// The newest key signing_key; it and the previous ones check.
     pub(crate) fn new(settings: &JwtSettings) -> Self {
         hmac_provider::install();
         let algorithm = match settings.algorithm {
@@ -70,18 +70,18 @@ impl TokenSigner {
         Self {
             algorithm,
             lifetime: settings.lifetime,
-            signs: (key_name(&newest), EncodingKey::from_secret(&newest)),
-            checks: all.map(|key| (key_name(&key), DecodingKey::from_secret(&key))).collect(),
+            signing_key: (key_id(&newest), EncodingKey::from_secret(&newest)),
+            verifying_keys: all.map(|key| (key_id(&key), DecodingKey::from_secret(&key))).collect(),
         }
     }
 
-    /// How long a token is good.
+    /// How long a token is verified.
     pub(crate) fn lifetime(&self) -> Duration {
         self.lifetime
     }
 
     /// A token for a session of `user`.
-    pub(crate) fn token(&self, user: UserId, session: SessionId) -> String {
+    pub(crate) fn issue(&self, user: UserId, session: SessionId) -> String {
         let now = Utc::now().timestamp();
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -91,43 +91,46 @@ impl TokenSigner {
             iat: now,
             exp: now.saturating_add_unsigned(self.lifetime.as_secs()),
         };
-        let (name, key) = &self.signs;
+        let (name, key) = &self.signing_key;
         let mut header = Header::new(self.algorithm);
         header.typ = Some(TYPE.to_owned());
         header.kid = Some(name.clone());
         encode(&header, &claims, key).expect("the key fits the algorithm, and claims become JSON")
     }
 
-    /// What a token says, if it is good. The algorithm is ours, whatever the token's head asks for.
-    pub(crate) fn check(&self, token: &str) -> Result<Claims, BadToken> {
-        let header = decode_header(token).map_err(|_| BadToken::Invalid)?;
+    /// What a token says, if it is verified. The algorithm is ours, whatever the token's head asks for.
+    pub(crate) fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
         if header.typ.as_deref() != Some(TYPE) || header.alg != self.algorithm {
-            return Err(BadToken::Invalid);
+            return Err(TokenError::Invalid);
         }
-        let name = header.kid.ok_or(BadToken::Invalid)?;
-        let (_, key) =
-            self.checks.iter().find(|(known, _)| *known == name).ok_or(BadToken::Invalid)?;
+        let name = header.kid.ok_or(TokenError::Invalid)?;
+        let (_, key) = self
+            .verifying_keys
+            .iter()
+            .find(|(known, _)| *known == name)
+            .ok_or(TokenError::Invalid)?;
         let mut rules = Validation::new(self.algorithm);
         rules.leeway = 0;
         rules.set_issuer(&[ISSUER]);
         rules.set_audience(&[AUDIENCE]);
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         match decode::<Claims>(token, key, &rules) {
-            Ok(good) => Ok(good.claims),
+            Ok(verified) => Ok(verified.claims),
             Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
                 rules.validate_exp = false;
                 let expired = decode::<Claims>(token, key, &rules);
-                Err(expired.map_or(BadToken::Invalid, |late| BadToken::Expired(late.claims)))
+                Err(expired.map_or(TokenError::Invalid, |late| TokenError::Expired(late.claims)))
             }
-            Err(_) => Err(BadToken::Invalid),
+            Err(_) => Err(TokenError::Invalid),
         }
     }
 }
 
 /// Names a key without telling it.
-fn key_name(key: &[u8]) -> String {
+fn key_id(key: &[u8]) -> String {
     let mut name = Sha256::of(&[b"diagflow jwt key v1:".as_slice(), key].concat()).to_string();
-    name.truncate(KEY_NAME);
+    name.truncate(KEY_ID_LENGTH);
     name
 }
 
@@ -139,8 +142,8 @@ mod tests {
     use hmac::{Hmac, KeyInit, Mac};
     use serde_json::{Value, json};
 
-    fn signer(key: &str, previous: &[&str]) -> TokenSigner {
-        TokenSigner::new(&JwtSettings {
+    fn signer(key: &str, previous: &[&str]) -> AccessTokens {
+        AccessTokens::new(&JwtSettings {
             secret_key: key.into(),
             previous_keys: previous.iter().map(|key| (*key).into()).collect(),
             algorithm: JwtAlgorithm::Hs256,
@@ -153,22 +156,22 @@ mod tests {
     }
 
     /// A token with this head and these claims, signed with `key` as its head says, or by HMAC-SHA256.
-    fn forged(key: &str, head: &Value, claims: &Value) -> String {
+    fn forge(key: &str, head: &Value, claims: &Value) -> String {
         let text = format!("{}.{}", part(head), part(claims));
-        let seal = match head["alg"].as_str() {
-            Some("HS512") => seal::<Hmac<sha2::Sha512>>(key, &text),
-            _ => seal::<Hmac<sha2::Sha256>>(key, &text),
+        let tag = match head["alg"].as_str() {
+            Some("HS512") => mac::<Hmac<sha2::Sha512>>(key, &text),
+            _ => mac::<Hmac<sha2::Sha256>>(key, &text),
         };
-        format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal))
+        format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(tag))
     }
 
-    fn seal<M: KeyInit + Mac>(key: &str, text: &str) -> Vec<u8> {
+    fn mac<M: KeyInit + Mac>(key: &str, text: &str) -> Vec<u8> {
         let mac = <M as KeyInit>::new_from_slice(key.as_bytes()).expect("a key");
         mac.chain_update(text).finalize().into_bytes().to_vec()
     }
 
     fn head() -> Value {
-        json!({"alg": "HS256", "typ": TYPE, "kid": key_name(b"a key")})
+        json!({"alg": "HS256", "typ": TYPE, "kid": key_id(b"a key")})
     }
 
     fn claims() -> Value {
@@ -180,20 +183,20 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_with_its_key_and_after_the_key_became_a_previous_one() {
+    fn a_token_is_valid_with_the_current_and_the_previous_keys() {
         let (user, session) = (UserId::new(), SessionId::new());
-        let token = signer("a key", &[]).token(user, session);
-        let good = signer("a key", &[]).check(&token).expect("good");
-        assert_eq!((good.sub, good.sid), (user, session));
-        assert_eq!(good.exp - good.iat, 900);
-        assert_eq!(signer("new", &["a key"]).check(&token), Ok(good));
-        assert_eq!(signer("new", &["other"]).check(&token), Err(BadToken::Invalid));
+        let token = signer("a key", &[]).issue(user, session);
+        let verified = signer("a key", &[]).verify(&token).expect("verified");
+        assert_eq!((verified.sub, verified.sid), (user, session));
+        assert_eq!(verified.exp - verified.iat, 900);
+        assert_eq!(signer("new", &["a key"]).verify(&token), Ok(verified));
+        assert_eq!(signer("new", &["other"]).verify(&token), Err(TokenError::Invalid));
     }
 
     #[test]
-    fn only_what_is_exactly_a_token_of_ours_is_good() {
+    fn anything_but_our_own_token_is_invalid() {
         let signer = signer("a key", &[]);
-        let check = |head: &Value, claims: &Value| signer.check(&forged("a key", head, claims));
+        let check = |head: &Value, claims: &Value| signer.verify(&forge("a key", head, claims));
         assert!(check(&head(), &claims()).is_ok(), "the forgery is right where nothing is wrong");
         let with = |mut value: Value, name: &str, new: Value| {
             value[name] = new;
@@ -207,7 +210,7 @@ mod tests {
             with(head(), "kid", json!("another")),
             with(head(), "kid", Value::Null),
         ] {
-            assert_eq!(check(&wrong, &claims()), Err(BadToken::Invalid), "{wrong}");
+            assert_eq!(check(&wrong, &claims()), Err(TokenError::Invalid), "{wrong}");
         }
         for wrong in [
             with(claims(), "iss", json!("another")),
@@ -215,20 +218,20 @@ mod tests {
             with(claims(), "sid", json!("no id")),
             with(claims(), "exp", Value::Null),
         ] {
-            assert_eq!(check(&head(), &wrong), Err(BadToken::Invalid), "{wrong}");
+            assert_eq!(check(&head(), &wrong), Err(TokenError::Invalid), "{wrong}");
         }
         let late = with(claims(), "exp", json!(Utc::now().timestamp() - 1));
         let said = serde_json::from_value(late.clone()).expect("claims");
-        assert_eq!(check(&head(), &late), Err(BadToken::Expired(said)), "whose it was is known");
+        assert_eq!(check(&head(), &late), Err(TokenError::Expired(said)), "whose it was is known");
         let late_and_wrong = with(late, "aud", json!("another"));
-        assert_eq!(check(&head(), &late_and_wrong), Err(BadToken::Invalid));
+        assert_eq!(check(&head(), &late_and_wrong), Err(TokenError::Invalid));
         assert_eq!(
-            signer.check(&forged("another key", &head(), &claims())),
-            Err(BadToken::Invalid)
+            signer.verify(&forge("another key", &head(), &claims())),
+            Err(TokenError::Invalid)
         );
         let unsigned =
             format!("{}.{}.", part(&with(head(), "alg", json!("none"))), part(&claims()));
-        assert_eq!(signer.check(&unsigned), Err(BadToken::Invalid));
-        assert_eq!(signer.check("nonsense"), Err(BadToken::Invalid));
+        assert_eq!(signer.verify(&unsigned), Err(TokenError::Invalid));
+        assert_eq!(signer.verify("nonsense"), Err(TokenError::Invalid));
     }
 }

@@ -3,7 +3,8 @@
 //! A request of staff or of a program passes [`guard`], which finds the [`caller::Caller`] from what the request
 //! brings ([`credentials`]) and asks the one table ([`permissions`]). Handlers get the caller, never a token.
 
-pub(crate) mod call_back;
+pub(crate) mod anonymous_audit;
+pub(crate) mod audit;
 pub(crate) mod caller;
 pub(crate) mod cookies;
 pub(crate) mod credentials;
@@ -14,10 +15,9 @@ pub(crate) mod jwt;
 pub(crate) mod keys;
 pub(crate) mod password;
 pub(crate) mod permissions;
+pub(crate) mod random_secret;
 pub(crate) mod refresh;
-pub(crate) mod refusals;
-pub(crate) mod secrets;
-pub(crate) mod strangers;
+pub(crate) mod submission_tokens;
 pub(crate) mod throttle;
-pub(crate) mod tokens;
 pub(crate) mod watch;
+pub(crate) mod webhook;

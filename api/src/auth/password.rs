@@ -1,4 +1,4 @@
-//! Passwords: which are accepted, and how they are kept.
+//! PasswordService: which are accepted, and how they are stored.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -7,24 +7,24 @@ use tokio::sync::Semaphore;
 
 /// OWASP's parameters for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19 * 1024;
-const PASSES: u32 = 2;
-const LANES: u32 = 1;
+const ITERATIONS: u32 = 2;
+const PARALLELISM: u32 = 1;
 /// Length in characters (ASVS 5.0, 6.2.1 and 6.2.9, and a little more than its least).
-const SHORTEST: usize = 12;
-const LONGEST: usize = 128;
-/// The estimator's grade from 0 to 4 that is enough: safe from guessing that is slowed down.
-const LEAST_GRADE: zxcvbn::Score = zxcvbn::Score::Three;
-/// Passwords that are worked on at once: each takes a core and 19 MiB.
-const AT_ONCE: usize = 4;
+const MIN_LENGTH: usize = 12;
+const MAX_LENGTH: usize = 128;
+/// The estimator's score from 0 to 4 that is enough: safe from guessing that is slowed down.
+const MIN_SCORE: zxcvbn::Score = zxcvbn::Score::Three;
+/// PasswordService that are worked on at once: each takes a core and 19 MiB.
+const MAX_CONCURRENT: usize = 4;
 
 /// What is wrong with a password that somebody wants to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WeakPassword {
     /// Fewer than 12 characters.
-    #[error("The password needs at least {SHORTEST} characters")]
+    #[error("The password needs at least {MIN_LENGTH} characters")]
     TooShort,
     /// More than 128 characters.
-    #[error("The password may have at most {LONGEST} characters")]
+    #[error("The password may have at most {MAX_LENGTH} characters")]
     TooLong,
     /// One of those that are tried first, or made from one, or from the account's name.
     #[error(
@@ -49,10 +49,10 @@ impl WeakPassword {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(password: &str, email: &str, name: &str) -> Result<(), WeakPassword> {
+pub fn check_password(password: &str, email: &str, name: &str) -> Result<(), WeakPassword> {
     match password.chars().count() {
-        ..SHORTEST => return Err(WeakPassword::TooShort),
-        SHORTEST..=LONGEST => {}
+        ..MIN_LENGTH => return Err(WeakPassword::TooShort),
+        MIN_LENGTH..=MAX_LENGTH => {}
         _ => return Err(WeakPassword::TooLong),
     }
     let local = email.split('@').next().unwrap_or_default();
@@ -61,17 +61,17 @@ pub fn check(password: &str, email: &str, name: &str) -> Result<(), WeakPassword
         name.split_whitespace().chain(local.split(|letter: char| !letter.is_alphanumeric()));
     let known = [email, local, name, &joined, "diagflow"];
     let known: Vec<&str> = known.into_iter().chain(words).filter(|it| !it.is_empty()).collect();
-    let grade = zxcvbn::zxcvbn(password, &known).score();
-    if grade < LEAST_GRADE { Err(WeakPassword::TooCommon) } else { Ok(()) }
+    let score = zxcvbn::zxcvbn(password, &known).score();
+    if score < MIN_SCORE { Err(WeakPassword::TooCommon) } else { Ok(()) }
 }
 
 /// Hashes and verifies, a few at a time.
 #[derive(Clone)]
-pub(crate) struct Passwords(Arc<Semaphore>);
+pub(crate) struct PasswordService(Arc<Semaphore>);
 
-impl Passwords {
+impl PasswordService {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
+        Self(Arc::new(Semaphore::new(MAX_CONCURRENT)))
     }
 
     /// [`check`], aside from what answers requests.
@@ -82,48 +82,54 @@ impl Passwords {
         name: &str,
     ) -> Result<(), WeakPassword> {
         let [password, email, name] = [password, email, name].map(str::to_owned);
-        self.work(move || check(&password, &email, &name)).await
+        self.run_blocking(move || check_password(&password, &email, &name)).await
     }
 
-    /// What is kept of a password.
+    /// What is stored of a password.
     pub(crate) async fn hash(&self, password: &str) -> String {
         let password = password.to_owned();
-        self.work(move || hash(&password)).await
+        self.run_blocking(move || hash_password(&password)).await
     }
 
-    /// Whether `password` is the one that `kept` was made from. Where nothing is kept it is not, and that
+    /// Whether `password` is the one that `stored` was made from. Where nothing is stored it is not, and that
     /// takes the same time.
-    pub(crate) async fn is(&self, password: &str, kept: Option<String>) -> bool {
-        static NOBODYS: LazyLock<String> = LazyLock::new(|| hash("the password of nobody"));
+    pub(crate) async fn verify(&self, password: &str, stored: Option<String>) -> bool {
+        static DUMMY_HASH: LazyLock<String> =
+            LazyLock::new(|| hash_password("the password of nobody"));
         let password = password.to_owned();
-        self.work(move || {
-            let somebodys = kept.is_some();
-            let kept = kept.as_deref().unwrap_or(&NOBODYS);
-            let right = PasswordHash::new(kept)
-                .is_ok_and(|kept| argon().verify_password(password.as_bytes(), &kept).is_ok());
-            right && somebodys
+        self.run_blocking(move || {
+            let has_password = stored.is_some();
+            let stored = stored.as_deref().unwrap_or(&DUMMY_HASH);
+            let right = PasswordHash::new(stored).is_ok_and(|stored| {
+                argon2id().verify_password(password.as_bytes(), &stored).is_ok()
+            });
+            right && has_password
         })
         .await
     }
 
-    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let _turn = self.0.acquire().await.expect("never closed");
+    async fn run_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let _permit = self.0.acquire().await.expect("never closed");
         tokio::task::spawn_blocking(work).await.expect("hashing does not panic")
     }
 }
 
-fn argon() -> Argon2<'static> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("OWASP's parameters");
+fn argon2id() -> Argon2<'static> {
+    let params =
+        Params::new(MEMORY_KIB, ITERATIONS, PARALLELISM, None).expect("OWASP's parameters");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// What is kept of a password. Takes a core for tens of milliseconds, and 19 MiB.
+/// What is stored of a password. Takes a core for tens of milliseconds, and 19 MiB.
 ///
 /// # Panics
 /// Never: any text has a hash.
-pub fn hash(password: &str) -> String {
+pub fn hash_password(password: &str) -> String {
     let hash: PasswordHash =
-        argon().hash_password(password.as_bytes()).expect("any text of this length has a hash");
+        argon2id().hash_password(password.as_bytes()).expect("any text of this length has a hash");
     hash.to_string()
 }
 
@@ -132,8 +138,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_that_are_easy_to_guess_are_refused() {
-        let check = |password: &str| check(password, "ana.lopez@example.org", "Ana Lopez");
+    fn weak_passwords_are_rejected() {
+        let check = |password: &str| check_password(password, "ana.lopez@example.org", "Ana Lopez");
         assert_eq!(check("short"), Err(WeakPassword::TooShort));
         assert_eq!(check(&"x7-".repeat(43)), Err(WeakPassword::TooLong));
         for common in [
@@ -152,13 +158,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_is_known_again_and_kept_by_owasps_parameters() {
-        let passwords = Passwords::new();
-        let kept = passwords.hash("correct horse battery staple").await;
-        assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{kept}");
-        assert_ne!(kept, passwords.hash("correct horse battery staple").await, "salted");
-        assert!(passwords.is("correct horse battery staple", Some(kept.clone())).await);
-        assert!(!passwords.is("correct horse battery stable", Some(kept)).await);
-        assert!(!passwords.is("the password of nobody", None).await);
+    async fn a_hash_uses_the_owasp_parameters_and_verifies() {
+        let passwords = PasswordService::new();
+        let stored = passwords.hash("correct horse battery staple").await;
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert_ne!(stored, passwords.hash("correct horse battery staple").await, "salted");
+        assert!(passwords.verify("correct horse battery staple", Some(stored.clone())).await);
+        assert!(!passwords.verify("correct horse battery stable", Some(stored)).await);
+        assert!(!passwords.verify("the password of nobody", None).await);
     }
 }

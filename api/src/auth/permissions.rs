@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_role_stands_in_the_table_once_and_only_admins_may_do_everything_of_staff() {
+    fn each_role_is_listed_once_and_only_admins_may_change_accounts() {
         for role in Role::ALL {
             assert_eq!(ALLOWED.iter().filter(|(listed, _)| *listed == role).count(), 1, "{role}");
             let own = Permission::of(role).contains(&SubmissionsReadOwn);

@@ -1,4 +1,4 @@
-//! Refresh tokens: `dfr_{session}_{text}`. The text is random and sealed for its session, so that one of ours
+//! Refresh tokens: `dfr_{session}_{text}`. The text is random and sign for its session, so that one of ours
 //! is known for that also when it was used long ago; then two have it. Each is good for one use, and says
 //! what its successor is: whoever lost the answer and asks again gets the same one.
 
@@ -11,20 +11,20 @@ use secrecy::{ExposeSecret, SecretString};
 /// What every refresh token begins with, so that one that leaked is recognised.
 const PREFIX: &str = "dfr_";
 /// Bytes of randomness: 192 bits.
-const RANDOM: usize = 24;
-/// Bound into every seal and every successor, so that the secret can derive other things without clashes.
-const SEAL: &str = "diagflow refresh token v1:";
-const NEXT: &str = "diagflow next refresh token v1:";
+const RANDOM_BYTES: usize = 24;
+/// Bound into every tag and every successor, so that the secret can derive other things without clashes.
+const TAG_PURPOSE: &str = "diagflow refresh token v1:";
+const NEXT_PURPOSE: &str = "diagflow next refresh token v1:";
 
 /// Makes refresh tokens, and knows them again.
-pub(crate) struct RefreshKey(Hmac<sha2::Sha256>);
+pub(crate) struct RefreshTokens(Hmac<sha2::Sha256>);
 
 /// A refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RefreshToken {
     /// The session that it is of.
     pub(crate) session: SessionId,
-    random: [u8; RANDOM],
+    random: [u8; RANDOM_BYTES],
     text: String,
 }
 
@@ -40,7 +40,7 @@ impl RefreshToken {
     }
 }
 
-impl RefreshKey {
+impl RefreshTokens {
     pub(crate) fn new(secret: &SecretString) -> Self {
         let key = Hmac::new_from_slice(secret.expose_secret().as_bytes());
         Self(key.expect("HMAC takes a key of any length"))
@@ -50,34 +50,34 @@ impl RefreshKey {
         self.0.clone().chain_update(purpose).chain_update(session.to_string()).chain_update(random)
     }
 
-    fn sealed(&self, session: SessionId, random: [u8; RANDOM]) -> RefreshToken {
-        let seal = self.mac(SEAL, session, &random).finalize().into_bytes();
-        let text = BASE64_URL_SAFE_NO_PAD.encode([random.as_slice(), seal.as_slice()].concat());
+    fn sign(&self, session: SessionId, random: [u8; RANDOM_BYTES]) -> RefreshToken {
+        let tag = self.mac(TAG_PURPOSE, session, &random).finalize().into_bytes();
+        let text = BASE64_URL_SAFE_NO_PAD.encode([random.as_slice(), tag.as_slice()].concat());
         RefreshToken { session, random, text }
     }
 
     /// The first token of a session.
-    pub(crate) fn first(&self, session: SessionId) -> RefreshToken {
-        let mut random = [0; RANDOM];
+    pub(crate) fn issue_first(&self, session: SessionId) -> RefreshToken {
+        let mut random = [0; RANDOM_BYTES];
         getrandom::fill(&mut random).expect("the operating system has random numbers");
-        self.sealed(session, random)
+        self.sign(session, random)
     }
 
     /// The token after this one.
     pub(crate) fn next(&self, token: &RefreshToken) -> RefreshToken {
-        let derived = self.mac(NEXT, token.session, &token.random).finalize().into_bytes();
-        let mut random = [0; RANDOM];
-        random.copy_from_slice(&derived[..RANDOM]);
-        self.sealed(token.session, random)
+        let derived = self.mac(NEXT_PURPOSE, token.session, &token.random).finalize().into_bytes();
+        let mut random = [0; RANDOM_BYTES];
+        random.copy_from_slice(&derived[..RANDOM_BYTES]);
+        self.sign(token.session, random)
     }
 
     /// Reads a token; nothing, where it is none of ours.
-    pub(crate) fn read(&self, text: &str) -> Option<RefreshToken> {
+    pub(crate) fn verify(&self, text: &str) -> Option<RefreshToken> {
         let (session, text) = text.trim().strip_prefix(PREFIX)?.split_once('_')?;
         let session: SessionId = session.parse().ok()?;
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (random, seal) = bytes.split_first_chunk::<RANDOM>()?;
-        self.mac(SEAL, session, random).verify_slice(seal).ok()?;
+        let (random, tag) = bytes.split_first_chunk::<RANDOM_BYTES>()?;
+        self.mac(TAG_PURPOSE, session, random).verify_slice(tag).ok()?;
         Some(RefreshToken { session, random: *random, text: text.to_owned() })
     }
 }
@@ -87,21 +87,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_known_again_and_has_one_successor() {
-        let key = RefreshKey::new(&"a key".into());
+    fn a_token_verifies_and_has_one_successor() {
+        let key = RefreshTokens::new(&"a key".into());
         let (one, other) = (SessionId::new(), SessionId::new());
-        let first = key.first(one);
-        assert_eq!(key.read(&first.reveal()), Some(first.clone()));
-        assert_ne!(first, key.first(one), "random");
+        let first = key.issue_first(one);
+        assert_eq!(key.verify(&first.reveal()), Some(first.clone()));
+        assert_ne!(first, key.issue_first(one), "random");
         let next = key.next(&first);
         assert_eq!(next, key.next(&first), "whoever asks again gets the same");
         assert_ne!(next.digest(), first.digest());
-        assert_eq!(key.read(&next.reveal()), Some(next));
+        assert_eq!(key.verify(&next.reveal()), Some(next));
         let moved = first.reveal().replace(&one.to_string(), &other.to_string());
-        assert_eq!(key.read(&moved), None, "another session's");
-        assert_eq!(RefreshKey::new(&"another".into()).read(&first.reveal()), None);
+        assert_eq!(key.verify(&moved), None, "another session's");
+        assert_eq!(RefreshTokens::new(&"another".into()).verify(&first.reveal()), None);
         for nonsense in ["", "dfr_", "dfr__", "dfk_x_y", &format!("dfr_{one}_AAAA")] {
-            assert_eq!(key.read(nonsense), None, "{nonsense}");
+            assert_eq!(key.verify(nonsense), None, "{nonsense}");
         }
     }
 }

@@ -15,87 +15,89 @@
 use crate::app::AppState;
 use crate::auth::device::Device;
 use crate::error::{ApiError, ApiResult};
-use crate::extract::origin::Origin;
-use diagflow_store::{Admitted, Limit, Sha256, SignInAttempt};
+use crate::extract::client_info::ClientInfo;
+use diagflow_store::{AttemptDecision, Sha256, SignInAttempt, ThrottleLimit};
 use std::time::Duration;
 
-const A_QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
-const A_MINUTE: Duration = Duration::from_secs(60);
+const FIFTEEN_MINUTES: Duration = Duration::from_secs(15 * 60);
+const ONE_MINUTE: Duration = Duration::from_secs(60);
 
 /// An attempt at a password that may be made. It counts as a failure unless it is said to be none.
 #[must_use = "an attempt that succeeded is to be taken back"]
-pub(crate) struct Attempt {
+pub(crate) struct PasswordAttempt {
     reserved: SignInAttempt,
     /// What is counted for this account and whoever tries, and for nobody else.
     own: Sha256,
     /// What others would have been told instead, where only this account's own people may try.
-    others_wait: Option<Duration>,
+    public_wait: Option<Duration>,
 }
 
 /// The limits of each way that there is, those of this account and whoever tries first.
-struct Ways {
-    /// Ways that may be seen.
-    shown: Vec<Vec<Limit>>,
-    /// Ways that only accounts have, for whoever shares a network or an address with their people.
-    hidden: Vec<Vec<Limit>>,
+struct LimitSets {
+    /// LimitSets that may be seen.
+    visible: Vec<Vec<ThrottleLimit>>,
+    /// LimitSets that only accounts have, for whoever shares a network or an address with their people.
+    hidden: Vec<Vec<ThrottleLimit>>,
 }
 
 /// Asks whether somebody at `origin` may try a password of the account of this address, which may exist
-/// or not: no difference is made that shows, as long as a failure is answered by [`Attempt::failed`].
+/// or not: no difference is made that shows, as long as a failure is answered by [`PasswordAttempt::failed`].
 /// `device` is the one that they come from, where the account knows it.
 ///
 /// # Errors
 /// [`ApiError::TooManyAttempts`].
-pub(crate) async fn attempt(
+pub(crate) async fn begin_attempt(
     state: &AppState,
-    origin: &Origin,
+    client: &ClientInfo,
     email: &str,
     device: Option<Device>,
-) -> ApiResult<Attempt> {
-    let ways = ways(state, origin, &email.trim().to_lowercase(), device).await?;
+) -> ApiResult<PasswordAttempt> {
+    let sets = limit_sets(state, client, &email.trim().to_lowercase(), device).await?;
     let mut wait = Duration::MAX;
-    for limits in &ways.shown {
+    for limits in &sets.visible {
         let own = limits[0].subject;
-        match state.app.store.attempt(limits).await? {
-            Admitted::Yes(reserved) => return Ok(Attempt { reserved, own, others_wait: None }),
-            Admitted::After(after) => wait = wait.min(after),
+        match state.app.store.begin_sign_in(limits).await? {
+            AttemptDecision::Allowed(reserved) => {
+                return Ok(PasswordAttempt { reserved, own, public_wait: None });
+            }
+            AttemptDecision::Delayed(after) => wait = wait.min(after),
         }
     }
-    for limits in &ways.hidden {
+    for limits in &sets.hidden {
         let own = limits[0].subject;
-        if let Admitted::Yes(reserved) = state.app.store.attempt(limits).await? {
-            return Ok(Attempt { reserved, own, others_wait: Some(wait) });
+        if let AttemptDecision::Allowed(reserved) = state.app.store.begin_sign_in(limits).await? {
+            return Ok(PasswordAttempt { reserved, own, public_wait: Some(wait) });
         }
     }
-    Err(too_many(wait))
+    Err(too_many_attempts(wait))
 }
 
-fn too_many(wait: Duration) -> ApiError {
+fn too_many_attempts(wait: Duration) -> ApiError {
     ApiError::TooManyAttempts { seconds: wait.as_millis().div_ceil(1000) as u64 }
 }
 
-async fn ways(
+async fn limit_sets(
     state: &AppState,
-    origin: &Origin,
+    client: &ClientInfo,
     email: &str,
     device: Option<Device>,
-) -> ApiResult<Ways> {
-    let limit = |names: &[&str], free, longest| Limit {
+) -> ApiResult<LimitSets> {
+    let limit = |names: &[&str], free, longest| ThrottleLimit {
         subject: subject(names),
         free,
         longest,
         counts: true,
     };
-    let own = |kind, of: &str| limit(&[kind, email, of], 5, A_QUARTER_OF_AN_HOUR);
-    let only_open = |limit| Limit { counts: false, ..limit };
-    let (network, address) = (origin.network(), origin.address.to_string());
-    let known = state.app.store.known_origin(email, &network, &address).await?;
+    let own = |kind, of: &str| limit(&[kind, email, of], 5, FIFTEEN_MINUTES);
+    let only_open = |limit| ThrottleLimit { counts: false, ..limit };
+    let (network, address) = (client.network(), client.address.to_string());
+    let known = state.app.store.known_client(email, &network, &address).await?;
 
     let here = own("account and network", &network);
-    let everybody_here = limit(&["network", &network], 20, A_QUARTER_OF_AN_HOUR);
-    let everywhere = limit(&["account", email], 20, A_MINUTE);
-    let device = device.map(|device| vec![own("account and device", &device.name())]);
-    let as_everybody = vec![here, everybody_here, everywhere];
+    let everybody_here = limit(&["network", &network], 20, FIFTEEN_MINUTES);
+    let everywhere = limit(&["account", email], 20, ONE_MINUTE);
+    let device = device.map(|device| vec![own("account and device", &device.id())]);
+    let general = vec![here, everybody_here, everywhere];
 
     let mut hidden = Vec::new();
     if known.network {
@@ -105,19 +107,19 @@ async fn ways(
     if known.address {
         hidden.push(vec![own("account and address", &address)]);
     }
-    Ok(Ways { shown: device.into_iter().chain([as_everybody]).collect(), hidden })
+    Ok(LimitSets { visible: device.into_iter().chain([general]).collect(), hidden })
 }
 
-impl Attempt {
+impl PasswordAttempt {
     /// The password was right: nothing is counted, and this account's failures from here are forgotten.
     pub(crate) async fn succeeded(self, state: &AppState) -> ApiResult<()> {
-        Ok(state.app.store.attempt_succeeded(&self.reserved, self.own).await?)
+        Ok(state.app.store.sign_in_succeeded(&self.reserved, self.own).await?)
     }
 
     /// The password was wrong: what to answer to somebody who may not learn whether there is an account.
     /// That is `refusal`, unless the attempt was one that others could not have made.
     pub(crate) fn failed(self, refusal: ApiError) -> ApiError {
-        self.others_wait.map_or(refusal, too_many)
+        self.public_wait.map_or(refusal, too_many_attempts)
     }
 }
 

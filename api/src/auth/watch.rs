@@ -2,7 +2,7 @@
 //! idle, the API key was revoked, the account disabled, or its role changed; on whichever replica that was.
 
 use crate::app::AppState;
-use crate::auth::caller::{Caller, Via};
+use crate::auth::caller::{AuthMethod, Caller};
 use crate::auth::permissions::Permission;
 use crate::error::kind;
 use diagflow_store::{Store, StoreResult, User};
@@ -10,25 +10,29 @@ use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How often it is looked whether the caller still may.
-const EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Stays with what is open. Ends with it, and with the process.
-pub(crate) struct Watch {
+pub(crate) struct AccessWatch {
     ended: CancellationToken,
-    _ends_the_looking: Option<DropGuard>,
+    _stops_polling: Option<DropGuard>,
 }
 
-impl Watch {
+impl AccessWatch {
     /// Nothing but the end of the process ends it: for whoever brings a submission's own token.
-    pub(crate) fn of_nobody(state: &AppState) -> Self {
-        Self { ended: state.closing.clone(), _ends_the_looking: None }
+    pub(crate) fn until_shutdown(state: &AppState) -> Self {
+        Self { ended: state.closing.clone(), _stops_polling: None }
     }
 
     /// Ends when `caller` loses `permission`.
-    pub(crate) fn of(state: &AppState, caller: &Caller, permission: Permission) -> Self {
+    pub(crate) fn while_permitted(
+        state: &AppState,
+        caller: &Caller,
+        permission: Permission,
+    ) -> Self {
         let ended = state.closing.child_token();
-        tokio::spawn(look(state.app.store.clone(), caller.via, permission, ended.clone()));
-        Self { ended: ended.clone(), _ends_the_looking: Some(ended.drop_guard()) }
+        tokio::spawn(poll(state.app.store.clone(), caller.auth_method, permission, ended.clone()));
+        Self { ended: ended.clone(), _stops_polling: Some(ended.drop_guard()) }
     }
 
     /// Waits for the end.
@@ -37,9 +41,14 @@ impl Watch {
     }
 }
 
-async fn look(store: Store, via: Via, permission: Permission, ended: CancellationToken) {
-    while ended.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
-        match still_may(&store, via, &[permission]).await {
+async fn poll(
+    store: Store,
+    auth_method: AuthMethod,
+    permission: Permission,
+    ended: CancellationToken,
+) {
+    while ended.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await.is_some() {
+        match has_permissions(&store, auth_method, &[permission]).await {
             Ok(true) => {}
             Ok(false) => ended.cancel(),
             // Nothing can be read in the meantime, either.
@@ -49,19 +58,19 @@ async fn look(store: Store, via: Via, permission: Permission, ended: Cancellatio
 }
 
 /// Whether whoever was recognised by this still has all of these permissions.
-pub(crate) async fn still_may(
+pub(crate) async fn has_permissions(
     store: &Store,
-    via: Via,
+    auth_method: AuthMethod,
     permissions: &[Permission],
 ) -> StoreResult<bool> {
-    let user = user(store, via).await?;
+    let user = user(store, auth_method).await?;
     let has = user.map_or(&[][..], |user| Permission::of(user.role));
     Ok(permissions.iter().all(|permission| has.contains(permission)))
 }
 
-async fn user(store: &Store, via: Via) -> StoreResult<Option<User>> {
-    match via {
-        Via::Session(session) => store.session_user(session).await,
-        Via::ApiKey(key) => store.api_key_user(key).await,
+async fn user(store: &Store, auth_method: AuthMethod) -> StoreResult<Option<User>> {
+    match auth_method {
+        AuthMethod::Session(session) => store.session_user(session).await,
+        AuthMethod::ApiKey(key) => store.api_key_user(key).await,
     }
 }

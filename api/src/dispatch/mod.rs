@@ -1,6 +1,6 @@
 //! What the API has Temporal do: it starts queued runs, and keeps Temporal and the records together.
 
-pub(crate) mod keeper;
-pub(crate) mod outbox;
-pub(crate) mod runs;
-pub(crate) mod unnamed;
+pub(crate) mod orphaned_files;
+pub(crate) mod reconciler;
+pub(crate) mod start_runs;
+pub(crate) mod temporal_runs;

@@ -24,7 +24,7 @@ impl ApiError {
             Self::TokenInvalid => (StatusCode::UNAUTHORIZED, "token_invalid"),
             Self::SessionEnded => (StatusCode::UNAUTHORIZED, "session_ended"),
             Self::ApiKeyInvalid => (StatusCode::UNAUTHORIZED, "api_key_invalid"),
-            Self::Forbidden | Self::WordsForbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Forbidden | Self::CommentSearchForbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::CsrfTokenInvalid => (StatusCode::FORBIDDEN, "csrf_token_invalid"),
             Self::InvalidSignature => (StatusCode::UNAUTHORIZED, "invalid_signature"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
@@ -36,8 +36,8 @@ impl ApiError {
             Self::NotAServiceAccount => (StatusCode::CONFLICT, "not_a_service_account"),
             Self::RequestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::AlreadyFinal => (StatusCode::CONFLICT, "already_final"),
-            Self::Overtaken => (StatusCode::CONFLICT, "overtaken"),
-            Self::MatchedOtherwise { .. } => (StatusCode::CONFLICT, "matched_otherwise"),
+            Self::Superseded => (StatusCode::CONFLICT, "superseded"),
+            Self::MatchCountChanged { .. } => (StatusCode::CONFLICT, "match_count_changed"),
             Self::NotFinal => (StatusCode::CONFLICT, "not_final"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::UnsupportedMediaType | Self::JsonRequired => {
@@ -65,7 +65,7 @@ impl ApiError {
     }
 
     /// Whether the caller, and not the service, is the reason.
-    pub(crate) fn is_of_the_caller(&self) -> bool {
+    pub(crate) fn is_client_error(&self) -> bool {
         self.status_and_code().0.is_client_error()
     }
 

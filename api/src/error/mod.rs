@@ -2,21 +2,21 @@
 //!
 //! - [`ApiError`] is what a handler returns. Every refusal that a client can meet is a variant; its
 //!   comment gives the status, `code()` the stable code. Nothing internal is ever in an answer.
-//! - [`Fault`] is one thing that is wrong with a submission, or with another request; all of
+//! - [`FieldError`] is one thing that is wrong with a submission, or with another request; all of
 //!   them together are one [`ApiError::InvalidSubmission`] or [`ApiError::InvalidInput`].
 //! - `StoreError`, `BytesError` and everything else of other crates become an `ApiError` by `?`, are
 //!   logged here with the request's id, and show as `unavailable` or `internal`. Of a database's error
 //!   only the kind is logged ([`kind`]): its text may repeat what a patient sent.
 //!
-//! `codes` has the table of statuses and codes, `answer` what a client gets.
+//! `codes` has the table of statuses and codes, `response` what a client gets.
 
-pub(crate) mod answer;
 mod codes;
-pub(crate) mod faults;
+pub(crate) mod field_errors;
+pub(crate) mod response;
 
-use crate::error::faults::Fault;
+use crate::error::field_errors::FieldError;
 use axum::http::{HeaderName, HeaderValue};
-use diagflow_store::{BytesError, StoreError};
+use diagflow_store::{BlobError, StoreError};
 use diesel::result::Error as DieselError;
 
 /// Result of a handler.
@@ -27,10 +27,10 @@ pub(crate) type ApiResult<T> = Result<T, ApiError>;
 pub(crate) enum ApiError {
     /// 400: what is wrong with the submission, all of it.
     #[error("Your submission could not be accepted. Please correct what is listed.")]
-    InvalidSubmission(Vec<Fault>),
+    InvalidSubmission(Vec<FieldError>),
     /// 400: what is wrong with the fields of a request of staff, all of it.
     #[error("The request could not be accepted. Please correct what is listed.")]
-    InvalidInput(Vec<Fault>),
+    InvalidInput(Vec<FieldError>),
     /// 400: no JSON object.
     #[error("The body is not a valid JSON object (line {line}, column {column}).")]
     InvalidJson {
@@ -53,7 +53,7 @@ pub(crate) enum ApiError {
     ReasonRequired,
     /// 400: what is wrong with the query parameters, all of it.
     #[error("The query parameters are not valid. Please correct what is listed.")]
-    InvalidQuery(Vec<Fault>),
+    InvalidQuery(Vec<FieldError>),
     /// 400: no cursor of ours, or one of another sort.
     #[error("This cursor does not belong to a list with this sort.")]
     InvalidCursor,
@@ -89,7 +89,7 @@ pub(crate) enum ApiError {
     Forbidden,
     /// 403: a filter by words in the comments, from somebody who may not read comments.
     #[error("Your account may not search comments, since it may not read them. Leave words out.")]
-    WordsForbidden,
+    CommentSearchForbidden,
     /// 403: a change by cookie that does not bring the session's token against forged requests.
     #[error("Send the session's csrf_token in the header X-CSRF-Token.")]
     CsrfTokenInvalid,
@@ -119,10 +119,10 @@ pub(crate) enum ApiError {
     AlreadyFinal,
     /// 409: the e-mail tells what does not hold any more.
     #[error("The submission was set going again since; this e-mail would tell old news.")]
-    Overtaken,
+    Superseded,
     /// 409: not as many submissions as the dry run counted.
     #[error("The filter matches {matched} submissions now. Please look again.")]
-    MatchedOtherwise {
+    MatchCountChanged {
         /// How many it matches now.
         matched: i64,
     },
@@ -158,7 +158,7 @@ pub(crate) enum ApiError {
     },
     /// 429: more requests than one client may send.
     #[error("Too many requests. Please try again later.")]
-    TooManyRequests(Box<Exceeded>),
+    TooManyRequests(Box<RateLimitExceeded>),
     /// 500: our fault. Logged; the text is for the log only.
     #[error("Something went wrong on our side.")]
     Internal(String),
@@ -184,7 +184,7 @@ pub(crate) enum ApiError {
 
 /// What a client is told that sent too much.
 #[derive(Debug)]
-pub(crate) struct Exceeded {
+pub(crate) struct RateLimitExceeded {
     /// Until the next request may be sent.
     pub(crate) seconds: u64,
     /// What it may, and where it stands.
@@ -195,7 +195,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Corrupt(_) => Self::Internal(kind(&error)),
-            StoreError::Unclear(_) => Self::OutcomeUnknown,
+            StoreError::CommitUnknown(_) => Self::OutcomeUnknown,
             _ => Self::Unavailable(kind(&error)),
         }
     }
@@ -205,7 +205,7 @@ impl From<StoreError> for ApiError {
 /// the readers of rows; where no connection came, nothing was sent that could be quoted.
 pub(crate) fn kind(error: &StoreError) -> String {
     match error {
-        StoreError::Unavailable(_) | StoreError::Unclear(_) | StoreError::Swept => {
+        StoreError::Unavailable(_) | StoreError::CommitUnknown(_) | StoreError::BlobsSwept => {
             error.to_string()
         }
         StoreError::Database(DieselError::DatabaseError(kind, _)) => format!("database: {kind:?}"),
@@ -217,10 +217,10 @@ pub(crate) fn kind(error: &StoreError) -> String {
     }
 }
 
-impl From<BytesError> for ApiError {
-    fn from(error: BytesError) -> Self {
+impl From<BlobError> for ApiError {
+    fn from(error: BlobError) -> Self {
         match error {
-            BytesError::Storage(_) => Self::Unavailable(error.to_string()),
+            BlobError::Storage(_) => Self::Unavailable(error.to_string()),
             _ => Self::Internal(error.to_string()),
         }
     }
@@ -232,7 +232,7 @@ mod tests {
     use diesel::result::DatabaseErrorKind;
 
     #[test]
-    fn a_log_gets_no_value_from_the_database() {
+    fn database_values_are_not_logged() {
         let text = || Box::new("Duplicate entry 'ana@example.org'".to_owned());
         let refused = DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, text());
         let unread = DieselError::DeserializationError("ana@example.org is no number".into());

@@ -1,9 +1,9 @@
 //! Reads a small JSON body into a type. Whatever is wrong with it is told in the envelope of all refusals,
 //! by the names of the fields; what somebody sent is never repeated, since it may be a password.
 
-use crate::error::faults::Fault;
+use crate::error::field_errors::FieldError;
 use crate::error::{ApiError, ApiResult};
-use crate::layers::time_limit::broken_off;
+use crate::layers::time_limit::body_error;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Most bytes: nothing that a person types is longer.
-const LARGEST: usize = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// A JSON object of at most 64 KiB.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -32,7 +32,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let Value::Object(object) = value else {
             return Err(ApiError::InvalidJson { line: 1, column: 1 });
         };
-        into(object).map(Self).map_err(ApiError::InvalidInput)
+        deserialize(object).map(Self).map_err(ApiError::InvalidInput)
     }
 }
 
@@ -44,43 +44,43 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Reads the type, or finds every field that it cannot be read from: each such field is noted, taken away,
 /// and the rest tried again.
-fn into<T: DeserializeOwned>(mut object: Map<String, Value>) -> Result<T, Vec<Fault>> {
-    let mut faults: Vec<Fault> = Vec::new();
+fn deserialize<T: DeserializeOwned>(mut object: Map<String, Value>) -> Result<T, Vec<FieldError>> {
+    let mut errors: Vec<FieldError> = Vec::new();
     loop {
         let error = match serde_path_to_error::deserialize(Value::Object(object.clone())) {
-            Ok(value) if faults.is_empty() => return Ok(value),
-            Ok(_) => return Err(faults),
+            Ok(value) if errors.is_empty() => return Ok(value),
+            Ok(_) => return Err(errors),
             Err(error) => error,
         };
-        let fault = fault(&error.path().to_string(), &error.inner().to_string());
-        let top = fault.field.split(['.', '[']).next().unwrap_or_default().to_owned();
+        let error = field_error(&error.path().to_string(), &error.inner().to_string());
+        let top = error.field.split(['.', '[']).next().unwrap_or_default().to_owned();
         // Missing because it was wrong and taken away: that was noted.
-        let noted = faults.iter().any(|known| known.field == fault.field);
+        let noted = errors.iter().any(|known| known.field == error.field);
         if !noted {
-            faults.push(fault);
+            errors.push(error);
         }
         if object.remove(&top).is_none() {
-            return Err(faults);
+            return Err(errors);
         }
     }
 }
 
 /// Of serde's sentence, only what was expected is told: the rest quotes what was sent.
-fn fault(path: &str, error: &str) -> Fault {
+fn field_error(path: &str, error: &str) -> FieldError {
     let path = if path == "." { "" } else { path };
     if let Some(name) = quoted(error, "missing field `") {
         let field = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         let message = format!("{field} is missing");
-        return Fault { field, code: "field_missing", message };
+        return FieldError { field, code: "field_missing", message };
     }
     if error.starts_with("unknown field `") {
         let message = format!("There is no field {path} here");
-        return Fault { field: path.to_owned(), code: "field_unknown", message };
+        return FieldError { field: path.to_owned(), code: "field_unknown", message };
     }
     let expected = error.rsplit_once("expected ").map_or("something else", |(_, rest)| rest);
     let field = path.to_owned();
     let message = format!("{field} must be {expected}");
-    Fault { field, code: "field_invalid", message }
+    FieldError { field, code: "field_invalid", message }
 }
 
 fn quoted<'a>(error: &'a str, before: &str) -> Option<&'a str> {
@@ -91,9 +91,9 @@ async fn read(body: axum::body::Body) -> ApiResult<Bytes> {
     let mut chunks = body.into_data_stream();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| broken_off(&error))?;
-        if bytes.len() + chunk.len() > LARGEST {
-            return Err(ApiError::RequestTooLarge { limit_kib: LARGEST / 1024 });
+        let chunk = chunk.map_err(|error| body_error(&error))?;
+        if bytes.len() + chunk.len() > MAX_BYTES {
+            return Err(ApiError::RequestTooLarge { limit_kib: MAX_BYTES / 1024 });
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -123,25 +123,26 @@ mod tests {
         size: u8,
     }
 
-    fn faults(body: Value) -> Vec<(String, &'static str)> {
+    fn errors(body: Value) -> Vec<(String, &'static str)> {
         let Value::Object(object) = body else { panic!("an object") };
-        let Err(faults) = into::<Example>(object) else { return Vec::new() };
-        faults.into_iter().map(|fault| (fault.field, fault.code)).collect()
+        let Err(errors) = deserialize::<Example>(object) else { return Vec::new() };
+        errors.into_iter().map(|error| (error.field, error.code)).collect()
     }
 
     #[test]
-    fn every_wrong_field_is_named_and_no_value_is_repeated() {
-        assert_eq!(faults(json!({"name": "x", "count": 1, "more": 2})), []);
+    fn every_invalid_field_is_reported_without_its_value() {
+        assert_eq!(errors(json!({"name": "x", "count": 1, "more": 2})), []);
         let missing = |name: &str| (name.to_owned(), "field_missing");
         let invalid = |name: &str| (name.to_owned(), "field_invalid");
-        assert_eq!(faults(json!({"count": 1})), [missing("name")]);
-        assert_eq!(faults(json!({"name": 1, "count": 1})), [invalid("name")]);
+        assert_eq!(errors(json!({"count": 1})), [missing("name")]);
+        assert_eq!(errors(json!({"name": 1, "count": 1})), [invalid("name")]);
         let inner = json!({"name": "x", "count": 1, "inner": {}});
-        assert_eq!(faults(inner), [missing("inner.size")]);
+        assert_eq!(errors(inner), [missing("inner.size")]);
         let both =
             json!({"name": "x", "count": 1, "flag": "hunter2", "inner": {"size": "hunter2"}});
-        assert_eq!(faults(both), [invalid("flag"), invalid("inner.size")]);
-        let told = fault("flag", "invalid type: string \"hunter2\", expected a boolean");
-        assert_eq!(told.message, "flag must be a boolean");
+        assert_eq!(errors(both), [invalid("flag"), invalid("inner.size")]);
+        let field_error =
+            field_error("flag", "invalid type: string \"hunter2\", expected a boolean");
+        assert_eq!(field_error.message, "flag must be a boolean");
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::app::AppState;
 use crate::error::ApiError;
-use crate::error::faults::Fault;
+use crate::error::field_errors::FieldError;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use url::form_urlencoded;
@@ -12,7 +12,7 @@ use url::form_urlencoded;
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
     given: Vec<(String, String)>,
-    faults: Vec<Fault>,
+    errors: Vec<FieldError>,
 }
 
 impl Parameters {
@@ -23,7 +23,7 @@ impl Parameters {
 
     /// Parameters that came in another way than in a query; all of them count.
     pub(crate) fn given(given: impl Iterator<Item = (String, String)>) -> Self {
-        Self { given: given.collect(), faults: Vec::new() }
+        Self { given: given.collect(), errors: Vec::new() }
     }
 
     /// The value of a parameter.
@@ -32,7 +32,7 @@ impl Parameters {
             self.given.extract_if(.., |(given, _)| given == name).map(|(_, value)| value);
         let value = values.next();
         if values.count() > 0 {
-            self.fault(name, "repeated", format!("{name} is given more than once"));
+            self.add_error(name, "repeated", format!("{name} is given more than once"));
         }
         value
     }
@@ -48,25 +48,25 @@ impl Parameters {
         match parse(&value) {
             Ok(read) => Some(read),
             Err(message) => {
-                self.fault(name, code, message);
+                self.add_error(name, code, message);
                 None
             }
         }
     }
 
     /// Notes something that is wrong.
-    pub(crate) fn fault(&mut self, name: &str, code: &'static str, message: String) {
-        self.faults.push(Fault { field: name.to_owned(), code, message });
+    pub(crate) fn add_error(&mut self, name: &str, code: &'static str, message: String) {
+        self.errors.push(FieldError { field: name.to_owned(), code, message });
     }
 
     /// Everything that is wrong, once all that is known was taken.
-    pub(crate) fn finish(mut self) -> Vec<Fault> {
+    pub(crate) fn finish(mut self) -> Vec<FieldError> {
         for (name, _) in std::mem::take(&mut self.given) {
             let name: String = name.chars().take(64).collect();
             let message = format!("There is no parameter {name:?} here");
-            self.fault(&name, "unknown_parameter", message);
+            self.add_error(&name, "unknown_parameter", message);
         }
-        self.faults
+        self.errors
     }
 }
 
@@ -79,16 +79,16 @@ pub(crate) trait FromParameters: Sized {
 
 /// What a request's query asks for.
 #[derive(Debug)]
-pub(crate) struct Asked<T>(pub(crate) T);
+pub(crate) struct ValidQuery<T>(pub(crate) T);
 
-impl<T: FromParameters> FromRequestParts<AppState> for Asked<T> {
+impl<T: FromParameters> FromRequestParts<AppState> for ValidQuery<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
         let mut parameters = Parameters::of(parts.uri.query().unwrap_or_default());
-        let asked = T::from_parameters(&mut parameters);
-        let faults = parameters.finish();
-        if faults.is_empty() { Ok(Self(asked)) } else { Err(ApiError::InvalidQuery(faults)) }
+        let query = T::from_parameters(&mut parameters);
+        let errors = parameters.finish();
+        if errors.is_empty() { Ok(Self(query)) } else { Err(ApiError::InvalidQuery(errors)) }
     }
 }
 
@@ -96,22 +96,22 @@ impl<T: FromParameters> FromRequestParts<AppState> for Asked<T> {
 mod tests {
     use super::*;
 
-    fn faults(query: &str) -> Vec<(String, &'static str)> {
+    fn errors(query: &str) -> Vec<(String, &'static str)> {
         let mut parameters = Parameters::of(query);
         parameters.read("page", "page_invalid", |text| {
             text.parse::<u32>().map_err(|_| "Page must be a number".to_owned())
         });
-        parameters.finish().into_iter().map(|fault| (fault.field, fault.code)).collect()
+        parameters.finish().into_iter().map(|error| (error.field, error.code)).collect()
     }
 
     #[test]
-    fn everything_that_is_wrong_is_said() {
-        assert_eq!(faults(""), []);
-        assert_eq!(faults("page=3&"), []);
-        assert_eq!(faults("page=&other="), [], "left empty in a form");
-        assert_eq!(faults("page=1&page=2"), [("page".to_owned(), "repeated")]);
+    fn every_invalid_parameter_is_reported() {
+        assert_eq!(errors(""), []);
+        assert_eq!(errors("page=3&"), []);
+        assert_eq!(errors("page=&other="), [], "left empty in a form");
+        assert_eq!(errors("page=1&page=2"), [("page".to_owned(), "repeated")]);
         assert_eq!(
-            faults("page=x&Page=1&a%20b=c"),
+            errors("page=x&Page=1&a%20b=c"),
             [
                 ("page".to_owned(), "page_invalid"),
                 ("Page".to_owned(), "unknown_parameter"),

@@ -4,12 +4,12 @@ use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
 use axum::extract::{FromRequest, Request};
-use diagflow_store::{Action, AuditEntry, ObjectKind, SubmissionId};
+use diagflow_store::{Action, NewAuditEntry, ObjectKind, SubmissionId};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 /// Longest reason, in characters.
-const LONGEST: usize = 500;
+const MAX_CHARS: usize = 500;
 
 /// Why somebody does something; 1 to 500 characters.
 #[derive(Debug, Clone)]
@@ -25,17 +25,22 @@ pub(crate) struct ReasonBody {
 
 impl Reason {
     /// A reason, where enough and not too much is given.
-    pub(crate) fn of(given: Option<String>) -> ApiResult<Self> {
-        let reason = given.unwrap_or_default().trim().to_owned();
+    pub(crate) fn parse(text: Option<String>) -> ApiResult<Self> {
+        let reason = text.unwrap_or_default().trim().to_owned();
         match reason.chars().count() {
-            1..=LONGEST => Ok(Self(reason)),
+            1..=MAX_CHARS => Ok(Self(reason)),
             _ => Err(ApiError::ReasonRequired),
         }
     }
 
     /// The line of the audit about what a caller does to a submission for this reason.
-    pub(crate) fn line(self, caller: &Caller, action: Action, id: SubmissionId) -> AuditEntry {
-        caller.did(action, ObjectKind::Submission, id).with("reason", self.0)
+    pub(crate) fn audit_entry(
+        self,
+        caller: &Caller,
+        action: Action,
+        id: SubmissionId,
+    ) -> NewAuditEntry {
+        caller.audit_entry(action, ObjectKind::Submission, id).with("reason", self.0)
     }
 }
 
@@ -44,7 +49,7 @@ impl<S: Send + Sync> FromRequest<S> for Reason {
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
         let Body(body) = Body::<ReasonBody>::from_request(request, state).await?;
-        Self::of(body.reason)
+        Self::parse(body.reason)
     }
 }
 
@@ -53,11 +58,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_has_words_and_not_too_many() {
-        assert_eq!(Reason::of(Some(" because ".into())).expect("a reason").0, "because");
-        assert!(Reason::of(Some("ß".repeat(LONGEST))).is_ok());
+    fn a_reason_must_have_1_to_500_characters() {
+        assert_eq!(Reason::parse(Some(" because ".into())).expect("a reason").0, "because");
+        assert!(Reason::parse(Some("ß".repeat(MAX_CHARS))).is_ok());
         for bad in [None, Some(String::new()), Some(" \n".into()), Some("x".repeat(501))] {
-            assert!(matches!(Reason::of(bad.clone()), Err(ApiError::ReasonRequired)), "{bad:?}");
+            assert!(matches!(Reason::parse(bad.clone()), Err(ApiError::ReasonRequired)), "{bad:?}");
         }
     }
 }

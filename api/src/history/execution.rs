@@ -1,8 +1,8 @@
 //! What Temporal has of one execution.
 
-use crate::dispatch::runs::{NotReached, described};
-use crate::history::words::{Line, lines};
-use crate::history::{Pending, pending, status, time};
+use crate::dispatch::temporal_runs::{TemporalError, optional_description};
+use crate::history::describe::{HistoryEventBody, describe_events};
+use crate::history::{PendingActivity, pending_activities, rfc3339, status_name};
 use serde::Serialize;
 use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_client::{
@@ -18,9 +18,9 @@ use utoipa::ToSchema;
 pub(crate) struct Execution {
     /// Its page in the Temporal UI.
     link: Option<String>,
-    /// `kept`: all of it is here. `gone`: Temporal has removed it after its retention, or lost it.
+    /// `available`: all of it is here. `removed`: Temporal has removed it after its retention, or lost it.
     /// `not_started`: Temporal does not have it yet.
-    #[schema(example = "kept")]
+    #[schema(example = "available")]
     history: &'static str,
     /// How it stands in Temporal, in the words of its UI.
     #[schema(example = "Failed")]
@@ -32,9 +32,9 @@ pub(crate) struct Execution {
     #[schema(format = "date-time")]
     closed_at: Option<String>,
     /// What happened.
-    events: Vec<Line>,
+    events: Vec<HistoryEventBody>,
     /// What is not done yet.
-    pending: Vec<Pending>,
+    pending: Vec<PendingActivity>,
 }
 
 impl Execution {
@@ -52,8 +52,8 @@ impl Execution {
     }
 
     /// One that Temporal does not have any more; `link` is its page.
-    pub(crate) fn gone(link: String) -> Execution {
-        Execution { link: Some(link), history: "gone", ..Execution::not_started() }
+    pub(crate) fn removed(link: String) -> Execution {
+        Execution { link: Some(link), history: "removed", ..Execution::not_started() }
     }
 
     /// What Temporal has of this execution; `None` when it has nothing.
@@ -63,24 +63,25 @@ impl Execution {
     pub(crate) async fn of<W: HasWorkflowDefinition>(
         handle: &WorkflowHandle<Client, W>,
         ui: &TemporalUi,
-    ) -> Result<Option<Execution>, NotReached> {
-        let found = described(handle.describe(WorkflowDescribeOptions::default()).await)?;
+    ) -> Result<Option<Execution>, TemporalError> {
+        let found =
+            optional_description(handle.describe(WorkflowDescribeOptions::default()).await)?;
         let (Some(found), Some(events)) = (found, events(handle).await?) else { return Ok(None) };
         Ok(Some(Execution {
             link: Some(ui.page(found.id(), found.run_id())),
-            history: "kept",
-            status: Some(status(&found)),
-            started_at: found.start_time().map(time),
-            closed_at: found.close_time().map(time),
-            events: lines(&events),
-            pending: pending(&found),
+            history: "available",
+            status: Some(status_name(&found)),
+            started_at: found.start_time().map(rfc3339),
+            closed_at: found.close_time().map(rfc3339),
+            events: describe_events(&events),
+            pending: pending_activities(&found),
         }))
     }
 }
 
 async fn events<W: HasWorkflowDefinition>(
     handle: &WorkflowHandle<Client, W>,
-) -> Result<Option<Vec<HistoryEvent>>, NotReached> {
+) -> Result<Option<Vec<HistoryEvent>>, TemporalError> {
     match handle.fetch_history(WorkflowFetchHistoryOptions::default()).into_events().await {
         Ok(events) => Ok(Some(events)),
         Err(WorkflowInteractionError::NotFound(_)) => Ok(None),

@@ -7,7 +7,7 @@ use temporalio_common::protos::temporal::api::failure::v1::failure::FailureInfo;
 use utoipa::ToSchema;
 
 /// Longest message that is shown.
-const LONGEST_MESSAGE: usize = 500;
+const MAX_MESSAGE_LENGTH: usize = 500;
 
 /// Why something failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -39,6 +39,6 @@ impl FailureBody {
             Some(FailureInfo::ResetWorkflowFailureInfo(_)) => "reset".into(),
             _ => "failure".into(),
         };
-        FailureBody { kind, message: failure.message.chars().take(LONGEST_MESSAGE).collect() }
+        FailureBody { kind, message: failure.message.chars().take(MAX_MESSAGE_LENGTH).collect() }
     }
 }

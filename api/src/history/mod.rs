@@ -3,9 +3,9 @@
 //! Histories hold ids and codes only, so nothing here can show what a patient sent. Of failures only type
 //! and message are shown, which are codes of ours, or Temporal's own words.
 
+pub(crate) mod describe;
 pub(crate) mod execution;
 pub(crate) mod failure;
-pub(crate) mod words;
 
 use crate::history::failure::FailureBody;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -17,10 +17,10 @@ use utoipa::ToSchema;
 
 /// An activity that is not done yet.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Pending {
+pub(crate) struct PendingActivity {
     /// What it does.
     #[schema(example = "E-mailing the patient")]
-    words: String,
+    description: String,
     /// Its name in Temporal.
     #[schema(example = "DiagnosisActivities::deliver")]
     activity: String,
@@ -34,33 +34,33 @@ pub(crate) struct Pending {
 }
 
 /// What is not done yet in an execution.
-fn pending(description: &WorkflowExecutionDescription) -> Vec<Pending> {
-    description.raw().pending_activities.iter().map(Pending::of).collect()
+fn pending_activities(description: &WorkflowExecutionDescription) -> Vec<PendingActivity> {
+    description.raw().pending_activities.iter().map(PendingActivity::of).collect()
 }
 
-impl Pending {
-    fn of(info: &PendingActivityInfo) -> Pending {
+impl PendingActivity {
+    fn of(info: &PendingActivityInfo) -> PendingActivity {
         let activity =
             info.activity_type.as_ref().map(|kind| kind.name.clone()).unwrap_or_default();
-        Pending {
-            words: words::under_way(&activity).to_owned(),
+        PendingActivity {
+            description: describe::activity_in_progress(&activity).to_owned(),
             attempt: info.attempt,
             last_failure: info.last_failure.as_ref().map(FailureBody::of),
             next_attempt_at: info
                 .next_attempt_schedule_time
                 .and_then(|at| SystemTime::try_from(at).ok())
-                .map(time),
+                .map(rfc3339),
             activity,
         }
     }
 }
 
 /// How an execution stands in Temporal, in the words of its UI.
-fn status(description: &WorkflowExecutionDescription) -> String {
+fn status_name(description: &WorkflowExecutionDescription) -> String {
     format!("{:?}", description.status())
 }
 
 /// A time as it stands in answers.
-fn time(at: SystemTime) -> String {
+fn rfc3339(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)
 }

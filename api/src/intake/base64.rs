@@ -1,6 +1,6 @@
 //! An image in JSON: base64, bare or in a `data:` URL, with or without padding and line breaks.
 
-use crate::intake::faults::WrongImage;
+use crate::intake::validation_errors::ImageError;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -38,7 +38,7 @@ impl<'a> ImageText<'a> {
     }
 
     /// The bytes, at most `limit`. Counts before it decodes.
-    pub(crate) fn decode(&self, limit: usize) -> Result<Bytes, WrongImage> {
+    pub(crate) fn decode(&self, limit: usize) -> Result<Bytes, ImageError> {
         let is_space = |byte: &u8| byte.is_ascii_whitespace();
         let digits = if self.encoded.bytes().any(|byte| is_space(&byte)) {
             let digits = self.encoded.bytes().filter(|byte| !is_space(byte));
@@ -48,10 +48,10 @@ impl<'a> ImageText<'a> {
         };
         let padding = digits.iter().rev().take_while(|byte| **byte == b'=').count();
         if (digits.len() - padding) / 4 * 3 > limit {
-            return Err(WrongImage::TooLarge);
+            return Err(ImageError::TooLarge);
         }
-        let bytes = ENGINE.decode(digits).map_err(|_| WrongImage::DataInvalid)?;
-        if bytes.len() > limit { Err(WrongImage::TooLarge) } else { Ok(bytes.into()) }
+        let bytes = ENGINE.decode(digits).map_err(|_| ImageError::DataInvalid)?;
+        if bytes.len() > limit { Err(ImageError::TooLarge) } else { Ok(bytes.into()) }
     }
 }
 
@@ -59,12 +59,12 @@ impl<'a> ImageText<'a> {
 mod tests {
     use super::*;
 
-    fn decoded(text: &str, limit: usize) -> Result<Bytes, WrongImage> {
-        ImageText::parse(text).ok_or(WrongImage::DataInvalid)?.decode(limit)
+    fn decoded(text: &str, limit: usize) -> Result<Bytes, ImageError> {
+        ImageText::parse(text).ok_or(ImageError::DataInvalid)?.decode(limit)
     }
 
     #[test]
-    fn every_usual_form_is_read() {
+    fn all_common_base64_forms_are_decoded() {
         for text in [
             "aGVsbG8h",
             "data:image/png;base64,aGVsbG8h",
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_url_names_its_type() {
+    fn a_data_url_declares_its_media_type() {
         let declared = |text| ImageText::parse(text).and_then(|parts| parts.declared);
         assert_eq!(declared("data:image/png;base64,aGVsbG8h"), Some("image/png"));
         assert_eq!(declared("data:;base64,aGVsbG8h"), None);
@@ -86,18 +86,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_base64_is_refused() {
+    fn invalid_base64_is_rejected() {
         for text in ["hello!", "data:image/png,hello", "data:image/png;base64", "äöü=", "aGVsb"]
         {
-            assert_eq!(decoded(text, 99), Err(WrongImage::DataInvalid), "{text}");
+            assert_eq!(decoded(text, 99), Err(ImageError::DataInvalid), "{text}");
         }
     }
 
     #[test]
     fn the_limit_is_exact() {
         assert!(decoded("aGVsbG8h", 6).is_ok());
-        assert_eq!(decoded("aGVsbG8h", 5), Err(WrongImage::TooLarge));
+        assert_eq!(decoded("aGVsbG8h", 5), Err(ImageError::TooLarge));
         assert!(decoded("aGVsbG8=", 5).is_ok());
-        assert_eq!(decoded("aGVsbG8=", 4), Err(WrongImage::TooLarge));
+        assert_eq!(decoded("aGVsbG8=", 4), Err(ImageError::TooLarge));
     }
 }

@@ -5,11 +5,11 @@ use bytes::Bytes;
 use std::borrow::Cow;
 
 /// Most images that are looked at one by one; those beyond are only counted.
-pub(crate) const MOST_IMAGES: usize = 100;
+pub(crate) const MAX_IMAGES: usize = 100;
 
 /// A value that ought to be text.
 #[derive(Debug, Default)]
-pub(crate) enum Given<'a> {
+pub(crate) enum DraftValue<'a> {
     /// Not there, or null: the same.
     #[default]
     Missing,
@@ -21,7 +21,7 @@ pub(crate) enum Given<'a> {
     Other,
 }
 
-impl<'a> Given<'a> {
+impl<'a> DraftValue<'a> {
     /// The text, when there is one and it says something.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
@@ -31,12 +31,12 @@ impl<'a> Given<'a> {
     }
 
     /// Whether this says yes, the way JSON or a form says it.
-    pub(crate) fn is_yes(&self) -> bool {
+    pub(crate) fn is_true(&self) -> bool {
         match self {
             Self::Flag(flag) => *flag,
             Self::Text(text) => {
-                let yes = ["true", "on", "1", "yes"];
-                yes.iter().any(|word| text.trim().eq_ignore_ascii_case(word))
+                let accepted = ["true", "on", "1", "yes"];
+                accepted.iter().any(|word| text.trim().eq_ignore_ascii_case(word))
             }
             _ => false,
         }
@@ -46,17 +46,17 @@ impl<'a> Given<'a> {
 /// A submission as it came.
 #[derive(Debug, Default)]
 pub(crate) struct Draft<'a> {
-    pub(crate) email: Given<'a>,
-    pub(crate) comments: Given<'a>,
-    pub(crate) consent: Given<'a>,
-    pub(crate) consent_version: Given<'a>,
+    pub(crate) email: DraftValue<'a>,
+    pub(crate) comments: DraftValue<'a>,
+    pub(crate) consent: DraftValue<'a>,
+    pub(crate) consent_version: DraftValue<'a>,
     pub(crate) images: DraftImages<'a>,
 }
 
 /// The images as they came.
 #[derive(Debug, Default)]
 pub(crate) struct DraftImages<'a> {
-    /// The first ones, at most [`MOST_IMAGES`].
+    /// The first ones, at most [`MAX_IMAGES`].
     pub(crate) list: Vec<DraftImage<'a>>,
     /// How many there were.
     pub(crate) count: usize,
@@ -67,7 +67,7 @@ pub(crate) struct DraftImages<'a> {
 impl<'a> DraftImages<'a> {
     pub(crate) fn push(&mut self, image: DraftImage<'a>) {
         self.count += 1;
-        if self.list.len() < MOST_IMAGES {
+        if self.list.len() < MAX_IMAGES {
             self.list.push(image);
         }
     }
@@ -76,9 +76,9 @@ impl<'a> DraftImages<'a> {
 /// One image as it came.
 #[derive(Debug)]
 pub(crate) struct DraftImage<'a> {
-    pub(crate) name: Given<'a>,
+    pub(crate) name: DraftValue<'a>,
     /// The media type that the sender says it has.
-    pub(crate) declared: Given<'a>,
+    pub(crate) declared: DraftValue<'a>,
     pub(crate) content: Content<'a>,
 }
 

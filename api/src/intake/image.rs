@@ -4,22 +4,22 @@
 //! 100 megapixels that one megabyte of PNG can hold, at anybody's wish. And it would not even find a
 //! JPEG that was cut off: decoders fill what is missing with grey. `image_end` finds that.
 
-use crate::intake::accepted::AcceptedImage;
 use crate::intake::base64::ImageText;
-use crate::intake::draft::{Content, DraftImage, Given};
-use crate::intake::faults::{Limits, MAX_PIXELS, WrongImage};
-use crate::intake::image_end::has_end;
+use crate::intake::draft::{Content, DraftImage, DraftValue};
+use crate::intake::truncation::has_end;
+use crate::intake::valid_submission::ValidImage;
+use crate::intake::validation_errors::{ImageError, Limits, MAX_PIXELS};
 use bytes::Bytes;
 use diagflow_store::{NewFile, Sha256};
 use image::{ImageFormat, ImageReader};
 use std::io::Cursor;
 
 /// Longest file name that is kept, in characters.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME_CHARS: usize = 255;
 
 /// Most memory for an image's header with all that stands in it. A colour profile, which is read with the
 /// header, is compressed in PNG: a megabyte of it could claim a gigabyte.
-const HEADER_MEMORY: u64 = 16 * 1024 * 1024;
+const MAX_HEADER_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The kinds of images that are taken.
 const ALLOWED: [ImageFormat; 3] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
@@ -30,27 +30,27 @@ pub(crate) fn check(
     image: DraftImage<'_>,
     index: usize,
     limits: Limits,
-) -> Result<AcceptedImage, Vec<WrongImage>> {
-    let mut wrong = Vec::new();
+) -> Result<ValidImage, Vec<ImageError>> {
+    let mut errors = Vec::new();
     if !declared_type_is_allowed(&image) {
-        wrong.push(WrongImage::TypeNotAllowed);
+        errors.push(ImageError::TypeNotAllowed);
     }
     let bytes = match content(image.content, limits) {
-        Ok(bytes) if wrong.is_empty() => bytes,
-        Ok(_) => return Err(wrong),
-        Err(fault) => {
-            wrong.push(fault);
-            return Err(wrong);
+        Ok(bytes) if errors.is_empty() => bytes,
+        Ok(_) => return Err(errors),
+        Err(field_error) => {
+            errors.push(field_error);
+            return Err(errors);
         }
     };
-    let format = look(&bytes).map_err(|fault| vec![fault])?;
+    let format = detect_format(&bytes).map_err(|field_error| vec![field_error])?;
     let record = NewFile {
         name: file_name(&image.name, index, format),
         media_type: format.to_mime_type().to_owned(),
         size: bytes.len() as u64,
         sha256: Sha256::of(&bytes),
     };
-    Ok(AcceptedImage { record, bytes })
+    Ok(ValidImage { record, bytes })
 }
 
 /// Whether the sender's word about the type is one that is taken, or says nothing.
@@ -60,9 +60,9 @@ fn declared_type_is_allowed(image: &DraftImage<'_>) -> bool {
         _ => None,
     };
     let declared = match &image.declared {
-        Given::Text(text) => text.as_ref(),
-        Given::Missing => from_url.unwrap_or_default(),
-        Given::Flag(_) | Given::Other => return false,
+        DraftValue::Text(text) => text.as_ref(),
+        DraftValue::Missing => from_url.unwrap_or_default(),
+        DraftValue::Flag(_) | DraftValue::Other => return false,
     };
     let media_type = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media_type.as_str() {
@@ -74,34 +74,34 @@ fn declared_type_is_allowed(image: &DraftImage<'_>) -> bool {
     }
 }
 
-fn content(content: Content<'_>, limits: Limits) -> Result<Bytes, WrongImage> {
+fn content(content: Content<'_>, limits: Limits) -> Result<Bytes, ImageError> {
     let bytes = match content {
         Content::Bytes(bytes) => bytes,
         Content::Text(text) => {
-            ImageText::parse(&text).ok_or(WrongImage::DataInvalid)?.decode(limits.file_size)?
+            ImageText::parse(&text).ok_or(ImageError::DataInvalid)?.decode(limits.file_size)?
         }
-        Content::TooLarge => return Err(WrongImage::TooLarge),
-        Content::None => return Err(WrongImage::DataInvalid),
-        Content::FileId => return Err(WrongImage::FileIdNotSupported),
+        Content::TooLarge => return Err(ImageError::TooLarge),
+        Content::None => return Err(ImageError::DataInvalid),
+        Content::FileId => return Err(ImageError::FileIdNotSupported),
     };
-    if bytes.is_empty() { Err(WrongImage::Empty) } else { Ok(bytes) }
+    if bytes.is_empty() { Err(ImageError::Empty) } else { Ok(bytes) }
 }
 
 /// What the bytes are: by their first ones, then by a decoder that must understand their header, then
 /// by their end, which must be there.
-fn look(bytes: &Bytes) -> Result<ImageFormat, WrongImage> {
-    let kind = infer::get(bytes).ok_or(WrongImage::NotAnImage)?;
+fn detect_format(bytes: &Bytes) -> Result<ImageFormat, ImageError> {
+    let kind = infer::get(bytes).ok_or(ImageError::NotAnImage)?;
     let Some(format) = ALLOWED.into_iter().find(|format| format.to_mime_type() == kind.mime_type())
     else {
         let other_image = kind.matcher_type() == infer::MatcherType::Image;
-        return Err(if other_image { WrongImage::TypeNotAllowed } else { WrongImage::NotAnImage });
+        return Err(if other_image { ImageError::TypeNotAllowed } else { ImageError::NotAnImage });
     };
     let (width, height) =
-        reader(bytes, format).into_dimensions().map_err(|_| WrongImage::NotAnImage)?;
+        reader(bytes, format).into_dimensions().map_err(|_| ImageError::NotAnImage)?;
     match u64::from(width) * u64::from(height) {
-        0 => Err(WrongImage::NotAnImage),
-        pixels if pixels > MAX_PIXELS => Err(WrongImage::TooManyPixels),
-        _ if !has_end(bytes, format) => Err(WrongImage::NotAnImage),
+        0 => Err(ImageError::NotAnImage),
+        pixels if pixels > MAX_PIXELS => Err(ImageError::TooManyPixels),
+        _ if !has_end(bytes, format) => Err(ImageError::NotAnImage),
         _ => Ok(format),
     }
 }
@@ -110,16 +110,16 @@ fn look(bytes: &Bytes) -> Result<ImageFormat, WrongImage> {
 fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = image::Limits::no_limits();
-    limits.max_alloc = Some(HEADER_MEMORY);
+    limits.max_alloc = Some(MAX_HEADER_BYTES);
     reader.limits(limits);
     reader
 }
 
 /// The name that the sender's device gave the file, without its folders and control characters.
-fn file_name(given: &Given<'_>, index: usize, format: ImageFormat) -> String {
-    let given = given.text().unwrap_or_default();
-    let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name: String = last.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
+fn file_name(name_sent: &DraftValue<'_>, index: usize, format: ImageFormat) -> String {
+    let name_sent = name_sent.text().unwrap_or_default();
+    let last = name_sent.rsplit(['/', '\\']).next().unwrap_or_default();
+    let name: String = last.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
     if !name.trim().is_empty() {
         return name.trim().to_owned();
     }
@@ -134,16 +134,16 @@ mod tests {
     use image::{ExtendedColorType, ImageDecoder, ImageEncoder};
 
     fn named(name: &str) -> String {
-        file_name(&Given::Text(name.into()), 1, ImageFormat::Png)
+        file_name(&DraftValue::Text(name.into()), 1, ImageFormat::Png)
     }
 
     #[test]
-    fn a_name_keeps_no_folder_and_no_control_character() {
+    fn file_names_lose_folders_and_control_characters() {
         assert_eq!(named("C:\\fakepath\\my photo.png"), "my photo.png");
         assert_eq!(named("../../etc/passwd"), "passwd");
         assert_eq!(named("a\u{0}b\r\n.png"), "ab.png");
         assert_eq!(named("häut.png"), "häut.png");
-        assert_eq!(named(&"x".repeat(999)).len(), LONGEST_NAME);
+        assert_eq!(named(&"x".repeat(999)).len(), MAX_NAME_CHARS);
     }
 
     /// How many bytes of a colour profile are inflated by reading the header of a picture that has it.
@@ -153,19 +153,19 @@ mod tests {
         encoder.set_icc_profile(vec![0; profile]).expect("PNG has profiles");
         encoder.write_image(&[0; 12], 2, 2, ExtendedColorType::Rgb8).expect("an image");
         assert!(png.len() < 1024 * 1024, "{} bytes", png.len());
-        assert!(look(&png.clone().into()).is_ok(), "the picture itself is good");
+        assert!(detect_format(&png.clone().into()).is_ok(), "the picture itself is good");
         let mut decoder = reader(&png, ImageFormat::Png).into_decoder().expect("a picture");
         decoder.icc_profile().expect("read").map(|profile| profile.len())
     }
 
     #[test]
-    fn a_small_picture_cannot_swell_when_its_header_is_read() {
+    fn reading_a_header_uses_bounded_memory() {
         assert_eq!(inflated(64 * 1024), Some(64 * 1024));
         assert_eq!(inflated(64 * 1024 * 1024), None);
     }
 
     #[test]
-    fn an_image_without_a_name_gets_one() {
+    fn an_unnamed_image_gets_a_name() {
         for nothing in ["", "  ", "folder/", "\u{7}"] {
             assert_eq!(named(nothing), "image-2.png", "{nothing:?}");
         }

@@ -3,7 +3,7 @@
 //! wrong kind is remembered as such, so that it becomes one fault among others.
 
 use crate::error::ApiError;
-use crate::intake::draft::{Content, Draft, DraftImage, DraftImages, Given};
+use crate::intake::draft::{Content, Draft, DraftImage, DraftImages, DraftValue};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -14,13 +14,13 @@ use std::marker::PhantomData;
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(default, borrow)]
-    email: Given<'a>,
+    email: DraftValue<'a>,
     #[serde(default, borrow)]
-    comments: Given<'a>,
+    comments: DraftValue<'a>,
     #[serde(default, borrow)]
-    consent: Given<'a>,
+    consent: DraftValue<'a>,
     #[serde(default, borrow)]
-    consent_version: Given<'a>,
+    consent_version: DraftValue<'a>,
     #[serde(default, borrow)]
     images: DraftImages<'a>,
 }
@@ -28,13 +28,13 @@ struct Body<'a> {
 #[derive(Deserialize)]
 struct Image<'a> {
     #[serde(default, borrow)]
-    name: Given<'a>,
+    name: DraftValue<'a>,
     #[serde(default, borrow, rename = "type")]
-    declared: Given<'a>,
+    declared: DraftValue<'a>,
     #[serde(default, borrow)]
-    data: Given<'a>,
+    data: DraftValue<'a>,
     #[serde(default, borrow)]
-    file_id: Given<'a>,
+    file_id: DraftValue<'a>,
 }
 
 /// Reads a body.
@@ -59,11 +59,15 @@ pub(crate) fn draft(body: &[u8]) -> Result<Draft<'_>, ApiError> {
 impl<'a> From<Object<Image<'a>>> for DraftImage<'a> {
     fn from(item: Object<Image<'a>>) -> Self {
         let Object::Object(image) = item else {
-            return Self { name: Given::Missing, declared: Given::Missing, content: Content::None };
+            return Self {
+                name: DraftValue::Missing,
+                declared: DraftValue::Missing,
+                content: Content::None,
+            };
         };
         let content = match (image.data, image.file_id) {
-            (Given::Text(text), _) => Content::Text(text),
-            (Given::Missing, Given::Text(_)) => Content::FileId,
+            (DraftValue::Text(text), _) => Content::Text(text),
+            (DraftValue::Missing, DraftValue::Text(_)) => Content::FileId,
             _ => Content::None,
         };
         Self { name: image.name, declared: image.declared, content }
@@ -110,25 +114,25 @@ macro_rules! skip {
     };
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for DraftValue<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
         impl<'de> Visitor<'de> for Reader {
-            type Value = Given<'de>;
-            scalars!(Given::Flag, Given::Missing, Given::Other);
+            type Value = DraftValue<'de>;
+            scalars!(DraftValue::Flag, DraftValue::Missing, DraftValue::Other);
             fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Given::Text(Cow::Borrowed(text)))
+                Ok(DraftValue::Text(Cow::Borrowed(text)))
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Given::Text(Cow::Owned(text.to_owned())))
+                Ok(DraftValue::Text(Cow::Owned(text.to_owned())))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 skip!(list list);
-                Ok(Given::Other)
+                Ok(DraftValue::Other)
             }
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
                 skip!(object object);
-                Ok(Given::Other)
+                Ok(DraftValue::Other)
             }
         }
         deserializer.deserialize_any(Reader)

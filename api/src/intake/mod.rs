@@ -1,15 +1,15 @@
 //! From a request's body to a submission that is stored: reading (JSON or multipart), one validation for both,
-//! and storing. Nothing but [`keep`] touches the database.
+//! and storing. Nothing but [`store`] touches the database.
 
-pub(crate) mod accepted;
 mod base64;
 mod draft;
-mod faults;
 mod image;
-mod image_end;
 mod json;
-pub(crate) mod keep;
-pub(crate) mod memory;
 mod multipart;
 pub(crate) mod receive;
+pub(crate) mod store;
+mod truncation;
+pub(crate) mod upload_memory;
+pub(crate) mod valid_submission;
 mod validate;
+mod validation_errors;

@@ -2,12 +2,12 @@
 
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::extract::origin::Origin;
-use crate::intake::accepted::Accepted;
-use crate::intake::faults::Limits;
-use crate::intake::memory::{JSON_COPIES, Reserved};
+use crate::extract::client_info::ClientInfo;
+use crate::intake::upload_memory::{JSON_COPIES, MemoryReservation};
+use crate::intake::valid_submission::ValidSubmission;
+use crate::intake::validation_errors::Limits;
 use crate::intake::{json, multipart, validate};
-use crate::layers::time_limit::broken_off;
+use crate::layers::time_limit::body_error;
 use crate::settings::{ApiSettings, MIB};
 use axum::body::Body;
 use axum::extract::Request;
@@ -20,49 +20,51 @@ use futures::StreamExt;
 ///
 /// # Errors
 /// Everything that can be wrong with a submission, and [`ApiError::Busy`].
-pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<Accepted> {
+pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<ValidSubmission> {
     let settings = &state.app.settings;
-    let limits = Limits { file_size: settings.max_file_size, files: settings.max_files };
+    let limits = Limits { file_size: settings.max_file_bytes, files: settings.max_files };
     let consent = settings.consent_version.clone();
-    let origin = Origin::of(request.headers(), request.extensions(), settings.trusted_proxies);
-    let mut memory = state.memory.share(origin.client());
-    refuse_announced_excess(request.headers(), settings)?;
-    let mut accepted = match media_type(request.headers()).as_str() {
+    let client = ClientInfo::of(request.headers(), request.extensions(), settings.trusted_proxies);
+    let mut memory = state.memory.reserve(client.key());
+    check_content_length(request.headers(), settings)?;
+    let mut submission = match media_type(request.headers()).as_str() {
         "application/json" => {
             let body = read(request.into_body(), settings.max_body(), &mut memory);
-            let body = in_time(settings, body).await?;
-            aside(move || validate::validate(json::draft(&body)?, limits, &consent)).await?
+            let body = with_upload_timeout(settings, body).await?;
+            run_blocking(move || validate::validate(json::draft(&body)?, limits, &consent)).await?
         }
         "multipart/form-data" => {
             let max_body = settings.max_body();
             let draft = multipart::draft(request, limits, max_body, &mut memory);
-            let draft = in_time(settings, draft).await?;
-            aside(move || validate::validate(draft, limits, &consent)).await?
+            let draft = with_upload_timeout(settings, draft).await?;
+            run_blocking(move || validate::validate(draft, limits, &consent)).await?
         }
         _ => return Err(ApiError::UnsupportedMediaType),
     };
-    memory.held_by(accepted.images.iter_mut().map(|image| &mut image.bytes));
-    Ok(accepted)
+    memory.attach_to(submission.images.iter_mut().map(|image| &mut image.bytes));
+    Ok(submission)
 }
 
 /// Reads an upload, but not for ever: nothing of ours is half-done when it is dropped, and the memory that
 /// it holds must come free.
-async fn in_time<T>(
+async fn with_upload_timeout<T>(
     settings: &ApiSettings,
     reading: impl Future<Output = ApiResult<T>>,
 ) -> ApiResult<T> {
-    let read = tokio::time::timeout(settings.submit_time, reading).await;
+    let read = tokio::time::timeout(settings.upload_timeout, reading).await;
     read.unwrap_or(Err(ApiError::UploadTimeout))
 }
 
 /// Refuses a body by its announced length, before any of it is read.
-fn refuse_announced_excess(headers: &HeaderMap, settings: &ApiSettings) -> ApiResult<()> {
+fn check_content_length(headers: &HeaderMap, settings: &ApiSettings) -> ApiResult<()> {
     let announced: Option<u64> = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse().ok());
     match announced {
-        Some(length) if length > settings.max_body() as u64 => Err(too_large(settings.max_body())),
+        Some(length) if length > settings.max_body() as u64 => {
+            Err(body_too_large(settings.max_body()))
+        }
         _ => Ok(()),
     }
 }
@@ -73,13 +75,13 @@ fn media_type(headers: &HeaderMap) -> String {
     name.trim().to_ascii_lowercase()
 }
 
-async fn read(body: Body, limit: usize, memory: &mut Reserved) -> ApiResult<Bytes> {
+async fn read(body: Body, limit: usize, memory: &mut MemoryReservation) -> ApiResult<Bytes> {
     let mut chunks = body.into_data_stream();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| broken_off(&error))?;
+        let chunk = chunk.map_err(|error| body_error(&error))?;
         if bytes.len() + chunk.len() > limit {
-            return Err(too_large(limit));
+            return Err(body_too_large(limit));
         }
         memory.grow(JSON_COPIES * chunk.len())?;
         bytes.extend_from_slice(&chunk);
@@ -90,12 +92,12 @@ async fn read(body: Body, limit: usize, memory: &mut Reserved) -> ApiResult<Byte
     Ok(bytes.freeze())
 }
 
-fn too_large(limit: usize) -> ApiError {
+fn body_too_large(limit: usize) -> ApiError {
     ApiError::BodyTooLarge { limit_mib: limit / MIB }
 }
 
 /// Runs what takes long on the threads that are meant for it.
-async fn aside<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> ApiResult<T> + Send + 'static,
 ) -> ApiResult<T> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -105,16 +107,16 @@ async fn aside<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::memory::Memory;
+    use crate::intake::upload_memory::UploadMemory;
     use std::net::Ipv4Addr;
 
     #[tokio::test]
-    async fn json_with_escapes_takes_more_memory() {
+    async fn json_with_escapes_reserves_more_memory() {
         // Of which one client gets the half.
-        let memory = Memory::new(60 * 1024);
+        let memory = UploadMemory::new(60 * 1024);
         let client = Ipv4Addr::LOCALHOST.into();
         let read =
-            async |body: String| read(body.into(), usize::MAX, &mut memory.share(client)).await;
+            async |body: String| read(body.into(), usize::MAX, &mut memory.reserve(client)).await;
         assert!(read("x".repeat(10 * 1024)).await.is_ok());
         assert!(read("\\/".repeat(3 * 1024)).await.is_ok(), "24 KiB in all");
         assert!(matches!(read("\\/".repeat(5 * 1024)).await, Err(ApiError::Busy)));

@@ -1,11 +1,11 @@
 //! Checks a draft: everything that is wrong is said at once, in the order of the form.
 
 use crate::error::ApiError;
-use crate::error::faults::Fault;
-use crate::intake::accepted::Accepted;
-use crate::intake::draft::{Draft, DraftImages, Given, MOST_IMAGES};
-use crate::intake::faults::{Limits, MAX_COMMENTS, Wrong};
+use crate::error::field_errors::FieldError;
+use crate::intake::draft::{Draft, DraftImages, DraftValue, MAX_IMAGES};
 use crate::intake::image;
+use crate::intake::valid_submission::ValidSubmission;
+use crate::intake::validation_errors::{Limits, MAX_COMMENTS, SubmissionError};
 use diagflow_store::EmailAddress;
 
 /// Checks a draft, whose consent must be to the text `current`; if nothing but that is wrong, it is accepted
@@ -17,83 +17,93 @@ pub(crate) fn validate(
     draft: Draft<'_>,
     limits: Limits,
     current: &str,
-) -> Result<Accepted, ApiError> {
+) -> Result<ValidSubmission, ApiError> {
     let email = email(&draft.email);
-    let consent = if draft.consent.is_yes() { Ok(()) } else { Err(Wrong::ConsentRequired) };
+    let consent =
+        if draft.consent.is_true() { Ok(()) } else { Err(SubmissionError::ConsentRequired) };
     let consent_version = consent_version(&draft.consent_version, current);
     let comments = comments(draft.comments);
 
-    let mut faults = Vec::new();
-    faults.extend(email.as_ref().err().map(|wrong| wrong.fault(limits)));
-    faults.extend(consent.as_ref().err().map(|wrong| wrong.fault(limits)));
-    faults.extend(consent_version.as_ref().err().map(|wrong| wrong.fault(limits)));
-    faults.extend(comments.as_ref().err().map(|wrong| wrong.fault(limits)));
-    let images = images(draft.images, limits, &mut faults);
+    let mut field_errors = Vec::new();
+    field_errors.extend(email.as_ref().err().map(|error| error.field_error(limits)));
+    field_errors.extend(consent.as_ref().err().map(|error| error.field_error(limits)));
+    field_errors.extend(consent_version.as_ref().err().map(|error| error.field_error(limits)));
+    field_errors.extend(comments.as_ref().err().map(|error| error.field_error(limits)));
+    let images = images(draft.images, limits, &mut field_errors);
     let outdated = match &consent_version {
-        Err(Wrong::ConsentVersionNotCurrent { .. }) if faults.len() == 1 => faults.pop(),
+        Err(SubmissionError::ConsentVersionNotCurrent { .. }) if field_errors.len() == 1 => {
+            field_errors.pop()
+        }
         _ => None,
     };
     match (email, comments) {
-        (Ok(email), Ok(comments)) if faults.is_empty() => {
+        (Ok(email), Ok(comments)) if field_errors.is_empty() => {
             let consent_version = draft.consent_version.text().map(str::to_owned);
-            Ok(Accepted { email, comments, consent_version, outdated, images })
+            Ok(ValidSubmission { email, comments, consent_version, outdated, images })
         }
-        _ => Err(ApiError::InvalidSubmission(faults)),
+        _ => Err(ApiError::InvalidSubmission(field_errors)),
     }
 }
 
-fn email(given: &Given<'_>) -> Result<EmailAddress, Wrong<'static>> {
-    match given {
-        Given::Flag(_) | Given::Other => Err(Wrong::EmailInvalid),
+fn email(value: &DraftValue<'_>) -> Result<EmailAddress, SubmissionError<'static>> {
+    match value {
+        DraftValue::Flag(_) | DraftValue::Other => Err(SubmissionError::EmailInvalid),
         _ => {
-            let text = given.text().ok_or(Wrong::EmailRequired)?;
-            text.parse().map_err(|_| Wrong::EmailInvalid)
+            let text = value.text().ok_or(SubmissionError::EmailRequired)?;
+            text.parse().map_err(|_| SubmissionError::EmailInvalid)
         }
     }
 }
 
-fn comments(given: Given<'_>) -> Result<String, Wrong<'static>> {
-    match given {
-        Given::Missing => Ok(String::new()),
-        Given::Text(text) if text.chars().count() > MAX_COMMENTS => Err(Wrong::CommentsTooLong),
+fn comments(value: DraftValue<'_>) -> Result<String, SubmissionError<'static>> {
+    match value {
+        DraftValue::Missing => Ok(String::new()),
+        DraftValue::Text(text) if text.chars().count() > MAX_COMMENTS => {
+            Err(SubmissionError::CommentsTooLong)
+        }
         // No language writes with it, and text files, logs and C libraries end at it.
-        Given::Text(text) if text.contains('\0') => Err(Wrong::CommentsInvalid),
+        DraftValue::Text(text) if text.contains('\0') => Err(SubmissionError::CommentsInvalid),
         // Forms write line breaks in their own way; the text is the same.
-        Given::Text(text) => Ok(text.replace("\r\n", "\n")),
-        Given::Flag(_) | Given::Other => Err(Wrong::CommentsInvalid),
+        DraftValue::Text(text) => Ok(text.replace("\r\n", "\n")),
+        DraftValue::Flag(_) | DraftValue::Other => Err(SubmissionError::CommentsInvalid),
     }
 }
 
 /// Who agreed to another text has not agreed to what is done now, and must be shown the current one.
-fn consent_version<'a>(given: &Given<'_>, current: &'a str) -> Result<(), Wrong<'a>> {
-    match given {
-        Given::Missing => Ok(()),
-        Given::Text(text) if text == current => Ok(()),
-        Given::Text(_) => Err(Wrong::ConsentVersionNotCurrent { current }),
-        Given::Flag(_) | Given::Other => Err(Wrong::ConsentVersionInvalid),
+fn consent_version<'a>(
+    value: &DraftValue<'_>,
+    current: &'a str,
+) -> Result<(), SubmissionError<'a>> {
+    match value {
+        DraftValue::Missing => Ok(()),
+        DraftValue::Text(text) if text == current => Ok(()),
+        DraftValue::Text(_) => Err(SubmissionError::ConsentVersionNotCurrent { current }),
+        DraftValue::Flag(_) | DraftValue::Other => Err(SubmissionError::ConsentVersionInvalid),
     }
 }
 
 fn images(
     images: DraftImages<'_>,
     limits: Limits,
-    faults: &mut Vec<Fault>,
-) -> Vec<crate::intake::accepted::AcceptedImage> {
+    field_errors: &mut Vec<FieldError>,
+) -> Vec<crate::intake::valid_submission::ValidImage> {
     if images.not_a_list {
-        faults.push(Wrong::ImagesInvalid.fault(limits));
+        field_errors.push(SubmissionError::ImagesInvalid.field_error(limits));
     } else if images.count == 0 {
-        faults.push(Wrong::ImagesRequired.fault(limits));
+        field_errors.push(SubmissionError::ImagesRequired.field_error(limits));
     }
-    let most = limits.files.min(MOST_IMAGES);
-    if images.count > most {
-        faults.push(Wrong::TooManyImages.fault(limits));
+    let max = limits.files.min(MAX_IMAGES);
+    if images.count > max {
+        field_errors.push(SubmissionError::TooManyImages.field_error(limits));
     }
-    let mut accepted = Vec::new();
-    for (index, image) in images.list.into_iter().take(most).enumerate() {
+    let mut submission = Vec::new();
+    for (index, image) in images.list.into_iter().take(max).enumerate() {
         match image::check(image, index, limits) {
-            Ok(image) => accepted.push(image),
-            Err(wrong) => faults.extend(wrong.iter().map(|wrong| wrong.fault(index, limits))),
+            Ok(image) => submission.push(image),
+            Err(errors) => {
+                field_errors.extend(errors.iter().map(|error| error.field_error(index, limits)))
+            }
         }
     }
-    accepted
+    submission
 }

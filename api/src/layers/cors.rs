@@ -11,20 +11,20 @@ use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// How long browsers remember the answer to a preflight.
-const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// The layer, from the settings. Origins that are no header text can match nothing, and are left out.
 pub(crate) fn cors(settings: &ApiSettings) -> CorsLayer {
-    let everyone = settings.cors_origins.iter().any(|origin| origin == "*");
+    let any_origin = settings.cors_origins.iter().any(|origin| origin == "*");
     let listed = settings
         .cors_origins
         .iter()
         .filter_map(|origin| HeaderValue::from_str(origin.trim_end_matches('/')).ok());
-    let origins = if everyone { AllowOrigin::any() } else { AllowOrigin::list(listed) };
+    let origins = if any_origin { AllowOrigin::any() } else { AllowOrigin::list(listed) };
     CorsLayer::new()
         .allow_origin(origins)
         // Browsers refuse cookies together with `*`.
-        .allow_credentials(!everyone)
+        .allow_credentials(!any_origin)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([
             AUTHORIZATION,
@@ -43,5 +43,5 @@ pub(crate) fn cors(settings: &ApiSettings) -> CorsLayer {
             RATE_LIMIT_POLICY,
             X_REQUEST_ID,
         ])
-        .max_age(REMEMBERED)
+        .max_age(PREFLIGHT_MAX_AGE)
 }

@@ -10,12 +10,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 /// Everything from here and nowhere else. The browsable documentation brings its own styles inline.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
+const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// For two years, browsers come by nothing but https. Other hosts below this name are not ours to decide
 /// about, so it says nothing of them: a proxy that knows them may say more.
-const HTTPS_ALONE: &str = "max-age=63072000";
+const STRICT_TRANSPORT: &str = "max-age=63072000";
 
 /// Adds the headers to every answer; `is_secure` where browsers come by https.
 pub(crate) async fn security_headers(
@@ -31,10 +31,10 @@ pub(crate) async fn security_headers(
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if is_secure {
-        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_ALONE));
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT_TRANSPORT));
     }
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     // A route may be stricter.
-    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(CONTENT_POLICY));
     response
 }

@@ -1,6 +1,6 @@
 //! Counts what each client sends, in this process. See [`super::rate_limit`].
 
-use crate::error::{ApiError, Exceeded};
+use crate::error::{ApiError, RateLimitExceeded};
 use crate::header_names::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::settings::RateLimits;
 use axum::http::{HeaderName, HeaderValue};
@@ -20,13 +20,13 @@ use std::time::Duration;
 const BURSTS_PER_MINUTE: u32 = 3;
 /// Call-backs for one submission: each makes its run look at once, with some ten events of a history that may
 /// have 51,200. An hour of them from each of five API processes stays below.
-const CALL_BACKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(12).expect("not zero");
+const CALLBACKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(12).expect("not zero");
 /// Clients that are forgotten at the earliest after so many requests, once they are as if they were new.
 const SWEEP_AFTER: usize = 1024;
 
 /// Routes that are counted together.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Counted {
+pub(crate) enum RateLimitClass {
     /// Sending a submission.
     Submit,
     /// Reading where one stands.
@@ -34,22 +34,22 @@ pub(crate) enum Counted {
     /// Signing in, and staying so.
     SignIn,
     /// LoopAI's call-backs.
-    Hook,
+    Webhook,
     /// How the service itself stands, and its pages.
     Health,
     /// Whatever was refused because nobody proved that they may, at any route.
-    Refused,
+    Unauthenticated,
 }
 
-impl Counted {
+impl RateLimitClass {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Submit => "submit",
             Self::Read => "read",
             Self::SignIn => "sign-in",
-            Self::Hook => "hook",
+            Self::Webhook => "webhook",
             Self::Health => "health",
-            Self::Refused => "refused",
+            Self::Unauthenticated => "unauthenticated",
         }
     }
 }
@@ -59,10 +59,10 @@ pub(crate) struct Limiters {
     submit: Limiter,
     read: Limiter,
     sign_in: Limiter,
-    hook: Limiter,
+    webhook: Limiter,
     health: Limiter,
-    refused: Limiter,
-    call_backs: Limiter<SubmissionId>,
+    unauthenticated: Limiter,
+    callbacks: Limiter<SubmissionId>,
 }
 
 impl Limiters {
@@ -71,39 +71,39 @@ impl Limiters {
             submit: Limiter::new(limits.submit),
             read: Limiter::new(limits.read),
             sign_in: Limiter::new(limits.sign_in),
-            hook: Limiter::new(limits.hook),
+            webhook: Limiter::new(limits.webhook),
             health: Limiter::new(limits.health),
-            refused: Limiter::new(limits.refused),
-            call_backs: Limiter::new(CALL_BACKS_PER_MINUTE),
+            unauthenticated: Limiter::new(limits.unauthenticated),
+            callbacks: Limiter::new(CALLBACKS_PER_MINUTE),
         }
     }
 
-    pub(super) fn of(&self, counted: Counted) -> &Limiter {
-        match counted {
-            Counted::Submit => &self.submit,
-            Counted::Read => &self.read,
-            Counted::SignIn => &self.sign_in,
-            Counted::Hook => &self.hook,
-            Counted::Health => &self.health,
-            Counted::Refused => &self.refused,
+    pub(super) fn limiter(&self, class: RateLimitClass) -> &Limiter {
+        match class {
+            RateLimitClass::Submit => &self.submit,
+            RateLimitClass::Read => &self.read,
+            RateLimitClass::SignIn => &self.sign_in,
+            RateLimitClass::Webhook => &self.webhook,
+            RateLimitClass::Health => &self.health,
+            RateLimitClass::Unauthenticated => &self.unauthenticated,
         }
     }
 
-    /// Counts something of a client ([`crate::extract::origin::Origin::client`]) that is not the whole request.
+    /// Counts something of a client ([`crate::extract::client_info::ClientInfo::key`]) that is not the whole request.
     ///
     /// # Errors
     /// [`ApiError::TooManyRequests`].
-    pub(crate) fn admit(&self, counted: Counted, client: IpAddr) -> Result<(), ApiError> {
-        let limiter = self.of(counted);
-        limiter.admitted(counted.name(), limiter.count(client))
+    pub(crate) fn admit(&self, class: RateLimitClass, client: IpAddr) -> Result<(), ApiError> {
+        let limiter = self.limiter(class);
+        limiter.check(class.name(), limiter.count(client))
     }
 
     /// Counts a call-back for a submission, whoever sends it.
     ///
     /// # Errors
     /// [`ApiError::TooManyRequests`].
-    pub(crate) fn admit_call_back(&self, submission: SubmissionId) -> Result<(), ApiError> {
-        self.call_backs.admitted("call-back", self.call_backs.count(submission))
+    pub(crate) fn admit_callback(&self, submission: SubmissionId) -> Result<(), ApiError> {
+        self.callbacks.check("callback", self.callbacks.count(submission))
     }
 }
 
@@ -119,7 +119,7 @@ pub(super) struct Limiter<K: Clone + Eq + Hash = IpAddr, C: Clock = DefaultClock
 
 /// Where a client stands after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct Usage {
     /// Requests that may follow at once.
     remaining: u32,
     /// Until the next one may be sent; zero where this one was let through.
@@ -136,16 +136,16 @@ impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
         Self { counters, burst, each, since_sweep: AtomicUsize::new(0) }
     }
 
-    pub(super) fn count(&self, key: K) -> Standing {
+    pub(super) fn count(&self, key: K) -> Usage {
         let checked = self.counters.check_key(&key);
         self.sweep();
         match checked {
             Ok(snapshot) => {
-                Standing { remaining: snapshot.remaining_burst_capacity(), wait: Duration::ZERO }
+                Usage { remaining: snapshot.remaining_burst_capacity(), wait: Duration::ZERO }
             }
             Err(not_until) => {
                 let wait = not_until.wait_time_from(self.counters.clock().now());
-                Standing { remaining: 0, wait: wait.max(Duration::from_millis(1)) }
+                Usage { remaining: 0, wait: wait.max(Duration::from_millis(1)) }
             }
         }
     }
@@ -161,30 +161,30 @@ impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
         }
     }
 
-    fn headers(&self, name: &str, standing: Standing) -> [(HeaderName, HeaderValue); 2] {
+    fn headers(&self, name: &str, usage: Usage) -> [(HeaderName, HeaderValue); 2] {
         let window = whole_seconds(self.each * self.burst);
-        let missing = self.burst - standing.remaining.min(self.burst);
+        let missing = self.burst - usage.remaining.min(self.burst);
         let full = whole_seconds(self.each * missing);
         let policy = format!("\"{name}\";q={};w={window}", self.burst);
-        let stands = format!("\"{name}\";r={};t={full}", standing.remaining);
-        [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, stands)]
+        let remaining = format!("\"{name}\";r={};t={full}", usage.remaining);
+        [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, remaining)]
             .map(|(header, text)| (header, HeaderValue::from_str(&text).expect("plain ASCII")))
     }
 
     /// Tells where the client stands, unless the answer is a refusal by another limit, which tells itself.
-    pub(super) fn tell(&self, name: &str, standing: Standing, response: &mut Response) {
-        for (header, value) in self.headers(name, standing) {
+    pub(super) fn add_headers(&self, name: &str, usage: Usage, response: &mut Response) {
+        for (header, value) in self.headers(name, usage) {
             response.headers_mut().entry(header).or_insert(value);
         }
     }
 
-    pub(super) fn admitted(&self, name: &str, standing: Standing) -> Result<(), ApiError> {
-        if standing.wait.is_zero() {
+    pub(super) fn check(&self, name: &str, usage: Usage) -> Result<(), ApiError> {
+        if usage.wait.is_zero() {
             return Ok(());
         }
-        let seconds = whole_seconds(standing.wait);
-        let headers = self.headers(name, standing);
-        Err(ApiError::TooManyRequests(Box::new(Exceeded { seconds, headers })))
+        let seconds = whole_seconds(usage.wait);
+        let headers = self.headers(name, usage);
+        Err(ApiError::TooManyRequests(Box::new(RateLimitExceeded { seconds, headers })))
     }
 }
 
@@ -202,23 +202,23 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_let_through_and_then_each_client_waits_for_itself() {
+    fn each_client_has_its_own_burst() {
         let limiter: Limiter = Limiter::new(NonZeroU32::new(30).expect("not zero"));
         for left in (0..10).rev() {
-            let standing = limiter.count(address("192.0.2.1"));
-            assert_eq!(standing, Standing { remaining: left, wait: Duration::ZERO });
+            let usage = limiter.count(address("192.0.2.1"));
+            assert_eq!(usage, Usage { remaining: left, wait: Duration::ZERO });
         }
         let refused = limiter.count(address("192.0.2.1"));
         assert_eq!((refused.remaining, whole_seconds(refused.wait)), (0, 2));
         assert!(limiter.count(address("192.0.2.2")).wait.is_zero(), "another client");
         let mut response = Response::default();
-        limiter.tell("submit", refused, &mut response);
+        limiter.add_headers("submit", refused, &mut response);
         assert_eq!(response.headers()[RATE_LIMIT_POLICY], "\"submit\";q=10;w=20");
         assert_eq!(response.headers()[RATE_LIMIT], "\"submit\";r=0;t=20");
     }
 
     #[test]
-    fn clients_that_are_as_new_are_forgotten() {
+    fn idle_clients_are_removed_from_memory() {
         let limiter =
             Limiter::<IpAddr, FakeRelativeClock>::new(NonZeroU32::new(600_000).expect("not zero"));
         for number in 0..20_000_u32 {

@@ -4,7 +4,7 @@
 pub(crate) mod cors;
 pub(crate) mod headers;
 pub(crate) mod limiters;
-pub(crate) mod linger;
+pub(crate) mod lingering_close;
 pub(crate) mod observe;
 pub(crate) mod rate_limit;
 pub(crate) mod time_limit;

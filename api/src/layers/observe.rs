@@ -16,38 +16,38 @@ use tracing::{Instrument, Span};
 const OTHER: &str = "other";
 
 /// A request under way. Tells about itself when it ends, also when the client went away before.
-struct Observed {
+struct ObservedRequest {
     method: &'static str,
     route: String,
-    began: Instant,
+    started: Instant,
     status: Option<StatusCode>,
     span: Span,
 }
 
-impl Observed {
-    fn begin(request: &Request, id: &RequestId) -> Self {
+impl ObservedRequest {
+    fn start(request: &Request, id: &RequestId) -> Self {
         let method = method_name(request.method());
         let matched = request.extensions().get::<MatchedPath>();
         let route = matched.map_or(OTHER, MatchedPath::as_str).to_owned();
         let span = tracing::info_span!("request", request_id = %id, method, route);
-        Self { method, route, began: Instant::now(), status: None, span }
+        Self { method, route, started: Instant::now(), status: None, span }
     }
 }
 
-impl Drop for Observed {
+impl Drop for ObservedRequest {
     fn drop(&mut self) {
-        let took = self.began.elapsed();
+        let elapsed = self.started.elapsed();
         let status = self.status.map_or("aborted".to_owned(), |status| status.as_str().to_owned());
-        let latency_ms = took.as_secs_f64() * 1000.0;
+        let latency_ms = elapsed.as_secs_f64() * 1000.0;
         self.span.in_scope(|| tracing::info!(status, latency_ms, "answered"));
-        telemetry::request(self.method, std::mem::take(&mut self.route), status, took);
+        telemetry::request(self.method, std::mem::take(&mut self.route), status, elapsed);
     }
 }
 
 /// See the head of this file.
 pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
-    let mut observed = Observed::begin(&request, &id);
+    let mut observed = ObservedRequest::start(&request, &id);
     let work = request_id::scope(id.clone(), next.run(request)).instrument(observed.span.clone());
     let mut response = work.await;
     observed.status = Some(response.status());

@@ -7,9 +7,9 @@
 //! burst, and the window the time in which a burst that was used up comes back, evenly.
 
 use crate::app::AppState;
-use crate::extract::origin::Origin;
-use crate::layers::limiters::Counted;
-use crate::openapi::refusals::{Refusal, note};
+use crate::extract::client_info::ClientInfo;
+use crate::layers::limiters::RateLimitClass;
+use crate::openapi::refusals::{Refusal, document_refusals};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -17,34 +17,38 @@ use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 /// Routes that count what each client sends, and say so in their documentation.
-pub(crate) fn limited(
+pub(crate) fn rate_limited(
     state: &AppState,
-    counted: Counted,
+    class: RateLimitClass,
     (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
 ) -> UtoipaMethodRouter<AppState> {
-    note(&mut paths, &[Refusal::TooMany]);
-    let layer = from_fn_with_state((state.clone(), counted), count);
+    document_refusals(&mut paths, &[Refusal::TooMany]);
+    let layer = from_fn_with_state((state.clone(), class), count);
     (schemas, paths, router.route_layer(layer))
 }
 
 /// The same for routes that stand in no documentation.
-pub(crate) fn limited_beside(state: &AppState, counted: Counted, router: Router) -> Router {
-    router.layer(from_fn_with_state((state.clone(), counted), count))
+pub(crate) fn rate_limited_router(
+    state: &AppState,
+    class: RateLimitClass,
+    router: Router,
+) -> Router {
+    router.layer(from_fn_with_state((state.clone(), class), count))
 }
 
 async fn count(
-    State((state, counted)): State<(AppState, Counted)>,
+    State((state, class)): State<(AppState, RateLimitClass)>,
     request: Request,
     next: Next,
 ) -> Response {
     let proxies = state.app.settings.trusted_proxies;
-    let origin = Origin::of(request.headers(), request.extensions(), proxies);
-    let limiter = state.limiters.of(counted);
-    let standing = limiter.count(origin.client());
-    let mut response = match limiter.admitted(counted.name(), standing) {
+    let client = ClientInfo::of(request.headers(), request.extensions(), proxies);
+    let limiter = state.limiters.limiter(class);
+    let usage = limiter.count(client.key());
+    let mut response = match limiter.check(class.name(), usage) {
         Ok(()) => next.run(request).await,
         Err(exceeded) => exceeded.into_response(),
     };
-    limiter.tell(counted.name(), standing, &mut response);
+    limiter.add_headers(class.name(), usage, &mut response);
     response
 }

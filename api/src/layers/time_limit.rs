@@ -18,7 +18,7 @@ pub(crate) async fn limit_time(
     request: Request,
     next: Next,
 ) -> Response {
-    match tokio::time::timeout(limit, to_its_end(next.run(request))).await {
+    match tokio::time::timeout(limit, run_to_completion(next.run(request))).await {
         Ok(Ok(response)) => response,
         Ok(Err(panicked)) => panicked.into_response(),
         Err(_) => ApiError::Timeout.into_response(),
@@ -30,7 +30,7 @@ pub(crate) async fn limit_time(
 /// # Errors
 /// When it panics. The panic's text may hold anything, so only its place is logged, by the binary's
 /// panic hook.
-pub(crate) async fn to_its_end<T: Send + 'static>(
+pub(crate) async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> ApiResult<T> {
     let work = request_id::scope(request_id::current(), work).in_current_span();
@@ -39,7 +39,7 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 }
 
 /// Why a body did not come to its end: its client fell silent, or went away.
-pub(crate) fn broken_off(error: &(dyn Error + 'static)) -> ApiError {
+pub(crate) fn body_error(error: &(dyn Error + 'static)) -> ApiError {
     let mut causes = successors(Some(error), |error| (*error).source());
     match causes.any(|cause| cause.is::<TimeoutError>()) {
         true => ApiError::UploadTimeout,

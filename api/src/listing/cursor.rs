@@ -4,13 +4,13 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::DateTime;
-use diagflow_store::{Key, Place, Sort, SortBy, SubmissionId};
+use diagflow_store::{PagePosition, Sort, SortBy, SortKey, SubmissionId};
 use serde::{Deserialize, Serialize};
 
 /// As it travels: JSON in base64url.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct CursorData {
     by: By,
     descending: bool,
     to: Direction,
@@ -43,34 +43,34 @@ impl From<SortBy> for By {
 }
 
 /// The cursor of the page after this submission.
-pub(super) fn after(sort: Sort, key: Key) -> String {
-    written(sort, Direction::After, key)
+pub(super) fn after(sort: Sort, key: SortKey) -> String {
+    encode(sort, Direction::After, key)
 }
 
 /// The cursor of the page before this submission.
-pub(super) fn before(sort: Sort, key: Key) -> String {
-    written(sort, Direction::Before, key)
+pub(super) fn before(sort: Sort, key: SortKey) -> String {
+    encode(sort, Direction::Before, key)
 }
 
-fn written(sort: Sort, to: Direction, key: Key) -> String {
+fn encode(sort: Sort, to: Direction, key: SortKey) -> String {
     let Sort { by, descending } = sort;
     let at = key.at.and_utc().timestamp_micros();
-    let written = Written { by: by.into(), descending, to, at, id: key.id };
-    let json = serde_json::to_vec(&written).expect("words and numbers become JSON");
+    let data = CursorData { by: by.into(), descending, to, at, id: key.id };
+    let json = serde_json::to_vec(&data).expect("words and numbers become JSON");
     BASE64_URL_SAFE_NO_PAD.encode(json)
 }
 
 /// Reads a cursor of a list with this sort; `None` when it is none.
-pub(super) fn read(text: &str, sort: Sort) -> Option<Place> {
+pub(super) fn decode(text: &str, sort: Sort) -> Option<PagePosition> {
     let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-    let written: Written = serde_json::from_slice(&json).ok()?;
-    if written.by != sort.by.into() || written.descending != sort.descending {
+    let data: CursorData = serde_json::from_slice(&json).ok()?;
+    if data.by != sort.by.into() || data.descending != sort.descending {
         return None;
     }
-    let key = Key { at: DateTime::from_timestamp_micros(written.at)?.naive_utc(), id: written.id };
-    Some(match written.to {
-        Direction::After => Place::After(key),
-        Direction::Before => Place::Before(key),
+    let key = SortKey { at: DateTime::from_timestamp_micros(data.at)?.naive_utc(), id: data.id };
+    Some(match data.to {
+        Direction::After => PagePosition::After(key),
+        Direction::Before => PagePosition::Before(key),
     })
 }
 
@@ -79,18 +79,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_fits_its_own_sort_only() {
+    fn a_cursor_is_valid_for_its_own_sort_only() {
         let at =
             DateTime::from_timestamp_micros(1_700_000_000_123_456).expect("a time").naive_utc();
-        let key = Key { at, id: SubmissionId::new() };
+        let key = SortKey { at, id: SubmissionId::new() };
         let sort = Sort { by: SortBy::Updated, descending: false };
-        assert_eq!(read(&after(sort, key), sort), Some(Place::After(key)));
-        assert_eq!(read(&before(sort, key), sort), Some(Place::Before(key)));
-        assert_eq!(read(&after(sort, key), Sort { descending: true, ..sort }), None);
-        assert_eq!(read(&after(sort, key), Sort { by: SortBy::Created, ..sort }), None);
+        assert_eq!(decode(&after(sort, key), sort), Some(PagePosition::After(key)));
+        assert_eq!(decode(&before(sort, key), sort), Some(PagePosition::Before(key)));
+        assert_eq!(decode(&after(sort, key), Sort { descending: true, ..sort }), None);
+        assert_eq!(decode(&after(sort, key), Sort { by: SortBy::Created, ..sort }), None);
         let changed = BASE64_URL_SAFE_NO_PAD.encode(r#"{"by":"updated","descending":false}"#);
         for wrong in ["", "x", "!", changed.as_str(), &after(sort, key)[1..]] {
-            assert_eq!(read(wrong, sort), None, "{wrong:?}");
+            assert_eq!(decode(wrong, sort), None, "{wrong:?}");
         }
     }
 }

@@ -2,27 +2,28 @@
 
 use crate::error::{ApiError, ApiResult};
 use crate::extract::query::{FromParameters, Parameters};
-use crate::extract::times::told;
+use crate::extract::time_format::rfc3339;
 use crate::listing::cursor;
 use axum::Json;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
 use diagflow_store::{
-    AuditEntry, Filter, Key, Listed, Place, Slice, Sort, SortBy, Store, SubmissionId, UserId,
+    NewAuditEntry, Page, PagePosition, Sort, SortBy, SortKey, Store, SubmissionFilter,
+    SubmissionId, SubmissionSummary, UserId,
 };
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// Submissions of a page, unless asked otherwise.
-const PER_PAGE: usize = 20;
+/// Submissions of a page, unless request otherwise.
+const DEFAULT_PER_PAGE: usize = 20;
 /// Most submissions of a page.
-const MOST_PER_PAGE: usize = 100;
+const MAX_PER_PAGE: usize = 100;
 /// Most submissions that a page by number may skip: the database reads all of them (about 10 ms).
-const MOST_SKIPPED: usize = 10_000;
+const MAX_SKIPPED: usize = 10_000;
 
 /// Which page.
 #[derive(Debug, Clone)]
-pub(crate) struct AskedPage {
+pub(crate) struct PageRequest {
     page: usize,
     per_page: usize,
     cursor: Option<String>,
@@ -32,7 +33,7 @@ pub(crate) struct AskedPage {
 /// Which page, and in which order.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what `AskedPage` reads")]
+#[expect(dead_code, reason = "describes what `PageRequest` reads")]
 pub(crate) struct PageQuery {
     /// From 1. A page that would skip more than 10,000 submissions is refused: go on by cursors.
     #[param(example = 1, minimum = 1)]
@@ -47,27 +48,32 @@ pub(crate) struct PageQuery {
     sort: Option<String>,
 }
 
-impl FromParameters for AskedPage {
+impl FromParameters for PageRequest {
     fn from_parameters(parameters: &mut Parameters) -> Self {
         let page = parameters.read("page", "page_invalid", |text| {
             let page = text.parse().ok().filter(|page| *page >= 1);
             page.ok_or_else(|| "Pages are counted from 1".to_owned())
         });
         let per_page = parameters.read("per_page", "per_page_invalid", |text| {
-            let count = text.parse().ok().filter(|count| (1..=MOST_PER_PAGE).contains(count));
-            count.ok_or_else(|| format!("A page has 1 to {MOST_PER_PAGE} submissions"))
+            let count = text.parse().ok().filter(|count| (1..=MAX_PER_PAGE).contains(count));
+            count.ok_or_else(|| format!("A page has 1 to {MAX_PER_PAGE} submissions"))
         });
-        let sort = parameters.read("sort", "sort_invalid", sort).unwrap_or_default();
+        let sort = parameters.read("sort", "sort_invalid", parse_sort).unwrap_or_default();
         let cursor = parameters.take("cursor");
         if cursor.is_some() && page.is_some() {
             let message = "Give a page or a cursor, not both".to_owned();
-            parameters.fault("cursor", "page_and_cursor", message);
+            parameters.add_error("cursor", "page_and_cursor", message);
         }
-        Self { page: page.unwrap_or(1), per_page: per_page.unwrap_or(PER_PAGE), cursor, sort }
+        Self {
+            page: page.unwrap_or(1),
+            per_page: per_page.unwrap_or(DEFAULT_PER_PAGE),
+            cursor,
+            sort,
+        }
     }
 }
 
-fn sort(text: &str) -> Result<Sort, String> {
+fn parse_sort(text: &str) -> Result<Sort, String> {
     let (by, descending) = text.strip_prefix('-').map_or((text, false), |by| (by, true));
     let by = match by {
         "created_at" => SortBy::Created,
@@ -77,39 +83,39 @@ fn sort(text: &str) -> Result<Sort, String> {
     Ok(Sort { by, descending })
 }
 
-/// A page of what a filter matches; `line` is written down when it was read, and before it is shown.
+/// A page of what a filter matches; `entry` is written down when it was read, and before it is shown.
 ///
 /// # Errors
 /// When the cursor is none of this sort, the page is too far from the beginning, or the database does not
 /// answer.
-pub(crate) async fn page(
+pub(crate) async fn list_page(
     store: &Store,
-    filter: &Filter,
-    asked: &AskedPage,
-    line: &AuditEntry,
-) -> ApiResult<ListAnswer> {
-    let (place, per_page) = place(asked)?;
-    let slice = store.list(filter, asked.sort, place, per_page).await?;
-    let total = store.total(filter).await?;
-    store.audit(line).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(answer(asked, place, slice, total))))
+    filter: &SubmissionFilter,
+    request: &PageRequest,
+    entry: &NewAuditEntry,
+) -> ApiResult<ListResponse> {
+    let (position, per_page) = position(request)?;
+    let page = store.list_submissions(filter, request.sort, position, per_page).await?;
+    let total = store.count_submissions(filter).await?;
+    store.append_audit_entry(entry).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(response_body(request, position, page, total))))
 }
 
 /// Where the page begins, and how many submissions it has.
-fn place(asked: &AskedPage) -> ApiResult<(Place, usize)> {
-    let place = match &asked.cursor {
-        Some(cursor) => cursor::read(cursor, asked.sort).ok_or(ApiError::InvalidCursor)?,
+fn position(request: &PageRequest) -> ApiResult<(PagePosition, usize)> {
+    let position = match &request.cursor {
+        Some(cursor) => cursor::decode(cursor, request.sort).ok_or(ApiError::InvalidCursor)?,
         None => {
-            let skipped = (asked.page - 1).checked_mul(asked.per_page);
-            let skipped = skipped.filter(|skipped| *skipped <= MOST_SKIPPED);
-            Place::Skip(skipped.ok_or(ApiError::PageTooFar)?)
+            let skipped = (request.page - 1).checked_mul(request.per_page);
+            let skipped = skipped.filter(|skipped| *skipped <= MAX_SKIPPED);
+            PagePosition::Skip(skipped.ok_or(ApiError::PageTooFar)?)
         }
     };
-    Ok((place, asked.per_page))
+    Ok((position, request.per_page))
 }
 
 /// The answer to who asks for a page of a list.
-pub(crate) type ListAnswer = ([(HeaderName, &'static str); 1], Json<ListBody>);
+pub(crate) type ListResponse = ([(HeaderName, &'static str); 1], Json<ListBody>);
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -118,14 +124,14 @@ pub(crate) struct ListBody {
     #[schema(example = true)]
     success: bool,
     /// The submissions.
-    data: Vec<ListedBody>,
+    data: Vec<SubmissionSummaryBody>,
     /// Where the page is in the list.
-    pagination: Pagination,
+    pagination: SubmissionPagination,
 }
 
 /// Where a page is in its list.
 #[derive(Debug, Serialize, ToSchema)]
-struct Pagination {
+struct SubmissionPagination {
     /// From 1; not where a cursor was given.
     page: Option<usize>,
     /// Most submissions of a page.
@@ -142,7 +148,7 @@ struct Pagination {
 
 /// A submission as a list shows it.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ListedBody {
+pub(crate) struct SubmissionSummaryBody {
     /// Names it.
     #[schema(value_type = String, format = "uuid")]
     id: SubmissionId,
@@ -175,43 +181,49 @@ pub(crate) struct ListedBody {
     deleted_at: Option<String>,
 }
 
-impl From<Listed> for ListedBody {
-    fn from(row: Listed) -> Self {
+impl From<SubmissionSummary> for SubmissionSummaryBody {
+    fn from(row: SubmissionSummary) -> Self {
         Self {
             id: row.id,
             email: row.email.as_str().to_owned(),
             status: row.status.name(),
             runs: row.run_number,
             error_code: row.error_code,
-            created_at: told(row.created_at),
-            updated_at: told(row.updated_at),
-            finished_at: row.finished_at.map(told),
+            created_at: rfc3339(row.created_at),
+            updated_at: rfc3339(row.updated_at),
+            finished_at: row.finished_at.map(rfc3339),
             submitted_by: row.submitted_by,
-            deleted_at: row.deleted_at.map(told),
+            deleted_at: row.deleted_at.map(rfc3339),
         }
     }
 }
 
-/// The page that was asked for.
-fn answer(asked: &AskedPage, place: Place, slice: Slice, total: i64) -> ListBody {
-    let sort = asked.sort;
-    let (is_first, is_last) = match place {
-        Place::Skip(skipped) => (skipped == 0, !slice.more),
+/// The page that was request for.
+fn response_body(
+    request: &PageRequest,
+    position: PagePosition,
+    page: Page,
+    total: i64,
+) -> ListBody {
+    let sort = request.sort;
+    let (is_first, is_last) = match position {
+        PagePosition::Skip(skipped) => (skipped == 0, !page.has_more),
         // Whoever comes with a cursor comes from somewhere.
-        Place::After(_) => (false, !slice.more),
-        Place::Before(_) => (!slice.more, false),
+        PagePosition::After(_) => (false, !page.has_more),
+        PagePosition::Before(_) => (!page.has_more, false),
     };
-    let ends = slice.rows.first().zip(slice.rows.last());
+    let ends = page.rows.first().zip(page.rows.last());
     let next_cursor = ends.filter(|_| !is_last);
-    let next_cursor = next_cursor.map(|(_, last)| cursor::after(sort, Key::of(last, sort.by)));
+    let next_cursor = next_cursor.map(|(_, last)| cursor::after(sort, SortKey::of(last, sort.by)));
     let prev_cursor = ends.filter(|_| !is_first);
-    let prev_cursor = prev_cursor.map(|(first, _)| cursor::before(sort, Key::of(first, sort.by)));
+    let prev_cursor =
+        prev_cursor.map(|(first, _)| cursor::before(sort, SortKey::of(first, sort.by)));
     ListBody {
         success: true,
-        data: slice.rows.into_iter().map(ListedBody::from).collect(),
-        pagination: Pagination {
-            page: asked.cursor.is_none().then_some(asked.page),
-            per_page: asked.per_page,
+        data: page.rows.into_iter().map(SubmissionSummaryBody::from).collect(),
+        pagination: SubmissionPagination {
+            page: request.cursor.is_none().then_some(request.page),
+            per_page: request.per_page,
             total,
             next_cursor,
             prev_cursor,

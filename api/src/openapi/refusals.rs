@@ -43,17 +43,17 @@ impl Refusal {
 }
 
 /// Notes in the documentation of these paths that they ask for a permission, and the refusals that follow.
-pub(crate) fn demand(paths: &mut Paths, permission: &str, refusals: &[Refusal]) {
+pub(crate) fn require_permission(paths: &mut Paths, permission: &str, refusals: &[Refusal]) {
     for operation in operations(paths) {
         let ways = ["session", "session_cookie"];
         let ways = ways.map(|way| SecurityRequirement::new(way, [permission]));
         operation.security = Some(ways.to_vec());
     }
-    note(paths, refusals);
+    document_refusals(paths, refusals);
 }
 
 /// Notes refusals in the documentation of these paths, beside those of the same status that it tells of.
-pub(crate) fn note(paths: &mut Paths, refusals: &[Refusal]) {
+pub(crate) fn document_refusals(paths: &mut Paths, refusals: &[Refusal]) {
     for operation in operations(paths) {
         for refusal in refusals {
             let (status, description) = refusal.status_and_description();

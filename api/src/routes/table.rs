@@ -19,16 +19,16 @@ pub struct Route {
     /// With its parameters in braces.
     pub path: String,
     /// What it asks for.
-    pub admits: Admits,
+    pub access: Access,
 }
 
 /// Whom a route lets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Admits {
+pub enum Access {
     /// Everybody, or whoever brings a signature or a token of the route's own kind.
-    Everybody,
+    Public,
     /// Whoever has the submission's token, the account that sent it, and staff that read submissions.
-    OfSubmission,
+    Submission,
     /// The roles with this permission.
     Roles {
         /// The permission's name.
@@ -41,12 +41,12 @@ pub enum Admits {
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:6} {:62} ", self.method, self.path)?;
-        match &self.admits {
-            Admits::Everybody => f.write_str("-                     everybody"),
-            Admits::OfSubmission => {
+        match &self.access {
+            Access::Public => f.write_str("-                     everybody"),
+            Access::Submission => {
                 f.write_str("-                     the submission's token, its sender, and staff")
             }
-            Admits::Roles { permission, roles } => {
+            Access::Roles { permission, roles } => {
                 let roles: Vec<_> = roles.iter().map(ToString::to_string).collect();
                 write!(f, "{permission:21} {}", roles.join(", "))
             }
@@ -67,21 +67,21 @@ pub fn route_table(app: App) -> Vec<Route> {
         METHODS.iter().filter_map(|method| {
             let operation = item.get(method)?;
             let method = method.to_uppercase();
-            Some(Route { method, path: path.clone(), admits: admits(operation) })
+            Some(Route { method, path: path.clone(), access: access(operation) })
         })
     });
     routes.collect()
 }
 
-fn admits(operation: &Value) -> Admits {
+fn access(operation: &Value) -> Access {
     let ways = &operation["security"];
     if let Some(permission) = ways[0]["session"][0].as_str() {
         let has = |role: &Role| Permission::of(*role).iter().any(|own| own.name() == permission);
         let roles = Role::ALL.into_iter().filter(has).collect();
-        return Admits::Roles { permission: permission.to_owned(), roles };
+        return Access::Roles { permission: permission.to_owned(), roles };
     }
     match ways[0].get("bearer") {
-        Some(_) => Admits::OfSubmission,
-        None => Admits::Everybody,
+        Some(_) => Access::Submission,
+        None => Access::Public,
     }
 }

@@ -14,13 +14,15 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let paths = document["paths"].as_object().expect("paths");
     let of_path = |(path, item): (&String, &Value)| {
         let item = item.as_object().expect("a path").clone();
-        item.into_iter().map(|(method, about)| (path.clone(), method, about)).collect::<Vec<_>>()
+        item.into_iter()
+            .map(|(method, operation)| (path.clone(), method, operation))
+            .collect::<Vec<_>>()
     };
     paths.iter().flat_map(of_path).collect()
 }
 
 #[tokio::test]
-async fn the_document_is_the_one_that_was_agreed_on() {
+async fn the_openapi_document_matches_its_snapshot() {
     insta::assert_json_snapshot!("openapi", document().await, { ".info.version" => "[version]" });
 }
 
@@ -30,26 +32,26 @@ async fn the_document_is_openapi_3_1() {
 }
 
 #[tokio::test]
-async fn every_operation_has_a_name_of_its_own_and_a_summary() {
+async fn every_operation_has_a_unique_id_and_a_summary() {
     let document = document().await;
     let mut names = HashSet::new();
-    for (path, method, about) in operations(&document) {
-        let name = about["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path}"));
+    for (path, method, operation) in operations(&document) {
+        let name = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path}"));
         assert!(names.insert(name.to_owned()), "{name} twice");
-        assert!(about["summary"].is_string(), "{method} {path} has a summary");
+        assert!(operation["summary"].is_string(), "{method} {path} has a summary");
     }
     assert!(names.len() >= 9, "{names:?}");
 }
 
 #[tokio::test]
-async fn every_refusal_is_documented_with_its_shape() {
-    for (path, method, about) in operations(&document().await) {
-        let responses = about["responses"].as_object().expect("responses").clone();
+async fn every_error_response_is_documented_with_the_error_schema() {
+    for (path, method, operation) in operations(&document().await) {
+        let responses = operation["responses"].as_object().expect("responses").clone();
         let refusals: Vec<_> =
             responses.iter().filter(|(status, _)| status.starts_with('4')).collect();
         // How the service stands may be asked by everybody, but not without end.
-        let of_the_api = refusals.iter().any(|(status, _)| *status != "429");
-        assert_eq!(of_the_api, path.starts_with("/api/"), "{method} {path}");
+        let has_refusals = refusals.iter().any(|(status, _)| *status != "429");
+        assert_eq!(has_refusals, path.starts_with("/api/"), "{method} {path}");
         for (status, response) in refusals {
             let shape = &response["content"]["application/json"]["schema"]["$ref"];
             assert_eq!(*shape, "#/components/schemas/ErrorBody", "{method} {path} {status}");
@@ -58,9 +60,9 @@ async fn every_refusal_is_documented_with_its_shape() {
 }
 
 #[tokio::test]
-async fn the_documentation_can_be_browsed() {
+async fn the_documentation_page_is_served() {
     let api = TestApi::new().await;
-    let answer = api.get("/docs").await;
-    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/docs/"));
+    let response = api.get("/docs").await;
+    assert_eq!((response.status.as_u16(), response.header("location")), (303, "/docs/"));
     assert!(api.get("/docs/").await.text.contains("swagger-ui"));
 }

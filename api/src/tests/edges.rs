@@ -13,23 +13,23 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<Body> 
 }
 
 #[tokio::test]
-async fn unknown_paths_and_methods() {
+async fn unknown_paths_and_methods_are_rejected() {
     let api = TestApi::new().await;
-    let answer = api.get("/nothing/here").await;
-    assert_eq!(answer.refusal(), (404, "not_found".to_owned()));
-    let answer = api.get("/api/user/submit").await;
-    assert_eq!(answer.refusal(), (405, "method_not_allowed".to_owned()));
-    assert_eq!(answer.header("allow"), "POST");
-    let answer = api.send(request("DELETE", "/health", &[])).await;
-    assert_eq!(answer.refusal(), (405, "method_not_allowed".to_owned()));
+    let response = api.get("/nothing/here").await;
+    assert_eq!(response.refusal(), (404, "not_found".to_owned()));
+    let response = api.get("/api/user/submit").await;
+    assert_eq!(response.refusal(), (405, "method_not_allowed".to_owned()));
+    assert_eq!(response.header("allow"), "POST");
+    let response = api.send(request("DELETE", "/health", &[])).await;
+    assert_eq!(response.refusal(), (405, "method_not_allowed".to_owned()));
 }
 
 #[tokio::test]
-async fn reading_takes_the_right_token() {
+async fn reading_a_submission_requires_its_token() {
     let api = TestApi::new().await;
     let id = SubmissionId::new();
-    let right = api.state().keys.tokens.token(id);
-    let wrong = api.state().keys.tokens.token(SubmissionId::new());
+    let right = api.state().keys.submission_tokens.token(id);
+    let wrong = api.state().keys.submission_tokens.token(SubmissionId::new());
     for what in ["status", "events"] {
         let path = format!("/api/user/{what}/{id}");
         let with = async |name, value: String| {
@@ -46,13 +46,13 @@ async fn reading_takes_the_right_token() {
         assert_eq!(with("authorization", format!("bearer {right}")).await, opened);
         assert_eq!(with("cookie", format!("a=b; __Secure-diagflow_access={right}")).await, opened);
         // No token in a URL.
-        let answer = api.get(&format!("{path}?access_token={right}")).await;
-        assert_eq!(answer.refusal(), (401, "token_required".to_owned()));
+        let response = api.get(&format!("{path}?access_token={right}")).await;
+        assert_eq!(response.refusal(), (401, "token_required".to_owned()));
     }
 }
 
 #[tokio::test]
-async fn a_cookie_counts_by_the_name_that_it_was_given() {
+async fn cookies_are_read_only_under_their_full_name() {
     let (https, http) = (TestApi::new().await, by_http().await);
     let id = SubmissionId::new();
     let path = format!("/api/user/status/{id}");
@@ -61,7 +61,7 @@ async fn a_cookie_counts_by_the_name_that_it_was_given() {
         (&http, "diagflow_access", "__Secure-diagflow_access"),
     ] {
         let with = async |name: &str| {
-            let cookie = format!("{name}={}", api.state().keys.tokens.token(id));
+            let cookie = format!("{name}={}", api.state().keys.submission_tokens.token(id));
             api.send(request("GET", &path, &[("cookie", &cookie)])).await.refusal()
         };
         // Opened: then the database is asked, which nobody can reach.
@@ -77,21 +77,21 @@ async fn by_http() -> TestApi {
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_is_not_found() {
+async fn an_invalid_id_is_not_found() {
     let api = TestApi::new().await;
     for id in ["1", "abc", "%00", "3F1F6B0E-6F0E-4F7B-9D53-0F1F6F3C2A11", "%ff", "..%2f"] {
         let path = format!("/api/user/status/{id}");
-        let answer = api.send(request("GET", &path, &[("authorization", "Bearer x")])).await;
-        assert_eq!(answer.refusal(), (404, "not_found".to_owned()), "{id}");
+        let response = api.send(request("GET", &path, &[("authorization", "Bearer x")])).await;
+        assert_eq!(response.refusal(), (404, "not_found".to_owned()), "{id}");
     }
 }
 
 #[tokio::test]
-async fn every_answer_names_its_request() {
+async fn every_response_has_a_request_id() {
     let api = TestApi::new().await;
     let id_of = async |given: &str| {
-        let answer = api.send(request("GET", "/version", &[("x-request-id", given)])).await;
-        answer.header("x-request-id").to_owned()
+        let response = api.send(request("GET", "/version", &[("x-request-id", given)])).await;
+        response.header("x-request-id").to_owned()
     };
     assert_eq!(id_of("from-a_proxy.1").await, "from-a_proxy.1");
     for insane in ["a b", "a\"b", "", &"x".repeat(129)] {
@@ -101,7 +101,7 @@ async fn every_answer_names_its_request() {
 }
 
 #[tokio::test]
-async fn pages_of_listed_origins_may_call() {
+async fn cors_allows_listed_origins_with_credentials() {
     let origin = "https://front.example.org";
     let api = TestApi::with(|settings| settings.cors_origins = vec![format!("{origin}/")]).await;
     let preflight = |origin| {
@@ -112,43 +112,43 @@ async fn pages_of_listed_origins_may_call() {
         ];
         request("OPTIONS", "/api/user/submit", &headers)
     };
-    let answer = api.send(preflight(origin)).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("access-control-allow-origin"), origin);
-    assert_eq!(answer.header("access-control-allow-credentials"), "true");
-    let allowed = answer.header("access-control-allow-headers");
+    let response = api.send(preflight(origin)).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("access-control-allow-origin"), origin);
+    assert_eq!(response.header("access-control-allow-credentials"), "true");
+    let allowed = response.header("access-control-allow-headers");
     for name in
         ["content-type", "idempotency-key", "authorization", "last-event-id", "x-csrf-token"]
     {
         assert!(allowed.contains(name), "{name} in {allowed}");
     }
-    let answer = api.send(request("GET", "/version", &[("origin", origin)])).await;
-    let exposed = answer.header("access-control-expose-headers");
+    let response = api.send(request("GET", "/version", &[("origin", origin)])).await;
+    let exposed = response.header("access-control-expose-headers");
     for name in ["location", "retry-after", "x-request-id"] {
         assert!(exposed.contains(name), "{name} in {exposed}");
     }
-    let stranger = api.send(preflight("https://evil.example.org")).await;
-    assert!(!stranger.headers.contains_key("access-control-allow-origin"));
+    let unlisted = api.send(preflight("https://evil.example.org")).await;
+    assert!(!unlisted.headers.contains_key("access-control-allow-origin"));
 }
 
 #[tokio::test]
-async fn every_origin_may_call_but_without_cookies() {
+async fn cors_with_a_wildcard_does_not_allow_credentials() {
     let api = TestApi::with(|settings| settings.cors_origins = vec!["*".to_owned()]).await;
     let headers = [("origin", "https://any.example.org")];
-    let answer = api.send(request("GET", "/version", &headers)).await;
-    assert_eq!(answer.header("access-control-allow-origin"), "*");
-    assert!(!answer.headers.contains_key("access-control-allow-credentials"));
+    let response = api.send(request("GET", "/version", &headers)).await;
+    assert_eq!(response.header("access-control-allow-origin"), "*");
+    assert!(!response.headers.contains_key("access-control-allow-credentials"));
 }
 
 #[tokio::test]
-async fn browsers_are_told_not_to_guess_leak_or_embed() {
-    let answer = TestApi::new().await.get("/").await;
-    assert_eq!(answer.status, 200);
-    assert!(answer.text.contains("/docs/"));
-    assert_eq!(answer.header("x-content-type-options"), "nosniff");
-    assert_eq!(answer.header("referrer-policy"), "no-referrer");
-    assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"));
-    assert_eq!(answer.header("strict-transport-security"), "max-age=63072000");
+async fn responses_have_security_headers() {
+    let response = TestApi::new().await.get("/").await;
+    assert_eq!(response.status, 200);
+    assert!(response.text.contains("/docs/"));
+    assert_eq!(response.header("x-content-type-options"), "nosniff");
+    assert_eq!(response.header("referrer-policy"), "no-referrer");
+    assert!(response.header("content-security-policy").contains("frame-ancestors 'none'"));
+    assert_eq!(response.header("strict-transport-security"), "max-age=63072000");
     let http = by_http().await.get("/").await;
     assert!(!http.headers.contains_key("strict-transport-security"));
     let refused = TestApi::new().await.get("/api/admin/submissions").await;
@@ -156,29 +156,29 @@ async fn browsers_are_told_not_to_guess_leak_or_embed() {
 }
 
 #[tokio::test]
-async fn without_a_database_the_service_is_unhealthy_and_says_no_more() {
+async fn without_a_database_the_service_is_unhealthy() {
     let api = TestApi::new().await;
-    let answer = api.get("/health").await;
+    let response = api.get("/health").await;
     let text = r#"{"status":"unhealthy","database":"unhealthy"}"#;
-    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (503, text));
-    let answer = api.get("/health/db").await;
-    assert_eq!(answer.text, r#"{"database":"unhealthy"}"#);
-    let answer = api.get("/ready").await;
+    assert_eq!((response.status.as_u16(), response.text.as_str()), (503, text));
+    let response = api.get("/health/db").await;
+    assert_eq!(response.text, r#"{"database":"unhealthy"}"#);
+    let response = api.get("/ready").await;
     let text = r#"{"status":"not_ready","database":"unreachable","temporal":"unreachable"}"#;
-    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (503, text));
+    assert_eq!((response.status.as_u16(), response.text.as_str()), (503, text));
 }
 
 #[tokio::test]
-async fn version_tells_what_runs() {
+async fn version_reports_the_running_build() {
     let body = TestApi::new().await.get("/version").await.json();
     assert_eq!(body["name"], "diagflow");
     assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
 }
 
 #[tokio::test]
-async fn an_answer_that_takes_too_long_is_given_up() {
-    let api = TestApi::with(|settings| settings.request_time = std::time::Duration::ZERO).await;
-    let answer = api.get("/health").await;
-    assert_eq!(answer.refusal(), (503, "timeout".to_owned()));
-    assert_eq!(answer.header("retry-after"), "5");
+async fn a_slow_request_times_out() {
+    let api = TestApi::with(|settings| settings.request_timeout = std::time::Duration::ZERO).await;
+    let response = api.get("/health").await;
+    assert_eq!(response.refusal(), (503, "timeout".to_owned()));
+    assert_eq!(response.header("retry-after"), "5");
 }

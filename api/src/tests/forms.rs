@@ -1,7 +1,7 @@
 //! `POST /api/user/submit` as `multipart/form-data`.
 
 use super::requests::{Form, json_image, picture, post, post_json};
-use super::{Answer, TestApi, told};
+use super::{TestApi, TestResponse, refusal};
 use crate::intake::receive::receive;
 use axum::body::{Body, Bytes};
 use image::ImageFormat;
@@ -11,20 +11,20 @@ fn form() -> Form {
     Form::default().text("email", "me@example.org").text("comments", "Hi").text("consent", "on")
 }
 
-async fn submit(form: Form) -> Answer {
+async fn submit(form: Form) -> TestResponse {
     TestApi::new().await.send(form.post()).await
 }
 
-fn codes(answer: &Answer) -> Vec<String> {
-    assert_eq!(answer.refusal(), (400, "invalid_submission".to_owned()), "{}", answer.text);
-    let body = answer.json();
+fn codes(response: &TestResponse) -> Vec<String> {
+    assert_eq!(response.refusal(), (400, "invalid_submission".to_owned()), "{}", response.text);
+    let body = response.json();
     let details = body["error"]["details"].as_array().expect("details").clone();
     let code = |detail: &serde_json::Value| detail["code"].as_str().expect("a code").to_owned();
     details.iter().map(code).collect()
 }
 
 #[tokio::test]
-async fn a_good_form_reaches_the_database() {
+async fn a_valid_form_passes_validation() {
     let png = picture(ImageFormat::Png);
     for field in ["images", "images[]"] {
         let form = form()
@@ -36,7 +36,7 @@ async fn a_good_form_reaches_the_database() {
 }
 
 #[tokio::test]
-async fn an_empty_form_lacks_everything() {
+async fn an_empty_form_reports_every_missing_field() {
     let missing = ["email_required", "consent_required", "images_required"];
     assert_eq!(codes(&submit(Form::default()).await), missing);
     // What browsers send for a form in which nothing was filled in.
@@ -50,7 +50,7 @@ async fn an_empty_form_lacks_everything() {
 }
 
 #[tokio::test]
-async fn bad_files() {
+async fn invalid_files_are_rejected() {
     let png = picture(ImageFormat::Png);
     let mut large = png.clone();
     large.resize(10 * 1024 * 1024 + 1, 0);
@@ -65,14 +65,14 @@ async fn bad_files() {
 }
 
 #[tokio::test]
-async fn too_many_files() {
+async fn too_many_files_are_rejected() {
     let png = picture(ImageFormat::Png);
     let many = (0..11).fold(form(), |form, _| form.file("images", "a.png", "image/png", &png));
     assert_eq!(codes(&submit(many).await), ["too_many_images"]);
 }
 
 #[tokio::test]
-async fn bad_texts() {
+async fn invalid_text_fields_are_rejected() {
     let png = picture(ImageFormat::Png);
     let long = Form::default()
         .text("email", "me")
@@ -84,52 +84,52 @@ async fn bad_texts() {
 }
 
 #[tokio::test]
-async fn broken_forms() {
+async fn malformed_forms_are_rejected() {
     let api = TestApi::new().await;
-    let answer = api.send(post("multipart/form-data", "no boundary")).await;
+    let response = api.send(post("multipart/form-data", "no boundary")).await;
     assert_eq!(
-        answer.refused(),
-        told(400, "invalid_multipart", "The body is not valid multipart/form-data.")
+        response.refusal_with_message(),
+        refusal(400, "invalid_multipart", "The body is not valid multipart/form-data.")
     );
-    let answer = api.send(post("multipart/form-data; boundary=x", "no form")).await;
+    let response = api.send(post("multipart/form-data; boundary=x", "no form")).await;
     assert_eq!(
-        answer.refused(),
-        told(400, "invalid_multipart", "The body is not valid multipart/form-data.")
+        response.refusal_with_message(),
+        refusal(400, "invalid_multipart", "The body is not valid multipart/form-data.")
     );
-    let answer = api.send(form().post_unfinished()).await;
+    let response = api.send(form().post_unfinished()).await;
     assert_eq!(
-        answer.refused(),
-        told(400, "invalid_multipart", "The body is not valid multipart/form-data.")
+        response.refusal_with_message(),
+        refusal(400, "invalid_multipart", "The body is not valid multipart/form-data.")
     );
 }
 
 #[tokio::test]
-async fn form_that_is_cut_off() {
+async fn an_interrupted_form_upload_is_rejected() {
     let parts = [Ok(Bytes::from("--x\r\n")), Err(std::io::Error::other("reset"))];
     let body = Body::from_stream(futures::stream::iter(parts));
-    let answer = TestApi::new().await.send(post("multipart/form-data; boundary=x", body)).await;
+    let response = TestApi::new().await.send(post("multipart/form-data; boundary=x", body)).await;
     assert_eq!(
-        answer.refused(),
-        told(400, "upload_incomplete", "The upload was cut off. Please send it again.")
+        response.refusal_with_message(),
+        refusal(400, "upload_incomplete", "The upload was cut off. Please send it again.")
     );
 }
 
 #[tokio::test]
-async fn form_over_the_limit() {
+async fn a_form_over_the_size_limit_is_rejected() {
     let api = TestApi::with(|settings| {
         settings.max_files = 1;
-        settings.max_file_size = 3;
+        settings.max_file_bytes = 3;
     })
     .await;
     let large = form().file("images", "a.png", "image/png", &vec![0; 1024 * 1024]);
     assert_eq!(
-        api.send(large.post()).await.refused(),
-        told(413, "body_too_large", "The body is too large (at most 1 MB).")
+        api.send(large.post()).await.refusal_with_message(),
+        refusal(413, "body_too_large", "The body is too large (at most 1 MB).")
     );
 }
 
 #[tokio::test]
-async fn the_same_content_has_the_same_digest_as_json_and_as_form() {
+async fn json_and_form_with_the_same_content_have_the_same_digest() {
     let state = TestApi::new().await.state();
     let (png, jpeg) = (picture(ImageFormat::Png), picture(ImageFormat::Jpeg));
     let digest = async |request| receive(&state, request).await.expect("valid").digest();

@@ -1,18 +1,18 @@
 //! Tests that need no server: requests go through the router, to a database that cannot be reached.
 //! Whatever is refused there was refused before the database was asked.
 
+mod audit;
 mod documentation;
 mod edges;
 mod forms;
-mod refusals;
 mod requests;
 mod submissions;
 mod uploads;
 
 use crate::app::App;
 use crate::app::AppState;
-use crate::dispatch::outbox::{Outbox, StarterSettings};
-use crate::dispatch::runs::Runs;
+use crate::dispatch::start_runs::{RunStarterSettings, StartQueue};
+use crate::dispatch::temporal_runs::TemporalRuns;
 use crate::router;
 use crate::settings::ApiSettings;
 use crate::telemetry::metrics_builder;
@@ -20,7 +20,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use diagflow_store::{FileBytes, PoolSettings, Store};
+use diagflow_store::{BlobStore, PoolSettings, Store};
 use diagflow_workflows::PollSchedule;
 use futures::FutureExt;
 use serde_json::Value;
@@ -50,13 +50,13 @@ struct TestApi {
 }
 
 /// An answer, read to its end.
-struct Answer {
+struct TestResponse {
     status: StatusCode,
     headers: HeaderMap,
     text: String,
 }
 
-impl Answer {
+impl TestResponse {
     fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
     }
@@ -71,10 +71,10 @@ impl Answer {
     }
 
     /// What people read of a refusal, with its status and code.
-    fn refused(&self) -> (u16, String, String) {
+    fn refusal_with_message(&self) -> (u16, String, String) {
         let (status, code) = self.refusal();
-        let sentence = self.json()["message"].as_str().expect("a sentence").to_owned();
-        (status, code, sentence)
+        let message = self.json()["message"].as_str().expect("a sentence").to_owned();
+        (status, code, message)
     }
 
     fn header(&self, name: &str) -> &str {
@@ -83,17 +83,17 @@ impl Answer {
     }
 }
 
-/// A refusal as [`Answer::refused`] tells it.
-fn told(status: u16, code: &str, sentence: &str) -> (u16, String, String) {
-    (status, code.to_owned(), sentence.to_owned())
+/// A refusal as [`TestResponse::refusal_with_message`] tells it.
+fn refusal(status: u16, code: &str, message: &str) -> (u16, String, String) {
+    (status, code.to_owned(), message.to_owned())
 }
 
-async fn answer_of(router: Router, request: Request<Body>) -> Answer {
+async fn send_to(router: Router, request: Request<Body>) -> TestResponse {
     let response: Response = router.oneshot(request).await.expect("never fails");
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
     let text = String::from_utf8(bytes.into()).expect("text");
-    Answer { status: parts.status, headers: parts.headers, text }
+    TestResponse { status: parts.status, headers: parts.headers, text }
 }
 
 impl TestApi {
@@ -107,21 +107,21 @@ impl TestApi {
         let address = Url::from_directory_path(folder.path()).expect("an address");
         let store = unreachable_store().await;
         let schedule = PollSchedule::default();
-        let starter = StarterSettings {
+        let starter = RunStarterSettings {
             task_queue: "none".to_owned(),
             schedule,
-            sweep_every: Duration::from_secs(1),
+            sweep_interval: Duration::from_secs(1),
         };
         let no_temporal = tokio::sync::watch::channel(None).1;
         let public_url = "https://diagflow.example.org/".parse().expect("an address");
         let mut settings = ApiSettings::new("a secret".into(), public_url);
         change(&mut settings);
         let app = App {
-            runs: Runs::new(no_temporal.clone()),
-            outbox: Outbox::new(store.clone(), no_temporal, starter).0,
+            temporal_runs: TemporalRuns::new(no_temporal.clone()),
+            start_queue: StartQueue::new(store.clone(), no_temporal, starter).0,
             store,
-            bytes: FileBytes::open(&address).expect("a folder"),
-            temporal: Arc::new(|| async { false }.boxed()),
+            bytes: BlobStore::open(&address).expect("a folder"),
+            temporal_health: Arc::new(|| async { false }.boxed()),
             metrics: metrics_builder().build_recorder().handle(),
             settings,
         };
@@ -132,11 +132,11 @@ impl TestApi {
         AppState::new(self.app.clone(), CancellationToken::new())
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
-        answer_of(router(self.app.clone()), request).await
+    async fn send(&self, request: Request<Body>) -> TestResponse {
+        send_to(router(self.app.clone()), request).await
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    async fn get(&self, path: &str) -> TestResponse {
         self.send(Request::get(path).body(Body::empty()).expect("a request")).await
     }
 }

@@ -25,21 +25,21 @@ pub(super) fn json_image(media_type: &str, bytes: &[u8]) -> Value {
 }
 
 /// A submission with which nothing is wrong.
-pub(super) fn good() -> Value {
+pub(super) fn valid_submission() -> Value {
     let image = json_image("image/png", &picture(ImageFormat::Png));
     json!({ "email": "me@example.org", "comments": "Since Monday", "consent": true, "images": [image] })
 }
 
 /// A good submission, but for one member.
-pub(super) fn good_but(member: &str, value: Value) -> Value {
-    let mut body = good();
+pub(super) fn valid_except(member: &str, value: Value) -> Value {
+    let mut body = valid_submission();
     body[member] = value;
     body
 }
 
 /// A good submission, but for its images.
-pub(super) fn good_with(images: impl Into<Value>) -> Value {
-    good_but("images", images.into())
+pub(super) fn valid_with_images(images: impl Into<Value>) -> Value {
+    valid_except("images", images.into())
 }
 
 /// A submission as JSON.

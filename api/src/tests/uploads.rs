@@ -1,8 +1,8 @@
 //! Uploads that are slow, cut off, or too much at once.
 
 use super::requests::post;
-use super::{TestApi, answer_of, told};
-use crate::router::with_patience;
+use super::{TestApi, refusal, send_to};
+use crate::router::build_with_body_timeout;
 use axum::body::{Body, Bytes};
 use futures::StreamExt;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use std::time::Duration;
 const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn upload_that_is_cut_off() {
+async fn an_interrupted_upload_is_rejected() {
     let parts = [Ok(Bytes::from("{\"email\":")), Err(std::io::Error::other("reset"))];
     let body = Body::from_stream(futures::stream::iter(parts));
-    let answer = TestApi::new().await.send(post("application/json", body)).await;
+    let response = TestApi::new().await.send(post("application/json", body)).await;
     assert_eq!(
-        answer.refused(),
-        told(400, "upload_incomplete", "The upload was cut off. Please send it again.")
+        response.refusal_with_message(),
+        refusal(400, "upload_incomplete", "The upload was cut off. Please send it again.")
     );
 }
 
 #[tokio::test]
-async fn upload_that_takes_too_long_ends_and_gives_its_memory_back() {
+async fn a_slow_upload_times_out_and_frees_its_memory() {
     let api = TestApi::with(|settings| {
-        settings.submit_time = Duration::from_millis(200);
+        settings.upload_timeout = Duration::from_millis(200);
         settings.max_files = 1;
-        settings.max_file_size = 3;
-        settings.submit_memory = 0;
+        settings.max_file_bytes = 3;
+        settings.upload_memory = 0;
     })
     .await;
     let router = crate::router::build(api.state());
@@ -54,27 +54,27 @@ async fn upload_that_takes_too_long_ends_and_gives_its_memory_back() {
 }
 
 #[tokio::test]
-async fn upload_that_falls_silent() {
+async fn a_stalled_upload_times_out() {
     for kind in ["application/json", "multipart/form-data; boundary=x", "text/json"] {
         let api = TestApi::new().await;
-        let begun = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from("{"))]);
-        let body = Body::from_stream(begun.chain(futures::stream::pending()));
-        let impatient = with_patience(api.state(), Duration::from_millis(1));
-        let answer = answer_of(impatient, post(kind, body));
-        let answer = tokio::time::timeout(LONG, answer).await.expect("an answer in time");
+        let chunks = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from("{"))]);
+        let body = Body::from_stream(chunks.chain(futures::stream::pending()));
+        let router = build_with_body_timeout(api.state(), Duration::from_millis(1));
+        let response = send_to(router, post(kind, body));
+        let response = tokio::time::timeout(LONG, response).await.expect("an answer in time");
         match kind {
-            "text/json" => assert_eq!(answer.refusal().0, 415),
-            _ => assert_eq!(answer.refusal(), (408, "timeout".to_owned()), "{kind}"),
+            "text/json" => assert_eq!(response.refusal().0, 415),
+            _ => assert_eq!(response.refusal(), (408, "timeout".to_owned()), "{kind}"),
         }
     }
 }
 
 #[tokio::test]
-async fn no_memory_for_another_upload() {
+async fn uploads_beyond_the_memory_limit_are_rejected() {
     let api = TestApi::with(|settings| {
         settings.max_files = 1;
-        settings.max_file_size = 3;
-        settings.submit_memory = 0;
+        settings.max_file_bytes = 3;
+        settings.upload_memory = 0;
     })
     .await;
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<Bytes>();

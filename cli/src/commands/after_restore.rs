@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Temporal {
     /// It has its data of after that moment
-    Kept,
+    Retained,
     /// It was brought back too, or begins anew
     Restored,
 }
@@ -30,22 +30,22 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let settings = AccountSettings::read()?;
     let store = Store::connect(&settings.database.pool()).await?;
     let key = AuditKey::new(settings.audit_key.expose_secret());
-    let line = operator::did(&key, Action::BackupRestore, None).with("reason", args.reason);
-    let (temporal, of_runs) = match args.temporal {
-        Temporal::Kept => (TemporalState::Kept, "of those that Temporal has ended since"),
+    let line = operator::audit_entry(&key, Action::BackupRestore, None).with("reason", args.reason);
+    let (temporal, affected_runs) = match args.temporal {
+        Temporal::Retained => (TemporalState::Retained, "of those that Temporal has ended since"),
         Temporal::Restored => (TemporalState::Restored, "of all of them, once they end"),
     };
-    let done = store.after_restore(temporal, &line).await;
-    let done = done.map_err(|error| operator::explained(error.into(), &settings.database))?;
+    let outcome = store.settle_after_restore(temporal, &line).await;
+    let outcome = outcome.map_err(|error| operator::explain(error.into(), &settings.database))?;
     println!(
         "{} e-mails that were owed are unknown now: they may have been sent, and are not sent again",
-        done.mails
+        outcome.deliveries_settled
     );
     println!(
-        "{} runs were open, and may have told their end: the e-mails {of_runs}, are unknown too",
-        done.runs
+        "{} runs were open, and may have told their end: the e-mails {affected_runs}, are unknown too",
+        outcome.runs
     );
-    println!("{} sessions ended: everybody signs in again", done.sessions);
+    println!("{} sessions ended: everybody signs in again", outcome.sessions);
     println!(
         "look through accounts and API keys: what was disabled or revoked after that moment is good again"
     );

@@ -2,7 +2,7 @@
 
 use crate::settings::AccountSettings;
 use anyhow::{Context, bail};
-use diagflow_store::{AuditKey, AuditMark, Store};
+use diagflow_store::{AuditCheckpoint, AuditKey, Store};
 use secrecy::ExposeSecret;
 
 /// Arguments of `diagflow audit`.
@@ -16,10 +16,10 @@ pub(crate) struct Args {
 enum Command {
     /// Read every line and its seal again, and say what was changed, removed or put in.
     Verify {
-        /// A mark that an earlier verification printed. Keep marks outside the database: as long as one is
+        /// A checkpoint that an earlier verification printed. Keep marks outside the database: as long as one is
         /// found again, nothing before it was changed, not even by somebody who knows AUDIT_KEY.
         #[arg(long, value_name = "NUMBER:SEAL")]
-        mark: Option<AuditMark>,
+        checkpoint: Option<AuditCheckpoint>,
     },
 }
 
@@ -29,14 +29,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let address = settings.database.address();
     let store = Store::connect(&settings.database.pool()).await?;
     let key = AuditKey::new(settings.audit_key.expose_secret());
-    let Command::Verify { mark } = args.command;
-    let check = store.check_audit(&key, mark.as_ref()).await;
+    let Command::Verify { checkpoint } = args.command;
+    let check = store.verify_audit(&key, checkpoint.as_ref()).await;
     let check =
         check.with_context(|| format!("cannot read the audit at {address} (DATABASE_URL)"))?;
     for fault in &check.faults {
         println!("{fault}");
     }
-    println!("{} lines, the last one is {}", check.lines, check.end);
+    println!("{} lines, the last one is {}", check.entries, check.end);
     if check.faults.is_empty() {
         println!("nothing was changed, removed or put in");
         return Ok(());

@@ -2,23 +2,23 @@
 
 use crate::settings::DatabaseSettings;
 use diagflow_store::{
-    Action, Actor, ActorKind, AuditEntry, AuditKey, DONE, ObjectKind, StoreError, UserId,
+    Action, Actor, ActorKind, AuditKey, NewAuditEntry, ObjectKind, SUCCESS, StoreError, UserId,
 };
 use nix::unistd::{Uid, User as SystemUser};
 use serde_json::Map;
 
 /// A line of the audit about whoever types this. `user` is the account that it is about; none where it is
 /// about all of them, or about something else.
-pub(super) fn did(key: &AuditKey, action: Action, user: Option<UserId>) -> AuditEntry {
+pub(super) fn audit_entry(key: &AuditKey, action: Action, user: Option<UserId>) -> NewAuditEntry {
     let uid = Uid::current();
-    let known = SystemUser::from_uid(uid).ok().flatten().map(|user| user.name);
-    AuditEntry {
+    let system_name = SystemUser::from_uid(uid).ok().flatten().map(|user| user.name);
+    NewAuditEntry {
         key: key.clone(),
-        actor: Actor { kind: ActorKind::Operator, id: None, name: name(uid, known) },
+        actor: Actor { kind: ActorKind::Operator, id: None, name: audit_name(uid, system_name) },
         action,
         object_kind: if user.is_some() { ObjectKind::User } else { ObjectKind::Service },
         object_id: user.map(|id| id.to_string()).unwrap_or_default(),
-        result: DONE.to_owned(),
+        result: SUCCESS.to_owned(),
         address: String::new(),
         request_id: String::new(),
         details: Map::new(),
@@ -26,12 +26,12 @@ pub(super) fn did(key: &AuditKey, action: Action, user: Option<UserId>) -> Audit
 }
 
 /// Small, as the audit has all names and looks for them.
-fn name(uid: Uid, known: Option<String>) -> String {
-    known.map_or_else(|| format!("uid {uid}"), |name| name.to_lowercase())
+fn audit_name(uid: Uid, system_name: Option<String>) -> String {
+    system_name.map_or_else(|| format!("uid {uid}"), |name| name.to_lowercase())
 }
 
 /// What to do about an error of the database. What that says itself may quote what is in it.
-pub(super) fn explained(error: anyhow::Error, database: &DatabaseSettings) -> anyhow::Error {
+pub(super) fn explain(error: anyhow::Error, database: &DatabaseSettings) -> anyhow::Error {
     let address = database.address();
     match error.downcast::<StoreError>() {
         Ok(StoreError::Unavailable(_)) => {
@@ -49,11 +49,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operator_is_called_as_the_audit_looks_for_names() {
+    fn audit_names_are_in_lower_case() {
         assert_eq!(
-            name(Uid::from_raw(1000), Some("CLINIC\\Ana.Übel".to_owned())),
+            audit_name(Uid::from_raw(1000), Some("CLINIC\\Ana.Übel".to_owned())),
             "clinic\\ana.übel"
         );
-        assert_eq!(name(Uid::from_raw(1000), None), "uid 1000");
+        assert_eq!(audit_name(Uid::from_raw(1000), None), "uid 1000");
     }
 }

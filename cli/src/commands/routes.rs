@@ -1,8 +1,10 @@
 //! `diagflow routes`: who may do what.
 
 use crate::settings::Settings;
-use diagflow_api::{App, Outbox, Runs, StarterSettings, metrics_builder, route_table};
-use diagflow_store::{FileBytes, Store};
+use diagflow_api::{
+    App, RunStarterSettings, StartQueue, TemporalRuns, metrics_builder, route_table,
+};
+use diagflow_store::{BlobStore, Store};
 use std::sync::Arc;
 use tokio::sync::watch;
 use url::Url;
@@ -13,19 +15,19 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     // The routes are those of a whole API; connections are made when they are first needed.
     let store = Store::connect(&settings.database.pool()).await?;
     let temporal = watch::channel(None).1;
-    let starter = StarterSettings {
+    let starter = RunStarterSettings {
         task_queue: settings.temporal.task_queue,
         schedule: settings.schedule,
-        sweep_every: settings.sweep_every,
+        sweep_interval: settings.sweep_interval,
     };
     let folder = Url::from_directory_path(std::env::temp_dir())
         .map_err(|()| anyhow::anyhow!("the folder for temporary files has no absolute path"))?;
     let app = App {
-        outbox: Outbox::new(store.clone(), temporal.clone(), starter).0,
+        start_queue: StartQueue::new(store.clone(), temporal.clone(), starter).0,
         store,
-        bytes: FileBytes::open(&folder)?,
-        runs: Runs::new(temporal),
-        temporal: Arc::new(|| Box::pin(async { false })),
+        bytes: BlobStore::open(&folder)?,
+        temporal_runs: TemporalRuns::new(temporal),
+        temporal_health: Arc::new(|| Box::pin(async { false })),
         metrics: metrics_builder().build_recorder().handle(),
         settings: settings.api,
     };

@@ -1,14 +1,14 @@
 //! `diagflow serve`.
 
 use crate::settings::Settings;
-use crate::temporal::{connect_in_background, is_alive};
+use crate::temporal::{connect_in_background, is_healthy};
 use crate::{database, logging, metrics, shutdown};
 use anyhow::{Context, bail};
 use diagflow_api::{
-    App, Keeper, KeeperSettings, Outbox, Runs, StarterSettings, TemporalHealth, serve,
-    sweep_unnamed_bytes,
+    App, Reconciler, ReconcilerSettings, RunStarterSettings, StartQueue, TemporalHealth,
+    TemporalRuns, serve, sweep_orphaned_files,
 };
-use diagflow_store::FileBytes;
+use diagflow_store::BlobStore;
 use std::pin::pin;
 use std::sync::Arc;
 use temporalio_client::Client;
@@ -24,47 +24,47 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let metrics = metrics::install()?;
     let stop = shutdown::on_signal()?;
     let store = database::open(&settings.database).await?;
-    let bytes = FileBytes::open(&settings.storage)?;
+    let bytes = BlobStore::open(&settings.storage)?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("cannot listen on {} (LISTEN_ADDRESS)", settings.listen))?;
     let temporal = connect_in_background(settings.temporal.clone(), "api", stop.clone());
-    let starter_settings = StarterSettings {
+    let starter_settings = RunStarterSettings {
         task_queue: settings.temporal.task_queue.clone(),
         schedule: settings.schedule.clone(),
-        sweep_every: settings.sweep_every,
+        sweep_interval: settings.sweep_interval,
     };
-    let (outbox, starter) = Outbox::new(store.clone(), temporal.clone(), starter_settings);
-    let runs = Runs::new(temporal.clone());
-    let keeper_settings = KeeperSettings {
+    let (start_queue, starter) = StartQueue::new(store.clone(), temporal.clone(), starter_settings);
+    let runs = TemporalRuns::new(temporal.clone());
+    let reconciler_settings = ReconcilerSettings {
         task_queue: settings.temporal.task_queue.clone(),
-        sweep_every: settings.sweep_every,
-        lost_after: settings.lost_after,
-        lost_every: settings.lost_every,
+        sweep_interval: settings.sweep_interval,
+        reconcile_after: settings.reconcile_after,
+        reconcile_interval: settings.reconcile_every,
     };
-    let keeper = Keeper::new(store.clone(), runs.clone(), keeper_settings);
-    let (starting, keeping) = (starter.run(stop.clone()), keeper.run(stop.clone()));
-    let (age, until) = (settings.unnamed_after, stop.clone());
-    let sweeping = sweep_unnamed_bytes(store.clone(), bytes.clone(), age, until);
+    let reconciler = Reconciler::new(store.clone(), runs.clone(), reconciler_settings);
+    let (starting, reconciling) = (starter.run(stop.clone()), reconciler.run(stop.clone()));
+    let (age, until) = (settings.orphaned_file_age, stop.clone());
+    let sweeping = sweep_orphaned_files(store.clone(), bytes.clone(), age, until);
     let starter = tokio::spawn(async {
-        let ((), (), ()) = tokio::join!(starting, keeping, sweeping);
+        let ((), (), ()) = tokio::join!(starting, reconciling, sweeping);
     });
     let app = App {
         store,
         bytes,
-        outbox,
-        runs,
-        temporal: sign_of_life(temporal),
+        start_queue,
+        temporal_runs: runs,
+        temporal_health: temporal_health(temporal),
         metrics,
         settings: settings.api,
     };
     tracing::info!(address = %settings.listen, "serving");
-    both(serve(listener, app, stop.clone()), starter, &stop).await
+    run_until_stopped(serve(listener, app, stop.clone()), starter, &stop).await
 }
 
 /// Serves beside the starter. Where the starter is gone too early, submissions would be taken and never
 /// begun: then requests may end, and so does the process, for its supervisor to start it anew.
-async fn both(
+async fn run_until_stopped(
     serving: impl Future<Output = ()>,
     mut starter: JoinHandle<()>,
     stop: &CancellationToken,
@@ -85,8 +85,8 @@ async fn both(
     ended.context("the starter of runs has failed")
 }
 
-fn sign_of_life(temporal: watch::Receiver<Option<Client>>) -> TemporalHealth {
-    Arc::new(move || Box::pin(is_alive(temporal.borrow().clone())))
+fn temporal_health(temporal: watch::Receiver<Option<Client>>) -> TemporalHealth {
+    Arc::new(move || Box::pin(is_healthy(temporal.borrow().clone())))
 }
 
 #[cfg(test)]
@@ -99,11 +99,11 @@ mod tests {
         if asked {
             stop.cancel();
         }
-        both(stop.clone().cancelled_owned(), starter, &stop).await
+        run_until_stopped(stop.clone().cancelled_owned(), starter, &stop).await
     }
 
     #[tokio::test]
-    async fn without_its_starter_the_process_ends_with_an_error() {
+    async fn the_process_fails_when_its_background_tasks_end() {
         assert!(ended(tokio::spawn(async {}), true).await.is_ok());
         let by_itself = ended(tokio::spawn(async {}), false).await.expect_err("too early");
         assert_eq!(by_itself.to_string(), "the starter of runs has ended by itself");

@@ -1,16 +1,16 @@
 //! `diagflow work`.
 
 use crate::settings::{LoopAiImages, Settings};
-use crate::temporal::{connect_in_background, is_alive};
+use crate::temporal::{connect_in_background, is_healthy};
 use crate::{database, logging, metrics, shutdown};
 use anyhow::Context;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use diagflow_activities::loopai::{Admission, ImageLinks, Images, LoopAi};
+use diagflow_activities::loopai::{ImageLinks, ImageTransfer, LoopAiClient, RequestLimiter};
 use diagflow_activities::mail::{Mailer, SmtpClient};
 use diagflow_activities::{Activities, DiagnosisRequester, run_worker};
-use diagflow_store::{FileBytes, LinkKey, Store};
+use diagflow_store::{BlobStore, LinkKey, Store};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
 use temporalio_client::Client;
@@ -26,16 +26,16 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let store = database::open(&settings.database).await?;
     let from = settings.mail.from.clone();
-    let images = images(&settings)?;
-    let admission = Admission::new(settings.worker.concurrency, settings.image_memory);
+    let images = image_transfer(&settings)?;
+    let limiter = RequestLimiter::new(settings.worker.concurrency, settings.image_memory);
     let activities = Activities {
         store: store.clone(),
         requester: DiagnosisRequester {
             store: store.clone(),
             images,
-            loopai: LoopAi::new(settings.loopai)?,
-            admission,
-            budget: settings.budget,
+            loopai: LoopAiClient::new(settings.loopai)?,
+            limiter,
+            limits: settings.limits,
         },
         mailer: Mailer::new(SmtpClient::new(settings.mail)?, from),
     };
@@ -43,17 +43,17 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let listener = TcpListener::bind(settings.worker_listen).await.with_context(|| {
         format!("cannot listen on {} (WORKER_LISTEN_ADDRESS)", settings.worker_listen)
     })?;
-    let signs = signs_of_life(store, temporal.clone(), metrics);
-    tokio::spawn(axum::serve(listener, signs).into_future());
-    let Some(client) = connected(&mut temporal, &stop).await else { return Ok(()) };
+    let health = health_router(store, temporal.clone(), metrics);
+    tokio::spawn(axum::serve(listener, health).into_future());
+    let Some(client) = wait_for_client(&mut temporal, &stop).await else { return Ok(()) };
     tracing::info!(queue = settings.worker.task_queue, "working");
     run_worker(client, activities, &settings.worker, stop).await
 }
 
-fn images(settings: &Settings) -> anyhow::Result<Images> {
+fn image_transfer(settings: &Settings) -> anyhow::Result<ImageTransfer> {
     Ok(match settings.loopai_images {
-        LoopAiImages::Data => Images::Data(FileBytes::open(&settings.storage)?),
-        LoopAiImages::Links { lifetime } => Images::Links(Box::new(ImageLinks {
+        LoopAiImages::Data => ImageTransfer::Data(BlobStore::open(&settings.storage)?),
+        LoopAiImages::Links { lifetime } => ImageTransfer::Links(Box::new(ImageLinks {
             key: LinkKey::new(settings.api.secret_key.expose_secret()),
             public_url: settings.api.public_url.clone(),
             lifetime,
@@ -62,7 +62,7 @@ fn images(settings: &Settings) -> anyhow::Result<Images> {
 }
 
 /// The client, once there is one; `None` when the process shall end before.
-async fn connected(
+async fn wait_for_client(
     temporal: &mut watch::Receiver<Option<Client>>,
     stop: &CancellationToken,
 ) -> Option<Client> {
@@ -73,7 +73,7 @@ async fn connected(
 }
 
 /// `/health`: the process lives; `/ready`: it has what it needs to work; `/metrics`.
-fn signs_of_life(
+fn health_router(
     store: Store,
     temporal: watch::Receiver<Option<Client>>,
     metrics: PrometheusHandle,
@@ -82,8 +82,8 @@ fn signs_of_life(
         let store = store.clone();
         let client = temporal.borrow().clone();
         async move {
-            let (is_alive, is_migrated) = tokio::join!(is_alive(client), store.is_migrated());
-            match (is_alive, matches!(is_migrated, Ok(true))) {
+            let (is_healthy, is_migrated) = tokio::join!(is_healthy(client), store.is_migrated());
+            match (is_healthy, matches!(is_migrated, Ok(true))) {
                 (true, true) => (StatusCode::OK, "ready"),
                 (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "Temporal does not answer"),
                 (_, false) => (StatusCode::SERVICE_UNAVAILABLE, "the database is not ready"),

@@ -5,11 +5,11 @@ mod production;
 mod reader;
 
 use diagflow_activities::WorkerSettings;
-use diagflow_activities::loopai::{Admission, LoopAiSettings};
-use diagflow_activities::mail::{LONGEST_ANSWER, MailSettings, SmtpTls};
+use diagflow_activities::loopai::{LoopAiSettings, RequestLimiter};
+use diagflow_activities::mail::{MAX_RESPONSE_TIMEOUT, MailSettings, SmtpTls};
 use diagflow_activities::temporal::TemporalSettings;
 use diagflow_api::ApiSettings;
-use diagflow_store::{Budget, PoolSettings};
+use diagflow_store::{LoopAiLimits, PoolSettings};
 use diagflow_workflows::PollSchedule;
 use reader::Reader;
 use secrecy::{ExposeSecret, SecretString};
@@ -21,16 +21,16 @@ use url::Url;
 
 const DEFAULTS: &str = include_str!("defaults.toml");
 /// An attempt at an activity ends after 45 s (`workflows::policy`); the rest is for the records.
-const LONGEST_LOOPAI_CALL: Duration = Duration::from_secs(40);
+const MAX_LOOPAI_TIMEOUT: Duration = Duration::from_secs(40);
 /// A shorter wait would ask LoopAI without end and let it do nothing else.
-const SHORTEST_WAIT: Duration = Duration::from_millis(50);
+const MIN_POLL_WAIT: Duration = Duration::from_millis(50);
 /// Temporal ends a run whose history grows beyond 51,200 events; the rest is for what is not a look.
-const EVENTS_OF_LOOKS: u64 = 40_000;
-/// docs/adr/0002-history-budget.md
-const EVENTS_OF_A_LOOK: u64 = 6;
+const MAX_POLL_EVENTS: u64 = 40_000;
+/// docs/adr/0002-history-limits.md
+const EVENTS_PER_POLL: u64 = 6;
 
 /// The largest limit towards LoopAI: as many rows of an index are read under a lock for each request.
-const MOST_OF_A_BUDGET: i64 = 100_000;
+const MAX_LOOPAI_LIMIT: i64 = 100_000;
 
 /// Everything that can be set.
 pub(crate) struct Settings {
@@ -42,16 +42,16 @@ pub(crate) struct Settings {
     pub(crate) storage: Url,
     pub(crate) temporal: TemporalSettings,
     pub(crate) schedule: PollSchedule,
-    pub(crate) sweep_every: Duration,
-    pub(crate) lost_after: Duration,
-    pub(crate) lost_every: Duration,
-    pub(crate) unnamed_after: Duration,
+    pub(crate) sweep_interval: Duration,
+    pub(crate) reconcile_after: Duration,
+    pub(crate) reconcile_every: Duration,
+    pub(crate) orphaned_file_age: Duration,
     pub(crate) worker: WorkerSettings,
     /// `WORKER_IMAGE_MEMORY_BYTES`, or what the largest submission takes, whichever is more.
     pub(crate) image_memory: u64,
     pub(crate) loopai: LoopAiSettings,
     pub(crate) loopai_images: LoopAiImages,
-    pub(crate) budget: Budget,
+    pub(crate) limits: LoopAiLimits,
     pub(crate) mail: MailSettings,
 }
 
@@ -68,13 +68,13 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// `LOOPAI_IMAGES` and `LOOPAI_IMAGE_URL_SECONDS`: how LoopAI gets images.
+/// `LOOPAI_IMAGES` and `LOOPAI_IMAGE_URL_LIFETIME_SECONDS`: how LoopAI gets images.
 pub(crate) enum LoopAiImages {
     Data,
     Links { lifetime: Duration },
 }
 
-/// `DATABASE_URL`, `DATABASE_POOL_SIZE`, `DATABASE_WAIT_SECONDS`, `DATABASE_STATEMENT_SECONDS`.
+/// `DATABASE_URL`, `DATABASE_POOL_SIZE`, `DATABASE_POOL_TIMEOUT_SECONDS`, `DATABASE_STATEMENT_TIMEOUT_SECONDS`.
 pub(crate) struct DatabaseSettings {
     pub(crate) url: SecretString,
     address: String,
@@ -169,16 +169,16 @@ fn all(reader: &mut Reader) -> Option<Settings> {
     let storage = storage(reader);
     let temporal = temporal(reader);
     let schedule = schedule(reader);
-    let sweep_every = reader.seconds("SWEEP_SECONDS");
-    let lost_after = reader.seconds("LOST_AFTER_SECONDS");
-    let lost_every = reader.seconds("LOST_SWEEP_SECONDS");
-    let unnamed_after = reader.seconds("UNNAMED_BYTES_SECONDS");
-    let shutdown_period = reader.seconds("WORKER_SHUTDOWN_SECONDS");
+    let sweep_interval = reader.seconds("OUTBOX_SWEEP_SECONDS");
+    let reconcile_after = reader.seconds("RECONCILE_AFTER_SECONDS");
+    let reconcile_every = reader.seconds("RECONCILE_SWEEP_SECONDS");
+    let orphaned_file_age = reader.seconds("ORPHANED_FILE_SECONDS");
+    let shutdown_period = reader.seconds("WORKER_SHUTDOWN_TIMEOUT_SECONDS");
     let concurrency = reader.number("WORKER_CONCURRENCY", 2..=1000);
     let image_memory: Option<u64> = reader.parse("WORKER_IMAGE_MEMORY_BYTES", "a number of bytes");
     let loopai = loopai(reader);
     let loopai_images = loopai_images(reader);
-    let budget = budget(reader);
+    let limits = limits(reader);
     let mail = mail(reader);
     let temporal = temporal?;
     let api = api?;
@@ -189,28 +189,28 @@ fn all(reader: &mut Reader) -> Option<Settings> {
         database: database?,
         storage: storage?,
         schedule: schedule?,
-        sweep_every: sweep_every?.max(Duration::from_millis(10)),
-        lost_after: lost_after?,
-        lost_every: lost_every?.max(Duration::from_millis(10)),
-        unnamed_after: unnamed_after?.max(Duration::from_secs(1)),
+        sweep_interval: sweep_interval?.max(Duration::from_millis(10)),
+        reconcile_after: reconcile_after?,
+        reconcile_every: reconcile_every?.max(Duration::from_millis(10)),
+        orphaned_file_age: orphaned_file_age?.max(Duration::from_secs(1)),
         worker: WorkerSettings {
             task_queue: temporal.task_queue.clone(),
             shutdown_period: shutdown_period?,
             concurrency: concurrency?,
         },
-        image_memory: image_memory?.max(Admission::memory_for(largest_submission(&api))),
+        image_memory: image_memory?.max(RequestLimiter::memory_for(max_submission_bytes(&api))),
         api,
         temporal,
         loopai: loopai?,
         loopai_images: loopai_images?,
-        budget: budget?,
+        limits: limits?,
         mail: mail?,
     })
 }
 
 /// Most bytes that the images of one submission have.
-fn largest_submission(api: &ApiSettings) -> u64 {
-    u64::try_from(api.max_file_size.saturating_mul(api.max_files)).unwrap_or(u64::MAX)
+fn max_submission_bytes(api: &ApiSettings) -> u64 {
+    u64::try_from(api.max_file_bytes.saturating_mul(api.max_files)).unwrap_or(u64::MAX)
 }
 
 fn log(reader: &mut Reader) -> Option<LogSettings> {
@@ -234,8 +234,8 @@ fn database(reader: &mut Reader) -> Option<DatabaseSettings> {
         Some((SecretString::from(text), address))
     });
     let size = reader.number("DATABASE_POOL_SIZE", 1..=1000);
-    let wait = reader.seconds("DATABASE_WAIT_SECONDS");
-    let statement = reader.seconds("DATABASE_STATEMENT_SECONDS");
+    let wait = reader.seconds("DATABASE_POOL_TIMEOUT_SECONDS");
+    let statement = reader.seconds("DATABASE_STATEMENT_TIMEOUT_SECONDS");
     let (url, address) = url?;
     Some(DatabaseSettings { url, address, size: size?, wait: wait?, statement: statement? })
 }
@@ -267,22 +267,22 @@ fn schedule(reader: &mut Reader) -> Option<PollSchedule> {
     let waits_ms = reader.read("DIAGNOSIS_POLL_SECONDS", meaning, |text| {
         let waits = text.split(',').map(|item| milliseconds(item.trim()));
         let waits = waits.collect::<Option<Vec<u64>>>()?;
-        waits.iter().all(|wait| u128::from(*wait) >= SHORTEST_WAIT.as_millis()).then_some(waits)
+        waits.iter().all(|wait| u128::from(*wait) >= MIN_POLL_WAIT.as_millis()).then_some(waits)
     });
     let deadline_ms = reader.read("DIAGNOSIS_DEADLINE_SECONDS", "seconds", milliseconds);
     let schedule = PollSchedule { waits_ms: waits_ms?, deadline_ms: deadline_ms? };
-    check_events(reader, &schedule);
+    check_history_size(reader, &schedule);
     Some(schedule)
 }
 
 /// A run that looks at LoopAI until its deadline must fit into one history.
-fn check_events(reader: &mut Reader, schedule: &PollSchedule) {
-    let most_looks = EVENTS_OF_LOOKS / EVENTS_OF_A_LOOK;
+fn check_history_size(reader: &mut Reader, schedule: &PollSchedule) {
+    let max_polls = MAX_POLL_EVENTS / EVENTS_PER_POLL;
     let last = schedule.waits_ms.last().copied().unwrap_or_default();
-    if last.saturating_mul(most_looks) < schedule.deadline_ms {
+    if last.saturating_mul(max_polls) < schedule.deadline_ms {
         reader.fault(format!(
             "DIAGNOSIS_POLL_SECONDS must end in a longer wait, or DIAGNOSIS_DEADLINE_SECONDS be shorter: \
-             Temporal keeps at most {most_looks} looks of one run"
+             Temporal keeps at most {max_polls} looks of one run"
         ));
     }
 }
@@ -293,11 +293,14 @@ fn milliseconds(text: &str) -> Option<u64> {
 }
 
 /// The limits over all workers; 0 is none.
-fn budget(reader: &mut Reader) -> Option<Budget> {
-    let at_once = reader.number("LOOPAI_MAX_EXECUTIONS", 0..=MOST_OF_A_BUDGET);
-    let an_hour = reader.number("LOOPAI_MAX_PER_HOUR", 0..=MOST_OF_A_BUDGET);
+fn limits(reader: &mut Reader) -> Option<LoopAiLimits> {
+    let max_executions = reader.number("LOOPAI_MAX_EXECUTIONS", 0..=MAX_LOOPAI_LIMIT);
+    let max_per_hour = reader.number("LOOPAI_MAX_PER_HOUR", 0..=MAX_LOOPAI_LIMIT);
     let limit = |number: i64| (number > 0).then_some(number);
-    Some(Budget { at_once: limit(at_once?), an_hour: limit(an_hour?) })
+    Some(LoopAiLimits {
+        max_executions: limit(max_executions?),
+        max_per_hour: limit(max_per_hour?),
+    })
 }
 
 fn loopai(reader: &mut Reader) -> Option<LoopAiSettings> {
@@ -308,7 +311,7 @@ fn loopai(reader: &mut Reader) -> Option<LoopAiSettings> {
     let timeout =
         reader.read("LOOPAI_TIMEOUT_SECONDS", "seconds, more than 0 and at most 40", |text| {
             let timeout = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
-            (!timeout.is_zero() && timeout <= LONGEST_LOOPAI_CALL).then_some(timeout)
+            (!timeout.is_zero() && timeout <= MAX_LOOPAI_TIMEOUT).then_some(timeout)
         });
     Some(LoopAiSettings {
         url: url?,
@@ -319,7 +322,7 @@ fn loopai(reader: &mut Reader) -> Option<LoopAiSettings> {
 }
 
 fn loopai_images(reader: &mut Reader) -> Option<LoopAiImages> {
-    let lifetime = reader.seconds("LOOPAI_IMAGE_URL_SECONDS")?;
+    let lifetime = reader.seconds("LOOPAI_IMAGE_URL_LIFETIME_SECONDS")?;
     reader.read("LOOPAI_IMAGES", "data or url", |text| match text {
         "data" => Some(LoopAiImages::Data),
         "url" => Some(LoopAiImages::Links { lifetime }),
@@ -338,9 +341,9 @@ fn mail(reader: &mut Reader) -> Option<MailSettings> {
     });
     let from = reader.parse("MAIL_FROM", "an address, such as Diagflow <help@example.org>");
     let pool_size = reader.number("SMTP_POOL_SIZE", 1..=1000);
-    let answer = reader.read("SMTP_ANSWER_SECONDS", "seconds, from 0.1 to 120", |text| {
+    let answer = reader.read("SMTP_RESPONSE_TIMEOUT_SECONDS", "seconds, from 0.1 to 120", |text| {
         let answer = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
-        (Duration::from_millis(100)..=LONGEST_ANSWER).contains(&answer).then_some(answer)
+        (Duration::from_millis(100)..=MAX_RESPONSE_TIMEOUT).contains(&answer).then_some(answer)
     });
     let user = reader.optional("SMTP_USER").map(str::to_owned);
     let credentials = match (user, reader.secret("SMTP_PASSWORD")) {
@@ -363,10 +366,10 @@ fn mail(reader: &mut Reader) -> Option<MailSettings> {
         port: port?,
         credentials,
         tls: tls?,
-        authority,
+        ca_certificate: authority,
         from: from?,
         pool_size: pool_size?,
-        answer: answer?,
+        response_timeout: answer?,
     })
 }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 use url::Url;
 
 /// Shortest secret: 256 bits, if it is random text.
-pub(super) const SHORTEST_SECRET: usize = 32;
+pub(super) const MIN_SECRET_CHARS: usize = 32;
 /// How long clients may rely on an Idempotency-Key (`/docs` promises it).
-const SHORTEST_IDEMPOTENCY: Duration = Duration::from_secs(24 * 60 * 60);
+const MIN_IDEMPOTENCY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The database's password in development, as `defaults.toml` has it.
-const WELL_KNOWN_PASSWORD: &str = "diagflow";
+const DEFAULT_PASSWORD: &str = "diagflow";
 
 /// Whether it is production; `None` after a fault.
 pub(super) fn is_production(reader: &mut Reader) -> Option<bool> {
@@ -39,10 +39,10 @@ pub(super) fn check(reader: &mut Reader, settings: &Settings) {
     if settings.api.public_url.scheme() != "https" {
         reader.fault("PUBLIC_URL must begin with https in production".to_owned());
     }
-    if settings.api.idempotency_lifetime < SHORTEST_IDEMPOTENCY {
+    if settings.api.idempotency_lifetime < MIN_IDEMPOTENCY_LIFETIME {
         reader.fault(format!(
             "IDEMPOTENCY_LIFETIME_SECONDS must be at least {} in production: clients rely on it",
-            SHORTEST_IDEMPOTENCY.as_secs()
+            MIN_IDEMPOTENCY_LIFETIME.as_secs()
         ));
     }
     if settings.mail.from.email.domain().ends_with(".example") {
@@ -57,9 +57,9 @@ pub(super) fn check(reader: &mut Reader, settings: &Settings) {
 /// Notes the password that everybody knows.
 pub(super) fn check_database(reader: &mut Reader, settings: &DatabaseSettings) {
     let url: Option<Url> = settings.url.expose_secret().parse().ok();
-    if url.as_ref().and_then(Url::password) == Some(WELL_KNOWN_PASSWORD) {
+    if url.as_ref().and_then(Url::password) == Some(DEFAULT_PASSWORD) {
         reader.fault(format!(
-            "DATABASE_URL must have another password than {WELL_KNOWN_PASSWORD:?} in production"
+            "DATABASE_URL must have another password than {DEFAULT_PASSWORD:?} in production"
         ));
     }
 }
@@ -72,7 +72,7 @@ fn check_mail(reader: &mut Reader, settings: &MailSettings) {
     if settings.credentials.is_some() {
         reader.fault("SMTP_TLS must not be none in production when a password is sent".to_owned());
     }
-    if !is_near(&settings.host) {
+    if !is_private_host(&settings.host) {
         reader.fault(
             "SMTP_TLS must not be none in production, but for a mail server of this machine or of a \
              private network (a name without a dot, or a private address)"
@@ -81,7 +81,7 @@ fn check_mail(reader: &mut Reader, settings: &MailSettings) {
     }
 }
 
-fn is_near(host: &str) -> bool {
+fn is_private_host(host: &str) -> bool {
     match host.parse() {
         Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_private(),
         Ok(IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
@@ -93,9 +93,9 @@ fn is_near(host: &str) -> bool {
 /// Notes a secret that is known or can be guessed.
 pub(super) fn check_secret(reader: &mut Reader, name: &str, secret: &SecretString) {
     let secret = secret.expose_secret();
-    if secret.starts_with("development-only") || secret.len() < SHORTEST_SECRET {
+    if secret.starts_with("development-only") || secret.len() < MIN_SECRET_CHARS {
         reader.fault(format!(
-            "{name} must be set to at least {SHORTEST_SECRET} random characters in production"
+            "{name} must be set to at least {MIN_SECRET_CHARS} random characters in production"
         ));
     }
 }

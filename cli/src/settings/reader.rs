@@ -10,16 +10,16 @@ use std::time::Duration;
 
 /// All faults of the settings.
 #[derive(Debug)]
-pub(crate) struct Faults(Vec<String>);
+pub(crate) struct InvalidSettings(Vec<String>);
 
-impl fmt::Display for Faults {
+impl fmt::Display for InvalidSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the settings have {} fault(s):", self.0.len())?;
         self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for InvalidSettings {}
 
 /// Defaults with the environment on top.
 pub(crate) struct Reader {
@@ -111,7 +111,7 @@ impl Reader {
     }
 
     /// The faults, if there are any.
-    pub(crate) fn finish(self) -> Result<(), Faults> {
-        if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
+    pub(crate) fn finish(self) -> Result<(), InvalidSettings> {
+        if self.faults.is_empty() { Ok(()) } else { Err(InvalidSettings(self.faults)) }
     }
 }

@@ -1,6 +1,6 @@
 //! What the settings accept and refuse.
 
-use super::production::SHORTEST_SECRET;
+use super::production::MIN_SECRET_CHARS;
 use super::*;
 use std::os::unix::ffi::OsStringExt;
 
@@ -15,7 +15,7 @@ fn the_defaults_are_complete() {
     assert_eq!(settings.loopai.agent_id, 1);
     assert_eq!(settings.loopai.timeout, Duration::from_secs(30), "LoopAI's own limit");
     assert_eq!(settings.schedule, PollSchedule::default());
-    assert_eq!(settings.api.max_file_size, 10 * 1024 * 1024);
+    assert_eq!(settings.api.max_file_bytes, 10 * 1024 * 1024);
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn production_refuses_what_only_development_may() {
     {
         assert!(error.contains(name), "{name} in {error}");
     }
-    let secret = "x".repeat(SHORTEST_SECRET);
+    let secret = "x".repeat(MIN_SECRET_CHARS);
     let complete = [
         ("DIAGFLOW_ENV", "production"),
         ("PUBLIC_URL", "https://diagflow.example.org"),
@@ -100,10 +100,13 @@ fn the_largest_submission_always_fits_into_the_workers_memory() {
 
 #[test]
 fn a_limit_of_zero_is_none() {
-    let budget = |given: &[(&str, &str)]| read(given).map(|settings| settings.budget);
-    assert_eq!(budget(&[]), Ok(Budget { at_once: Some(200), an_hour: Some(10_000) }));
+    let limits = |given: &[(&str, &str)]| read(given).map(|settings| settings.limits);
+    assert_eq!(
+        limits(&[]),
+        Ok(LoopAiLimits { max_executions: Some(200), max_per_hour: Some(10_000) })
+    );
     let without = [("LOOPAI_MAX_EXECUTIONS", "0"), ("LOOPAI_MAX_PER_HOUR", "0")];
-    assert_eq!(budget(&without), Ok(Budget::default()));
+    assert_eq!(limits(&without), Ok(LoopAiLimits::default()));
 }
 
 #[test]
@@ -160,7 +163,7 @@ fn what_cannot_work_is_refused() {
         ("JWT_ALGORITHM", "none"),
         ("TRUSTED_PROXIES", "-1"),
         ("RATE_LIMIT_SUBMIT_PER_MINUTE", "0"),
-        ("RATE_LIMIT_HOOK_PER_MINUTE", "many"),
+        ("RATE_LIMIT_WEBHOOK_PER_MINUTE", "many"),
     ] {
         // Beside another fault: each is told, whatever else is wrong.
         let error = read(&[(name, wrong), ("LISTEN_ADDRESS", "everywhere")]).err();

@@ -23,9 +23,9 @@ use super::{
 };
 
 /// Time limit for fetching one image by its address.
-const FETCH_LIMIT: Duration = Duration::from_secs(30);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes fetched for one image.
-const FETCH_BYTES: usize = 32 * 1024 * 1024;
+const MAX_FETCH_BYTES: usize = 32 * 1024 * 1024;
 
 /// A decoded photograph takes up to some hundred megabytes: one at a time for each core.
 static DECODERS: LazyLock<Semaphore> = LazyLock::new(|| {
@@ -50,16 +50,16 @@ pub(super) async fn run(
     let end = Instant::now() + delay;
     let mut read = Vec::with_capacity(images.len());
     for (index, image) in images.into_iter().enumerate() {
-        let (record, image) = look_at(image).await;
-        simulation.image_read(&execution_id, index, record);
+        let (record, image) = analyse_image(image).await;
+        simulation.record_image(&execution_id, index, record);
         read.push(image);
     }
-    simulation.measured(&execution_id, report::result(&read));
+    simulation.record_measurements(&execution_id, report::result(&read));
     tokio::time::sleep_until(end).await;
     simulation.finish(&execution_id);
 }
 
-async fn look_at(image: SentImage) -> (ImageRecord, ReadImage) {
+async fn analyse_image(image: SentImage) -> (ImageRecord, ReadImage) {
     let mut record = ImageRecord {
         name: image.name.clone(),
         media_type: image.media_type,
@@ -68,37 +68,37 @@ async fn look_at(image: SentImage) -> (ImageRecord, ReadImage) {
         sha256: None,
         sha256_matches: None,
     };
-    let looked = match fetch(image.source).await {
+    let analysis = match fetch(image.source).await {
         Ok(source) => hash_and_measure(source).await,
         Err(problem) => Err(problem),
     };
-    let measured = looked.and_then(|looked| {
+    let measured = analysis.and_then(|analysis| {
         let sent = image.sha256.as_ref();
-        record.size = Some(looked.size as u64);
-        record.sha256_matches = sent.map(|sent| sent.eq_ignore_ascii_case(&looked.sha256));
-        record.sha256 = Some(looked.sha256);
-        looked.measured
+        record.size = Some(analysis.size as u64);
+        record.sha256_matches = sent.map(|sent| sent.eq_ignore_ascii_case(&analysis.sha256));
+        record.sha256 = Some(analysis.sha256);
+        analysis.measured
     });
     let read = ReadImage { name: image.name, sha256_matches: record.sha256_matches, measured };
     (record, read)
 }
 
-struct Looked {
+struct Analysis {
     size: usize,
     sha256: String,
     measured: Result<Measurement, String>,
 }
 
-async fn hash_and_measure(bytes: Bytes) -> Result<Looked, String> {
+async fn hash_and_measure(bytes: ImageBytes) -> Result<Analysis, String> {
     let Ok(_permit) = DECODERS.acquire().await else {
         return Err("the simulator is shutting down".to_owned());
     };
     let work = tokio::task::spawn_blocking(move || {
         let bytes = match bytes {
-            Bytes::Plain(bytes) => bytes,
-            Bytes::Encoded(text) => decode(&text)?,
+            ImageBytes::Plain(bytes) => bytes,
+            ImageBytes::Encoded(text) => decode(&text)?,
         };
-        Ok(Looked {
+        Ok(Analysis {
             size: bytes.len(),
             sha256: hex::encode(Sha256::digest(&bytes)),
             measured: measure::measure(&bytes).map_err(|error| error.to_string()),
@@ -109,19 +109,19 @@ async fn hash_and_measure(bytes: Bytes) -> Result<Looked, String> {
 }
 
 /// An image's bytes, perhaps still as base64 text.
-enum Bytes {
+enum ImageBytes {
     Plain(Vec<u8>),
     Encoded(String),
 }
 
-async fn fetch(source: Source) -> Result<Bytes, String> {
+async fn fetch(source: Source) -> Result<ImageBytes, String> {
     match source {
-        Source::Data(text) => Ok(Bytes::Encoded(text)),
+        Source::Data(text) => Ok(ImageBytes::Encoded(text)),
         Source::Missing => Err("it has neither `data` nor `url`".to_owned()),
-        Source::Url(url) => tokio::time::timeout(FETCH_LIMIT, download(&url))
+        Source::Url(url) => tokio::time::timeout(FETCH_TIMEOUT, download(&url))
             .await
-            .unwrap_or_else(|_| Err(format!("its address gave no answer in {FETCH_LIMIT:?}")))
-            .map(Bytes::Plain),
+            .unwrap_or_else(|_| Err(format!("its address gave no answer in {FETCH_TIMEOUT:?}")))
+            .map(ImageBytes::Plain),
     }
 }
 
@@ -146,17 +146,17 @@ async fn download(url: &str) -> Result<Vec<u8>, String> {
         client.map_err(|error| error.to_string())
     });
     // The address is left out of every message: it is signed, and so a secret for a while.
-    let plain = |error: reqwest::Error| format!("fetching it failed: {}", error.without_url());
-    let response = CLIENT.as_ref()?.get(url).send().await.map_err(plain)?;
+    let describe = |error: reqwest::Error| format!("fetching it failed: {}", error.without_url());
+    let response = CLIENT.as_ref()?.get(url).send().await.map_err(describe)?;
     if !response.status().is_success() {
         return Err(format!("its address answered {}", response.status()));
     }
     let mut bytes = Vec::new();
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
-        bytes.extend_from_slice(&chunk.map_err(plain)?);
-        if bytes.len() > FETCH_BYTES {
-            return Err(format!("it is larger than {FETCH_BYTES} bytes"));
+        bytes.extend_from_slice(&chunk.map_err(describe)?);
+        if bytes.len() > MAX_FETCH_BYTES {
+            return Err(format!("it is larger than {MAX_FETCH_BYTES} bytes"));
         }
     }
     Ok(bytes)

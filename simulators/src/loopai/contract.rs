@@ -18,29 +18,29 @@ use super::{
     request_log::RequestNumber,
     scenario::Injection,
     state::Simulation,
-    submission::{BadBody, Submission},
+    submission::{BodyError, Submission},
 };
-use crate::http::Cutter;
+use crate::http::ConnectionControl;
 
 pub(super) fn routes() -> Router<Arc<Simulation>> {
     Router::new()
         .route("/api/public/agent/{agent_id}/action/diagnose/", post(diagnose))
         .route("/api/execution/{execution_id}/status/", get(status))
         .route(fault::LOGIN_PATH, get(login))
-        .fallback(nothing_here)
+        .fallback(not_found)
 }
 
 /// A refusal with a JSON body.
-struct Refusal(StatusCode, String);
+struct ErrorResponse(StatusCode, String);
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }
 
-impl From<BadBody> for Refusal {
-    fn from(error: BadBody) -> Self {
+impl From<BodyError> for ErrorResponse {
+    fn from(error: BodyError) -> Self {
         Self(StatusCode::BAD_REQUEST, error.to_string())
     }
 }
@@ -49,26 +49,26 @@ async fn diagnose(
     State(simulation): State<Arc<Simulation>>,
     Path(agent_id): Path<String>,
     Extension(number): Extension<RequestNumber>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    ConnectInfo(connection): ConnectInfo<ConnectionControl>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     check_key(&simulation, &headers)?;
     check_content_type(&headers)?;
     let submission = parse(body).await?;
     let fault = simulation.diagnose_fault(&submission);
-    let play = fault::Player { simulation: simulation.clone(), number, cutter };
+    let responder = fault::Responder { simulation: simulation.clone(), number, connection };
     if let Some(Injection { fault, accept: false }) = &fault {
         // A slow answer is an honest one: only after the wait, and if the client is still there,
         // does the request take effect.
         let fault = fault.clone();
-        if let Some(response) = play.instead(fault, Value::Null).await {
+        if let Some(response) = responder.fault_response(fault, Value::Null).await {
             return Ok(response);
         }
     }
     let key = header_text(&headers, "idempotency-key");
     let accepted = simulation.accept(agent_id, key, &submission);
-    simulation.log.about(number, &accepted.execution_id);
+    simulation.log.set_execution(number, &accepted.execution_id);
     let answer = json!({"execution_id": accepted.execution_id, "status": "RUNNING"});
     if let Some(delay) = accepted.delay {
         let task =
@@ -76,7 +76,7 @@ async fn diagnose(
         tokio::spawn(simulation.stop.clone().run_until_cancelled_owned(task));
     }
     Ok(match fault {
-        Some(Injection { fault, accept: true }) => play.answer(Some(fault), answer).await,
+        Some(Injection { fault, accept: true }) => responder.answer(Some(fault), answer).await,
         _ => Json(answer).into_response(),
     })
 }
@@ -85,22 +85,22 @@ async fn status(
     State(simulation): State<Arc<Simulation>>,
     Path(execution_id): Path<String>,
     Extension(number): Extension<RequestNumber>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    ConnectInfo(connection): ConnectInfo<ConnectionControl>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     check_key(&simulation, &headers)?;
-    simulation.log.about(number, &execution_id);
+    simulation.log.set_execution(number, &execution_id);
     let Some((execution, injection)) = simulation.poll(&execution_id) else {
         let message = "there is no such execution".to_owned();
-        return Err(Refusal(StatusCode::NOT_FOUND, message));
+        return Err(ErrorResponse(StatusCode::NOT_FOUND, message));
     };
-    let play = fault::Player { simulation, number, cutter };
+    let responder = fault::Responder { simulation, number, connection };
     let fault = injection.map(|injection| injection.fault);
-    Ok(play.answer(fault, describe(&execution)).await)
+    Ok(responder.answer(fault, snapshot(&execution)).await)
 }
 
 /// The answer to a status request.
-fn describe(execution: &ExecutionRecord) -> Value {
+fn snapshot(execution: &ExecutionRecord) -> Value {
     let mut answer = json!({
         "execution_id": execution.execution_id,
         "status": execution.state,
@@ -117,16 +117,16 @@ fn describe(execution: &ExecutionRecord) -> Value {
     answer
 }
 
-async fn parse(body: Bytes) -> Result<Submission, Refusal> {
+async fn parse(body: Bytes) -> Result<Submission, ErrorResponse> {
     let parsed = tokio::task::spawn_blocking(move || Submission::parse(&body)).await;
     let parsed = parsed.map_err(|error| {
         tracing::error!(%error, "reading a submission panicked");
-        Refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal error".into())
+        ErrorResponse(StatusCode::INTERNAL_SERVER_ERROR, "internal error".into())
     })?;
     Ok(parsed?)
 }
 
-fn check_key(simulation: &Simulation, headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_key(simulation: &Simulation, headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let Some(key) = &simulation.settings.api_key else {
         return Ok(());
     };
@@ -135,21 +135,21 @@ fn check_key(simulation: &Simulation, headers: &HeaderMap) -> Result<(), Refusal
         return Ok(());
     }
     let message = "the API key is missing or wrong".to_owned();
-    Err(Refusal(StatusCode::UNAUTHORIZED, message))
+    Err(ErrorResponse(StatusCode::UNAUTHORIZED, message))
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_content_type(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let sent = header_text(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default();
     if headers.get_all(header::CONTENT_TYPE).iter().count() > 1 {
         let message = "Content-Type must be sent once".to_owned();
-        return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+        return Err(ErrorResponse(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     let media_type = sent.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
     let message = "Content-Type must be application/json".to_owned();
-    Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+    Err(ErrorResponse(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
 }
 
 fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -162,6 +162,6 @@ async fn login() -> Html<&'static str> {
     Html("<!doctype html><title>Sign in</title><h1>Please sign in</h1>")
 }
 
-async fn nothing_here() -> Refusal {
-    Refusal(StatusCode::NOT_FOUND, "there is no such address".into())
+async fn not_found() -> ErrorResponse {
+    ErrorResponse(StatusCode::NOT_FOUND, "there is no such address".into())
 }

@@ -16,7 +16,7 @@ use super::{
     directive::GRAMMAR,
     records::{ExecutionRecord, ExecutionState},
     scenario::Scenario,
-    state::{Refused, Simulation},
+    state::{ControlError, Simulation},
 };
 
 pub(super) fn routes() -> Router<Arc<Simulation>> {
@@ -72,16 +72,16 @@ async fn executions(State(simulation): State<Arc<Simulation>>) -> Json<Value> {
 async fn execution(
     State(simulation): State<Arc<Simulation>>,
     Path(id): Path<String>,
-) -> Result<Response, Refused> {
-    let found = simulation.execution(&id).ok_or(Refused::Unknown)?;
+) -> Result<Response, ControlError> {
+    let found = simulation.execution(&id).ok_or(ControlError::NotFound)?;
     Ok(Json(found).into_response())
 }
 
 async fn complete(
     State(simulation): State<Arc<Simulation>>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Refused> {
-    simulation.complete_by_hand(&id)?;
+) -> Result<Json<Value>, ControlError> {
+    simulation.complete_manually(&id)?;
     Ok(Json(json!({"success": true})))
 }
 
@@ -95,10 +95,10 @@ async fn fail(
     State(simulation): State<Arc<Simulation>>,
     Path(id): Path<String>,
     failure: Option<Json<Failure>>,
-) -> Result<Json<Value>, Refused> {
+) -> Result<Json<Value>, ControlError> {
     let error = failure.map(|Json(failure)| failure.error);
     let error = error.unwrap_or_else(|| "Failed by hand in the simulator".to_owned());
-    simulation.fail_by_hand(&id, &error)?;
+    simulation.fail_manually(&id, &error)?;
     Ok(Json(json!({"success": true})))
 }
 
@@ -111,11 +111,11 @@ async fn reset(State(simulation): State<Arc<Simulation>>) -> Json<Value> {
     Json(json!({"success": true}))
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::Unknown => StatusCode::NOT_FOUND,
-            Self::Ended => StatusCode::CONFLICT,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::AlreadyEnded => StatusCode::CONFLICT,
         };
         (status, Json(json!({"error": self.to_string()}))).into_response()
     }

@@ -3,7 +3,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use super::scenario::{Fault, Injection, Outcome, Scenario, Timed};
+use super::scenario::{Fault, Injection, Outcome, Repeated, Scenario};
 
 /// The grammar in short, as error answers and the status page show it.
 pub const GRAMMAR: &str = "Allowed, separated by commas: \
@@ -53,13 +53,13 @@ pub(super) fn find(comments: &str) -> Result<Option<Scenario>, DirectiveError> {
         return Ok(None);
     };
     let rest = &comments[start + OPENING.len()..];
-    let refuse = |reason: &str| DirectiveError {
+    let error = |reason: &str| DirectiveError {
         item: comments[start..].chars().take(80).collect(),
         reason: reason.to_owned(),
     };
-    let end = rest.find(']').ok_or_else(|| refuse("it has no closing `]`"))?;
+    let end = rest.find(']').ok_or_else(|| error("it has no closing `]`"))?;
     if rest[end..].to_ascii_lowercase().contains(OPENING) {
-        return Err(refuse("there is more than one directive"));
+        return Err(error("there is more than one directive"));
     }
     parse(&rest[..end]).map(Some)
 }
@@ -93,15 +93,15 @@ fn add(scenario: &mut Scenario, item: &str) -> Result<(), String> {
         ("delay", Some(value)) => scenario.delay = Some(duration(value)?),
         ("diagnose", Some(value)) => {
             let what = diagnose_fault(value)?;
-            scenario.diagnose.push(Timed { what, times });
+            scenario.diagnose.push(Repeated { what, times });
         }
         ("status", Some(value)) => {
             let what = status_fault(value)?;
-            scenario.status.push(Timed { what, times });
+            scenario.status.push(Repeated { what, times });
         }
         (name, value) => {
             let what = outcome(name, value)?;
-            scenario.outcomes.push(Timed { what, times });
+            scenario.outcomes.push(Repeated { what, times });
         }
     }
     Ok(())
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_every_kind_of_item() {
+    fn parses_every_kind_of_item() {
         let text = "diagnose=accept+drop*1, diagnose=503:7s*2, status=429*2, status=hang, \
                     status=unknown:MAYBE, status=huge:50MB, status=slow:1500ms, status=cut, \
                     fail=no light*1, stuck, delay=20s";
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_a_directive_among_other_words() {
+    fn finds_a_directive_inside_other_text() {
         let found = find("Ünder the left arm. [SIM: status=429*2, then delay=1s] thanks");
         let scenario = found.expect("readable").expect("present");
         assert_eq!(scenario.delay, Some(Duration::from_secs(1)));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_does_not_know_and_says_what_it_does() {
+    fn an_invalid_directive_is_rejected_with_the_grammar() {
         for text in [
             "[sim: explode]",
             "[sim: fail",

@@ -15,8 +15,8 @@ pub(super) struct Execution {
     pub(super) record: ExecutionRecord,
     pub(super) key: Option<String>,
     /// Which scenario rules its requests: a directive's, or the default one.
-    pub(super) directed: Option<String>,
-    pub(super) ending: Outcome,
+    pub(super) directive_key: Option<String>,
+    pub(super) outcome: Outcome,
     /// The measurements, once they are there, whatever becomes of the execution.
     pub(super) measured: Option<Value>,
     /// Completed by hand, and only waiting for the measurements.
@@ -24,7 +24,7 @@ pub(super) struct Execution {
 }
 
 impl Execution {
-    pub(super) fn running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.record.state == ExecutionState::Running
     }
 

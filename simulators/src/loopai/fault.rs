@@ -12,11 +12,11 @@ use futures::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{
-    request_log::{NeverSent, RequestNumber},
+    request_log::{NotSent, RequestNumber},
     scenario::Fault,
     state::Simulation,
 };
-use crate::http::Cutter;
+use crate::http::ConnectionControl;
 
 /// Where the `redirect` fault sends clients.
 pub(super) const LOGIN_PATH: &str = "/login";
@@ -26,44 +26,44 @@ const HUGE_END: &[u8] = br#""}}"#;
 const HUGE_CHUNK: usize = 64 * 1024;
 
 /// Answers one request, well or badly.
-pub(super) struct Player {
+pub(super) struct Responder {
     pub(super) simulation: Arc<Simulation>,
     pub(super) number: RequestNumber,
-    pub(super) cutter: Cutter,
+    pub(super) connection: ConnectionControl,
 }
 
-impl Player {
-    /// Answers with `honest`, or as `fault` says.
-    pub(super) async fn answer(&self, fault: Option<Fault>, honest: Value) -> Response {
-        let spoilt = match fault {
-            Some(fault) => self.instead(fault, honest.clone()).await,
+impl Responder {
+    /// Answers with `normal`, or as `fault` says.
+    pub(super) async fn answer(&self, fault: Option<Fault>, normal: Value) -> Response {
+        let faulty = match fault {
+            Some(fault) => self.fault_response(fault, normal.clone()).await,
             None => None,
         };
-        spoilt.unwrap_or_else(|| Json(honest).into_response())
+        faulty.unwrap_or_else(|| Json(normal).into_response())
     }
 
-    /// What to answer instead of `honest`; `None` once it is time for the honest answer.
-    pub(super) async fn instead(&self, fault: Fault, honest: Value) -> Option<Response> {
-        self.simulation.log.fault(self.number, fault.to_string());
+    /// What to answer instead of `normal`; `None` once it is time for the honest answer.
+    pub(super) async fn fault_response(&self, fault: Fault, normal: Value) -> Option<Response> {
+        self.simulation.log.set_fault(self.number, fault.to_string());
         let response = match fault {
-            Fault::Status { code, retry_after } => refuse(code, retry_after),
+            Fault::Status { code, retry_after } => error_response(code, retry_after),
             Fault::Hang => {
                 self.simulation.stop.cancelled().await;
-                self.close()
+                self.close_connection()
             }
             Fault::Reset => {
-                self.cutter.reset();
-                never_sent()
+                self.connection.reset();
+                not_sent()
             }
-            Fault::Drop => self.close(),
-            Fault::Cut => cut(&text_for(&honest)),
+            Fault::Drop => self.close_connection(),
+            Fault::Cut => cut(&body_text(&normal)),
             Fault::Html => Html(
                 "<!doctype html><title>Bad gateway</title><h1>We are making things better</h1>",
             )
             .into_response(),
-            Fault::Truncated => truncated(&text_for(&honest)),
-            Fault::Unknown(word) => changed(honest, "status", Some(word.into())),
-            Fault::NoId => changed(honest, "execution_id", None),
+            Fault::Truncated => truncated(&body_text(&normal)),
+            Fault::Unknown(word) => with_field(normal, "status", Some(word.into())),
+            Fault::NoId => with_field(normal, "execution_id", None),
             Fault::Huge(bytes) => json_stream(Body::from_stream(huge(bytes).map(io::Result::Ok))),
             Fault::Redirect => {
                 (StatusCode::FOUND, [(header::LOCATION, LOGIN_PATH)]).into_response()
@@ -72,27 +72,27 @@ impl Player {
                 let wait = tokio::time::sleep(delay);
                 match self.simulation.stop.run_until_cancelled(wait).await {
                     Some(()) => return None,
-                    None => self.close(),
+                    None => self.close_connection(),
                 }
             }
         };
         Some(response)
     }
 
-    fn close(&self) -> Response {
-        self.cutter.close();
-        never_sent()
+    fn close_connection(&self) -> Response {
+        self.connection.close();
+        not_sent()
     }
 }
 
 /// A response that exists only because handlers must return one.
-fn never_sent() -> Response {
+fn not_sent() -> Response {
     let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    response.extensions_mut().insert(NeverSent);
+    response.extensions_mut().insert(NotSent);
     response
 }
 
-fn refuse(code: u16, retry_after: Option<u64>) -> Response {
+fn error_response(code: u16, retry_after: Option<u64>) -> Response {
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = Json(json!({"error": format!("simulated {status}")}));
     match retry_after {
@@ -105,10 +105,10 @@ fn refuse(code: u16, retry_after: Option<u64>) -> Response {
 
 /// What a spoilt body is made of. Without an honest answer, because the request took no effect, a
 /// plausible one stands in.
-fn text_for(honest: &Value) -> String {
-    match honest {
+fn body_text(normal: &Value) -> String {
+    match normal {
         Value::Null => json!({"execution_id": "00000000-0000-0000-0000-000000000000"}).to_string(),
-        honest => honest.to_string(),
+        normal => normal.to_string(),
     }
 }
 
@@ -130,15 +130,15 @@ fn cut(text: &str) -> Response {
     response
 }
 
-fn changed(mut honest: Value, field: &str, value: Option<Value>) -> Response {
-    if honest.is_null() {
-        honest = json!({});
+fn with_field(mut normal: Value, field: &str, value: Option<Value>) -> Response {
+    if normal.is_null() {
+        normal = json!({});
     }
-    if let Some(fields) = honest.as_object_mut() {
+    if let Some(fields) = normal.as_object_mut() {
         fields.remove(field);
         fields.extend(value.map(|value| (field.to_owned(), value)));
     }
-    Json(honest).into_response()
+    Json(normal).into_response()
 }
 
 fn json_stream(body: Body) -> Response {
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_huge_body_has_the_size_asked_for_and_is_json() {
+    async fn a_huge_body_is_valid_json_of_the_requested_size() {
         let size = 200_000;
         let bytes: Vec<u8> = huge(size).collect::<Vec<_>>().await.concat();
         assert_eq!(bytes.len() as u64, size);

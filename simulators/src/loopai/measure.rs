@@ -14,15 +14,15 @@ const MAX_EDGE: u32 = 20_000;
 /// Most memory for decoding, in bytes: enough for 100 megapixels of RGB.
 const MAX_MEMORY: u64 = 320 * 1024 * 1024;
 /// Luma up to here counts as a clipped shadow, and from 255 minus this as a clipped highlight.
-const CLIPPED: u8 = 5;
+const CLIP_MARGIN: u8 = 5;
 /// Bits per channel of the colour histogram; colours that agree in them are counted together.
 const COLOUR_BITS: u32 = 3;
 /// How many dominant colours are told.
-const COLOURS: usize = 5;
+const MAX_COLOURS: usize = 5;
 /// Rarer colours are not dominant.
-const LEAST_SHARE: f64 = 0.02;
+const MIN_SHARE: f64 = 0.02;
 /// Pixels less opaque than this have no colour of their own.
-const LEAST_ALPHA: u8 = 128;
+const MIN_ALPHA: u8 = 128;
 
 /// The measurements of one image.
 #[derive(Clone, Debug, Serialize)]
@@ -85,8 +85,8 @@ fn measure_image(image: &DynamicImage) -> Measurement {
         sharpness: round(sharpness(&luma), 2),
         exposure: Exposure {
             mean_luma: round(mean / 255.0, 4),
-            clipped_shadows: round(share(&luma, |it| it <= CLIPPED), 4),
-            clipped_highlights: round(share(&luma, |it| it >= 255 - CLIPPED), 4),
+            clipped_shadows: round(share(&luma, |it| it <= CLIP_MARGIN), 4),
+            clipped_highlights: round(share(&luma, |it| it >= 255 - CLIP_MARGIN), 4),
         },
         // Half black and half white is as far as luma can spread: 127.5.
         contrast: round(deviation / 127.5, 4),
@@ -135,7 +135,7 @@ fn dominant_colours(image: &RgbaImage) -> Vec<Colour> {
         sums: [u64; 3],
     }
     let mut bins = vec![Bin::default(); 1 << (3 * COLOUR_BITS)];
-    let opaque = image.pixels().map(|it| it.0).filter(|it| it[3] >= LEAST_ALPHA);
+    let opaque = image.pixels().map(|it| it.0).filter(|it| it[3] >= MIN_ALPHA);
     for [red, green, blue, _] in opaque {
         let rgb = [red, green, blue];
         let index = rgb.iter().fold(0, |index, &channel| {
@@ -148,9 +148,9 @@ fn dominant_colours(image: &RgbaImage) -> Vec<Colour> {
         }
     }
     let total: u64 = bins.iter().map(|bin| bin.count).sum();
-    bins.retain(|bin| bin.count > 0 && bin.count as f64 >= LEAST_SHARE * total as f64);
+    bins.retain(|bin| bin.count > 0 && bin.count as f64 >= MIN_SHARE * total as f64);
     bins.sort_by_key(|bin| std::cmp::Reverse(bin.count));
-    let top = bins.iter().take(COLOURS);
+    let top = bins.iter().take(MAX_COLOURS);
     top.map(|bin| {
         let [red, green, blue] = bin.sums.map(|sum| (sum + bin.count / 2) / bin.count);
         Colour {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn light_is_ordered_from_dark_to_bright() {
+    fn brighter_images_have_a_higher_mean_luma() {
         let lumas = [0, 60, 128, 200, 255].map(|it| measure_image(&plain(it, it, it)).exposure);
         let means: Vec<f64> = lumas.iter().map(|it| it.mean_luma).collect();
         assert!(means.is_sorted_by(|less, more| less < more), "{means:?}");
@@ -224,25 +224,25 @@ mod tests {
     }
 
     #[test]
-    fn colours_come_by_share_and_transparent_pixels_do_not_count() {
+    fn colours_are_ordered_by_share_without_transparent_pixels() {
         let image = RgbaImage::from_fn(100, 100, |x, _| match x {
             0..30 => Rgba([255, 0, 0, 255]),
             30..50 => Rgba([0, 0, 255, 255]),
             _ => Rgba([0, 255, 0, 0]),
         });
         let colours = measure_image(&image.into()).dominant_colours;
-        let told: Vec<_> = colours.iter().map(|it| (it.hex.as_str(), it.share)).collect();
-        assert_eq!(told, [("#ff0000", 0.6), ("#0000ff", 0.4)]);
+        let listed: Vec<_> = colours.iter().map(|it| (it.hex.as_str(), it.share)).collect();
+        assert_eq!(listed, [("#ff0000", 0.6), ("#0000ff", 0.4)]);
     }
 
     #[test]
-    fn half_black_half_white_is_all_the_contrast_there_is() {
+    fn half_black_half_white_has_the_maximum_contrast() {
         let image = GrayImage::from_fn(10, 10, |x, _| Luma([if x < 5 { 0 } else { 255 }]));
         assert_eq!(measure_image(&image.into()).contrast, 1.0);
     }
 
     #[test]
-    fn reads_each_format_by_its_content() {
+    fn formats_are_detected_from_the_content() {
         for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
             let mut bytes = Cursor::new(Vec::new());
             plain(10, 200, 30).write_to(&mut bytes, format).expect("encoded");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_image_and_what_is_too_large_to_decode() {
+    fn non_images_and_oversized_images_are_rejected() {
         assert!(measure(b"<html>").is_err());
         let mut bytes = Cursor::new(Vec::new());
         let wide = GrayImage::new(MAX_EDGE + 1, 1);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn tiny_images_are_measured_too() {
+    fn a_single_pixel_image_is_measured() {
         let measured = measure_image(&GrayImage::new(1, 1).into());
         assert_eq!(measured.sharpness, 0.0);
     }

@@ -81,10 +81,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use directive::{DirectiveError, GRAMMAR};
 pub use records::{ExecutionRecord, ExecutionState, ImageRecord, RequestRecord};
-pub use scenario::{Fault, Injection, Outcome, Scenario, Timed};
+pub use scenario::{Fault, Injection, Outcome, Repeated, Scenario};
 pub use settings::Settings;
-pub use state::Refused;
-pub use submission::has_email;
+pub use state::ControlError;
+pub use submission::contains_email_address;
 
 use crate::{http::HttpServer, sync::WaitTimeout};
 use state::Simulation;
@@ -141,7 +141,7 @@ impl LoopAiSim {
         self.simulation.set_scenario(scenario);
     }
 
-    /// Every execution so far, oldest first (up to [`Settings::keep`]).
+    /// Every execution so far, oldest first (up to [`Settings::capacity`]).
     pub fn executions(&self) -> Vec<ExecutionRecord> {
         self.simulation.executions()
     }
@@ -151,7 +151,7 @@ impl LoopAiSim {
         self.simulation.execution(execution_id)
     }
 
-    /// Every request of the contract so far, oldest first (up to [`Settings::keep`]). `/health`,
+    /// Every request of the contract so far, oldest first (up to [`Settings::capacity`]). `/health`,
     /// `/` and `/_sim/` are left out.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.simulation.requests()
@@ -162,8 +162,8 @@ impl LoopAiSim {
     ///
     /// # Errors
     /// When there is no such execution, or it has ended.
-    pub fn complete(&self, execution_id: &str) -> Result<(), Refused> {
-        self.simulation.complete_by_hand(execution_id)
+    pub fn complete(&self, execution_id: &str) -> Result<(), ControlError> {
+        self.simulation.complete_manually(execution_id)
     }
 
     /// Ends an execution that is under way with `COMPLETED` and this result, whatever was measured.
@@ -174,7 +174,7 @@ impl LoopAiSim {
         &self,
         execution_id: &str,
         result: serde_json::Value,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         self.simulation.complete_with(execution_id, result)
     }
 
@@ -182,8 +182,8 @@ impl LoopAiSim {
     ///
     /// # Errors
     /// When there is no such execution, or it has ended.
-    pub fn fail(&self, execution_id: &str, error: &str) -> Result<(), Refused> {
-        self.simulation.fail_by_hand(execution_id, error)
+    pub fn fail(&self, execution_id: &str, error: &str) -> Result<(), ControlError> {
+        self.simulation.fail_manually(execution_id, error)
     }
 
     /// Forgets executions and requests and returns to the scenario of the settings.
@@ -191,28 +191,28 @@ impl LoopAiSim {
         self.simulation.reset();
     }
 
-    /// Waits until `look` finds something in the executions, e.g. that one has been polled twice.
+    /// Waits until `find` finds something in the executions, e.g. that one has been polled twice.
     ///
     /// # Errors
     /// [`WaitTimeout`] after `limit`, naming the executions there are.
     pub async fn wait_for<T>(
         &self,
-        look: impl FnMut(&[ExecutionRecord]) -> Option<T>,
+        find: impl FnMut(&[ExecutionRecord]) -> Option<T>,
         limit: Duration,
     ) -> Result<T, WaitTimeout> {
-        self.simulation.wait_for_executions(look, limit).await
+        self.simulation.wait_for_executions(find, limit).await
     }
 
-    /// Waits until `look` finds something in the request log, e.g. that a fault has struck.
+    /// Waits until `find` finds something in the request log, e.g. that a fault has struck.
     ///
     /// # Errors
     /// [`WaitTimeout`] after `limit`, naming the requests there are.
     pub async fn wait_for_request<T>(
         &self,
-        look: impl FnMut(&[RequestRecord]) -> Option<T>,
+        find: impl FnMut(&[RequestRecord]) -> Option<T>,
         limit: Duration,
     ) -> Result<T, WaitTimeout> {
-        self.simulation.wait_for_requests(look, limit).await
+        self.simulation.wait_for_requests(find, limit).await
     }
 }
 

@@ -104,7 +104,7 @@ fn sharpness(measured: &Measurement) -> (String, f64, String) {
         contrast * 100.0
     );
     let sharp = sharpness / (sharpness + SHARP);
-    let (label, confidence) = match judge(measured) {
+    let (label, confidence) = match classify_sharpness(measured) {
         Sharpness::Plain => (TOO_PLAIN, 1.0 - contrast / (2.0 * PLAIN)),
         Sharpness::Sharp => (SHARP_LABEL, sharp),
         Sharpness::Blurred => (BLURRED, 1.0 - sharp),
@@ -119,7 +119,7 @@ enum Sharpness {
     Blurred,
 }
 
-fn judge(measured: &Measurement) -> Sharpness {
+fn classify_sharpness(measured: &Measurement) -> Sharpness {
     if measured.contrast < PLAIN {
         Sharpness::Plain
     } else if measured.sharpness >= SHARP {
@@ -159,13 +159,13 @@ fn dominant_colour(measured: &Measurement) -> Option<(String, f64, String)> {
 
 fn summary(images: &[ReadImage]) -> String {
     let measured = images.iter().filter_map(|it| it.measured.as_ref().ok());
-    let judged: Vec<Sharpness> = measured.map(judge).collect();
-    let of = |kind| judged.iter().filter(|it| **it == kind).count();
+    let classified: Vec<Sharpness> = measured.map(classify_sharpness).collect();
+    let of = |kind| classified.iter().filter(|it| **it == kind).count();
     format!(
         "{} received, {} measured: {} sharp, {} blurred, {} too plain to tell. \
          Simulated, without medical meaning.",
         count(images.len()),
-        judged.len(),
+        classified.len(),
         of(Sharpness::Sharp),
         of(Sharpness::Blurred),
         of(Sharpness::Plain),
@@ -199,29 +199,33 @@ fn recommendations(findings: &[Finding<'_>]) -> Vec<String> {
 }
 
 fn measurements(image: &ReadImage) -> Value {
-    let mut told = match &image.measured {
+    let mut measurements = match &image.measured {
         Ok(measured) => json!(measured),
         Err(problem) => json!({ "problem": problem }),
     };
-    told["name"] = json!(image.name);
-    told["sha256_matches"] = json!(image.sha256_matches);
-    told
+    measurements["name"] = json!(image.name);
+    measurements["sha256_matches"] = json!(image.sha256_matches);
+    measurements
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn labelled((label, confidence, _): (String, f64, String)) -> (String, f64) {
+    fn label_and_confidence((label, confidence, _): (String, f64, String)) -> (String, f64) {
         (label, round(confidence, 2))
     }
 
-    fn exposed(mean_luma: f64, clipped_shadows: f64, clipped_highlights: f64) -> (String, f64) {
-        labelled(exposure(&Exposure { mean_luma, clipped_shadows, clipped_highlights }))
+    fn exposure_label(
+        mean_luma: f64,
+        clipped_shadows: f64,
+        clipped_highlights: f64,
+    ) -> (String, f64) {
+        label_and_confidence(exposure(&Exposure { mean_luma, clipped_shadows, clipped_highlights }))
     }
 
-    fn judged(sharpness: f64, contrast: f64) -> (String, f64) {
-        labelled(super::sharpness(&Measurement {
+    fn sharpness_label(sharpness: f64, contrast: f64) -> (String, f64) {
+        label_and_confidence(super::sharpness(&Measurement {
             width: 100,
             height: 100,
             megapixels: 0.01,
@@ -233,31 +237,31 @@ mod tests {
     }
 
     #[test]
-    fn confidence_grows_with_the_distance_from_the_border() {
-        assert_eq!(judged(100.0, 0.5), (SHARP_LABEL.into(), 0.5));
-        assert_eq!(judged(900.0, 0.5), (SHARP_LABEL.into(), 0.9));
-        assert_eq!(judged(25.0, 0.5), (BLURRED.into(), 0.8));
-        assert_eq!(judged(0.0, 0.5), (BLURRED.into(), 1.0));
+    fn confidence_grows_with_the_distance_from_the_threshold() {
+        assert_eq!(sharpness_label(100.0, 0.5), (SHARP_LABEL.into(), 0.5));
+        assert_eq!(sharpness_label(900.0, 0.5), (SHARP_LABEL.into(), 0.9));
+        assert_eq!(sharpness_label(25.0, 0.5), (BLURRED.into(), 0.8));
+        assert_eq!(sharpness_label(0.0, 0.5), (BLURRED.into(), 1.0));
     }
 
     #[test]
     fn a_plain_surface_is_neither_sharp_nor_blurred() {
-        assert_eq!(judged(0.0, 0.0), (TOO_PLAIN.into(), 1.0));
-        assert_eq!(judged(0.0, 0.01), (TOO_PLAIN.into(), 0.75));
-        assert_eq!(judged(0.0, 0.02), (BLURRED.into(), 1.0));
+        assert_eq!(sharpness_label(0.0, 0.0), (TOO_PLAIN.into(), 1.0));
+        assert_eq!(sharpness_label(0.0, 0.01), (TOO_PLAIN.into(), 0.75));
+        assert_eq!(sharpness_label(0.0, 0.02), (BLURRED.into(), 1.0));
     }
 
     #[test]
-    fn exposure_looks_at_mean_and_clipping() {
-        assert_eq!(exposed(0.5, 0.0, 0.0), ("Well exposed".into(), 1.0));
-        assert_eq!(exposed(0.07, 0.1, 0.0), (UNDEREXPOSED.into(), 0.8));
-        assert_eq!(exposed(0.93, 0.0, 0.1), (OVEREXPOSED.into(), 0.8));
-        assert_eq!(exposed(0.5, 0.0, 0.6), (OVEREXPOSED.into(), 0.6));
-        assert_eq!(exposed(0.5, 0.1, 0.3), ("Well exposed".into(), 0.7));
+    fn exposure_depends_on_mean_luma_and_clipping() {
+        assert_eq!(exposure_label(0.5, 0.0, 0.0), ("Well exposed".into(), 1.0));
+        assert_eq!(exposure_label(0.07, 0.1, 0.0), (UNDEREXPOSED.into(), 0.8));
+        assert_eq!(exposure_label(0.93, 0.0, 0.1), (OVEREXPOSED.into(), 0.8));
+        assert_eq!(exposure_label(0.5, 0.0, 0.6), (OVEREXPOSED.into(), 0.6));
+        assert_eq!(exposure_label(0.5, 0.1, 0.3), ("Well exposed".into(), 0.7));
     }
 
     #[test]
-    fn an_unreadable_image_is_a_finding_that_says_so() {
+    fn an_unreadable_image_is_reported_as_a_finding() {
         let images = [ReadImage {
             name: "a.png".to_owned(),
             sha256_matches: Some(false),

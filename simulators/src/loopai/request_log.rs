@@ -14,7 +14,7 @@ use axum::{
 use chrono::Utc;
 
 use super::records::RequestRecord;
-use crate::sync::{Bell, lock};
+use crate::sync::{ChangeNotifier, lock};
 
 /// Names a request's line in the log, for handlers that know more about it.
 #[derive(Clone, Copy)]
@@ -22,12 +22,12 @@ pub(super) struct RequestNumber(u64);
 
 /// Marks a response that will not reach the client, because its connection is about to be cut.
 #[derive(Clone, Copy)]
-pub(super) struct NeverSent;
+pub(super) struct NotSent;
 
 /// The last requests, oldest first.
 pub(super) struct RequestLog {
-    keep: usize,
-    bell: Arc<Bell>,
+    capacity: usize,
+    changes: Arc<ChangeNotifier>,
     inner: Mutex<Inner>,
 }
 
@@ -38,8 +38,8 @@ struct Inner {
 }
 
 impl RequestLog {
-    pub(super) fn new(keep: usize, bell: Arc<Bell>) -> Self {
-        Self { keep: keep.max(1), bell, inner: Mutex::default() }
+    pub(super) fn new(capacity: usize, changes: Arc<ChangeNotifier>) -> Self {
+        Self { capacity: capacity.max(1), changes, inner: Mutex::default() }
     }
 
     pub(super) fn all(&self) -> Vec<RequestRecord> {
@@ -52,18 +52,18 @@ impl RequestLog {
     }
 
     /// Notes which execution a request is about.
-    pub(super) fn about(&self, number: RequestNumber, execution_id: &str) {
+    pub(super) fn set_execution(&self, number: RequestNumber, execution_id: &str) {
         self.change(number, |line| {
             line.execution_id = Some(execution_id.to_owned());
         });
     }
 
     /// Notes the fault before it is played: a hanging one may never come back to tell.
-    pub(super) fn fault(&self, number: RequestNumber, fault: String) {
-        self.change(number, |line| line.fault = Some(fault));
+    pub(super) fn set_fault(&self, number: RequestNumber, fault: String) {
+        self.change(number, |record| record.fault = Some(fault));
     }
 
-    fn arrived(&self, request: &Request) -> RequestNumber {
+    fn add(&self, request: &Request) -> RequestNumber {
         let mut inner = lock(&self.inner);
         inner.count += 1;
         let number = inner.count;
@@ -75,24 +75,24 @@ impl RequestLog {
             status: None,
             fault: None,
             execution_id: None,
-            headers: readable(request.headers()),
+            headers: redacted(request.headers()),
         });
-        if inner.requests.len() > self.keep {
+        if inner.requests.len() > self.capacity {
             inner.requests.pop_front();
         }
         drop(inner);
-        self.bell.ring();
+        self.changes.notify();
         RequestNumber(number)
     }
 
     fn change(&self, number: RequestNumber, change: impl FnOnce(&mut RequestRecord)) {
         let mut inner = lock(&self.inner);
-        let lines = &mut inner.requests;
-        if let Ok(index) = lines.binary_search_by_key(&number.0, |line| line.number) {
-            change(&mut lines[index]);
+        let records = &mut inner.requests;
+        if let Ok(index) = records.binary_search_by_key(&number.0, |record| record.number) {
+            change(&mut records[index]);
         }
         drop(inner);
-        self.bell.ring();
+        self.changes.notify();
     }
 }
 
@@ -102,17 +102,17 @@ pub(super) async fn log(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let number = log.arrived(&request);
+    let number = log.add(&request);
     request.extensions_mut().insert(number);
     let response = next.run(request).await;
-    if response.extensions().get::<NeverSent>().is_none() {
+    if response.extensions().get::<NotSent>().is_none() {
         let status = response.status().as_u16();
-        log.change(number, |line| line.status = Some(status));
+        log.change(number, |record| record.status = Some(status));
     }
     response
 }
 
-fn readable(headers: &HeaderMap) -> BTreeMap<String, String> {
+fn redacted(headers: &HeaderMap) -> BTreeMap<String, String> {
     let secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
     let mut lines: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers {
@@ -123,7 +123,7 @@ fn readable(headers: &HeaderMap) -> BTreeMap<String, String> {
         };
         lines
             .entry(name.to_string())
-            .and_modify(|line| line.push_str(&format!(", {value}")))
+            .and_modify(|record| record.push_str(&format!(", {value}")))
             .or_insert_with(|| value.into_owned());
     }
     lines

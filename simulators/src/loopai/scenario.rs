@@ -65,7 +65,7 @@ pub struct Injection {
 
 /// Something that happens a number of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Timed<T> {
+pub struct Repeated<T> {
     /// What happens.
     pub what: T,
     /// How many times; `None` means every time.
@@ -81,11 +81,11 @@ pub struct Scenario {
     /// Time from acceptance to the end of the execution; `None` takes the one of the settings.
     pub delay: Option<Duration>,
     /// How executions end, counted by execution.
-    pub outcomes: Vec<Timed<Outcome>>,
+    pub outcomes: Vec<Repeated<Outcome>>,
     /// Faults of the diagnose request, counted by request.
-    pub diagnose: Vec<Timed<Injection>>,
+    pub diagnose: Vec<Repeated<Injection>>,
     /// Faults of the status request, counted by request.
-    pub status: Vec<Timed<Injection>>,
+    pub status: Vec<Repeated<Injection>>,
 }
 
 impl From<Scenario> for String {
@@ -100,12 +100,12 @@ impl fmt::Display for Scenario {
         items.extend(self.diagnose.iter().map(|rule| format!("diagnose={rule}")));
         items.extend(self.status.iter().map(|rule| format!("status={rule}")));
         items.extend(self.outcomes.iter().map(ToString::to_string));
-        items.extend(self.delay.map(|delay| format!("delay={}", Span(delay))));
+        items.extend(self.delay.map(|delay| format!("delay={}", DurationText(delay))));
         f.write_str(&items.join(", "))
     }
 }
 
-impl<T: fmt::Display> fmt::Display for Timed<T> {
+impl<T: fmt::Display> fmt::Display for Repeated<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.times {
             Some(times) => write!(f, "{}*{times}", self.what),
@@ -149,15 +149,15 @@ impl fmt::Display for Fault {
             Self::NoId => f.write_str("no-id"),
             Self::Huge(bytes) => write!(f, "huge:{}KB", bytes / 1000),
             Self::Redirect => f.write_str("redirect"),
-            Self::Slow(delay) => write!(f, "slow:{}", Span(*delay)),
+            Self::Slow(delay) => write!(f, "slow:{}", DurationText(*delay)),
         }
     }
 }
 
 /// A duration as the grammar writes it.
-struct Span(Duration);
+struct DurationText(Duration);
 
-impl fmt::Display for Span {
+impl fmt::Display for DurationText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_millis() {
             ms if ms % 1000 == 0 => write!(f, "{}s", ms / 1000),
@@ -168,14 +168,14 @@ impl fmt::Display for Span {
 
 /// A scenario being played: remembers how much of it is used up.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Play {
+pub(super) struct ScenarioState {
     scenario: Scenario,
-    outcomes: Used,
-    diagnose: Used,
-    status: Used,
+    outcomes: RuleCursor,
+    diagnose: RuleCursor,
+    status: RuleCursor,
 }
 
-impl Play {
+impl ScenarioState {
     pub(super) fn new(scenario: Scenario) -> Self {
         Self { scenario, ..Self::default() }
     }
@@ -191,25 +191,25 @@ impl Play {
     }
 
     /// What is to go wrong with the next diagnose request.
-    pub(super) fn next_diagnose(&mut self) -> Option<Injection> {
+    pub(super) fn next_diagnose_fault(&mut self) -> Option<Injection> {
         self.diagnose.next(&self.scenario.diagnose).cloned()
     }
 
     /// What is to go wrong with the next status request.
-    pub(super) fn next_status(&mut self) -> Option<Injection> {
+    pub(super) fn next_status_fault(&mut self) -> Option<Injection> {
         self.status.next(&self.scenario.status).cloned()
     }
 }
 
 /// How far a list of rules is used up.
 #[derive(Clone, Debug, Default)]
-struct Used {
+struct RuleCursor {
     rule: usize,
     times: u32,
 }
 
-impl Used {
-    fn next<'a, T>(&mut self, rules: &'a [Timed<T>]) -> Option<&'a T> {
+impl RuleCursor {
+    fn next<'a, T>(&mut self, rules: &'a [Repeated<T>]) -> Option<&'a T> {
         while let Some(rule) = rules.get(self.rule) {
             if rule.times.is_none_or(|times| self.times < times) {
                 self.times = self.times.saturating_add(1);

@@ -19,7 +19,7 @@ pub struct Settings {
     /// The default scenario.
     pub scenario: Scenario,
     /// How many executions and how many requests are remembered; the oldest go first.
-    pub keep: usize,
+    pub capacity: usize,
 }
 
 impl Default for Settings {
@@ -29,7 +29,7 @@ impl Default for Settings {
             delay_ms: 3000,
             honour_idempotency: true,
             scenario: Scenario::default(),
-            keep: 10_000,
+            capacity: 10_000,
         }
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Debug for Settings {
             .field("delay_ms", &self.delay_ms)
             .field("honour_idempotency", &self.honour_idempotency)
             .field("scenario", &self.scenario.to_string())
-            .field("keep", &self.keep)
+            .field("capacity", &self.capacity)
             .finish()
     }
 }

@@ -15,21 +15,21 @@ use super::{
     execution::{Execution, new_record},
     records::{ExecutionRecord, ImageRecord, RequestRecord},
     request_log::RequestLog,
-    scenario::{Injection, Outcome, Play, Scenario},
+    scenario::{Injection, Outcome, Scenario, ScenarioState},
     settings::Settings,
     submission::Submission,
 };
-use crate::sync::{Bell, WaitTimeout, lock};
+use crate::sync::{ChangeNotifier, WaitTimeout, lock};
 
 /// Why an execution cannot be ended by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum ControlError {
     /// There is no execution with that id.
     #[error("there is no such execution")]
-    Unknown,
+    NotFound,
     /// It has ended.
     #[error("the execution has already ended")]
-    Ended,
+    AlreadyEnded,
 }
 
 /// The simulator's state, shared by all requests.
@@ -37,28 +37,28 @@ pub(super) struct Simulation {
     pub(super) settings: Settings,
     pub(super) stop: CancellationToken,
     pub(super) log: Arc<RequestLog>,
-    bell: Arc<Bell>,
+    changes: Arc<ChangeNotifier>,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
-    default: Play,
+    default_scenario: ScenarioState,
     /// Scenarios from directives, by submission.
-    directed: HashMap<String, Play>,
+    directive_scenarios: HashMap<String, ScenarioState>,
     executions: BTreeMap<u64, Execution>,
     by_id: HashMap<String, u64>,
-    by_key: HashMap<String, Key>,
+    by_key: HashMap<String, KeyUsage>,
     created: u64,
 }
 
-struct Key {
+struct KeyUsage {
     latest: u64,
     creations: u32,
 }
 
 /// What the contract needs to know after a diagnose request was accepted.
-pub(super) struct Accepted {
+pub(super) struct AcceptedExecution {
     pub(super) execution_id: String,
     /// When and how it is to end; `None` for a repeat.
     pub(super) delay: Option<Duration>,
@@ -66,37 +66,42 @@ pub(super) struct Accepted {
 
 impl Simulation {
     pub(super) fn new(settings: Settings, stop: CancellationToken) -> Self {
-        let bell = Arc::new(Bell::new());
-        let inner = Inner { default: Play::new(settings.scenario.clone()), ..Inner::default() };
+        let changes = Arc::new(ChangeNotifier::new());
+        let inner = Inner {
+            default_scenario: ScenarioState::new(settings.scenario.clone()),
+            ..Inner::default()
+        };
         Self {
-            log: Arc::new(RequestLog::new(settings.keep, bell.clone())),
+            log: Arc::new(RequestLog::new(settings.capacity, changes.clone())),
             settings,
             stop,
-            bell,
+            changes,
             inner: Mutex::new(inner),
         }
     }
 
     pub(super) fn scenario(&self) -> Scenario {
-        lock(&self.inner).default.scenario().clone()
+        lock(&self.inner).default_scenario.scenario().clone()
     }
 
     pub(super) fn set_scenario(&self, scenario: Scenario) {
-        lock(&self.inner).default = Play::new(scenario);
+        lock(&self.inner).default_scenario = ScenarioState::new(scenario);
     }
 
     pub(super) fn reset(&self) {
-        *lock(&self.inner) =
-            Inner { default: Play::new(self.settings.scenario.clone()), ..Inner::default() };
+        *lock(&self.inner) = Inner {
+            default_scenario: ScenarioState::new(self.settings.scenario.clone()),
+            ..Inner::default()
+        };
         self.log.clear();
-        self.bell.ring();
+        self.changes.notify();
     }
 
     /// What is to go wrong with this diagnose request.
     pub(super) fn diagnose_fault(&self, submission: &Submission) -> Option<Injection> {
         let mut inner = lock(&self.inner);
-        let directed = inner.direct(submission);
-        inner.play(directed.as_deref()).next_diagnose()
+        let directive_key = inner.apply_directive(submission);
+        inner.scenario_state(directive_key.as_deref()).next_diagnose_fault()
     }
 
     /// Creates an execution, or finds the one that `key` has created before.
@@ -105,22 +110,22 @@ impl Simulation {
         agent_id: String,
         header_key: Option<String>,
         submission: &Submission,
-    ) -> Accepted {
+    ) -> AcceptedExecution {
         let mut inner = lock(&self.inner);
         let key = header_key.clone().or_else(|| submission.client_reference.clone());
         if self.settings.honour_idempotency
-            && let Some(execution) = inner.created_by(key.as_deref())
+            && let Some(execution) = inner.find_by_key(key.as_deref())
         {
             execution.record.repeats += 1;
             let execution_id = execution.record.execution_id.clone();
             drop(inner);
-            self.bell.ring();
-            return Accepted { execution_id, delay: None };
+            self.changes.notify();
+            return AcceptedExecution { execution_id, delay: None };
         }
-        let directed = inner.direct(submission);
-        let play = inner.play(directed.as_deref());
-        let ending = play.next_outcome();
-        let scenario = play.scenario();
+        let directive_key = inner.apply_directive(submission);
+        let state = inner.scenario_state(directive_key.as_deref());
+        let outcome = state.next_outcome();
+        let scenario = state.scenario();
         let default_delay = Duration::from_millis(self.settings.delay_ms);
         let delay = scenario.delay.unwrap_or(default_delay);
         let record = new_record(agent_id, header_key, scenario.to_string(), submission);
@@ -128,15 +133,15 @@ impl Simulation {
         inner.insert(Execution {
             record,
             key,
-            directed,
-            ending,
+            directive_key,
+            outcome,
             measured: None,
             complete_when_measured: false,
         });
-        inner.forget_beyond(self.settings.keep);
+        inner.evict_oldest(self.settings.capacity);
         drop(inner);
-        self.bell.ring();
-        Accepted { execution_id, delay: Some(delay) }
+        self.changes.notify();
+        AcceptedExecution { execution_id, delay: Some(delay) }
     }
 
     /// Counts a status request; `None` for an unknown id. Returns the execution as the contract
@@ -147,15 +152,15 @@ impl Simulation {
         execution.record.polls += 1;
         execution.record.last_polled_at = Some(Utc::now());
         let record = execution.record.clone();
-        let directed = execution.directed.clone();
-        let fault = inner.play(directed.as_deref()).next_status();
+        let directive_key = execution.directive_key.clone();
+        let fault = inner.scenario_state(directive_key.as_deref()).next_status_fault();
         drop(inner);
-        self.bell.ring();
+        self.changes.notify();
         Some((record, fault))
     }
 
     /// Stores what was read of one image.
-    pub(super) fn image_read(&self, execution_id: &str, index: usize, read: ImageRecord) {
+    pub(super) fn record_image(&self, execution_id: &str, index: usize, read: ImageRecord) {
         self.change(execution_id, |execution| {
             if let Some(image) = execution.record.images.get_mut(index) {
                 *image = read;
@@ -164,11 +169,11 @@ impl Simulation {
     }
 
     /// Stores the measurements, to be shown when the execution completes.
-    pub(super) fn measured(&self, execution_id: &str, result: Value) {
+    pub(super) fn record_measurements(&self, execution_id: &str, result: Value) {
         self.change(execution_id, |execution| {
             execution.measured = Some(result);
             execution.record.measured = true;
-            if execution.complete_when_measured && execution.running() {
+            if execution.complete_when_measured && execution.is_running() {
                 execution.complete(true);
             }
         });
@@ -177,8 +182,8 @@ impl Simulation {
     /// The delay is over: ends the execution as its scenario says, unless a hand was faster.
     pub(super) fn finish(&self, execution_id: &str) {
         self.change(execution_id, |execution| {
-            if execution.running() {
-                match execution.ending.clone() {
+            if execution.is_running() {
+                match execution.outcome.clone() {
                     Outcome::Complete => execution.complete(true),
                     Outcome::NoResult => execution.complete(false),
                     Outcome::Fail(error) => execution.fail(error),
@@ -188,7 +193,7 @@ impl Simulation {
         });
     }
 
-    pub(super) fn complete_by_hand(&self, execution_id: &str) -> Result<(), Refused> {
+    pub(super) fn complete_manually(&self, execution_id: &str) -> Result<(), ControlError> {
         self.end(execution_id, |execution| {
             if execution.record.measured {
                 execution.complete(true);
@@ -198,20 +203,32 @@ impl Simulation {
         })
     }
 
-    pub(super) fn complete_with(&self, execution_id: &str, result: Value) -> Result<(), Refused> {
+    pub(super) fn complete_with(
+        &self,
+        execution_id: &str,
+        result: Value,
+    ) -> Result<(), ControlError> {
         self.end(execution_id, |execution| {
             execution.measured = Some(result);
             execution.complete(true);
         })
     }
 
-    pub(super) fn fail_by_hand(&self, execution_id: &str, error: &str) -> Result<(), Refused> {
+    pub(super) fn fail_manually(
+        &self,
+        execution_id: &str,
+        error: &str,
+    ) -> Result<(), ControlError> {
         self.end(execution_id, |execution| execution.fail(error.to_owned()))
     }
 
-    fn end(&self, execution_id: &str, end: impl FnOnce(&mut Execution)) -> Result<(), Refused> {
+    fn end(
+        &self,
+        execution_id: &str,
+        end: impl FnOnce(&mut Execution),
+    ) -> Result<(), ControlError> {
         let ended = self.change(execution_id, |execution| {
-            let running = execution.running();
+            let running = execution.is_running();
             if running {
                 end(execution);
             }
@@ -219,27 +236,27 @@ impl Simulation {
         });
         match ended {
             Some(true) => Ok(()),
-            Some(false) => Err(Refused::Ended),
-            None => Err(Refused::Unknown),
+            Some(false) => Err(ControlError::AlreadyEnded),
+            None => Err(ControlError::NotFound),
         }
     }
 
     fn change<T>(&self, execution_id: &str, change: impl FnOnce(&mut Execution) -> T) -> Option<T> {
         let done = lock(&self.inner).get_mut(execution_id).map(change);
-        self.bell.ring();
+        self.changes.notify();
         done
     }
 
     pub(super) fn executions(&self) -> Vec<ExecutionRecord> {
         let inner = lock(&self.inner);
         let executions = inner.executions.values();
-        executions.map(|it| inner.describe(it)).collect()
+        executions.map(|it| inner.snapshot(it)).collect()
     }
 
     pub(super) fn execution(&self, execution_id: &str) -> Option<ExecutionRecord> {
         let inner = lock(&self.inner);
         let number = inner.by_id.get(execution_id)?;
-        inner.executions.get(number).map(|it| inner.describe(it))
+        inner.executions.get(number).map(|it| inner.snapshot(it))
     }
 
     pub(super) fn requests(&self) -> Vec<RequestRecord> {
@@ -248,43 +265,43 @@ impl Simulation {
 
     pub(super) async fn wait_for_executions<T>(
         &self,
-        mut look: impl FnMut(&[ExecutionRecord]) -> Option<T>,
+        mut find: impl FnMut(&[ExecutionRecord]) -> Option<T>,
         limit: Duration,
     ) -> Result<T, WaitTimeout> {
-        let found = self.bell.wait(limit, || look(&self.executions())).await;
+        let found = self.changes.wait(limit, || find(&self.executions())).await;
         found.ok_or_else(|| WaitTimeout { waited: limit, seen: format!("{:?}", self.executions()) })
     }
 
     pub(super) async fn wait_for_requests<T>(
         &self,
-        mut look: impl FnMut(&[RequestRecord]) -> Option<T>,
+        mut find: impl FnMut(&[RequestRecord]) -> Option<T>,
         limit: Duration,
     ) -> Result<T, WaitTimeout> {
-        let found = self.bell.wait(limit, || look(&self.requests())).await;
+        let found = self.changes.wait(limit, || find(&self.requests())).await;
         found.ok_or_else(|| WaitTimeout { waited: limit, seen: format!("{:?}", self.requests()) })
     }
 }
 
 impl Inner {
     /// Makes sure that a submission's directive is being played; returns its name.
-    fn direct(&mut self, submission: &Submission) -> Option<String> {
+    fn apply_directive(&mut self, submission: &Submission) -> Option<String> {
         let scenario = submission.directive.as_ref()?;
         let name = submission.submission_id.as_ref().or(submission.client_reference.as_ref());
         let name = name.cloned().unwrap_or_default();
-        let playing = self.directed.get(&name).map(Play::scenario);
+        let playing = self.directive_scenarios.get(&name).map(ScenarioState::scenario);
         if playing != Some(scenario) {
-            let play = Play::new(scenario.clone());
-            self.directed.insert(name.clone(), play);
+            let state = ScenarioState::new(scenario.clone());
+            self.directive_scenarios.insert(name.clone(), state);
         }
         Some(name)
     }
 
-    fn play(&mut self, directed: Option<&str>) -> &mut Play {
-        let play = directed.and_then(|name| self.directed.get_mut(name));
-        play.unwrap_or(&mut self.default)
+    fn scenario_state(&mut self, directive_key: Option<&str>) -> &mut ScenarioState {
+        let state = directive_key.and_then(|name| self.directive_scenarios.get_mut(name));
+        state.unwrap_or(&mut self.default_scenario)
     }
 
-    fn created_by(&mut self, key: Option<&str>) -> Option<&mut Execution> {
+    fn find_by_key(&mut self, key: Option<&str>) -> Option<&mut Execution> {
         let number = self.by_key.get(key?)?.latest;
         self.executions.get_mut(&number)
     }
@@ -301,15 +318,15 @@ impl Inner {
         self.by_id.insert(id, number);
         if let Some(key) = &execution.key {
             let entry =
-                self.by_key.entry(key.clone()).or_insert(Key { latest: number, creations: 0 });
+                self.by_key.entry(key.clone()).or_insert(KeyUsage { latest: number, creations: 0 });
             entry.latest = number;
             entry.creations += 1;
         }
         self.executions.insert(number, execution);
     }
 
-    fn forget_beyond(&mut self, keep: usize) {
-        while self.executions.len() > keep.max(1) {
+    fn evict_oldest(&mut self, capacity: usize) {
+        while self.executions.len() > capacity.max(1) {
             let Some((number, old)) = self.executions.pop_first() else {
                 return;
             };
@@ -320,15 +337,15 @@ impl Inner {
                 self.by_key.remove(&key);
             }
             let mut others = self.executions.values();
-            if let Some(name) = old.directed
-                && !others.any(|it| it.directed.as_ref() == Some(&name))
+            if let Some(name) = old.directive_key
+                && !others.any(|it| it.directive_key.as_ref() == Some(&name))
             {
-                self.directed.remove(&name);
+                self.directive_scenarios.remove(&name);
             }
         }
     }
 
-    fn describe(&self, execution: &Execution) -> ExecutionRecord {
+    fn snapshot(&self, execution: &Execution) -> ExecutionRecord {
         let mut record = execution.record.clone();
         let key = execution.key.as_ref().and_then(|key| self.by_key.get(key));
         record.creations = key.map_or(1, |key| key.creations);

@@ -49,28 +49,28 @@ impl Source {
 
 /// Why a body is refused.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BadBody {
+pub(super) enum BodyError {
     #[error("the body is not JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error("the body must be a JSON object")]
-    NoObject,
+    NotAnObject,
     #[error("`images` must be an array of objects")]
-    Images,
+    InvalidImages,
     #[error(transparent)]
     Directive(#[from] DirectiveError),
 }
 
 impl Submission {
     /// Reads a body. Slow for large ones: keep it off the async threads.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, BadBody> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, BodyError> {
         let mut body: Value = serde_json::from_slice(body)?;
         let images = match body.get_mut("images").map(Value::take) {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Array(images)) => images,
-            Some(_) => return Err(BadBody::Images),
+            Some(_) => return Err(BodyError::InvalidImages),
         };
         if !body.is_object() {
-            return Err(BadBody::NoObject);
+            return Err(BodyError::NotAnObject);
         }
         let mut email_paths = Vec::new();
         find_emails(&body, "$", &mut email_paths);
@@ -86,7 +86,7 @@ impl Submission {
         Ok(Self {
             submission_id: text(&body, "submission_id"),
             client_reference: text(&body, "client_reference"),
-            comments: comments.filter(|comments| !has_email(comments)),
+            comments: comments.filter(|comments| !contains_email_address(comments)),
             directive,
             images,
             email_paths,
@@ -95,9 +95,9 @@ impl Submission {
 }
 
 impl SentImage {
-    fn read(index: usize, mut image: Value, emails: &mut Vec<String>) -> Result<Self, BadBody> {
+    fn read(index: usize, mut image: Value, emails: &mut Vec<String>) -> Result<Self, BodyError> {
         if !image.is_object() {
-            return Err(BadBody::Images);
+            return Err(BodyError::InvalidImages);
         }
         // Taken out first: image data is large, and no text to search for addresses.
         let data = image.get_mut("data").map(Value::take);
@@ -123,7 +123,7 @@ fn text(object: &Value, field: &str) -> Option<String> {
 /// Collects the JSON paths at which `value` has an `email` field or text like an e-mail address.
 fn find_emails(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
-        Value::String(text) if has_email(text) => found.push(path.to_owned()),
+        Value::String(text) if contains_email_address(text) => found.push(path.to_owned()),
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 find_emails(item, &format!("{path}[{index}]"), found);
@@ -146,7 +146,7 @@ fn find_emails(value: &Value, path: &str, found: &mut Vec<String>) {
 
 /// Whether a word of `text` looks like an e-mail address: something before an `@`, and a dotted
 /// name after it. Generous on purpose, since a miss is worse than a false alarm.
-pub fn has_email(text: &str) -> bool {
+pub fn contains_email_address(text: &str) -> bool {
     let separators = |c: char| c.is_whitespace() || "<>()[]{},;:\"'|/".contains(c);
     text.split(separators).any(|word| {
         word.rsplit_once('@').is_some_and(|(local, domain)| {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn notices_addresses_anywhere_but_not_in_image_data() {
+    fn email_addresses_are_found_everywhere_except_in_image_data() {
         let body = json!({
             "email": "x",
             "comments": "call me, or write to Jo.Doe@example.org.",
@@ -193,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_text_is_no_address() {
+    fn ordinary_text_contains_no_email_address() {
         let body = json!({"comments": "at 5 pm @ home. 3@4, @nurse.", "email": null});
         assert_eq!(emails_in(&body), Vec::<String>::new());
     }
 
     #[test]
-    fn refuses_what_is_no_submission() {
+    fn invalid_submissions_are_rejected() {
         for body in ["", "[]", "\"x\"", "{\"images\": 3}", "{\"images\": [3]}"] {
             assert!(Submission::parse(body.as_bytes()).is_err(), "{body}");
         }

@@ -27,14 +27,14 @@ pub(super) struct MailFrom {
 }
 
 /// What to answer to a command that cannot be read.
-pub(super) type Complaint = &'static str;
+pub(super) type ErrorReply = &'static str;
 
-const SYNTAX: Complaint = "501 5.5.4 Syntax error in parameters";
-const UNKNOWN_PARAMETER: Complaint = "555 5.5.4 Unknown parameter";
+const SYNTAX: ErrorReply = "501 5.5.4 Syntax error in parameters";
+const UNKNOWN_PARAMETER: ErrorReply = "555 5.5.4 Unknown parameter";
 
 impl Command {
     /// Reads a line without its CRLF.
-    pub(super) fn parse(line: &str) -> Result<Self, Complaint> {
+    pub(super) fn parse(line: &str) -> Result<Self, ErrorReply> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim();
         match verb.to_ascii_uppercase().as_str() {
@@ -59,7 +59,7 @@ impl Command {
     }
 }
 
-fn after<'a>(rest: &'a str, keyword: &str) -> Result<&'a str, Complaint> {
+fn after<'a>(rest: &'a str, keyword: &str) -> Result<&'a str, ErrorReply> {
     let (head, tail) = rest.split_at_checked(keyword.len()).ok_or(SYNTAX)?;
     if !head.eq_ignore_ascii_case(keyword) {
         return Err(SYNTAX);
@@ -68,7 +68,7 @@ fn after<'a>(rest: &'a str, keyword: &str) -> Result<&'a str, Complaint> {
     Ok(tail.trim_start())
 }
 
-fn auth(rest: &str) -> Result<Command, Complaint> {
+fn auth(rest: &str) -> Result<Command, ErrorReply> {
     let mut words = rest.split_whitespace();
     let mechanism = words.next().ok_or(SYNTAX)?.to_ascii_uppercase();
     let initial = words.next().map(ToOwned::to_owned);
@@ -78,7 +78,7 @@ fn auth(rest: &str) -> Result<Command, Complaint> {
     }
 }
 
-fn mail(rest: &str) -> Result<Command, Complaint> {
+fn mail(rest: &str) -> Result<Command, ErrorReply> {
     let (address, parameters) = path(rest)?;
     let mut mail = MailFrom { address, ..MailFrom::default() };
     for parameter in parameters.split_whitespace() {
@@ -97,7 +97,7 @@ fn mail(rest: &str) -> Result<Command, Complaint> {
     Ok(Command::Mail(mail))
 }
 
-fn rcpt(rest: &str) -> Result<Command, Complaint> {
+fn rcpt(rest: &str) -> Result<Command, ErrorReply> {
     let (address, parameters) = path(rest)?;
     if !parameters.is_empty() {
         return Err(UNKNOWN_PARAMETER);
@@ -113,7 +113,7 @@ fn rcpt(rest: &str) -> Result<Command, Complaint> {
 }
 
 /// Splits `<address> parameters`; a `>` inside quotes belongs to the address.
-fn path(rest: &str) -> Result<(String, &str), Complaint> {
+fn path(rest: &str) -> Result<(String, &str), ErrorReply> {
     let inner = rest.strip_prefix('<').ok_or(SYNTAX)?;
     let (mut quoted, mut escaped) = (false, false);
     for (at, c) in inner.char_indices() {
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_addresses_and_parameters() {
+    fn parses_addresses_and_parameters() {
         let line = "mail from:<a@x.example> SIZE=12 body=8bitmime SMTPUTF8";
         let mail = MailFrom { address: "a@x.example".to_owned(), size: Some(12), utf8: true };
         assert_eq!(Command::parse(line), Ok(Command::Mail(mail)));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn complains_with_the_code_that_fits() {
+    fn invalid_commands_get_the_matching_reply_code() {
         for (line, code) in [
             ("HELLO x", "500"),
             ("", "500"),
@@ -167,8 +167,8 @@ mod tests {
             ("STARTTLS now", "501"),
             ("TURN", "502"),
         ] {
-            let complaint = Command::parse(line).expect_err(line);
-            assert!(complaint.starts_with(code), "{line}: {complaint}");
+            let reply = Command::parse(line).expect_err(line);
+            assert!(reply.starts_with(code), "{line}: {reply}");
         }
     }
 }

@@ -9,12 +9,12 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::sync::{Bell, lock};
+use crate::sync::{ChangeNotifier, lock};
 
 /// How many conversations are kept.
-const KEEP: usize = 1000;
+const MAX_CONVERSATIONS: usize = 1000;
 /// How many lines of each: a client may keep one connection open for days.
-const KEEP_LINES: usize = 2000;
+const MAX_LINES: usize = 2000;
 
 /// Who said a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -61,7 +61,7 @@ pub struct Conversation {
 
 /// All conversations, oldest first.
 pub(super) struct Conversations {
-    bell: Arc<Bell>,
+    changes: Arc<ChangeNotifier>,
     inner: Mutex<Inner>,
 }
 
@@ -72,8 +72,8 @@ struct Inner {
 }
 
 impl Conversations {
-    pub(super) fn new(bell: Arc<Bell>) -> Self {
-        Self { bell, inner: Mutex::default() }
+    pub(super) fn new(changes: Arc<ChangeNotifier>) -> Self {
+        Self { changes, inner: Mutex::default() }
     }
 
     pub(super) fn all(&self) -> Vec<Conversation> {
@@ -95,19 +95,19 @@ impl Conversations {
             acknowledged: 0,
             mails: Vec::new(),
         });
-        if inner.all.len() > KEEP {
+        if inner.all.len() > MAX_CONVERSATIONS {
             inner.all.pop_front();
         }
         drop(inner);
-        self.bell.ring();
+        self.changes.notify();
         id
     }
 
-    pub(super) fn line(&self, id: u64, direction: Direction, text: impl Into<String>) {
+    pub(super) fn add_line(&self, id: u64, direction: Direction, text: impl Into<String>) {
         let line = Line { direction, text: text.into() };
-        self.change(id, |talk| match talk.lines.len() {
-            0..KEEP_LINES => talk.lines.push(line),
-            KEEP_LINES => talk.lines.push(Line {
+        self.change(id, |conversation| match conversation.lines.len() {
+            0..MAX_LINES => conversation.lines.push(line),
+            MAX_LINES => conversation.lines.push(Line {
                 direction: Direction::Note,
                 text: "further lines are left out".to_owned(),
             }),
@@ -115,27 +115,27 @@ impl Conversations {
         });
     }
 
-    pub(super) fn stored(&self, id: u64, mail: u64) {
-        self.change(id, |talk| {
-            talk.accepted = true;
-            talk.mails.push(mail);
+    pub(super) fn add_mail(&self, id: u64, mail: u64) {
+        self.change(id, |conversation| {
+            conversation.accepted = true;
+            conversation.mails.push(mail);
         });
     }
 
-    pub(super) fn acknowledged(&self, id: u64) {
-        self.change(id, |talk| talk.acknowledged += 1);
+    pub(super) fn acknowledge(&self, id: u64) {
+        self.change(id, |conversation| conversation.acknowledged += 1);
     }
 
     pub(super) fn end(&self, id: u64) {
-        self.change(id, |talk| talk.ended_at = Some(Utc::now()));
+        self.change(id, |conversation| conversation.ended_at = Some(Utc::now()));
     }
 
     fn change(&self, id: u64, change: impl FnOnce(&mut Conversation)) {
         let mut inner = lock(&self.inner);
-        if let Ok(index) = inner.all.binary_search_by_key(&id, |talk| talk.id) {
+        if let Ok(index) = inner.all.binary_search_by_key(&id, |conversation| conversation.id) {
             change(&mut inner.all[index]);
         }
         drop(inner);
-        self.bell.ring();
+        self.changes.notify();
     }
 }

@@ -11,16 +11,16 @@ use serde::Deserialize;
 
 use super::{
     message::{Envelope, Mail},
-    script::same,
+    script::same_address,
     spool::Spool,
 };
-use crate::sync::{Bell, lock};
+use crate::sync::{ChangeNotifier, lock};
 
 /// All mails, by id.
 pub(super) struct Inbox {
-    keep: usize,
+    capacity: usize,
     spool: Option<Spool>,
-    bell: Arc<Bell>,
+    changes: Arc<ChangeNotifier>,
     inner: Mutex<Inner>,
 }
 
@@ -33,9 +33,9 @@ struct Inner {
 impl Inbox {
     /// Opens the inbox with what the spool folder holds.
     pub(super) async fn open(
-        keep: usize,
+        capacity: usize,
         folder: Option<PathBuf>,
-        bell: Arc<Bell>,
+        changes: Arc<ChangeNotifier>,
     ) -> io::Result<Self> {
         let mut inner = Inner::default();
         let mut spool = None;
@@ -45,7 +45,7 @@ impl Inbox {
             inner.last_id = mails.last().map_or(0, |mail| mail.id);
             inner.mails = mails.into_iter().map(|it| (it.id, Arc::new(it))).collect();
         }
-        Ok(Self { keep: keep.max(1), spool, bell, inner: Mutex::new(inner) })
+        Ok(Self { capacity: capacity.max(1), spool, changes, inner: Mutex::new(inner) })
     }
 
     /// Takes a mail in. When this returns, it is safe to say 250.
@@ -66,14 +66,14 @@ impl Inbox {
         let old = {
             let mut inner = lock(&self.inner);
             inner.mails.insert(id, mail.clone());
-            let surplus = inner.mails.len().saturating_sub(self.keep);
+            let surplus = inner.mails.len().saturating_sub(self.capacity);
             let old: Vec<u64> = inner.mails.keys().take(surplus).copied().collect();
             for id in &old {
                 inner.mails.remove(id);
             }
             old
         };
-        self.bell.ring();
+        self.changes.notify();
         if let Err(error) = self.remove_files(old).await {
             tracing::warn!(%error, "cannot remove old mails from the spool");
         }
@@ -84,9 +84,9 @@ impl Inbox {
         lock(&self.inner).mails.values().cloned().collect()
     }
 
-    pub(super) fn to(&self, recipient: &str) -> Vec<Arc<Mail>> {
+    pub(super) fn addressed_to(&self, recipient: &str) -> Vec<Arc<Mail>> {
         let mut mails = self.all();
-        mails.retain(|mail| mail.to.iter().any(|it| same(it, recipient)));
+        mails.retain(|mail| mail.to.iter().any(|it| same_address(it, recipient)));
         mails
     }
 
@@ -97,7 +97,7 @@ impl Inbox {
     /// Forgets all mails. Ids are not used again as long as the catcher runs.
     pub(super) async fn clear(&self) -> io::Result<()> {
         let mails = std::mem::take(&mut lock(&self.inner).mails);
-        self.bell.ring();
+        self.changes.notify();
         self.remove_files(mails.into_keys().collect()).await
     }
 
@@ -123,7 +123,7 @@ impl Filter {
     pub(super) fn select(&self, inbox: &Inbox) -> Vec<Arc<Mail>> {
         match self.to.as_deref().map(str::trim) {
             None | Some("") => inbox.all(),
-            Some(recipient) => inbox.to(recipient),
+            Some(recipient) => inbox.addressed_to(recipient),
         }
     }
 }

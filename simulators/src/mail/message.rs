@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_even_what_is_no_message() {
+    fn invalid_messages_are_stored_too() {
         assert_eq!(read("").size, 0);
         assert_eq!(read("\n").raw, b"\r\n");
     }

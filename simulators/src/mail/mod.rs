@@ -30,6 +30,7 @@
 //! ```
 
 mod command;
+mod connection;
 mod conversation;
 mod inbox;
 mod message;
@@ -41,7 +42,6 @@ mod settings;
 mod spool;
 mod state;
 mod tls;
-mod wire;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -50,16 +50,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use conversation::{Conversation, Direction, Line};
 pub use message::{Attachment, Header, Mail};
-pub use script::{Action, BadRule, Rule, Script, Step};
+pub use script::{Action, InvalidRule, Rule, Script, Step};
 pub use settings::{Settings, TlsMode, TlsSettings};
 
 use crate::{
     http::HttpServer,
-    sync::{Bell, WaitTimeout},
+    sync::{ChangeNotifier, WaitTimeout},
 };
 use conversation::Conversations;
 use inbox::Inbox;
-use script::Player;
+use script::ScriptState;
 use state::Shared;
 use tls::Tls;
 
@@ -81,14 +81,14 @@ impl MailCatcher {
     /// # Errors
     /// When an address cannot be listened on, or the spool folder or the certificate cannot be read.
     pub async fn start(smtp: SocketAddr, http: SocketAddr, settings: Settings) -> io::Result<Self> {
-        let bell = Arc::new(Bell::new());
+        let changes = Arc::new(ChangeNotifier::new());
         let shared = Arc::new(Shared {
-            inbox: Inbox::open(settings.keep, settings.spool.clone(), bell.clone()).await?,
-            conversations: Conversations::new(bell.clone()),
-            script: Player::new(settings.script.clone()),
+            inbox: Inbox::open(settings.capacity, settings.spool.clone(), changes.clone()).await?,
+            conversations: Conversations::new(changes.clone()),
+            script: ScriptState::new(settings.script.clone()),
             tls: settings.tls.as_ref().map(Tls::open).transpose()?,
             stop: CancellationToken::new(),
-            bell,
+            changes,
             settings,
         });
         let listener = TcpListener::bind(smtp).await?;
@@ -129,14 +129,14 @@ impl MailCatcher {
         format!("http://{}", self.http_address())
     }
 
-    /// Every mail accepted so far, oldest first (up to [`Settings::keep`]).
+    /// Every mail accepted so far, oldest first (up to [`Settings::capacity`]).
     pub fn mails(&self) -> Vec<Arc<Mail>> {
         self.shared.inbox.all()
     }
 
     /// The mails for one recipient (of the envelope, whatever the case of its letters).
     pub fn mails_to(&self, recipient: &str) -> Vec<Arc<Mail>> {
-        self.shared.inbox.to(recipient)
+        self.shared.inbox.addressed_to(recipient)
     }
 
     /// Every conversation so far, oldest first (up to 1000).
@@ -152,8 +152,8 @@ impl MailCatcher {
     /// Plays these rules from now on, with their counts at zero. No rules: all goes well.
     ///
     /// # Errors
-    /// [`BadRule`] when a rule can never do what it says; the old script then stays.
-    pub fn set_script(&self, rules: impl IntoIterator<Item = Rule>) -> Result<(), BadRule> {
+    /// [`InvalidRule`] when a rule can never do what it says; the old script then stays.
+    pub fn set_script(&self, rules: impl IntoIterator<Item = Rule>) -> Result<(), InvalidRule> {
         let script = Script::new(rules.into_iter().collect())?;
         self.shared.script.set(script);
         Ok(())
@@ -176,22 +176,22 @@ impl MailCatcher {
         wanted: impl Fn(&Mail) -> bool,
         limit: Duration,
     ) -> Result<Arc<Mail>, WaitTimeout> {
-        let look = || self.mails().into_iter().find(|mail| wanted(mail));
-        let found = self.shared.bell.wait(limit, look).await;
+        let find = || self.mails().into_iter().find(|mail| wanted(mail));
+        let found = self.shared.changes.wait(limit, find).await;
         found.ok_or_else(|| WaitTimeout { waited: limit, seen: format!("{:?}", self.mails()) })
     }
 
-    /// Waits until `look` finds something in the conversations, e.g. that one was refused.
+    /// Waits until `find` finds something in the conversations, e.g. that one was refused.
     ///
     /// # Errors
     /// [`WaitTimeout`] after `limit`, naming the conversations there are.
     pub async fn wait_for_conversation<T>(
         &self,
-        mut look: impl FnMut(&[Conversation]) -> Option<T>,
+        mut find: impl FnMut(&[Conversation]) -> Option<T>,
         limit: Duration,
     ) -> Result<T, WaitTimeout> {
-        let look = || look(&self.conversations());
-        let found = self.shared.bell.wait(limit, look).await;
+        let find = || find(&self.conversations());
+        let found = self.shared.changes.wait(limit, find).await;
         found.ok_or_else(|| WaitTimeout {
             waited: limit,
             seen: format!("{:?}", self.conversations()),
@@ -205,8 +205,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Some(accepted) = shared.stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((tcp, peer)) => {
-                let talk = session::talk(tcp, peer, shared.clone());
-                sessions.spawn(shared.stop.clone().run_until_cancelled_owned(talk));
+                let session = session::run(tcp, peer, shared.clone());
+                sessions.spawn(shared.stop.clone().run_until_cancelled_owned(session));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an SMTP connection");

@@ -48,11 +48,11 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 struct ListPage {
     to: String,
     total: usize,
-    mails: Vec<Entry>,
+    mails: Vec<MailRow>,
 }
 
 /// One line of the list.
-struct Entry {
+struct MailRow {
     id: u64,
     sender: String,
     to: String,
@@ -73,18 +73,18 @@ struct MailPage {
 #[derive(Template)]
 #[template(path = "conversations.html")]
 struct ConversationsPage {
-    talks: Vec<Talk>,
+    rows: Vec<ConversationRow>,
 }
 
 /// One conversation, in words for people.
-struct Talk {
+struct ConversationRow {
     conversation: Conversation,
     at: String,
-    verdict: &'static str,
+    outcome: &'static str,
 }
 
-impl Talk {
-    fn mark(direction: &Direction) -> &'static str {
+impl ConversationRow {
+    fn label(direction: &Direction) -> &'static str {
         match direction {
             Direction::In => "C",
             Direction::Out => "S",
@@ -97,7 +97,7 @@ async fn list(State(shared): State<Arc<Shared>>, Query(filter): Query<Filter>) -
     let mails = filter.select(&shared.inbox);
     page(&ListPage {
         total: mails.len(),
-        mails: mails.iter().rev().take(SHOWN).map(|it| entry(it)).collect(),
+        mails: mails.iter().rev().take(SHOWN).map(|it| mail_row(it)).collect(),
         to: filter.to.unwrap_or_default(),
     })
 }
@@ -129,16 +129,16 @@ async fn html_body(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Re
 
 async fn conversations(State(shared): State<Arc<Shared>>) -> Response {
     let all = shared.conversations.all();
-    let talks = all.into_iter().rev().take(SHOWN).map(|conversation| Talk {
+    let rows = all.into_iter().rev().take(SHOWN).map(|conversation| ConversationRow {
         at: time(conversation.started_at),
-        verdict: match (conversation.mails.len(), conversation.acknowledged as usize) {
+        outcome: match (conversation.mails.len(), conversation.acknowledged as usize) {
             (0, _) => "nothing accepted",
             (stored, acknowledged) if acknowledged < stored => "accepted, but not acknowledged",
             _ => "accepted",
         },
         conversation,
     });
-    page(&ConversationsPage { talks: talks.collect() })
+    page(&ConversationsPage { rows: rows.collect() })
 }
 
 async fn style() -> impl IntoResponse {
@@ -167,10 +167,10 @@ fn page(template: &impl Template) -> Response {
     }
 }
 
-fn entry(mail: &Mail) -> Entry {
+fn mail_row(mail: &Mail) -> MailRow {
     let words = mail.text.as_deref().unwrap_or_default().split_whitespace();
     let preview: String = words.flat_map(|word| [word, " "]).collect();
-    Entry {
+    MailRow {
         id: mail.id,
         sender: sender(mail),
         to: mail.to.join(", "),
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_base_goes_into_the_head_if_there_is_one() {
+    fn the_base_element_is_inserted_into_the_head() {
         let html = "<!doctype html><html><HEAD><title>x</title></head>ü";
         let changed = with_new_tab(html);
         assert!(changed.starts_with("<!doctype html><html><HEAD><base target"), "{changed}");

@@ -119,21 +119,21 @@ impl Rule {
         Ok(())
     }
 
-    fn fits(&self, step: Step, recipients: &[String]) -> bool {
-        let wanted = |recipient: &String| recipients.iter().any(|it| same(it, recipient));
+    fn matches(&self, step: Step, recipients: &[String]) -> bool {
+        let wanted = |recipient: &String| recipients.iter().any(|it| same_address(it, recipient));
         self.step == step && self.recipient.as_ref().is_none_or(wanted)
     }
 }
 
 /// Whether two addresses are the same mailbox for the purposes of a test.
-pub(super) fn same(one: &str, other: &str) -> bool {
+pub(super) fn same_address(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
 /// A rule that can never do what it says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("rule {number} of the script is refused: {reason}")]
-pub struct BadRule {
+pub struct InvalidRule {
     /// Which rule, counted from 1.
     pub number: usize,
     /// What is wrong with it.
@@ -158,10 +158,10 @@ impl Script {
     /// A script of these rules.
     ///
     /// # Errors
-    /// [`BadRule`] names the first rule that makes no sense.
-    pub fn new(rules: Vec<Rule>) -> Result<Self, BadRule> {
+    /// [`InvalidRule`] names the first rule that makes no sense.
+    pub fn new(rules: Vec<Rule>) -> Result<Self, InvalidRule> {
         for (index, rule) in rules.iter().enumerate() {
-            rule.check().map_err(|reason| BadRule { number: index + 1, reason })?;
+            rule.check().map_err(|reason| InvalidRule { number: index + 1, reason })?;
         }
         Ok(Self { rules })
     }
@@ -173,7 +173,7 @@ impl Script {
 }
 
 impl TryFrom<Rules> for Script {
-    type Error = BadRule;
+    type Error = InvalidRule;
 
     fn try_from(Rules { rules }: Rules) -> Result<Self, Self::Error> {
         Self::new(rules)
@@ -181,18 +181,18 @@ impl TryFrom<Rules> for Script {
 }
 
 /// Plays a script: remembers how often each rule has struck.
-pub(super) struct Player(Mutex<Playing>);
+pub(super) struct ScriptState(Mutex<Inner>);
 
 #[derive(Default)]
-struct Playing {
+struct Inner {
     script: Script,
     /// Counts by rule and, for `per_recipient`, by recipient; else by the empty name.
-    struck: HashMap<(usize, String), u32>,
+    applied: HashMap<(usize, String), u32>,
 }
 
-impl Player {
+impl ScriptState {
     pub(super) fn new(script: Script) -> Self {
-        Self(Mutex::new(Playing { script, ..Playing::default() }))
+        Self(Mutex::new(Inner { script, ..Inner::default() }))
     }
 
     pub(super) fn script(&self) -> Script {
@@ -200,21 +200,21 @@ impl Player {
     }
 
     pub(super) fn set(&self, script: Script) {
-        *lock(&self.0) = Playing { script, ..Playing::default() };
+        *lock(&self.0) = Inner { script, ..Inner::default() };
     }
 
     /// What to do at `step`; `recipients` are the one being named, or those accepted so far.
     pub(super) fn next(&self, step: Step, recipients: &[String]) -> Option<Action> {
-        let playing = &mut *lock(&self.0);
-        let rules = playing.script.rules.iter().enumerate();
-        for (index, rule) in rules.filter(|(_, rule)| rule.fits(step, recipients)) {
+        let inner = &mut *lock(&self.0);
+        let rules = inner.script.rules.iter().enumerate();
+        for (index, rule) in rules.filter(|(_, rule)| rule.matches(step, recipients)) {
             let name = match recipients {
                 [recipient] if rule.per_recipient => recipient.to_lowercase(),
                 _ => String::new(),
             };
-            let struck = playing.struck.entry((index, name)).or_default();
-            if rule.times.is_none_or(|times| *struck < times) {
-                *struck += 1;
+            let applied = inner.applied.entry((index, name)).or_default();
+            if rule.times.is_none_or(|times| *applied < times) {
+                *applied += 1;
                 return Some(rule.action.clone());
             }
         }
@@ -231,29 +231,29 @@ mod tests {
     }
 
     #[test]
-    fn greylisting_strikes_once_for_each_recipient() {
+    fn greylisting_applies_once_per_recipient() {
         let script = Script::new(vec![Rule::greylisting()]).expect("a good script");
-        let player = Player::new(script);
-        assert!(player.next(Step::Rcpt, &to("a@x.example")).is_some());
-        assert!(player.next(Step::Rcpt, &to("b@x.example")).is_some());
-        assert!(player.next(Step::Rcpt, &to("A@x.example")).is_none());
-        assert!(player.next(Step::Mail, &[]).is_none());
+        let state = ScriptState::new(script);
+        assert!(state.next(Step::Rcpt, &to("a@x.example")).is_some());
+        assert!(state.next(Step::Rcpt, &to("b@x.example")).is_some());
+        assert!(state.next(Step::Rcpt, &to("A@x.example")).is_none());
+        assert!(state.next(Step::Mail, &[]).is_none());
     }
 
     #[test]
-    fn rules_are_used_up_in_order_and_match_recipients() {
+    fn rules_apply_in_order_and_match_recipients() {
         let rules = vec![
             Rule::new(Step::Body, Action::Drop).times(1),
             Rule::new(Step::Body, Action::Stall).only_for("b@x.example"),
         ];
-        let player = Player::new(Script::new(rules).expect("a good script"));
-        assert_eq!(player.next(Step::Body, &to("b@x.example")), Some(Action::Drop));
-        assert_eq!(player.next(Step::Body, &to("a@x.example")), None);
-        assert_eq!(player.next(Step::Body, &to("b@x.example")), Some(Action::Stall));
+        let state = ScriptState::new(Script::new(rules).expect("a good script"));
+        assert_eq!(state.next(Step::Body, &to("b@x.example")), Some(Action::Drop));
+        assert_eq!(state.next(Step::Body, &to("a@x.example")), None);
+        assert_eq!(state.next(Step::Body, &to("b@x.example")), Some(Action::Stall));
     }
 
     #[test]
-    fn senseless_rules_are_refused() {
+    fn invalid_rules_are_rejected() {
         for rule in [
             Rule::reply(Step::Rcpt, 250, "fine"),
             Rule::reply(Step::Rcpt, 550, "two\r\nlines"),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_json_of_the_documentation() {
+    fn parses_the_json_from_the_documentation() {
         let json = r#"{"rules": [
             {"step": "rcpt", "action": {"reply": {"code": 451, "text": "4.7.1 Try later"}},
              "times": 1, "per_recipient": true},

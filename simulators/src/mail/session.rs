@@ -8,74 +8,74 @@ use tokio::net::TcpStream;
 
 use super::{
     command::{Command, MailFrom},
+    connection::{Body, Connection, Input},
     message::{self, Envelope},
     script::{Action, Step},
     settings::TlsMode,
     state::Shared,
     tls::Tls,
-    wire::{Body, Input, Wire},
 };
 
 /// Whether the conversation goes on after a step.
 type Flow = io::Result<ControlFlow<()>>;
 
-const ON: ControlFlow<()> = ControlFlow::Continue(());
+const CONTINUE: ControlFlow<()> = ControlFlow::Continue(());
 const CLOSE: ControlFlow<()> = ControlFlow::Break(());
 
 /// What the script has to say about a step.
-enum Verdict {
+enum StepOutcome {
     Proceed,
     /// The script has answered in the server's place.
-    Answered,
+    Replied,
     Close,
 }
 
 struct Session<'a> {
     shared: &'a Shared,
-    wire: Wire<'a>,
+    connection: Connection<'a>,
     id: u64,
     greeted: bool,
     encrypted: bool,
-    signed_in: bool,
+    authenticated: bool,
     mail: Option<MailFrom>,
     recipients: Vec<String>,
 }
 
 /// Marks the end of a conversation, however it ends: also when it is broken off.
-struct Ending<'a>(&'a Shared, u64);
+struct EndOnDrop<'a>(&'a Shared, u64);
 
-impl Drop for Ending<'_> {
+impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
         self.0.conversations.end(self.1);
     }
 }
 
 /// Holds one conversation to its end.
-pub(super) async fn talk(tcp: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+pub(super) async fn run(tcp: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     let id = shared.conversations.begin(peer);
-    let _ending = Ending(&shared, id);
+    let _end = EndOnDrop(&shared, id);
     // Replies are small and awaited: never wait for more to send.
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let mut session = Session {
-        wire: Wire::new(tcp, &shared.conversations, id),
+        connection: Connection::new(tcp, &shared.conversations, id),
         id,
         greeted: false,
         encrypted: false,
-        signed_in: shared.settings.credentials().is_none(),
+        authenticated: shared.settings.credentials().is_none(),
         mail: None,
         recipients: Vec::new(),
         shared: &shared,
     };
     if let Err(error) = session.run().await {
-        session.wire.note(format!("the connection failed: {error}"));
+        session.connection.note(format!("the connection failed: {error}"));
     }
 }
 
 impl Session<'_> {
     async fn run(&mut self) -> io::Result<()> {
-        if !matches!(self.script(Step::Connect, &[]).await?, Verdict::Proceed) {
+        if !matches!(self.apply_script(Step::Connect, &[]).await?, StepOutcome::Proceed) {
             return Ok(());
         }
         if let Some(tls) = &self.shared.tls
@@ -84,16 +84,16 @@ impl Session<'_> {
             self.encrypt(tls).await?;
         }
         let greeting = format!("220 {} ESMTP mail catcher", self.shared.settings.hostname);
-        self.wire.say(&greeting).await?;
+        self.connection.send(&greeting).await?;
         loop {
-            let flow = match self.wire.hear(without_secrets).await? {
+            let flow = match self.connection.read_command(without_secrets).await? {
                 Input::Line(line) => match Command::parse(&line) {
                     Ok(command) => self.command(command).await?,
-                    Err(complaint) => self.reply(complaint).await?,
+                    Err(reply) => self.reply(reply).await?,
                 },
                 Input::NotUtf8 => self.reply("500 5.5.2 Commands must be UTF-8").await?,
                 Input::TooLong => {
-                    self.wire.say("500 5.5.6 Line too long").await?;
+                    self.connection.send("500 5.5.6 Line too long").await?;
                     CLOSE
                 }
                 Input::End => CLOSE,
@@ -114,27 +114,27 @@ impl Session<'_> {
             Command::Rcpt(recipient) => self.rcpt(recipient).await,
             Command::Data => self.data().await,
             Command::Rset => {
-                self.forget_mail();
+                self.reset_transaction();
                 self.reply("250 2.0.0 Forgotten").await
             }
             Command::Noop => self.reply("250 2.0.0 Fine").await,
             Command::Vrfy => self.reply("252 2.5.2 Send some mail and see").await,
             Command::Help => self.reply("214 2.0.0 See RFC 5321").await,
             Command::Quit => {
-                self.wire.say("221 2.0.0 Goodbye").await?;
+                self.connection.send("221 2.0.0 Goodbye").await?;
                 Ok(CLOSE)
             }
         }
     }
 
     async fn greet(&mut self, extended: bool) -> Flow {
-        match self.script(Step::Ehlo, &[]).await? {
-            Verdict::Proceed => {}
-            Verdict::Answered => return Ok(ON),
-            Verdict::Close => return Ok(CLOSE),
+        match self.apply_script(Step::Ehlo, &[]).await? {
+            StepOutcome::Proceed => {}
+            StepOutcome::Replied => return Ok(CONTINUE),
+            StepOutcome::Close => return Ok(CLOSE),
         }
         self.greeted = true;
-        self.forget_mail();
+        self.reset_transaction();
         let settings = &self.shared.settings;
         if !extended {
             return self.reply(&format!("250 {}", settings.hostname)).await;
@@ -168,40 +168,42 @@ impl Session<'_> {
     async fn start_tls(&mut self) -> Flow {
         match &self.shared.tls {
             Some(tls) if !self.encrypted => {
-                self.wire.say("220 2.0.0 Go ahead").await?;
+                self.connection.send("220 2.0.0 Go ahead").await?;
                 self.encrypt(tls).await?;
                 self.greeted = false;
-                self.forget_mail();
-                Ok(ON)
+                self.reset_transaction();
+                Ok(CONTINUE)
             }
             _ => self.reply("502 5.5.1 STARTTLS is not offered").await,
         }
     }
 
     async fn encrypt(&mut self, tls: &Tls) -> io::Result<()> {
-        self.wire.encrypt(tls).await?;
+        self.connection.encrypt(tls).await?;
         self.encrypted = true;
         Ok(())
     }
 
     async fn auth(&mut self, mechanism: &str, initial: Option<String>) -> Flow {
-        match self.script(Step::Auth, &[]).await? {
-            Verdict::Proceed => {}
-            Verdict::Answered => return Ok(ON),
-            Verdict::Close => return Ok(CLOSE),
+        match self.apply_script(Step::Auth, &[]).await? {
+            StepOutcome::Proceed => {}
+            StepOutcome::Replied => return Ok(CONTINUE),
+            StepOutcome::Close => return Ok(CLOSE),
         }
         let Some((user, password)) = self.shared.settings.credentials() else {
             return self.reply("502 5.5.1 AUTH is not offered").await;
         };
-        if self.signed_in || !self.greeted || self.mail.is_some() || self.needs_tls() {
+        if self.authenticated || !self.greeted || self.mail.is_some() || self.needs_tls() {
             return self.reply("503 5.5.1 Not now").await;
         }
         let sent = match mechanism {
-            "PLAIN" => self.ask(initial, "").await?.and_then(|it| plain(&it)),
+            "PLAIN" => {
+                self.read_credential(initial, "").await?.and_then(|it| parse_plain_credentials(&it))
+            }
             "LOGIN" => {
-                let user = self.ask(initial, "VXNlcm5hbWU6").await?;
+                let user = self.read_credential(initial, "VXNlcm5hbWU6").await?;
                 let password = match user {
-                    Some(_) => self.ask(None, "UGFzc3dvcmQ6").await?,
+                    Some(_) => self.read_credential(None, "UGFzc3dvcmQ6").await?,
                     None => None,
                 };
                 user.zip(password)
@@ -210,7 +212,7 @@ impl Session<'_> {
         };
         match sent {
             Some((name, secret)) if name == user && secret == password => {
-                self.signed_in = true;
+                self.authenticated = true;
                 self.reply("235 2.7.0 Signed in").await
             }
             Some(_) => self.reply("535 5.7.8 User or password is wrong").await,
@@ -219,12 +221,16 @@ impl Session<'_> {
     }
 
     /// One answer of the client during AUTH, decoded; `None` if it gives up or cannot be read.
-    async fn ask(&mut self, given: Option<String>, prompt: &str) -> io::Result<Option<String>> {
+    async fn read_credential(
+        &mut self,
+        given: Option<String>,
+        prompt: &str,
+    ) -> io::Result<Option<String>> {
         let answer = match given {
             Some(given) => given,
             None => {
-                self.wire.say(&format!("334 {prompt}")).await?;
-                match self.wire.hear(|_| "(credentials)".to_owned()).await? {
+                self.connection.send(&format!("334 {prompt}")).await?;
+                match self.connection.read_command(|_| "(credentials)".to_owned()).await? {
                     Input::Line(line) => line,
                     _ => return Ok(None),
                 }
@@ -235,17 +241,17 @@ impl Session<'_> {
     }
 
     async fn mail(&mut self, mail: MailFrom) -> Flow {
-        match self.script(Step::Mail, &[]).await? {
-            Verdict::Proceed => {}
-            Verdict::Answered => return Ok(ON),
-            Verdict::Close => return Ok(CLOSE),
+        match self.apply_script(Step::Mail, &[]).await? {
+            StepOutcome::Proceed => {}
+            StepOutcome::Replied => return Ok(CONTINUE),
+            StepOutcome::Close => return Ok(CLOSE),
         }
         let most = self.shared.settings.max_message_bytes;
         if !self.greeted {
             self.reply("503 5.5.1 EHLO first").await
         } else if self.needs_tls() {
             self.reply("530 5.7.0 STARTTLS first").await
-        } else if !self.signed_in {
+        } else if !self.authenticated {
             self.reply("530 5.7.0 AUTH first").await
         } else if self.mail.is_some() {
             self.reply("503 5.5.1 There is a mail already").await
@@ -262,10 +268,10 @@ impl Session<'_> {
     }
 
     async fn rcpt(&mut self, recipient: String) -> Flow {
-        match self.script(Step::Rcpt, std::slice::from_ref(&recipient)).await? {
-            Verdict::Proceed => {}
-            Verdict::Answered => return Ok(ON),
-            Verdict::Close => return Ok(CLOSE),
+        match self.apply_script(Step::Rcpt, std::slice::from_ref(&recipient)).await? {
+            StepOutcome::Proceed => {}
+            StepOutcome::Replied => return Ok(CONTINUE),
+            StepOutcome::Close => return Ok(CLOSE),
         }
         match &self.mail {
             None => self.reply("503 5.5.1 MAIL first").await,
@@ -281,20 +287,20 @@ impl Session<'_> {
 
     async fn data(&mut self) -> Flow {
         let recipients = self.recipients.clone();
-        match self.script(Step::Data, &recipients).await? {
-            Verdict::Proceed => {}
-            Verdict::Answered => return Ok(ON),
-            Verdict::Close => return Ok(CLOSE),
+        match self.apply_script(Step::Data, &recipients).await? {
+            StepOutcome::Proceed => {}
+            StepOutcome::Replied => return Ok(CONTINUE),
+            StepOutcome::Close => return Ok(CLOSE),
         }
         if self.recipients.is_empty() {
             return self.reply("503 5.5.1 No recipient so far").await;
         }
-        self.wire.say("354 End with a dot on a line of its own").await?;
+        self.connection.send("354 End with a dot on a line of its own").await?;
         let most = self.shared.settings.max_message_bytes;
-        match self.wire.hear_message(most).await? {
+        match self.connection.read_message(most).await? {
             Body::Message(message) => self.body(message).await,
             Body::TooLarge => {
-                self.forget_mail();
+                self.reset_transaction();
                 self.reply("552 5.3.4 Message too large").await
             }
             Body::End => Ok(CLOSE),
@@ -305,7 +311,7 @@ impl Session<'_> {
     async fn body(&mut self, message: Vec<u8>) -> Flow {
         // A refused message is not kept; its name is, so that attempts can be compared.
         if let Some(id) = message::message_id(&message) {
-            self.wire.note(format!("Message-ID: {id}"));
+            self.connection.note(format!("Message-ID: {id}"));
         }
         let envelope = Envelope {
             from: self.mail.take().unwrap_or_default().address,
@@ -313,12 +319,12 @@ impl Session<'_> {
             received_at: Utc::now(),
         };
         let action = self.shared.script.next(Step::Body, &envelope.to);
-        let silence = match action {
+        let unacknowledged = match action {
             Some(Action::DropAfterAccept | Action::StallAfterAccept) => action,
             Some(action) => {
-                return Ok(match self.act(Step::Body, action).await? {
-                    Verdict::Close => CLOSE,
-                    _ => ON,
+                return Ok(match self.perform(Step::Body, action).await? {
+                    StepOutcome::Close => CLOSE,
+                    _ => CONTINUE,
                 });
             }
             None => None,
@@ -330,60 +336,60 @@ impl Session<'_> {
                 return self.reply("451 4.3.0 Cannot store it now").await;
             }
         };
-        self.shared.conversations.stored(self.id, mail.id);
-        match silence {
+        self.shared.conversations.add_mail(self.id, mail.id);
+        match unacknowledged {
             Some(action) => {
-                self.act(Step::Body, action).await?;
+                self.perform(Step::Body, action).await?;
                 Ok(CLOSE)
             }
             None => {
                 let flow = self.reply(&format!("250 2.0.0 Kept as {}", mail.id)).await?;
-                self.shared.conversations.acknowledged(self.id);
+                self.shared.conversations.acknowledge(self.id);
                 Ok(flow)
             }
         }
     }
 
     /// Lets the script interfere with a step.
-    async fn script(&mut self, step: Step, recipients: &[String]) -> io::Result<Verdict> {
+    async fn apply_script(&mut self, step: Step, recipients: &[String]) -> io::Result<StepOutcome> {
         match self.shared.script.next(step, recipients) {
-            Some(action) => self.act(step, action).await,
-            None => Ok(Verdict::Proceed),
+            Some(action) => self.perform(step, action).await,
+            None => Ok(StepOutcome::Proceed),
         }
     }
 
-    async fn act(&mut self, step: Step, action: Action) -> io::Result<Verdict> {
-        self.wire.note(format!("script at {step:?}: {action:?}"));
+    async fn perform(&mut self, step: Step, action: Action) -> io::Result<StepOutcome> {
+        self.connection.note(format!("script at {step:?}: {action:?}"));
         match action {
             Action::Reply { code, text } => {
-                self.wire.say(&format!("{code} {text}")).await?;
+                self.connection.send(&format!("{code} {text}")).await?;
                 Ok(if code == 421 || step == Step::Connect {
-                    Verdict::Close
+                    StepOutcome::Close
                 } else {
-                    Verdict::Answered
+                    StepOutcome::Replied
                 })
             }
-            Action::Drop | Action::DropAfterAccept => Ok(Verdict::Close),
+            Action::Drop | Action::DropAfterAccept => Ok(StepOutcome::Close),
             Action::Stall | Action::StallAfterAccept => {
-                self.wire.stall().await?;
-                Ok(Verdict::Close)
+                self.connection.stall().await?;
+                Ok(StepOutcome::Close)
             }
         }
     }
 
     async fn reply(&mut self, reply: &str) -> Flow {
-        self.wire.say(reply).await?;
-        Ok(ON)
+        self.connection.send(reply).await?;
+        Ok(CONTINUE)
     }
 
-    fn forget_mail(&mut self) {
+    fn reset_transaction(&mut self) {
         self.mail = None;
         self.recipients.clear();
     }
 }
 
 /// The credentials of AUTH PLAIN: `authorisation NUL user NUL password`.
-fn plain(decoded: &str) -> Option<(String, String)> {
+fn parse_plain_credentials(decoded: &str) -> Option<(String, String)> {
     let mut parts = decoded.split('\0').skip(1);
     let credentials = (parts.next()?.to_owned(), parts.next()?.to_owned());
     parts.next().is_none().then_some(credentials)

@@ -21,7 +21,7 @@ pub struct Settings {
     /// Whether addresses beyond ASCII are taken, and SMTPUTF8 announced.
     pub smtputf8: bool,
     /// How many mails are kept; the oldest go first, on disk too.
-    pub keep: usize,
+    pub capacity: usize,
     /// Folder for the mails, one `.eml` file each; without one they are kept in memory only.
     pub spool: Option<PathBuf>,
     /// The misbehaviour to begin with.
@@ -67,7 +67,7 @@ impl Default for Settings {
             password: None,
             max_message_bytes: 25 * 1024 * 1024,
             smtputf8: true,
-            keep: 5000,
+            capacity: 5000,
             spool: None,
             script: Script::default(),
             tls: None,
@@ -83,7 +83,7 @@ impl fmt::Debug for Settings {
             .field("password", &self.password.as_ref().map(|_| "…"))
             .field("max_message_bytes", &self.max_message_bytes)
             .field("smtputf8", &self.smtputf8)
-            .field("keep", &self.keep)
+            .field("capacity", &self.capacity)
             .field("spool", &self.spool)
             .field("script", &self.script)
             .field("tls", &self.tls)

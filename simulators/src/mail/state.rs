@@ -5,17 +5,17 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    conversation::Conversations, inbox::Inbox, script::Player, settings::Settings, tls::Tls,
+    conversation::Conversations, inbox::Inbox, script::ScriptState, settings::Settings, tls::Tls,
 };
-use crate::sync::Bell;
+use crate::sync::ChangeNotifier;
 
 /// What conversations, pages and the owner share.
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) inbox: Inbox,
     pub(super) conversations: Conversations,
-    pub(super) script: Player,
+    pub(super) script: ScriptState,
     pub(super) tls: Option<Tls>,
-    pub(super) bell: Arc<Bell>,
+    pub(super) changes: Arc<ChangeNotifier>,
     pub(super) stop: CancellationToken,
 }

@@ -32,9 +32,9 @@ impl Tls {
     /// Reads certificate and key.
     pub(super) fn open(settings: &TlsSettings) -> io::Result<Self> {
         let chain: Result<Vec<_>, _> =
-            CertificateDer::pem_file_iter(&settings.certificate).map_err(unreadable)?.collect();
-        let chain = chain.map_err(unreadable)?;
-        let key = PrivateKeyDer::from_pem_file(&settings.key).map_err(unreadable)?;
+            CertificateDer::pem_file_iter(&settings.certificate).map_err(pem_error)?.collect();
+        let chain = chain.map_err(pem_error)?;
+        let key = PrivateKeyDer::from_pem_file(&settings.key).map_err(pem_error)?;
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
@@ -48,6 +48,6 @@ impl Tls {
     }
 }
 
-fn unreadable(error: pem::Error) -> io::Error {
+fn pem_error(error: pem::Error) -> io::Error {
     io::Error::other(format!("certificate or key: {error}"))
 }

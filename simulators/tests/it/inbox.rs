@@ -14,13 +14,13 @@ const HOSTILE: &str = "From: \"<img src=x onerror=alert(1)>\" <a@x.example>\n\
     <html><head></head><body><script>alert(3)</script><a href=\"https://x.example\">x</a></body></html>\n\
     --sep--";
 
-async fn with_mail() -> MailCatcher {
+async fn catcher_with_mails() -> MailCatcher {
     let catcher = catcher(Settings::default()).await;
-    let mut smtp = Smtp::ready(&catcher).await;
+    let mut smtp = SmtpClient::greeted(&catcher).await;
     smtp.send(&["jo@x.example"], HOSTILE).await;
-    assert!(smtp.hear().await.starts_with("250"));
+    assert!(smtp.read_reply().await.starts_with("250"));
     smtp.send(&["al@x.example"], "Subject: second\n\nhi").await;
-    assert!(smtp.hear().await.starts_with("250"));
+    assert!(smtp.read_reply().await.starts_with("250"));
     catcher
 }
 
@@ -39,7 +39,7 @@ async fn json(catcher: &MailCatcher, path: &str) -> Value {
 
 #[tokio::test]
 async fn mails_are_listed_filtered_and_deleted_as_json() {
-    let catcher = with_mail().await;
+    let catcher = catcher_with_mails().await;
     let all = json(&catcher, "/api/mails").await;
     assert_eq!(all["mails"].as_array().map(Vec::len), Some(2));
     let mail = &all["mails"][0];
@@ -67,7 +67,7 @@ async fn mails_are_listed_filtered_and_deleted_as_json() {
 
 #[tokio::test]
 async fn pages_escape_what_mails_contain() {
-    let catcher = with_mail().await;
+    let catcher = catcher_with_mails().await;
     for path in ["/", "/mail/1", "/?to=%22%3E%3Cscript%3Ealert(4)", "/conversations"] {
         let page = text(&catcher, path).await;
         for hostile in ["<script>alert", "<img src=x"] {
@@ -81,7 +81,7 @@ async fn pages_escape_what_mails_contain() {
 
 #[tokio::test]
 async fn html_bodies_are_shown_in_a_sandbox() {
-    let catcher = with_mail().await;
+    let catcher = catcher_with_mails().await;
     let page = text(&catcher, "/mail/1").await;
     let frame = page.split("<iframe ").nth(1).expect("a frame");
     let frame = frame.split('>').next().expect("its attributes");
@@ -103,7 +103,7 @@ async fn html_bodies_are_shown_in_a_sandbox() {
 
 #[tokio::test]
 async fn the_list_shows_the_newest_first_and_filters() {
-    let catcher = with_mail().await;
+    let catcher = catcher_with_mails().await;
     let list = text(&catcher, "/").await;
     let (newer, older) = (list.find("/mail/2"), list.find("/mail/1"));
     assert!(newer.expect("shown") < older.expect("shown"));
@@ -136,11 +136,11 @@ async fn a_script_is_set_over_http() {
     assert!(bad["error"].as_str().expect("an error").contains("rule 1"), "{bad}");
     assert_eq!(catcher.script().rules(), rules);
 
-    let mut smtp = Smtp::ready(&catcher).await;
+    let mut smtp = SmtpClient::greeted(&catcher).await;
     smtp.send(&["jo@x.example"], "Subject: x\n\nhi").await;
-    assert_eq!(smtp.rest().await, "");
-    let talks = json(&catcher, "/api/conversations").await;
-    assert_eq!(talks["conversations"][0]["accepted"], true);
-    assert_eq!(talks["conversations"][0]["acknowledged"], 0);
+    assert_eq!(smtp.read_to_end().await, "");
+    let conversations = json(&catcher, "/api/conversations").await;
+    assert_eq!(conversations["conversations"][0]["accepted"], true);
+    assert_eq!(conversations["conversations"][0]["acknowledged"], 0);
     assert_eq!(json(&catcher, "/health").await["status"], "ok");
 }

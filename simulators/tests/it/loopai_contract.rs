@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Router, routing::get};
-use diagflow_simulators::loopai::{ExecutionState, Refused, Scenario, Settings};
+use diagflow_simulators::loopai::{ControlError, ExecutionState, Scenario, Settings};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -16,8 +16,8 @@ fn labels(result: &Value, file: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_execution_runs_and_completes_with_measurements() {
-    let sim = quick_sim().await;
+async fn an_execution_completes_with_measurements() {
+    let sim = instant_sim().await;
     let sharp = png(&checkerboard());
     let blurred = png(&checkerboard().blur(8.0));
     let dark = png(&plain(4, 4, 10));
@@ -30,7 +30,7 @@ async fn an_execution_runs_and_completes_with_measurements() {
     ]});
 
     let id = submit(&sim, &body).await;
-    let answer = ended(&sim, &id).await;
+    let answer = wait_for_end(&sim, &id).await;
 
     assert_eq!(answer["status"], "COMPLETED");
     let result = &answer["result"];
@@ -54,25 +54,25 @@ async fn an_execution_runs_and_completes_with_measurements() {
 }
 
 #[tokio::test]
-async fn the_status_is_running_until_the_delay_is_over() {
+async fn the_status_is_running_until_the_delay_has_passed() {
     let sim = sim(Settings { delay_ms: 3_600_000, ..Settings::default() }).await;
     let id = submit(&sim, &submission("")).await;
     assert_eq!(poll(&sim, &id).await, json!({"execution_id": id, "status": "RUNNING"}));
     sim.complete(&id).expect("completed by hand");
-    assert_eq!(ended(&sim, &id).await["status"], "COMPLETED");
+    assert_eq!(wait_for_end(&sim, &id).await["status"], "COMPLETED");
     assert_eq!(sim.execution(&id).expect("it").polls, 2);
-    assert_eq!(sim.fail(&id, "late"), Err(Refused::Ended));
-    assert_eq!(sim.complete("nobody"), Err(Refused::Unknown));
+    assert_eq!(sim.fail(&id, "late"), Err(ControlError::AlreadyEnded));
+    assert_eq!(sim.complete("nobody"), Err(ControlError::NotFound));
 }
 
 #[tokio::test]
-async fn an_image_that_cannot_be_decoded_is_a_finding() {
-    let sim = quick_sim().await;
+async fn an_undecodable_image_is_reported_as_a_finding() {
+    let sim = instant_sim().await;
     let mut half = image_entry("half.png", &png(&checkerboard())[..60]);
     half["sha256"] = json!("00");
     let body = json!({"images": [half, {"name": "none.png"}, {"name": "odd.png", "data": "%"}]});
     let id = submit(&sim, &body).await;
-    let answer = ended(&sim, &id).await;
+    let answer = wait_for_end(&sim, &id).await;
     assert_eq!(
         labels(&answer["result"], "half.png"),
         ["Image could not be read", "Checksum differs"]
@@ -82,14 +82,14 @@ async fn an_image_that_cannot_be_decoded_is_a_finding() {
 }
 
 #[tokio::test]
-async fn images_are_fetched_by_their_address() {
+async fn images_are_downloaded_from_their_url() {
     let bytes = png(&plain(255, 0, 0));
     let expected = sha256(&bytes);
-    let files = tokio::net::TcpListener::bind(anywhere()).await.expect("bound");
+    let files = tokio::net::TcpListener::bind(any_port()).await.expect("bound");
     let address = files.local_addr().expect("an address");
     let router = Router::new().route("/red.png", get(async move || bytes));
     let server = tokio::spawn(async move { axum::serve(files, router).await });
-    let sim = quick_sim().await;
+    let sim = instant_sim().await;
     let body = json!({"images": [
         {"name": "red.png", "url": format!("http://{address}/red.png?signature=secret")},
         {"name": "gone.png", "url": format!("http://{address}/gone.png?signature=secret")},
@@ -98,7 +98,7 @@ async fn images_are_fetched_by_their_address() {
     ]});
 
     let id = submit(&sim, &body).await;
-    let answer = ended(&sim, &id).await;
+    let answer = wait_for_end(&sim, &id).await;
 
     let images = sim.execution(&id).expect("it").images;
     assert_eq!(images[0].sha256.as_ref(), Some(&expected));
@@ -110,7 +110,7 @@ async fn images_are_fetched_by_their_address() {
 }
 
 #[tokio::test]
-async fn completing_by_hand_waits_for_the_measurements() {
+async fn manual_completion_waits_for_the_measurements() {
     let release = Arc::new(Semaphore::new(0));
     let gate = release.clone();
     let bytes = png(&plain(255, 0, 0));
@@ -121,24 +121,24 @@ async fn completing_by_hand_waits_for_the_measurements() {
             bytes
         }),
     );
-    let files = tokio::net::TcpListener::bind(anywhere()).await.expect("bound");
+    let files = tokio::net::TcpListener::bind(any_port()).await.expect("bound");
     let url = format!("http://{}/red.png", files.local_addr().expect("an address"));
     let server = tokio::spawn(async move { axum::serve(files, router).await });
-    let sim = quick_sim().await;
+    let sim = instant_sim().await;
     let body = json!({"comments": "[sim: stuck]", "images": [{ "url": url }]});
     let id = submit(&sim, &body).await;
     sim.complete(&id).expect("completed by hand");
     assert_eq!(poll(&sim, &id).await["status"], "RUNNING");
     release.add_permits(1);
-    let answer = ended(&sim, &id).await;
+    let answer = wait_for_end(&sim, &id).await;
     assert_eq!(answer["status"], "COMPLETED");
     assert!(answer["result"].is_object(), "{answer}");
     server.abort();
 }
 
 #[tokio::test]
-async fn the_same_key_gives_the_same_execution() {
-    let sim = quick_sim().await;
+async fn the_same_key_returns_the_same_execution() {
+    let sim = instant_sim().await;
     let url = format!("{}/api/public/agent/7/action/diagnose/", sim.url());
     let post = async |key: Option<&str>, reference: Option<&str>| -> String {
         let mut body = submission("");
@@ -167,8 +167,8 @@ async fn the_same_key_gives_the_same_execution() {
 }
 
 #[tokio::test]
-async fn fifty_posts_at_once_with_one_key_create_one_execution() {
-    let sim = quick_sim().await;
+async fn fifty_concurrent_requests_with_one_key_create_one_execution() {
+    let sim = instant_sim().await;
     let mut body = submission("");
     body["client_reference"] = json!("once");
     let posts = (0..50).map(|_| submit(&sim, &body));
@@ -178,7 +178,7 @@ async fn fifty_posts_at_once_with_one_key_create_one_execution() {
 }
 
 #[tokio::test]
-async fn a_platform_that_ignores_keys_works_twice_and_says_so() {
+async fn without_idempotency_a_repeated_key_creates_a_second_execution() {
     let sim = sim(Settings { honour_idempotency: false, ..Settings::default() }).await;
     let mut body = submission("");
     body["client_reference"] = json!("s-1-1");
@@ -188,7 +188,7 @@ async fn a_platform_that_ignores_keys_works_twice_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_key_is_needed_when_set() {
+async fn the_api_key_is_required_when_configured() {
     let sim = sim(Settings { api_key: Some("right".to_owned()), ..Settings::default() }).await;
     assert_eq!(diagnose(&sim, &submission("")).await.expect("it").status(), 401);
     assert_eq!(status(&sim, "x").await.expect("it").status(), 401);
@@ -206,8 +206,8 @@ async fn a_key_is_needed_when_set() {
 }
 
 #[tokio::test]
-async fn refuses_what_the_contract_does_not_have() {
-    let sim = quick_sim().await;
+async fn requests_outside_the_contract_are_rejected() {
+    let sim = instant_sim().await;
     let url = format!("{}/api/public/agent/1/action/diagnose/", sim.url());
     let text = client().post(&url).body("{}").send().await.expect("it");
     assert_eq!(text.status(), 415);
@@ -220,8 +220,8 @@ async fn refuses_what_the_contract_does_not_have() {
 }
 
 #[tokio::test]
-async fn takes_ten_images_of_ten_megabytes() {
-    let sim = quick_sim().await;
+async fn ten_images_of_ten_megabytes_are_accepted() {
+    let sim = instant_sim().await;
     let data = "A".repeat(10 * 1024 * 1024 / 3 * 4);
     let images: Vec<Value> = (0..10).map(|_| json!({ "data": data })).collect();
     let id = submit(&sim, &json!({ "images": images })).await;
@@ -229,8 +229,8 @@ async fn takes_ten_images_of_ten_megabytes() {
 }
 
 #[tokio::test]
-async fn an_address_in_the_body_is_reported_but_not_kept() {
-    let sim = quick_sim().await;
+async fn an_email_address_in_the_body_is_reported_but_not_stored() {
+    let sim = instant_sim().await;
     let mut body = submission("write to jo@home.example");
     body["email"] = json!("jo@home.example");
     let id = submit(&sim, &body).await;
@@ -242,8 +242,8 @@ async fn an_address_in_the_body_is_reported_but_not_kept() {
 }
 
 #[tokio::test]
-async fn the_control_api_does_what_the_methods_do() {
-    let sim = quick_sim().await;
+async fn the_control_api_matches_the_methods() {
+    let sim = instant_sim().await;
     let at = |path: &str| format!("{}{path}", sim.url());
     let put = client().put(at("/_sim/scenario")).body("stuck, status=429*1");
     assert_eq!(put.send().await.expect("it").status(), 200);
@@ -263,7 +263,7 @@ async fn the_control_api_does_what_the_methods_do() {
     let again = client().post(at(&format!("/_sim/executions/{other}/fail")));
     assert_eq!(again.send().await.expect("it").status(), 409);
     assert_eq!(status(&sim, &one).await.expect("it").status(), 429);
-    assert_eq!(ended(&sim, &one).await["status"], "COMPLETED");
+    assert_eq!(wait_for_end(&sim, &one).await["status"], "COMPLETED");
     assert_eq!(poll(&sim, &other).await["error"], "by hand");
 
     let json = async |path: &str| -> Value {
@@ -285,8 +285,8 @@ async fn the_control_api_does_what_the_methods_do() {
 }
 
 #[tokio::test]
-async fn the_status_page_escapes_what_came_from_outside() {
-    let sim = quick_sim().await;
+async fn the_status_page_escapes_untrusted_text() {
+    let sim = instant_sim().await;
     let mut body = submission("");
     body["submission_id"] = json!("<script>alert(1)</script>");
     submit(&sim, &body).await;
@@ -297,8 +297,8 @@ async fn the_status_page_escapes_what_came_from_outside() {
 }
 
 #[tokio::test]
-async fn the_oldest_executions_are_forgotten() {
-    let sim = sim(Settings { keep: 2, ..Settings::default() }).await;
+async fn the_oldest_executions_are_evicted() {
+    let sim = sim(Settings { capacity: 2, ..Settings::default() }).await;
     let mut ids = Vec::new();
     for number in 0..3 {
         let mut body = submission("[sim: stuck]");

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::support::*;
 
-fn play(sim: &LoopAiSim, scenario: &str) {
+fn set_scenario(sim: &LoopAiSim, scenario: &str) {
     sim.set_scenario(scenario.parse().expect("a scenario"));
 }
 
@@ -29,20 +29,20 @@ fn raw_status(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_directive_fails_its_submission_only() {
-    let sim = quick_sim().await;
+async fn a_directive_affects_only_its_submission() {
+    let sim = instant_sim().await;
     let id = submit(&sim, &submission("please [sim: fail=no light]")).await;
-    let answer = ended(&sim, &id).await;
+    let answer = wait_for_end(&sim, &id).await;
     assert_eq!(answer, json!({"execution_id": id, "status": "FAILED", "error": "no light"}));
     let mut other = submission("");
     other["submission_id"] = json!("s-2");
     let id = submit(&sim, &other).await;
-    assert_eq!(ended(&sim, &id).await["status"], "COMPLETED");
+    assert_eq!(wait_for_end(&sim, &id).await["status"], "COMPLETED");
 }
 
 #[tokio::test]
-async fn a_bad_directive_is_refused_with_what_is_allowed() {
-    let sim = quick_sim().await;
+async fn an_invalid_directive_is_rejected_with_the_allowed_items() {
+    let sim = instant_sim().await;
     let answer = diagnose(&sim, &submission("[sim: explode]")).await.expect("it");
     assert_eq!(answer.status(), 400);
     let answer: Value = answer.json().await.expect("JSON");
@@ -52,14 +52,14 @@ async fn a_bad_directive_is_refused_with_what_is_allowed() {
 }
 
 #[tokio::test]
-async fn outcomes_count_by_execution() {
-    let sim = quick_sim().await;
+async fn outcomes_are_counted_per_execution() {
+    let sim = instant_sim().await;
     let mut body = submission("[sim: fail*1, no-result*1]");
     let mut answers = Vec::new();
     for run in 1..=3 {
         body["client_reference"] = json!(format!("s-1-{run}"));
         let id = submit(&sim, &body).await;
-        answers.push(ended(&sim, &id).await);
+        answers.push(wait_for_end(&sim, &id).await);
     }
     assert_eq!(answers[0]["status"], "FAILED");
     assert_eq!(answers[1]["status"], "COMPLETED");
@@ -68,30 +68,30 @@ async fn outcomes_count_by_execution() {
 }
 
 #[tokio::test]
-async fn stuck_never_ends_by_itself() {
-    let sim = quick_sim().await;
+async fn a_stuck_execution_never_ends() {
+    let sim = instant_sim().await;
     let stuck = submit(&sim, &submission("[sim: stuck]")).await;
     let mut other = submission("");
     other["submission_id"] = json!("s-2");
     let other = submit(&sim, &other).await;
-    ended(&sim, &other).await;
+    wait_for_end(&sim, &other).await;
     sim.wait_for(|all| all[0].measured.then_some(()), LIMIT).await.expect("measured");
     assert_eq!(poll(&sim, &stuck).await["status"], "RUNNING");
 }
 
 #[tokio::test]
-async fn a_delay_is_waited_for() {
-    let sim = quick_sim().await;
+async fn an_execution_takes_as_long_as_its_delay() {
+    let sim = instant_sim().await;
     let id = submit(&sim, &submission("[sim: delay=300ms]")).await;
-    ended(&sim, &id).await;
+    wait_for_end(&sim, &id).await;
     let execution = sim.execution(&id).expect("it");
     let took = execution.finished_at.expect("ended") - execution.created_at;
     assert!(took.num_milliseconds() >= 300, "{took}");
 }
 
 #[tokio::test]
-async fn flapping_counts_requests_and_then_all_is_well() {
-    let sim = quick_sim().await;
+async fn status_faults_are_counted_per_request_and_then_end() {
+    let sim = instant_sim().await;
     let id = submit(&sim, &submission("[sim: status=429:7s*2, then status=500*1]")).await;
     let mut seen = Vec::new();
     for _ in 0..4 {
@@ -107,22 +107,22 @@ async fn flapping_counts_requests_and_then_all_is_well() {
 }
 
 #[tokio::test]
-async fn a_new_default_scenario_reaches_executions_under_way() {
-    let sim = quick_sim().await;
+async fn a_new_default_scenario_applies_to_running_executions() {
+    let sim = instant_sim().await;
     let id = submit(&sim, &submission("")).await;
     assert_eq!(status(&sim, &id).await.expect("it").status(), 200);
-    play(&sim, "status=404");
+    set_scenario(&sim, "status=404");
     assert_eq!(status(&sim, &id).await.expect("it").status(), 404);
-    play(&sim, "");
+    set_scenario(&sim, "");
     assert_eq!(status(&sim, &id).await.expect("it").status(), 200);
 }
 
 #[tokio::test]
-async fn a_fault_of_diagnose_creates_nothing_unless_accepted() {
-    let sim = quick_sim().await;
+async fn a_diagnose_fault_creates_no_execution_unless_accepted() {
+    let sim = instant_sim().await;
     let mut body = submission("");
     body["client_reference"] = json!("s-1-1");
-    play(&sim, "diagnose=503:9s*1, diagnose=accept+500*1");
+    set_scenario(&sim, "diagnose=503:9s*1, diagnose=accept+500*1");
     let refused = diagnose(&sim, &body).await.expect("it");
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["retry-after"], "9");
@@ -136,8 +136,8 @@ async fn a_fault_of_diagnose_creates_nothing_unless_accepted() {
 }
 
 #[tokio::test]
-async fn an_answer_lost_after_acceptance_is_found_again_by_its_key() {
-    let sim = quick_sim().await;
+async fn a_lost_response_is_recovered_by_its_key() {
+    let sim = instant_sim().await;
     let mut body = submission("[sim: diagnose=accept+drop*1]");
     body["client_reference"] = json!("s-1-1");
     diagnose(&sim, &body).await.expect_err("no answer");
@@ -148,10 +148,10 @@ async fn an_answer_lost_after_acceptance_is_found_again_by_its_key() {
 }
 
 #[tokio::test]
-async fn a_reset_is_a_reset_and_a_drop_is_an_end() {
-    let sim = quick_sim().await;
+async fn reset_sends_a_tcp_reset_and_drop_closes_the_connection() {
+    let sim = instant_sim().await;
     let id = submit(&sim, &submission("")).await;
-    play(&sim, "status=reset*1, status=drop*1");
+    set_scenario(&sim, "status=reset*1, status=drop*1");
     let (answer, end) = raw_exchange(&sim, &raw_status(&id)).await;
     assert_eq!(answer, b"");
     let error = end.expect_err("a reset");
@@ -162,10 +162,10 @@ async fn a_reset_is_a_reset_and_a_drop_is_an_end() {
 }
 
 #[tokio::test]
-async fn a_hang_lasts_until_the_client_gives_up_or_the_simulator_stops() {
-    let sim = quick_sim().await;
+async fn a_hang_lasts_until_the_client_or_the_simulator_stops() {
+    let sim = instant_sim().await;
     let id = submit(&sim, &submission("")).await;
-    play(&sim, "status=hang");
+    set_scenario(&sim, "status=hang");
     let url = format!("{}/api/execution/{id}/status/", sim.url());
     let impatient = client().get(&url).timeout(Duration::from_millis(200));
     assert!(impatient.send().await.expect_err("no answer").is_timeout());
@@ -185,11 +185,11 @@ async fn a_hang_lasts_until_the_client_gives_up_or_the_simulator_stops() {
 }
 
 #[tokio::test]
-async fn html_truncated_unknown_and_redirect_instead_of_an_answer() {
-    let sim = quick_sim().await;
+async fn html_truncated_unknown_and_redirect_replace_the_response() {
+    let sim = instant_sim().await;
     let id = submit(&sim, &submission("")).await;
-    ended(&sim, &id).await;
-    play(
+    wait_for_end(&sim, &id).await;
+    set_scenario(
         &sim,
         "status=html*1, status=truncated*1, status=unknown*1, status=unknown:MAYBE*1, \
          status=redirect*1, diagnose=no-id, diagnose=accept+no-id",
@@ -215,11 +215,11 @@ async fn html_truncated_unknown_and_redirect_instead_of_an_answer() {
 }
 
 #[tokio::test]
-async fn a_cut_answer_promises_more_than_it_sends() {
-    let sim = quick_sim().await;
+async fn a_cut_response_is_shorter_than_its_content_length() {
+    let sim = instant_sim().await;
     let id = submit(&sim, &submission("")).await;
-    ended(&sim, &id).await;
-    play(&sim, "status=cut");
+    wait_for_end(&sim, &id).await;
+    set_scenario(&sim, "status=cut");
     let (answer, _) = raw_exchange(&sim, &raw_status(&id)).await;
     let answer = String::from_utf8(answer).expect("text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
@@ -231,8 +231,8 @@ async fn a_cut_answer_promises_more_than_it_sends() {
 }
 
 #[tokio::test]
-async fn a_huge_answer_is_as_large_as_asked_for() {
-    let sim = quick_sim().await;
+async fn a_huge_response_has_the_requested_size() {
+    let sim = instant_sim().await;
     let id = submit(&sim, &submission("[sim: status=huge*1, status=huge:50MB]")).await;
     for size in [6_000_000, 50_000_000] {
         let answer = status(&sim, &id).await.expect("it");
@@ -242,9 +242,9 @@ async fn a_huge_answer_is_as_large_as_asked_for() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_late_and_right() {
-    let sim = quick_sim().await;
-    play(&sim, "diagnose=slow:300ms*1, status=slow:300ms*1");
+async fn a_slow_response_is_late_but_correct() {
+    let sim = instant_sim().await;
+    set_scenario(&sim, "diagnose=slow:300ms*1, status=slow:300ms*1");
     let begin = std::time::Instant::now();
     let id = submit(&sim, &submission("")).await;
     assert!(begin.elapsed() >= Duration::from_millis(300));
@@ -253,9 +253,9 @@ async fn a_slow_answer_is_late_and_right() {
 }
 
 #[tokio::test]
-async fn a_slow_diagnose_takes_no_effect_when_the_client_has_left() {
-    let sim = quick_sim().await;
-    play(&sim, "diagnose=slow:1h*1");
+async fn a_slow_diagnose_request_has_no_effect_after_the_client_disconnects() {
+    let sim = instant_sim().await;
+    set_scenario(&sim, "diagnose=slow:1h*1");
     let url = format!("{}/api/public/agent/1/action/diagnose/", sim.url());
     let request = client().post(url).json(&submission(""));
     let impatient = request.timeout(Duration::from_millis(200));
@@ -268,8 +268,8 @@ async fn a_slow_diagnose_takes_no_effect_when_the_client_has_left() {
 }
 
 #[tokio::test]
-async fn a_stopped_simulator_can_come_back_at_its_address() {
-    let sim = quick_sim().await;
+async fn a_stopped_simulator_can_restart_at_the_same_address() {
+    let sim = instant_sim().await;
     let address = sim.address();
     submit(&sim, &submission("")).await;
     sim.shutdown().await;

@@ -4,5 +4,5 @@ mod inbox;
 mod loopai_contract;
 mod loopai_faults;
 mod smtp;
-mod smtp_misbehaviour;
+mod smtp_faults;
 mod support;

@@ -18,7 +18,7 @@ use tokio::{
 /// Long enough for any machine; a condition that is met does not wait for it.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-pub(crate) fn anywhere() -> SocketAddr {
+pub(crate) fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
@@ -32,12 +32,12 @@ pub(crate) fn client() -> reqwest::Client {
 }
 
 /// A simulator that ends its executions at once.
-pub(crate) async fn quick_sim() -> LoopAiSim {
+pub(crate) async fn instant_sim() -> LoopAiSim {
     sim(Settings { delay_ms: 0, ..Settings::default() }).await
 }
 
 pub(crate) async fn sim(settings: Settings) -> LoopAiSim {
-    LoopAiSim::start(anywhere(), settings).await.expect("a sim")
+    LoopAiSim::start(any_port(), settings).await.expect("a sim")
 }
 
 pub(crate) async fn diagnose(sim: &LoopAiSim, body: &Value) -> reqwest::Result<reqwest::Response> {
@@ -65,7 +65,7 @@ pub(crate) async fn poll(sim: &LoopAiSim, id: &str) -> Value {
 }
 
 /// Waits for the end of an execution, and returns its status answer.
-pub(crate) async fn ended(sim: &LoopAiSim, id: &str) -> Value {
+pub(crate) async fn wait_for_end(sim: &LoopAiSim, id: &str) -> Value {
     sim.wait_for(
         |all| {
             let ours = all.iter().find(|it| it.execution_id == id)?;
@@ -115,13 +115,13 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 }
 
 pub(crate) async fn catcher(settings: mail::Settings) -> MailCatcher {
-    MailCatcher::start(anywhere(), anywhere(), settings).await.expect("a catcher")
+    MailCatcher::start(any_port(), any_port(), settings).await.expect("a catcher")
 }
 
 /// A client that says exactly what it is told to.
-pub(crate) struct Smtp(BufReader<TcpStream>);
+pub(crate) struct SmtpClient(BufReader<TcpStream>);
 
-impl Smtp {
+impl SmtpClient {
     /// Connects without reading the greeting.
     pub(crate) async fn connect(catcher: &MailCatcher) -> Self {
         let tcp = TcpStream::connect(catcher.smtp_address()).await;
@@ -129,15 +129,15 @@ impl Smtp {
     }
 
     /// Connects and says EHLO.
-    pub(crate) async fn ready(catcher: &MailCatcher) -> Self {
+    pub(crate) async fn greeted(catcher: &MailCatcher) -> Self {
         let mut smtp = Self::connect(catcher).await;
-        assert!(smtp.hear().await.starts_with("220 "));
-        smtp.say("EHLO test.example", "250-").await;
+        assert!(smtp.read_reply().await.starts_with("220 "));
+        smtp.command("EHLO test.example", "250-").await;
         smtp
     }
 
     /// The next reply, all of its lines; empty when the connection has ended.
-    pub(crate) async fn hear(&mut self) -> String {
+    pub(crate) async fn read_reply(&mut self) -> String {
         let mut reply = String::new();
         loop {
             let start = reply.len();
@@ -155,26 +155,26 @@ impl Smtp {
     }
 
     /// Says a line and checks how the reply begins.
-    pub(crate) async fn say(&mut self, line: &str, expected: &str) -> String {
+    pub(crate) async fn command(&mut self, line: &str, expected: &str) -> String {
         self.write(format!("{line}\r\n").as_bytes()).await;
-        let reply = self.hear().await;
+        let reply = self.read_reply().await;
         assert!(reply.starts_with(expected), "{line}: {reply:?}");
         reply
     }
 
     /// Everything up to the point at which the message's 250 is due.
     pub(crate) async fn send(&mut self, to: &[&str], message: &str) {
-        self.say("MAIL FROM:<clinic@x.example>", "250").await;
+        self.command("MAIL FROM:<clinic@x.example>", "250").await;
         for recipient in to {
-            self.say(&format!("RCPT TO:<{recipient}>"), "250").await;
+            self.command(&format!("RCPT TO:<{recipient}>"), "250").await;
         }
-        self.say("DATA", "354").await;
+        self.command("DATA", "354").await;
         self.write(message.replace('\n', "\r\n").as_bytes()).await;
         self.write(b"\r\n.\r\n").await;
     }
 
     /// Waits for the server to close the connection, and returns what it said before.
-    pub(crate) async fn rest(&mut self) -> String {
+    pub(crate) async fn read_to_end(&mut self) -> String {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(LIMIT, self.0.read_to_end(&mut rest)).await;
         read.expect("an end in time").expect("an orderly end");

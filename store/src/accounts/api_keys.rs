@@ -2,7 +2,7 @@
 //! account is not disabled.
 
 use crate::accounts::users::{Role, User};
-use crate::audit::log::{self, AuditEntry};
+use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::{before, now};
 use crate::db::error::StoreResult;
 use crate::db::ids::{ApiKeyId, Sha256, UserId};
@@ -14,7 +14,7 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 /// A key that was used within this time is not written down as used again.
-const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
+const USED_AT_PRECISION: Duration = Duration::from_secs(60);
 
 /// An API key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
@@ -51,11 +51,11 @@ pub struct NewApiKey {
 
 /// Whose key was presented, together with its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyHolder {
+pub enum ApiKeyOwner {
     /// It is alive: this account may come in.
-    Good(User),
+    Valid(User),
     /// It was revoked, expired, or its account is disabled. Who brought it knows the secret all the same.
-    Spent(User),
+    Invalid(User),
 }
 
 impl Store {
@@ -66,7 +66,7 @@ impl Store {
     pub async fn create_api_key(
         &self,
         new: &NewApiKey,
-        entry: &AuditEntry,
+        entry: &NewAuditEntry,
     ) -> StoreResult<Option<ApiKey>> {
         transaction!(self, connection => {
             let program: Option<UserId> = users::table
@@ -103,7 +103,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn api_keys_of(&self, user: UserId) -> StoreResult<Vec<ApiKey>> {
+    pub async fn user_api_keys(&self, user: UserId) -> StoreResult<Vec<ApiKey>> {
         let mut connection = self.connection().await?;
         let found = api_keys::table
             .filter(api_keys::user_id.eq(user))
@@ -123,7 +123,7 @@ impl Store {
         &self,
         user: UserId,
         key: ApiKeyId,
-        entry: &AuditEntry,
+        entry: &NewAuditEntry,
     ) -> StoreResult<bool> {
         transaction!(self, connection => {
             let good = api_keys::table.find(key).filter(api_keys::user_id.eq(user));
@@ -143,34 +143,34 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn use_api_key(
+    pub async fn authenticate_api_key(
         &self,
         key: ApiKeyId,
         secret: Sha256,
-    ) -> StoreResult<Option<KeyHolder>> {
+    ) -> StoreResult<Option<ApiKeyOwner>> {
         let mut connection = self.connection().await?;
         let expires = api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now().nullable()));
-        let kept = api_keys::revoked_at.is_null().and(users::disabled_at.is_null());
+        let active = api_keys::revoked_at.is_null().and(users::disabled_at.is_null());
         let found: Option<(User, Option<bool>)> = api_keys::table
             .inner_join(users::table)
             .filter(api_keys::id.eq(key))
             // Digests may be compared plainly: how much of one is right tells nothing about the secret.
             .filter(api_keys::secret.eq(secret))
-            .select((User::as_select(), kept.and(expires)))
+            .select((User::as_select(), active.and(expires)))
             .first(&mut connection)
             .await
             .optional()?;
         let Some((user, is_alive)) = found else { return Ok(None) };
         if is_alive != Some(true) {
-            return Ok(Some(KeyHolder::Spent(user)));
+            return Ok(Some(ApiKeyOwner::Invalid(user)));
         }
-        let noted = before(USE_NOTED_EVERY).nullable();
+        let noted = before(USED_AT_PRECISION).nullable();
         let stale = api_keys::used_at.is_null().or(api_keys::used_at.lt(noted));
         diesel::update(api_keys::table.find(key).filter(stale))
             .set(api_keys::used_at.eq(now().nullable()))
             .execute(&mut connection)
             .await?;
-        Ok(Some(KeyHolder::Good(user)))
+        Ok(Some(ApiKeyOwner::Valid(user)))
     }
 
     /// Whose key this is, while it is alive; without using it. For streams that stay open.

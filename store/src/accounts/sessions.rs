@@ -3,7 +3,7 @@
 
 use crate::accounts::throttles::KNOWN_FOR;
 use crate::accounts::users::User;
-use crate::audit::log::{self, AuditEntry};
+use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::{after, before, now};
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
@@ -19,7 +19,7 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 /// A session that was used within this time is not written down as used again.
-const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
+const USED_AT_PRECISION: Duration = Duration::from_secs(60);
 
 /// A sign-in that succeeded.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ pub struct Rotation {
 
 /// What came of presenting a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refreshed {
+pub enum RefreshOutcome {
     /// The successor is good now.
     Rotated,
     /// It had been rotated a moment ago; the successor is good still.
@@ -96,15 +96,15 @@ pub enum Refreshed {
 pub(crate) async fn end_all(
     connection: &mut Connection,
     user: UserId,
-    keep: Option<SessionId>,
+    except: Option<SessionId>,
     reason: &str,
 ) -> StoreResult<usize> {
     let open = sessions::table.filter(sessions::user_id.eq(user));
     let open = open.filter(sessions::ended_at.is_null());
     let end = (sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq(reason));
-    let ended = match keep {
-        Some(keep) => {
-            let others = open.filter(sessions::id.ne(keep));
+    let ended = match except {
+        Some(except) => {
+            let others = open.filter(sessions::id.ne(except));
             diesel::update(others).set(end).execute(connection).await?
         }
         None => diesel::update(open).set(end).execute(connection).await?,
@@ -113,7 +113,7 @@ pub(crate) async fn end_all(
 }
 
 /// Whether a session of an account is alive; if so it stays locked, and cannot end meanwhile.
-pub(crate) async fn lock_alive(
+pub(crate) async fn lock_active(
     connection: &mut Connection,
     user: UserId,
     session: SessionId,
@@ -158,7 +158,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn begin_session(&self, new: &NewSession, entry: &AuditEntry) -> StoreResult<bool> {
+    pub async fn create_session(
+        &self,
+        new: &NewSession,
+        entry: &NewAuditEntry,
+    ) -> StoreResult<bool> {
         transaction!(self, connection => {
             let account = users::table
                 .find(new.user)
@@ -183,7 +187,7 @@ impl Store {
         &self,
         session: SessionId,
         reason: &str,
-        entry: &AuditEntry,
+        entry: &NewAuditEntry,
     ) -> StoreResult<()> {
         transaction!(self, connection => {
             diesel::update(sessions::table.find(session).filter(sessions::ended_at.is_null()))
@@ -198,7 +202,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn sessions_of(&self, user: UserId) -> StoreResult<Vec<Session>> {
+    pub async fn user_sessions(&self, user: UserId) -> StoreResult<Vec<Session>> {
         let mut connection = self.connection().await?;
         let found = sessions::table
             .inner_join(users::table)
@@ -219,12 +223,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn end_session_of(
+    pub async fn end_user_session(
         &self,
         user: UserId,
         session: SessionId,
         reason: &str,
-        entry: &AuditEntry,
+        entry: &NewAuditEntry,
     ) -> StoreResult<bool> {
         transaction!(self, connection => {
             let open = sessions::table.find(session).filter(sessions::user_id.eq(user));
@@ -243,15 +247,15 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn end_sessions_of(
+    pub async fn end_user_sessions(
         &self,
         user: UserId,
-        keep: Option<SessionId>,
+        except: Option<SessionId>,
         reason: &str,
-        entry: &AuditEntry,
+        entry: &NewAuditEntry,
     ) -> StoreResult<usize> {
         transaction!(self, connection => {
-            let ended = end_all(connection, user, keep, reason).await?;
+            let ended = end_all(connection, user, except, reason).await?;
             log::append(connection, &entry.clone().with("sessions_ended", ended)).await?;
             Ok(ended)
         })
@@ -267,9 +271,9 @@ impl Store {
         &self,
         session: SessionId,
         rotation: &Rotation,
-        done: &AuditEntry,
-        reused: &AuditEntry,
-    ) -> StoreResult<Refreshed> {
+        done: &NewAuditEntry,
+        reused: &NewAuditEntry,
+    ) -> StoreResult<RefreshOutcome> {
         transaction!(self, connection => {
             let grace = rotation.grace.as_micros();
             let is_recent = sql::<Bool>(&format!(
@@ -285,7 +289,7 @@ impl Store {
                 .first(connection)
                 .await
                 .optional()?;
-            let Some((newest, previous, is_recent)) = found else { return Ok(Refreshed::Ended) };
+            let Some((newest, previous, is_recent)) = found else { return Ok(RefreshOutcome::Ended) };
             let row = sessions::table.find(session);
             if newest == rotation.given {
                 diesel::update(row)
@@ -299,10 +303,10 @@ impl Store {
                     .execute(connection)
                     .await?;
                 log::append(connection, done).await?;
-                return Ok(Refreshed::Rotated);
+                return Ok(RefreshOutcome::Rotated);
             }
             if is_recent && previous == Some(rotation.given) && newest == rotation.next {
-                return Ok(Refreshed::Repeated);
+                return Ok(RefreshOutcome::Repeated);
             }
             diesel::update(row)
                 .set((
@@ -312,7 +316,7 @@ impl Store {
                 .execute(connection)
                 .await?;
             log::append(connection, reused).await?;
-            Ok(Refreshed::Reused)
+            Ok(RefreshOutcome::Reused)
         })
     }
 
@@ -321,18 +325,18 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn use_session(
+    pub async fn authenticate_session(
         &self,
         session: SessionId,
         idle: Duration,
     ) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
-        let found = alive(&mut connection, session).await?;
+        let found = find_active(&mut connection, session).await?;
         if found.is_some() {
             diesel::update(
                 sessions::table
                     .find(session)
-                    .filter(sessions::used_at.lt(before(USE_NOTED_EVERY.min(idle / 4)))),
+                    .filter(sessions::used_at.lt(before(USED_AT_PRECISION.min(idle / 4)))),
             )
             .set((sessions::used_at.eq(now()), sessions::idle_after.eq(after(idle))))
             .execute(&mut connection)
@@ -347,7 +351,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn session_user(&self, session: SessionId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
-        alive(&mut connection, session).await
+        find_active(&mut connection, session).await
     }
 }
 
@@ -362,11 +366,11 @@ impl Store {
     pub async fn sweep_sessions(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         // By the absolute end, which every session has, and which comes after its beginning.
-        expired_rows::remove(&mut connection, "sessions", "expires_at", KNOWN_FOR).await
+        expired_rows::delete_expired(&mut connection, "sessions", "expires_at", KNOWN_FOR).await
     }
 }
 
-async fn alive(connection: &mut Connection, session: SessionId) -> StoreResult<Option<User>> {
+async fn find_active(connection: &mut Connection, session: SessionId) -> StoreResult<Option<User>> {
     let found = sessions::table
         .inner_join(users::table)
         .filter(sessions::id.eq(session))

@@ -21,17 +21,17 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 /// Failures halve after this much quiet.
-const HEALS_EVERY: Duration = Duration::from_secs(15 * 60);
+const HALF_LIFE: Duration = Duration::from_secs(15 * 60);
 /// More failures than these are not counted: they would only take longer to heal.
-const MOST: i32 = 1000;
+const MAX_FAILURES: i32 = 1000;
 /// A row that was quiet for so long has healed: 1000 failures halve ten times in 2.5 hours.
-const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
+const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// A network or address from which an account signed in within this time is known to be its owner's.
 pub(crate) const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How failures of a subject slow down the next attempt.
 #[derive(Debug, Clone, Copy)]
-pub struct Limit {
+pub struct ThrottleLimit {
     /// What is counted: a digest of its name.
     pub subject: Sha256,
     /// So many failures cost nothing.
@@ -42,7 +42,7 @@ pub struct Limit {
     pub counts: bool,
 }
 
-impl Limit {
+impl ThrottleLimit {
     /// The pause after the newest of `failures`: nothing up to the free ones, then 1, 2, 4 … seconds.
     fn pause(&self, failures: i32) -> Duration {
         let failures = u32::try_from(failures).unwrap_or(0);
@@ -53,26 +53,26 @@ impl Limit {
     }
 }
 
-/// An attempt that may be made; counted as a failure until [`Store::attempt_succeeded`] takes it back.
+/// An attempt that may be made; counted as a failure until [`Store::sign_in_succeeded`] takes it back.
 #[derive(Debug, Clone)]
 #[must_use = "an attempt that succeeded is to be taken back"]
-pub struct Attempt {
+pub struct SignInAttempt {
     at: NaiveDateTime,
-    before: Vec<Standing>,
+    before: Vec<ThrottleState>,
 }
 
 /// Whether an attempt may be made.
 #[derive(Debug, Clone)]
-pub enum Admitted {
+pub enum AttemptDecision {
     /// It may, and counts.
-    Yes(Attempt),
+    Allowed(SignInAttempt),
     /// Not before so much time has passed; it does not count.
-    After(Duration),
+    Delayed(Duration),
 }
 
 /// What of an origin an account knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KnownOrigin {
+pub struct KnownClient {
     /// The network.
     pub network: bool,
     /// The very address.
@@ -81,12 +81,12 @@ pub struct KnownOrigin {
 
 /// How a subject stands.
 #[derive(Debug, Clone)]
-struct Standing {
+struct ThrottleState {
     subject: Sha256,
     /// Healed to this moment.
     failures: i32,
     /// As they stood after the newest.
-    unhealed: i32,
+    stored_failures: i32,
     failed_at: NaiveDateTime,
 }
 
@@ -95,34 +95,34 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn attempt(&self, limits: &[Limit]) -> StoreResult<Admitted> {
+    pub async fn begin_sign_in(&self, limits: &[ThrottleLimit]) -> StoreResult<AttemptDecision> {
         // Always in the same order, so that two attempts cannot wait for each other.
         let mut limits = limits.to_vec();
         limits.sort_by_key(|limit| limit.subject);
         transaction!(self, connection => {
-            let mut standings = Vec::with_capacity(limits.len());
+            let mut states = Vec::with_capacity(limits.len());
             for limit in &limits {
-                standings.push(locked(connection, limit.subject).await?);
+                states.push(lock_state(connection, limit.subject).await?);
             }
             let at: NaiveDateTime = select(sql::<Datetime>("NOW(6)")).first(connection).await?;
-            let wait = limits.iter().zip(&standings).map(|(limit, standing)| {
-                let quiet = (at - standing.failed_at).to_std().unwrap_or_default();
-                limit.pause(standing.failures).saturating_sub(quiet)
+            let wait = limits.iter().zip(&states).map(|(limit, state)| {
+                let quiet = (at - state.failed_at).to_std().unwrap_or_default();
+                limit.pause(state.failures).saturating_sub(quiet)
             });
             let wait = wait.max().unwrap_or_default();
             if !wait.is_zero() {
-                return Ok(Admitted::After(wait));
+                return Ok(AttemptDecision::Delayed(wait));
             }
-            let counted = limits.iter().zip(standings).filter(|(limit, _)| limit.counts);
-            let counted: Vec<_> = counted.map(|(_, standing)| standing).collect();
-            for standing in &counted {
-                let failures = (standing.failures + 1).min(MOST);
-                diesel::update(throttles::table.find(standing.subject))
+            let counted = limits.iter().zip(states).filter(|(limit, _)| limit.counts);
+            let counted: Vec<_> = counted.map(|(_, state)| state).collect();
+            for state in &counted {
+                let failures = (state.failures + 1).min(MAX_FAILURES);
+                diesel::update(throttles::table.find(state.subject))
                     .set((throttles::failures.eq(failures), throttles::failed_at.eq(at)))
                     .execute(connection)
                     .await?;
             }
-            Ok(Admitted::Yes(Attempt { at, before: counted }))
+            Ok(AttemptDecision::Allowed(SignInAttempt { at, before: counted }))
         })
     }
 
@@ -130,7 +130,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn attempt_succeeded(&self, attempt: &Attempt, cleared: Sha256) -> StoreResult<()> {
+    pub async fn sign_in_succeeded(
+        &self,
+        attempt: &SignInAttempt,
+        cleared: Sha256,
+    ) -> StoreResult<()> {
         transaction!(self, connection => {
             for before in &attempt.before {
                 let row = throttles::table.find(before.subject);
@@ -144,7 +148,7 @@ impl Store {
                 let restored = diesel::update(untouched)
                     .set((
                         // Not the healed ones: they would heal for the same time once more.
-                        throttles::failures.eq(before.unhealed),
+                        throttles::failures.eq(before.stored_failures),
                         throttles::failed_at.eq(before.failed_at),
                     ))
                     .execute(connection)
@@ -165,12 +169,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn known_origin(
+    pub async fn known_client(
         &self,
         email: &str,
         network: &str,
         address: &str,
-    ) -> StoreResult<KnownOrigin> {
+    ) -> StoreResult<KnownClient> {
         let mut connection = self.connection().await?;
         let from_network = sessions::table
             .inner_join(users::table)
@@ -180,7 +184,7 @@ impl Store {
         let from_address = from_network.clone().filter(sessions::address.eq(address));
         let known = select((exists(from_network), exists(from_address)));
         let (network, address) = known.get_result(&mut connection).await?;
-        Ok(KnownOrigin { network, address })
+        Ok(KnownClient { network, address })
     }
 
     /// Removes what has healed; returns how many rows.
@@ -189,12 +193,12 @@ impl Store {
     /// When the database does not answer.
     pub async fn sweep_throttles(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
-        expired_rows::remove(&mut connection, "throttles", "failed_at", FORGOTTEN).await
+        expired_rows::delete_expired(&mut connection, "throttles", "failed_at", FORGET_AFTER).await
     }
 }
 
 /// Makes sure that there is a row, locks it, and reads it as it stands by now.
-async fn locked(connection: &mut Connection, subject: Sha256) -> StoreResult<Standing> {
+async fn lock_state(connection: &mut Connection, subject: Sha256) -> StoreResult<ThrottleState> {
     diesel::sql_query(
         "INSERT INTO throttles (subject, failures, failed_at) VALUES (?, 0, NOW(6)) \
          ON DUPLICATE KEY UPDATE subject = throttles.subject",
@@ -206,16 +210,16 @@ async fn locked(connection: &mut Connection, subject: Sha256) -> StoreResult<Sta
     let healed = format!(
         "CAST(failures >> LEAST(63, GREATEST(0, TIMESTAMPDIFF(SECOND, failed_at, NOW(6))) DIV {}) \
          AS SIGNED)",
-        HEALS_EVERY.as_secs()
+        HALF_LIFE.as_secs()
     );
-    let (failures, unhealed, failed_at): (i64, i32, NaiveDateTime) = throttles::table
+    let (failures, stored_failures, failed_at): (i64, i32, NaiveDateTime) = throttles::table
         .find(subject)
         .select((sql::<BigInt>(&healed), throttles::failures, throttles::failed_at))
         .for_update()
         .first(connection)
         .await?;
-    let failures = i32::try_from(failures).unwrap_or(MOST);
-    Ok(Standing { subject, failures, unhealed, failed_at })
+    let failures = i32::try_from(failures).unwrap_or(MAX_FAILURES);
+    Ok(ThrottleState { subject, failures, stored_failures, failed_at })
 }
 
 #[cfg(test)]
@@ -223,9 +227,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pause_grows_and_ends_at_its_longest() {
+    fn the_pause_doubles_up_to_its_maximum() {
         let (subject, longest) = (Sha256::of(b"x"), Duration::from_secs(900));
-        let limit = Limit { subject, free: 5, longest, counts: true };
+        let limit = ThrottleLimit { subject, free: 5, longest, counts: true };
         let pauses = [0, 4, 5, 6, 7, 14, 15, 1000].map(|failures| limit.pause(failures).as_secs());
         assert_eq!(pauses, [0, 0, 1, 2, 4, 512, 900, 900]);
     }

@@ -4,7 +4,7 @@
 use crate::accounts::sessions;
 use crate::accounts::users::{Role, User};
 use crate::audit::entry::UNCHANGED;
-use crate::audit::log::{self, AuditEntry};
+use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::now;
 use crate::db::connection::Connection;
 use crate::db::email_address::EmailAddress;
@@ -79,9 +79,9 @@ pub struct NewPassword {
 
 /// What came of a change. Nothing was changed but with `Done`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UserChanged {
+pub enum UserChangeOutcome {
     /// It is so now.
-    Done(User),
+    Applied(User),
     /// There is no such account.
     NotFound,
     /// It is the last enabled admin, and would no longer be one.
@@ -95,7 +95,7 @@ pub enum UserChanged {
 }
 
 /// `%text%` for LIKE, with `!` before what would otherwise be a wildcard.
-fn containing(text: &str) -> String {
+fn contains_pattern(text: &str) -> String {
     let mut pattern = String::from("%");
     for letter in text.trim().chars() {
         if matches!(letter, '%' | '_' | '!') {
@@ -111,8 +111,8 @@ impl UserFilter {
     fn query(&self) -> users::BoxedQuery<'_, Mysql> {
         let mut query = users::table.into_boxed();
         if let Some(search) = self.search.as_deref().filter(|text| !text.trim().is_empty()) {
-            let in_email = users::email.like(containing(&search.to_lowercase())).escape('!');
-            let in_name = users::name.like(containing(search)).escape('!');
+            let in_email = users::email.like(contains_pattern(&search.to_lowercase())).escape('!');
+            let in_name = users::name.like(contains_pattern(search)).escape('!');
             query = query.filter(in_email.or(in_name));
         }
         if let Some(role) = self.role {
@@ -186,20 +186,20 @@ impl Store {
         &self,
         id: UserId,
         change: &UserChange,
-        entry: &AuditEntry,
-    ) -> StoreResult<UserChanged> {
+        entry: &NewAuditEntry,
+    ) -> StoreResult<UserChangeOutcome> {
         let changed = transaction!(self, connection => {
             Ok(match apply(connection, id, change).await? {
                 Ok((before, now)) => {
                     let same = !change.alters(&before);
-                    log::append(connection, &told(entry, &before, &now, same)).await?;
-                    UserChanged::Done(now)
+                    log::append(connection, &change_entry(entry, &before, &now, same)).await?;
+                    UserChangeOutcome::Applied(now)
                 }
                 Err(refused) => refused,
             })
         });
         match changed {
-            Err(error) if error.is_duplicate() => Ok(UserChanged::EmailTaken),
+            Err(error) if error.is_duplicate() => Ok(UserChangeOutcome::EmailTaken),
             changed => changed,
         }
     }
@@ -210,7 +210,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn set_password(&self, new: &NewPassword, entry: &AuditEntry) -> StoreResult<bool> {
+    pub async fn set_password(
+        &self,
+        new: &NewPassword,
+        entry: &NewAuditEntry,
+    ) -> StoreResult<bool> {
         transaction!(self, connection => {
             let account = users::table
                 .find(new.user)
@@ -220,7 +224,7 @@ impl Store {
                 .for_update();
             let set: Option<Option<NaiveDateTime>> = account.first(connection).await.optional()?;
             let is_current = set == Some(new.known_since);
-            if !is_current || !sessions::lock_alive(connection, new.user, new.session).await? {
+            if !is_current || !sessions::lock_active(connection, new.user, new.session).await? {
                 return Ok(false);
             }
             diesel::update(users::table.find(new.user))
@@ -254,22 +258,22 @@ async fn lock_admins(connection: &mut Connection) -> StoreResult<Vec<UserId>> {
 }
 
 /// The line of a change: what decides about who may do what, before and now.
-fn told(entry: &AuditEntry, before: &User, now: &User, same: bool) -> AuditEntry {
-    let mut line = entry.clone();
+fn change_entry(entry: &NewAuditEntry, before: &User, now: &User, same: bool) -> NewAuditEntry {
+    let mut entry = entry.clone();
     if same {
-        return line.resulting_in(UNCHANGED);
+        return entry.with_result(UNCHANGED);
     }
     if before.email != now.email {
-        line = line.with("email_before", before.email.as_str());
+        entry = entry.with("email_before", before.email.as_str());
     }
     if before.role != now.role {
-        line = line.with("role_before", before.role.to_string());
+        entry = entry.with("role_before", before.role.to_string());
     }
     let [was_enabled, is_enabled] = [before, now].map(|user| user.disabled_at.is_none());
     if was_enabled != is_enabled {
-        line = line.with("enabled_before", was_enabled);
+        entry = entry.with("enabled_before", was_enabled);
     }
-    line
+    entry
 }
 
 /// The account before the change and after it, or why nothing was changed.
@@ -277,7 +281,7 @@ async fn apply(
     connection: &mut Connection,
     id: UserId,
     change: &UserChange,
-) -> StoreResult<Result<(User, User), UserChanged>> {
+) -> StoreResult<Result<(User, User), UserChangeOutcome>> {
     let may_remove =
         change.disabled == Some(true) || change.role.is_some_and(|role| role != Role::Admin);
     let admins = if may_remove { lock_admins(connection).await? } else { Vec::new() };
@@ -288,17 +292,17 @@ async fn apply(
         .first(connection)
         .await
         .optional()?;
-    let Some((user, kept)) = found else { return Ok(Err(UserChanged::NotFound)) };
+    let Some((user, password_hash)) = found else { return Ok(Err(UserChangeOutcome::NotFound)) };
     if may_remove && admins == [id] {
-        return Ok(Err(UserChanged::LastAdmin));
+        return Ok(Err(UserChangeOutcome::LastAdmin));
     }
     let role = change.role.unwrap_or(user.role);
     let is_program = role == Role::Service;
     if is_program && change.password_hash.is_some() {
-        return Ok(Err(UserChanged::PasswordForbidden));
+        return Ok(Err(UserChangeOutcome::PasswordForbidden));
     }
-    if !is_program && change.password_hash.is_none() && kept.is_none() {
-        return Ok(Err(UserChanged::PasswordMissing));
+    if !is_program && change.password_hash.is_none() && password_hash.is_none() {
+        return Ok(Err(UserChangeOutcome::PasswordMissing));
     }
     if !change.alters(&user) {
         return Ok(Ok((user.clone(), user)));
@@ -308,20 +312,20 @@ async fn apply(
     if was_program && !is_program {
         revoke_keys(connection, id).await?;
     }
-    if let Some(reason) = why_sessions_end(change, was_program != is_program) {
+    if let Some(reason) = session_end_reason(change, was_program != is_program) {
         sessions::end_all(connection, id, None, reason).await?;
     }
     let now_is = users::table.find(id).select(User::as_select()).first(connection).await?;
     Ok(Ok((user, now_is)))
 }
 
-fn why_sessions_end(change: &UserChange, other_kind: bool) -> Option<&'static str> {
+fn session_end_reason(change: &UserChange, kind_changed: bool) -> Option<&'static str> {
     if change.disabled == Some(true) {
         Some("user_disabled")
     } else if change.password_hash.is_some() {
         Some("password_changed")
     } else {
-        other_kind.then_some("role_changed")
+        kind_changed.then_some("role_changed")
     }
 }
 
@@ -386,6 +390,6 @@ mod tests {
 
     #[test]
     fn a_search_has_no_wildcards() {
-        assert_eq!(containing(" 100%_a! "), "%100!%!_a!!%");
+        assert_eq!(contains_pattern(" 100%_a! "), "%100!%!_a!!%");
     }
 }

@@ -1,6 +1,6 @@
 //! People and programs with an account.
 
-use crate::audit::log::{self, AuditEntry};
+use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::now;
 use crate::db::email_address::EmailAddress;
 use crate::db::error::StoreResult;
@@ -99,7 +99,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn create_user(&self, new: &NewUser, entry: &AuditEntry) -> StoreResult<bool> {
+    pub async fn create_user(&self, new: &NewUser, entry: &NewAuditEntry) -> StoreResult<bool> {
         let made = transaction!(self, connection => {
             diesel::insert_into(users::table)
                 .values((

@@ -12,15 +12,15 @@ use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{Datetime, Text};
 
 /// The result of what was done as it was asked.
-pub const DONE: &str = "done";
+pub const SUCCESS: &str = "success";
 /// The result of what goes on after the line was written; another line of the same request has its end.
-pub const BEGUN: &str = "begun";
+pub const STARTED: &str = "started";
 /// The result of what had begun, and came to no good end.
-pub const BROKEN_OFF: &str = "broken_off";
+pub const INTERRUPTED: &str = "interrupted";
 /// The result where it stood so already.
 pub(crate) const UNCHANGED: &str = "unchanged";
 /// The result where it goes on already.
-pub(crate) const UNDER_WAY: &str = "under_way";
+pub(crate) const IN_PROGRESS: &str = "in_progress";
 /// What kind of caller it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
@@ -152,11 +152,11 @@ pub struct Actor {
 /// found nor named. That is why its words are texts.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit)]
-pub struct AuditLine {
+pub struct AuditEntry {
     /// Its place, from 1, without gaps.
     pub number: i64,
     /// When (UTC, the database's clock); 1970 where what stands there is no time.
-    #[diesel(deserialize_as = Moment)]
+    #[diesel(deserialize_as = LenientDatetime)]
     pub at: NaiveDateTime,
     /// Who: what [kind of caller](ActorKind).
     pub actor_kind: String,
@@ -170,7 +170,7 @@ pub struct AuditLine {
     pub object_kind: String,
     /// On which; empty where there is none.
     pub object_id: String,
-    /// `done`, or the stable code of the refusal.
+    /// `success`, or the stable code of the refusal.
     pub result: String,
     /// From where.
     pub address: String,
@@ -186,16 +186,16 @@ pub struct AuditLine {
 
 /// Reads a time, also from a column that holds none, such as the day 0 of the month 0.
 #[derive(FromSqlRow)]
-pub struct Moment(NaiveDateTime);
+pub struct LenientDatetime(NaiveDateTime);
 
-impl FromSql<Datetime, Mysql> for Moment {
+impl FromSql<Datetime, Mysql> for LenientDatetime {
     fn from_sql(value: MysqlValue<'_>) -> deserialize::Result<Self> {
         Ok(Self(FromSql::<Datetime, Mysql>::from_sql(value).unwrap_or_default()))
     }
 }
 
-impl From<Moment> for NaiveDateTime {
-    fn from(moment: Moment) -> Self {
+impl From<LenientDatetime> for NaiveDateTime {
+    fn from(moment: LenientDatetime) -> Self {
         moment.0
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A change and its line are one transaction; a view is written down before it is shown.
 
-use crate::audit::entry::{Action, Actor, AuditLine, ObjectKind};
+use crate::audit::entry::{Action, Actor, AuditEntry, ObjectKind};
 use crate::audit::seal::AuditKey;
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
@@ -17,17 +17,17 @@ use diesel_async::RunQueryDsl;
 use serde_json::{Map, Value, json};
 
 /// The one row of `audit_head`.
-pub(crate) const HEAD: i32 = 1;
+pub(crate) const HEAD_ROW: i32 = 1;
 /// Most characters of a text in the details: those of the longest reason.
-const LONGEST_TEXT: usize = 500;
+const MAX_TEXT_LENGTH: usize = 500;
 /// Most members of a list in the details.
-const MOST_MEMBERS: usize = 50;
+const MAX_MEMBERS: usize = 50;
 /// Most bytes of all details: what the column holds.
-const MOST_DETAILS: usize = 65_535;
+const MAX_DETAILS_BYTES: usize = 65_535;
 
 /// A line that is to be written.
 #[derive(Debug, Clone)]
-pub struct AuditEntry {
+pub struct NewAuditEntry {
     /// What seals it.
     pub key: AuditKey,
     /// Who.
@@ -38,7 +38,7 @@ pub struct AuditEntry {
     pub object_kind: ObjectKind,
     /// On which; empty where there is none.
     pub object_id: String,
-    /// [`DONE`](crate::audit::entry::DONE), a word for why nothing was changed, or the stable code of the refusal or failure.
+    /// [`SUCCESS`](crate::audit::entry::SUCCESS), a word for why nothing was changed, or the stable code of the refusal or failure.
     pub result: String,
     /// From where.
     pub address: String,
@@ -48,7 +48,7 @@ pub struct AuditEntry {
     pub details: Map<String, Value>,
 }
 
-impl AuditEntry {
+impl NewAuditEntry {
     /// The same with one more detail.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -59,12 +59,12 @@ impl AuditEntry {
     /// The same about something that was refused, with the stable code of that.
     #[must_use]
     pub fn refused(self, code: &str) -> Self {
-        self.resulting_in(code)
+        self.with_result(code)
     }
 
-    /// The same with another result than [`DONE`](crate::audit::entry::DONE).
+    /// The same with another result than [`SUCCESS`](crate::audit::entry::SUCCESS).
     #[must_use]
-    pub fn resulting_in(mut self, result: &str) -> Self {
+    pub fn with_result(mut self, result: &str) -> Self {
         result.clone_into(&mut self.result);
         self
     }
@@ -72,15 +72,15 @@ impl AuditEntry {
 
 /// Appends a line in the caller's transaction. Holds the chain's lock until that ends, so it comes
 /// last there.
-pub(crate) async fn append(connection: &mut Connection, entry: &AuditEntry) -> StoreResult<()> {
+pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -> StoreResult<()> {
     let (number, previous, at): (i64, String, NaiveDateTime) = audit_head::table
-        .find(HEAD)
+        .find(HEAD_ROW)
         // `NOW` would be the time before the wait for the lock, and times would run against numbers.
         .select((audit_head::number, audit_head::hash, sql::<Datetime>("SYSDATE(6)")))
         .for_update()
         .first(connection)
         .await?;
-    let mut line = AuditLine {
+    let mut row = AuditEntry {
         number: number + 1,
         at,
         actor_kind: entry.actor.kind.to_string(),
@@ -92,14 +92,14 @@ pub(crate) async fn append(connection: &mut Connection, entry: &AuditEntry) -> S
         result: entry.result.clone(),
         address: entry.address.clone(),
         request_id: entry.request_id.clone(),
-        details: bounded(&entry.details),
+        details: bounded_details(&entry.details),
         previous: previous.clone(),
         hash: String::new(),
     };
-    line.hash = entry.key.seal(&previous, &line);
-    diesel::insert_into(audit::table).values(&line).execute(connection).await?;
-    diesel::update(audit_head::table.find(HEAD))
-        .set((audit_head::number.eq(line.number), audit_head::hash.eq(&line.hash)))
+    row.hash = entry.key.seal(&previous, &row);
+    diesel::insert_into(audit::table).values(&row).execute(connection).await?;
+    diesel::update(audit_head::table.find(HEAD_ROW))
+        .set((audit_head::number.eq(row.number), audit_head::hash.eq(&row.hash)))
         .execute(connection)
         .await?;
     Ok(())
@@ -111,21 +111,23 @@ fn shortened(text: &str, longest: usize) -> String {
 
 /// Details as they are stored. What strangers send stands in them too: none may be too long for its column,
 /// since then nobody would hear of the request.
-fn bounded(details: &Map<String, Value>) -> String {
-    let text = cut(&Value::Object(details.clone())).to_string();
-    if text.len() <= MOST_DETAILS {
+fn bounded_details(details: &Map<String, Value>) -> String {
+    let text = shorten(&Value::Object(details.clone())).to_string();
+    if text.len() <= MAX_DETAILS_BYTES {
         return text;
     }
-    json!({ "cut": shortened(&text, LONGEST_TEXT) }).to_string()
+    json!({ "cut": shortened(&text, MAX_TEXT_LENGTH) }).to_string()
 }
 
-fn cut(value: &Value) -> Value {
+fn shorten(value: &Value) -> Value {
     match value {
-        Value::String(text) => Value::String(shortened(text, LONGEST_TEXT)),
-        Value::Array(members) => members.iter().take(MOST_MEMBERS).map(cut).collect(),
+        Value::String(text) => Value::String(shortened(text, MAX_TEXT_LENGTH)),
+        Value::Array(members) => members.iter().take(MAX_MEMBERS).map(shorten).collect(),
         Value::Object(members) => {
-            let members = members.iter().take(MOST_MEMBERS);
-            members.map(|(name, value)| (shortened(name, LONGEST_TEXT), cut(value))).collect()
+            let members = members.iter().take(MAX_MEMBERS);
+            members
+                .map(|(name, value)| (shortened(name, MAX_TEXT_LENGTH), shorten(value)))
+                .collect()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
@@ -136,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it; then it must not be shown, either.
-    pub async fn audit(&self, entry: &AuditEntry) -> StoreResult<()> {
+    pub async fn append_audit_entry(&self, entry: &NewAuditEntry) -> StoreResult<()> {
         transaction!(self, connection => { append(connection, entry).await })
     }
 }
@@ -146,13 +148,13 @@ mod tests {
     use super::*;
 
     fn stored(details: Value) -> Value {
-        let text = bounded(details.as_object().expect("an object"));
-        assert!(text.len() <= MOST_DETAILS, "{}", text.len());
+        let text = bounded_details(details.as_object().expect("an object"));
+        assert!(text.len() <= MAX_DETAILS_BYTES, "{}", text.len());
         serde_json::from_str(&text).expect("JSON")
     }
 
     #[test]
-    fn details_fit_whatever_was_sent() {
+    fn details_always_fit_their_column() {
         let reason = "ü".repeat(500);
         let whole = json!({"reason": reason, "page": 7, "all": true, "none": null});
         assert_eq!(stored(whole.clone()), whole, "what is not too long stays whole");

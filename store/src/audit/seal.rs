@@ -1,6 +1,6 @@
 //! Seals lines of the audit, each together with the one before it.
 
-use crate::audit::entry::AuditLine;
+use crate::audit::entry::AuditEntry;
 use hmac::{Hmac, KeyInit, Mac};
 use std::fmt;
 
@@ -15,27 +15,27 @@ impl AuditKey {
     }
 
     /// The seal of a line that follows the one with the seal `previous`.
-    pub(crate) fn seal(&self, previous: &str, line: &AuditLine) -> String {
+    pub(crate) fn seal(&self, previous: &str, entry: &AuditEntry) -> String {
         let mut mac = self.0.clone();
-        let number = line.number.to_string();
-        let at = line.at.and_utc().timestamp_micros().to_string();
+        let number = entry.number.to_string();
+        let at = entry.at.and_utc().timestamp_micros().to_string();
         // No account is sealed as an empty text, which therefore must not stand for an empty text.
         let actor_id =
-            line.actor_id.as_deref().map_or("", |id| if id.is_empty() { "\0" } else { id });
+            entry.actor_id.as_deref().map_or("", |id| if id.is_empty() { "\0" } else { id });
         for field in [
             previous,
             &number,
             &at,
-            &line.actor_kind,
+            &entry.actor_kind,
             actor_id,
-            &line.actor_name,
-            &line.action,
-            &line.object_kind,
-            &line.object_id,
-            &line.result,
-            &line.address,
-            &line.request_id,
-            &line.details,
+            &entry.actor_name,
+            &entry.action,
+            &entry.object_kind,
+            &entry.object_id,
+            &entry.result,
+            &entry.address,
+            &entry.request_id,
+            &entry.details,
         ] {
             // With its length, so that nothing can move from one field into the next.
             mac.update(&(field.len() as u64).to_be_bytes());

@@ -1,6 +1,6 @@
 //! Finds lines of the audit.
 
-use crate::audit::entry::{Action, AuditLine, ObjectKind};
+use crate::audit::entry::{Action, AuditEntry, ObjectKind};
 use crate::db::error::StoreResult;
 use crate::db::ids::UserId;
 use crate::db::pool::Store;
@@ -22,7 +22,7 @@ pub struct AuditFilter {
     pub object_kind: Option<ObjectKind>,
     /// To the thing of this name.
     pub object_id: Option<String>,
-    /// With this result: `done`, or the code of a refusal.
+    /// With this result: `success`, or the code of a refusal.
     pub result: Option<String>,
     /// By this request.
     pub request_id: Option<String>,
@@ -39,12 +39,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn find_audit(
+    pub async fn find_audit_entries(
         &self,
         filter: &AuditFilter,
         limit: i64,
-    ) -> StoreResult<Vec<AuditLine>> {
-        let mut query = audit::table.select(AuditLine::as_select()).into_boxed();
+    ) -> StoreResult<Vec<AuditEntry>> {
+        let mut query = audit::table.select(AuditEntry::as_select()).into_boxed();
         if let Some(id) = filter.actor_id {
             query = query.filter(audit::actor_id.eq(id));
         }
@@ -76,7 +76,7 @@ impl Store {
             query = query.filter(audit::number.lt(number));
         }
         let mut connection = self.connection().await?;
-        let lines = query.order(audit::number.desc()).limit(limit).load(&mut connection).await?;
-        Ok(lines)
+        let entries = query.order(audit::number.desc()).limit(limit).load(&mut connection).await?;
+        Ok(entries)
     }
 }

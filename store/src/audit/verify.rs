@@ -1,7 +1,7 @@
 //! Proves the audit: reads every line and its seal again.
 
-use crate::audit::entry::AuditLine;
-use crate::audit::log::HEAD;
+use crate::audit::entry::AuditEntry;
+use crate::audit::log::HEAD_ROW;
 use crate::audit::seal::AuditKey;
 use crate::db::error::StoreResult;
 use crate::db::pool::Store;
@@ -11,36 +11,37 @@ use diesel_async::RunQueryDsl;
 use std::fmt;
 
 /// Lines that are read at once.
-const BATCH: i64 = 1000;
+const BATCH_SIZE: i64 = 1000;
 /// Seal before the first line.
-const BEGINNING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const GENESIS_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// A place in the audit that somebody wrote down elsewhere: as long as it is found again, nothing before
 /// it was changed, even by somebody who knows the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditMark {
+pub struct AuditCheckpoint {
     /// The line.
     pub number: i64,
     /// Its seal.
     pub hash: String,
 }
 
-impl fmt::Display for AuditMark {
+impl fmt::Display for AuditCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.number, self.hash)
     }
 }
 
-impl std::str::FromStr for AuditMark {
+impl std::str::FromStr for AuditCheckpoint {
     type Err = String;
     /// Reads `number:seal`, as it is printed.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("{text:?} is no mark; one looks like 42:9f86d081…, with 64 digits");
-        let (number, hash) = text.split_once(':').ok_or_else(wrong)?;
-        let number = number.parse().map_err(|_| wrong())?;
+        let invalid =
+            || format!("{text:?} is no checkpoint; one looks like 42:9f86d081…, with 64 digits");
+        let (number, hash) = text.split_once(':').ok_or_else(invalid)?;
+        let number = number.parse().map_err(|_| invalid())?;
         let hexadecimal =
-            hash.len() == BEGINNING.len() && hash.bytes().all(|b| b.is_ascii_hexdigit());
-        if hexadecimal { Ok(Self { number, hash: hash.to_owned() }) } else { Err(wrong()) }
+            hash.len() == GENESIS_HASH.len() && hash.bytes().all(|b| b.is_ascii_hexdigit());
+        if hexadecimal { Ok(Self { number, hash: hash.to_owned() }) } else { Err(invalid()) }
     }
 }
 
@@ -56,40 +57,40 @@ pub enum AuditFault {
     /// A line of this number was put in, where none of ours is: they count from 1.
     Inserted(i64),
     /// The last line is not the one that was written last: lines at the end were removed or put in.
-    EndMoved {
+    HeadMismatch {
         /// What was written last.
-        expected: AuditMark,
+        expected: AuditCheckpoint,
         /// What is there.
-        found: AuditMark,
+        found: AuditCheckpoint,
     },
     /// The line that was marked is not there any more.
-    MarkGone(AuditMark),
+    CheckpointMismatch(AuditCheckpoint),
 }
 
 impl fmt::Display for AuditFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Removed(first, last) if first == last => write!(f, "line {first} was removed"),
-            Self::Removed(first, last) => write!(f, "lines {first} to {last} were removed"),
+            Self::Removed(first, last) if first == last => write!(f, "entry {first} was removed"),
+            Self::Removed(first, last) => write!(f, "entries {first} to {last} were removed"),
             Self::Changed(number) => {
-                write!(f, "line {number} was changed, or sealed with another key")
+                write!(f, "entry {number} was changed, or sealed with another key")
             }
             Self::Unlinked(number) => {
                 write!(
                     f,
-                    "line {number} does not follow the line before it: one of them was replaced"
+                    "entry {number} does not follow the entry before it: one of them was replaced"
                 )
             }
             Self::Inserted(number) => {
-                write!(f, "line {number} was put in: our lines count from 1")
+                write!(f, "entry {number} was put in: our entries count from 1")
             }
-            Self::EndMoved { expected, found } => write!(
+            Self::HeadMismatch { expected, found } => write!(
                 f,
-                "the last line is {}, but {} was written last: the end was removed or put in",
+                "the last entry is {}, but {} was written last: the end was removed or put in",
                 found.number, expected.number
             ),
-            Self::MarkGone(mark) => {
-                write!(f, "line {} is not the one that was marked", mark.number)
+            Self::CheckpointMismatch(checkpoint) => {
+                write!(f, "entry {} is not the one that was marked", checkpoint.number)
             }
         }
     }
@@ -97,11 +98,11 @@ impl fmt::Display for AuditFault {
 
 /// What a reading of the whole audit found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditCheck {
+pub struct AuditVerification {
     /// How many lines there are.
-    pub lines: i64,
+    pub entries: i64,
     /// The last line: to be written down elsewhere, and given as a mark the next time.
-    pub end: AuditMark,
+    pub end: AuditCheckpoint,
     /// Everything that is wrong, in order.
     pub faults: Vec<AuditFault>,
 }
@@ -111,120 +112,123 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer, or a line cannot be read at all.
-    pub async fn check_audit(
+    pub async fn verify_audit(
         &self,
         key: &AuditKey,
-        mark: Option<&AuditMark>,
-    ) -> StoreResult<AuditCheck> {
+        checkpoint: Option<&AuditCheckpoint>,
+    ) -> StoreResult<AuditVerification> {
         // The head first: lines that are written meanwhile come after it.
-        let head = self.audit_end().await?;
-        let mut reading = Reading::new(key, mark);
+        let head = self.audit_head().await?;
+        let mut verifier = Verifier::new(key, checkpoint);
         let mut from = Some(i64::MIN);
         while let Some(first) = from {
-            let lines = self.audit_lines(first, head.number).await?;
-            for line in &lines {
-                reading.line(line);
+            let entries = self.read_entries(first, head.number).await?;
+            for entry in &entries {
+                verifier.entry(entry);
             }
-            from = lines.last().and_then(|last| last.number.checked_add(1));
+            from = entries.last().and_then(|last| last.number.checked_add(1));
         }
-        Ok(reading.finish(head, self.audit_beyond().await?))
+        Ok(verifier.finish(head, self.entry_beyond_head().await?))
     }
 
     /// The line that was written last.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn audit_end(&self) -> StoreResult<AuditMark> {
+    pub async fn audit_head(&self) -> StoreResult<AuditCheckpoint> {
         let mut connection = self.connection().await?;
         let (number, hash) = audit_head::table
-            .find(HEAD)
+            .find(HEAD_ROW)
             .select((audit_head::number, audit_head::hash))
             .first(&mut connection)
             .await?;
-        Ok(AuditMark { number, hash })
+        Ok(AuditCheckpoint { number, hash })
     }
 
     /// Some lines from the number `first` to the number `last`, in order.
-    async fn audit_lines(&self, first: i64, last: i64) -> StoreResult<Vec<AuditLine>> {
+    async fn read_entries(&self, first: i64, last: i64) -> StoreResult<Vec<AuditEntry>> {
         let mut connection = self.connection().await?;
-        let lines = audit::table
+        let entries = audit::table
             .filter(audit::number.between(first, last))
             .order(audit::number)
-            .limit(BATCH)
-            .select(AuditLine::as_select())
+            .limit(BATCH_SIZE)
+            .select(AuditEntry::as_select())
             .load(&mut connection)
             .await?;
-        Ok(lines)
+        Ok(entries)
     }
 
     /// What was written last, and the last line that there is, where that is another one behind it. One
     /// statement sees both as of one moment: ours are always written together.
-    async fn audit_beyond(&self) -> StoreResult<Option<AuditFault>> {
+    async fn entry_beyond_head(&self) -> StoreResult<Option<AuditFault>> {
         let mut connection = self.connection().await?;
         let found: Option<(i64, String, i64, String)> = audit_head::table
             .inner_join(audit::table.on(audit::number.gt(audit_head::number)))
-            .filter(audit_head::id.eq(HEAD))
+            .filter(audit_head::id.eq(HEAD_ROW))
             .order(audit::number.desc())
             .select((audit_head::number, audit_head::hash, audit::number, audit::hash))
             .first(&mut connection)
             .await
             .optional()?;
-        Ok(found.map(|(expected, its_hash, found, hash)| AuditFault::EndMoved {
-            expected: AuditMark { number: expected, hash: its_hash },
-            found: AuditMark { number: found, hash },
+        Ok(found.map(|(expected, its_hash, found, hash)| AuditFault::HeadMismatch {
+            expected: AuditCheckpoint { number: expected, hash: its_hash },
+            found: AuditCheckpoint { number: found, hash },
         }))
     }
 }
 
 /// A reading under way.
-struct Reading<'a> {
+struct Verifier<'a> {
     key: &'a AuditKey,
-    mark: Option<&'a AuditMark>,
-    lines: i64,
-    end: AuditMark,
+    checkpoint: Option<&'a AuditCheckpoint>,
+    entries: i64,
+    end: AuditCheckpoint,
     faults: Vec<AuditFault>,
 }
 
-impl<'a> Reading<'a> {
-    fn new(key: &'a AuditKey, mark: Option<&'a AuditMark>) -> Self {
-        let end = AuditMark { number: 0, hash: BEGINNING.to_owned() };
-        Self { key, mark, lines: 0, end, faults: Vec::new() }
+impl<'a> Verifier<'a> {
+    fn new(key: &'a AuditKey, checkpoint: Option<&'a AuditCheckpoint>) -> Self {
+        let end = AuditCheckpoint { number: 0, hash: GENESIS_HASH.to_owned() };
+        Self { key, checkpoint, entries: 0, end, faults: Vec::new() }
     }
 
-    fn line(&mut self, line: &AuditLine) {
-        if line.number < 1 {
-            self.faults.push(AuditFault::Inserted(line.number));
+    fn entry(&mut self, entry: &AuditEntry) {
+        if entry.number < 1 {
+            self.faults.push(AuditFault::Inserted(entry.number));
             return;
         }
         let expected = self.end.number + 1;
-        if line.number > expected {
-            self.faults.push(AuditFault::Removed(expected, line.number - 1));
-        } else if line.previous != self.end.hash {
-            self.faults.push(AuditFault::Unlinked(line.number));
+        if entry.number > expected {
+            self.faults.push(AuditFault::Removed(expected, entry.number - 1));
+        } else if entry.previous != self.end.hash {
+            self.faults.push(AuditFault::Unlinked(entry.number));
         }
-        if self.key.seal(&line.previous, line) != line.hash {
-            self.faults.push(AuditFault::Changed(line.number));
+        if self.key.seal(&entry.previous, entry) != entry.hash {
+            self.faults.push(AuditFault::Changed(entry.number));
         }
-        if let Some(mark) = self.mark.filter(|mark| mark.number == line.number)
-            && mark.hash != line.hash
+        if let Some(checkpoint) =
+            self.checkpoint.filter(|checkpoint| checkpoint.number == entry.number)
+            && checkpoint.hash != entry.hash
         {
-            self.faults.push(AuditFault::MarkGone(mark.clone()));
+            self.faults.push(AuditFault::CheckpointMismatch(checkpoint.clone()));
         }
-        self.lines += 1;
-        self.end = AuditMark { number: line.number, hash: line.hash.clone() };
+        self.entries += 1;
+        self.end = AuditCheckpoint { number: entry.number, hash: entry.hash.clone() };
     }
 
     /// `head` is what was written last when the reading began; `beyond` is the fault of a line that is
     /// behind what was written last when it was over.
-    fn finish(mut self, head: AuditMark, beyond: Option<AuditFault>) -> AuditCheck {
+    fn finish(mut self, head: AuditCheckpoint, beyond: Option<AuditFault>) -> AuditVerification {
         if self.end != head {
             let found = self.end.clone();
-            self.faults.push(AuditFault::EndMoved { expected: head, found });
+            self.faults.push(AuditFault::HeadMismatch { expected: head, found });
         }
         self.faults.extend(beyond);
-        if let Some(mark) = self.mark.filter(|mark| mark.number > self.end.number) {
-            self.faults.push(AuditFault::MarkGone(mark.clone()));
+        if let Some(checkpoint) =
+            self.checkpoint.filter(|checkpoint| checkpoint.number > self.end.number)
+        {
+            self.faults.push(AuditFault::CheckpointMismatch(checkpoint.clone()));
         }
-        AuditCheck { lines: self.lines, end: self.end, faults: self.faults }
+        AuditVerification { entries: self.entries, end: self.end, faults: self.faults }
     }
 }

@@ -36,33 +36,33 @@ use url::Url;
 /// the gate's (see `loopai`). An idle connection ends so, too, and is replaced when it is wanted.
 ///
 /// Errors that have no kind of their own in Diesel are told by their words, so these are English.
-const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-    SET SESSION time_zone = '+00:00'; \
-    SET SESSION lc_messages = 'en_US'; \
-    SET SESSION wait_timeout = 120; \
-    SET SESSION sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
+const SESSION_SETUP: &str = "SET SESSION_SETUP TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+    SET SESSION_SETUP time_zone = '+00:00'; \
+    SET SESSION_SETUP lc_messages = 'en_US'; \
+    SET SESSION_SETUP wait_timeout = 120; \
+    SET SESSION_SETUP sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
         ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT'";
 
 /// How long opening a connection may take: less than TCP's own patience, which is minutes.
-const OPENING: Duration = Duration::from_secs(10);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// See the head of this file.
 pub(crate) struct Connection {
     inner: AsyncMysqlConnection,
     /// Longest wait for an answer.
-    limit: Duration,
+    answer_timeout: Duration,
     /// Whether a statement was sent whose answer has not begun.
-    under_way: bool,
+    in_flight: bool,
 }
 
 type Rows<'conn> =
     BoxStream<'conn, QueryResult<<Connection as AsyncConnectionCore>::Row<'conn, 'conn>>>;
 
 impl Connection {
-    async fn open(url: &str, limit: Duration) -> ConnectionResult<Connection> {
-        let inner = AsyncMysqlConnection::establish(&as_addressed(url)).await?;
-        let mut connection = Connection { inner, limit, under_way: false };
-        let set = connection.batch_execute(SESSION).await;
+    async fn open(url: &str, answer_timeout: Duration) -> ConnectionResult<Connection> {
+        let inner = AsyncMysqlConnection::establish(&without_socket(url)).await?;
+        let mut connection = Connection { inner, answer_timeout, in_flight: false };
+        let set = connection.batch_execute(SESSION_SETUP).await;
         set.map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(connection)
     }
@@ -71,7 +71,7 @@ impl Connection {
 /// The address, with the driver held to it. By itself the driver asks the server for its socket's path, and
 /// goes there if it can, whatever host the address names. Where the server is in a container or behind a
 /// tunnel, what listens there is another one, perhaps with records in a database of the same name.
-pub(crate) fn as_addressed(url: &str) -> String {
+pub(crate) fn without_socket(url: &str) -> String {
     let Ok(mut address) = Url::parse(url) else { return url.to_owned() };
     if address.query_pairs().all(|(name, _)| name != "prefer_socket") {
         address.query_pairs_mut().append_pair("prefer_socket", "false");
@@ -81,38 +81,40 @@ pub(crate) fn as_addressed(url: &str) -> String {
 
 /// Waits for the answer to a statement, unless the one before it has none.
 async fn answer<T>(
-    limit: Duration,
-    under_way: &mut bool,
+    answer_timeout: Duration,
+    in_flight: &mut bool,
     statement: impl Future<Output = QueryResult<T>>,
 ) -> QueryResult<T> {
-    if *under_way {
-        return Err(lost("the statement before this one has no answer"));
+    if *in_flight {
+        return Err(connection_lost("the statement before this one has no answer"));
     }
-    *under_way = true;
-    let answer = timeout(limit, statement).await.map_err(|_| lost("no answer in time"))?;
-    *under_way = false;
+    *in_flight = true;
+    let answer = timeout(answer_timeout, statement)
+        .await
+        .map_err(|_| connection_lost("no answer in time"))?;
+    *in_flight = false;
     answer
 }
 
 /// The rows of an answer that has begun. Leaving some of them unread is harmless: the driver knows that
 /// they are there.
-fn rows(rows: Rows<'_>, limit: Duration) -> Rows<'_> {
+fn timed_rows(rows: Rows<'_>, answer_timeout: Duration) -> Rows<'_> {
     stream::unfold(rows, move |mut rows| async move {
-        match timeout(limit, rows.next()).await {
+        match timeout(answer_timeout, rows.next()).await {
             Ok(row) => row.map(|row| (row, rows)),
-            Err(_) => Some((Err(lost("no answer in time")), rows)),
+            Err(_) => Some((Err(connection_lost("no answer in time")), rows)),
         }
     })
     .boxed()
 }
 
-fn lost(why: &str) -> Error {
+fn connection_lost(why: &str) -> Error {
     Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(why.to_owned()))
 }
 
 impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        answer(self.limit, &mut self.under_way, self.inner.batch_execute(query)).await
+        answer(self.answer_timeout, &mut self.in_flight, self.inner.batch_execute(query)).await
     }
 }
 
@@ -128,9 +130,12 @@ impl AsyncConnectionCore for Connection {
         T: AsQuery + 'query,
         T::Query: QueryFragment<Self::Backend> + QueryId + 'query,
     {
-        let Self { inner, limit, under_way } = self;
+        let Self { inner, answer_timeout, in_flight } = self;
         let statement = AsyncConnectionCore::load(inner, source);
-        async move { Ok(rows(answer(*limit, under_way, statement).await?, *limit)) }.boxed()
+        async move {
+            Ok(timed_rows(answer(*answer_timeout, in_flight, statement).await?, *answer_timeout))
+        }
+        .boxed()
     }
 
     fn execute_returning_count<'conn, 'query, T>(
@@ -140,9 +145,9 @@ impl AsyncConnectionCore for Connection {
     where
         T: QueryFragment<Self::Backend> + QueryId + 'query,
     {
-        let Self { inner, limit, under_way } = self;
+        let Self { inner, answer_timeout, in_flight } = self;
         let statement = AsyncConnectionCore::execute_returning_count(inner, source);
-        answer(*limit, under_way, statement).boxed()
+        answer(*answer_timeout, in_flight, statement).boxed()
     }
 }
 
@@ -150,7 +155,7 @@ impl AsyncConnection for Connection {
     type TransactionManager = AnsiTransactionManager;
 
     async fn establish(database_url: &str) -> ConnectionResult<Self> {
-        Connection::open(database_url, OPENING).await
+        Connection::open(database_url, OPEN_TIMEOUT).await
     }
 
     fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
@@ -172,19 +177,19 @@ impl AsyncConnection for Connection {
 
 /// Opens connections for the pool, and tells which are good.
 #[derive(Debug)]
-pub(crate) struct Manager {
+pub(crate) struct ConnectionManager {
     /// Where the database is.
     pub(crate) url: String,
     /// Longest wait for an answer.
-    pub(crate) limit: Duration,
+    pub(crate) answer_timeout: Duration,
 }
 
-impl bb8::ManageConnection for Manager {
+impl bb8::ManageConnection for ConnectionManager {
     type Connection = Connection;
     type Error = StoreError;
 
     async fn connect(&self) -> Result<Connection, StoreError> {
-        let opened = timeout(OPENING, Connection::open(&self.url, self.limit)).await;
+        let opened = timeout(OPEN_TIMEOUT, Connection::open(&self.url, self.answer_timeout)).await;
         let opened = opened.map_err(|_| StoreError::Unavailable("no answer in time".to_owned()))?;
         opened.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
@@ -195,7 +200,7 @@ impl bb8::ManageConnection for Manager {
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.under_way
+        connection.in_flight
             || AnsiTransactionManager::is_broken_transaction_manager(connection)
             || std::thread::panicking()
     }

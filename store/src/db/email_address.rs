@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Longest address that SMTP can carry (RFC 5321, 4.5.3.1.3, erratum 1690).
-const LONGEST_EMAIL: usize = 254;
+const MAX_LENGTH: usize = 254;
 
 /// An e-mail address that mail can be sent to. Never printed by `Debug`, so never logged by accident.
 #[derive(Clone, PartialEq, Eq, AsExpression, FromSqlRow)]
@@ -29,22 +29,22 @@ impl EmailAddress {
 /// The text is no e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an e-mail address")]
-pub struct InvalidEmail;
+pub struct InvalidEmailAddress;
 
 impl FromStr for EmailAddress {
-    type Err = InvalidEmail;
+    type Err = InvalidEmailAddress;
     /// Reads `local@domain.tld`: no display name, no quoted local part, no bare host, at most 254 bytes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
         let options =
             Options::default().with_required_tld().without_display_text().without_domain_literal();
         let quoted = text.starts_with('"');
-        if text.len() > LONGEST_EMAIL || quoted || text.contains(char::is_control) {
-            return Err(InvalidEmail);
+        if text.len() > MAX_LENGTH || quoted || text.contains(char::is_control) {
+            return Err(InvalidEmailAddress);
         }
         email_address::EmailAddress::parse_with_options(text, options)
             .map(|_| Self(text.to_owned()))
-            .map_err(|_| InvalidEmail)
+            .map_err(|_| InvalidEmailAddress)
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_mail_can_be_sent_to() {
+    fn valid_and_invalid_addresses() {
         for good in ["a@b.de", "me+x@example.org", "Ünï@exämple.org", " padded@example.org "] {
             assert!(good.parse::<EmailAddress>().is_ok(), "{good}");
         }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_does_not_show_in_debug_output() {
+    fn debug_output_hides_the_address() {
         let address: EmailAddress = "me@example.org".parse().expect("valid");
         assert!(!format!("{address:?}").contains("example"));
     }

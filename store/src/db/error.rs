@@ -17,10 +17,10 @@ pub enum StoreError {
     Database(#[from] DieselError),
     /// Everything was written, but whether it was committed is not known: the answer to that was lost.
     #[error("perhaps not committed: {0}")]
-    Unclear(String),
+    CommitUnknown(String),
     /// Bytes were swept before a submission could name them: they must be stored again.
     #[error("bytes were swept before they were named")]
-    Swept,
+    BlobsSwept,
     /// A row holds what this version cannot read, or is not as it was found just before.
     #[error("broken record: {0}")]
     Corrupt(String),

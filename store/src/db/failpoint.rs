@@ -10,61 +10,61 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Failpoint {
     /// The bytes of an image are about to be stored.
-    BytesUnstored,
+    BeforeBlobStored,
     /// Everything of a submission is written, but not committed.
-    SubmissionUncommitted,
+    BeforeSubmissionCommit,
     /// A submission is committed, its sender not answered.
-    SubmissionStored,
+    AfterSubmissionCommit,
     /// A run is about to be started.
-    RunUnstarted,
+    BeforeRunStart,
     /// Temporal has started a run; the records do not know.
-    RunStarted,
+    AfterRunStart,
     /// A sweep has chosen runs that wait, and not claimed them yet.
-    SweepUnclaimed,
+    BeforeRunsClaimed,
     /// The worker knows the run that is to be requested; LoopAI does not.
-    RequestBegun,
+    BeforeRequest,
     /// The run has its place at LoopAI, which does not know of it yet.
-    RequestAdmitted,
+    AfterSlotGranted,
     /// LoopAI took the request; the records do not know.
-    RequestAnswered,
+    AfterRequestAnswered,
     /// The records know that LoopAI took it; Temporal does not.
-    RequestRecorded,
+    AfterRequestRecorded,
     /// The worker is about to look.
-    LookBegun,
+    BeforePoll,
     /// LoopAI answered the look; the records do not know.
-    LookAnswered,
+    AfterPollAnswered,
     /// What the look brought is recorded; Temporal does not know.
-    LookRecorded,
+    AfterPollRecorded,
     /// The worker is about to record an end.
-    EndBegun,
+    BeforeEndRecorded,
     /// The end is recorded; Temporal does not know.
-    EndRecorded,
+    AfterEndRecorded,
     /// The worker knows which e-mail is owed, and has claimed nothing.
-    MailBegun,
+    BeforeMailClaimed,
     /// The e-mail is claimed, its text not sent.
-    MailClaimed,
+    AfterMailClaimed,
     /// The mail server took the e-mail; the ledger does not know.
-    MailTaken,
+    AfterMailAccepted,
     /// The ledger knows what became of the e-mail; Temporal does not.
-    MailSettled,
+    AfterMailSettled,
 }
 
 impl Failpoint {
     /// Those in a worker's activities, in the order in which a submission passes them.
-    pub const OF_ACTIVITIES: [Failpoint; 13] = [
-        Failpoint::RequestBegun,
-        Failpoint::RequestAdmitted,
-        Failpoint::RequestAnswered,
-        Failpoint::RequestRecorded,
-        Failpoint::LookBegun,
-        Failpoint::LookAnswered,
-        Failpoint::LookRecorded,
-        Failpoint::EndBegun,
-        Failpoint::EndRecorded,
-        Failpoint::MailBegun,
-        Failpoint::MailClaimed,
-        Failpoint::MailTaken,
-        Failpoint::MailSettled,
+    pub const IN_ACTIVITIES: [Failpoint; 13] = [
+        Failpoint::BeforeRequest,
+        Failpoint::AfterSlotGranted,
+        Failpoint::AfterRequestAnswered,
+        Failpoint::AfterRequestRecorded,
+        Failpoint::BeforePoll,
+        Failpoint::AfterPollAnswered,
+        Failpoint::AfterPollRecorded,
+        Failpoint::BeforeEndRecorded,
+        Failpoint::AfterEndRecorded,
+        Failpoint::BeforeMailClaimed,
+        Failpoint::AfterMailClaimed,
+        Failpoint::AfterMailAccepted,
+        Failpoint::AfterMailSettled,
     ];
 
     /// Its name, which is that of its file.
@@ -75,12 +75,12 @@ impl Failpoint {
     /// Passes the boundary, once no test holds whoever comes here.
     pub async fn pass(self) {
         #[cfg(debug_assertions)]
-        held::wait(self).await;
+        hold::wait(self).await;
     }
 }
 
 #[cfg(debug_assertions)]
-mod held {
+mod hold {
     use super::Failpoint;
     use std::path::PathBuf;
     use std::sync::LazyLock;
@@ -88,7 +88,7 @@ mod held {
 
     static FOLDER: LazyLock<Option<PathBuf>> =
         LazyLock::new(|| std::env::var_os("DIAGFLOW_FAILPOINTS").map(PathBuf::from));
-    const LOOK_EVERY: Duration = Duration::from_millis(5);
+    const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
     pub(super) async fn wait(boundary: Failpoint) {
         let Some(folder) = &*FOLDER else { return };
@@ -99,7 +99,7 @@ mod held {
             return;
         }
         while reached.exists() {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 }

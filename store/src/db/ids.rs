@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_that_of_the_standard() {
+    fn a_digest_matches_the_standard() {
         // FIPS 180-2, appendix B.1.
         assert_eq!(
             Sha256::of(b"abc").to_string(),

@@ -1,6 +1,6 @@
 //! The migrations, embedded from `migrations/`.
 
-use crate::db::connection::as_addressed;
+use crate::db::connection::without_socket;
 use crate::db::error::{StoreError, StoreResult};
 use diesel::QueryableByName;
 use diesel::migration::{Migration, MigrationSource};
@@ -19,9 +19,9 @@ const LOCK_NAME: &str = "CONCAT('diagflow_migrations_', LEFT(SHA2(DATABASE(), 25
 const LOCK_WAIT_SECONDS: u32 = 300;
 
 #[derive(QueryableByName)]
-struct Locked {
+struct LockResult {
     #[diesel(sql_type = Nullable<Bigint>)]
-    got: Option<i64>,
+    acquired: Option<i64>,
 }
 
 impl crate::Store {
@@ -31,7 +31,7 @@ impl crate::Store {
     /// # Errors
     /// When the database does not answer, or a migration fails (the earlier ones stay applied).
     pub async fn migrate(url: &str) -> StoreResult<Vec<String>> {
-        on_locked_connection(url, |connection| {
+        with_migration_lock(url, |connection| {
             let applied = connection.run_pending_migrations(MIGRATIONS)?;
             Ok(applied.iter().map(ToString::to_string).collect())
         })
@@ -43,7 +43,7 @@ impl crate::Store {
     /// # Errors
     /// When the database does not answer, or a migration cannot be taken back.
     pub async fn revert_all(url: &str) -> StoreResult<Vec<String>> {
-        on_locked_connection(url, |connection| {
+        with_migration_lock(url, |connection| {
             let reverted = connection.revert_all_migrations(MIGRATIONS)?;
             Ok(reverted.iter().map(ToString::to_string).collect())
         })
@@ -86,16 +86,16 @@ impl crate::Store {
 type Sync = AsyncConnectionWrapper<AsyncMysqlConnection>;
 type MigrationOutcome = diesel::migration::Result<Vec<String>>;
 
-async fn on_locked_connection(
+async fn with_migration_lock(
     url: &str,
     work: impl FnOnce(&mut Sync) -> MigrationOutcome + Send + 'static,
 ) -> StoreResult<Vec<String>> {
-    let mut connection = AsyncMysqlConnection::establish(&as_addressed(url))
+    let mut connection = AsyncMysqlConnection::establish(&without_socket(url))
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    let lock = format!("SELECT GET_LOCK({LOCK_NAME}, {LOCK_WAIT_SECONDS}) AS got");
-    let locked: Locked = diesel::sql_query(lock).get_result(&mut connection).await?;
-    if locked.got != Some(1) {
+    let lock = format!("SELECT GET_LOCK({LOCK_NAME}, {LOCK_WAIT_SECONDS}) AS acquired");
+    let locked: LockResult = diesel::sql_query(lock).get_result(&mut connection).await?;
+    if locked.acquired != Some(1) {
         return Err(StoreError::Migration("another process is migrating, and did not end".into()));
     }
     // Diesel's harness is synchronous. The lock goes with the connection, which ends here.

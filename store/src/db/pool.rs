@@ -1,6 +1,6 @@
 //! The pool of connections, and the transaction that repeats itself after a deadlock.
 
-use crate::db::connection::Manager;
+use crate::db::connection::ConnectionManager;
 use crate::db::error::{StoreError, StoreResult};
 use bb8::{Pool, PooledConnection, RunError};
 use diesel_async::RunQueryDsl;
@@ -24,20 +24,20 @@ pub struct PoolSettings {
 /// The records. Cheap to clone; all clones share one pool.
 #[derive(Clone)]
 pub struct Store {
-    pool: Pool<Manager>,
-    queue: Arc<Queue>,
+    pool: Pool<ConnectionManager>,
+    queue: Arc<WaitQueue>,
 }
 
 /// Those who wait for a connection, and when the last one got one.
-struct Queue {
+struct WaitQueue {
     waiting: AtomicUsize,
-    moved_at: Mutex<Instant>,
+    last_served_at: Mutex<Instant>,
     /// Without anybody getting one for so long, whoever comes now would wait in vain.
     stalled_after: Duration,
 }
 
 /// How often a transaction that lost a deadlock is repeated before the caller hears of it.
-pub(crate) const DEADLOCK_ATTEMPTS: u32 = 5;
+pub(crate) const MAX_DEADLOCK_RETRIES: u32 = 5;
 
 impl Store {
     /// Makes the pool. Connections are opened when first asked for, so the database may be down now.
@@ -45,16 +45,17 @@ impl Store {
     /// # Errors
     /// Only when the pool itself cannot be built.
     pub async fn connect(settings: &PoolSettings) -> StoreResult<Store> {
-        let manager = Manager { url: settings.url.clone(), limit: settings.statement };
+        let manager =
+            ConnectionManager { url: settings.url.clone(), answer_timeout: settings.statement };
         let pool = Pool::builder()
             .max_size(settings.size)
             .connection_timeout(settings.wait)
             .build(manager)
             .await
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let queue = Queue {
+        let queue = WaitQueue {
             waiting: AtomicUsize::new(0),
-            moved_at: Mutex::new(Instant::now()),
+            last_served_at: Mutex::new(Instant::now()),
             stalled_after: settings.wait / 2,
         };
         Ok(Store { pool, queue: Arc::new(queue) })
@@ -64,15 +65,15 @@ impl Store {
     ///
     /// Whoever comes while nobody has got one for half of the time that a caller waits is refused at once: the
     /// database does not keep up, and one more who waits would only be told so later.
-    pub(crate) async fn connection(&self) -> StoreResult<PooledConnection<'_, Manager>> {
-        let Some(place) = self.queue.enter() else {
+    pub(crate) async fn connection(&self) -> StoreResult<PooledConnection<'_, ConnectionManager>> {
+        let Some(ticket) = self.queue.join() else {
             return Err(StoreError::Unavailable("others wait in vain".to_owned()));
         };
         let connection = self.pool.get().await.map_err(|error| match error {
             RunError::User(error) => error,
             RunError::TimedOut => StoreError::Unavailable("none came free in time".to_owned()),
         })?;
-        place.served();
+        ticket.served();
         Ok(connection)
     }
 
@@ -88,29 +89,29 @@ impl Store {
 }
 
 /// A place in the queue; left when it is dropped.
-struct Place<'a>(&'a Queue);
+struct Ticket<'a>(&'a WaitQueue);
 
-impl Queue {
+impl WaitQueue {
     /// A place in it; `None` when it does not move.
-    fn enter(&self) -> Option<Place<'_>> {
+    fn join(&self) -> Option<Ticket<'_>> {
         let was_empty = self.waiting.fetch_add(1, Ordering::SeqCst) == 0;
-        let place = Place(self);
+        let ticket = Ticket(self);
         if was_empty {
-            place.served();
+            ticket.served();
         }
-        let moved_at = *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner);
-        (was_empty || moved_at.elapsed() < self.stalled_after).then_some(place)
+        let last_served_at = *self.last_served_at.lock().unwrap_or_else(PoisonError::into_inner);
+        (was_empty || last_served_at.elapsed() < self.stalled_after).then_some(ticket)
     }
 }
 
-impl Place<'_> {
+impl Ticket<'_> {
     /// Somebody got a connection, or is the first to wait for one: the queue has moved.
     fn served(&self) {
-        *self.0.moved_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.last_served_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
@@ -130,7 +131,7 @@ macro_rules! transaction {
             .await;
             match outcome {
                 Err(error)
-                    if error.is_deadlock() && attempt < $crate::db::pool::DEADLOCK_ATTEMPTS =>
+                    if error.is_deadlock() && attempt < $crate::db::pool::MAX_DEADLOCK_RETRIES =>
                 {
                     tracing::debug!(attempt, "transaction lost a deadlock, repeating it");
                     attempt += 1;
@@ -145,7 +146,7 @@ pub(crate) use transaction;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::connection::{Connection, as_addressed};
+    use crate::db::connection::{Connection, without_socket};
     use diesel::QueryableByName;
     use diesel::sql_types::Text;
 
@@ -155,14 +156,14 @@ mod tests {
         value: String,
     }
 
-    async fn session(connection: &mut Connection, name: &str) -> Option<String> {
-        let query = format!("SELECT CAST(@@session.{name} AS CHAR) AS value");
+    async fn session_variable(connection: &mut Connection, name: &str) -> Option<String> {
+        let query = format!("SELECT CAST(@@session_variable.{name} AS CHAR) AS value");
         let variable: Result<Variable, _> = diesel::sql_query(query).get_result(connection).await;
         variable.ok().map(|variable| variable.value)
     }
 
     #[tokio::test]
-    async fn a_pooled_connection_is_in_utc_and_reads_what_is_committed() {
+    async fn a_pooled_connection_uses_utc_and_read_committed() {
         let url = std::env::var("DIAGFLOW_TEST_MYSQL_URL")
             .expect("DIAGFLOW_TEST_MYSQL_URL is not set: run the tests by `cargo xtask test`");
         let settings = PoolSettings {
@@ -174,26 +175,29 @@ mod tests {
         let store = Store::connect(&settings).await.expect("a pool");
         let mut connection = store.connection().await.expect("a connection");
 
-        assert_eq!(session(&mut connection, "time_zone").await.as_deref(), Some("+00:00"));
+        assert_eq!(session_variable(&mut connection, "time_zone").await.as_deref(), Some("+00:00"));
         // MariaDB's name of the variable, and MySQL's.
-        let isolation = match session(&mut connection, "tx_isolation").await {
+        let isolation = match session_variable(&mut connection, "tx_isolation").await {
             Some(isolation) => Some(isolation),
-            None => session(&mut connection, "transaction_isolation").await,
+            None => session_variable(&mut connection, "transaction_isolation").await,
         };
         assert_eq!(isolation.as_deref(), Some("READ-COMMITTED"));
-        assert_eq!(session(&mut connection, "wait_timeout").await.as_deref(), Some("120"));
-        assert_eq!(session(&mut connection, "lc_messages").await.as_deref(), Some("en_US"));
+        assert_eq!(session_variable(&mut connection, "wait_timeout").await.as_deref(), Some("120"));
+        assert_eq!(
+            session_variable(&mut connection, "lc_messages").await.as_deref(),
+            Some("en_US")
+        );
     }
 
     #[test]
-    fn the_driver_is_held_to_the_address() {
+    fn the_driver_connects_to_the_given_address_only() {
         for (given, used) in [
             ("mysql://u:p%40@h:3306/d", "mysql://u:p%40@h:3306/d?prefer_socket=false"),
             ("mysql://h/d?require_ssl=true", "mysql://h/d?require_ssl=true&prefer_socket=false"),
             ("mysql://h/d?prefer_socket=true", "mysql://h/d?prefer_socket=true"),
             ("no address", "no address"),
         ] {
-            assert_eq!(as_addressed(given), used);
+            assert_eq!(without_socket(given), used);
         }
     }
 }

@@ -47,7 +47,7 @@ diesel::table! {
         finished_at -> Nullable<Datetime>,
         cancel_requested_at -> Nullable<Datetime>,
         cancel_after -> Nullable<Datetime>,
-        told_before -> Nullable<Text>,
+        maybe_notified -> Nullable<Text>,
     }
 }
 
@@ -194,33 +194,33 @@ diesel::table! {
 }
 
 diesel::table! {
-    loopai_places (submission_id, run_number) {
+    loopai_slots (submission_id, run_number) {
         submission_id -> Text,
         run_number -> Integer,
-        asked_at -> Datetime,
-        waits_until -> Nullable<Datetime>,
-        taken_at -> Nullable<Datetime>,
-        left_at -> Nullable<Datetime>,
+        queued_at -> Datetime,
+        turn_expires_at -> Nullable<Datetime>,
+        acquired_at -> Nullable<Datetime>,
+        released_at -> Nullable<Datetime>,
     }
 }
 
 diesel::table! {
-    loopai_gate (id) {
+    loopai_breaker (id) {
         id -> Integer,
         failures -> Integer,
-        shuttings -> Integer,
+        trips -> Integer,
         epoch -> Bigint,
-        shut_until -> Nullable<Datetime>,
+        open_until -> Nullable<Datetime>,
         probe_until -> Nullable<Datetime>,
-        ramp -> Nullable<Integer>,
-        next_at -> Nullable<Datetime>,
+        ramp_step -> Nullable<Integer>,
+        next_request_at -> Nullable<Datetime>,
     }
 }
 
 diesel::table! {
-    unnamed_bytes (sha256) {
+    orphaned_files (sha256) {
         sha256 -> Text,
-        since -> Datetime,
+        reserved_at -> Datetime,
     }
 }
 
@@ -228,5 +228,5 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_keys -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(users, sessions, api_keys);
 diesel::allow_tables_to_appear_in_same_query!(runs, submissions);
-diesel::allow_tables_to_appear_in_same_query!(loopai_places, submissions);
+diesel::allow_tables_to_appear_in_same_query!(loopai_slots, submissions);
 diesel::allow_tables_to_appear_in_same_query!(audit, audit_head);

@@ -7,7 +7,7 @@ use crate::db::ids::{DeliveryId, RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{deliveries, submissions};
 use crate::deliveries::model::{Delivery, DeliveryStatus};
-use crate::deliveries::plan::{call_off_deleted, overtake};
+use crate::deliveries::plan::{cancel_for_deleted, supersede};
 use crate::submissions::events::{self, Step};
 use crate::submissions::row::{is_deleted, lock};
 use crate::submissions::status::Status;
@@ -20,11 +20,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// The delivery of an attempt, while the ledger stands as the attempt knows it.
-macro_rules! of_attempt {
+macro_rules! current_row {
     ($attempt:expr) => {
         deliveries::table
             .find($attempt.delivery)
-            .filter(deliveries::status.eq($attempt.stands))
+            .filter(deliveries::status.eq($attempt.status))
             .filter(deliveries::attempts.eq($attempt.number))
             .filter(deliveries::claim.eq(&$attempt.claim))
     };
@@ -33,25 +33,25 @@ macro_rules! of_attempt {
 /// One attempt at a delivery. What it writes counts only while the ledger stands as the attempt knows
 /// it: an attempt that was overtaken by another one changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub struct DeliveryAttempt {
     delivery: DeliveryId,
     submission: SubmissionId,
     /// Where the ledger stands for this attempt: *planned*, or *sending* by its own claim.
-    stands: DeliveryStatus,
+    status: DeliveryStatus,
     /// `deliveries.attempts` as this attempt knows it. It only grows.
     number: i32,
     /// `deliveries.claim` as this attempt knows it: the name of the last claim.
     claim: String,
     /// The name of the claim that this attempt makes. Random: two attempts that know the same number
     /// would count up to the same next one.
-    own_claim: String,
+    next_claim: String,
 }
 
 /// How a delivery stands for somebody who wants to send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum DeliveryState {
     /// Owed. Claim it when nothing but the text is left to say.
-    Planned(Delivery, Attempt),
+    Planned(Delivery, DeliveryAttempt),
     /// Somebody else is handing the text over, and must be done in this time.
     Sending {
         /// How long to wait before looking again.
@@ -62,11 +62,24 @@ pub enum Standing {
     /// Its sender's time was over: this look settled it as *unknown*.
     Abandoned,
     /// No such delivery.
-    Missing,
+    NotFound,
 }
 
-/// Why an attempt came to nothing: a stable code, and words for staff.
-pub type Reason<'a> = (&'a str, &'a str);
+/// Why an attempt came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailureReason<'a> {
+    /// A stable code.
+    pub code: &'a str,
+    /// For staff.
+    pub detail: &'a str,
+}
+
+impl<'a> FailureReason<'a> {
+    /// From its code and detail.
+    pub fn new(code: &'a str, detail: &'a str) -> Self {
+        Self { code, detail }
+    }
+}
 
 impl Store {
     /// Tells how a delivery stands.
@@ -78,37 +91,40 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn delivery_standing(&self, id: DeliveryId) -> StoreResult<Standing> {
+    pub async fn delivery_state(&self, id: DeliveryId) -> StoreResult<DeliveryState> {
         loop {
-            let Some((delivery, left, attempt)) = self.look_up(id).await? else {
-                return Ok(Standing::Missing);
+            let Some((delivery, left, attempt)) = self.load_attempt(id).await? else {
+                return Ok(DeliveryState::NotFound);
             };
             match delivery.status {
                 DeliveryStatus::Planned => {
-                    if self.call_off_if_stale(&delivery).await? {
+                    if self.cancel_if_stale(&delivery).await? {
                         continue;
                     }
-                    return Ok(Standing::Planned(delivery, attempt));
+                    return Ok(DeliveryState::Planned(delivery, attempt));
                 }
                 DeliveryStatus::Sending => {}
-                settled => return Ok(Standing::Settled(settled)),
+                settled => return Ok(DeliveryState::Settled(settled)),
             }
             if let Some(left) = left {
-                return Ok(Standing::Sending { left });
+                return Ok(DeliveryState::Sending { left });
             }
-            let why = ("sender_died", "the sender did not say what came of it");
-            if self.settle_delivery(&attempt, DeliveryStatus::Unknown, Some(why)).await? {
-                return Ok(Standing::Abandoned);
+            let reason = FailureReason {
+                code: "sender_died",
+                detail: "the sender did not say what came of it",
+            };
+            if self.settle_delivery(&attempt, DeliveryStatus::Unknown, Some(reason)).await? {
+                return Ok(DeliveryState::Abandoned);
             }
             // Somebody else was faster: what they wrote counts.
         }
     }
 
     /// A delivery, what is left of its sender's time if anything is, and an attempt at it.
-    async fn look_up(
+    async fn load_attempt(
         &self,
         id: DeliveryId,
-    ) -> StoreResult<Option<(Delivery, Option<Duration>, Attempt)>> {
+    ) -> StoreResult<Option<(Delivery, Option<Duration>, DeliveryAttempt)>> {
         let found: Option<(Delivery, String, Option<i64>)> = deliveries::table
             .find(id)
             .select((
@@ -120,13 +136,13 @@ impl Store {
             .await
             .optional()?;
         Ok(found.map(|(delivery, claim, left)| {
-            let attempt = Attempt {
+            let attempt = DeliveryAttempt {
                 delivery: id,
                 submission: delivery.submission_id,
-                stands: delivery.status,
+                status: delivery.status,
                 number: delivery.attempts,
                 claim,
-                own_claim: Uuid::new_v4().to_string(),
+                next_claim: Uuid::new_v4().to_string(),
             };
             let left = left.and_then(|left| u64::try_from(left).ok()).filter(|left| *left > 0);
             (delivery, left.map(Duration::from_micros), attempt)
@@ -134,7 +150,7 @@ impl Store {
     }
 
     /// Calls a planned delivery off that must not be sent any more; says whether it must not.
-    async fn call_off_if_stale(&self, delivery: &Delivery) -> StoreResult<bool> {
+    async fn cancel_if_stale(&self, delivery: &Delivery) -> StoreResult<bool> {
         // Nearly none is: that is found out without a lock.
         if stale(&mut *self.connection().await?, delivery).await?.is_none() {
             return Ok(false);
@@ -144,8 +160,8 @@ impl Store {
             lock(connection, submission).await?;
             let stale = stale(connection, delivery).await?;
             match stale {
-                Some(Stale::Deleted) => call_off_deleted(connection, submission).await?,
-                Some(Stale::Overtaken) => overtake(connection, RunKey { submission, number }).await?,
+                Some(Stale::Deleted) => cancel_for_deleted(connection, submission).await?,
+                Some(Stale::Superseded) => supersede(connection, RunKey { submission, number }).await?,
                 None => {}
             }
             Ok(stale.is_some())
@@ -160,13 +176,13 @@ impl Store {
     /// [`Store::withdraw_claim`].
     pub async fn claim_delivery(
         &self,
-        attempt: &Attempt,
+        attempt: &DeliveryAttempt,
         lease: Duration,
-    ) -> StoreResult<Option<Attempt>> {
+    ) -> StoreResult<Option<DeliveryAttempt>> {
         let claimed = attempt.claimed();
-        let changed = diesel::update(of_attempt!(attempt))
+        let changed = diesel::update(current_row!(attempt))
             .set((
-                deliveries::status.eq(claimed.stands),
+                deliveries::status.eq(claimed.status),
                 deliveries::attempts.eq(claimed.number),
                 deliveries::claim.eq(&claimed.claim),
                 deliveries::sending_until.eq(after(lease).nullable()),
@@ -182,7 +198,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn withdraw_claim(&self, attempt: &Attempt, reason: Reason<'_>) -> StoreResult<bool> {
+    pub async fn withdraw_claim(
+        &self,
+        attempt: &DeliveryAttempt,
+        reason: FailureReason<'_>,
+    ) -> StoreResult<bool> {
         // In this order: after the first statement, a claim that arrives late finds another number.
         Ok(self.release_delivery(attempt, reason).await?
             || self.release_delivery(&attempt.claimed(), reason).await?)
@@ -195,16 +215,16 @@ impl Store {
     /// When the database does not answer.
     pub async fn release_delivery(
         &self,
-        attempt: &Attempt,
-        (code, detail): Reason<'_>,
+        attempt: &DeliveryAttempt,
+        reason: FailureReason<'_>,
     ) -> StoreResult<bool> {
-        let changed = diesel::update(of_attempt!(attempt))
+        let changed = diesel::update(current_row!(attempt))
             .set((
                 deliveries::status.eq(DeliveryStatus::Planned),
-                deliveries::attempts.eq(attempt.number_at_end()),
+                deliveries::attempts.eq(attempt.attempts_at_end()),
                 deliveries::sending_until.eq(None::<NaiveDateTime>),
-                deliveries::error_code.eq(code),
-                deliveries::error_detail.eq(shortened(detail)),
+                deliveries::error_code.eq(reason.code),
+                deliveries::error_detail.eq(shortened(reason.detail)),
             ))
             .execute(&mut self.connection().await?)
             .await?;
@@ -218,11 +238,11 @@ impl Store {
     /// When the database does not answer.
     pub async fn settle_delivery(
         &self,
-        attempt: &Attempt,
+        attempt: &DeliveryAttempt,
         status: DeliveryStatus,
-        reason: Option<Reason<'_>>,
+        reason: Option<FailureReason<'_>>,
     ) -> StoreResult<bool> {
-        self.settle(attempt, attempt.number_at_end(), status, reason).await
+        self.settle(attempt, attempt.attempts_at_end(), status, reason).await
     }
 
     /// Settles a planned delivery as failed because its time is over. What stands there as the reason of
@@ -233,19 +253,21 @@ impl Store {
     pub async fn give_up_delivery(
         &self,
         delivery: &Delivery,
-        attempt: &Attempt,
+        attempt: &DeliveryAttempt,
     ) -> StoreResult<bool> {
-        let code = delivery.error_code.as_deref().unwrap_or("given_up");
-        let detail = delivery.error_detail.as_deref().unwrap_or_default();
-        self.settle(attempt, attempt.number, DeliveryStatus::Failed, Some((code, detail))).await
+        let reason = FailureReason {
+            code: delivery.error_code.as_deref().unwrap_or("given_up"),
+            detail: delivery.error_detail.as_deref().unwrap_or_default(),
+        };
+        self.settle(attempt, attempt.number, DeliveryStatus::Failed, Some(reason)).await
     }
 
     async fn settle(
         &self,
-        attempt: &Attempt,
+        attempt: &DeliveryAttempt,
         attempts: i32,
         status: DeliveryStatus,
-        reason: Option<Reason<'_>>,
+        reason: Option<FailureReason<'_>>,
     ) -> StoreResult<bool> {
         let step = match status {
             DeliveryStatus::Planned | DeliveryStatus::Sending => return Ok(false),
@@ -255,41 +277,41 @@ impl Store {
         };
         transaction!(self, connection => {
             // The submission first, as in every other transaction: no deadlocks.
-            let Some((stands, _)) = lock(connection, attempt.submission).await? else {
+            let Some((submission_status, _)) = lock(connection, attempt.submission).await? else {
                 return Ok(false);
             };
-            let settled = diesel::update(of_attempt!(attempt))
+            let settled = diesel::update(current_row!(attempt))
                 .set((
                     deliveries::status.eq(status),
                     deliveries::attempts.eq(attempts),
-                    deliveries::error_code.eq(reason.map(|(code, _)| code)),
-                    deliveries::error_detail.eq(reason.map(|(_, detail)| shortened(detail))),
+                    deliveries::error_code.eq(reason.map(|reason| reason.code)),
+                    deliveries::error_detail.eq(reason.map(|reason| shortened(reason.detail))),
                     deliveries::settled_at.eq(now().nullable()),
                 ))
                 .execute(connection)
                 .await?;
             if settled == 1 {
-                events::append(connection, attempt.submission, stands, &[step]).await?;
+                events::append(connection, attempt.submission, submission_status, &[step]).await?;
             }
             Ok(settled == 1)
         })
     }
 }
 
-impl Attempt {
+impl DeliveryAttempt {
     /// This attempt, once its claim is written.
-    fn claimed(&self) -> Attempt {
-        Attempt {
-            stands: DeliveryStatus::Sending,
+    fn claimed(&self) -> DeliveryAttempt {
+        DeliveryAttempt {
+            status: DeliveryStatus::Sending,
             number: self.number + 1,
-            claim: self.own_claim.clone(),
+            claim: self.next_claim.clone(),
             ..self.clone()
         }
     }
 
     /// How often was tried when this attempt is over. A claim has counted itself already.
-    fn number_at_end(&self) -> i32 {
-        match self.stands {
+    fn attempts_at_end(&self) -> i32 {
+        match self.status {
             DeliveryStatus::Planned => self.number + 1,
             _ => self.number,
         }
@@ -302,7 +324,7 @@ enum Stale {
     /// Its submission is deleted.
     Deleted,
     /// A newer run has newer news, or will have.
-    Overtaken,
+    Superseded,
 }
 
 /// Why an e-mail must not be sent, if it must not. Certain for whoever holds its submission's lock.
@@ -311,14 +333,14 @@ async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<
     if is_deleted(connection, submission).await? {
         return Ok(Some(Stale::Deleted));
     }
-    let stands: Option<Status> = submissions::table
+    let submission_status: Option<Status> = submissions::table
         .find(submission)
         .select(submissions::status)
         .first(connection)
         .await
         .optional()?;
-    if stands.is_some_and(|status| !status.is_final()) {
-        return Ok(Some(Stale::Overtaken));
+    if submission_status.is_some_and(|status| !status.is_final()) {
+        return Ok(Some(Stale::Superseded));
     }
     let newer: i64 = deliveries::table
         .filter(deliveries::submission_id.eq(submission))
@@ -327,7 +349,7 @@ async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<
         .count()
         .get_result(connection)
         .await?;
-    Ok((newer > 0).then_some(Stale::Overtaken))
+    Ok((newer > 0).then_some(Stale::Superseded))
 }
 
 fn shortened(detail: &str) -> String {

@@ -25,69 +25,70 @@ pub(crate) const CODE_RESTORED: &str = "restored";
 /// Whether an open run may have told its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
-pub(crate) enum ToldBefore {
+pub(crate) enum MaybeNotified {
     /// If Temporal has closed it. One that goes on there has told nothing, and will.
     IfClosed,
     /// Nobody knows.
-    Perhaps,
+    Unknown,
 }
 
-named!(ToldBefore {
-    IfClosed = "closed",
-    Perhaps = "perhaps",
+named!(MaybeNotified {
+    IfClosed = "if_closed",
+    Unknown = "unknown",
 });
 
 /// Marks a run; says whether that was news.
 pub(crate) async fn mark(
     connection: &mut Connection,
     run: RunKey,
-    told: ToldBefore,
+    maybe_notified: MaybeNotified,
 ) -> StoreResult<bool> {
     let changed = diesel::update(
         runs::table
             .find((run.submission, run.number))
-            .filter(runs::told_before.is_null().or(runs::told_before.ne(told))),
+            .filter(runs::maybe_notified.is_null().or(runs::maybe_notified.ne(maybe_notified))),
     )
-    .set(runs::told_before.eq(told))
+    .set(runs::maybe_notified.eq(maybe_notified))
     .execute(connection)
     .await?;
     Ok(changed == 1)
 }
 
 /// Notes that Temporal has closed a run before it told its end here: a marked one has told it to the patient.
-pub(crate) async fn closed(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
+pub(crate) async fn run_closed(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     diesel::update(
         runs::table
             .find((run.submission, run.number))
-            .filter(runs::told_before.eq(ToldBefore::IfClosed)),
+            .filter(runs::maybe_notified.eq(MaybeNotified::IfClosed)),
     )
-    .set(runs::told_before.eq(ToldBefore::Perhaps))
+    .set(runs::maybe_notified.eq(MaybeNotified::Unknown))
     .execute(connection)
     .await?;
     Ok(())
 }
 
 /// Leaves an e-mail that was just planned to staff, if its run may have told the same before.
-pub(crate) async fn leave_to_staff(
+pub(crate) async fn hold_for_staff(
     connection: &mut Connection,
     run: RunKey,
     delivery: DeliveryId,
 ) -> StoreResult<()> {
     let row = runs::table.find((run.submission, run.number));
-    let told: Option<ToldBefore> = row.select(runs::told_before).first(connection).await?;
-    if told == Some(ToldBefore::Perhaps) {
-        settle(connection, delivery, run.submission).await?;
+    let maybe_notified: Option<MaybeNotified> =
+        row.select(runs::maybe_notified).first(connection).await?;
+    if maybe_notified == Some(MaybeNotified::Unknown) {
+        settle_unknown(connection, delivery, run.submission).await?;
     }
     Ok(())
 }
 
 /// Settles an e-mail as *unknown*, unless it is settled already.
-pub(crate) async fn settle(
+pub(crate) async fn settle_unknown(
     connection: &mut Connection,
     delivery: DeliveryId,
     submission: SubmissionId,
 ) -> StoreResult<()> {
-    let Some((stands, _)) = lock(connection, submission).await? else { return Ok(()) };
+    let Some((submission_status, _)) = lock(connection, submission).await? else { return Ok(()) };
     let settled =
         diesel::update(deliveries::table.find(delivery).filter(deliveries::settled_at.is_null()))
             .set((
@@ -99,7 +100,7 @@ pub(crate) async fn settle(
             .execute(connection)
             .await?;
     if settled == 1 {
-        events::append(connection, submission, stands, &[Step::MailUnknown]).await?;
+        events::append(connection, submission, submission_status, &[Step::MailUnknown]).await?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub(crate) async fn plan(
     run: RunKey,
     kind: DeliveryKind,
 ) -> StoreResult<()> {
-    overtake(connection, run).await?;
+    supersede(connection, run).await?;
     let id = DeliveryId::new();
     diesel::insert_into(deliveries::table)
         .values((
@@ -32,25 +32,25 @@ pub(crate) async fn plan(
         ))
         .execute(connection)
         .await?;
-    maybe_notified::leave_to_staff(connection, run, id).await
+    maybe_notified::hold_for_staff(connection, run, id).await
 }
 
 /// Settles what runs before `run` still owe: it is not sent any more.
-pub(crate) async fn overtake(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
-    call_off(connection, run, "superseded").await
+pub(crate) async fn supersede(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
+    cancel(connection, run, "superseded").await
 }
 
 /// Settles what a submission still owes that is deleted: it is not sent any more. For whoever holds its
 /// lock.
-pub(crate) async fn call_off_deleted(
+pub(crate) async fn cancel_for_deleted(
     connection: &mut Connection,
     submission: SubmissionId,
 ) -> StoreResult<()> {
-    call_off(connection, RunKey { submission, number: i32::MAX }, "submission_deleted").await
+    cancel(connection, RunKey { submission, number: i32::MAX }, "submission_deleted").await
 }
 
 /// Settles as failed what runs before `end` owe, but for an e-mail whose text is being handed over.
-async fn call_off(connection: &mut Connection, end: RunKey, code: &str) -> StoreResult<()> {
+async fn cancel(connection: &mut Connection, end: RunKey, code: &str) -> StoreResult<()> {
     diesel::update(
         deliveries::table
             .filter(deliveries::submission_id.eq(end.submission))

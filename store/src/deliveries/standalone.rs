@@ -17,7 +17,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn deliver_outside_a_run(&self, delivery: DeliveryId) -> StoreResult<()> {
+    pub async fn queue_standalone_delivery(&self, delivery: DeliveryId) -> StoreResult<()> {
         diesel::update(deliveries::table.find(delivery).filter(deliveries::settled_at.is_null()))
             .set(deliveries::start_after.eq(now().nullable()))
             .execute(&mut self.connection().await?)
@@ -30,7 +30,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn claim_deliveries(
+    pub async fn claim_standalone_deliveries(
         &self,
         limit: i64,
         lease: Duration,
@@ -59,7 +59,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn delivery_started(&self, delivery: DeliveryId) -> StoreResult<()> {
+    pub async fn mark_delivery_started(&self, delivery: DeliveryId) -> StoreResult<()> {
         diesel::update(deliveries::table.find(delivery))
             .set(deliveries::start_after.eq(None::<NaiveDateTime>))
             .execute(&mut self.connection().await?)
@@ -69,7 +69,7 @@ impl Store {
 }
 
 /// Lets what these runs of a submission owe, by their numbers, be delivered outside them.
-pub(crate) async fn owe_outside_runs(
+pub(crate) async fn queue_standalone(
     connection: &mut Connection,
     submission: SubmissionId,
     runs: RangeInclusive<i32>,

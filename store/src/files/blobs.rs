@@ -2,7 +2,7 @@
 //! changes nothing, and what is read back can be checked.
 
 use crate::db::ids::Sha256;
-use crate::files::temp_files::StagedFiles;
+use crate::files::temp_files::TempFiles;
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -13,7 +13,7 @@ use url::Url;
 
 /// A failed read or write of bytes.
 #[derive(Debug, thiserror::Error)]
-pub enum BytesError {
+pub enum BlobError {
     /// The object store did not do it.
     #[error("file storage: {0}")]
     Storage(#[from] object_store::Error),
@@ -30,20 +30,20 @@ pub enum BytesError {
 
 /// Where bytes are stored. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct FileBytes {
+pub struct BlobStore {
     storage: Arc<dyn ObjectStore>,
     root: Path,
     /// Where it is a folder.
-    staged: Option<Arc<StagedFiles>>,
+    temp_files: Option<Arc<TempFiles>>,
 }
 
-impl FileBytes {
+impl BlobStore {
     /// Opens a storage: `file:///folder` (made if it is missing), or an S3-compatible bucket as
     /// `s3://bucket/prefix`, which reads the usual `AWS_*` variables.
     ///
     /// # Errors
     /// When the address names no storage, or the folder cannot be made.
-    pub fn open(address: &Url) -> Result<FileBytes, BytesError> {
+    pub fn open(address: &Url) -> Result<BlobStore, BlobError> {
         let (scheme, root) =
             ObjectStoreScheme::parse(address).map_err(object_store::Error::from)?;
         if matches!(scheme, ObjectStoreScheme::Local) {
@@ -53,26 +53,26 @@ impl FileBytes {
             .filter(|(name, _)| name.starts_with("AWS_"))
             .map(|(name, value)| (name.to_ascii_lowercase(), value));
         let (storage, _) = object_store::parse_url_opts(address, variables)?;
-        Ok(FileBytes { storage: storage.into(), root, staged: None })
+        Ok(BlobStore { storage: storage.into(), root, temp_files: None })
     }
 
-    fn open_folder(address: &Url) -> Result<FileBytes, BytesError> {
+    fn open_folder(address: &Url) -> Result<BlobStore, BlobError> {
         let folder = address
             .to_file_path()
-            .map_err(|()| BytesError::Address(format!("{address} names no folder")))?;
+            .map_err(|()| BlobError::Address(format!("{address} names no folder")))?;
         std::fs::create_dir_all(&folder)
-            .map_err(|error| BytesError::Address(format!("{}: {error}", folder.display())))?;
+            .map_err(|error| BlobError::Address(format!("{}: {error}", folder.display())))?;
         // Synchronised to disk before the database may say that they are there.
         let storage = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        let staged = Some(Arc::new(StagedFiles::of(folder)));
-        Ok(FileBytes { storage: Arc::new(storage), root: Path::default(), staged })
+        let temp_files = Some(Arc::new(TempFiles::of(folder)));
+        Ok(BlobStore { storage: Arc::new(storage), root: Path::default(), temp_files })
     }
 
     /// Stores bytes; returns the digest under which they are found.
     ///
     /// # Errors
     /// When the storage does not take them.
-    pub async fn put(&self, bytes: Bytes) -> Result<Sha256, BytesError> {
+    pub async fn put(&self, bytes: Bytes) -> Result<Sha256, BlobError> {
         let digest = Sha256::of(&bytes);
         self.storage.put(&self.path(digest), bytes.into()).await?;
         Ok(digest)
@@ -82,10 +82,10 @@ impl FileBytes {
     ///
     /// # Errors
     /// When they are not there, cannot be read, or are not what was stored.
-    pub async fn get(&self, digest: Sha256) -> Result<Bytes, BytesError> {
+    pub async fn get(&self, digest: Sha256) -> Result<Bytes, BlobError> {
         let bytes = self.storage.get(&self.path(digest)).await?.bytes().await?;
         if Sha256::of(&bytes) != digest {
-            return Err(BytesError::Corrupt(digest));
+            return Err(BlobError::Corrupt(digest));
         }
         Ok(bytes)
     }
@@ -94,7 +94,7 @@ impl FileBytes {
     ///
     /// # Errors
     /// When the storage does not do it.
-    pub(crate) async fn remove(&self, digest: Sha256) -> Result<(), BytesError> {
+    pub(crate) async fn remove(&self, digest: Sha256) -> Result<(), BlobError> {
         match self.storage.delete(&self.path(digest)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -107,10 +107,10 @@ impl FileBytes {
     ///
     /// # Errors
     /// When the storage does not do it; what is left is for the next time.
-    pub async fn sweep_staged(&self, age: Duration) -> Result<usize, BytesError> {
-        let Some(staged) = self.staged.clone() else { return Ok(0) };
-        let swept = tokio::task::spawn_blocking(move || staged.sweep(age)).await;
-        swept.map_err(std::io::Error::from).flatten().map_err(BytesError::Folder)
+    pub async fn sweep_temp_files(&self, age: Duration) -> Result<usize, BlobError> {
+        let Some(temp_files) = self.temp_files.clone() else { return Ok(0) };
+        let swept = tokio::task::spawn_blocking(move || temp_files.sweep(age)).await;
+        swept.map_err(std::io::Error::from).flatten().map_err(BlobError::Folder)
     }
 
     /// Spread over 256 folders, so that none of them grows too long to list.

@@ -9,39 +9,41 @@ use crate::db::connection::Connection;
 use crate::db::error::{StoreError, StoreResult};
 use crate::db::ids::Sha256;
 use crate::db::pool::{Store, transaction};
-use crate::db::schema::{files, unnamed_bytes};
-use crate::files::blobs::FileBytes;
+use crate::db::schema::{files, orphaned_files};
+use crate::files::blobs::BlobStore;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 /// What became of bytes that were looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum SweepOutcome {
     /// Nobody names them: they are gone.
     Removed,
     /// A submission names them, or somebody stores them again.
-    Kept,
+    InUse,
     /// The storage did not remove them; they are tried again.
-    NotYet,
+    Failed,
 }
 
 impl Store {
-    /// Announces bytes that are about to be stored. To be called before every [`FileBytes::put`].
+    /// Announces bytes that are about to be stored. To be called before every [`BlobStore::put`].
     ///
     /// # Errors
     /// When the database does not take it; then nothing may be stored.
-    pub async fn announce_bytes(&self, digests: &[Sha256]) -> StoreResult<()> {
+    pub async fn reserve_blobs(&self, digests: &[Sha256]) -> StoreResult<()> {
         // In one order, so that two uploads of the same images do not wait for each other.
         let mut digests = digests.to_vec();
         digests.sort_unstable_by_key(|digest| digest.to_string());
         digests.dedup();
         let rows: Vec<_> = digests
             .iter()
-            .map(|digest| (unnamed_bytes::sha256.eq(digest), unnamed_bytes::since.eq(now())))
+            .map(|digest| {
+                (orphaned_files::sha256.eq(digest), orphaned_files::reserved_at.eq(now()))
+            })
             .collect();
         transaction!(self, connection => {
-            diesel::replace_into(unnamed_bytes::table).values(&rows).execute(connection).await?;
+            diesel::replace_into(orphaned_files::table).values(&rows).execute(connection).await?;
             Ok(())
         })
     }
@@ -51,60 +53,60 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer; when the storage does not, those bytes are left for the next time.
-    pub async fn sweep_unnamed_bytes(
+    pub async fn sweep_orphaned_files(
         &self,
-        bytes: &FileBytes,
+        blobs: &BlobStore,
         age: Duration,
         limit: i64,
     ) -> StoreResult<usize> {
-        let old: Vec<Sha256> = unnamed_bytes::table
-            .filter(unnamed_bytes::since.le(before(age)))
-            .order(unnamed_bytes::since)
+        let old: Vec<Sha256> = orphaned_files::table
+            .filter(orphaned_files::reserved_at.le(before(age)))
+            .order(orphaned_files::reserved_at)
             .limit(limit)
-            .select(unnamed_bytes::sha256)
+            .select(orphaned_files::sha256)
             .load(&mut self.connection().await?)
             .await?;
         let mut removed = 0;
         for digest in old {
-            match self.sweep_digest(bytes, digest, age).await? {
-                Fate::Removed => removed += 1,
-                Fate::Kept => {}
+            match self.sweep_file(blobs, digest, age).await? {
+                SweepOutcome::Removed => removed += 1,
+                SweepOutcome::InUse => {}
                 // Whoever cannot remove one will hardly remove the next.
-                Fate::NotYet => break,
+                SweepOutcome::Failed => break,
             }
         }
         Ok(removed)
     }
 
-    async fn sweep_digest(
+    async fn sweep_file(
         &self,
-        bytes: &FileBytes,
+        blobs: &BlobStore,
         digest: Sha256,
         age: Duration,
-    ) -> StoreResult<Fate> {
+    ) -> StoreResult<SweepOutcome> {
         transaction!(self, connection => {
-            let still_old = unnamed_bytes::table
+            let still_old = orphaned_files::table
                 .find(digest)
-                .filter(unnamed_bytes::since.le(before(age)))
-                .select(unnamed_bytes::sha256)
+                .filter(orphaned_files::reserved_at.le(before(age)))
+                .select(orphaned_files::sha256)
                 .for_update()
                 .first::<Sha256>(connection)
                 .await
                 .optional()?;
             if still_old.is_none() {
-                return Ok(Fate::Kept);
+                return Ok(SweepOutcome::InUse);
             }
-            let is_named = diesel::select(diesel::dsl::exists(
+            let is_referenced = diesel::select(diesel::dsl::exists(
                 files::table.filter(files::sha256.eq(digest)),
             ))
             .get_result::<bool>(connection)
             .await?;
-            if !is_named && let Err(error) = bytes.remove(digest).await {
+            if !is_referenced && let Err(error) = blobs.remove(digest).await {
                 tracing::warn!(%error, "bytes that nobody names cannot be removed");
-                return Ok(Fate::NotYet);
+                return Ok(SweepOutcome::Failed);
             }
-            forget(connection, &[digest]).await?;
-            Ok(if is_named { Fate::Kept } else { Fate::Removed })
+            remove_reservations(connection, &[digest]).await?;
+            Ok(if is_referenced { SweepOutcome::InUse } else { SweepOutcome::Removed })
         })
     }
 }
@@ -112,32 +114,32 @@ impl Store {
 /// Takes out bytes that a submission is about to name. To be called before its files are inserted.
 ///
 /// # Errors
-/// [`StoreError::Swept`] when some of them are gone: announced so long ago that they were swept.
-pub(crate) async fn name(connection: &mut Connection, digests: &[Sha256]) -> StoreResult<()> {
-    let announced: Vec<Sha256> = unnamed_bytes::table
-        .filter(unnamed_bytes::sha256.eq_any(digests))
-        .select(unnamed_bytes::sha256)
+/// [`StoreError::BlobsSwept`] when some of them are gone: announced so long ago that they were swept.
+pub(crate) async fn attach(connection: &mut Connection, digests: &[Sha256]) -> StoreResult<()> {
+    let reserved: Vec<Sha256> = orphaned_files::table
+        .filter(orphaned_files::sha256.eq_any(digests))
+        .select(orphaned_files::sha256)
         .for_update()
         .load(connection)
         .await?;
     // Announced by two submissions, the first of which has named them meanwhile.
-    let others: Vec<_> = digests.iter().filter(|digest| !announced.contains(digest)).collect();
+    let others: Vec<_> = digests.iter().filter(|digest| !reserved.contains(digest)).collect();
     if !others.is_empty() {
-        let named: Vec<Sha256> = files::table
+        let referenced: Vec<Sha256> = files::table
             .filter(files::sha256.eq_any(&others))
             .select(files::sha256)
             .distinct()
             .load(connection)
             .await?;
-        if others.iter().any(|digest| !named.contains(digest)) {
-            return Err(StoreError::Swept);
+        if others.iter().any(|digest| !referenced.contains(digest)) {
+            return Err(StoreError::BlobsSwept);
         }
     }
-    forget(connection, &announced).await
+    remove_reservations(connection, &reserved).await
 }
 
-async fn forget(connection: &mut Connection, digests: &[Sha256]) -> StoreResult<()> {
-    diesel::delete(unnamed_bytes::table.filter(unnamed_bytes::sha256.eq_any(digests)))
+async fn remove_reservations(connection: &mut Connection, digests: &[Sha256]) -> StoreResult<()> {
+    diesel::delete(orphaned_files::table.filter(orphaned_files::sha256.eq_any(digests)))
         .execute(connection)
         .await?;
     Ok(())

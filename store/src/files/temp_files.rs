@@ -10,21 +10,21 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 /// Names that one look reads, or a little more: it ends with a whole folder.
-const NAMES: usize = 50_000;
+const NAMES_PER_SWEEP: usize = 50_000;
 
 /// The folder, and how far it was looked through.
 #[derive(Debug)]
-pub(crate) struct StagedFiles {
+pub(crate) struct TempFiles {
     folder: PathBuf,
-    names_at_once: usize,
+    names_per_sweep: usize,
     /// The last of its folders that was looked through, unless the next look begins anew.
-    looked_through: Mutex<Option<PathBuf>>,
+    last_folder: Mutex<Option<PathBuf>>,
 }
 
-impl StagedFiles {
+impl TempFiles {
     /// Of the storage in `folder`.
-    pub(crate) fn of(folder: PathBuf) -> StagedFiles {
-        StagedFiles { folder, names_at_once: NAMES, looked_through: Mutex::new(None) }
+    pub(crate) fn of(folder: PathBuf) -> TempFiles {
+        TempFiles { folder, names_per_sweep: NAMES_PER_SWEEP, last_folder: Mutex::new(None) }
     }
 
     /// Removes staged files to which nothing was written for the time `age`, in as many folders as one look reads,
@@ -36,8 +36,8 @@ impl StagedFiles {
     /// # Errors
     /// When the file system does not do it in one of the folders, after all the others were looked through.
     pub(crate) fn sweep(&self, age: Duration) -> io::Result<usize> {
-        let mut looked_through =
-            self.looked_through.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last_folder =
+            self.last_folder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut folders = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -46,35 +46,35 @@ impl StagedFiles {
             }
         }
         folders.sort_unstable();
-        let mut look = Look::default();
+        let mut sweep = Sweep::default();
         let (mut failure, mut last) = (None, None);
-        let done = looked_through.take();
+        let done = last_folder.take();
         for folder in folders.into_iter().filter(|folder| Some(folder) > done.as_ref()) {
-            if look.read >= self.names_at_once {
-                *looked_through = last;
+            if sweep.read >= self.names_per_sweep {
+                *last_folder = last;
                 break;
             }
             // One that cannot be swept must not keep those behind it from being so.
-            failure = look.at(&folder, age).err().or(failure);
+            failure = sweep.folder(&folder, age).err().or(failure);
             last = Some(folder);
         }
-        failure.map_or(Ok(look.removed), Err)
+        failure.map_or(Ok(sweep.removed), Err)
     }
 }
 
 /// What one look has read and removed so far.
 #[derive(Default)]
-struct Look {
+struct Sweep {
     read: usize,
     removed: usize,
 }
 
-impl Look {
-    fn at(&mut self, folder: &Path, age: Duration) -> io::Result<()> {
+impl Sweep {
+    fn folder(&mut self, folder: &Path, age: Duration) -> io::Result<()> {
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
             self.read += 1;
-            if is_staged(&path) && is_older(&path, age)? {
+            if is_temp_file(&path) && is_older(&path, age)? {
                 remove(&path)?;
                 self.removed += 1;
             }
@@ -84,7 +84,7 @@ impl Look {
 }
 
 /// Whether a file has the name of one that is being written.
-fn is_staged(path: &Path) -> bool {
+fn is_temp_file(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.split_once('#').is_some_and(|(digest, number)| {
         digest.len() == 64 && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
@@ -114,45 +114,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_look_goes_on_where_the_last_one_ended_and_begins_anew_behind_the_last() {
+    fn each_sweep_continues_where_the_last_one_stopped_and_then_starts_again() {
         let folder = tempfile::TempDir::new().expect("a folder");
-        let staged = |n: u8| {
+        let temp_file = |n: u8| {
             let inside = folder.path().join(format!("{n:02x}"));
             std::fs::create_dir_all(&inside).expect("a folder");
             std::fs::write(inside.join(format!("{n:064x}#1")), "half").expect("written");
         };
-        let files = StagedFiles { names_at_once: 2, ..StagedFiles::of(folder.path().to_owned()) };
-        let look = || files.sweep(Duration::ZERO).expect("swept");
-        (1..=5).for_each(staged);
+        let files = TempFiles { names_per_sweep: 2, ..TempFiles::of(folder.path().to_owned()) };
+        let sweep = || files.sweep(Duration::ZERO).expect("swept");
+        (1..=5).for_each(temp_file);
 
-        assert_eq!(look(), 2);
-        staged(1);
-        assert_eq!(look(), 2);
-        assert_eq!(look(), 1, "it ends with the last");
-        assert_eq!(look(), 1, "and begins with the first");
+        assert_eq!(sweep(), 2);
+        temp_file(1);
+        assert_eq!(sweep(), 2);
+        assert_eq!(sweep(), 1, "it ends with the last");
+        assert_eq!(sweep(), 1, "and begins with the first");
     }
 
     #[test]
-    fn a_folder_that_cannot_be_swept_does_not_keep_others_from_it() {
+    fn a_folder_that_fails_does_not_block_the_others() {
         let folder = tempfile::TempDir::new().expect("a folder");
-        let staged = |n: u8| folder.path().join(format!("{n:02x}")).join(format!("{n:064x}#1"));
-        std::fs::create_dir_all(staged(1)).expect("a folder where a file should be");
-        std::fs::create_dir_all(staged(2).parent().expect("a folder")).expect("a folder");
-        std::fs::write(staged(2), "half").expect("written");
+        let temp_file = |n: u8| folder.path().join(format!("{n:02x}")).join(format!("{n:064x}#1"));
+        std::fs::create_dir_all(temp_file(1)).expect("a folder where a file should be");
+        std::fs::create_dir_all(temp_file(2).parent().expect("a folder")).expect("a folder");
+        std::fs::write(temp_file(2), "half").expect("written");
 
-        StagedFiles::of(folder.path().to_owned()).sweep(Duration::ZERO).expect_err("it is told");
+        TempFiles::of(folder.path().to_owned()).sweep(Duration::ZERO).expect_err("it is reported");
 
-        assert!(!staged(2).exists());
+        assert!(!temp_file(2).exists());
     }
 
     #[test]
-    fn only_the_names_of_files_that_are_being_written_are_taken_for_theirs() {
+    fn only_names_of_temporary_files_match() {
         let digest = "ab".repeat(32);
-        assert!(is_staged(Path::new(&format!("ab/{digest}#1"))));
-        assert!(is_staged(Path::new(&format!("ab/{digest}#27"))));
+        assert!(is_temp_file(Path::new(&format!("ab/{digest}#1"))));
+        assert!(is_temp_file(Path::new(&format!("ab/{digest}#27"))));
         for other in [digest.clone(), format!("{digest}#"), format!("{digest}#x"), "notes#1".into()]
         {
-            assert!(!is_staged(Path::new(&format!("ab/{other}"))), "{other}");
+            assert!(!is_temp_file(Path::new(&format!("ab/{other}"))), "{other}");
         }
     }
 }

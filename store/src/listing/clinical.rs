@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 /// What is medical about a submission, but for its images.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Clinical {
+pub struct ClinicalData {
     /// What the patient wrote; may be empty.
     pub comments: String,
     /// The newest result, as JSON.
@@ -39,11 +39,11 @@ macro_rules! newest_results {
 }
 
 impl Store {
-    /// How many bytes [`Store::clinical`] would read for each of these submissions.
+    /// How many bytes [`Store::clinical_data`] would read for each of these submissions.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn clinical_sizes(
+    pub async fn clinical_data_sizes(
         &self,
         ids: &[SubmissionId],
     ) -> StoreResult<HashMap<SubmissionId, usize>> {
@@ -68,10 +68,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn clinical(
+    pub async fn clinical_data(
         &self,
         ids: &[SubmissionId],
-    ) -> StoreResult<HashMap<SubmissionId, Clinical>> {
+    ) -> StoreResult<HashMap<SubmissionId, ClinicalData>> {
         let mut connection = self.connection().await?;
         let comments: Vec<(SubmissionId, String)> = submissions::table
             .filter(submissions::id.eq_any(ids))
@@ -85,7 +85,7 @@ impl Store {
         let mut results: HashMap<_, _> = newest.into_iter().collect();
         let with_result = |(id, comments): (SubmissionId, String)| {
             let result = results.remove(&id);
-            (id, Clinical { comments, result })
+            (id, ClinicalData { comments, result })
         };
         Ok(comments.into_iter().map(with_result).collect())
     }

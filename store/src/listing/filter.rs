@@ -1,28 +1,28 @@
 //! What a list can be asked for.
 
 use crate::db::ids::UserId;
-use crate::listing::full_text::Words;
+use crate::listing::full_text::FullTextQuery;
 use crate::submissions::status::Status;
 use chrono::NaiveDateTime;
 
 /// Whether deleted submissions are in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Deleted {
+pub enum DeletedFilter {
     /// They are not.
     #[default]
-    Without,
+    Exclude,
     /// They are, like all others.
-    With,
+    Include,
     /// Nothing else is.
     Only,
 }
 
-impl Deleted {
+impl DeletedFilter {
     /// The values of `submission_counts.deleted` that belong to it.
     pub(crate) fn flags(self) -> &'static [i32] {
         match self {
-            Self::Without => &[0],
-            Self::With => &[0, 1],
+            Self::Exclude => &[0],
+            Self::Include => &[0, 1],
             Self::Only => &[1],
         }
     }
@@ -39,7 +39,7 @@ pub enum EmailFilter {
 
 /// Which submissions. All that is given must hold; the default is every submission that is not deleted.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Filter {
+pub struct SubmissionFilter {
     /// In one of these states; in any when empty. No state twice.
     pub statuses: Vec<Status>,
     /// Received at this time (UTC) or later.
@@ -48,40 +48,41 @@ pub struct Filter {
     pub created_to: Option<NaiveDateTime>,
     /// From whom.
     pub email: Option<EmailFilter>,
-    /// With these words in the comments.
-    pub words: Option<Words>,
+    /// Include these words in the comments.
+    pub full_text: Option<FullTextQuery>,
     /// That failed with this code.
     pub error_code: Option<String>,
     /// Sent by this account.
     pub submitted_by: Option<UserId>,
     /// Whether deleted ones are among them.
-    pub deleted: Deleted,
+    pub deleted: DeletedFilter,
 }
 
-impl Filter {
+impl SubmissionFilter {
     /// Whether nothing but states (and deletion) is asked for.
-    pub(crate) fn is_by_state_alone(&self) -> bool {
-        let Self { created_from, created_to, email, words, error_code, submitted_by, .. } = self;
+    pub(crate) fn is_status_only(&self) -> bool {
+        let Self { created_from, created_to, email, full_text, error_code, submitted_by, .. } =
+            self;
         created_from.is_none()
             && created_to.is_none()
             && email.is_none()
-            && words.is_none()
+            && full_text.is_none()
             && error_code.is_none()
             && submitted_by.is_none()
     }
 
     /// Whether something else than states and times selects (an address, a word …): that leaves few enough
     /// rows to sort them.
-    pub(crate) fn selects_otherwise(&self) -> bool {
+    pub(crate) fn is_selective(&self) -> bool {
         self.email.is_some()
-            || self.words.is_some()
+            || self.full_text.is_some()
             || self.error_code.is_some()
             || self.submitted_by.is_some()
     }
 
     /// The states that are to be read one by one; `None` for all in one.
     pub(crate) fn branches(&self) -> Vec<Option<Status>> {
-        if self.statuses.is_empty() || self.selects_otherwise() {
+        if self.statuses.is_empty() || self.is_selective() {
             return vec![None];
         }
         self.statuses.iter().copied().map(Some).collect()

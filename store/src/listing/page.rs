@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 /// A submission as a list shows it: nothing medical.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = submissions)]
-pub struct Listed {
+pub struct SubmissionSummary {
     /// Its name.
     pub id: SubmissionId,
     /// Where the result goes.
@@ -63,7 +63,7 @@ impl Sort {
         Self { descending: !self.descending, ..self }
     }
 
-    pub(crate) fn order(self, a: &Key, b: &Key) -> Ordering {
+    pub(crate) fn compare(self, a: &SortKey, b: &SortKey) -> Ordering {
         // Ids as SQL compares them: as text, which for one spelling of UUIDs is the order of their bytes.
         let ascending = (a.at, a.id).cmp(&(b.at, b.id));
         if self.descending { ascending.reverse() } else { ascending }
@@ -72,16 +72,16 @@ impl Sort {
 
 /// The place of one submission in the order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
+pub struct SortKey {
     /// Its time, by the sort.
     pub at: NaiveDateTime,
     /// Its id.
     pub id: SubmissionId,
 }
 
-impl Key {
+impl SortKey {
     /// The place of a submission.
-    pub fn of(row: &Listed, by: SortBy) -> Self {
+    pub fn of(row: &SubmissionSummary, by: SortBy) -> Self {
         let at = match by {
             SortBy::Created => row.created_at,
             SortBy::Updated => row.updated_at,
@@ -92,17 +92,17 @@ impl Key {
 
 /// Where a part of a list begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum PagePosition {
     /// After this many. Takes time in proportion, so callers keep it small.
     Skip(usize),
     /// After this submission, whether it still is in the list or not.
-    After(Key),
+    After(SortKey),
     /// Just before this submission: the part that ends there.
-    Before(Key),
+    Before(SortKey),
 }
 
-impl Place {
-    pub(crate) fn skipped(self) -> usize {
+impl PagePosition {
+    pub(crate) fn offset(self) -> usize {
         match self {
             Self::Skip(count) => count,
             Self::After(_) | Self::Before(_) => 0,
@@ -112,9 +112,9 @@ impl Place {
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slice {
+pub struct Page {
     /// In the list's order.
-    pub rows: Vec<Listed>,
+    pub rows: Vec<SubmissionSummary>,
     /// Whether there are more beyond it, in the direction in which it was read.
-    pub more: bool,
+    pub has_more: bool,
 }

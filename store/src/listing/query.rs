@@ -3,8 +3,8 @@
 use crate::db::error::StoreResult;
 use crate::db::pool::Store;
 use crate::db::schema::submissions::{self, BoxedQuery};
-use crate::listing::filter::{Deleted, EmailFilter, Filter};
-use crate::listing::page::{Key, Listed, Place, Slice, Sort, SortBy};
+use crate::listing::filter::{DeletedFilter, EmailFilter, SubmissionFilter};
+use crate::listing::page::{Page, PagePosition, Sort, SortBy, SortKey, SubmissionSummary};
 use crate::submissions::counters;
 use crate::submissions::status::Status;
 use diesel::dsl::sql;
@@ -19,45 +19,47 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn list(
+    pub async fn list_submissions(
         &self,
-        filter: &Filter,
+        filter: &SubmissionFilter,
         sort: Sort,
-        place: Place,
+        position: PagePosition,
         limit: usize,
-    ) -> StoreResult<Slice> {
-        let backwards = matches!(place, Place::Before(_));
+    ) -> StoreResult<Page> {
+        let backwards = matches!(position, PagePosition::Before(_));
         let read_as = if backwards { sort.reversed() } else { sort };
-        let skipped = place.skipped();
+        let skipped = position.offset();
         // One more than asked for tells whether there are more.
-        let wanted = i64::try_from(skipped + limit + 1).unwrap_or(i64::MAX);
+        let needed = i64::try_from(skipped + limit + 1).unwrap_or(i64::MAX);
         let mut connection = self.connection().await?;
         let branches = filter.branches();
         let merged = branches.len() > 1;
-        let mut rows: Vec<Listed> = Vec::new();
+        let mut rows: Vec<SubmissionSummary> = Vec::new();
         for status in branches {
             let query = matching(filter, status);
-            let query = placed(query, read_as, place);
+            let query = at_position(query, read_as, position);
             // A list that is not merged is skipped through by the database.
-            let (offset, most) = if merged { (0, wanted) } else { (skipped, limit as i64 + 1) };
+            let (offset, most) = if merged { (0, needed) } else { (skipped, limit as i64 + 1) };
             let found = query
                 .limit(most)
                 .offset(offset as i64)
-                .select(Listed::as_select())
-                .load::<Listed>(&mut connection)
+                .select(SubmissionSummary::as_select())
+                .load::<SubmissionSummary>(&mut connection)
                 .await?;
             rows.extend(found);
         }
         if merged {
-            rows.sort_by(|a, b| read_as.order(&Key::of(a, sort.by), &Key::of(b, sort.by)));
+            rows.sort_by(|a, b| {
+                read_as.compare(&SortKey::of(a, sort.by), &SortKey::of(b, sort.by))
+            });
             rows.drain(..skipped.min(rows.len()));
         }
-        let more = rows.len() > limit;
+        let has_more = rows.len() > limit;
         rows.truncate(limit);
         if backwards {
             rows.reverse();
         }
-        Ok(Slice { rows, more })
+        Ok(Page { rows, has_more })
     }
 
     /// How many submissions a filter matches, exactly. By states alone it comes from the counters, by
@@ -65,29 +67,29 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn total(&self, filter: &Filter) -> StoreResult<i64> {
+    pub async fn count_submissions(&self, filter: &SubmissionFilter) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
-        if filter.is_by_state_alone() {
+        if filter.is_status_only() {
             let statuses: &[Status] =
                 if filter.statuses.is_empty() { &Status::ALL } else { &filter.statuses };
-            return counters::read(&mut connection, statuses, filter.deleted.flags()).await;
+            return counters::total(&mut connection, statuses, filter.deleted.flags()).await;
         }
-        let total = counted(filter).count().get_result(&mut connection).await?;
+        let total = matching_all(filter).count().get_result(&mut connection).await?;
         Ok(total)
     }
 }
 
 /// What a filter matches; of its states only `status`, where that is given.
-fn matching(filter: &Filter, status: Option<Status>) -> BoxedQuery<'_, Mysql> {
+fn matching(filter: &SubmissionFilter, status: Option<Status>) -> BoxedQuery<'_, Mysql> {
     match status {
-        Some(status) => otherwise_matching(filter).filter(submissions::status.eq(status)),
-        None => counted(filter),
+        Some(status) => matching_any_status(filter).filter(submissions::status.eq(status)),
+        None => matching_all(filter),
     }
 }
 
 /// All that a filter matches.
-fn counted(filter: &Filter) -> BoxedQuery<'_, Mysql> {
-    let query = otherwise_matching(filter);
+fn matching_all(filter: &SubmissionFilter) -> BoxedQuery<'_, Mysql> {
+    let query = matching_any_status(filter);
     match filter.statuses.as_slice() {
         [] => query,
         statuses => query.filter(submissions::status.eq_any(statuses)),
@@ -95,12 +97,12 @@ fn counted(filter: &Filter) -> BoxedQuery<'_, Mysql> {
 }
 
 /// All but the states.
-pub(crate) fn otherwise_matching(filter: &Filter) -> BoxedQuery<'_, Mysql> {
+pub(crate) fn matching_any_status(filter: &SubmissionFilter) -> BoxedQuery<'_, Mysql> {
     let mut query = submissions::table.into_boxed();
     query = match filter.deleted {
-        Deleted::Without => query.filter(submissions::deleted_at.is_null()),
-        Deleted::With => query,
-        Deleted::Only => query.filter(submissions::deleted_at.is_not_null()),
+        DeletedFilter::Exclude => query.filter(submissions::deleted_at.is_null()),
+        DeletedFilter::Include => query,
+        DeletedFilter::Only => query.filter(submissions::deleted_at.is_not_null()),
     };
     if let Some(from) = filter.created_from {
         query = query.filter(submissions::created_at.ge(from));
@@ -112,12 +114,12 @@ pub(crate) fn otherwise_matching(filter: &Filter) -> BoxedQuery<'_, Mysql> {
         None => query,
         Some(EmailFilter::Exact(email)) => query.filter(submissions::email.eq(email)),
         Some(EmailFilter::Prefix(prefix)) => {
-            query.filter(submissions::email.like(beginning_with(prefix)))
+            query.filter(submissions::email.like(prefix_pattern(prefix)))
         }
     };
-    if let Some(words) = &filter.words {
+    if let Some(terms) = &filter.full_text {
         let found = sql::<Bool>("MATCH (comments) AGAINST (")
-            .bind::<Text, _>(words.in_boolean_mode())
+            .bind::<Text, _>(terms.boolean_expression())
             .sql(" IN BOOLEAN MODE)");
         query = query.filter(found);
     }
@@ -131,7 +133,7 @@ pub(crate) fn otherwise_matching(filter: &Filter) -> BoxedQuery<'_, Mysql> {
 }
 
 /// A pattern of `LIKE` for texts that begin with `prefix`, whatever that holds.
-fn beginning_with(prefix: &str) -> String {
+fn prefix_pattern(prefix: &str) -> String {
     let mut pattern = String::with_capacity(prefix.len() + 1);
     for character in prefix.chars() {
         if matches!(character, '\\' | '%' | '_') {
@@ -144,15 +146,19 @@ fn beginning_with(prefix: &str) -> String {
 }
 
 /// In order, from a place on.
-fn placed(query: BoxedQuery<'_, Mysql>, sort: Sort, place: Place) -> BoxedQuery<'_, Mysql> {
+fn at_position(
+    query: BoxedQuery<'_, Mysql>,
+    sort: Sort,
+    position: PagePosition,
+) -> BoxedQuery<'_, Mysql> {
     macro_rules! by {
         ($column:expr) => {{
-            let query = match place {
-                Place::Skip(_) => query,
-                Place::After(key) | Place::Before(key) if sort.descending => query
+            let query = match position {
+                PagePosition::Skip(_) => query,
+                PagePosition::After(key) | PagePosition::Before(key) if sort.descending => query
                     .filter($column.le(key.at))
                     .filter($column.lt(key.at).or(submissions::id.lt(key.id))),
-                Place::After(key) | Place::Before(key) => query
+                PagePosition::After(key) | PagePosition::Before(key) => query
                     .filter($column.ge(key.at))
                     .filter($column.gt(key.at).or(submissions::id.gt(key.id))),
             };
@@ -174,8 +180,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_is_taken_by_the_letter() {
-        assert_eq!(beginning_with("ana"), "ana%");
-        assert_eq!(beginning_with(r"a%b_c\"), r"a\%b\_c\\%");
+    fn a_prefix_has_no_wildcards() {
+        assert_eq!(prefix_pattern("ana"), "ana%");
+        assert_eq!(prefix_pattern(r"a%b_c\"), r"a\%b\_c\\%");
     }
 }

@@ -6,9 +6,9 @@ use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
-use crate::db::schema::loopai_gate;
-use crate::loopai::breaker::{Gate, GateState};
-use crate::loopai::slots::{self, Budget, LONGEST, Standing, Wait};
+use crate::db::schema::loopai_breaker;
+use crate::loopai::breaker::{BreakerState, CircuitBreaker};
+use crate::loopai::slots::{self, LoopAiLimits, MAX_WAIT, SlotRow, WaitReason};
 use crate::submissions::events;
 use crate::submissions::row::lock;
 use chrono::NaiveDateTime;
@@ -18,24 +18,24 @@ use diesel::sql_types::Datetime;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// The one row of `loopai_gate`.
-const GATE: i32 = 1;
+/// The one row of `loopai_breaker`.
+const BREAKER_ROW: i32 = 1;
 /// The shortest that anybody is told to wait. Temporal takes next to nothing for no wish at all, and begins its
 /// own pause, of up to a minute.
-const SHORTEST: Duration = Duration::from_millis(100);
+const MIN_WAIT: Duration = Duration::from_millis(100);
 /// How much later than it was told a run may come before it has lost its turn.
-const GRACE: Duration = Duration::from_secs(30);
+const TURN_GRACE: Duration = Duration::from_secs(30);
 
 /// Whether a run may ask LoopAI now.
 #[derive(Debug)]
-pub enum Entry {
-    /// It may. What came of it must be told ([`Store::loopai_heard`]), or that nothing did
-    /// ([`Store::loopai_not_asked`]).
-    Admitted(Pass),
+pub enum SlotOutcome {
+    /// It may. What came of it must be told ([`Store::record_loopai_request`]), or that nothing did
+    /// ([`Store::return_loopai_permit`]).
+    Granted(Permit),
     /// Not now.
-    TurnedAway {
+    Deferred {
         /// Why.
-        why: Wait,
+        reason: WaitReason,
         /// When it shall come again.
         after: Duration,
     },
@@ -47,35 +47,35 @@ pub enum Entry {
 
 /// Leave to ask LoopAI once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pass {
+pub struct Permit {
     run: RunKey,
     epoch: i64,
     /// Nothing was wrong when it was given, so a request that goes well is no news.
-    is_untroubled: bool,
+    is_healthy: bool,
     /// The run had been told to come again: if it must do so once more, that is a wait.
-    has_waited: bool,
+    was_deferred: bool,
 }
 
 /// How a request to LoopAI went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
+pub enum RequestHealth {
     /// LoopAI is there, whatever it answered.
-    Well,
+    Healthy,
     /// LoopAI is in trouble.
-    Away,
+    Unavailable,
 }
 
 /// How much LoopAI has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoopAiUse {
+pub struct LoopAiUsage {
     /// Runs that have a place.
-    pub under_way: i64,
+    pub running: i64,
     /// Of all runs, those for which it was asked within the last hour.
-    pub within_the_hour: i64,
+    pub last_hour: i64,
     /// Runs that were told to come again.
     pub waiting: i64,
     /// How the gate stands.
-    pub gate: GateState,
+    pub breaker: BreakerState,
 }
 
 impl Store {
@@ -85,43 +85,47 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it; nothing is changed then.
-    pub async fn enter_loopai(&self, run: RunKey, budget: Budget) -> StoreResult<Entry> {
+    pub async fn acquire_loopai_slot(
+        &self,
+        run: RunKey,
+        limits: LoopAiLimits,
+    ) -> StoreResult<SlotOutcome> {
         transaction!(self, connection => {
             let status = match lock(connection, run.submission).await? {
                 Some((status, current)) if current == run.number => status,
-                _ => return Ok(Entry::Superseded),
+                _ => return Ok(SlotOutcome::Superseded),
             };
             if status.is_final() {
-                return Ok(Entry::Ended);
+                return Ok(SlotOutcome::Ended);
             }
-            let (mut gate, now) = lock_gate(connection).await?;
-            let standing = Standing::find(connection, run).await?;
-            let standing = standing.unwrap_or_else(|| Standing::new(now));
-            let ahead = standing.ahead(connection, now).await?;
-            let away = |rest| (Wait::LoopAi, rest);
-            let mut refusal = gate.shut_for(now).map(away);
-            if refusal.is_none() {
-                refusal = slots::refusal(connection, run, standing, &ahead, budget, now).await?;
+            let (mut breaker, now) = lock_breaker(connection).await?;
+            let row = SlotRow::find(connection, run).await?;
+            let row = row.unwrap_or_else(|| SlotRow::new(now));
+            let ahead = row.ahead(connection, now).await?;
+            let unavailable = |rest| (WaitReason::LoopAiUnavailable, rest);
+            let mut deferral = breaker.open_for(now).map(unavailable);
+            if deferral.is_none() {
+                deferral = slots::unavailable(connection, run, row, &ahead, limits, now).await?;
             }
-            let Some((why, after)) = refusal.or_else(|| gate.pass(now).err().map(away)) else {
-                let taken = Standing { taken_at: Some(now), waits_until: None, ..standing };
-                taken.write(connection, run).await?;
-                let is_untroubled = gate.is_untroubled();
-                if !is_untroubled {
-                    save_gate(connection, &gate).await?;
+            let Some((reason, after)) = deferral.or_else(|| breaker.try_pass(now).err().map(unavailable)) else {
+                let granted = SlotRow { acquired_at: Some(now), turn_expires_at: None, ..row };
+                granted.write(connection, run).await?;
+                let is_healthy = breaker.is_healthy();
+                if !is_healthy {
+                    save_breaker(connection, &breaker).await?;
                 }
-                let (epoch, has_waited) = (gate.epoch(), standing.waits_until.is_some());
-                return Ok(Entry::Admitted(Pass { run, epoch, is_untroubled, has_waited }));
+                let (epoch, was_deferred) = (breaker.epoch(), row.turn_expires_at.is_some());
+                return Ok(SlotOutcome::Granted(Permit { run, epoch, is_healthy, was_deferred }));
             };
-            let later = match why {
-                Wait::Place => Duration::ZERO,
-                Wait::Hour | Wait::LoopAi => gate.turn_after(ahead.all),
+            let later = match reason {
+                WaitReason::Slot => Duration::ZERO,
+                WaitReason::HourlyLimit | WaitReason::LoopAiUnavailable => breaker.turn_delay(ahead.all),
             };
-            let after = bounded(after + later, run.submission);
-            let told = Standing { waits_until: Some(now + after + GRACE), ..standing };
-            told.write(connection, run).await?;
+            let after = bounded_wait(after + later, run.submission);
+            let deferred = SlotRow { turn_expires_at: Some(now + after + TURN_GRACE), ..row };
+            deferred.write(connection, run).await?;
             events::append_waiting(connection, run.submission, status).await?;
-            Ok(Entry::TurnedAway { why, after })
+            Ok(SlotOutcome::Deferred { reason, after })
         })
     }
 
@@ -132,32 +136,36 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it; nothing is changed then.
-    pub async fn loopai_heard(&self, pass: Pass, heard: Heard) -> StoreResult<Option<Duration>> {
-        let (run, is_well) = (pass.run, heard == Heard::Well);
-        if is_well && pass.is_untroubled && self.is_untroubled().await? {
+    pub async fn record_loopai_request(
+        &self,
+        permit: Permit,
+        health: RequestHealth,
+    ) -> StoreResult<Option<Duration>> {
+        let (run, is_healthy) = (permit.run, health == RequestHealth::Healthy);
+        if is_healthy && permit.is_healthy && self.is_healthy().await? {
             // No news, and not worth the lock.
             return Ok(None);
         }
         transaction!(self, connection => {
-            let standing = lock(connection, run.submission).await?;
-            let (mut gate, now) = lock_gate(connection).await?;
-            let others_wait = slots::waiting(connection, Some(run.submission), now).await? > 0;
-            gate.heard(now, pass.epoch, is_well, others_wait);
-            save_gate(connection, &gate).await?;
-            let going = standing.filter(|(status, number)| {
-                !is_well && *number == run.number && !status.is_final()
+            let row = lock(connection, run.submission).await?;
+            let (mut breaker, now) = lock_breaker(connection).await?;
+            let others_wait = slots::waiting_runs(connection, Some(run.submission), now).await? > 0;
+            breaker.record(now, permit.epoch, is_healthy, others_wait);
+            save_breaker(connection, &breaker).await?;
+            let going = row.filter(|(status, number)| {
+                !is_healthy && *number == run.number && !status.is_final()
             });
             let Some((status, _)) = going else { return Ok(None) };
-            let last = Standing { taken_at: Some(now), ..Standing::new(now) };
+            let last = SlotRow { acquired_at: Some(now), ..SlotRow::new(now) };
             let mut after = None;
-            if let Some(rest) = gate.shut_for(now) {
+            if let Some(rest) = breaker.open_for(now) {
                 let ahead = last.ahead(connection, now).await?;
-                after = Some(bounded(rest + gate.turn_after(ahead.all), run.submission));
+                after = Some(bounded_wait(rest + breaker.turn_delay(ahead.all), run.submission));
             }
             // Without a wish it comes again by the retry policy.
-            let waits_until = Some(now + after.unwrap_or(LONGEST) + GRACE);
-            Standing { waits_until, ..last }.write(connection, run).await?;
-            if after.is_some() || pass.has_waited {
+            let turn_expires_at = Some(now + after.unwrap_or(MAX_WAIT) + TURN_GRACE);
+            SlotRow { turn_expires_at, ..last }.write(connection, run).await?;
+            if after.is_some() || permit.was_deferred {
                 events::append_waiting(connection, run.submission, status).await?;
             }
             Ok(after)
@@ -168,14 +176,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it; nothing is changed then.
-    pub async fn loopai_not_asked(&self, pass: Pass) -> StoreResult<()> {
-        if pass.is_untroubled {
+    pub async fn return_loopai_permit(&self, permit: Permit) -> StoreResult<()> {
+        if permit.is_healthy {
             return Ok(());
         }
         transaction!(self, connection => {
-            let (mut gate, _) = lock_gate(connection).await?;
-            gate.not_asked(pass.epoch);
-            save_gate(connection, &gate).await
+            let (mut breaker, _) = lock_breaker(connection).await?;
+            breaker.release_probe(permit.epoch);
+            save_breaker(connection, &breaker).await
         })
     }
 
@@ -183,66 +191,72 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn loopai_away(&self, submission: SubmissionId) -> StoreResult<Option<Duration>> {
-        let (gate, now) = gate_now(&mut *self.connection().await?).await?;
-        let rest = gate.shut_for(now);
-        Ok(rest.map(|rest| bounded(rest + rest * spread(submission) / 100, submission)))
+    pub async fn loopai_retry_after(
+        &self,
+        submission: SubmissionId,
+    ) -> StoreResult<Option<Duration>> {
+        let (breaker, now) = read_breaker(&mut *self.connection().await?).await?;
+        let rest = breaker.open_for(now);
+        Ok(rest.map(|rest| bounded_wait(rest + rest * spread(submission) / 100, submission)))
     }
 
-    async fn is_untroubled(&self) -> StoreResult<bool> {
-        Ok(gate_now(&mut *self.connection().await?).await?.0.is_untroubled())
+    async fn is_healthy(&self) -> StoreResult<bool> {
+        Ok(read_breaker(&mut *self.connection().await?).await?.0.is_healthy())
     }
 
     /// How much LoopAI has to do now.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn loopai_use(&self) -> StoreResult<LoopAiUse> {
+    pub async fn loopai_usage(&self) -> StoreResult<LoopAiUsage> {
         let mut connection = self.connection().await?;
-        let (gate, now) = gate_now(&mut connection).await?;
-        Ok(LoopAiUse {
-            under_way: slots::held(&mut connection).await?,
-            within_the_hour: slots::within_the_hour(&mut connection, now).await?,
-            waiting: slots::waiting(&mut connection, None, now).await?,
-            gate: gate.state(),
+        let (breaker, now) = read_breaker(&mut connection).await?;
+        Ok(LoopAiUsage {
+            running: slots::taken(&mut connection).await?,
+            last_hour: slots::taken_in_last_hour(&mut connection, now).await?,
+            waiting: slots::waiting_runs(&mut connection, None, now).await?,
+            breaker: breaker.state(),
         })
     }
 }
 
 /// The gate as it stands, and the time.
-async fn gate_now(connection: &mut Connection) -> StoreResult<(Gate, NaiveDateTime)> {
-    let found = loopai_gate::table
-        .find(GATE)
-        .select((Gate::as_select(), sql::<Datetime>("NOW(6)")))
+async fn read_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreaker, NaiveDateTime)> {
+    let found = loopai_breaker::table
+        .find(BREAKER_ROW)
+        .select((CircuitBreaker::as_select(), sql::<Datetime>("NOW(6)")))
         .first(connection)
         .await?;
     Ok(found)
 }
 
 /// Locks the gate; tells the time after the wait for it.
-async fn lock_gate(connection: &mut Connection) -> StoreResult<(Gate, NaiveDateTime)> {
-    let found = loopai_gate::table
-        .find(GATE)
+async fn lock_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreaker, NaiveDateTime)> {
+    let found = loopai_breaker::table
+        .find(BREAKER_ROW)
         // `NOW` would be the time before the wait.
-        .select((Gate::as_select(), sql::<Datetime>("SYSDATE(6)")))
+        .select((CircuitBreaker::as_select(), sql::<Datetime>("SYSDATE(6)")))
         .for_update()
         .first(connection)
         .await?;
     Ok(found)
 }
 
-async fn save_gate(connection: &mut Connection, gate: &Gate) -> StoreResult<()> {
-    diesel::update(loopai_gate::table.find(GATE)).set(gate).execute(connection).await?;
+async fn save_breaker(connection: &mut Connection, breaker: &CircuitBreaker) -> StoreResult<()> {
+    diesel::update(loopai_breaker::table.find(BREAKER_ROW))
+        .set(breaker)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 /// No longer and no shorter than anybody is to wait. Those who would wait longer come at different times all the
 /// same.
-fn bounded(after: Duration, submission: SubmissionId) -> Duration {
-    if after <= LONGEST {
-        return after.max(SHORTEST);
+fn bounded_wait(after: Duration, submission: SubmissionId) -> Duration {
+    if after <= MAX_WAIT {
+        return after.max(MIN_WAIT);
     }
-    LONGEST - LONGEST / 2 * spread(submission) / 100
+    MAX_WAIT - MAX_WAIT / 2 * spread(submission) / 100
 }
 
 /// A number from 0 to 99 that differs from submission to submission.

@@ -35,7 +35,7 @@ pub enum Adoption {
     /// A newer run took over, or another execution has this run: it must not touch anything.
     Superseded,
     /// There is no such submission.
-    Unknown,
+    NotFound,
 }
 
 impl Store {
@@ -59,15 +59,15 @@ impl Store {
     ) -> StoreResult<Adoption> {
         transaction!(self, connection => {
             let Some((status, current)) = lock(connection, started_as.submission).await? else {
-                return Ok(Adoption::Unknown);
+                return Ok(Adoption::NotFound);
             };
-            let began_by_itself = temporal_run_id == first_run_id;
+            let is_original = temporal_run_id == first_run_id;
             // Before it is asked who has the run: the starter notes it too, at any moment, and whoever
             // is second must find what the first one wrote.
-            if began_by_itself && started_as.number == current {
+            if is_original && started_as.number == current {
                 mark_started(connection, started_as, temporal_run_id).await?;
             }
-            if let Some((number, execution_id)) = run_of(connection, temporal_run_id).await? {
+            if let Some((number, execution_id)) = find_run(connection, temporal_run_id).await? {
                 return Ok(if number == current {
                     let run = RunKey { number, ..started_as };
                     Adoption::Current { run, status, execution_id }
@@ -75,7 +75,7 @@ impl Store {
                     Adoption::Superseded
                 });
             }
-            if began_by_itself {
+            if is_original {
                 return Ok(Adoption::Superseded);
             }
             if is_deleted(connection, started_as.submission).await? {
@@ -83,17 +83,17 @@ impl Store {
             }
             let run = RunKey { number: current + 1, ..started_as };
             insert_reset(connection, run, temporal_run_id, execution_id).await?;
-            slots::leave(connection, RunKey { number: current, ..started_as }).await?;
-            let status = revive(connection, run, status, execution_id.is_some()).await?;
+            slots::release(connection, RunKey { number: current, ..started_as }).await?;
+            let status = restart(connection, run, status, execution_id.is_some()).await?;
             if execution_id.is_some() && !status.is_final() {
-                slots::occupy(connection, run).await?;
+                slots::force_acquire(connection, run).await?;
             }
             Ok(Adoption::Current { run, status, execution_id: execution_id.map(str::to_owned) })
         })
     }
 }
 
-async fn run_of(
+async fn find_run(
     connection: &mut Connection,
     temporal_run_id: &str,
 ) -> StoreResult<Option<(i32, Option<String>)>> {
@@ -144,18 +144,18 @@ async fn insert_reset(
 
 /// Sets a submission that had ended going again, for its new run; returns where it stands then. What earlier
 /// runs still owe is not sent any more.
-async fn revive(
+async fn restart(
     connection: &mut Connection,
     run: RunKey,
     status: Status,
     requested: bool,
 ) -> StoreResult<Status> {
-    if !status.may_become(Status::Pending) {
+    if !status.can_become(Status::Pending) {
         return Ok(status);
     }
     reopen(connection, run.submission, status).await?;
-    plan::overtake(connection, run).await?;
-    counters::moved(connection, run.submission, status, Status::Pending).await?;
+    plan::supersede(connection, run).await?;
+    counters::count_transition(connection, run.submission, status, Status::Pending).await?;
     events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
     if !requested {
         return Ok(Status::Pending);
@@ -166,8 +166,9 @@ async fn revive(
         .set(submissions::status.eq(Status::Processing))
         .execute(connection)
         .await?;
-    counters::one_row(changed, run.submission, Status::Pending, Status::Processing)?;
-    counters::moved(connection, run.submission, Status::Pending, Status::Processing).await?;
+    counters::expect_one_row(changed, run.submission, Status::Pending, Status::Processing)?;
+    counters::count_transition(connection, run.submission, Status::Pending, Status::Processing)
+        .await?;
     events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing]).await?;
     Ok(Status::Processing)
 }
@@ -191,5 +192,5 @@ async fn reopen(
     ))
     .execute(connection)
     .await?;
-    counters::one_row(changed, submission, from, Status::Pending)
+    counters::expect_one_row(changed, submission, from, Status::Pending)
 }

@@ -35,7 +35,7 @@ impl Store {
                 .load(connection)
                 .await?;
             if !keys.is_empty() {
-                Failpoint::SweepUnclaimed.pass().await;
+                Failpoint::BeforeRunsClaimed.pass().await;
             }
             for key in &keys {
                 diesel::update(runs::table.find(*key))
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn queued_runs(&self, overdue: Duration) -> StoreResult<i64> {
+    pub async fn count_queued_runs(&self, overdue: Duration) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         let count = runs::table
             .filter(runs::temporal_run_id.is_null())
@@ -70,13 +70,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn start_run_again(&self, run: RunKey, pause: Duration) -> StoreResult<()> {
-        diesel::update(
-            runs::table.find((run.submission, run.number)).filter(waits_for_its_start()),
-        )
-        .set(runs::start_after.eq(after(pause)))
-        .execute(&mut self.connection().await?)
-        .await?;
+    pub async fn requeue_run(&self, run: RunKey, pause: Duration) -> StoreResult<()> {
+        diesel::update(runs::table.find((run.submission, run.number)).filter(is_queued()))
+            .set(runs::start_after.eq(after(pause)))
+            .execute(&mut self.connection().await?)
+            .await?;
         Ok(())
     }
 
@@ -84,7 +82,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn run_started(&self, run: RunKey, temporal_run_id: &str) -> StoreResult<()> {
+    pub async fn mark_run_started(&self, run: RunKey, temporal_run_id: &str) -> StoreResult<()> {
         let mut connection = self.connection().await?;
         mark_started(&mut connection, run, temporal_run_id).await?;
         Ok(())
@@ -96,17 +94,16 @@ pub(crate) async fn mark_started(
     run: RunKey,
     temporal_run_id: &str,
 ) -> StoreResult<bool> {
-    let changed = diesel::update(
-        runs::table.find((run.submission, run.number)).filter(waits_for_its_start()),
-    )
-    .set((runs::temporal_run_id.eq(temporal_run_id), runs::started_at.eq(now().nullable())))
-    .execute(connection)
-    .await?;
+    let changed =
+        diesel::update(runs::table.find((run.submission, run.number)).filter(is_queued()))
+            .set((runs::temporal_run_id.eq(temporal_run_id), runs::started_at.eq(now().nullable())))
+            .execute(connection)
+            .await?;
     Ok(changed == 1)
 }
 
 /// Whether a run that is found by its key waits to be started. Told so that no index knows it: where few runs
 /// wait, the database would rather look through those, and wait there for the ones that a sweep holds.
-fn waits_for_its_start() -> SqlLiteral<Bool> {
+fn is_queued() -> SqlLiteral<Bool> {
     sql("COALESCE(runs.temporal_run_id, '') = ''")
 }

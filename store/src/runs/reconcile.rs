@@ -8,8 +8,8 @@ use crate::db::ids::{DeliveryId, RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{deliveries, runs, submissions};
 use crate::deliveries::maybe_notified;
-use crate::deliveries::standalone::owe_outside_runs;
-use crate::runs::transitions::{self, CODE_CANCELLED, Ending, Outcome};
+use crate::deliveries::standalone::queue_standalone;
+use crate::runs::transitions::{self, CODE_CANCELLED, EndStatus, RunEnd};
 use crate::submissions::row::lock;
 use crate::submissions::status::Status;
 use chrono::{DateTime, NaiveDateTime};
@@ -18,7 +18,7 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 /// The code of a run that ended in Temporal without a word to us, by *Terminate* or with Temporal's data.
-const CODE_LOST: &str = "run_lost";
+const CODE_ORPHANED: &str = "run_orphaned";
 
 /// A run that Temporal has, or had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,26 +31,26 @@ pub struct StartedRun {
 
 /// What is open for so long that Temporal should be asked whether anybody still works on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Overdue {
+pub enum StaleItem {
     /// A submission that has not ended.
     Run(StartedRun),
     /// An e-mail that is not settled, of a submission that has ended.
-    Mail(DeliveryId, SubmissionId),
+    Delivery(DeliveryId, SubmissionId),
 }
 
-impl Overdue {
+impl StaleItem {
     /// The submission that it belongs to.
     pub fn submission(&self) -> SubmissionId {
         match self {
-            Overdue::Run(started) => started.run.submission,
-            Overdue::Mail(_, submission) => *submission,
+            StaleItem::Run(started) => started.run.submission,
+            StaleItem::Delivery(_, submission) => *submission,
         }
     }
 }
 
 /// The place of something overdue in the order in which Temporal is asked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OverduePlace {
+pub struct StaleCursor {
     /// Since when it has stood unchanged (UTC).
     since: NaiveDateTime,
     /// The submission or the delivery.
@@ -97,7 +97,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn cancellation_told(&self, run: RunKey) -> StoreResult<()> {
+    pub async fn clear_cancellation(&self, run: RunKey) -> StoreResult<()> {
         diesel::update(runs::table.find((run.submission, run.number)))
             .set(runs::cancel_after.eq(None::<NaiveDateTime>))
             .execute(&mut self.connection().await?)
@@ -106,30 +106,30 @@ impl Store {
     }
 
     /// Ends a run that Temporal has closed, or does not know, while its submission has not ended:
-    /// *cancelled* where staff called it off, otherwise *failed* with the code `run_lost`. Its e-mail is
+    /// *cancelled* where staff called it off, otherwise *failed* with the code `run_orphaned`. Its e-mail is
     /// delivered outside a run. Says whether it was so; a newer run is left alone.
     ///
     /// # Errors
     /// When the database does not take it; nothing is changed then.
-    pub async fn end_lost_run(&self, run: RunKey) -> StoreResult<bool> {
+    pub async fn end_orphaned_run(&self, run: RunKey) -> StoreResult<bool> {
         transaction!(self, connection => {
             let from = match lock(connection, run.submission).await? {
                 Some((status, current)) if current == run.number => status,
                 _ => return Ok(false),
             };
             let row = runs::table.find((run.submission, run.number));
-            let called_off: Option<NaiveDateTime> =
+            let cancelled: Option<NaiveDateTime> =
                 row.select(runs::cancel_requested_at).first(connection).await?;
-            let (outcome, code) = match called_off {
-                Some(_) => (Outcome::Cancelled, CODE_CANCELLED),
-                None => (Outcome::Failed, CODE_LOST),
+            let (status, code) = match cancelled {
+                Some(_) => (EndStatus::Cancelled, CODE_CANCELLED),
+                None => (EndStatus::Failed, CODE_ORPHANED),
             };
             let detail = "the run is not open in Temporal any more, and recorded no end";
-            let ending = Ending { outcome, code: code.to_owned(), detail: detail.to_owned() };
-            maybe_notified::closed(connection, run).await?;
-            let ended = transitions::end_run(connection, run, from, &ending).await?;
+            let end = RunEnd { status, code: code.to_owned(), detail: detail.to_owned() };
+            maybe_notified::run_closed(connection, run).await?;
+            let ended = transitions::apply_end(connection, run, from, &end).await?;
             if ended {
-                owe_outside_runs(connection, run.submission, run.number..=run.number).await?;
+                queue_standalone(connection, run.submission, run.number..=run.number).await?;
             }
             Ok(ended)
         })
@@ -140,21 +140,22 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn overdue(
+    pub async fn stale_items(
         &self,
         unchanged: Duration,
-        beyond: Option<&OverduePlace>,
+        after_cursor: Option<&StaleCursor>,
         limit: i64,
-    ) -> StoreResult<Vec<(OverduePlace, Overdue)>> {
-        let first = OverduePlace { since: DateTime::UNIX_EPOCH.naive_utc(), id: String::new() };
-        let beyond = beyond.unwrap_or(&first);
+    ) -> StoreResult<Vec<(StaleCursor, StaleItem)>> {
+        let first = StaleCursor { since: DateTime::UNIX_EPOCH.naive_utc(), id: String::new() };
+        let after_cursor = after_cursor.unwrap_or(&first);
         let mut connection = self.connection().await?;
         let mut found = Vec::new();
         // One by one: an index gives each in the order of time, and none gives both.
         for status in [Status::Pending, Status::Processing] {
-            found.extend(overdue_runs(&mut connection, status, unchanged, beyond, limit).await?);
+            found
+                .extend(stale_runs(&mut connection, status, unchanged, after_cursor, limit).await?);
         }
-        found.extend(overdue_mails(&mut connection, unchanged, beyond, limit).await?);
+        found.extend(stale_deliveries(&mut connection, unchanged, after_cursor, limit).await?);
         found.sort_by(|(one, _), (other, _)| one.cmp(other));
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(found)
@@ -162,21 +163,23 @@ impl Store {
 }
 
 /// Runs of submissions that stand as `status`.
-async fn overdue_runs(
+async fn stale_runs(
     connection: &mut Connection,
     status: Status,
     unchanged: Duration,
-    beyond: &OverduePlace,
+    after_cursor: &StaleCursor,
     limit: i64,
-) -> StoreResult<Vec<(OverduePlace, Overdue)>> {
+) -> StoreResult<Vec<(StaleCursor, StaleItem)>> {
     let newest =
         runs::submission_id.eq(submissions::id).and(runs::number.eq(submissions::run_number));
     let found: Vec<(NaiveDateTime, SubmissionId, i32, Option<String>)> = submissions::table
         .inner_join(runs::table.on(newest))
         .filter(submissions::status.eq(status))
         .filter(submissions::updated_at.le(before(unchanged)))
-        .filter(submissions::updated_at.ge(beyond.since))
-        .filter(submissions::updated_at.gt(beyond.since).or(submissions::id.gt(&beyond.id)))
+        .filter(submissions::updated_at.ge(after_cursor.since))
+        .filter(
+            submissions::updated_at.gt(after_cursor.since).or(submissions::id.gt(&after_cursor.id)),
+        )
         .filter(runs::temporal_run_id.is_not_null())
         .filter(runs::started_at.le(before(unchanged).nullable()))
         .order((submissions::updated_at, submissions::id))
@@ -184,35 +187,38 @@ async fn overdue_runs(
         .select((submissions::updated_at, runs::submission_id, runs::number, runs::temporal_run_id))
         .load(connection)
         .await?;
-    let overdue = found.into_iter().filter_map(|(since, submission, number, temporal_run_id)| {
-        let run = RunKey { submission, number };
-        let started = StartedRun { run, temporal_run_id: temporal_run_id? };
-        let place = OverduePlace { since, id: submission.to_string() };
-        Some((place, Overdue::Run(started)))
-    });
-    Ok(overdue.collect())
+    let stale_items =
+        found.into_iter().filter_map(|(since, submission, number, temporal_run_id)| {
+            let run = RunKey { submission, number };
+            let started = StartedRun { run, temporal_run_id: temporal_run_id? };
+            let cursor = StaleCursor { since, id: submission.to_string() };
+            Some((cursor, StaleItem::Run(started)))
+        });
+    Ok(stale_items.collect())
 }
 
-async fn overdue_mails(
+async fn stale_deliveries(
     connection: &mut Connection,
     unchanged: Duration,
-    beyond: &OverduePlace,
+    after_cursor: &StaleCursor,
     limit: i64,
-) -> StoreResult<Vec<(OverduePlace, Overdue)>> {
+) -> StoreResult<Vec<(StaleCursor, StaleItem)>> {
     let found: Vec<(NaiveDateTime, DeliveryId, SubmissionId)> = deliveries::table
         .filter(deliveries::settled_at.is_null())
         .filter(deliveries::start_after.is_null())
         .filter(deliveries::created_at.le(before(unchanged)))
-        .filter(deliveries::created_at.ge(beyond.since))
-        .filter(deliveries::created_at.gt(beyond.since).or(deliveries::id.gt(&beyond.id)))
+        .filter(deliveries::created_at.ge(after_cursor.since))
+        .filter(
+            deliveries::created_at.gt(after_cursor.since).or(deliveries::id.gt(&after_cursor.id)),
+        )
         .order((deliveries::created_at, deliveries::id))
         .limit(limit)
         .select((deliveries::created_at, deliveries::id, deliveries::submission_id))
         .load(connection)
         .await?;
-    let overdue = found.into_iter().map(|(since, delivery, submission)| {
-        let place = OverduePlace { since, id: delivery.to_string() };
-        (place, Overdue::Mail(delivery, submission))
+    let stale_items = found.into_iter().map(|(since, delivery, submission)| {
+        let cursor = StaleCursor { since, id: delivery.to_string() };
+        (cursor, StaleItem::Delivery(delivery, submission))
     });
-    Ok(overdue.collect())
+    Ok(stale_items.collect())
 }

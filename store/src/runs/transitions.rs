@@ -20,9 +20,9 @@ use diesel_async::RunQueryDsl;
 
 /// A bad end of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
+pub struct RunEnd {
     /// How it ended.
-    pub outcome: Outcome,
+    pub status: EndStatus,
     /// Why, as a stable code.
     pub code: String,
     /// Why, for staff; at most 1000 characters are kept.
@@ -31,7 +31,7 @@ pub struct Ending {
 
 /// How a run can end without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum EndStatus {
     /// LoopAI could not diagnose it, or refused.
     Failed,
     /// No answer before the deadline.
@@ -40,29 +40,29 @@ pub enum Outcome {
     Cancelled,
 }
 
-impl Outcome {
+impl EndStatus {
     /// The state that it leaves the submission in.
-    pub fn status(self) -> Status {
+    pub fn final_status(self) -> Status {
         match self {
-            Outcome::Failed => Status::Failed,
-            Outcome::TimedOut => Status::TimedOut,
-            Outcome::Cancelled => Status::Cancelled,
+            EndStatus::Failed => Status::Failed,
+            EndStatus::TimedOut => Status::TimedOut,
+            EndStatus::Cancelled => Status::Cancelled,
         }
     }
 
     fn step(self) -> Step {
         match self {
-            Outcome::Failed => Step::Failed,
-            Outcome::TimedOut => Step::TimedOut,
-            Outcome::Cancelled => Step::Cancelled,
+            EndStatus::Failed => Step::Failed,
+            EndStatus::TimedOut => Step::TimedOut,
+            EndStatus::Cancelled => Step::Cancelled,
         }
     }
 
-    fn mail(self) -> DeliveryKind {
+    fn delivery_kind(self) -> DeliveryKind {
         match self {
-            Outcome::Failed => DeliveryKind::Failed,
-            Outcome::TimedOut => DeliveryKind::TimedOut,
-            Outcome::Cancelled => DeliveryKind::Cancelled,
+            EndStatus::Failed => DeliveryKind::Failed,
+            EndStatus::TimedOut => DeliveryKind::TimedOut,
+            EndStatus::Cancelled => DeliveryKind::Cancelled,
         }
     }
 }
@@ -72,11 +72,11 @@ pub(crate) const CODE_CANCELLED: &str = "cancelled";
 
 /// What a write found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stored<T = ()> {
+pub enum TransitionOutcome<T = ()> {
     /// The submission stands as this run wanted it, by this call or an earlier one.
-    Done(T),
+    Applied(T),
     /// The submission stands otherwise, and stays so.
-    Otherwise(Status),
+    Conflict(Status),
     /// A newer run has taken over.
     Superseded,
 }
@@ -92,25 +92,25 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it; nothing is changed then.
-    pub async fn diagnosis_requested(
+    pub async fn start_processing(
         &self,
         run: RunKey,
         agent_id: i32,
         execution_id: &str,
-    ) -> StoreResult<Stored<String>> {
+    ) -> StoreResult<TransitionOutcome<String>> {
         transaction!(self, connection => {
-            let Some(status) = standing(connection, run).await? else {
-                return Ok(Stored::Superseded);
+            let Some(status) = lock_current(connection, run).await? else {
+                return Ok(TransitionOutcome::Superseded);
             };
             let recorded = record_execution(connection, run, agent_id, execution_id).await?;
-            if set_status(connection, run, status, Status::Processing, None).await? {
+            if change_status(connection, run, status, Status::Processing, None).await? {
                 events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing])
                     .await?;
-                return Ok(Stored::Done(recorded));
+                return Ok(TransitionOutcome::Applied(recorded));
             }
             Ok(match status {
-                Status::Processing => Stored::Done(recorded),
-                other => Stored::Otherwise(other),
+                Status::Processing => TransitionOutcome::Applied(recorded),
+                other => TransitionOutcome::Conflict(other),
             })
         })
     }
@@ -119,16 +119,16 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it; nothing is changed then.
-    pub async fn diagnosis_completed(
+    pub async fn complete_run(
         &self,
         run: RunKey,
         result: &DiagnosisResult,
-    ) -> StoreResult<Stored> {
+    ) -> StoreResult<TransitionOutcome> {
         transaction!(self, connection => {
-            let Some(status) = standing(connection, run).await? else {
-                return Ok(Stored::Superseded);
+            let Some(status) = lock_current(connection, run).await? else {
+                return Ok(TransitionOutcome::Superseded);
             };
-            if set_status(connection, run, status, Status::Completed, None).await? {
+            if change_status(connection, run, status, Status::Completed, None).await? {
                 diesel::insert_into(results::table)
                     .values((
                         results::submission_id.eq(run.submission),
@@ -141,11 +141,11 @@ impl Store {
                 let steps = [Step::Completed, Step::ResultReady];
                 events::append(connection, run.submission, Status::Completed, &steps).await?;
                 plan::plan(connection, run, DeliveryKind::Result).await?;
-                return Ok(Stored::Done(()));
+                return Ok(TransitionOutcome::Applied(()));
             }
             Ok(match status {
-                Status::Completed => Stored::Done(()),
-                other => Stored::Otherwise(other),
+                Status::Completed => TransitionOutcome::Applied(()),
+                other => TransitionOutcome::Conflict(other),
             })
         })
     }
@@ -155,39 +155,39 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it; nothing is changed then.
-    pub async fn diagnosis_ended(&self, run: RunKey, ending: &Ending) -> StoreResult<Stored> {
-        let end = ending.outcome.status();
+    pub async fn end_run(&self, run: RunKey, end: &RunEnd) -> StoreResult<TransitionOutcome> {
+        let final_status = end.status.final_status();
         transaction!(self, connection => {
-            let Some(status) = standing(connection, run).await? else {
-                return Ok(Stored::Superseded);
+            let Some(status) = lock_current(connection, run).await? else {
+                return Ok(TransitionOutcome::Superseded);
             };
-            if end_run(connection, run, status, ending).await? {
-                return Ok(Stored::Done(()));
+            if apply_end(connection, run, status, end).await? {
+                return Ok(TransitionOutcome::Applied(()));
             }
-            Ok(if status == end { Stored::Done(()) } else { Stored::Otherwise(status) })
+            Ok(if status == final_status { TransitionOutcome::Applied(()) } else { TransitionOutcome::Conflict(status) })
         })
     }
 }
 
 /// Ends a run without a result: state, event and the e-mail that is owed. Says whether the state was one
 /// that this may follow. The caller holds the submission's lock, and found it as `from`.
-pub(crate) async fn end_run(
+pub(crate) async fn apply_end(
     connection: &mut Connection,
     run: RunKey,
     from: Status,
-    ending: &Ending,
+    end: &RunEnd,
 ) -> StoreResult<bool> {
-    let end = ending.outcome.status();
-    let moved = set_status(connection, run, from, end, Some(ending)).await?;
-    if moved {
-        events::append(connection, run.submission, end, &[ending.outcome.step()]).await?;
-        plan::plan(connection, run, ending.outcome.mail()).await?;
+    let final_status = end.status.final_status();
+    let changed = change_status(connection, run, from, final_status, Some(end)).await?;
+    if changed {
+        events::append(connection, run.submission, final_status, &[end.status.step()]).await?;
+        plan::plan(connection, run, end.status.delivery_kind()).await?;
     }
-    Ok(moved)
+    Ok(changed)
 }
 
 /// Locks the submission of `run` and tells where it stands; `None` when the run must not touch it.
-async fn standing(connection: &mut Connection, run: RunKey) -> StoreResult<Option<Status>> {
+async fn lock_current(connection: &mut Connection, run: RunKey) -> StoreResult<Option<Status>> {
     Ok(match lock(connection, run.submission).await? {
         Some((status, current)) if current == run.number => Some(status),
         _ => None,
@@ -220,14 +220,14 @@ async fn record_execution(
 
 /// Compare-and-set of the state by the table of moves; says whether it moved. The caller holds the
 /// submission's lock, and found it as `from`.
-async fn set_status(
+async fn change_status(
     connection: &mut Connection,
     run: RunKey,
     from: Status,
     to: Status,
-    ending: Option<&Ending>,
+    end: Option<&RunEnd>,
 ) -> StoreResult<bool> {
-    let moved = diesel::update(
+    let changed = diesel::update(
         submissions::table
             .find(run.submission)
             .filter(submissions::run_number.eq(run.number))
@@ -235,16 +235,16 @@ async fn set_status(
     )
     .set((
         submissions::status.eq(to),
-        submissions::error_code.eq(ending.map(|ending| ending.code.as_str())),
-        submissions::error_detail.eq(ending.map(|ending| shortened(&ending.detail))),
+        submissions::error_code.eq(end.map(|end| end.code.as_str())),
+        submissions::error_detail.eq(end.map(|end| shortened(&end.detail))),
     ))
     .execute(connection)
     .await?
         == 1;
-    if moved {
-        counters::moved(connection, run.submission, from, to).await?;
+    if changed {
+        counters::count_transition(connection, run.submission, from, to).await?;
     }
-    if moved && to.is_final() {
+    if changed && to.is_final() {
         diesel::update(submissions::table.find(run.submission))
             .set(submissions::finished_at.eq(now().nullable()))
             .execute(connection)
@@ -253,9 +253,9 @@ async fn set_status(
             .set(runs::finished_at.eq(now().nullable()))
             .execute(connection)
             .await?;
-        slots::leave(connection, run).await?;
+        slots::release(connection, run).await?;
     }
-    Ok(moved)
+    Ok(changed)
 }
 
 fn shortened(detail: &str) -> String {

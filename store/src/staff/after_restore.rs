@@ -1,13 +1,13 @@
 //! What must be settled when the database was brought back to an earlier moment: what happened after that moment
 //! is not in it, but the world has seen it.
 
-use crate::audit::log::{self, AuditEntry};
+use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::now;
 use crate::db::error::StoreResult;
 use crate::db::ids::{DeliveryId, FIRST_RUN, RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{deliveries, runs, sessions, submissions};
-use crate::deliveries::maybe_notified::{self, CODE_RESTORED, ToldBefore};
+use crate::deliveries::maybe_notified::{self, CODE_RESTORED, MaybeNotified};
 use crate::submissions::status::Status;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -19,16 +19,16 @@ const BATCH: usize = 500;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TemporalState {
     /// It went on, and knows what was done after that moment.
-    Kept,
+    Retained,
     /// It was brought back to that moment too, or is empty: it does what was done after it once more.
     Restored,
 }
 
 /// What was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AfterRestore {
+pub struct RestoreSummary {
     /// E-mails that are *unknown* now.
-    pub mails: usize,
+    pub deliveries_settled: usize,
     /// Runs that were open, and whose end may have been told.
     pub runs: usize,
     /// Sessions that ended.
@@ -41,24 +41,24 @@ impl Store {
     /// *unknown* too, at once; and ends every session, since it may have been ended after it. For a database that
     /// was just restored, while nobody works on it. Repeating it changes nothing more.
     ///
-    /// Where Temporal was [kept](TemporalState::Kept), only runs that it has closed may have told their end.
+    /// Where Temporal was [kept](TemporalState::Retained), only runs that it has closed may have told their end.
     ///
     /// # Errors
     /// When the database does not take it; then it is to be repeated.
-    pub async fn after_restore(
+    pub async fn settle_after_restore(
         &self,
         temporal: TemporalState,
-        entry: &AuditEntry,
-    ) -> StoreResult<AfterRestore> {
-        let mut mails = 0;
+        entry: &NewAuditEntry,
+    ) -> StoreResult<RestoreSummary> {
+        let mut deliveries_settled = 0;
         loop {
-            let owed = self.owed_mails().await?;
-            if owed.is_empty() {
+            let due = self.due_deliveries().await?;
+            if due.is_empty() {
                 break;
             }
-            for (delivery, submission) in owed {
-                transaction!(self, connection => { maybe_notified::settle(connection, delivery, submission).await })?;
-                mails += 1;
+            for (delivery, submission) in due {
+                transaction!(self, connection => { maybe_notified::settle_unknown(connection, delivery, submission).await })?;
+                deliveries_settled += 1;
             }
         }
         let runs = self.mark_open_runs(temporal).await?;
@@ -66,21 +66,21 @@ impl Store {
             let open = sessions::table.filter(sessions::ended_at.is_null());
             let end = (sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq(CODE_RESTORED));
             let sessions = diesel::update(open).set(end).execute(connection).await?;
-            let entry = entry.clone().with("mails", mails).with("runs", runs);
+            let entry = entry.clone().with("deliveries_settled", deliveries_settled).with("runs", runs);
             let entry = entry.with("sessions", sessions);
             log::append(connection, &entry).await?;
-            Ok(AfterRestore { mails, runs, sessions })
+            Ok(RestoreSummary { deliveries_settled, runs, sessions })
         })
     }
 
-    async fn owed_mails(&self) -> StoreResult<Vec<(DeliveryId, SubmissionId)>> {
-        let owed = deliveries::table
+    async fn due_deliveries(&self) -> StoreResult<Vec<(DeliveryId, SubmissionId)>> {
+        let due = deliveries::table
             .filter(deliveries::settled_at.is_null())
             .limit(BATCH as i64)
             .select((deliveries::id, deliveries::submission_id))
             .load(&mut self.connection().await?)
             .await?;
-        Ok(owed)
+        Ok(due)
     }
 
     /// Marks the newest runs of all submissions that have not ended; returns how many were not marked so before.
@@ -104,8 +104,8 @@ impl Store {
                 let mut marked = 0;
                 for (submission, number, temporal_run_id) in batch {
                     let run = RunKey { submission: *submission, number: *number };
-                    let told = told_before(temporal, run, temporal_run_id.is_some());
-                    marked += usize::from(maybe_notified::mark(connection, run, told).await?);
+                    let mark = maybe_notified_before(temporal, run, temporal_run_id.is_some());
+                    marked += usize::from(maybe_notified::mark(connection, run, mark).await?);
                 }
                 Ok(marked)
             })?;
@@ -114,11 +114,13 @@ impl Store {
     }
 }
 
-fn told_before(temporal: TemporalState, run: RunKey, was_started: bool) -> ToldBefore {
+fn maybe_notified_before(temporal: TemporalState, run: RunKey, was_started: bool) -> MaybeNotified {
     match temporal {
         // A first run is started once, so one that was started after that moment shows as closed. A retry would be
         // started again.
-        TemporalState::Kept if was_started || run.number == FIRST_RUN => ToldBefore::IfClosed,
-        TemporalState::Kept | TemporalState::Restored => ToldBefore::Perhaps,
+        TemporalState::Retained if was_started || run.number == FIRST_RUN => {
+            MaybeNotified::IfClosed
+        }
+        TemporalState::Retained | TemporalState::Restored => MaybeNotified::Unknown,
     }
 }

@@ -1,15 +1,15 @@
 //! Setting everything going again that a filter matches.
 
-use crate::audit::log::{self, AuditEntry};
+use crate::audit::log::{self, NewAuditEntry};
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::submissions;
-use crate::listing::filter::{Deleted, Filter};
-use crate::listing::query::otherwise_matching;
-use crate::staff::cancel_retry::queue_next;
-use crate::submissions::row::lock_kept;
+use crate::listing::filter::{DeletedFilter, SubmissionFilter};
+use crate::listing::query::matching_any_status;
+use crate::staff::cancel_retry::queue_next_run;
+use crate::submissions::row::lock_not_deleted;
 use crate::submissions::status::Status;
 use chrono::NaiveDateTime;
 use diesel::mysql::Mysql;
@@ -21,12 +21,12 @@ use std::time::Duration;
 const BATCH: i64 = 50;
 
 /// When a submission was received, and its name: its place in the order of time.
-type Place = (NaiveDateTime, SubmissionId);
+type RetryCursor = (NaiveDateTime, SubmissionId);
 
 /// A filter of the list, read as one of what can be set going again: nothing that is deleted, nor that has
 /// not ended; and where no state is named, every end without a result.
 #[derive(Clone)]
-pub struct RetryFilter(Filter);
+pub struct RetryFilter(SubmissionFilter);
 
 /// How many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,31 +37,31 @@ pub struct RetryCounts {
     pub remaining: i64,
 }
 
-impl From<Filter> for RetryFilter {
-    fn from(filter: Filter) -> Self {
+impl From<SubmissionFilter> for RetryFilter {
+    fn from(filter: SubmissionFilter) -> Self {
         let mut statuses = filter.statuses;
         if statuses.is_empty() {
             statuses = Status::ALL.into_iter().filter(|one| *one != Status::Completed).collect();
         }
         statuses.retain(|status| status.is_final());
-        Self(Filter { statuses, deleted: Deleted::Without, ..filter })
+        Self(SubmissionFilter { statuses, deleted: DeletedFilter::Exclude, ..filter })
     }
 }
 
 impl RetryFilter {
     fn query(&self) -> submissions::BoxedQuery<'_, Mysql> {
         let Self(filter) = self;
-        otherwise_matching(filter).filter(submissions::status.eq_any(&filter.statuses))
+        matching_any_status(filter).filter(submissions::status.eq_any(&filter.statuses))
     }
 
     /// The same in parts, each of which an index gives in the order of time.
     fn parts(&self) -> Vec<submissions::BoxedQuery<'_, Mysql>> {
         let Self(filter) = self;
-        if filter.selects_otherwise() {
+        if filter.is_selective() {
             return vec![self.query()];
         }
         let of =
-            |status: &Status| otherwise_matching(filter).filter(submissions::status.eq(*status));
+            |status: &Status| matching_any_status(filter).filter(submissions::status.eq(*status));
         filter.statuses.iter().map(of).collect()
     }
 
@@ -69,17 +69,17 @@ impl RetryFilter {
     async fn next(
         &self,
         connection: &mut Connection,
-        beyond: Option<Place>,
+        after_cursor: Option<RetryCursor>,
         limit: i64,
-    ) -> StoreResult<Vec<Place>> {
-        let mut found: Vec<Place> = Vec::new();
+    ) -> StoreResult<Vec<RetryCursor>> {
+        let mut found: Vec<RetryCursor> = Vec::new();
         for mut part in self.parts() {
-            if let Some((at, id)) = beyond {
+            if let Some((at, id)) = after_cursor {
                 part = part
                     .filter(submissions::created_at.ge(at))
                     .filter(submissions::created_at.gt(at).or(submissions::id.gt(id)));
             }
-            let rows: Vec<Place> = part
+            let rows: Vec<RetryCursor> = part
                 .order((submissions::created_at, submissions::id))
                 .limit(limit)
                 .select((submissions::created_at, submissions::id))
@@ -98,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn retry_matches(&self, filter: &RetryFilter) -> StoreResult<i64> {
+    pub async fn count_retryable(&self, filter: &RetryFilter) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         Ok(filter.query().count().get_result(&mut connection).await?)
     }
@@ -109,27 +109,27 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it; what was set going before stays so.
-    pub async fn retry_all(
+    pub async fn retry_matching(
         &self,
         filter: &RetryFilter,
         limit: i64,
-        each: &AuditEntry,
-        whole: &AuditEntry,
+        each: &NewAuditEntry,
+        summary: &NewAuditEntry,
     ) -> StoreResult<RetryCounts> {
         let mut retried = 0;
-        let mut beyond = None;
+        let mut after_cursor = None;
         while retried < limit {
             let batch = BATCH.min(limit - retried);
-            let (next, count) = self.retry_batch(filter, beyond, batch, each).await?;
+            let (next, count) = self.retry_batch(filter, after_cursor, batch, each).await?;
             retried += count;
-            beyond = next;
-            if beyond.is_none() {
+            after_cursor = next;
+            if after_cursor.is_none() {
                 break;
             }
         }
-        let remaining = self.retry_matches(filter).await?;
-        let line = whole.clone().with("retried", retried).with("remaining", remaining);
-        self.audit(&line).await?;
+        let remaining = self.count_retryable(filter).await?;
+        let entry = summary.clone().with("retried", retried).with("remaining", remaining);
+        self.append_audit_entry(&entry).await?;
         Ok(RetryCounts { retried, remaining })
     }
 
@@ -138,28 +138,28 @@ impl Store {
     async fn retry_batch(
         &self,
         filter: &RetryFilter,
-        beyond: Option<Place>,
+        after_cursor: Option<RetryCursor>,
         limit: i64,
-        each: &AuditEntry,
-    ) -> StoreResult<(Option<Place>, i64)> {
+        each: &NewAuditEntry,
+    ) -> StoreResult<(Option<RetryCursor>, i64)> {
         transaction!(self, connection => {
-            let found = filter.next(connection, beyond, limit).await?;
+            let found = filter.next(connection, after_cursor, limit).await?;
             let mut retried = Vec::with_capacity(found.len());
             for (_, submission) in &found {
                 // Somebody else may have been faster.
-                let Some((status, number)) = lock_kept(connection, *submission).await? else {
+                let Some((status, number)) = lock_not_deleted(connection, *submission).await? else {
                     continue;
                 };
                 if filter.0.statuses.contains(&status) {
                     let current = RunKey { submission: *submission, number };
-                    queue_next(connection, current, status, Duration::ZERO).await?;
+                    queue_next_run(connection, current, status, Duration::ZERO).await?;
                     retried.push(submission);
                 }
             }
             // The audit's lock comes after all others: whoever holds it waits for nobody.
             for submission in &retried {
-                let line = AuditEntry { object_id: submission.to_string(), ..each.clone() };
-                log::append(connection, &line).await?;
+                let entry = NewAuditEntry { object_id: submission.to_string(), ..each.clone() };
+                log::append(connection, &entry).await?;
             }
             let is_last = i64::try_from(found.len()).is_ok_and(|count| count < limit);
             let count = i64::try_from(retried.len()).unwrap_or(i64::MAX);

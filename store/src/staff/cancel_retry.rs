@@ -1,8 +1,8 @@
 //! What staff do to one submission: call it off, or set it going again. Each is one transaction with its
 //! line of the audit, and safe to ask for twice.
 
-use crate::audit::entry::{UNCHANGED, UNDER_WAY};
-use crate::audit::log::{self, AuditEntry};
+use crate::audit::entry::{IN_PROGRESS, UNCHANGED};
+use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::{after, now};
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
@@ -10,10 +10,10 @@ use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{runs, submissions};
 use crate::deliveries::{plan, standalone};
-use crate::runs::transitions::{self, CODE_CANCELLED, Ending, Outcome};
+use crate::runs::transitions::{self, CODE_CANCELLED, EndStatus, RunEnd};
 use crate::submissions::counters;
 use crate::submissions::events::{self, Step};
-use crate::submissions::row::lock_kept;
+use crate::submissions::row::lock_not_deleted;
 use crate::submissions::status::Status;
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -22,26 +22,26 @@ use std::time::Duration;
 
 /// What came of the wish to call a submission off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cancelling {
-    /// Its run is under way in Temporal, which is to be told. Noted now, or by an earlier wish.
-    Noted(RunKey),
+pub enum CancelOutcome {
+    /// Its run is under way in Temporal, which is to be told. Requested now, or by an earlier wish.
+    Requested(RunKey),
     /// It is cancelled: just now, since its run had not begun, or before.
     Cancelled,
     /// It has ended otherwise, and stays so.
     Final(Status),
     /// No such submission, or it is deleted.
-    Missing,
+    NotFound,
 }
 
 /// What came of the wish to set a submission going again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retrying {
+pub enum RetryOutcome {
     /// It has a new run, which waits to be started.
     Queued(RunKey),
     /// It is under way already, by an earlier wish or since it has not ended yet.
-    UnderWay(RunKey),
+    InProgress(RunKey),
     /// No such submission, or it is deleted.
-    Missing,
+    NotFound,
 }
 
 impl Store {
@@ -54,25 +54,25 @@ impl Store {
     pub async fn request_cancel(
         &self,
         submission: SubmissionId,
-        entry: &AuditEntry,
-    ) -> StoreResult<Cancelling> {
+        entry: &NewAuditEntry,
+    ) -> StoreResult<CancelOutcome> {
         transaction!(self, connection => {
-            let Some((status, number)) = lock_kept(connection, submission).await? else {
-                return Ok(Cancelling::Missing);
+            let Some((status, number)) = lock_not_deleted(connection, submission).await? else {
+                return Ok(CancelOutcome::NotFound);
             };
             let run = RunKey { submission, number };
-            let (came_of_it, entry) = match status {
-                Status::Cancelled => (Cancelling::Cancelled, entry.clone().refused(UNCHANGED)),
+            let (outcome, entry) = match status {
+                Status::Cancelled => (CancelOutcome::Cancelled, entry.clone().refused(UNCHANGED)),
                 status if status.is_final() => {
-                    (Cancelling::Final(status), entry.clone().refused("already_final"))
+                    (CancelOutcome::Final(status), entry.clone().refused("already_final"))
                 }
-                going => match call_off(connection, run, going).await? {
-                    (came_of_it, true) => (came_of_it, entry.clone()),
-                    (came_of_it, false) => (came_of_it, entry.clone().refused(UNDER_WAY)),
+                active => match cancel_run(connection, run, active).await? {
+                    (outcome, true) => (outcome, entry.clone()),
+                    (outcome, false) => (outcome, entry.clone().refused(IN_PROGRESS)),
                 },
             };
             log::append(connection, &entry).await?;
-            Ok(came_of_it)
+            Ok(outcome)
         })
     }
 
@@ -81,38 +81,38 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it; nothing is changed then.
-    pub async fn retry(
+    pub async fn retry_submission(
         &self,
         submission: SubmissionId,
         start_grace: Duration,
-        entry: &AuditEntry,
-    ) -> StoreResult<Retrying> {
+        entry: &NewAuditEntry,
+    ) -> StoreResult<RetryOutcome> {
         transaction!(self, connection => {
-            let Some((status, number)) = lock_kept(connection, submission).await? else {
-                return Ok(Retrying::Missing);
+            let Some((status, number)) = lock_not_deleted(connection, submission).await? else {
+                return Ok(RetryOutcome::NotFound);
             };
             let current = RunKey { submission, number };
             if !status.is_final() {
-                log::append(connection, &entry.clone().refused(UNDER_WAY)).await?;
-                return Ok(Retrying::UnderWay(current));
+                log::append(connection, &entry.clone().refused(IN_PROGRESS)).await?;
+                return Ok(RetryOutcome::InProgress(current));
             }
-            let next = queue_next(connection, current, status, start_grace).await?;
+            let next = queue_next_run(connection, current, status, start_grace).await?;
             log::append(connection, entry).await?;
-            Ok(Retrying::Queued(next))
+            Ok(RetryOutcome::Queued(next))
         })
     }
 }
 
 /// Calls the newest run of a submission off, which has not ended and was found as `from`. Tells besides
 /// whether that was not wished before.
-async fn call_off(
+async fn cancel_run(
     connection: &mut Connection,
     run: RunKey,
     from: Status,
-) -> StoreResult<(Cancelling, bool)> {
+) -> StoreResult<(CancelOutcome, bool)> {
     let row = runs::table.find((run.submission, run.number));
     let started: Option<String> = row.select(runs::temporal_run_id).first(connection).await?;
-    let noted = diesel::update(row.filter(runs::cancel_requested_at.is_null()))
+    let requested = diesel::update(row.filter(runs::cancel_requested_at.is_null()))
         .set((
             runs::cancel_requested_at.eq(now().nullable()),
             runs::cancel_after.eq(now().nullable()),
@@ -120,11 +120,11 @@ async fn call_off(
         .execute(connection)
         .await?;
     if started.is_some() {
-        return Ok((Cancelling::Noted(run), noted == 1));
+        return Ok((CancelOutcome::Requested(run), requested == 1));
     }
     // Should Temporal get it all the same, by a start that is under way just now, it finds this end.
-    let ending = Ending {
-        outcome: Outcome::Cancelled,
+    let end = RunEnd {
+        status: EndStatus::Cancelled,
         code: CODE_CANCELLED.to_owned(),
         detail: String::new(),
     };
@@ -132,14 +132,14 @@ async fn call_off(
         .set(runs::cancel_after.eq(None::<NaiveDateTime>))
         .execute(connection)
         .await?;
-    if transitions::end_run(connection, run, from, &ending).await? {
-        standalone::owe_outside_runs(connection, run.submission, run.number..=run.number).await?;
+    if transitions::apply_end(connection, run, from, &end).await? {
+        standalone::queue_standalone(connection, run.submission, run.number..=run.number).await?;
     }
-    Ok((Cancelling::Cancelled, true))
+    Ok((CancelOutcome::Cancelled, true))
 }
 
 /// Makes the run after `current`, of a submission that has ended as `from` and is locked.
-pub(crate) async fn queue_next(
+pub(crate) async fn queue_next_run(
     connection: &mut Connection,
     current: RunKey,
     from: Status,
@@ -150,7 +150,7 @@ pub(crate) async fn queue_next(
         submissions::table
             .find(run.submission)
             .filter(submissions::status.eq(from))
-            .filter(submissions::status.eq_any(Status::Pending.sources_of_staff())),
+            .filter(submissions::status.eq_any(Status::Pending.staff_sources())),
     )
     .set((
         submissions::status.eq(Status::Pending),
@@ -161,8 +161,8 @@ pub(crate) async fn queue_next(
     ))
     .execute(connection)
     .await?;
-    counters::one_row(changed, run.submission, from, Status::Pending)?;
-    counters::moved(connection, run.submission, from, Status::Pending).await?;
+    counters::expect_one_row(changed, run.submission, from, Status::Pending)?;
+    counters::count_transition(connection, run.submission, from, Status::Pending).await?;
     diesel::insert_into(runs::table)
         .values((
             runs::submission_id.eq(run.submission),
@@ -172,9 +172,9 @@ pub(crate) async fn queue_next(
         ))
         .execute(connection)
         .await?;
-    plan::overtake(connection, run).await?;
+    plan::supersede(connection, run).await?;
     // One whose text is under way is seen to its end apart from its run, which makes room for this one.
-    standalone::owe_outside_runs(connection, run.submission, 1..=current.number).await?;
+    standalone::queue_standalone(connection, run.submission, 1..=current.number).await?;
     events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
     Ok(run)
 }

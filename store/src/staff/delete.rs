@@ -2,7 +2,7 @@
 //! everybody but staff who ask for deleted ones.
 
 use crate::audit::entry::UNCHANGED;
-use crate::audit::log::{self, AuditEntry};
+use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::now;
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
@@ -20,7 +20,7 @@ use diesel_async::RunQueryDsl;
 
 /// What came of a deletion, or of taking one back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deletion {
+pub enum DeleteOutcome {
     /// It was done.
     Done,
     /// It stood so already.
@@ -28,7 +28,7 @@ pub enum Deletion {
     /// The submission stands here, where something still happens by itself.
     NotFinal(Status),
     /// There is no such submission.
-    Unknown,
+    NotFound,
 }
 
 impl Store {
@@ -41,8 +41,8 @@ impl Store {
     pub async fn delete_submission(
         &self,
         submission: SubmissionId,
-        entry: &AuditEntry,
-    ) -> StoreResult<Deletion> {
+        entry: &NewAuditEntry,
+    ) -> StoreResult<DeleteOutcome> {
         self.set_deleted(submission, true, entry).await
     }
 
@@ -54,8 +54,8 @@ impl Store {
     pub async fn restore_submission(
         &self,
         submission: SubmissionId,
-        entry: &AuditEntry,
-    ) -> StoreResult<Deletion> {
+        entry: &NewAuditEntry,
+    ) -> StoreResult<DeleteOutcome> {
         self.set_deleted(submission, false, entry).await
     }
 
@@ -63,28 +63,28 @@ impl Store {
         &self,
         submission: SubmissionId,
         delete: bool,
-        entry: &AuditEntry,
-    ) -> StoreResult<Deletion> {
+        entry: &NewAuditEntry,
+    ) -> StoreResult<DeleteOutcome> {
         transaction!(self, connection => {
             let Some((status, _)) = lock(connection, submission).await? else {
-                return Ok(Deletion::Unknown);
+                return Ok(DeleteOutcome::NotFound);
             };
             if is_deleted(connection, submission).await? == delete {
                 log::append(connection, &entry.clone().refused(UNCHANGED)).await?;
-                return Ok(Deletion::Unchanged);
+                return Ok(DeleteOutcome::Unchanged);
             }
             if !status.is_final() {
-                return Ok(Deletion::NotFinal(status));
+                return Ok(DeleteOutcome::NotFinal(status));
             }
             mark(connection, submission, delete).await?;
             let step = if delete { Step::Deleted } else { Step::Restored };
             events::append(connection, submission, status, &[step]).await?;
-            counters::set_deleted(connection, submission, status, delete).await?;
+            counters::count_deleted(connection, submission, status, delete).await?;
             if delete {
-                plan::call_off_deleted(connection, submission).await?;
+                plan::cancel_for_deleted(connection, submission).await?;
             }
             log::append(connection, entry).await?;
-            Ok(Deletion::Done)
+            Ok(DeleteOutcome::Done)
         })
     }
 }

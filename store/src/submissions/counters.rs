@@ -27,7 +27,7 @@ fn slot(submission: SubmissionId) -> i32 {
 }
 
 /// Counts a new submission, which is *pending*.
-pub(crate) async fn created(
+pub(crate) async fn count_created(
     connection: &mut Connection,
     submission: SubmissionId,
 ) -> StoreResult<()> {
@@ -40,7 +40,7 @@ pub(crate) async fn created(
 
 /// Makes sure that a move changed the one row that was locked and found as `from`. Otherwise the move is not
 /// to be counted, and its transaction not to be committed.
-pub(crate) fn one_row(
+pub(crate) fn expect_one_row(
     changed: usize,
     submission: SubmissionId,
     from: Status,
@@ -58,7 +58,7 @@ pub(crate) fn one_row(
 ///
 /// Both rows in one statement, which locks them in the order of the key: two opposite moves cannot each
 /// hold what the other waits for.
-pub(crate) async fn moved(
+pub(crate) async fn count_transition(
     connection: &mut Connection,
     submission: SubmissionId,
     from: Status,
@@ -78,7 +78,7 @@ pub(crate) async fn moved(
 }
 
 /// Counts that a submission was deleted, or restored.
-pub(crate) async fn set_deleted(
+pub(crate) async fn count_deleted(
     connection: &mut Connection,
     submission: SubmissionId,
     status: Status,
@@ -98,7 +98,7 @@ pub(crate) async fn set_deleted(
 }
 
 /// How many submissions there are in these states, and among these `deleted` flags.
-pub(crate) async fn read(
+pub(crate) async fn total(
     connection: &mut Connection,
     statuses: &[Status],
     deleted: &[i32],
@@ -136,11 +136,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_move_that_changed_nothing_is_an_error() {
+    fn a_transition_that_changed_no_row_is_an_error() {
         let check =
-            |changed| one_row(changed, SubmissionId::new(), Status::Failed, Status::Pending);
+            |changed| expect_one_row(changed, SubmissionId::new(), Status::Failed, Status::Pending);
         assert!(check(1).is_ok());
-        let told = check(0).expect_err("nothing to count").to_string();
-        assert!(told.ends_with("from failed to pending, which changed 0 rows"), "{told}");
+        let message = check(0).expect_err("nothing to count").to_string();
+        assert!(message.ends_with("from failed to pending, which changed 0 rows"), "{message}");
     }
 }

@@ -1,6 +1,6 @@
 //! What a patient sends: stored whole, in one transaction, or not at all.
 
-use crate::audit::log::{self, AuditEntry};
+use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::{after, now};
 use crate::db::connection::Connection;
 use crate::db::email_address::EmailAddress;
@@ -45,14 +45,14 @@ pub struct NewSubmission {
     /// The account that sent it, where there is one.
     pub submitted_by: Option<UserId>,
     /// The line of the audit about that; what nobody we know sends is its own record.
-    pub line: Option<AuditEntry>,
+    pub audit_entry: Option<NewAuditEntry>,
 }
 
 impl Store {
     /// Stores a submission with its files, its first run (not yet started), its first event, its line of
     /// the audit and, where the request carried a key, the answer to that key: all or nothing.
     ///
-    /// The bytes of its files were announced ([`Store::announce_bytes`]) and stored before.
+    /// The bytes of its files were announced ([`Store::reserve_blobs`]) and stored before.
     ///
     /// Returns `false`, with nothing stored, when the claim on the key was lost to another request.
     ///
@@ -71,17 +71,19 @@ impl Store {
             {
                 return Err(StoreError::Database(diesel::result::Error::RollbackTransaction));
             }
-            if let Some(line) = &new.line {
-                log::append(connection, line).await?;
+            if let Some(entry) = &new.audit_entry {
+                log::append(connection, entry).await?;
             }
-            Failpoint::SubmissionUncommitted.pass().await;
+            Failpoint::BeforeSubmissionCommit.pass().await;
             is_written.store(true, Ordering::Relaxed);
             Ok(())
         });
         match outcome {
             Ok(()) => Ok(true),
             Err(StoreError::Database(diesel::result::Error::RollbackTransaction)) => Ok(false),
-            Err(error) if is_written.into_inner() => Err(StoreError::Unclear(error.to_string())),
+            Err(error) if is_written.into_inner() => {
+                Err(StoreError::CommitUnknown(error.to_string()))
+            }
             Err(error) => Err(error),
         }
     }
@@ -105,7 +107,7 @@ async fn insert(connection: &mut Connection, new: &NewSubmission) -> StoreResult
         .execute(connection)
         .await?;
     let digests: Vec<_> = new.files.iter().map(|file| file.sha256).collect();
-    orphans::name(connection, &digests).await?;
+    orphans::attach(connection, &digests).await?;
     records::insert(connection, new.id, &new.files).await?;
     diesel::insert_into(runs::table)
         .values((
@@ -117,5 +119,5 @@ async fn insert(connection: &mut Connection, new: &NewSubmission) -> StoreResult
         .execute(connection)
         .await?;
     events::append(connection, new.id, Status::Pending, &[Step::Received]).await?;
-    counters::created(connection, new.id).await
+    counters::count_created(connection, new.id).await
 }

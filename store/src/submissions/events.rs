@@ -104,7 +104,7 @@ impl Step {
 
     /// Whether it ends the patient's story, unless staff or an operator sets it going again. What may
     /// follow tells of the e-mail.
-    pub fn ends_story(self) -> bool {
+    pub fn is_terminal(self) -> bool {
         matches!(self, Step::ResultReady | Step::Failed | Step::TimedOut | Step::Cancelled)
     }
 
@@ -200,10 +200,9 @@ pub struct Event {
 /// What a tail of all events reads of one.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = events)]
-pub struct Change {
+pub struct EventRow {
     /// The row's number.
-    #[diesel(column_name = id)]
-    pub row: i64,
+    pub id: i64,
     /// The submission that it tells of.
     pub submission_id: SubmissionId,
     /// What it tells: the name of a [`Step`], or of one that only a newer version knows. A tail passes on
@@ -279,14 +278,14 @@ impl Store {
     /// When the database does not answer.
     pub async fn events(&self, submission: SubmissionId, after: i32) -> StoreResult<Vec<Event>> {
         // Their numbers are no larger, so there are no more.
-        self.next_events(submission, after, i32::MAX.into()).await
+        self.events_page(submission, after, i32::MAX.into()).await
     }
 
     /// The first `limit` of them.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn next_events(
+    pub async fn events_page(
         &self,
         submission: SubmissionId,
         after: i32,
@@ -308,7 +307,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn newest_event_row(&self) -> StoreResult<i64> {
+    pub async fn latest_event_id(&self) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         let newest: Option<i64> =
             events::table.select(max(events::id)).first(&mut connection).await?;
@@ -323,18 +322,18 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn event_rows(
+    pub async fn events_after_id(
         &self,
         after: i64,
-        holes: &[i64],
+        gaps: &[i64],
         limit: i64,
-    ) -> StoreResult<Vec<Change>> {
+    ) -> StoreResult<Vec<EventRow>> {
         let mut connection = self.connection().await?;
         let rows = events::table
-            .filter(events::id.gt(after).or(events::id.eq_any(holes)))
+            .filter(events::id.gt(after).or(events::id.eq_any(gaps)))
             .order(events::id)
             .limit(limit)
-            .select(Change::as_select())
+            .select(EventRow::as_select())
             .load(&mut connection)
             .await?;
         Ok(rows)
@@ -346,7 +345,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_read_back() {
+    fn step_names_parse_back() {
         for step in Step::ALL {
             assert_eq!(step.name().parse::<Step>().expect("a step"), step);
         }

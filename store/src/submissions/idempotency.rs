@@ -15,27 +15,27 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Digest of an Idempotency-Key, so that what clients send is never stored in the clear.
-pub type KeyHash = Sha256;
+pub type IdempotencyKeyHash = Sha256;
 
 /// A key that this request holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyClaim {
-    key: KeyHash,
+    key: IdempotencyKeyHash,
     token: String,
     lifetime: Duration,
 }
 
 /// How a key stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyState {
+pub enum IdempotencyState {
     /// Yours: do the work, and hand the claim to [`Store::create_submission`].
     Claimed(IdempotencyClaim),
-    /// Answered before, with this submission.
-    Answered(SubmissionId),
+    /// Completed before, with this submission.
+    Completed(SubmissionId),
     /// The same request is being worked on right now.
-    Busy,
+    InProgress,
     /// The key was used for another body.
-    OtherBody,
+    BodyMismatch,
 }
 
 impl Store {
@@ -44,18 +44,18 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn claim_key(
+    pub async fn claim_idempotency_key(
         &self,
-        key: KeyHash,
+        key: IdempotencyKeyHash,
         body: Sha256,
         lease: Duration,
         lifetime: Duration,
-    ) -> StoreResult<KeyState> {
+    ) -> StoreResult<IdempotencyState> {
         let token = Uuid::new_v4().to_string();
         let claim = IdempotencyClaim { key, token: token.clone(), lifetime };
         let inserted = self.insert_key(key, body, &token, lease).await;
         match inserted {
-            Ok(()) => return Ok(KeyState::Claimed(claim)),
+            Ok(()) => return Ok(IdempotencyState::Claimed(claim)),
             Err(error) if error.is_duplicate() => {}
             Err(error) => return Err(error),
         }
@@ -74,18 +74,18 @@ impl Store {
                 .optional()?;
             let Some((known_body, answered, claim_is_over, expired)) = row else {
                 // Expired and swept between the two statements: the client's repeat will do.
-                return Ok(KeyState::Busy);
+                return Ok(IdempotencyState::InProgress);
             };
             if !expired && known_body != body {
-                return Ok(KeyState::OtherBody);
+                return Ok(IdempotencyState::BodyMismatch);
             }
             match answered {
-                Some(submission) if !expired => return Ok(KeyState::Answered(submission)),
-                None if !claim_is_over => return Ok(KeyState::Busy),
+                Some(submission) if !expired => return Ok(IdempotencyState::Completed(submission)),
+                None if !claim_is_over => return Ok(IdempotencyState::InProgress),
                 _ => {}
             }
             take_over(connection, &claim, body, lease).await?;
-            Ok(KeyState::Claimed(claim.clone()))
+            Ok(IdempotencyState::Claimed(claim.clone()))
         })
     }
 
@@ -93,7 +93,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn release_key(&self, claim: &IdempotencyClaim) -> StoreResult<()> {
+    pub async fn release_idempotency_key(&self, claim: &IdempotencyClaim) -> StoreResult<()> {
         let mut connection = self.connection().await?;
         diesel::delete(
             keys::table
@@ -111,15 +111,20 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn sweep_keys(&self) -> StoreResult<usize> {
+    pub async fn sweep_idempotency_keys(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
-        expired_rows::remove(&mut connection, "idempotency_keys", "expires_at", Duration::ZERO)
-            .await
+        expired_rows::delete_expired(
+            &mut connection,
+            "idempotency_keys",
+            "expires_at",
+            Duration::ZERO,
+        )
+        .await
     }
 
     async fn insert_key(
         &self,
-        key: KeyHash,
+        key: IdempotencyKeyHash,
         body: Sha256,
         token: &str,
         lease: Duration,

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_result_is_kept_to_the_last_digit() {
+    fn a_result_keeps_every_digit() {
         let text =
             r#"{"score":2.638344616030823e-256,"share":0.0762,"whole":18446744073709551615}"#;
         let object = serde_json::from_str(text).expect("an object");

@@ -80,7 +80,7 @@ pub(crate) async fn lock(
 }
 
 /// Locks a submission that is not deleted; tells where it stands and its newest run.
-pub(crate) async fn lock_kept(
+pub(crate) async fn lock_not_deleted(
     connection: &mut Connection,
     submission: SubmissionId,
 ) -> StoreResult<Option<(Status, i32)>> {

@@ -34,7 +34,7 @@ pub enum Status {
 
 /// Every move that there is; nothing else is ever written: from where, where to by a run, and where to by
 /// staff besides. Source: `docs/ARCHITECTURE.md`, "State".
-const MOVES: &[(Status, &[Status], &[Status])] = &[
+const TRANSITIONS: &[(Status, &[Status], &[Status])] = &[
     (
         Status::Pending,
         &[Status::Processing, Status::Failed, Status::TimedOut, Status::Cancelled],
@@ -80,25 +80,26 @@ impl Status {
     }
 
     /// Whether a run may move a submission from here to `next`.
-    pub fn may_become(self, next: Status) -> bool {
-        MOVES.iter().any(|(from, by_run, _)| *from == self && by_run.contains(&next))
+    pub fn can_become(self, next: Status) -> bool {
+        TRANSITIONS.iter().any(|(from, to_by_run, _)| *from == self && to_by_run.contains(&next))
     }
 
     /// Whether staff may move a submission from here to `next`: whatever a run may, and more.
-    pub fn may_be_made(self, next: Status) -> bool {
-        let by_staff =
-            MOVES.iter().any(|(from, _, by_staff)| *from == self && by_staff.contains(&next));
-        by_staff || self.may_become(next)
+    pub fn can_be_set_by_staff(self, next: Status) -> bool {
+        let to_by_staff = TRANSITIONS
+            .iter()
+            .any(|(from, _, to_by_staff)| *from == self && to_by_staff.contains(&next));
+        to_by_staff || self.can_become(next)
     }
 
     /// The states from which a run may bring a submission here.
     pub(crate) fn sources(self) -> Vec<Status> {
-        Status::ALL.into_iter().filter(|from| from.may_become(self)).collect()
+        Status::ALL.into_iter().filter(|from| from.can_become(self)).collect()
     }
 
     /// The states from which staff may bring a submission here.
-    pub(crate) fn sources_of_staff(self) -> Vec<Status> {
-        Status::ALL.into_iter().filter(|from| from.may_be_made(self)).collect()
+    pub(crate) fn staff_sources(self) -> Vec<Status> {
+        Status::ALL.into_iter().filter(|from| from.can_be_set_by_staff(self)).collect()
     }
 }
 
@@ -130,23 +131,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_retry_leaves_a_final_state_and_only_staff_retry_what_is_completed() {
+    fn only_a_retry_leaves_a_final_state_and_only_staff_retry_a_completed_one() {
         for from in Status::ALL.into_iter().filter(|status| status.is_final()) {
             for to in Status::ALL {
                 let allowed = to == Status::Pending && from != Status::Completed;
-                assert_eq!(from.may_become(to), allowed, "{from} -> {to}");
-                assert_eq!(from.may_be_made(to), to == Status::Pending, "{from} -> {to} by staff");
+                assert_eq!(from.can_become(to), allowed, "{from} -> {to}");
+                assert_eq!(
+                    from.can_be_set_by_staff(to),
+                    to == Status::Pending,
+                    "{from} -> {to} by staff"
+                );
             }
         }
     }
 
     #[test]
-    fn a_result_comes_only_from_processing() {
+    fn only_processing_leads_to_completed() {
         assert_eq!(Status::Completed.sources(), [Status::Processing]);
     }
 
     #[test]
-    fn names_read_back() {
+    fn names_parse_back() {
         for status in Status::ALL {
             assert_eq!(status.name().parse::<Status>().expect("a status"), status);
         }

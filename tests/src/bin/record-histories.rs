@@ -8,14 +8,14 @@ use std::path::Path;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let folder = history::recorded();
+    let folder = history::recordings();
     std::fs::create_dir_all(&folder)?;
     let generation = next_generation(&folder)?;
     for case in Case::ALL {
-        let (stack, accepted) = case.play().await;
+        let (stack, accepted) = case.run().await;
         let json = case.history(&stack, &accepted).await.to_json().await?;
         let mut document: serde_json::Value = serde_json::from_slice(&json)?;
-        history::forget_the_machine(&mut document);
+        history::redact_identities(&mut document);
         let name = format!("{}.{generation}.json", case.name());
         let text = serde_json::to_string_pretty(&document)?;
         std::fs::write(folder.join(&name), text + "\n").with_context(|| name.clone())?;

@@ -4,17 +4,18 @@
 //! can be seen from outside is collected (`observe`) and judged by the six invariants (`judge`). `rows` has
 //! the faults themselves. `cargo xtask faults` runs all of it, `cargo xtask test` a short selection.
 
-mod judge;
-mod ledger;
+mod acknowledged;
+mod invariants;
+mod listener;
 mod load;
-mod observe;
 mod report;
 mod rows;
+mod snapshot;
 mod soak;
 mod table;
-mod world;
+mod testbed;
 
-pub use judge::{Invariant, Violation};
-pub use report::Report;
+pub use invariants::{Invariant, Violation};
+pub use report::RowReport;
 pub use soak::{SoakReport, soak};
-pub use table::{Outcome, ROWS, Row};
+pub use table::{ROWS, Row, RowOutcome};

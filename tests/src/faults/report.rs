@@ -1,20 +1,20 @@
 //! What a row found.
 
-use super::judge::Violation;
+use super::invariants::Violation;
 
 /// What a fault left behind.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct RowReport {
     /// Submissions that were acknowledged.
     pub submissions: usize,
     /// What does not hold.
     pub violations: Vec<Violation>,
 }
 
-impl Report {
+impl RowReport {
     /// Both together: of a row with several cases.
     #[must_use]
-    pub fn and(mut self, other: Report) -> Report {
+    pub fn merge(mut self, other: RowReport) -> RowReport {
         self.submissions += other.submissions;
         self.violations.extend(other.violations);
         self

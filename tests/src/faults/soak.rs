@@ -3,15 +3,15 @@
 //! The seed decides what each of them does and in which order. When exactly it meets the processes is up to the
 //! machine: a run that finds something says what, and its seed is where to look for it.
 
-mod people;
+mod users;
 
-use self::people::{News, People, Verb};
-use super::judge::Invariant;
-use super::ledger::End;
-use super::report::Report;
-use super::world::World;
-use crate::own_servers::{OwnMariaDb, OwnTemporal};
-use crate::stack::{StackOptions, usual_loopai};
+use self::users::{SimulatedUsers, StaffAction, UserEvent};
+use super::acknowledged::ExpectedEnd;
+use super::invariants::Invariant;
+use super::report::RowReport;
+use super::testbed::Testbed;
+use crate::dedicated_servers::{DedicatedMariaDb, DedicatedTemporal};
+use crate::stack::{StackOptions, fast_loopai};
 use crate::staff::Staff;
 use diagflow_simulators::loopai;
 use diagflow_simulators::mail::{self, Action, Rule, Step};
@@ -23,13 +23,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// How long an e-mail or a look may be put off at the end, after many attempts, and how long it takes to notice
 /// what a Temporal that was killed had not written down.
-const PATIENCE: Duration = Duration::from_secs(600);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Between two faults.
-const PACE: Duration = Duration::from_secs(5);
+const FAULT_INTERVAL: Duration = Duration::from_secs(5);
 /// What a LoopAI or a mail server that was told to misbehave does that often.
-const MISBEHAVES: u32 = 5;
+const FAULTY_RESPONSES: u32 = 5;
 /// Mails and executions that the simulators remember: all of them.
-const KEEP: usize = 1_000_000;
+const CAPACITY: usize = 1_000_000;
 
 /// What happened, and what was found.
 pub struct SoakReport {
@@ -38,61 +38,62 @@ pub struct SoakReport {
     /// How many submissions ended how, and how many e-mails.
     pub ends: BTreeMap<String, i64>,
     /// What the judge says.
-    pub report: Report,
+    pub report: RowReport,
 }
 
 /// Runs for this time, and stops by itself.
 pub async fn soak(length: Duration, seed: u64) -> SoakReport {
-    let (mut soak, people) = Soak::start(seed).await;
-    let begun = Instant::now();
-    while begun.elapsed() < length {
-        soak.fault().await;
-        soak.hear();
-        people.assert_at_work();
-        tokio::time::sleep(PACE).await;
+    let (mut soak, users) = Soak::start(seed).await;
+    let started = Instant::now();
+    while started.elapsed() < length {
+        soak.inject_fault().await;
+        soak.record_events();
+        users.assert_running();
+        tokio::time::sleep(FAULT_INTERVAL).await;
     }
-    soak.end(people).await
+    soak.end(users).await
 }
 
 struct Soak {
-    world: World,
-    database: OwnMariaDb,
-    temporal: OwnTemporal,
-    news: UnboundedReceiver<News>,
+    testbed: Testbed,
+    database: DedicatedMariaDb,
+    temporal: DedicatedTemporal,
+    events: UnboundedReceiver<UserEvent>,
     rng: Rng,
     counts: BTreeMap<&'static str, u32>,
 }
 
 impl Soak {
-    async fn start(seed: u64) -> (Soak, People) {
-        let (database, temporal) = (OwnMariaDb::start().await, OwnTemporal::start().await);
+    async fn start(seed: u64) -> (Soak, SimulatedUsers) {
+        let (database, temporal) =
+            (DedicatedMariaDb::start().await, DedicatedTemporal::start().await);
         let options = StackOptions {
             mysql: Some(database.url()),
             temporal: Some(temporal.address()),
-            loopai: Some(loopai::Settings { keep: KEEP, ..usual_loopai() }),
-            mail: mail::Settings { keep: KEEP, ..mail::Settings::default() },
+            loopai: Some(loopai::Settings { capacity: CAPACITY, ..fast_loopai() }),
+            mail: mail::Settings { capacity: CAPACITY, ..mail::Settings::default() },
             ..StackOptions::default()
-                .with("DATABASE_STATEMENT_SECONDS", "5")
+                .with("DATABASE_STATEMENT_TIMEOUT_SECONDS", "5")
                 .with("IDEMPOTENCY_LEASE_SECONDS", "3")
                 .with("LOOPAI_TIMEOUT_SECONDS", "2")
-                .with("SMTP_ANSWER_SECONDS", "2")
-                .with("LOST_AFTER_SECONDS", "30")
-                .with("LOST_SWEEP_SECONDS", "5")
+                .with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2")
+                .with("RECONCILE_AFTER_SECONDS", "30")
+                .with("RECONCILE_SWEEP_SECONDS", "5")
                 // One sign-in for the whole run, however long it is.
-                .with("ACCESS_TOKEN_SECONDS", "86400")
-                .with("SESSION_IDLE_SECONDS", "86400")
+                .with("ACCESS_TOKEN_LIFETIME_SECONDS", "86400")
+                .with("SESSION_IDLE_TIMEOUT_SECONDS", "86400")
                 .with("SESSION_LIFETIME_SECONDS", "86400")
         };
-        let mut world = World::start(options).await;
-        world.patience = PATIENCE;
+        let mut testbed = Testbed::start(options).await;
+        testbed.settle_timeout = SETTLE_TIMEOUT;
         // What becomes of an e-mail whose server drops the connection is not known.
-        world.terms.mails = &["sent", "unknown"];
-        let staff = Staff::with_role(&world.stack, Role::Operator).await;
+        testbed.tolerances.delivery_statuses = &["sent", "unknown"];
+        let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
         let mut rng = Rng::with_seed(seed);
-        let (tell, news) = unbounded_channel();
-        let people = People::at_work(&mut rng, &world.stack.client, &staff, tell);
-        let soak = Soak { world, database, temporal, news, rng, counts: BTreeMap::new() };
-        (soak, people)
+        let (sender, events) = unbounded_channel();
+        let users = SimulatedUsers::start(&mut rng, &testbed.stack.client, &staff, sender);
+        let soak = Soak { testbed, database, temporal, events, rng, counts: BTreeMap::new() };
+        (soak, users)
     }
 
     fn count(&mut self, what: &'static str) {
@@ -100,25 +101,27 @@ impl Soak {
     }
 
     /// Notes what people were told meanwhile.
-    fn hear(&mut self) {
-        while let Ok(news) = self.news.try_recv() {
-            let what = match news {
-                News::Accepted(promised, listener) => {
-                    self.world.note(*promised, listener);
+    fn record_events(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            let what = match event {
+                UserEvent::SubmissionAccepted(acknowledged, listener) => {
+                    self.testbed.record(*acknowledged, listener);
                     "submissions"
                 }
-                News::Pressed { submission, verb, is_acknowledged } => {
-                    let promised = self.world.promised(&submission);
-                    if verb == Verb::Cancel && !promised.ends.contains(&End::CANCELLED) {
-                        promised.ends.push(End::CANCELLED);
+                UserEvent::ActionSent { submission, action, is_acknowledged } => {
+                    let acknowledged = self.testbed.acknowledged_mut(&submission);
+                    if action == StaffAction::Cancel
+                        && !acknowledged.allowed_ends.contains(&ExpectedEnd::CANCELLED)
+                    {
+                        acknowledged.allowed_ends.push(ExpectedEnd::CANCELLED);
                     }
                     if is_acknowledged {
-                        promised.moves.push(verb.action());
+                        acknowledged.staff_actions.push(action.audit_action());
                     }
-                    match (verb, is_acknowledged) {
+                    match (action, is_acknowledged) {
                         (_, false) => "presses without an answer",
-                        (Verb::Cancel, true) => "cancellations",
-                        (Verb::Retry, true) => "retries",
+                        (StaffAction::Cancel, true) => "cancellations",
+                        (StaffAction::Retry, true) => "retries",
                     }
                 }
             };
@@ -126,27 +129,27 @@ impl Soak {
         }
     }
 
-    async fn fault(&mut self) {
-        let world = &mut self.world;
+    async fn inject_fault(&mut self) {
+        let testbed = &mut self.testbed;
         let what = match self.rng.u32(..8) {
             0 => {
-                world.stack.api.take().expect("runs").kill();
-                world.stack.start_api().await;
+                testbed.stack.api.take().expect("runs").kill();
+                testbed.stack.start_api().await;
                 "API killed"
             }
             1 => {
-                world.stack.worker.take().expect("runs").kill();
-                world.stack.start_worker().await;
+                testbed.stack.worker.take().expect("runs").kill();
+                testbed.stack.start_worker().await;
                 "worker killed"
             }
             2 => {
-                world.stack.api.take().expect("runs").stopped().await;
-                world.stack.start_api().await;
+                testbed.stack.api.take().expect("runs").stop().await;
+                testbed.stack.start_api().await;
                 "API restarted"
             }
             3 => {
-                world.stack.worker.take().expect("runs").stopped().await;
-                world.stack.start_worker().await;
+                testbed.stack.worker.take().expect("runs").stop().await;
+                testbed.stack.start_worker().await;
                 "worker restarted"
             }
             4 => {
@@ -163,9 +166,9 @@ impl Soak {
                 let faults = ["500", "429:1s", "reset", "hang", "html"];
                 let fault = faults[self.rng.usize(..faults.len())];
                 let script = format!(
-                    "diagnose={fault}*{MISBEHAVES}, status={fault}*{MISBEHAVES}, delay=100ms"
+                    "diagnose={fault}*{FAULTY_RESPONSES}, status={fault}*{FAULTY_RESPONSES}, delay=100ms"
                 );
-                world.stack.loopai.set_scenario(script.parse().expect("a scenario"));
+                testbed.stack.loopai.set_scenario(script.parse().expect("a scenario"));
                 "LoopAI misbehaves"
             }
             _ => {
@@ -176,29 +179,29 @@ impl Soak {
                     Rule::new(Step::Body, Action::Drop),
                 ];
                 let rule = rules[self.rng.usize(..rules.len())].clone();
-                world.stack.mail.set_script([rule.times(MISBEHAVES)]).expect("a script");
+                testbed.stack.mail.set_script([rule.times(FAULTY_RESPONSES)]).expect("a script");
                 "mail server misbehaves"
             }
         };
         self.count(what);
     }
 
-    async fn end(mut self, people: People) -> SoakReport {
-        people.go_home().await;
-        self.hear();
-        let (report, ends) = self.world.report_with_ends().await;
+    async fn end(mut self, users: SimulatedUsers) -> SoakReport {
+        users.stop().await;
+        self.record_events();
+        let (report, ends) = self.testbed.report_with_ends().await;
         SoakReport { counts: self.counts, ends, report }
     }
 }
 
 impl SoakReport {
     /// Whether every invariant holds.
-    pub fn is_good(&self) -> bool {
+    pub fn passed(&self) -> bool {
         self.report.violations.is_empty()
     }
 
     /// The invariants that hold, by name.
-    pub fn held(&self) -> String {
+    pub fn invariants_held(&self) -> String {
         let broken = |one: &Invariant| self.report.violations.iter().any(|it| it.invariant == *one);
         let held = Invariant::ALL.iter().filter(|one| !broken(one)).map(|one| one.name());
         held.collect::<Vec<_>>().join(" ")

@@ -1,6 +1,6 @@
 //! The rows, and how one is played.
 
-use super::report::Report;
+use super::report::RowReport;
 use super::rows;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -13,69 +13,69 @@ pub struct Row {
     pub number: u8,
     /// What happens.
     pub fault: &'static str,
-    play: fn() -> LocalBoxFuture<'static, Report>,
+    run: fn() -> LocalBoxFuture<'static, RowReport>,
 }
 
 /// How a row went.
-pub struct Outcome {
+pub struct RowOutcome {
     /// What was found; or why the row itself could not be played to its end.
-    pub report: Result<Report, String>,
+    pub report: Result<RowReport, String>,
     /// How long it took.
     pub took: Duration,
 }
 
-impl Outcome {
+impl RowOutcome {
     /// Whether the fault was played, something was promised, and every invariant holds.
-    pub fn is_good(&self) -> bool {
-        let is_whole = |report: &Report| report.submissions > 0 && report.violations.is_empty();
+    pub fn passed(&self) -> bool {
+        let is_whole = |report: &RowReport| report.submissions > 0 && report.violations.is_empty();
         self.report.as_ref().is_ok_and(is_whole)
     }
 }
 
 impl Row {
     /// Plays it.
-    pub async fn play(&self) -> Outcome {
-        let begun = Instant::now();
-        let report = AssertUnwindSafe((self.play)()).catch_unwind().await.map_err(|panic| {
+    pub async fn run(&self) -> RowOutcome {
+        let started = Instant::now();
+        let report = AssertUnwindSafe((self.run)()).catch_unwind().await.map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
                 .unwrap_or_else(|| "it panicked".to_owned())
         });
-        Outcome { report, took: begun.elapsed() }
+        RowOutcome { report, took: started.elapsed() }
     }
 }
 
 macro_rules! rows {
-    ($($number:literal $fault:literal $play:path;)*) => {
-        &[$(Row { number: $number, fault: $fault, play: || Box::pin($play()) },)*]
+    ($($number:literal $fault:literal $run:path;)*) => {
+        &[$(Row { number: $number, fault: $fault, run: || Box::pin($run()) },)*]
     };
 }
 
 /// All rows, in order.
 pub const ROWS: &[Row] = rows! {
-    1 "API killed before the commit" rows::submitting::killed_before_the_commit;
-    2 "API killed between commit and 202, client repeats" rows::submitting::killed_before_the_answer;
-    3 "API killed between 202 and the start of the run" rows::starting::killed_before_the_start;
-    4 "two sweepers race for the same leftover" rows::starting::two_sweepers;
-    5 "same Idempotency-Key: 50 at once, another body, after expiry" rows::submitting::one_key;
+    1 "API killed before the commit" rows::submission::killed_before_the_commit;
+    2 "API killed between commit and 202, client repeats" rows::submission::killed_before_the_answer;
+    3 "API killed between 202 and the start of the run" rows::run_start::killed_before_the_start;
+    4 "two sweepers race for the same leftover" rows::run_start::two_sweepers;
+    5 "same Idempotency-Key: 50 at once, another body, after expiry" rows::submission::one_key;
     6 "worker killed at every boundary of every activity" rows::worker::killed_at_every_boundary;
     7 "worker killed between LoopAI's answer and the activity's end" rows::worker::killed_after_the_answer;
-    8 "no worker while timers fall due" rows::worker::away_while_timers_fall_due;
-    9 "Temporal down at submit, back later" rows::starting::temporal_down;
-    10 "MySQL killed under load, deadlock, pool exhausted, read-only" rows::servers::mysql;
-    11 "slow, reset and half-open connections on each line" rows::links::every_line;
-    12 "LoopAI: 500, 429, silence, broken connections, flapping" rows::loopai::down_and_busy;
-    13 "LoopAI: HTML, half of the JSON, unknown status, 50 MB, redirect" rows::loopai::nonsense;
+    8 "no worker while timers fall due" rows::worker::down_while_timers_fire;
+    9 "Temporal down at submit, back later" rows::run_start::temporal_down;
+    10 "MySQL killed under load, deadlock, pool exhausted, read-only" rows::mysql::outages;
+    11 "slow, reset and half-open connections on each line" rows::links::every_link;
+    12 "LoopAI: 500, 429, silence, broken connections, flapping" rows::loopai::unavailable_and_busy;
+    13 "LoopAI: HTML, half of the JSON, unknown status, 50 MB, redirect" rows::loopai::invalid_responses;
     14 "LoopAI stuck; done just before the deadline; done just after" rows::loopai::around_the_deadline;
     15 "LoopAI's execution becomes 404" rows::loopai::forgotten_executions;
-    16 "mail server drops the connection after the text" rows::mail::dropped_after_the_text;
+    16 "mail server drops the connection after the text" rows::mail::dropped_after_data;
     17 "mail server: 421, greylisting, 550, address refused" rows::mail::refusals;
     18 "mail server down for long" rows::mail::down_for_long;
     19 "cancel against completion, twice, while LoopAI is down" rows::staff::cancels;
     20 "retry twice at once, retry while running" rows::staff::retries;
-    21 "stream cut mid-event, other replica, odd marks, deaf readers" rows::stream::cuts;
-    22 "upload broken off, disk full, bytes damaged, bytes without a name" rows::storage::bytes;
+    21 "stream cut mid-event, other replica, odd marks, deaf readers" rows::stream::interruptions;
+    22 "upload broken off, disk full, bytes damaged, bytes without a name" rows::storage::uploads_and_files;
     23 "clock of the API's host off by an hour" rows::clock::off_by_an_hour;
-    24 "workflow code changed" rows::deploy::changed_code;
-    25 "API and worker restarted one by one under load" rows::deploy::one_by_one;
+    24 "workflow code changed" rows::deploy::workflow_code_changed;
+    25 "API and worker restarted one by one under load" rows::deploy::rolling_restart;
 };

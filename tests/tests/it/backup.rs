@@ -3,11 +3,13 @@
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Delivery, DeliveryStatus, Role, Sha256};
-use diagflow_tests::invariants::{executions, mails};
-use diagflow_tests::own_servers::{OwnMariaDb, OwnTemporal};
+use diagflow_tests::assertions::{executions, mails};
+use diagflow_tests::dedicated_servers::{DedicatedMariaDb, DedicatedTemporal};
 use diagflow_tests::stack::{AUDIT_KEY, id_of};
 use diagflow_tests::staff::outcome;
-use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, photos, servers};
+use diagflow_tests::{
+    AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, photos, servers,
+};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -26,21 +28,21 @@ async fn script(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> (
         .output()
         .await
         .expect("runs");
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The same, which must end well.
 async fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) {
-    let (well, said) = script(name, arguments, variables).await;
-    assert!(well, "{name}: {said}");
+    let (succeeded, output) = script(name, arguments, variables).await;
+    assert!(succeeded, "{name}: {output}");
 }
 
 /// The same, which must not end well, nor say so. Returns what it said.
-async fn fails(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
-    let (well, said) = script(name, arguments, variables).await;
-    assert!(!well && !said.contains("is whole"), "{name}: {said}");
-    said
+async fn run_failing(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let (succeeded, output) = script(name, arguments, variables).await;
+    assert!(!succeeded && !output.contains("is whole"), "{name}: {output}");
+    output
 }
 
 async fn diagflow(stack: &Stack, arguments: &[&str]) -> String {
@@ -57,48 +59,48 @@ async fn diagflow(stack: &Stack, arguments: &[&str]) -> String {
 }
 
 /// A moment (UTC) after everything so far, and before everything that comes: logs know whole seconds.
-async fn moment(stack: &Stack) -> String {
+async fn point_in_time(stack: &Stack) -> String {
     let next = "SELECT DATE_FORMAT(NOW() + INTERVAL 1 SECOND, '%Y-%m-%d %H:%i:%s')";
-    let moment = stack.database.texts(next).await.remove(0);
+    let point_in_time = stack.database.texts(next).await.remove(0);
     eventually("the next second", || async {
-        let reached = format!("SELECT CAST(NOW() >= '{moment}' AS SIGNED)");
+        let reached = format!("SELECT CAST(NOW() >= '{point_in_time}' AS SIGNED)");
         (stack.database.number(&reached).await == 1).then_some(())
     })
     .await;
-    moment
+    point_in_time
 }
 
-async fn submit(stack: &Stack, email: &str, comments: &str) -> Accepted {
+async fn submit(stack: &Stack, email: &str, comments: &str) -> AcceptedSubmission {
     stack.client.submit(email, comments, &[photos::retina()]).await
 }
 
 /// A submission that LoopAI took and does not answer.
-async fn at_work(stack: &Stack, email: &str) -> Accepted {
+async fn processing(stack: &Stack, email: &str) -> AcceptedSubmission {
     let accepted = submit(stack, email, "[sim: stuck]").await;
-    stack.until(&accepted, "processing").await;
+    stack.wait_for_status(&accepted, "processing").await;
     accepted
 }
 
 /// LoopAI ends the newest execution of a submission.
-fn end_at_loopai(stack: &Stack, submission: &Accepted) {
+fn finish_at_loopai(stack: &Stack, submission: &AcceptedSubmission) {
     let all = executions(stack, submission);
     let newest = &all.last().expect("an execution").execution_id;
     stack.loopai.complete_with(newest, json!({"summary": "dry skin"})).expect("at work");
 }
 
-async fn mail_comes(stack: &Stack, submission: &Accepted) {
+async fn wait_for_email(stack: &Stack, submission: &AcceptedSubmission) {
     eventually("the e-mail", || async { mails(stack, submission).pop() }).await;
 }
 
 /// The one e-mail that a submission owes, or owed.
-async fn delivery(stack: &Stack, submission: &Accepted) -> Delivery {
+async fn delivery(stack: &Stack, submission: &AcceptedSubmission) -> Delivery {
     let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
     assert_eq!(all.len(), 1, "{all:?}");
     all.into_iter().next().expect("one")
 }
 
 /// It may have been sent after the moment: it is not sent again by itself, and staff decide.
-async fn is_left_to_staff(stack: &Stack, submission: &Accepted) -> Delivery {
+async fn assert_left_to_staff(stack: &Stack, submission: &AcceptedSubmission) -> Delivery {
     let delivery = delivery(stack, submission).await;
     assert_eq!(delivery.status, DeliveryStatus::Unknown);
     assert_eq!(delivery.error_code.as_deref(), Some("restored"));
@@ -114,7 +116,7 @@ struct Backup {
 }
 
 impl Backup {
-    async fn of(stack: &Stack, server: &OwnMariaDb) -> Backup {
+    async fn of(stack: &Stack, server: &DedicatedMariaDb) -> Backup {
         let backup = Backup {
             folder: TempDir::new().expect("a folder"),
             client: server.client_options(),
@@ -126,179 +128,188 @@ impl Backup {
         backup
     }
 
-    fn inside(&self, name: &str) -> String {
+    fn path_of(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().expect("text").to_owned()
     }
 
     async fn script(&self, name: &str) {
-        let files = self.inside("files");
+        let files = self.path_of("files");
         let variables =
             [("DATABASES", &*self.database), ("FILES", &self.stored), ("FILES_COPY", &files)];
-        let backup = self.inside("backup");
+        let backup = self.path_of("backup");
         let client = self.client.iter().map(String::as_str);
         let arguments: Vec<_> = [&*backup].into_iter().chain(client).collect();
         run(name, &arguments, &variables).await;
     }
 
     /// Brings all of it back, as of a moment, to a server whose disk has died.
-    async fn bring_back(&self, server: &mut OwnMariaDb, moment: &str) {
-        server.replace().await;
+    async fn restore(&self, server: &mut DedicatedMariaDb, point_in_time: &str) {
+        server.replace_disk().await;
         std::fs::remove_dir_all(&self.stored).expect("removed");
-        run("files.sh", &[&self.inside("files"), &self.stored], &[]).await;
-        let backup = self.inside("backup");
+        run("files.sh", &[&self.path_of("files"), &self.stored], &[]).await;
+        let backup = self.path_of("backup");
         let client = self.client.iter().map(String::as_str);
-        let restore: Vec<_> = [&*backup, "--until", moment].into_iter().chain(client).collect();
+        let restore: Vec<_> =
+            [&*backup, "--until", point_in_time].into_iter().chain(client).collect();
         run("restore.sh", &restore, &[]).await;
-        let (well, said) = script("restore.sh", &restore, &[]).await;
-        assert!(!well && said.contains("the server is not empty"), "{said}");
+        let (succeeded, output) = script("restore.sh", &restore, &[]).await;
+        assert!(!succeeded && output.contains("the server is not empty"), "{output}");
     }
 }
 
 #[tokio::test]
-async fn after_a_restore_to_a_moment_every_submission_of_that_moment_ends() {
-    let mut server = OwnMariaDb::with_binary_log().await;
+async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() {
+    let mut server = DedicatedMariaDb::with_binary_log().await;
     let options = StackOptions { mysql: Some(server.url()), ..StackOptions::default() }
         .with("DIAGNOSIS_POLL_SECONDS", "0.2")
-        .with("LOST_AFTER_SECONDS", "0.5")
-        .with("LOST_SWEEP_SECONDS", "0.2");
+        .with("RECONCILE_AFTER_SECONDS", "0.5")
+        .with("RECONCILE_SWEEP_SECONDS", "0.2");
     let mut stack = Stack::with(options).await;
-    let before = Staff::with_role(&stack, Role::Operator).await;
+    let signed_in_before = Staff::with_role(&stack, Role::Operator).await;
 
-    let told = submit(&stack, "told@example.org", "").await;
-    mail_comes(&stack, &told).await;
-    let ended_later = at_work(&stack, "later@example.org").await;
+    let notified = submit(&stack, "told@example.org", "").await;
+    wait_for_email(&stack, &notified).await;
+    let ends_later = processing(&stack, "later@example.org").await;
     let backup = Backup::of(&stack, &server).await;
 
     // After the backup, before the moment.
-    let goes_on = at_work(&stack, "on@example.org").await;
+    let continues = processing(&stack, "on@example.org").await;
     let photo = [photos::cat()];
-    let with_a_cat = stack.client.submit("cat@example.org", "", &photo).await;
-    mail_comes(&stack, &with_a_cat).await;
-    let later = Rule::reply(Step::Rcpt, 451, "4.7.1 Later").only_for("owed@example.org");
-    stack.mail.set_script([later]).expect("a script");
-    let owed = submit(&stack, "owed@example.org", "").await;
+    let with_cat = stack.client.submit("cat@example.org", "", &photo).await;
+    wait_for_email(&stack, &with_cat).await;
+    let defer = Rule::reply(Step::Rcpt, 451, "4.7.1 Later").only_for("owed@example.org");
+    stack.mail.set_script([defer]).expect("a script");
+    let deferred = submit(&stack, "owed@example.org", "").await;
     eventually("an e-mail that is put off", || async {
-        let all = stack.store.deliveries(id_of(&owed)).await.expect("deliveries");
+        let all = stack.store.deliveries(id_of(&deferred)).await.expect("deliveries");
         all.first().filter(|one| one.attempts > 0).map(|_| ())
     })
     .await;
-    let moment = moment(&stack).await;
+    let point_in_time = point_in_time(&stack).await;
 
     // After the moment.
     stack.mail.set_script([]).expect("a script");
-    mail_comes(&stack, &owed).await;
-    end_at_loopai(&stack, &ended_later);
-    mail_comes(&stack, &ended_later).await;
-    let forgotten = submit(&stack, "forgotten@example.org", "").await;
-    mail_comes(&stack, &forgotten).await;
+    wait_for_email(&stack, &deferred).await;
+    finish_at_loopai(&stack, &ends_later);
+    wait_for_email(&stack, &ends_later).await;
+    let after_moment = submit(&stack, "forgotten@example.org", "").await;
+    wait_for_email(&stack, &after_moment).await;
     backup.script("binlogs.sh").await;
 
     stack.api.take().expect("runs").kill();
     stack.worker.take().expect("runs").kill();
-    backup.bring_back(&mut server, &moment).await;
-    let settle = ["after-restore", "--temporal", "kept", "--reason", "the disk died"];
-    let said = diagflow(&stack, &settle).await;
-    assert!(said.contains("1 e-mails that were owed are unknown now"), "{said}");
-    assert!(said.contains("2 runs were open"), "{said}");
-    assert!(said.contains("1 sessions ended"), "{said}");
+    backup.restore(&mut server, &point_in_time).await;
+    let settle = ["after-restore", "--temporal", "retained", "--reason", "the disk died"];
+    let output = diagflow(&stack, &settle).await;
+    assert!(output.contains("1 e-mails that were owed are unknown now"), "{output}");
+    assert!(output.contains("2 runs were open"), "{output}");
+    assert!(output.contains("1 sessions ended"), "{output}");
     stack.start_worker().await;
     stack.start_api().await;
 
     // As it was, with its bytes.
-    assert_eq!(stack.until(&told, "completed").await["status"], "completed");
-    for (submission, photo) in [(&told, photos::retina()), (&with_a_cat, photos::cat())] {
+    assert_eq!(stack.wait_for_status(&notified, "completed").await["status"], "completed");
+    for (submission, photo) in [(&notified, photos::retina()), (&with_cat, photos::cat())] {
         let files = stack.store.files(id_of(submission)).await.expect("files");
         let digest = files[0].sha256.to_string();
         let bytes = std::fs::read(Path::new(&backup.stored).join(&digest[..2]).join(&digest));
         assert_eq!(bytes.expect("bytes"), photo.bytes);
     }
     // What Temporal still has goes on as if nothing had been.
-    end_at_loopai(&stack, &goes_on);
-    stack.until(&goes_on, "completed").await;
-    mail_comes(&stack, &goes_on).await;
+    finish_at_loopai(&stack, &continues);
+    stack.wait_for_status(&continues, "completed").await;
+    wait_for_email(&stack, &continues).await;
     // What was sent after the moment is not sent again; staff decide.
-    is_left_to_staff(&stack, &owed).await;
+    assert_left_to_staff(&stack, &deferred).await;
     // What Temporal has ended meanwhile ends here too, without a word to its patient, who has had one, and staff
     // set it going again.
-    let document = stack.until(&ended_later, "failed").await;
-    assert_eq!(document["error"]["code"], "run_lost");
-    is_left_to_staff(&stack, &ended_later).await;
-    assert_eq!(mails(&stack, &ended_later).len(), 1, "of after the moment");
-    assert_eq!(before.get("/api/v1/auth/validate").await.status(), 401, "whoever was signed in");
+    let document = stack.wait_for_status(&ends_later, "failed").await;
+    assert_eq!(document["error"]["code"], "run_orphaned");
+    assert_left_to_staff(&stack, &ends_later).await;
+    assert_eq!(mails(&stack, &ends_later).len(), 1, "of after the moment");
+    assert_eq!(
+        signed_in_before.get("/api/v1/auth/validate").await.status(),
+        401,
+        "whoever was signed in"
+    );
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    let path = format!("/api/admin/submissions/{}/retry", ended_later.submission_id);
-    let answer = staff.post(&path, &json!({"reason": "restored"})).await;
-    assert_eq!(outcome(answer).await, (202, "queued".to_owned()));
+    let path = format!("/api/admin/submissions/{}/retry", ends_later.submission_id);
+    let response = staff.post(&path, &json!({"reason": "restored"})).await;
+    assert_eq!(outcome(response).await, (202, "queued".to_owned()));
     eventually("a second execution", || async {
-        (executions(&stack, &ended_later).len() == 2).then_some(())
+        (executions(&stack, &ends_later).len() == 2).then_some(())
     })
     .await;
-    end_at_loopai(&stack, &ended_later);
-    stack.until(&ended_later, "completed").await;
+    finish_at_loopai(&stack, &ends_later);
+    stack.wait_for_status(&ends_later, "completed").await;
 
     let open = "SELECT COUNT(*) FROM submissions WHERE finished_at IS NULL";
     assert_eq!(stack.database.number(open).await, 0, "every submission of that moment has ended");
-    assert_eq!(stack.database.rows("submissions").await, 5, "what came after it is not known");
-    for submission in [&told, &owed, &goes_on, &with_a_cat] {
+    assert_eq!(
+        stack.database.count_rows("submissions").await,
+        5,
+        "what came after it is not known"
+    );
+    for submission in [&notified, &deferred, &continues, &with_cat] {
         assert_eq!(mails(&stack, submission).len(), 1, "{submission:?}");
     }
-    assert_eq!(stack.audit_fault().await, None);
+    assert_eq!(stack.audit_verify_error().await, None);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn what_may_have_been_told_before_temporal_was_brought_back_too_is_left_to_staff() {
-    let mut server = OwnMariaDb::with_binary_log().await;
-    let mut temporal = OwnTemporal::start().await;
+async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_to_staff() {
+    let mut server = DedicatedMariaDb::with_binary_log().await;
+    let mut temporal = DedicatedTemporal::start().await;
     let (mysql, address) = (Some(server.url()), Some(temporal.address()));
     let options = StackOptions { mysql, temporal: address, ..StackOptions::default() }
         .with("DIAGNOSIS_POLL_SECONDS", "0.2");
     let mut stack = Stack::with(options).await;
     let backup = Backup::of(&stack, &server).await;
-    let ended_later = at_work(&stack, "later@example.org").await;
-    let goes_on = at_work(&stack, "on@example.org").await;
-    let moment = moment(&stack).await;
-    let of_temporal = TempDir::new().expect("a folder");
+    let ends_later = processing(&stack, "later@example.org").await;
+    let continues = processing(&stack, "on@example.org").await;
+    let point_in_time = point_in_time(&stack).await;
+    let temporal_copy = TempDir::new().expect("a folder");
     temporal.kill();
-    temporal.copy_to(of_temporal.path());
+    temporal.copy_to(temporal_copy.path());
     temporal.restart().await;
 
     // After the moment.
-    end_at_loopai(&stack, &ended_later);
-    mail_comes(&stack, &ended_later).await;
+    finish_at_loopai(&stack, &ends_later);
+    wait_for_email(&stack, &ends_later).await;
     backup.script("binlogs.sh").await;
     stack.api.take().expect("runs").kill();
     stack.worker.take().expect("runs").kill();
     temporal.kill();
 
-    temporal.bring_back(of_temporal.path());
+    temporal.restore_from(temporal_copy.path());
     temporal.restart().await;
-    backup.bring_back(&mut server, &moment).await;
+    backup.restore(&mut server, &point_in_time).await;
     let settle = ["after-restore", "--temporal", "restored", "--reason", "the disk died"];
-    let said = diagflow(&stack, &settle).await;
-    assert!(said.contains("2 runs were open"), "{said}");
+    let output = diagflow(&stack, &settle).await;
+    assert!(output.contains("2 runs were open"), "{output}");
     assert!(diagflow(&stack, &settle).await.contains("0 runs were open"), "it was done before");
     stack.start_worker().await;
     stack.start_api().await;
 
     // Both end; nobody knows whose patient had been told.
-    end_at_loopai(&stack, &goes_on);
-    for submission in [&ended_later, &goes_on] {
-        stack.until(submission, "completed").await;
-        assert_eq!(history::closed(&stack, submission).await, "Completed");
-        is_left_to_staff(&stack, submission).await;
+    finish_at_loopai(&stack, &continues);
+    for submission in [&ends_later, &continues] {
+        stack.wait_for_status(submission, "completed").await;
+        assert_eq!(history::wait_until_closed(&stack, submission).await, "Completed");
+        assert_left_to_staff(&stack, submission).await;
         assert_eq!(executions(&stack, submission).len(), 1);
     }
-    assert_eq!(mails(&stack, &ended_later).len(), 1, "of after the moment");
-    assert_eq!(mails(&stack, &goes_on).len(), 0, "it may have been told");
+    assert_eq!(mails(&stack, &ends_later).len(), 1, "of after the moment");
+    assert_eq!(mails(&stack, &continues).len(), 0, "it may have been told");
     // Staff do, by the mail server's own log.
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    let delivery = delivery(&stack, &goes_on).await.id;
-    let id = &goes_on.submission_id;
+    let delivery = delivery(&stack, &continues).await.id;
+    let id = &continues.submission_id;
     let path = format!("/api/admin/submissions/{id}/deliveries/{delivery}/resend");
-    let answer = staff.post(&path, &json!({"reason": "not in the log"})).await;
-    assert_eq!(answer.status(), 202);
-    mail_comes(&stack, &goes_on).await;
+    let response = staff.post(&path, &json!({"reason": "not in the log"})).await;
+    assert_eq!(response.status(), 202);
+    wait_for_email(&stack, &continues).await;
     stack.stop().await;
 }
 
@@ -312,50 +323,51 @@ fn stored(storage: &Path, bytes: &[u8], named_after: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_not_whole_does_not_pass_for_one() {
-    let server = OwnMariaDb::with_binary_log().await;
+async fn an_incomplete_backup_is_reported_as_failed() {
+    let server = DedicatedMariaDb::with_binary_log().await;
     let folder = TempDir::new().expect("a folder");
-    let inside = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
-    let (storage, copy) = (inside("storage"), inside("copy"));
+    let path_of = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (storage, copy) = (path_of("storage"), path_of("copy"));
     let [host, port, user] = server.client_options();
     let backup_of = async |name: &str, files: &str| {
         let variables = [("DATABASES", "mysql"), ("FILES", files), ("FILES_COPY", &*copy)];
-        let said = fails("backup.sh", &[&inside(name), &host, &port, &user], &variables).await;
+        let output =
+            run_failing("backup.sh", &[&path_of(name), &host, &port, &user], &variables).await;
         let databases = folder.path().join(name).join("dump.sql.gz");
-        assert!(databases.exists(), "the databases are kept all the same: {said}");
-        said
+        assert!(databases.exists(), "the databases are kept all the same: {output}");
+        output
     };
 
     // The folder is not there: its disk is not mounted, or the name is wrong.
-    let said = backup_of("of-no-folder", &storage).await;
-    assert!(said.contains("there is no folder"), "{said}");
-    fails("files.sh", &[&storage, &copy], &[]).await;
+    let output = backup_of("of-no-folder", &storage).await;
+    assert!(output.contains("there is no folder"), "{output}");
+    run_failing("files.sh", &[&storage, &copy], &[]).await;
 
     // A file is damaged; the others are copied.
     let whole = stored(Path::new(&storage), b"whole", b"whole");
     let damaged = stored(Path::new(&storage), b"damagef", b"damaged");
-    let said = backup_of("with-damage", &storage).await;
-    assert!(said.contains(&damaged) && said.contains("not what its name says"), "{said}");
+    let output = backup_of("with-damage", &storage).await;
+    assert!(output.contains(&damaged) && output.contains("not what its name says"), "{output}");
     assert_eq!(std::fs::read(Path::new(&copy).join(&whole)).expect("copied"), b"whole");
     assert!(!Path::new(&copy).join(&damaged).exists(), "what is in the copy is good");
     std::fs::remove_file(Path::new(&storage).join(&damaged)).expect("removed");
 
     // The copy's disk is full: it takes small files, and not the large one.
     let large = stored(Path::new(&storage), &[7; 256 * 1024], &[7; 256 * 1024]);
-    let full = inside("full");
+    let full = path_of("full");
     std::fs::create_dir(&full).expect("a folder");
-    let (well, said) = copied_to_a_small_disk(&storage, &full).await;
-    assert!(!well && said.contains(&large) && said.contains("No space left"), "{said}");
-    assert!(said.contains("1 new files"), "the others are copied: {said}");
+    let (succeeded, output) = copy_to_small_disk(&storage, &full).await;
+    assert!(!succeeded && output.contains(&large) && output.contains("No space left"), "{output}");
+    assert!(output.contains("1 new files"), "the others are copied: {output}");
 
     // Whole again, it says so.
     let variables = [("DATABASES", "mysql"), ("FILES", &*storage), ("FILES_COPY", &*copy)];
-    run("backup.sh", &[&inside("whole"), &host, &port, &user], &variables).await;
+    run("backup.sh", &[&path_of("whole"), &host, &port, &user], &variables).await;
     assert!(Path::new(&copy).join(&large).exists());
 }
 
 /// Runs `files.sh` towards a disk of 64 KiB, which nobody else sees; whether it ended well, and what it said.
-async fn copied_to_a_small_disk(from: &str, to: &str) -> (bool, String) {
+async fn copy_to_small_disk(from: &str, to: &str) -> (bool, String) {
     let files = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/backup/files.sh");
     let mount = "mount -t tmpfs -o size=64k none \"$2\" && exec sh \"$0\" \"$1\" \"$2\"";
     let output = Command::new("unshare")
@@ -363,6 +375,6 @@ async fn copied_to_a_small_disk(from: &str, to: &str) -> (bool, String) {
         .output()
         .await
         .expect("runs");
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }

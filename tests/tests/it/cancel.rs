@@ -2,13 +2,14 @@
 
 use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_simulators::mail::{Rule, Script, Step};
+use diagflow_tests::assertions::{
+    UnsuccessfulEnd, cancelled, delivery, executions, failed, mails, wait_completed_once,
+    wait_ended_once,
+};
 use diagflow_tests::cases::Case;
 use diagflow_tests::eventually::LIMIT;
-use diagflow_tests::invariants::{
-    BadEnd, cancelled, completed_once, delivery, ended_once, executions, failed, mails,
-};
 use diagflow_tests::stack::id_of;
-use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, photos};
+use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, eventually, history, photos};
 use diagflow_workflows::DiagnosisWorkflow;
 use diagflow_workflows::contract::{
     AGENT_ID, FAILURE_CODE, RunState, RunStatus, SUBMISSION_STATUS, workflow_id,
@@ -31,18 +32,18 @@ fn scenario(script: &str) -> StackOptions {
 }
 
 /// Waits until LoopAI is done.
-async fn finished(stack: &Stack) {
+async fn wait_until_finished(stack: &Stack) {
     let done = |all: &[ExecutionRecord]| all.first()?.finished_at;
     stack.loopai.wait_for(done, LIMIT).await.expect("a finished execution");
 }
 
-async fn cancel(stack: &Stack, submission: &Accepted) {
-    let handle = history::handle(stack, submission).await;
+async fn cancel(stack: &Stack, submission: &AcceptedSubmission) {
+    let handle = history::workflow_handle(stack, submission).await;
     handle.cancel(WorkflowCancelOptions::default()).await.expect("takes the wish");
 }
 
-async fn call_back(stack: &Stack, submission: &Accepted) {
-    let handle = history::handle(stack, submission).await;
+async fn callback(stack: &Stack, submission: &AcceptedSubmission) {
+    let handle = history::workflow_handle(stack, submission).await;
     let signal = DiagnosisWorkflow::execution_changed;
     handle.signal(signal, (), WorkflowSignalOptions::default()).await.expect("takes the signal");
 }
@@ -53,14 +54,14 @@ async fn state(handle: &WorkflowHandle<Client, DiagnosisWorkflow>) -> RunState {
 }
 
 #[tokio::test]
-async fn a_cancelled_run_ends_the_submission_the_stream_and_tells_the_patient() {
+async fn cancelling_a_run_ends_the_submission_and_the_stream_and_notifies_the_patient() {
     let (stack, accepted) = Stack::with_submission(scenario("stuck")).await;
     let listener = tokio::spawn(stack.client.events(&accepted, None).await.collect::<Vec<_>>());
-    stack.looked_at(1).await;
+    stack.wait_for_polls(1).await;
 
     cancel(&stack, &accepted).await;
 
-    let mail = ended_once(&stack, &accepted, cancelled()).await;
+    let mail = wait_ended_once(&stack, &accepted, cancelled()).await;
     assert!(mail.text.as_ref().is_some_and(|text| text.contains("there will be no result")));
     let events = listener.await.expect("the stream ends");
     let steps: Vec<_> = events.iter().filter_map(|event| event.data["step"].as_str()).collect();
@@ -69,14 +70,14 @@ async fn a_cancelled_run_ends_the_submission_the_stream_and_tells_the_patient() 
 }
 
 #[tokio::test]
-async fn a_run_is_cancelled_between_looks_that_are_far_apart() {
+async fn a_run_is_cancelled_during_a_long_wait_between_polls() {
     let options = scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
     let (stack, accepted) = Stack::with_submission(options).await;
-    stack.until(&accepted, "processing").await;
+    stack.wait_for_status(&accepted, "processing").await;
 
     cancel(&stack, &accepted).await;
 
-    ended_once(&stack, &accepted, cancelled()).await;
+    wait_ended_once(&stack, &accepted, cancelled()).await;
     assert_eq!(executions(&stack, &accepted)[0].polls, 0);
     stack.stop().await;
 }
@@ -90,20 +91,20 @@ async fn a_run_is_cancelled_while_loopai_is_down() {
     cancel(&stack, &accepted).await;
     cancel(&stack, &accepted).await;
 
-    ended_once(&stack, &accepted, cancelled()).await;
+    wait_ended_once(&stack, &accepted, cancelled()).await;
     assert!(executions(&stack, &accepted).is_empty());
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_cancellation_that_comes_after_the_result_changes_nothing() {
+async fn a_cancellation_after_the_result_changes_nothing() {
     let mut options = StackOptions::default();
     let refusal = Rule::reply(Step::Rcpt, 451, "4.7.1 Later");
     options.mail.script = Script::new(vec![refusal]).expect("a script");
     let (stack, accepted) = Stack::with_submission(options).await;
     // The result is stored, and the run is still open: its e-mail waits.
     eventually("a second attempt to fail", || async {
-        stack.until(&accepted, "completed").await;
+        stack.wait_for_status(&accepted, "completed").await;
         (delivery(&stack, &accepted).await.attempts == 2).then_some(())
     })
     .await;
@@ -111,13 +112,13 @@ async fn a_cancellation_that_comes_after_the_result_changes_nothing() {
     cancel(&stack, &accepted).await;
 
     eventually("the run to have been asked", || async {
-        let asked = history::count(&history::events(&stack, &accepted).await);
+        let asked = history::count_by_type(&history::events(&stack, &accepted).await);
         asked.get("EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED").copied()
     })
     .await;
     assert_eq!(delivery(&stack, &accepted).await.status.to_string(), "planned");
     stack.mail.set_script([]).expect("a script");
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
@@ -125,7 +126,7 @@ async fn a_cancellation_that_comes_after_the_result_changes_nothing() {
 async fn race(stack: &Stack, number: usize) -> String {
     let email = format!("ana{number}@example.org");
     let accepted = stack.client.submit(&email, "itches", &[photos::retina()]).await;
-    stack.until(&accepted, "processing").await;
+    stack.wait_for_status(&accepted, "processing").await;
     let execution = executions(stack, &accepted)[0].execution_id.clone();
     stack.loopai.complete(&execution).expect("at work");
     let done =
@@ -136,39 +137,39 @@ async fn race(stack: &Stack, number: usize) -> String {
     let step = number as u64 / 2;
     // The last ones so far apart that they do not meet: both ends are there in any case.
     let head_start = Duration::from_millis(if step < 10 { step * step * 5 } else { 3000 });
-    let late = async |first: bool| {
+    let delay = async |first: bool| {
         if !first {
             tokio::time::sleep(head_start).await;
         }
     };
     tokio::join!(
         async {
-            late(number.is_multiple_of(2)).await;
-            let handle = history::handle(stack, &accepted).await;
+            delay(number.is_multiple_of(2)).await;
+            let handle = history::workflow_handle(stack, &accepted).await;
             let signal = DiagnosisWorkflow::execution_changed;
             // Who comes late finds a run that is closed.
             let _ = handle.signal(signal, (), WorkflowSignalOptions::default()).await;
         },
         async {
-            late(!number.is_multiple_of(2)).await;
-            let handle = history::handle(stack, &accepted).await;
+            delay(!number.is_multiple_of(2)).await;
+            let handle = history::workflow_handle(stack, &accepted).await;
             let _ = handle.cancel(WorkflowCancelOptions::default()).await;
         },
     );
 
-    let run = history::closed(stack, &accepted).await;
+    let run = history::wait_until_closed(stack, &accepted).await;
     match run.as_str() {
-        "Completed" => drop(completed_once(stack, &accepted).await),
-        _ => drop(ended_once(stack, &accepted, cancelled()).await),
+        "Completed" => drop(wait_completed_once(stack, &accepted).await),
+        _ => drop(wait_ended_once(stack, &accepted, cancelled()).await),
     }
     let events = stack.store.events(id_of(&accepted), 0).await.expect("events");
-    let ends = events.iter().filter(|event| event.step.ends_story()).count();
+    let ends = events.iter().filter(|event| event.step.is_terminal()).count();
     assert_eq!(ends, 1, "it ends once: {events:?}");
     run
 }
 
 #[tokio::test]
-async fn a_cancellation_and_a_result_that_meet_leave_one_end() {
+async fn a_cancellation_racing_a_result_ends_the_run_once() {
     let options = scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
     let stack = Stack::with(options).await;
 
@@ -180,42 +181,42 @@ async fn a_cancellation_and_a_result_that_meet_leave_one_end() {
 }
 
 /// Waits until LoopAI holds the answer to the first look.
-async fn looking(stack: &Stack) {
-    let look = |all: &[RequestRecord]| all.iter().any(|it| it.method == "GET").then_some(());
-    stack.loopai.wait_for_request(look, LIMIT).await.expect("a look");
+async fn wait_for_poll(stack: &Stack) {
+    let poll_seen = |all: &[RequestRecord]| all.iter().any(|it| it.method == "GET").then_some(());
+    stack.loopai.wait_for_request(poll_seen, LIMIT).await.expect("a look");
 }
 
 /// Lets the look that was under way at a cancellation come to its end, and whatever it writes with it.
-async fn after_the_late_look(stack: &mut Stack) {
+async fn wait_for_late_poll(stack: &mut Stack) {
     let answered = |all: &[RequestRecord]| {
         all.iter().any(|it| it.method == "GET" && it.status.is_some()).then_some(())
     };
     stack.loopai.wait_for_request(answered, LIMIT).await.expect("the answer");
     // It ends only after its activities.
-    stack.worker.take().expect("a worker").stopped().await;
+    stack.worker.take().expect("a worker").stop().await;
 }
 
 #[tokio::test]
-async fn a_result_that_comes_after_the_cancellation_changes_nothing() {
+async fn a_result_after_the_cancellation_changes_nothing() {
     // So long that the workflow hears of the cancellation while the look is under way.
     let (mut stack, accepted) =
         Stack::with_submission(scenario("status=slow:15s*1, delay=0s")).await;
-    looking(&stack).await;
+    wait_for_poll(&stack).await;
 
     cancel(&stack, &accepted).await;
 
-    ended_once(&stack, &accepted, cancelled()).await;
-    after_the_late_look(&mut stack).await;
-    ended_once(&stack, &accepted, cancelled()).await;
+    wait_ended_once(&stack, &accepted, cancelled()).await;
+    wait_for_late_poll(&mut stack).await;
+    wait_ended_once(&stack, &accepted, cancelled()).await;
     let result = stack.store.result(id_of(&accepted)).await.expect("records");
     assert!(result.is_none(), "{result:?}");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_cancellation_that_comes_while_the_result_is_written_changes_nothing() {
+async fn a_cancellation_while_the_result_is_being_stored_changes_nothing() {
     let (stack, accepted) = Stack::with_submission(scenario("status=slow:3s*1, delay=0s")).await;
-    looking(&stack).await;
+    wait_for_poll(&stack).await;
     // Whoever writes about the submission queues up behind us: the look, then the cancellation.
     let mut held = stack.database.connect().await;
     let lock = "START TRANSACTION; SELECT id FROM submissions FOR UPDATE";
@@ -235,56 +236,56 @@ async fn a_cancellation_that_comes_while_the_result_is_written_changes_nothing()
     held.batch_execute("ROLLBACK").await.expect("lets go");
 
     // The run ends as the records say, whatever was wished.
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_call_back_is_answered_with_a_look_at_once() {
+async fn a_callback_triggers_an_immediate_poll() {
     let options = scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
     let (stack, accepted) = Stack::with_submission(options).await;
-    stack.until(&accepted, "processing").await;
-    let execution = stack.looked_at(0).await;
+    stack.wait_for_status(&accepted, "processing").await;
+    let execution = stack.wait_for_polls(0).await;
 
     stack.loopai.complete(&execution).expect("at work");
-    finished(&stack).await;
-    call_back(&stack, &accepted).await;
+    wait_until_finished(&stack).await;
+    callback(&stack, &accepted).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     assert_eq!(executions(&stack, &accepted)[0].polls, 1);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_call_back_that_comes_before_there_is_anything_to_look_at_is_not_forgotten() {
+async fn a_callback_before_the_execution_is_recorded_is_not_lost() {
     // LoopAI is done while its answer to the request is still under way.
     let script = "diagnose=500*1, then diagnose=accept+slow:5s*1, delay=0s";
     let options = scenario(script).with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
     let (stack, accepted) = Stack::with_submission(options).await;
-    finished(&stack).await;
+    wait_until_finished(&stack).await;
 
-    call_back(&stack, &accepted).await;
+    callback(&stack, &accepted).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_cancellation_is_heard_that_comes_together_with_the_end_of_a_wait() {
-    let (stack, accepted) = Case::CancelledAsAWaitEnded.play().await;
-    ended_once(&stack, &accepted, cancelled()).await;
+async fn a_cancellation_that_arrives_as_a_wait_ends_is_not_lost() {
+    let (stack, accepted) = Case::CancelledAsTimerFired.run().await;
+    wait_ended_once(&stack, &accepted, cancelled()).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn call_backs_without_a_reason_are_harmless() {
+async fn spurious_callbacks_are_harmless() {
     let options = scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
     let (stack, accepted) = Stack::with_submission(options).await;
-    stack.until(&accepted, "processing").await;
+    stack.wait_for_status(&accepted, "processing").await;
 
-    for looks in 1..=3 {
-        call_back(&stack, &accepted).await;
-        stack.looked_at(looks).await;
+    for polls in 1..=3 {
+        callback(&stack, &accepted).await;
+        stack.wait_for_polls(polls).await;
     }
 
     let status = stack.client.status(&accepted).await.expect("an answer");
@@ -294,39 +295,39 @@ async fn call_backs_without_a_reason_are_harmless() {
 }
 
 #[tokio::test]
-async fn the_query_tells_how_a_run_stands() {
+async fn the_state_query_reports_the_current_state_of_a_run() {
     let (stack, accepted) =
         Stack::with_submission(scenario("stuck, status=unknown*1, then status=503")).await;
-    let handle = history::handle(&stack, &accepted).await;
-    let execution = stack.looked_at(2).await;
+    let handle = history::workflow_handle(&stack, &accepted).await;
+    let execution = stack.wait_for_polls(2).await;
 
-    let working = eventually("a failed look to show", || async {
+    let processing = eventually("a failed look to show", || async {
         let state = state(&handle).await;
         state.code.is_some().then_some(state)
     })
     .await;
-    assert_eq!(working.status, RunStatus::Processing);
-    assert_eq!(working.execution_id, Some(execution.clone()));
-    assert_eq!(working.code.as_deref(), Some("loopai_unavailable"));
-    assert!(working.polls >= 2, "{working:?}");
+    assert_eq!(processing.status, RunStatus::Processing);
+    assert_eq!(processing.execution_id, Some(execution.clone()));
+    assert_eq!(processing.code.as_deref(), Some("loopai_unavailable"));
+    assert!(processing.polls >= 2, "{processing:?}");
 
     stack.loopai.set_scenario("".parse().expect("a scenario"));
     stack.loopai.complete(&execution).expect("at work");
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     let done = state(&handle).await;
     assert_eq!((done.status, done.code), (RunStatus::Completed, None));
     stack.stop().await;
 }
 
 /// What can be searched for, of a submission's newest run.
-async fn attributes(stack: &Stack, submission: &Accepted) -> SearchAttributes {
-    let handle = history::handle(stack, submission).await;
+async fn attributes(stack: &Stack, submission: &AcceptedSubmission) -> SearchAttributes {
+    let handle = history::workflow_handle(stack, submission).await;
     let options = WorkflowDescribeOptions::default();
     handle.describe(options).await.expect("a description").search_attributes()
 }
 
 /// Waits until an operator's search finds the submission's run.
-async fn found_by(stack: &Stack, submission: &Accepted, query: &str) {
+async fn assert_found_by(stack: &Stack, submission: &AcceptedSubmission, query: &str) {
     let client = stack.temporal().await;
     let id = workflow_id(&submission.submission_id);
     let query = format!("WorkflowId = '{id}' AND {query}");
@@ -341,17 +342,18 @@ async fn found_by(stack: &Stack, submission: &Accepted, query: &str) {
 async fn operators_find_runs_by_status_and_agent() {
     let options = scenario("stuck").with("LOOPAI_AGENT_ID", "7");
     let (stack, accepted) = Stack::with_submission(options).await;
-    let execution = stack.looked_at(1).await;
+    let execution = stack.wait_for_polls(1).await;
 
-    found_by(&stack, &accepted, "SubmissionStatus = 'processing' AND AgentId = 7").await;
-    let working = attributes(&stack, &accepted).await;
-    assert_eq!(working.get(&SUBMISSION_STATUS).as_deref(), Some("processing"));
-    assert_eq!(working.get(&AGENT_ID), Some(7));
-    assert_eq!(working.get(&FAILURE_CODE), None);
+    assert_found_by(&stack, &accepted, "SubmissionStatus = 'processing' AND AgentId = 7").await;
+    let processing = attributes(&stack, &accepted).await;
+    assert_eq!(processing.get(&SUBMISSION_STATUS).as_deref(), Some("processing"));
+    assert_eq!(processing.get(&AGENT_ID), Some(7));
+    assert_eq!(processing.get(&FAILURE_CODE), None);
 
     stack.loopai.complete(&execution).expect("at work");
-    completed_once(&stack, &accepted).await;
-    found_by(&stack, &accepted, "SubmissionStatus = 'completed' AND FailureCode IS NULL").await;
+    wait_completed_once(&stack, &accepted).await;
+    assert_found_by(&stack, &accepted, "SubmissionStatus = 'completed' AND FailureCode IS NULL")
+        .await;
     stack.stop().await;
 }
 
@@ -361,11 +363,11 @@ async fn operators_find_failed_runs_by_their_code() {
         [("fail", failed("loopai_failed")), ("diagnose=400", failed("loopai_refused"))]
     {
         let (stack, accepted) = Stack::with_submission(scenario(script)).await;
-        ended_once(&stack, &accepted, end).await;
+        wait_ended_once(&stack, &accepted, end).await;
 
-        let BadEnd { code, .. } = end;
+        let UnsuccessfulEnd { code, .. } = end;
         let query = format!("SubmissionStatus = 'failed' AND FailureCode = '{code}'");
-        found_by(&stack, &accepted, &query).await;
+        assert_found_by(&stack, &accepted, &query).await;
         let ended = attributes(&stack, &accepted).await;
         assert_eq!(ended.get(&SUBMISSION_STATUS).as_deref(), Some("failed"));
         assert_eq!(ended.get(&FAILURE_CODE).as_deref(), Some(code));

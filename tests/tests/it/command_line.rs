@@ -6,7 +6,7 @@ use diagflow_tests::database::Database;
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::ports::free_port;
 use diagflow_tests::process::Process;
-use diagflow_tests::stack::usual_loopai;
+use diagflow_tests::stack::fast_loopai;
 use diagflow_tests::{Proxy, Stack, StackOptions, eventually, history, photos, servers};
 use reqwest::StatusCode;
 use std::collections::BTreeMap;
@@ -19,22 +19,22 @@ const NOWHERE: &str = "http://127.0.0.1:1";
 
 /// How a command ended, and what it printed.
 #[derive(Debug)]
-struct Ended {
-    well: bool,
+struct Exit {
+    success: bool,
     stdout: String,
     stderr: String,
 }
 
-impl From<Output> for Ended {
-    fn from(output: Output) -> Ended {
+impl From<Output> for Exit {
+    fn from(output: Output) -> Exit {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-        Ended { well: output.status.success(), stdout, stderr }
+        Exit { success: output.status.success(), stdout, stderr }
     }
 }
 
 /// Runs `diagflow` with nothing in its environment but `variables`, for at most [`LIMIT`].
-async fn diagflow(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+async fn diagflow(arguments: &[&str], variables: &[(&str, &str)]) -> Exit {
     let mut command = Command::new(servers::diagflow());
     command.args(arguments).env_clear().envs(variables.iter().copied()).stdin(Stdio::null());
     let output = timeout(LIMIT, command.kill_on_drop(true).output());
@@ -46,7 +46,7 @@ fn retina() -> String {
 }
 
 /// Arguments of a good submission to `server`.
-async fn submit(server: &str, more: &[&str]) -> Ended {
+async fn submit(server: &str, more: &[&str]) -> Exit {
     let photo = retina();
     let usual = ["submit", &photo, "--email", "me@example.org", "--server", server];
     diagflow(&[&usual[..], more].concat(), &[]).await
@@ -56,179 +56,177 @@ async fn submit(server: &str, more: &[&str]) -> Ended {
 async fn submit_follows_a_photo_to_its_result() {
     let stack = Stack::start().await;
 
-    let ended = submit(&stack.client.address("/"), &["--consent", "--comments", "itches"]).await;
+    let exit = submit(&stack.client.url("/"), &["--consent", "--comments", "itches"]).await;
 
-    assert!(ended.well, "{ended:?}");
-    assert_eq!(ended.stderr, "");
-    let id = ended.stdout.split("Accepted: submission ").nth(1).expect("an id").lines().next();
+    assert!(exit.success, "{exit:?}");
+    assert_eq!(exit.stderr, "");
+    let id =
+        exit.stdout.split("AcceptedSubmission: submission ").nth(1).expect("an id").lines().next();
     let id = id.expect("a line").parse().expect("an id");
     let submission = stack.store.submission(id).await.expect("read").expect("stored");
     assert_eq!(submission.comments, "itches");
-    for told in stack.store.events(id, 0).await.expect("events").iter().take(4) {
-        let line = ended.stdout.lines().find(|line| line.ends_with(&told.message));
+    for logged in stack.store.events(id, 0).await.expect("events").iter().take(4) {
+        let line = exit.stdout.lines().find(|line| line.ends_with(&logged.message));
         assert!(
-            line.is_some_and(|line| line.contains(told.status.name())),
-            "{told:?} in {ended:?}"
+            line.is_some_and(|line| line.contains(logged.status.name())),
+            "{logged:?} in {exit:?}"
         );
     }
     let result = stack.store.result(id).await.expect("read").expect("a result");
     let summary = result.object()["summary"].as_str().expect("a summary");
-    assert!(ended.stdout.contains(summary), "{summary:?} in {ended:?}");
+    assert!(exit.stdout.contains(summary), "{summary:?} in {exit:?}");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn submit_tells_of_a_bad_end() {
+async fn submit_reports_a_failed_submission() {
     let stack = Stack::with(StackOptions::default().scenario("fail")).await;
 
-    let ended = submit(&stack.client.address("/"), &["--consent"]).await;
+    let exit = submit(&stack.client.url("/"), &["--consent"]).await;
 
-    assert!(!ended.well, "{ended:?}");
-    assert!(ended.stdout.contains("We could not complete your diagnosis."), "{ended:?}");
-    assert!(ended.stderr.contains("the submission ended as failed"), "{ended:?}");
+    assert!(!exit.success, "{exit:?}");
+    assert!(exit.stdout.contains("We could not complete your diagnosis."), "{exit:?}");
+    assert!(exit.stderr.contains("the submission ended as failed"), "{exit:?}");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn submit_without_consent_is_refused() {
+async fn submit_without_consent_is_rejected() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
 
-    let ended = submit(&stack.client.address("/"), &[]).await;
+    let exit = submit(&stack.client.url("/"), &[]).await;
 
-    assert!(!ended.well, "{ended:?}");
-    assert!(ended.stderr.contains("refused (400)"), "{ended:?}");
-    assert!(ended.stderr.contains("Consent is required"), "{ended:?}");
-    assert_eq!(stack.database.rows("submissions").await, 0);
+    assert!(!exit.success, "{exit:?}");
+    assert!(exit.stderr.contains("refused (400)"), "{exit:?}");
+    assert!(exit.stderr.contains("Consent is required"), "{exit:?}");
+    assert_eq!(stack.database.count_rows("submissions").await, 0);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn submit_names_a_file_that_is_not_there() {
+async fn submit_names_a_missing_file() {
     let arguments = ["submit", "no-such-photo.jpg", "--email", "me@example.org", "--consent"];
-    let ended = diagflow(&arguments, &[("DIAGFLOW_URL", NOWHERE)]).await;
+    let exit = diagflow(&arguments, &[("DIAGFLOW_URL", NOWHERE)]).await;
 
-    assert!(!ended.well, "{ended:?}");
-    assert!(ended.stderr.contains("cannot read no-such-photo.jpg"), "{ended:?}");
+    assert!(!exit.success, "{exit:?}");
+    assert!(exit.stderr.contains("cannot read no-such-photo.jpg"), "{exit:?}");
 }
 
 #[tokio::test]
-async fn submit_says_at_once_that_nobody_listens() {
+async fn submit_reports_an_unreachable_server_at_once() {
     let begun = std::time::Instant::now();
-    let ended = submit(NOWHERE, &["--consent"]).await;
+    let exit = submit(NOWHERE, &["--consent"]).await;
 
-    assert!(!ended.well, "{ended:?}");
-    assert!(ended.stderr.contains("cannot reach http://127.0.0.1:1/"), "{ended:?}");
-    assert!(ended.stderr.contains("is the API running?"), "{ended:?}");
+    assert!(!exit.success, "{exit:?}");
+    assert!(exit.stderr.contains("cannot reach http://127.0.0.1:1/"), "{exit:?}");
+    assert!(exit.stderr.contains("is the API running?"), "{exit:?}");
     // The pauses between repeats alone would take 30 s.
     assert!(begun.elapsed().as_secs() < 20, "after {:?}", begun.elapsed());
 }
 
 #[tokio::test]
-async fn migrate_may_be_run_again() {
+async fn migrate_can_be_run_repeatedly() {
     let database = Database::empty().await;
     let url = database.url();
     let variables = [("DATABASE_URL", url.as_str())];
 
     let first = diagflow(&["migrate"], &variables).await;
-    let again = diagflow(&["migrate"], &variables).await;
+    let second = diagflow(&["migrate"], &variables).await;
 
-    assert!(first.well && first.stdout.contains("applied 0001"), "{first:?}");
-    assert!(again.well, "{again:?}");
-    assert_eq!(again.stdout, "nothing to do: the database is up to date\n");
-    assert_eq!(database.rows("submissions").await, 0);
+    assert!(first.success && first.stdout.contains("applied 0001"), "{first:?}");
+    assert!(second.success, "{second:?}");
+    assert_eq!(second.stdout, "nothing to do: the database is up to date\n");
+    assert_eq!(database.count_rows("submissions").await, 0);
     database.remove().await;
 }
 
 #[tokio::test]
-async fn a_wrong_setting_is_refused_with_its_name_and_the_remedy() {
+async fn an_invalid_setting_is_rejected_with_its_name_and_the_fix() {
     for command in ["serve", "work", "migrate"] {
-        let wrong = [("LISTEN_ADDRESS", "everywhere"), ("SMTP_TLS", "perhaps")];
-        let ended = diagflow(&[command], &wrong).await;
+        let invalid = [("LISTEN_ADDRESS", "everywhere"), ("SMTP_TLS", "perhaps")];
+        let exit = diagflow(&[command], &invalid).await;
 
-        assert!(!ended.well, "{ended:?}");
+        assert!(!exit.success, "{exit:?}");
         let address = "LISTEN_ADDRESS cannot be read; it must be an address and a port, such as";
-        assert!(ended.stderr.contains(address), "{ended:?}");
+        assert!(exit.stderr.contains(address), "{exit:?}");
         let tls = "SMTP_TLS cannot be read; it must be implicit, starttls or none";
-        assert!(ended.stderr.contains(tls), "{ended:?}");
+        assert!(exit.stderr.contains(tls), "{exit:?}");
     }
 }
 
 #[tokio::test]
-async fn production_does_not_start_on_the_default_secret() {
+async fn production_does_not_start_with_the_default_secret() {
     let production = [("DIAGFLOW_ENV", "production"), ("PUBLIC_URL", "https://example.org")];
 
-    let ended = diagflow(&["serve"], &production).await;
+    let exit = diagflow(&["serve"], &production).await;
 
-    assert!(!ended.well, "{ended:?}");
+    assert!(!exit.success, "{exit:?}");
     let remedy = "SECRET_KEY must be set to at least 32 random characters in production";
-    assert!(ended.stderr.contains(remedy), "{ended:?}");
-    assert!(
-        !ended.stderr.contains("development-only"),
-        "the secret itself is not shown: {ended:?}"
-    );
+    assert!(exit.stderr.contains(remedy), "{exit:?}");
+    assert!(!exit.stderr.contains("development-only"), "the secret itself is not shown: {exit:?}");
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named_with_its_setting() {
+async fn a_port_in_use_is_reported_with_its_setting() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
-    let taken = stack.client.address("").trim_start_matches("http://").to_owned();
+    let taken = stack.client.url("").trim_start_matches("http://").to_owned();
     let storage = format!("file://{}", stack.files().display());
     let url = stack.database.url();
     let variables =
         [("LISTEN_ADDRESS", taken.as_str()), ("DATABASE_URL", &url), ("STORAGE_URL", &storage)];
 
-    let ended = diagflow(&["serve"], &variables).await;
+    let exit = diagflow(&["serve"], &variables).await;
 
-    assert!(!ended.well, "{ended:?}");
+    assert!(!exit.success, "{exit:?}");
     let message = format!("cannot listen on {taken} (LISTEN_ADDRESS)");
-    assert!(ended.stderr.contains(&message), "{ended:?}");
+    assert!(exit.stderr.contains(&message), "{exit:?}");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn migrate_names_the_database_that_does_not_answer_without_its_password() {
+async fn migrate_names_an_unreachable_database_without_its_password() {
     let url = "mysql://diagflow:hunter2@127.0.0.1:1/diagflow";
-    let ended = diagflow(&["migrate"], &[("DATABASE_URL", url)]).await;
+    let exit = diagflow(&["migrate"], &[("DATABASE_URL", url)]).await;
 
-    assert!(!ended.well, "{ended:?}");
+    assert!(!exit.success, "{exit:?}");
     let message = "cannot migrate the database at 127.0.0.1:1 (DATABASE_URL)";
-    assert!(ended.stderr.contains(message), "{ended:?}");
-    assert!(!ended.stderr.contains("hunter2"), "{ended:?}");
+    assert!(exit.stderr.contains(message), "{exit:?}");
+    assert!(!exit.stderr.contains("hunter2"), "{exit:?}");
 }
 
 #[tokio::test]
-async fn serve_and_work_name_the_database_that_does_not_answer_without_its_password() {
+async fn serve_and_work_name_an_unreachable_database_without_its_password() {
     let url = "mysql://diagflow:hunter2@127.0.0.1:1/diagflow";
     let folder = tempfile::TempDir::new().expect("a folder");
     for role in ["serve", "work"] {
         let address = format!("127.0.0.1:{}", free_port());
         let variables = BTreeMap::from([
             ("DATABASE_URL", url.to_owned()),
-            ("DATABASE_WAIT_SECONDS", "0.2".to_owned()),
+            ("DATABASE_POOL_TIMEOUT_SECONDS", "0.2".to_owned()),
             ("STORAGE_URL", format!("file://{}", folder.path().display())),
             ("LISTEN_ADDRESS", address.clone()),
             ("WORKER_LISTEN_ADDRESS", address),
             ("TEMPORAL_ADDRESS", "127.0.0.1:1".to_owned()),
         ]);
         let process = Process::start(role, &variables, folder.path().join(role));
-        let told = || async {
+        let logged = || async {
             let log = process.log();
             let line = log.lines().find(|line| line.contains("(DATABASE_URL)"))?;
             assert!(line.contains("127.0.0.1:1"), "{line}");
             Some(())
         };
-        eventually("the database to be named", told).await;
+        eventually("the database to be named", logged).await;
         assert!(!process.log().contains("hunter2"), "{}", process.log());
-        process.stopped().await;
+        process.stop().await;
     }
 }
 
 #[tokio::test]
-async fn submit_ends_quietly_when_nobody_reads_on() {
+async fn submit_exits_quietly_when_its_output_is_closed() {
     let stack = Stack::start().await;
-    let (photo, server) = (retina(), stack.client.address("/"));
+    let (photo, server) = (retina(), stack.client.url("/"));
     let arguments = ["submit", &photo, "--email", "me@example.org", "--consent", "--server"];
     let mut command = Command::new(servers::diagflow());
     command.args(arguments).arg(server).env_clear().stdin(Stdio::null());
@@ -238,79 +236,81 @@ async fn submit_ends_quietly_when_nobody_reads_on() {
     drop(child.stdout.take());
 
     let output = timeout(LIMIT, child.wait_with_output()).await.expect("ends").expect("runs");
-    let ended = Ended::from(output);
-    assert!(ended.well, "{ended:?}");
-    assert_eq!(ended.stderr, "");
+    let exit = Exit::from(output);
+    assert!(exit.success, "{exit:?}");
+    assert_eq!(exit.stderr, "");
     stack.stop().await;
 }
 
 /// Whether the metrics at `address` have this line.
-async fn shows(address: &str, line: &str) -> bool {
-    let Ok(answer) = reqwest::get(format!("http://{address}/metrics")).await else { return false };
-    answer.text().await.is_ok_and(|text| text.lines().any(|it| it == line))
+async fn has_metric(address: &str, line: &str) -> bool {
+    let Ok(response) = reqwest::get(format!("http://{address}/metrics")).await else {
+        return false;
+    };
+    response.text().await.is_ok_and(|text| text.lines().any(|it| it == line))
 }
 
 #[tokio::test]
-async fn the_worker_counts_what_it_did() {
+async fn the_worker_exports_metrics_of_its_work() {
     let address = format!("127.0.0.1:{}", free_port());
     let options = StackOptions::default().with("WORKER_LISTEN_ADDRESS", address.clone());
     let (stack, submission) = Stack::with_submission(options).await;
-    stack.until(&submission, "completed").await;
+    stack.wait_for_status(&submission, "completed").await;
 
     for expected in [
-        r#"diagflow_loopai_calls_total{call="diagnose",outcome="ok"} 1"#,
+        r#"diagflow_loopai_requests_total{call="diagnose",outcome="ok"} 1"#,
         r#"diagflow_submissions_ended_total{status="completed"} 1"#,
         r#"diagflow_submissions_ended_total{status="failed"} 0"#,
         r#"diagflow_deliveries_total{outcome="sent"} 1"#,
     ] {
-        eventually(expected, || async { shows(&address, expected).await.then_some(()) }).await;
+        eventually(expected, || async { has_metric(&address, expected).await.then_some(()) }).await;
     }
 
     // A run that is reset finds its e-mail sent, and nothing new to count.
-    assert_eq!(history::closed(&stack, &submission).await, "Completed");
+    assert_eq!(history::wait_until_closed(&stack, &submission).await, "Completed");
     history::reset(&stack, &submission).await;
-    assert_eq!(history::closed(&stack, &submission).await, "Completed");
-    assert!(shows(&address, r#"diagflow_deliveries_total{outcome="sent"} 1"#).await);
+    assert_eq!(history::wait_until_closed(&stack, &submission).await, "Completed");
+    assert!(has_metric(&address, r#"diagflow_deliveries_total{outcome="sent"} 1"#).await);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_execution_that_is_known_to_run_in_vain_is_counted_and_told() {
-    let keyless = loopai::Settings { honour_idempotency: false, ..usual_loopai() };
-    let options = StackOptions { loopai: Some(keyless), ..StackOptions::default() };
+async fn a_duplicate_execution_is_counted_and_logged() {
+    let without_idempotency = loopai::Settings { honour_idempotency: false, ..fast_loopai() };
+    let options = StackOptions { loopai: Some(without_idempotency), ..StackOptions::default() };
     let mut stack = Stack::without_processes(options.scenario("stuck")).await;
     stack.start_api().await;
     let temporal = Proxy::to(&servers::temporal()).await;
     stack.set("TEMPORAL_ADDRESS", temporal.address());
     stack.start_worker().await;
-    let first = stack.variable("WORKER_LISTEN_ADDRESS");
-    assert!(shows(&first, "diagflow_loopai_executions_in_vain_total 0").await);
-    stack.failpoints.arm(Failpoint::RequestAnswered);
+    let first = stack.setting("WORKER_LISTEN_ADDRESS");
+    assert!(has_metric(&first, "diagflow_loopai_duplicate_executions_total 0").await);
+    stack.failpoints.arm(Failpoint::AfterRequestAnswered);
     let submission = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
-    stack.failpoints.reached(Failpoint::RequestAnswered).await;
+    stack.failpoints.wait_until_reached(Failpoint::AfterRequestAnswered).await;
 
     // It loses Temporal, which has another worker do it.
     temporal.cut();
     stack.set("TEMPORAL_ADDRESS", servers::temporal());
     let (second, _) = stack.start_second_worker().await;
-    stack.until(&submission, "processing").await;
-    stack.failpoints.release(Failpoint::RequestAnswered);
+    stack.wait_for_status(&submission, "processing").await;
+    stack.failpoints.release(Failpoint::AfterRequestAnswered);
 
-    let counted = "diagflow_loopai_executions_in_vain_total 1";
-    eventually(counted, || async { shows(&first, counted).await.then_some(()) }).await;
+    let expected = "diagflow_loopai_duplicate_executions_total 1";
+    eventually(expected, || async { has_metric(&first, expected).await.then_some(()) }).await;
     let executions = stack.loopai.executions();
-    let [in_vain, followed] = &*executions else { panic!("two of them: {executions:?}") };
+    let [duplicate, followed] = &*executions else { panic!("two of them: {executions:?}") };
     let log = stack.worker.as_ref().expect("runs").log();
-    let told = log.lines().find(|line| line.contains("in_vain=")).expect("a warning");
-    assert!(told.contains(&format!("in_vain={}", in_vain.execution_id)), "{told}");
-    assert!(told.contains(&format!("followed={}", followed.execution_id)), "{told}");
-    temporal.mend();
-    second.stopped().await;
+    let logged = log.lines().find(|line| line.contains("in_vain=")).expect("a warning");
+    assert!(logged.contains(&format!("in_vain={}", duplicate.execution_id)), "{logged}");
+    assert!(logged.contains(&format!("followed={}", followed.execution_id)), "{logged}");
+    temporal.restore();
+    second.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_worker_that_lost_temporal_is_not_ready_until_it_is_back() {
+async fn a_worker_is_not_ready_while_temporal_is_unreachable() {
     let temporal = Proxy::to(&servers::temporal()).await;
     let address = format!("127.0.0.1:{}", free_port());
     let options = StackOptions::default()
@@ -320,15 +320,15 @@ async fn a_worker_that_lost_temporal_is_not_ready_until_it_is_back() {
     stack.start_worker().await;
     let ready_is = async |status: StatusCode| {
         eventually(format!("/ready to answer {status}"), || async {
-            let answer = reqwest::get(format!("http://{address}/ready")).await.ok()?;
-            (answer.status() == status).then_some(())
+            let response = reqwest::get(format!("http://{address}/ready")).await.ok()?;
+            (response.status() == status).then_some(())
         })
         .await;
     };
 
     temporal.cut();
     ready_is(StatusCode::SERVICE_UNAVAILABLE).await;
-    temporal.mend();
+    temporal.restore();
     ready_is(StatusCode::OK).await;
     stack.stop().await;
 }

@@ -3,20 +3,22 @@
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::process::Process;
 use diagflow_tests::stack::id_of;
-use diagflow_tests::{Accepted, Proxy, Stack, StackOptions, eventually, history, photos, servers};
+use diagflow_tests::{
+    AcceptedSubmission, Proxy, Stack, StackOptions, eventually, history, photos, servers,
+};
 use serde_json::Value;
 
 /// Where nobody listens.
 const NOWHERE: &str = "127.0.0.1:1";
 
-async fn submit(stack: &Stack) -> Accepted {
+async fn submit(stack: &Stack) -> AcceptedSubmission {
     stack.client.submit("ana@example.org", "", &[photos::retina()]).await
 }
 
 /// The submission completes; LoopAI ran once, one e-mail came, and the story has no gap.
-async fn completes_exactly_once(stack: &Stack, submission: &Accepted) {
-    stack.until(submission, "completed").await;
-    assert_eq!(history::closed(stack, submission).await, "Completed");
+async fn assert_completed_once(stack: &Stack, submission: &AcceptedSubmission) {
+    stack.wait_for_status(submission, "completed").await;
+    assert_eq!(history::wait_until_closed(stack, submission).await, "Completed");
 
     let executions = stack.loopai.executions();
     assert_eq!(executions.len(), 1, "{executions:?}");
@@ -34,21 +36,21 @@ async fn completes_exactly_once(stack: &Stack, submission: &Accepted) {
 }
 
 /// Temporal's name of the first run; none while it waits to be started.
-async fn temporal_run(stack: &Stack, submission: &Accepted) -> Option<String> {
+async fn temporal_run(stack: &Stack, submission: &AcceptedSubmission) -> Option<String> {
     let runs = stack.store.runs(id_of(submission)).await.expect("runs");
     runs[0].temporal_run_id.clone()
 }
 
 /// Submits, lets LoopAI be looked at once, and takes the worker away by `end`. The diagnosis is then
 /// finished while nobody looks.
-async fn with_the_worker_gone_between_two_looks(end: impl AsyncFnOnce(Process)) {
+async fn replace_worker_between_polls(end: impl AsyncFnOnce(Process)) {
     let options = StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "0.2,2");
     let mut stack = Stack::with(options).await;
     let submission = submit(&stack).await;
-    let looked_at = |all: &[diagflow_simulators::loopai::ExecutionRecord]| {
+    let polled = |all: &[diagflow_simulators::loopai::ExecutionRecord]| {
         all.first().filter(|one| one.polls > 0).map(|one| one.execution_id.clone())
     };
-    let execution = stack.loopai.wait_for(looked_at, LIMIT).await.expect("a look");
+    let execution = stack.loopai.wait_for(polled, LIMIT).await.expect("a look");
 
     end(stack.worker.take().expect("is running")).await;
     stack.loopai.complete(&execution).expect("is under way");
@@ -56,22 +58,22 @@ async fn with_the_worker_gone_between_two_looks(end: impl AsyncFnOnce(Process)) 
     assert_eq!(document["status"], "processing", "nobody could see the end");
     stack.start_worker().await;
 
-    completes_exactly_once(&stack, &submission).await;
+    assert_completed_once(&stack, &submission).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_worker_that_is_stopped_between_polls_is_followed_by_another() {
-    with_the_worker_gone_between_two_looks(async |worker: Process| worker.stopped().await).await;
+async fn another_worker_takes_over_after_a_stop_between_polls() {
+    replace_worker_between_polls(async |worker: Process| worker.stop().await).await;
 }
 
 #[tokio::test]
-async fn a_worker_that_is_killed_between_polls_is_followed_by_another() {
-    with_the_worker_gone_between_two_looks(async |worker: Process| worker.kill()).await;
+async fn another_worker_takes_over_after_a_kill_between_polls() {
+    replace_worker_between_polls(async |worker: Process| worker.kill()).await;
 }
 
 #[tokio::test]
-async fn a_worker_that_is_killed_before_it_wrote_down_what_loopai_took_starts_nothing_twice() {
+async fn a_worker_killed_before_recording_the_execution_starts_no_second_one() {
     let options = StackOptions::default().scenario("diagnose=accept+slow:20s*1, delay=100ms");
     let mut stack = Stack::with(options).await;
     let submission = submit(&stack).await;
@@ -85,7 +87,7 @@ async fn a_worker_that_is_killed_before_it_wrote_down_what_loopai_took_starts_no
 
     stack.start_worker().await;
 
-    completes_exactly_once(&stack, &submission).await;
+    assert_completed_once(&stack, &submission).await;
     let followed = &stack.loopai.executions()[0];
     assert_eq!(followed.execution_id, execution);
     assert!(followed.repeats >= 1 && followed.polls >= 1, "{followed:?}");
@@ -93,7 +95,7 @@ async fn a_worker_that_is_killed_before_it_wrote_down_what_loopai_took_starts_no
 }
 
 #[tokio::test]
-async fn without_any_worker_a_submission_waits_for_one() {
+async fn a_submission_waits_until_a_worker_is_available() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let submission = submit(&stack).await;
@@ -103,24 +105,24 @@ async fn without_any_worker_a_submission_waits_for_one() {
 
     stack.start_worker().await;
 
-    completes_exactly_once(&stack, &submission).await;
+    assert_completed_once(&stack, &submission).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn what_a_killed_api_had_accepted_completes_after_its_restart() {
+async fn a_submission_accepted_before_an_api_kill_completes_after_its_restart() {
     let mut stack = Stack::start().await;
     let submission = submit(&stack).await;
     stack.api.take().expect("is running").kill();
 
     stack.start_api().await;
 
-    completes_exactly_once(&stack, &submission).await;
+    assert_completed_once(&stack, &submission).await;
     stack.stop().await;
 }
 
 /// An API that never reached Temporal accepts a submission and is killed.
-async fn accepted_by_an_api_without_temporal(stack: &mut Stack) -> Accepted {
+async fn accepted_by_an_api_without_temporal(stack: &mut Stack) -> AcceptedSubmission {
     stack.set("TEMPORAL_ADDRESS", NOWHERE);
     stack.start_api().await;
     let submission = submit(stack).await;
@@ -131,19 +133,19 @@ async fn accepted_by_an_api_without_temporal(stack: &mut Stack) -> Accepted {
 }
 
 #[tokio::test]
-async fn a_run_that_was_never_started_is_started_by_the_next_process() {
+async fn an_unstarted_run_is_started_by_the_next_process() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     let submission = accepted_by_an_api_without_temporal(&mut stack).await;
 
     stack.start_api().await;
     stack.start_worker().await;
 
-    completes_exactly_once(&stack, &submission).await;
+    assert_completed_once(&stack, &submission).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_run_that_was_never_started_is_started_by_another_replica() {
+async fn an_unstarted_run_is_started_by_another_replica() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     // It is there all the time, but sweeps only what its owner left over.
     let (replica, other) = stack.start_replica().await;
@@ -152,19 +154,19 @@ async fn a_run_that_was_never_started_is_started_by_another_replica() {
 
     stack.start_worker().await;
 
-    completes_exactly_once(&stack, &submission).await;
-    replica.stopped().await;
+    assert_completed_once(&stack, &submission).await;
+    replica.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn while_temporal_is_away_submissions_are_accepted_and_they_run_when_it_is_back() {
+async fn submissions_are_accepted_during_a_temporal_outage_and_run_afterwards() {
     let temporal = Proxy::to(&servers::temporal()).await;
     let options = StackOptions::default().with("TEMPORAL_ADDRESS", temporal.address());
     let mut stack = Stack::with(options).await;
     let readiness = async |stack: &Stack| -> (u16, Value) {
-        let answer = stack.client.get("/ready").await;
-        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+        let response = stack.client.get("/ready").await;
+        (response.status().as_u16(), response.json().await.expect("JSON"))
     };
     assert_eq!(readiness(&stack).await.1["temporal"], "reachable");
 
@@ -174,12 +176,12 @@ async fn while_temporal_is_away_submissions_are_accepted_and_they_run_when_it_is
     assert_eq!((code, &ready["temporal"]), (200, &"unreachable".into()), "{ready}");
     assert_eq!(temporal_run(&stack, &submission).await, None);
     // Even now it ends when it is asked to, and does not wait for Temporal.
-    stack.api.take().expect("is running").stopped().await;
+    stack.api.take().expect("is running").stop().await;
     stack.start_api().await;
     let log = stack.api.as_ref().expect("is running").log();
     assert!(log.contains("this process is ending"), "{log}");
-    temporal.mend();
+    temporal.restore();
 
-    completes_exactly_once(&stack, &submission).await;
+    assert_completed_once(&stack, &submission).await;
     stack.stop().await;
 }

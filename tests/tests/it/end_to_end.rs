@@ -9,7 +9,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn a_submission_is_diagnosed_stored_and_e_mailed() {
+async fn a_submission_is_diagnosed_stored_and_emailed() {
     let stack = Stack::start().await;
 
     let photos = [photos::retina(), photos::cat(), photos::cat_webp()];
@@ -39,7 +39,7 @@ async fn a_submission_is_diagnosed_stored_and_e_mailed() {
         assert!(body.contains(summary), "{summary:?} in {body}");
     }
 
-    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
     let deliveries = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
     assert_eq!(deliveries.len(), 1);
     assert_eq!(deliveries[0].status.to_string(), "sent");
@@ -51,18 +51,18 @@ async fn a_submission_is_diagnosed_stored_and_e_mailed() {
 }
 
 #[tokio::test]
-async fn the_history_holds_no_personal_data() {
+async fn the_workflow_history_contains_no_personal_data() {
     let stack = Stack::start().await;
     let comments = "Zebra-Komme-17 itches";
 
     let accepted =
         stack.client.submit("private.person@example.org", comments, &[photos::retina()]).await;
-    let status = stack.until(&accepted, "completed").await;
-    history::closed(&stack, &accepted).await;
+    let status = stack.wait_for_status(&accepted, "completed").await;
+    history::wait_until_closed(&stack, &accepted).await;
 
-    let document = history::document(&stack, &accepted).await;
-    assert_eq!(history::suspicious(&document), Vec::<String>::new());
-    let text = history::decoded(&document);
+    let document = history::json(&stack, &accepted).await;
+    assert_eq!(history::possible_personal_data(&document), Vec::<String>::new());
+    let text = history::decode_payloads(&document);
     assert!(text.contains(&accepted.submission_id), "the history is that of the submission");
     let summary = status["result"]["summary"].as_str().expect("a summary");
     for secret in ["private.person", "Zebra-Komme", "retina.jpg", summary, &accepted.access_token] {
@@ -72,7 +72,7 @@ async fn the_history_holds_no_personal_data() {
 }
 
 #[tokio::test]
-async fn json_and_multipart_are_the_same_submission() {
+async fn json_and_multipart_bodies_are_equivalent() {
     let stack = Stack::start().await;
     let photos = [photos::retina()];
 
@@ -80,7 +80,7 @@ async fn json_and_multipart_are_the_same_submission() {
         stack.client.submit_multipart("ana@example.org", "hello", &photos, Some("key-1")).await;
     assert_eq!(by_multipart.status().as_u16(), 202);
     let by_multipart: Value = by_multipart.json().await.expect("JSON");
-    let body = ApiClient::body("ana@example.org", "hello", &photos);
+    let body = ApiClient::submission_body("ana@example.org", "hello", &photos);
     let by_json = stack.client.post(&body, Some("key-1")).await.expect("an answer");
 
     assert_eq!(by_json.status().as_u16(), 202);

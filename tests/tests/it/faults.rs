@@ -3,35 +3,35 @@
 use diagflow_tests::faults::ROWS;
 
 /// Plays a row, by number.
-async fn holds(number: u8) {
+async fn play(number: u8) {
     let row = ROWS.iter().find(|row| row.number == number).expect("such a row");
-    let report = row.play().await.report.expect("played to its end");
+    let report = row.run().await.report.expect("played to its end");
     assert!(report.violations.is_empty(), "{}: {:?}", row.fault, report.violations);
     assert!(report.submissions > 0, "something was promised");
 }
 
 #[tokio::test]
-async fn an_api_that_is_killed_before_the_commit_leaves_nothing_half_made() {
-    holds(1).await;
+async fn an_api_killed_before_the_commit_leaves_no_partial_data() {
+    play(1).await;
 }
 
 #[tokio::test]
-async fn an_api_that_is_killed_before_its_answer_has_stored_the_submission_once() {
-    holds(2).await;
+async fn an_api_killed_before_responding_has_stored_the_submission_once() {
+    play(2).await;
 }
 
 #[tokio::test]
-async fn an_api_that_is_killed_before_the_start_leaves_it_to_the_sweeper() {
-    holds(3).await;
+async fn the_sweeper_starts_a_run_whose_api_was_killed_before_the_start() {
+    play(3).await;
 }
 
 #[tokio::test]
-async fn a_temporal_server_that_is_down_delays_and_loses_nothing() {
-    holds(9).await;
+async fn a_temporal_outage_delays_submissions_and_loses_none() {
+    play(9).await;
 }
 
 #[test]
-fn the_rows_are_numbered_as_the_table_is() {
+fn fault_rows_are_numbered_without_gaps() {
     let numbers: Vec<_> = ROWS.iter().map(|row| row.number).collect();
     assert_eq!(numbers, (1..=25).collect::<Vec<_>>());
 }

@@ -5,7 +5,7 @@
 
 use diagflow_simulators::mail::{Action, Rule, Script, Step};
 use diagflow_tests::cases::Case;
-use diagflow_tests::{Accepted, Stack, StackOptions, history};
+use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, history};
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -34,17 +34,17 @@ struct Cost {
 
 impl Cost {
     async fn of(case: Case) -> Cost {
-        let (stack, accepted) = case.play().await;
+        let (stack, accepted) = case.run().await;
         Self::counted(stack, &accepted).await
     }
 
     /// Of a run that is closed. Every history that is counted holds ids and codes alone.
-    async fn counted(stack: Stack, accepted: &Accepted) -> Cost {
+    async fn counted(stack: Stack, accepted: &AcceptedSubmission) -> Cost {
         let events = history::events(&stack, accepted).await;
-        let personal = history::suspicious(&history::document(&stack, accepted).await);
+        let personal = history::possible_personal_data(&history::json(&stack, accepted).await);
         assert!(personal.is_empty(), "{personal:?}");
         stack.stop().await;
-        let counts = history::count(&events);
+        let counts = history::count_by_type(&events);
         let count = |kind: EventType| counts.get(kind.as_str_name()).copied().unwrap_or_default();
         let attempts = events.iter().filter_map(|event| match event.attributes.as_ref()? {
             Attributes::ActivityTaskStartedEventAttributes(started) => Some(started.attempt),
@@ -66,16 +66,16 @@ impl Cost {
 }
 
 /// Whether something outside is away for a while in this case.
-fn is_disturbed(case: Case) -> bool {
+fn has_outage(case: Case) -> bool {
     match case {
         Case::LoopAiDownAtFirst
-        | Case::CancelledAsAWaitEnded
+        | Case::CancelledAsTimerFired
         | Case::MailRetried
-        | Case::MadeRoom
+        | Case::SupersededByRetry
         | Case::ResentRetried => true,
         Case::CompletedAtOnce
         | Case::CompletedAfterManyPolls
-        | Case::WokenByCallBack
+        | Case::WokenByCallback
         | Case::Failed
         | Case::TimedOut
         | Case::Cancelled
@@ -84,10 +84,10 @@ fn is_disturbed(case: Case) -> bool {
 }
 
 #[tokio::test]
-async fn every_case_stays_within_the_budget_of_events() {
+async fn every_case_stays_within_the_event_budget() {
     let mut costs = BTreeMap::new();
     // Two at a time: they wait more than they work.
-    for pair in Case::OF_A_SUBMISSION.chunks(2) {
+    for pair in Case::BUDGETED.chunks(2) {
         let played = join_all(pair.iter().map(|case| Cost::of(*case))).await;
         costs.extend(pair.iter().map(|case| case.name()).zip(played));
     }
@@ -95,14 +95,14 @@ async fn every_case_stays_within_the_budget_of_events() {
         println!("{name}: {} outside polling, {cost:?}", cost.outside_polling());
     }
 
-    for case in Case::OF_A_SUBMISSION {
+    for case in Case::BUDGETED {
         let (name, cost) = (case.name(), &costs[case.name()]);
         let extra = cost.ordinary * EACH_ORDINARY_ACTIVITY;
         assert!(cost.outside_polling() <= OUTSIDE_POLLING + extra, "{name}: {cost:?}");
-        assert_eq!(cost.ordinary > 0, is_disturbed(case), "{name}: {cost:?}");
+        assert_eq!(cost.ordinary > 0, has_outage(case), "{name}: {cost:?}");
         // Scheduled, started and completed once, however often it was attempted.
         assert_eq!(cost.events_of_ordinary, cost.ordinary * 3, "{name}: {cost:?}");
-        assert_eq!(cost.attempts > 1, is_disturbed(case), "{name}: {cost:?}");
+        assert_eq!(cost.attempts > 1, has_outage(case), "{name}: {cost:?}");
     }
 
     // Two runs that differ in their polls alone tell the price of a poll.
@@ -115,28 +115,28 @@ async fn every_case_stays_within_the_budget_of_events() {
 /// What a run costs that completes at its first look, with something outside that takes long.
 ///
 /// Also how many seconds it took at most: a busy machine adds some to what takes long outside.
-async fn completed(options: StackOptions) -> (Cost, usize) {
+async fn cost_of(options: StackOptions) -> (Cost, usize) {
     let begun = Instant::now();
     let (stack, accepted) = Stack::with_submission(options).await;
-    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
     let seconds = usize::try_from(begun.elapsed().as_secs()).expect("few");
     (Cost::counted(stack, &accepted).await, seconds)
 }
 
 #[tokio::test]
-async fn what_is_slow_outside_costs_a_task_every_eight_seconds() {
+async fn a_slow_external_call_costs_one_workflow_task_every_eight_seconds() {
     const SECONDS: usize = 17;
     let usual = StackOptions::default;
     let slow = |what: &str| usual().scenario(&format!("{what}=slow:{SECONDS}s*1, delay=0s"));
     // The mail server says nothing to the text for so long.
-    let mut silent = usual().with("SMTP_ANSWER_SECONDS", SECONDS.to_string());
+    let mut silent = usual().with("SMTP_RESPONSE_TIMEOUT_SECONDS", SECONDS.to_string());
     let stall = Rule::new(Step::Body, Action::StallAfterAccept);
     silent.mail.script = Script::new(vec![stall]).expect("a script");
 
-    let (request, look, mail) =
-        tokio::join!(completed(slow("diagnose")), completed(slow("status")), completed(silent));
+    let (request, poll, mail) =
+        tokio::join!(cost_of(slow("diagnose")), cost_of(slow("status")), cost_of(silent));
 
-    for (what, (cost, seconds)) in [("request", request), ("look", look), ("e-mail", mail)] {
+    for (what, (cost, seconds)) in [("request", request), ("look", poll), ("e-mail", mail)] {
         let extra = seconds / FURTHER_TASK_SECONDS * EACH_FURTHER_TASK;
         println!("{what}: {} outside polling, {cost:?}", cost.outside_polling());
         assert!(cost.outside_polling() <= OUTSIDE_POLLING + extra, "{what}: {cost:?}");

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 fn body(comments: &str) -> Value {
-    ApiClient::body("ana@example.org", comments, &[photos::retina()])
+    ApiClient::submission_body("ana@example.org", comments, &[photos::retina()])
 }
 
 /// A stack in which submissions are only accepted.
@@ -26,21 +26,21 @@ async fn post(client: &ApiClient, body: &Value, key: &str) -> Response {
 }
 
 /// Status, code of a refusal, and body.
-async fn read(answer: Response) -> (u16, String, Value) {
-    let status = answer.status().as_u16();
-    let body: Value = answer.json().await.expect("JSON");
+async fn read(response: Response) -> (u16, String, Value) {
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.expect("JSON");
     (status, body["error"]["code"].as_str().unwrap_or_default().to_owned(), body)
 }
 
 /// Expects that the first request is said to be still at work.
-async fn expect_in_use(answer: Response) {
-    assert_eq!(answer.headers()["retry-after"], "1");
-    let (status, code, _) = read(answer).await;
+async fn assert_in_use(response: Response) {
+    assert_eq!(response.headers()["retry-after"], "1");
+    let (status, code, _) = read(response).await;
     assert_eq!((status, code.as_str()), (409, "idempotency_key_in_use"));
 }
 
 #[tokio::test]
-async fn the_same_key_and_body_get_the_same_answer_and_nothing_happens_twice() {
+async fn the_same_key_and_body_return_the_first_response_without_side_effects() {
     let stack = Stack::start().await;
     let first = post(&stack.client, &body("hello"), "key-1").await;
     assert!(!first.headers().contains_key("idempotency-replayed"));
@@ -52,40 +52,40 @@ async fn the_same_key_and_body_get_the_same_answer_and_nothing_happens_twice() {
     assert_eq!(read(repeat).await, (202, String::new(), first.clone()));
 
     let accepted = serde_json::from_value(first.clone()).expect("a receipt");
-    stack.until(&accepted, "completed").await;
-    history::closed(&stack, &accepted).await;
+    stack.wait_for_status(&accepted, "completed").await;
+    history::wait_until_closed(&stack, &accepted).await;
     let late = post(&stack.client, &body("hello"), "key-1").await;
     assert_eq!(
         read(late).await,
         (202, String::new(), first),
         "the first answer, not the state now"
     );
-    assert_eq!(stack.database.rows("submissions").await, 1);
+    assert_eq!(stack.database.count_rows("submissions").await, 1);
     assert_eq!(stack.loopai.executions().len(), 1);
     assert_eq!(stack.mail.mails().len(), 1);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn the_same_key_with_another_body_is_refused() {
+async fn the_same_key_with_another_body_is_rejected() {
     let stack = api_only(StackOptions::default()).await;
     assert_eq!(post(&stack.client, &body("hello"), "key-1").await.status(), 202);
 
     let mut other_email = body("hello");
     other_email["email"] = "eve@example.org".into();
-    let other_image = ApiClient::body("ana@example.org", "hello", &[photos::cat()]);
+    let other_image = ApiClient::submission_body("ana@example.org", "hello", &[photos::cat()]);
     for other in [body("hello!"), other_email, other_image] {
         let (status, code, _) = read(post(&stack.client, &other, "key-1").await).await;
         assert_eq!((status, code.as_str()), (422, "idempotency_key_reused"));
     }
 
-    assert_eq!(stack.database.rows("submissions").await, 1);
+    assert_eq!(stack.database.count_rows("submissions").await, 1);
     assert_eq!(post(&stack.client, &body("hello!"), "key-2").await.status(), 202);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn without_a_key_two_submissions_are_two() {
+async fn without_a_key_identical_submissions_are_separate() {
     let stack = api_only(StackOptions::default()).await;
 
     let first = stack.client.submit("ana@example.org", "hello", &[photos::retina()]).await;
@@ -93,26 +93,26 @@ async fn without_a_key_two_submissions_are_two() {
 
     assert_ne!(first.submission_id, second.submission_id);
     assert_ne!(first.access_token, second.access_token);
-    assert_eq!(stack.database.rows("submissions").await, 2);
+    assert_eq!(stack.database.count_rows("submissions").await, 2);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn of_many_at_once_on_two_replicas_one_is_stored() {
+async fn concurrent_repeats_on_two_replicas_store_one_submission() {
     const AT_ONCE: usize = 10;
     let stack = api_only(StackOptions::default()).await;
     let (replica, other) = stack.start_replica().await;
     let body = body("hello");
 
     let clients = [&stack.client, &other].into_iter().cycle().take(AT_ONCE);
-    let answers = join_all(clients.map(|client| post(client, &body, "key-1"))).await;
+    let responses = join_all(clients.map(|client| post(client, &body, "key-1"))).await;
 
     let mut ids = Vec::new();
-    for answer in answers {
-        if answer.status() == 409 {
-            expect_in_use(answer).await;
+    for response in responses {
+        if response.status() == 409 {
+            assert_in_use(response).await;
         } else {
-            let (status, _, receipt) = read(answer).await;
+            let (status, _, receipt) = read(response).await;
             assert_eq!(status, 202);
             ids.push(receipt["submission_id"].clone());
         }
@@ -120,13 +120,13 @@ async fn of_many_at_once_on_two_replicas_one_is_stored() {
     let (status, _, receipt) = read(post(&stack.client, &body, "key-1").await).await;
     assert_eq!(status, 202);
     assert!(!ids.is_empty() && ids.iter().all(|id| *id == receipt["submission_id"]), "{ids:?}");
-    assert_eq!(stack.database.rows("submissions").await, 1);
-    replica.stopped().await;
+    assert_eq!(stack.database.count_rows("submissions").await, 1);
+    replica.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn while_the_first_is_at_work_a_repeat_is_asked_to_come_back() {
+async fn a_repeat_during_the_first_request_is_asked_to_retry_later() {
     let stack = api_only(StackOptions::default()).await;
     let body = body("hello");
     // The first request cannot get past this.
@@ -136,10 +136,10 @@ async fn while_the_first_is_at_work_a_repeat_is_asked_to_come_back() {
         let (client, body) = (stack.client.clone(), body.clone());
         async move { post(&client, &body, "key-1").await }
     });
-    claimed(&stack).await;
+    wait_for_claim(&stack).await;
 
     let repeat = timeout(LIMIT, post(&stack.client, &body, "key-1")).await;
-    expect_in_use(repeat.expect("an answer that does not wait for the first")).await;
+    assert_in_use(repeat.expect("an answer that does not wait for the first")).await;
 
     lock.batch_execute("UNLOCK TABLES").await.expect("unlocks");
     let (status, _, first) = read(first.await.expect("no panic")).await;
@@ -149,15 +149,15 @@ async fn while_the_first_is_at_work_a_repeat_is_asked_to_come_back() {
 }
 
 /// Waits until a request holds its key.
-async fn claimed(stack: &Stack) {
+async fn wait_for_claim(stack: &Stack) {
     eventually("the key to be claimed", || async {
-        (stack.database.rows("idempotency_keys").await == 1).then_some(())
+        (stack.database.count_rows("idempotency_keys").await == 1).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_a_killed_api_left_half_done_is_finished_by_the_repeat() {
+async fn a_repeat_completes_the_request_of_a_killed_api() {
     let mut stack = api_only(StackOptions::default().with("IDEMPOTENCY_LEASE_SECONDS", "2")).await;
     let body = body("hello");
     let mut lock = stack.database.connect().await;
@@ -166,50 +166,51 @@ async fn what_a_killed_api_left_half_done_is_finished_by_the_repeat() {
         let (client, body) = (stack.client.clone(), body.clone());
         async move { client.post(&body, Some("key-1")).await }
     });
-    claimed(&stack).await;
+    wait_for_claim(&stack).await;
     stack.api.take().expect("is running").kill();
     assert!(first.await.expect("no panic").is_err(), "the client heard nothing");
     lock.batch_execute("UNLOCK TABLES").await.expect("unlocks");
-    assert_eq!(stack.database.rows("submissions").await, 0, "nothing half-made remains");
+    assert_eq!(stack.database.count_rows("submissions").await, 0, "nothing half-made remains");
     stack.start_api().await;
 
     let receipt = eventually("the dead request's claim to end", || async {
-        let answer = post(&stack.client, &body, "key-1").await;
-        if answer.status() == 409 {
-            expect_in_use(answer).await;
+        let response = post(&stack.client, &body, "key-1").await;
+        if response.status() == 409 {
+            assert_in_use(response).await;
             return None;
         }
-        Some(read(answer).await)
+        Some(read(response).await)
     })
     .await;
 
     assert_eq!(receipt.0, 202, "{receipt:?}");
     assert_eq!(read(post(&stack.client, &body, "key-1").await).await, receipt);
-    assert_eq!(stack.database.rows("submissions").await, 1);
+    assert_eq!(stack.database.count_rows("submissions").await, 1);
     stack.stop().await;
 }
 
 #[tokio::test]
 async fn a_failure_is_not_replayed() {
     let stack = api_only(StackOptions::default()).await;
-    stack.database.run("RENAME TABLE files TO files_away").await;
+    stack.database.execute("RENAME TABLE files TO files_away").await;
     let (status, code, _) = read(post(&stack.client, &body("hello"), "key-1").await).await;
     assert_eq!((status, code.as_str()), (503, "unavailable"));
-    assert_eq!(stack.database.rows("submissions").await, 0);
-    stack.database.run("RENAME TABLE files_away TO files").await;
+    assert_eq!(stack.database.count_rows("submissions").await, 0);
+    stack.database.execute("RENAME TABLE files_away TO files").await;
 
     // At once: the failed request gave its claim back.
     let (status, _, _) = read(post(&stack.client, &body("hello"), "key-1").await).await;
 
     assert_eq!(status, 202);
-    assert_eq!(stack.database.rows("submissions").await, 1);
+    assert_eq!(stack.database.count_rows("submissions").await, 1);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_key_is_kept_for_a_day_as_a_digest_and_then_free_again() {
+async fn a_key_is_stored_as_a_digest_for_one_day_and_then_reusable() {
     let stack = api_only(StackOptions::default()).await;
-    let accepted = diagflow_tests::client::accepted(post(&stack.client, &body(""), "key-1").await);
+    let accepted =
+        diagflow_tests::client::expect_accepted(post(&stack.client, &body(""), "key-1").await);
     let submission = id_of(&accepted.await);
 
     let kept = "SELECT TIMESTAMPDIFF(SECOND, created_at, expires_at) FROM idempotency_keys \
@@ -221,20 +222,20 @@ async fn a_key_is_kept_for_a_day_as_a_digest_and_then_free_again() {
     );
     assert_eq!(stack.database.number(&by_digest).await, 1);
 
-    stack.database.run("UPDATE idempotency_keys SET expires_at = NOW(6)").await;
+    stack.database.execute("UPDATE idempotency_keys SET expires_at = NOW(6)").await;
     assert_eq!(post(&stack.client, &body("other"), "key-1").await.status(), 202);
-    assert_eq!(stack.database.rows("submissions").await, 2);
+    assert_eq!(stack.database.count_rows("submissions").await, 2);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_repeat_is_answered_also_after_the_consent_text_has_changed() {
+async fn a_repeat_succeeds_after_the_consent_text_has_changed() {
     let mut stack = api_only(StackOptions::default().with("CONSENT_VERSION", "2026-11")).await;
     let mut body = body("hello");
     body["consent_version"] = "2026-11".into();
     let first = read(post(&stack.client, &body, "key-1").await).await;
     assert_eq!(first.0, 202);
-    stack.api.take().expect("is running").stopped().await;
+    stack.api.take().expect("is running").stop().await;
     stack.set("CONSENT_VERSION", "2027-01");
     stack.start_api().await;
 
@@ -244,6 +245,6 @@ async fn a_repeat_is_answered_also_after_the_consent_text_has_changed() {
     body["consent_version"] = "2027-01".into();
     let agreed = read(post(&stack.client, &body, "key-2").await).await;
     assert_eq!(agreed.0, 202, "the key was not used up: {agreed:?}");
-    assert_eq!(stack.database.rows("submissions").await, 2);
+    assert_eq!(stack.database.count_rows("submissions").await, 2);
     stack.stop().await;
 }

@@ -35,19 +35,19 @@ fn files_below(folder: &Path) -> BTreeSet<String> {
 }
 
 /// Where the bytes of a photo ought to stand.
-fn place_of(photo: &Photo) -> String {
+fn stored_path(photo: &Photo) -> String {
     let digest = Sha256::of(&photo.bytes).to_string();
     format!("{}/{digest}", &digest[..2])
 }
 
 /// The photo with as many bytes as `size`, still an image.
-fn padded(mut photo: Photo, size: usize) -> Photo {
+fn pad_to(mut photo: Photo, size: usize) -> Photo {
     photo.bytes.resize(size, 0);
     photo
 }
 
 #[tokio::test]
-async fn bytes_are_stored_once_under_their_digest() {
+async fn identical_files_are_stored_once_under_their_digest() {
     let stack = api_only(StackOptions::default()).await;
     let (retina, cat) = (photos::retina(), photos::cat());
 
@@ -55,32 +55,33 @@ async fn bytes_are_stored_once_under_their_digest() {
     stack.client.submit("ana@example.org", "", &both).await;
     stack.client.submit("ben@example.org", "", &[cat.clone(), cat.clone()]).await;
 
-    let expected = BTreeSet::from([place_of(&retina), place_of(&cat)]);
+    let expected = BTreeSet::from([stored_path(&retina), stored_path(&cat)]);
     assert_eq!(files_below(&stack.files()), expected);
     for photo in both {
-        let stored = std::fs::read(stack.files().join(place_of(&photo))).expect("stored");
+        let stored = std::fs::read(stack.files().join(stored_path(&photo))).expect("stored");
         assert!(stored == photo.bytes, "{} byte for byte", photo.name);
         let digest = Sha256::of(&photo.bytes);
-        let named = format!("SELECT COUNT(*) FROM files WHERE sha256 = '{digest}'");
-        assert!(stack.database.number(&named).await >= 1, "{named}");
+        let rows = format!("SELECT COUNT(*) FROM files WHERE sha256 = '{digest}'");
+        assert!(stack.database.number(&rows).await >= 1, "{rows}");
     }
-    assert_eq!(stack.database.rows("files").await, 4);
+    assert_eq!(stack.database.count_rows("files").await, 4);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn what_is_refused_leaves_nothing_behind() {
+async fn a_rejected_submission_leaves_no_data() {
     let stack = api_only(StackOptions::default()).await;
-    let large = padded(photos::retina(), LIMIT_BYTES + 1);
-    let by_json = ApiClient::body("ana@example.org", "", &[photos::cat(), large.clone()]);
+    let large = pad_to(photos::retina(), LIMIT_BYTES + 1);
+    let by_json =
+        ApiClient::submission_body("ana@example.org", "", &[photos::cat(), large.clone()]);
 
     let by_json = stack.client.post(&by_json, Some("key-1")).await.expect("an answer");
     let by_form = [photos::cat(), large];
     let by_form = stack.client.submit_multipart("ana@example.org", "", &by_form, None).await;
 
-    for answer in [by_json, by_form] {
-        assert_eq!(answer.status(), 400);
-        let body: Value = answer.json().await.expect("JSON");
+    for response in [by_json, by_form] {
+        assert_eq!(response.status(), 400);
+        let body: Value = response.json().await.expect("JSON");
         assert_eq!(body["error"]["code"], "invalid_submission");
         let fault = json!({
             "field": "images[1]",
@@ -92,25 +93,25 @@ async fn what_is_refused_leaves_nothing_behind() {
     }
     assert_eq!(files_below(&stack.files()), BTreeSet::new(), "not even of the good image");
     for table in ["submissions", "files", "runs", "events", "deliveries", "idempotency_keys"] {
-        assert_eq!(stack.database.rows(table).await, 0, "{table}");
+        assert_eq!(stack.database.count_rows(table).await, 0, "{table}");
     }
     // The limit itself is allowed.
-    let just_allowed = [padded(photos::retina(), LIMIT_BYTES)];
-    let answer = stack.client.submit_multipart("ana@example.org", "", &just_allowed, None).await;
-    assert_eq!(answer.status(), 202);
+    let just_allowed = [pad_to(photos::retina(), LIMIT_BYTES)];
+    let response = stack.client.submit_multipart("ana@example.org", "", &just_allowed, None).await;
+    assert_eq!(response.status(), 202);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn the_process_tells_about_itself() {
+async fn health_version_docs_and_metrics_endpoints_respond() {
     let stack = api_only(StackOptions::default()).await;
     stack.client.submit("ana@example.org", "", &[photos::cat()]).await;
 
     let read = async |path: &str| {
-        let answer = stack.client.get(path).await;
-        assert_eq!(answer.status(), 200, "{path}");
-        let kind = answer.headers()["content-type"].to_str().expect("text").to_owned();
-        (kind, answer.text().await.expect("text"))
+        let response = stack.client.get(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        let kind = response.headers()["content-type"].to_str().expect("text").to_owned();
+        (kind, response.text().await.expect("text"))
     };
     let json = async |path: &str| {
         let (kind, text) = read(path).await;
@@ -136,28 +137,28 @@ async fn the_process_tells_about_itself() {
 }
 
 #[tokio::test]
-async fn without_its_database_the_process_is_not_ready_until_it_is_back() {
+async fn the_api_is_not_ready_while_its_database_is_unreachable() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    let (database, url) = stack.database.by_proxy().await;
+    let (database, url) = stack.database.via_proxy().await;
     stack.set("DATABASE_URL", url);
-    stack.set("DATABASE_WAIT_SECONDS", "1");
+    stack.set("DATABASE_POOL_TIMEOUT_SECONDS", "1");
     stack.start_api().await;
 
     database.cut();
-    let answer = stack.client.get("/ready").await;
-    assert_eq!(answer.status(), 503);
-    let body: Value = answer.json().await.expect("JSON");
+    let response = stack.client.get("/ready").await;
+    assert_eq!(response.status(), 503);
+    let body: Value = response.json().await.expect("JSON");
     assert_eq!((&body["status"], &body["database"]), (&json!("not_ready"), &json!("unreachable")));
-    let answer = stack.client.get("/health").await;
-    assert_eq!(answer.status(), 503);
-    let body: Value = answer.json().await.expect("JSON");
+    let response = stack.client.get("/health").await;
+    assert_eq!(response.status(), 503);
+    let body: Value = response.json().await.expect("JSON");
     assert_eq!(body, json!({"status": "unhealthy", "database": "unhealthy"}));
-    let body = ApiClient::body("ana@example.org", "", &[photos::cat()]);
+    let body = ApiClient::submission_body("ana@example.org", "", &[photos::cat()]);
     let refused = stack.client.post(&body, None).await.expect("an answer");
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["retry-after"], "5");
 
-    database.mend();
+    database.restore();
     eventually("the process to be ready again", || async {
         stack.client.get("/ready").await.status().is_success().then_some(())
     })
@@ -167,13 +168,13 @@ async fn without_its_database_the_process_is_not_ready_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn before_the_migrations_the_process_is_not_ready() {
+async fn the_api_is_not_ready_before_the_migrations() {
     let stack = api_only(StackOptions::default()).await;
     Store::revert_all(&stack.database.url()).await.expect("reverts");
 
-    let answer = stack.client.get("/ready").await;
-    assert_eq!(answer.status(), 503);
-    assert_eq!(answer.json::<Value>().await.expect("JSON")["database"], "not_migrated");
+    let response = stack.client.get("/ready").await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.json::<Value>().await.expect("JSON")["database"], "not_migrated");
 
     Store::migrate(&stack.database.url()).await.expect("migrates");
     assert_eq!(stack.client.get("/ready").await.status(), 200);
@@ -181,13 +182,13 @@ async fn before_the_migrations_the_process_is_not_ready() {
 }
 
 #[tokio::test]
-async fn pages_of_the_listed_origin_may_call_and_of_no_other() {
+async fn only_listed_origins_pass_cors() {
     let listed = "https://front.example.org";
     let stack = api_only(StackOptions::default().with("CORS_ORIGINS", listed)).await;
     let allowed_origin = async |origin: &str| {
-        let call = reqwest::Client::new().get(stack.client.address("/version"));
-        let answer = call.header("origin", origin).send().await.expect("an answer");
-        let allowed = answer.headers().get("access-control-allow-origin");
+        let call = reqwest::Client::new().get(stack.client.url("/version"));
+        let response = call.header("origin", origin).send().await.expect("an answer");
+        let allowed = response.headers().get("access-control-allow-origin");
         allowed.map(|value| value.to_str().expect("text").to_owned())
     };
     assert_eq!(allowed_origin(listed).await.as_deref(), Some(listed));
@@ -197,19 +198,20 @@ async fn pages_of_the_listed_origin_may_call_and_of_no_other() {
 }
 
 #[tokio::test]
-async fn every_answer_names_its_request_as_it_was_named() {
+async fn responses_carry_the_request_id_of_the_caller() {
     let stack = api_only(StackOptions::default()).await;
     let header = HeaderName::from_static("x-request-id");
-    let answered = async |path: &str, given: Option<&str>| {
+    let request_id_of = async |path: &str, given: Option<&str>| {
         let mut headers = HeaderMap::new();
         headers.extend(given.map(|id| (header.clone(), id.parse().expect("a value"))));
-        let call = reqwest::Client::new().get(stack.client.address(path)).headers(headers);
-        let answer = call.send().await.expect("an answer");
-        answer.headers()[&header].to_str().expect("text").to_owned()
+        let call = reqwest::Client::new().get(stack.client.url(path)).headers(headers);
+        let response = call.send().await.expect("an answer");
+        response.headers()[&header].to_str().expect("text").to_owned()
     };
-    assert_eq!(answered("/version", Some("trace-17")).await, "trace-17");
-    assert_eq!(answered("/nothing/here", Some("trace-18")).await, "trace-18");
-    let (one, other) = (answered("/version", None).await, answered("/version", None).await);
+    assert_eq!(request_id_of("/version", Some("trace-17")).await, "trace-17");
+    assert_eq!(request_id_of("/nothing/here", Some("trace-18")).await, "trace-18");
+    let (one, other) =
+        (request_id_of("/version", None).await, request_id_of("/version", None).await);
     assert_ne!(one, other);
     // The log tells of it under the same name.
     let log = stack.api.as_ref().expect("is running").log();
@@ -219,31 +221,31 @@ async fn every_answer_names_its_request_as_it_was_named() {
 }
 
 #[tokio::test]
-async fn an_image_that_was_cut_off_is_refused() {
+async fn a_truncated_image_is_rejected() {
     let stack = api_only(StackOptions::default()).await;
     for mut photo in [photos::retina(), photos::cat(), photos::cat_webp()] {
         photo.bytes.truncate(photo.bytes.len() / 2);
-        let body = ApiClient::body("ana@example.org", "", &[photo]);
-        let answer = stack.client.post(&body, None).await.expect("an answer");
-        assert_eq!(answer.status(), 400);
-        let body: Value = answer.json().await.expect("JSON");
+        let body = ApiClient::submission_body("ana@example.org", "", &[photo]);
+        let response = stack.client.post(&body, None).await.expect("an answer");
+        assert_eq!(response.status(), 400);
+        let body: Value = response.json().await.expect("JSON");
         assert_eq!(body["error"]["details"][0]["code"], "image_not_an_image", "{body}");
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn logs_for_machines_are_json_line_by_line() {
+async fn json_logs_have_one_object_per_line() {
     let stack = api_only(StackOptions::default().with("LOG_FORMAT", "json")).await;
-    let answer = stack.client.get("/version").await;
-    let request_id = answer.headers()["x-request-id"].to_str().expect("text").to_owned();
+    let response = stack.client.get("/version").await;
+    let request_id = response.headers()["x-request-id"].to_str().expect("text").to_owned();
 
     let log = stack.api.as_ref().expect("runs").log();
     let lines: Vec<Value> =
         log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let answered = lines.iter().find(|line| line["span"]["request_id"] == request_id.as_str());
-    let answered = answered.unwrap_or_else(|| panic!("no line of the request: {log}"));
-    assert_eq!(answered["message"], "answered", "{answered}");
-    assert_eq!(answered["level"], "INFO", "{answered}");
+    let request_id_of = lines.iter().find(|line| line["span"]["request_id"] == request_id.as_str());
+    let request_id_of = request_id_of.unwrap_or_else(|| panic!("no line of the request: {log}"));
+    assert_eq!(request_id_of["message"], "answered", "{request_id_of}");
+    assert_eq!(request_id_of["level"], "INFO", "{request_id_of}");
     stack.stop().await;
 }

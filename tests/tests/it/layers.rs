@@ -36,7 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn imports_run_one_way() {
+fn crate_dependencies_are_acyclic_and_as_declared() {
     let metadata = metadata();
     let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
     let packages = metadata["packages"].as_array().expect("packages");
@@ -100,11 +100,11 @@ fn reached(depth: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn workflow_code_reaches_no_io_crate() {
+fn workflow_code_depends_on_no_io_crate() {
     assert_eq!(reached("1").iter().map(String::as_str).collect::<Vec<_>>(), WORKFLOWS_IMPORT);
     let all = reached("99");
     assert!(all.len() > WORKFLOWS_IMPORT.len(), "the walk found nothing: {all:?}");
-    for io in IO_CRATES {
-        assert!(!all.contains(*io), "workflows reaches {io}");
+    for io_crate in IO_CRATES {
+        assert!(!all.contains(*io_crate), "workflows reaches {io_crate}");
     }
 }

@@ -2,9 +2,11 @@
 //! patient the diagnosis, start a second one, or send a second e-mail.
 
 use diagflow_simulators::loopai::{LoopAiSim, RequestRecord, Settings};
-use diagflow_tests::invariants::{completed_once, ended_once, executions, failed, timed_out};
+use diagflow_tests::assertions::{
+    executions, failed, timed_out, wait_completed_once, wait_ended_once,
+};
 use diagflow_tests::ports::free_port;
-use diagflow_tests::stack::{LOCAL, id_of, usual_loopai};
+use diagflow_tests::stack::{LOCAL, fast_loopai, id_of};
 use diagflow_tests::{Stack, StackOptions, eventually, history};
 use temporalio_client::WorkflowDescribeOptions;
 
@@ -13,7 +15,7 @@ fn scenario(script: &str) -> StackOptions {
 }
 
 /// What LoopAI was asked and how it misbehaved, in order: `POST 500`, `GET html`, `GET` …
-fn asked(stack: &Stack) -> Vec<String> {
+fn request_log(stack: &Stack) -> Vec<String> {
     let requests = stack.loopai.requests().into_iter();
     requests
         .map(|request| format!("{} {}", request.method, request.fault.unwrap_or_default()))
@@ -26,23 +28,23 @@ fn of_method(stack: &Stack, method: &str) -> Vec<RequestRecord> {
 }
 
 #[tokio::test]
-async fn server_errors_are_ridden_out() {
+async fn server_errors_are_retried() {
     let script = "diagnose=500*1, then diagnose=503*1, status=500*2, then status=502*1";
     let (stack, accepted) = Stack::with_submission(scenario(script)).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    let asked = asked(&stack);
-    assert_eq!(asked[..6], ["POST 500", "POST 503", "POST", "GET 500", "GET 500", "GET 502"]);
+    let request_log = request_log(&stack);
+    assert_eq!(request_log[..6], ["POST 500", "POST 503", "POST", "GET 500", "GET 500", "GET 502"]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_answer_that_was_lost_starts_no_second_execution() {
+async fn a_lost_response_starts_no_second_execution() {
     let script = "diagnose=accept+reset*1, then diagnose=accept+500*1, then diagnose=accept+cut*1";
     let (stack, accepted) = Stack::with_submission(scenario(script)).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
     let execution = &executions(&stack, &accepted)[0];
     assert_eq!((execution.creations, execution.repeats), (1, 3));
@@ -57,67 +59,67 @@ async fn an_answer_that_was_lost_starts_no_second_execution() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_still_at_work_or_locked_is_repeated() {
+async fn conflict_locked_and_too_early_responses_are_retried() {
     let script = "diagnose=409*1, then diagnose=423*1, then diagnose=425*1, \
                   status=409*2, then status=423*2, then status=425*2";
     let (stack, accepted) = Stack::with_submission(scenario(script)).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    let asked = asked(&stack);
-    assert_eq!(asked[..5], ["POST 409", "POST 423", "POST 425", "POST", "GET 409"]);
+    let request_log = request_log(&stack);
+    assert_eq!(request_log[..5], ["POST 409", "POST 423", "POST 425", "POST", "GET 409"]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_wish_to_wait_is_honoured() {
-    const WISH: chrono::TimeDelta = chrono::TimeDelta::seconds(3);
+async fn retry_after_is_honoured() {
+    const RETRY_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(3);
     let script = "diagnose=429:3s*1, status=429:3s*1, then status=503:3s*1";
     let (stack, accepted) = Stack::with_submission(scenario(script)).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
     for method in ["POST", "GET"] {
         let requests = of_method(&stack, method);
         for pair in requests.windows(2).filter(|pair| pair[0].fault.is_some()) {
             let waited = pair[1].at - pair[0].at;
-            assert!(waited >= WISH, "{method} was repeated after {waited}");
+            assert!(waited >= RETRY_AFTER, "{method} was repeated after {waited}");
         }
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn html_in_place_of_json_is_tried_again() {
+async fn an_html_response_is_retried() {
     let (stack, accepted) =
         Stack::with_submission(scenario("diagnose=html*1, status=html*6")).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    assert_eq!(asked(&stack)[..3], ["POST html", "POST", "GET html"]);
+    assert_eq!(request_log(&stack)[..3], ["POST html", "POST", "GET html"]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn json_that_stops_in_the_middle_is_tried_again() {
+async fn truncated_json_is_retried() {
     let script =
         "diagnose=truncated*1, then diagnose=no-id*1, status=truncated*6, then status=cut*2";
     let (stack, accepted) = Stack::with_submission(scenario(script)).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    assert_eq!(asked(&stack)[..4], ["POST truncated", "POST no-id", "POST", "GET truncated"]);
+    assert_eq!(request_log(&stack)[..4], ["POST truncated", "POST no-id", "POST", "GET truncated"]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_huge_answer_is_not_read_to_its_end() {
+async fn an_oversized_response_is_not_read_to_its_end() {
     const HUGE_KB: u64 = 1_000_000;
     let (stack, accepted) = Stack::with_submission(scenario("status=huge:1000MB*3")).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    assert_eq!(asked(&stack)[1..4], ["GET huge:1000000KB"; 3]);
+    assert_eq!(request_log(&stack)[1..4], ["GET huge:1000000KB"; 3]);
     let peak = peak_memory_kb(stack.worker.as_ref().expect("a worker").id());
     assert!(peak < HUGE_KB / 4, "the worker took {peak} kB");
     stack.stop().await;
@@ -131,13 +133,13 @@ fn peak_memory_kb(process: u32) -> u64 {
 }
 
 #[tokio::test]
-async fn an_unknown_status_means_that_it_is_still_at_work() {
+async fn an_unknown_status_counts_as_in_progress() {
     let script = "status=unknown:QUEUED*6, then status=unknown:completed*1";
     let (stack, accepted) = Stack::with_submission(scenario(script)).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    assert!(executions(&stack, &accepted)[0].polls > 7, "{:?}", asked(&stack));
+    assert!(executions(&stack, &accepted)[0].polls > 7, "{:?}", request_log(&stack));
     stack.stop().await;
 }
 
@@ -146,33 +148,33 @@ async fn a_redirect_is_not_followed() {
     let (stack, accepted) =
         Stack::with_submission(scenario("diagnose=redirect*1, status=redirect*2")).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    assert_eq!(asked(&stack)[..3], ["POST redirect", "POST", "GET redirect"]);
+    assert_eq!(request_log(&stack)[..3], ["POST redirect", "POST", "GET redirect"]);
     let strange = stack.loopai.requests().into_iter().find(|it| !it.path.starts_with("/api/"));
     assert!(strange.is_none(), "{strange:?}");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn flapping_between_looks_costs_nothing() {
+async fn transient_poll_failures_are_harmless() {
     let script = "status=reset*2, then status=drop*2, then status=hang*1, then status=408*2";
     let options = scenario(script).with("LOOPAI_TIMEOUT_SECONDS", "1");
     let (stack, accepted) = Stack::with_submission(options).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    assert!(executions(&stack, &accepted)[0].polls > 7, "{:?}", asked(&stack));
+    assert!(executions(&stack, &accepted)[0].polls > 7, "{:?}", request_log(&stack));
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn loopai_is_down_at_first_and_comes_back() {
+async fn a_submission_completes_after_a_loopai_outage() {
     let port = free_port();
     let options =
         StackOptions::default().with("LOOPAI_API_URL", format!("http://127.0.0.1:{port}"));
     let (mut stack, accepted) = Stack::with_submission(options).await;
-    let handle = history::handle(&stack, &accepted).await;
+    let handle = history::workflow_handle(&stack, &accepted).await;
     eventually("the request to be repeated where operators see it", || async {
         let description = handle.describe(WorkflowDescribeOptions::default()).await.ok()?;
         let pending = description.raw().pending_activities.first()?;
@@ -181,45 +183,45 @@ async fn loopai_is_down_at_first_and_comes_back() {
     })
     .await;
     let listen = std::net::SocketAddr::new(LOCAL.ip(), port);
-    stack.loopai = LoopAiSim::start(listen, usual_loopai()).await.expect("LoopAI comes back");
+    stack.loopai = LoopAiSim::start(listen, fast_loopai()).await.expect("LoopAI comes back");
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_slow_diagnosis_is_looked_at_until_it_is_done() {
+async fn a_slow_diagnosis_is_polled_until_it_finishes() {
     let (stack, accepted) = Stack::with_submission(scenario("stuck")).await;
 
-    let execution = stack.looked_at(10).await;
+    let execution = stack.wait_for_polls(10).await;
     assert_eq!(stack.client.status(&accepted).await.expect("an answer")["status"], "processing");
     stack.loopai.complete(&execution).expect("at work");
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_loopai_that_is_stuck_is_given_up_at_the_deadline() {
+async fn a_stuck_execution_times_out_at_the_deadline() {
     let options = scenario("stuck").with("DIAGNOSIS_DEADLINE_SECONDS", "5");
     let (stack, accepted) = Stack::with_submission(options).await;
 
-    let mail = ended_once(&stack, &accepted, timed_out()).await;
+    let mail = wait_ended_once(&stack, &accepted, timed_out()).await;
 
-    assert!(words(mail.text.as_deref()).contains("did not finish in time"), "{mail:?}");
-    assert!(words(mail.html.as_deref()).contains("did not finish in time"), "{mail:?}");
+    assert!(single_line(mail.text.as_deref()).contains("did not finish in time"), "{mail:?}");
+    assert!(single_line(mail.html.as_deref()).contains("did not finish in time"), "{mail:?}");
     assert!(executions(&stack, &accepted)[0].polls >= 2);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_loopai_that_never_answers_is_given_up_at_the_deadline() {
+async fn an_unresponsive_loopai_times_out_at_the_deadline() {
     let options = scenario("diagnose=hang")
         .with("LOOPAI_TIMEOUT_SECONDS", "0.5")
         .with("DIAGNOSIS_DEADLINE_SECONDS", "3");
     let (stack, accepted) = Stack::with_submission(options).await;
 
-    ended_once(&stack, &accepted, timed_out()).await;
+    wait_ended_once(&stack, &accepted, timed_out()).await;
 
     let requests = of_method(&stack, "POST");
     assert!(requests.len() >= 2, "{requests:?}");
@@ -227,27 +229,31 @@ async fn a_loopai_that_never_answers_is_given_up_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_result_that_is_done_just_before_the_deadline_counts() {
+async fn a_result_just_before_the_deadline_is_accepted() {
     // There is but one look, at the deadline itself.
     let options = scenario("delay=100ms")
         .with("DIAGNOSIS_POLL_SECONDS", "600")
         .with("DIAGNOSIS_DEADLINE_SECONDS", "3");
     let (stack, accepted) = Stack::with_submission(options).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
     assert_eq!(executions(&stack, &accepted)[0].polls, 1);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_failed_execution_ends_the_submission() {
+async fn a_failed_execution_fails_the_submission() {
     let (stack, accepted) = Stack::with_submission(scenario("fail=Lens cap on: Straße 7")).await;
 
-    let mail = ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    let mail = wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
 
-    assert!(words(mail.text.as_deref()).contains("The analysis of your images did not succeed."));
-    assert!(words(mail.html.as_deref()).contains("The analysis of your images did not succeed."));
+    assert!(
+        single_line(mail.text.as_deref()).contains("The analysis of your images did not succeed.")
+    );
+    assert!(
+        single_line(mail.html.as_deref()).contains("The analysis of your images did not succeed.")
+    );
     let submission = stack.store.submission(id_of(&accepted)).await.expect("records");
     let detail = submission.expect("the submission").error_detail;
     assert_eq!(detail.as_deref(), Some("Lens cap on: Straße 7"), "staff can read LoopAI's words");
@@ -256,34 +262,34 @@ async fn a_failed_execution_ends_the_submission() {
 }
 
 #[tokio::test]
-async fn an_execution_that_loopai_forgot_ends_the_submission() {
+async fn an_execution_missing_at_loopai_fails_the_submission() {
     let (stack, accepted) = Stack::with_submission(scenario("stuck")).await;
-    stack.looked_at(1).await;
+    stack.wait_for_polls(1).await;
 
     stack.loopai.reset();
 
-    ended_once(&stack, &accepted, failed("loopai_not_found")).await;
+    wait_ended_once(&stack, &accepted, failed("loopai_not_found")).await;
     let after: Vec<_> = stack.loopai.requests().iter().map(|it| it.status).collect();
     assert_eq!(after, [Some(404); 5], "five refusals in a row, and no new request");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_execution_that_is_found_again_goes_on() {
+async fn a_temporarily_missing_execution_is_still_polled() {
     let script = "status=404*4, then status=500*1, then status=unknown*1, then status=404*4";
     let (stack, accepted) = Stack::with_submission(scenario(script)).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_wrong_key_ends_the_submission_with_its_code() {
+async fn a_wrong_api_key_fails_the_submission() {
     let mut options = StackOptions::default().with("LOOPAI_API_KEY", "wrong");
-    options.loopai = Some(Settings { api_key: Some("right".to_owned()), ..usual_loopai() });
+    options.loopai = Some(Settings { api_key: Some("right".to_owned()), ..fast_loopai() });
     let (stack, accepted) = Stack::with_submission(options).await;
 
-    ended_once(&stack, &accepted, failed("loopai_unauthorized")).await;
+    wait_ended_once(&stack, &accepted, failed("loopai_unauthorized")).await;
 
     let requests: Vec<_> = stack.loopai.requests().iter().map(|it| it.status).collect();
     assert_eq!(requests, [Some(401); 5]);
@@ -291,53 +297,53 @@ async fn a_wrong_key_ends_the_submission_with_its_code() {
 }
 
 #[tokio::test]
-async fn the_right_key_is_sent_with_every_call() {
+async fn the_api_key_is_sent_with_every_call() {
     let mut options = StackOptions::default().with("LOOPAI_API_KEY", "right");
-    options.loopai = Some(Settings { api_key: Some("right".to_owned()), ..usual_loopai() });
+    options.loopai = Some(Settings { api_key: Some("right".to_owned()), ..fast_loopai() });
     let (stack, accepted) = Stack::with_submission(options).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_submission_that_loopai_refuses_is_not_sent_again() {
+async fn a_submission_rejected_by_loopai_is_not_retried() {
     let (stack, accepted) = Stack::with_submission(scenario("diagnose=422")).await;
 
-    ended_once(&stack, &accepted, failed("loopai_refused")).await;
+    wait_ended_once(&stack, &accepted, failed("loopai_refused")).await;
 
-    assert_eq!(asked(&stack), ["POST 422"]);
+    assert_eq!(request_log(&stack), ["POST 422"]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn completed_without_a_result_is_no_diagnosis() {
+async fn completion_without_a_result_fails_the_submission() {
     let (stack, accepted) = Stack::with_submission(scenario("no-result")).await;
 
-    ended_once(&stack, &accepted, failed("loopai_no_result")).await;
+    wait_ended_once(&stack, &accepted, failed("loopai_no_result")).await;
     stack.stop().await;
 }
 
 /// A text with its lines joined.
-fn words(text: Option<&str>) -> String {
+fn single_line(text: Option<&str>) -> String {
     text.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test]
-async fn an_unusual_result_is_kept_whole() {
+async fn an_unusual_result_is_stored_unchanged() {
     let (stack, accepted) = Stack::with_submission(scenario("stuck")).await;
-    let execution = stack.looked_at(1).await;
-    let result = unusual();
+    let execution = stack.wait_for_polls(1).await;
+    let result = unusual_result();
 
     stack.loopai.complete_with(&execution, result.clone()).expect("at work");
 
-    let document = completed_once(&stack, &accepted).await;
+    let document = wait_completed_once(&stack, &accepted).await;
     assert!(document["result"] == result, "the result came back changed");
     stack.stop().await;
 }
 
 /// Scripts of many kinds, what JSON allows and SQL may not like, 100 levels deep, 3 MB.
-fn unusual() -> serde_json::Value {
+fn unusual_result() -> serde_json::Value {
     let nested = (0..100).fold(serde_json::json!("bottom"), |inner, level| {
         if level % 2 == 0 { serde_json::json!({ "in": inner }) } else { serde_json::json!([inner]) }
     });

@@ -4,21 +4,25 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_store::{Failpoint, Role};
-use diagflow_tests::invariants::{cancelled, completed_once, ended_once, executions, timed_out};
+use diagflow_tests::assertions::{
+    cancelled, executions, timed_out, wait_completed_once, wait_ended_once,
+};
 use diagflow_tests::stack::id_of;
-use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, operator, photos};
+use diagflow_tests::{
+    AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, photos, temporal_cli,
+};
 use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use temporalio_client::WorkflowDescribeOptions;
 
-async fn submit(stack: &Stack, count: usize) -> Vec<Accepted> {
+async fn submit(stack: &Stack, count: usize) -> Vec<AcceptedSubmission> {
     let photos = [photos::retina()];
     join_all((0..count).map(|_| stack.client.submit("ana@example.org", "", &photos))).await
 }
 
 /// Waits until the page says that a submission waits.
-async fn says_that_it_waits(stack: &Stack, submission: &Accepted) {
+async fn wait_until_waiting(stack: &Stack, submission: &AcceptedSubmission) {
     eventually(format!("{} to wait", submission.submission_id), || async {
         let document = stack.client.status(submission).await.ok()?;
         (document["step"] == "waiting").then_some(document)
@@ -26,13 +30,13 @@ async fn says_that_it_waits(stack: &Stack, submission: &Accepted) {
     .await;
 }
 
-async fn steps(stack: &Stack, submission: &Accepted) -> Vec<&'static str> {
+async fn steps(stack: &Stack, submission: &AcceptedSubmission) -> Vec<&'static str> {
     let events = stack.store.events(id_of(submission), 0).await.expect("events");
     events.iter().map(|event| event.step.name()).collect()
 }
 
 /// The most executions that were under way at the same moment, by LoopAI's own log.
-fn most_at_once(all: &[ExecutionRecord]) -> usize {
+fn max_concurrent(all: &[ExecutionRecord]) -> usize {
     let at = |moment: DateTime<Utc>| {
         let is_running =
             |it: &&ExecutionRecord| it.created_at <= moment && it.finished_at > Some(moment);
@@ -54,7 +58,7 @@ fn posts(all: &[RequestRecord]) -> Vec<&RequestRecord> {
 }
 
 #[tokio::test]
-async fn no_more_executions_are_under_way_at_once_than_may_be_whoever_asks() {
+async fn concurrent_executions_stay_within_the_limit_across_workers() {
     const AT_ONCE: usize = 3;
     let options = StackOptions::default()
         .scenario("delay=1s")
@@ -64,24 +68,24 @@ async fn no_more_executions_are_under_way_at_once_than_may_be_whoever_asks() {
     let submissions = submit(&stack, 12).await;
 
     for submission in &submissions {
-        completed_once(&stack, submission).await;
+        wait_completed_once(&stack, submission).await;
     }
 
-    assert_eq!(most_at_once(&stack.loopai.executions()), AT_ONCE);
-    let first = stack.variable("WORKER_LISTEN_ADDRESS");
+    assert_eq!(max_concurrent(&stack.loopai.executions()), AT_ONCE);
+    let first = stack.setting("WORKER_LISTEN_ADDRESS");
     for worker in [first, address] {
         let worker = format!("http://{worker}");
-        let call = "diagflow_loopai_calls_total{call=\"diagnose\",outcome=\"ok\"}";
+        let call = "diagflow_loopai_requests_total{call=\"diagnose\",outcome=\"ok\"}";
         assert!(metric(&worker, call).await > 0.0, "both of them asked");
-        let limit = metric(&worker, "diagflow_loopai_limit{of=\"at_once\"}").await;
+        let limit = metric(&worker, "diagflow_loopai_limit{limit=\"max_executions\"}").await;
         assert_eq!(limit, AT_ONCE as f64);
     }
-    second.stopped().await;
+    second.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn no_more_executions_begin_in_an_hour_than_may() {
+async fn executions_per_hour_stay_within_the_limit() {
     const AN_HOUR: usize = 2;
     let options = StackOptions::default().with("LOOPAI_MAX_PER_HOUR", AN_HOUR.to_string());
     let stack = Stack::with(options).await;
@@ -100,8 +104,8 @@ async fn no_more_executions_begin_in_an_hour_than_may() {
     })
     .await;
     for submission in &waiting {
-        operator::act("cancel", submission, &[]).await;
-        ended_once(&stack, submission, cancelled()).await;
+        temporal_cli::submission_workflow("cancel", submission, &[]).await;
+        wait_ended_once(&stack, submission, cancelled()).await;
     }
 
     assert_eq!(stack.loopai.executions().len(), AN_HOUR);
@@ -109,148 +113,149 @@ async fn no_more_executions_begin_in_an_hour_than_may() {
 }
 
 #[tokio::test]
-async fn while_loopai_is_away_few_ask_all_wait_and_then_they_follow_one_another() {
+async fn the_breaker_limits_requests_during_an_outage_and_ramps_up_afterwards() {
     const MANY: usize = 20;
     let stack = Stack::with(StackOptions::default().scenario("diagnose=503")).await;
     let submissions = submit(&stack, MANY).await;
     for submission in &submissions {
-        says_that_it_waits(&stack, submission).await;
+        wait_until_waiting(&stack, submission).await;
     }
     // So long that each of them would have asked several times.
     eventually("LoopAI to be tried in vain", || async {
-        (stack.database.number("SELECT shuttings FROM loopai_gate").await >= 3).then_some(())
+        (stack.database.number("SELECT trips FROM loopai_breaker").await >= 3).then_some(())
     })
     .await;
-    assert_eq!(metric(&stack.client.address(""), "diagflow_loopai_gate").await, 2.0);
-    let in_vain = posts(&stack.loopai.requests()).len();
-    assert!(in_vain < MANY, "{in_vain} requests to a LoopAI that is away");
+    assert_eq!(metric(&stack.client.url(""), "diagflow_loopai_breaker_state").await, 2.0);
+    let failed_requests = posts(&stack.loopai.requests()).len();
+    assert!(failed_requests < MANY, "{failed_requests} requests to a LoopAI that is away");
 
     stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
 
     for submission in &submissions {
-        completed_once(&stack, submission).await;
-        let told: Vec<_> = stack.client.events(submission, None).await.collect().await;
-        let told: Vec<_> = told.iter().filter_map(|event| event.data["step"].as_str()).collect();
-        assert_eq!(told, ["received", "waiting", "diagnosing", "completed", "result_ready"]);
+        wait_completed_once(&stack, submission).await;
+        let events: Vec<_> = stack.client.events(submission, None).await.collect().await;
+        let events: Vec<_> =
+            events.iter().filter_map(|event| event.data["step"].as_str()).collect();
+        assert_eq!(events, ["received", "waiting", "diagnosing", "completed", "result_ready"]);
     }
     let all = stack.loopai.requests();
-    let good: Vec<_> = posts(&all).into_iter().filter(|it| it.status == Some(200)).collect();
-    assert_eq!(good.len(), MANY, "{good:?}");
+    let successful: Vec<_> = posts(&all).into_iter().filter(|it| it.status == Some(200)).collect();
+    assert_eq!(successful.len(), MANY, "{successful:?}");
     // One alone, then one a second, and each second one more in a second.
-    for (number, request) in good.iter().enumerate() {
+    for (number, request) in successful.iter().enumerate() {
         let least = (2.0 * number as f64 + 1.0).sqrt() - 1.0;
-        let after = request.at - good[0].at;
+        let after = request.at - successful[0].at;
         let least = TimeDelta::milliseconds((1000.0 * least) as i64);
         assert!(after >= least, "number {number} after {after}, not {least}");
     }
-    assert_eq!(metric(&stack.client.address(""), "diagflow_loopai_gate").await, 0.0);
+    assert_eq!(metric(&stack.client.url(""), "diagflow_loopai_breaker_state").await, 0.0);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn looks_wait_too_while_loopai_is_away_and_none_is_lost() {
+async fn polls_wait_while_the_breaker_is_open() {
     let options = StackOptions::default().scenario("stuck, status=503");
     let (stack, submission) = Stack::with_submission(options).await;
-    let execution = stack.looked_at(1).await;
-    let shut = "UPDATE loopai_gate SET shut_until = NOW(6) + INTERVAL 8 SECOND";
-    stack.database.run(shut).await;
-    let looks =
+    let execution = stack.wait_for_polls(1).await;
+    let open_breaker = "UPDATE loopai_breaker SET open_until = NOW(6) + INTERVAL 8 SECOND";
+    stack.database.execute(open_breaker).await;
+    let polls =
         |stack: &Stack| stack.loopai.executions().first().map_or(0, |execution| execution.polls);
-    let begun = looks(&stack);
+    let before = polls(&stack);
 
     eventually("the time to be over", || async {
-        let over = "SELECT shut_until < NOW(6) FROM loopai_gate";
+        let over = "SELECT open_until < NOW(6) FROM loopai_breaker";
         (stack.database.number(over).await == 1).then_some(())
     })
     .await;
 
-    let while_shut = looks(&stack) - begun;
+    let while_open = polls(&stack) - before;
     // One that was under way, and the one that finds out.
-    assert!(while_shut <= 3, "{while_shut} looks in 8 s, where one every 0.2 s is usual");
+    assert!(while_open <= 3, "{while_open} looks in 8 s, where one every 0.2 s is usual");
     stack.loopai.set_scenario("delay=0s".parse().expect("a scenario"));
     stack.loopai.complete(&execution).expect("is under way");
-    completed_once(&stack, &submission).await;
+    wait_completed_once(&stack, &submission).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_place_outlives_the_worker_that_took_it_and_is_not_lost_with_it() {
+async fn a_slot_survives_the_death_of_its_worker() {
     let options = StackOptions::default().with("LOOPAI_MAX_EXECUTIONS", "1");
     let mut stack = Stack::with(options).await;
-    stack.failpoints.arm(Failpoint::RequestAdmitted);
+    stack.failpoints.arm(Failpoint::AfterSlotGranted);
     let first = submit(&stack, 1).await.remove(0);
-    stack.failpoints.reached(Failpoint::RequestAdmitted).await;
+    stack.failpoints.wait_until_reached(Failpoint::AfterSlotGranted).await;
     let second = submit(&stack, 1).await.remove(0);
-    says_that_it_waits(&stack, &second).await;
+    wait_until_waiting(&stack, &second).await;
 
     stack.worker.take().expect("runs").kill();
-    stack.failpoints.release(Failpoint::RequestAdmitted);
-    let now = stack.store.loopai_use().await.expect("an answer");
-    assert_eq!((now.under_way, now.waiting), (1, 1), "it belongs to the run");
+    stack.failpoints.release(Failpoint::AfterSlotGranted);
+    let now = stack.store.loopai_usage().await.expect("an answer");
+    assert_eq!((now.running, now.waiting), (1, 1), "it belongs to the run");
     stack.start_worker().await;
 
     for submission in [&first, &second] {
-        completed_once(&stack, submission).await;
+        wait_completed_once(&stack, submission).await;
     }
-    assert_eq!(most_at_once(&stack.loopai.executions()), 1);
+    assert_eq!(max_concurrent(&stack.loopai.executions()), 1);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn whoever_waits_until_the_deadline_is_told_so_and_loopai_is_never_asked() {
+async fn a_run_that_waits_until_the_deadline_times_out_without_a_request() {
     let options = StackOptions::default().with("DIAGNOSIS_DEADLINE_SECONDS", "4");
     let stack = Stack::with(options).await;
-    stack.database.run("UPDATE loopai_gate SET shut_until = NOW(6) + INTERVAL 1 DAY").await;
+    stack.database.execute("UPDATE loopai_breaker SET open_until = NOW(6) + INTERVAL 1 DAY").await;
     let submission = submit(&stack, 1).await.remove(0);
-    says_that_it_waits(&stack, &submission).await;
+    wait_until_waiting(&stack, &submission).await;
 
-    ended_once(&stack, &submission, timed_out()).await;
+    wait_ended_once(&stack, &submission, timed_out()).await;
 
     assert_eq!(steps(&stack, &submission).await[..3], ["received", "waiting", "timed_out"]);
     assert!(posts(&stack.loopai.requests()).is_empty());
-    let now = stack.store.loopai_use().await.expect("an answer");
-    assert_eq!((now.under_way, now.waiting), (0, 0));
+    let now = stack.store.loopai_usage().await.expect("an answer");
+    assert_eq!((now.running, now.waiting), (0, 0));
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_worker_that_dies_while_it_tries_does_not_keep_the_gate_shut() {
+async fn a_worker_that_dies_during_a_probe_does_not_keep_the_breaker_open() {
     let mut stack = Stack::with(StackOptions::default()).await;
-    stack.database.run("UPDATE loopai_gate SET epoch = 1, shut_until = NOW(6)").await;
-    stack.failpoints.arm(Failpoint::RequestAdmitted);
+    stack.database.execute("UPDATE loopai_breaker SET epoch = 1, open_until = NOW(6)").await;
+    stack.failpoints.arm(Failpoint::AfterSlotGranted);
     let first = submit(&stack, 1).await.remove(0);
-    stack.failpoints.reached(Failpoint::RequestAdmitted).await;
+    stack.failpoints.wait_until_reached(Failpoint::AfterSlotGranted).await;
     let second = submit(&stack, 1).await.remove(0);
-    says_that_it_waits(&stack, &second).await;
+    wait_until_waiting(&stack, &second).await;
 
     stack.worker.take().expect("runs").kill();
-    stack.failpoints.release(Failpoint::RequestAdmitted);
+    stack.failpoints.release(Failpoint::AfterSlotGranted);
     stack.start_worker().await;
     // The time passes in which something could have been heard of it.
-    let shift = "UPDATE loopai_gate SET probe_until = probe_until - INTERVAL 45 SECOND";
-    stack.database.run(shift).await;
+    let shift = "UPDATE loopai_breaker SET probe_until = probe_until - INTERVAL 45 SECOND";
+    stack.database.execute(shift).await;
 
     for submission in [&first, &second] {
-        completed_once(&stack, submission).await;
+        wait_completed_once(&stack, submission).await;
     }
-    assert_eq!(metric(&stack.client.address(""), "diagflow_loopai_gate").await, 0.0);
+    assert_eq!(metric(&stack.client.url(""), "diagflow_loopai_breaker_state").await, 0.0);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn who_cannot_ask_because_its_images_are_out_of_reach_lets_another_try() {
+async fn a_probe_that_cannot_read_its_images_returns_its_permit() {
     let stack = Stack::with(StackOptions::default()).await;
-    let folder = stack.variable("STORAGE_URL").trim_start_matches("file://").to_owned();
-    let away = format!("{folder}.away");
-    stack.failpoints.arm(Failpoint::RequestBegun);
+    let folder = stack.setting("STORAGE_URL").trim_start_matches("file://").to_owned();
+    let moved = format!("{folder}.away");
+    stack.failpoints.arm(Failpoint::BeforeRequest);
     let unable = submit(&stack, 1).await.remove(0);
-    stack.failpoints.reached(Failpoint::RequestBegun).await;
-    stack.database.run("UPDATE loopai_gate SET epoch = 1, shut_until = NOW(6)").await;
-    std::fs::rename(&folder, &away).expect("out of reach");
+    stack.failpoints.wait_until_reached(Failpoint::BeforeRequest).await;
+    stack.database.execute("UPDATE loopai_breaker SET epoch = 1, open_until = NOW(6)").await;
+    std::fs::rename(&folder, &moved).expect("out of reach");
 
-    stack.failpoints.release(Failpoint::RequestBegun);
+    stack.failpoints.release(Failpoint::BeforeRequest);
 
-    let handle = history::handle(&stack, &unable).await;
+    let handle = history::workflow_handle(&stack, &unable).await;
     eventually("the images to be missed", || async {
         let description = handle.describe(WorkflowDescribeOptions::default()).await.ok()?;
         let pending = description.raw().pending_activities.first()?;
@@ -258,44 +263,45 @@ async fn who_cannot_ask_because_its_images_are_out_of_reach_lets_another_try() {
         (failure.message == "file_storage_unavailable").then_some(())
     })
     .await;
-    let free = "SELECT shut_until IS NOT NULL AND probe_until IS NULL FROM loopai_gate";
-    assert_eq!(stack.database.number(free).await, 1);
-    std::fs::rename(&away, &folder).expect("back");
-    completed_once(&stack, &unable).await;
+    let permit_returned =
+        "SELECT open_until IS NOT NULL AND probe_until IS NULL FROM loopai_breaker";
+    assert_eq!(stack.database.number(permit_returned).await, 1);
+    std::fs::rename(&moved, &folder).expect("back");
+    wait_completed_once(&stack, &unable).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn staff_see_who_waits_and_a_cancelled_run_makes_room() {
+async fn staff_see_waiting_runs_and_a_cancelled_run_frees_its_slot() {
     let options = StackOptions::default().scenario("stuck*1").with("LOOPAI_MAX_EXECUTIONS", "1");
     let stack = Stack::with(options).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let first = submit(&stack, 1).await.remove(0);
-    stack.until(&first, "processing").await;
+    stack.wait_for_status(&first, "processing").await;
     let second = submit(&stack, 1).await.remove(0);
-    says_that_it_waits(&stack, &second).await;
+    wait_until_waiting(&stack, &second).await;
 
     let path = format!("/api/admin/submissions/{}", second.submission_id);
     let detail: Value = staff.get(&path).await.json().await.expect("JSON");
     assert_eq!(detail["data"]["events"][1]["step"], "waiting", "{detail}");
     let shown = eventually("the history to tell what it waits for", || async {
         let history: Value = staff.get(&format!("{path}/history")).await.json().await.ok()?;
-        history.to_string().contains("\"loopai_busy\"").then_some(history)
+        history.to_string().contains("\"loopai_no_free_slot\"").then_some(history)
     })
     .await;
     assert!(shown.to_string().contains("Asking LoopAI"), "{shown}");
-    let api = stack.client.address("");
-    for (name, value) in [("executions", 1.0), ("waiting", 1.0), ("gate", 0.0)] {
+    let api = stack.client.url("");
+    for (name, value) in [("executions", 1.0), ("waiting", 1.0), ("breaker_state", 0.0)] {
         assert_eq!(metric(&api, &format!("diagflow_loopai_{name} ")).await, value, "{name}");
     }
     assert!(executions(&stack, &second).is_empty());
 
     let path = format!("/api/admin/submissions/{}/cancel", first.submission_id);
-    let answer = staff.post(&path, &json!({"reason": "a test"})).await;
-    assert_eq!(answer.status(), 202);
+    let response = staff.post(&path, &json!({"reason": "a test"})).await;
+    assert_eq!(response.status(), 202);
 
-    ended_once(&stack, &first, cancelled()).await;
-    completed_once(&stack, &second).await;
+    wait_ended_once(&stack, &first, cancelled()).await;
+    wait_completed_once(&stack, &second).await;
     assert_eq!(steps(&stack, &second).await[..3], ["received", "waiting", "diagnosing"]);
     stack.stop().await;
 }

@@ -8,12 +8,12 @@ mod superseded;
 
 use diagflow_simulators::mail::{Action, Direction, Rule, Script, Step};
 use diagflow_store::Delivery;
-use diagflow_tests::invariants::{completed_once, delivery, executions, mails};
-use diagflow_tests::{Accepted, Stack, StackOptions, history, photos};
+use diagflow_tests::assertions::{delivery, executions, mails, wait_completed_once};
+use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, history, photos};
 use serde_json::json;
 
 /// A system whose mail server plays these rules, and a submission in it.
-async fn submitted(rules: impl IntoIterator<Item = Rule>) -> (Stack, Accepted) {
+async fn submit_with_rules(rules: impl IntoIterator<Item = Rule>) -> (Stack, AcceptedSubmission) {
     let mut options = StackOptions::default();
     options.mail.script = Script::new(rules.into_iter().collect()).expect("a script");
     Stack::with_submission(options).await
@@ -21,8 +21,12 @@ async fn submitted(rules: impl IntoIterator<Item = Rule>) -> (Stack, Accepted) {
 
 /// Waits until the run is closed. The submission is completed whatever became of its e-mail, which the
 /// ledger says to be `status`.
-async fn completed_with_mail(stack: &Stack, submission: &Accepted, status: &str) -> Delivery {
-    assert_eq!(history::closed(stack, submission).await, "Completed");
+async fn completed_with_mail(
+    stack: &Stack,
+    submission: &AcceptedSubmission,
+    status: &str,
+) -> Delivery {
+    assert_eq!(history::wait_until_closed(stack, submission).await, "Completed");
     let document = stack.client.status(submission).await.expect("an answer");
     assert_eq!(document["status"], "completed", "{document}");
     assert_eq!(document["email_status"], status, "{document}");
@@ -34,22 +38,22 @@ async fn completed_with_mail(stack: &Stack, submission: &Accepted, status: &str)
 }
 
 /// What the submission's story says last.
-async fn last_step(stack: &Stack, submission: &Accepted) -> String {
+async fn last_step(stack: &Stack, submission: &AcceptedSubmission) -> String {
     let document = stack.client.status(submission).await.expect("an answer");
     document["step"].as_str().expect("a step").to_owned()
 }
 
 /// The mail server's remarks on all conversations.
-fn notes(stack: &Stack) -> impl Iterator<Item = String> {
+fn server_notes(stack: &Stack) -> impl Iterator<Item = String> {
     let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
     lines.filter(|line| line.direction == Direction::Note).map(|line| line.text)
 }
 
 #[tokio::test]
-async fn greylisting_delays_the_mail() {
-    let (stack, accepted) = submitted([Rule::greylisting()]).await;
+async fn greylisting_delays_the_email() {
+    let (stack, accepted) = submit_with_rules([Rule::greylisting()]).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
     assert_eq!(delivery(&stack, &accepted).await.attempts, 2);
     assert_eq!(last_step(&stack, &accepted).await, "mail_sent");
@@ -57,42 +61,42 @@ async fn greylisting_delays_the_mail() {
 }
 
 #[tokio::test]
-async fn a_busy_mail_server_is_tried_again() {
+async fn a_busy_mail_server_is_retried() {
     let busy = [
         Rule::reply(Step::Connect, 421, "4.3.2 Shutting down").times(1),
         Rule::reply(Step::Ehlo, 421, "4.3.2 Too many connections").times(1),
         Rule::reply(Step::Mail, 452, "4.3.1 Disk full").times(1),
     ];
-    let (stack, accepted) = submitted(busy).await;
+    let (stack, accepted) = submit_with_rules(busy).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
     assert_eq!(delivery(&stack, &accepted).await.attempts, 4);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_us_is_tried_again() {
+async fn a_rejected_sender_is_retried() {
     let refusals = [
         Rule::reply(Step::Mail, 550, "5.7.1 Not your address").times(1),
         Rule::reply(Step::Data, 554, "5.7.0 Not from you").times(1),
     ];
-    let (stack, accepted) = submitted(refusals).await;
+    let (stack, accepted) = submit_with_rules(refusals).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
     assert_eq!(delivery(&stack, &accepted).await.attempts, 3);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_refused_address_is_written_down_and_fails_nothing_else() {
+async fn a_rejected_recipient_is_recorded_and_fails_only_the_email() {
     let refusal = Rule::reply(Step::Rcpt, 550, "5.1.1 No such user here");
-    let (stack, accepted) = submitted([refusal]).await;
+    let (stack, accepted) = submit_with_rules([refusal]).await;
 
     let delivery = completed_with_mail(&stack, &accepted, "failed").await;
 
-    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_refused")));
+    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_rejected")));
     assert!(delivery.error_detail.is_some_and(|words| words.contains("No such user here")));
     assert_eq!(last_step(&stack, &accepted).await, "mail_failed");
     assert!(stack.mail.mails().is_empty());
@@ -100,23 +104,23 @@ async fn a_refused_address_is_written_down_and_fails_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_refused_text_is_written_down_and_fails_nothing_else() {
+async fn a_rejected_message_is_recorded_and_fails_only_the_email() {
     let refusal = Rule::reply(Step::Body, 554, "5.7.1 Looks like spam");
-    let (stack, accepted) = submitted([refusal]).await;
+    let (stack, accepted) = submit_with_rules([refusal]).await;
 
     let delivery = completed_with_mail(&stack, &accepted, "failed").await;
 
-    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_refused")));
+    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_rejected")));
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_mail_that_may_have_been_taken_is_never_sent_again() {
+async fn an_email_that_may_have_been_accepted_is_never_resent() {
     let drop = Rule::new(Step::Body, Action::DropAfterAccept).times(1);
-    let (stack, accepted) = submitted([drop]).await;
+    let (stack, accepted) = submit_with_rules([drop]).await;
 
     let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
-    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_no_answer")));
+    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_no_response")));
     assert_eq!(last_step(&stack, &accepted).await, "mail_unknown");
 
     history::reset(&stack, &accepted).await;
@@ -128,9 +132,9 @@ async fn a_mail_that_may_have_been_taken_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn a_mail_that_was_lost_with_its_connection_is_unknown_too() {
+async fn an_email_lost_with_its_connection_is_unknown() {
     // From here it looks the same as if the server had kept it.
-    let (stack, accepted) = submitted([Rule::new(Step::Body, Action::Drop).times(1)]).await;
+    let (stack, accepted) = submit_with_rules([Rule::new(Step::Body, Action::Drop).times(1)]).await;
 
     let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
 
@@ -140,63 +144,64 @@ async fn a_mail_that_was_lost_with_its_connection_is_unknown_too() {
 }
 
 #[tokio::test]
-async fn a_mail_server_that_falls_silent_after_the_text_leaves_it_unknown() {
-    let mut options = StackOptions::default().with("SMTP_ANSWER_SECONDS", "1");
+async fn silence_after_the_message_leaves_the_email_unknown() {
+    let mut options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "1");
     let silence = Rule::new(Step::Body, Action::StallAfterAccept);
     options.mail.script = Script::new(vec![silence]).expect("a script");
     let (stack, accepted) = Stack::with_submission(options).await;
 
     let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
 
-    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_no_answer")));
+    assert_eq!((delivery.attempts, delivery.error_code.as_deref()), (1, Some("smtp_no_response")));
     assert_eq!(mails(&stack, &accepted).len(), 1);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_mail_that_was_sent_is_not_sent_again_by_a_reset() {
-    let (stack, accepted) = submitted([]).await;
-    completed_once(&stack, &accepted).await;
+async fn a_reset_does_not_resend_a_sent_email() {
+    let (stack, accepted) = submit_with_rules([]).await;
+    wait_completed_once(&stack, &accepted).await;
 
     history::reset(&stack, &accepted).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_before_the_text_is_tried_again() {
+async fn a_connection_lost_before_the_message_is_retried() {
     let breaks = [
         Rule::new(Step::Connect, Action::Drop).times(1),
         Rule::new(Step::Rcpt, Action::Drop).times(1),
         Rule::new(Step::Data, Action::Drop).times(1),
     ];
-    let (stack, accepted) = submitted(breaks).await;
+    let (stack, accepted) = submit_with_rules(breaks).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
     assert_eq!(delivery(&stack, &accepted).await.attempts, 4);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_mail_server_that_falls_silent_before_the_text_is_tried_again() {
-    let (stack, accepted) = submitted([Rule::new(Step::Rcpt, Action::Stall).times(1)]).await;
+async fn silence_before_the_message_is_retried() {
+    let (stack, accepted) =
+        submit_with_rules([Rule::new(Step::Rcpt, Action::Stall).times(1)]).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
     assert_eq!(delivery(&stack, &accepted).await.attempts, 2);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn one_conversation_carries_several_mails() {
-    let (stack, first) = submitted([]).await;
-    completed_once(&stack, &first).await;
+async fn one_smtp_connection_carries_several_emails() {
+    let (stack, first) = submit_with_rules([]).await;
+    wait_completed_once(&stack, &first).await;
 
     let second = stack.client.submit("ben@example.org", "itches too", &[photos::retina()]).await;
 
-    completed_once(&stack, &second).await;
+    wait_completed_once(&stack, &second).await;
     let conversations = stack.mail.conversations();
     assert_eq!(conversations.len(), 1, "{conversations:?}");
     stack.stop().await;
@@ -205,11 +210,11 @@ async fn one_conversation_carries_several_mails() {
 #[tokio::test]
 async fn every_attempt_carries_the_same_message_id() {
     let full = Rule::reply(Step::Body, 452, "4.3.1 Insufficient storage").times(2);
-    let (stack, accepted) = submitted([full]).await;
+    let (stack, accepted) = submit_with_rules([full]).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    let ids: Vec<_> = notes(&stack)
+    let ids: Vec<_> = server_notes(&stack)
         .filter_map(|note| Some(note.split_once("Message-ID: ")?.1.to_owned()))
         .collect();
     let sent = mails(&stack, &accepted)[0].message_id.clone().expect("an id");
@@ -218,7 +223,7 @@ async fn every_attempt_carries_the_same_message_id() {
 }
 
 #[tokio::test]
-async fn the_logs_hold_nothing_of_the_patients() {
+async fn the_logs_contain_no_patient_data() {
     let refusals = [
         Rule::reply(Step::Rcpt, 450, "4.2.0 <ana@example.org>: Recipient address rejected")
             .times(1),
@@ -226,10 +231,10 @@ async fn the_logs_hold_nothing_of_the_patients() {
         Rule::reply(Step::Rcpt, 550, "5.1.1 <ben@example.org>: unknown")
             .only_for("ben@example.org"),
     ];
-    let (stack, accepted) = submitted(refusals).await;
-    completed_once(&stack, &accepted).await;
+    let (stack, accepted) = submit_with_rules(refusals).await;
+    wait_completed_once(&stack, &accepted).await;
     let other = stack.client.submit("ben@example.org", "itches too", &[photos::retina()]).await;
-    let refused = history::closed(&stack, &other).await;
+    let refused = history::wait_until_closed(&stack, &other).await;
     assert_eq!(refused, "Completed");
 
     let api = stack.api.as_ref().expect("an API").log();
@@ -245,7 +250,7 @@ async fn the_logs_hold_nothing_of_the_patients() {
 }
 
 #[tokio::test]
-async fn every_script_arrives_as_it_was_written() {
+async fn text_in_any_script_arrives_unchanged() {
     const COMMENTS: &str = "Größe 3 µm <b>rot</b> — 痛い, مرحبا 🩺\n.\n.Punkt & \"Anführung\"";
     const SUMMARY: &str = "Zoë & Søren <script>alert('診断')</script>: مرحبا 🩺 1 < 2";
     const DOTS: &str = ".\n.one dot\n..two dots";
@@ -253,13 +258,13 @@ async fn every_script_arrives_as_it_was_written() {
     options.variables.insert("MAIL_FROM", "Dr. Müller · 診療所 <no-reply@diagflow.example>".into());
     let stack = Stack::with(options).await;
     let accepted = stack.client.submit("ana@example.org", COMMENTS, &[photos::retina()]).await;
-    let execution = stack.looked_at(1).await;
+    let execution = stack.wait_for_polls(1).await;
 
     assert_eq!(executions(&stack, &accepted)[0].comments.as_deref(), Some(COMMENTS));
     let result = json!({"summary": SUMMARY, "recommendations": [DOTS, "ß".repeat(2000)]});
     stack.loopai.complete_with(&execution, result).expect("at work");
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     let mail = &mails(&stack, &accepted)[0];
     let text = mail.text.as_deref().expect("a text").replace("\r\n", "\n");
     let html = mail.html.as_deref().expect("HTML").replace("\r\n", "\n");
@@ -277,16 +282,16 @@ async fn every_script_arrives_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn a_huge_result_makes_no_huge_mail() {
+async fn a_huge_result_does_not_make_a_huge_email() {
     let (stack, accepted) = Stack::with_submission(StackOptions::default().scenario("stuck")).await;
-    let execution = stack.looked_at(1).await;
+    let execution = stack.wait_for_polls(1).await;
     let long = "lorem ipsum ".repeat(100_000);
     let many: Vec<_> = (0..2000).map(|n| json!({"label": format!("finding {n}")})).collect();
     let result = json!({"summary": long, "findings": many, "raw": long, "recommendations": [long]});
 
     stack.loopai.complete_with(&execution, result.clone()).expect("at work");
 
-    let document = completed_once(&stack, &accepted).await;
+    let document = wait_completed_once(&stack, &accepted).await;
     assert!(document["result"] == result, "it is kept whole");
     let mail = &mails(&stack, &accepted)[0];
     assert!(mail.size < 1_000_000, "an e-mail of {} bytes", mail.size);

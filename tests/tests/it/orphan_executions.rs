@@ -2,11 +2,11 @@
 //! alone, and takes it for no other run.
 
 use diagflow_simulators::mail::Mail;
-use diagflow_store::{Action, Cancelling, Failpoint, Outcome, Retrying, RunKey};
-use diagflow_tests::seeding::{end, line};
+use diagflow_store::{Action, CancelOutcome, EndStatus, Failpoint, RetryOutcome, RunKey};
+use diagflow_tests::seeding::{audit_entry, end};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{
-    Accepted, Stack, StackOptions, eventually, history, operator, photos, servers,
+    AcceptedSubmission, Stack, StackOptions, eventually, history, photos, servers, temporal_cli,
 };
 use diagflow_workflows::contract::DiagnosisInput;
 use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, workflow_id};
@@ -28,18 +28,18 @@ fn queue() -> String {
 }
 
 /// A submission whose first run was not started: the API that took it never reached Temporal, and has ended.
-async fn accepted_without_temporal(queue: &str) -> (Stack, Accepted) {
+async fn accepted_without_temporal(queue: &str) -> (Stack, AcceptedSubmission) {
     let options = StackOptions::default().with(QUEUE, queue).with("TEMPORAL_ADDRESS", NOWHERE);
     let mut stack = Stack::without_processes(options).await;
     stack.start_api().await;
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
-    stack.api.take().expect("is running").stopped().await;
+    stack.api.take().expect("is running").stop().await;
     stack.set("TEMPORAL_ADDRESS", servers::temporal());
     (stack, accepted)
 }
 
 /// Starts a run as the API does, but tells the records nothing; returns Temporal's name for it.
-async fn start_unnoted(stack: &Stack, run: RunKey, queue: &str) -> String {
+async fn start_unrecorded(stack: &Stack, run: RunKey, queue: &str) -> String {
     let input = DiagnosisInput {
         submission_id: run.submission.to_string(),
         run: run.number,
@@ -53,33 +53,34 @@ async fn start_unnoted(stack: &Stack, run: RunKey, queue: &str) -> String {
 }
 
 /// Temporal's names of the submission's runs, as the records know them.
-async fn noted(stack: &Stack, accepted: &Accepted) -> Vec<Option<String>> {
+async fn recorded_run_ids(stack: &Stack, accepted: &AcceptedSubmission) -> Vec<Option<String>> {
     let runs = stack.store.runs(id_of(accepted)).await.expect("runs");
     runs.into_iter().map(|run| run.temporal_run_id).collect()
 }
 
 /// Lets the sweeper take what it holds back.
-async fn release(stack: &Stack) {
-    stack.database.run("UPDATE runs SET start_after = NOW(6)").await;
+async fn make_due(stack: &Stack) {
+    stack.database.execute("UPDATE runs SET start_after = NOW(6)").await;
 }
 
 /// The first run was called off, which Temporal is still to be told, and failed meanwhile; staff then set the
 /// submission going again. Returns the second run.
-async fn called_off_and_set_going_again(stack: &Stack, accepted: &Accepted) -> RunKey {
+async fn cancelled_and_retried(stack: &Stack, accepted: &AcceptedSubmission) -> RunKey {
     let submission = id_of(accepted);
     let first = RunKey { submission, number: 1 };
     let store = &stack.store;
-    store.run_started(first, &Uuid::new_v4().to_string()).await.expect("noted");
-    let called_off = store.request_cancel(submission, &line(Action::SubmissionCancel)).await;
-    assert_eq!(called_off.expect("an answer"), Cancelling::Noted(first));
-    end(store, first, Outcome::Failed, "a_code").await;
-    let retried = store.retry(submission, LONG, &line(Action::SubmissionRetry)).await;
-    let Retrying::Queued(second) = retried.expect("an answer") else { panic!("is not queued") };
+    store.mark_run_started(first, &Uuid::new_v4().to_string()).await.expect("noted");
+    let cancelled = store.request_cancel(submission, &audit_entry(Action::SubmissionCancel)).await;
+    assert_eq!(cancelled.expect("an answer"), CancelOutcome::Requested(first));
+    end(store, first, EndStatus::Failed, "a_code").await;
+    let retried =
+        store.retry_submission(submission, LONG, &audit_entry(Action::SubmissionRetry)).await;
+    let RetryOutcome::Queued(second) = retried.expect("an answer") else { panic!("is not queued") };
     second
 }
 
 /// Waits until the keeper has nothing more to tell Temporal.
-async fn wish_passed_on(stack: &Stack) {
+async fn wait_for_cancellation_sent(stack: &Stack) {
     eventually("the wish to be passed on", || async {
         let open = stack.database.number("SELECT COUNT(cancel_after) FROM runs").await;
         (open == 0).then_some(())
@@ -88,43 +89,43 @@ async fn wish_passed_on(stack: &Stack) {
 }
 
 #[tokio::test]
-async fn a_wish_to_cancel_does_not_reach_a_newer_run_whose_start_is_not_noted_yet() {
+async fn a_cancellation_does_not_reach_a_newer_run_whose_start_is_unrecorded() {
     let queue = queue();
     let (mut stack, accepted) = accepted_without_temporal(&queue).await;
-    let second = called_off_and_set_going_again(&stack, &accepted).await;
-    let execution = start_unnoted(&stack, second, &queue).await;
+    let second = cancelled_and_retried(&stack, &accepted).await;
+    let execution = start_unrecorded(&stack, second, &queue).await;
 
     stack.start_api().await;
-    wish_passed_on(&stack).await;
+    wait_for_cancellation_sent(&stack).await;
 
-    let events = history::count(&history::events(&stack, &accepted).await);
-    let asked = events.get("EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED");
-    assert_eq!(asked, None, "{events:?}");
+    let events = history::count_by_type(&history::events(&stack, &accepted).await);
+    let cancel_requests = events.get("EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED");
+    assert_eq!(cancel_requests, None, "{events:?}");
     stack.start_worker().await;
-    stack.until(&accepted, "completed").await;
-    assert_eq!(noted(&stack, &accepted).await[1], Some(execution));
+    stack.wait_for_status(&accepted, "completed").await;
+    assert_eq!(recorded_run_ids(&stack, &accepted).await[1], Some(execution));
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_newer_run_is_not_taken_for_lost_while_its_start_is_under_way() {
+async fn a_newer_run_is_not_treated_as_orphaned_while_it_is_being_started() {
     let queue = queue();
     let (mut stack, accepted) = accepted_without_temporal(&queue).await;
-    called_off_and_set_going_again(&stack, &accepted).await;
+    cancelled_and_retried(&stack, &accepted).await;
 
     stack.start_api().await;
-    wish_passed_on(&stack).await;
+    wait_for_cancellation_sent(&stack).await;
 
     let document = stack.client.status(&accepted).await.expect("an answer");
     assert_eq!(document["status"], "pending", "{document}");
-    release(&stack).await;
+    make_due(&stack).await;
     stack.start_worker().await;
-    stack.until(&accepted, "completed").await;
+    stack.wait_for_status(&accepted, "completed").await;
     stack.stop().await;
 }
 
 /// Waits until the API has met an execution that nobody knows, and left it alone.
-async fn met(stack: &Stack) {
+async fn wait_for_unknown_execution(stack: &Stack) {
     eventually("the execution to be met", || async {
         let log = stack.api.as_ref().expect("is running").log();
         log.contains("is open that no worker has taken up yet").then_some(())
@@ -133,41 +134,42 @@ async fn met(stack: &Stack) {
 }
 
 #[tokio::test]
-async fn a_start_whose_answer_was_lost_is_left_to_the_execution_to_tell() {
+async fn a_start_whose_response_was_lost_is_recorded_by_the_execution() {
     let queue = queue();
     let (mut stack, accepted) = accepted_without_temporal(&queue).await;
     let first = RunKey { submission: id_of(&accepted), number: 1 };
-    let execution = start_unnoted(&stack, first, &queue).await;
-    release(&stack).await;
+    let execution = start_unrecorded(&stack, first, &queue).await;
+    make_due(&stack).await;
 
     stack.start_api().await;
-    met(&stack).await;
+    wait_for_unknown_execution(&stack).await;
 
-    assert_eq!(noted(&stack, &accepted).await, [None], "it may be another run's");
+    assert_eq!(recorded_run_ids(&stack, &accepted).await, [None], "it may be another run's");
     stack.start_worker().await;
-    stack.until(&accepted, "completed").await;
-    assert_eq!(noted(&stack, &accepted).await, [Some(execution)]);
+    stack.wait_for_status(&accepted, "completed").await;
+    assert_eq!(recorded_run_ids(&stack, &accepted).await, [Some(execution)]);
     assert_eq!(stack.loopai.executions().len(), 1);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_earlier_run_that_nobody_knows_is_not_taken_for_the_one_that_waits() {
+async fn an_unrecorded_earlier_run_is_not_adopted_as_the_queued_one() {
     let queue = queue();
     let (mut stack, accepted) = accepted_without_temporal(&queue).await;
     let submission = id_of(&accepted);
     let first = RunKey { submission, number: 1 };
-    let execution = start_unnoted(&stack, first, &queue).await;
+    let execution = start_unrecorded(&stack, first, &queue).await;
     // As far as the records know it has not begun, so it ends at once.
-    let called_off = stack.store.request_cancel(submission, &line(Action::SubmissionCancel)).await;
-    assert_eq!(called_off.expect("an answer"), Cancelling::Cancelled);
-    let retry = line(Action::SubmissionRetry);
-    stack.store.retry(submission, Duration::ZERO, &retry).await.expect("queued");
+    let cancelled =
+        stack.store.request_cancel(submission, &audit_entry(Action::SubmissionCancel)).await;
+    assert_eq!(cancelled.expect("an answer"), CancelOutcome::Cancelled);
+    let retry = audit_entry(Action::SubmissionRetry);
+    stack.store.retry_submission(submission, Duration::ZERO, &retry).await.expect("queued");
 
     stack.start_api().await;
-    met(&stack).await;
+    wait_for_unknown_execution(&stack).await;
 
-    assert_eq!(noted(&stack, &accepted).await, [None, None]);
+    assert_eq!(recorded_run_ids(&stack, &accepted).await, [None, None]);
     stack.start_worker().await;
     let earlier = stack
         .temporal()
@@ -178,37 +180,41 @@ async fn an_earlier_run_that_nobody_knows_is_not_taken_for_the_one_that_waits() 
         (found.run_id() != execution || found.close_time().is_some()).then_some(())
     })
     .await;
-    release(&stack).await;
-    stack.until(&accepted, "completed").await;
-    let noted = noted(&stack, &accepted).await;
-    assert_eq!(noted[0], None, "it did nothing");
-    assert!(noted[1].as_ref().is_some_and(|run| *run != execution), "{noted:?}");
+    make_due(&stack).await;
+    stack.wait_for_status(&accepted, "completed").await;
+    let recorded_run_ids = recorded_run_ids(&stack, &accepted).await;
+    assert_eq!(recorded_run_ids[0], None, "it did nothing");
+    assert!(
+        recorded_run_ids[1].as_ref().is_some_and(|run| *run != execution),
+        "{recorded_run_ids:?}"
+    );
     assert_eq!(stack.loopai.executions().len(), 1);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_first_run_that_was_terminated_before_its_start_was_noted_ends_as_lost() {
-    let options =
-        StackOptions::default().with("LOST_AFTER_SECONDS", "0.5").with("LOST_SWEEP_SECONDS", "0.2");
+async fn a_run_terminated_before_its_start_was_recorded_ends_as_orphaned() {
+    let options = StackOptions::default()
+        .with("RECONCILE_AFTER_SECONDS", "0.5")
+        .with("RECONCILE_SWEEP_SECONDS", "0.2");
     let mut stack = Stack::without_processes(options).await;
-    stack.failpoints.arm(Failpoint::RunStarted);
+    stack.failpoints.arm(Failpoint::AfterRunStart);
     stack.start_api().await;
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
-    stack.failpoints.reached(Failpoint::RunStarted).await;
+    stack.failpoints.wait_until_reached(Failpoint::AfterRunStart).await;
     stack.api.take().expect("is running").kill();
-    stack.failpoints.release(Failpoint::RunStarted);
-    assert_eq!(noted(&stack, &accepted).await, [None]);
-    operator::act("terminate", &accepted, &["--reason", "a test"]).await;
+    stack.failpoints.release(Failpoint::AfterRunStart);
+    assert_eq!(recorded_run_ids(&stack, &accepted).await, [None]);
+    temporal_cli::submission_workflow("terminate", &accepted, &["--reason", "a test"]).await;
 
-    release(&stack).await;
+    make_due(&stack).await;
     stack.start_api().await;
 
-    let document = stack.until(&accepted, "failed").await;
-    assert_eq!(document["error"]["code"], "run_lost", "{document}");
+    let document = stack.wait_for_status(&accepted, "failed").await;
+    assert_eq!(document["error"]["code"], "run_orphaned", "{document}");
     stack.start_worker().await;
-    let told = |mail: &Mail| mail.subject == "We could not complete your diagnosis";
-    stack.mail.wait_for(told, LIMIT).await.expect("the patient is told");
+    let is_failure_email = |mail: &Mail| mail.subject == "We could not complete your diagnosis";
+    stack.mail.wait_for(is_failure_email, LIMIT).await.expect("the patient is told");
     assert!(stack.loopai.executions().is_empty());
     stack.stop().await;
 }

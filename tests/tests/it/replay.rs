@@ -25,13 +25,13 @@ async fn every_recorded_history_replays() {
 }
 
 #[tokio::test]
-async fn a_careless_change_is_caught_by_the_histories_that_pass_it_and_no_others() {
-    assert_eq!(replay::careless_changes_that_pass().await, Vec::<String>::new());
+async fn each_incompatible_change_is_caught_by_exactly_the_histories_that_reach_it() {
+    assert_eq!(replay::wrong_verdicts_on_incompatible_changes().await, Vec::<String>::new());
 }
 
 /// The recorded histories as they stand in their files.
 fn documents() -> BTreeMap<String, Value> {
-    let files = std::fs::read_dir(history::recorded()).expect("recorded histories");
+    let files = std::fs::read_dir(history::recordings()).expect("recorded histories");
     files
         .map(|file| {
             let path = file.expect("a file").path();
@@ -42,9 +42,9 @@ fn documents() -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn no_recorded_history_holds_personal_data() {
+fn no_recorded_history_contains_personal_data() {
     for (path, document) in documents() {
-        let text = history::decoded(&document);
+        let text = history::decode_payloads(&document);
         let is_decoded = text.contains("submission_id") || text.contains("delivery_id");
         assert!(is_decoded, "{path} is not decoded");
         // What every case sends (`Case::play`).
@@ -52,12 +52,12 @@ fn no_recorded_history_holds_personal_data() {
             assert!(!text.contains(secret), "{secret:?} stands in {path}");
         }
         // And what nobody thought of.
-        assert_eq!(history::suspicious(&document), Vec::<String>::new(), "in {path}");
+        assert_eq!(history::possible_personal_data(&document), Vec::<String>::new(), "in {path}");
     }
 }
 
 #[test]
-fn personal_data_in_a_history_is_noticed_wherever_it_stands() {
+fn personal_data_is_detected_anywhere_in_a_history() {
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     let long = "x".repeat(100);
     for personal in ["ben.li@praxis.example", "a rash on my arm", long.as_str()] {
@@ -70,7 +70,7 @@ fn personal_data_in_a_history_is_noticed_wherever_it_stands() {
             let (path, mut document) = documents().pop_first().expect("a history");
             let events = document["events"].as_array_mut().expect(&path);
             events[0]["planted"] = planted;
-            assert_eq!(history::suspicious(&document), [personal]);
+            assert_eq!(history::possible_personal_data(&document), [personal]);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The end of storing a submission, where it takes long or its answer is lost: nobody is told that it failed
 //! while it may have succeeded.
 
-use diagflow_store::FileBytes;
-use diagflow_tests::answers::refusal;
-use diagflow_tests::client::accepted;
+use diagflow_store::BlobStore;
+use diagflow_tests::client::expect_accepted;
+use diagflow_tests::responses::refusal;
 use diagflow_tests::{ApiClient, Stack, StackOptions, eventually, photos};
 use diesel_async::SimpleAsyncConnection;
 use serde_json::Value;
@@ -15,11 +15,11 @@ use url::Url;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn body() -> Value {
-    ApiClient::body("ana@example.org", "", &[photos::retina()])
+    ApiClient::submission_body("ana@example.org", "", &[photos::retina()])
 }
 
 #[tokio::test]
-async fn what_takes_long_to_store_goes_on_and_the_repeat_finds_it() {
+async fn a_slow_store_continues_after_the_timeout_and_the_repeat_finds_it() {
     let options = StackOptions::default().with("REQUEST_TIMEOUT_SECONDS", "1");
     let mut stack = Stack::without_processes(options).await;
     stack.start_api().await;
@@ -32,28 +32,28 @@ async fn what_takes_long_to_store_goes_on_and_the_repeat_finds_it() {
     lock.batch_execute("UNLOCK TABLES").await.expect("unlocks");
 
     eventually("the first to be stored", || async {
-        (stack.database.rows("submissions").await == 1).then_some(())
+        (stack.database.count_rows("submissions").await == 1).then_some(())
     })
     .await;
     let repeat = stack.client.post(&body, Some("key-1")).await.expect("an answer");
     assert_eq!(repeat.headers()["idempotency-replayed"], "true");
     let stored = stack.database.texts("SELECT id FROM submissions").await;
-    assert_eq!(stored, [accepted(repeat).await.submission_id]);
+    assert_eq!(stored, [expect_accepted(repeat).await.submission_id]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_the_commit_is_not_told_as_a_failure() {
+async fn a_lost_commit_response_is_not_reported_as_a_failure() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    let (line, url) = stack.database.by_proxy().await;
+    let (proxy, url) = stack.database.via_proxy().await;
     stack.set("DATABASE_URL", url);
     stack.start_api().await;
-    line.lose_answer_to("COMMIT", "INSERT INTO `submissions`");
+    proxy.drop_response_to("COMMIT", "INSERT INTO `submissions`");
 
-    let answer = stack.client.post(&body(), None).await.expect("an answer");
+    let response = stack.client.post(&body(), None).await.expect("an answer");
 
-    assert_eq!(refusal(answer).await, (503, "outcome_unknown".to_owned()));
-    assert_eq!(stack.database.rows("submissions").await, 1, "it was stored");
+    assert_eq!(refusal(response).await, (503, "outcome_unknown".to_owned()));
+    assert_eq!(stack.database.count_rows("submissions").await, 1, "it was stored");
     stack.stop().await;
 }
 
@@ -68,27 +68,27 @@ fn stored(stack: &Stack) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn what_a_process_had_written_of_an_image_when_it_was_killed_is_swept_once_it_is_old() {
+async fn the_partial_file_of_a_killed_process_is_swept_once_it_is_old() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api_that_dies_writing(100_000).await;
+    stack.start_api_with_file_size_limit(100_000).await;
     stack.client.post(&body(), None).await.expect_err("its connection broke");
     stack.api.take().expect("was started").kill();
-    let half = stored(&stack).pop().expect("a part of it");
-    assert_eq!(half.metadata().expect("a file").len(), 100_000);
+    let partial = stored(&stack).pop().expect("a part of it");
+    assert_eq!(partial.metadata().expect("a file").len(), 100_000);
     stack.start_api().await;
     stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
-    let [whole, _] = &stored(&stack)[..] else { panic!("the image, and the part of it") };
-    assert_eq!(std::fs::read(whole).expect("bytes"), photos::retina().bytes);
+    let [complete, _] = &stored(&stack)[..] else { panic!("the image, and the part of it") };
+    assert_eq!(std::fs::read(complete).expect("bytes"), photos::retina().bytes);
 
     let address = Url::from_file_path(stack.files()).expect("an address");
-    let bytes = FileBytes::open(&address).expect("a storage");
-    assert_eq!(bytes.sweep_staged(DAY).await.expect("swept"), 0, "it may still be written");
-    for file in [whole, &half] {
+    let bytes = BlobStore::open(&address).expect("a storage");
+    assert_eq!(bytes.sweep_temp_files(DAY).await.expect("swept"), 0, "it may still be written");
+    for file in [complete, &partial] {
         let file = File::options().write(true).open(file).expect("a file");
         file.set_modified(SystemTime::now() - 2 * DAY).expect("set");
     }
-    assert_eq!(bytes.sweep_staged(DAY).await.expect("swept"), 1);
+    assert_eq!(bytes.sweep_temp_files(DAY).await.expect("swept"), 1);
 
-    assert_eq!(stored(&stack), std::slice::from_ref(whole));
+    assert_eq!(stored(&stack), std::slice::from_ref(complete));
     stack.stop().await;
 }

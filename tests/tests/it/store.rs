@@ -54,9 +54,9 @@ impl Records {
             files: vec![file],
             start_grace: Duration::ZERO,
             submitted_by: None,
-            line: None,
+            audit_entry: None,
         };
-        self.store.announce_bytes(&[Sha256::of(photo)]).await.expect("announced");
+        self.store.reserve_blobs(&[Sha256::of(photo)]).await.expect("announced");
         assert!(self.store.create_submission(&new, None).await.expect("stored"));
         RunKey { submission: id, number: 1 }
     }

@@ -1,9 +1,11 @@
 //! Following a submission live: resumed anywhere, on any replica, after any restart of the API.
 
-use diagflow_tests::client::accepted;
+use diagflow_tests::client::expect_accepted;
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::stack::id_of;
-use diagflow_tests::{Accepted, ApiClient, SseEvent, Stack, StackOptions, eventually, photos};
+use diagflow_tests::{
+    AcceptedSubmission, ApiClient, SseEvent, Stack, StackOptions, eventually, photos,
+};
 use futures::StreamExt;
 use futures::future::{join, join_all};
 use reqwest::{Response, StatusCode};
@@ -11,29 +13,33 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// What a listener gets of a submission that completes: received, diagnosing, completed, ready.
-const WHOLE: [i64; 4] = [1, 2, 3, 4];
+const ALL_EVENTS: [i64; 4] = [1, 2, 3, 4];
 /// What a browser is told about coming back.
 const RETRY_HINT: &str = "retry: 2000";
 
 /// A diagnosis that ends only when the test says so.
-fn by_hand() -> StackOptions {
+fn stuck() -> StackOptions {
     StackOptions::default().scenario("stuck")
 }
 
-async fn submit(stack: &Stack) -> Accepted {
+async fn submit(stack: &Stack) -> AcceptedSubmission {
     stack.client.submit("ana@example.org", "", &[photos::retina()]).await
 }
 
 /// Lets the diagnosis end, once LoopAI has it.
 async fn complete(stack: &Stack) {
-    let begun = |all: &[_]| all.first().map(|one: &Execution| one.execution_id.clone());
-    let execution = stack.loopai.wait_for(begun, LIMIT).await.expect("an execution");
+    let started = |all: &[_]| all.first().map(|one: &Execution| one.execution_id.clone());
+    let execution = stack.loopai.wait_for(started, LIMIT).await.expect("an execution");
     stack.loopai.complete(&execution).expect("is under way");
 }
 
 type Execution = diagflow_simulators::loopai::ExecutionRecord;
 
-async fn story(client: &ApiClient, submission: &Accepted, after: Option<i64>) -> Vec<SseEvent> {
+async fn events_of(
+    client: &ApiClient,
+    submission: &AcceptedSubmission,
+    after: Option<i64>,
+) -> Vec<SseEvent> {
     client.events(submission, after).await.collect().await
 }
 
@@ -42,16 +48,16 @@ fn numbers(events: &[SseEvent]) -> Vec<i64> {
 }
 
 /// A stream as its bytes come.
-struct Raw {
+struct RawStream {
     response: Response,
     text: String,
 }
 
-impl Raw {
-    async fn open(client: &ApiClient, submission: &Accepted) -> Raw {
+impl RawStream {
+    async fn open(client: &ApiClient, submission: &AcceptedSubmission) -> RawStream {
         let response = client.open_events(submission, None).await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK);
-        Raw { response, text: String::new() }
+        RawStream { response, text: String::new() }
     }
 
     /// Reads on until `enough`.
@@ -78,41 +84,45 @@ impl Raw {
 }
 
 /// Listens, goes away after `count` events, and comes back.
-async fn cut_off_after(count: usize, client: &ApiClient, submission: &Accepted) -> Vec<SseEvent> {
+async fn cut_off_after(
+    count: usize,
+    client: &ApiClient,
+    submission: &AcceptedSubmission,
+) -> Vec<SseEvent> {
     let mut events: Vec<_> = client.events(submission, None).await.take(count).collect().await;
     let last = events.last().map(|event| event.id);
-    events.extend(story(client, submission, last).await);
+    events.extend(events_of(client, submission, last).await);
     events
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_off_anywhere_is_resumed_without_gap_or_repeat() {
-    let stack = Stack::with(by_hand()).await;
+async fn an_interrupted_stream_resumes_without_gaps_or_repeats() {
+    let stack = Stack::with(stuck()).await;
     let submission = submit(&stack).await;
 
-    let counts = 0..=WHOLE.len();
+    let counts = 0..=ALL_EVENTS.len();
     let listeners = counts.map(|count| cut_off_after(count, &stack.client, &submission));
     let (live, ()) = join(join_all(listeners), complete(&stack)).await;
 
-    let whole = story(&stack.client, &submission, None).await;
-    assert_eq!(numbers(&whole), WHOLE);
+    let complete_list = events_of(&stack.client, &submission, None).await;
+    assert_eq!(numbers(&complete_list), ALL_EVENTS);
     for (count, events) in live.iter().enumerate() {
-        assert_eq!(*events, whole, "cut off after {count}, resumed while it went on");
+        assert_eq!(*events, complete_list, "cut off after {count}, resumed while it went on");
         let afterwards = cut_off_after(count, &stack.client, &submission).await;
-        assert_eq!(afterwards, whole, "cut off after {count}, resumed when it was over");
+        assert_eq!(afterwards, complete_list, "cut off after {count}, resumed when it was over");
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn who_has_everything_is_told_not_to_come_back() {
+async fn a_client_with_all_events_is_told_not_to_reconnect() {
     let stack = Stack::start().await;
     let submission = submit(&stack).await;
-    stack.until(&submission, "completed").await;
+    stack.wait_for_status(&submission, "completed").await;
 
     let status_after = async |number: &str| {
-        let answer = stack.client.open_events(&submission, Some(number)).await;
-        answer.expect("an answer").status()
+        let response = stack.client.open_events(&submission, Some(number)).await;
+        response.expect("an answer").status()
     };
     assert_eq!(status_after("3").await, StatusCode::OK);
     assert_eq!(status_after("4").await, StatusCode::NO_CONTENT);
@@ -128,24 +138,24 @@ async fn who_has_everything_is_told_not_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_stream_is_resumed_on_another_replica() {
-    let stack = Stack::with(by_hand()).await;
+async fn a_stream_resumes_on_another_replica() {
+    let stack = Stack::with(stuck()).await;
     let (replica, other) = stack.start_replica().await;
     let submission = submit(&stack).await;
 
     let mut events: Vec<_> = stack.client.events(&submission, None).await.take(2).collect().await;
-    let resumed = story(&other, &submission, Some(2));
+    let resumed = events_of(&other, &submission, Some(2));
     let (rest, ()) = join(resumed, complete(&stack)).await;
     events.extend(rest);
 
-    assert_eq!(numbers(&events), WHOLE);
-    assert_eq!(events, story(&stack.client, &submission, None).await);
-    replica.stopped().await;
+    assert_eq!(numbers(&events), ALL_EVENTS);
+    assert_eq!(events, events_of(&stack.client, &submission, None).await);
+    replica.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn everybody_hears_the_same_whoever_wrote_it_and_wherever_they_listen() {
+async fn all_listeners_get_the_same_events_on_every_replica() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let (replica, other) = stack.start_replica().await;
@@ -160,25 +170,25 @@ async fn everybody_hears_the_same_whoever_wrote_it_and_wherever_they_listen() {
     }
     // From here on, the worker writes.
     stack.start_worker().await;
-    let heard = join_all(streams.into_iter().map(StreamExt::collect::<Vec<_>>)).await;
+    let received = join_all(streams.into_iter().map(StreamExt::collect::<Vec<_>>)).await;
 
-    assert_eq!(numbers(&heard[0]), WHOLE[1..]);
-    assert_eq!(heard[1], heard[0], "two listeners at one process");
-    assert_eq!(heard[2], heard[0], "a listener at the process that wrote nothing");
-    replica.stopped().await;
+    assert_eq!(numbers(&received[0]), ALL_EVENTS[1..]);
+    assert_eq!(received[1], received[0], "two listeners at one process");
+    assert_eq!(received[2], received[0], "a listener at the process that wrote nothing");
+    replica.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn one_tail_reads_the_events_however_many_listen() {
+async fn one_query_reads_the_events_for_all_listeners() {
     const POLL: Duration = Duration::from_millis(50);
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    let (line, url) = stack.database.by_proxy().await;
+    let (proxy, url) = stack.database.via_proxy().await;
     stack.set("DATABASE_URL", url);
     stack.set("EVENTS_POLL_SECONDS", POLL.as_secs_f64().to_string());
     stack.start_api().await;
     // A number that stands in no statement by chance.
-    stack.database.run("ALTER TABLE events AUTO_INCREMENT = 1234567890123456789").await;
+    stack.database.execute("ALTER TABLE events AUTO_INCREMENT = 1234567890123456789").await;
     let submissions = join_all((0..4).map(|_| submit(&stack))).await;
     // What a tail asks for comes after the newest.
     let newest = stack.database.number("SELECT MAX(id) FROM events").await;
@@ -187,29 +197,31 @@ async fn one_tail_reads_the_events_however_many_listen() {
     for listeners in [1, 40] {
         while streams.len() < listeners {
             let submission = &submissions[streams.len() % submissions.len()];
-            let mut stream = Raw::open(&stack.client, submission).await;
+            let mut stream = RawStream::open(&stack.client, submission).await;
             stream.until(|text| text.contains("id: 1")).await;
             streams.push(stream);
         }
-        line.count(&newest.to_le_bytes());
-        let begun = Instant::now();
-        eventually("the events to be looked at", || async { (line.counted() >= 20).then_some(()) })
-            .await;
+        proxy.count(&newest.to_le_bytes());
+        let started = Instant::now();
+        eventually("the events to be looked at", || async {
+            (proxy.occurrences() >= 20).then_some(())
+        })
+        .await;
 
         // A tail rests between two looks, and no timer is early. One look may have been on its way before.
-        let (looks, time) = (line.counted(), begun.elapsed());
-        let most = 2 + time.as_millis() / POLL.as_millis();
-        assert!(looks as u128 <= most, "{looks} in {time:?} while {listeners} listen");
+        let (polls, time) = (proxy.occurrences(), started.elapsed());
+        let at_most = 2 + time.as_millis() / POLL.as_millis();
+        assert!(polls as u128 <= at_most, "{polls} in {time:?} while {listeners} listen");
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_stream_says_what_it_is_and_when_to_come_back() {
+async fn a_stream_sends_its_headers_and_reconnection_delay() {
     let stack = Stack::start().await;
     let submission = submit(&stack).await;
 
-    let stream = Raw::open(&stack.client, &submission).await;
+    let stream = RawStream::open(&stack.client, &submission).await;
 
     let headers = stream.response.headers().clone();
     assert_eq!(headers["content-type"], "text/event-stream");
@@ -222,68 +234,68 @@ async fn a_stream_says_what_it_is_and_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_silent_stream_gives_signs_of_life_that_are_no_events() {
-    let stack = Stack::with(by_hand().with("EVENTS_HEARTBEAT_SECONDS", "0.05")).await;
+async fn an_idle_stream_sends_heartbeat_comments() {
+    let stack = Stack::with(stuck().with("EVENTS_HEARTBEAT_SECONDS", "0.05")).await;
     let submission = submit(&stack).await;
 
-    let mut stream = Raw::open(&stack.client, &submission).await;
-    let beats = |text: &str| text.lines().filter(|line| line.starts_with(':')).count();
+    let mut stream = RawStream::open(&stack.client, &submission).await;
+    let heartbeats = |text: &str| text.lines().filter(|proxy| proxy.starts_with(':')).count();
     stream.until(|text| text.contains("id: 2")).await;
-    let beaten = beats(&stream.text);
-    stream.until(|text| beats(text) >= beaten + 3).await;
+    let before = heartbeats(&stream.text);
+    stream.until(|text| heartbeats(text) >= before + 3).await;
     complete(&stack).await;
 
     let ids: Vec<_> = stream
         .blocks()
         .await
         .iter()
-        .flat_map(|block| block.lines().filter_map(|line| line.strip_prefix("id: ")))
+        .flat_map(|block| block.lines().filter_map(|proxy| proxy.strip_prefix("id: ")))
         .map(|id| id.parse::<i64>().expect("a number"))
         .collect();
-    assert_eq!(ids, WHOLE);
+    assert_eq!(ids, ALL_EVENTS);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_stream_opens_to_its_own_token_only() {
+async fn a_stream_opens_with_its_own_token_only() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let (mine, other) = (submit(&stack).await, submit(&stack).await);
 
-    let refused = async |answer: Response| {
-        let status = answer.status();
+    let rejection = async |response: Response| {
+        let status = response.status();
         assert!(status.is_client_error(), "{status}");
-        let body: serde_json::Value = answer.json().await.expect("JSON");
+        let body: serde_json::Value = response.json().await.expect("JSON");
         assert_eq!(body["success"], false);
         (status.as_u16(), body["error"]["code"].as_str().expect("a code").to_owned())
     };
     let with_token = async |token: &str| {
-        let bearer = Accepted { access_token: token.to_owned(), ..mine.clone() };
+        let bearer = AcceptedSubmission { access_token: token.to_owned(), ..mine.clone() };
         stack.client.open_events(&bearer, None).await.expect("an answer")
     };
     let path = format!("/api/user/events/{}", mine.submission_id);
     let none = stack.client.get(&path).await;
-    assert_eq!(refused(none).await, (401, "token_required".to_owned()));
-    let strangers = with_token(&other.access_token).await;
-    assert_eq!(refused(strangers).await, (404, "not_found".to_owned()));
+    assert_eq!(rejection(none).await, (401, "token_required".to_owned()));
+    let other_token = with_token(&other.access_token).await;
+    assert_eq!(rejection(other_token).await, (404, "not_found".to_owned()));
     let in_url = stack.client.get(&format!("{path}?access_token={}", mine.access_token)).await;
-    assert_eq!(refused(in_url).await, (401, "token_required".to_owned()));
+    assert_eq!(rejection(in_url).await, (401, "token_required".to_owned()));
     assert_eq!(with_token(&mine.access_token).await.status(), StatusCode::OK);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_page_without_headers_of_its_own_listens_by_its_cookie() {
+async fn a_browser_listens_with_its_cookie() {
     let stack = Stack::start().await;
-    let body = ApiClient::body("ana@example.org", "", &[photos::retina()]);
-    let answer = stack.client.post(&body, None).await.expect("an answer");
-    let cookies: Vec<String> = answer
+    let body = ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
+    let response = stack.client.post(&body, None).await.expect("an answer");
+    let cookies: Vec<String> = response
         .headers()
         .get_all("set-cookie")
         .iter()
         .map(|cookie| cookie.to_str().expect("text").to_owned())
         .collect();
-    let submission = accepted(answer).await;
+    let submission = expect_accepted(response).await;
 
     // What a browser does: the cookie of this path, and nothing else.
     let path = format!("/api/user/events/{}", submission.submission_id);
@@ -291,7 +303,7 @@ async fn a_page_without_headers_of_its_own_listens_by_its_cookie() {
     let cookie = cookie.unwrap_or_else(|| panic!("a cookie for {path} in {cookies:?}"));
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     let pair = cookie.split(';').next().expect("a name and a value");
-    let listen = reqwest::Client::new().get(stack.client.address(&path)).header("cookie", pair);
+    let listen = reqwest::Client::new().get(stack.client.url(&path)).header("cookie", pair);
     let response = listen.send().await.expect("an answer");
 
     assert_eq!(response.status(), StatusCode::OK);
@@ -301,26 +313,26 @@ async fn a_page_without_headers_of_its_own_listens_by_its_cookie() {
 }
 
 #[tokio::test]
-async fn a_restart_of_the_api_ends_streams_with_a_hint_and_they_resume() {
-    let mut stack = Stack::with(by_hand()).await;
+async fn an_api_restart_ends_streams_with_a_retry_hint_and_they_resume() {
+    let mut stack = Stack::with(stuck()).await;
     let submission = submit(&stack).await;
-    let mut stream = Raw::open(&stack.client, &submission).await;
+    let mut stream = RawStream::open(&stack.client, &submission).await;
     stream.until(|text| text.contains("id: 2")).await;
 
-    stack.api.take().expect("is running").stopped().await;
+    stack.api.take().expect("is running").stop().await;
 
     let blocks = stream.blocks().await;
     assert_eq!(blocks.last().map(String::as_str), Some(RETRY_HINT), "{blocks:?}");
     // The story goes on while nobody can listen.
     complete(&stack).await;
     stack.start_api().await;
-    assert_eq!(numbers(&story(&stack.client, &submission, Some(2)).await), WHOLE[2..]);
+    assert_eq!(numbers(&events_of(&stack.client, &submission, Some(2)).await), ALL_EVENTS[2..]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_stream_is_resumed_after_the_api_was_killed() {
-    let mut stack = Stack::with(by_hand()).await;
+async fn a_stream_resumes_after_the_api_was_killed() {
+    let mut stack = Stack::with(stuck()).await;
     let submission = submit(&stack).await;
     let mut listening = stack.client.events(&submission, None).await;
     let mut events: Vec<_> = listening.by_ref().take(2).collect().await;
@@ -331,7 +343,7 @@ async fn a_stream_is_resumed_after_the_api_was_killed() {
     complete(&stack).await;
     stack.start_api().await;
 
-    events.extend(story(&stack.client, &submission, Some(2)).await);
-    assert_eq!(numbers(&events), WHOLE);
+    events.extend(events_of(&stack.client, &submission, Some(2)).await);
+    assert_eq!(numbers(&events), ALL_EVENTS);
     stack.stop().await;
 }

@@ -2,8 +2,8 @@
 
 use diagflow_simulators::mail::{Direction, Settings, TlsMode, TlsSettings};
 use diagflow_store::Delivery;
-use diagflow_tests::invariants::{completed_once, delivery};
-use diagflow_tests::{Accepted, Stack, StackOptions, eventually};
+use diagflow_tests::assertions::{delivery, wait_completed_once};
+use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, eventually};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -20,8 +20,8 @@ impl Authority {
         let mut parameters = CertificateParams::new([]).expect("parameters");
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
-        let own = parameters.self_signed(&key).expect("a certificate");
-        std::fs::write(folder.path().join("authority.pem"), own.pem()).expect("writes");
+        let certificate = parameters.self_signed(&key).expect("a certificate");
+        std::fs::write(folder.path().join("authority.pem"), certificate.pem()).expect("writes");
         Authority { folder, issuer: Issuer::new(parameters, key) }
     }
 
@@ -67,7 +67,7 @@ fn options(mode: &str, authority: &Authority, tls: Option<TlsSettings>) -> Stack
 }
 
 /// The first words of what the client said and of what happened, in order.
-fn said(stack: &Stack) -> Vec<String> {
+fn transcript(stack: &Stack) -> Vec<String> {
     let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
     lines
         .filter(|line| line.direction != Direction::Out)
@@ -76,96 +76,96 @@ fn said(stack: &Stack) -> Vec<String> {
 }
 
 /// Waits for a second attempt that failed. The mail waits; nothing of it was said, and no password.
-async fn not_let_in(stack: &Stack, submission: &Accepted, code: &str) -> Delivery {
-    stack.until(submission, "completed").await;
-    let owed = eventually("a second attempt to fail", || async {
-        let owed = delivery(stack, submission).await;
-        (owed.attempts >= 2 && owed.status.to_string() == "planned").then_some(owed)
+async fn assert_rejected(stack: &Stack, submission: &AcceptedSubmission, code: &str) -> Delivery {
+    stack.wait_for_status(submission, "completed").await;
+    let pending = eventually("a second attempt to fail", || async {
+        let pending = delivery(stack, submission).await;
+        (pending.attempts >= 2 && pending.status.to_string() == "planned").then_some(pending)
     })
     .await;
-    assert_eq!(owed.error_code.as_deref(), Some(code), "{owed:?}");
+    assert_eq!(pending.error_code.as_deref(), Some(code), "{pending:?}");
     assert!(stack.mail.mails().is_empty());
-    assert!(!said(stack).iter().any(|word| word == "MAIL"), "{:?}", said(stack));
-    owed
+    assert!(!transcript(stack).iter().any(|word| word == "MAIL"), "{:?}", transcript(stack));
+    pending
 }
 
 #[tokio::test]
-async fn mail_goes_out_by_starttls() {
+async fn email_is_sent_with_starttls() {
     let authority = Authority::new();
     let server = authority.server("localhost", TlsMode::StartTls);
     let (stack, accepted) =
         Stack::with_submission(options("starttls", &authority, Some(server))).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    let said = said(&stack);
-    assert_eq!(said[..6], ["EHLO", "STARTTLS", "encrypted", "EHLO", "AUTH", "MAIL"]);
+    let transcript = transcript(&stack);
+    assert_eq!(transcript[..6], ["EHLO", "STARTTLS", "encrypted", "EHLO", "AUTH", "MAIL"]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn mail_goes_out_by_implicit_tls() {
+async fn email_is_sent_with_implicit_tls() {
     let authority = Authority::new();
     let server = authority.server("localhost", TlsMode::Implicit);
     let (stack, accepted) =
         Stack::with_submission(options("implicit", &authority, Some(server))).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    assert_eq!(said(&stack)[..4], ["encrypted", "EHLO", "AUTH", "MAIL"]);
+    assert_eq!(transcript(&stack)[..4], ["encrypted", "EHLO", "AUTH", "MAIL"]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_certificate_of_a_stranger_is_refused() {
+async fn a_certificate_from_an_unknown_authority_is_rejected() {
     for (mode, name) in [(TlsMode::StartTls, "starttls"), (TlsMode::Implicit, "implicit")] {
-        let stranger = Authority::new();
-        let server = stranger.server("localhost", mode);
+        let unknown = Authority::new();
+        let server = unknown.server("localhost", mode);
         let (stack, accepted) =
             Stack::with_submission(options(name, &Authority::new(), Some(server))).await;
 
-        let owed = not_let_in(&stack, &accepted, "smtp_unreachable").await;
+        let pending = assert_rejected(&stack, &accepted, "smtp_unreachable").await;
 
-        let why = owed.error_detail.expect("a reason");
-        assert!(why.contains("invalid peer certificate"), "staff read {why:?}");
-        assert!(!said(&stack).iter().any(|word| word == "AUTH"), "the password stays here");
+        let detail = pending.error_detail.expect("a reason");
+        assert!(detail.contains("invalid peer certificate"), "staff read {detail:?}");
+        assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password stays here");
         stack.stop().await;
     }
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_host_is_refused() {
+async fn a_certificate_for_another_host_is_rejected() {
     let authority = Authority::new();
     let server = authority.server("mail.example.org", TlsMode::StartTls);
     let (stack, accepted) =
         Stack::with_submission(options("starttls", &authority, Some(server))).await;
 
-    let owed = not_let_in(&stack, &accepted, "smtp_unreachable").await;
+    let pending = assert_rejected(&stack, &accepted, "smtp_unreachable").await;
 
-    let why = owed.error_detail.expect("a reason");
-    assert!(why.contains("not valid for name"), "staff read {why:?}");
-    assert!(!said(&stack).iter().any(|word| word == "AUTH"), "the password stays here");
+    let detail = pending.error_detail.expect("a reason");
+    assert!(detail.contains("not valid for name"), "staff read {detail:?}");
+    assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password stays here");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_encrypt_gets_no_mail() {
+async fn a_server_without_encryption_gets_no_email() {
     let (stack, accepted) =
         Stack::with_submission(options("starttls", &Authority::new(), None)).await;
 
-    not_let_in(&stack, &accepted, "smtp_unreachable").await;
+    assert_rejected(&stack, &accepted, "smtp_unreachable").await;
 
-    assert!(!said(&stack).iter().any(|word| word == "AUTH"), "the password stays here");
+    assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password stays here");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_our_fault_and_not_the_patients() {
+async fn a_wrong_smtp_password_is_retried() {
     let authority = Authority::new();
     let server = authority.server("localhost", TlsMode::StartTls);
     let options = options("starttls", &authority, Some(server)).with("SMTP_PASSWORD", "another");
     let (stack, accepted) = Stack::with_submission(options).await;
 
-    not_let_in(&stack, &accepted, "smtp_not_let_in").await;
+    assert_rejected(&stack, &accepted, "smtp_access_denied").await;
     stack.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use diagflow_tests::ports::free_port;
 use diagflow_tests::staff::PASSWORD;
-use diagflow_tests::{Accepted, ApiClient, Staff, eventually, photos, servers};
+use diagflow_tests::{AcceptedSubmission, ApiClient, Staff, eventually, photos, servers};
 use diagflow_workflows::workflow_id;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -19,7 +19,7 @@ struct Up {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
     /// What it said so far.
-    said: Vec<String>,
+    lines: Vec<String>,
     /// The table of addresses that it printed.
     addresses: BTreeMap<String, String>,
 }
@@ -52,25 +52,25 @@ impl Up {
             .spawn()
             .expect("starts");
         let output = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let mut up = Up { child, output, said: Vec::new(), addresses: BTreeMap::new() };
-        up.listen_for("Diagflow is up").await;
-        let begins = up.said.len();
-        up.listen_for("Ctrl-C stops everything").await;
+        let mut up = Up { child, output, lines: Vec::new(), addresses: BTreeMap::new() };
+        up.read_until("Diagflow is up").await;
+        let from_line = up.lines.len();
+        up.read_until("Ctrl-C stops everything").await;
         // Two blanks or more stand between a name and its address.
-        let rows = up.said[begins..].iter().filter_map(|line| line.trim().split_once("  "));
+        let rows = up.lines[from_line..].iter().filter_map(|line| line.trim().split_once("  "));
         up.addresses = rows.map(|(name, at)| (name.to_owned(), at.trim().to_owned())).collect();
         up
     }
 
-    async fn listen_for(&mut self, words: &str) {
+    async fn read_until(&mut self, text: &str) {
         while let Some(line) = self.output.next_line().await.expect("readable") {
-            let found = line.contains(words);
-            self.said.push(line);
+            let found = line.contains(text);
+            self.lines.push(line);
             if found {
                 return;
             }
         }
-        panic!("it ended before it said {words:?}:\n{}", self.said.join("\n"));
+        panic!("it ended before it said {text:?}:\n{}", self.lines.join("\n"));
     }
 
     fn api(&self) -> ApiClient {
@@ -81,10 +81,10 @@ impl Up {
     async fn interrupt(mut self) -> Vec<String> {
         let id = self.child.id().expect("runs");
         kill(Pid::from_raw(i32::try_from(id).expect("an id")), Signal::SIGINT).expect("signals");
-        let begins = self.said.len();
-        self.listen_for("Everything stopped").await;
+        let from_line = self.lines.len();
+        self.read_until("Everything stopped").await;
         assert!(self.child.wait().await.expect("ends").success());
-        self.said.split_off(begins)
+        self.lines.split_off(from_line)
     }
 }
 
@@ -108,19 +108,19 @@ async fn diagflow(up: &Up, data: &Path, arguments: &[&str], input: &str) -> Stri
 }
 
 async fn get(address: &str) -> String {
-    let answer = reqwest::get(address).await.expect("an answer");
-    assert!(answer.status().is_success(), "{address}: {}", answer.status());
-    answer.text().await.expect("a text")
+    let response = reqwest::get(address).await.expect("an answer");
+    assert!(response.status().is_success(), "{address}: {}", response.status());
+    response.text().await.expect("a text")
 }
 
 /// Temporal's own account of the submission, by the address of its pages.
-fn history_address(up: &Up, submission: &Accepted) -> String {
+fn history_address(up: &Up, submission: &AcceptedSubmission) -> String {
     let id = workflow_id(&submission.submission_id);
     format!("{}/api/v1/namespaces/default/workflows/{id}", up.addresses["Temporal UI"])
 }
 
 #[tokio::test]
-async fn one_command_starts_everything_stops_it_in_order_and_finds_it_again() {
+async fn up_starts_everything_stops_it_in_order_and_keeps_its_data() {
     let folder = TempDir::new().expect("a folder");
     let data = folder.path().join("a system");
     let up = Up::start(&data).await;
@@ -156,8 +156,8 @@ async fn one_command_starts_everything_stops_it_in_order_and_finds_it_again() {
     assert!(get(&up.addresses["Inbox"]).await.contains("Your diagnosis result"));
     // Its pages are there a little before all that stands behind them.
     let history = eventually("Temporal's own account", || async {
-        let answer = reqwest::get(history_address(&up, &submission)).await.ok()?;
-        answer.error_for_status().ok()?.text().await.ok()
+        let response = reqwest::get(history_address(&up, &submission)).await.ok()?;
+        response.error_for_status().ok()?.text().await.ok()
     })
     .await;
     assert!(history.contains("WORKFLOW_EXECUTION_STATUS_COMPLETED"), "{history}");
@@ -165,7 +165,7 @@ async fn one_command_starts_everything_stops_it_in_order_and_finds_it_again() {
 }
 
 #[tokio::test]
-async fn staff_find_what_failed_set_it_going_again_and_read_who_did() {
+async fn staff_find_a_failed_submission_retry_it_and_read_the_audit() {
     let folder = TempDir::new().expect("a folder");
     let data = folder.path().join("a system");
     let up = Up::start(&data).await;
@@ -177,11 +177,11 @@ async fn staff_find_what_failed_set_it_going_again_and_read_who_did() {
     let photos = [photos::retina()];
     let submission = up.api().submit("ana@example.org", "[sim: fail*1]", &photos).await;
     let id = &submission.submission_id;
-    let root = Staff::signed_in(&up.api(), account, email.to_owned()).await;
+    let root = Staff::sign_in(&up.api(), account, email.to_owned()).await;
     let read = async |path: &str| -> Value {
-        let answer = root.get(path).await;
-        assert_eq!(answer.status(), 200, "{path}");
-        answer.json().await.expect("JSON")
+        let response = root.get(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        response.json().await.expect("JSON")
     };
 
     eventually("the failure in the list", || async {
@@ -196,8 +196,8 @@ async fn staff_find_what_failed_set_it_going_again_and_read_who_did() {
         history.to_string().contains("loopai_failed").then_some(())
     })
     .await;
-    let because = json!({"reason": "LoopAI was down at noon"});
-    assert_eq!(root.post(&format!("{path}/retry"), &because).await.status(), 202);
+    let reason_body = json!({"reason": "LoopAI was down at noon"});
+    assert_eq!(root.post(&format!("{path}/retry"), &reason_body).await.status(), 202);
     eventually("the new run to complete", || async {
         let status = up.api().status(&submission).await.ok()?;
         (status["status"] == "completed").then_some(())
@@ -205,12 +205,12 @@ async fn staff_find_what_failed_set_it_going_again_and_read_who_did() {
     .await;
     assert_eq!(read(&path).await["data"]["status"], "completed");
 
-    let lines = root.audit(&format!("object_id={id}")).await;
-    let mut told: Vec<_> = lines.iter().rev().map(|line| line["action"].as_str()).collect();
-    told.dedup();
-    assert_eq!(told, ["history_view", "submission_retry", "submission_view"].map(Some));
-    assert_eq!(lines[1]["details"]["reason"], because["reason"]);
-    assert!(lines.iter().all(|line| line["actor"] == email), "{lines:?}");
+    let entries = root.audit(&format!("object_id={id}")).await;
+    let mut actions: Vec<_> = entries.iter().rev().map(|line| line["action"].as_str()).collect();
+    actions.dedup();
+    assert_eq!(actions, ["history_view", "submission_retry", "submission_view"].map(Some));
+    assert_eq!(entries[1]["details"]["reason"], reason_body["reason"]);
+    assert!(entries.iter().all(|line| line["actor"] == email), "{entries:?}");
     let verified = diagflow(&up, &data, &["audit", "verify"], "").await;
     assert!(verified.contains("nothing was changed, removed or put in"), "{verified}");
     up.interrupt().await;

@@ -7,47 +7,49 @@ use futures::future::join_all;
 use tokio::net::TcpStream;
 
 /// Requests that LoopAI holds, and those that it answered.
-fn held_and_answered(all: &[RequestRecord]) -> (usize, usize) {
+fn count_held_and_answered(all: &[RequestRecord]) -> (usize, usize) {
     let slow = || all.iter().filter(|it| it.method == "POST" && it.fault.is_some());
     let answered = slow().filter(|it| it.status.is_some()).count();
     (slow().count() - answered, answered)
 }
 
 #[tokio::test]
-async fn looks_go_on_beside_requests_that_take_long() {
+async fn polling_continues_while_slow_requests_are_in_progress() {
     const AT_ONCE: usize = 4;
     let options = StackOptions::default().with("WORKER_CONCURRENCY", AT_ONCE.to_string());
     let mut stack = Stack::with(options).await;
     let photos = [photos::retina()];
     let submit = |script| stack.client.submit("ana@example.org", script, &photos);
     submit("[sim: stuck]").await;
-    stack.looked_at(1).await;
+    stack.wait_for_polls(1).await;
     join_all((0..30).map(|_| submit("[sim: diagnose=slow:25s]"))).await;
-    let all_held = |all: &[RequestRecord]| (held_and_answered(all).0 == AT_ONCE / 2).then_some(());
+    let all_held =
+        |all: &[RequestRecord]| (count_held_and_answered(all).0 == AT_ONCE / 2).then_some(());
     stack.loopai.wait_for_request(all_held, LIMIT).await.expect("requests");
-    let looks = stack.loopai.executions()[0].polls;
+    let polls = stack.loopai.executions()[0].polls;
 
-    stack.looked_at(looks + 5).await;
+    stack.wait_for_polls(polls + 5).await;
 
     // All of them came while the same requests were held.
-    assert_eq!(held_and_answered(&stack.loopai.requests()), (AT_ONCE / 2, 0));
+    assert_eq!(count_held_and_answered(&stack.loopai.requests()), (AT_ONCE / 2, 0));
     stack.worker.take().expect("a worker").kill();
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn fresh_runs_are_started_between_two_batches_of_runs_that_were_left_over() {
+async fn new_runs_are_started_between_batches_of_a_backlog() {
     const BATCHES: usize = 10;
-    const LEFT_OVER: &str = "starting runs that were left over";
+    const BACKLOG_LOG: &str = "starting runs that were left over";
     // Temporal answers, and takes no run: no task queue may have such a long name.
     let options = StackOptions::default()
         .with("TEMPORAL_TASK_QUEUE", "q".repeat(2000))
         .with("LOG_LEVEL", "info");
     let mut stack = Stack::without_processes(options).await;
     let log = |stack: &Stack| stack.api.as_ref().expect("an API").log();
-    let tried = |log: &str, id: &str| {
-        let mut places = log.match_indices("run not started yet").map(|(place, _)| place);
-        places.find(|place| log[*place..].lines().next().is_some_and(|line| line.contains(id)))
+    let position_of_attempt = |log: &str, id: &str| {
+        let mut positions = log.match_indices("run not started yet").map(|(position, _)| position);
+        positions
+            .find(|position| log[*position..].lines().next().is_some_and(|line| line.contains(id)))
     };
     stack.start_api().await;
     let submission = stack.client.submit("ben@example.org", "", &[photos::retina()]).await;
@@ -56,28 +58,29 @@ async fn fresh_runs_are_started_between_two_batches_of_runs_that_were_left_over(
     let more = more.collect::<Vec<_>>().join(", ");
 
     let columns = "submission_id, number, start_after, created_at";
-    stack.database.run(&format!("INSERT INTO runs ({columns}) VALUES {more}")).await;
-    eventually("the first batch", || async { log(&stack).contains(LEFT_OVER).then_some(()) }).await;
-    let fresh = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
+    stack.database.execute(&format!("INSERT INTO runs ({columns}) VALUES {more}")).await;
+    eventually("the first batch", || async { log(&stack).contains(BACKLOG_LOG).then_some(()) })
+        .await;
+    let new_submission = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
 
     let log = eventually("all batches and the fresh run to be tried", || async {
         let log = log(&stack);
-        let all = log.matches(LEFT_OVER).count() >= BATCHES;
-        (all && tried(&log, &fresh.submission_id).is_some()).then_some(log)
+        let all = log.matches(BACKLOG_LOG).count() >= BATCHES;
+        (all && position_of_attempt(&log, &new_submission.submission_id).is_some()).then_some(log)
     })
     .await;
-    let tried = tried(&log, &fresh.submission_id);
-    let last_batch = log.rfind(LEFT_OVER).expect("batches");
-    assert!(tried < Some(last_batch), "it had to wait for all that were left over");
+    let position_of_attempt = position_of_attempt(&log, &new_submission.submission_id);
+    let last_batch = log.rfind(BACKLOG_LOG).expect("batches");
+    assert!(position_of_attempt < Some(last_batch), "it had to wait for all that were left over");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn connections_beyond_what_can_be_served_wait_and_take_nothing_from_those_that_are() {
+async fn connections_over_the_limit_wait_without_affecting_open_ones() {
     const DESCRIPTORS: u32 = 128;
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api_within(DESCRIPTORS).await;
-    let address = stack.client.address("").replace("http://", "");
+    stack.start_api_with_descriptor_limit(DESCRIPTORS).await;
+    let address = stack.client.url("").replace("http://", "");
     let photos = [photos::retina()];
     // Its connection stays open.
     stack.client.submit("ana@example.org", "", &photos).await;
@@ -92,7 +95,7 @@ async fn connections_beyond_what_can_be_served_wait_and_take_nothing_from_those_
 
     // It takes descriptors for the database and for the image's bytes.
     stack.client.submit("ana@example.org", "", &photos).await;
-    assert_eq!(stack.database.rows("submissions").await, 2);
+    assert_eq!(stack.database.count_rows("submissions").await, 2);
     drop(idle);
     stack.stop().await;
 }

@@ -42,7 +42,7 @@ fn workflows() -> PathBuf {
 }
 
 /// What clippy says of these lines, as part of the workflow crate.
-fn clippy_says(lines: &str) -> String {
+fn clippy_output(lines: &str) -> String {
     let folder = TempDir::new().expect("a folder");
     let source = folder.path().join("lib.rs");
     let text = format!(
@@ -62,27 +62,28 @@ fn clippy_says(lines: &str) -> String {
         .unwrap_or_else(|error| {
             panic!("{}: {error}; add it by `rustup component add clippy`", clippy.display())
         });
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert!(done.status.success(), "{said}");
-    said
+    let output = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{output}");
+    output
 }
 
 #[test]
-fn each_use_of_what_is_banned_from_workflow_code_is_found() {
+fn clippy_finds_each_banned_item_in_workflow_code() {
     let lines: Vec<&str> = BANNED.iter().map(|(_, line)| *line).collect();
-    let said = clippy_says(&lines.join("\n"));
+    let output = clippy_output(&lines.join("\n"));
 
     for (path, line) in BANNED {
         let kinds = ["method", "type", "macro"];
-        let found =
-            kinds.iter().any(|kind| said.contains(&format!("use of a disallowed {kind} `{path}`")));
-        assert!(found, "{path} is not found in `{line}`:\n{said}");
+        let found = kinds
+            .iter()
+            .any(|kind| output.contains(&format!("use of a disallowed {kind} `{path}`")));
+        assert!(found, "{path} is not found in `{line}`:\n{output}");
     }
-    assert!(!said.contains("clippy.toml:"), "a path in it that does not exist:\n{said}");
+    assert!(!output.contains("clippy.toml:"), "a path in it that does not exist:\n{output}");
 }
 
 #[test]
-fn whatever_is_banned_has_a_use_that_is_found() {
+fn every_banned_item_has_an_example() {
     let toml = std::fs::read_to_string(workflows().join("clippy.toml")).expect("the list");
     let mut paths: Vec<_> = toml
         .lines()

@@ -12,7 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::progress::Step;
-use crate::workspace::{Workspace, make_private};
+use crate::workspace::{Workspace, create_private_dir};
 use crate::{guard, interrupt, process};
 
 /// apt with state of its own.
@@ -31,7 +31,7 @@ impl Apt {
         }
         let apt = Self { state: state(workspace), log: workspace.tools().join("apt.log") };
         for folder in ["lists/partial", "cache/archives/partial"] {
-            make_private(&apt.state.join(folder))?;
+            create_private_dir(&apt.state.join(folder))?;
         }
         // One source of several that cannot be reached is no reason to give up: the search will tell.
         let _ = process::run_logged(apt.command("apt-get", &["update"]), &apt.log, step);
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_plain_name_wins_and_else_the_highest_version() {
+    fn the_plain_name_wins_over_the_highest_version() {
         let choose = |found| choose("mariadb-server-core", found);
         let both = "mariadb-server-core-10.5 - files\nmariadb-server-core - files\n";
         assert_eq!(choose(both).as_deref(), Some("mariadb-server-core"));

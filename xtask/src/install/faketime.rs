@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::apt::{self, Apt};
-use super::{lock, make_whole, mariadb};
+use super::{create_atomically, lock, mariadb};
 use crate::progress::Step;
 use crate::workspace::{self, Workspace};
 
@@ -16,19 +16,21 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
         step.done(format!("libfaketime found: {}", found.display()));
         return Ok(found);
     }
-    workspace::make_private(&workspace.tools())?;
+    workspace::create_private_dir(&workspace.tools())?;
     let _lock = lock(workspace)?;
     let home = workspace.tools().join("faketime");
     if !home.exists() {
         let unpack = |step: &mut Step| {
             let apt = Apt::prepare(workspace, step)?;
-            make_whole(&home, |folder| apt.unpack(&["libfaketime".to_owned()], folder, step))?;
+            create_atomically(&home, |folder| {
+                apt.unpack(&["libfaketime".to_owned()], folder, step)
+            })?;
             apt::clear(workspace)
         };
-        unpack(&mut step).map_err(|error| mariadb::explain(error, "libfaketime"))?;
+        unpack(&mut step).map_err(|error| mariadb::with_install_hint(error, "libfaketime"))?;
     }
     let found = find(&home).context("the package libfaketime holds no such library")?;
-    step.done(format!("libfaketime unpacked in {}", workspace.shorten(&home)));
+    step.done(format!("libfaketime unpacked in {}", workspace.relative(&home)));
     Ok(found)
 }
 

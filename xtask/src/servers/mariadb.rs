@@ -9,21 +9,21 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::unistd::Uid;
 
-use super::Home;
+use super::SystemFolder;
 use crate::install::MariaDb;
 use crate::process::{self, Server, Servers};
 use crate::progress::Step;
-use crate::workspace::write_private;
+use crate::workspace::write_private_file;
 use crate::{guard, interrupt};
 
 /// Recovery after a crash may take a while.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
 /// Writing out what is in memory may take a while.
-const STOPS_WITHIN: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Seen from the data directory, where the server runs. A folder of its own, because a server that starts removes
 /// from it whatever looks like a temporary table, those of a running one included.
-const TEMPORARY: &str = "--tmpdir=../tmp";
+const TMPDIR_OPTION: &str = "--tmpdir=../tmp";
 /// What every server has alike, those that tests start for themselves too. None has a blank in it.
 pub(crate) const OPTIONS: [&str; 7] = [
     "--bind-address=127.0.0.1",
@@ -68,7 +68,7 @@ impl Accounts<'_> {
 pub(crate) fn start(
     servers: &mut Servers,
     tools: &MariaDb,
-    home: &Home,
+    home: &SystemFolder,
     port: u16,
     accounts: &Accounts<'_>,
 ) -> Result<()> {
@@ -76,14 +76,14 @@ pub(crate) fn start(
     let data = make_data_directory(tools, home)?;
     let mut step = Step::begin("start MariaDB");
     let statements = home.data("mariadb").join("accounts.sql");
-    write_private(&statements, &accounts.sql())?;
+    write_private_file(&statements, &accounts.sql())?;
 
     let mut command = guard::command(&tools.server);
     command
         // First, as MariaDB demands: the settings of the machine's own server are not ours.
         .arg("--no-defaults")
         .arg(option("--datadir=", &data))
-        .arg(TEMPORARY)
+        .arg(TMPDIR_OPTION)
         .arg(option("--init-file=", &statements))
         // Below the data directory, where the server runs: a whole path may be longer than a socket's can be.
         .args(["--socket=mariadb.sock", "--pid-file=mariadb.pid"])
@@ -91,15 +91,15 @@ pub(crate) fn start(
         .args(OPTIONS)
         // No account may make the server read or write files elsewhere.
         .arg(option("--secure-file-priv=", &data))
-        .args(as_root());
+        .args(root_option());
     let server =
-        servers.add(Server::start("database", command, home.log("mariadb"), STOPS_WITHIN)?);
-    server.await_ready(&mut step, READY_WITHIN, || expect_greeting(port))?;
+        servers.add(Server::start("database", command, home.log("mariadb"), STOP_TIMEOUT)?);
+    server.await_ready(&mut step, READY_TIMEOUT, || expect_greeting(port))?;
     step.done(format!("MariaDB takes connections on port {port}"));
     Ok(())
 }
 
-fn make_data_directory(tools: &MariaDb, home: &Home) -> Result<PathBuf> {
+fn make_data_directory(tools: &MariaDb, home: &SystemFolder) -> Result<PathBuf> {
     let data = home.data("mariadb").join("data");
     if data.exists() {
         return Ok(data);
@@ -115,12 +115,12 @@ fn make_data_directory(tools: &MariaDb, home: &Home) -> Result<PathBuf> {
         .arg("--no-defaults")
         // The script cannot deal with blanks in a path, so it gets one from where it runs.
         .current_dir(home.data("mariadb"))
-        .args(["--datadir=./data.unfinished", TEMPORARY])
+        .args(["--datadir=./data.unfinished", TMPDIR_OPTION])
         // `root` by the socket and only as this user: over the network there are the accounts above alone.
         .arg("--auth-root-authentication-method=socket")
         .arg(format!("--auth-root-socket-user={}", user_name()?))
         .args(["--skip-name-resolve", "--skip-test-db"])
-        .args(as_root());
+        .args(root_option());
     process::run_logged(command, &home.log("mariadb-install"), &mut step)?;
     interrupt::check()?;
     fs::rename(&unfinished, &data).context("cannot put the new database in its place")?;
@@ -129,7 +129,7 @@ fn make_data_directory(tools: &MariaDb, home: &Home) -> Result<PathBuf> {
 }
 
 /// As root, MariaDB wants to be told that this is meant.
-fn as_root() -> Option<&'static str> {
+fn root_option() -> Option<&'static str> {
     Uid::effective().is_root().then_some("--user=root")
 }
 

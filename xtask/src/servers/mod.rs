@@ -8,23 +8,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::workspace::make_private;
+use crate::workspace::create_private_dir;
 
 pub(crate) use diagflow::Diagflow;
 pub(crate) use mariadb::{Accounts, OPTIONS as MARIADB_OPTIONS, start as start_mariadb};
 pub(crate) use temporal::{Addresses as TemporalAddresses, start as start_temporal};
 
 /// The folder that holds the data and logs of one running system.
-pub(crate) struct Home {
+pub(crate) struct SystemFolder {
     folder: PathBuf,
 }
 
-impl Home {
+impl SystemFolder {
     /// Makes the folders of a system below `folder`.
     pub(crate) fn open(folder: PathBuf) -> Result<Self> {
         let home = Self { folder };
         for part in ["logs", "mariadb", "temporal", "mail", "storage"] {
-            make_private(&home.data(part))?;
+            create_private_dir(&home.data(part))?;
         }
         Ok(home)
     }

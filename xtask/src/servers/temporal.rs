@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::Home;
+use super::SystemFolder;
 use crate::process::{Server, Servers};
 use crate::progress::Step;
 use crate::{guard, http};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
-const STOPS_WITHIN: Duration = Duration::from_secs(20);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where the server listens.
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ pub(crate) struct Addresses {
 pub(crate) fn start(
     servers: &mut Servers,
     program: &Path,
-    home: &Home,
+    home: &SystemFolder,
     addresses: Addresses,
 ) -> Result<()> {
     let mut step = Step::begin("start Temporal");
@@ -42,10 +42,10 @@ pub(crate) fn start(
         Some(port) => command.arg("--ui-port").arg(port.to_string()),
         None => command.arg("--headless"),
     };
-    without_own_settings(&mut command);
+    remove_temporal_variables(&mut command);
     let server =
-        servers.add(Server::start("Temporal server", command, home.log("temporal"), STOPS_WITHIN)?);
-    server.await_ready(&mut step, READY_WITHIN, || {
+        servers.add(Server::start("Temporal server", command, home.log("temporal"), STOP_TIMEOUT)?);
+    server.await_ready(&mut step, READY_TIMEOUT, || {
         if let Some(port) = addresses.ui {
             http::expect_success(port, "/")?;
         }
@@ -67,13 +67,13 @@ fn expect_namespace(program: &Path, port: u16) -> Result<()> {
         .arg(format!("127.0.0.1:{port}"))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    without_own_settings(&mut command);
+    remove_temporal_variables(&mut command);
     ensure!(command.status()?.success(), "it does not serve the namespace `default`");
     Ok(())
 }
 
 /// The user's environment may point `temporal` at another server.
-fn without_own_settings(command: &mut Command) {
+fn remove_temporal_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TEMPORAL_") {
             command.env_remove(name);

@@ -1,6 +1,6 @@
 //! An account as answers show it.
 
-use crate::extract::times::told;
+use crate::extract::time_format::rfc3339;
 use diagflow_store::{User, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -44,17 +44,17 @@ impl From<User> for UserBody {
             name: user.name,
             role: user.role.to_string(),
             enabled: user.disabled_at.is_none(),
-            disabled_at: user.disabled_at.map(told),
-            password_changed_at: user.password_changed_at.map(told),
-            created_at: told(user.created_at),
-            updated_at: told(user.updated_at),
+            disabled_at: user.disabled_at.map(rfc3339),
+            password_changed_at: user.password_changed_at.map(rfc3339),
+            created_at: rfc3339(user.created_at),
+            updated_at: rfc3339(user.updated_at),
         }
     }
 }
 
 /// The answer with one account.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct UserAnswer {
+pub(crate) struct UserResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
@@ -62,7 +62,7 @@ pub(crate) struct UserAnswer {
     user: UserBody,
 }
 
-impl From<User> for UserAnswer {
+impl From<User> for UserResponse {
     fn from(user: User) -> Self {
         Self { success: true, user: user.into() }
     }

@@ -2,13 +2,13 @@
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
-use crate::error::answer::ErrorBody;
-use crate::error::faults::Fault;
+use crate::error::field_errors::FieldError;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
-use crate::routes::accounts::body::UserAnswer;
-use crate::routes::accounts::draft::Faults;
-use crate::routes::accounts::existing;
+use crate::routes::accounts::body::UserResponse;
+use crate::routes::accounts::find_user;
+use crate::routes::accounts::validation::FieldErrors;
 use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 /// An account that is to be made.
 #[derive(Deserialize, ToSchema)]
-pub(crate) struct UserDraft {
+pub(crate) struct NewUserRequest {
     /// What somebody signs in with; kept in lower case.
     #[schema(required, example = "ana@example.org")]
     email: Option<String>,
@@ -40,10 +40,9 @@ pub(crate) struct UserDraft {
     post,
     path = "/api/v1/users",
     tag = "users",
-    operation_id = "create_user",
-    request_body = UserDraft,
+    request_body = NewUserRequest,
     responses(
-        (status = 201, description = "It is made.", body = UserAnswer, headers(
+        (status = 201, description = "It is made.", body = UserResponse, headers(
             ("Location" = String, description = "Where it is read."),
         )),
         (status = 400, description = "`invalid_input` (lists every fault), `invalid_json`", body = ErrorBody),
@@ -52,37 +51,37 @@ pub(crate) struct UserDraft {
         (status = 415, description = "`unsupported_media_type`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn create(
+pub(crate) async fn create_user(
     State(state): State<AppState>,
     caller: Caller,
-    Body(given): Body<UserDraft>,
-) -> ApiResult<(StatusCode, [(HeaderName, String); 1], Json<UserAnswer>)> {
-    let new = checked(&state, &given).await.map_err(ApiError::InvalidInput)?;
-    let line = caller.did(Action::UserCreate, ObjectKind::User, new.id);
-    let line = line.with("role", new.role.to_string());
-    if !state.app.store.create_user(&new, &line).await? {
-        return refused(&state, line, ApiError::EmailTaken).await;
+    Body(given): Body<NewUserRequest>,
+) -> ApiResult<(StatusCode, [(HeaderName, String); 1], Json<UserResponse>)> {
+    let new = validate(&state, &given).await.map_err(ApiError::InvalidInput)?;
+    let entry = caller.audit_entry(Action::UserCreate, ObjectKind::User, new.id);
+    let entry = entry.with("role", new.role.to_string());
+    if !state.app.store.create_user(&new, &entry).await? {
+        return refused(&state, entry, ApiError::EmailTaken).await;
     }
-    let user = existing(&state, &caller, Action::UserCreate, new.id).await?;
+    let user = find_user(&state, &caller, Action::UserCreate, new.id).await?;
     let location = [(LOCATION, state.app.settings.address(&format!("/api/v1/users/{}", user.id)))];
     Ok((StatusCode::CREATED, location, Json(user.into())))
 }
 
-async fn checked(state: &AppState, given: &UserDraft) -> Result<NewUser, Vec<Fault>> {
-    let mut faults = Faults::default();
+async fn validate(state: &AppState, given: &NewUserRequest) -> Result<NewUser, Vec<FieldError>> {
+    let mut errors = FieldErrors::default();
     let text = |field: &Option<String>| field.clone().filter(|text| !text.trim().is_empty());
     let email = match text(&given.email) {
-        Some(text) => faults.email(&text),
+        Some(text) => errors.email(&text),
         None => {
-            faults.required("email", "email_required");
+            errors.required("email", "email_required");
             None
         }
     };
-    let name = faults.name(given.name.as_deref().unwrap_or_default());
+    let name = errors.name(given.name.as_deref().unwrap_or_default());
     let role = match text(&given.role) {
-        Some(text) => faults.role(&text),
+        Some(text) => errors.role(&text),
         None => {
-            faults.required("role", "role_required");
+            errors.required("role", "role_required");
             None
         }
     };
@@ -90,12 +89,12 @@ async fn checked(state: &AppState, given: &UserDraft) -> Result<NewUser, Vec<Fau
     let called = name.as_deref().unwrap_or_default();
     let given = given.password.as_deref();
     if given.is_none() && role != Some(Role::Service) {
-        faults.required("password", "password_required");
+        errors.required("password", "password_required");
     }
-    let password = faults.password(&state.passwords, given, role, address, called).await;
-    let faults = faults.into_inner();
-    let (Some(email), Some(name), Some(role), true) = (email, name, role, faults.is_empty()) else {
-        return Err(faults);
+    let password = errors.password(&state.passwords, given, role, address, called).await;
+    let errors = errors.into_inner();
+    let (Some(email), Some(name), Some(role), true) = (email, name, role, errors.is_empty()) else {
+        return Err(errors);
     };
     let password_hash = match password {
         Some(password) => Some(state.passwords.hash(password).await),

@@ -2,12 +2,12 @@
 
 pub(crate) mod body;
 pub(super) mod create;
-mod draft;
 pub(super) mod keys;
 pub(super) mod list;
 pub(crate) mod session_body;
 pub(super) mod sessions;
 pub(super) mod update;
+mod validation;
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
@@ -17,7 +17,7 @@ use diagflow_store::{Action, ObjectKind, User, UserId};
 
 /// The account of this id, also a disabled one, to which `caller` wants to do `action`. Where there is none,
 /// that is written down.
-async fn existing(
+async fn find_user(
     state: &AppState,
     caller: &Caller,
     action: Action,
@@ -26,8 +26,8 @@ async fn existing(
     match state.app.store.user(id).await? {
         Some(user) => Ok(user),
         None => {
-            let line = caller.did(action, ObjectKind::User, id);
-            refused(state, line, ApiError::NotFound).await
+            let entry = caller.audit_entry(action, ObjectKind::User, id);
+            refused(state, entry, ApiError::NotFound).await
         }
     }
 }

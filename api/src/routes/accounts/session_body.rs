@@ -1,13 +1,13 @@
 //! Sessions as answers show them.
 
-use crate::extract::times::told;
+use crate::extract::time_format::rfc3339;
 use diagflow_store::{Session, SessionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Sessions that are alive.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct SessionList {
+pub(crate) struct SessionListResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
@@ -42,7 +42,7 @@ struct SessionBody {
     expires_at: String,
 }
 
-impl SessionList {
+impl SessionListResponse {
     /// `current` is the session that asks, where it is one of them.
     pub(crate) fn of(sessions: Vec<Session>, current: Option<SessionId>) -> Self {
         let body = |session: Session| SessionBody {
@@ -50,10 +50,10 @@ impl SessionList {
             current: current == Some(session.id),
             address: session.address,
             user_agent: session.user_agent,
-            created_at: told(session.created_at),
-            used_at: told(session.used_at),
-            idle_after: told(session.idle_after),
-            expires_at: told(session.expires_at),
+            created_at: rfc3339(session.created_at),
+            used_at: rfc3339(session.used_at),
+            idle_after: rfc3339(session.idle_after),
+            expires_at: rfc3339(session.expires_at),
         };
         Self { success: true, data: sessions.into_iter().map(body).collect() }
     }
@@ -61,7 +61,7 @@ impl SessionList {
 
 /// Sessions were ended.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Ended {
+pub(crate) struct EndedSessionsResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
@@ -69,7 +69,7 @@ pub(crate) struct Ended {
     ended: usize,
 }
 
-impl Ended {
+impl EndedSessionsResponse {
     pub(crate) fn of(ended: usize) -> Self {
         Self { success: true, ended }
     }

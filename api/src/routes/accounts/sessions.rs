@@ -1,12 +1,12 @@
 //! `/api/v1/users/{id}/sessions`: the sessions of any account.
 
 use crate::app::AppState;
-use crate::auth::caller::{Caller, Via};
-use crate::error::answer::ErrorBody;
+use crate::auth::caller::{AuthMethod, Caller};
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
-use crate::extract::named::Named;
-use crate::routes::accounts::existing;
-use crate::routes::accounts::session_body::{Ended, SessionList};
+use crate::extract::path_id::PathId;
+use crate::routes::accounts::find_user;
+use crate::routes::accounts::session_body::{EndedSessionsResponse, SessionListResponse};
 use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
@@ -18,26 +18,29 @@ use diagflow_store::{Action, ObjectKind, SessionId, UserId};
     get,
     path = "/api/v1/users/{id}/sessions",
     tag = "users",
-    operation_id = "user_sessions",
     params(("id" = String, Path, description = "The account's `id`.", format = "uuid")),
     responses(
-        (status = 200, description = "Those that are alive.", body = SessionList),
+        (status = 200, description = "Those that are alive.", body = SessionListResponse),
         (status = 404, description = "`not_found`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn list(
+pub(crate) async fn list_user_sessions(
     State(state): State<AppState>,
     caller: Caller,
-    Named(id): Named<UserId>,
-) -> ApiResult<Json<SessionList>> {
-    let user = existing(&state, &caller, Action::SessionsView, id).await?;
-    let sessions = state.app.store.sessions_of(user.id).await?;
-    state.app.store.audit(&caller.did(Action::SessionsView, ObjectKind::User, user.id)).await?;
-    let current = match caller.via {
-        Via::Session(session) => Some(session),
-        Via::ApiKey(_) => None,
+    PathId(id): PathId<UserId>,
+) -> ApiResult<Json<SessionListResponse>> {
+    let user = find_user(&state, &caller, Action::SessionsView, id).await?;
+    let sessions = state.app.store.user_sessions(user.id).await?;
+    state
+        .app
+        .store
+        .append_audit_entry(&caller.audit_entry(Action::SessionsView, ObjectKind::User, user.id))
+        .await?;
+    let current = match caller.auth_method {
+        AuthMethod::Session(session) => Some(session),
+        AuthMethod::ApiKey(_) => None,
     };
-    Ok(Json(SessionList::of(sessions, current)))
+    Ok(Json(SessionListResponse::of(sessions, current)))
 }
 
 /// Ends all sessions of an account, at once and everywhere.
@@ -45,22 +48,21 @@ pub(crate) async fn list(
     delete,
     path = "/api/v1/users/{id}/sessions",
     tag = "users",
-    operation_id = "end_user_sessions",
     params(("id" = String, Path, description = "The account's `id`.", format = "uuid")),
     responses(
-        (status = 200, description = "They have ended.", body = Ended),
+        (status = 200, description = "They have ended.", body = EndedSessionsResponse),
         (status = 404, description = "`not_found`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn end_all(
+pub(crate) async fn end_user_sessions(
     State(state): State<AppState>,
     caller: Caller,
-    Named(id): Named<UserId>,
-) -> ApiResult<Json<Ended>> {
-    let user = existing(&state, &caller, Action::SessionEnd, id).await?;
-    let line = caller.did(Action::SessionEnd, ObjectKind::User, user.id);
-    let ended = state.app.store.end_sessions_of(user.id, None, "ended_by_admin", &line).await?;
-    Ok(Json(Ended::of(ended)))
+    PathId(id): PathId<UserId>,
+) -> ApiResult<Json<EndedSessionsResponse>> {
+    let user = find_user(&state, &caller, Action::SessionEnd, id).await?;
+    let entry = caller.audit_entry(Action::SessionEnd, ObjectKind::User, user.id);
+    let ended = state.app.store.end_user_sessions(user.id, None, "ended_by_admin", &entry).await?;
+    Ok(Json(EndedSessionsResponse::of(ended)))
 }
 
 /// Ends one session of an account, at once and everywhere.
@@ -68,7 +70,6 @@ pub(crate) async fn end_all(
     delete,
     path = "/api/v1/users/{id}/sessions/{session_id}",
     tag = "users",
-    operation_id = "end_user_session",
     params(
         ("id" = String, Path, description = "The account's `id`.", format = "uuid"),
         ("session_id" = String, Path, description = "The session's `id`.", format = "uuid"),
@@ -78,16 +79,16 @@ pub(crate) async fn end_all(
         (status = 404, description = "`not_found`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn end(
+pub(crate) async fn end_user_session(
     State(state): State<AppState>,
     caller: Caller,
-    Named((id, session)): Named<(UserId, SessionId)>,
+    PathId((id, session)): PathId<(UserId, SessionId)>,
 ) -> ApiResult<StatusCode> {
-    let user = existing(&state, &caller, Action::SessionEnd, id).await?;
-    let line = caller.did(Action::SessionEnd, ObjectKind::Session, session);
-    let line = line.with("user", user.id.to_string());
-    if !state.app.store.end_session_of(user.id, session, "ended_by_admin", &line).await? {
-        return refused(&state, line, ApiError::NotFound).await;
+    let user = find_user(&state, &caller, Action::SessionEnd, id).await?;
+    let entry = caller.audit_entry(Action::SessionEnd, ObjectKind::Session, session);
+    let entry = entry.with("user", user.id.to_string());
+    if !state.app.store.end_user_session(user.id, session, "ended_by_admin", &entry).await? {
+        return refused(&state, entry, ApiError::NotFound).await;
     }
     Ok(StatusCode::NO_CONTENT)
 }

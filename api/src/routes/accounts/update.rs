@@ -2,24 +2,26 @@
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
-use crate::error::answer::ErrorBody;
-use crate::error::faults::Fault;
+use crate::error::field_errors::FieldError;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
-use crate::extract::named::Named;
-use crate::routes::accounts::body::UserAnswer;
-use crate::routes::accounts::draft::Faults;
-use crate::routes::accounts::existing;
+use crate::extract::path_id::PathId;
+use crate::routes::accounts::body::UserResponse;
+use crate::routes::accounts::find_user;
+use crate::routes::accounts::validation::FieldErrors;
 use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
-use diagflow_store::{Action, AuditEntry, ObjectKind, User, UserChange, UserChanged, UserId};
+use diagflow_store::{
+    Action, NewAuditEntry, ObjectKind, User, UserChange, UserChangeOutcome, UserId,
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 /// What is to be changed about an account. What is missing stays.
 #[derive(Deserialize, ToSchema)]
-pub(crate) struct UserEdit {
+pub(crate) struct UserUpdateRequest {
     /// What somebody signs in with; kept in lower case.
     email: Option<String>,
     /// What to call them; at most 200 characters.
@@ -41,47 +43,46 @@ pub(crate) struct UserEdit {
     put,
     path = "/api/v1/users/{id}",
     tag = "users",
-    operation_id = "update_user",
     params(("id" = String, Path, description = "The account's `id`.", format = "uuid")),
-    request_body = UserEdit,
+    request_body = UserUpdateRequest,
     responses(
-        (status = 200, description = "It is so now.", body = UserAnswer),
-        (status = 400, description = "`invalid_input` (lists every fault), `invalid_json`", body = ErrorBody),
+        (status = 200, description = "It is so now.", body = UserResponse),
+        (status = 400, description = "`invalid_input` (lists every password_error), `invalid_json`", body = ErrorBody),
         (status = 404, description = "`not_found`", body = ErrorBody),
         (status = 409, description = "`email_taken`, `last_admin`", body = ErrorBody),
         (status = 413, description = "`body_too_large`", body = ErrorBody),
         (status = 415, description = "`unsupported_media_type`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn update(
+pub(crate) async fn update_user(
     State(state): State<AppState>,
     caller: Caller,
-    Named(id): Named<UserId>,
-    Body(given): Body<UserEdit>,
-) -> ApiResult<Json<UserAnswer>> {
-    let user = existing(&state, &caller, Action::UserUpdate, id).await?;
-    let change = checked_edit(&state, &user, &given).await.map_err(ApiError::InvalidInput)?;
-    let line = told(&caller, user.id, &change);
-    Ok(Json(changed(&state, user.id, &change, line).await?.into()))
+    PathId(id): PathId<UserId>,
+    Body(given): Body<UserUpdateRequest>,
+) -> ApiResult<Json<UserResponse>> {
+    let user = find_user(&state, &caller, Action::UserUpdate, id).await?;
+    let change = validate(&state, &user, &given).await.map_err(ApiError::InvalidInput)?;
+    let entry = update_entry(&caller, user.id, &change);
+    Ok(Json(apply_update(&state, user.id, &change, entry).await?.into()))
 }
 
-async fn checked_edit(
+async fn validate(
     state: &AppState,
     user: &User,
-    given: &UserEdit,
-) -> Result<UserChange, Vec<Fault>> {
-    let mut faults = Faults::default();
-    let email = given.email.as_deref().and_then(|text| faults.email(text));
-    let name = given.name.as_deref().and_then(|text| faults.name(text));
-    let role = given.role.as_deref().and_then(|text| faults.role(text));
+    given: &UserUpdateRequest,
+) -> Result<UserChange, Vec<FieldError>> {
+    let mut errors = FieldErrors::default();
+    let email = given.email.as_deref().and_then(|text| errors.email(text));
+    let name = given.name.as_deref().and_then(|text| errors.name(text));
+    let role = given.role.as_deref().and_then(|text| errors.role(text));
     let will_be = role.unwrap_or(user.role);
     let address = given.email.as_deref().unwrap_or(user.email.as_str());
     let called = name.as_deref().unwrap_or(&user.name);
     let new = given.password.as_deref();
-    let password = faults.password(&state.passwords, new, Some(will_be), address, called).await;
-    let faults = faults.into_inner();
-    if !faults.is_empty() {
-        return Err(faults);
+    let password = errors.password(&state.passwords, new, Some(will_be), address, called).await;
+    let errors = errors.into_inner();
+    if !errors.is_empty() {
+        return Err(errors);
     }
     let password_hash = match password {
         Some(password) => Some(state.passwords.hash(password).await),
@@ -91,14 +92,14 @@ async fn checked_edit(
     Ok(UserChange { email, name, role, disabled, password_hash })
 }
 
-/// The line of a change that is asked for: which fields, and the values of those that decide what somebody may
+/// The entry of a change that is asked for: which fields, and the values of those that decide what somebody may
 /// do.
-fn told(caller: &Caller, user: UserId, change: &UserChange) -> AuditEntry {
+fn update_entry(caller: &Caller, user: UserId, change: &UserChange) -> NewAuditEntry {
     let action = match change.disabled {
         Some(true) => Action::UserDisable,
         _ => Action::UserUpdate,
     };
-    let mut line = caller.did(action, ObjectKind::User, user);
+    let mut entry = caller.audit_entry(action, ObjectKind::User, user);
     let fields = [
         ("email", change.email.is_some()),
         ("name", change.name.is_some()),
@@ -107,40 +108,42 @@ fn told(caller: &Caller, user: UserId, change: &UserChange) -> AuditEntry {
         ("password", change.password_hash.is_some()),
     ];
     let fields = fields.into_iter().filter(|(_, given)| *given).map(|(name, _)| name);
-    line = line.with("fields", fields.collect::<Vec<_>>());
+    entry = entry.with("fields", fields.collect::<Vec<_>>());
     if let Some(email) = &change.email {
-        line = line.with("email", email.as_str());
+        entry = entry.with("email", email.as_str());
     }
     if let Some(role) = change.role {
-        line = line.with("role", role.to_string());
+        entry = entry.with("role", role.to_string());
     }
     if let Some(disabled) = change.disabled {
-        line = line.with("enabled", !disabled);
+        entry = entry.with("enabled", !disabled);
     }
-    line
+    entry
 }
 
-async fn changed(
+async fn apply_update(
     state: &AppState,
     id: UserId,
     change: &UserChange,
-    line: AuditEntry,
+    entry: NewAuditEntry,
 ) -> ApiResult<User> {
-    let fault = |code, message: &str| {
+    let password_error = |code, message: &str| {
         let (field, message) = ("password".to_owned(), message.to_owned());
-        ApiError::InvalidInput(vec![Fault { field, code, message }])
+        ApiError::InvalidInput(vec![FieldError { field, code, message }])
     };
-    let refusal = match state.app.store.change_user(id, change, &line).await? {
-        UserChanged::Done(user) => return Ok(user),
-        UserChanged::NotFound => ApiError::NotFound,
-        UserChanged::LastAdmin => ApiError::LastAdmin,
-        UserChanged::EmailTaken => ApiError::EmailTaken,
-        UserChanged::PasswordMissing => fault("password_required", "Password is required"),
-        UserChanged::PasswordForbidden => {
-            fault("password_forbidden", "A program has API keys instead of a password")
+    let refusal = match state.app.store.change_user(id, change, &entry).await? {
+        UserChangeOutcome::Applied(user) => return Ok(user),
+        UserChangeOutcome::NotFound => ApiError::NotFound,
+        UserChangeOutcome::LastAdmin => ApiError::LastAdmin,
+        UserChangeOutcome::EmailTaken => ApiError::EmailTaken,
+        UserChangeOutcome::PasswordMissing => {
+            password_error("password_required", "Password is required")
+        }
+        UserChangeOutcome::PasswordForbidden => {
+            password_error("password_forbidden", "A program has API keys instead of a password")
         }
     };
-    refused(state, line, refusal).await
+    refused(state, entry, refusal).await
 }
 
 /// Disables an account, and ends its sessions. What it did keeps its name.
@@ -148,21 +151,20 @@ async fn changed(
     delete,
     path = "/api/v1/users/{id}",
     tag = "users",
-    operation_id = "disable_user",
     params(("id" = String, Path, description = "The account's `id`.", format = "uuid")),
     responses(
-        (status = 200, description = "It is disabled.", body = UserAnswer),
+        (status = 200, description = "It is disabled.", body = UserResponse),
         (status = 404, description = "`not_found`", body = ErrorBody),
         (status = 409, description = "`last_admin`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn disable(
+pub(crate) async fn disable_user(
     State(state): State<AppState>,
     caller: Caller,
-    Named(id): Named<UserId>,
-) -> ApiResult<Json<UserAnswer>> {
-    let user = existing(&state, &caller, Action::UserDisable, id).await?;
+    PathId(id): PathId<UserId>,
+) -> ApiResult<Json<UserResponse>> {
+    let user = find_user(&state, &caller, Action::UserDisable, id).await?;
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
-    let line = told(&caller, user.id, &change);
-    Ok(Json(changed(&state, user.id, &change, line).await?.into()))
+    let entry = update_entry(&caller, user.id, &change);
+    Ok(Json(apply_update(&state, user.id, &change, entry).await?.into()))
 }

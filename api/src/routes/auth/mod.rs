@@ -2,7 +2,7 @@
 
 pub(super) mod password;
 pub(super) mod refresh;
-mod session;
+mod session_response;
 pub(super) mod sessions;
 pub(super) mod sign_in;
 pub(super) mod sign_out;

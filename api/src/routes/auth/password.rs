@@ -5,21 +5,21 @@ use crate::auth::caller::Caller;
 use crate::auth::device;
 use crate::auth::device::Device;
 use crate::auth::throttle;
-use crate::error::answer::ErrorBody;
-use crate::error::faults::Fault;
+use crate::error::field_errors::FieldError;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum_extra::extract::cookie::CookieJar;
 use chrono::NaiveDateTime;
-use diagflow_store::{Action, AuditEntry, NewPassword, ObjectKind};
+use diagflow_store::{Action, NewAuditEntry, NewPassword, ObjectKind};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 /// Two passwords.
 #[derive(Deserialize, ToSchema)]
-pub(crate) struct PasswordChange {
+pub(crate) struct PasswordChangeRequest {
     /// The one until now.
     #[schema(format = "password")]
     current_password: String,
@@ -35,8 +35,7 @@ pub(crate) struct PasswordChange {
     post,
     path = "/api/v1/auth/password",
     tag = "sign-in",
-    operation_id = "change_password",
-    request_body = PasswordChange,
+    request_body = PasswordChangeRequest,
     responses(
         (status = 204, description = "It is set."),
         (status = 400, description = "`invalid_input`, `invalid_json`", body = ErrorBody),
@@ -45,37 +44,41 @@ pub(crate) struct PasswordChange {
         (status = 429, description = "`too_many_attempts`: repeat after `Retry-After`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn change(
+pub(crate) async fn change_password(
     State(state): State<AppState>,
     caller: Caller,
     jar: CookieJar,
-    Body(given): Body<PasswordChange>,
+    Body(given): Body<PasswordChangeRequest>,
 ) -> ApiResult<StatusCode> {
-    let line = caller.did(Action::PasswordChange, ObjectKind::User, caller.user.id);
-    let device =
-        device::known(&state.app.settings, &state.keys.devices, &jar, caller.user.email.as_str());
-    let refusal = match set(&state, &caller, device, &given, &line).await {
+    let entry = caller.audit_entry(Action::PasswordChange, ObjectKind::User, caller.user.id);
+    let device = device::find(
+        &state.app.settings,
+        &state.keys.device_cookies,
+        &jar,
+        caller.user.email.as_str(),
+    );
+    let refusal = match set_password(&state, &caller, device, &given, &entry).await {
         Ok(()) => return Ok(StatusCode::NO_CONTENT),
         Err(refusal) => refusal,
     };
-    if refusal.is_of_the_caller() {
-        state.app.store.audit(&line.refused(refusal.code())).await?;
+    if refusal.is_client_error() {
+        state.app.store.append_audit_entry(&entry.refused(refusal.code())).await?;
     }
     Err(refusal)
 }
 
-async fn set(
+async fn set_password(
     state: &AppState,
     caller: &Caller,
     device: Option<Device>,
-    given: &PasswordChange,
-    line: &AuditEntry,
+    given: &PasswordChangeRequest,
+    entry: &NewAuditEntry,
 ) -> ApiResult<()> {
     let session = caller.session()?;
-    let known_since = check(state, caller, device, given).await?;
+    let known_since = check_passwords(state, caller, device, given).await?;
     let hash = state.passwords.hash(&given.new_password).await;
     let new = NewPassword { user: caller.user.id, session, known_since, hash };
-    let is_set = state.app.store.set_password(&new, line).await?;
+    let is_set = state.app.store.set_password(&new, entry).await?;
     // What is in the way is what ends sessions: the session's own end, or another new password.
     if is_set { Ok(()) } else { Err(ApiError::SessionEnded) }
 }
@@ -83,31 +86,31 @@ async fn set(
 /// Checks both. Returns since when the current one has been that.
 ///
 /// The new one first: to see that it will not do takes no attempt at the current one.
-async fn check(
+async fn check_passwords(
     state: &AppState,
     caller: &Caller,
     device: Option<Device>,
-    given: &PasswordChange,
+    given: &PasswordChangeRequest,
 ) -> ApiResult<Option<NaiveDateTime>> {
     let user = &caller.user;
     let (email, passwords) = (user.email.as_str(), &state.passwords);
-    let fault = |field: &str, code, message: String| {
-        ApiError::InvalidInput(vec![Fault { field: field.to_owned(), code, message }])
+    let field_error = |field: &str, code, message: String| {
+        ApiError::InvalidInput(vec![FieldError { field: field.to_owned(), code, message }])
     };
     if let Err(weak) = passwords.check(&given.new_password, email, &user.name).await {
-        return Err(fault("new_password", weak.code(), weak.to_string()));
+        return Err(field_error("new_password", weak.code(), weak.to_string()));
     }
-    let attempt = throttle::attempt(state, &caller.origin, email, device).await?;
+    let attempt = throttle::begin_attempt(state, &caller.client, email, device).await?;
     let found = state.app.store.user_with_password(email).await?;
-    let (found, kept) = found.filter(|(found, _)| found.id == user.id).unzip();
-    if !passwords.is(&given.current_password, kept.flatten()).await {
+    let (found, stored_hash) = found.filter(|(found, _)| found.id == user.id).unzip();
+    if !passwords.verify(&given.current_password, stored_hash.flatten()).await {
         let message = "This is not the current password".to_owned();
-        return Err(fault("current_password", "password_wrong", message));
+        return Err(field_error("current_password", "password_wrong", message));
     }
     attempt.succeeded(state).await?;
     if given.current_password == given.new_password {
         let message = "This is the current password".to_owned();
-        return Err(fault("new_password", "password_unchanged", message));
+        return Err(field_error("new_password", "password_unchanged", message));
     }
     Ok(found.and_then(|found| found.password_changed_at))
 }

@@ -1,20 +1,20 @@
 //! `POST /api/v1/auth/refresh`: the next access token, for a refresh token that is then used up.
 
 use crate::app::AppState;
-use crate::auth::caller::somebody_did;
+use crate::auth::audit::note;
+use crate::auth::caller::anonymous_entry;
 use crate::auth::cookies;
 use crate::auth::refresh::RefreshToken;
-use crate::auth::refusals::note;
-use crate::error::answer::ErrorBody;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
-use crate::extract::origin::Origin;
-use crate::routes::auth::session::{SessionAnswer, SignedIn, answer};
+use crate::extract::client_info::ClientInfo;
+use crate::routes::auth::session_response::{SessionResponse, SignInResponse, session_response};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum_extra::extract::cookie::CookieJar;
 use diagflow_store::{
-    Action, Actor, ActorKind, AuditEntry, ObjectKind, Refreshed, Rotation, SessionId, User,
+    Action, Actor, ActorKind, NewAuditEntry, ObjectKind, RefreshOutcome, Rotation, SessionId, User,
 };
 use serde::Deserialize;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// A refresh token; pages send none here, but the cookie.
 #[derive(Deserialize, ToSchema)]
-pub(crate) struct Refresh {
+pub(crate) struct RefreshRequest {
     /// The `refresh_token` of the sign-in, or of the refresh before.
     refresh_token: Option<String>,
 }
@@ -39,9 +39,9 @@ pub(crate) struct Refresh {
     post,
     path = "/api/v1/auth/refresh",
     tag = "sign-in",
-    request_body(content = Option<Refresh>, content_type = "application/json"),
+    request_body(content = Option<RefreshRequest>, content_type = "application/json"),
     responses(
-        (status = 200, description = "The session goes on.", body = SignedIn),
+        (status = 200, description = "The session goes on.", body = SignInResponse),
         (status = 400, description = "`invalid_input`, `invalid_json`", body = ErrorBody),
         (status = 401, description = "`token_required`, `token_invalid`, `session_ended`", body = ErrorBody),
         (status = 413, description = "`body_too_large`", body = ErrorBody),
@@ -49,22 +49,22 @@ pub(crate) struct Refresh {
         (status = 503, description = "`unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn refresh(
+pub(crate) async fn refresh_session(
     State(state): State<AppState>,
-    origin: Origin,
+    client: ClientInfo,
     jar: CookieJar,
     request: Request,
-) -> ApiResult<SessionAnswer> {
-    let (text, by_cookies) = presented(&state, &jar, request).await?;
-    let given = state.keys.refreshes.read(&text);
+) -> ApiResult<SessionResponse> {
+    let (text, with_cookies) = presented(&state, &jar, request).await?;
+    let given = state.keys.refresh.verify(&text);
     let outcome = match &given {
-        Some(given) => rotate(&state, &origin, given).await,
+        Some(given) => rotate(&state, &client, given).await,
         None => Err(ApiError::TokenInvalid),
     };
     match outcome {
-        Ok((user, next)) => Ok(answer(&state, jar, by_cookies, &user, &next)),
+        Ok((user, next)) => Ok(session_response(&state, jar, with_cookies, &user, &next)),
         Err(refusal) => {
-            note_refusal(&state, &origin, given.as_ref(), &refusal).await?;
+            audit_failed_refresh(&state, &client, given.as_ref(), &refusal).await?;
             Err(refusal)
         }
     }
@@ -77,79 +77,79 @@ async fn presented(
     request: Request,
 ) -> ApiResult<(String, bool)> {
     let in_body = if request.headers().contains_key(CONTENT_TYPE) {
-        Body::<Refresh>::from_request(request, &()).await?.0.refresh_token
+        Body::<RefreshRequest>::from_request(request, &()).await?.0.refresh_token
     } else {
         None
     };
-    let by_cookie = in_body.is_none();
-    let text = in_body.or_else(|| cookies::brought(&state.app.settings, cookies::REFRESH, jar));
-    Ok((text.ok_or(ApiError::TokenRequired)?, by_cookie))
+    let from_cookie = in_body.is_none();
+    let text = in_body.or_else(|| cookies::read(&state.app.settings, cookies::REFRESH, jar));
+    Ok((text.ok_or(ApiError::TokenRequired)?, from_cookie))
 }
 
 async fn rotate(
     state: &AppState,
-    origin: &Origin,
+    client: &ClientInfo,
     given: &RefreshToken,
 ) -> ApiResult<(User, RefreshToken)> {
     let store = &state.app.store;
     let user = store.session_user(given.session).await?.ok_or(ApiError::SessionEnded)?;
-    let next = state.keys.refreshes.next(given);
+    let next = state.keys.refresh.next(given);
     let rotation = Rotation {
         given: given.digest(),
         next: next.digest(),
         grace: GRACE,
         idle: state.app.settings.session_idle,
     };
-    let done = line(state, origin, &user, given.session, Action::SessionRefresh);
-    let reused = line(state, origin, &user, given.session, Action::SessionEnd)
+    let done = session_entry(state, client, &user, given.session, Action::SessionRefresh);
+    let reused = session_entry(state, client, &user, given.session, Action::SessionEnd)
         .with("reason", "refresh_reused");
     match store.refresh_session(given.session, &rotation, &done, &reused).await? {
-        Refreshed::Rotated | Refreshed::Repeated => Ok((user, next)),
-        Refreshed::Reused | Refreshed::Ended => Err(ApiError::SessionEnded),
+        RefreshOutcome::Rotated | RefreshOutcome::Repeated => Ok((user, next)),
+        RefreshOutcome::Reused | RefreshOutcome::Ended => Err(ApiError::SessionEnded),
     }
 }
 
-fn line(
+fn session_entry(
     state: &AppState,
-    origin: &Origin,
+    client: &ClientInfo,
     user: &User,
     session: SessionId,
     action: Action,
-) -> AuditEntry {
+) -> NewAuditEntry {
     let actor = Actor { kind: ActorKind::User, id: Some(user.id), name: user.email.to_string() };
     let (object_kind, object_id) = (ObjectKind::Session, session.to_string());
-    AuditEntry { actor, object_kind, object_id, ..somebody_did(state, origin, "", action) }
+    NewAuditEntry { actor, object_kind, object_id, ..anonymous_entry(state, client, "", action) }
 }
 
 /// A token of ours tells of which session it was, and so whose, also when that has ended.
-async fn note_refusal(
+async fn audit_failed_refresh(
     state: &AppState,
-    origin: &Origin,
+    client: &ClientInfo,
     given: Option<&RefreshToken>,
     refusal: &ApiError,
 ) -> ApiResult<()> {
-    if refusal.is_of_the_caller() {
-        let line = match given {
-            Some(token) => of_session(state, origin, token.session).await?,
-            None => somebody_did(state, origin, "", Action::SessionRefresh),
+    if refusal.is_client_error() {
+        let entry = match given {
+            Some(token) => failed_entry(state, client, token.session).await?,
+            None => anonymous_entry(state, client, "", Action::SessionRefresh),
         };
-        note(state, &line.refused(refusal.code())).await?;
+        note(state, &entry.refused(refusal.code())).await?;
     }
     Ok(())
 }
 
-async fn of_session(
+async fn failed_entry(
     state: &AppState,
-    origin: &Origin,
+    client: &ClientInfo,
     session: SessionId,
-) -> ApiResult<AuditEntry> {
+) -> ApiResult<NewAuditEntry> {
     let action = Action::SessionRefresh;
     Ok(match state.app.store.session_owner(session).await? {
-        Some(user) => line(state, origin, &user, session, action),
-        // Ended so long ago that it is not kept any more.
+        Some(user) => session_entry(state, client, &user, session, action),
+        // EndedSessionsResponse so long ago that it is not stored_hash any more.
         None => {
             let (object_kind, object_id) = (ObjectKind::Session, session.to_string());
-            AuditEntry { object_kind, object_id, ..somebody_did(state, origin, "", action) }
+            NewAuditEntry { object_kind, object_id, ..anonymous_entry(state, client, "", action) }
         }
     })
 }

@@ -2,10 +2,10 @@
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
-use crate::error::answer::ErrorBody;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
-use crate::extract::named::Named;
-use crate::routes::accounts::session_body::{Ended, SessionList};
+use crate::extract::path_id::PathId;
+use crate::routes::accounts::session_body::{EndedSessionsResponse, SessionListResponse};
 use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
@@ -17,17 +17,16 @@ use diagflow_store::{Action, ObjectKind, SessionId};
     get,
     path = "/api/v1/auth/sessions",
     tag = "sign-in",
-    operation_id = "own_sessions",
-    responses((status = 200, description = "Those that are alive.", body = SessionList)),
+    responses((status = 200, description = "Those that are alive.", body = SessionListResponse)),
 )]
-pub(crate) async fn list(
+pub(crate) async fn list_own_sessions(
     State(state): State<AppState>,
     caller: Caller,
-) -> ApiResult<Json<SessionList>> {
-    let sessions = state.app.store.sessions_of(caller.user.id).await?;
-    let line = caller.did(Action::SessionsView, ObjectKind::User, caller.user.id);
-    state.app.store.audit(&line).await?;
-    Ok(Json(SessionList::of(sessions, Some(caller.session()?))))
+) -> ApiResult<Json<SessionListResponse>> {
+    let sessions = state.app.store.user_sessions(caller.user.id).await?;
+    let entry = caller.audit_entry(Action::SessionsView, ObjectKind::User, caller.user.id);
+    state.app.store.append_audit_entry(&entry).await?;
+    Ok(Json(SessionListResponse::of(sessions, Some(caller.session()?))))
 }
 
 /// Ends one of one's own sessions, at once and everywhere.
@@ -35,22 +34,21 @@ pub(crate) async fn list(
     delete,
     path = "/api/v1/auth/sessions/{session_id}",
     tag = "sign-in",
-    operation_id = "end_own_session",
     params(("session_id" = String, Path, description = "The session's `id`.", format = "uuid")),
     responses(
         (status = 204, description = "It has ended."),
         (status = 404, description = "`not_found`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn end(
+pub(crate) async fn end_own_session(
     State(state): State<AppState>,
     caller: Caller,
-    Named(session): Named<SessionId>,
+    PathId(session): PathId<SessionId>,
 ) -> ApiResult<StatusCode> {
-    let line = caller.did(Action::SessionEnd, ObjectKind::Session, session);
+    let entry = caller.audit_entry(Action::SessionEnd, ObjectKind::Session, session);
     let (store, user) = (&state.app.store, caller.user.id);
-    if !store.end_session_of(user, session, "ended_by_user", &line).await? {
-        return refused(&state, line, ApiError::NotFound).await;
+    if !store.end_user_session(user, session, "ended_by_user", &entry).await? {
+        return refused(&state, entry, ApiError::NotFound).await;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -60,15 +58,15 @@ pub(crate) async fn end(
     delete,
     path = "/api/v1/auth/sessions",
     tag = "sign-in",
-    operation_id = "end_own_other_sessions",
-    responses((status = 200, description = "They have ended.", body = Ended)),
+    responses((status = 200, description = "They have ended.", body = EndedSessionsResponse)),
 )]
-pub(crate) async fn end_others(
+pub(crate) async fn end_own_other_sessions(
     State(state): State<AppState>,
     caller: Caller,
-) -> ApiResult<Json<Ended>> {
+) -> ApiResult<Json<EndedSessionsResponse>> {
     let (this, user) = (caller.session()?, caller.user.id);
-    let line = caller.did(Action::SessionEnd, ObjectKind::User, user);
-    let ended = state.app.store.end_sessions_of(user, Some(this), "ended_by_user", &line).await?;
-    Ok(Json(Ended::of(ended)))
+    let entry = caller.audit_entry(Action::SessionEnd, ObjectKind::User, user);
+    let ended =
+        state.app.store.end_user_sessions(user, Some(this), "ended_by_user", &entry).await?;
+    Ok(Json(EndedSessionsResponse::of(ended)))
 }

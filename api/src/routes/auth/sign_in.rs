@@ -1,28 +1,28 @@
 //! `POST /api/v1/auth/login`: an e-mail address and a password for a session.
 
 use crate::app::AppState;
-use crate::auth::caller::somebody_did;
+use crate::auth::audit::note;
+use crate::auth::caller::anonymous_entry;
 use crate::auth::device;
 use crate::auth::device::Device;
 use crate::auth::refresh::RefreshToken;
-use crate::auth::refusals::note;
 use crate::auth::throttle;
-use crate::error::answer::ErrorBody;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
-use crate::extract::origin::Origin;
-use crate::routes::auth::session::{SessionAnswer, SignedIn, answer};
+use crate::extract::client_info::ClientInfo;
+use crate::routes::auth::session_response::{SessionResponse, SignInResponse, session_response};
 use axum::extract::State;
 use axum_extra::extract::cookie::CookieJar;
 use diagflow_store::{
-    Action, Actor, ActorKind, AuditEntry, NewSession, ObjectKind, SessionId, User,
+    Action, Actor, ActorKind, NewAuditEntry, NewSession, ObjectKind, SessionId, User,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 /// Whom somebody says to be.
 #[derive(Deserialize, ToSchema)]
-pub(crate) struct SignIn {
+pub(crate) struct SignInRequest {
     /// The account's address; upper and lower case are the same.
     #[schema(example = "ana@example.org")]
     email: String,
@@ -43,9 +43,9 @@ pub(crate) struct SignIn {
     post,
     path = "/api/v1/auth/login",
     tag = "sign-in",
-    request_body = SignIn,
+    request_body = SignInRequest,
     responses(
-        (status = 200, description = "The session.", body = SignedIn),
+        (status = 200, description = "The session.", body = SignInResponse),
         (status = 400, description = "`invalid_input`, `invalid_json`", body = ErrorBody),
         (status = 401, description = "`sign_in_failed`", body = ErrorBody),
         (status = 413, description = "`body_too_large`", body = ErrorBody),
@@ -56,60 +56,60 @@ pub(crate) struct SignIn {
 )]
 pub(crate) async fn sign_in(
     State(state): State<AppState>,
-    origin: Origin,
+    client: ClientInfo,
     jar: CookieJar,
-    Body(given): Body<SignIn>,
-) -> ApiResult<SessionAnswer> {
-    let device = device::known(&state.app.settings, &state.keys.devices, &jar, &given.email);
-    let begun = match recognise(&state, &origin, &given, device).await {
-        Ok(user) => begin(&state, &user, &origin).await.map(|refresh| (user, refresh)),
+    Body(given): Body<SignInRequest>,
+) -> ApiResult<SessionResponse> {
+    let device = device::find(&state.app.settings, &state.keys.device_cookies, &jar, &given.email);
+    let session = match verify_password(&state, &client, &given, device).await {
+        Ok(user) => create_session(&state, &user, &client).await.map(|refresh| (user, refresh)),
         Err(refusal) => Err(refusal),
     };
-    match begun {
+    match session {
         Ok((user, refresh)) => {
             let jar = jar.add(device::cookie(
                 &state.app.settings,
-                &state.keys.devices,
+                &state.keys.device_cookies,
                 device,
                 user.email.as_str(),
             ));
-            Ok(answer(&state, jar, given.cookies, &user, &refresh))
+            Ok(session_response(&state, jar, given.cookies, &user, &refresh))
         }
-        Err(refusal) if refusal.is_of_the_caller() => {
-            let line = failed(&state, &origin, &given.email);
-            note(&state, &line.refused(refusal.code())).await?;
+        Err(refusal) if refusal.is_client_error() => {
+            let entry = failed_entry(&state, &client, &given.email);
+            note(&state, &entry.refused(refusal.code())).await?;
             Err(refusal)
         }
-        Err(fault) => Err(fault),
+        Err(error) => Err(error),
     }
 }
 
-/// The line of a sign-in that failed. The address as accounts have it, so that it is found by that; what
+/// The entry of a sign-in that failed. The address as accounts have it, so that it is found by that; what
 /// was typed besides, where it differs.
-fn failed(state: &AppState, origin: &Origin, typed: &str) -> AuditEntry {
+fn failed_entry(state: &AppState, client: &ClientInfo, typed: &str) -> NewAuditEntry {
     let claimed = typed.trim().to_lowercase();
-    let line = somebody_did(state, origin, &claimed, Action::SignIn);
-    if claimed == typed { line } else { line.with("typed", typed) }
+    let entry = anonymous_entry(state, client, &claimed, Action::SignIn);
+    if claimed == typed { entry } else { entry.with("typed", typed) }
 }
 
 /// Whose address and password these are.
-async fn recognise(
+async fn verify_password(
     state: &AppState,
-    origin: &Origin,
-    given: &SignIn,
+    client: &ClientInfo,
+    given: &SignInRequest,
     device: Option<Device>,
 ) -> ApiResult<User> {
-    let attempt = match throttle::attempt(state, origin, &given.email, device).await {
+    let attempt = match throttle::begin_attempt(state, client, &given.email, device).await {
         Err(closed @ ApiError::TooManyAttempts { .. }) => {
             // As long as a wrong password takes that was tried, and is answered in the same way.
-            state.passwords.is(&given.password, None).await;
+            state.passwords.verify(&given.password, None).await;
             return Err(closed);
         }
         attempt => attempt?,
     };
     let found = state.app.store.user_with_password(&given.email).await?;
-    let (user, kept) = found.unzip();
-    let right = state.passwords.is(&given.password, kept.flatten()).await;
+    let (user, stored_hash) = found.unzip();
+    let right = state.passwords.verify(&given.password, stored_hash.flatten()).await;
     let Some(user) = user.filter(|_| right) else {
         return Err(attempt.failed(ApiError::SignInFailed));
     };
@@ -117,25 +117,29 @@ async fn recognise(
     Ok(user)
 }
 
-async fn begin(state: &AppState, user: &User, origin: &Origin) -> ApiResult<RefreshToken> {
+async fn create_session(
+    state: &AppState,
+    user: &User,
+    client: &ClientInfo,
+) -> ApiResult<RefreshToken> {
     let id = SessionId::new();
-    let refresh = state.keys.refreshes.first(id);
+    let refresh = state.keys.refresh.issue_first(id);
     let session = NewSession {
         id,
         user: user.id,
         password_changed_at: user.password_changed_at,
         refresh: refresh.digest(),
-        network: origin.network(),
-        address: origin.address.to_string(),
-        user_agent: origin.user_agent.clone(),
+        network: client.network(),
+        address: client.address.to_string(),
+        user_agent: client.user_agent.clone(),
         idle: state.app.settings.session_idle,
         lifetime: state.app.settings.session_lifetime,
     };
-    let line = somebody_did(state, origin, user.email.as_str(), Action::SignIn);
+    let entry = anonymous_entry(state, client, user.email.as_str(), Action::SignIn);
     let actor = Actor { kind: ActorKind::User, id: Some(user.id), name: user.email.to_string() };
     let (object_kind, object_id) = (ObjectKind::Session, id.to_string());
-    let line = AuditEntry { actor, object_kind, object_id, ..line };
-    if !state.app.store.begin_session(&session, &line).await? {
+    let entry = NewAuditEntry { actor, object_kind, object_id, ..entry };
+    if !state.app.store.create_session(&session, &entry).await? {
         return Err(ApiError::SignInFailed);
     }
     Ok(refresh)

@@ -22,7 +22,7 @@ pub(crate) async fn sign_out(
     jar: CookieJar,
 ) -> ApiResult<(CookieJar, StatusCode)> {
     let session = caller.session()?;
-    let line = caller.did(Action::SignOut, ObjectKind::Session, session);
-    state.app.store.end_session(session, "signed_out", &line).await?;
-    Ok((cookies::without(&state.app.settings, jar), StatusCode::NO_CONTENT))
+    let entry = caller.audit_entry(Action::SignOut, ObjectKind::Session, session);
+    state.app.store.end_session(session, "signed_out", &entry).await?;
+    Ok((cookies::clear_session(&state.app.settings, jar), StatusCode::NO_CONTENT))
 }

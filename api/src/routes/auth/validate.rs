@@ -4,7 +4,7 @@ use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
 use crate::error::ApiResult;
-use crate::extract::times::told;
+use crate::extract::time_format::rfc3339;
 use crate::routes::accounts::body::UserBody;
 use axum::Json;
 use axum::extract::State;
@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 /// Who calls, and by which session.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Validated {
+pub(crate) struct ValidateResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
@@ -41,20 +41,21 @@ pub(crate) struct Validated {
     get,
     path = "/api/v1/auth/validate",
     tag = "sign-in",
-    responses((status = 200, description = "It is good.", body = Validated)),
+    responses((status = 200, description = "It is good.", body = ValidateResponse)),
 )]
-pub(crate) async fn validate(
+pub(crate) async fn validate_session(
     State(state): State<AppState>,
     caller: Caller,
-) -> ApiResult<([(HeaderName, &'static str); 1], Json<Validated>)> {
+) -> ApiResult<([(HeaderName, &'static str); 1], Json<ValidateResponse>)> {
     let session_id = caller.session()?;
-    let expires = caller.brought.and_then(|brought| DateTime::from_timestamp(brought.expires, 0));
-    let body = Validated {
+    let expires =
+        caller.presented_token.and_then(|token| DateTime::from_timestamp(token.expires_at, 0));
+    let body = ValidateResponse {
         success: true,
         permissions: Permission::of(caller.user.role).iter().map(|it| it.name()).collect(),
         user: caller.user.into(),
         session_id,
-        expires_at: expires.map(|at| told(at.naive_utc())),
+        expires_at: expires.map(|at| rfc3339(at.naive_utc())),
         csrf_token: state.keys.csrf.token(session_id),
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))

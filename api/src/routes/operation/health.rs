@@ -1,7 +1,7 @@
 //! `GET /health` and `GET /health/db`: whether the service can do its work.
 
 use crate::error::kind;
-use crate::routes::operation::patience::ask;
+use crate::routes::operation::probe::probe;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -64,7 +64,7 @@ const UNHEALTHY: &str = "unhealthy";
 
 async fn database_health(store: &Store) -> &'static str {
     let store = store.clone();
-    match ask(async move { store.ping().await }).await {
+    match probe(async move { store.ping().await }).await {
         Some(Ok(())) => HEALTHY,
         Some(Err(error)) => {
             tracing::warn!(error = kind(&error), "the database is unhealthy");

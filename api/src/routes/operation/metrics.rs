@@ -1,7 +1,7 @@
 //! `GET /metrics`: numbers for Prometheus.
 
 use crate::app::AppState;
-use crate::routes::operation::patience::ask;
+use crate::routes::operation::probe::probe;
 use crate::telemetry;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -20,10 +20,10 @@ const OVERDUE: Duration = Duration::from_secs(5);
 )]
 pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
     let store = state.app.store.clone();
-    let count = async move { store.queued_runs(OVERDUE).await };
+    let count = async move { store.count_queued_runs(OVERDUE).await };
     let store = state.app.store.clone();
-    let now = async move { store.loopai_use().await };
-    let (count, now) = tokio::join!(ask(count), ask(now));
+    let now = async move { store.loopai_usage().await };
+    let (count, now) = tokio::join!(probe(count), probe(now));
     // Whatever is missing, the other numbers are wanted all the more then.
     match count {
         Some(Ok(count)) => telemetry::queued_runs(count),

@@ -3,6 +3,6 @@
 pub(super) mod health;
 pub(super) mod home;
 pub(super) mod metrics;
-mod patience;
+mod probe;
 pub(super) mod ready;
 pub(super) mod version;

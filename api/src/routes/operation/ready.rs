@@ -1,7 +1,7 @@
 //! `GET /ready`: whether this process may be sent requests.
 
 use crate::app::AppState;
-use crate::routes::operation::patience::ask;
+use crate::routes::operation::probe::probe;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 )]
 pub(crate) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
     let store = state.app.store.clone();
-    let (database, temporal) = tokio::join!(database(store), ask((state.app.temporal)()));
+    let (database, temporal) = tokio::join!(database(store), probe((state.app.temporal_health)()));
     let is_ready = database == "migrated" && !state.closing.is_cancelled();
     let body = Readiness {
         status: if is_ready { "ready" } else { "not_ready" },
@@ -50,7 +50,7 @@ pub(crate) struct Readiness {
 }
 
 async fn database(store: Store) -> &'static str {
-    match ask(async move { store.is_migrated().await }).await {
+    match probe(async move { store.is_migrated().await }).await {
         Some(Ok(true)) => "migrated",
         Some(Ok(false)) => "not_migrated",
         _ => "unreachable",

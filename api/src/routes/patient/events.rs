@@ -2,9 +2,9 @@
 
 use crate::app::AppState;
 use crate::error::ApiResult;
-use crate::error::answer::ErrorBody;
-use crate::events::stream::{Follow, follow, until_the_end};
-use crate::extract::access::Access;
+use crate::error::response::ErrorBody;
+use crate::events::submission_events::{FollowSubmission, follow_submission, until_terminal_event};
+use crate::extract::submission_access::SubmissionAccess;
 use crate::header_names::LAST_EVENT_ID;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
@@ -13,7 +13,7 @@ use axum::response::sse::Sse;
 use axum::response::{IntoResponse, Response};
 
 /// Keeps proxies from changing or collecting what must flow.
-pub(crate) const FLOWING: [(HeaderName, &str); 2] = [
+pub(crate) const STREAM_HEADERS: [(HeaderName, &str); 2] = [
     (CACHE_CONTROL, "no-cache, no-transform"),
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
@@ -50,7 +50,7 @@ pub(crate) const FLOWING: [(HeaderName, &str); 2] = [
     ),
 )]
 pub(crate) async fn events(
-    access: Access,
+    access: SubmissionAccess,
     State(state): State<AppState>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
@@ -59,12 +59,12 @@ pub(crate) async fn events(
     let id = submission.id;
     let after = last_event(&headers, submission.last_event);
     if submission.status.is_final() {
-        let (rest, _) = until_the_end(state.app.store.events(id, after).await?);
+        let (rest, _) = until_terminal_event(state.app.store.events(id, after).await?);
         if rest.is_empty() {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
     }
-    let stream = follow(Follow {
+    let stream = follow_submission(FollowSubmission {
         store: state.app.store.clone(),
         hub: state.hub.clone(),
         submission: id,
@@ -72,7 +72,7 @@ pub(crate) async fn events(
         heartbeat: state.app.settings.events_heartbeat,
         watch,
     });
-    Ok((FLOWING, Sse::new(stream)).into_response())
+    Ok((STREAM_HEADERS, Sse::new(stream)).into_response())
 }
 
 /// The number after which the listener goes on: from the beginning, unless it names one that was
@@ -92,7 +92,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     #[test]
-    fn an_absurd_number_means_from_the_beginning() {
+    fn an_invalid_last_event_id_starts_from_the_beginning() {
         let after = |text: &str| {
             let value = HeaderValue::from_str(text).expect("a header's value");
             last_event(&HeaderMap::from_iter([(LAST_EVENT_ID, value)]), 5)

@@ -1,9 +1,9 @@
 //! `GET /api/user/status/{id}`: how a submission stands now.
 
 use crate::error::ApiResult;
-use crate::error::answer::ErrorBody;
-use crate::extract::access::Access;
-use crate::extract::times::told;
+use crate::error::response::ErrorBody;
+use crate::extract::submission_access::SubmissionAccess;
+use crate::extract::time_format::rfc3339;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
@@ -33,13 +33,13 @@ use utoipa::ToSchema;
     ),
 )]
 pub(crate) async fn status(
-    access: Access,
+    access: SubmissionAccess,
     State(store): State<Store>,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<StatusBody>)> {
     let is_clinical = access.is_clinical();
     let submission = access.submission;
     let id = submission.id;
-    let newest = store.events(id, submission.last_event - 1).await?.into_iter().next();
+    let latest = store.events(id, submission.last_event - 1).await?.into_iter().next();
     let result = match submission.status {
         Status::Completed if is_clinical => store.result(id).await?,
         _ => None,
@@ -48,7 +48,7 @@ pub(crate) async fn status(
     let body = StatusBody {
         result: result.map(|result| result.object().clone()),
         email_status: deliveries.last().map(|delivery| delivery.status.to_string()),
-        ..StatusBody::of(submission, newest)
+        ..StatusBody::of(submission, latest)
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
 }
@@ -83,7 +83,7 @@ pub(crate) struct StatusBody {
     #[schema(value_type = Option<Object>)]
     result: Option<Map<String, Value>>,
     /// Why there is no result, once it ended without one.
-    error: Option<Reason>,
+    error: Option<StatusError>,
     /// The newest e-mail: `planned`, `sending`, `sent`, `unknown` or `failed`.
     #[schema(example = "sent")]
     email_status: Option<String>,
@@ -91,7 +91,7 @@ pub(crate) struct StatusBody {
 
 /// Why there is no result.
 #[derive(Debug, Serialize, ToSchema)]
-struct Reason {
+struct StatusError {
     /// Stable code.
     #[schema(example = "timed_out")]
     code: String,
@@ -100,24 +100,24 @@ struct Reason {
 }
 
 impl StatusBody {
-    fn of(submission: Submission, newest: Option<Event>) -> Self {
+    fn of(submission: Submission, latest: Option<Event>) -> Self {
         Self {
             success: true,
             submission_id: submission.id,
             status: submission.status.name(),
-            step: newest.as_ref().map(|event| event.step.name()),
-            message: newest.map(|event| event.message).unwrap_or_default(),
-            created_at: told(submission.created_at),
-            updated_at: told(submission.updated_at),
-            finished_at: submission.finished_at.map(told),
-            error: reason(submission.status, submission.error_code),
+            step: latest.as_ref().map(|event| event.step.name()),
+            message: latest.map(|event| event.message).unwrap_or_default(),
+            created_at: rfc3339(submission.created_at),
+            updated_at: rfc3339(submission.updated_at),
+            finished_at: submission.finished_at.map(rfc3339),
+            error: status_error(submission.status, submission.error_code),
             result: None,
             email_status: None,
         }
     }
 }
 
-fn reason(status: Status, code: Option<String>) -> Option<Reason> {
+fn status_error(status: Status, code: Option<String>) -> Option<StatusError> {
     let message = match status {
         Status::Pending | Status::Processing | Status::Completed => return None,
         Status::Failed => {
@@ -128,5 +128,5 @@ fn reason(status: Status, code: Option<String>) -> Option<Reason> {
         }
         Status::Cancelled => "Your submission was cancelled.",
     };
-    Some(Reason { code: code.unwrap_or_else(|| status.name().to_owned()), message })
+    Some(StatusError { code: code.unwrap_or_else(|| status.name().to_owned()), message })
 }

@@ -1,18 +1,18 @@
 //! `POST /api/user/submit`: takes a submission.
 
 use crate::app::AppState;
+use crate::auth::audit::RequestTarget;
 use crate::auth::caller::Caller;
 use crate::auth::credentials::{authenticate, bearer};
-use crate::auth::guard::recognise;
-use crate::auth::refusals::Target;
-use crate::error::answer::ErrorBody;
+use crate::auth::guard::optional_caller;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
-use crate::extract::access::{cookies, events_path, status_path};
-use crate::extract::origin::Origin;
+use crate::extract::client_info::ClientInfo;
+use crate::extract::submission_access::{cookies, events_path, status_path};
 use crate::header_names::IDEMPOTENCY_REPLAYED;
-use crate::intake::keep::{Kept, idempotency_key, keep};
 use crate::intake::receive::receive;
-use crate::layers::time_limit::to_its_end;
+use crate::intake::store::{StoredSubmission, idempotency_key, store_submission};
+use crate::layers::time_limit::run_to_completion;
 use crate::telemetry;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -60,16 +60,17 @@ use utoipa::ToSchema;
     ),
 )]
 pub(crate) async fn submit(State(state): State<AppState>, request: Request) -> Response {
-    let taking = state.clone();
-    let kept = to_its_end(async move { take(&taking, request).await }).await.flatten();
-    telemetry::submission(match &kept {
-        Ok(Kept::Now(_)) => "accepted",
-        Ok(Kept::Before(_)) => "replayed",
+    let owned = state.clone();
+    let stored =
+        run_to_completion(async move { receive_and_store(&owned, request).await }).await.flatten();
+    telemetry::submission(match &stored {
+        Ok(StoredSubmission::Created(_)) => "accepted",
+        Ok(StoredSubmission::Replayed(_)) => "replayed",
         Err(error) => error.code(),
     });
-    match kept {
-        Ok(Kept::Now(submission)) => receipt(&state, submission),
-        Ok(Kept::Before(submission)) => (
+    match stored {
+        Ok(StoredSubmission::Created(submission)) => receipt(&state, submission),
+        Ok(StoredSubmission::Replayed(submission)) => (
             [(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"))],
             receipt(&state, submission),
         )
@@ -78,14 +79,15 @@ pub(crate) async fn submit(State(state): State<AppState>, request: Request) -> R
     }
 }
 
-async fn take(state: &AppState, request: Request) -> ApiResult<Kept> {
+async fn receive_and_store(state: &AppState, request: Request) -> ApiResult<StoredSubmission> {
     let key = idempotency_key(request.headers())?;
     let sender = sender(state, &request).await?;
-    let accepted = receive(state, request).await?;
-    let keeping = state.clone();
-    let kept = to_its_end(async move { keep(&keeping, key, accepted, sender).await });
-    match tokio::time::timeout(state.app.settings.request_time, kept).await {
-        Ok(kept) => kept.flatten(),
+    let submission = receive(state, request).await?;
+    let owned = state.clone();
+    let stored =
+        run_to_completion(async move { store_submission(&owned, key, submission, sender).await });
+    match tokio::time::timeout(state.app.settings.request_timeout, stored).await {
+        Ok(stored) => stored.flatten(),
         // It goes on, and may well succeed.
         Err(_) => Err(ApiError::OutcomeUnknown),
     }
@@ -96,19 +98,19 @@ fn sender(
     state: &AppState,
     request: &Request,
 ) -> impl Future<Output = ApiResult<Option<Caller>>> + Send + use<> {
-    let (state, target) = (state.clone(), Target::of(request));
+    let (state, target) = (state.clone(), RequestTarget::of(request));
     let headers = request.headers().clone();
     let proxies = state.app.settings.trusted_proxies;
-    let origin = Origin::of(&headers, request.extensions(), proxies);
+    let client = ClientInfo::of(&headers, request.extensions(), proxies);
     async move {
         if bearer(&headers).is_some() {
-            return recognise(&state, &target, &headers, origin).await;
+            return optional_caller(&state, &target, &headers, client).await;
         }
         // A browser sends the cookie of a session by itself, also after it has ended; the form is for anybody.
-        match authenticate(&state, target.method(), &headers, origin).await {
+        match authenticate(&state, target.method(), &headers, client).await {
             Ok(caller) => Ok(caller),
-            Err(outsider) if outsider.refusal.is_of_the_caller() => Ok(None),
-            Err(outsider) => Err(outsider.refusal),
+            Err(failure) if failure.error.is_client_error() => Ok(None),
+            Err(failure) => Err(failure.error),
         }
     }
 }
@@ -116,7 +118,7 @@ fn sender(
 /// What the sender gets to follow its submission.
 fn receipt(state: &AppState, submission: SubmissionId) -> Response {
     let settings = &state.app.settings;
-    let token = state.keys.tokens.token(submission);
+    let token = state.keys.submission_tokens.token(submission);
     let status_url = settings.address(&status_path(submission));
     let mut headers = HeaderMap::new();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -129,7 +131,7 @@ fn receipt(state: &AppState, submission: SubmissionId) -> Response {
     }
     let body = Receipt {
         success: true,
-        message: "Your data is submitted. You will receive results via email.",
+        message: "Your data is submitted. You will receive results auth_method email.",
         submission_id: submission,
         status: Status::Pending.name(),
         status_url,

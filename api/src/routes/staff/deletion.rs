@@ -3,20 +3,20 @@
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
-use crate::error::answer::ErrorBody;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
-use crate::extract::named::Named;
+use crate::extract::path_id::PathId;
 use crate::extract::reason::{Reason, ReasonBody};
 use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
-use diagflow_store::{Action, AuditEntry, Deletion, SubmissionId};
+use diagflow_store::{Action, DeleteOutcome, NewAuditEntry, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// What came of it.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct DeletionBody {
+pub(crate) struct DeletionResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
@@ -34,25 +34,24 @@ pub(crate) struct DeletionBody {
     delete,
     path = "/api/admin/submissions/{id}",
     tag = "staff",
-    operation_id = "delete_submission",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
     request_body = ReasonBody,
     responses(
-        (status = 200, description = "It is deleted.", body = DeletionBody),
+        (status = 200, description = "It is deleted.", body = DeletionResponse),
         (status = 400, description = "`invalid_input`, `invalid_json`", body = ErrorBody),
         (status = 404, description = "`not_found`", body = ErrorBody),
         (status = 409, description = "`not_final`: cancel it first", body = ErrorBody),
     ),
 )]
-pub(crate) async fn delete(
-    Named(id): Named<SubmissionId>,
+pub(crate) async fn delete_submission(
+    PathId(id): PathId<SubmissionId>,
     State(state): State<AppState>,
     caller: Caller,
     reason: Reason,
-) -> ApiResult<Json<DeletionBody>> {
-    let line = reason.line(&caller, Action::SubmissionDelete, id);
-    let done = state.app.store.delete_submission(id, &line).await?;
-    settled(&state, done, true, line).await
+) -> ApiResult<Json<DeletionResponse>> {
+    let entry = reason.audit_entry(&caller, Action::SubmissionDelete, id);
+    let done = state.app.store.delete_submission(id, &entry).await?;
+    deletion_response(&state, done, true, entry).await
 }
 
 /// Takes a deletion back. Safe to repeat.
@@ -60,40 +59,39 @@ pub(crate) async fn delete(
     post,
     path = "/api/admin/submissions/{id}/restore",
     tag = "staff",
-    operation_id = "restore_submission",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
     request_body = ReasonBody,
     responses(
-        (status = 200, description = "It is not deleted.", body = DeletionBody),
+        (status = 200, description = "It is not deleted.", body = DeletionResponse),
         (status = 400, description = "`invalid_input`, `invalid_json`", body = ErrorBody),
         (status = 404, description = "`not_found`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn restore(
-    Named(id): Named<SubmissionId>,
+pub(crate) async fn restore_submission(
+    PathId(id): PathId<SubmissionId>,
     State(state): State<AppState>,
     caller: Caller,
     reason: Reason,
-) -> ApiResult<Json<DeletionBody>> {
-    let line = reason.line(&caller, Action::SubmissionRestore, id);
-    let done = state.app.store.restore_submission(id, &line).await?;
-    settled(&state, done, false, line).await
+) -> ApiResult<Json<DeletionResponse>> {
+    let entry = reason.audit_entry(&caller, Action::SubmissionRestore, id);
+    let done = state.app.store.restore_submission(id, &entry).await?;
+    deletion_response(&state, done, false, entry).await
 }
 
 /// Tells what came of it, and writes down a refusal; what was done is written down already.
-async fn settled(
+async fn deletion_response(
     state: &AppState,
-    done: Deletion,
+    done: DeleteOutcome,
     deleted: bool,
-    line: AuditEntry,
-) -> ApiResult<Json<DeletionBody>> {
+    entry: NewAuditEntry,
+) -> ApiResult<Json<DeletionResponse>> {
     let refusal = match done {
-        Deletion::Done | Deletion::Unchanged => {
-            let changed = done == Deletion::Done;
-            return Ok(Json(DeletionBody { success: true, deleted, changed }));
+        DeleteOutcome::Done | DeleteOutcome::Unchanged => {
+            let changed = done == DeleteOutcome::Done;
+            return Ok(Json(DeletionResponse { success: true, deleted, changed }));
         }
-        Deletion::NotFinal(_) => ApiError::NotFinal,
-        Deletion::Unknown => ApiError::NotFound,
+        DeleteOutcome::NotFinal(_) => ApiError::NotFinal,
+        DeleteOutcome::NotFound => ApiError::NotFound,
     };
-    refused(state, line, refusal).await
+    refused(state, entry, refusal).await
 }

@@ -3,10 +3,10 @@
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
-use crate::error::answer::ErrorBody;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
-use crate::extract::named::Named;
-use crate::extract::times::told;
+use crate::extract::path_id::PathId;
+use crate::extract::time_format::rfc3339;
 use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
@@ -28,26 +28,25 @@ use utoipa::ToSchema;
     get,
     path = "/api/admin/submissions/{id}",
     tag = "staff",
-    operation_id = "read_submission",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
     responses(
         (status = 200, description = "The submission.", body = DetailBody),
         (status = 404, description = "`not_found`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn detail(
-    Named(id): Named<SubmissionId>,
+pub(crate) async fn read_submission(
+    PathId(id): PathId<SubmissionId>,
     State(state): State<AppState>,
     caller: Caller,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<DetailBody>)> {
     let store = &state.app.store;
-    let clinical = caller.may(Permission::ClinicalRead);
-    let line = caller.did(Action::SubmissionView, ObjectKind::Submission, id);
+    let clinical = caller.has_permission(Permission::ClinicalRead);
+    let entry = caller.audit_entry(Action::SubmissionView, ObjectKind::Submission, id);
     let Some(submission) = store.submission(id).await? else {
-        return refused(&state, line, ApiError::NotFound).await;
+        return refused(&state, entry, ApiError::NotFound).await;
     };
     let body = DetailBody { success: true, data: Detail::read(store, submission, clinical).await? };
-    store.audit(&line.with("clinical", clinical)).await?;
+    store.append_audit_entry(&entry.with("clinical", clinical)).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
 }
 
@@ -111,7 +110,7 @@ struct Detail {
     /// Its images, in the order in which they were sent.
     files: Vec<FileBody>,
     /// Its story, oldest first.
-    events: Vec<StoryBody>,
+    events: Vec<TimelineEventBody>,
     /// Its runs, oldest first.
     runs: Vec<RunBody>,
     /// The e-mails that were owed for it, oldest first.
@@ -141,9 +140,9 @@ struct FileBody {
     url: Option<String>,
 }
 
-/// One line of the story.
+/// One entry of the story.
 #[derive(Debug, Serialize, ToSchema)]
-struct StoryBody {
+struct TimelineEventBody {
     /// Place in the story, from 1.
     number: i32,
     /// Its name on the wire.
@@ -225,19 +224,19 @@ impl Detail {
             email: submission.email.as_str().to_owned(),
             status: submission.status.name(),
             consent_version: submission.consent_version,
-            consent_at: told(submission.consent_at),
+            consent_at: rfc3339(submission.consent_at),
             error_code: submission.error_code,
             error_detail: submission.error_detail.filter(|_| clinical),
-            created_at: told(submission.created_at),
-            updated_at: told(submission.updated_at),
-            finished_at: submission.finished_at.map(told),
+            created_at: rfc3339(submission.created_at),
+            updated_at: rfc3339(submission.updated_at),
+            finished_at: submission.finished_at.map(rfc3339),
             submitted_by: submission.submitted_by,
-            deleted_at: submission.deleted_at.map(told),
+            deleted_at: submission.deleted_at.map(rfc3339),
             clinical,
             comments: clinical.then_some(submission.comments),
             result: result.map(|result| result.object().clone()),
             files: files.into_iter().map(|file| FileBody::of(file, clinical)).collect(),
-            events: events.into_iter().map(StoryBody::from).collect(),
+            events: events.into_iter().map(TimelineEventBody::from).collect(),
             runs: runs.into_iter().map(RunBody::from).collect(),
             deliveries: deliveries.into_iter().map(DeliveryBody::from).collect(),
         })
@@ -258,7 +257,7 @@ impl FileBody {
     }
 }
 
-impl From<Event> for StoryBody {
+impl From<Event> for TimelineEventBody {
     fn from(event: Event) -> Self {
         Self {
             number: event.number,
@@ -266,7 +265,7 @@ impl From<Event> for StoryBody {
             step: event.step.name(),
             status: event.status.name(),
             message: event.message,
-            at: told(event.created_at),
+            at: rfc3339(event.created_at),
         }
     }
 }
@@ -277,10 +276,10 @@ impl From<Run> for RunBody {
             number: run.number,
             temporal_run_id: run.temporal_run_id,
             execution_id: run.loopai_execution_id,
-            created_at: told(run.created_at),
-            started_at: run.started_at.map(told),
-            requested_at: run.requested_at.map(told),
-            finished_at: run.finished_at.map(told),
+            created_at: rfc3339(run.created_at),
+            started_at: run.started_at.map(rfc3339),
+            requested_at: run.requested_at.map(rfc3339),
+            finished_at: run.finished_at.map(rfc3339),
         }
     }
 }
@@ -295,8 +294,8 @@ impl From<Delivery> for DeliveryBody {
             attempts: delivery.attempts,
             error_code: delivery.error_code,
             error_detail: delivery.error_detail,
-            created_at: told(delivery.created_at),
-            settled_at: delivery.settled_at.map(told),
+            created_at: rfc3339(delivery.created_at),
+            settled_at: delivery.settled_at.map(rfc3339),
         }
     }
 }

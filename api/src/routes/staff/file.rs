@@ -2,9 +2,9 @@
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
-use crate::error::answer::ErrorBody;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
-use crate::extract::named::Named;
+use crate::extract::path_id::PathId;
 use crate::routes::refused;
 use axum::extract::State;
 use axum::http::HeaderName;
@@ -24,30 +24,29 @@ pub(super) fn path(file: FileId) -> String {
     get,
     path = "/api/admin/files/{id}",
     tag = "staff",
-    operation_id = "read_file",
     params(("id" = String, Path, description = "The file.", format = "uuid")),
     responses(
         (status = 200, description = "The image, as it was sent.", content_type = "image/*"),
         (status = 404, description = "`not_found`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn file(
-    Named(id): Named<FileId>,
+pub(crate) async fn read_file(
+    PathId(id): PathId<FileId>,
     State(state): State<AppState>,
     caller: Caller,
 ) -> ApiResult<([(HeaderName, String); 4], Bytes)> {
     let Some(file) = state.app.store.file(id).await? else {
-        let line = caller.did(Action::FileView, ObjectKind::File, id);
-        return refused(&state, line, ApiError::NotFound).await;
+        let entry = caller.audit_entry(Action::FileView, ObjectKind::File, id);
+        return refused(&state, entry, ApiError::NotFound).await;
     };
     // Of the submission, so that who was shown a patient's images is found by that.
-    let line = caller.did(Action::FileView, ObjectKind::Submission, file.submission_id);
-    let line = line.with("file", id.to_string());
+    let entry = caller.audit_entry(Action::FileView, ObjectKind::Submission, file.submission_id);
+    let entry = entry.with("file", id.to_string());
     let bytes = match state.app.bytes.get(file.sha256).await {
         Ok(bytes) => bytes,
-        Err(trouble) => return refused(&state, line, trouble.into()).await,
+        Err(trouble) => return refused(&state, entry, trouble.into()).await,
     };
-    state.app.store.audit(&line).await?;
+    state.app.store.append_audit_entry(&entry).await?;
     // Shown in the page, under a name of ours; whatever is in it, a browser runs nothing of it.
     let ending = file.media_type.rsplit('/').next().unwrap_or_default();
     let headers = [

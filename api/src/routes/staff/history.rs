@@ -2,9 +2,9 @@
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
-use crate::error::answer::ErrorBody;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
-use crate::extract::named::Named;
+use crate::extract::path_id::PathId;
 use crate::history::execution::{Execution, TemporalUi};
 use crate::routes::refused;
 use axum::Json;
@@ -65,7 +65,6 @@ pub(crate) struct DeliveryHistory {
     get,
     path = "/api/admin/submissions/{id}/history",
     tag = "staff",
-    operation_id = "read_history",
     params(("id" = String, Path, description = "The submission.", format = "uuid")),
     responses(
         (status = 200, description = "Its runs, the newest first, and its e-mails outside them.", body = HistoryBody),
@@ -73,38 +72,43 @@ pub(crate) struct DeliveryHistory {
         (status = 503, description = "`temporal_unavailable`, `unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn history(
+pub(crate) async fn read_history(
     State(state): State<AppState>,
     caller: Caller,
-    Named(id): Named<SubmissionId>,
+    PathId(id): PathId<SubmissionId>,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<HistoryBody>)> {
-    let line = caller.did(Action::HistoryView, ObjectKind::Submission, id);
-    match whole(&state, id).await {
+    let entry = caller.audit_entry(Action::HistoryView, ObjectKind::Submission, id);
+    match load_history(&state, id).await {
         Ok(body) => {
-            state.app.store.audit(&line).await?;
+            state.app.store.append_audit_entry(&entry).await?;
             Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
         }
-        Err(refusal) => refused(&state, line, refusal).await,
+        Err(refusal) => refused(&state, entry, refusal).await,
     }
 }
 
 /// What Temporal has of a submission. Nothing of it is shown before its view is written down.
-async fn whole(state: &AppState, id: SubmissionId) -> ApiResult<HistoryBody> {
+async fn load_history(state: &AppState, id: SubmissionId) -> ApiResult<HistoryBody> {
     let runs = state.app.store.runs(id).await?;
     if runs.is_empty() {
         return Err(ApiError::NotFound);
     }
-    let namespace = state.app.runs.client()?.namespace();
+    let namespace = state.app.temporal_runs.client()?.namespace();
     let ui = TemporalUi::new(&state.app.settings.temporal_ui, &namespace);
-    let mut told = Vec::with_capacity(runs.len());
+    let mut run_histories = Vec::with_capacity(runs.len());
     for run in runs.into_iter().rev() {
-        told.push(tell(state, &ui, id, run).await?);
+        run_histories.push(run_history(state, &ui, id, run).await?);
     }
     let mut deliveries = Vec::new();
     for delivery in state.app.store.deliveries(id).await? {
-        deliveries.extend(tell_delivery(state, &ui, &delivery).await?);
+        deliveries.extend(delivery_history(state, &ui, &delivery).await?);
     }
-    Ok(HistoryBody { success: true, submission_id: id.to_string(), runs: told, deliveries })
+    Ok(HistoryBody {
+        success: true,
+        submission_id: id.to_string(),
+        runs: run_histories,
+        deliveries,
+    })
 }
 
 /// One run's history as Temporal has it, to download: JSON, as the replay tests read it. Also of a deleted
@@ -113,7 +117,6 @@ async fn whole(state: &AppState, id: SubmissionId) -> ApiResult<HistoryBody> {
     get,
     path = "/api/admin/submissions/{id}/history/{run_id}/raw",
     tag = "staff",
-    operation_id = "read_raw_history",
     params(
         ("id" = String, Path, description = "The submission.", format = "uuid"),
         ("run_id" = String, Path, description = "Temporal's name for the run.", format = "uuid"),
@@ -124,18 +127,18 @@ async fn whole(state: &AppState, id: SubmissionId) -> ApiResult<HistoryBody> {
         (status = 503, description = "`temporal_unavailable`, `unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn raw_history(
+pub(crate) async fn read_raw_history(
     State(state): State<AppState>,
     caller: Caller,
-    Named((id, run_id)): Named<(SubmissionId, String)>,
+    PathId((id, run_id)): PathId<(SubmissionId, String)>,
 ) -> ApiResult<([(HeaderName, String); 3], Vec<u8>)> {
-    let line = caller.did(Action::HistoryView, ObjectKind::Submission, id);
-    let line = line.with("run", run_id.clone());
-    let document = match document(&state, id, &run_id).await {
+    let entry = caller.audit_entry(Action::HistoryView, ObjectKind::Submission, id);
+    let entry = entry.with("run", run_id.clone());
+    let document = match fetch_raw_history(&state, id, &run_id).await {
         Ok(document) => document,
-        Err(refusal) => return refused(&state, line, refusal).await,
+        Err(refusal) => return refused(&state, entry, refusal).await,
     };
-    state.app.store.audit(&line).await?;
+    state.app.store.append_audit_entry(&entry).await?;
     let name = format!("attachment; filename=\"submission-{id}-{run_id}.json\"");
     let headers = [
         (CONTENT_TYPE, "application/json".to_owned()),
@@ -146,12 +149,12 @@ pub(crate) async fn raw_history(
 }
 
 /// A run's history as Temporal has it.
-async fn document(state: &AppState, id: SubmissionId, run_id: &str) -> ApiResult<Vec<u8>> {
+async fn fetch_raw_history(state: &AppState, id: SubmissionId, run_id: &str) -> ApiResult<Vec<u8>> {
     let runs = state.app.store.runs(id).await?;
     if !runs.iter().any(|run| run.temporal_run_id.as_deref() == Some(run_id)) {
         return Err(ApiError::NotFound);
     }
-    let execution = state.app.runs.execution(id, run_id)?;
+    let execution = state.app.temporal_runs.execution(id, run_id)?;
     let history = execution.fetch_history(WorkflowFetchHistoryOptions::default());
     history.to_json().await.map_err(|error| match error {
         WorkflowHistoryError::Fetch(WorkflowInteractionError::NotFound(_)) => ApiError::NotFound,
@@ -160,7 +163,7 @@ async fn document(state: &AppState, id: SubmissionId, run_id: &str) -> ApiResult
 }
 
 /// What Temporal has of one run.
-async fn tell(
+async fn run_history(
     state: &AppState,
     ui: &TemporalUi,
     id: SubmissionId,
@@ -168,9 +171,9 @@ async fn tell(
 ) -> ApiResult<RunHistory> {
     let execution = match &run.temporal_run_id {
         Some(run_id) => {
-            let execution = state.app.runs.execution(id, run_id)?;
-            let gone = || Execution::gone(ui.page(&workflow_id(&id.to_string()), run_id));
-            Execution::of(&execution, ui).await?.unwrap_or_else(gone)
+            let execution = state.app.temporal_runs.execution(id, run_id)?;
+            let removed = || Execution::removed(ui.page(&workflow_id(&id.to_string()), run_id));
+            Execution::of(&execution, ui).await?.unwrap_or_else(removed)
         }
         None => Execution::not_started(),
     };
@@ -178,12 +181,12 @@ async fn tell(
 }
 
 /// What Temporal has of an e-mail outside a run; `None` for one that was the last step of its run.
-async fn tell_delivery(
+async fn delivery_history(
     state: &AppState,
     ui: &TemporalUi,
     delivery: &Delivery,
 ) -> ApiResult<Option<DeliveryHistory>> {
-    let execution = state.app.runs.delivery(delivery.id)?;
+    let execution = state.app.temporal_runs.delivery_execution(delivery.id)?;
     let Some(execution) = Execution::of(&execution, ui).await? else { return Ok(None) };
     Ok(Some(DeliveryHistory {
         delivery_id: delivery.id.to_string(),

@@ -3,23 +3,23 @@
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::error::ApiResult;
-use crate::error::answer::ErrorBody;
-use crate::extract::query::{Asked, FromParameters, Parameters};
-use crate::listing::asked::{self, AskedFilter, FilterQuery};
-use crate::listing::page::{self, AskedPage, ListAnswer, ListBody, PageQuery};
+use crate::error::response::ErrorBody;
+use crate::extract::query::{FromParameters, Parameters, ValidQuery};
+use crate::listing::filter::{self, FilterQuery, FilterRequest};
+use crate::listing::page::{self, ListBody, ListResponse, PageQuery, PageRequest};
 use axum::extract::State;
 use diagflow_store::{Action, ObjectKind};
 
 /// A filter and a page of what it matches.
-pub(crate) struct AskedList {
-    filter: AskedFilter,
-    page: AskedPage,
+pub(crate) struct ListRequest {
+    filter: FilterRequest,
+    page: PageRequest,
 }
 
-impl FromParameters for AskedList {
+impl FromParameters for ListRequest {
     fn from_parameters(parameters: &mut Parameters) -> Self {
-        let filter = AskedFilter::from_parameters(parameters);
-        Self { filter, page: AskedPage::from_parameters(parameters) }
+        let filter = FilterRequest::from_parameters(parameters);
+        Self { filter, page: PageRequest::from_parameters(parameters) }
     }
 }
 
@@ -28,7 +28,6 @@ impl FromParameters for AskedList {
     get,
     path = "/api/admin/submissions",
     tag = "staff",
-    operation_id = "list_submissions",
     params(FilterQuery, PageQuery),
     responses(
         (status = 200, description = "A page of the list.", body = ListBody),
@@ -36,13 +35,15 @@ impl FromParameters for AskedList {
             `page_too_far`", body = ErrorBody),
     ),
 )]
-pub(crate) async fn list(
+pub(crate) async fn list_submissions(
     State(state): State<AppState>,
     caller: Caller,
-    Asked(asked): Asked<AskedList>,
-) -> ApiResult<ListAnswer> {
-    let AskedList { filter: AskedFilter { filter, told }, page } = asked;
-    let line = caller.did(Action::SubmissionsView, ObjectKind::Service, "").with("filter", told);
-    asked::permit(&state.app.store, &caller, &filter, &line).await?;
-    page::page(&state.app.store, &filter, &page, &line).await
+    ValidQuery(request): ValidQuery<ListRequest>,
+) -> ApiResult<ListResponse> {
+    let ListRequest { filter: FilterRequest { filter, audit_details }, page } = request;
+    let entry = caller
+        .audit_entry(Action::SubmissionsView, ObjectKind::Service, "")
+        .with("filter", audit_details);
+    filter::check_comment_search(&state.app.store, &caller, &filter, &entry).await?;
+    page::list_page(&state.app.store, &filter, &page, &entry).await
 }

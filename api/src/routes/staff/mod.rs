@@ -1,6 +1,8 @@
 //! `/api/admin`: what staff see of all submissions, and do to them; and the audit.
 
+pub(super) mod all_events;
 pub(super) mod audit;
+pub(super) mod bulk_retry;
 pub(super) mod cancel;
 pub(super) mod deletion;
 pub(super) mod detail;
@@ -8,8 +10,6 @@ pub(super) mod export;
 pub(super) mod file;
 pub(super) mod history;
 pub(super) mod list;
-pub(super) mod live;
-mod moved;
 pub(super) mod resend;
+mod response;
 pub(super) mod retry;
-pub(super) mod retry_all;

@@ -1,6 +1,6 @@
 //! The API as this command uses it.
 
-use super::stream::{Message, messages};
+use super::stream::{SseEvent, parse_events};
 use anyhow::Context;
 use futures::Stream;
 use futures::stream::BoxStream;
@@ -17,9 +17,9 @@ use uuid::Uuid;
 
 /// Tries of a submission before the command gives up; they share one Idempotency-Key. Two minutes of pauses, so
 /// longer than the key of a try that broke off is held (`IDEMPOTENCY_LEASE_SECONDS`).
-const TRIES: u32 = 7;
+const MAX_ATTEMPTS: u32 = 7;
 /// Longest pause, whatever the server asks for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// A photo to be sent.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ impl Photo {
 
 /// The answer to a submission.
 #[derive(Deserialize)]
-pub(super) struct Accepted {
+pub(super) struct AcceptedSubmission {
     pub(super) submission_id: String,
     pub(super) status_url: String,
     pub(super) events_url: String,
@@ -56,50 +56,51 @@ pub(super) struct Accepted {
 
 /// The API refused; in its own words.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct Rejected {
     status: StatusCode,
     lines: Vec<String>,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "refused ({})", self.status.as_u16())?;
         self.lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for Rejected {}
 
 /// The API cannot answer just now.
 #[derive(Debug)]
-pub(super) struct NotNow {
+pub(super) struct Unavailable {
     status: StatusCode,
     /// When to come again, where it says so.
-    pub(super) after: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
 }
 
-impl fmt::Display for NotNow {
+impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server answered {}", self.status)
     }
 }
 
-impl std::error::Error for NotNow {}
+impl std::error::Error for Unavailable {}
 
 pub(super) struct Client {
     /// For uploads: while one is on its way, nothing is to be read, however long it takes.
     http: reqwest::Client,
     /// For everything else: gives up when nothing comes for too long.
-    impatient: reqwest::Client,
+    http_with_timeout: reqwest::Client,
     server: Url,
 }
 
 impl Client {
-    /// A client that counts what is silent for longer than `silence` as broken.
-    pub(super) fn new(server: Url, silence: Duration) -> anyhow::Result<Client> {
-        let usual = || reqwest::Client::builder().connect_timeout(Duration::from_secs(10));
-        let (http, impatient) = (usual().build()?, usual().read_timeout(silence).build()?);
-        Ok(Client { http, impatient, server })
+    /// A client that counts what is silent for longer than `read_timeout` as broken.
+    pub(super) fn new(server: Url, read_timeout: Duration) -> anyhow::Result<Client> {
+        let builder = || reqwest::Client::builder().connect_timeout(Duration::from_secs(10));
+        let (http, http_with_timeout) =
+            (builder().build()?, builder().read_timeout(read_timeout).build()?);
+        Ok(Client { http, http_with_timeout, server })
     }
 
     /// Submits; repeats after a broken connection or a busy server, always with the same key. Where
@@ -110,9 +111,9 @@ impl Client {
         comments: &str,
         consent: bool,
         photos: Vec<Photo>,
-    ) -> anyhow::Result<Accepted> {
+    ) -> anyhow::Result<AcceptedSubmission> {
         let key = Uuid::new_v4().to_string();
-        let mut tries = 1;
+        let mut attempts = 1;
         loop {
             let mut form = Form::new()
                 .text("email", email.to_owned())
@@ -128,50 +129,53 @@ impl Client {
                 Ok(response) => {
                     matches!(response.status().as_u16(), 409 | 429 | 500 | 502..=504)
                 }
-                Err(error) => !error.is_connect() || tries > 1,
+                Err(error) => !error.is_connect() || attempts > 1,
             };
-            if !may_repeat || tries == TRIES {
+            if !may_repeat || attempts == MAX_ATTEMPTS {
                 let response = outcome.with_context(|| {
                     format!("cannot reach {} (is the API running?)", self.server)
                 })?;
-                return Ok(accepted(response).await?.json().await?);
+                return Ok(check_status(response).await?.json().await?);
             }
-            let asked = outcome.as_ref().ok().and_then(retry_after).unwrap_or_default();
-            let pause = Duration::from_secs(1 << tries).max(asked).min(LONGEST_PAUSE);
+            let requested = outcome.as_ref().ok().and_then(retry_after).unwrap_or_default();
+            let pause = Duration::from_secs(1 << attempts).max(requested).min(MAX_RETRY_PAUSE);
             tokio::time::sleep(pause).await;
-            tries += 1;
+            attempts += 1;
         }
     }
 
     /// The event stream after event `last_id`; `None` when there is nothing more to come.
     pub(super) async fn events(
         &self,
-        accepted_submission: &Accepted,
+        submission: &AcceptedSubmission,
         last_id: Option<&str>,
-    ) -> anyhow::Result<Option<BoxStream<'static, Result<Message, reqwest::Error>>>> {
+    ) -> anyhow::Result<Option<BoxStream<'static, Result<SseEvent, reqwest::Error>>>> {
         let mut call = self
-            .impatient
-            .get(&accepted_submission.events_url)
-            .bearer_auth(&accepted_submission.access_token);
+            .http_with_timeout
+            .get(&submission.events_url)
+            .bearer_auth(&submission.access_token);
         if let Some(id) = last_id {
             call = call.header("Last-Event-ID", id);
         }
-        let response = accepted(call.send().await?).await?;
+        let response = check_status(call.send().await?).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
-        Ok(Some(boxed(messages(response.bytes_stream()))))
+        Ok(Some(boxed(parse_events(response.bytes_stream()))))
     }
 
-    pub(super) async fn status(&self, submission: &Accepted) -> anyhow::Result<Value> {
-        let call = self.impatient.get(&submission.status_url).bearer_auth(&submission.access_token);
-        Ok(accepted(call.send().await?).await?.json().await?)
+    pub(super) async fn status(&self, submission: &AcceptedSubmission) -> anyhow::Result<Value> {
+        let call = self
+            .http_with_timeout
+            .get(&submission.status_url)
+            .bearer_auth(&submission.access_token);
+        Ok(check_status(call.send().await?).await?.json().await?)
     }
 }
 
 fn boxed(
-    stream: impl Stream<Item = Result<Message, reqwest::Error>> + Send + 'static,
-) -> BoxStream<'static, Result<Message, reqwest::Error>> {
+    stream: impl Stream<Item = Result<SseEvent, reqwest::Error>> + Send + 'static,
+) -> BoxStream<'static, Result<SseEvent, reqwest::Error>> {
     Box::pin(stream)
 }
 
@@ -182,18 +186,18 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 /// The response itself, or why there is none.
-async fn accepted(response: Response) -> anyhow::Result<Response> {
+async fn check_status(response: Response) -> anyhow::Result<Response> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        return Err(NotNow { status, after: retry_after(&response) }.into());
+        return Err(Unavailable { status, retry_after: retry_after(&response) }.into());
     }
     let body: Value = response.json().await.unwrap_or_default();
     let lines = match body["errors"].as_array() {
         Some(errors) => errors.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         None => body["message"].as_str().map(str::to_owned).into_iter().collect(),
     };
-    Err(Refused { status, lines }.into())
+    Err(Rejected { status, lines }.into())
 }

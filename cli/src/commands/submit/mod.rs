@@ -5,22 +5,22 @@ mod show;
 mod stream;
 
 use anyhow::{Context, bail};
-use client::{Accepted, Client, NotNow, Photo, Refused};
+use client::{AcceptedSubmission, Client, Photo, Rejected, Unavailable};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde_json::Value;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use stream::Message;
+use stream::SseEvent;
 use url::Url;
 
 /// Pause before a broken stream is opened again.
-const PAUSE: Duration = Duration::from_secs(1);
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a stream may be silent before it counts as broken: three of the API's usual heartbeats. The
 /// other end may be gone without a word.
-const SILENCE: Duration = Duration::from_secs(45);
+const READ_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Arguments of `diagflow submit`.
 #[derive(clap::Args)]
@@ -44,26 +44,26 @@ pub(crate) struct Args {
 
 /// Sends, follows and shows, for as long as anybody reads it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    match send_and_follow(args).await {
-        Err(error) if nobody_reads(&error) => Ok(()),
+    match submit_and_follow(args).await {
+        Err(error) if is_broken_pipe(&error) => Ok(()),
         outcome => outcome,
     }
 }
 
 /// Whether the reader of our output went away, as `head` does. The submission goes on without us.
-fn nobody_reads(error: &anyhow::Error) -> bool {
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-async fn send_and_follow(args: Args) -> anyhow::Result<()> {
+async fn submit_and_follow(args: Args) -> anyhow::Result<()> {
     let mut out = io::stdout();
     let photos = args.photos.iter().map(Photo::read).collect::<Result<Vec<_>, _>>()?;
-    let client = Client::new(args.server, SILENCE)?;
-    let begun = Instant::now();
+    let client = Client::new(args.server, READ_TIMEOUT)?;
+    let started = Instant::now();
     let accepted = client.submit(&args.email, &args.comments, args.consent, photos).await?;
     show::accepted(&mut out, &accepted)?;
-    let status = follow(&client, &accepted, begun, &mut out).await?;
+    let status = follow(&client, &accepted, started, &mut out).await?;
     show::result(&mut out, &status)?;
     if status["status"] != "completed" {
         bail!("the submission ended as {}", status["status"].as_str().unwrap_or("unknown"));
@@ -75,25 +75,29 @@ async fn send_and_follow(args: Args) -> anyhow::Result<()> {
 /// cannot be answered just now, is tried again.
 async fn follow(
     client: &Client,
-    accepted: &Accepted,
-    begun: Instant,
+    accepted: &AcceptedSubmission,
+    started: Instant,
     out: &mut impl Write,
 ) -> anyhow::Result<Value> {
     let mut last_id = None;
     loop {
-        let told = match client.events(accepted, last_id.as_deref()).await {
+        let outcome = match client.events(accepted, last_id.as_deref()).await {
             Ok(None) => client.status(accepted).await.map(Some),
-            Ok(Some(events)) => show_all(events, &mut last_id, begun, out).await.map(|()| None),
+            Ok(Some(events)) => {
+                print_events(events, &mut last_id, started, out).await.map(|()| None)
+            }
             Err(error) => Err(error),
         };
-        let mut pause = PAUSE;
-        match told {
+        let mut pause = RECONNECT_PAUSE;
+        match outcome {
             Ok(Some(status)) => return Ok(status),
             Ok(None) => {}
-            Err(error) if error.is::<Refused>() || error.is::<io::Error>() => return Err(error),
+            Err(error) if error.is::<Rejected>() || error.is::<io::Error>() => return Err(error),
             Err(error) => {
-                let not_now = error.downcast_ref::<NotNow>();
-                pause = not_now.and_then(|not_now| not_now.after).unwrap_or(PAUSE);
+                let unavailable = error.downcast_ref::<Unavailable>();
+                pause = unavailable
+                    .and_then(|unavailable| unavailable.retry_after)
+                    .unwrap_or(RECONNECT_PAUSE);
                 show::interruption(out, &error)?;
             }
         }
@@ -102,16 +106,16 @@ async fn follow(
 }
 
 /// Prints the events of one stream, and keeps the id of the last one.
-async fn show_all(
-    mut events: BoxStream<'static, Result<Message, reqwest::Error>>,
+async fn print_events(
+    mut events: BoxStream<'static, Result<SseEvent, reqwest::Error>>,
     last_id: &mut Option<String>,
-    begun: Instant,
+    started: Instant,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     while let Some(message) = events.next().await {
-        let Message { id, data } = message?;
+        let SseEvent { id, data } = message?;
         let event: Value = serde_json::from_str(&data).context("the event is no JSON")?;
-        show::event(out, begun.elapsed(), &event)?;
+        show::event(out, started.elapsed(), &event)?;
         *last_id = Some(id);
     }
     Ok(())
@@ -130,20 +134,21 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::net::TcpListener;
 
-    const SOON: Duration = Duration::from_millis(200);
+    const SHORT_TIMEOUT: Duration = Duration::from_millis(200);
 
     /// Follows a submission at a server with these routes; returns where it stands, and what was shown.
-    async fn followed(router: Router) -> (Value, String) {
+    async fn follow_at(router: Router) -> (Value, String) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let server = format!("http://{}/", listener.local_addr().expect("an address"));
         tokio::spawn(axum::serve(listener, router).into_future());
-        let accepted: Accepted = serde_json::from_value(json!({
+        let accepted: AcceptedSubmission = serde_json::from_value(json!({
             "submission_id": "s", "status_url": format!("{server}status"), "access_token": "t",
             "events_url": format!("{server}events"),
         }))
         .expect("an answer");
-        let client = Client::new(server.parse().expect("an address"), SOON).expect("a client");
+        let client =
+            Client::new(server.parse().expect("an address"), SHORT_TIMEOUT).expect("a client");
         let mut out = Vec::new();
         let following = follow(&client, &accepted, Instant::now(), &mut out);
         let status = tokio::time::timeout(Duration::from_secs(20), following).await;
@@ -166,26 +171,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_that_fell_silent_is_resumed_after_its_last_event() {
+    async fn a_silent_stream_is_resumed_after_its_last_event() {
         let router = Router::new().route("/events", get(silent)).route("/status", get(completed));
 
-        let (_, text) = followed(router).await;
+        let (_, text) = follow_at(router).await;
 
         assert_eq!(text.matches("Hello").count(), 1, "{text}");
         assert_eq!(text.matches("interrupted, resuming").count(), 1, "{text}");
     }
 
     #[tokio::test]
-    async fn who_is_told_to_come_again_comes_again() {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let events = get(async move || match asked.fetch_add(1, Ordering::Relaxed) {
+    async fn a_busy_server_is_asked_again() {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let events = get(async move || match requests.fetch_add(1, Ordering::Relaxed) {
             0 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response(),
             1 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
             _ => StatusCode::NO_CONTENT.into_response(),
         });
         let router = Router::new().route("/events", events).route("/status", get(completed));
 
-        let (status, text) = followed(router).await;
+        let (status, text) = follow_at(router).await;
 
         assert_eq!(status["status"], "completed");
         assert!(text.contains("429") && text.contains("503"), "{text}");

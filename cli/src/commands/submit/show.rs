@@ -1,7 +1,7 @@
 //! What the terminal shows. Whoever reads it may stop reading at any time (`diagflow submit … | head`):
 //! every line can fail.
 
-use super::client::Accepted;
+use super::client::AcceptedSubmission;
 use diagflow_activities::report::Report;
 use diagflow_store::DiagnosisResult;
 use serde_json::Value;
@@ -9,13 +9,13 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
-pub(super) fn accepted(out: &mut impl Write, accepted: &Accepted) -> io::Result<()> {
-    writeln!(out, "Accepted: submission {}\n", Plain(&accepted.submission_id))
+pub(super) fn accepted(out: &mut impl Write, accepted: &AcceptedSubmission) -> io::Result<()> {
+    writeln!(out, "Accepted: submission {}\n", Sanitized(&accepted.submission_id))
 }
 
 pub(super) fn event(out: &mut impl Write, after: Duration, event: &Value) -> io::Result<()> {
     let status = event["status"].as_str().unwrap_or("?");
-    let message = Plain(event["message"].as_str().unwrap_or_default());
+    let message = Sanitized(event["message"].as_str().unwrap_or_default());
     writeln!(out, "{:>6.1} s  {status:<11} {message}", after.as_secs_f64())
 }
 
@@ -26,10 +26,10 @@ pub(super) fn interruption(out: &mut impl Write, error: &dyn fmt::Display) -> io
 pub(super) fn result(out: &mut impl Write, status: &Value) -> io::Result<()> {
     writeln!(out)?;
     if let Value::Object(result) = &status["result"] {
-        return report(out, &Report::of(&DiagnosisResult::new(result.clone())));
+        return report(out, &Report::from_result(&DiagnosisResult::new(result.clone())));
     }
     match status["error"]["message"].as_str() {
-        Some(message) => writeln!(out, "{}", Plain(message)),
+        Some(message) => writeln!(out, "{}", Sanitized(message)),
         None => Ok(()),
     }
 }
@@ -37,41 +37,41 @@ pub(super) fn result(out: &mut impl Write, status: &Value) -> io::Result<()> {
 /// A report is bounded in itself, whatever the result held.
 fn report(out: &mut impl Write, report: &Report) -> io::Result<()> {
     if let Some(notice) = &report.notice {
-        writeln!(out, "Please note: {}\n", Plain(notice))?;
+        writeln!(out, "Please note: {}\n", Sanitized(notice))?;
     }
     if let Some(summary) = &report.summary {
-        writeln!(out, "{}\n", Plain(summary))?;
+        writeln!(out, "{}\n", Sanitized(summary))?;
     }
     for finding in &report.findings {
-        let confidence = Plain(finding.confidence.as_deref().unwrap_or("-")).to_string();
-        writeln!(out, "  {confidence:>6}  {}", Plain(&finding.label))?;
-        let description = Plain(finding.description.as_deref().unwrap_or_default());
-        let file = Plain(finding.file.as_deref().unwrap_or_default());
+        let confidence = Sanitized(finding.confidence.as_deref().unwrap_or("-")).to_string();
+        writeln!(out, "  {confidence:>6}  {}", Sanitized(&finding.label))?;
+        let description = Sanitized(finding.description.as_deref().unwrap_or_default());
+        let file = Sanitized(finding.file.as_deref().unwrap_or_default());
         writeln!(out, "          {description} {file}")?;
     }
     if !report.recommendations.is_empty() {
         writeln!(out, "\nRecommended:")?;
     }
     for item in &report.recommendations {
-        writeln!(out, "  - {}", Plain(item))?;
+        writeln!(out, "  - {}", Sanitized(item))?;
     }
     if !report.details.is_empty() {
         writeln!(out, "\nAlso in the result:")?;
     }
     for (name, value) in &report.details {
-        writeln!(out, "  {}: {}", Plain(name), Plain(value))?;
+        writeln!(out, "  {}: {}", Sanitized(name), Sanitized(value))?;
     }
     Ok(())
 }
 
 /// A text of the other side without control characters: a terminal would obey them.
-struct Plain<'a>(&'a str);
+struct Sanitized<'a>(&'a str);
 
-impl fmt::Display for Plain<'_> {
+impl fmt::Display for Sanitized<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.split_inclusive(|c: char| c.is_control()).try_for_each(|part| {
-            let shown = part.trim_end_matches(|c: char| c.is_control() && c != '\n');
-            f.write_str(shown)
+            let text = part.trim_end_matches(|c: char| c.is_control() && c != '\n');
+            f.write_str(text)
         })
     }
 }
@@ -81,15 +81,15 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn shown(body: Value) -> String {
+    fn printed(body: Value) -> String {
         let mut out = Vec::new();
         result(&mut out, &json!({ "result": body })).expect("writes");
         String::from_utf8(out).expect("text")
     }
 
     #[test]
-    fn unknown_parts_of_a_result_are_shown_in_lines_and_bounded() {
-        let text = shown(json!({
+    fn unknown_fields_of_a_result_are_printed_and_bounded() {
+        let text = printed(json!({
             "summary": "All well",
             "recommendations": ["Rest"],
             "model": {"name": "m1"},
@@ -99,13 +99,13 @@ mod tests {
             "\nRecommended:\n  - Rest\n\nAlso in the result:\n  model, name: m1\n  urgent: yes\n";
         assert!(text.ends_with(unknown), "{text}");
         let many: Vec<_> = (0..1000).map(|n| json!({"n": n})).collect();
-        let text = shown(json!({"many": many}));
+        let text = printed(json!({"many": many}));
         assert!(text.lines().count() < 210 && text.contains("too long"), "{text}");
     }
 
     #[test]
-    fn a_result_does_not_command_the_terminal() {
-        let text = shown(json!({"summary": "a\u{1b}[31mred\u{7}\nb", "x\u{9b}": "y\r"}));
+    fn control_characters_are_removed_from_a_result() {
+        let text = printed(json!({"summary": "a\u{1b}[31mred\u{7}\nb", "x\u{9b}": "y\r"}));
         assert!(text.contains("a[31mred\nb"), "{text:?}");
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
     }

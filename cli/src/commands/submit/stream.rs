@@ -6,7 +6,7 @@ use std::pin::pin;
 
 /// One event of a stream.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Message {
+pub(super) struct SseEvent {
     /// What to resume after.
     pub(super) id: String,
     /// What it says.
@@ -14,13 +14,13 @@ pub(super) struct Message {
 }
 
 /// Cuts bytes into events. An event that is cut off at the end is not given out.
-pub(super) fn messages<B: AsRef<[u8]>, E>(
+pub(super) fn parse_events<B: AsRef<[u8]>, E>(
     chunks: impl Stream<Item = Result<B, E>>,
-) -> impl Stream<Item = Result<Message, E>> {
+) -> impl Stream<Item = Result<SseEvent, E>> {
     try_stream! {
         let mut chunks = pin!(chunks);
         let mut buffer = Vec::new();
-        let mut message = Message::default();
+        let mut event = SseEvent::default();
         while let Some(chunk) = chunks.next().await {
             buffer.extend_from_slice(chunk?.as_ref());
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
@@ -28,17 +28,17 @@ pub(super) fn messages<B: AsRef<[u8]>, E>(
                 let line = String::from_utf8_lossy(&line);
                 let line = line.trim_end_matches(['\n', '\r']);
                 if !line.is_empty() {
-                    message.read(line);
-                } else if !message.data.is_empty() {
-                    yield std::mem::take(&mut message);
+                    event.read_line(line);
+                } else if !event.data.is_empty() {
+                    yield std::mem::take(&mut event);
                 }
             }
         }
     }
 }
 
-impl Message {
-    fn read(&mut self, line: &str) {
+impl SseEvent {
+    fn read_line(&mut self, line: &str) {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
@@ -59,15 +59,15 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
-    async fn read(chunks: &[&str]) -> Vec<Message> {
+    async fn read(chunks: &[&str]) -> Vec<SseEvent> {
         let chunks: Vec<Result<Vec<u8>, Infallible>> =
             chunks.iter().map(|chunk| Ok(chunk.as_bytes().to_vec())).collect();
-        let stream = messages(futures::stream::iter(chunks));
-        stream.map(|message| message.unwrap_or_else(|never| match never {})).collect().await
+        let stream = parse_events(futures::stream::iter(chunks));
+        stream.map(|event| event.unwrap_or_else(|never| match never {})).collect().await
     }
 
     #[tokio::test]
-    async fn events_are_cut_wherever_the_network_cuts_the_bytes() {
+    async fn events_are_parsed_from_chunks_of_any_size() {
         let text = "retry: 5\n\n: beat\n\nid: 1\nevent: status_update\ndata: a\ndata: é\n\nid:2\ndata:b\r\n\r\n";
         let whole = read(&[text]).await;
         assert_eq!(whole.len(), 2);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_event_that_was_cut_off_is_not_given_out() {
+    async fn an_incomplete_event_is_dropped() {
         assert!(read(&["id: 1\ndata: a\n"]).await.is_empty());
     }
 }

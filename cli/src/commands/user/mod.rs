@@ -7,16 +7,16 @@ use crate::settings::AccountSettings;
 use anyhow::{Context, bail};
 use diagflow_api::{check_password, hash_password};
 use diagflow_store::{
-    Action, AuditKey, EmailAddress, NewUser, Role, Store, User, UserChange, UserChanged,
+    Action, AuditKey, EmailAddress, NewUser, Role, Store, User, UserChange, UserChangeOutcome,
     UserFilter, UserId,
 };
 use secrecy::ExposeSecret;
 use std::io::{self, Write};
 
 /// Accounts that are read at once.
-const PAGE: i64 = 500;
+const PAGE_SIZE: i64 = 500;
 /// Most characters of a name.
-const LONGEST_NAME: usize = 200;
+const MAX_NAME_CHARS: usize = 200;
 
 /// Arguments of `diagflow user`.
 #[derive(clap::Args)]
@@ -45,7 +45,7 @@ struct Create {
     #[arg(long)]
     email: EmailAddress,
     /// What to call them.
-    #[arg(long, value_parser = name)]
+    #[arg(long, value_parser = parse_name)]
     name: String,
     /// admin, operator, clinician, institution, patient or service.
     #[arg(long)]
@@ -55,13 +55,13 @@ struct Create {
     password_stdin: bool,
 }
 
-fn name(text: &str) -> Result<String, String> {
+fn parse_name(text: &str) -> Result<String, String> {
     let name = text.trim();
-    let fits = (1..=LONGEST_NAME).contains(&name.chars().count());
+    let fits = (1..=MAX_NAME_CHARS).contains(&name.chars().count());
     if fits && !name.contains(char::is_control) {
         return Ok(name.to_owned());
     }
-    Err(format!("a name is one line of 1 to {LONGEST_NAME} characters"))
+    Err(format!("a name is one line of 1 to {MAX_NAME_CHARS} characters"))
 }
 
 /// Does it, and says what was done.
@@ -69,34 +69,34 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let settings = AccountSettings::read()?;
     let store = Store::connect(&settings.database.pool()).await?;
     let key = AuditKey::new(settings.audit_key.expose_secret());
-    let done = match args.command {
+    let outcome = match args.command {
         Command::Create(new) => create(&store, &key, new).await,
         Command::List => list(&store, &key).await,
         Command::Disable { email } => disable(&store, &key, &email).await,
     };
-    done.map_err(|error| operator::explained(error, &settings.database))
+    outcome.map_err(|error| operator::explain(error, &settings.database))
 }
 
 async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()> {
     let id = UserId::new();
-    let line = operator::did(key, Action::UserCreate, Some(id));
-    let line = line.with("email", new.email.as_str()).with("role", new.role.to_string());
+    let entry = operator::audit_entry(key, Action::UserCreate, Some(id));
+    let entry = entry.with("email", new.email.as_str()).with("role", new.role.to_string());
     let password_hash = if new.role == Role::Service {
         if new.password_stdin {
             bail!("an account with the role service has API keys instead of a password");
         }
         None
     } else {
-        let password = password::ask(new.password_stdin)?;
+        let password = password::read(new.password_stdin)?;
         if let Err(weak) = check_password(&password, new.email.as_str(), &new.name) {
-            store.audit(&line.refused("invalid_input")).await?;
+            store.append_audit_entry(&entry.refused("invalid_input")).await?;
             return Err(weak.into());
         }
         Some(hash_password(&password))
     };
     let user = NewUser { id, email: new.email, name: new.name, role: new.role, password_hash };
-    if !store.create_user(&user, &line).await? {
-        store.audit(&line.refused("email_taken")).await?;
+    if !store.create_user(&user, &entry).await? {
+        store.append_audit_entry(&entry.refused("email_taken")).await?;
         bail!("{} has an account already", user.email);
     }
     println!("made the account of {} as {}: {}", user.email, user.role, user.id);
@@ -104,14 +104,14 @@ async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()
 }
 
 async fn list(store: &Store, key: &AuditKey) -> anyhow::Result<()> {
-    store.audit(&operator::did(key, Action::UsersView, None)).await?;
+    store.append_audit_entry(&operator::audit_entry(key, Action::UsersView, None)).await?;
     let mut out = io::stdout().lock();
     let filter = UserFilter::default();
     for page in 0.. {
-        let found = store.users(&filter, page * PAGE, PAGE).await?.users;
-        let is_last = (found.len() as i64) < PAGE;
+        let found = store.users(&filter, page * PAGE_SIZE, PAGE_SIZE).await?.users;
+        let is_last = (found.len() as i64) < PAGE_SIZE;
         for user in found {
-            writeln!(out, "{}", shown(&user)).context("cannot write the list")?;
+            writeln!(out, "{}", describe(&user)).context("cannot write the list")?;
         }
         if is_last {
             break;
@@ -120,23 +120,25 @@ async fn list(store: &Store, key: &AuditKey) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn shown(user: &User) -> String {
+fn describe(user: &User) -> String {
     let state = if user.disabled_at.is_some() { "disabled" } else { "enabled" };
     format!("{}  {:11}  {:8}  {}  {}", user.id, user.role.to_string(), state, user.email, user.name)
 }
 
 async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow::Result<()> {
     let Some(user) = store.user_by_email(email.as_str()).await? else {
-        let line = operator::did(key, Action::UserDisable, None).with("email", email.as_str());
-        store.audit(&line.refused("not_found")).await?;
+        let entry =
+            operator::audit_entry(key, Action::UserDisable, None).with("email", email.as_str());
+        store.append_audit_entry(&entry.refused("not_found")).await?;
         bail!("{email} has no account");
     };
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
-    let line = operator::did(key, Action::UserDisable, Some(user.id)).with("enabled", false);
-    match store.change_user(user.id, &change, &line).await? {
-        UserChanged::Done(_) => println!("disabled the account of {email}"),
-        UserChanged::LastAdmin => {
-            store.audit(&line.refused("last_admin")).await?;
+    let entry =
+        operator::audit_entry(key, Action::UserDisable, Some(user.id)).with("enabled", false);
+    match store.change_user(user.id, &change, &entry).await? {
+        UserChangeOutcome::Applied(_) => println!("disabled the account of {email}"),
+        UserChangeOutcome::LastAdmin => {
+            store.append_audit_entry(&entry.refused("last_admin")).await?;
             bail!("{email} is the last admin: make another account an admin first")
         }
         other => bail!("the account cannot be disabled as it is: {other:?}"),

@@ -5,23 +5,23 @@ use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::io::{self, BufRead, IsTerminal, Stdin, Write};
 
 /// The password: from the first line of the standard input, or asked for twice at a terminal.
-pub(super) fn ask(from_stdin: bool) -> anyhow::Result<String> {
+pub(super) fn read(from_stdin: bool) -> anyhow::Result<String> {
     let stdin = io::stdin();
     if from_stdin {
-        return line(&stdin);
+        return read_line(&stdin);
     }
     if !stdin.is_terminal() {
         bail!("there is no terminal to ask for the password at: use --password-stdin");
     }
-    let first = hidden(&stdin, "Password: ")?;
-    if hidden(&stdin, "Once more: ")? != first {
+    let first = prompt(&stdin, "Password: ")?;
+    if prompt(&stdin, "Once more: ")? != first {
         bail!("the two passwords differ");
     }
     Ok(first)
 }
 
 /// One line, without its end.
-fn line(stdin: &Stdin) -> anyhow::Result<String> {
+fn read_line(stdin: &Stdin) -> anyhow::Result<String> {
     let mut text = String::new();
     let read = stdin.lock().read_line(&mut text).context("cannot read the password")?;
     if read == 0 {
@@ -31,34 +31,34 @@ fn line(stdin: &Stdin) -> anyhow::Result<String> {
 }
 
 /// A terminal that shows nothing of what is typed, until it is dropped.
-struct Silent<'a> {
+struct EchoOff<'a> {
     stdin: &'a Stdin,
     before: Termios,
 }
 
-impl<'a> Silent<'a> {
+impl<'a> EchoOff<'a> {
     fn new(stdin: &'a Stdin) -> nix::Result<Self> {
         let before = tcgetattr(stdin)?;
-        let mut silent = before.clone();
-        silent.local_flags.remove(LocalFlags::ECHO);
-        silent.local_flags.insert(LocalFlags::ECHONL);
-        tcsetattr(stdin, SetArg::TCSAFLUSH, &silent)?;
+        let mut echo_off = before.clone();
+        echo_off.local_flags.remove(LocalFlags::ECHO);
+        echo_off.local_flags.insert(LocalFlags::ECHONL);
+        tcsetattr(stdin, SetArg::TCSAFLUSH, &echo_off)?;
         Ok(Self { stdin, before })
     }
 }
 
-impl Drop for Silent<'_> {
+impl Drop for EchoOff<'_> {
     fn drop(&mut self) {
         // Nothing can be done where the terminal is gone.
         let _ = tcsetattr(self.stdin, SetArg::TCSAFLUSH, &self.before);
     }
 }
 
-fn hidden(stdin: &Stdin, prompt: &str) -> anyhow::Result<String> {
-    let silent = Silent::new(stdin).context("cannot hide what is typed")?;
-    eprint!("{prompt}");
+fn prompt(stdin: &Stdin, text: &str) -> anyhow::Result<String> {
+    let echo_off = EchoOff::new(stdin).context("cannot hide what is typed")?;
+    eprint!("{text}");
     io::stderr().flush().context("cannot ask for the password")?;
-    let text = line(stdin);
-    drop(silent);
+    let text = read_line(stdin);
+    drop(echo_off);
     text
 }

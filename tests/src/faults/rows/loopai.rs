@@ -1,51 +1,51 @@
 //! LoopAI.
 
-use crate::Accepted;
+use crate::AcceptedSubmission;
 use crate::eventually::{self, LIMIT, eventually};
-use crate::faults::ledger::End;
-use crate::faults::report::Report;
-use crate::faults::world::World;
+use crate::faults::acknowledged::ExpectedEnd;
+use crate::faults::report::RowReport;
+use crate::faults::testbed::Testbed;
 use crate::stack::StackOptions;
 use diagflow_simulators::loopai::{ExecutionState, RequestRecord};
-use diagflow_store::{Failpoint, GateState};
+use diagflow_store::{BreakerState, Failpoint};
 use std::collections::BTreeMap;
 
 /// With limits that let a silent LoopAI be noticed within a second.
-fn impatient() -> StackOptions {
+fn with_short_timeouts() -> StackOptions {
     StackOptions::default().with("LOOPAI_TIMEOUT_SECONDS", "1")
 }
 
 /// A script for the simulator, and the faulty answers that it gives then: how often, to which method, as the log
 /// writes them.
-type Played = (&'static str, &'static [(usize, &'static str, &'static str)]);
+type ScriptedFaults = (&'static str, &'static [(usize, &'static str, &'static str)]);
 
 /// Submits one for each script, and waits until all are completed. Every fault of each was met.
-async fn play(scripts: &[Played]) -> Report {
-    let mut world = World::start(impatient()).await;
+async fn run_scripts(scripts: &[ScriptedFaults]) -> RowReport {
+    let mut testbed = Testbed::start(with_short_timeouts()).await;
     let mut all = Vec::new();
     for (script, _) in scripts {
-        all.push(world.submit_saying(&format!("[sim: {script}, delay=100ms]")).await);
+        all.push(testbed.submit_with_comments(&format!("[sim: {script}, delay=100ms]")).await);
     }
     for submission in &all {
-        world.stack.until(submission, "completed").await;
+        testbed.stack.wait_for_status(submission, "completed").await;
     }
-    let mut met = BTreeMap::new();
-    for request in world.stack.loopai.requests() {
+    let mut observed = BTreeMap::new();
+    for request in testbed.stack.loopai.requests() {
         if let Some(fault) = request.fault {
-            *met.entry((request.method, fault)).or_insert(0) += 1;
+            *observed.entry((request.method, fault)).or_insert(0) += 1;
         }
     }
-    let mut owed = BTreeMap::new();
+    let mut expected = BTreeMap::new();
     for (times, method, fault) in scripts.iter().flat_map(|(_, faults)| faults.iter()) {
-        *owed.entry(((*method).to_owned(), (*fault).to_owned())).or_insert(0) += times;
+        *expected.entry(((*method).to_owned(), (*fault).to_owned())).or_insert(0) += times;
     }
-    assert_eq!(met, owed, "what LoopAI did, and what it was to do");
-    world.report().await
+    assert_eq!(observed, expected, "what LoopAI did, and what it was to do");
+    testbed.report().await
 }
 
 /// Down, busy, silent, and now and then: all of it heals, for the request as for the looks.
-pub(crate) async fn down_and_busy() -> Report {
-    let one_by_one = play(&[
+pub(crate) async fn unavailable_and_busy() -> RowReport {
+    let one_by_one = run_scripts(&[
         ("diagnose=500*2", &[(2, "POST", "500")]),
         ("diagnose=429:1s*2", &[(2, "POST", "429:1s")]),
         ("diagnose=hang*1", &[(1, "POST", "hang")]),
@@ -57,40 +57,40 @@ pub(crate) async fn down_and_busy() -> Report {
         ("status=hang*1", &[(1, "GET", "hang")]),
         ("status=503*1, then status=reset*1", &[(1, "GET", "503"), (1, "GET", "reset")]),
     ]);
-    one_by_one.await.and(flapping().await)
+    one_by_one.await.merge(flapping().await)
 }
 
 /// Down for everybody and up again, twice: those who come meanwhile wait, and none is lost.
-async fn flapping() -> Report {
+async fn flapping() -> RowReport {
     const MANY: usize = 6;
-    let mut world = World::start(impatient()).await;
+    let mut testbed = Testbed::start(with_short_timeouts()).await;
     for down in 1..=2 {
-        world.stack.loopai.set_scenario("diagnose=503".parse().expect("a scenario"));
-        world.submit_many(MANY).await;
+        testbed.stack.loopai.set_scenario("diagnose=503".parse().expect("a scenario"));
+        testbed.submit_many(MANY).await;
         eventually("LoopAI to be taken for away", || async {
-            let gate = world.stack.store.loopai_use().await.ok()?.gate;
-            (gate == GateState::Shut).then_some(())
+            let breaker = testbed.stack.store.loopai_usage().await.ok()?.breaker;
+            (breaker == BreakerState::Open).then_some(())
         })
         .await;
-        world.stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
+        testbed.stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
         // Those who wait come again after a minute at most.
         eventually::within(3 * LIMIT, "LoopAI to be taken for back", || async {
-            let gate = world.stack.store.loopai_use().await.ok()?.gate;
-            (gate != GateState::Shut && completed(&world) >= down * MANY).then_some(())
+            let breaker = testbed.stack.store.loopai_usage().await.ok()?.breaker;
+            (breaker != BreakerState::Open && completed(&testbed) >= down * MANY).then_some(())
         })
         .await;
     }
-    world.report().await
+    testbed.report().await
 }
 
-fn completed(world: &World) -> usize {
-    let all = world.stack.loopai.executions();
+fn completed(testbed: &Testbed) -> usize {
+    let all = testbed.stack.loopai.executions();
     all.iter().filter(|execution| execution.state == ExecutionState::Completed).count()
 }
 
 /// Answers that are none: for a while they are waited out, and none of them is taken for a result.
-pub(crate) async fn nonsense() -> Report {
-    play(&[
+pub(crate) async fn invalid_responses() -> RowReport {
+    run_scripts(&[
         ("diagnose=html*1", &[(1, "POST", "html")]),
         ("diagnose=truncated*1", &[(1, "POST", "truncated")]),
         ("diagnose=no-id*1", &[(1, "POST", "no-id")]),
@@ -106,52 +106,52 @@ pub(crate) async fn nonsense() -> Report {
 }
 
 /// Stuck beyond the deadline; done just before the last look; done just after it.
-pub(crate) async fn around_the_deadline() -> Report {
+pub(crate) async fn around_the_deadline() -> RowReport {
     let options = StackOptions::default()
         .scenario("stuck*3, delay=100ms")
         .with("DIAGNOSIS_DEADLINE_SECONDS", "10")
         // The one look that there is comes at the deadline.
         .with("DIAGNOSIS_POLL_SECONDS", "60");
-    let mut world = World::start(options).await;
-    let stuck = world.submit().await;
-    world.ends(&stuck, &[End::TIMED_OUT]);
-    world.stack.until(&stuck, "timed_out").await;
+    let mut testbed = Testbed::start(options).await;
+    let stuck = testbed.submit().await;
+    testbed.allow_ends(&stuck, &[ExpectedEnd::TIMED_OUT]);
+    testbed.stack.wait_for_status(&stuck, "timed_out").await;
 
-    let before = world.submit().await;
-    world.stack.until(&before, "processing").await;
-    complete(&world, &before);
-    world.stack.until(&before, "completed").await;
+    let before = testbed.submit().await;
+    testbed.stack.wait_for_status(&before, "processing").await;
+    complete(&testbed, &before);
+    testbed.stack.wait_for_status(&before, "completed").await;
 
-    world.stack.failpoints.arm(Failpoint::LookAnswered);
-    let after = world.submit().await;
-    world.ends(&after, &[End::TIMED_OUT]);
-    world.stack.failpoints.reached(Failpoint::LookAnswered).await;
+    testbed.stack.failpoints.arm(Failpoint::AfterPollAnswered);
+    let after = testbed.submit().await;
+    testbed.allow_ends(&after, &[ExpectedEnd::TIMED_OUT]);
+    testbed.stack.failpoints.wait_until_reached(Failpoint::AfterPollAnswered).await;
     // It said that it was at work.
-    complete(&world, &after);
-    world.stack.failpoints.release(Failpoint::LookAnswered);
-    world.stack.until(&after, "timed_out").await;
+    complete(&testbed, &after);
+    testbed.stack.failpoints.release(Failpoint::AfterPollAnswered);
+    testbed.stack.wait_for_status(&after, "timed_out").await;
 
-    world.stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
-    world.report().await
+    testbed.stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
+    testbed.report().await
 }
 
-fn complete(world: &World, submission: &Accepted) {
+fn complete(testbed: &Testbed, submission: &AcceptedSubmission) {
     let id = Some(submission.submission_id.as_str());
-    let executions = world.stack.loopai.executions();
+    let executions = testbed.stack.loopai.executions();
     let execution = executions.iter().find(|one| one.submission_id.as_deref() == id);
     let id = &execution.expect("an execution").execution_id;
-    world.stack.loopai.complete(id).expect("is under way");
+    testbed.stack.loopai.complete(id).expect("is under way");
 }
 
 /// An execution that LoopAI forgets for a while, and one that it forgets for good.
-pub(crate) async fn forgotten_executions() -> Report {
-    let mut world = World::start(StackOptions::default()).await;
-    let for_a_while = world.submit_saying("[sim: status=404*3, delay=100ms]").await;
-    world.stack.until(&for_a_while, "completed").await;
+pub(crate) async fn forgotten_executions() -> RowReport {
+    let mut testbed = Testbed::start(StackOptions::default()).await;
+    let temporarily = testbed.submit_with_comments("[sim: status=404*3, delay=100ms]").await;
+    testbed.stack.wait_for_status(&temporarily, "completed").await;
     let forgotten = |request: &RequestRecord| request.fault.as_deref() == Some("404");
-    let times = world.stack.loopai.requests().iter().filter(|it| forgotten(it)).count();
+    let times = testbed.stack.loopai.requests().iter().filter(|it| forgotten(it)).count();
     assert_eq!(times, 3, "it was forgotten");
-    let gone = world.submit_saying("[sim: status=404, delay=100ms]").await;
-    world.ends(&gone, &[End::failed("loopai_not_found")]);
-    world.report().await
+    let forgotten_for_good = testbed.submit_with_comments("[sim: status=404, delay=100ms]").await;
+    testbed.allow_ends(&forgotten_for_good, &[ExpectedEnd::failed("loopai_not_found")]);
+    testbed.report().await
 }

@@ -1,93 +1,97 @@
 //! Staff who press at the worst moment.
 
-use crate::Accepted;
+use crate::AcceptedSubmission;
 use crate::eventually;
-use crate::faults::ledger::End;
-use crate::faults::report::Report;
-use crate::faults::world::World;
+use crate::faults::acknowledged::ExpectedEnd;
+use crate::faults::report::RowReport;
+use crate::faults::testbed::Testbed;
 use crate::stack::{StackOptions, id_of};
 use crate::staff::Staff;
 use diagflow_store::{Failpoint, Role};
 use serde_json::{Value, json};
 
-async fn press(staff: &Staff, verb: &str, submission: &Accepted) -> (u16, Value) {
-    let path = format!("/api/admin/submissions/{}/{verb}", submission.submission_id);
+async fn send_action(staff: &Staff, action: &str, submission: &AcceptedSubmission) -> (u16, Value) {
+    let path = format!("/api/admin/submissions/{}/{action}", submission.submission_id);
     let answer = staff.post(&path, &json!({"reason": "a fault is played"})).await;
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
 /// Cancelled while the result is on its way into the records, and just after; twice at once; and while LoopAI
 /// is down.
-pub(crate) async fn cancels() -> Report {
-    let mut world = World::start(StackOptions::default()).await;
-    let staff = Staff::with_role(&world.stack, Role::Operator).await;
+pub(crate) async fn cancels() -> RowReport {
+    let mut testbed = Testbed::start(StackOptions::default()).await;
+    let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
 
     // LoopAI has said that it is done; the records do not know.
-    world.stack.failpoints.arm(Failpoint::LookAnswered);
-    let early = world.submit().await;
-    world.stack.failpoints.reached(Failpoint::LookAnswered).await;
-    let (code, said) = press(&staff, "cancel", &early).await;
-    assert_eq!(code, 202, "{said}");
-    world.moved(&early, "submission_cancel");
-    world.ends(&early, &[End::COMPLETED]);
-    world.stack.failpoints.release(Failpoint::LookAnswered);
+    testbed.stack.failpoints.arm(Failpoint::AfterPollAnswered);
+    let early = testbed.submit().await;
+    testbed.stack.failpoints.wait_until_reached(Failpoint::AfterPollAnswered).await;
+    let (code, body) = send_action(&staff, "cancel", &early).await;
+    assert_eq!(code, 202, "{body}");
+    testbed.record_staff_action(&early, "submission_cancel");
+    testbed.allow_ends(&early, &[ExpectedEnd::COMPLETED]);
+    testbed.stack.failpoints.release(Failpoint::AfterPollAnswered);
 
     // The result is recorded; Temporal does not know.
-    world.stack.failpoints.arm(Failpoint::LookRecorded);
-    let late = world.submit().await;
-    world.stack.until(&late, "completed").await;
-    let (code, said) = press(&staff, "cancel", &late).await;
-    assert_eq!((code, &said["error"]["code"]), (409, &json!("already_final")), "{said}");
-    world.stack.failpoints.release(Failpoint::LookRecorded);
+    testbed.stack.failpoints.arm(Failpoint::AfterPollRecorded);
+    let late = testbed.submit().await;
+    testbed.stack.wait_for_status(&late, "completed").await;
+    let (code, body) = send_action(&staff, "cancel", &late).await;
+    assert_eq!((code, &body["error"]["code"]), (409, &json!("already_final")), "{body}");
+    testbed.stack.failpoints.release(Failpoint::AfterPollRecorded);
 
-    let twice = world.submit_saying("[sim: stuck]").await;
-    world.stack.until(&twice, "processing").await;
-    let presses = tokio::join!(press(&staff, "cancel", &twice), press(&staff, "cancel", &twice));
-    assert_eq!((presses.0.0, presses.1.0), (202, 202), "{presses:?}");
-    world.moved(&twice, "submission_cancel");
-    world.moved(&twice, "submission_cancel");
-    world.ends(&twice, &[End::CANCELLED]);
+    let twice = testbed.submit_with_comments("[sim: stuck]").await;
+    testbed.stack.wait_for_status(&twice, "processing").await;
+    let responses =
+        tokio::join!(send_action(&staff, "cancel", &twice), send_action(&staff, "cancel", &twice));
+    assert_eq!((responses.0.0, responses.1.0), (202, 202), "{responses:?}");
+    testbed.record_staff_action(&twice, "submission_cancel");
+    testbed.record_staff_action(&twice, "submission_cancel");
+    testbed.allow_ends(&twice, &[ExpectedEnd::CANCELLED]);
 
     // LoopAI was asked and did not answer, more than once, and the run is about to ask again.
-    let down = world.submit_saying("[sim: diagnose=500]").await;
-    world.ends(&down, &[End::CANCELLED]);
-    eventually("LoopAI to be asked again", || async {
-        let asked = world.stack.loopai.requests();
-        let refused = asked.iter().filter(|one| one.status == Some(500)).count();
+    let down = testbed.submit_with_comments("[sim: diagnose=500]").await;
+    testbed.allow_ends(&down, &[ExpectedEnd::CANCELLED]);
+    eventually("LoopAI to be requests again", || async {
+        let requests = testbed.stack.loopai.requests();
+        let refused = requests.iter().filter(|one| one.status == Some(500)).count();
         (refused >= 2).then_some(())
     })
     .await;
-    let (code, said) = press(&staff, "cancel", &down).await;
-    assert_eq!(code, 202, "{said}");
-    world.moved(&down, "submission_cancel");
-    world.stack.until(&down, "cancelled").await;
-    world.report().await
+    let (code, body) = send_action(&staff, "cancel", &down).await;
+    assert_eq!(code, 202, "{body}");
+    testbed.record_staff_action(&down, "submission_cancel");
+    testbed.stack.wait_for_status(&down, "cancelled").await;
+    testbed.report().await
 }
 
 /// Two presses at once are one further run; a press while it goes on changes nothing.
-pub(crate) async fn retries() -> Report {
-    let mut world = World::start(StackOptions::default()).await;
-    let staff = Staff::with_role(&world.stack, Role::Operator).await;
-    let submission = world.submit_saying("[sim: stuck*1, delay=100ms]").await;
-    world.ends(&submission, &[End::failed("loopai_failed"), End::COMPLETED]);
-    world.stack.until(&submission, "processing").await;
-    let (code, said) = press(&staff, "retry", &submission).await;
-    assert_eq!((code, &said["outcome"]), (200, &json!("under_way")), "{said}");
-    world.moved(&submission, "submission_retry");
+pub(crate) async fn retries() -> RowReport {
+    let mut testbed = Testbed::start(StackOptions::default()).await;
+    let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
+    let submission = testbed.submit_with_comments("[sim: stuck*1, delay=100ms]").await;
+    testbed
+        .allow_ends(&submission, &[ExpectedEnd::failed("loopai_failed"), ExpectedEnd::COMPLETED]);
+    testbed.stack.wait_for_status(&submission, "processing").await;
+    let (code, body) = send_action(&staff, "retry", &submission).await;
+    assert_eq!((code, &body["outcome"]), (200, &json!("in_progress")), "{body}");
+    testbed.record_staff_action(&submission, "submission_retry");
 
-    let execution = &world.stack.loopai.executions()[0].execution_id;
-    world.stack.loopai.fail(execution, "it cannot be told").expect("is under way");
-    world.stack.until(&submission, "failed").await;
-    let presses =
-        tokio::join!(press(&staff, "retry", &submission), press(&staff, "retry", &submission));
-    let mut codes = [presses.0.0, presses.1.0];
+    let execution = &testbed.stack.loopai.executions()[0].execution_id;
+    testbed.stack.loopai.fail(execution, "it cannot be told").expect("is under way");
+    testbed.stack.wait_for_status(&submission, "failed").await;
+    let responses = tokio::join!(
+        send_action(&staff, "retry", &submission),
+        send_action(&staff, "retry", &submission)
+    );
+    let mut codes = [responses.0.0, responses.1.0];
     codes.sort_unstable();
-    assert_eq!(codes, [200, 202], "{presses:?}");
-    world.moved(&submission, "submission_retry");
-    world.moved(&submission, "submission_retry");
+    assert_eq!(codes, [200, 202], "{responses:?}");
+    testbed.record_staff_action(&submission, "submission_retry");
+    testbed.record_staff_action(&submission, "submission_retry");
 
-    world.stack.until(&submission, "completed").await;
-    let runs = world.stack.store.runs(id_of(&submission)).await.expect("runs");
+    testbed.stack.wait_for_status(&submission, "completed").await;
+    let runs = testbed.stack.store.runs(id_of(&submission)).await.expect("runs");
     assert_eq!(runs.len(), 2, "{runs:?}");
-    world.report().await
+    testbed.report().await
 }

@@ -1,10 +1,10 @@
 //! Between the event stream and its listeners.
 
-use crate::client::{Accepted, ApiClient, events_of};
+use crate::client::{AcceptedSubmission, ApiClient, sse_events};
 use crate::eventually::{LIMIT, eventually, within};
-use crate::faults::ledger::Listener;
-use crate::faults::report::Report;
-use crate::faults::world::World;
+use crate::faults::listener::Listener;
+use crate::faults::report::RowReport;
+use crate::faults::testbed::Testbed;
 use crate::proxy::Proxy;
 use crate::stack::StackOptions;
 use diesel_async::SimpleAsyncConnection;
@@ -20,107 +20,113 @@ const CUTS: usize = 40;
 /// An answer's head and the beginning of an event.
 const FIRST_CUT: usize = 700;
 /// No multiple of an event's length, so that the cuts fall everywhere.
-const FURTHER: usize = 97;
+const CUT_STEP: usize = 97;
 /// Listeners that never read.
-const DEAF: usize = 20;
+const STALLED_READERS: usize = 20;
 /// What one of them can take in before it is full, at most.
-const SMALL: u32 = 4096;
+const RECEIVE_BUFFER: u32 = 4096;
 /// The length of what each event says: as long as the records allow.
-const LONG: usize = 500;
+const MESSAGE_LENGTH: usize = 500;
 /// For how long the API waits for somebody who takes nothing (`write_time` in `api/src/server.rs`). Then it closes
 /// the connection, which is what it promises, too.
-const LET_GO: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Cut in the middle of events and resumed at the other replica; marks that are stale or absurd; readers who never
 /// read, of a story so long that the API cannot get rid of it.
-pub(crate) async fn cuts() -> Report {
+pub(crate) async fn interruptions() -> RowReport {
     let options = StackOptions::default().scenario("stuck*1, delay=100ms");
-    let mut world = World::start(options).await;
-    let (replica, other) = world.stack.start_replica().await;
-    let submission = world.submit().await;
-    world.stack.until(&submission, "processing").await;
-    let api = world.stack.api.as_ref().expect("runs").id();
-    let many = more_than_linux_keeps();
+    let mut testbed = Testbed::start(options).await;
+    let (replica, other) = testbed.stack.start_replica().await;
+    let submission = testbed.submit().await;
+    testbed.stack.wait_for_status(&submission, "processing").await;
+    let api = testbed.stack.api.as_ref().expect("runs").id();
+    let event_count = events_to_fill_buffers();
     let before = Footprint::of(api);
-    tell_much(&world, &submission, many).await;
-    world.listen_at(&other, &submission);
-    let lines = cut_lines([&world.stack.client, &other]).await;
-    let by_line = |line: &Proxy| ApiClient::new(format!("http://{}", line.address()));
-    let ear = ApiClient::in_turn(&[by_line(&lines[0]), by_line(&lines[1])]);
-    world.listen_at(&ear, &submission);
-    let hearing = Listener::follow(world.stack.client.clone(), submission.clone());
+    insert_events(&testbed, &submission, event_count).await;
+    testbed.listen_at(&other, &submission);
+    let proxies = cutting_proxies([&testbed.stack.client, &other]).await;
+    let via = |proxy: &Proxy| ApiClient::new(format!("http://{}", proxy.address()));
+    let cut_client = ApiClient::round_robin(&[via(&proxies[0]), via(&proxies[1])]);
+    testbed.listen_at(&cut_client, &submission);
+    let listener = Listener::follow(testbed.stack.client.clone(), submission.clone());
 
-    let mut deaf = Vec::new();
-    for _ in 0..DEAF {
-        deaf.push(Deaf::listen(&world.stack.client, &submission).await);
+    let mut stalled_readers = Vec::new();
+    for _ in 0..STALLED_READERS {
+        stalled_readers.push(StalledReader::listen(&testbed.stack.client, &submission).await);
     }
     within(2 * LIMIT, "others to hear all of it", || async {
-        (hearing.heard().len() > many).then_some(())
+        (listener.received().len() > event_count).then_some(())
     })
     .await;
-    until_blocked(&deaf, many).await;
-    Footprint::of(api).assert_small(&before, many);
+    wait_until_blocked(&stalled_readers, event_count).await;
+    Footprint::of(api).assert_small(&before, event_count);
     for mark in ["-1", "many", "99999999999999999999", "999999999"] {
-        let answer = world.stack.client.open_events(&submission, Some(mark)).await;
-        let first = events_of(answer.expect("an answer")).next().await;
+        let answer = testbed.stack.client.open_events(&submission, Some(mark)).await;
+        let first = sse_events(answer.expect("an answer")).next().await;
         assert_eq!(first.map(|event| event.id), Some(1), "{mark}: from the beginning");
     }
-    let execution = world.stack.looked_at(1).await;
-    world.stack.loopai.complete(&execution).expect("is under way");
-    world.stack.until(&submission, "completed").await;
-    eventually("others to hear its end", || async { hearing.is_done().then_some(()) }).await;
-    until_blocked(&deaf, many).await;
-    Footprint::of(api).assert_small(&before, many);
-    let stale = world.stack.client.open_events(&submission, Some("0")).await.expect("an answer");
+    let execution = testbed.stack.wait_for_polls(1).await;
+    testbed.stack.loopai.complete(&execution).expect("is under way");
+    testbed.stack.wait_for_status(&submission, "completed").await;
+    eventually("others to hear its end", || async { listener.is_done().then_some(()) }).await;
+    wait_until_blocked(&stalled_readers, event_count).await;
+    Footprint::of(api).assert_small(&before, event_count);
+    let stale = testbed.stack.client.open_events(&submission, Some("0")).await.expect("an answer");
     assert_eq!(stale.status(), StatusCode::OK, "the whole story again");
 
-    eventually("the cuts to be over", || async { (ear.streams() > CUTS).then_some(()) }).await;
-    for line in &lines {
-        assert!(line.cut_in_the_middle() > 0, "an event was cut in its middle");
-        assert!(line.counted() > 0, "somebody came from the other replica, or back, with a mark");
+    eventually("the cuts to be over", || async {
+        (cut_client.streams_opened() > CUTS).then_some(())
+    })
+    .await;
+    for proxy in &proxies {
+        assert!(proxy.cut_mid_event() > 0, "an event was cut in its middle");
+        assert!(
+            proxy.occurrences() > 0,
+            "somebody came from the other replica, or back, with a mark"
+        );
     }
-    drop(deaf);
-    let report = world.report().await;
-    replica.stopped().await;
+    drop(stalled_readers);
+    let report = testbed.report().await;
+    replica.stop().await;
     report
 }
 
 /// A line to each replica that is cut again and again, and counts who goes on after an event.
-async fn cut_lines(apis: [&ApiClient; 2]) -> [Proxy; 2] {
-    let lines = apis.map(async |api| {
-        let line = Proxy::to(&api.address("").replace("http://", "")).await;
+async fn cutting_proxies(apis: [&ApiClient; 2]) -> [Proxy; 2] {
+    let proxies = apis.map(async |api| {
+        let proxy = Proxy::to(&api.url("").replace("http://", "")).await;
         // Twice as many as are waited for: a connection on which the API asks to come again uses one up, too.
-        line.cut_after((0..=CUTS).map(|cut| FIRST_CUT + 2 * FURTHER * cut));
-        line.count(b"last-event-id: ");
-        line
+        proxy.cut_after((0..=CUTS).map(|cut| FIRST_CUT + 2 * CUT_STEP * cut));
+        proxy.count(b"last-event-id: ");
+        proxy
     });
-    futures::future::join_all(lines).await.try_into().ok().expect("two")
+    futures::future::join_all(proxies).await.try_into().ok().expect("two")
 }
 
 /// How many events are told at once: together half as much again as Linux keeps at most for a connection that
 /// nobody reads.
-fn more_than_linux_keeps() -> usize {
+fn events_to_fill_buffers() -> usize {
     let sizes = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem").expect("sizes");
     let largest = sizes.split_whitespace().last().and_then(|size| size.parse::<usize>().ok());
-    (largest.expect("a number") + 2 * SMALL as usize) * 3 / 2 / LONG
+    (largest.expect("a number") + 2 * RECEIVE_BUFFER as usize) * 3 / 2 / MESSAGE_LENGTH
 }
 
 /// Makes the story of a submission that is under way very long. The product could do so by itself only in days.
-async fn tell_much(world: &World, submission: &Accepted, many: usize) {
+async fn insert_events(testbed: &Testbed, submission: &AcceptedSubmission, event_count: usize) {
     let id = &submission.submission_id;
-    let telling = format!(
+    let statement = format!(
         "START TRANSACTION; SELECT id FROM submissions WHERE id = '{id}' FOR UPDATE; \
          INSERT INTO events (submission_id, number, name, step, status, message, created_at) \
-         SELECT id, last_event + seq, 'status_update', 'waiting', status, REPEAT('x', {LONG}), NOW(6) \
-         FROM submissions JOIN seq_1_to_{many} WHERE id = '{id}'; \
-         UPDATE submissions SET last_event = last_event + {many} WHERE id = '{id}'; COMMIT"
+         SELECT id, last_event + seq, 'status_update', 'waiting', status, REPEAT('x', {MESSAGE_LENGTH}), NOW(6) \
+         FROM submissions JOIN seq_1_to_{event_count} WHERE id = '{id}'; \
+         UPDATE submissions SET last_event = last_event + {event_count} WHERE id = '{id}'; COMMIT"
     );
-    let mut connection = world.stack.database.connect().await;
-    connection.batch_execute(&telling).await.expect("told");
+    let mut connection = testbed.stack.database.connect().await;
+    connection.batch_execute(&statement).await.expect("told");
 }
 
 /// Somebody who opens a stream and never reads from it.
-struct Deaf {
+struct StalledReader {
     connection: TcpStream,
     api: SocketAddr,
     since: Instant,
@@ -130,11 +136,11 @@ struct Deaf {
 /// and were not read.
 type Queues = (u64, u64);
 
-impl Deaf {
-    async fn listen(api: &ApiClient, submission: &Accepted) -> Deaf {
-        let api: SocketAddr = api.address("").replace("http://", "").parse().expect("an address");
+impl StalledReader {
+    async fn listen(api: &ApiClient, submission: &AcceptedSubmission) -> StalledReader {
+        let api: SocketAddr = api.url("").replace("http://", "").parse().expect("an address");
         let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(SMALL).expect("a small buffer");
+        socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("a small buffer");
         let since = Instant::now();
         let mut connection = socket.connect(api).await.expect("connects");
         let request = format!(
@@ -142,39 +148,40 @@ impl Deaf {
             submission.submission_id, submission.access_token
         );
         connection.write_all(request.as_bytes()).await.expect("asks");
-        Deaf { connection, api, since }
+        StalledReader { connection, api, since }
     }
 
     /// What is on its way to it; `None` where the API has closed the connection.
     ///
     /// # Panics
     /// When that was sooner than it may.
-    fn on_its_way(&self, connections: &[Connection]) -> Option<Queues> {
+    fn in_flight(&self, connections: &[TcpConnection]) -> Option<Queues> {
         let ours = self.connection.local_addr().expect("an address").port();
         let api = self.api.port();
         let between = |from: u16, to: u16| {
             connections.iter().find(|one| (one.from, one.to) == (from, to) && one.is_established)
         };
         let Some(theirs) = between(api, ours) else {
-            assert!(self.since.elapsed() >= LET_GO, "let go early");
+            assert!(self.since.elapsed() >= WRITE_TIMEOUT, "let go early");
             return None;
         };
-        Some((theirs.sends, between(ours, api)?.received))
+        Some((theirs.send_queue, between(ours, api)?.receive_queue))
     }
 }
 
 /// Waits until the API can say nothing more to any of them: less than the story is on its way, and it stays so; or
 /// it has let them go.
-async fn until_blocked(deaf: &[Deaf], many: usize) {
+async fn wait_until_blocked(stalled_readers: &[StalledReader], event_count: usize) {
     let all = || {
-        let connections = Connection::all();
-        deaf.iter().map(|one| one.on_its_way(&connections)).collect::<Vec<_>>()
+        let connections = TcpConnection::all();
+        stalled_readers.iter().map(|one| one.in_flight(&connections)).collect::<Vec<_>>()
     };
     within(2 * LIMIT, "the API to be blocked", || async {
         let before = all();
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let is_full =
-            |(sends, received): Queues| sends > 0 && sends + received < (many * LONG) as u64;
+        let is_full = |(send_queue, receive_queue): Queues| {
+            send_queue > 0 && send_queue + receive_queue < (event_count * MESSAGE_LENGTH) as u64
+        };
         let now = all();
         (now == before && now.into_iter().flatten().all(is_full)).then_some(())
     })
@@ -182,22 +189,22 @@ async fn until_blocked(deaf: &[Deaf], many: usize) {
 }
 
 /// One end of a connection of this machine.
-struct Connection {
+struct TcpConnection {
     from: u16,
     to: u16,
     is_established: bool,
-    sends: u64,
-    received: u64,
+    send_queue: u64,
+    receive_queue: u64,
 }
 
-impl Connection {
-    fn all() -> Vec<Connection> {
+impl TcpConnection {
+    fn all() -> Vec<TcpConnection> {
         let table = std::fs::read_to_string("/proc/net/tcp").expect("connections");
         table.lines().skip(1).filter_map(Self::of).collect()
     }
 
     /// Number, own address, other's address, state, queues, as `proc(5)` has them.
-    fn of(line: &str) -> Option<Connection> {
+    fn of(line: &str) -> Option<TcpConnection> {
         let mut fields = line.split_whitespace().skip(1);
         let mut port = || {
             let (_, port) = fields.next()?.rsplit_once(':')?;
@@ -205,10 +212,10 @@ impl Connection {
         };
         let (from, to) = (port()?, port()?);
         let is_established = fields.next()? == "01";
-        let (sends, received) = fields.next()?.split_once(':')?;
+        let (send_queue, receive_queue) = fields.next()?.split_once(':')?;
         let number = |text| u64::from_str_radix(text, 16).ok();
-        let (sends, received) = (number(sends)?, number(received)?);
-        Some(Connection { from, to, is_established, sends, received })
+        let (send_queue, receive_queue) = (number(send_queue)?, number(receive_queue)?);
+        Some(TcpConnection { from, to, is_established, send_queue, receive_queue })
     }
 }
 
@@ -231,9 +238,12 @@ impl Footprint {
     }
 
     /// Less than a quarter of what it would take to keep the story for each who does not read it.
-    fn assert_small(&self, before: &Footprint, many: usize) {
-        let memory = (DEAF * many * LONG / 4) as u64;
+    fn assert_small(&self, before: &Footprint, event_count: usize) {
+        let memory = (STALLED_READERS * event_count * MESSAGE_LENGTH / 4) as u64;
         assert!(self.memory < before.memory + memory, "{self:?}, before {before:?}");
-        assert!(self.threads < before.threads + DEAF as u64 / 2, "{self:?}, before {before:?}");
+        assert!(
+            self.threads < before.threads + STALLED_READERS as u64 / 2,
+            "{self:?}, before {before:?}"
+        );
     }
 }

@@ -1,12 +1,12 @@
 //! What e-mails say, in both of their bodies.
 
-use super::submitted;
+use super::submit_with_rules;
 use diagflow_simulators::mail::Mail;
-use diagflow_tests::invariants::{completed_once, ended_once, failed, mails};
+use diagflow_tests::assertions::{failed, mails, wait_completed_once, wait_ended_once};
 use diagflow_tests::{Stack, StackOptions};
 use serde_json::Value;
 
-const NO_DOCTOR: &str = "It does not replace a doctor.";
+const NOT_A_DOCTOR: &str = "It does not replace a doctor.";
 const EMERGENCY: &str = "If you feel unwell or your symptoms get worse, do not wait: call your doctor or, \
     in an emergency, the emergency number.";
 
@@ -25,12 +25,13 @@ fn readable(text: &str) -> String {
 }
 
 /// Finds each of these, behind the one before it.
-fn assert_says_in_order<'a>(body: &str, expected: impl IntoIterator<Item = &'a str>) {
+fn assert_contains_in_order<'a>(body: &str, expected: impl IntoIterator<Item = &'a str>) {
     let mut rest = body;
-    for words in expected {
-        let words = readable(words);
-        let (_, behind) =
-            rest.split_once(&words).unwrap_or_else(|| panic!("no {words:?} in {rest:?} of {body}"));
+    for text_part in expected {
+        let text_part = readable(text_part);
+        let (_, behind) = rest
+            .split_once(&text_part)
+            .unwrap_or_else(|| panic!("no {text_part:?} in {rest:?} of {body}"));
         rest = behind;
     }
 }
@@ -45,7 +46,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 /// A finding as the two bodies tell it. Whole, since other words name its image too.
-fn told(finding: &Value) -> [String; 2] {
+fn finding_texts(finding: &Value) -> [String; 2] {
     let share = finding["confidence"].as_f64().expect("a confidence");
     let label = format!("{} ({:.0} % confidence)", text(finding, "label"), share * 100.0);
     let (file, description) = (text(finding, "file"), text(finding, "description"));
@@ -53,64 +54,64 @@ fn told(finding: &Value) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn a_result_is_told_whole_with_what_to_do_and_how_data_is_kept() {
-    let (stack, accepted) = submitted([]).await;
+async fn the_result_email_has_the_full_result_the_next_steps_and_the_data_notice() {
+    let (stack, accepted) = submit_with_rules([]).await;
 
-    let document = completed_once(&stack, &accepted).await;
+    let document = wait_completed_once(&stack, &accepted).await;
 
     let result = &document["result"];
     let reference = format!("Reference: {}", accepted.submission_id);
     let advice = list(result, "recommendations").iter().filter_map(Value::as_str);
-    for (place, body) in bodies(&mails(&stack, &accepted)[0]).into_iter().enumerate() {
-        let heads = [text(result, "notice"), text(result, "summary"), "What was found"];
-        let findings = list(result, "findings").iter().map(|it| told(it)[place].clone());
+    for (index, body) in bodies(&mails(&stack, &accepted)[0]).into_iter().enumerate() {
+        let opening = [text(result, "notice"), text(result, "summary"), "What was found"];
+        let findings = list(result, "findings").iter().map(|it| finding_texts(it)[index].clone());
         let findings: Vec<_> = findings.collect();
-        let said = heads.into_iter().chain(findings.iter().map(String::as_str));
-        let said = said.chain(["What is recommended"]).chain(advice.clone());
-        let ends = [
+        let expected = opening.into_iter().chain(findings.iter().map(String::as_str));
+        let expected = expected.chain(["What is recommended"]).chain(advice.clone());
+        let closing = [
             "Details",
             "What to do next",
-            NO_DOCTOR,
+            NOT_A_DOCTOR,
             EMERGENCY,
             "How your data is kept",
             "kept by us until you ask us to delete them: answer this e-mail.",
             "The AI platform received your images and comments, but not your e-mail address.",
             &reference,
         ];
-        assert_says_in_order(&body, said.chain(ends));
+        assert_contains_in_order(&body, expected.chain(closing));
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_failure_of_ours_is_not_put_down_to_the_images() {
+async fn an_internal_failure_is_not_blamed_on_the_images() {
     let options = StackOptions::default().scenario("diagnose=422");
     let (stack, accepted) = Stack::with_submission(options).await;
 
-    let mail = ended_once(&stack, &accepted, failed("loopai_refused")).await;
+    let mail = wait_ended_once(&stack, &accepted, failed("loopai_refused")).await;
 
     for body in bodies(&mail) {
-        let said = [
+        let expected = [
             "We could not complete your diagnosis",
             "Something went wrong on our side",
             "Your images are not the cause.",
             "You need not do anything: our staff can see this",
         ];
-        assert_says_in_order(&body, said);
+        assert_contains_in_order(&body, expected);
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_failure_is_told_with_what_to_do_and_how_data_is_kept() {
+async fn the_failure_email_has_the_next_steps_and_the_data_notice() {
     let options = StackOptions::default().scenario("fail=too dark");
     let (stack, accepted) = Stack::with_submission(options).await;
 
-    let mail = ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    let mail = wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
 
     let reference = format!("Reference: {}", accepted.submission_id);
     for body in bodies(&mail) {
-        let said = [
+        let expected = [
             "We could not complete your diagnosis",
             "The analysis of your images did not succeed.",
             "What to do next",
@@ -120,7 +121,7 @@ async fn a_failure_is_told_with_what_to_do_and_how_data_is_kept() {
             "kept by us until you ask us to delete them: answer this e-mail.",
             &reference,
         ];
-        assert_says_in_order(&body, said);
+        assert_contains_in_order(&body, expected);
     }
     stack.stop().await;
 }

@@ -1,12 +1,14 @@
 //! The mail server, the worker or the time itself interrupts a delivery.
 
-use super::{completed_with_mail, last_step, submitted};
+use super::{completed_with_mail, last_step, submit_with_rules};
 use diagflow_simulators::mail::{Action, Conversation, MailCatcher, Rule, Script, Settings, Step};
+use diagflow_tests::assertions::{delivery, mails, wait_completed_once};
 use diagflow_tests::eventually::LIMIT;
-use diagflow_tests::invariants::{completed_once, delivery, mails};
 use diagflow_tests::ports::free_port;
 use diagflow_tests::stack::{LOCAL, id_of};
-use diagflow_tests::{Accepted, Stack, StackOptions, eventually, history, operator, photos};
+use diagflow_tests::{
+    AcceptedSubmission, Stack, StackOptions, eventually, history, photos, temporal_cli,
+};
 use diagflow_workflows::workflow_id;
 use diesel_async::SimpleAsyncConnection;
 use futures::StreamExt;
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
 #[tokio::test]
-async fn the_mail_server_is_down_at_first() {
+async fn an_email_is_sent_after_a_mail_server_outage() {
     let port = free_port();
     let options = StackOptions::default().with("SMTP_PORT", port.to_string());
     let (mut stack, accepted) = Stack::with_submission(options).await;
@@ -24,23 +26,23 @@ async fn the_mail_server_is_down_at_first() {
     let events: Vec<_> = stack.client.events(&accepted, None).await.collect().await;
     assert_eq!(events.last().map(|event| event.name.as_str()), Some("result_ready"));
     eventually("a second attempt to fail", || async {
-        let owed = delivery(&stack, &accepted).await;
-        (owed.attempts == 2 && owed.status.to_string() == "planned").then_some(owed)
+        let pending = delivery(&stack, &accepted).await;
+        (pending.attempts == 2 && pending.status.to_string() == "planned").then_some(pending)
     })
     .await;
-    let owed = delivery(&stack, &accepted).await;
-    assert_eq!(owed.error_code.as_deref(), Some("smtp_unreachable"));
-    assert!(owed.error_detail.is_some_and(|words| words.contains("refused")), "staff read why");
+    let pending = delivery(&stack, &accepted).await;
+    assert_eq!(pending.error_code.as_deref(), Some("smtp_unreachable"));
+    assert!(pending.error_detail.is_some_and(|words| words.contains("refused")), "staff read why");
     let smtp = SocketAddr::new(LOCAL.ip(), port);
     stack.mail = MailCatcher::start(smtp, LOCAL, Settings::default()).await.expect("comes back");
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn the_worker_dies_while_the_mail_server_has_the_text() {
-    let mut options = StackOptions::default().with("SMTP_ANSWER_SECONDS", "1");
+async fn a_worker_killed_during_the_handover_leaves_the_email_unknown() {
+    let mut options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "1");
     let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
     options.mail.script = Script::new(vec![stall]).expect("a script");
     let (mut stack, accepted) = Stack::with_submission(options).await;
@@ -56,9 +58,9 @@ async fn the_worker_dies_while_the_mail_server_has_the_text() {
 }
 
 #[tokio::test]
-async fn the_worker_dies_before_the_mail_server_has_the_text() {
+async fn a_worker_killed_before_the_handover_resends_the_email() {
     let stall = Rule::new(Step::Ehlo, Action::Stall).times(1);
-    let (mut stack, accepted) = submitted([stall]).await;
+    let (mut stack, accepted) = submit_with_rules([stall]).await;
     let greeted = |talks: &[Conversation]| {
         let mut lines = talks.first()?.lines.iter();
         lines.any(|line| line.text.starts_with("EHLO")).then_some(())
@@ -69,25 +71,25 @@ async fn the_worker_dies_before_the_mail_server_has_the_text() {
     assert_eq!(delivery(&stack, &accepted).await.status.to_string(), "planned");
     stack.start_worker().await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn the_worker_is_stopped_while_the_mail_server_has_the_text() {
-    let mut options = StackOptions::default().with("WORKER_SHUTDOWN_SECONDS", "1");
+async fn a_worker_stopped_during_the_handover_leaves_the_email_unknown() {
+    let mut options = StackOptions::default().with("WORKER_SHUTDOWN_TIMEOUT_SECONDS", "1");
     let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
     options.mail.script = Script::new(vec![stall]).expect("a script");
     let (mut stack, accepted) = Stack::with_submission(options).await;
     stack.mail.wait_for(|_| true, LIMIT).await.expect("the text");
 
-    let asked = Instant::now();
-    stack.worker.take().expect("a worker").stopped().await;
+    let stop_requested = Instant::now();
+    stack.worker.take().expect("a worker").stop().await;
 
-    assert!(asked.elapsed() < Duration::from_secs(20), "it does not wait for the answer");
+    assert!(stop_requested.elapsed() < Duration::from_secs(20), "it does not wait for the answer");
     let settled = delivery(&stack, &accepted).await;
     assert_eq!(settled.status.to_string(), "unknown");
-    assert_eq!(settled.error_code.as_deref(), Some("smtp_no_answer"));
+    assert_eq!(settled.error_code.as_deref(), Some("smtp_no_response"));
     stack.start_worker().await;
     completed_with_mail(&stack, &accepted, "unknown").await;
     assert_eq!(mails(&stack, &accepted).len(), 1);
@@ -99,12 +101,12 @@ const REFUSAL: &str = "CREATE TRIGGER refusal BEFORE UPDATE ON deliveries FOR EA
     SET NEW.status = IF(OLD.status = 'sending' AND NEW.status = 'planned', NULL, NEW.status)";
 
 #[tokio::test]
-async fn a_mail_that_was_refused_for_now_is_sent_later_though_the_records_were_away() {
+async fn a_deferred_email_is_sent_after_a_failed_write() {
     let full = Rule::reply(Step::Body, 452, "4.3.1 Insufficient storage").times(1);
     let mut options = StackOptions::default();
     options.mail.script = Script::new(vec![full]).expect("a script");
     let stack = Stack::with(options).await;
-    stack.database.run(REFUSAL).await;
+    stack.database.execute(REFUSAL).await;
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
     eventually("the worker to fail to write", || async {
         let log = stack.worker.as_ref().expect("a worker").log();
@@ -113,32 +115,32 @@ async fn a_mail_that_was_refused_for_now_is_sent_later_though_the_records_were_a
     .await;
     assert_eq!(delivery(&stack, &accepted).await.status.to_string(), "sending");
 
-    stack.database.run("DROP TRIGGER refusal").await;
+    stack.database.execute("DROP TRIGGER refusal").await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     assert_eq!(delivery(&stack, &accepted).await.attempts, 2);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_mail_whose_claim_got_no_answer_is_sent_later() {
-    let options = StackOptions::default().with("DATABASE_WAIT_SECONDS", "1");
+async fn an_email_whose_claim_got_no_response_is_sent_later() {
+    let options = StackOptions::default().with("DATABASE_POOL_TIMEOUT_SECONDS", "1");
     let mut stack = Stack::without_processes(options).await;
     stack.start_api().await;
-    let (records, url) = stack.database.by_proxy().await;
+    let (database, url) = stack.database.via_proxy().await;
     stack.set("DATABASE_URL", url);
     stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
     stack.start_worker().await;
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
     eventually("a second attempt to fail", || async {
-        stack.until(&accepted, "completed").await;
+        stack.wait_for_status(&accepted, "completed").await;
         (delivery(&stack, &accepted).await.attempts == 2).then_some(())
     })
     .await;
 
     // The claim waits for us in the database when its line is cut, and is written afterwards.
-    let mut held = stack.database.connect().await;
-    held.batch_execute("START TRANSACTION; SELECT id FROM deliveries FOR UPDATE")
+    let mut lock = stack.database.connect().await;
+    lock.batch_execute("START TRANSACTION; SELECT id FROM deliveries FOR UPDATE")
         .await
         .expect("locks");
     stack.mail.set_script([]).expect("a script");
@@ -148,8 +150,8 @@ async fn a_mail_whose_claim_got_no_answer_is_sent_later() {
         (stack.database.number(waiting).await == 1).then_some(())
     })
     .await;
-    records.cut();
-    held.batch_execute("ROLLBACK").await.expect("lets go");
+    database.cut();
+    lock.batch_execute("ROLLBACK").await.expect("lets go");
     eventually("the claim to be written", || async {
         (delivery(&stack, &accepted).await.status.to_string() == "sending").then_some(())
     })
@@ -159,15 +161,15 @@ async fn a_mail_whose_claim_got_no_answer_is_sent_later() {
         log.contains("cannot write what came of an e-mail").then_some(())
     })
     .await;
-    records.mend();
+    database.restore();
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
 /// Lets the time of the activity that is under way run out now instead of after days, by the hand of an
 /// operator.
-async fn run_out_of_time(stack: &Stack, submission: &Accepted) {
+async fn expire_activity(stack: &Stack, submission: &AcceptedSubmission) {
     let events = history::events(stack, submission).await;
     let scheduled = events.iter().rev().find_map(|event| match event.attributes.as_ref()? {
         Attributes::ActivityTaskScheduledEventAttributes(it) => Some(it.activity_id.clone()),
@@ -175,34 +177,35 @@ async fn run_out_of_time(stack: &Stack, submission: &Accepted) {
     });
     let (id, activity) = (workflow_id(&submission.submission_id), scheduled.expect("an activity"));
     let limit = ["--schedule-to-close-timeout", "1s"];
-    operator::activity("update-options", &id, &activity, &limit).await;
+    temporal_cli::activity("update-options", &id, &activity, &limit).await;
 }
 
 #[tokio::test]
-async fn a_mail_that_nobody_takes_for_days_is_given_up() {
-    let (stack, accepted) = submitted([Rule::reply(Step::Rcpt, 451, "4.7.1 Never mind")]).await;
+async fn an_email_deferred_for_days_fails() {
+    let (stack, accepted) =
+        submit_with_rules([Rule::reply(Step::Rcpt, 451, "4.7.1 Never mind")]).await;
     eventually("a second attempt to fail", || async {
-        stack.until(&accepted, "completed").await;
+        stack.wait_for_status(&accepted, "completed").await;
         (delivery(&stack, &accepted).await.attempts == 2).then_some(())
     })
     .await;
 
-    run_out_of_time(&stack, &accepted).await;
+    expire_activity(&stack, &accepted).await;
 
     let given_up = completed_with_mail(&stack, &accepted, "failed").await;
-    assert_eq!(given_up.error_code.as_deref(), Some("smtp_try_later"), "the last reason stays");
+    assert_eq!(given_up.error_code.as_deref(), Some("smtp_deferred"), "the last reason stays");
     assert_eq!(last_step(&stack, &accepted).await, "mail_failed");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_mail_that_waits_is_not_sent_after_a_newer_run_has_news() {
+async fn a_pending_email_is_superseded_by_a_newer_run() {
     let mut options = StackOptions::default().scenario("fail");
     let refusal = Rule::reply(Step::Rcpt, 451, "4.7.1 Later");
     options.mail.script = Script::new(vec![refusal]).expect("a script");
     let (stack, accepted) = Stack::with_submission(options).await;
     eventually("the first mail to wait", || async {
-        stack.until(&accepted, "failed").await;
+        stack.wait_for_status(&accepted, "failed").await;
         (delivery(&stack, &accepted).await.attempts == 2).then_some(())
     })
     .await;
@@ -211,8 +214,8 @@ async fn a_mail_that_waits_is_not_sent_after_a_newer_run_has_news() {
     history::reset(&stack, &accepted).await;
     stack.mail.set_script([]).expect("a script");
 
-    stack.until(&accepted, "completed").await;
-    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    stack.wait_for_status(&accepted, "completed").await;
+    assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
     let ledger = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
     let ledger: Vec<_> = ledger
         .iter()

@@ -3,10 +3,12 @@
 
 use diagflow_simulators::mail::{Rule, Script, Step};
 use diagflow_store::{Delivery, Failpoint, Role};
-use diagflow_tests::invariants::{executions, mails};
+use diagflow_tests::assertions::{executions, mails};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::staff::outcome;
-use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, operator};
+use diagflow_tests::{
+    AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, temporal_cli,
+};
 use diagflow_workflows::{DeliveryWorkflow, delivery_workflow_id};
 use serde_json::json;
 use temporalio_client::WorkflowDescribeOptions;
@@ -14,7 +16,7 @@ use temporalio_client::WorkflowDescribeOptions;
 /// A submission that failed, and that staff have set going again while the e-mail about it was handed over:
 /// the mail server has refused its text for now, which the ledger does not know yet. LoopAI answers as
 /// `scenario` says.
-async fn retried_during_its_email(scenario: &str) -> (Stack, Accepted) {
+async fn retried_during_its_email(scenario: &str) -> (Stack, AcceptedSubmission) {
     let mut options = StackOptions::default().scenario(scenario);
     let refusals = [
         // The run goes on with its e-mail durably, and so can leave it to make room for the next run.
@@ -23,100 +25,100 @@ async fn retried_during_its_email(scenario: &str) -> (Stack, Accepted) {
     ];
     options.mail.script = Script::new(refusals.to_vec()).expect("a script");
     let mut stack = Stack::without_processes(options).await;
-    stack.failpoints.arm(Failpoint::MailTaken);
+    stack.failpoints.arm(Failpoint::AfterMailAccepted);
     stack.start_api().await;
     stack.start_worker().await;
     let photo = diagflow_tests::photos::retina();
     let accepted = stack.client.submit("ana@example.org", "itches", &[photo]).await;
-    stack.failpoints.reached(Failpoint::MailTaken).await;
+    stack.failpoints.wait_until_reached(Failpoint::AfterMailAccepted).await;
 
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let retry = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
-    let answer = staff.post(&retry, &json!({"reason": "LoopAI was down"})).await;
-    assert_eq!(outcome(answer).await, (202, "queued".to_owned()));
+    let response = staff.post(&retry, &json!({"reason": "LoopAI was down"})).await;
+    assert_eq!(outcome(response).await, (202, "queued".to_owned()));
     assert_eq!(ledger(&stack, &accepted).await[0].status.to_string(), "sending", "left alone");
     (stack, accepted)
 }
 
-async fn ledger(stack: &Stack, submission: &Accepted) -> Vec<Delivery> {
+async fn ledger(stack: &Stack, submission: &AcceptedSubmission) -> Vec<Delivery> {
     stack.store.deliveries(id_of(submission)).await.expect("deliveries")
 }
 
 /// Lets the ledger know that the old e-mail was not taken, and has it tried again, by the hand of an operator:
 /// by itself it would be after the time that its first sender had. Waits until it is settled.
-async fn comes_back(stack: &Stack, submission: &Accepted) {
+async fn retry_old_email(stack: &Stack, submission: &AcceptedSubmission) {
     let old = ledger(stack, submission).await.remove(0);
     let id = delivery_workflow_id(&old.id.to_string());
-    let apart = stack.temporal().await.get_workflow_handle::<DeliveryWorkflow>(id.clone());
+    let standalone = stack.temporal().await.get_workflow_handle::<DeliveryWorkflow>(id.clone());
     let activity =
         eventually("the e-mail to wait for its first sender, apart from its run", || async {
-            let described = apart.describe(WorkflowDescribeOptions::default()).await.ok()?;
+            let described = standalone.describe(WorkflowDescribeOptions::default()).await.ok()?;
             let pending = described.raw().pending_activities.first()?;
             pending.next_attempt_schedule_time.map(|_| pending.activity_id.clone())
         })
         .await;
-    let first = |all: Vec<Delivery>| all.into_iter().next().expect("it stays");
-    stack.failpoints.release(Failpoint::MailTaken);
+    let oldest = |all: Vec<Delivery>| all.into_iter().next().expect("it stays");
+    stack.failpoints.release(Failpoint::AfterMailAccepted);
     eventually("the e-mail to be planned again", || async {
-        let old = first(ledger(stack, submission).await);
+        let old = oldest(ledger(stack, submission).await);
         (old.status.to_string() == "planned").then_some(())
     })
     .await;
 
-    operator::activity("reset", &id, &activity, &[]).await;
+    temporal_cli::activity("reset", &id, &activity, &[]).await;
 
     eventually("the old e-mail to be settled", || async {
-        first(ledger(stack, submission).await).settled_at.map(drop)
+        oldest(ledger(stack, submission).await).settled_at.map(drop)
     })
     .await;
 }
 
 /// Whether an e-mail of the first run was called off, and the patient has read that of the second alone.
-async fn assert_only_the_result_was_told(stack: &Stack, submission: &Accepted) {
+async fn assert_only_result_was_sent(stack: &Stack, submission: &AcceptedSubmission) {
     eventually("the result to be sent", || async {
         let all = ledger(stack, submission).await;
         all.get(1).filter(|one| one.status.to_string() == "sent").map(drop)
     })
     .await;
-    assert_eq!(history::closed(stack, submission).await, "Completed");
+    assert_eq!(history::wait_until_closed(stack, submission).await, "Completed");
     let all = ledger(stack, submission).await;
-    let fates: Vec<_> = all
+    let states: Vec<_> = all
         .iter()
         .map(|one| (one.run_number, one.status.to_string(), one.error_code.as_deref()))
         .collect();
     let superseded = (1, "failed".to_owned(), Some("superseded"));
-    assert_eq!(fates, [superseded, (2, "sent".to_owned(), None)]);
+    assert_eq!(states, [superseded, (2, "sent".to_owned(), None)]);
     let mails = mails(stack, submission);
     let subjects: Vec<_> = mails.iter().map(|mail| mail.subject.as_str()).collect();
     assert_eq!(subjects, ["Your diagnosis result"]);
 }
 
 #[tokio::test]
-async fn an_old_email_that_comes_back_while_the_new_run_goes_on_is_not_sent() {
+async fn an_old_email_deferred_during_a_new_run_is_not_sent() {
     let (stack, accepted) = retried_during_its_email("fail*1, stuck").await;
-    let asked = eventually("LoopAI to be asked again", || async {
+    let execution = eventually("LoopAI to be asked again", || async {
         let all = executions(&stack, &accepted).into_iter();
         all.map(|execution| execution.execution_id).nth(1)
     })
     .await;
 
-    comes_back(&stack, &accepted).await;
+    retry_old_email(&stack, &accepted).await;
 
     assert_eq!(mails(&stack, &accepted).len(), 0, "there is no news yet");
-    stack.loopai.complete_with(&asked, json!({"summary": "well"})).expect("at work");
-    stack.until(&accepted, "completed").await;
-    assert_only_the_result_was_told(&stack, &accepted).await;
+    stack.loopai.complete_with(&execution, json!({"summary": "well"})).expect("at work");
+    stack.wait_for_status(&accepted, "completed").await;
+    assert_only_result_was_sent(&stack, &accepted).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_old_email_that_comes_back_after_the_new_run_has_ended_is_not_sent() {
+async fn an_old_email_deferred_after_a_new_run_ended_is_not_sent() {
     let (stack, accepted) = retried_during_its_email("fail*1").await;
-    stack.until(&accepted, "completed").await;
+    stack.wait_for_status(&accepted, "completed").await;
     eventually("the result to be told", || async { mails(&stack, &accepted).pop() }).await;
 
-    comes_back(&stack, &accepted).await;
+    retry_old_email(&stack, &accepted).await;
 
-    assert_only_the_result_was_told(&stack, &accepted).await;
+    assert_only_result_was_sent(&stack, &accepted).await;
     stack.stop().await;
 }

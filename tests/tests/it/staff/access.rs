@@ -1,11 +1,11 @@
 //! Access, proved: every route of the documentation, asked by every role, by nobody, and with every kind of
 //! bad token, against one table of what is allowed. A route without a row in it fails the test.
 
-use Rule::{Needs, OfSubmission, Open, OwnProof, Welcome};
+use Rule::{Needs, OfSubmission, Open, Optional, OtherProof};
 use diagflow_store::Role;
-use diagflow_tests::staff::{account, refusal};
+use diagflow_tests::staff::{create_account, refusal};
 use diagflow_tests::tokens::Forgery;
-use diagflow_tests::{Accepted, Stack, StackOptions, Staff, photos, servers};
+use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, Staff, photos, servers};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +17,9 @@ enum Rule {
     /// Everybody; nobody is asked who they are, so tokens are not looked at, good or bad.
     Open,
     /// Everybody; but who brings a token is recognised by it, and refused when it is bad.
-    Welcome,
+    Optional,
     /// Whoever brings a proof of its own kind: a signature, a refresh token. Tokens are not looked at.
-    OwnProof,
+    OtherProof,
     /// Whoever has the submission's token, staff that read submissions, and the account that sent it.
     OfSubmission,
     /// Whose role has this permission.
@@ -71,11 +71,11 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/ready", Open),
     ("GET", "/version", Open),
     ("GET", "/metrics", Open),
-    ("POST", "/api/user/submit", Welcome),
+    ("POST", "/api/user/submit", Optional),
     ("POST", "/api/v1/auth/login", Open),
-    ("POST", "/api/v1/auth/refresh", OwnProof),
-    ("POST", "/api/hooks/loopai", OwnProof),
-    ("GET", "/api/files/{id}", OwnProof),
+    ("POST", "/api/v1/auth/refresh", OtherProof),
+    ("POST", "/api/hooks/loopai", OtherProof),
+    ("GET", "/api/files/{id}", OtherProof),
     ("GET", "/api/user/status/{id}", OfSubmission),
     ("GET", "/api/user/events/{id}", OfSubmission),
     ("GET", "/api/v1/auth/validate", Needs("account:self")),
@@ -121,7 +121,7 @@ struct Callers {
     by_role: BTreeMap<String, (Role, Staff)>,
     /// Tokens that open nothing, each with the code that says why.
     bad: Vec<(String, &'static str)>,
-    submission: Accepted,
+    submission: AcceptedSubmission,
 }
 
 impl Callers {
@@ -159,7 +159,7 @@ async fn bad_tokens(stack: &Stack, admin: &Staff) -> Vec<(String, &'static str)>
 
 /// A program with an API key, and the key's path.
 async fn program(stack: &Stack, admin: &Staff) -> (Staff, String) {
-    let (id, email) = account(stack, Role::Service).await;
+    let (id, email) = create_account(stack, Role::Service).await;
     let path = format!("/api/v1/users/{id}/keys");
     let made = admin.post(&path, &json!({"name": "of a test"})).await;
     assert_eq!(made.status(), 201);
@@ -172,7 +172,12 @@ async fn program(stack: &Stack, admin: &Staff) -> (Staff, String) {
 
 /// Asks for a route, about the submission or about something that does not exist, with a body in which
 /// everything is missing: what is let through does nothing.
-async fn ask(caller: &Staff, method: &str, template: &str, submission: &Accepted) -> Response {
+async fn request(
+    caller: &Staff,
+    method: &str,
+    template: &str,
+    submission: &AcceptedSubmission,
+) -> Response {
     let mut path = template.to_owned();
     if template.contains("submissions/{id}") || template.starts_with("/api/user/") {
         path = path.replace("{id}", &submission.submission_id);
@@ -187,7 +192,7 @@ async fn ask(caller: &Staff, method: &str, template: &str, submission: &Accepted
 }
 
 /// Whether somebody was let through to what the route does.
-fn is_let_through(status: u16) -> bool {
+fn is_allowed_through(status: u16) -> bool {
     !matches!(status, 401 | 403 | 429 | 500..)
 }
 
@@ -197,75 +202,86 @@ fn allowed(role: Role, permission: &str) -> bool {
 }
 
 /// One role at one route.
-async fn as_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &str, Rule)) {
+async fn check_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &str, Rule)) {
     let (method, path, rule) = row;
-    let answer = ask(staff, method, path, &callers.submission).await;
-    let status = answer.status().as_u16();
-    let told = format!("{role} at {method} {path}: {status}");
+    let response = request(staff, method, path, &callers.submission).await;
+    let status = response.status().as_u16();
+    let context = format!("{role} at {method} {path}: {status}");
     match rule {
-        Open | Welcome => assert!(is_let_through(status), "{told}"),
-        OwnProof => assert!(matches!(status, 400 | 401 | 404), "an account proves nothing: {told}"),
-        OfSubmission if allowed(role, "submissions:read") => assert_eq!(status, 200, "{told}"),
+        Open | Optional => assert!(is_allowed_through(status), "{context}"),
+        OtherProof => {
+            assert!(matches!(status, 400 | 401 | 404), "an account proves nothing: {context}")
+        }
+        OfSubmission if allowed(role, "submissions:read") => assert_eq!(status, 200, "{context}"),
         // Somebody else's: it is not even said that it exists.
-        OfSubmission => assert_eq!(refusal(answer).await, (404, "not_found".into()), "{told}"),
-        Needs(permission) if allowed(role, permission) => assert!(is_let_through(status), "{told}"),
-        Needs(_) => assert_eq!(refusal(answer).await, (403, "forbidden".into()), "{told}"),
+        OfSubmission => assert_eq!(refusal(response).await, (404, "not_found".into()), "{context}"),
+        Needs(permission) if allowed(role, permission) => {
+            assert!(is_allowed_through(status), "{context}")
+        }
+        Needs(_) => assert_eq!(refusal(response).await, (403, "forbidden".into()), "{context}"),
     }
 }
 
 /// Nobody, and whom the submission's token or another's lets in, at one route.
-async fn as_nobody(stack: &Stack, callers: &Callers, row: &(&str, &str, Rule)) {
+async fn check_anonymous(stack: &Stack, callers: &Callers, row: &(&str, &str, Rule)) {
     let (method, path, rule) = row;
     let admin = &callers.by_role["admin"].1;
     let nobody = admin.with_token(String::new());
-    let answer = ask(&nobody, method, path, &callers.submission).await;
-    let status = answer.status().as_u16();
-    let told = format!("nobody at {method} {path}: {status}");
+    let response = request(&nobody, method, path, &callers.submission).await;
+    let status = response.status().as_u16();
+    let context = format!("nobody at {method} {path}: {status}");
     if !matches!(rule, Needs(_)) {
-        assert!(answer.headers().contains_key("ratelimit"), "not counted: {told}");
+        assert!(response.headers().contains_key("ratelimit"), "not counted: {context}");
     }
     match rule {
-        Open | Welcome => assert!(is_let_through(status), "{told}"),
-        OwnProof => assert!(matches!(status, 400 | 401 | 404), "{told}"),
+        Open | Optional => assert!(is_allowed_through(status), "{context}"),
+        OtherProof => assert!(matches!(status, 400 | 401 | 404), "{context}"),
         OfSubmission => {
-            assert_eq!(refusal(answer).await, (401, "token_required".into()), "{told}");
+            assert_eq!(refusal(response).await, (401, "token_required".into()), "{context}");
             let own = admin.with_token(callers.submission.access_token.clone());
-            let answer = ask(&own, method, path, &callers.submission).await;
-            assert_eq!(answer.status(), 200, "{method} {path} with its own token");
+            let response = request(&own, method, path, &callers.submission).await;
+            assert_eq!(response.status(), 200, "{method} {path} with its own token");
             let other = stack.client.submit("ben@example.org", "", &[photos::retina()]).await;
             let other = admin.with_token(other.access_token);
-            let answer = ask(&other, method, path, &callers.submission).await;
-            assert_eq!(refusal(answer).await, (404, "not_found".into()), "another's: {told}");
+            let response = request(&other, method, path, &callers.submission).await;
+            assert_eq!(refusal(response).await, (404, "not_found".into()), "another's: {context}");
         }
-        Needs(_) => assert_eq!(refusal(answer).await, (401, "sign_in_required".into()), "{told}"),
+        Needs(_) => {
+            assert_eq!(refusal(response).await, (401, "sign_in_required".into()), "{context}")
+        }
     }
 }
 
 /// Every bad token at one route.
-async fn with_bad_tokens(callers: &Callers, row: &(&str, &str, Rule)) {
+async fn check_bad_tokens(callers: &Callers, row: &(&str, &str, Rule)) {
     let (method, path, rule) = row;
     let admin = &callers.by_role["admin"].1;
     let nobody = admin.with_token(String::new());
-    let without = outcome(ask(&nobody, method, path, &callers.submission).await).await;
+    let without = outcome(request(&nobody, method, path, &callers.submission).await).await;
     for (token, code) in &callers.bad {
-        let answer = ask(&admin.with_token(token.clone()), method, path, &callers.submission).await;
-        let told = format!("{code} at {method} {path}");
+        let response =
+            request(&admin.with_token(token.clone()), method, path, &callers.submission).await;
+        let context = format!("{code} at {method} {path}");
         match rule {
-            Open | OwnProof => assert_eq!(outcome(answer).await, without, "not looked at: {told}"),
+            Open | OtherProof => {
+                assert_eq!(outcome(response).await, without, "not looked at: {context}")
+            }
             // Whether it was a bad token of staff or of another submission is not told apart.
-            OfSubmission => assert_eq!(refusal(answer).await, (404, "not_found".into()), "{told}"),
-            Welcome | Needs(_) => {
-                assert_eq!(refusal(answer).await, (401, (*code).to_owned()), "{told}");
+            OfSubmission => {
+                assert_eq!(refusal(response).await, (404, "not_found".into()), "{context}")
+            }
+            Optional | Needs(_) => {
+                assert_eq!(refusal(response).await, (401, (*code).to_owned()), "{context}");
             }
         }
     }
 }
 
 /// Status of an answer, and the stable code of a refusal.
-async fn outcome(answer: Response) -> (u16, String) {
-    match answer.status().as_u16() {
+async fn outcome(response: Response) -> (u16, String) {
+    match response.status().as_u16() {
         status @ ..400 => (status, String::new()),
-        _ => refusal(answer).await,
+        _ => refusal(response).await,
     }
 }
 
@@ -285,13 +301,13 @@ async fn documented(stack: &Stack) -> BTreeMap<(String, String), Option<String>>
 }
 
 #[tokio::test]
-async fn an_id_that_cannot_be_decoded_names_nothing() {
+async fn an_undecodable_id_is_not_found() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let id = admin.id.to_string();
 
-    let mut asked = 0;
+    let mut requests = 0;
     for (method, path) in documented(&stack).await.into_keys() {
         let parts: Vec<_> = path.split('/').collect();
         for bad in parts.iter().filter(|part| part.starts_with('{')) {
@@ -304,14 +320,14 @@ async fn an_id_that_cannot_be_decoded_names_nothing() {
             let method: Method = method.parse().expect("a method");
             let call = admin.request(method.clone(), &path);
             let call = call.json(&json!({"reason": "a test", "name": "a test"}));
-            let answer = call.send().await.expect("an answer");
-            let media_type = answer.headers()["content-type"].to_str().expect("text").to_owned();
-            assert_eq!(media_type, "application/json", "{method} {path}: {}", answer.status());
-            assert_eq!(refusal(answer).await, (404, "not_found".into()), "{method} {path}");
-            asked += 1;
+            let response = call.send().await.expect("an answer");
+            let media_type = response.headers()["content-type"].to_str().expect("text").to_owned();
+            assert_eq!(media_type, "application/json", "{method} {path}: {}", response.status());
+            assert_eq!(refusal(response).await, (404, "not_found".into()), "{method} {path}");
+            requests += 1;
         }
     }
-    assert!(asked >= 20, "{asked}");
+    assert!(requests >= 20, "{requests}");
     stack.stop().await;
 }
 
@@ -325,7 +341,7 @@ async fn printed_routes() -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn everybody_may_do_what_the_table_says_and_nothing_else() {
+async fn every_route_allows_exactly_the_roles_in_the_table() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
 
@@ -338,7 +354,7 @@ async fn everybody_may_do_what_the_table_says_and_nothing_else() {
     let printed = printed_routes().await;
     for (method, path, rule) in TABLE {
         let who = match rule {
-            Open | Welcome | OwnProof => "- everybody".to_owned(),
+            Open | Optional | OtherProof => "- everybody".to_owned(),
             OfSubmission => "- the submission's token, its sender, and staff".to_owned(),
             Needs(permission) => {
                 let roles = ROLES.iter().filter(|(_, all)| all.contains(permission));
@@ -353,19 +369,23 @@ async fn everybody_may_do_what_the_table_says_and_nothing_else() {
     let callers = Callers::of(&stack).await;
     for row in TABLE {
         let (method, path, rule) = row;
-        let says = &documented[&((*method).to_owned(), (*path).to_owned())];
+        let documented_permission = &documented[&((*method).to_owned(), (*path).to_owned())];
         if let Needs(permission) = rule {
-            assert_eq!(says.as_deref(), Some(*permission), "{method} {path} is documented so");
+            assert_eq!(
+                documented_permission.as_deref(),
+                Some(*permission),
+                "{method} {path} is documented so"
+            );
         }
-        as_nobody(&stack, &callers, row).await;
-        with_bad_tokens(&callers, row).await;
+        check_anonymous(&stack, &callers, row).await;
+        check_bad_tokens(&callers, row).await;
         for (role, staff) in callers.by_role.values() {
             // Each time anew: some of these end the session that asks.
             let fresh = match role {
                 Role::Service => staff.clone(),
-                _ => staff.again(&stack).await,
+                _ => staff.sign_in_again(&stack).await,
             };
-            as_role(&callers, *role, &fresh, row).await;
+            check_role(&callers, *role, &fresh, row).await;
         }
     }
     stack.stop().await;

@@ -1,8 +1,8 @@
 //! The live stream of all changes, and the ends of streams whose session has ended.
 
-use diagflow_store::{ApiKeyId, Outcome, Role, RunKey, Sha256};
-use diagflow_tests::answers::refusal;
+use diagflow_store::{ApiKeyId, EndStatus, Role, RunKey, Sha256};
 use diagflow_tests::eventually::LIMIT;
+use diagflow_tests::responses::refusal;
 use diagflow_tests::{Stack, StackOptions, Staff, photos, seeding, staff};
 use reqwest::{Method, Response};
 use serde_json::Value;
@@ -18,13 +18,13 @@ async fn api() -> Stack {
 }
 
 /// A stream as its bytes come.
-struct Live {
+struct EventStream {
     response: Response,
     text: String,
 }
 
-impl Live {
-    async fn open(staff: &Staff, last: Option<i64>) -> Live {
+impl EventStream {
+    async fn open(staff: &Staff, last: Option<i64>) -> EventStream {
         let mut call = staff.request(Method::GET, PATH);
         if let Some(last) = last {
             call = call.header("Last-Event-ID", last.to_string());
@@ -32,10 +32,10 @@ impl Live {
         let response = call.send().await.expect("an answer");
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let mut live = Live { response, text: String::new() };
+        let mut stream = EventStream { response, text: String::new() };
         // It listens from here on.
-        live.until(|text| text.contains("retry:")).await;
-        live
+        stream.until(|text| text.contains("retry:")).await;
+        stream
     }
 
     /// Reads on until `enough`; heartbeats alone do not make it wait longer.
@@ -82,7 +82,7 @@ impl Live {
 }
 
 /// What an event says: of which submission, what happened, where it stands.
-fn said(event: &(i64, Value)) -> [String; 3] {
+fn summary(event: &(i64, Value)) -> [String; 3] {
     let member = |name: &str| event.1[name].as_str().expect(name).to_owned();
     [member("submission_id"), member("step"), member("status")]
 }
@@ -92,31 +92,31 @@ fn change(run: RunKey, step: &str, status: &str) -> [String; 3] {
 }
 
 #[tokio::test]
-async fn every_change_of_every_submission_is_told_and_nothing_is_missed_by_who_comes_back() {
+async fn all_changes_are_streamed_and_a_reconnecting_client_misses_none() {
     let stack = api().await;
     let (replica, elsewhere) = stack.start_replica().await;
     let store = &stack.store;
     seeding::submission(store, "old@example.org", "", None).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
-    let mut live = Live::open(&operator, None).await;
+    let mut stream = EventStream::open(&operator, None).await;
 
     let one = seeding::submission(store, "ana@example.org", "", None).await;
     let two = seeding::submission(store, "bo@example.org", "", None).await;
-    seeding::end(store, one, Outcome::Failed, "a").await;
-    let events = live.until_events(3).await;
-    let told: Vec<_> = events.iter().map(said).collect();
+    seeding::end(store, one, EndStatus::Failed, "a").await;
+    let events = stream.until_events(3).await;
+    let received: Vec<_> = events.iter().map(summary).collect();
     let expected = [
         change(one, "received", "pending"),
         change(two, "received", "pending"),
         change(one, "failed", "failed"),
     ];
-    assert_eq!(told, expected, "and nothing of before");
+    assert_eq!(received, expected, "and nothing of before");
     assert!(events[0].1["at"].is_string());
 
-    drop(live);
+    drop(stream);
     seeding::complete(store, two).await;
-    let line = seeding::line(diagflow_store::Action::SubmissionDelete);
-    store.delete_submission(one.submission, &line).await.expect("deleted");
+    let entry = seeding::audit_entry(diagflow_store::Action::SubmissionDelete);
+    store.delete_submission(one.submission, &entry).await.expect("deleted");
     let missed = [
         change(two, "diagnosing", "processing"),
         change(two, "completed", "completed"),
@@ -125,28 +125,29 @@ async fn every_change_of_every_submission_is_told_and_nothing_is_missed_by_who_c
     ];
     let last = events[2].0;
     for client in [&stack.client, &elsewhere] {
-        let there = operator.at(client);
+        let there = operator.at_api(client);
 
-        let mut again = Live::open(&there, Some(last)).await;
-        again.until(|text| text.contains("\"deleted\"")).await;
-        let told = again.events();
-        let new: Vec<_> = told.iter().filter(|(id, _)| *id > last).map(said).collect();
-        assert_eq!(new, missed);
+        let mut resumed = EventStream::open(&there, Some(last)).await;
+        resumed.until(|text| text.contains("\"deleted\"")).await;
+        let received = resumed.events();
+        let missed_events: Vec<_> =
+            received.iter().filter(|(id, _)| *id > last).map(summary).collect();
+        assert_eq!(missed_events, missed);
     }
     // A row with a lower number that appears after a listener went is told when it comes back.
-    let mut late = Live::open(&operator, Some(last + 4)).await;
-    late.until(|text| text.contains(&format!("id: {}\n", last + 3))).await;
+    let mut resumed_late = EventStream::open(&operator, Some(last + 4)).await;
+    resumed_late.until(|text| text.contains(&format!("id: {}\n", last + 3))).await;
 
-    let mut absurd = Live::open(&operator, Some(1_000_000)).await;
+    let mut from_future = EventStream::open(&operator, Some(1_000_000)).await;
     let three = seeding::submission(store, "cy@example.org", "", None).await;
-    let told: Vec<_> = absurd.until_events(1).await.iter().map(said).collect();
-    assert_eq!(told, [change(three, "received", "pending")], "from now on, nothing of before");
-    replica.stopped().await;
+    let received: Vec<_> = from_future.until_events(1).await.iter().map(summary).collect();
+    assert_eq!(received, [change(three, "received", "pending")], "from now on, nothing of before");
+    replica.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn who_missed_too_much_is_told_to_read_the_list_anew_and_goes_on_from_there() {
+async fn a_client_too_far_behind_is_told_to_reload_the_list() {
     /// As the API's documentation says.
     const MOST_MISSED: i64 = 10_000;
     let stack = api().await;
@@ -165,43 +166,43 @@ async fn who_missed_too_much_is_told_to_read_the_list_anew_and_goes_on_from_ther
          FROM ({digits}) a, ({digits}) b, ({digits}) c, ({digits}) e) AS numbers",
         one.submission
     );
-    stack.database.run(&missed).await;
+    stack.database.execute(&missed).await;
     assert_eq!(newest().await - last, MOST_MISSED);
 
-    let mut just_so = Live::open(&operator, Some(last)).await;
-    let newest_told = format!("id: {}\n", last + MOST_MISSED);
+    let mut at_limit = EventStream::open(&operator, Some(last)).await;
+    let newest_id = format!("id: {}\n", last + MOST_MISSED);
     // Only the last event is looked at: there are as many looks as events.
-    let last_told = |text: &str| {
+    let has_newest = |text: &str| {
         let last = text.strip_suffix("\n\n").and_then(|text| text.rsplit("\n\n").next());
-        last.is_some_and(|event| event.contains(&newest_told))
+        last.is_some_and(|event| event.contains(&newest_id))
     };
-    just_so.until(last_told).await;
-    let told = just_so.events();
-    let told = told.iter().filter(|(id, _)| *id > last).count();
-    assert_eq!(told as i64, MOST_MISSED, "each of them");
-    assert!(!just_so.text.contains("list_changed"));
-    drop(just_so);
+    at_limit.until(has_newest).await;
+    let received = at_limit.events();
+    let received = received.iter().filter(|(id, _)| *id > last).count();
+    assert_eq!(received as i64, MOST_MISSED, "each of them");
+    assert!(!at_limit.text.contains("list_changed"));
+    drop(at_limit);
 
-    let mut too_much = Live::open(&operator, Some(last - 1)).await;
-    let anew = format!("event: list_changed\nid: {}\ndata: {{}}\n\n", last + MOST_MISSED);
-    too_much.until(|text| text.contains(&anew)).await;
+    let mut beyond_limit = EventStream::open(&operator, Some(last - 1)).await;
+    let reload = format!("event: list_changed\nid: {}\ndata: {{}}\n\n", last + MOST_MISSED);
+    beyond_limit.until(|text| text.contains(&reload)).await;
     let two = seeding::submission(store, "bo@example.org", "", None).await;
     // What the process itself has not passed on yet may come once more; of what is new, nothing is left out.
     let of_two = two.submission.to_string();
-    too_much.until(|text| text.contains(&of_two) && text.ends_with("\n\n")).await;
-    let told: Vec<_> = too_much.events().iter().map(said).collect();
-    assert_eq!(told.last(), Some(&change(two, "received", "pending")));
+    beyond_limit.until(|text| text.contains(&of_two) && text.ends_with("\n\n")).await;
+    let received: Vec<_> = beyond_limit.events().iter().map(summary).collect();
+    assert_eq!(received.last(), Some(&change(two, "received", "pending")));
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_number_that_appears_late_is_told_all_the_same() {
+async fn an_event_committed_out_of_order_is_still_streamed() {
     use diesel_async::SimpleAsyncConnection;
     let stack = api().await;
     let store = &stack.store;
     let one = seeding::submission(store, "ana@example.org", "", None).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
-    let mut live = Live::open(&operator, None).await;
+    let mut stream = EventStream::open(&operator, None).await;
     let mut slow = stack.database.connect().await;
     let insert = format!(
         "BEGIN; INSERT INTO events (submission_id, number, name, step, status, message, created_at) \
@@ -210,19 +211,19 @@ async fn a_number_that_appears_late_is_told_all_the_same() {
     );
     slow.batch_execute(&insert).await.expect("inserted");
     let two = seeding::submission(store, "bo@example.org", "", None).await;
-    let first = live.until_events(1).await;
-    assert_eq!(said(&first[0]), change(two, "received", "pending"));
+    let first = stream.until_events(1).await;
+    assert_eq!(summary(&first[0]), change(two, "received", "pending"));
 
     slow.batch_execute("COMMIT").await.expect("committed");
 
-    let events = live.until_events(2).await;
-    assert_eq!(said(&events[1]), change(one, "mail_sent", "pending"));
+    let events = stream.until_events(2).await;
+    assert_eq!(summary(&events[1]), change(one, "mail_sent", "pending"));
     assert!(events[1].0 < events[0].0, "its number is the lower one");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_stream_ends_soon_after_its_session_or_its_right() {
+async fn a_stream_ends_soon_after_its_session_or_permission() {
     const SOON: Duration = Duration::from_secs(10);
     let stack = api().await;
     let run = seeding::submission(&stack.store, "ana@example.org", "", None).await;
@@ -235,43 +236,46 @@ async fn a_stream_ends_soon_after_its_session_or_its_right() {
         format!("UPDATE users SET role = 'patient' {users}"),
     ] {
         let staff = Staff::with_role(&stack, Role::Operator).await;
-        let live = Live::open(&staff, None).await;
+        let stream = EventStream::open(&staff, None).await;
         let response = staff.get(&patients).await;
         assert_eq!(response.status(), 200);
-        let of_one = Live { response, text: String::new() };
+        let submission_stream = EventStream { response, text: String::new() };
         let other = Staff::with_role(&stack, Role::Operator).await;
-        let mut goes_on = Live::open(&other, None).await;
+        let mut other_stream = EventStream::open(&other, None).await;
 
-        stack.database.run(&format!("{end} '{}'", staff.id)).await;
+        stack.database.execute(&format!("{end} '{}'", staff.id)).await;
 
-        assert!(live.end().await < SOON, "{end}");
-        assert!(of_one.end().await < SOON, "{end}");
+        assert!(stream.end().await < SOON, "{end}");
+        assert!(submission_stream.end().await < SOON, "{end}");
         seeding::submission(&stack.store, "bo@example.org", "", None).await;
-        goes_on.until_events(1).await;
+        other_stream.until_events(1).await;
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_stream_of_a_program_ends_with_its_key() {
+async fn a_stream_opened_with_an_api_key_ends_when_the_key_is_revoked() {
     let stack = api().await;
-    let (user, _) = staff::account(&stack, Role::Service).await;
+    let (user, _) = staff::create_account(&stack, Role::Service).await;
     let (id, secret) = (ApiKeyId::new(), "a secret of a test");
     let digest = Sha256::of(secret.as_bytes());
     let key = format!(
         "INSERT INTO api_keys (id, user_id, name, secret, created_at) \
          VALUES ('{id}', '{user}', 'test', '{digest}', NOW(6))"
     );
-    stack.database.run(&key).await;
+    stack.database.execute(&key).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
     let program = operator.with_token(format!("dfk_{id}_{secret}"));
-    let live = Live::open(&program, None).await;
+    let stream = EventStream::open(&program, None).await;
 
-    stack.database.run(&format!("UPDATE api_keys SET revoked_at = NOW(6) WHERE id = '{id}'")).await;
+    stack
+        .database
+        .execute(&format!("UPDATE api_keys SET revoked_at = NOW(6) WHERE id = '{id}'"))
+        .await;
 
-    live.end().await;
-    let again = program.get(PATH).await;
-    assert_eq!(refusal(again).await, (401, "api_key_invalid".to_owned()));
+    stream.end().await;
+    let resumed = program.get(PATH).await;
+    assert_eq!(refusal(resumed).await, (401, "api_key_invalid".to_owned()));
     let patient = Staff::with_role(&stack, Role::Patient).await;
     assert_eq!(refusal(patient.get(PATH).await).await, (403, "forbidden".to_owned()));
     let submission = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 const PROBE: &str = "/api/v1/users";
 
 async fn with_key(stack: &Stack, key: &str) -> (u16, String) {
-    let call = reqwest::Client::new().get(stack.client.address(PROBE)).bearer_auth(key);
+    let call = reqwest::Client::new().get(stack.client.url(PROBE)).bearer_auth(key);
     refusal(call.send().await.expect("an answer")).await
 }
 
-fn recognised() -> (u16, String) {
+fn recognized() -> (u16, String) {
     (403, "forbidden".to_owned())
 }
 
@@ -22,25 +22,25 @@ fn unknown() -> (u16, String) {
     (401, "api_key_invalid".to_owned())
 }
 
-async fn made(answer: Response) -> (String, String) {
-    assert_eq!(answer.status(), 201);
-    assert_eq!(answer.headers()["cache-control"], "no-store");
-    let body: Value = answer.json().await.expect("JSON");
+async fn created(response: Response) -> (String, String) {
+    assert_eq!(response.status(), 201);
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    let body: Value = response.json().await.expect("JSON");
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     (text(&body["api_key"]), text(&body["key"]["id"]))
 }
 
 #[tokio::test]
-async fn a_key_is_shown_once_and_good_until_it_expires_or_is_revoked() {
+async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    let (program, _) = staff::account(&stack, Role::Service).await;
+    let (program, _) = staff::create_account(&stack, Role::Service).await;
     let keys = format!("/api/v1/users/{program}/keys");
 
-    let (first, first_id) = made(admin.post(&keys, &json!({"name": "export"})).await).await;
+    let (first, first_id) = created(admin.post(&keys, &json!({"name": "export"})).await).await;
     let later = json!({"name": "import", "expires_at": "2199-12-31T23:00:00-01:00"});
-    let (second, second_id) = made(admin.post(&keys, &later).await).await;
+    let (second, second_id) = created(admin.post(&keys, &later).await).await;
 
     assert!(first.starts_with(&format!("dfk_{first_id}_")), "{first}");
     let list: Value = admin.get(&keys).await.json().await.expect("JSON");
@@ -60,8 +60,8 @@ async fn a_key_is_shown_once_and_good_until_it_expires_or_is_revoked() {
     let list: Value = admin.get(&keys).await.json().await.expect("JSON");
     assert_eq!(list["data"][1]["used_at"], Value::Null, "who knows its name has not used it");
 
-    assert_eq!(with_key(&stack, &first).await, recognised());
-    assert_eq!(with_key(&stack, &second).await, recognised());
+    assert_eq!(with_key(&stack, &first).await, recognized());
+    assert_eq!(with_key(&stack, &second).await, recognized());
     let list: Value = admin.get(&keys).await.json().await.expect("JSON");
     assert!(list["data"][1]["used_at"].is_string(), "{list}");
     let crossed = format!("dfk_{second_id}_{secret}");
@@ -72,9 +72,9 @@ async fn a_key_is_shown_once_and_good_until_it_expires_or_is_revoked() {
     assert_eq!(admin.delete(&format!("{keys}/{first_id}")).await.status(), 204);
     assert_eq!(with_key(&stack, &first).await, unknown(), "revoked");
     assert_eq!(admin.delete(&format!("{keys}/{first_id}")).await.status(), 404, "it was");
-    assert_eq!(with_key(&stack, &second).await, recognised());
+    assert_eq!(with_key(&stack, &second).await, recognized());
     let past = "expires_at = DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 1 SECOND)";
-    stack.database.run(&format!("UPDATE api_keys SET {past} WHERE id = '{second_id}'")).await;
+    stack.database.execute(&format!("UPDATE api_keys SET {past} WHERE id = '{second_id}'")).await;
     assert_eq!(with_key(&stack, &second).await, unknown(), "expired");
     let lines = stack
         .database
@@ -93,47 +93,51 @@ async fn a_key_is_shown_once_and_good_until_it_expires_or_is_revoked() {
 }
 
 #[tokio::test]
-async fn who_brings_a_key_that_is_spent_is_named_in_the_audit_and_who_guesses_is_not() {
+async fn the_audit_names_the_owner_of_an_invalid_key_but_not_a_guesser() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    let (program, email) = staff::account(&stack, Role::Service).await;
+    let (program, email) = staff::create_account(&stack, Role::Service).await;
     let keys = format!("/api/v1/users/{program}/keys");
-    let (key, id) = made(admin.post(&keys, &json!({"name": "export"})).await).await;
+    let (key, id) = created(admin.post(&keys, &json!({"name": "export"})).await).await;
     let guessed = format!("dfk_{id}_{}", "x".repeat(43));
     let named = (json!("service"), json!(program.to_string()), json!(email), json!(id));
     let nobody = (json!("anonymous"), Value::Null, json!(""), Value::Null);
     let of_key = format!("UPDATE api_keys SET {{}} WHERE id = '{id}'");
     let of_program = format!("UPDATE users SET {{}} WHERE id = '{program}'");
     let alive = "expires_at = NULL, revoked_at = NULL";
-    let spent = [
+    let invalidations = [
         (&of_key, "revoked_at = NOW(6)", alive),
         (&of_key, "expires_at = NOW(6) - INTERVAL 1 HOUR", alive),
         (&of_program, "disabled_at = NOW(6)", "disabled_at = NULL"),
     ];
-    for (update, end, undo) in spent {
-        stack.database.run(&update.replace("{}", end)).await;
-        for (brought, who) in [(&key, &named), (&guessed, &nobody)] {
-            assert_eq!(with_key(&stack, brought).await, unknown(), "{end}");
+    for (update, end, undo) in invalidations {
+        stack.database.execute(&update.replace("{}", end)).await;
+        for (presented, expected) in [(&key, &named), (&guessed, &nobody)] {
+            assert_eq!(with_key(&stack, presented).await, unknown(), "{end}");
             let line = admin.audit("action=access&limit=1").await.remove(0);
             assert_eq!(line["result"], "api_key_invalid");
             let details = &line["details"]["key"];
-            let told = (&line["actor_kind"], &line["actor_id"], &line["actor"], details);
-            assert_eq!(told, (&who.0, &who.1, &who.2, &who.3), "{end}: {line}");
+            let shown = (&line["actor_kind"], &line["actor_id"], &line["actor"], details);
+            assert_eq!(
+                shown,
+                (&expected.0, &expected.1, &expected.2, &expected.3),
+                "{end}: {line}"
+            );
         }
-        stack.database.run(&update.replace("{}", undo)).await;
-        assert_eq!(with_key(&stack, &key).await, recognised(), "{undo}");
+        stack.database.execute(&update.replace("{}", undo)).await;
+        assert_eq!(with_key(&stack, &key).await, recognized(), "{undo}");
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn only_programs_have_keys_and_only_while_they_are_enabled() {
+async fn only_enabled_service_accounts_have_keys() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
-    let (program, email) = staff::account(&stack, Role::Service).await;
+    let (program, email) = staff::create_account(&stack, Role::Service).await;
     let user = format!("/api/v1/users/{program}");
     let keys = format!("{user}/keys");
     let draft = json!({"name": "export"});
@@ -142,7 +146,7 @@ async fn only_programs_have_keys_and_only_while_they_are_enabled() {
     let of_a_person = format!("/api/v1/users/{}/keys", operator.id);
     assert_eq!(refusal(admin.post(&of_a_person, &draft).await).await, none);
     for refused in [operator.post(&keys, &draft).await, operator.get(&keys).await] {
-        assert_eq!(refusal(refused).await, recognised());
+        assert_eq!(refusal(refused).await, recognized());
     }
     for (wrong, code) in [
         (json!({}), "name_required"),
@@ -152,9 +156,9 @@ async fn only_programs_have_keys_and_only_while_they_are_enabled() {
         let body: Value = admin.post(&keys, &wrong).await.json().await.expect("JSON");
         assert_eq!(body["error"]["details"][0]["code"], code, "{body}");
     }
-    let (key, _) = made(admin.post(&keys, &draft).await).await;
+    let (key, _) = created(admin.post(&keys, &draft).await).await;
     let given = json!({"email": email, "password": PASSWORD});
-    let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/login"));
+    let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
     let signed_in = refusal(call.json(&given).send().await.expect("an answer")).await;
     assert_eq!(signed_in, (401, "sign_in_failed".to_owned()), "a program has no password");
 
@@ -162,7 +166,7 @@ async fn only_programs_have_keys_and_only_while_they_are_enabled() {
     assert_eq!(with_key(&stack, &key).await, unknown(), "disabled");
     assert_eq!(refusal(admin.post(&keys, &draft).await).await, none);
     assert_eq!(admin.put(&user, &json!({"enabled": true})).await.status(), 200);
-    assert_eq!(with_key(&stack, &key).await, recognised());
+    assert_eq!(with_key(&stack, &key).await, recognized());
 
     let person = json!({"role": "operator", "password": PASSWORD});
     assert_eq!(admin.put(&user, &person).await.status(), 200);

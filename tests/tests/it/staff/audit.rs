@@ -1,8 +1,8 @@
 //! The audit: what stands in it, and that tampering shows.
 
-use diagflow_store::{Action, AuditFault, AuditFilter, AuditKey, AuditMark, Role};
+use diagflow_store::{Action, AuditCheckpoint, AuditFault, AuditFilter, AuditKey, Role};
 use diagflow_tests::stack::AUDIT_KEY;
-use diagflow_tests::staff::entry;
+use diagflow_tests::staff::audit_entry;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, servers};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -19,89 +19,92 @@ async fn stack() -> Stack {
 }
 
 /// What a proof of the audit finds wrong, in words.
-async fn faults(stack: &Stack, mark: Option<&AuditMark>) -> Vec<AuditFault> {
+async fn verify_log(stack: &Stack, mark: Option<&AuditCheckpoint>) -> Vec<AuditFault> {
     let key = AuditKey::new(AUDIT_KEY);
-    stack.store.check_audit(&key, mark).await.expect("an answer").faults
+    stack.store.verify_audit(&key, mark).await.expect("an answer").faults
 }
 
 /// Writes at least this many lines.
-async fn write_lines(staff: &Staff, count: usize) {
+async fn write_entries(staff: &Staff, count: usize) {
     for _ in 0..count {
         assert_eq!(staff.get("/api/v1/audit?limit=1").await.status(), 200);
     }
 }
 
 #[tokio::test]
-async fn every_kind_of_tampering_shows() {
+async fn every_kind_of_tampering_is_detected() {
     let stack = stack().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    write_lines(&admin, 6).await;
-    assert_eq!(faults(&stack, None).await, []);
-    let mark = stack.store.audit_end().await.expect("an answer");
+    write_entries(&admin, 6).await;
+    assert_eq!(verify_log(&stack, None).await, []);
+    let mark = stack.store.audit_head().await.expect("an answer");
     assert!(mark.number >= 8, "{mark:?}");
     let database = &stack.database;
-    database.run("CREATE TABLE kept AS SELECT * FROM audit").await;
-    database.run("CREATE TABLE kept_head AS SELECT * FROM audit_head").await;
+    database.execute("CREATE TABLE kept AS SELECT * FROM audit").await;
+    database.execute("CREATE TABLE kept_head AS SELECT * FROM audit_head").await;
     let restore = async || {
-        database.run("DELETE FROM audit; INSERT INTO audit SELECT * FROM kept").await;
+        database.execute("DELETE FROM audit; INSERT INTO audit SELECT * FROM kept").await;
         database
-            .run("DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM kept_head")
+            .execute("DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM kept_head")
             .await;
     };
 
-    database.run("DELETE FROM audit WHERE number IN (3, 4)").await;
-    assert_eq!(faults(&stack, None).await, [AuditFault::Removed(3, 4)]);
+    database.execute("DELETE FROM audit WHERE number IN (3, 4)").await;
+    assert_eq!(verify_log(&stack, None).await, [AuditFault::Removed(3, 4)]);
     restore().await;
 
     // The numbers closed again, as if the line had never been.
-    database.run("DELETE FROM audit WHERE number = 3").await;
-    database.run("UPDATE audit SET number = number - 1 WHERE number > 3 ORDER BY number").await;
-    let found = faults(&stack, None).await;
+    database.execute("DELETE FROM audit WHERE number = 3").await;
+    database.execute("UPDATE audit SET number = number - 1 WHERE number > 3 ORDER BY number").await;
+    let found = verify_log(&stack, None).await;
     assert!(found.contains(&AuditFault::Unlinked(3)), "{found:?}");
     assert!(found.contains(&AuditFault::Changed(3)), "{found:?}");
-    assert!(matches!(found.last(), Some(AuditFault::EndMoved { .. })), "{found:?}");
+    assert!(matches!(found.last(), Some(AuditFault::HeadMismatch { .. })), "{found:?}");
     restore().await;
 
-    database.run(&format!("DELETE FROM audit WHERE number = {}", mark.number)).await;
-    assert!(matches!(faults(&stack, None).await[..], [AuditFault::EndMoved { .. }]));
+    database.execute(&format!("DELETE FROM audit WHERE number = {}", mark.number)).await;
+    assert!(matches!(verify_log(&stack, None).await[..], [AuditFault::HeadMismatch { .. }]));
     restore().await;
 
     // The end removed together with its note: only a mark that was kept elsewhere tells.
-    database.run(&format!("DELETE FROM audit WHERE number = {}", mark.number)).await;
+    database.execute(&format!("DELETE FROM audit WHERE number = {}", mark.number)).await;
     let last = mark.number - 1;
     let back = format!(
         "UPDATE audit_head SET number = {last}, hash = (SELECT hash FROM audit WHERE number = {last})"
     );
-    database.run(&back).await;
-    assert_eq!(faults(&stack, None).await, []);
-    assert_eq!(faults(&stack, Some(&mark)).await, [AuditFault::MarkGone(mark.clone())]);
+    database.execute(&back).await;
+    assert_eq!(verify_log(&stack, None).await, []);
+    assert_eq!(
+        verify_log(&stack, Some(&mark)).await,
+        [AuditFault::CheckpointMismatch(mark.clone())]
+    );
     restore().await;
 
     // A line put in behind the last one.
     let line = format!("SELECT number + 1, {COLUMNS} FROM kept WHERE number = {}", mark.number);
-    database.run(&format!("INSERT INTO audit (number, {COLUMNS}) {line}")).await;
-    assert!(matches!(faults(&stack, None).await[..], [AuditFault::EndMoved { .. }]));
+    database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {line}")).await;
+    assert!(matches!(verify_log(&stack, None).await[..], [AuditFault::HeadMismatch { .. }]));
     restore().await;
 
     // Lines put in before the first one, where no number of ours is.
     for number in [0, -5, i64::MIN] {
         let line = format!("SELECT {number}, {COLUMNS} FROM kept WHERE number = 3");
-        database.run(&format!("INSERT INTO audit (number, {COLUMNS}) {line}")).await;
+        database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {line}")).await;
     }
     let inserted = [i64::MIN, -5, 0].map(AuditFault::Inserted);
-    assert_eq!(faults(&stack, None).await, inserted);
+    assert_eq!(verify_log(&stack, None).await, inserted);
     restore().await;
-    assert_eq!(faults(&stack, Some(&mark)).await, [], "as it was");
+    assert_eq!(verify_log(&stack, Some(&mark)).await, [], "as it was");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_change_of_any_column_to_anything_shows_and_the_line_is_still_found() {
+async fn a_change_to_any_column_is_detected_and_the_entry_is_still_listed() {
     let stack = stack().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let given = json!({"email": "nobody@example.org", "password": "nothing"});
     assert_eq!(admin.post("/api/v1/auth/login", &given).await.status(), 401);
-    write_lines(&admin, 1).await;
+    write_entries(&admin, 1).await;
     let database = &stack.database;
     let number = async |condition: &str| {
         let query = format!("SELECT CAST(MAX(number) AS SIGNED) FROM audit WHERE {condition}");
@@ -109,7 +112,7 @@ async fn a_change_of_any_column_to_anything_shows_and_the_line_is_still_found() 
     };
     let of_admin = number("actor_id IS NOT NULL AND action = 'sign_in'").await;
     let of_nobody = number("actor_id IS NULL AND action = 'sign_in'").await;
-    database.run("CREATE TABLE kept AS SELECT * FROM audit").await;
+    database.execute("CREATE TABLE kept AS SELECT * FROM audit").await;
     let changes = [
         ("at", "at + INTERVAL 1 MICROSECOND"),
         ("at", "'0000-00-00 00:00:00'"),
@@ -141,71 +144,72 @@ async fn a_change_of_any_column_to_anything_shows_and_the_line_is_still_found() 
         let change = format!(
             "SET sql_mode = ''; UPDATE audit SET {column} = {value} WHERE number = {number}"
         );
-        database.run(&change).await;
+        database.execute(&change).await;
 
-        let found = faults(&stack, None).await;
+        let found = verify_log(&stack, None).await;
 
         assert!(found.contains(&AuditFault::Changed(number)), "{column} = {value}: {found:?}");
         let elsewhere =
             |fault: &&AuditFault| !matches!(fault, AuditFault::Changed(n) if *n == number);
-        let beside: Vec<_> = found.iter().filter(elsewhere).cloned().collect();
+        let others: Vec<_> = found.iter().filter(elsewhere).cloned().collect();
         match column {
-            "hash" => assert_eq!(beside, [AuditFault::Unlinked(number + 1)]),
-            "previous" => assert_eq!(beside, [AuditFault::Unlinked(number)]),
-            _ => assert_eq!(beside, [], "{column} = {value}"),
+            "hash" => assert_eq!(others, [AuditFault::Unlinked(number + 1)]),
+            "previous" => assert_eq!(others, [AuditFault::Unlinked(number)]),
+            _ => assert_eq!(others, [], "{column} = {value}"),
         }
-        let shown = stack.store.find_audit(&AuditFilter::default(), 500).await.expect("lines");
-        assert!(shown.iter().any(|line| line.number == number), "{column} = {value}");
-        database.run("DELETE FROM audit; INSERT INTO audit SELECT * FROM kept").await;
+        let listed =
+            stack.store.find_audit_entries(&AuditFilter::default(), 500).await.expect("lines");
+        assert!(listed.iter().any(|line| line.number == number), "{column} = {value}");
+        database.execute("DELETE FROM audit; INSERT INTO audit SELECT * FROM kept").await;
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_line_put_in_behind_the_last_one_shows_while_others_are_written() {
+async fn an_entry_inserted_at_the_end_is_detected_during_concurrent_writes() {
     let stack = stack().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    write_lines(&admin, 2).await;
+    write_entries(&admin, 2).await;
     let ended = Arc::new(AtomicBool::new(false));
     let (store, until) = (stack.store.clone(), ended.clone());
-    let busy = tokio::spawn(async move {
+    let writer = tokio::spawn(async move {
         while !until.load(Ordering::Relaxed) {
-            store.audit(&entry(Action::AuditView)).await.expect("written");
+            store.append_audit_entry(&audit_entry(Action::AuditView)).await.expect("written");
         }
     });
-    let begun = stack.store.audit_end().await.expect("an answer").number;
+    let first = stack.store.audit_head().await.expect("an answer").number;
     eventually("the service to be busy", || async {
-        let end = stack.store.audit_end().await.expect("an answer").number;
-        (end > begun + 10).then_some(())
+        let end = stack.store.audit_head().await.expect("an answer").number;
+        (end > first + 10).then_some(())
     })
     .await;
 
     for _ in 0..5 {
-        assert_eq!(faults(&stack, None).await, [], "lines of our own are no fault");
+        assert_eq!(verify_log(&stack, None).await, [], "lines of our own are no fault");
     }
     let copy = format!("SELECT 1000000000, {COLUMNS} FROM audit WHERE number = 2");
-    stack.database.run(&format!("INSERT INTO audit (number, {COLUMNS}) {copy}")).await;
+    stack.database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {copy}")).await;
     for _ in 0..5 {
-        let found = faults(&stack, None).await;
-        let [AuditFault::EndMoved { found, .. }] = &found[..] else { panic!("{found:?}") };
+        let found = verify_log(&stack, None).await;
+        let [AuditFault::HeadMismatch { found, .. }] = &found[..] else { panic!("{found:?}") };
         assert_eq!(found.number, 1_000_000_000);
     }
     ended.store(true, Ordering::Relaxed);
-    busy.await.expect("written");
+    writer.await.expect("written");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn the_lines_of_just_one_thing_are_found() {
+async fn entries_are_filtered_by_actor_object_and_request() {
     let stack = stack().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let other = Staff::with_role(&stack, Role::Operator).await;
     assert_eq!(other.get("/api/v1/audit").await.status(), 403);
 
     let find = async |query: &str| -> Value {
-        let answer = admin.get(&format!("/api/v1/audit?{query}")).await;
-        assert_eq!(answer.status(), 200, "{query}");
-        answer.json().await.expect("JSON")
+        let response = admin.get(&format!("/api/v1/audit?{query}")).await;
+        assert_eq!(response.status(), 200, "{query}");
+        response.json().await.expect("JSON")
     };
     let of_the_other = find(&format!("actor_id={}", other.id)).await;
     let lines = of_the_other["data"].as_array().expect("lines");
@@ -232,8 +236,8 @@ async fn the_lines_of_just_one_thing_are_found() {
     assert_eq!(wrong.status(), 400);
     let body: Value = wrong.json().await.expect("JSON");
     assert_eq!(body["error"]["code"], "invalid_query", "{body}");
-    let faults = body["error"]["details"].as_array().expect("details");
-    let fields: Vec<_> = faults.iter().map(|fault| fault["field"].as_str()).collect();
+    let field_errors = body["error"]["details"].as_array().expect("details");
+    let fields: Vec<_> = field_errors.iter().map(|fault| fault["field"].as_str()).collect();
     assert_eq!(fields, [Some("action"), Some("object_id"), Some("limit"), Some("what")]);
     stack.stop().await;
 }
@@ -248,18 +252,18 @@ async fn verify(stack: &Stack, arguments: &[&str]) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn the_command_proves_the_audit_and_ends_badly_where_it_was_changed() {
+async fn audit_verify_fails_when_an_entry_was_changed() {
     let stack = stack().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    write_lines(&admin, 2).await;
-    let mark = stack.store.audit_end().await.expect("an answer").to_string();
+    write_entries(&admin, 2).await;
+    let mark = stack.store.audit_head().await.expect("an answer").to_string();
 
-    let (well, text) = verify(&stack, &["--mark", &mark]).await;
-    assert!(well && text.contains("nothing was changed, removed or put in"), "{text}");
+    let (success, text) = verify(&stack, &["--checkpoint", &mark]).await;
+    assert!(success && text.contains("nothing was changed, removed or put in"), "{text}");
     assert!(text.contains(&mark), "the mark for the next time: {text}");
 
-    stack.database.run("UPDATE audit SET result = 'forbidden' WHERE number = 2").await;
-    let (well, text) = verify(&stack, &[]).await;
-    assert!(!well && text.starts_with("line 2 was changed"), "{text}");
+    stack.database.execute("UPDATE audit SET result = 'forbidden' WHERE number = 2").await;
+    let (success, text) = verify(&stack, &[]).await;
+    assert!(!success && text.starts_with("line 2 was changed"), "{text}");
     stack.stop().await;
 }

@@ -3,9 +3,9 @@
 use diagflow_store::Role;
 use diagflow_tests::ports::free_port;
 use diagflow_tests::stack::id_of;
-use diagflow_tests::staff::{account, outcome};
+use diagflow_tests::staff::{create_account, outcome};
 use diagflow_tests::tokens::Forgery;
-use diagflow_tests::{Accepted, Stack, StackOptions, Staff, photos, seeding};
+use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, Staff, photos, seeding};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,38 +16,39 @@ async fn stack() -> Stack {
     stack
 }
 
-fn because() -> Value {
+fn reason_body() -> Value {
     json!({"reason": "a test"})
 }
 
 /// Of each line what was done, to what kind of thing, and what came of it; oldest first.
-fn told(lines: &[Value]) -> Vec<String> {
-    let field = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
-    let told = |line| ["action", "object_kind", "result"].map(|name| field(line, name)).join(" ");
-    lines.iter().rev().map(told).collect()
+fn summaries(entries: &[Value]) -> Vec<String> {
+    let field = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    let summaries =
+        |entry| ["action", "object_kind", "result"].map(|name| field(entry, name)).join(" ");
+    entries.iter().rev().map(summaries).collect()
 }
 
-async fn submit(stack: &Stack) -> Accepted {
+async fn submit(stack: &Stack) -> AcceptedSubmission {
     stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await
 }
 
 #[tokio::test]
-async fn a_failed_sign_in_is_found_by_its_address_however_that_was_typed() {
+async fn a_failed_sign_in_is_found_by_its_normalized_address() {
     let stack = stack().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     for typed in [" Nobody@Example.ORG ", "nobody@example.org"] {
         let given = json!({"email": typed, "password": "nothing"});
         assert_eq!(admin.post("/api/v1/auth/login", &given).await.status(), 401);
     }
-    let lines = admin.audit("actor=Nobody@example.org").await;
-    assert_eq!(told(&lines), ["sign_in service sign_in_failed"; 2]);
-    assert_eq!(lines[1]["details"], json!({"typed": " Nobody@Example.ORG "}));
-    assert_eq!(lines[0]["details"], json!({}));
+    let entries = admin.audit("actor=Nobody@example.org").await;
+    assert_eq!(summaries(&entries), ["sign_in service sign_in_failed"; 2]);
+    assert_eq!(entries[1]["details"], json!({"typed": " Nobody@Example.ORG "}));
+    assert_eq!(entries[0]["details"], json!({}));
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn everything_about_a_submission_is_found_by_its_id() {
+async fn all_entries_about_a_submission_are_found_by_its_id() {
     let stack = stack().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let patient = Staff::with_role(&stack, Role::Patient).await;
@@ -63,103 +64,103 @@ async fn everything_about_a_submission_is_found_by_its_id() {
     assert_eq!(admin.get(&image).await.status(), 503);
     assert_eq!(patient.get(&image).await.status(), 403);
     assert_eq!(patient.get(&format!("/api/admin/submissions/{id}")).await.status(), 403);
-    assert_eq!(admin.post(&resend, &because()).await.status(), 202);
+    assert_eq!(admin.post(&resend, &reason_body()).await.status(), 202);
 
-    let lines = admin.audit(&format!("object_id={id}")).await;
+    let entries = admin.audit(&format!("object_id={id}")).await;
     let expected = [
         "file_view submission unavailable",
         "access submission forbidden",
         "access submission forbidden",
-        "mail_resend submission under_way",
+        "mail_resend submission in_progress",
     ];
-    assert_eq!(told(&lines), expected);
-    assert_eq!(lines[0]["details"]["delivery"], delivery.to_string());
-    assert_eq!(lines[2]["details"]["file"], file.to_string());
-    assert_eq!(lines[3]["details"]["file"], file.to_string());
+    assert_eq!(summaries(&entries), expected);
+    assert_eq!(entries[0]["details"]["delivery"], delivery.to_string());
+    assert_eq!(entries[2]["details"]["file"], file.to_string());
+    assert_eq!(entries[3]["details"]["file"], file.to_string());
     let nothing = format!("/api/admin/files/{}", Uuid::new_v4());
     assert_eq!(patient.get(&nothing).await.status(), 403);
     assert_eq!(patient.get(&format!("/api/v1/users/{}", admin.id)).await.status(), 403);
     let about_admin = admin.audit(&format!("object_id={}&action=access", admin.id)).await;
-    assert_eq!(told(&about_admin), ["access user forbidden"]);
+    assert_eq!(summaries(&about_admin), ["access user forbidden"]);
     let of_patient = admin.audit(&format!("actor_id={}&object_kind=file", patient.id)).await;
-    assert_eq!(told(&of_patient), ["access file forbidden"], "which is of no submission");
+    assert_eq!(summaries(&of_patient), ["access file forbidden"], "which is of no submission");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn who_was_shown_an_image_is_found_by_its_submission() {
+async fn image_views_are_found_by_their_submission() {
     let stack = stack().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let accepted = submit(&stack).await;
     let file = stack.store.files(id_of(&accepted)).await.expect("files")[0].id;
     assert_eq!(admin.get(&format!("/api/admin/files/{file}")).await.status(), 200);
     let id = &accepted.submission_id;
-    let lines = admin.audit(&format!("object_id={id}&action=file_view&result=done")).await;
-    assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["actor"], admin.email);
-    assert_eq!(lines[0]["details"]["file"], file.to_string());
+    let entries = admin.audit(&format!("object_id={id}&action=file_view&result=success")).await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["actor"], admin.email);
+    assert_eq!(entries[0]["details"]["file"], file.to_string());
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn somebody_who_is_known_is_named_also_where_they_are_refused() {
+async fn a_known_user_is_named_in_the_audit_even_when_denied() {
     let stack = stack().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let path = "/api/v1/auth/validate";
-    let gone = Staff::with_role(&stack, Role::Operator).await;
-    let session = gone.session["session_id"].as_str().expect("an id").to_owned();
-    let late = gone.with_token(Forgery::Expired.of(&gone.access_token));
-    assert_eq!(late.get(path).await.status(), 401);
-    let by_cookie = reqwest::Client::new().post(stack.client.address("/api/v1/auth/logout"));
-    let cookie = format!("diagflow_session={}", gone.access_token);
-    let answer = by_cookie.header("cookie", cookie).send().await.expect("an answer");
-    assert_eq!(answer.status(), 403);
-    assert_eq!(gone.post("/api/v1/auth/logout", &json!({})).await.status(), 204);
-    assert_eq!(gone.get(path).await.status(), 401);
+    let signed_out = Staff::with_role(&stack, Role::Operator).await;
+    let session = signed_out.session["session_id"].as_str().expect("an id").to_owned();
+    let expired = signed_out.with_token(Forgery::Expired.of(&signed_out.access_token));
+    assert_eq!(expired.get(path).await.status(), 401);
+    let by_cookie = reqwest::Client::new().post(stack.client.url("/api/v1/auth/logout"));
+    let cookie = format!("diagflow_session={}", signed_out.access_token);
+    let response = by_cookie.header("cookie", cookie).send().await.expect("an answer");
+    assert_eq!(response.status(), 403);
+    assert_eq!(signed_out.post("/api/v1/auth/logout", &json!({})).await.status(), 204);
+    assert_eq!(signed_out.get(path).await.status(), 401);
 
-    let lines = admin.audit(&format!("actor_id={}", gone.id)).await;
+    let entries = admin.audit(&format!("actor_id={}", signed_out.id)).await;
     let expected = [
-        "sign_in session done",
+        "sign_in session success",
         "access service token_expired",
         "access service csrf_token_invalid",
-        "sign_out session done",
+        "sign_out session success",
         "access service session_ended",
     ];
-    assert_eq!(told(&lines), expected);
-    for line in &lines {
-        assert_eq!(line["actor"], gone.email, "{line}");
-        assert_eq!(line["actor_kind"], "user", "{line}");
+    assert_eq!(summaries(&entries), expected);
+    for entry in &entries {
+        assert_eq!(entry["actor"], signed_out.email, "{entry}");
+        assert_eq!(entry["actor_kind"], "user", "{entry}");
     }
-    for line in &lines[..4] {
-        assert_eq!(line["details"]["session"], session, "{line}");
+    for entry in &entries[..4] {
+        assert_eq!(entry["details"]["session"], session, "{entry}");
     }
-    let forged = gone.with_token(Forgery::WrongKey.of(&gone.access_token));
+    let forged = signed_out.with_token(Forgery::WrongKey.of(&signed_out.access_token));
     assert_eq!(forged.get(path).await.status(), 401);
-    let lines = admin.audit("action=access&result=token_invalid").await;
-    assert_eq!(lines[0]["actor_kind"], "anonymous", "a name in a forged token is nobody's");
+    let entries = admin.audit("action=access&result=token_invalid").await;
+    assert_eq!(entries[0]["actor_kind"], "anonymous", "a name in a forged token is nobody's");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_line_names_the_session_or_the_key_and_what_an_address_was() {
+async fn an_entry_names_the_session_or_key_and_the_previous_address() {
     let stack = stack().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    let (program, _) = account(&stack, Role::Service).await;
+    let (program, _) = create_account(&stack, Role::Service).await;
     let made = admin.post(&format!("/api/v1/users/{program}/keys"), &json!({"name": "one"})).await;
     let made: Value = made.json().await.expect("JSON");
     let key = admin.with_token(made["api_key"].as_str().expect("a key").to_owned());
     assert_eq!(key.get("/api/admin/submissions").await.status(), 200);
-    let lines = admin.audit(&format!("actor_id={program}")).await;
-    assert_eq!(told(&lines), ["submissions_view service done"]);
-    assert_eq!(lines[0]["details"]["key"], made["key"]["id"]);
-    assert_eq!(lines[0]["actor_kind"], "service");
+    let entries = admin.audit(&format!("actor_id={program}")).await;
+    assert_eq!(summaries(&entries), ["submissions_view service success"]);
+    assert_eq!(entries[0]["details"]["key"], made["key"]["id"]);
+    assert_eq!(entries[0]["actor_kind"], "service");
 
-    let (other, before) = account(&stack, Role::Operator).await;
+    let (other, before) = create_account(&stack, Role::Operator).await;
     let path = format!("/api/v1/users/{other}");
     let change = json!({"email": "New@example.org", "name": "New"});
     assert_eq!(admin.put(&path, &change).await.status(), 200);
-    let lines = admin.audit(&format!("object_id={other}&action=user_update")).await;
-    let details = &lines[0]["details"];
+    let entries = admin.audit(&format!("object_id={other}&action=user_update")).await;
+    let details = &entries[0]["details"];
     assert_eq!(details["email"], "new@example.org", "{details}");
     assert_eq!(details["email_before"], before, "{details}");
     assert_eq!(details["session"], admin.session["session_id"], "{details}");
@@ -167,53 +168,57 @@ async fn a_line_names_the_session_or_the_key_and_what_an_address_was() {
 }
 
 #[tokio::test]
-async fn what_changed_nothing_and_what_failed_is_not_told_as_done() {
+async fn actions_without_effect_and_failures_are_not_recorded_as_success() {
     let nobody = format!("127.0.0.1:{}", free_port());
     let options = StackOptions::default().with("TEMPORAL_ADDRESS", nobody);
     let mut stack = Stack::without_processes(options).await;
     stack.start_api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let id = seeding::submission(&stack.store, "ana@example.org", "", None).await.submission;
-    let press = async |what: &str| {
+    let act = async |what: &str| {
         let path = format!("/api/admin/submissions/{id}/{what}");
-        outcome(admin.post(&path, &because()).await).await.1
+        outcome(admin.post(&path, &reason_body()).await).await.1
     };
 
-    assert_eq!(press("retry").await, "under_way");
-    assert_eq!([press("cancel").await, press("cancel").await], ["cancelled"; 2]);
-    assert_eq!([press("retry").await, press("retry").await], ["queued", "under_way"]);
-    let told_of =
-        async |action: &str| told(&admin.audit(&format!("object_id={id}&action={action}")).await);
-    let cancels = ["done", "unchanged"].map(|came| format!("submission_cancel submission {came}"));
-    assert_eq!(told_of("submission_cancel").await, cancels);
-    let retries = ["under_way", "done", "under_way"];
-    let retries = retries.map(|came| format!("submission_retry submission {came}"));
-    assert_eq!(told_of("submission_retry").await, retries);
+    assert_eq!(act("retry").await, "in_progress");
+    assert_eq!([act("cancel").await, act("cancel").await], ["cancelled"; 2]);
+    assert_eq!([act("retry").await, act("retry").await], ["queued", "in_progress"]);
+    let summaries_of = async |action: &str| {
+        summaries(&admin.audit(&format!("object_id={id}&action={action}")).await)
+    };
+    let cancellations =
+        ["success", "unchanged"].map(|outcome| format!("submission_cancel submission {outcome}"));
+    assert_eq!(summaries_of("submission_cancel").await, cancellations);
+    let retries = ["in_progress", "success", "in_progress"];
+    let retries = retries.map(|outcome| format!("submission_retry submission {outcome}"));
+    assert_eq!(summaries_of("submission_retry").await, retries);
 
     let run = stack.store.runs(id).await.expect("runs")[1].number;
     let run = diagflow_store::RunKey { submission: id, number: run };
     let execution = Uuid::new_v4().to_string();
-    stack.store.run_started(run, &execution).await.expect("noted");
-    assert_eq!([press("cancel").await, press("cancel").await], ["cancelling"; 2]);
-    let cancels = told_of("submission_cancel").await;
-    let last = ["done", "under_way"].map(|came| format!("submission_cancel submission {came}"));
-    assert_eq!(cancels[2..], last);
+    stack.store.mark_run_started(run, &execution).await.expect("noted");
+    assert_eq!([act("cancel").await, act("cancel").await], ["cancelling"; 2]);
+    let cancellations = summaries_of("submission_cancel").await;
+    let last =
+        ["success", "in_progress"].map(|outcome| format!("submission_cancel submission {outcome}"));
+    assert_eq!(cancellations[2..], last);
 
     for path in ["history".to_owned(), format!("history/{execution}/raw")] {
-        let answer = admin.get(&format!("/api/admin/submissions/{id}/{path}")).await;
-        assert_eq!(answer.status(), 503, "{path}");
+        let response = admin.get(&format!("/api/admin/submissions/{id}/{path}")).await;
+        assert_eq!(response.status(), 503, "{path}");
     }
     let views = ["history_view submission temporal_unavailable"; 2];
-    assert_eq!(told_of("history_view").await, views);
+    assert_eq!(summaries_of("history_view").await, views);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_submission_of_an_account_is_in_the_audit_and_one_of_nobody_is_not() {
+async fn only_submissions_of_signed_in_users_are_audited() {
     let stack = stack().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let institution = Staff::with_role(&stack, Role::Institution).await;
-    let body = diagflow_tests::ApiClient::body("ana@example.org", "", &[photos::retina()]);
+    let body =
+        diagflow_tests::ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
     let sent = institution.request(Method::POST, "/api/user/submit").json(&body);
     let sent = sent.header("Idempotency-Key", "once");
     for _ in 0..2 {
@@ -221,9 +226,13 @@ async fn a_submission_of_an_account_is_in_the_audit_and_one_of_nobody_is_not() {
         assert_eq!(sent.status(), 202);
     }
     submit(&stack).await;
-    let lines = admin.audit("action=submission_create").await;
-    assert_eq!(told(&lines), ["submission_create submission done"], "what was stored, once");
-    assert_eq!(lines[0]["actor_id"], institution.id.to_string());
-    assert_eq!(lines[0]["details"]["files"], 1);
+    let entries = admin.audit("action=submission_create").await;
+    assert_eq!(
+        summaries(&entries),
+        ["submission_create submission success"],
+        "what was stored, once"
+    );
+    assert_eq!(entries[0]["actor_id"], institution.id.to_string());
+    assert_eq!(entries[0]["details"]["files"], 1);
     stack.stop().await;
 }

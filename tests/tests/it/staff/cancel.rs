@@ -1,83 +1,88 @@
 //! Staff call a submission off.
 
 use diagflow_store::Role;
-use diagflow_tests::invariants::{
-    cancelled, completed_once, ended_once, executions, failed, mails,
+use diagflow_tests::assertions::{
+    cancelled, executions, failed, mails, wait_completed_once, wait_ended_once,
 };
 use diagflow_tests::stack::id_of;
 use diagflow_tests::staff::{outcome, refusal};
 use diagflow_tests::{
-    Accepted, Proxy, Stack, StackOptions, Staff, eventually, history, operator, photos, servers,
+    AcceptedSubmission, Proxy, Stack, StackOptions, Staff, eventually, history, photos, servers,
+    temporal_cli,
 };
 use serde_json::{Value, json};
 
-fn path(submission: &Accepted) -> String {
+fn path(submission: &AcceptedSubmission) -> String {
     format!("/api/admin/submissions/{}/cancel", submission.submission_id)
 }
 
-fn because() -> Value {
+fn reason_body() -> Value {
     json!({"reason": "sent by mistake"})
 }
 
 /// The lines of the audit about a submission.
-async fn lines(stack: &Stack, submission: &Accepted) -> Vec<String> {
+async fn audit_entries(stack: &Stack, submission: &AcceptedSubmission) -> Vec<String> {
     let query = format!(
         "SELECT CONCAT_WS(' ', action, result, details) FROM audit WHERE object_id = '{}' ORDER BY number",
         submission.submission_id
     );
-    stack.database.audited(&query).await
+    stack.database.audit_rows(&query).await
 }
 
 #[tokio::test]
-async fn what_goes_on_is_called_off_once_however_often_it_is_asked() {
+async fn a_running_submission_is_cancelled_once_despite_repeated_requests() {
     let options = StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "600");
     let (stack, accepted) = Stack::with_submission(options).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    stack.until(&accepted, "processing").await;
+    stack.wait_for_status(&accepted, "processing").await;
 
     for bad in [json!({}), json!({"reason": " "}), json!({"reason": "x".repeat(501)})] {
-        let answer = staff.post(&path(&accepted), &bad).await;
-        assert_eq!(refusal(answer).await, (400, "reason_required".to_owned()));
+        let response = staff.post(&path(&accepted), &bad).await;
+        assert_eq!(refusal(response).await, (400, "reason_required".to_owned()));
     }
-    let (path, why) = (path(&accepted), because());
+    let (path, why) = (path(&accepted), reason_body());
     let (first, second) = tokio::join!(staff.post(&path, &why), staff.post(&path, &why));
     assert_eq!((first.status().as_u16(), second.status().as_u16()), (202, 202));
 
-    ended_once(&stack, &accepted, cancelled()).await;
+    wait_ended_once(&stack, &accepted, cancelled()).await;
     let again = staff.post(&path, &why).await;
     assert_eq!(outcome(again).await, (202, "cancelled".to_owned()));
-    let line = |came: &str| format!(r#"submission_cancel {came} {{"reason":"sent by mistake"}}"#);
-    let told = lines(&stack, &accepted).await;
-    assert_eq!((&told[0], &told[2], told.len()), (&line("done"), &line("unchanged"), 3));
+    let entry =
+        |outcome: &str| format!(r#"submission_cancel {outcome} {{"reason":"sent by mistake"}}"#);
+    let entries = audit_entries(&stack, &accepted).await;
+    assert_eq!(
+        (&entries[0], &entries[2], entries.len()),
+        (&entry("success"), &entry("unchanged"), 3)
+    );
     // Unless the run was faster.
-    assert!([line("under_way"), line("unchanged")].contains(&told[1]), "{told:?}");
+    assert!([entry("in_progress"), entry("unchanged")].contains(&entries[1]), "{entries:?}");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn what_has_ended_or_is_not_there_cannot_be_called_off() {
+async fn a_finished_or_missing_submission_cannot_be_cancelled() {
     let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
-    let answer = staff.post(&path(&accepted), &because()).await;
-    assert_eq!(refusal(answer).await, (409, "already_final".to_owned()));
-    let refused = lines(&stack, &accepted).await;
+    let response = staff.post(&path(&accepted), &reason_body()).await;
+    assert_eq!(refusal(response).await, (409, "already_final".to_owned()));
+    let refused = audit_entries(&stack, &accepted).await;
     assert!(refused[0].starts_with("submission_cancel already_final"), "{refused:?}");
 
-    stack.database.run("UPDATE submissions SET deleted_at = NOW(6)").await;
+    stack.database.execute("UPDATE submissions SET deleted_at = NOW(6)").await;
     for path in [path(&accepted), "/api/admin/submissions/none/cancel".to_owned()] {
-        let answer = staff.post(&path, &because()).await;
-        assert_eq!(refusal(answer).await, (404, "not_found".to_owned()), "{path}");
+        let response = staff.post(&path, &reason_body()).await;
+        assert_eq!(refusal(response).await, (404, "not_found".to_owned()), "{path}");
     }
     let clinician = Staff::with_role(&stack, Role::Clinician).await;
-    let answer = clinician.post(&path(&accepted), &because()).await;
-    assert_eq!(refusal(answer).await, (403, "forbidden".to_owned()));
+    let response = clinician.post(&path(&accepted), &reason_body()).await;
+    assert_eq!(refusal(response).await, (403, "forbidden".to_owned()));
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_wish_outlives_the_absence_of_temporal_and_the_death_of_the_api() {
+async fn a_cancellation_survives_a_temporal_outage_and_an_api_kill() {
     let temporal = Proxy::to(&servers::temporal()).await;
     let options = StackOptions::default()
         .scenario("stuck")
@@ -85,11 +90,11 @@ async fn a_wish_outlives_the_absence_of_temporal_and_the_death_of_the_api() {
         .with("DIAGNOSIS_POLL_SECONDS", "600");
     let (mut stack, accepted) = Stack::with_submission(options).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    stack.until(&accepted, "processing").await;
+    stack.wait_for_status(&accepted, "processing").await;
 
     temporal.cut();
-    let answer = staff.post(&path(&accepted), &because()).await;
-    assert_eq!(outcome(answer).await, (202, "cancelling".to_owned()));
+    let response = staff.post(&path(&accepted), &reason_body()).await;
+    assert_eq!(outcome(response).await, (202, "cancelling".to_owned()));
     eventually("an attempt to tell Temporal to fail", || async {
         let log = stack.api.as_ref().expect("is running").log();
         log.contains("not passed on to Temporal yet").then_some(())
@@ -99,31 +104,31 @@ async fn a_wish_outlives_the_absence_of_temporal_and_the_death_of_the_api() {
     // As if its lease were over: who comes next need not wait for it.
     stack
         .database
-        .run("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
+        .execute("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
         .await;
     assert_eq!(stack.database.number("SELECT COUNT(cancel_after) FROM runs").await, 1);
     stack.start_api().await;
     assert_eq!(stack.client.status(&accepted).await.expect("an answer")["status"], "processing");
-    temporal.mend();
+    temporal.restore();
 
-    ended_once(&stack, &accepted, cancelled()).await;
+    wait_ended_once(&stack, &accepted, cancelled()).await;
     assert_eq!(stack.database.number("SELECT COUNT(cancel_after) FROM runs").await, 0);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn what_has_not_begun_ends_without_a_request_to_loopai_and_the_patient_is_told_once() {
+async fn cancelling_an_unstarted_submission_sends_no_request_and_one_email() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.set("TEMPORAL_ADDRESS", "127.0.0.1:1");
     stack.start_api().await;
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
 
-    let answer = staff.post(&path(&accepted), &because()).await;
-    assert_eq!(outcome(answer).await, (202, "cancelled".to_owned()));
-    let document = stack.until(&accepted, "cancelled").await;
+    let response = staff.post(&path(&accepted), &reason_body()).await;
+    assert_eq!(outcome(response).await, (202, "cancelled".to_owned()));
+    let document = stack.wait_for_status(&accepted, "cancelled").await;
     assert_eq!(document["error"]["code"], "cancelled");
-    stack.api.take().expect("is running").stopped().await;
+    stack.api.take().expect("is running").stop().await;
     stack.set("TEMPORAL_ADDRESS", servers::temporal());
     stack.start_api().await;
     stack.start_worker().await;
@@ -142,34 +147,34 @@ async fn what_has_not_begun_ends_without_a_request_to_loopai_and_the_patient_is_
 }
 
 /// A run that is under way, and that staff call off while the API does not reach Temporal; the worker does.
-async fn called_off_while_temporal_is_away() -> (Stack, Accepted, Proxy) {
+async fn cancelled_while_temporal_is_unreachable() -> (Stack, AcceptedSubmission, Proxy) {
     let temporal = Proxy::to(&servers::temporal()).await;
     let options = StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "600");
     let (mut stack, accepted) = Stack::with_submission(options).await;
-    stack.until(&accepted, "processing").await;
-    stack.api.take().expect("is running").stopped().await;
+    stack.wait_for_status(&accepted, "processing").await;
+    stack.api.take().expect("is running").stop().await;
     stack.set("TEMPORAL_ADDRESS", temporal.address());
     stack.start_api().await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
 
     temporal.cut();
-    let answer = staff.post(&path(&accepted), &because()).await;
-    assert_eq!(outcome(answer).await, (202, "cancelling".to_owned()));
+    let response = staff.post(&path(&accepted), &reason_body()).await;
+    assert_eq!(outcome(response).await, (202, "cancelling".to_owned()));
     (stack, accepted, temporal)
 }
 
 #[tokio::test]
-async fn a_run_that_was_terminated_meanwhile_ends_as_it_was_wished() {
-    let (stack, accepted, temporal) = called_off_while_temporal_is_away().await;
-    operator::act("terminate", &accepted, &["--reason", "a test"]).await;
-    temporal.mend();
+async fn a_run_terminated_before_its_cancellation_ends_as_cancelled() {
+    let (stack, accepted, temporal) = cancelled_while_temporal_is_unreachable().await;
+    temporal_cli::submission_workflow("terminate", &accepted, &["--reason", "a test"]).await;
+    temporal.restore();
     // As if the lease of the attempt that failed were over.
     stack
         .database
-        .run("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
+        .execute("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
         .await;
 
-    let document = stack.until(&accepted, "cancelled").await;
+    let document = stack.wait_for_status(&accepted, "cancelled").await;
     assert_eq!(document["error"]["code"], "cancelled");
     eventually("the patient to be told", || async { mails(&stack, &accepted).pop() }).await;
     assert_eq!(mails(&stack, &accepted)[0].subject, "Your submission was cancelled");
@@ -177,30 +182,30 @@ async fn a_run_that_was_terminated_meanwhile_ends_as_it_was_wished() {
 }
 
 #[tokio::test]
-async fn a_run_that_fails_while_it_is_called_off_stays_failed() {
+async fn a_failed_run_cannot_be_cancelled() {
     let (stack, accepted) = Stack::with_submission(StackOptions::default().scenario("fail")).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
 
-    let answer = staff.post(&path(&accepted), &because()).await;
+    let response = staff.post(&path(&accepted), &reason_body()).await;
 
-    assert_eq!(refusal(answer).await, (409, "already_final".to_owned()));
-    assert_eq!(history::closed(&stack, &accepted).await, "Failed");
+    assert_eq!(refusal(response).await, (409, "already_final".to_owned()));
+    assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Failed");
     assert_eq!(executions(&stack, &accepted).len(), 1);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_run_that_fails_before_temporal_hears_of_the_wish_stays_failed() {
-    let (stack, accepted, temporal) = called_off_while_temporal_is_away().await;
-    let execution = stack.looked_at(0).await;
+async fn a_run_that_fails_before_the_cancellation_arrives_stays_failed() {
+    let (stack, accepted, temporal) = cancelled_while_temporal_is_unreachable().await;
+    let execution = stack.wait_for_polls(0).await;
     stack.loopai.fail(&execution, "no").expect("at work");
-    operator::act("signal", &accepted, &["--name", "execution_changed"]).await;
-    ended_once(&stack, &accepted, failed("loopai_failed")).await;
-    temporal.mend();
+    temporal_cli::submission_workflow("signal", &accepted, &["--name", "execution_changed"]).await;
+    wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    temporal.restore();
     stack
         .database
-        .run("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
+        .execute("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
         .await;
 
     eventually("the wish to be settled", || async {
@@ -208,6 +213,6 @@ async fn a_run_that_fails_before_temporal_hears_of_the_wish_stays_failed() {
         (open == 0).then_some(())
     })
     .await;
-    ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
     stack.stop().await;
 }

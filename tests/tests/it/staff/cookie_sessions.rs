@@ -22,9 +22,9 @@ struct Page {
 }
 
 /// The attributes of a cookie that an answer sets, its value first.
-fn cookie(answer: &Response, name: &str) -> Option<Vec<String>> {
+fn cookie(response: &Response, name: &str) -> Option<Vec<String>> {
     let start = format!("{name}=");
-    let texts = answer.headers().get_all(SET_COOKIE).iter();
+    let texts = response.headers().get_all(SET_COOKIE).iter();
     let text =
         texts.filter_map(|value| value.to_str().ok()).find(|text| text.starts_with(&start))?;
     Some(text[start.len()..].split("; ").map(str::to_owned).collect())
@@ -32,17 +32,17 @@ fn cookie(answer: &Response, name: &str) -> Option<Vec<String>> {
 
 impl Page {
     async fn signed_in(stack: &Stack) -> Page {
-        let (_, email) = staff::account(stack, Role::Operator).await;
-        let (http, base) = (reqwest::Client::new(), stack.client.address(""));
+        let (_, email) = staff::create_account(stack, Role::Operator).await;
+        let (http, base) = (reqwest::Client::new(), stack.client.url(""));
         let given = json!({"email": email, "password": PASSWORD, "cookies": true});
         let call = http.post(format!("{base}/api/v1/auth/login")).json(&given);
-        let answer = call.send().await.expect("an answer");
+        let response = call.send().await.expect("an answer");
         let (access, refresh) =
-            (cookie(&answer, "diagflow_session"), cookie(&answer, "diagflow_refresh"));
+            (cookie(&response, "diagflow_session"), cookie(&response, "diagflow_refresh"));
         let (access, refresh) = (access.expect("a cookie"), refresh.expect("a cookie"));
         assert_eq!(access[1..], ["HttpOnly", "SameSite=Strict", "Path=/"]);
         assert_eq!(refresh[1..], ["HttpOnly", "SameSite=Strict", "Path=/api/v1/auth/refresh"]);
-        let body: Value = answer.json().await.expect("JSON");
+        let body: Value = response.json().await.expect("JSON");
         assert!(body["access_token"].is_null() && body["refresh_token"].is_null(), "{body}");
         let csrf = body["csrf_token"].as_str().expect("a token").to_owned();
         Page { http, base, access: access[0].clone(), refresh: refresh[0].clone(), csrf }
@@ -66,7 +66,7 @@ async fn api_with(options: StackOptions) -> Stack {
 }
 
 #[tokio::test]
-async fn a_page_changes_something_only_with_its_token_against_forged_requests() {
+async fn a_cookie_session_needs_its_csrf_token_to_change_anything() {
     let stack = api_with(StackOptions::default()).await;
     let page = Page::signed_in(&stack).await;
     let other = Page::signed_in(&stack).await;
@@ -74,8 +74,8 @@ async fn a_page_changes_something_only_with_its_token_against_forged_requests() 
     let read = page.send(Method::GET, VALIDATE).await;
     assert_eq!(read.status(), 200);
     assert!(cookie(&read, "diagflow_session").is_none(), "not renewed while it is young");
-    let told: Value = read.json().await.expect("JSON");
-    assert_eq!(told["csrf_token"], page.csrf.as_str());
+    let validated: Value = read.json().await.expect("JSON");
+    assert_eq!(validated["csrf_token"], page.csrf.as_str());
 
     let refused = (403, "csrf_token_invalid".to_owned());
     assert_eq!(refusal(page.send(Method::DELETE, SESSIONS).await).await, refused);
@@ -93,20 +93,20 @@ async fn a_page_changes_something_only_with_its_token_against_forged_requests() 
         let gone = cookie(&out, name).expect("taken back");
         assert!(gone[0].is_empty() && gone.contains(&"Max-Age=0".to_owned()), "{gone:?}");
     }
-    let again = page.send(Method::GET, VALIDATE).await;
-    assert_eq!(refusal(again).await, (401, "session_ended".to_owned()));
+    let after_logout = page.send(Method::GET, VALIDATE).await;
+    assert_eq!(refusal(after_logout).await, (401, "session_ended".to_owned()));
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn behind_https_cookies_are_secure_and_so_named_that_nobody_else_can_put_them_there() {
+async fn behind_https_cookies_are_secure_and_have_prefixed_names() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.set("PUBLIC_URL", "https://diagflow.example.org");
     stack.start_api().await;
-    let (_, email) = staff::account(&stack, Role::Operator).await;
+    let (_, email) = staff::create_account(&stack, Role::Operator).await;
     let http = reqwest::Client::new();
     let given = json!({"email": email, "password": PASSWORD, "cookies": true});
-    let call = http.post(stack.client.address("/api/v1/auth/login")).json(&given);
+    let call = http.post(stack.client.url("/api/v1/auth/login")).json(&given);
     let login = call.send().await.expect("an answer");
     assert_eq!(login.headers()["strict-transport-security"], "max-age=63072000");
 
@@ -120,7 +120,7 @@ async fn behind_https_cookies_are_secure_and_so_named_that_nobody_else_can_put_t
     assert_eq!(login.headers().get_all(SET_COOKIE).iter().count(), 3);
 
     let send = async |method: Method, path: &str, cookie: String| {
-        let call = http.request(method, stack.client.address(path)).header("cookie", cookie);
+        let call = http.request(method, stack.client.url(path)).header("cookie", cookie);
         call.send().await.expect("an answer").status().as_u16()
     };
     let named = |prefix: &str| format!("{prefix}diagflow_session={}", session[0]);
@@ -133,47 +133,47 @@ async fn behind_https_cookies_are_secure_and_so_named_that_nobody_else_can_put_t
 }
 
 #[tokio::test]
-async fn a_page_stays_signed_in_while_it_is_used_and_refreshes_what_has_expired() {
-    let stack = api_with(StackOptions::default().with("ACCESS_TOKEN_SECONDS", "3")).await;
+async fn a_cookie_session_is_renewed_while_in_use_and_can_be_refreshed() {
+    let stack = api_with(StackOptions::default().with("ACCESS_TOKEN_LIFETIME_SECONDS", "3")).await;
     let page = Page::signed_in(&stack).await;
     let program = Staff::with_role(&stack, Role::Operator).await;
 
     let renewed = eventually("the cookie to be renewed", || async {
-        let answer = page.send(Method::GET, VALIDATE).await;
-        assert_eq!(answer.status(), 200, "renewed before it expires");
-        cookie(&answer, "diagflow_session")
+        let response = page.send(Method::GET, VALIDATE).await;
+        assert_eq!(response.status(), 200, "renewed before it expires");
+        cookie(&response, "diagflow_session")
     })
     .await;
 
     assert_eq!(renewed[1..], ["HttpOnly", "SameSite=Strict", "Path=/"]);
     assert_ne!(renewed[0], page.access);
     let expired = eventually("the first token to expire", || async {
-        let answer = page.send(Method::GET, VALIDATE).await;
-        (answer.status() == 401).then_some(answer)
+        let response = page.send(Method::GET, VALIDATE).await;
+        (response.status() == 401).then_some(response)
     })
     .await;
     assert_eq!(refusal(expired).await, (401, "token_expired".to_owned()));
     let expired = eventually("the program's token to expire: it is not renewed", || async {
-        let answer = program.get(VALIDATE).await;
-        assert!(cookie(&answer, "diagflow_session").is_none());
-        (answer.status() == 401).then_some(answer)
+        let response = program.get(VALIDATE).await;
+        assert!(cookie(&response, "diagflow_session").is_none());
+        (response.status() == 401).then_some(response)
     })
     .await;
     assert_eq!(refusal(expired).await, (401, "token_expired".to_owned()));
 
-    let answer = page.send(Method::POST, REFRESH).await;
-    assert_eq!(answer.status(), 200);
-    let access = cookie(&answer, "diagflow_session").expect("a cookie")[0].clone();
-    let refresh = cookie(&answer, "diagflow_refresh").expect("a cookie")[0].clone();
+    let response = page.send(Method::POST, REFRESH).await;
+    assert_eq!(response.status(), 200);
+    let access = cookie(&response, "diagflow_session").expect("a cookie")[0].clone();
+    let refresh = cookie(&response, "diagflow_refresh").expect("a cookie")[0].clone();
     assert_ne!(refresh, page.refresh);
-    let body: Value = answer.json().await.expect("JSON");
+    let body: Value = response.json().await.expect("JSON");
     assert!(body["access_token"].is_null(), "{body}");
     assert_eq!(body["csrf_token"], page.csrf.as_str());
     let page = Page { access, refresh, ..page };
     assert_eq!(page.send(Method::GET, VALIDATE).await.status(), 200);
-    let nothing = stack.client.address(REFRESH);
-    let nothing = page.http.post(nothing).timeout(Duration::from_secs(20)).send().await;
-    let nothing = refusal(nothing.expect("an answer")).await;
-    assert_eq!(nothing, (401, "token_required".to_owned()));
+    let without_token = stack.client.url(REFRESH);
+    let without_token = page.http.post(without_token).timeout(Duration::from_secs(20)).send().await;
+    let without_token = refusal(without_token.expect("an answer")).await;
+    assert_eq!(without_token, (401, "token_required".to_owned()));
     stack.stop().await;
 }

@@ -1,57 +1,59 @@
 //! Deleting a submission, and restoring it.
 
 use diagflow_simulators::mail::{Rule, Step};
-use diagflow_store::{Adoption, Delivery, DeliveryStatus, Outcome, Role, Standing};
-use diagflow_tests::answers::{body, members, refusal};
-use diagflow_tests::invariants::mails;
+use diagflow_store::{
+    Adoption, Delivery, DeliveryState, DeliveryStatus, EndStatus, FailureReason, Role,
+};
+use diagflow_tests::assertions::mails;
+use diagflow_tests::responses::{body, members, refusal};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, history, seeding};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-async fn press(staff: &Staff, method: Method, path: &str, body: &Value) -> Response {
+async fn send(staff: &Staff, method: Method, path: &str, body: &Value) -> Response {
     staff.request(method, path).json(body).send().await.expect("an answer")
 }
 
 #[tokio::test]
-async fn a_deleted_submission_is_gone_until_it_is_restored() {
+async fn a_deleted_submission_is_hidden_until_it_is_restored() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let photo = diagflow_tests::photos::retina();
-    let mine = stack.client.submit("ana@example.org", "", &[photo]).await;
-    let id = mine.submission_id.clone();
+    let accepted = stack.client.submit("ana@example.org", "", &[photo]).await;
+    let id = accepted.submission_id.clone();
     let run = diagflow_store::RunKey { submission: id.parse().expect("an id"), number: 1 };
     let path = format!("/api/admin/submissions/{id}");
     let restore = format!("{path}/restore");
     let reason = json!({"reason": "asked for by the patient"});
-    let delete = async || press(&admin, Method::DELETE, &path, &reason).await;
+    let delete = async || send(&admin, Method::DELETE, &path, &reason).await;
 
     // Not while something still happens to it, and not without a reason.
     assert_eq!(refusal(delete().await).await, (409, "not_final".to_owned()));
-    seeding::end(&stack.store, run, Outcome::Failed, "loopai_failed").await;
-    let no_reason = press(&admin, Method::DELETE, &path, &json!({"reason": " "})).await;
+    seeding::end(&stack.store, run, EndStatus::Failed, "loopai_failed").await;
+    let no_reason = send(&admin, Method::DELETE, &path, &json!({"reason": " "})).await;
     assert_eq!(refusal(no_reason).await, (400, "reason_required".to_owned()));
     let operator = Staff::with_role(&stack, Role::Operator).await;
-    let refused = press(&operator, Method::DELETE, &path, &reason).await;
+    let refused = send(&operator, Method::DELETE, &path, &reason).await;
     assert_eq!(refusal(refused).await, (403, "forbidden".to_owned()));
-    assert_eq!(stack.client.status(&mine).await.expect("an answer")["status"], "failed");
+    assert_eq!(stack.client.status(&accepted).await.expect("an answer")["status"], "failed");
 
     let first = body(delete().await).await;
     assert_eq!(first, json!({"success": true, "deleted": true, "changed": true}));
     let second = body(delete().await).await;
     assert_eq!(second["changed"], false, "pressed twice");
 
-    let status = stack.client.status(&mine).await.expect("an answer");
+    let status = stack.client.status(&accepted).await.expect("an answer");
     assert_eq!(status["error"]["code"], "not_found");
-    let events = stack.client.open_events(&mine, None).await.expect("an answer");
+    let events = stack.client.open_events(&accepted, None).await.expect("an answer");
     assert_eq!(refusal(events).await, (404, "not_found".to_owned()));
     let by_staff = operator.get(&format!("/api/user/status/{id}")).await;
     assert_eq!(refusal(by_staff).await, (404, "not_found".to_owned()));
-    for (query, there) in [("", false), ("?deleted=only", true), ("?deleted=with", true)] {
+    for (query, is_listed) in [("", false), ("?deleted=only", true), ("?deleted=with", true)] {
         let list = body(admin.get(&format!("/api/admin/submissions{query}")).await).await;
-        assert_eq!(members(&list, "id").contains(&id), there, "{query}");
-        assert_eq!(list["pagination"]["total"], i64::from(there), "{query}");
+        assert_eq!(members(&list, "id").contains(&id), is_listed, "{query}");
+        assert_eq!(list["pagination"]["total"], i64::from(is_listed), "{query}");
     }
     assert!(body(admin.get(&path).await).await["data"]["deleted_at"].is_string());
     // An operator's Reset in Temporal sets nothing going that is deleted.
@@ -61,13 +63,13 @@ async fn a_deleted_submission_is_gone_until_it_is_restored() {
 
     assert_eq!(body(admin.post(&restore, &reason).await).await["changed"], true);
     assert_eq!(body(admin.post(&restore, &reason).await).await["changed"], false);
-    assert_eq!(stack.client.status(&mine).await.expect("an answer")["status"], "failed");
+    assert_eq!(stack.client.status(&accepted).await.expect("an answer")["status"], "failed");
     let list = body(admin.get("/api/admin/submissions").await).await;
     assert_eq!(members(&list, "id"), [id.as_str()]);
 
     let lines = stack
         .database
-        .audited(&format!(
+        .audit_rows(&format!(
             "SELECT CONCAT_WS(' ', action, result, details) FROM audit WHERE object_id = '{id}' \
              AND action IN ('submission_delete', 'submission_restore') ORDER BY number"
         ))
@@ -77,9 +79,9 @@ async fn a_deleted_submission_is_gone_until_it_is_restored() {
         lines,
         [
             line("submission_delete not_final"),
-            line("submission_delete done"),
+            line("submission_delete success"),
             line("submission_delete unchanged"),
-            line("submission_restore done"),
+            line("submission_restore success"),
             line("submission_restore unchanged"),
         ]
     );
@@ -87,14 +89,14 @@ async fn a_deleted_submission_is_gone_until_it_is_restored() {
 }
 
 #[tokio::test]
-async fn a_link_to_a_file_of_a_deleted_submission_opens_nothing() {
+async fn a_link_to_a_file_of_a_deleted_submission_is_not_found() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.set("SECRET_KEY", "a secret of the tests, 32 characters or more");
     stack.start_api().await;
     let photo = diagflow_tests::photos::retina();
-    let mine = stack.client.submit("ana@example.org", "", &[photo]).await;
+    let accepted = stack.client.submit("ana@example.org", "", &[photo]).await;
     let run = diagflow_store::RunKey {
-        submission: mine.submission_id.parse().expect("an id"),
+        submission: accepted.submission_id.parse().expect("an id"),
         number: 1,
     };
     let file = stack.store.files(run.submission).await.expect("files")[0].id;
@@ -102,79 +104,84 @@ async fn a_link_to_a_file_of_a_deleted_submission_opens_nothing() {
     let link = key.path(file, 4_000_000_000);
     assert_eq!(stack.client.get(&link).await.status(), 200);
 
-    seeding::end(&stack.store, run, Outcome::Failed, "a").await;
-    let line = seeding::line(diagflow_store::Action::SubmissionDelete);
-    stack.store.delete_submission(run.submission, &line).await.expect("deleted");
+    seeding::end(&stack.store, run, EndStatus::Failed, "a").await;
+    let entry = seeding::audit_entry(diagflow_store::Action::SubmissionDelete);
+    stack.store.delete_submission(run.submission, &entry).await.expect("deleted");
 
     assert_eq!(stack.client.get(&link).await.status(), 404);
     stack.stop().await;
 }
 
 /// How an e-mail stands, and why.
-fn fate(delivery: &Delivery) -> (DeliveryStatus, Option<&str>) {
+fn state(delivery: &Delivery) -> (DeliveryStatus, Option<&str>) {
     (delivery.status, delivery.error_code.as_deref())
 }
 
 #[tokio::test]
-async fn an_email_that_is_still_owed_is_not_sent_once_its_submission_is_deleted() {
-    let (stack, mine) = {
+async fn a_pending_email_is_not_sent_after_its_submission_is_deleted() {
+    let (stack, accepted) = {
         let stack = Stack::with(StackOptions::default().scenario("fail")).await;
         stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
         let photo = diagflow_tests::photos::retina();
-        let mine = stack.client.submit("ana@example.org", "itches", &[photo]).await;
-        (stack, mine)
+        let accepted = stack.client.submit("ana@example.org", "itches", &[photo]).await;
+        (stack, accepted)
     };
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    let owed = async || stack.store.deliveries(id_of(&mine)).await.expect("deliveries");
+    let deliveries = async || stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
     eventually("an e-mail to wait for the mail server", || async {
-        owed().await.first().filter(|delivery| delivery.attempts >= 1).map(drop)
+        deliveries().await.first().filter(|delivery| delivery.attempts >= 1).map(drop)
     })
     .await;
-    let path = format!("/api/admin/submissions/{}", mine.submission_id);
+    let path = format!("/api/admin/submissions/{}", accepted.submission_id);
     let reason = json!({"reason": "asked for by the patient"});
 
-    let deleted = press(&admin, Method::DELETE, &path, &reason).await;
+    let deleted = send(&admin, Method::DELETE, &path, &reason).await;
     assert_eq!(body(deleted).await["changed"], true);
     let called_off = (DeliveryStatus::Failed, Some("submission_deleted"));
-    assert_eq!(owed().await.iter().map(fate).collect::<Vec<_>>(), [called_off], "at once");
+    assert_eq!(deliveries().await.iter().map(state).collect::<Vec<_>>(), [called_off], "at once");
     stack.mail.set_script([]).expect("a script");
-    history::closed(&stack, &mine).await;
-    assert_eq!(mails(&stack, &mine).len(), 0);
+    history::wait_until_closed(&stack, &accepted).await;
+    assert_eq!(mails(&stack, &accepted).len(), 0);
 
     assert_eq!(body(admin.post(&format!("{path}/restore"), &reason).await).await["changed"], true);
-    assert_eq!(owed().await.iter().map(fate).collect::<Vec<_>>(), [called_off], "it stays so");
-    let resend = format!("{path}/deliveries/{}/resend", owed().await[0].id);
+    assert_eq!(
+        deliveries().await.iter().map(state).collect::<Vec<_>>(),
+        [called_off],
+        "it stays so"
+    );
+    let resend = format!("{path}/deliveries/{}/resend", deliveries().await[0].id);
     assert_eq!(body(admin.post(&resend, &reason).await).await["outcome"], "planned");
-    eventually("the copy to be sent", || async { mails(&stack, &mine).pop() }).await;
+    eventually("the copy to be sent", || async { mails(&stack, &accepted).pop() }).await;
     eventually("the ledger to say so", || async {
-        let all = owed().await;
-        (all.len() == 2 && fate(&all[1]) == (DeliveryStatus::Sent, None)).then_some(())
+        let all = deliveries().await;
+        (all.len() == 2 && state(&all[1]) == (DeliveryStatus::Sent, None)).then_some(())
     })
     .await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_email_whose_text_is_under_way_at_the_deletion_is_not_tried_again() {
+async fn an_email_being_sent_during_the_deletion_is_not_retried() {
     let stack = Stack::without_processes(StackOptions::default()).await;
     let store = &stack.store;
     let run = seeding::submission(store, "ana@example.org", "", None).await;
-    seeding::end(store, run, Outcome::Failed, "loopai_failed").await;
+    seeding::end(store, run, EndStatus::Failed, "loopai_failed").await;
     let id = store.deliveries(run.submission).await.expect("deliveries")[0].id;
-    let standing = async || store.delivery_standing(id).await.expect("an answer");
-    let Standing::Planned(_, attempt) = standing().await else { panic!("it is owed") };
+    let standing = async || store.delivery_state(id).await.expect("an answer");
+    let DeliveryState::Planned(_, attempt) = standing().await else { panic!("it is owed") };
     let lease = std::time::Duration::from_secs(600);
     let claimed = store.claim_delivery(&attempt, lease).await.expect("an answer");
     let claimed = claimed.expect("claimed");
 
-    let line = seeding::line(diagflow_store::Action::SubmissionDelete);
-    store.delete_submission(run.submission, &line).await.expect("deleted");
+    let entry = seeding::audit_entry(diagflow_store::Action::SubmissionDelete);
+    store.delete_submission(run.submission, &entry).await.expect("deleted");
 
-    assert!(matches!(standing().await, Standing::Sending { .. }), "its sender goes on");
-    let released = store.release_delivery(&claimed, ("smtp_try_later", "")).await;
+    assert!(matches!(standing().await, DeliveryState::Sending { .. }), "its sender goes on");
+    let released =
+        store.release_delivery(&claimed, FailureReason { code: "smtp_deferred", detail: "" }).await;
     assert!(released.expect("an answer"), "the mail server did not take it");
-    assert_eq!(standing().await, Standing::Settled(DeliveryStatus::Failed));
+    assert_eq!(standing().await, DeliveryState::Settled(DeliveryStatus::Failed));
     let all = store.deliveries(run.submission).await.expect("deliveries");
-    assert_eq!(fate(&all[0]), (DeliveryStatus::Failed, Some("submission_deleted")));
+    assert_eq!(state(&all[0]), (DeliveryStatus::Failed, Some("submission_deleted")));
     stack.stop().await;
 }

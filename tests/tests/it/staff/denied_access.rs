@@ -2,9 +2,9 @@
 
 use diagflow_store::Role;
 use diagflow_tests::client::ApiClient;
-use diagflow_tests::staff::{account, refusal};
+use diagflow_tests::staff::{create_account, refusal};
 use diagflow_tests::tokens::Forgery;
-use diagflow_tests::{Stack, StackOptions, Staff, call_back, photos, seeding};
+use diagflow_tests::{Stack, StackOptions, Staff, loopai_callback, photos, seeding};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -16,19 +16,20 @@ async fn stack(options: StackOptions) -> Stack {
     stack
 }
 
-fn because() -> Value {
+fn reason_body() -> Value {
     json!({"reason": "a test"})
 }
 
 /// Of each line who it was, what was done, and what came of it; oldest first.
-fn told(lines: &[Value]) -> Vec<String> {
+fn summaries(entries: &[Value]) -> Vec<String> {
     let field = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
-    let told = |line| ["actor_kind", "action", "result"].map(|name| field(line, name)).join(" ");
-    lines.iter().rev().map(told).collect()
+    let summaries =
+        |line| ["actor_kind", "action", "result"].map(|name| field(line, name)).join(" ");
+    entries.iter().rev().map(summaries).collect()
 }
 
 #[tokio::test]
-async fn whoever_looks_for_what_is_not_there_is_written_down() {
+async fn requests_for_missing_objects_are_audited() {
     let stack = stack(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let nothing = Uuid::new_v4().to_string();
@@ -37,10 +38,10 @@ async fn whoever_looks_for_what_is_not_there_is_written_down() {
     let post = |path: String, body: Value| (Method::POST, path, body);
     let get = |path: String| (Method::GET, path, Value::Null);
     let delete = |path: String| (Method::DELETE, path, Value::Null);
-    let asked = [
-        (post(format!("{submission}/cancel"), because()), "submission_cancel"),
-        (post(format!("{submission}/retry"), because()), "submission_retry"),
-        (post(format!("{submission}/deliveries/{nothing}/resend"), because()), "mail_resend"),
+    let requests = [
+        (post(format!("{submission}/cancel"), reason_body()), "submission_cancel"),
+        (post(format!("{submission}/retry"), reason_body()), "submission_retry"),
+        (post(format!("{submission}/deliveries/{nothing}/resend"), reason_body()), "mail_resend"),
         (get(submission.clone()), "submission_view"),
         (get(format!("{submission}/history")), "history_view"),
         (get(format!("{submission}/history/{nothing}/raw")), "history_view"),
@@ -59,19 +60,19 @@ async fn whoever_looks_for_what_is_not_there_is_written_down() {
         (delete(format!("/api/v1/auth/sessions/{nothing}")), "session_end"),
     ];
     let mut expected = Vec::new();
-    for ((method, path, body), action) in asked {
-        let answer = admin.request(method, &path).json(&body).send().await.expect("an answer");
-        assert_eq!(refusal(answer).await, (404, "not_found".to_owned()), "{path}");
+    for ((method, path, body), action) in requests {
+        let response = admin.request(method, &path).json(&body).send().await.expect("an answer");
+        assert_eq!(refusal(response).await, (404, "not_found".to_owned()), "{path}");
         expected.push(format!("user {action} not_found"));
     }
-    let lines = admin.audit(&format!("object_id={nothing}")).await;
-    assert_eq!(told(&lines), expected);
+    let entries = admin.audit(&format!("object_id={nothing}")).await;
+    assert_eq!(summaries(&entries), expected);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn whoever_proves_nothing_is_written_down_with_what_was_asked_for() {
-    let options = StackOptions::default().with("LOOPAI_CALLBACK_SECRET", call_back::SECRET);
+async fn unauthenticated_requests_are_audited_with_their_target() {
+    let options = StackOptions::default().with("LOOPAI_CALLBACK_SECRET", loopai_callback::SECRET);
     let stack = stack(options).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let run = seeding::submission(&stack.store, "ana@example.org", "", None).await;
@@ -85,14 +86,14 @@ async fn whoever_proves_nothing_is_written_down_with_what_was_asked_for() {
     assert_eq!(stack.client.get(&status).await.status(), 401);
     assert_eq!(stranger.get(&status).await.status(), 404);
     assert_eq!(stranger.get(&events).await.status(), 404);
-    let linked = format!("/api/files/{file}?expires=9999999999&signature=00");
-    assert_eq!(stack.client.get(&linked).await.status(), 404);
+    let link = format!("/api/files/{file}?expires=9999999999&signature=00");
+    assert_eq!(stack.client.get(&link).await.status(), 404);
     assert_eq!(stack.client.get(&format!("/api/admin/submissions/{id}")).await.status(), 401);
     assert_eq!(nobody.get("/api/v1/users").await.status(), 401);
-    let forged = call_back::send(&stack.client, "{}", "another secret", Duration::ZERO).await;
+    let forged = loopai_callback::send(&stack.client, "{}", "another secret", Duration::ZERO).await;
     assert_eq!(forged.status(), 401);
 
-    let lines = admin.audit(&format!("object_id={id}")).await;
+    let entries = admin.audit(&format!("object_id={id}")).await;
     let expected = [
         "anonymous submission_view token_required",
         "anonymous submission_view not_found",
@@ -100,50 +101,50 @@ async fn whoever_proves_nothing_is_written_down_with_what_was_asked_for() {
         "anonymous file_view not_found",
         "anonymous access sign_in_required",
     ];
-    assert_eq!(told(&lines), expected);
-    assert_eq!(lines[4]["details"]["route"], format!("GET {status}"));
-    let lines = admin.audit("object_kind=service&action=access").await;
+    assert_eq!(summaries(&entries), expected);
+    assert_eq!(entries[4]["details"]["route"], format!("GET {status}"));
+    let entries = admin.audit("object_kind=service&action=access").await;
     let expected = ["anonymous access sign_in_required", "anonymous access invalid_signature"];
-    assert_eq!(told(&lines), expected);
-    assert_eq!(lines[0]["details"]["route"], "POST /api/hooks/loopai");
+    assert_eq!(summaries(&entries), expected);
+    assert_eq!(entries[0]["details"]["route"], "POST /api/hooks/loopai");
     stack.stop().await;
 }
 
-fn header(answer: &Response, name: &str) -> String {
-    let value = answer.headers().get(name).unwrap_or_else(|| panic!("no {name}"));
+fn header(response: &Response, name: &str) -> String {
+    let value = response.headers().get(name).unwrap_or_else(|| panic!("no {name}"));
     value.to_str().expect("text").to_owned()
 }
 
 /// How many lines the process did not write.
-async fn lines_withheld(stack: &Stack, why: &str) -> i64 {
+async fn entries_withheld(stack: &Stack, reason: &str) -> i64 {
     let metrics = stack.client.get("/metrics").await.text().await.expect("text");
-    let name = format!("diagflow_audit_lines_withheld_total{{why=\"{why}\"}} ");
+    let name = format!("diagflow_audit_lines_withheld_total{{why=\"{reason}\"}} ");
     let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
     value.map_or(0, |value| value.parse().expect("a number"))
 }
 
 /// Asks with a bad token, as a client of this address.
-async fn ask(http: &reqwest::Client, api: &ApiClient, from: &str, path: &str) -> Response {
-    let call = http.get(api.address(path)).bearer_auth("x");
+async fn request(http: &reqwest::Client, api: &ApiClient, from: &str, path: &str) -> Response {
+    let call = http.get(api.url(path)).bearer_auth("x");
     call.header("x-forwarded-for", from).send().await.expect("an answer")
 }
 
 #[tokio::test]
-async fn a_client_that_is_refused_again_and_again_is_slowed_down_and_no_longer_written_down() {
+async fn a_repeatedly_denied_client_is_rate_limited_and_no_longer_audited() {
     let options = StackOptions::default()
         .with("TRUSTED_PROXIES", "1")
-        .with("RATE_LIMIT_REFUSED_PER_MINUTE", "6")
+        .with("RATE_LIMIT_UNAUTHENTICATED_PER_MINUTE", "6")
         .with("RATE_LIMIT_HEALTH_PER_MINUTE", "12");
     let stack = stack(options).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let http = reqwest::Client::new();
     let long = format!("/api/v1/users/{}", "x".repeat(50_000));
 
-    let first = ask(&http, &stack.client, "192.0.2.1", &long).await;
-    let second = ask(&http, &stack.client, "192.0.2.1", "/api/v1/audit").await;
-    let third = ask(&http, &stack.client, "192.0.2.1", "/api/v1/audit").await;
+    let first = request(&http, &stack.client, "192.0.2.1", &long).await;
+    let second = request(&http, &stack.client, "192.0.2.1", "/api/v1/audit").await;
+    let third = request(&http, &stack.client, "192.0.2.1", "/api/v1/audit").await;
 
-    let all = [&first, &second, &third].map(|answer| answer.status().as_u16());
+    let all = [&first, &second, &third].map(|response| response.status().as_u16());
     assert_eq!(all, [401, 401, 429]);
     assert_eq!(header(&third, "ratelimit-policy"), "\"refused\";q=2;w=20");
     assert_eq!(header(&third, "ratelimit"), "\"refused\";r=0;t=20");
@@ -151,23 +152,23 @@ async fn a_client_that_is_refused_again_and_again_is_slowed_down_and_no_longer_w
     assert!((8..=10).contains(&wait), "{wait}");
     assert_eq!(refusal(third).await, (429, "too_many_requests".to_owned()));
     let status = format!("/api/user/status/{}", Uuid::new_v4());
-    let elsewhere = ask(&http, &stack.client, "192.0.2.1", &status).await;
+    let elsewhere = request(&http, &stack.client, "192.0.2.1", &status).await;
     assert_eq!(header(&elsewhere, "ratelimit"), "\"refused\";r=0;t=20", "who refuses tells");
     assert_eq!(elsewhere.status(), 429, "all refusals are counted together");
-    let other = ask(&http, &stack.client, "192.0.2.2", "/api/v1/audit").await;
+    let other = request(&http, &stack.client, "192.0.2.2", "/api/v1/audit").await;
     assert_eq!(other.status(), 401, "another client");
     let good = admin.request(Method::GET, "/api/v1/audit").header("x-forwarded-for", "192.0.2.1");
     assert_eq!(good.send().await.expect("an answer").status(), 200, "whoever is let in may");
 
-    let lines = admin.audit("action=access").await;
-    assert_eq!(told(&lines), ["anonymous access token_invalid"; 3]);
-    let route = lines[2]["details"]["route"].as_str().expect("a route");
+    let entries = admin.audit("action=access").await;
+    assert_eq!(summaries(&entries), ["anonymous access token_invalid"; 3]);
+    let route = entries[2]["details"]["route"].as_str().expect("a route");
     assert!(route.starts_with("GET /api/v1/users/xxx") && route.len() <= 500, "{}", route.len());
-    assert_eq!(lines_withheld(&stack, "client").await, 2);
+    assert_eq!(entries_withheld(&stack, "client").await, 2);
 
     let mut health = Vec::new();
     for path in ["/health", "/health/db", "/ready", "/metrics", "/health"] {
-        let call = http.get(stack.client.address(path)).header("x-forwarded-for", "192.0.2.1");
+        let call = http.get(stack.client.url(path)).header("x-forwarded-for", "192.0.2.1");
         health.push(call.send().await.expect("an answer").status().as_u16());
     }
     assert_eq!(health, [200, 200, 200, 200, 429], "counted together");
@@ -176,7 +177,7 @@ async fn a_client_that_is_refused_again_and_again_is_slowed_down_and_no_longer_w
 
 /// An API key that was revoked.
 async fn revoked_key(stack: &Stack, admin: &Staff) -> String {
-    let (program, _) = account(stack, Role::Service).await;
+    let (program, _) = create_account(stack, Role::Service).await;
     let keys = format!("/api/v1/users/{program}/keys");
     let made: Value = admin.post(&keys, &json!({"name": "one"})).await.json().await.expect("JSON");
     let id = made["key"]["id"].as_str().expect("an id");
@@ -185,29 +186,29 @@ async fn revoked_key(stack: &Stack, admin: &Staff) -> String {
 }
 
 #[tokio::test]
-async fn who_is_known_is_told_and_written_down_however_much_junk_comes_from_their_address() {
+async fn known_users_are_still_audited_when_their_address_is_rate_limited() {
     let options = StackOptions::default()
         .with("TRUSTED_PROXIES", "1")
-        .with("RATE_LIMIT_REFUSED_PER_MINUTE", "3");
+        .with("RATE_LIMIT_UNAUTHENTICATED_PER_MINUTE", "3");
     let stack = stack(options).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    let gone = admin.again(&stack).await;
+    let gone = admin.sign_in_again(&stack).await;
     assert_eq!(gone.post("/api/v1/auth/logout", &json!({})).await.status(), 204);
     let key = revoked_key(&stack, &admin).await;
     let sent = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
     let status = format!("/api/user/status/{}", sent.submission_id);
     let http = reqwest::Client::new();
     let expired = Forgery::Expired.of(&admin.access_token);
-    let from_there = async |call: reqwest::RequestBuilder| {
-        let answer = call.header("x-forwarded-for", "192.0.2.1").send().await.expect("an answer");
-        refusal(answer).await
+    let send = async |call: reqwest::RequestBuilder| {
+        let response = call.header("x-forwarded-for", "192.0.2.1").send().await.expect("an answer");
+        refusal(response).await
     };
     let ask_with = async |token: &str, path: &str| {
-        from_there(http.get(stack.client.address(path)).bearer_auth(token)).await
+        send(http.get(stack.client.url(path)).bearer_auth(token)).await
     };
     let forged = async || {
-        let call = http.post(stack.client.address("/api/v1/users")).json(&json!({}));
-        from_there(call.header("cookie", format!("diagflow_session={}", admin.access_token))).await
+        let call = http.post(stack.client.url("/api/v1/users")).json(&json!({}));
+        send(call.header("cookie", format!("diagflow_session={}", admin.access_token))).await
     };
 
     let junk = [ask_with("x", "/api/v1/audit").await.0, ask_with("x", "/api/v1/audit").await.0];
@@ -225,15 +226,15 @@ async fn who_is_known_is_told_and_written_down_however_much_junk_comes_from_thei
     }
     assert_eq!(ask_with("x", "/api/v1/audit").await.0, 429, "strangers wait as before");
 
-    let round = [
+    let per_round = [
         "user access token_expired",
         "user access session_ended",
         "service access api_key_invalid",
         "user access csrf_token_invalid",
     ];
-    let expected = [&["anonymous access token_invalid"][..], &round, &round].concat();
-    assert_eq!(told(&admin.audit("action=access").await), expected);
+    let expected = [&["anonymous access token_invalid"][..], &per_round, &per_round].concat();
+    assert_eq!(summaries(&admin.audit("action=access").await), expected);
     let views = admin.audit(&format!("object_id={}", sent.submission_id)).await;
-    assert_eq!(told(&views), ["user submission_view not_found"; 2]);
+    assert_eq!(summaries(&views), ["user submission_view not_found"; 2]);
     stack.stop().await;
 }

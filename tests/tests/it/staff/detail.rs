@@ -1,21 +1,21 @@
 //! Everything about one submission, and its images; what is medical only for those who may read it.
 
 use diagflow_store::Role;
-use diagflow_tests::answers::{body, refusal};
+use diagflow_tests::responses::{body, refusal};
 use diagflow_tests::{Stack, StackOptions, Staff, photos};
 use serde_json::Value;
 
 #[tokio::test]
-async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only() {
+async fn staff_see_submission_details_and_clinical_data_only_with_permission() {
     let (stack, submission) = Stack::with_submission(StackOptions::default()).await;
-    stack.until(&submission, "completed").await;
+    stack.wait_for_status(&submission, "completed").await;
     let id = &submission.submission_id;
     let path = format!("/api/admin/submissions/{id}");
     let clinician = Staff::with_role(&stack, Role::Clinician).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
 
-    let whole = body(clinician.get(&path).await).await;
-    let data = &whole["data"];
+    let full = body(clinician.get(&path).await).await;
+    let data = &full["data"];
     assert_eq!((&data["id"], &data["status"]), (&Value::from(id.as_str()), &"completed".into()));
     assert_eq!((&data["clinical"], &data["comments"]), (&true.into(), &"itches".into()));
     assert!(data["result"]["summary"].is_string(), "{data}");
@@ -26,15 +26,20 @@ async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only()
     assert!(data["runs"][0]["temporal_run_id"].is_string());
     assert_eq!(data["deliveries"][0]["kind"], "result");
 
-    let less = body(operator.get(&path).await).await;
-    let less = &less["data"];
-    assert_eq!((&less["clinical"], &less["status"]), (&false.into(), &"completed".into()));
+    let restricted = body(operator.get(&path).await).await;
+    let restricted = &restricted["data"];
+    assert_eq!(
+        (&restricted["clinical"], &restricted["status"]),
+        (&false.into(), &"completed".into())
+    );
     for absent in ["comments", "result"] {
-        assert!(less.get(absent).is_none(), "{absent} in {less}");
+        assert!(restricted.get(absent).is_none(), "{absent} in {restricted}");
     }
-    assert!(less["files"][0].get("url").is_none() && less["files"][0].get("name").is_none());
-    assert_eq!(less["files"][0]["media_type"], "image/jpeg");
-    assert!(!less.to_string().contains("itches"), "{less}");
+    assert!(
+        restricted["files"][0].get("url").is_none() && restricted["files"][0].get("name").is_none()
+    );
+    assert_eq!(restricted["files"][0]["media_type"], "image/jpeg");
+    assert!(!restricted.to_string().contains("itches"), "{restricted}");
 
     let file = data["files"][0]["url"].as_str().expect("a link");
     let image = clinician.get(file).await;
@@ -50,19 +55,19 @@ async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only()
 
     let lines = stack
         .database
-        .audited(&format!(
+        .audit_rows(&format!(
             "SELECT CONCAT_WS(' ', action, result, actor_name, details) FROM audit \
-             WHERE object_id = '{id}' AND result = 'done' ORDER BY number"
+             WHERE object_id = '{id}' AND result = 'success' ORDER BY number"
         ))
         .await;
     let (c, o) = (&clinician.email, &operator.email);
     assert_eq!(
         lines,
         [
-            format!(r#"submission_view done {c} {{"clinical":true}}"#),
-            format!(r#"submission_view done {o} {{"clinical":false}}"#),
+            format!(r#"submission_view success {c} {{"clinical":true}}"#),
+            format!(r#"submission_view success {o} {{"clinical":false}}"#),
             format!(
-                r#"file_view done {c} {{"file":"{}"}}"#,
+                r#"file_view success {c} {{"file":"{}"}}"#,
                 data["files"][0]["id"].as_str().expect("an id")
             ),
         ]
@@ -70,32 +75,32 @@ async fn staff_read_all_of_a_submission_and_what_is_medical_by_permission_only()
 
     for missing in ["0b9f3c9e-1111-4222-8333-444444444444", "1", "../users"] {
         for path in ["submissions", "files"] {
-            let answer = clinician.get(&format!("/api/admin/{path}/{missing}")).await;
-            assert_eq!(refusal(answer).await.0, 404, "{path}/{missing}");
+            let response = clinician.get(&format!("/api/admin/{path}/{missing}")).await;
+            assert_eq!(refusal(response).await.0, 404, "{path}/{missing}");
         }
     }
 
     // The patient's own page has the result for the patient, and for staff that may read it.
     let status = format!("/api/user/status/{id}");
     let patient = clinician.with_token(submission.access_token.clone());
-    for (reader, medical) in [(&clinician, true), (&operator, false), (&patient, true)] {
+    for (reader, is_clinical) in [(&clinician, true), (&operator, false), (&patient, true)] {
         let seen = body(reader.get(&status).await).await;
-        assert_eq!(seen["result"].is_object(), medical, "{}: {seen}", reader.email);
+        assert_eq!(seen["result"].is_object(), is_clinical, "{}: {seen}", reader.email);
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn what_loopai_says_of_images_is_medical_and_the_code_is_not() {
+async fn failure_details_from_loopai_are_clinical_but_the_code_is_not() {
     let options = StackOptions::default().scenario("fail=the left eye is too dark");
     let (stack, submission) = Stack::with_submission(options).await;
-    stack.until(&submission, "failed").await;
+    stack.wait_for_status(&submission, "failed").await;
     let path = format!("/api/admin/submissions/{}", submission.submission_id);
-    for (role, medical) in [(Role::Clinician, true), (Role::Operator, false)] {
+    for (role, is_clinical) in [(Role::Clinician, true), (Role::Operator, false)] {
         let staff = Staff::with_role(&stack, role).await;
         let data = body(staff.get(&path).await).await["data"].clone();
         assert_eq!(data["error_code"], "loopai_failed", "{role}");
-        assert_eq!(data.to_string().contains("left eye"), medical, "{role}: {data}");
+        assert_eq!(data.to_string().contains("left eye"), is_clinical, "{role}: {data}");
     }
     stack.stop().await;
 }

@@ -1,8 +1,8 @@
 //! Exports: whole or visibly not, harmless in a spreadsheet, no larger in memory than a part of them, and
 //! written down before they begin and when they end.
 
-use diagflow_store::{Outcome, Role, RunKey};
-use diagflow_tests::answers::refusal;
+use diagflow_store::{EndStatus, Role, RunKey};
+use diagflow_tests::responses::refusal;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, seeding};
 use futures::StreamExt;
 use serde_json::Value;
@@ -11,23 +11,23 @@ use std::time::{Duration, Instant};
 const PATH: &str = "/api/admin/submissions/export";
 
 async fn text(staff: &Staff, query: &str) -> String {
-    let answer = staff.get(&format!("{PATH}?{query}")).await;
-    assert_eq!(answer.status(), 200);
-    let disposition = answer.headers()["content-disposition"].to_str().expect("text").to_owned();
+    let response = staff.get(&format!("{PATH}?{query}")).await;
+    assert_eq!(response.status(), 200);
+    let disposition = response.headers()["content-disposition"].to_str().expect("text").to_owned();
     assert!(disposition.starts_with("attachment; filename=\"submissions-"), "{disposition}");
-    assert_eq!(answer.headers()["cache-control"], "no-store");
-    answer.text().await.expect("a whole file")
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    response.text().await.expect("a whole file")
 }
 
 #[tokio::test]
-async fn an_export_has_what_the_filter_matches_and_what_is_medical_by_permission_only() {
+async fn an_export_contains_matching_rows_and_clinical_data_only_with_permission() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let store = &stack.store;
     let first = seeding::submission(store, "ana@example.org", "=HYPERLINK(\"x\")", None).await;
     seeding::complete(store, first).await;
     let second = seeding::submission(store, "+bo@example.org", "itches, \"a lot\"", None).await;
-    seeding::end(store, second, Outcome::Failed, "loopai_failed").await;
+    seeding::end(store, second, EndStatus::Failed, "loopai_failed").await;
     // So many that there are several parts, also of those with results.
     let more = (0..60).map(|_| seeding::submission(store, "cy@example.org", "-", None));
     futures::stream::iter(more).buffer_unordered(4).count().await;
@@ -57,7 +57,7 @@ async fn an_export_has_what_the_filter_matches_and_what_is_medical_by_permission
 
     // A role that exports, but reads nothing medical.
     let update = format!("UPDATE users SET role = 'service' WHERE id = '{}'", program.id);
-    stack.database.run(&update).await;
+    stack.database.execute(&update).await;
     for format in ["csv", "jsonl"] {
         let less = text(&program, &format!("format={format}")).await;
         for medical in ["HYPERLINK", "itches", "all is well", "comments"] {
@@ -69,19 +69,19 @@ async fn an_export_has_what_the_filter_matches_and_what_is_medical_by_permission
     assert_eq!(refusal(operator.get(PATH).await).await, (403, "forbidden".to_owned()));
     let wrong = admin.get(&format!("{PATH}?format=xml&page=1")).await;
     assert_eq!(refusal(wrong).await, (400, "invalid_query".to_owned()));
-    let lines = told(&stack).await;
+    let lines = audit_entries(&stack).await;
     let filter = r#""filter":{"status":"completed,failed"},"format":"csv""#;
-    let begun = format!(r#"begun {{"clinical":true,{filter}}}"#);
-    let done = format!(r#"done {{"clinical":true,{filter},"rows":2}}"#);
-    assert_eq!((&lines[..2], lines.len()), (&[begun, done][..], 8), "two for each");
+    let started = format!(r#"started {{"clinical":true,{filter}}}"#);
+    let success = format!(r#"success {{"clinical":true,{filter},"rows":2}}"#);
+    assert_eq!((&lines[..2], lines.len()), (&[started, success][..], 8), "two for each");
     stack.stop().await;
 }
 
 /// What the audit tells of exports.
-async fn told(stack: &Stack) -> Vec<String> {
+async fn audit_entries(stack: &Stack) -> Vec<String> {
     let query = "SELECT CONCAT_WS(' ', result, details) FROM audit \
                  WHERE action = 'submissions_export' ORDER BY number";
-    stack.database.audited(query).await
+    stack.database.audit_rows(query).await
 }
 
 /// Completes submissions with a result of so many bytes each, after an earlier one.
@@ -94,13 +94,13 @@ async fn with_results(stack: &Stack, count: usize, bytes: usize) -> Vec<RunKey> 
         runs.push(run);
     }
     let database = &stack.database;
-    database.run("UPDATE results SET run_number = 2").await;
+    database.execute("UPDATE results SET run_number = 2").await;
     let body = |summary| format!(r#"CONCAT('{{"summary":"', {summary}, '"}}')"#);
     let newest = body(format!("submission_id, REPEAT('x', {bytes})"));
-    database.run(&format!("UPDATE results SET body = {newest}")).await;
+    database.execute(&format!("UPDATE results SET body = {newest}")).await;
     let earlier = body("'earlier'".to_owned());
     let copy = format!("SELECT submission_id, 1, {earlier}, created_at FROM results");
-    database.run(&format!("INSERT INTO results {copy}")).await;
+    database.execute(&format!("INSERT INTO results {copy}")).await;
     runs
 }
 
@@ -113,7 +113,7 @@ fn memory(process: u32, line: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn an_export_takes_no_more_memory_for_large_results_and_has_the_newest_of_each() {
+async fn an_export_of_large_results_uses_bounded_memory_and_has_the_latest_results() {
     const MIB: usize = 1024 * 1024;
     let (count, size) = (48, 4 * MIB);
     let mut stack = Stack::without_processes(StackOptions::default()).await;
@@ -147,31 +147,31 @@ async fn an_export_takes_no_more_memory_for_large_results_and_has_the_newest_of_
 }
 
 #[tokio::test]
-async fn an_export_whose_reader_goes_away_is_told_as_broken_off() {
+async fn an_export_aborted_by_its_client_is_audited_as_interrupted() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     seed_many(&stack).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    let answer = admin.get(&format!("{PATH}?format=jsonl")).await;
-    let mut chunks = answer.bytes_stream();
+    let response = admin.get(&format!("{PATH}?format=jsonl")).await;
+    let mut chunks = response.bytes_stream();
     chunks.next().await.expect("a beginning").expect("bytes");
-    let begun = told(&stack).await;
+    let begun = audit_entries(&stack).await;
     assert_eq!(begun.len(), 1, "{begun:?}");
-    assert!(begun[0].starts_with("begun "), "{begun:?}");
+    assert!(begun[0].starts_with("started "), "{begun:?}");
 
     drop(chunks);
 
     let lines = eventually("its end to be written down", || async {
-        let lines = told(&stack).await;
+        let lines = audit_entries(&stack).await;
         (lines.len() > 1).then_some(lines)
     })
     .await;
-    assert!(lines[1].starts_with("broken_off ") && lines[1].contains("\"rows\":"), "{lines:?}");
+    assert!(lines[1].starts_with("interrupted ") && lines[1].contains("\"rows\":"), "{lines:?}");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn what_could_not_be_read_is_not_told_as_shown() {
+async fn a_failed_read_is_not_audited_as_a_view() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
@@ -183,14 +183,14 @@ async fn what_could_not_be_read_is_not_told_as_shown() {
         ("results", PATH, "submissions_export"),
     ] {
         let shown = format!("SELECT COUNT(*) FROM audit WHERE action = '{action}'");
-        stack.database.run(&format!("RENAME TABLE {table} TO elsewhere")).await;
+        stack.database.execute(&format!("RENAME TABLE {table} TO elsewhere")).await;
         assert_eq!(refusal(admin.get(path).await).await, (503, "unavailable".to_owned()), "{path}");
         assert_eq!(stack.database.number(&shown).await, 0, "{path}");
 
-        stack.database.run(&format!("RENAME TABLE elsewhere TO {table}")).await;
-        let answer = admin.get(path).await;
-        assert_eq!(answer.status(), 200);
-        answer.bytes().await.expect("a whole answer");
+        stack.database.execute(&format!("RENAME TABLE elsewhere TO {table}")).await;
+        let response = admin.get(path).await;
+        assert_eq!(response.status(), 200);
+        response.bytes().await.expect("a whole answer");
         assert_ne!(stack.database.number(&shown).await, 0, "{path}");
     }
     stack.stop().await;
@@ -202,7 +202,7 @@ async fn seed_many(stack: &Stack) {
     for _ in 0..13 {
         stack
             .database
-            .run(
+            .execute(
                 "INSERT INTO submissions SELECT UUID(), email, comments, status, consent_version, \
                  consent_at, 1, 1, NULL, NULL, created_at, updated_at, NULL, NULL, NULL \
                  FROM submissions",
@@ -212,47 +212,48 @@ async fn seed_many(stack: &Stack) {
 }
 
 #[tokio::test]
-async fn an_export_breaks_off_when_its_caller_may_not_read_it_any_more() {
+async fn an_export_stops_when_its_caller_loses_permission() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     seed_many(&stack).await;
-    for lost in ["disabled_at = NOW(6)", "role = 'operator'", "role = 'service'"] {
+    for change in ["disabled_at = NOW(6)", "role = 'operator'", "role = 'service'"] {
         let admin = Staff::with_role(&stack, Role::Admin).await;
-        let answer = admin.get(&format!("{PATH}?format=jsonl")).await;
-        assert_eq!(answer.status(), 200);
-        let mut chunks = answer.bytes_stream();
+        let response = admin.get(&format!("{PATH}?format=jsonl")).await;
+        assert_eq!(response.status(), 200);
+        let mut chunks = response.bytes_stream();
         chunks.next().await.expect("a beginning").expect("bytes");
 
         let id = admin.id;
-        stack.database.run(&format!("UPDATE users SET {lost} WHERE id = '{id}'")).await;
+        stack.database.execute(&format!("UPDATE users SET {change} WHERE id = '{id}'")).await;
 
         let mut end = Ok(());
         while let Some(chunk) = chunks.next().await {
             end = chunk.map(|_| ());
         }
-        assert!(end.is_err(), "{lost}");
+        assert!(end.is_err(), "{change}");
     }
     let results = "SELECT result FROM audit WHERE action = 'submissions_export' ORDER BY number";
     eventually("each end to be written down", || async {
         let all = stack.database.texts(results).await;
-        (all == ["begun", "broken_off"].repeat(3)).then_some(())
+        (all == ["started", "interrupted"].repeat(3)).then_some(())
     })
     .await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_export_that_is_read_for_longer_than_a_session_may_be_unused_is_whole() {
+async fn a_slow_export_outlasts_the_session_idle_limit() {
     const IDLE: Duration = Duration::from_secs(10);
-    let options = StackOptions::default().with("SESSION_IDLE_SECONDS", IDLE.as_secs().to_string());
+    let options =
+        StackOptions::default().with("SESSION_IDLE_TIMEOUT_SECONDS", IDLE.as_secs().to_string());
     let mut stack = Stack::without_processes(options).await;
     stack.start_api().await;
     seed_many(&stack).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
 
     let begun = Instant::now();
-    let answer = admin.get(&format!("{PATH}?format=jsonl")).await;
-    let (mut chunks, mut lines) = (answer.bytes_stream(), 0);
+    let response = admin.get(&format!("{PATH}?format=jsonl")).await;
+    let (mut chunks, mut lines) = (response.bytes_stream(), 0);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.expect("not broken off");
         lines += chunk.iter().filter(|byte| **byte == b'\n').count();
@@ -263,22 +264,22 @@ async fn an_export_that_is_read_for_longer_than_a_session_may_be_unused_is_whole
     }
 
     assert!(begun.elapsed() > IDLE, "it was read too fast to show anything");
-    assert_eq!(lines as i64, stack.database.rows("submissions").await);
+    assert_eq!(lines as i64, stack.database.count_rows("submissions").await);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_export_that_cannot_be_finished_does_not_look_whole() {
+async fn an_interrupted_export_is_visibly_incomplete() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    let (line, url) = stack.database.by_proxy().await;
+    let (line, url) = stack.database.via_proxy().await;
     stack.set("DATABASE_URL", url);
     stack.start_api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     seed_many(&stack).await;
 
-    let answer = admin.get(&format!("{PATH}?format=jsonl")).await;
-    assert_eq!(answer.status(), 200);
-    let mut chunks = answer.bytes_stream();
+    let response = admin.get(&format!("{PATH}?format=jsonl")).await;
+    assert_eq!(response.status(), 200);
+    let mut chunks = response.bytes_stream();
     chunks.next().await.expect("a beginning").expect("bytes");
     line.cut();
     let mut end = Ok(());
@@ -287,6 +288,6 @@ async fn an_export_that_cannot_be_finished_does_not_look_whole() {
     }
 
     assert!(end.is_err(), "the connection broke before the end of the file");
-    line.mend();
+    line.restore();
     stack.stop().await;
 }

@@ -1,7 +1,7 @@
 //! The list of submissions: filters, order, pages, cursors, and exact totals.
 
-use diagflow_store::{Outcome, Role, Status, SubmissionId};
-use diagflow_tests::answers::{body, members, refusal};
+use diagflow_store::{EndStatus, Role, Status, SubmissionId};
+use diagflow_tests::responses::{body, members, refusal};
 use diagflow_tests::{Stack, StackOptions, Staff, seeding};
 use futures::future::join_all;
 use serde_json::Value;
@@ -13,7 +13,7 @@ async fn api() -> Stack {
 }
 
 /// Twelve submissions, received a minute apart; number 1 is the oldest. Returns their ids by number.
-async fn twelve(stack: &Stack) -> Vec<SubmissionId> {
+async fn twelve_submissions(stack: &Stack) -> Vec<SubmissionId> {
     let store = &stack.store;
     let mut ids = Vec::new();
     for number in 1..=12 {
@@ -21,14 +21,14 @@ async fn twelve(stack: &Stack) -> Vec<SubmissionId> {
         let comments = if number % 4 == 0 { "Redness of the left eye" } else { "it itches" };
         let run = seeding::submission(store, &email, comments, None).await;
         match number % 3 {
-            0 => seeding::end(store, run, Outcome::Failed, "loopai_failed").await,
+            0 => seeding::end(store, run, EndStatus::Failed, "loopai_failed").await,
             1 => seeding::complete(store, run).await,
             _ => {}
         }
         let id = run.submission;
         stack
             .database
-            .run(&format!(
+            .execute(&format!(
                 "UPDATE submissions SET created_at = '2026-11-10 12:{number:02}:00', \
                  updated_at = '2026-11-11 12:00:00' - INTERVAL {number} MINUTE WHERE id = '{id}'"
             ))
@@ -50,9 +50,9 @@ async fn listed(staff: &Staff, query: &str) -> (Vec<u32>, i64) {
 }
 
 #[tokio::test]
-async fn a_list_is_what_was_asked_for_with_its_exact_total() {
+async fn a_list_matches_its_filters_and_has_the_exact_total() {
     let stack = api().await;
-    let ids = twelve(&stack).await;
+    let ids = twelve_submissions(&stack).await;
     let staff = Staff::with_role(&stack, Role::Clinician).await;
 
     let list = body(staff.get("/api/admin/submissions").await).await;
@@ -81,9 +81,9 @@ async fn a_list_is_what_was_asked_for_with_its_exact_total() {
         ("email=ana_7@EXAMPLE.org", vec![7], 1),
         ("email=ana_1*", vec![12, 11, 10, 1], 4),
         ("email=ana%251*", vec![], 0),
-        ("words=RED+eye", vec![12, 8, 4], 3),
-        ("words=red+itches", vec![], 0),
-        ("words=-red", vec![12, 8, 4], 3),
+        ("comments=RED+eye", vec![12, 8, 4], 3),
+        ("comments=red+itches", vec![], 0),
+        ("comments=-red", vec![12, 8, 4], 3),
         ("error_code=loopai_failed&status=failed,pending&per_page=1", vec![12], 4),
         ("created_from=2026-11-10T12:04:00Z&created_to=2026-11-10T12:06:00Z", vec![5, 4], 2),
         ("created_to=2026-11-09", vec![], 0),
@@ -96,15 +96,15 @@ async fn a_list_is_what_was_asked_for_with_its_exact_total() {
 }
 
 #[tokio::test]
-async fn cursors_lead_through_a_list_and_back() {
+async fn cursors_page_forward_and_back() {
     let stack = api().await;
-    let ids = twelve(&stack).await;
+    let ids = twelve_submissions(&stack).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     // The numbers by their ids, the greatest first: what makes the order among those of the same time.
     let mut by_id: Vec<(SubmissionId, u32)> = ids.into_iter().zip(1..).collect();
     by_id.sort_by_key(|(id, _)| std::cmp::Reverse(id.to_string()));
     let by_id: Vec<u32> = by_id.into_iter().map(|(_, number)| number).collect();
-    let good: Vec<u32> = by_id.iter().copied().filter(|number| number % 3 != 2).collect();
+    let finished: Vec<u32> = by_id.iter().copied().filter(|number| number % 3 != 2).collect();
     const ONE_TIME: &str = "UPDATE submissions SET created_at = '2026-11-10 12:00:00'";
     for (before, query, all) in [
         ("DO 0", "per_page=5", (1..=12).rev().collect::<Vec<_>>()),
@@ -115,17 +115,17 @@ async fn cursors_lead_through_a_list_and_back() {
         ),
         (ONE_TIME, "per_page=4&email=ana*", by_id.clone()),
         (ONE_TIME, "per_page=5&sort=created_at", by_id.iter().rev().copied().collect()),
-        (ONE_TIME, "per_page=3&status=failed,completed", good),
+        (ONE_TIME, "per_page=3&status=failed,completed", finished),
     ] {
-        stack.database.run(before).await;
+        stack.database.execute(before).await;
         let path = format!("/api/admin/submissions?{query}");
         let mut pages = vec![body(staff.get(&path).await).await];
         while let Some(next) = pages.last().expect("a page")["pagination"]["next_cursor"].as_str() {
             let next = format!("{path}&cursor={next}");
             pages.push(body(staff.get(&next).await).await);
         }
-        let forth: Vec<_> = pages.iter().flat_map(numbers).collect();
-        assert_eq!(forth, all, "{query}");
+        let forward: Vec<_> = pages.iter().flat_map(numbers).collect();
+        assert_eq!(forward, all, "{query}");
 
         let mut page = pages.pop().expect("the last page");
         assert!(page["pagination"]["page"].is_null(), "it was found by a cursor");
@@ -140,7 +140,7 @@ async fn cursors_lead_through_a_list_and_back() {
     // Submissions that come and go move no page that was not read yet.
     let in_turn = "UPDATE submissions SET created_at = \
         '2026-11-10 12:00:00' + INTERVAL SUBSTRING_INDEX(SUBSTRING(email, 5), '@', 1) MINUTE";
-    stack.database.run(in_turn).await;
+    stack.database.execute(in_turn).await;
     let first = body(staff.get("/api/admin/submissions?per_page=5").await).await;
     let next = first["pagination"]["next_cursor"].as_str().expect("a cursor");
     seeding::submission(&stack.store, "ana_99@example.org", "", None).await;
@@ -153,23 +153,24 @@ async fn cursors_lead_through_a_list_and_back() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_is_said_all_at_once_and_what_is_asked_is_written_down() {
+async fn all_query_errors_are_reported_at_once_and_queries_are_audited() {
     let stack = api().await;
     let staff = Staff::with_role(&stack, Role::Clinician).await;
 
-    let wrong = "page=0&per_page=101&status=done&created_from=today&words=my+eye&email=*&deleted=no\
+    let wrong = "page=0&per_page=101&status=done&created_from=today&comments=my+eye&email=*&deleted=no\
         &sort=id&limit=1&error_code=a%20b";
-    let answer = staff.get(&format!("/api/admin/submissions?{wrong}")).await;
-    assert_eq!(answer.status(), 400);
-    let answer: Value = answer.json().await.expect("JSON");
-    assert_eq!(answer["error"]["code"], "invalid_query");
-    let faults = answer["error"]["details"].as_array().expect("faults");
+    let response = staff.get(&format!("/api/admin/submissions?{wrong}")).await;
+    assert_eq!(response.status(), 400);
+    let response: Value = response.json().await.expect("JSON");
+    assert_eq!(response["error"]["code"], "invalid_query");
+    let faults = response["error"]["details"].as_array().expect("faults");
     let mut fields: Vec<_> =
         faults.iter().map(|fault| fault["field"].as_str().expect("a field")).collect();
     fields.sort_unstable();
     assert_eq!(
         fields,
         [
+            "comments",
             "created_from",
             "deleted",
             "email",
@@ -178,20 +179,19 @@ async fn what_cannot_be_asked_is_said_all_at_once_and_what_is_asked_is_written_d
             "page",
             "per_page",
             "sort",
-            "status",
-            "words"
+            "status"
         ]
     );
     let too_far = staff.get("/api/admin/submissions?page=102&per_page=100").await;
     assert_eq!(refusal(too_far).await, (400, "page_too_far".to_owned()));
     assert_eq!(listed(&staff, "page=101&per_page=100").await, (vec![], 0));
 
-    listed(&staff, "status=failed&words=glaucoma").await;
+    listed(&staff, "status=failed&comments=glaucoma").await;
     let lines = stack
         .database
-        .audited("SELECT CONCAT(action, details) FROM audit WHERE action = 'submissions_view' ORDER BY number DESC")
+        .audit_rows("SELECT CONCAT(action, details) FROM audit WHERE action = 'submissions_view' ORDER BY number DESC")
         .await;
-    assert_eq!(lines[0], r#"submissions_view{"filter":{"status":"failed","words":1}}"#);
+    assert_eq!(lines[0], r#"submissions_view{"filter":{"status":"failed","comment_terms":1}}"#);
 
     let patient = Staff::with_role(&stack, Role::Patient).await;
     let refused = patient.get("/api/admin/submissions").await;
@@ -221,17 +221,17 @@ async fn both_totals(stack: &Stack) -> (Vec<i64>, Vec<i64>) {
 }
 
 #[tokio::test]
-async fn the_counters_are_exact_after_many_moves_at_once() {
+async fn counters_are_exact_after_concurrent_transitions() {
     use diagflow_store::Action::{SubmissionDelete, SubmissionRestore};
     let stack = Stack::without_processes(StackOptions::default()).await;
     let store = &stack.store;
-    let lives = (0..60).map(|number| async move {
+    let changes = (0..60).map(|number| async move {
         let run = seeding::submission(store, "ana@example.org", "", None).await;
         let id = run.submission;
         match number % 6 {
             0 => {}
             1 => {
-                let (one, other) = (Outcome::Failed, Outcome::TimedOut);
+                let (one, other) = (EndStatus::Failed, EndStatus::TimedOut);
                 // One of the two wins; neither is counted twice.
                 futures::join!(
                     seeding::end(store, run, one, "a"),
@@ -240,36 +240,36 @@ async fn the_counters_are_exact_after_many_moves_at_once() {
             }
             2 => seeding::complete(store, run).await,
             3 => {
-                seeding::end(store, run, Outcome::Cancelled, "cancelled").await;
+                seeding::end(store, run, EndStatus::Cancelled, "cancelled").await;
                 let first = uuid::Uuid::new_v4().to_string();
                 let reset = uuid::Uuid::new_v4().to_string();
                 store.adopt(run, &reset, &first, Some("an execution")).await.expect("reset");
             }
             4 => {
-                seeding::end(store, run, Outcome::TimedOut, "timed_out").await;
-                let line = seeding::line(SubmissionDelete);
+                seeding::end(store, run, EndStatus::TimedOut, "timed_out").await;
+                let entry = seeding::audit_entry(SubmissionDelete);
                 futures::join!(
-                    async { store.delete_submission(id, &line).await.expect("deleted") },
-                    async { store.delete_submission(id, &line).await.expect("deleted") },
+                    async { store.delete_submission(id, &entry).await.expect("deleted") },
+                    async { store.delete_submission(id, &entry).await.expect("deleted") },
                 );
             }
             _ => {
                 seeding::complete(store, run).await;
-                let line = seeding::line(SubmissionDelete);
-                store.delete_submission(id, &line).await.expect("deleted");
-                let line = seeding::line(SubmissionRestore);
-                store.restore_submission(id, &line).await.expect("restored");
+                let entry = seeding::audit_entry(SubmissionDelete);
+                store.delete_submission(id, &entry).await.expect("deleted");
+                let entry = seeding::audit_entry(SubmissionRestore);
+                store.restore_submission(id, &entry).await.expect("restored");
             }
         }
     });
-    join_all(lives).await;
+    join_all(changes).await;
 
     let (counted, real) = both_totals(&stack).await;
     assert_eq!(counted, real);
     assert_eq!(real.iter().sum::<i64>(), 60);
     assert_eq!(real[9], 10, "deleted in timed_out: {real:?}");
 
-    stack.database.run("UPDATE submission_counts SET amount = amount + slot").await;
+    stack.database.execute("UPDATE submission_counts SET amount = amount + slot").await;
     assert_ne!(both_totals(&stack).await.0, real);
     store.recount_submissions().await.expect("counted anew");
     assert_eq!(both_totals(&stack).await.0, real);

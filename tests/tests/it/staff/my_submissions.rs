@@ -1,33 +1,33 @@
 //! What somebody with an account sent is theirs to read, and nobody else's but staff's.
 
 use diagflow_store::Role;
-use diagflow_tests::answers::{body, members, refusal};
-use diagflow_tests::client::accepted;
+use diagflow_tests::client::expect_accepted;
+use diagflow_tests::responses::{body, members, refusal};
 use diagflow_tests::{ApiClient, Stack, StackOptions, Staff, photos};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 async fn submit(staff: &Staff) -> String {
-    let sent = ApiClient::body("ana@example.org", "itches", &[photos::retina()]);
-    accepted(staff.post("/api/user/submit", &sent).await).await.submission_id
+    let sent = ApiClient::submission_body("ana@example.org", "itches", &[photos::retina()]);
+    expect_accepted(staff.post("/api/user/submit", &sent).await).await.submission_id
 }
 
 #[tokio::test]
-async fn an_account_reads_what_it_sent_and_staff_read_all() {
+async fn users_read_their_own_submissions_and_staff_read_all() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let clinic = Staff::with_role(&stack, Role::Institution).await;
-    let other = Staff::with_role(&stack, Role::Patient).await;
+    let patient = Staff::with_role(&stack, Role::Patient).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
-    let mine = [submit(&clinic).await, submit(&clinic).await];
-    let theirs = submit(&other).await;
-    let nobodys = stack.client.submit("bo@example.org", "", &[photos::retina()]).await;
+    let own = [submit(&clinic).await, submit(&clinic).await];
+    let other = submit(&patient).await;
+    let anonymous = stack.client.submit("bo@example.org", "", &[photos::retina()]).await;
 
     let list = body(clinic.get("/api/v1/submissions?sort=created_at").await).await;
-    assert_eq!(members(&list, "id"), mine);
+    assert_eq!(members(&list, "id"), own);
     assert_eq!(list["pagination"]["total"], 2);
     let list = body(clinic.get("/api/v1/submissions?per_page=1").await).await;
-    assert_eq!(members(&list, "id"), mine[1..]);
+    assert_eq!(members(&list, "id"), own[1..]);
     assert!(list["pagination"]["next_cursor"].is_string());
     let wrong = clinic.get("/api/v1/submissions?status=failed").await;
     assert_eq!(refusal(wrong).await, (400, "invalid_query".to_owned()));
@@ -42,49 +42,49 @@ async fn an_account_reads_what_it_sent_and_staff_read_all() {
     };
     for (reader, opens) in [
         (&clinic, [true, false, false]),
-        (&other, [false, true, false]),
+        (&patient, [false, true, false]),
         (&operator, [true, true, true]),
     ] {
-        let all = [mine[0].as_str(), theirs.as_str(), nobodys.submission_id.as_str()];
+        let all = [own[0].as_str(), other.as_str(), anonymous.submission_id.as_str()];
         for (id, open) in all.into_iter().zip(opens) {
             let expected = if open { 200 } else { 404 };
             assert_eq!(status(reader, id).await, expected, "status for {}", reader.email);
             assert_eq!(stream(reader, id).await, expected, "events for {}", reader.email);
         }
     }
-    let path = format!("/api/user/status/{theirs}");
+    let path = format!("/api/user/status/{other}");
     assert_eq!(refusal(clinic.get(&path).await).await, (404, "not_found".to_owned()));
     assert_eq!(refusal(stack.client.get(&path).await).await, (401, "token_required".to_owned()));
 
-    let lines = stack
+    let entries = stack
         .database
         .texts(&format!(
-            "SELECT CONCAT_WS(' ', action, result, actor_name) FROM audit WHERE object_id = '{theirs}' \
+            "SELECT CONCAT_WS(' ', action, result, actor_name) FROM audit WHERE object_id = '{other}' \
              AND action = 'submission_view' ORDER BY number LIMIT 5"
         ))
         .await;
     let refused = format!("submission_view not_found {}", clinic.email);
     let (owner, staff) = (
-        format!("submission_view done {}", other.email),
-        format!("submission_view done {}", operator.email),
+        format!("submission_view success {}", patient.email),
+        format!("submission_view success {}", operator.email),
     );
-    assert_eq!(lines, [refused.clone(), refused, owner.clone(), owner, staff]);
+    assert_eq!(entries, [refused.clone(), refused, owner.clone(), owner, staff]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn who_sends_with_a_session_is_noted_and_a_session_that_is_not_good_is_refused() {
+async fn a_valid_session_is_recorded_as_the_submitter_and_an_invalid_one_is_rejected() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let patient = Staff::with_role(&stack, Role::Patient).await;
-    let sent = ApiClient::body("ana@example.org", "", &[photos::retina()]);
+    let sent = ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
     let sender = async |id: &str| {
         let query = format!("SELECT COALESCE(submitted_by, '') FROM submissions WHERE id = '{id}'");
         stack.database.texts(&query).await.remove(0)
     };
 
     let without = stack.client.post(&sent, None).await.expect("an answer");
-    assert_eq!(sender(&accepted(without).await.submission_id).await, "");
+    assert_eq!(sender(&expect_accepted(without).await.submission_id).await, "");
     assert_eq!(sender(&submit(&patient).await).await, patient.id.to_string());
 
     // A page's cookies: only together with the token against forged requests.
@@ -92,7 +92,7 @@ async fn who_sends_with_a_session_is_noted_and_a_session_that_is_not_good_is_ref
     let sign_in = json!({
         "email": patient.email, "password": diagflow_tests::staff::PASSWORD, "cookies": true
     });
-    let login = http.post(stack.client.address("/api/v1/auth/login")).json(&sign_in);
+    let login = http.post(stack.client.url("/api/v1/auth/login")).json(&sign_in);
     let login = login.send().await.expect("an answer");
     let cookies: Vec<_> = login.headers().get_all("set-cookie").iter().collect();
     let pair = |cookie: &&reqwest::header::HeaderValue| {
@@ -103,27 +103,30 @@ async fn who_sends_with_a_session_is_noted_and_a_session_that_is_not_good_is_ref
     let cookie = cookie.expect("a session's cookie");
     let csrf = login.json::<Value>().await.expect("JSON")["csrf_token"].clone();
     let call = || {
-        let call = http.post(stack.client.address("/api/user/submit")).json(&sent);
+        let call = http.post(stack.client.url("/api/user/submit")).json(&sent);
         call.header("cookie", &cookie)
     };
-    let forged = accepted(call().send().await.expect("an answer")).await;
+    let forged = expect_accepted(call().send().await.expect("an answer")).await;
     assert_eq!(sender(&forged.submission_id).await, "", "the form is for anybody");
     let page = call().header("x-csrf-token", csrf.as_str().expect("a token"));
-    let page = accepted(page.send().await.expect("an answer")).await;
+    let page = expect_accepted(page.send().await.expect("an answer")).await;
     assert_eq!(sender(&page.submission_id).await, patient.id.to_string());
 
-    let rows = stack.database.rows("submissions").await;
+    let rows = stack.database.count_rows("submissions").await;
     patient.request(Method::POST, "/api/v1/auth/logout").send().await.expect("an answer");
     let ended = patient.post("/api/user/submit", &sent).await;
     assert_eq!(refusal(ended).await, (401, "session_ended".to_owned()));
-    assert_eq!(stack.database.rows("submissions").await, rows, "nothing was stored");
+    assert_eq!(stack.database.count_rows("submissions").await, rows, "nothing was stored");
     // A browser goes on sending the cookie of the session that has ended.
-    let left = http.post(stack.client.address("/api/user/submit")).json(&sent);
-    let left = left.header("cookie", "diagflow_session=nonsense").send().await;
-    assert_eq!(sender(&accepted(left.expect("an answer")).await.submission_id).await, "");
+    let after_logout = http.post(stack.client.url("/api/user/submit")).json(&sent);
+    let after_logout = after_logout.header("cookie", "diagflow_session=nonsense").send().await;
+    assert_eq!(
+        sender(&expect_accepted(after_logout.expect("an answer")).await.submission_id).await,
+        ""
+    );
     let unknown = patient.with_token("nonsense".to_owned());
-    let answer = unknown.post("/api/user/submit", &sent).await;
-    assert_eq!(refusal(answer).await, (401, "token_invalid".to_owned()));
-    assert_eq!(stack.database.rows("submissions").await, rows + 1, "nothing was stored");
+    let response = unknown.post("/api/user/submit", &sent).await;
+    assert_eq!(refusal(response).await, (401, "token_invalid".to_owned()));
+    assert_eq!(stack.database.count_rows("submissions").await, rows + 1, "nothing was stored");
     stack.stop().await;
 }

@@ -15,7 +15,7 @@ const NEW: &str = "seven purple otters juggle";
 
 async fn sign_in(stack: &Stack, email: &str, password: &str) -> Response {
     let given = json!({"email": email, "password": password});
-    let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/login"));
+    let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
     call.json(&given).send().await.expect("an answer")
 }
 
@@ -35,9 +35,9 @@ fn session(user: UserId, password_changed_at: Option<NaiveDateTime>) -> NewSessi
 }
 
 /// Field and code of every fault.
-async fn faults(answer: Response) -> Vec<(String, String)> {
-    assert_eq!(answer.status(), 400);
-    let body: Value = answer.json().await.expect("JSON");
+async fn faults(response: Response) -> Vec<(String, String)> {
+    assert_eq!(response.status(), 400);
+    let body: Value = response.json().await.expect("JSON");
     assert_eq!(body["error"]["code"], "invalid_input", "{body}");
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let details = body["error"]["details"].as_array().expect("a list").clone();
@@ -45,11 +45,11 @@ async fn faults(answer: Response) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_new_password_ends_all_other_sessions() {
+async fn a_password_change_ends_all_other_sessions() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    let elsewhere = staff.again(&stack).await;
+    let elsewhere = staff.sign_in_again(&stack).await;
     let other = Staff::with_role(&stack, Role::Operator).await;
     let change = async |current: &str, new: &str| {
         staff.post(PATH, &json!({"current_password": current, "new_password": new})).await
@@ -75,46 +75,46 @@ async fn a_new_password_ends_all_other_sessions() {
     assert_eq!(sign_in(&stack, &staff.email, NEW).await.status(), 200);
     let lines = stack
         .database
-        .audited(
+        .audit_rows(
             "SELECT CONCAT_WS(' ', result, details) FROM audit \
              WHERE action = 'password_change' ORDER BY number",
         )
         .await;
     let refused = "invalid_input {}";
-    assert_eq!(lines, [refused, refused, refused, "done {\"sessions_ended\":1}"]);
+    assert_eq!(lines, [refused, refused, refused, "success {\"sessions_ended\":1}"]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_sign_in_that_saw_the_password_before_it_was_changed_begins_no_session() {
+async fn a_sign_in_with_a_password_changed_meanwhile_creates_no_session() {
     let stack = Stack::without_processes(StackOptions::default()).await;
-    let (id, email) = staff::account(&stack, Role::Operator).await;
+    let (id, email) = staff::create_account(&stack, Role::Operator).await;
     let store = &stack.store;
     let seen = async || store.user_by_email(&email).await.expect("read").expect("an account");
     let begin = async |password_changed_at| {
         let new = session(id, password_changed_at);
-        store.begin_session(&new, &staff::entry(Action::SignIn)).await.expect("decided")
+        store.create_session(&new, &staff::audit_entry(Action::SignIn)).await.expect("decided")
     };
     let before = seen().await.password_changed_at;
     assert!(begin(before).await);
 
     let change = UserChange { password_hash: Some("another".to_owned()), ..UserChange::default() };
-    let line = staff::entry(Action::UserUpdate);
-    store.change_user(id, &change, &line).await.expect("changed");
+    let entry = staff::audit_entry(Action::UserUpdate);
+    store.change_user(id, &change, &entry).await.expect("changed");
 
     assert!(!begin(before).await, "the old password");
     assert!(begin(seen().await.password_changed_at).await);
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
-    store.change_user(id, &change, &line).await.expect("changed");
+    store.change_user(id, &change, &entry).await.expect("changed");
     assert!(!begin(seen().await.password_changed_at).await, "disabled meanwhile");
-    assert!(store.sessions_of(id).await.expect("read").is_empty());
+    assert!(store.user_sessions(id).await.expect("read").is_empty());
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_change_that_somebody_else_overtook_changes_nothing() {
+async fn a_password_change_that_lost_a_race_changes_nothing() {
     let stack = Stack::without_processes(StackOptions::default()).await;
-    let (user, email) = staff::account(&stack, Role::Operator).await;
+    let (user, email) = staff::create_account(&stack, Role::Operator).await;
     let store = &stack.store;
     let seen = async || {
         let account = store.user_by_email(&email).await.expect("read").expect("an account");
@@ -122,30 +122,38 @@ async fn a_change_that_somebody_else_overtook_changes_nothing() {
     };
     let signed_in = async || {
         let new = session(user, seen().await);
-        assert!(store.begin_session(&new, &staff::entry(Action::SignIn)).await.expect("begun"));
+        assert!(
+            store.create_session(&new, &staff::audit_entry(Action::SignIn)).await.expect("begun")
+        );
         new.id
     };
     let set = async |session, known_since| {
         let new = NewPassword { user, session, known_since, hash: "chosen".to_owned() };
-        store.set_password(&new, &staff::entry(Action::PasswordChange)).await.expect("decided")
+        store
+            .set_password(&new, &staff::audit_entry(Action::PasswordChange))
+            .await
+            .expect("decided")
     };
-    let kept = "SELECT password_hash FROM users";
+    let stored_hash = "SELECT password_hash FROM users";
     let (ended, before) = (signed_in().await, seen().await);
 
     let change = UserChange { password_hash: Some("reset".to_owned()), ..UserChange::default() };
-    store.change_user(user, &change, &staff::entry(Action::UserUpdate)).await.expect("changed");
+    store
+        .change_user(user, &change, &staff::audit_entry(Action::UserUpdate))
+        .await
+        .expect("changed");
 
     let session = signed_in().await;
     assert!(!set(session, before).await, "it had proved to know the old one");
     assert!(!set(ended, seen().await).await, "its session has ended");
-    assert_eq!(stack.database.texts(kept).await, ["reset"]);
+    assert_eq!(stack.database.texts(stored_hash).await, ["reset"]);
     assert!(set(session, seen().await).await);
-    assert_eq!(stack.database.texts(kept).await, ["chosen"]);
+    assert_eq!(stack.database.texts(stored_hash).await, ["chosen"]);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn guessing_the_current_password_is_slowed_down() {
+async fn guessing_the_current_password_is_throttled() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
@@ -153,9 +161,9 @@ async fn guessing_the_current_password_is_slowed_down() {
 
     let mut tries = 0;
     let blocked = loop {
-        let answer = staff.post(PATH, &guess).await;
-        if answer.status() != 400 {
-            break answer;
+        let response = staff.post(PATH, &guess).await;
+        if response.status() != 400 {
+            break response;
         }
         tries += 1;
         assert!(tries < 30, "nothing slows it down");
@@ -169,7 +177,7 @@ async fn guessing_the_current_password_is_slowed_down() {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_read_is_refused_in_the_envelope() {
+async fn an_unreadable_body_is_rejected_with_the_error_envelope() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
@@ -190,8 +198,11 @@ async fn a_body_that_cannot_be_read_is_refused_in_the_envelope() {
     let missing = send("application/json; charset=utf-8", "{}".to_owned()).await;
     assert_eq!(faults(missing).await[0].1, "field_missing");
     let wrong = json!({"current_password": 7, "new_password": NEW});
-    let answer = staff.post(PATH, &wrong).await;
-    assert_eq!(faults(answer).await, [("current_password".to_owned(), "field_invalid".to_owned())]);
+    let response = staff.post(PATH, &wrong).await;
+    assert_eq!(
+        faults(response).await,
+        [("current_password".to_owned(), "field_invalid".to_owned())]
+    );
     let secret = json!({"current_password": [PASSWORD], "new_password": NEW});
     let text = staff.post(PATH, &secret).await.text().await.expect("text");
     assert!(!text.contains(PASSWORD), "{text}");

@@ -4,24 +4,24 @@ use diagflow_tests::{Stack, StackOptions};
 use reqwest::Response;
 use serde_json::{Value, json};
 
-fn header(answer: &Response, name: &str) -> String {
-    let value = answer.headers().get(name).unwrap_or_else(|| panic!("no {name}"));
+fn header(response: &Response, name: &str) -> String {
+    let value = response.headers().get(name).unwrap_or_else(|| panic!("no {name}"));
     value.to_str().expect("text").to_owned()
 }
 
 #[tokio::test]
-async fn a_client_that_sends_too_much_is_told_when_to_come_back() {
+async fn a_rate_limited_client_is_told_when_to_retry() {
     let options = StackOptions::default()
         .with("TRUSTED_PROXIES", "1")
         .with("RATE_LIMIT_SUBMIT_PER_MINUTE", "6")
         .with("RATE_LIMIT_READ_PER_MINUTE", "3")
         .with("RATE_LIMIT_SIGN_IN_PER_MINUTE", "3")
-        .with("RATE_LIMIT_HOOK_PER_MINUTE", "3");
+        .with("RATE_LIMIT_WEBHOOK_PER_MINUTE", "3");
     let mut stack = Stack::without_processes(options).await;
     stack.start_api().await;
     let http = reqwest::Client::new();
     let submit = async |from: &str| {
-        let call = http.post(stack.client.address("/api/user/submit"));
+        let call = http.post(stack.client.url("/api/user/submit"));
         call.header("x-forwarded-for", from).json(&json!({})).send().await.expect("an answer")
     };
 
@@ -46,22 +46,22 @@ async fn a_client_that_sends_too_much_is_told_when_to_come_back() {
     assert_eq!([six("1").await, six("2").await, six("3").await], [400, 400, 429], "one network");
 
     for page in ["/", "/version", "/docs/", "/openapi.json"] {
-        let answer = http.get(stack.client.address(page)).send().await.expect("an answer");
-        assert_eq!(answer.status(), 200, "{page}");
-        assert!(header(&answer, "ratelimit").starts_with("\"health\";r="), "{page}");
+        let response = http.get(stack.client.url(page)).send().await.expect("an answer");
+        assert_eq!(response.status(), 200, "{page}");
+        assert!(header(&response, "ratelimit").starts_with("\"health\";r="), "{page}");
     }
 
     let id = "3f1f6b0e-6f0e-4f7b-9d53-0f1f6f3c2a11";
     let (status, events) = (format!("/api/user/status/{id}"), format!("/api/user/events/{id}"));
     let read = async |path: &str| {
-        let call = http.get(stack.client.address(path)).header("x-forwarded-for", "192.0.2.1");
+        let call = http.get(stack.client.url(path)).header("x-forwarded-for", "192.0.2.1");
         call.send().await.expect("an answer").status().as_u16()
     };
     let image = format!("/api/files/{id}");
     let all = [read(&status).await, read(&events).await, read(&image).await];
     assert_eq!(all, [401, 429, 429], "counted together");
     let post = async |path: &str, body: Value| {
-        let call = http.post(stack.client.address(path)).header("x-forwarded-for", "192.0.2.1");
+        let call = http.post(stack.client.url(path)).header("x-forwarded-for", "192.0.2.1");
         call.json(&body).send().await.expect("an answer").status().as_u16()
     };
     let sign_in = json!({"email": "nobody@example.org", "password": "nothing"});

@@ -2,48 +2,51 @@
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;
-use diagflow_tests::invariants::{completed_once, delivery, mails};
+use diagflow_tests::assertions::{delivery, mails, wait_completed_once};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::staff::{outcome, refusal};
-use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, operator};
+use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, Staff, eventually, temporal_cli};
 use diagflow_workflows::delivery_workflow_id;
 use serde_json::{Value, json};
 
-fn path(submission: &Accepted, delivery: &str) -> String {
+fn path(submission: &AcceptedSubmission, delivery: &str) -> String {
     format!("/api/admin/submissions/{}/deliveries/{delivery}/resend", submission.submission_id)
 }
 
-fn because() -> Value {
+fn reason_body() -> Value {
     json!({"reason": "the patient says that it did not come"})
 }
 
 /// The states of a submission's deliveries, by copy.
-async fn fates(stack: &Stack, submission: &Accepted) -> Vec<(i32, String)> {
+async fn states(stack: &Stack, submission: &AcceptedSubmission) -> Vec<(i32, String)> {
     let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
     all.iter().map(|one| (one.copy, one.status.to_string())).collect()
 }
 
 #[tokio::test]
-async fn an_email_is_sent_again_once_however_often_it_is_asked_until_it_is_settled() {
+async fn repeated_resends_plan_one_copy_until_it_is_settled() {
     let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     let original = delivery(&stack, &accepted).await.id.to_string();
     stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
 
-    let first = staff.post(&path(&accepted, &original), &because()).await;
+    let first = staff.post(&path(&accepted, &original), &reason_body()).await;
     let planned: Value = first.json().await.expect("JSON");
     assert_eq!(planned["outcome"], "planned", "{planned}");
     let copy = planned["delivery_id"].as_str().expect("an id").to_owned();
-    for named in [&original, &copy] {
-        let again = staff.post(&path(&accepted, named), &because()).await;
+    for delivery in [&original, &copy] {
+        let again = staff.post(&path(&accepted, delivery), &reason_body()).await;
         let again: Value = again.json().await.expect("JSON");
-        assert_eq!((&again["outcome"], &again["delivery_id"]), (&json!("under_way"), &json!(copy)));
+        assert_eq!(
+            (&again["outcome"], &again["delivery_id"]),
+            (&json!("in_progress"), &json!(copy))
+        );
     }
     stack.mail.set_script([]).expect("a script");
 
     eventually("the copy to be sent", || async {
-        (fates(&stack, &accepted).await == [(0, "sent".into()), (1, "sent".into())]).then_some(())
+        (states(&stack, &accepted).await == [(0, "sent".into()), (1, "sent".into())]).then_some(())
     })
     .await;
     let both = mails(&stack, &accepted);
@@ -53,38 +56,38 @@ async fn an_email_is_sent_again_once_however_often_it_is_asked_until_it_is_settl
     eventually("its workflow to be closed", || async {
         let id = delivery_workflow_id(&copy);
         let query = format!("WorkflowId = '{id}' AND ExecutionStatus = 'Completed'");
-        operator::found_by(&query).await.pop()
+        temporal_cli::search(&query).await.pop()
     })
     .await;
-    let third = staff.post(&path(&accepted, &original), &because()).await;
+    let third = staff.post(&path(&accepted, &original), &reason_body()).await;
     assert_eq!(outcome(third).await, (202, "planned".to_owned()), "it is settled now");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn old_news_and_what_is_not_there_are_not_sent_again() {
+async fn superseded_and_missing_emails_are_not_resent() {
     let options = StackOptions::default().scenario("fail*1");
     let (stack, accepted) = Stack::with_submission(options).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    stack.until(&accepted, "failed").await;
+    stack.wait_for_status(&accepted, "failed").await;
     let original = eventually("the e-mail to be sent", || async {
         let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
         all.first().filter(|one| one.status.to_string() == "sent").map(|one| one.id.to_string())
     })
     .await;
     let retry = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
-    assert_eq!(staff.post(&retry, &because()).await.status(), 202);
+    assert_eq!(staff.post(&retry, &reason_body()).await.status(), 202);
 
     for _ in ["while it goes on", "after it has ended"] {
-        let answer = staff.post(&path(&accepted, &original), &because()).await;
-        assert_eq!(refusal(answer).await, (409, "overtaken".to_owned()));
-        stack.until(&accepted, "completed").await;
+        let response = staff.post(&path(&accepted, &original), &reason_body()).await;
+        assert_eq!(refusal(response).await, (409, "superseded".to_owned()));
+        stack.wait_for_status(&accepted, "completed").await;
     }
     let unknown = path(&accepted, "5f0c0f4e-6f0e-4f7b-9d53-0f1f6f3c2a11");
-    let answer = staff.post(&unknown, &because()).await;
-    assert_eq!(refusal(answer).await, (404, "not_found".to_owned()));
-    let answer = staff.post(&path(&accepted, &original), &json!({})).await;
-    assert_eq!(refusal(answer).await, (400, "reason_required".to_owned()));
+    let response = staff.post(&unknown, &reason_body()).await;
+    assert_eq!(refusal(response).await, (404, "not_found".to_owned()));
+    let response = staff.post(&path(&accepted, &original), &json!({})).await;
+    assert_eq!(refusal(response).await, (400, "reason_required".to_owned()));
     assert_eq!(
         mails(&stack, &accepted).iter().filter(|it| it.subject.contains("could not")).count(),
         1
@@ -93,7 +96,7 @@ async fn old_news_and_what_is_not_there_are_not_sent_again() {
 }
 
 #[tokio::test]
-async fn of_two_failures_only_the_later_one_is_told_again() {
+async fn only_the_email_of_the_latest_failure_can_be_resent() {
     let (stack, accepted) =
         Stack::with_submission(StackOptions::default().scenario("fail*2")).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
@@ -107,13 +110,13 @@ async fn of_two_failures_only_the_later_one_is_told_again() {
     };
     sent(1).await;
     let retry = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
-    assert_eq!(staff.post(&retry, &because()).await.status(), 202);
+    assert_eq!(staff.post(&retry, &reason_body()).await.status(), 202);
     let both = sent(2).await;
     let [first, second] = both.as_slice() else { panic!("not two: {both:?}") };
 
-    let answer = staff.post(&path(&accepted, &first.id.to_string()), &because()).await;
-    assert_eq!(refusal(answer).await, (409, "overtaken".to_owned()));
-    let answer = staff.post(&path(&accepted, &second.id.to_string()), &because()).await;
-    assert_eq!(outcome(answer).await, (202, "planned".to_owned()));
+    let response = staff.post(&path(&accepted, &first.id.to_string()), &reason_body()).await;
+    assert_eq!(refusal(response).await, (409, "superseded".to_owned()));
+    let response = staff.post(&path(&accepted, &second.id.to_string()), &reason_body()).await;
+    assert_eq!(outcome(response).await, (202, "planned".to_owned()));
     stack.stop().await;
 }

@@ -2,23 +2,23 @@
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Delivery, Role};
-use diagflow_tests::invariants::{
-    cancelled, completed_once, ended_once, executions, failed, mails, timed_out,
+use diagflow_tests::assertions::{
+    cancelled, executions, failed, mails, timed_out, wait_completed_once, wait_ended_once,
 };
 use diagflow_tests::stack::id_of;
 use diagflow_tests::staff::{outcome, refusal};
-use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, photos};
+use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, photos};
 use serde_json::{Value, json};
 
-fn path(submission: &Accepted) -> String {
+fn path(submission: &AcceptedSubmission) -> String {
     format!("/api/admin/submissions/{}/retry", submission.submission_id)
 }
 
-fn because() -> Value {
+fn reason_body() -> Value {
     json!({"reason": "LoopAI was down"})
 }
 
-async fn steps(stack: &Stack, submission: &Accepted) -> Vec<&'static str> {
+async fn steps(stack: &Stack, submission: &AcceptedSubmission) -> Vec<&'static str> {
     let events = stack.store.events(id_of(submission), 0).await.expect("events");
     let numbers: Vec<_> = events.iter().map(|event| event.number).collect();
     assert_eq!(numbers, (1..).take(events.len()).collect::<Vec<_>>());
@@ -26,7 +26,11 @@ async fn steps(stack: &Stack, submission: &Accepted) -> Vec<&'static str> {
 }
 
 /// Waits until this many e-mails are settled as sent, and nothing else is owed.
-async fn all_told(stack: &Stack, submission: &Accepted, count: usize) -> Vec<Delivery> {
+async fn wait_until_sent(
+    stack: &Stack,
+    submission: &AcceptedSubmission,
+    count: usize,
+) -> Vec<Delivery> {
     eventually(format!("{count} e-mails to be sent"), || async {
         let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
         let sent = all.iter().filter(|one| one.status.to_string() == "sent").count();
@@ -37,28 +41,28 @@ async fn all_told(stack: &Stack, submission: &Accepted, count: usize) -> Vec<Del
 }
 
 #[tokio::test]
-async fn what_failed_is_set_going_again_once_however_often_it_is_asked() {
+async fn a_failed_submission_is_retried_once_despite_repeated_requests() {
     let (stack, accepted) =
         Stack::with_submission(StackOptions::default().scenario("fail*1, delay=2s")).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    ended_once(&stack, &accepted, failed("loopai_failed")).await;
-    let answer = staff.post(&path(&accepted), &json!({"reason": ""})).await;
-    assert_eq!(refusal(answer).await, (400, "reason_required".to_owned()));
+    wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    let response = staff.post(&path(&accepted), &json!({"reason": ""})).await;
+    assert_eq!(refusal(response).await, (400, "reason_required".to_owned()));
 
-    let first = staff.post(&path(&accepted), &because()).await;
-    let second = staff.post(&path(&accepted), &because()).await;
+    let first = staff.post(&path(&accepted), &reason_body()).await;
+    let second = staff.post(&path(&accepted), &reason_body()).await;
 
     assert_eq!(outcome(first).await, (202, "queued".to_owned()));
-    assert_eq!(outcome(second).await, (200, "under_way".to_owned()));
-    let document = stack.until(&accepted, "completed").await;
+    assert_eq!(outcome(second).await, (200, "in_progress".to_owned()));
+    let document = stack.wait_for_status(&accepted, "completed").await;
     assert!(document["error"].is_null() && document["result"].is_object(), "{document}");
-    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
-    all_told(&stack, &accepted, 2).await;
+    assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
+    wait_until_sent(&stack, &accepted, 2).await;
     let subjects: Vec<_> =
         mails(&stack, &accepted).iter().map(|mail| mail.subject.clone()).collect();
     assert_eq!(subjects, ["We could not complete your diagnosis", "Your diagnosis result"]);
     assert_eq!(executions(&stack, &accepted).len(), 2);
-    let story = [
+    let expected = [
         "received",
         "diagnosing",
         "failed",
@@ -69,14 +73,18 @@ async fn what_failed_is_set_going_again_once_however_often_it_is_asked() {
         "result_ready",
         "mail_sent",
     ];
-    assert_eq!(steps(&stack, &accepted).await, story);
-    let presses = "SELECT result FROM audit WHERE action = 'submission_retry' ORDER BY number";
-    assert_eq!(stack.database.texts(presses).await, ["done", "under_way"], "each has its line");
+    assert_eq!(steps(&stack, &accepted).await, expected);
+    let results = "SELECT result FROM audit WHERE action = 'submission_retry' ORDER BY number";
+    assert_eq!(
+        stack.database.texts(results).await,
+        ["success", "in_progress"],
+        "each has its line"
+    );
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn what_timed_out_or_was_cancelled_is_set_going_again() {
+async fn timed_out_and_cancelled_submissions_can_be_retried() {
     for end in [timed_out(), cancelled()] {
         let deadline = if end.status == "timed_out" { "2" } else { "600" };
         let options =
@@ -84,30 +92,30 @@ async fn what_timed_out_or_was_cancelled_is_set_going_again() {
         let (mut stack, accepted) = Stack::with_submission(options).await;
         let staff = Staff::with_role(&stack, Role::Operator).await;
         if end.status == "cancelled" {
-            stack.until(&accepted, "processing").await;
+            stack.wait_for_status(&accepted, "processing").await;
             let cancel = path(&accepted).replace("/retry", "/cancel");
-            assert_eq!(staff.post(&cancel, &because()).await.status(), 202);
+            assert_eq!(staff.post(&cancel, &reason_body()).await.status(), 202);
         }
-        ended_once(&stack, &accepted, end).await;
+        wait_ended_once(&stack, &accepted, end).await;
         // The new run has as much time as it needs.
-        stack.api.take().expect("is running").stopped().await;
+        stack.api.take().expect("is running").stop().await;
         stack.set("DIAGNOSIS_DEADLINE_SECONDS", "600");
         stack.start_api().await;
         stack.loopai.set_scenario("complete".parse().expect("a scenario"));
 
-        let answer = staff.post(&path(&accepted), &because()).await;
+        let response = staff.post(&path(&accepted), &reason_body()).await;
 
-        assert_eq!(outcome(answer).await, (202, "queued".to_owned()), "{}", end.status);
-        let document = stack.until(&accepted, "completed").await;
+        assert_eq!(outcome(response).await, (202, "queued".to_owned()), "{}", end.status);
+        let document = stack.wait_for_status(&accepted, "completed").await;
         assert!(document["error"].is_null() && document["result"].is_object(), "{document}");
-        assert_eq!(history::closed(&stack, &accepted).await, "Completed");
-        let all = all_told(&stack, &accepted, 2).await;
+        assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
+        let all = wait_until_sent(&stack, &accepted, 2).await;
         let kinds: Vec<_> = all.iter().map(|one| (one.run_number, one.kind.to_string())).collect();
         assert_eq!(kinds, [(1, end.status.to_owned()), (2, "result".to_owned())]);
         assert_eq!(executions(&stack, &accepted).len(), 2);
-        let told = format!("/api/admin/submissions/{}/history", accepted.submission_id);
-        let told: Value = staff.get(&told).await.json().await.expect("JSON");
-        let runs = told["runs"].as_array().expect("runs");
+        let history = format!("/api/admin/submissions/{}/history", accepted.submission_id);
+        let history: Value = staff.get(&history).await.json().await.expect("JSON");
+        let runs = history["runs"].as_array().expect("runs");
         let runs: Vec<_> = runs.iter().map(|run| (&run["number"], &run["status"])).collect();
         let (newest, first) = ((json!(2), json!("Completed")), (json!(1), json!(end.run)));
         assert_eq!(runs, [(&newest.0, &newest.1), (&first.0, &first.1)], "the newest first");
@@ -116,34 +124,34 @@ async fn what_timed_out_or_was_cancelled_is_set_going_again() {
 }
 
 #[tokio::test]
-async fn a_completed_submission_is_diagnosed_again_by_staff_alone() {
+async fn only_staff_can_repeat_a_completed_diagnosis() {
     let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
 
     history::reset(&stack, &accepted).await;
-    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
+    assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
     assert_eq!(executions(&stack, &accepted).len(), 1, "a reset asks for nothing");
-    let told = ["received", "diagnosing", "completed", "result_ready", "mail_sent"];
-    assert_eq!(steps(&stack, &accepted).await, told, "and changes nothing");
-    assert_eq!(stack.database.rows("results").await, 1);
+    let history = ["received", "diagnosing", "completed", "result_ready", "mail_sent"];
+    assert_eq!(steps(&stack, &accepted).await, history, "and changes nothing");
+    assert_eq!(stack.database.count_rows("results").await, 1);
     assert_eq!(mails(&stack, &accepted).len(), 1);
 
-    let answer = staff.post(&path(&accepted), &because()).await;
-    assert_eq!(outcome(answer).await, (202, "queued".to_owned()));
+    let response = staff.post(&path(&accepted), &reason_body()).await;
+    assert_eq!(outcome(response).await, (202, "queued".to_owned()));
 
-    all_told(&stack, &accepted, 2).await;
-    stack.until(&accepted, "completed").await;
+    wait_until_sent(&stack, &accepted, 2).await;
+    stack.wait_for_status(&accepted, "completed").await;
     assert_eq!(executions(&stack, &accepted).len(), 2);
-    assert_eq!(stack.database.rows("results").await, 2, "each run keeps its result");
-    stack.database.run("UPDATE submissions SET deleted_at = NOW(6)").await;
-    let answer = staff.post(&path(&accepted), &because()).await;
-    assert_eq!(refusal(answer).await, (404, "not_found".to_owned()));
+    assert_eq!(stack.database.count_rows("results").await, 2, "each run keeps its result");
+    stack.database.execute("UPDATE submissions SET deleted_at = NOW(6)").await;
+    let response = staff.post(&path(&accepted), &reason_body()).await;
+    assert_eq!(refusal(response).await, (404, "not_found".to_owned()));
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_retry_does_not_wait_behind_a_mail_server_that_is_away() {
+async fn a_retry_does_not_wait_for_an_unavailable_mail_server() {
     let (stack, accepted) = {
         let stack = Stack::with(StackOptions::default().scenario("fail*1")).await;
         stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
@@ -157,35 +165,37 @@ async fn a_retry_does_not_wait_behind_a_mail_server_that_is_away() {
     })
     .await;
 
-    let answer = staff.post(&path(&accepted), &because()).await;
-    assert_eq!(outcome(answer).await, (202, "queued".to_owned()));
+    let response = staff.post(&path(&accepted), &reason_body()).await;
+    assert_eq!(outcome(response).await, (202, "queued".to_owned()));
     let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
     assert_eq!(all[0].error_code.as_deref(), Some("superseded"), "from now on: {all:?}");
 
-    stack.until(&accepted, "completed").await;
+    stack.wait_for_status(&accepted, "completed").await;
     let history = format!("/api/admin/submissions/{}/history", accepted.submission_id);
-    let told: Value = staff.get(&history).await.json().await.expect("JSON");
-    let first = &told["runs"][1];
+    let history: Value = staff.get(&history).await.json().await.expect("JSON");
+    let first = &history["runs"][1];
     let asked = "A newer run of the submission asked for room";
-    let words = |it: &Value| it["words"].as_str().unwrap_or_default().to_owned();
-    let words: Vec<_> = first["events"].as_array().expect("events").iter().map(words).collect();
-    let room = words.iter().position(|it| it == asked).expect("it was asked for room");
-    let stopped = words[room..].iter().any(|it| it == "E-mailing the patient: to be stopped");
-    assert!(stopped, "it went on with its e-mail: {words:#?}");
+    let descriptions = |it: &Value| it["description"].as_str().unwrap_or_default().to_owned();
+    let descriptions: Vec<_> =
+        first["events"].as_array().expect("events").iter().map(descriptions).collect();
+    let room = descriptions.iter().position(|it| it == asked).expect("it was asked for room");
+    let stopped =
+        descriptions[room..].iter().any(|it| it == "E-mailing the patient: to be stopped");
+    assert!(stopped, "it went on with its e-mail: {descriptions:#?}");
     stack.mail.set_script([]).expect("a script");
-    let all = all_told(&stack, &accepted, 1).await;
-    let fates: Vec<_> = all
+    let all = wait_until_sent(&stack, &accepted, 1).await;
+    let states: Vec<_> = all
         .iter()
         .map(|one| (one.run_number, one.status.to_string(), one.error_code.as_deref()))
         .collect();
     let superseded = (1, "failed".to_owned(), Some("superseded"));
-    assert_eq!(fates, [superseded, (2, "sent".to_owned(), None)]);
+    assert_eq!(states, [superseded, (2, "sent".to_owned(), None)]);
     assert_eq!(mails(&stack, &accepted).len(), 1, "old news is not told any more");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn everything_that_a_filter_matches_is_set_going_again() {
+async fn a_bulk_retry_restarts_everything_its_filter_matches() {
     const MANY: &str = "/api/admin/submissions/retry";
     let stack = Stack::with(StackOptions::default().scenario("fail*3")).await;
     let staff = Staff::with_role(&stack, Role::Admin).await;
@@ -194,28 +204,28 @@ async fn everything_that_a_filter_matches_is_set_going_again() {
         let email = format!("ana{number}@example.org");
         let accepted = stack.client.submit(&email, "itches", &[photos::retina()]).await;
         let status = if number < 3 { "failed" } else { "completed" };
-        stack.until(&accepted, status).await;
+        stack.wait_for_status(&accepted, status).await;
         all.push(accepted);
     }
 
-    let gone =
+    let deleted =
         diagflow_tests::seeding::submission(&stack.store, "ana1@example.org", "", None).await;
     diagflow_tests::seeding::end(
         &stack.store,
-        gone,
-        diagflow_store::Outcome::Failed,
+        deleted,
+        diagflow_store::EndStatus::Failed,
         "loopai_failed",
     )
     .await;
-    let deletion = diagflow_tests::seeding::line(diagflow_store::Action::SubmissionDelete);
-    stack.store.delete_submission(gone.submission, &deletion).await.expect("deleted");
+    let entry = diagflow_tests::seeding::audit_entry(diagflow_store::Action::SubmissionDelete);
+    stack.store.delete_submission(deleted.submission, &entry).await.expect("deleted");
 
     let count = |body: Value| {
         let staff = &staff;
         async move {
-            let answer = staff.post(MANY, &body).await;
-            let status = answer.status().as_u16();
-            (status, answer.json::<Value>().await.expect("JSON"))
+            let response = staff.post(MANY, &body).await;
+            let status = response.status().as_u16();
+            (status, response.json::<Value>().await.expect("JSON"))
         }
     };
     let reason = "LoopAI was down";
@@ -228,8 +238,8 @@ async fn everything_that_a_filter_matches_is_set_going_again() {
         (json!({"email": "ana1@example.org"}), 1),
         (json!({"email": "ANA*"}), 3),
         (json!({"email": "ana1*", "error_code": "loopai_failed"}), 1),
-        (json!({"words": "itch since"}), 0),
-        (json!({"words": "itch"}), 3),
+        (json!({"comments": "itch since"}), 0),
+        (json!({"comments": "itch"}), 3),
         (json!({"deleted": "without"}), 3),
         (json!({"created_from": "2100-01-01"}), 0),
         (json!({"created_to": "2100-01-01"}), 3),
@@ -246,7 +256,7 @@ async fn everything_that_a_filter_matches_is_set_going_again() {
         (json!({"filter": {"status": [""]}}), "filter.status", "status_invalid"),
         (json!({"filter": {"email": ""}}), "filter.email", "email_invalid"),
         (json!({"filter": {"error_code": ""}}), "filter.error_code", "error_code_invalid"),
-        (json!({"filter": {"words": "at"}}), "filter.words", "words_invalid"),
+        (json!({"filter": {"comments": "at"}}), "filter.comments", "comments_invalid"),
         (json!({"filter": {"emial": "ana1@example.org"}}), "filter.emial", "field_unknown"),
         (json!({"filtre": {"email": "ana1@example.org"}}), "filtre", "field_unknown"),
     ] {
@@ -259,7 +269,7 @@ async fn everything_that_a_filter_matches_is_set_going_again() {
         assert_eq!(fault["code"], code, "{refused}");
     }
     let (status, refused) = count(json!({"reason": reason, "expected": 2})).await;
-    assert_eq!((status, &refused["error"]["code"]), (409, &json!("matched_otherwise")));
+    assert_eq!((status, &refused["error"]["code"]), (409, &json!("match_count_changed")));
     assert_eq!(refused["error"]["matched"], 3, "{refused}");
     assert_eq!(count(json!({"reason": reason})).await.0, 400, "nobody said how many");
 
@@ -267,7 +277,7 @@ async fn everything_that_a_filter_matches_is_set_going_again() {
     assert_eq!(status, 202, "{done}");
     assert_eq!((&done["retried"], &done["remaining"]), (&json!(3), &json!(0)));
     for accepted in &all {
-        stack.until(accepted, "completed").await;
+        stack.wait_for_status(accepted, "completed").await;
         let each = if accepted == &all[3] { 1 } else { 2 };
         assert_eq!(executions(&stack, accepted).len(), each);
     }

@@ -1,7 +1,7 @@
 //! Signing in and out, staying signed in, and ending sessions.
 
 use diagflow_store::Role;
-use diagflow_tests::staff::{account, refusal};
+use diagflow_tests::staff::{create_account, refusal};
 use diagflow_tests::{Stack, StackOptions, Staff, eventually};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -21,13 +21,13 @@ async fn api_with(options: StackOptions) -> Stack {
 }
 
 async fn refresh(stack: &Stack, token: &Value) -> Response {
-    let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/refresh"));
+    let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/refresh"));
     call.json(&json!({"refresh_token": token})).send().await.expect("an answer")
 }
 
-async fn body(answer: Response) -> Value {
-    assert_eq!(answer.status(), 200);
-    answer.json().await.expect("JSON")
+async fn body(response: Response) -> Value {
+    assert_eq!(response.status(), 200);
+    response.json().await.expect("JSON")
 }
 
 fn ended() -> (u16, String) {
@@ -35,18 +35,18 @@ fn ended() -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_session_that_was_ended_opens_nothing_any_more() {
+async fn an_ended_session_is_rejected_on_every_replica() {
     let stack = api().await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let (replica, client) = stack.start_replica().await;
-    assert_eq!(staff.at(&client).get(VALIDATE).await.status(), 200);
+    assert_eq!(staff.at_api(&client).get(VALIDATE).await.status(), 200);
 
     let out = staff.request(Method::POST, "/api/v1/auth/logout").send().await.expect("an answer");
     assert_eq!(out.status(), 204);
 
     let again = staff.request(Method::POST, "/api/v1/auth/logout").send().await.expect("an answer");
     assert_eq!(refusal(again).await, ended());
-    assert_eq!(refusal(staff.at(&client).get(VALIDATE).await).await, ended(), "everywhere");
+    assert_eq!(refusal(staff.at_api(&client).get(VALIDATE).await).await, ended(), "everywhere");
     let lines = stack
         .database
         .texts(
@@ -57,38 +57,41 @@ async fn a_session_that_was_ended_opens_nothing_any_more() {
     assert_eq!(
         lines,
         [
-            "1 user_create done tests".to_owned(),
-            format!("2 sign_in done {email}"),
-            format!("3 sign_out done {email}"),
+            "1 user_create success tests".to_owned(),
+            format!("2 sign_in success {email}"),
+            format!("3 sign_out success {email}"),
             format!("4 access session_ended {email}"),
             format!("5 access session_ended {email}"),
         ]
     );
-    replica.stopped().await;
+    replica.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_session_tells_whose_it_is_and_what_they_may_do() {
+async fn validate_returns_the_user_and_permissions() {
     let stack = api().await;
     let staff = Staff::with_role(&stack, Role::Clinician).await;
 
-    let told = body(staff.get(VALIDATE).await).await;
+    let validated = body(staff.get(VALIDATE).await).await;
 
-    assert_eq!(told["user"]["id"], staff.id.to_string());
-    assert_eq!(told["user"]["role"], "clinician");
-    assert_eq!(told["user"]["enabled"], true);
-    assert_eq!(told["permissions"], json!(["account:self", "submissions:read", "clinical:read"]));
-    assert_eq!(told["session_id"], staff.session["session_id"]);
-    assert_eq!(told["csrf_token"], staff.session["csrf_token"]);
-    assert!(told["expires_at"].is_string(), "{told}");
+    assert_eq!(validated["user"]["id"], staff.id.to_string());
+    assert_eq!(validated["user"]["role"], "clinician");
+    assert_eq!(validated["user"]["enabled"], true);
+    assert_eq!(
+        validated["permissions"],
+        json!(["account:self", "submissions:read", "clinical:read"])
+    );
+    assert_eq!(validated["session_id"], staff.session["session_id"]);
+    assert_eq!(validated["csrf_token"], staff.session["csrf_token"]);
+    assert!(validated["expires_at"].is_string(), "{validated}");
     let nobody = stack.client.get(VALIDATE).await;
     assert_eq!(refusal(nobody).await, (401, "sign_in_required".to_owned()));
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_good_once_and_a_lost_answer_may_be_asked_for_again() {
+async fn a_refresh_token_works_once_with_a_grace_period_for_lost_responses() {
     let stack = api().await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let first = &staff.session["refresh_token"];
@@ -106,7 +109,7 @@ async fn a_refresh_token_is_good_once_and_a_lost_answer_may_be_asked_for_again()
     // Eleven seconds later it is no lost answer any more.
     stack
         .database
-        .run("UPDATE sessions SET refreshed_at = DATE_SUB(refreshed_at, INTERVAL 11 SECOND)")
+        .execute("UPDATE sessions SET refreshed_at = DATE_SUB(refreshed_at, INTERVAL 11 SECOND)")
         .await;
     assert_eq!(refusal(refresh(&stack, &staff.session["refresh_token"]).await).await, ended());
     assert_eq!(refusal(staff.get(VALIDATE).await).await, ended());
@@ -123,8 +126,8 @@ async fn a_refresh_token_is_good_once_and_a_lost_answer_may_be_asked_for_again()
     assert_eq!(
         lines,
         [
-            "session_refresh session done user {}",
-            "session_end session done user {\"reason\":\"refresh_reused\"}",
+            "session_refresh session success user {}",
+            "session_end session success user {\"reason\":\"refresh_reused\"}",
             "session_refresh session session_ended user {}",
             "session_refresh session session_ended user {}",
         ]
@@ -133,7 +136,7 @@ async fn a_refresh_token_is_good_once_and_a_lost_answer_may_be_asked_for_again()
 }
 
 #[tokio::test]
-async fn an_old_refresh_token_ends_its_session_and_a_forged_one_does_not() {
+async fn a_reused_refresh_token_ends_its_session_and_a_forged_one_does_not() {
     let stack = api().await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let first = &staff.session["refresh_token"];
@@ -146,8 +149,8 @@ async fn an_old_refresh_token_ends_its_session_and_a_forged_one_does_not() {
     let (middle, end) = tail.split_at(16);
     let forged = format!("{head}{}{end}", middle.chars().rev().collect::<String>());
     for wrong in [json!(forged), json!("nonsense"), json!(staff.access_token)] {
-        let answer = refusal(refresh(&stack, &wrong).await).await;
-        assert_eq!(answer, (401, "token_invalid".to_owned()), "{wrong}");
+        let response = refusal(refresh(&stack, &wrong).await).await;
+        assert_eq!(response, (401, "token_invalid".to_owned()), "{wrong}");
     }
     assert_eq!(staff.get(VALIDATE).await.status(), 200, "nothing has ended");
 
@@ -158,9 +161,9 @@ async fn an_old_refresh_token_ends_its_session_and_a_forged_one_does_not() {
 }
 
 #[tokio::test]
-async fn a_session_ends_when_it_is_not_used_and_when_it_is_too_old() {
+async fn a_session_expires_when_idle_and_at_its_maximum_age() {
     let options = StackOptions::default()
-        .with("SESSION_IDLE_SECONDS", "2")
+        .with("SESSION_IDLE_TIMEOUT_SECONDS", "2")
         .with("SESSION_LIFETIME_SECONDS", "5");
     let stack = api_with(options).await;
     let begun = Instant::now();
@@ -191,11 +194,11 @@ async fn a_session_ends_when_it_is_not_used_and_when_it_is_too_old() {
 }
 
 #[tokio::test]
-async fn people_see_and_end_their_own_sessions_and_nobody_elses() {
+async fn users_list_and_end_only_their_own_sessions() {
     let stack = api().await;
     let one = Staff::with_role(&stack, Role::Operator).await;
-    let two = one.again(&stack).await;
-    let three = one.again(&stack).await;
+    let two = one.sign_in_again(&stack).await;
+    let three = one.sign_in_again(&stack).await;
     let other = Staff::with_role(&stack, Role::Operator).await;
 
     let list = body(one.get(SESSIONS).await).await;
@@ -225,12 +228,12 @@ async fn people_see_and_end_their_own_sessions_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn admins_see_and_end_anyones_sessions() {
+async fn admins_list_and_end_any_session() {
     let stack = api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let one = Staff::with_role(&stack, Role::Clinician).await;
-    let two = one.again(&stack).await;
-    let three = one.again(&stack).await;
+    let two = one.sign_in_again(&stack).await;
+    let three = one.sign_in_again(&stack).await;
     let sessions = format!("/api/v1/users/{}/sessions", one.id);
     let session = format!("{sessions}/{}", one.session["session_id"].as_str().expect("an id"));
     let of_admin = format!("{sessions}/{}", admin.session["session_id"].as_str().expect("an id"));
@@ -259,9 +262,9 @@ async fn admins_see_and_end_anyones_sessions() {
 }
 
 #[tokio::test]
-async fn sessions_that_ended_long_ago_are_removed_and_no_others() {
+async fn only_sessions_that_ended_long_ago_are_removed() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    let (user, _) = account(&stack, Role::Operator).await;
+    let (user, _) = create_account(&stack, Role::Operator).await;
     let session = |id: &str, begun: u32, lifetime: u32, ended: &str| {
         format!(
             "('{id}', '{user}', '', NOW(6), '192.0.2.0/24', '192.0.2.1', '', \
@@ -280,7 +283,7 @@ async fn sessions_that_ended_long_ago_are_removed_and_no_others() {
         session("goes on", 40, 50, "NULL"),
     ];
     let insert = format!("INSERT INTO sessions ({columns}) VALUES {}", rows.join(", "));
-    stack.database.run(&insert).await;
+    stack.database.execute(&insert).await;
 
     stack.start_api().await;
 
@@ -289,13 +292,13 @@ async fn sessions_that_ended_long_ago_are_removed_and_no_others() {
         (left.len() < rows.len()).then_some(left)
     })
     .await;
-    let kept = [
+    let expected = [
         "begun long ago, expired lately",
         "ended early, of a long life",
         "from where somebody signed in",
         "goes on",
     ];
-    assert_eq!(left, kept);
+    assert_eq!(left, expected);
     // No more at once than one short statement removes.
     let copies = format!(
         "INSERT INTO sessions ({columns}) SELECT UUID(), user_id, refresh, refreshed_at, network, \
@@ -303,13 +306,13 @@ async fn sessions_that_ended_long_ago_are_removed_and_no_others() {
          FROM sessions"
     );
     for _ in 0..11 {
-        stack.database.run(&copies).await;
+        stack.database.execute(&copies).await;
     }
     let mut swept = Vec::new();
     while swept.last() != Some(&0) {
         swept.push(stack.store.sweep_sessions().await.expect("an answer"));
     }
     assert_eq!(swept, [5000, 3188, 0]);
-    assert_eq!(stack.database.texts("SELECT id FROM sessions ORDER BY id").await, kept);
+    assert_eq!(stack.database.texts("SELECT id FROM sessions ORDER BY id").await, expected);
     stack.stop().await;
 }

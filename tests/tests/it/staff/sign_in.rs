@@ -1,7 +1,7 @@
 //! A sign-in that fails tells nothing about who has an account: not by its answer, and not by its time.
 
 use diagflow_store::Role;
-use diagflow_tests::staff::{PASSWORD, account};
+use diagflow_tests::staff::{PASSWORD, create_account};
 use diagflow_tests::{Stack, StackOptions};
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -14,21 +14,21 @@ const ALWAYS_NEW: [&str; 2] = ["date", "x-request-id"];
 
 /// What comes back: all of it, but for what names the request.
 #[derive(Debug, PartialEq, Eq)]
-struct Answer {
+struct ComparableResponse {
     status: u16,
     headers: BTreeMap<String, Vec<u8>>,
     body: Value,
 }
 
-impl Answer {
-    async fn of(response: Response) -> Answer {
+impl ComparableResponse {
+    async fn of(response: Response) -> ComparableResponse {
         let status = response.status().as_u16();
         let headers = response.headers().iter();
         let headers = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
         let headers = headers.filter(|(name, _)| !ALWAYS_NEW.contains(&name.as_str())).collect();
         let mut body: Value = response.json().await.expect("JSON");
         assert!(body["request_id"].take().is_string(), "{body}");
-        Answer { status, headers, body }
+        ComparableResponse { status, headers, body }
     }
 }
 
@@ -40,20 +40,23 @@ async fn sign_in(
     password: &str,
 ) -> (Response, Duration) {
     // Nobody is slowed down here: that is another test's.
-    stack.database.run("DELETE FROM throttles").await;
+    stack.database.execute("DELETE FROM throttles").await;
     let given = json!({"email": email, "password": password});
-    let call = client.post(stack.client.address("/api/v1/auth/login")).json(&given);
+    let call = client.post(stack.client.url("/api/v1/auth/login")).json(&given);
     let begun = Instant::now();
-    let answer = call.send().await.expect("an answer");
-    (answer, begun.elapsed())
+    let response = call.send().await.expect("an answer");
+    (response, begun.elapsed())
 }
 
 /// The addresses at which a sign-in fails, each for another reason.
 async fn who_fails(stack: &Stack) -> [(&'static str, String, &'static str); 4] {
-    let (_, known) = account(stack, Role::Operator).await;
-    let (gone, disabled) = account(stack, Role::Operator).await;
-    let (_, program) = account(stack, Role::Service).await;
-    stack.database.run(&format!("UPDATE users SET disabled_at = NOW(6) WHERE id = '{gone}'")).await;
+    let (_, known) = create_account(stack, Role::Operator).await;
+    let (gone, disabled) = create_account(stack, Role::Operator).await;
+    let (_, program) = create_account(stack, Role::Service).await;
+    stack
+        .database
+        .execute(&format!("UPDATE users SET disabled_at = NOW(6) WHERE id = '{gone}'"))
+        .await;
     // As long as the others, which have random names.
     let unknown = known.replace("operator-", "operatox-");
     [
@@ -65,22 +68,23 @@ async fn who_fails(stack: &Stack) -> [(&'static str, String, &'static str); 4] {
 }
 
 #[tokio::test]
-async fn every_sign_in_that_fails_gets_the_same_answer_after_the_same_work() {
+async fn all_failed_sign_ins_get_the_same_response_in_the_same_time() {
     const TRIES: usize = 9;
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let client = reqwest::Client::new();
     let who = who_fails(&stack).await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for (_, email, password) in &who {
-        answers.push(Answer::of(sign_in(&stack, &client, email, password).await.0).await);
+        responses
+            .push(ComparableResponse::of(sign_in(&stack, &client, email, password).await.0).await);
     }
     assert_eq!(
-        (answers[0].status, &answers[0].body["error"]["code"]),
+        (responses[0].status, &responses[0].body["error"]["code"]),
         (401, &"sign_in_failed".into())
     );
-    for (answer, (why, ..)) in answers.iter().zip(&who) {
-        assert_eq!(answer, &answers[0], "{why}");
+    for (response, (why, ..)) in responses.iter().zip(&who) {
+        assert_eq!(response, &responses[0], "{why}");
     }
 
     // In turn, so that whatever else the machine does slows down all alike.

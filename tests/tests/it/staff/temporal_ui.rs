@@ -2,12 +2,14 @@
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;
-use diagflow_tests::invariants::{
-    cancelled, completed_once, ended_once, executions, failed, mails,
+use diagflow_tests::assertions::{
+    cancelled, executions, failed, mails, wait_completed_once, wait_ended_once,
 };
 use diagflow_tests::stack::id_of;
 use diagflow_tests::staff::outcome;
-use diagflow_tests::{Accepted, Stack, StackOptions, Staff, eventually, history, operator};
+use diagflow_tests::{
+    AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, temporal_cli,
+};
 use diagflow_workflows::{delivery_workflow_id, workflow_id};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -16,44 +18,45 @@ use temporalio_client::WorkflowDescribeOptions;
 /// So long that nothing but an operator can explain what happens within a test.
 const A_WEEK: &str = "604800";
 
-fn waiting() -> StackOptions {
+fn long_polls() -> StackOptions {
     StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK)
 }
 
 /// With Temporal asked soon whether it still has what stands unchanged.
-fn asking_soon(options: StackOptions) -> StackOptions {
-    options.with("LOST_AFTER_SECONDS", "0.5").with("LOST_SWEEP_SECONDS", "0.2")
+fn reconcile_soon(options: StackOptions) -> StackOptions {
+    options.with("RECONCILE_AFTER_SECONDS", "0.5").with("RECONCILE_SWEEP_SECONDS", "0.2")
 }
 
-async fn steps(stack: &Stack, submission: &Accepted) -> Vec<&'static str> {
+async fn steps(stack: &Stack, submission: &AcceptedSubmission) -> Vec<&'static str> {
     let events = stack.store.events(id_of(submission), 0).await.expect("events");
     events.iter().map(|event| event.step.name()).collect()
 }
 
 #[tokio::test]
-async fn cancel_calls_a_submission_off() {
-    let (stack, accepted) = Stack::with_submission(waiting()).await;
-    stack.until(&accepted, "processing").await;
+async fn cancel_in_temporal_cancels_the_submission() {
+    let (stack, accepted) = Stack::with_submission(long_polls()).await;
+    stack.wait_for_status(&accepted, "processing").await;
 
-    operator::act("cancel", &accepted, &[]).await;
+    temporal_cli::submission_workflow("cancel", &accepted, &[]).await;
 
-    ended_once(&stack, &accepted, cancelled()).await;
+    wait_ended_once(&stack, &accepted, cancelled()).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn the_page_of_a_run_says_what_it_is_and_what_it_is_doing_now() {
-    let (stack, accepted) = Stack::with_submission(waiting()).await;
-    stack.until(&accepted, "processing").await;
+async fn a_run_shows_its_summary_and_current_details_in_temporal() {
+    let (stack, accepted) = Stack::with_submission(long_polls()).await;
+    stack.wait_for_status(&accepted, "processing").await;
 
-    let run = history::handle(&stack, &accepted).await;
+    let run = history::workflow_handle(&stack, &accepted).await;
     let described = run.describe(WorkflowDescribeOptions::default()).await.expect("an answer");
     assert_eq!(described.static_summary(), Some("Diagnosis, run 1"));
     // The records are a moment ahead of the run.
     eventually("the run to say that it waits", || async {
-        let said = operator::act("metadata", &accepted, &["--output", "json"]).await;
-        let details = said.split_once("\"currentDetails\": \"");
-        let (_, details) = details.unwrap_or_else(|| panic!("no current details in {said}"));
+        let output =
+            temporal_cli::submission_workflow("metadata", &accepted, &["--output", "json"]).await;
+        let details = output.split_once("\"currentDetails\": \"");
+        let (_, details) = details.unwrap_or_else(|| panic!("no current details in {output}"));
         (details.starts_with("waiting ") && details.contains(" before ")).then_some(())
     })
     .await;
@@ -61,30 +64,35 @@ async fn the_page_of_a_run_says_what_it_is_and_what_it_is_doing_now() {
 }
 
 #[tokio::test]
-async fn signal_makes_a_run_look_at_once() {
-    let (stack, accepted) = Stack::with_submission(waiting()).await;
-    stack.until(&accepted, "processing").await;
+async fn signal_triggers_an_immediate_poll() {
+    let (stack, accepted) = Stack::with_submission(long_polls()).await;
+    stack.wait_for_status(&accepted, "processing").await;
     // At once, without waiting for what it measures: the signal must find it.
     let execution = &executions(&stack, &accepted)[0].execution_id;
     stack.loopai.complete_with(execution, json!({"summary": "dry skin"})).expect("at work");
 
-    operator::act("signal", &accepted, &["--name", "execution_changed"]).await;
+    temporal_cli::submission_workflow("signal", &accepted, &["--name", "execution_changed"]).await;
 
-    completed_once(&stack, &accepted).await;
+    wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn reset_sets_what_failed_going_again_as_a_new_run() {
+async fn reset_restarts_a_failed_submission_as_a_new_run() {
     let (stack, accepted) =
         Stack::with_submission(StackOptions::default().scenario("fail*1")).await;
-    ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
 
-    operator::act("reset", &accepted, &["--type", "FirstWorkflowTask", "--reason", "a test"]).await;
+    temporal_cli::submission_workflow(
+        "reset",
+        &accepted,
+        &["--type", "FirstWorkflowTask", "--reason", "a test"],
+    )
+    .await;
 
-    stack.until(&accepted, "completed").await;
-    assert_eq!(history::closed(&stack, &accepted).await, "Completed");
-    let story = [
+    stack.wait_for_status(&accepted, "completed").await;
+    assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
+    let expected = [
         "received",
         "diagnosing",
         "failed",
@@ -95,7 +103,7 @@ async fn reset_sets_what_failed_going_again_as_a_new_run() {
         "result_ready",
         "mail_sent",
     ];
-    assert_eq!(steps(&stack, &accepted).await, story);
+    assert_eq!(steps(&stack, &accepted).await, expected);
     let streamed: Vec<_> = stack.client.events(&accepted, None).await.collect().await;
     assert_eq!(streamed.last().expect("a story").name, "result_ready");
     assert_eq!(mails(&stack, &accepted).len(), 2);
@@ -105,8 +113,8 @@ async fn reset_sets_what_failed_going_again_as_a_new_run() {
 }
 
 /// The ids of a run's completed workflow tasks, in order.
-async fn completed_tasks(submission: &Accepted) -> Vec<String> {
-    let shown = operator::act("show", submission, &["--output", "json"]).await;
+async fn completed_tasks(submission: &AcceptedSubmission) -> Vec<String> {
+    let shown = temporal_cli::submission_workflow("show", submission, &["--output", "json"]).await;
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
     let events = shown["events"].as_array().expect("events").iter();
     let tasks = events.filter(|it| it["eventType"] == "EVENT_TYPE_WORKFLOW_TASK_COMPLETED");
@@ -114,53 +122,53 @@ async fn completed_tasks(submission: &Accepted) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn reset_to_a_later_point_goes_on_with_the_execution_that_is_known() {
+async fn reset_to_a_later_point_continues_the_known_execution() {
     // LoopAI does its work, but refuses to tell of it five times in a row.
     let options = StackOptions::default().scenario("status=403*5, delay=0s");
     let (stack, accepted) = Stack::with_submission(options).await;
-    ended_once(&stack, &accepted, failed("loopai_unauthorized")).await;
+    wait_ended_once(&stack, &accepted, failed("loopai_unauthorized")).await;
     let after_the_request = &completed_tasks(&accepted).await[1];
 
     let point = ["--event-id", after_the_request, "--reason", "a test"];
-    operator::act("reset", &accepted, &point).await;
+    temporal_cli::submission_workflow("reset", &accepted, &point).await;
 
-    let story = eventually("the story's end", || async {
-        let story = steps(&stack, &accepted).await;
-        story.ends_with(&["result_ready", "mail_sent"]).then_some(story)
+    let expected = eventually("the story's end", || async {
+        let expected = steps(&stack, &accepted).await;
+        expected.ends_with(&["result_ready", "mail_sent"]).then_some(expected)
     })
     .await;
     assert_eq!(executions(&stack, &accepted).len(), 1, "nothing was asked twice");
     let runs = stack.store.runs(id_of(&accepted)).await.expect("runs");
     assert_eq!(runs.len(), 2);
     assert_eq!(runs[0].loopai_execution_id, runs[1].loopai_execution_id);
-    assert_eq!(story[..4], ["received", "diagnosing", "failed", "mail_sent"]);
-    assert_eq!(story[4..], ["retried", "diagnosing", "completed", "result_ready", "mail_sent"]);
+    assert_eq!(expected[..4], ["received", "diagnosing", "failed", "mail_sent"]);
+    assert_eq!(expected[4..], ["retried", "diagnosing", "completed", "result_ready", "mail_sent"]);
     assert_eq!(mails(&stack, &accepted).len(), 2);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_run_that_was_terminated_without_a_word_is_found_and_can_be_set_going_again() {
-    let (stack, accepted) = Stack::with_submission(asking_soon(waiting())).await;
-    stack.until(&accepted, "processing").await;
+async fn a_terminated_run_is_detected_and_can_be_retried() {
+    let (stack, accepted) = Stack::with_submission(reconcile_soon(long_polls())).await;
+    stack.wait_for_status(&accepted, "processing").await;
 
-    operator::act("terminate", &accepted, &["--reason", "a test"]).await;
+    temporal_cli::submission_workflow("terminate", &accepted, &["--reason", "a test"]).await;
 
-    let document = stack.until(&accepted, "failed").await;
-    assert_eq!(document["error"]["code"], "run_lost");
+    let document = stack.wait_for_status(&accepted, "failed").await;
+    assert_eq!(document["error"]["code"], "run_orphaned");
     eventually("the patient to be told", || async { mails(&stack, &accepted).pop() }).await;
     stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
     let staff = Staff::with_role(&stack, Role::Operator).await;
     // The next look is a week away: whoever retries does not wait for it.
     let path = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
-    let answer = staff.post(&path, &json!({"reason": "terminated by mistake"})).await;
-    assert_eq!(outcome(answer).await, (202, "queued".to_owned()));
+    let response = staff.post(&path, &json!({"reason": "terminated by mistake"})).await;
+    assert_eq!(outcome(response).await, (202, "queued".to_owned()));
     eventually("a second execution", || async {
         executions(&stack, &accepted).get(1).and_then(|it| it.finished_at)
     })
     .await;
-    operator::act("signal", &accepted, &["--name", "execution_changed"]).await;
-    stack.until(&accepted, "completed").await;
+    temporal_cli::submission_workflow("signal", &accepted, &["--name", "execution_changed"]).await;
+    stack.wait_for_status(&accepted, "completed").await;
     let deliveries = eventually("the result to be sent", || async {
         let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
         all.iter().all(|one| one.status.to_string() == "sent").then_some(all)
@@ -171,29 +179,29 @@ async fn a_run_that_was_terminated_without_a_word_is_found_and_can_be_set_going_
 }
 
 #[tokio::test]
-async fn a_run_that_goes_on_is_not_taken_for_lost() {
-    let (stack, accepted) = Stack::with_submission(asking_soon(waiting())).await;
+async fn a_running_run_is_not_treated_as_orphaned() {
+    let (stack, accepted) = Stack::with_submission(reconcile_soon(long_polls())).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    stack.until(&accepted, "processing").await;
-    let asked = "SELECT CAST(COUNT(*) AS SIGNED) FROM submissions \
+    stack.wait_for_status(&accepted, "processing").await;
+    let unchanged_for_2s = "SELECT CAST(COUNT(*) AS SIGNED) FROM submissions \
                  WHERE updated_at < DATE_SUB(NOW(6), INTERVAL 2 SECOND)";
     eventually("several rounds of asking", || async {
-        (stack.database.number(asked).await == 1).then_some(())
+        (stack.database.number(unchanged_for_2s).await == 1).then_some(())
     })
     .await;
 
     let status = stack.client.status(&accepted).await.expect("an answer");
     assert_eq!(status["status"], "processing");
     let path = format!("/api/admin/submissions/{}/cancel", accepted.submission_id);
-    let answer = staff.post(&path, &json!({"reason": "enough"})).await;
-    assert_eq!(outcome(answer).await, (202, "cancelling".to_owned()));
-    ended_once(&stack, &accepted, cancelled()).await;
+    let response = staff.post(&path, &json!({"reason": "enough"})).await;
+    assert_eq!(outcome(response).await, (202, "cancelling".to_owned()));
+    wait_ended_once(&stack, &accepted, cancelled()).await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_email_whose_run_was_terminated_is_delivered_all_the_same() {
-    let stack = Stack::with(asking_soon(StackOptions::default())).await;
+async fn an_email_whose_run_was_terminated_is_still_delivered() {
+    let stack = Stack::with(reconcile_soon(StackOptions::default())).await;
     stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
     let photo = [diagflow_tests::photos::retina()];
     let accepted = stack.client.submit("ana@example.org", "itches", &photo).await;
@@ -203,22 +211,22 @@ async fn an_email_whose_run_was_terminated_is_delivered_all_the_same() {
     })
     .await;
 
-    operator::act("terminate", &accepted, &["--reason", "a test"]).await;
+    temporal_cli::submission_workflow("terminate", &accepted, &["--reason", "a test"]).await;
     let id = delivery_workflow_id(&delivery.id.to_string());
     eventually("a workflow of its own", || async {
-        operator::found_by(&format!("WorkflowId = '{id}'")).await.pop()
+        temporal_cli::search(&format!("WorkflowId = '{id}'")).await.pop()
     })
     .await;
     stack.mail.set_script([]).expect("a script");
 
-    completed(&stack, &accepted).await;
+    wait_until_delivered(&stack, &accepted).await;
     assert_eq!(mails(&stack, &accepted).len(), 1);
     stack.stop().await;
 }
 
 /// Waits until the result is stored and its e-mail is sent.
-async fn completed(stack: &Stack, submission: &Accepted) {
-    stack.until(submission, "completed").await;
+async fn wait_until_delivered(stack: &Stack, submission: &AcceptedSubmission) {
+    stack.wait_for_status(submission, "completed").await;
     eventually("the e-mail to be sent", || async {
         let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
         all.iter().any(|one| one.status.to_string() == "sent").then_some(())
@@ -235,13 +243,13 @@ fn saved_filters() -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn the_saved_filters_of_the_runbook_find_what_they_say() {
+async fn the_saved_filters_of_the_runbook_match_their_runs() {
     let options = StackOptions::default().scenario("fail").with("LOOPAI_AGENT_ID", "1");
     let (stack, accepted) = Stack::with_submission(options).await;
-    ended_once(&stack, &accepted, failed("loopai_failed")).await;
+    wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
     let ours = workflow_id(&accepted.submission_id);
 
-    let finds = [
+    let matching = [
         "SubmissionStatus = 'failed'",
         "FailureCode = 'loopai_failed'",
         "FailureCode IS NOT NULL AND StartTime > '2026-11-21T00:00:00Z'",
@@ -249,16 +257,16 @@ async fn the_saved_filters_of_the_runbook_find_what_they_say() {
     ];
     let filters = saved_filters();
     assert!(filters.len() >= 6, "{filters:?}");
-    for expected in finds {
+    for expected in matching {
         assert!(filters.contains(&expected), "{expected}");
         eventually(expected, || async {
-            operator::found_by(expected).await.contains(&ours).then_some(())
+            temporal_cli::search(expected).await.contains(&ours).then_some(())
         })
         .await;
     }
-    for filter in filters.iter().filter(|filter| !finds.contains(*filter)) {
+    for filter in filters.iter().filter(|filter| !matching.contains(*filter)) {
         // A filter that Temporal does not understand fails here.
-        assert!(!operator::found_by(filter).await.contains(&ours), "{filter}");
+        assert!(!temporal_cli::search(filter).await.contains(&ours), "{filter}");
     }
     stack.stop().await;
 }

@@ -19,14 +19,14 @@ async fn api() -> Stack {
 
 /// What came of a sign-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Tried {
+struct Attempt {
     status: u16,
     code: String,
     retry_after: Option<u64>,
 }
 
-async fn sign_in(stack: &Stack, from: &str, email: &str, password: &str) -> Tried {
-    tried(call(stack, from, email, password, "").await).await
+async fn sign_in(stack: &Stack, from: &str, email: &str, password: &str) -> Attempt {
+    attempt(call(stack, from, email, password, "").await).await
 }
 
 /// The same from a device that holds this.
@@ -36,15 +36,15 @@ async fn sign_in_with(
     from: &str,
     email: &str,
     password: &str,
-) -> Tried {
-    tried(call(stack, from, email, password, device).await).await
+) -> Attempt {
+    attempt(call(stack, from, email, password, device).await).await
 }
 
 /// A device that just signed in: the cookie that it holds.
 async fn device(stack: &Stack, from: &str, email: &str) -> String {
-    let answer = call(stack, from, email, PASSWORD, "").await;
-    assert_eq!(answer.status(), 200);
-    let cookies = answer.headers().get_all("set-cookie").iter();
+    let response = call(stack, from, email, PASSWORD, "").await;
+    assert_eq!(response.status(), 200);
+    let cookies = response.headers().get_all("set-cookie").iter();
     let mut cookies = cookies.map(|cookie| cookie.to_str().expect("text").to_owned());
     let cookie = cookies.find(|cookie| cookie.starts_with("diagflow_device=")).expect("a cookie");
     let attributes: Vec<_> = cookie.split("; ").skip(1).collect();
@@ -61,61 +61,61 @@ async fn call(
     device: &str,
 ) -> reqwest::Response {
     let given = json!({"email": email, "password": password});
-    let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/login"));
+    let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
     let call = call.header("x-forwarded-for", from).header("cookie", device).json(&given);
     call.send().await.expect("an answer")
 }
 
-async fn tried(answer: reqwest::Response) -> Tried {
-    let header = answer.headers().get("retry-after");
+async fn attempt(response: reqwest::Response) -> Attempt {
+    let header = response.headers().get("retry-after");
     let retry_after = header.map(|value| value.to_str().expect("text").parse().expect("seconds"));
-    let status = answer.status().as_u16();
-    let body: Value = answer.json().await.expect("JSON");
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.expect("JSON");
     let code = body["error"]["code"].as_str().unwrap_or_default().to_owned();
-    Tried { status, code, retry_after }
+    Attempt { status, code, retry_after }
 }
 
 /// How often an account is tried from an address until it is slowed down, at most 50 times.
-async fn tries_until_blocked(stack: &Stack, from: &str, email: &str) -> (usize, Tried) {
+async fn attempts_until_blocked(stack: &Stack, from: &str, email: &str) -> (usize, Attempt) {
     for tries in 0..50 {
-        let tried = sign_in(stack, from, email, WRONG).await;
-        if tried.status != 401 {
-            return (tries, tried);
+        let attempt = sign_in(stack, from, email, WRONG).await;
+        if attempt.status != 401 {
+            return (tries, attempt);
         }
     }
     panic!("never slowed down");
 }
 
-fn blocked(tried: &Tried) -> bool {
-    (tried.status, tried.code.as_str()) == (429, "too_many_attempts")
+fn is_blocked(attempt: &Attempt) -> bool {
+    (attempt.status, attempt.code.as_str()) == (429, "too_many_attempts")
 }
 
 #[tokio::test]
-async fn guesses_at_an_account_are_slowed_down_whether_it_exists_or_not() {
+async fn guesses_are_throttled_whether_the_account_exists_or_not() {
     let stack = api().await;
-    let (_, known) = staff::account(&stack, Role::Operator).await;
+    let (_, known) = staff::create_account(&stack, Role::Operator).await;
     for email in [known.as_str(), "nobody@example.org"] {
-        let (tries, refused) = tries_until_blocked(&stack, "192.0.2.1", email).await;
+        let (tries, refused) = attempts_until_blocked(&stack, "192.0.2.1", email).await;
         // The first pause is one second long: on a slow machine one more may get through after it.
         assert!((5..=6).contains(&tries), "{email}: {tries}");
-        assert!(blocked(&refused), "{refused:?}");
+        assert!(is_blocked(&refused), "{refused:?}");
         assert!((1..=2).contains(&refused.retry_after.expect("a pause")), "{refused:?}");
     }
     let failures = "SELECT SUM(failures) FROM throttles";
-    stack.database.run("UPDATE throttles SET failures = 12 WHERE failures IN (5, 6)").await;
+    stack.database.execute("UPDATE throttles SET failures = 12 WHERE failures IN (5, 6)").await;
     let before = stack.database.number(&format!("SELECT CAST(({failures}) AS SIGNED)")).await;
     let right = sign_in(&stack, "192.0.2.2", &known, PASSWORD).await;
-    assert!(blocked(&right), "the same network, and the right password: {right:?}");
+    assert!(is_blocked(&right), "the same network, and the right password: {right:?}");
     let after = stack.database.number(&format!("SELECT CAST(({failures}) AS SIGNED)")).await;
     assert_eq!(after, before, "what is refused does not count");
     let elsewhere = sign_in(&stack, "198.51.100.1", &known, PASSWORD).await;
     assert_eq!(elsewhere.status, 200, "{elsewhere:?}");
 
     let later = "failed_at = DATE_SUB(failed_at, INTERVAL 129 SECOND)";
-    stack.database.run(&format!("UPDATE throttles SET {later}")).await;
+    stack.database.execute(&format!("UPDATE throttles SET {later}")).await;
     let right = sign_in(&stack, "192.0.2.1", &known, PASSWORD).await;
     assert_eq!(right.status, 200, "the pause is over: {right:?}");
-    let (tries, _) = tries_until_blocked(&stack, "192.0.2.1", &known).await;
+    let (tries, _) = attempts_until_blocked(&stack, "192.0.2.1", &known).await;
     assert!((5..=6).contains(&tries), "a success has cleared them: {tries}");
     let lines = stack
         .database
@@ -128,28 +128,28 @@ async fn guesses_at_an_account_are_slowed_down_whether_it_exists_or_not() {
 }
 
 #[tokio::test]
-async fn whoever_shares_an_address_does_not_learn_who_signed_in_there() {
+async fn throttling_does_not_reveal_who_signed_in_from_a_shared_address() {
     let stack = api().await;
-    let (_, email) = staff::account(&stack, Role::Operator).await;
+    let (_, email) = staff::create_account(&stack, Role::Operator).await;
     let home = "203.0.113.7";
     assert_eq!(sign_in(&stack, home, &email, PASSWORD).await.status, 200);
     for email in [email.as_str(), "nobody@example.org"] {
-        let (tries, refused) = tries_until_blocked(&stack, home, email).await;
+        let (tries, refused) = attempts_until_blocked(&stack, home, email).await;
         // The first pause is one second long: on a slow machine one more may get through after it.
         assert!((5..=6).contains(&tries), "{email}: {tries}");
-        assert!(blocked(&refused), "{refused:?}");
+        assert!(is_blocked(&refused), "{refused:?}");
     }
 
     // A pause for everybody that no slow machine sits out; what is only the account's own has no failures.
-    stack.database.run("DELETE FROM throttles").await;
+    stack.database.execute("DELETE FROM throttles").await;
     assert_eq!(sign_in(&stack, home, "other@example.org", WRONG).await.status, 401);
-    stack.database.run("UPDATE throttles SET failures = 1000").await;
+    stack.database.execute("UPDATE throttles SET failures = 1000").await;
     for number in 0..6 {
         let begun = Instant::now();
         let here = sign_in(&stack, home, &email, WRONG).await;
         let nobody = sign_in(&stack, home, "nobody@example.org", WRONG).await;
-        assert!(blocked(&here) && blocked(&nobody), "{number}: {here:?} {nobody:?}");
-        let waits = [&here, &nobody].map(|tried| tried.retry_after.expect("a pause"));
+        assert!(is_blocked(&here) && is_blocked(&nobody), "{number}: {here:?} {nobody:?}");
+        let waits = [&here, &nobody].map(|attempt| attempt.retry_after.expect("a pause"));
         let between = begun.elapsed().as_secs() + 1;
         assert!((waits[1]..=waits[1] + between).contains(&waits[0]), "{number}: {waits:?}");
         if number == 3 {
@@ -158,58 +158,66 @@ async fn whoever_shares_an_address_does_not_learn_who_signed_in_there() {
         }
     }
     let own = "failures BETWEEN 1 AND 20";
-    stack.database.run(&format!("UPDATE throttles SET failures = 12 WHERE {own}")).await;
+    stack.database.execute(&format!("UPDATE throttles SET failures = 12 WHERE {own}")).await;
     let right = sign_in(&stack, home, &email, PASSWORD).await;
-    assert!(blocked(&right), "guesses there are slowed down too: {right:?}");
+    assert!(is_blocked(&right), "guesses there are slowed down too: {right:?}");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn guesses_at_the_same_time_do_not_slip_through() {
+async fn concurrent_guesses_are_throttled() {
     let stack = api().await;
-    let (_, email) = staff::account(&stack, Role::Operator).await;
+    let (_, email) = staff::create_account(&stack, Role::Operator).await;
     let (replica, client) = stack.start_replica().await;
     let given = json!({"email": email, "password": WRONG});
     let guesses = (0..40).map(|number| {
         let api = if number % 2 == 0 { &stack.client } else { &client };
-        let call = reqwest::Client::new().post(api.address("/api/v1/auth/login"));
+        let call = reqwest::Client::new().post(api.url("/api/v1/auth/login"));
         call.header("x-forwarded-for", "192.0.2.1").json(&given).send()
     });
 
     let begun = Instant::now();
-    let answers = join_all(guesses).await;
+    let responses = join_all(guesses).await;
     let pauses = (begun.elapsed().as_secs() + 1).ilog2() as usize;
 
-    let statuses = answers.into_iter().map(|answer| answer.expect("an answer").status().as_u16());
-    let (tried, refused): (Vec<u16>, Vec<u16>) = statuses.partition(|status| *status == 401);
+    let statuses =
+        responses.into_iter().map(|response| response.expect("an answer").status().as_u16());
+    let (attempt, refused): (Vec<u16>, Vec<u16>) = statuses.partition(|status| *status == 401);
     // The pauses are 1, 2, 4 … seconds long: on a slow machine one more may get through after each.
-    assert!((5..=5 + pauses).contains(&tried.len()), "{} were tried, {pauses} pauses", tried.len());
+    assert!(
+        (5..=5 + pauses).contains(&attempt.len()),
+        "{} were tried, {pauses} pauses",
+        attempt.len()
+    );
     assert!(refused.iter().all(|status| *status == 429), "{refused:?}");
-    replica.stopped().await;
+    replica.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn nobody_is_locked_out_from_where_they_signed_in_by_what_happens_elsewhere() {
+async fn attacks_from_elsewhere_do_not_lock_a_user_out_at_their_usual_network() {
     let stack = api().await;
-    let (_, email) = staff::account(&stack, Role::Operator).await;
+    let (_, email) = staff::create_account(&stack, Role::Operator).await;
     assert_eq!(sign_in(&stack, "203.0.113.7", &email, PASSWORD).await.status, 200);
     for number in 0..20 {
-        let tried = sign_in(&stack, &format!("10.0.{number}.1"), &email, WRONG).await;
-        assert_eq!(tried.status, 401, "{number}: {tried:?}");
+        let attempt = sign_in(&stack, &format!("10.0.{number}.1"), &email, WRONG).await;
+        assert_eq!(attempt.status, 401, "{number}: {attempt:?}");
     }
     // Everything so far was free: the next failure is not.
-    stack.database.run("UPDATE throttles SET failures = 25 WHERE failures = 20").await;
+    stack.database.execute("UPDATE throttles SET failures = 25 WHERE failures = 20").await;
 
     let elsewhere = sign_in(&stack, "198.51.100.1", &email, PASSWORD).await;
     let at_home = sign_in(&stack, "203.0.113.99", &email, PASSWORD).await;
 
-    assert!(blocked(&elsewhere), "{elsewhere:?}");
+    assert!(is_blocked(&elsewhere), "{elsewhere:?}");
     assert_eq!(at_home.status, 200, "{at_home:?}");
     let wrong = sign_in(&stack, "203.0.113.99", &email, WRONG).await;
-    assert!(blocked(&wrong), "a stranger there does not learn that there is an account: {wrong:?}");
+    assert!(
+        is_blocked(&wrong),
+        "a stranger there does not learn that there is an account: {wrong:?}"
+    );
     // However many failures there are, elsewhere it takes a minute at most.
-    stack.database.run("UPDATE throttles SET failures = 1000 WHERE failures >= 20").await;
+    stack.database.execute("UPDATE throttles SET failures = 1000 WHERE failures >= 20").await;
     let elsewhere = sign_in(&stack, "198.51.100.1", &email, PASSWORD).await;
     let wait = elsewhere.retry_after.expect("a pause");
     assert!((50..=60).contains(&wait), "{wait}");
@@ -217,21 +225,24 @@ async fn nobody_is_locked_out_from_where_they_signed_in_by_what_happens_elsewher
 }
 
 #[tokio::test]
-async fn strangers_in_the_same_network_do_not_hold_up_who_signed_in_there_before() {
+async fn attacks_from_the_same_network_do_not_lock_out_a_known_device_or_address() {
     let stack = api().await;
-    let (_, email) = staff::account(&stack, Role::Operator).await;
-    let (_, other) = staff::account(&stack, Role::Operator).await;
-    let (_, new) = staff::account(&stack, Role::Operator).await;
+    let (_, email) = staff::create_account(&stack, Role::Operator).await;
+    let (_, other) = staff::create_account(&stack, Role::Operator).await;
+    let (_, new) = staff::create_account(&stack, Role::Operator).await;
     let device = device(&stack, "203.0.113.7", &email).await;
     for number in 0..3 {
-        let tried = sign_in(&stack, "203.0.113.9", &format!("{number}@example.org"), WRONG).await;
-        assert_eq!(tried.status, 401);
+        let attempt = sign_in(&stack, "203.0.113.9", &format!("{number}@example.org"), WRONG).await;
+        assert_eq!(attempt.status, 401);
         assert_eq!(sign_in(&stack, "203.0.113.9", &email, WRONG).await.status, 401);
     }
-    stack.database.run("UPDATE throttles SET failures = 1000").await;
+    stack.database.execute("UPDATE throttles SET failures = 1000").await;
 
-    assert!(blocked(&sign_in(&stack, "203.0.113.9", &email, PASSWORD).await), "the strangers");
-    assert!(blocked(&sign_in(&stack, "203.0.113.7", &new, PASSWORD).await), "for the first time");
+    assert!(is_blocked(&sign_in(&stack, "203.0.113.9", &email, PASSWORD).await), "the strangers");
+    assert!(
+        is_blocked(&sign_in(&stack, "203.0.113.7", &new, PASSWORD).await),
+        "for the first time"
+    );
     let with = async |device: &str, from: &str, email: &str| {
         sign_in_with(&stack, device, from, email, PASSWORD).await
     };
@@ -239,15 +250,15 @@ async fn strangers_in_the_same_network_do_not_hold_up_who_signed_in_there_before
     assert_eq!(sign_in(&stack, "203.0.113.7", &email, PASSWORD).await.status, 200, "an address");
     let forged = device.replace("device=", "device=A");
     for (device, email) in [(&forged, &email), (&device, &other)] {
-        assert!(blocked(&with(device, "203.0.113.61", email).await), "{device} for {email}");
+        assert!(is_blocked(&with(device, "203.0.113.61", email).await), "{device} for {email}");
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn guesses_from_a_device_that_is_known_are_counted_apart_and_slowed_down_too() {
+async fn guesses_from_a_known_device_are_counted_separately_and_throttled() {
     let stack = api().await;
-    let (_, email) = staff::account(&stack, Role::Operator).await;
+    let (_, email) = staff::create_account(&stack, Role::Operator).await;
     let device = device(&stack, "203.0.113.7", &email).await;
     let from_afar =
         async |password| sign_in_with(&stack, &device, "198.51.100.1", &email, password).await;
@@ -257,14 +268,14 @@ async fn guesses_from_a_device_that_is_known_are_counted_apart_and_slowed_down_t
         assert_eq!(from_afar(WRONG).await.status, 401);
     }
     assert_eq!(stack.database.texts(failures).await, ["5"], "of the device, and of nobody else");
-    stack.database.run("UPDATE throttles SET failures = 12 WHERE failures = 5").await;
+    stack.database.execute("UPDATE throttles SET failures = 12 WHERE failures = 5").await;
     assert_eq!(from_afar(WRONG).await.status, 401, "like one from any stranger");
     assert_eq!(stack.database.texts(failures).await, ["1", "1", "1", "12"]);
-    stack.database.run("UPDATE throttles SET failures = 1000").await;
-    assert!(blocked(&from_afar(PASSWORD).await), "like any stranger");
+    stack.database.execute("UPDATE throttles SET failures = 1000").await;
+    assert!(is_blocked(&from_afar(PASSWORD).await), "like any stranger");
 
     let quiet = "failed_at = DATE_SUB(failed_at, INTERVAL 16 MINUTE)";
-    stack.database.run(&format!("UPDATE throttles SET {quiet}")).await;
+    stack.database.execute(&format!("UPDATE throttles SET {quiet}")).await;
     assert_eq!(from_afar(PASSWORD).await.status, 200, "it heals");
     let left = stack.database.texts(failures).await;
     assert_eq!(left, ["1000"; 4], "a success forgets what was its own");
@@ -272,42 +283,42 @@ async fn guesses_from_a_device_that_is_known_are_counted_apart_and_slowed_down_t
 }
 
 #[tokio::test]
-async fn a_network_that_guesses_at_many_accounts_is_slowed_down_and_heals() {
+async fn a_network_that_guesses_at_many_accounts_is_throttled_and_recovers() {
     let stack = api().await;
-    let (_, email) = staff::account(&stack, Role::Operator).await;
+    let (_, email) = staff::create_account(&stack, Role::Operator).await;
     for number in 0..20 {
-        let tried = sign_in(&stack, "192.0.2.1", &format!("{number}@example.org"), WRONG).await;
-        assert_eq!(tried.status, 401, "{number}: {tried:?}");
+        let attempt = sign_in(&stack, "192.0.2.1", &format!("{number}@example.org"), WRONG).await;
+        assert_eq!(attempt.status, 401, "{number}: {attempt:?}");
     }
-    stack.database.run("UPDATE throttles SET failures = 25 WHERE failures = 20").await;
-    assert!(blocked(&sign_in(&stack, "192.0.2.200", &email, PASSWORD).await));
+    stack.database.execute("UPDATE throttles SET failures = 25 WHERE failures = 20").await;
+    assert!(is_blocked(&sign_in(&stack, "192.0.2.200", &email, PASSWORD).await));
     assert_eq!(sign_in(&stack, "192.0.3.1", &email, PASSWORD).await.status, 200);
 
     let network = "failures >= 20";
-    stack.database.run(&format!("UPDATE throttles SET failures = 160 WHERE {network}")).await;
+    stack.database.execute(&format!("UPDATE throttles SET failures = 160 WHERE {network}")).await;
     let longest = sign_in(&stack, "192.0.2.1", &email, PASSWORD).await.retry_after;
     assert!(longest.is_some_and(|wait| (880..=900).contains(&wait)), "{longest:?}");
     // 46 minutes without a failure: three times halved.
     let quiet = "failed_at = DATE_SUB(failed_at, INTERVAL 46 MINUTE)";
-    stack.database.run(&format!("UPDATE throttles SET {quiet} WHERE {network}")).await;
+    stack.database.execute(&format!("UPDATE throttles SET {quiet} WHERE {network}")).await;
     assert_eq!(sign_in(&stack, "192.0.2.1", "another@example.org", WRONG).await.status, 401);
     let healed = stack.database.number("SELECT MAX(failures) FROM throttles").await;
     assert_eq!(healed, 21, "160, halved three times, and one more");
 
     stack
         .database
-        .run("UPDATE throttles SET failed_at = DATE_SUB(failed_at, INTERVAL 25 HOUR)")
+        .execute("UPDATE throttles SET failed_at = DATE_SUB(failed_at, INTERVAL 25 HOUR)")
         .await;
-    let rows = stack.database.rows("throttles").await;
+    let rows = stack.database.count_rows("throttles").await;
     assert!(rows > 0);
     assert_eq!(stack.store.sweep_throttles().await.expect("swept") as i64, rows);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn somebody_who_signs_in_leaves_their_network_as_it_was() {
+async fn a_successful_sign_in_does_not_change_the_network_throttle() {
     let stack = api().await;
-    let (_, email) = staff::account(&stack, Role::Operator).await;
+    let (_, email) = staff::create_account(&stack, Role::Operator).await;
     for number in 0..3 {
         sign_in(&stack, "192.0.2.1", &format!("{number}@example.org"), WRONG).await;
     }
@@ -321,7 +332,7 @@ async fn somebody_who_signs_in_leaves_their_network_as_it_was() {
     assert!(before[0].starts_with("3 "), "{before:?}");
 
     let long_ago = "failures = 160, failed_at = DATE_SUB(failed_at, INTERVAL 46 MINUTE)";
-    stack.database.run(&format!("UPDATE throttles SET {long_ago} WHERE failures = 3")).await;
+    stack.database.execute(&format!("UPDATE throttles SET {long_ago} WHERE failures = 3")).await;
     let before = stack.database.texts(network).await;
     for host in 2..5 {
         let from = format!("192.0.2.{host}");

@@ -16,17 +16,17 @@ use tokio::time::timeout;
 
 /// How a command ended, and what it printed.
 #[derive(Debug)]
-struct Ended {
-    well: bool,
+struct Exit {
+    success: bool,
     stdout: String,
     stderr: String,
 }
 
-impl From<Output> for Ended {
-    fn from(output: Output) -> Ended {
+impl From<Output> for Exit {
+    fn from(output: Output) -> Exit {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-        Ended { well: output.status.success(), stdout, stderr }
+        Exit { success: output.status.success(), stdout, stderr }
     }
 }
 
@@ -39,7 +39,7 @@ fn command(database: &Database, arguments: &[&str]) -> Command {
 }
 
 /// Runs `diagflow user` with this standard input.
-async fn user(database: &Database, arguments: &[&str], input: &str) -> Ended {
+async fn user(database: &Database, arguments: &[&str], input: &str) -> Exit {
     let mut child = command(database, arguments).spawn().expect("starts");
     let mut stdin = child.stdin.take().expect("a standard input");
     // Whoever does not read it may have ended already.
@@ -54,28 +54,32 @@ fn create<'a>(email: &'a str, role: &'a str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn the_first_admin_is_made_and_signs_in() {
+async fn the_first_admin_is_created_and_signs_in() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api().await;
     let database = &stack.database;
 
-    let made = user(database, &create("Root@example.org", "admin"), &format!("{PASSWORD}\n")).await;
+    let created =
+        user(database, &create("Root@example.org", "admin"), &format!("{PASSWORD}\n")).await;
 
-    assert!(made.well && made.stderr.is_empty(), "{made:?}");
+    assert!(created.success && created.stderr.is_empty(), "{created:?}");
     let given = json!({"email": "root@example.org", "password": PASSWORD});
-    let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/login"));
+    let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
     assert_eq!(call.json(&given).send().await.expect("an answer").status(), 200);
-    let again = user(database, &create("root@example.org", "admin"), PASSWORD).await;
-    assert!(!again.well && again.stderr.contains("has an account already"), "{again:?}");
+    let second = user(database, &create("root@example.org", "admin"), PASSWORD).await;
+    assert!(!second.success && second.stderr.contains("has an account already"), "{second:?}");
     let weak = user(database, &create("ana@example.org", "operator"), "password1234\n").await;
-    assert!(!weak.well && weak.stderr.contains("too easy to guess"), "{weak:?}");
+    assert!(!weak.success && weak.stderr.contains("too easy to guess"), "{weak:?}");
     let role = user(database, &create("ana@example.org", "king"), PASSWORD).await;
-    assert!(!role.well && role.stderr.contains("--role"), "{role:?}");
+    assert!(!role.success && role.stderr.contains("--role"), "{role:?}");
     let no_terminal = ["create", "--email", "ana@example.org", "--name", "Ana", "--role", "admin"];
-    let asked = user(database, &no_terminal, PASSWORD).await;
-    assert!(!asked.well && asked.stderr.contains("use --password-stdin"), "{asked:?}");
+    let without_terminal = user(database, &no_terminal, PASSWORD).await;
+    assert!(
+        !without_terminal.success && without_terminal.stderr.contains("use --password-stdin"),
+        "{without_terminal:?}"
+    );
     let program = ["create", "--email", "bot@example.org", "--name", "Bot", "--role", "service"];
-    assert!(user(database, &program, "").await.well, "without a password");
+    assert!(user(database, &program, "").await.success, "without a password");
 
     let list = user(database, &["list"], "").await;
     assert_eq!(list.stdout.lines().count(), 2, "{list:?}");
@@ -84,39 +88,39 @@ async fn the_first_admin_is_made_and_signs_in() {
         "{list:?}"
     );
     let last = user(database, &["disable", "--email", "root@example.org"], "").await;
-    assert!(!last.well && last.stderr.contains("is the last admin"), "{last:?}");
+    assert!(!last.success && last.stderr.contains("is the last admin"), "{last:?}");
     let bot = user(database, &["disable", "--email", "bot@example.org"], "").await;
-    assert!(bot.well, "{bot:?}");
+    assert!(bot.success, "{bot:?}");
     let nobody = user(database, &["disable", "--email", "nobody@example.org"], "").await;
-    assert!(!nobody.well && nobody.stderr.contains("has no account"), "{nobody:?}");
+    assert!(!nobody.success && nobody.stderr.contains("has no account"), "{nobody:?}");
     let list = user(database, &["list"], "").await;
     assert!(list.stdout.lines().any(|line| line.contains("disabled") && line.contains("bot@")));
-    let lines = database
+    let entries = database
         .texts(
             "SELECT CONCAT_WS(' ', action, actor_kind, result) FROM audit \
              WHERE action LIKE 'user%' AND actor_name <> '' ORDER BY number",
         )
         .await;
     let expected = [
-        ("user_create", "done"),
+        ("user_create", "success"),
         ("user_create", "email_taken"),
         ("user_create", "invalid_input"),
-        ("user_create", "done"),
-        ("users_view", "done"),
+        ("user_create", "success"),
+        ("users_view", "success"),
         ("user_disable", "last_admin"),
-        ("user_disable", "done"),
+        ("user_disable", "success"),
         ("user_disable", "not_found"),
-        ("users_view", "done"),
+        ("users_view", "success"),
     ];
-    assert_eq!(lines, expected.map(|(action, result)| format!("{action} operator {result}")));
+    assert_eq!(entries, expected.map(|(action, result)| format!("{action} operator {result}")));
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_password_that_is_typed_is_asked_for_twice_and_never_shown() {
+async fn a_typed_password_is_asked_for_twice_and_never_echoed() {
     let database = Database::migrated().await;
     let arguments = ["create", "--email", "ana@example.org", "--name", "Ana", "--role", "admin"];
-    for (typed, well) in [([PASSWORD, "something else"], false), ([PASSWORD, PASSWORD], true)] {
+    for (typed, success) in [([PASSWORD, "something else"], false), ([PASSWORD, PASSWORD], true)] {
         let terminal = openpty(None, None).expect("a terminal");
         let mut keyboard = File::from(terminal.master);
         let mut child = command(&database, &arguments);
@@ -130,23 +134,23 @@ async fn a_password_that_is_typed_is_asked_for_twice_and_never_shown() {
             keyboard.write_all(format!("{text}\n").as_bytes()).expect("types");
         }
         let status = timeout(LIMIT, child.wait()).await.expect("ends").expect("runs");
-        assert_eq!(status.success(), well);
+        assert_eq!(status.success(), success);
         let mut seen = [0; 256];
         // What the terminal showed: an error where it showed nothing, since its other end is closed.
         let seen = keyboard.read(&mut seen).map(|count| seen[..count].to_vec()).unwrap_or_default();
         let seen = String::from_utf8_lossy(&seen);
         assert!(!seen.contains("horse") && !seen.contains("something"), "{seen}");
     }
-    assert_eq!(database.rows("users").await, 1);
+    assert_eq!(database.count_rows("users").await, 1);
     database.remove().await;
 }
 
 #[tokio::test]
-async fn production_makes_no_account_whose_line_is_sealed_by_the_default_key() {
+async fn production_creates_no_account_with_the_default_audit_key() {
     let database = Database::migrated().await;
     let mut list = command(&database, &["list"]);
     let output = list.env("DIAGFLOW_ENV", "production").env_remove("AUDIT_KEY").output();
-    let ended = Ended::from(timeout(LIMIT, output).await.expect("ends").expect("runs"));
-    assert!(!ended.well && ended.stderr.contains("AUDIT_KEY must be set"), "{ended:?}");
+    let exit = Exit::from(timeout(LIMIT, output).await.expect("ends").expect("runs"));
+    assert!(!exit.success && exit.stderr.contains("AUDIT_KEY must be set"), "{exit:?}");
     database.remove().await;
 }

@@ -1,6 +1,6 @@
 //! Accounts: made, listed, changed and disabled, and never without an admin.
 
-use diagflow_store::{Action, Role, UserChange, UserChanged, UserId};
+use diagflow_store::{Action, Role, UserChange, UserChangeOutcome, UserId};
 use diagflow_tests::staff::{self, PASSWORD, refusal};
 use diagflow_tests::{Stack, StackOptions, Staff};
 use reqwest::Response;
@@ -14,10 +14,10 @@ async fn api() -> Stack {
     stack
 }
 
-async fn body(answer: Response, status: u16) -> Value {
-    let told = answer.status().as_u16();
-    let body: Value = answer.json().await.expect("JSON");
-    assert_eq!(told, status, "{body}");
+async fn body(response: Response, status: u16) -> Value {
+    let received = response.status().as_u16();
+    let body: Value = response.json().await.expect("JSON");
+    assert_eq!(received, status, "{body}");
     body
 }
 
@@ -26,8 +26,8 @@ fn path(id: UserId) -> String {
 }
 
 /// Codes of every fault, in the order in which they are told.
-async fn faults(answer: Response) -> Vec<String> {
-    let body = body(answer, 400).await;
+async fn faults(response: Response) -> Vec<String> {
+    let body = body(response, 400).await;
     assert_eq!(body["error"]["code"], "invalid_input", "{body}");
     let details = body["error"]["details"].as_array().expect("a list");
     details.iter().map(|fault| fault["code"].as_str().expect("a code").to_owned()).collect()
@@ -35,12 +35,12 @@ async fn faults(answer: Response) -> Vec<String> {
 
 async fn can_sign_in(stack: &Stack, email: &str) -> u16 {
     let given = json!({"email": email, "password": PASSWORD});
-    let call = reqwest::Client::new().post(stack.client.address("/api/v1/auth/login"));
+    let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
     call.json(&given).send().await.expect("an answer").status().as_u16()
 }
 
 #[tokio::test]
-async fn an_account_is_made_read_changed_and_disabled() {
+async fn an_account_is_created_read_changed_and_disabled() {
     let stack = api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let draft = json!({
@@ -48,20 +48,20 @@ async fn an_account_is_made_read_changed_and_disabled() {
         "password": PASSWORD,
     });
 
-    let answer = admin.post(USERS, &draft).await;
-    let location = answer.headers()["location"].to_str().expect("text").to_owned();
-    let made = body(answer, 201).await["user"].clone();
+    let response = admin.post(USERS, &draft).await;
+    let location = response.headers()["location"].to_str().expect("text").to_owned();
+    let created = body(response, 201).await["user"].clone();
 
     assert_eq!(
-        (&made["email"], &made["name"]),
+        (&created["email"], &created["name"]),
         (&json!("ana.lopez@example.org"), &json!("Ana López"))
     );
     assert_eq!(
         location,
-        stack.client.address(&format!("{USERS}/{}", made["id"].as_str().unwrap_or_default()))
+        stack.client.url(&format!("{USERS}/{}", created["id"].as_str().unwrap_or_default()))
     );
-    let path = format!("{USERS}/{}", made["id"].as_str().expect("an id"));
-    assert_eq!(body(admin.get(&path).await, 200).await["user"], made);
+    let path = format!("{USERS}/{}", created["id"].as_str().expect("an id"));
+    assert_eq!(body(admin.get(&path).await, 200).await["user"], created);
     assert_eq!(refusal(admin.post(USERS, &draft).await).await, (409, "email_taken".to_owned()));
     assert_eq!(can_sign_in(&stack, "ANA.lopez@example.org").await, 200);
 
@@ -89,7 +89,7 @@ async fn an_account_is_made_read_changed_and_disabled() {
     }
     let lines = stack
         .database
-        .audited(
+        .audit_rows(
             "SELECT CONCAT_WS(' ', action, result, details) FROM audit \
              WHERE action IN ('user_create', 'user_update', 'user_disable') AND number > 1 \
              ORDER BY number",
@@ -103,18 +103,18 @@ async fn an_account_is_made_read_changed_and_disabled() {
     assert_eq!(
         lines,
         [
-            r#"user_create done {"role":"operator"}"#.to_owned(),
+            r#"user_create success {"role":"operator"}"#.to_owned(),
             r#"user_create email_taken {"role":"operator"}"#.to_owned(),
             format!(
-                r#"user_update done {{{changed},"fields":["email","name","role"],"role":"clinician","role_before":"operator"}}"#
+                r#"user_update success {{{changed},"fields":["email","name","role"],"role":"clinician","role_before":"operator"}}"#
             ),
             format!(
                 r#"user_update email_taken {{"email":"{own}@example.org","fields":["email"]}}"#
             ),
-            r#"user_disable done {"enabled":false,"enabled_before":true,"fields":["enabled"]}"#
+            r#"user_disable success {"enabled":false,"enabled_before":true,"fields":["enabled"]}"#
                 .to_owned(),
             r#"user_disable unchanged {"enabled":false,"fields":["enabled"]}"#.to_owned(),
-            r#"user_update done {"enabled":true,"enabled_before":false,"fields":["enabled"]}"#
+            r#"user_update success {"enabled":true,"enabled_before":false,"fields":["enabled"]}"#
                 .to_owned(),
             "user_disable not_found {}".to_owned(),
         ]
@@ -123,7 +123,7 @@ async fn an_account_is_made_read_changed_and_disabled() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_with_an_account_is_told_at_once() {
+async fn all_account_errors_are_reported_at_once() {
     let stack = api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let faults_of = async |draft: Value| faults(admin.post(USERS, &draft).await).await;
@@ -149,7 +149,7 @@ async fn everything_that_is_wrong_with_an_account_is_told_at_once() {
         "password": "MariaFernandez",
     });
     assert_eq!(faults_of(own_name).await, ["password_too_common"]);
-    let (id, _) = staff::account(&stack, Role::Service).await;
+    let (id, _) = staff::create_account(&stack, Role::Service).await;
     let program = path(id);
     assert_eq!(
         faults(admin.put(&program, &json!({"role": "admin"})).await).await,
@@ -163,10 +163,10 @@ async fn everything_that_is_wrong_with_an_account_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn accounts_are_found_by_pages_words_and_kinds() {
+async fn accounts_are_listed_by_page_search_and_filter() {
     let stack = api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for number in 0..7 {
         let role = if number < 4 { "clinician" } else { "operator" };
         let draft = json!({
@@ -174,9 +174,9 @@ async fn accounts_are_found_by_pages_words_and_kinds() {
             "role": role, "password": PASSWORD,
         });
         let user = body(admin.post(USERS, &draft).await, 201).await["user"].clone();
-        made.push(user["id"].as_str().expect("an id").to_owned());
+        created.push(user["id"].as_str().expect("an id").to_owned());
     }
-    assert_eq!(admin.delete(&format!("{USERS}/{}", made[0])).await.status(), 200);
+    assert_eq!(admin.delete(&format!("{USERS}/{}", created[0])).await.status(), 200);
     let found = async |query: &str| {
         let list = body(admin.get(&format!("{USERS}?{query}")).await, 200).await;
         let ids = list["data"].as_array().expect("a list").iter();
@@ -188,26 +188,26 @@ async fn accounts_are_found_by_pages_words_and_kinds() {
     let (second, _) = found("search=clinic.EXAMPLE&per_page=3&page=2").await;
     let (third, _) = found("search=clinic.EXAMPLE&per_page=3&page=3").await;
     assert_eq!(total, 7);
-    let newest_first: Vec<String> = made.iter().rev().cloned().collect();
+    let newest_first: Vec<String> = created.iter().rev().cloned().collect();
     assert_eq!([first, second, third].concat(), newest_first);
-    assert_eq!(found("search=n%C3%BAmero%203").await, (vec![made[3].clone()], 1));
+    assert_eq!(found("search=n%C3%BAmero%203").await, (vec![created[3].clone()], 1));
     assert_eq!(found("search=100%25").await.1, 7, "no wildcards");
     assert_eq!(found("search=person%25").await.1, 0, "no wildcards");
     assert_eq!(found("search=person_").await.1, 7);
     assert_eq!(found("search=personX").await.1, 0);
     assert_eq!(found("role=clinician").await.1, 4);
     assert_eq!(found("role=clinician&disabled=false").await.1, 3);
-    assert_eq!(found("disabled=true").await, (vec![made[0].clone()], 1));
+    assert_eq!(found("disabled=true").await, (vec![created[0].clone()], 1));
     assert_eq!(found("").await.1, 8);
     assert_eq!(found("role=&page=").await.1, 8, "left empty in a form");
     let wrong = "role=king&page=0&per_page=101&disabled=maybe&page=2&q=a";
     let refused = admin.get(&format!("{USERS}?{wrong}")).await;
     let refused = body(refused, 400).await;
     assert_eq!(refused["error"]["code"], "invalid_query", "{refused}");
-    let told = refused["error"]["details"].as_array().expect("a list").iter();
-    let told: Vec<_> = told.map(|fault| [&fault["field"], &fault["code"]]).collect();
+    let received = refused["error"]["details"].as_array().expect("a list").iter();
+    let received: Vec<_> = received.map(|fault| [&fault["field"], &fault["code"]]).collect();
     assert_eq!(
-        json!(told),
+        json!(received),
         json!([
             ["page", "repeated"],
             ["page", "number_invalid"],
@@ -223,38 +223,38 @@ async fn accounts_are_found_by_pages_words_and_kinds() {
 }
 
 #[tokio::test]
-async fn a_change_of_an_account_works_at_once_in_sessions_that_are_open() {
+async fn an_account_change_applies_to_open_sessions_at_once() {
     let stack = api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let staff = Staff::with_role(&stack, Role::Admin).await;
     let (replica, client) = stack.start_replica().await;
-    let staff = staff.at(&client);
+    let staff = staff.at_api(&client);
     assert_eq!(staff.get(USERS).await.status(), 200);
 
     body(admin.put(&path(staff.id), &json!({"role": "operator"})).await, 200).await;
     assert_eq!(refusal(staff.get(USERS).await).await, (403, "forbidden".to_owned()));
     assert_eq!(staff.get("/api/v1/auth/validate").await.status(), 200);
 
-    let other = staff.again(&stack).await;
+    let other = staff.sign_in_again(&stack).await;
     body(admin.put(&path(staff.id), &json!({"password": "seven purple otters juggle"})).await, 200)
         .await;
     let ended = (401, "session_ended".to_owned());
     assert_eq!(refusal(staff.get("/api/v1/auth/validate").await).await, ended);
     assert_eq!(refusal(other.get("/api/v1/auth/validate").await).await, ended);
 
-    let doomed = Staff::with_role(&stack, Role::Clinician).await.at(&client);
+    let doomed = Staff::with_role(&stack, Role::Clinician).await.at_api(&client);
     assert_eq!(doomed.get("/api/v1/auth/validate").await.status(), 200);
     assert_eq!(admin.delete(&path(doomed.id)).await.status(), 200);
     assert_eq!(refusal(doomed.get("/api/v1/auth/validate").await).await, ended);
     body(admin.put(&path(doomed.id), &json!({"enabled": true})).await, 200).await;
     let still = refusal(doomed.get("/api/v1/auth/validate").await).await;
     assert_eq!(still, ended, "enabled again, but to sign in anew");
-    replica.stopped().await;
+    replica.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn the_last_admin_stays() {
+async fn the_last_admin_cannot_be_removed() {
     let stack = api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let me = path(admin.id);
@@ -277,28 +277,29 @@ async fn the_last_admin_stays() {
 }
 
 #[tokio::test]
-async fn of_two_admins_who_demote_each_other_one_stays() {
+async fn one_of_two_admins_who_demote_each_other_stays() {
     let stack = Stack::without_processes(StackOptions::default()).await;
-    let (one, _) = staff::account(&stack, Role::Admin).await;
-    let (two, _) = staff::account(&stack, Role::Admin).await;
+    let (one, _) = staff::create_account(&stack, Role::Admin).await;
+    let (two, _) = staff::create_account(&stack, Role::Admin).await;
     let to = |role| UserChange { role: Some(role), ..UserChange::default() };
     let away = UserChange { disabled: Some(true), ..to(Role::Admin) };
     let back = UserChange { disabled: Some(false), ..to(Role::Admin) };
-    let line = staff::entry(Action::UserUpdate);
+    let entry = staff::audit_entry(Action::UserUpdate);
     for round in 0..20 {
         let demotion = if round % 2 == 0 { to(Role::Operator) } else { away.clone() };
 
         let (first, second) = tokio::join!(
-            stack.store.change_user(one, &demotion, &line),
-            stack.store.change_user(two, &demotion, &line),
+            stack.store.change_user(one, &demotion, &entry),
+            stack.store.change_user(two, &demotion, &entry),
         );
 
         let outcomes = [first.expect("decided"), second.expect("decided")];
-        let done = outcomes.iter().filter(|it| matches!(it, UserChanged::Done(_))).count();
-        let kept = outcomes.iter().filter(|it| matches!(it, UserChanged::LastAdmin)).count();
-        assert_eq!((done, kept), (1, 1), "round {round}");
+        let done = outcomes.iter().filter(|it| matches!(it, UserChangeOutcome::Applied(_))).count();
+        let refused =
+            outcomes.iter().filter(|it| matches!(it, UserChangeOutcome::LastAdmin)).count();
+        assert_eq!((done, refused), (1, 1), "round {round}");
         for user in [one, two] {
-            stack.store.change_user(user, &back, &line).await.expect("back again");
+            stack.store.change_user(user, &back, &entry).await.expect("back again");
         }
     }
     stack.stop().await;

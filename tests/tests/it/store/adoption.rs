@@ -7,16 +7,16 @@ use diesel_async::SimpleAsyncConnection;
 use uuid::Uuid;
 
 #[tokio::test]
-async fn a_run_whose_start_is_just_being_noted_is_not_taken_for_a_second_one() {
+async fn a_run_whose_start_is_being_recorded_is_not_adopted_as_a_second_one() {
     let records = Records::new().await;
     let run = records.submission().await;
     let temporal_run_id = Uuid::new_v4().to_string();
     // The starter notes what the run became, and has not committed yet.
     let mut starter = records.database.connect().await;
-    let noting = format!(
+    let record_start = format!(
         "BEGIN; UPDATE runs SET temporal_run_id = '{temporal_run_id}', started_at = NOW(6)"
     );
-    starter.batch_execute(&noting).await.expect("noted");
+    starter.batch_execute(&record_start).await.expect("noted");
 
     let adopting = tokio::spawn({
         let (store, id) = (records.store.clone(), temporal_run_id.clone());

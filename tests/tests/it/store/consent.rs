@@ -1,21 +1,21 @@
 //! What the patient agreed to, and when.
 
-use diagflow_tests::client::accepted;
+use diagflow_tests::client::expect_accepted;
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{ApiClient, Stack, StackOptions, photos};
 
 #[tokio::test]
-async fn consent_is_kept_with_its_time_and_the_version_of_the_text() {
+async fn consent_is_stored_with_its_time_and_text_version() {
     let options = StackOptions::default().with("CONSENT_VERSION", "2031-05");
     let mut stack = Stack::without_processes(options).await;
     stack.start_api().await;
-    let unnamed = ApiClient::body("ana@example.org", "", &[photos::retina()]);
+    let unnamed = ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
     let mut named = unnamed.clone();
     named["consent_version"] = "2031-05".into();
 
     for (body, version) in [(unnamed, "2031-05"), (named, "2031-05")] {
-        let answer = stack.client.post(&body, None).await.expect("an answer");
-        let id = id_of(&accepted(answer).await);
+        let response = stack.client.post(&body, None).await.expect("an answer");
+        let id = id_of(&expect_accepted(response).await);
         let submission = stack.store.submission(id).await.expect("read").expect("stored");
         assert_eq!(submission.consent_version, version);
         assert_eq!(submission.consent_at, submission.created_at);

@@ -9,47 +9,47 @@ use std::time::Duration;
 const WAIT: Duration = Duration::from_millis(300);
 
 /// Records by one connection, through a line of its own.
-async fn by_proxy(records: &Records, statement: Duration) -> (Proxy, Store) {
-    let (proxy, url) = records.database.by_proxy().await;
+async fn store_by_proxy(records: &Records, statement: Duration) -> (Proxy, Store) {
+    let (proxy, url) = records.database.via_proxy().await;
     let pool = PoolSettings { url, size: 1, wait: WAIT, statement };
     (proxy, Store::connect(&pool).await.expect("a pool"))
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_waited_for_is_not_the_answer_to_the_next_question() {
+async fn an_abandoned_response_is_not_used_for_the_next_query() {
     let records = Records::new().await;
-    let (proxy, store) = by_proxy(&records, Duration::from_secs(30)).await;
+    let (proxy, store) = store_by_proxy(&records, Duration::from_secs(30)).await;
     let (ana, ben) = (records.submission().await.submission, records.submission().await.submission);
     // As often as the pool may have asked for a sign of life in vain.
-    for asked in 1..=3 {
+    for queries in 1..=3 {
         for _ in 0..2 {
             store.submission(ana).await.expect("an answer").expect("there");
         }
         proxy.stall();
-        for _ in 0..asked {
+        for _ in 0..queries {
             store.submission(ana).await.expect_err("no answer");
         }
-        proxy.mend();
+        proxy.restore();
 
         let (first, second) = eventually("the database to answer", || async {
             Some((store.submission(ana).await.ok()??, store.submission(ben).await.ok()??))
         })
         .await;
 
-        assert_eq!((first.id, second.id), (ana, ben), "after {asked} in vain");
+        assert_eq!((first.id, second.id), (ana, ben), "after {queries} in vain");
     }
     records.remove().await;
 }
 
 #[tokio::test]
-async fn a_statement_that_is_given_up_takes_its_connection_with_it() {
+async fn a_cancelled_statement_closes_its_connection() {
     let records = Records::new().await;
-    let (_proxy, store) = by_proxy(&records, Duration::from_secs(30)).await;
+    let (_proxy, store) = store_by_proxy(&records, Duration::from_secs(30)).await;
     let run = records.submission().await;
     let mut holder = records.database.connect().await;
     holder.batch_execute("BEGIN; UPDATE runs SET start_after = NOW(6)").await.expect("held");
 
-    let waited = tokio::time::timeout(WAIT, store.start_run_again(run, WAIT)).await;
+    let waited = tokio::time::timeout(WAIT, store.requeue_run(run, WAIT)).await;
     waited.expect_err("it waits for the row");
 
     // Without the row being free: by another connection.
@@ -60,17 +60,17 @@ async fn a_statement_that_is_given_up_takes_its_connection_with_it() {
 }
 
 #[tokio::test]
-async fn a_statement_without_an_answer_ends() {
+async fn a_statement_without_a_response_times_out() {
     let records = Records::new().await;
-    let (_proxy, store) = by_proxy(&records, WAIT).await;
+    let (_proxy, store) = store_by_proxy(&records, WAIT).await;
     let run = records.submission().await;
     // Not by a line that stalls: a connection that gives no sign of life is not given out at all.
     let mut holder = records.database.connect().await;
     holder.batch_execute("BEGIN; UPDATE runs SET start_after = NOW(6)").await.expect("held");
 
-    let asked = tokio::time::timeout(Duration::from_secs(30), store.start_run_again(run, WAIT));
+    let queries = tokio::time::timeout(Duration::from_secs(30), store.requeue_run(run, WAIT));
 
-    asked.await.expect("an end").expect_err("no answer");
+    queries.await.expect("an end").expect_err("no answer");
     eventually("another connection", || async { store.ping().await.ok() }).await;
     drop(holder);
     records.remove().await;

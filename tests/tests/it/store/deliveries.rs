@@ -2,23 +2,23 @@
 
 use super::Records;
 use diagflow_store::{
-    Action, Adoption, Attempt, Delivery, DeliveryStatus, Ending, Outcome, Retrying, RunKey,
-    Standing, Store,
+    Action, Adoption, Delivery, DeliveryAttempt, DeliveryState, DeliveryStatus, EndStatus,
+    FailureReason, RetryOutcome, RunEnd, RunKey, Store,
 };
 use diagflow_tests::eventually;
-use diagflow_tests::seeding::line;
+use diagflow_tests::seeding::audit_entry;
 use diesel_async::SimpleAsyncConnection;
 use std::time::Duration;
 
-const LONG: Duration = Duration::from_secs(60);
-const OVER: Duration = Duration::ZERO;
+const LONG_CLAIM: Duration = Duration::from_secs(60);
+const EXPIRED_CLAIM: Duration = Duration::ZERO;
 
 /// Lets a run fail; returns the e-mail that is owed for it.
-async fn owed(records: &Records) -> (RunKey, Delivery) {
+async fn due(records: &Records) -> (RunKey, Delivery) {
     let run = records.submission().await;
     let ending =
-        Ending { outcome: Outcome::Failed, code: "a_code".to_owned(), detail: String::new() };
-    records.store.diagnosis_ended(run, &ending).await.expect("recorded");
+        RunEnd { status: EndStatus::Failed, code: "a_code".to_owned(), detail: String::new() };
+    records.store.end_run(run, &ending).await.expect("recorded");
     (run, only(&records.store, run).await)
 }
 
@@ -26,9 +26,9 @@ async fn only(store: &Store, run: RunKey) -> Delivery {
     store.deliveries(run.submission).await.expect("deliveries").remove(0)
 }
 
-async fn planned(store: &Store, delivery: &Delivery) -> Attempt {
-    match store.delivery_standing(delivery.id).await.expect("an answer") {
-        Standing::Planned(_, attempt) => attempt,
+async fn planned(store: &Store, delivery: &Delivery) -> DeliveryAttempt {
+    match store.delivery_state(delivery.id).await.expect("an answer") {
+        DeliveryState::Planned(_, attempt) => attempt,
         other => panic!("{other:?}"),
     }
 }
@@ -37,11 +37,13 @@ async fn planned(store: &Store, delivery: &Delivery) -> Attempt {
 async fn only_one_of_two_attempts_may_send() {
     let records = Records::new().await;
     let store = &records.store;
-    let (_, delivery) = owed(&records).await;
+    let (_, delivery) = due(&records).await;
     let (one, other) = (planned(store, &delivery).await, planned(store, &delivery).await);
 
-    let (one, other) =
-        tokio::join!(store.claim_delivery(&one, LONG), store.claim_delivery(&other, LONG));
+    let (one, other) = tokio::join!(
+        store.claim_delivery(&one, LONG_CLAIM),
+        store.claim_delivery(&other, LONG_CLAIM)
+    );
 
     let claims = [one.expect("an answer"), other.expect("an answer")];
     assert_eq!(claims.iter().flatten().count(), 1, "{claims:?}");
@@ -49,15 +51,16 @@ async fn only_one_of_two_attempts_may_send() {
 }
 
 #[tokio::test]
-async fn a_claim_that_failed_takes_nothing_from_the_one_that_holds() {
+async fn a_failed_claim_does_not_affect_the_holder() {
     let records = Records::new().await;
     let store = &records.store;
-    let (run, delivery) = owed(&records).await;
+    let (run, delivery) = due(&records).await;
     let (one, other) = (planned(store, &delivery).await, planned(store, &delivery).await);
-    let claimed = store.claim_delivery(&other, LONG).await.expect("an answer").expect("claimed");
+    let claimed =
+        store.claim_delivery(&other, LONG_CLAIM).await.expect("an answer").expect("claimed");
 
     // The one's own claim got no answer, and it cannot tell whether it was written.
-    let withdrawn = store.withdraw_claim(&one, ("records_unavailable", "")).await;
+    let withdrawn = store.withdraw_claim(&one, FailureReason::new("records_unavailable", "")).await;
 
     assert!(!withdrawn.expect("an answer"), "the claim is not its own");
     assert_eq!(only(store, run).await.status, DeliveryStatus::Sending);
@@ -66,33 +69,33 @@ async fn a_claim_that_failed_takes_nothing_from_the_one_that_holds() {
 }
 
 #[tokio::test]
-async fn a_claim_is_withdrawn_whether_it_was_written_or_comes_late() {
+async fn a_claim_is_withdrawn_whether_written_or_late() {
     let records = Records::new().await;
     let store = &records.store;
-    let (run, delivery) = owed(&records).await;
+    let (run, delivery) = due(&records).await;
     let written = planned(store, &delivery).await;
-    store.claim_delivery(&written, LONG).await.expect("an answer").expect("claimed");
-    let why = ("records_unavailable", "");
+    store.claim_delivery(&written, LONG_CLAIM).await.expect("an answer").expect("claimed");
+    let reason = FailureReason::new("records_unavailable", "");
 
-    assert!(store.withdraw_claim(&written, why).await.expect("an answer"));
+    assert!(store.withdraw_claim(&written, reason).await.expect("an answer"));
     assert_eq!(only(store, run).await.status, DeliveryStatus::Planned);
 
-    let late = planned(store, &delivery).await;
-    assert!(store.withdraw_claim(&late, why).await.expect("an answer"));
-    let claimed = store.claim_delivery(&late, LONG).await.expect("an answer");
+    let late_attempt = planned(store, &delivery).await;
+    assert!(store.withdraw_claim(&late_attempt, reason).await.expect("an answer"));
+    let claimed = store.claim_delivery(&late_attempt, LONG_CLAIM).await.expect("an answer");
     assert_eq!(claimed, None, "it was withdrawn before it came");
-    let owed = only(store, run).await;
-    assert_eq!((owed.status, owed.attempts), (DeliveryStatus::Planned, 2));
+    let due = only(store, run).await;
+    assert_eq!((due.status, due.attempts), (DeliveryStatus::Planned, 2));
     records.remove().await;
 }
 
 #[tokio::test]
-async fn a_sender_that_settles_just_before_it_is_taken_for_dead_is_believed() {
+async fn a_sender_that_settles_just_before_its_claim_expires_wins() {
     let records = Records::new().await;
     let store = &records.store;
-    let (run, delivery) = owed(&records).await;
+    let (run, delivery) = due(&records).await;
     let attempt = planned(store, &delivery).await;
-    store.claim_delivery(&attempt, OVER).await.expect("an answer").expect("claimed");
+    store.claim_delivery(&attempt, EXPIRED_CLAIM).await.expect("an answer").expect("claimed");
     let mut sender = records.database.connect().await;
     sender.batch_execute("START TRANSACTION").await.expect("begins");
     let lock = format!("SELECT id FROM submissions WHERE id = '{}' FOR UPDATE", run.submission);
@@ -109,31 +112,42 @@ async fn a_sender_that_settles_just_before_it_is_taken_for_dead_is_believed() {
         sender.batch_execute(&settle).await.expect("settles");
         sender.batch_execute("COMMIT").await.expect("commits");
     };
-    let (standing, ()) = tokio::join!(store.delivery_standing(delivery.id), settled_meanwhile);
+    let (state, ()) = tokio::join!(store.delivery_state(delivery.id), settled_meanwhile);
 
-    assert_eq!(standing.expect("an answer"), Standing::Settled(DeliveryStatus::Sent));
+    assert_eq!(state.expect("an answer"), DeliveryState::Settled(DeliveryStatus::Sent));
     records.remove().await;
 }
 
 #[tokio::test]
-async fn a_text_that_is_under_way_is_left_to_its_sender() {
+async fn a_message_being_sent_is_left_to_its_sender() {
     let records = Records::new().await;
     let store = &records.store;
-    let (run, delivery) = owed(&records).await;
-    let late = planned(store, &delivery).await;
-    let claimed = store.claim_delivery(&late, LONG).await.expect("an answer").expect("claimed");
+    let (run, delivery) = due(&records).await;
+    let late_attempt = planned(store, &delivery).await;
+    let claimed =
+        store.claim_delivery(&late_attempt, LONG_CLAIM).await.expect("an answer").expect("claimed");
 
     // Another attempt comes while the first is at work.
-    let standing = store.delivery_standing(delivery.id).await.expect("an answer");
-    assert!(matches!(standing, Standing::Sending { left } if left <= LONG), "{standing:?}");
-    assert!(!store.release_delivery(&late, ("a_code", "")).await.expect("an answer"));
-    let unknown = store.settle_delivery(&late, DeliveryStatus::Unknown, None).await;
+    let state = store.delivery_state(delivery.id).await.expect("an answer");
+    assert!(matches!(state, DeliveryState::Sending { left } if left <= LONG_CLAIM), "{state:?}");
+    assert!(
+        !store
+            .release_delivery(&late_attempt, FailureReason::new("a_code", ""))
+            .await
+            .expect("an answer")
+    );
+    let unknown = store.settle_delivery(&late_attempt, DeliveryStatus::Unknown, None).await;
     assert!(!unknown.expect("an answer"), "the claim is not its own");
-    assert!(store.release_delivery(&claimed, ("try_later", "")).await.expect("an answer"));
+    assert!(
+        store
+            .release_delivery(&claimed, FailureReason::new("try_later", ""))
+            .await
+            .expect("an answer")
+    );
 
     // What the first gave back can be sent; the first itself has nothing more to say.
     let next = planned(store, &delivery).await;
-    let next = store.claim_delivery(&next, LONG).await.expect("an answer").expect("claimed");
+    let next = store.claim_delivery(&next, LONG_CLAIM).await.expect("an answer").expect("claimed");
     let stale = store.settle_delivery(&claimed, DeliveryStatus::Unknown, None).await;
     assert!(!stale.expect("an answer"), "its claim is over");
     assert!(store.settle_delivery(&next, DeliveryStatus::Sent, None).await.expect("an answer"));
@@ -143,19 +157,25 @@ async fn a_text_that_is_under_way_is_left_to_its_sender() {
 }
 
 #[tokio::test]
-async fn a_text_whose_time_is_over_is_unknown_for_good() {
+async fn an_expired_send_is_unknown_for_good() {
     let records = Records::new().await;
     let store = &records.store;
-    let (run, delivery) = owed(&records).await;
+    let (run, delivery) = due(&records).await;
     let attempt = planned(store, &delivery).await;
-    let claimed = store.claim_delivery(&attempt, OVER).await.expect("an answer").expect("claimed");
+    let claimed =
+        store.claim_delivery(&attempt, EXPIRED_CLAIM).await.expect("an answer").expect("claimed");
 
-    let standing = store.delivery_standing(delivery.id).await.expect("an answer");
+    let state = store.delivery_state(delivery.id).await.expect("an answer");
 
-    assert_eq!(standing, Standing::Abandoned);
-    let again = store.delivery_standing(delivery.id).await.expect("an answer");
-    assert_eq!(again, Standing::Settled(DeliveryStatus::Unknown), "it is settled but once");
-    assert!(!store.release_delivery(&claimed, ("try_later", "")).await.expect("an answer"));
+    assert_eq!(state, DeliveryState::Abandoned);
+    let again = store.delivery_state(delivery.id).await.expect("an answer");
+    assert_eq!(again, DeliveryState::Settled(DeliveryStatus::Unknown), "it is settled but once");
+    assert!(
+        !store
+            .release_delivery(&claimed, FailureReason::new("try_later", ""))
+            .await
+            .expect("an answer")
+    );
     let settled = only(store, run).await;
     assert_eq!(settled.status, DeliveryStatus::Unknown);
     assert_eq!(settled.error_code.as_deref(), Some("sender_died"));
@@ -165,14 +185,19 @@ async fn a_text_whose_time_is_over_is_unknown_for_good() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_is_given_up_keeps_its_last_reason() {
+async fn an_abandoned_delivery_keeps_its_last_reason() {
     let records = Records::new().await;
     let store = &records.store;
-    let (run, delivery) = owed(&records).await;
+    let (run, delivery) = due(&records).await;
     let attempt = planned(store, &delivery).await;
-    assert!(store.release_delivery(&attempt, ("try_later", "words")).await.expect("an answer"));
-    let standing = store.delivery_standing(delivery.id).await.expect("an answer");
-    let Standing::Planned(tried, attempt) = standing else { panic!("{standing:?}") };
+    assert!(
+        store
+            .release_delivery(&attempt, FailureReason::new("try_later", "words"))
+            .await
+            .expect("an answer")
+    );
+    let state = store.delivery_state(delivery.id).await.expect("an answer");
+    let DeliveryState::Planned(tried, attempt) = state else { panic!("{state:?}") };
 
     assert!(store.give_up_delivery(&tried, &attempt).await.expect("an answer"));
 
@@ -184,62 +209,68 @@ async fn a_delivery_that_is_given_up_keeps_its_last_reason() {
 }
 
 /// Claims the e-mail of a run that failed, as a worker does that is handing its text over.
-async fn under_way(records: &Records) -> (RunKey, Delivery, Attempt) {
-    let (run, delivery) = owed(records).await;
+async fn sending(records: &Records) -> (RunKey, Delivery, DeliveryAttempt) {
+    let (run, delivery) = due(records).await;
     let attempt = planned(&records.store, &delivery).await;
-    let claimed = records.store.claim_delivery(&attempt, LONG).await.expect("an answer");
+    let claimed = records.store.claim_delivery(&attempt, LONG_CLAIM).await.expect("an answer");
     (run, delivery, claimed.expect("claimed"))
 }
 
-async fn is_superseded(store: &Store, delivery: &Delivery) {
-    let standing = store.delivery_standing(delivery.id).await.expect("an answer");
-    assert_eq!(standing, Standing::Settled(DeliveryStatus::Failed));
+async fn assert_superseded(store: &Store, delivery: &Delivery) {
+    let state = store.delivery_state(delivery.id).await.expect("an answer");
+    assert_eq!(state, DeliveryState::Settled(DeliveryStatus::Failed));
     let all = store.deliveries(delivery.submission_id).await.expect("deliveries");
     let settled = all.iter().find(|one| one.id == delivery.id).expect("it stays");
     assert_eq!(settled.error_code.as_deref(), Some("superseded"));
 }
 
 #[tokio::test]
-async fn an_old_e_mail_that_comes_back_after_a_retry_is_not_sent() {
+async fn an_old_email_deferred_after_a_retry_is_not_sent() {
     let records = Records::new().await;
     let store = &records.store;
     // Before the new run ends, and after.
     for ends in [false, true] {
-        let (run, delivery, claimed) = under_way(&records).await;
-        let entry = line(Action::SubmissionRetry);
-        let retried = store.retry(run.submission, OVER, &entry).await.expect("an answer");
-        let Retrying::Queued(newer) = retried else { panic!("{retried:?}") };
+        let (run, delivery, claimed) = sending(&records).await;
+        let entry = audit_entry(Action::SubmissionRetry);
+        let retried =
+            store.retry_submission(run.submission, EXPIRED_CLAIM, &entry).await.expect("an answer");
+        let RetryOutcome::Queued(newer) = retried else { panic!("{retried:?}") };
         if ends {
-            let ending = Ending {
-                outcome: Outcome::Failed,
+            let ending = RunEnd {
+                status: EndStatus::Failed,
                 code: "a_code".to_owned(),
                 detail: String::new(),
             };
-            store.diagnosis_ended(newer, &ending).await.expect("recorded");
+            store.end_run(newer, &ending).await.expect("recorded");
         }
-        assert!(store.release_delivery(&claimed, ("try_later", "")).await.expect("an answer"));
+        assert!(
+            store
+                .release_delivery(&claimed, FailureReason::new("try_later", ""))
+                .await
+                .expect("an answer")
+        );
 
-        is_superseded(store, &delivery).await;
+        assert_superseded(store, &delivery).await;
         if ends {
             let all = store.deliveries(run.submission).await.expect("deliveries");
-            let own = all.iter().find(|one| one.run_number == newer.number).expect("its own");
-            planned(store, own).await;
+            let its_own = all.iter().find(|one| one.run_number == newer.number).expect("its own");
+            planned(store, its_own).await;
         }
     }
     records.remove().await;
 }
 
 #[tokio::test]
-async fn a_reset_calls_off_what_earlier_runs_owe() {
+async fn a_reset_supersedes_pending_emails_of_earlier_runs() {
     let records = Records::new().await;
     let store = &records.store;
-    let (run, delivery) = owed(&records).await;
+    let (run, delivery) = due(&records).await;
 
     let adopted = store.adopt(run, "reset", "first", None).await.expect("an answer");
 
     assert!(matches!(adopted, Adoption::Current { .. }), "{adopted:?}");
     let settled = only(store, run).await;
     assert_eq!(settled.error_code.as_deref(), Some("superseded"), "at once");
-    is_superseded(store, &delivery).await;
+    assert_superseded(store, &delivery).await;
     records.remove().await;
 }

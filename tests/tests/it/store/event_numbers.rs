@@ -2,25 +2,26 @@
 
 use super::Records;
 use diagflow_store::{
-    Adoption, Attempt, DeliveryStatus, Ending, Outcome, RunKey, Standing, Store, Stored,
+    Adoption, DeliveryAttempt, DeliveryState, DeliveryStatus, EndStatus, RunEnd, RunKey, Store,
+    TransitionOutcome,
 };
 use futures::future::join_all;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// As many e-mails are told of at once.
-const AT_ONCE: usize = 16;
+const CONCURRENT: usize = 16;
 
 /// Lets a run fail, and begins to send the e-mail that is owed for it.
-async fn fail(store: &Store, run: RunKey) -> Attempt {
+async fn fail_and_claim(store: &Store, run: RunKey) -> DeliveryAttempt {
     let ending =
-        Ending { outcome: Outcome::Failed, code: "a_code".to_owned(), detail: String::new() };
-    let stored = store.diagnosis_ended(run, &ending).await.expect("an answer");
-    assert_eq!(stored, Stored::Done(()));
+        RunEnd { status: EndStatus::Failed, code: "a_code".to_owned(), detail: String::new() };
+    let stored = store.end_run(run, &ending).await.expect("an answer");
+    assert_eq!(stored, TransitionOutcome::Applied(()));
     let deliveries = store.deliveries(run.submission).await.expect("deliveries");
-    let owed = deliveries.iter().find(|delivery| delivery.run_number == run.number);
-    let standing = store.delivery_standing(owed.expect("is owed").id).await.expect("an answer");
-    let Standing::Planned(_, attempt) = standing else { panic!("{standing:?}") };
+    let attempts = deliveries.iter().find(|delivery| delivery.run_number == run.number);
+    let standing = store.delivery_state(attempts.expect("is owed").id).await.expect("an answer");
+    let DeliveryState::Planned(_, attempt) = standing else { panic!("{standing:?}") };
     let claimed = store.claim_delivery(&attempt, Duration::from_secs(60)).await;
     claimed.expect("an answer").expect("claimed")
 }
@@ -34,27 +35,27 @@ async fn reset(store: &Store, run: RunKey) -> RunKey {
     }
 }
 
-async fn tell_of_mail(store: &Store, attempt: Attempt) {
+async fn settle(store: &Store, attempt: DeliveryAttempt) {
     let settled = store.settle_delivery(&attempt, DeliveryStatus::Sent, None).await;
     assert!(settled.expect("settled"));
 }
 
 #[tokio::test]
-async fn events_are_numbered_without_gaps_however_many_write() {
+async fn concurrent_writers_number_events_without_gaps() {
     let records = Records::new().await;
     let store = &records.store;
     let mut run = records.submission().await;
-    let mut owed = vec![fail(store, run).await];
-    while owed.len() < AT_ONCE {
+    let mut attempts = vec![fail_and_claim(store, run).await];
+    while attempts.len() < CONCURRENT {
         run = reset(store, run).await;
-        owed.push(fail(store, run).await);
+        attempts.push(fail_and_claim(store, run).await);
     }
     let before = store.events(run.submission, 0).await.expect("events").len();
 
-    join_all(owed.into_iter().map(|attempt| tell_of_mail(store, attempt))).await;
+    join_all(attempts.into_iter().map(|attempt| settle(store, attempt))).await;
 
     let events = store.events(run.submission, 0).await.expect("events");
-    assert_eq!(events.len(), before + AT_ONCE);
+    assert_eq!(events.len(), before + CONCURRENT);
     let numbers: Vec<_> = events.iter().map(|event| event.number).collect();
     let count = i32::try_from(events.len()).expect("not so many");
     assert_eq!(numbers, (1..=count).collect::<Vec<_>>());
@@ -64,12 +65,12 @@ async fn events_are_numbered_without_gaps_however_many_write() {
 }
 
 #[tokio::test]
-async fn a_tail_passes_on_what_only_a_newer_version_knows() {
+async fn unknown_steps_of_a_newer_version_are_passed_on() {
     let records = Records::new().await;
     let run = records.submission().await;
-    records.database.run("UPDATE events SET step = 'of_tomorrow'").await;
+    records.database.execute("UPDATE events SET step = 'of_tomorrow'").await;
 
-    let rows = records.store.event_rows(0, &[], 10).await.expect("an answer");
+    let rows = records.store.events_after_id(0, &[], 10).await.expect("an answer");
 
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].submission_id, rows[0].step.as_str()), (run.submission, "of_tomorrow"));

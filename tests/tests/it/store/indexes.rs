@@ -10,27 +10,27 @@ mod sql_recorder;
 mod submissions;
 
 use super::Records;
-pub(super) use rows::fill;
 use plans::Server;
+pub(super) use rows::fill;
 
 #[tokio::test]
-async fn every_query_reads_by_an_index() {
+async fn every_query_uses_an_index() {
     let records = Records::new().await;
     fill(&records).await;
-    sql_recorder::listen_to(&records.database);
+    sql_recorder::start(&records.database);
     submissions::call_everything(&records).await;
     listings::list_everything(&records.store).await;
     listings::search_audit(&records.store).await;
     accounts::call_everything(&records.store).await;
-    let statements = sql_recorder::overheard();
+    let statements = sql_recorder::statements();
     // Each is one of ours, or the ear is in the wrong place.
     assert!(statements.len() >= 100, "{statements:#?}");
 
     let mut server = Server::connect(&records.database).await;
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     for statement in statements {
-        faults.extend(server.fault_of(&statement).await);
+        problems.extend(server.problem_with(&statement).await);
     }
-    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
     records.remove().await;
 }

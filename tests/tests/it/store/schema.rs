@@ -53,24 +53,24 @@ fn migrations() -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn each_migration_takes_back_what_it_did_and_can_be_applied_again() {
+async fn each_migration_reverts_cleanly_and_can_be_reapplied() {
     let database = Database::empty().await;
     for folder in migrations() {
         let sql = |name: &str| std::fs::read_to_string(folder.join(name)).expect(name);
         let before = schema(&database).await;
-        database.run(&sql("up.sql")).await;
+        database.execute(&sql("up.sql")).await;
         let after = schema(&database).await;
         assert_ne!(after, before, "{folder:?} does nothing");
-        database.run(&sql("down.sql")).await;
+        database.execute(&sql("down.sql")).await;
         assert_eq!(schema(&database).await, before, "{folder:?}: down");
-        database.run(&sql("up.sql")).await;
+        database.execute(&sql("up.sql")).await;
         assert_eq!(schema(&database).await, after, "{folder:?}: up again");
     }
     database.remove().await;
 }
 
 #[tokio::test]
-async fn all_migrations_go_up_down_and_up_to_the_same_schema() {
+async fn migrating_up_down_and_up_gives_the_same_schema() {
     let database = Database::empty().await;
     let url = database.url();
     let pool = PoolSettings {
@@ -90,7 +90,7 @@ async fn all_migrations_go_up_down_and_up_to_the_same_schema() {
 
     assert_eq!(Store::revert_all(&url).await.expect("reverts").len(), applied.len());
     assert_eq!(schema(&database).await, Vec::<String>::new(), "down leaves nothing behind");
-    assert_eq!(database.rows(LEDGER).await, 0);
+    assert_eq!(database.count_rows(LEDGER).await, 0);
     assert!(!store.is_migrated().await.expect("an answer"));
 
     assert_eq!(Store::migrate(&url).await.expect("migrates"), applied);
@@ -100,7 +100,7 @@ async fn all_migrations_go_up_down_and_up_to_the_same_schema() {
 }
 
 #[tokio::test]
-async fn replicas_that_migrate_at_once_wait_for_one_another() {
+async fn replicas_migrating_at_once_wait_for_one_another() {
     let database = Database::empty().await;
     let url = database.url();
 
@@ -123,35 +123,35 @@ async fn with_migrations(folders: &[PathBuf]) -> Database {
         "CREATE TABLE {LEDGER} (version VARCHAR(50) PRIMARY KEY NOT NULL, \
          run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)"
     );
-    database.run(&ledger).await;
+    database.execute(&ledger).await;
     for folder in folders {
-        database.run(&std::fs::read_to_string(folder.join("up.sql")).expect("up.sql")).await;
+        database.execute(&std::fs::read_to_string(folder.join("up.sql")).expect("up.sql")).await;
         let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
         let version = name.split('_').next().unwrap_or_default();
-        database.run(&format!("INSERT INTO {LEDGER} (version) VALUES ('{version}')")).await;
+        database.execute(&format!("INSERT INTO {LEDGER} (version) VALUES ('{version}')")).await;
     }
     database
 }
 
 #[tokio::test]
-async fn a_migration_that_was_broken_off_anywhere_is_finished_by_the_next() {
+async fn an_interrupted_migration_is_completed_by_the_next_attempt() {
     let whole = Database::migrated().await;
     let expected = schema(&whole).await;
     let folders = migrations();
-    for (place, folder) in folders.iter().enumerate() {
+    for (index, folder) in folders.iter().enumerate() {
         let up = std::fs::read_to_string(folder.join("up.sql")).expect("up.sql");
         let statements = statements(&up);
         for done in 1..=statements.len() {
-            let database = with_migrations(&folders[..place]).await;
+            let database = with_migrations(&folders[..index]).await;
             for statement in &statements[..done] {
-                database.run(statement).await;
+                database.execute(statement).await;
             }
 
             let applied = Store::migrate(&database.url()).await;
 
             let applied =
                 applied.unwrap_or_else(|error| panic!("{folder:?} after {done}: {error}"));
-            assert_eq!(applied.len(), folders.len() - place);
+            assert_eq!(applied.len(), folders.len() - index);
             assert_eq!(schema(&database).await, expected, "{folder:?} after {done} statements");
             database.remove().await;
         }
@@ -160,10 +160,10 @@ async fn a_migration_that_was_broken_off_anywhere_is_finished_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_being_migrated_does_not_keep_another_waiting() {
+async fn migrating_one_database_does_not_block_another() {
     let (held, other) = (Database::empty().await, with_migrations(&[]).await);
     // Its migration takes its turn, and then cannot read what was applied.
-    held.run(&format!("CREATE TABLE {LEDGER} LIKE {}.{LEDGER}", other.name())).await;
+    held.execute(&format!("CREATE TABLE {LEDGER} LIKE {}.{LEDGER}", other.name())).await;
     let mut holder = held.connect().await;
     holder.batch_execute(&format!("LOCK TABLES {LEDGER} WRITE")).await.expect("locked");
     let migrating = tokio::spawn({
@@ -192,7 +192,7 @@ async fn a_database_that_is_being_migrated_does_not_keep_another_waiting() {
 }
 
 /// The tables as `store/src/db/schema.rs` tells them: `table column Type` and `table key column, …`.
-fn as_diesel_sees_it() -> Vec<String> {
+fn diesel_columns() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src/db/schema.rs");
     let text = std::fs::read_to_string(path).expect("the schema");
     let (mut lines, mut table) = (Vec::new(), "");
@@ -212,7 +212,7 @@ fn as_diesel_sees_it() -> Vec<String> {
 }
 
 /// The same, as the database has it.
-async fn as_the_database_has_it(database: &Database) -> Vec<String> {
+async fn database_columns(database: &Database) -> Vec<String> {
     let columns = format!(
         "SELECT CONCAT_WS(' ', table_name, column_name, data_type, is_nullable, \
              IF(column_type LIKE '%unsigned%', 'unsigned', '')) \
@@ -247,16 +247,16 @@ async fn as_the_database_has_it(database: &Database) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn diesel_sees_the_tables_as_they_are() {
+async fn the_diesel_schema_matches_the_database() {
     let database = Database::migrated().await;
-    let seen = as_diesel_sees_it();
-    assert!(seen.len() > 50, "{seen:?}");
-    assert_eq!(seen, as_the_database_has_it(&database).await);
+    let declared = diesel_columns();
+    assert!(declared.len() > 50, "{declared:?}");
+    assert_eq!(declared, database_columns(&database).await);
     database.remove().await;
 }
 
 /// The word of the workflow for a state of the records. A state without one does not compile.
-fn workflows_word(status: Status) -> RunStatus {
+fn workflow_status(status: Status) -> RunStatus {
     match status {
         Status::Pending => RunStatus::Pending,
         Status::Processing => RunStatus::Processing,
@@ -268,11 +268,15 @@ fn workflows_word(status: Status) -> RunStatus {
 }
 
 #[test]
-fn records_and_workflows_have_the_same_words_for_the_states() {
+fn store_and_workflows_use_the_same_status_names() {
     for status in Status::ALL {
-        let word = workflows_word(status);
-        assert_eq!(word.name(), status.name());
-        assert_eq!(serde_json::to_value(word).expect("JSON"), status.name(), "in the history");
+        let workflow_status = workflow_status(status);
+        assert_eq!(workflow_status.name(), status.name());
+        assert_eq!(
+            serde_json::to_value(workflow_status).expect("JSON"),
+            status.name(),
+            "in the history"
+        );
         assert_eq!(serde_json::to_value(status).expect("JSON"), status.name());
     }
 }

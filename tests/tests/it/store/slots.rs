@@ -2,31 +2,31 @@
 
 use super::Records;
 use diagflow_store::{
-    Adoption, Budget, DiagnosisResult, Ending, Entry, GateState, Heard, Outcome, Pass, RunKey,
-    StoreResult, Wait,
+    Adoption, BreakerState, DiagnosisResult, EndStatus, LoopAiLimits, Permit, RequestHealth,
+    RunEnd, RunKey, SlotOutcome, StoreResult, WaitReason,
 };
 use futures::future::join_all;
 use std::time::Duration;
 use uuid::Uuid;
 
-const ONE: Budget = Budget { at_once: Some(1), an_hour: None };
+const ONE: LoopAiLimits = LoopAiLimits { max_executions: Some(1), max_per_hour: None };
 const SECOND: Duration = Duration::from_secs(1);
 
-async fn enter(records: &Records, run: RunKey, budget: Budget) -> Entry {
-    records.store.enter_loopai(run, budget).await.expect("an answer")
+async fn request_slot(records: &Records, run: RunKey, limits: LoopAiLimits) -> SlotOutcome {
+    records.store.acquire_loopai_slot(run, limits).await.expect("an answer")
 }
 
-async fn admitted(records: &Records, run: RunKey, budget: Budget) -> Pass {
-    match enter(records, run, budget).await {
-        Entry::Admitted(pass) => pass,
+async fn granted(records: &Records, run: RunKey, limits: LoopAiLimits) -> Permit {
+    match request_slot(records, run, limits).await {
+        SlotOutcome::Granted(pass) => pass,
         other => panic!("{other:?}"),
     }
 }
 
 /// Why a run has to wait, and how long it is told to.
-async fn turned_away(records: &Records, run: RunKey, budget: Budget) -> (Wait, Duration) {
-    match enter(records, run, budget).await {
-        Entry::TurnedAway { why, after } => (why, after),
+async fn deferred(records: &Records, run: RunKey, limits: LoopAiLimits) -> (WaitReason, Duration) {
+    match request_slot(records, run, limits).await {
+        SlotOutcome::Deferred { reason, after } => (reason, after),
         other => panic!("{other:?}"),
     }
 }
@@ -40,341 +40,357 @@ async fn steps(records: &Records, run: RunKey) -> Vec<&'static str> {
 async fn adopt(
     records: &Records,
     run: RunKey,
-    began_as: Uuid,
+    first_execution_id: Uuid,
     execution: Option<&str>,
 ) -> StoreResult<RunKey> {
     let now = Uuid::new_v4().to_string();
-    match records.store.adopt(run, &now, &began_as.to_string(), execution).await? {
+    match records.store.adopt(run, &now, &first_execution_id.to_string(), execution).await? {
         Adoption::Current { run, .. } => Ok(run),
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
-async fn no_more_places_are_given_out_than_there_are_however_many_ask_at_once() {
-    const PLACES: i64 = 5;
+async fn concurrent_requests_get_no_more_slots_than_exist() {
+    const SLOTS: i64 = 5;
     let records = Records::new().await;
     let mut runs = Vec::new();
     for _ in 0..20 {
         runs.push(records.submission().await);
     }
-    let budget = Budget { at_once: Some(PLACES), an_hour: None };
+    let limits = LoopAiLimits { max_executions: Some(SLOTS), max_per_hour: None };
 
     for _ in 0..2 {
-        let all = join_all(runs.iter().map(|run| enter(&records, *run, budget))).await;
-        let admitted = all.iter().filter(|entry| matches!(entry, Entry::Admitted(_))).count();
-        assert_eq!(admitted as i64, PLACES, "{all:?}");
+        let all = join_all(runs.iter().map(|run| request_slot(&records, *run, limits))).await;
+        let granted = all.iter().filter(|entry| matches!(entry, SlotOutcome::Granted(_))).count();
+        assert_eq!(granted as i64, SLOTS, "{all:?}");
     }
 
-    let now = records.store.loopai_use().await.expect("an answer");
-    assert_eq!((now.under_way, now.within_the_hour, now.waiting), (PLACES, PLACES, 15));
+    let now = records.store.loopai_usage().await.expect("an answer");
+    assert_eq!((now.running, now.last_hour, now.waiting), (SLOTS, SLOTS, 15));
     // However often it is turned away, the patient is told once.
-    let mut told = 0;
+    let mut steps_after = 0;
     for run in runs {
         let steps = steps(&records, run).await;
         assert!(steps == ["received"] || steps == ["received", "waiting"], "{steps:?}");
-        told += steps.len() - 1;
+        steps_after += steps.len() - 1;
     }
-    assert_eq!(told, 15);
+    assert_eq!(steps_after, 15);
     records.remove().await;
 }
 
 #[tokio::test]
-async fn a_place_belongs_to_the_run_and_is_free_however_it_ends() {
+async fn a_slot_belongs_to_its_run_and_is_freed_however_the_run_ends() {
     let records = Records::new().await;
     let store = &records.store;
-    for way in ["completed", "failed", "timed out", "cancelled", "lost", "reset"] {
+    for ending in ["completed", "failed", "timed out", "cancelled", "orphaned", "reset"] {
         let (run, other) = (records.submission().await, records.submission().await);
-        let began_as = Uuid::new_v4();
-        let name = began_as.to_string();
-        store.run_started(run, &name).await.expect("started");
+        let first_execution_id = Uuid::new_v4();
+        let name = first_execution_id.to_string();
+        store.mark_run_started(run, &name).await.expect("started");
         for _ in 0..3 {
-            admitted(&records, run, ONE).await;
+            granted(&records, run, ONE).await;
         }
-        store.diagnosis_requested(run, 1, "execution").await.expect("requested");
-        assert_eq!(turned_away(&records, other, ONE).await.0, Wait::Place, "{way}");
+        store.start_processing(run, 1, "execution").await.expect("requested");
+        assert_eq!(deferred(&records, other, ONE).await.0, WaitReason::Slot, "{ending}");
 
-        let end = |outcome| Ending { outcome, code: "a_code".into(), detail: String::new() };
-        match way {
+        let end =
+            |outcome| RunEnd { status: outcome, code: "a_code".into(), detail: String::new() };
+        match ending {
             "completed" => {
                 let result = DiagnosisResult::new(serde_json::Map::new());
-                store.diagnosis_completed(run, &result).await.map(|_| ())
+                store.complete_run(run, &result).await.map(|_| ())
             }
-            "failed" => store.diagnosis_ended(run, &end(Outcome::Failed)).await.map(|_| ()),
-            "timed out" => store.diagnosis_ended(run, &end(Outcome::TimedOut)).await.map(|_| ()),
-            "cancelled" => store.diagnosis_ended(run, &end(Outcome::Cancelled)).await.map(|_| ()),
-            "lost" => store.end_lost_run(run).await.map(|_| ()),
-            _ => adopt(&records, run, began_as, None).await.map(|_| ()),
+            "failed" => store.end_run(run, &end(EndStatus::Failed)).await.map(|_| ()),
+            "timed out" => store.end_run(run, &end(EndStatus::TimedOut)).await.map(|_| ()),
+            "cancelled" => store.end_run(run, &end(EndStatus::Cancelled)).await.map(|_| ()),
+            "orphaned" => store.end_orphaned_run(run).await.map(|_| ()),
+            _ => adopt(&records, run, first_execution_id, None).await.map(|_| ()),
         }
         .expect("ends");
 
-        admitted(&records, other, ONE).await;
-        store.diagnosis_ended(other, &end(Outcome::Failed)).await.expect("ends");
+        granted(&records, other, ONE).await;
+        store.end_run(other, &end(EndStatus::Failed)).await.expect("ends");
     }
     records.remove().await;
 }
 
 #[tokio::test]
-async fn a_reset_that_goes_on_with_its_execution_keeps_a_place() {
+async fn a_reset_that_continues_its_execution_keeps_its_slot() {
     let records = Records::new().await;
     let (run, other) = (records.submission().await, records.submission().await);
-    let began_as = Uuid::new_v4();
-    records.store.run_started(run, &began_as.to_string()).await.expect("started");
-    admitted(&records, run, ONE).await;
-    records.store.diagnosis_requested(run, 1, "execution").await.expect("requested");
+    let first_execution_id = Uuid::new_v4();
+    records.store.mark_run_started(run, &first_execution_id.to_string()).await.expect("started");
+    granted(&records, run, ONE).await;
+    records.store.start_processing(run, 1, "execution").await.expect("requested");
 
-    let reset = adopt(&records, run, began_as, Some("execution")).await.expect("adopted");
-    assert_eq!(turned_away(&records, other, ONE).await.0, Wait::Place);
+    let reset = adopt(&records, run, first_execution_id, Some("execution")).await.expect("adopted");
+    assert_eq!(deferred(&records, other, ONE).await.0, WaitReason::Slot);
 
     let result = DiagnosisResult::new(serde_json::Map::new());
-    records.store.diagnosis_completed(reset, &result).await.expect("completed");
+    records.store.complete_run(reset, &result).await.expect("completed");
     // One that finds its submission completed has nothing under way.
-    adopt(&records, run, began_as, Some("execution")).await.expect("adopted");
-    admitted(&records, other, ONE).await;
+    adopt(&records, run, first_execution_id, Some("execution")).await.expect("adopted");
+    granted(&records, other, ONE).await;
     records.remove().await;
 }
 
 #[tokio::test]
-async fn a_run_that_ended_or_was_overtaken_meanwhile_gets_no_place() {
+async fn an_ended_or_superseded_run_gets_no_slot() {
     let records = Records::new().await;
-    let (ended, overtaken) = (records.submission().await, records.submission().await);
+    let (ended, superseded) = (records.submission().await, records.submission().await);
     let ending =
-        Ending { outcome: Outcome::Cancelled, code: "cancelled".into(), detail: String::new() };
-    records.store.diagnosis_ended(ended, &ending).await.expect("ends");
-    adopt(&records, overtaken, Uuid::new_v4(), None).await.expect("adopted");
+        RunEnd { status: EndStatus::Cancelled, code: "cancelled".into(), detail: String::new() };
+    records.store.end_run(ended, &ending).await.expect("ends");
+    adopt(&records, superseded, Uuid::new_v4(), None).await.expect("adopted");
 
-    assert!(matches!(enter(&records, ended, ONE).await, Entry::Ended));
-    assert!(matches!(enter(&records, overtaken, ONE).await, Entry::Superseded));
+    assert!(matches!(request_slot(&records, ended, ONE).await, SlotOutcome::Ended));
+    assert!(matches!(request_slot(&records, superseded, ONE).await, SlotOutcome::Superseded));
 
-    assert_eq!(records.store.loopai_use().await.expect("an answer").under_way, 0);
+    assert_eq!(records.store.loopai_usage().await.expect("an answer").running, 0);
     records.remove().await;
 }
 
 #[tokio::test]
-async fn a_free_place_goes_to_whoever_waits_longest_and_still_comes() {
+async fn a_free_slot_goes_to_the_run_that_has_waited_longest() {
     let records = Records::new().await;
     let mut runs = Vec::new();
     for _ in 0..3 {
         runs.push(records.submission().await);
     }
     let [first, second, third] = runs[..] else { unreachable!() };
-    admitted(&records, first, ONE).await;
-    turned_away(&records, second, ONE).await;
-    turned_away(&records, third, ONE).await;
-    let ending = Ending { outcome: Outcome::Failed, code: "a_code".into(), detail: String::new() };
-    records.store.diagnosis_ended(first, &ending).await.expect("ends");
+    granted(&records, first, ONE).await;
+    deferred(&records, second, ONE).await;
+    deferred(&records, third, ONE).await;
+    let ending = RunEnd { status: EndStatus::Failed, code: "a_code".into(), detail: String::new() };
+    records.store.end_run(first, &ending).await.expect("ends");
 
-    assert_eq!(turned_away(&records, third, ONE).await.0, Wait::Place, "the second is before it");
-    let lost_its_turn = format!(
-        "UPDATE loopai_places SET waits_until = NOW(6) - INTERVAL 1 SECOND WHERE submission_id = '{}'",
+    assert_eq!(deferred(&records, third, ONE).await.0, WaitReason::Slot, "the second is before it");
+    let expired = format!(
+        "UPDATE loopai_slots SET turn_expires_at = NOW(6) - INTERVAL 1 SECOND WHERE submission_id = '{}'",
         second.submission
     );
-    records.database.run(&lost_its_turn).await;
-    admitted(&records, third, ONE).await;
+    records.database.execute(&expired).await;
+    granted(&records, third, ONE).await;
     records.remove().await;
 }
 
 #[tokio::test]
-async fn an_hour_has_room_for_so_many_whether_they_have_ended_or_not() {
-    let budget = Budget { at_once: None, an_hour: Some(2) };
+async fn the_hourly_limit_counts_ended_executions_too() {
+    let limits = LoopAiLimits { max_executions: None, max_per_hour: Some(2) };
     let records = Records::new().await;
     let mut runs = Vec::new();
     for _ in 0..3 {
         runs.push(records.submission().await);
     }
-    admitted(&records, runs[0], budget).await;
-    let ending = Ending { outcome: Outcome::Failed, code: "a_code".into(), detail: String::new() };
-    records.store.diagnosis_ended(runs[0], &ending).await.expect("ends");
-    admitted(&records, runs[1], budget).await;
-    admitted(&records, runs[1], budget).await;
+    granted(&records, runs[0], limits).await;
+    let ending = RunEnd { status: EndStatus::Failed, code: "a_code".into(), detail: String::new() };
+    records.store.end_run(runs[0], &ending).await.expect("ends");
+    granted(&records, runs[1], limits).await;
+    granted(&records, runs[1], limits).await;
 
-    let (why, after) = turned_away(&records, runs[2], budget).await;
-    assert_eq!(why, Wait::Hour);
+    let (reason, after) = deferred(&records, runs[2], limits).await;
+    assert_eq!(reason, WaitReason::HourlyLimit);
     assert!(after <= 60 * SECOND, "{after:?}");
     let an_hour_ago = format!(
-        "UPDATE loopai_places SET taken_at = NOW(6) - INTERVAL 3590 SECOND WHERE submission_id = '{}'",
+        "UPDATE loopai_slots SET acquired_at = NOW(6) - INTERVAL 3590 SECOND WHERE submission_id = '{}'",
         runs[0].submission
     );
-    records.database.run(&an_hour_ago).await;
-    let (_, after) = turned_away(&records, runs[2], budget).await;
+    records.database.execute(&an_hour_ago).await;
+    let (_, after) = deferred(&records, runs[2], limits).await;
     assert!(after <= 10 * SECOND, "{after:?}");
-    let older = "UPDATE loopai_places SET taken_at = taken_at - INTERVAL 10 SECOND";
-    records.database.run(older).await;
-    admitted(&records, runs[2], budget).await;
+    let older = "UPDATE loopai_slots SET acquired_at = acquired_at - INTERVAL 10 SECOND";
+    records.database.execute(older).await;
+    granted(&records, runs[2], limits).await;
     records.remove().await;
 }
 
 #[tokio::test]
-async fn the_gate_is_the_same_for_all_and_says_when_to_come_again() {
+async fn the_breaker_is_shared_and_spreads_the_retry_times() {
     let records = Records::new().await;
     let mut runs = Vec::new();
     for _ in 0..8 {
         runs.push(records.submission().await);
     }
-    let mut told = None;
+    let mut steps_after = None;
     for run in &runs[..5] {
-        let pass = admitted(&records, *run, Budget::default()).await;
-        assert_eq!(told, None);
-        told = records.store.loopai_heard(pass, Heard::Away).await.expect("noted");
+        let pass = granted(&records, *run, LoopAiLimits::default()).await;
+        assert_eq!(steps_after, None);
+        steps_after = records
+            .store
+            .record_loopai_request(pass, RequestHealth::Unavailable)
+            .await
+            .expect("noted");
     }
-    assert!(told.is_some(), "the one that shut it is told when to come again");
+    assert!(steps_after.is_some(), "the one that shut it is told when to come again");
     assert_eq!(steps(&records, runs[4]).await, ["received", "waiting"]);
 
     let mut before = Duration::ZERO;
     for run in &runs[5..] {
-        let (why, after) = turned_away(&records, *run, Budget::default()).await;
-        assert_eq!(why, Wait::LoopAi);
+        let (reason, after) = deferred(&records, *run, LoopAiLimits::default()).await;
+        assert_eq!(reason, WaitReason::LoopAiUnavailable);
         assert!(after > before, "each after the other");
         before = after;
     }
-    let now = records.store.loopai_use().await.expect("an answer");
-    assert_eq!((now.gate, now.waiting), (GateState::Shut, 8));
-    let away = records.store.loopai_away(runs[0].submission).await.expect("an answer");
+    let now = records.store.loopai_usage().await.expect("an answer");
+    assert_eq!((now.breaker, now.waiting), (BreakerState::Open, 8));
+    let away = records.store.loopai_retry_after(runs[0].submission).await.expect("an answer");
     assert!(away.is_some());
 
-    records.database.run("UPDATE loopai_gate SET shut_until = NOW(6)").await;
-    let probe = admitted(&records, runs[7], Budget::default()).await;
-    assert_eq!(turned_away(&records, runs[6], Budget::default()).await.0, Wait::LoopAi);
-    records.store.loopai_heard(probe, Heard::Well).await.expect("noted");
-    let now = records.store.loopai_use().await.expect("an answer");
-    assert_eq!((now.gate, now.waiting), (GateState::Ajar, 7));
+    records.database.execute("UPDATE loopai_breaker SET open_until = NOW(6)").await;
+    let probe = granted(&records, runs[7], LoopAiLimits::default()).await;
+    assert_eq!(
+        deferred(&records, runs[6], LoopAiLimits::default()).await.0,
+        WaitReason::LoopAiUnavailable
+    );
+    records.store.record_loopai_request(probe, RequestHealth::Healthy).await.expect("noted");
+    let now = records.store.loopai_usage().await.expect("an answer");
+    assert_eq!((now.breaker, now.waiting), (BreakerState::HalfOpen, 7));
     records.remove().await;
 }
 
 #[tokio::test]
-async fn one_that_went_well_breaks_the_row_of_failures_though_nothing_was_wrong_when_it_was_let_through()
- {
+async fn one_success_resets_the_count_of_consecutive_failures() {
     let records = Records::new().await;
     let mut passes = Vec::new();
     for _ in 0..6 {
         let run = records.submission().await;
-        passes.push(admitted(&records, run, Budget::default()).await);
+        passes.push(granted(&records, run, LoopAiLimits::default()).await);
     }
     for (place, pass) in passes.into_iter().enumerate() {
-        let heard = if place == 4 { Heard::Well } else { Heard::Away };
-        records.store.loopai_heard(pass, heard).await.expect("noted");
+        let heard = if place == 4 { RequestHealth::Healthy } else { RequestHealth::Unavailable };
+        records.store.record_loopai_request(pass, heard).await.expect("noted");
     }
-    let now = records.store.loopai_use().await.expect("an answer");
-    assert_eq!(now.gate, GateState::Open, "five failed, but not in a row");
+    let now = records.store.loopai_usage().await.expect("an answer");
+    assert_eq!(now.breaker, BreakerState::Closed, "five failed, but not in a row");
     records.remove().await;
 }
 
 /// A gate that was shut long enough: the next one tries.
-const TO_BE_TRIED: &str = "UPDATE loopai_gate SET epoch = 1, shut_until = NOW(6)";
+const DUE_FOR_PROBE: &str = "UPDATE loopai_breaker SET epoch = 1, open_until = NOW(6)";
 
 #[tokio::test]
-async fn a_request_that_is_lost_with_its_worker_does_not_keep_the_gate_shut() {
+async fn a_probe_lost_with_its_worker_does_not_keep_the_breaker_open() {
     let records = Records::new().await;
-    let (lost, other) = (records.submission().await, records.submission().await);
-    records.database.run(TO_BE_TRIED).await;
-    admitted(&records, lost, Budget::default()).await;
-    assert_eq!(turned_away(&records, other, Budget::default()).await.0, Wait::LoopAi);
+    let (crashed, other) = (records.submission().await, records.submission().await);
+    records.database.execute(DUE_FOR_PROBE).await;
+    granted(&records, crashed, LoopAiLimits::default()).await;
+    assert_eq!(
+        deferred(&records, other, LoopAiLimits::default()).await.0,
+        WaitReason::LoopAiUnavailable
+    );
 
     // As if the time had passed in which something could have been heard of it.
-    records.database.run("UPDATE loopai_gate SET probe_until = NOW(6)").await;
+    records.database.execute("UPDATE loopai_breaker SET probe_until = NOW(6)").await;
 
-    let pass = admitted(&records, other, Budget::default()).await;
-    records.store.loopai_heard(pass, Heard::Well).await.expect("noted");
-    let now = records.store.loopai_use().await.expect("an answer");
-    assert_eq!(now.gate, GateState::Open);
+    let pass = granted(&records, other, LoopAiLimits::default()).await;
+    records.store.record_loopai_request(pass, RequestHealth::Healthy).await.expect("noted");
+    let now = records.store.loopai_usage().await.expect("an answer");
+    assert_eq!(now.breaker, BreakerState::Closed);
     records.remove().await;
 }
 
 #[tokio::test]
-async fn who_is_let_through_and_does_not_ask_lets_another_try_at_once() {
+async fn a_returned_permit_lets_another_run_probe_at_once() {
     let records = Records::new().await;
     let (unable, other) = (records.submission().await, records.submission().await);
-    records.database.run(TO_BE_TRIED).await;
-    let pass = admitted(&records, unable, Budget::default()).await;
-    assert_eq!(turned_away(&records, other, Budget::default()).await.0, Wait::LoopAi);
+    records.database.execute(DUE_FOR_PROBE).await;
+    let pass = granted(&records, unable, LoopAiLimits::default()).await;
+    assert_eq!(
+        deferred(&records, other, LoopAiLimits::default()).await.0,
+        WaitReason::LoopAiUnavailable
+    );
 
-    records.store.loopai_not_asked(pass).await.expect("noted");
+    records.store.return_loopai_permit(pass).await.expect("noted");
 
-    let now = records.store.loopai_use().await.expect("an answer");
-    assert_eq!(now.gate, GateState::Shut, "nothing was heard of LoopAI");
-    admitted(&records, other, Budget::default()).await;
+    let now = records.store.loopai_usage().await.expect("an answer");
+    assert_eq!(now.breaker, BreakerState::Open, "nothing was heard of LoopAI");
+    granted(&records, other, LoopAiLimits::default()).await;
     // What is told late must not let a third one try beside it.
-    records.database.run("UPDATE loopai_gate SET epoch = 2").await;
-    records.store.loopai_not_asked(pass).await.expect("noted");
-    assert_eq!(turned_away(&records, unable, Budget::default()).await.0, Wait::LoopAi);
+    records.database.execute("UPDATE loopai_breaker SET epoch = 2").await;
+    records.store.return_loopai_permit(pass).await.expect("noted");
+    assert_eq!(
+        deferred(&records, unable, LoopAiLimits::default()).await.0,
+        WaitReason::LoopAiUnavailable
+    );
     records.remove().await;
 }
 
 #[tokio::test]
-async fn one_whose_request_fails_again_is_told_that_it_waits_though_the_gate_is_open() {
+async fn a_run_whose_request_fails_again_is_waiting_although_the_breaker_is_closed() {
     let records = Records::new().await;
     let run = records.submission().await;
-    let mut told = Vec::new();
+    let mut steps_after = Vec::new();
     for _ in 0..3 {
-        let pass = admitted(&records, run, Budget::default()).await;
-        records.store.loopai_heard(pass, Heard::Away).await.expect("noted");
-        told.push(steps(&records, run).await);
+        let pass = granted(&records, run, LoopAiLimits::default()).await;
+        records.store.record_loopai_request(pass, RequestHealth::Unavailable).await.expect("noted");
+        steps_after.push(steps(&records, run).await);
     }
-    let now = records.store.loopai_use().await.expect("an answer");
-    assert_eq!(now.gate, GateState::Open);
+    let now = records.store.loopai_usage().await.expect("an answer");
+    assert_eq!(now.breaker, BreakerState::Closed);
     let waits = vec!["received", "waiting"];
-    assert_eq!(told, [vec!["received"], waits.clone(), waits]);
+    assert_eq!(steps_after, [vec!["received"], waits.clone(), waits]);
     records.remove().await;
 }
 
 #[tokio::test]
-async fn room_within_the_hour_goes_to_whoever_waits_longest() {
-    let budget = Budget { at_once: None, an_hour: Some(2) };
+async fn room_under_the_hourly_limit_goes_to_the_run_that_has_waited_longest() {
+    let limits = LoopAiLimits { max_executions: None, max_per_hour: Some(2) };
     let records = Records::new().await;
     let mut runs = Vec::new();
     for _ in 0..5 {
         runs.push(records.submission().await);
     }
     let [first, second, third, fourth, fifth] = runs[..] else { unreachable!() };
-    admitted(&records, first, budget).await;
-    admitted(&records, second, budget).await;
+    granted(&records, first, limits).await;
+    granted(&records, second, limits).await;
     for run in [third, fourth, fifth] {
-        assert_eq!(turned_away(&records, run, budget).await.0, Wait::Hour);
+        assert_eq!(deferred(&records, run, limits).await.0, WaitReason::HourlyLimit);
     }
-    let begun = |run: RunKey, seconds| {
+    let taken_ago = |run: RunKey, seconds| {
         format!(
-            "UPDATE loopai_places SET taken_at = NOW(6) - INTERVAL {seconds} SECOND \
+            "UPDATE loopai_slots SET acquired_at = NOW(6) - INTERVAL {seconds} SECOND \
              WHERE submission_id = '{}'",
             run.submission
         )
     };
-    records.database.run(&begun(first, 3600)).await;
-    records.database.run(&begun(second, 3580)).await;
+    records.database.execute(&taken_ago(first, 3600)).await;
+    records.database.execute(&taken_ago(second, 3580)).await;
 
     // There is room for one now, for another in 20 s, and for the last in an hour.
-    let (why, after) = turned_away(&records, fourth, budget).await;
-    assert_eq!(why, Wait::Hour, "the third is before it");
+    let (reason, after) = deferred(&records, fourth, limits).await;
+    assert_eq!(reason, WaitReason::HourlyLimit, "the third is before it");
     assert!(after <= 22 * SECOND, "{after:?}");
-    let (why, after) = turned_away(&records, fifth, budget).await;
-    assert_eq!(why, Wait::Hour);
+    let (reason, after) = deferred(&records, fifth, limits).await;
+    assert_eq!(reason, WaitReason::HourlyLimit);
     assert!(after >= 30 * SECOND, "{after:?}");
-    let pass = admitted(&records, third, budget).await;
+    let pass = granted(&records, third, limits).await;
     // One that comes again counts already, and takes nothing from those who wait, though it is the last now.
-    records.store.loopai_heard(pass, Heard::Away).await.expect("noted");
-    admitted(&records, third, budget).await;
+    records.store.record_loopai_request(pass, RequestHealth::Unavailable).await.expect("noted");
+    granted(&records, third, limits).await;
     records.remove().await;
 }
 
 #[tokio::test]
-async fn a_place_that_was_not_freed_with_its_run_is_freed_later() {
+async fn a_slot_left_behind_by_its_run_is_freed_later() {
     let records = Records::new().await;
-    let (forgotten, overtaken) = (records.submission().await, records.submission().await);
+    let (left_behind, superseded) = (records.submission().await, records.submission().await);
     let (held, queued) = (records.submission().await, records.submission().await);
-    let three = Budget { at_once: Some(3), an_hour: None };
-    for run in [forgotten, overtaken, held] {
-        admitted(&records, run, three).await;
+    let three = LoopAiLimits { max_executions: Some(3), max_per_hour: None };
+    for run in [left_behind, superseded, held] {
+        granted(&records, run, three).await;
     }
     // As a worker does that knows nothing of places.
-    for (run, change) in [(forgotten, "status = 'completed'"), (overtaken, "run_number = 2")] {
+    for (run, change) in [(left_behind, "status = 'completed'"), (superseded, "run_number = 2")] {
         let ends = format!("UPDATE submissions SET {change} WHERE id = '{}'", run.submission);
-        records.database.run(&ends).await;
+        records.database.execute(&ends).await;
     }
-    assert_eq!(turned_away(&records, queued, three).await.0, Wait::Place);
+    assert_eq!(deferred(&records, queued, three).await.0, WaitReason::Slot);
 
-    assert_eq!(records.store.free_forgotten_places().await.expect("an answer"), 2);
+    assert_eq!(records.store.release_stale_slots().await.expect("an answer"), 2);
 
-    admitted(&records, queued, three).await;
-    assert_eq!(records.store.loopai_use().await.expect("an answer").under_way, 2);
-    assert_eq!(records.store.free_forgotten_places().await.expect("an answer"), 0);
+    granted(&records, queued, three).await;
+    assert_eq!(records.store.loopai_usage().await.expect("an answer").running, 2);
+    assert_eq!(records.store.release_stale_slots().await.expect("an answer"), 0);
     records.remove().await;
 }

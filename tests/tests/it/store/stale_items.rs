@@ -5,7 +5,7 @@ use super::indexes::fill;
 use std::time::Duration;
 
 #[tokio::test]
-async fn all_that_is_overdue_is_walked_in_order_without_gap_or_repeat() {
+async fn stale_items_are_listed_in_order_without_gaps_or_repeats() {
     const HOUR: Duration = Duration::from_secs(60 * 60);
     const AGO: &str = "NOW(6) - INTERVAL 1 HOUR";
     let records = Records::new().await;
@@ -19,18 +19,18 @@ async fn all_that_is_overdue_is_walked_in_order_without_gap_or_repeat() {
     );
     // Meanwhile more may come to stand for so long.
     let least = records.database.number(&count).await;
-    let mut places = Vec::new();
+    let mut cursors = Vec::new();
     loop {
-        let found = records.store.overdue(HOUR, places.last(), 100).await.expect("an answer");
+        let found = records.store.stale_items(HOUR, cursors.last(), 100).await.expect("an answer");
         if found.is_empty() {
             break;
         }
-        places.extend(found.into_iter().map(|(place, _)| place));
-        assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "in order, and none twice");
+        cursors.extend(found.into_iter().map(|(cursor, _)| cursor));
+        assert!(cursors.windows(2).all(|pair| pair[0] < pair[1]), "in order, and none twice");
     }
     let most = records.database.number(&count).await;
 
-    let found = i64::try_from(places.len()).expect("not so many");
+    let found = i64::try_from(cursors.len()).expect("not so many");
     assert!(least > 1000 && (least..=most).contains(&found), "{found} of {least} to {most}");
     records.remove().await;
 }

@@ -2,17 +2,17 @@
 
 use super::Records;
 use diagflow_store::{
-    Action, Adoption, DiagnosisResult, Ending, Outcome, Retrying, RunKey, Status, Store, Stored,
-    SubmissionId,
+    Action, Adoption, DiagnosisResult, EndStatus, RetryOutcome, RunEnd, RunKey, Status, Store,
+    SubmissionId, TransitionOutcome,
 };
-use diagflow_tests::seeding::line;
+use diagflow_tests::seeding::audit_entry;
 use futures::future::join_all;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// Every move that there is, as `docs/ARCHITECTURE.md` draws them. Written down a second time, so
 /// that a change of the table in `store::status` is a decision and not a slip.
-const MOVES: [(Status, Status); 11] = [
+const TRANSITIONS: [(Status, Status); 11] = [
     (Status::Pending, Status::Processing),
     (Status::Pending, Status::Failed),
     (Status::Pending, Status::TimedOut),
@@ -26,41 +26,41 @@ const MOVES: [(Status, Status); 11] = [
     (Status::Cancelled, Status::Pending),
 ];
 
-fn ending(outcome: Outcome) -> Ending {
-    Ending { outcome, code: "a_code".to_owned(), detail: String::new() }
+fn run_end(outcome: EndStatus) -> RunEnd {
+    RunEnd { status: outcome, code: "a_code".to_owned(), detail: String::new() }
 }
 
 /// Tries to move a submission to `to`, the way the product does.
-async fn try_move(store: &Store, run: RunKey, to: Status) -> Stored {
-    let moved = match to {
+async fn transition(store: &Store, run: RunKey, to: Status) -> TransitionOutcome {
+    let outcome = match to {
         Status::Pending => return reset(store, run).await,
         Status::Processing => {
-            return match store.diagnosis_requested(run, 1, "execution").await.expect("an answer") {
-                Stored::Done(execution) => {
+            return match store.start_processing(run, 1, "execution").await.expect("an answer") {
+                TransitionOutcome::Applied(execution) => {
                     assert_eq!(execution, "execution");
-                    Stored::Done(())
+                    TransitionOutcome::Applied(())
                 }
-                Stored::Otherwise(status) => Stored::Otherwise(status),
-                Stored::Superseded => Stored::Superseded,
+                TransitionOutcome::Conflict(status) => TransitionOutcome::Conflict(status),
+                TransitionOutcome::Superseded => TransitionOutcome::Superseded,
             };
         }
         Status::Completed => {
             let result = serde_json::Map::from_iter([("summary".to_owned(), "all well".into())]);
-            store.diagnosis_completed(run, &DiagnosisResult::new(result)).await
+            store.complete_run(run, &DiagnosisResult::new(result)).await
         }
-        Status::Failed => store.diagnosis_ended(run, &ending(Outcome::Failed)).await,
-        Status::TimedOut => store.diagnosis_ended(run, &ending(Outcome::TimedOut)).await,
-        Status::Cancelled => store.diagnosis_ended(run, &ending(Outcome::Cancelled)).await,
+        Status::Failed => store.end_run(run, &run_end(EndStatus::Failed)).await,
+        Status::TimedOut => store.end_run(run, &run_end(EndStatus::TimedOut)).await,
+        Status::Cancelled => store.end_run(run, &run_end(EndStatus::Cancelled)).await,
     };
-    moved.expect("an answer")
+    outcome.expect("an answer")
 }
 
 /// A *Reset* in Temporal, which sets what has ended going again.
-async fn reset(store: &Store, run: RunKey) -> Stored {
+async fn reset(store: &Store, run: RunKey) -> TransitionOutcome {
     let (now, first) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
     match store.adopt(run, &now, &first, None).await.expect("an answer") {
-        Adoption::Current { status: Status::Pending, .. } => Stored::Done(()),
-        Adoption::Current { status, .. } => Stored::Otherwise(status),
+        Adoption::Current { status: Status::Pending, .. } => TransitionOutcome::Applied(()),
+        Adoption::Current { status, .. } => TransitionOutcome::Conflict(status),
         other => panic!("{other:?}"),
     }
 }
@@ -70,84 +70,99 @@ async fn status_of(store: &Store, submission: SubmissionId) -> Status {
 }
 
 #[tokio::test]
-async fn exactly_the_moves_of_the_table_are_made_each_with_its_event() {
+async fn exactly_the_listed_transitions_are_allowed_each_with_its_event() {
     let records = Records::new().await;
     let store = &records.store;
     for from in Status::ALL {
         for to in Status::ALL {
             let run = records.submission().await;
             let id = run.submission;
-            let put = format!("UPDATE submissions SET status = '{from}' WHERE id = '{id}'");
-            records.database.run(&put).await;
+            let set_status = format!("UPDATE submissions SET status = '{from}' WHERE id = '{id}'");
+            records.database.execute(&set_status).await;
 
-            let answer = try_move(store, run, to).await;
+            let response = transition(store, run, to).await;
 
-            let is_move = MOVES.contains(&(from, to));
+            let is_allowed = TRANSITIONS.contains(&(from, to));
             assert_eq!(
-                from.may_become(to),
-                is_move,
+                from.can_become(to),
+                is_allowed,
                 "{from} -> {to} in the table of store::status"
             );
-            let stands = if is_move { to } else { from };
-            assert_eq!(status_of(store, id).await, stands, "{from} -> {to}");
-            let expected = if stands == to { Stored::Done(()) } else { Stored::Otherwise(from) };
-            assert_eq!(answer, expected, "{from} -> {to}");
-            let told = store.events(id, 1).await.expect("events");
-            assert_eq!(told.is_empty(), !is_move, "{from} -> {to}: {told:?}");
-            assert!(told.iter().all(|event| event.status == to), "{from} -> {to}: {told:?}");
+            let status = if is_allowed { to } else { from };
+            assert_eq!(status_of(store, id).await, status, "{from} -> {to}");
+            let expected = if status == to {
+                TransitionOutcome::Applied(())
+            } else {
+                TransitionOutcome::Conflict(from)
+            };
+            assert_eq!(response, expected, "{from} -> {to}");
+            let events = store.events(id, 1).await.expect("events");
+            assert_eq!(events.is_empty(), !is_allowed, "{from} -> {to}: {events:?}");
+            assert!(events.iter().all(|event| event.status == to), "{from} -> {to}: {events:?}");
         }
     }
     records.remove().await;
 }
 
 #[tokio::test]
-async fn of_moves_at_once_one_wins_and_is_told_and_the_others_know() {
+async fn one_of_several_concurrent_transitions_wins() {
     const ENDS: [Status; 4] =
         [Status::Completed, Status::Failed, Status::TimedOut, Status::Cancelled];
     let records = Records::new().await;
     let store = &records.store;
     for _round in 0..20 {
         let run = records.submission().await;
-        assert_eq!(try_move(store, run, Status::Processing).await, Stored::Done(()));
+        assert_eq!(
+            transition(store, run, Status::Processing).await,
+            TransitionOutcome::Applied(())
+        );
 
-        let answers = join_all(ENDS.map(|end| try_move(store, run, end))).await;
+        let responses = join_all(ENDS.map(|end| transition(store, run, end))).await;
 
-        let stands = status_of(store, run.submission).await;
-        for (end, answer) in ENDS.into_iter().zip(answers) {
-            let expected = if end == stands { Stored::Done(()) } else { Stored::Otherwise(stands) };
-            assert_eq!(answer, expected, "{end} where it became {stands}");
+        let status = status_of(store, run.submission).await;
+        for (end, response) in ENDS.into_iter().zip(responses) {
+            let expected = if end == status {
+                TransitionOutcome::Applied(())
+            } else {
+                TransitionOutcome::Conflict(status)
+            };
+            assert_eq!(response, expected, "{end} where it became {status}");
         }
-        let told = store.events(run.submission, 2).await.expect("events");
-        assert!(told.iter().all(|event| event.status == stands), "{told:?}");
-        assert_eq!(told.iter().filter(|event| event.step.ends_story()).count(), 1, "{told:?}");
+        let events = store.events(run.submission, 2).await.expect("events");
+        assert!(events.iter().all(|event| event.status == status), "{events:?}");
+        assert_eq!(events.iter().filter(|event| event.step.is_terminal()).count(), 1, "{events:?}");
         assert_eq!(store.deliveries(run.submission).await.expect("deliveries").len(), 1);
     }
     records.remove().await;
 }
 
 #[tokio::test]
-async fn a_move_that_is_repeated_changes_nothing() {
+async fn a_repeated_transition_changes_nothing() {
     let records = Records::new().await;
     let store = &records.store;
     let run = records.submission().await;
     for to in [Status::Processing, Status::Completed] {
-        let first = try_move(store, run, to).await;
-        let told = store.events(run.submission, 0).await.expect("events");
-        assert_eq!(try_move(store, run, to).await, first, "{to} again");
-        assert_eq!(store.events(run.submission, 0).await.expect("events"), told);
+        let first = transition(store, run, to).await;
+        let events = store.events(run.submission, 0).await.expect("events");
+        assert_eq!(transition(store, run, to).await, first, "{to} again");
+        assert_eq!(store.events(run.submission, 0).await.expect("events"), events);
     }
     assert_eq!(store.deliveries(run.submission).await.expect("deliveries").len(), 1);
     records.remove().await;
 }
 
 #[tokio::test]
-async fn the_execution_that_was_recorded_first_is_the_one_that_a_run_follows() {
+async fn a_run_follows_the_execution_recorded_first() {
     let records = Records::new().await;
     let store = &records.store;
     let run = records.submission().await;
     for answered in ["first", "second", "first"] {
-        let stored = store.diagnosis_requested(run, 1, answered).await.expect("an answer");
-        assert_eq!(stored, Stored::Done("first".to_owned()), "after LoopAI answered {answered}");
+        let stored = store.start_processing(run, 1, answered).await.expect("an answer");
+        assert_eq!(
+            stored,
+            TransitionOutcome::Applied("first".to_owned()),
+            "after LoopAI answered {answered}"
+        );
         let runs = store.runs(run.submission).await.expect("runs");
         assert_eq!(runs[0].loopai_execution_id.as_deref(), Some("first"));
     }
@@ -155,16 +170,16 @@ async fn the_execution_that_was_recorded_first_is_the_one_that_a_run_follows() {
 }
 
 #[tokio::test]
-async fn a_run_that_a_newer_one_replaced_changes_nothing() {
+async fn a_superseded_run_changes_nothing() {
     let records = Records::new().await;
     let store = &records.store;
     let old = records.submission().await;
-    assert_eq!(try_move(store, old, Status::Failed).await, Stored::Done(()));
-    assert_eq!(reset(store, old).await, Stored::Done(()));
+    assert_eq!(transition(store, old, Status::Failed).await, TransitionOutcome::Applied(()));
+    assert_eq!(reset(store, old).await, TransitionOutcome::Applied(()));
     let before = store.events(old.submission, 0).await.expect("events");
 
     for to in [Status::Processing, Status::Completed, Status::Failed, Status::Cancelled] {
-        assert_eq!(try_move(store, old, to).await, Stored::Superseded, "{to}");
+        assert_eq!(transition(store, old, to).await, TransitionOutcome::Superseded, "{to}");
     }
 
     assert_eq!(status_of(store, old.submission).await, Status::Pending);
@@ -173,15 +188,15 @@ async fn a_run_that_a_newer_one_replaced_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_retry_that_waits_for_room_is_not_started_after_a_reset_went_before_it() {
+async fn a_queued_retry_is_not_started_after_a_reset() {
     let records = Records::new().await;
     let store = &records.store;
     let first = records.submission().await;
-    store.run_started(first, "first").await.expect("noted");
-    assert_eq!(try_move(store, first, Status::Failed).await, Stored::Done(()));
-    let entry = line(Action::SubmissionRetry);
-    let retried = store.retry(first.submission, Duration::ZERO, &entry).await;
-    let Retrying::Queued(retried) = retried.expect("an answer") else { panic!("not queued") };
+    store.mark_run_started(first, "first").await.expect("noted");
+    assert_eq!(transition(store, first, Status::Failed).await, TransitionOutcome::Applied(()));
+    let entry = audit_entry(Action::SubmissionRetry);
+    let retried = store.retry_submission(first.submission, Duration::ZERO, &entry).await;
+    let RetryOutcome::Queued(retried) = retried.expect("an answer") else { panic!("not queued") };
 
     let reset = store.adopt(first, "reset", "first", None).await.expect("an answer");
 

@@ -1,23 +1,23 @@
 //! `GET /api/admin/submissions/export`: everything that a filter matches, as a file.
 //!
-//! Read and sent in parts, so an export of a million submissions takes no more memory than one of a
+//! Read and sent in reader, so an export of a million submissions takes no more memory than one of a
 //! thousand, and one of large results no more than one of small ones. An error on the way breaks the
 //! connection, and so does it when the reader loses the right meanwhile: a file that was cut off must not
 //! look whole.
 
-mod lines;
-mod parts;
+mod audit;
+mod reader;
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
-use crate::error::answer::ErrorBody;
+use crate::error::response::ErrorBody;
 use crate::error::{ApiResult, kind};
-use crate::extract::query::{Asked, FromParameters, Parameters};
-use crate::listing::asked::{self, AskedFilter, FilterQuery};
-use crate::listing::format::Format;
-use crate::routes::staff::export::lines::Lines;
-use crate::routes::staff::export::parts::{CutOff, Part, Parts};
+use crate::extract::query::{FromParameters, Parameters, ValidQuery};
+use crate::listing::export_format::ExportFormat;
+use crate::listing::filter::{self, FilterQuery, FilterRequest};
+use crate::routes::staff::export::audit::ExportAudit;
+use crate::routes::staff::export::reader::{Chunk, ExportError, ExportReader};
 use async_stream::try_stream;
 use axum::body::Body;
 use axum::extract::State;
@@ -32,24 +32,24 @@ use tracing::Instrument;
 use utoipa::IntoParams;
 
 /// A filter and a format.
-pub(crate) struct AskedExport {
-    filter: AskedFilter,
-    format: Format,
+pub(crate) struct ExportRequest {
+    filter: FilterRequest,
+    format: ExportFormat,
 }
 
 /// How the file is written.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what `AskedExport` reads")]
+#[expect(dead_code, reason = "describes what `ExportRequest` reads")]
 pub(crate) struct FormatQuery {
     /// `csv` (the default), or `jsonl`: one JSON object a line.
     #[param(example = "csv")]
     format: Option<String>,
 }
 
-impl FromParameters for AskedExport {
+impl FromParameters for ExportRequest {
     fn from_parameters(parameters: &mut Parameters) -> Self {
-        let filter = AskedFilter::from_parameters(parameters);
+        let filter = FilterRequest::from_parameters(parameters);
         let format = parameters.read("format", "format_invalid", str::parse);
         Self { filter, format: format.unwrap_or_default() }
     }
@@ -64,7 +64,6 @@ impl FromParameters for AskedExport {
     get,
     path = "/api/admin/submissions/export",
     tag = "staff",
-    operation_id = "export_submissions",
     params(FilterQuery, FormatQuery),
     responses(
         (status = 200, description = "The file.", content(
@@ -74,50 +73,54 @@ impl FromParameters for AskedExport {
         (status = 400, description = "`invalid_query` (lists every fault)", body = ErrorBody),
     ),
 )]
-pub(crate) async fn export(
+pub(crate) async fn export_submissions(
     State(state): State<AppState>,
     caller: Caller,
-    Asked(asked): Asked<AskedExport>,
+    ValidQuery(request): ValidQuery<ExportRequest>,
 ) -> ApiResult<Response> {
-    let AskedExport { filter: AskedFilter { filter, told }, format } = asked;
-    let clinical = caller.may(Permission::ClinicalRead);
-    let line = caller.did(Action::SubmissionsExport, ObjectKind::Service, "").with("filter", told);
-    let line = line.with("format", format.ending()).with("clinical", clinical);
+    let ExportRequest { filter: FilterRequest { filter, audit_details }, format } = request;
+    let clinical = caller.has_permission(Permission::ClinicalRead);
+    let entry = caller
+        .audit_entry(Action::SubmissionsExport, ObjectKind::Service, "")
+        .with("filter", audit_details);
+    let entry = entry.with("format", format.extension()).with("clinical", clinical);
 
     let store = state.app.store.clone();
-    asked::permit(&store, &caller, &filter, &line).await?;
+    filter::check_comment_search(&store, &caller, &filter, &entry).await?;
     let idle = state.app.settings.session_idle;
-    let mut parts = Parts::new(store.clone(), caller.via, idle, filter, format, clinical);
-    // The first part before the answer: what goes wrong by then can still be said.
-    let first = parts.read().await?;
-    let lines = Lines::begun(store, line).await?;
-    let name = format!("submissions-{}.{}", Utc::now().format("%Y-%m-%d-%H%M%S"), format.ending());
+    let mut reader =
+        ExportReader::new(store.clone(), caller.auth_method, idle, filter, format, clinical);
+    // The first chunk before the answer: what goes wrong by then can still be said.
+    let first = reader.read().await?;
+    let audit = ExportAudit::start(store, entry).await?;
+    let name =
+        format!("submissions-{}.{}", Utc::now().format("%Y-%m-%d-%H%M%S"), format.extension());
     let headers = [
         (CONTENT_TYPE, format.media_type().to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
         (CACHE_CONTROL, "no-store".to_owned()),
     ];
-    Ok((headers, Body::from_stream(file(parts, first, lines))).into_response())
+    Ok((headers, Body::from_stream(file(reader, first, audit))).into_response())
 }
 
-/// The file, part by part. Whatever makes it end early also breaks its connection.
+/// The file, chunk by chunk. Whatever makes it end early also breaks its connection.
 fn file(
-    mut parts: Parts,
-    first: Part,
-    mut lines: Lines,
+    mut reader: ExportReader,
+    first: Chunk,
+    mut audit: ExportAudit,
 ) -> impl Stream<Item = Result<Bytes, io::Error>> + Send {
     try_stream! {
-        let mut part = first;
+        let mut chunk = first;
         loop {
-            lines.handed_out(part.rows);
-            yield part.bytes;
-            if !parts.has_more() {
+            audit.add_rows(chunk.rows);
+            yield chunk.bytes;
+            if !reader.has_more() {
                 break;
             }
-            (parts, part) = next(parts).await?;
+            (reader, chunk) = next(reader).await?;
         }
         // In a task of its own, like what is read.
-        let done = tokio::spawn(lines.done().in_current_span()).await.map_err(io::Error::other)?;
+        let done = tokio::spawn(audit.finish().in_current_span()).await.map_err(io::Error::other)?;
         done.map_err(|error| {
             tracing::error!(error = kind(&error), "the end of an export is not in the audit");
             io::Error::other("the export was cut off")
@@ -127,18 +130,18 @@ fn file(
 
 /// Reads on, in a task of its own: a client may go away at any moment, and a statement that is dropped in
 /// the middle costs its connection.
-async fn next(mut parts: Parts) -> Result<(Parts, Part), io::Error> {
+async fn next(mut reader: ExportReader) -> Result<(ExportReader, Chunk), io::Error> {
     let read = async move {
-        let part = parts.next().await;
-        (parts, part)
+        let chunk = reader.next().await;
+        (reader, chunk)
     };
-    let (parts, part) = tokio::spawn(read.in_current_span()).await.map_err(io::Error::other)?;
-    let part = part.map_err(|error| {
+    let (reader, chunk) = tokio::spawn(read.in_current_span()).await.map_err(io::Error::other)?;
+    let chunk = chunk.map_err(|error| {
         match &error {
-            CutOff::Records(_) => tracing::error!(%error, "an export was cut off"),
-            CutOff::Forbidden => tracing::info!(%error, "an export was cut off"),
+            ExportError::Records(_) => tracing::error!(%error, "an export was cut off"),
+            ExportError::Forbidden => tracing::info!(%error, "an export was cut off"),
         }
         io::Error::other("the export was cut off")
     })?;
-    Ok((parts, part))
+    Ok((reader, chunk))
 }

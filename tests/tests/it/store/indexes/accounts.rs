@@ -1,10 +1,11 @@
 //! One call, or more, of everything that the store does to accounts, sessions and keys.
 
 use diagflow_store::{
-    Action, Admitted, ApiKeyId, Limit, NewApiKey, NewPassword, NewSession, NewUser, Refreshed,
-    Role, Rotation, SessionId, Sha256, Store, User, UserChange, UserChanged, UserFilter, UserId,
+    Action, ApiKeyId, AttemptDecision, NewApiKey, NewPassword, NewSession, NewUser, RefreshOutcome,
+    Role, Rotation, SessionId, Sha256, Store, ThrottleLimit, User, UserChange, UserChangeOutcome,
+    UserFilter, UserId,
 };
-use diagflow_tests::seeding::line;
+use diagflow_tests::seeding::audit_entry;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -23,9 +24,12 @@ pub(super) async fn call_everything(store: &Store) {
         password_hash: Some("hash".to_owned()),
         ..UserChange::default()
     };
-    store.change_user(program.id, &person, &line(Action::UserUpdate)).await.expect("changed");
-    slow_down(store).await;
-    store.audit(&line(Action::Access)).await.expect("written");
+    store
+        .change_user(program.id, &person, &audit_entry(Action::UserUpdate))
+        .await
+        .expect("changed");
+    throttle(store).await;
+    store.append_audit_entry(&audit_entry(Action::Access)).await.expect("written");
 }
 
 async fn account(store: &Store, email: &str, role: Role) -> User {
@@ -36,7 +40,7 @@ async fn account(store: &Store, email: &str, role: Role) -> User {
         role,
         password_hash: (role != Role::Service).then(|| "hash".to_owned()),
     };
-    assert!(store.create_user(&new, &line(Action::UserCreate)).await.expect("made"));
+    assert!(store.create_user(&new, &audit_entry(Action::UserCreate)).await.expect("made"));
     store.user(new.id).await.expect("read").expect("there")
 }
 
@@ -45,8 +49,8 @@ async fn change(store: &Store, user: &User) {
     store.user_with_password(user.email.as_str()).await.expect("read").expect("there");
     for disabled in [true, false] {
         let change = UserChange { disabled: Some(disabled), ..UserChange::default() };
-        let changed = store.change_user(user.id, &change, &line(Action::UserUpdate)).await;
-        assert!(matches!(changed.expect("an answer"), UserChanged::Done(_)));
+        let changed = store.change_user(user.id, &change, &audit_entry(Action::UserUpdate)).await;
+        assert!(matches!(changed.expect("an answer"), UserChangeOutcome::Applied(_)));
     }
 }
 
@@ -63,7 +67,7 @@ async fn list(store: &Store) {
     }
 }
 
-async fn begin(store: &Store, user: &User, refresh: Sha256) -> SessionId {
+async fn begin_session(store: &Store, user: &User, refresh: Sha256) -> SessionId {
     let user = store.user(user.id).await.expect("read").expect("there");
     let new = NewSession {
         id: SessionId::new(),
@@ -76,28 +80,30 @@ async fn begin(store: &Store, user: &User, refresh: Sha256) -> SessionId {
         idle: DAY,
         lifetime: DAY,
     };
-    assert!(store.begin_session(&new, &line(Action::SignIn)).await.expect("begun"));
+    assert!(store.create_session(&new, &audit_entry(Action::SignIn)).await.expect("begun"));
     new.id
 }
 
 async fn sign_in_and_out(store: &Store, user: &User) {
     assert_eq!(store.sweep_sessions().await.expect("swept"), 2);
     let (first, second) = (Sha256::of(b"first"), Sha256::of(b"second"));
-    let session = begin(store, user, first).await;
-    assert!(store.use_session(session, DAY).await.expect("an answer").is_some());
+    let session = begin_session(store, user, first).await;
+    assert!(store.authenticate_session(session, DAY).await.expect("an answer").is_some());
     assert!(store.session_user(session).await.expect("an answer").is_some());
     assert!(store.session_owner(session).await.expect("an answer").is_some());
-    assert_eq!(store.sessions_of(user.id).await.expect("sessions").len(), 1);
-    store.known_origin(user.email.as_str(), "127.0.0.0/24", "127.0.0.1").await.expect("an answer");
-    for (given, came_of_it) in [(first, Refreshed::Rotated), (first, Refreshed::Reused)] {
+    assert_eq!(store.user_sessions(user.id).await.expect("sessions").len(), 1);
+    store.known_client(user.email.as_str(), "127.0.0.0/24", "127.0.0.1").await.expect("an answer");
+    for (given, expected) in [(first, RefreshOutcome::Rotated), (first, RefreshOutcome::Reused)] {
         let rotation = Rotation { given, next: second, grace: Duration::ZERO, idle: DAY };
-        let (done, reused) = (line(Action::SessionRefresh), line(Action::SessionEnd));
+        let (done, reused) = (audit_entry(Action::SessionRefresh), audit_entry(Action::SessionEnd));
         let refreshed = store.refresh_session(session, &rotation, &done, &reused).await;
-        assert_eq!(refreshed.expect("an answer"), came_of_it);
+        assert_eq!(refreshed.expect("an answer"), expected);
     }
 
-    let (own, other) = (begin(store, user, first).await, begin(store, user, first).await);
-    let ended = store.end_session_of(user.id, other, "a test", &line(Action::SessionEnd)).await;
+    let (own, other) =
+        (begin_session(store, user, first).await, begin_session(store, user, first).await);
+    let ended =
+        store.end_user_session(user.id, other, "a test", &audit_entry(Action::SessionEnd)).await;
     assert!(ended.expect("ended"));
     let known = store.user(user.id).await.expect("read").expect("there");
     let new = NewPassword {
@@ -106,9 +112,12 @@ async fn sign_in_and_out(store: &Store, user: &User) {
         known_since: known.password_changed_at,
         hash: "another".to_owned(),
     };
-    assert!(store.set_password(&new, &line(Action::PasswordChange)).await.expect("set"));
-    store.end_session(own, "signed_out", &line(Action::SignOut)).await.expect("ended");
-    store.end_sessions_of(user.id, None, "a test", &line(Action::SessionEnd)).await.expect("ended");
+    assert!(store.set_password(&new, &audit_entry(Action::PasswordChange)).await.expect("set"));
+    store.end_session(own, "signed_out", &audit_entry(Action::SignOut)).await.expect("ended");
+    store
+        .end_user_sessions(user.id, None, "a test", &audit_entry(Action::SessionEnd))
+        .await
+        .expect("ended");
 }
 
 async fn use_keys(store: &Store, program: &User) {
@@ -120,24 +129,32 @@ async fn use_keys(store: &Store, program: &User) {
         secret,
         expires_at: None,
     };
-    let made = store.create_api_key(&new, &line(Action::KeyCreate)).await.expect("an answer");
+    let made =
+        store.create_api_key(&new, &audit_entry(Action::KeyCreate)).await.expect("an answer");
     let key = made.expect("made").id;
-    assert_eq!(store.api_keys_of(program.id).await.expect("keys").len(), 1);
-    assert!(store.use_api_key(key, secret).await.expect("an answer").is_some());
+    assert_eq!(store.user_api_keys(program.id).await.expect("keys").len(), 1);
+    assert!(store.authenticate_api_key(key, secret).await.expect("an answer").is_some());
     assert!(store.api_key_user(key).await.expect("an answer").is_some());
     assert!(
-        store.revoke_api_key(program.id, key, &line(Action::KeyRevoke)).await.expect("revoked")
+        store
+            .revoke_api_key(program.id, key, &audit_entry(Action::KeyRevoke))
+            .await
+            .expect("revoked")
     );
 }
 
-async fn slow_down(store: &Store) {
-    let limit =
-        |name: &[u8]| Limit { subject: Sha256::of(name), free: 5, longest: DAY, counts: true };
+async fn throttle(store: &Store) {
+    let limit = |name: &[u8]| ThrottleLimit {
+        subject: Sha256::of(name),
+        free: 5,
+        longest: DAY,
+        counts: true,
+    };
     let limits = [limit(b"account"), limit(b"network")];
     for _ in 0..2 {
-        let admitted = store.attempt(&limits).await.expect("an answer");
-        let Admitted::Yes(attempt) = admitted else { panic!("{admitted:?}") };
-        store.attempt_succeeded(&attempt, limits[0].subject).await.expect("taken back");
+        let admitted = store.begin_sign_in(&limits).await.expect("an answer");
+        let AttemptDecision::Allowed(attempt) = admitted else { panic!("{admitted:?}") };
+        store.sign_in_succeeded(&attempt, limits[0].subject).await.expect("taken back");
     }
     store.sweep_throttles().await.expect("swept");
 }

@@ -13,7 +13,7 @@ const CALLS: [&str; 5] = [
 
 /// The questions and changes that the store offers, by their names: every public asynchronous function of
 /// `Store` that has one to ask.
-fn offered() -> Vec<String> {
+fn store_methods() -> Vec<String> {
     let mut names = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src")];
     while let Some(folder) = folders.pop() {
@@ -43,11 +43,11 @@ fn offered() -> Vec<String> {
 }
 
 #[test]
-fn everything_that_the_store_offers_is_called() {
+fn every_store_method_is_called() {
     let calls: String = CALLS.concat().split_whitespace().collect();
-    let offered = offered();
-    assert!(offered.len() > 70, "too few were found: {offered:?}");
-    let forgotten: Vec<_> =
-        offered.iter().filter(|name| !calls.contains(&format!("store.{name}("))).collect();
-    assert!(forgotten.is_empty(), "add a call of each, so that its plans are read: {forgotten:?}");
+    let store_methods = store_methods();
+    assert!(store_methods.len() > 70, "too few were found: {store_methods:?}");
+    let uncalled: Vec<_> =
+        store_methods.iter().filter(|name| !calls.contains(&format!("store.{name}("))).collect();
+    assert!(uncalled.is_empty(), "add a call of each, so that its plans are read: {uncalled:?}");
 }

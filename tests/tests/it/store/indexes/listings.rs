@@ -1,28 +1,48 @@
 //! Calls of everything that lists, counts and searches.
 
 use diagflow_store::{
-    Action, AuditFilter, AuditKey, Deleted, EmailFilter, Filter, Key, ObjectKind, Place, Sort,
-    SortBy, Status, Store, SubmissionId, UserId,
+    Action, AuditFilter, AuditKey, DeletedFilter, EmailFilter, ObjectKind, PagePosition, Sort,
+    SortBy, SortKey, Status, Store, SubmissionFilter, SubmissionId, UserId,
 };
 use diagflow_tests::stack::AUDIT_KEY;
 
 /// A filter of each kind.
-pub(super) fn filters() -> Vec<Filter> {
+pub(super) fn filters() -> Vec<SubmissionFilter> {
     let ended = vec![Status::Failed, Status::Cancelled];
     let recent = (chrono::Utc::now() - chrono::TimeDelta::hours(1)).naive_utc();
     vec![
-        Filter::default(),
-        Filter { statuses: vec![Status::Failed], ..Filter::default() },
-        Filter { statuses: ended.clone(), ..Filter::default() },
-        Filter { statuses: ended, created_from: Some(recent), ..Filter::default() },
-        Filter { created_from: Some(recent), ..Filter::default() },
-        Filter { created_to: Some(recent), ..Filter::default() },
-        Filter { email: Some(EmailFilter::Exact("7@example.org".into())), ..Filter::default() },
-        Filter { email: Some(EmailFilter::Prefix("77".into())), ..Filter::default() },
-        Filter { words: Some("itches".parse().expect("words")), ..Filter::default() },
-        Filter { error_code: Some("loopai_failed".into()), ..Filter::default() },
-        Filter { submitted_by: Some(UserId::new()), ..Filter::default() },
-        Filter { deleted: Deleted::Only, error_code: Some("a".into()), ..Filter::default() },
+        SubmissionFilter::default(),
+        SubmissionFilter { statuses: vec![Status::Failed], ..SubmissionFilter::default() },
+        SubmissionFilter { statuses: ended.clone(), ..SubmissionFilter::default() },
+        SubmissionFilter {
+            statuses: ended,
+            created_from: Some(recent),
+            ..SubmissionFilter::default()
+        },
+        SubmissionFilter { created_from: Some(recent), ..SubmissionFilter::default() },
+        SubmissionFilter { created_to: Some(recent), ..SubmissionFilter::default() },
+        SubmissionFilter {
+            email: Some(EmailFilter::Exact("7@example.org".into())),
+            ..SubmissionFilter::default()
+        },
+        SubmissionFilter {
+            email: Some(EmailFilter::Prefix("77".into())),
+            ..SubmissionFilter::default()
+        },
+        SubmissionFilter {
+            full_text: Some("itches".parse().expect("words")),
+            ..SubmissionFilter::default()
+        },
+        SubmissionFilter {
+            error_code: Some("loopai_failed".into()),
+            ..SubmissionFilter::default()
+        },
+        SubmissionFilter { submitted_by: Some(UserId::new()), ..SubmissionFilter::default() },
+        SubmissionFilter {
+            deleted: DeletedFilter::Only,
+            error_code: Some("a".into()),
+            ..SubmissionFilter::default()
+        },
     ]
 }
 
@@ -35,43 +55,52 @@ pub(super) async fn list_everything(store: &Store) {
         Sort { by: SortBy::Updated, ..descending },
     ];
     let id = SubmissionId::new();
-    let key = Key { at: chrono::DateTime::UNIX_EPOCH.naive_utc(), id };
+    let key = SortKey { at: chrono::DateTime::UNIX_EPOCH.naive_utc(), id };
     for filter in &filters()[..2] {
         for sort in sorts {
-            for place in [Place::Skip(5), Place::After(key), Place::Before(key)] {
-                store.list(filter, sort, place, 20).await.expect("a list");
+            for position in
+                [PagePosition::Skip(5), PagePosition::After(key), PagePosition::Before(key)]
+            {
+                store.list_submissions(filter, sort, position, 20).await.expect("a list");
             }
         }
     }
     for filter in filters() {
-        store.list(&filter, descending, Place::Skip(0), 20).await.expect("a list");
-        store.total(&filter).await.expect("a total");
+        store
+            .list_submissions(&filter, descending, PagePosition::Skip(0), 20)
+            .await
+            .expect("a list");
+        store.count_submissions(&filter).await.expect("a total");
     }
-    store.clinical(&[id]).await.expect("read");
+    store.clinical_data(&[id]).await.expect("read");
 }
 
 /// Looks for lines of the audit by each thing that can be asked for, of which there are few or none.
 pub(super) async fn search_audit(store: &Store) {
-    let word = || Some("7".to_owned());
-    let time = || Some(chrono::DateTime::UNIX_EPOCH.naive_utc());
-    let any = AuditFilter::default;
+    let text = || Some("7".to_owned());
+    let timestamp = || Some(chrono::DateTime::UNIX_EPOCH.naive_utc());
+    let unfiltered = AuditFilter::default;
     for filter in [
-        any(),
-        AuditFilter { actor_id: Some(UserId::new()), ..any() },
-        AuditFilter { actor: word(), ..any() },
-        AuditFilter { action: Some(Action::SignOut), ..any() },
-        AuditFilter { object_kind: Some(ObjectKind::ApiKey), ..any() },
-        AuditFilter { object_id: word(), ..any() },
-        AuditFilter { result: word(), ..any() },
-        AuditFilter { request_id: word(), ..any() },
-        AuditFilter { before: Some(1_000_100), ..any() },
-        AuditFilter { to: time(), ..any() },
-        AuditFilter { from: time(), to: time().map(|from| from + chrono::Days::new(1)), ..any() },
+        unfiltered(),
+        AuditFilter { actor_id: Some(UserId::new()), ..unfiltered() },
+        AuditFilter { actor: text(), ..unfiltered() },
+        AuditFilter { action: Some(Action::SignOut), ..unfiltered() },
+        AuditFilter { object_kind: Some(ObjectKind::ApiKey), ..unfiltered() },
+        AuditFilter { object_id: text(), ..unfiltered() },
+        AuditFilter { result: text(), ..unfiltered() },
+        AuditFilter { request_id: text(), ..unfiltered() },
+        AuditFilter { before: Some(1_000_100), ..unfiltered() },
+        AuditFilter { to: timestamp(), ..unfiltered() },
+        AuditFilter {
+            from: timestamp(),
+            to: timestamp().map(|from| from + chrono::Days::new(1)),
+            ..unfiltered()
+        },
     ] {
-        store.find_audit(&filter, 50).await.expect("lines");
+        store.find_audit_entries(&filter, 50).await.expect("lines");
         let before = AuditFilter { before: Some(1_002_000), ..filter };
-        store.find_audit(&before, 50).await.expect("lines");
+        store.find_audit_entries(&before, 50).await.expect("lines");
     }
-    store.check_audit(&AuditKey::new(AUDIT_KEY), None).await.expect("an answer");
-    store.audit_end().await.expect("an answer");
+    store.verify_audit(&AuditKey::new(AUDIT_KEY), None).await.expect("an answer");
+    store.audit_head().await.expect("an answer");
 }

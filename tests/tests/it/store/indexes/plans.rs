@@ -8,7 +8,7 @@ use std::fmt;
 
 /// What a statement may do besides reading by an index, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum May {
+enum Allowance {
     /// Sort what it found, or read more than it gives out.
     Sort,
     /// Read a whole table or index.
@@ -16,46 +16,58 @@ enum May {
 }
 
 /// The statements that may, by a part of theirs, and why.
-const EXCEPTIONS: [(&str, May, &str); 16] = [
-    ("FROM `deliveries` WHERE (`deliveries`.`submission_id` = ", May::Sort, "of one submission"),
-    ("`submissions`.`email` LIKE ", May::Sort, "of a few addresses that begin alike"),
-    ("MATCH (comments)", May::Sort, "with words that are rare, or the search is of no use"),
-    ("`submissions`.`deleted_at` IS NOT NULL", May::Sort, "staff delete by hand, one by one"),
+const EXCEPTIONS: [(&str, Allowance, &str); 16] = [
+    (
+        "FROM `deliveries` WHERE (`deliveries`.`submission_id` = ",
+        Allowance::Sort,
+        "of one submission",
+    ),
+    ("`submissions`.`email` LIKE ", Allowance::Sort, "of a few addresses that begin alike"),
+    ("MATCH (comments)", Allowance::Sort, "with words that are rare, or the search is of no use"),
+    ("`submissions`.`deleted_at` IS NOT NULL", Allowance::Sort, "staff delete by hand, one by one"),
     (
         "(`submissions`.`status` = 'pending') AND (`submissions`.`updated_at` <= ",
-        May::Sort,
+        Allowance::Sort,
         "asked once a minute; it passes over what waits to be started, which is little but while Temporal is away",
     ),
-    ("`audit`.`at` ", May::Sort, "of a time that somebody asks for, seldom"),
-    ("FROM `users` WHERE (`users`.`role` = ", May::Sort, "accounts are few, and admins list them"),
-    ("FROM `users` WHERE (`users`.`disabled_at` IS ", May::ReadWhole, "accounts are few"),
-    ("FROM `users` ORDER BY ", May::ReadWhole, "accounts are few"),
+    ("`audit`.`at` ", Allowance::Sort, "of a time that somebody asks for, seldom"),
+    (
+        "FROM `users` WHERE (`users`.`role` = ",
+        Allowance::Sort,
+        "accounts are few, and admins list them",
+    ),
+    ("FROM `users` WHERE (`users`.`disabled_at` IS ", Allowance::ReadWhole, "accounts are few"),
+    ("FROM `users` ORDER BY ", Allowance::ReadWhole, "accounts are few"),
     (
         "`users`.`email` LIKE ",
-        May::ReadWhole,
+        Allowance::ReadWhole,
         "accounts are few, and a part of a name has no index",
     ),
-    ("SELECT COUNT(*) FROM `users`", May::ReadWhole, "accounts are few"),
-    ("submission_counts", May::ReadWhole, "it has 192 rows"),
-    ("FROM __diesel_schema_migrations", May::ReadWhole, "it has a row for each migration"),
+    ("SELECT COUNT(*) FROM `users`", Allowance::ReadWhole, "accounts are few"),
+    ("submission_counts", Allowance::ReadWhole, "it has 192 rows"),
+    ("FROM __diesel_schema_migrations", Allowance::ReadWhole, "it has a row for each migration"),
     (
         "UPDATE `sessions` SET `ended_at` = NOW(6), `end_reason` = 'restored'",
-        May::ReadWhole,
+        Allowance::ReadWhole,
         "after a restore, once",
     ),
     (
         "SELECT `submissions`.`id`, `runs`.`number`, `runs`.`temporal_run_id` FROM",
-        May::ReadWhole,
+        Allowance::ReadWhole,
         "after a restore, once; all that are open, which here is every other one",
     ),
-    ("UPDATE submission_counts SET amount = COALESCE(", May::ReadWhole, "staff ask to count anew"),
+    (
+        "UPDATE submission_counts SET amount = COALESCE(",
+        Allowance::ReadWhole,
+        "staff ask to count anew",
+    ),
 ];
 
 /// Rows that are looked at for each that a limited query may give out: itself, one that it is joined with,
 /// and what it is compared with at the ends.
-const READ_FOR_EACH: i64 = 4;
+const READS_PER_ROW: i64 = 4;
 /// What is read besides, however little is given out.
-const READ_BESIDES: i64 = 20;
+const EXTRA_READS: i64 = 20;
 
 /// One line of a plan.
 #[derive(Debug, QueryableByName)]
@@ -80,8 +92,8 @@ struct Counter {
 impl fmt::Display for PlanLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { table, access, key, extra } = self;
-        let words = [table, access, key, extra].map(|word| word.as_deref().unwrap_or("-"));
-        write!(f, "    {}", words.join(" | "))
+        let columns = [table, access, key, extra].map(|column| column.as_deref().unwrap_or("-"));
+        write!(f, "    {}", columns.join(" | "))
     }
 }
 
@@ -89,7 +101,7 @@ impl PlanLine {
     /// Whether rows are found by a key, and in the order that is asked for, or none had to be read.
     ///
     /// Of an index in the order that is asked for, no more is read than the `LIMIT`.
-    fn is_by_index(&self, may: Option<May>, is_limited: bool) -> bool {
+    fn is_by_index(&self, allowance: Option<Allowance>, is_limited: bool) -> bool {
         let extra = self.extra.as_deref().unwrap_or_default();
         // The last two: no row has the unique key that is asked for, which was looked up already.
         let nothing_to_read = [
@@ -105,8 +117,11 @@ impl PlanLine {
         };
         let sorts = extra.contains("Using filesort") || extra.contains("Using temporary");
         nothing_to_read.contains(&extra)
-            || may == Some(May::ReadWhole)
-            || (self.table.is_some() && self.key.is_some() && !scans && (may.is_some() || !sorts))
+            || allowance == Some(Allowance::ReadWhole)
+            || (self.table.is_some()
+                && self.key.is_some()
+                && !scans
+                && (allowance.is_some() || !sorts))
     }
 }
 
@@ -119,21 +134,23 @@ impl Server {
     }
 
     /// What is wrong with how a statement is done, in words; `None` where it is done well.
-    pub(super) async fn fault_of(&mut self, statement: &str) -> Option<String> {
+    pub(super) async fn problem_with(&mut self, statement: &str) -> Option<String> {
         let exception = EXCEPTIONS.iter().find(|(part, ..)| statement.contains(part));
-        let may = exception.map(|(_, may, _)| *may);
-        let most = most_read(statement);
+        let allowance = exception.map(|(_, allowance, _)| *allowance);
+        let max_rows = max_rows_read(statement);
         let plan = self.plan_of(statement).await;
         let shown = plan.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        if !plan.iter().all(|line| line.is_by_index(may, most.is_some())) {
+        if !plan.iter().all(|line| line.is_by_index(allowance, max_rows.is_some())) {
             return Some(format!("not by an index: {statement}\n{shown}"));
         }
-        if walks_the_audit(statement, &plan) {
+        if scans_audit_by_number(statement, &plan) {
             return Some(format!("walks the audit: {statement}\n{shown}"));
         }
-        let most = most.filter(|_| may.is_none() && statement.starts_with("SELECT"))?;
+        let max_rows =
+            max_rows.filter(|_| allowance.is_none() && statement.starts_with("SELECT"))?;
         let read = self.rows_read_by(statement).await;
-        (read > most).then(|| format!("reads {read} rows, not {most}: {statement}\n{shown}"))
+        (read > max_rows)
+            .then(|| format!("reads {read} rows, not {max_rows}: {statement}\n{shown}"))
     }
 
     async fn plan_of(&mut self, statement: &str) -> Vec<PlanLine> {
@@ -158,18 +175,18 @@ impl Server {
 }
 
 /// How many rows a query may read that is limited.
-fn most_read(statement: &str) -> Option<i64> {
-    let number_after = |word: &str| -> Option<i64> {
-        let (_, rest) = statement.rsplit_once(word)?;
+fn max_rows_read(statement: &str) -> Option<i64> {
+    let number_after = |column: &str| -> Option<i64> {
+        let (_, rest) = statement.rsplit_once(column)?;
         rest.split([' ', ')']).next()?.parse().ok()
     };
-    let given_out = number_after(" LIMIT ")? + number_after(" OFFSET ").unwrap_or_default();
-    Some(given_out * READ_FOR_EACH + READ_BESIDES)
+    let returned = number_after(" LIMIT ")? + number_after(" OFFSET ").unwrap_or_default();
+    Some(returned * READS_PER_ROW + EXTRA_READS)
 }
 
 /// Whether a search of the audit goes by its numbers, which is its order: it would read all of it for what
 /// is not there.
-fn walks_the_audit(statement: &str, plan: &[PlanLine]) -> bool {
+fn scans_audit_by_number(statement: &str, plan: &[PlanLine]) -> bool {
     let columns = [
         "at",
         "actor_id",

@@ -11,16 +11,16 @@ const STATUS: &str = "ELT(n % 5 + 1, 'processing', 'pending', 'cancelled', 'fail
 /// Fills every table. Nothing of it is to be started, cancelled or delivered before a day has passed.
 pub(in crate::store) async fn fill(records: &Records) {
     let numbers: Vec<_> = (1..=ROWS).map(|number| format!("({number})")).collect();
-    records.database.run("CREATE TABLE numbers (n INT PRIMARY KEY)").await;
-    records.database.run(&format!("INSERT INTO numbers VALUES {}", numbers.join(", "))).await;
+    records.database.execute("CREATE TABLE numbers (n INT PRIMARY KEY)").await;
+    records.database.execute(&format!("INSERT INTO numbers VALUES {}", numbers.join(", "))).await;
     for statement in submissions().iter().map(String::as_str).chain(ACCOUNTS) {
-        records.database.run(statement).await;
+        records.database.execute(statement).await;
     }
     records
         .database
-        .run(
+        .execute(
             "ANALYZE TABLE submissions, files, runs, results, events, deliveries, \
-             idempotency_keys, audit, users, sessions, api_keys, throttles, unnamed_bytes, loopai_places",
+             idempotency_keys, audit, users, sessions, api_keys, throttles, orphaned_files, loopai_slots",
         )
         .await;
 }
@@ -63,11 +63,11 @@ fn submissions() -> Vec<String> {
             .to_owned(),
         // Those that wait have not lost their turn; the others have left, or are under way.
         format!(
-            "INSERT INTO loopai_places SELECT id, 1, created_at, \
+            "INSERT INTO loopai_slots SELECT id, 1, created_at, \
              IF({waits}, NOW(6) + INTERVAL 1 DAY, NULL), IF({waits}, NULL, created_at), \
              IF({ended}, created_at, NULL) FROM submissions"
         ),
-        "INSERT INTO unnamed_bytes SELECT SHA2(n, 256), IF(n < 4, NOW(6) - INTERVAL 2 DAY, NOW(6)) \
+        "INSERT INTO orphaned_files SELECT SHA2(n, 256), IF(n < 4, NOW(6) - INTERVAL 2 DAY, NOW(6)) \
          FROM numbers"
             .to_owned(),
     ]
@@ -84,6 +84,6 @@ const ACCOUNTS: [&str; 5] = [
     "INSERT INTO throttles SELECT SHA2(id, 256), 1, NOW(6) FROM users",
     // Beyond the numbers of the lines that are written here.
     "INSERT INTO audit SELECT 1000000 + n, NOW(6) - INTERVAL 4000 - n MINUTE, 'user', \
-     UUID(), CONCAT(n, '@example.org'), 'submissions_view', 'service', '', 'done', '', UUID(), \
+     UUID(), CONCAT(n, '@example.org'), 'submissions_view', 'service', '', 'success', '', UUID(), \
      '{}', '', '' FROM numbers",
 ];

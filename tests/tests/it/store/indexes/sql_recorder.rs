@@ -6,31 +6,31 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is listened to, and what was overheard of it. Diesel takes one listener for the process, in
 /// which other tests talk to databases of their own.
-static EAR: Mutex<Option<Ear>> = Mutex::new(None);
+static RECORDER: Mutex<Option<Recorder>> = Mutex::new(None);
 
-struct Ear {
+struct Recorder {
     database: String,
     /// Each statement with its values, as Diesel shows it.
-    overheard: Vec<String>,
+    statements: Vec<String>,
 }
 
-fn ear() -> MutexGuard<'static, Option<Ear>> {
-    EAR.lock().unwrap_or_else(PoisonError::into_inner)
+fn recorder() -> MutexGuard<'static, Option<Recorder>> {
+    RECORDER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Listens to what is said to `database` on connections that are opened from now on.
-pub(super) fn listen_to(database: &Database) {
-    *ear() = Some(Ear { database: database.url(), overheard: Vec::new() });
+pub(super) fn start(database: &Database) {
+    *recorder() = Some(Recorder { database: database.url(), statements: Vec::new() });
     set_default_instrumentation(|| Some(Box::new(Listener::default()))).expect("listens");
 }
 
 /// Ends the listening; returns each statement that reads or changes rows, with its values in it.
-pub(super) fn overheard() -> Vec<String> {
-    let shown = ear().take().map(|ear| ear.overheard).unwrap_or_default();
-    let looks_for_rows =
+pub(super) fn statements() -> Vec<String> {
+    let shown = recorder().take().map(|recorder| recorder.statements).unwrap_or_default();
+    let reads_or_changes_rows =
         |shown: &&String| ["SELECT", "UPDATE", "DELETE"].iter().any(|verb| shown.starts_with(verb));
     let mut statements: Vec<_> =
-        shown.iter().filter(looks_for_rows).map(|shown| with_values(shown)).collect();
+        shown.iter().filter(reads_or_changes_rows).map(|shown| with_values(shown)).collect();
     statements.sort();
     statements.dedup();
     statements
@@ -44,14 +44,14 @@ struct Listener {
 
 impl Instrumentation for Listener {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        let mut ear = ear();
-        let Some(ear) = ear.as_mut() else { return };
+        let mut recorder = recorder();
+        let Some(recorder) = recorder.as_mut() else { return };
         match event {
             InstrumentationEvent::StartEstablishConnection { url, .. } => {
-                self.is_ours = url.starts_with(&ear.database);
+                self.is_ours = url.starts_with(&recorder.database);
             }
             InstrumentationEvent::StartQuery { query, .. } if self.is_ours => {
-                ear.overheard.push(query.to_string());
+                recorder.statements.push(query.to_string());
             }
             _ => {}
         }
@@ -61,10 +61,10 @@ impl Instrumentation for Listener {
 /// A statement with its values in it, from `SELECT … ? -- binds: [value, …]`.
 fn with_values(shown: &str) -> String {
     let (statement, values) = shown.split_once(" -- binds: ").expect("a statement and its values");
-    let mut values = pieces(&values[1..values.len() - 1]).into_iter().map(literal);
-    let mut pieces = statement.split('?');
-    let mut whole = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
+    let mut values = parts(&values[1..values.len() - 1]).into_iter().map(literal);
+    let mut parts = statement.split('?');
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for piece in parts {
         whole += &values.next().expect("a value for each place");
         whole += piece;
     }
@@ -72,8 +72,8 @@ fn with_values(shown: &str) -> String {
 }
 
 /// The members of a list as Rust shows it. Texts may have commas in them.
-fn pieces(shown: &str) -> Vec<&str> {
-    let (mut pieces, mut begin) = (Vec::new(), 0);
+fn parts(shown: &str) -> Vec<&str> {
+    let (mut parts, mut begin) = (Vec::new(), 0);
     let (mut in_text, mut is_escaped) = (false, false);
     for (place, letter) in shown.char_indices() {
         match letter {
@@ -81,14 +81,14 @@ fn pieces(shown: &str) -> Vec<&str> {
             '\\' => is_escaped = true,
             '"' => in_text = !in_text,
             ',' if !in_text => {
-                pieces.push(shown[begin..place].trim());
+                parts.push(shown[begin..place].trim());
                 begin = place + 1;
             }
             _ => {}
         }
     }
-    pieces.push(shown[begin..].trim());
-    pieces
+    parts.push(shown[begin..].trim());
+    parts
 }
 
 /// A value as SQL, from how Rust shows it: `5`, `"text"`, `SubmissionId(…)`, `Some(…)`, `TimedOut`.

@@ -1,0 +1,143 @@
+//! Refusals in the audit, within bounds. Every entry takes the audit's one lock, and stays for ever: somebody
+//! who need not prove anything could otherwise keep everybody waiting, and bury what matters.
+
+use crate::app::AppState;
+use crate::auth::caller::anonymous_entry;
+use crate::auth::credentials::AuthFailure;
+use crate::error::{ApiError, kind};
+use crate::extract::client_info::ClientInfo;
+use crate::layers::limiters::RateLimitClass;
+use crate::telemetry;
+use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
+use diagflow_store::{
+    Action, ActorKind, FileId, NewAuditEntry, ObjectKind, StoreResult, SubmissionId, UserId,
+};
+
+/// Refuses a request that nobody may make, and writes that down; `entry` says what was tried. A client that is
+/// refused again and again is told to wait instead, without a entry, where nobody that we know is refused:
+/// who is known shares an address with strangers, and answers for what they do. Returns what to answer: a
+/// refusal shows nothing, so it need not wait for a database that does not take the entry.
+pub(crate) async fn refuse(
+    state: &AppState,
+    client: &ClientInfo,
+    entry: NewAuditEntry,
+    refusal: ApiError,
+) -> ApiError {
+    let admitted = match is_anonymous(&entry) {
+        true => state.limiters.admit(RateLimitClass::Unauthenticated, client.key()),
+        false => Ok(()),
+    };
+    if let Err(too_many) = admitted {
+        telemetry::audit_entry_dropped("client");
+        tracing::info!(code = refusal.code(), "refused once more, without a entry in the audit");
+        return too_many;
+    }
+    if let Err(error) = note(state, &entry.refused(refusal.code())).await {
+        telemetry::audit_entry_dropped("database");
+        tracing::error!(error = kind(&error), "a refusal is not in the audit");
+    }
+    refusal
+}
+
+/// Writes down what was refused, unless too much of it comes from nobody that we know.
+pub(crate) async fn note(state: &AppState, entry: &NewAuditEntry) -> StoreResult<()> {
+    if is_anonymous(entry) && !state.anonymous_audit.allow(entry.action) {
+        telemetry::audit_entry_dropped("process");
+        tracing::warn!(action = %entry.action, code = entry.result, "no entry in the audit: too many");
+        return Ok(());
+    }
+    state.app.store.append_audit_entry(entry).await
+}
+
+/// Whether a entry is about nobody that we know.
+fn is_anonymous(entry: &NewAuditEntry) -> bool {
+    entry.actor.kind == ActorKind::Anonymous
+}
+
+/// A entry about somebody who was not let in, by name where that is known.
+pub(crate) fn unauthenticated_entry(
+    state: &AppState,
+    client: &ClientInfo,
+    failure: &AuthFailure,
+    action: Action,
+) -> NewAuditEntry {
+    let entry = anonymous_entry(state, client, "", action);
+    match &failure.identity {
+        Some((actor, auth_method)) => {
+            auth_method.annotate(NewAuditEntry { actor: actor.clone(), ..entry })
+        }
+        None => entry,
+    }
+}
+
+/// What a request asks for, as a entry about its refusal has it.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestTarget {
+    method: Method,
+    path: String,
+    /// The path of the route, with the names of its parameters.
+    template: String,
+}
+
+impl RequestTarget {
+    pub(crate) fn of(request: &Request) -> Self {
+        let matched = request.extensions().get::<MatchedPath>();
+        Self {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            template: matched.map(|path| path.as_str().to_owned()).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The entry with what was asked for, and on which submission or account, so that it is found by that.
+    pub(crate) async fn annotate(&self, state: &AppState, entry: NewAuditEntry) -> NewAuditEntry {
+        let entry = entry.with("route", format!("{} {}", self.method, self.path));
+        let mut pairs = self.template.split('/').zip(self.path.split('/'));
+        let Some((_, id)) = pairs.find(|(name, _)| *name == "{id}") else { return entry };
+        let is_under = |path| self.template.starts_with(path);
+        if is_under("/api/admin/submissions/") {
+            let id: Option<SubmissionId> = id.parse().ok();
+            return with_object(entry, ObjectKind::Submission, id);
+        }
+        if is_under("/api/v1/users/") {
+            let id: Option<UserId> = id.parse().ok();
+            return with_object(entry, ObjectKind::User, id);
+        }
+        match id.parse() {
+            Ok(file) if is_under("/api/admin/files/") => with_file(state, file, entry).await,
+            _ => entry,
+        }
+    }
+}
+
+/// The entry with this object; without one where the path has no id of ours.
+fn with_object(
+    entry: NewAuditEntry,
+    object_kind: ObjectKind,
+    id: Option<impl ToString>,
+) -> NewAuditEntry {
+    match id {
+        Some(id) => NewAuditEntry { object_kind, object_id: id.to_string(), ..entry },
+        None => entry,
+    }
+}
+
+/// The entry with a file, as one about its submission: who was shown a patient's images is asked by that.
+pub(crate) async fn with_file(
+    state: &AppState,
+    file: FileId,
+    entry: NewAuditEntry,
+) -> NewAuditEntry {
+    match state.app.store.file(file).await {
+        Ok(Some(found)) => {
+            let entry = with_object(entry, ObjectKind::Submission, Some(found.submission_id));
+            entry.with("file", file.to_string())
+        }
+        _ => with_object(entry, ObjectKind::File, Some(file)),
+    }
+}

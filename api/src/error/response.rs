@@ -1,0 +1,108 @@
+//! A refusal as clients get it, and as the log does.
+
+use crate::error::ApiError;
+use crate::error::field_errors::FieldError;
+use crate::request_id;
+use axum::Json;
+use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Every refusal looks like this.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    /// Always `false`.
+    #[schema(example = false)]
+    success: bool,
+    /// What to tell a person.
+    #[schema(example = "Your submission could not be accepted. Please correct what is listed.")]
+    message: String,
+    /// Only with `invalid_submission` and `invalid_input`: everything that is wrong, as sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["Email is required", "Image 3: Exceeds 10MB limit"]))]
+    errors: Vec<String>,
+    /// The same for programs.
+    error: ErrorDetail,
+    /// Names this request in our logs; also in the header `X-Request-Id`.
+    #[schema(example = "5f0c0f4e-6f0e-4f7b-9d53-0f1f6f3c2a11")]
+    request_id: String,
+}
+
+/// A refusal for programs.
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorDetail {
+    /// Stable code.
+    #[schema(example = "invalid_submission")]
+    code: &'static str,
+    /// As above.
+    message: String,
+    /// Only with `invalid_submission` and `invalid_input`: each thing that is wrong.
+    details: Vec<FieldError>,
+    /// Only with `match_count_changed`: how many submissions the filter matches now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched: Option<i64>,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status_and_code();
+        match &self {
+            Self::Internal(cause) => tracing::error!(code, cause, "request failed"),
+            Self::Unavailable(cause) | Self::TemporalUnavailable(cause) => {
+                tracing::error!(code, cause, "request refused")
+            }
+            Self::Busy | Self::OutcomeUnknown | Self::Timeout => {
+                tracing::warn!(code, "request refused")
+            }
+            _ => tracing::debug!(code, "request refused"),
+        }
+        let message = self.to_string();
+        let retry_after = self.retry_after();
+        let challenge =
+            status == StatusCode::UNAUTHORIZED && !matches!(self, Self::InvalidSignature);
+        let closes_connection = matches!(self, Self::UploadTimeout);
+        let matched = match &self {
+            Self::MatchCountChanged { matched } => Some(*matched),
+            _ => None,
+        };
+        let limit = match &self {
+            Self::TooManyRequests(exceeded) => Some(exceeded.headers.clone()),
+            _ => None,
+        };
+        let details = self.into_field_errors();
+        let body = ErrorBody {
+            success: false,
+            message: message.clone(),
+            errors: details.iter().map(|error| error.message.clone()).collect(),
+            error: ErrorDetail { code, message, details, matched },
+            request_id: request_id::current().to_string(),
+        };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        headers.extend(limit.into_iter().flatten());
+        if closes_connection {
+            // What is still to come of the body would be taken for the next request.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl ApiError {
+    fn into_field_errors(self) -> Vec<FieldError> {
+        match self {
+            Self::InvalidSubmission(errors)
+            | Self::InvalidInput(errors)
+            | Self::InvalidQuery(errors) => errors,
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Who may read a submission: whoever brings its access token, staff, and the account that sent it. What
+//! opens it travels as a Bearer token or in an HttpOnly cookie, never in a URL.
+
+use crate::app::AppState;
+use crate::auth::audit::{refuse, unauthenticated_entry};
+use crate::auth::caller::Caller;
+use crate::auth::cookies as session_cookies;
+use crate::auth::credentials::{AuthFailure, authenticate};
+use crate::auth::permissions::Permission;
+use crate::auth::watch::AccessWatch;
+use crate::error::ApiError;
+use crate::extract::client_info::ClientInfo;
+use crate::extract::path_id::PathId;
+use crate::settings::ApiSettings;
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use diagflow_store::{Action, NewAuditEntry, ObjectKind, Submission, SubmissionId};
+
+/// The cookie's name. Its path tells submissions apart: see [`cookies`].
+pub(crate) const ACCESS_COOKIE: &str = "diagflow_access";
+
+/// Where a submission's state is read.
+pub(crate) fn status_path(submission: SubmissionId) -> String {
+    format!("/api/user/status/{submission}")
+}
+
+/// Where a submission is followed.
+pub(crate) fn events_path(submission: SubmissionId) -> String {
+    format!("/api/user/events/{submission}")
+}
+
+/// The cookies that let a page's `EventSource`, which cannot send headers, read a submission. One for
+/// each of its paths: a browser with many submissions sends only the one that the path needs.
+pub(crate) fn cookies(
+    settings: &ApiSettings,
+    submission: SubmissionId,
+    token: &str,
+) -> [Cookie<'static>; 2] {
+    [status_path(submission), events_path(submission)].map(|path| {
+        Cookie::build((settings.cookie_name(ACCESS_COOKIE, &path), token.to_owned()))
+            .path(path)
+            .http_only(true)
+            .same_site(SameSite::Strict)
+            .secure(settings.is_secure())
+            .build()
+    })
+}
+
+/// A request that may read the submission named in its path.
+pub(crate) struct SubmissionAccess {
+    /// The submission, which is not deleted.
+    pub(crate) submission: Submission,
+    /// The account that reads it, and the permission by which; nobody's where the submission's own token
+    /// was brought.
+    reader: Option<(Caller, Permission)>,
+}
+
+impl SubmissionAccess {
+    /// Whether what is medical may be read as well: by the patient, by who sent it, and by staff that may.
+    pub(crate) fn is_clinical(&self) -> bool {
+        match &self.reader {
+            None | Some((_, Permission::SubmissionsReadOwn)) => true,
+            Some((caller, _)) => caller.has_permission(Permission::ClinicalRead),
+        }
+    }
+
+    /// Ends a stream when its reader may not read any more.
+    pub(crate) fn watch(&self, state: &AppState) -> AccessWatch {
+        match &self.reader {
+            None => AccessWatch::until_shutdown(state),
+            Some((caller, permission)) => AccessWatch::while_permitted(state, caller, *permission),
+        }
+    }
+}
+
+impl FromRequestParts<AppState> for SubmissionAccess {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let PathId(id) = PathId::<SubmissionId>::from_request_parts(parts, state).await?;
+        let settings = &state.app.settings;
+        let tokens = presented_tokens(settings, parts);
+        if tokens.is_empty() && session_cookies::access_token(settings, &parts.headers).is_none() {
+            let failure = ApiError::TokenRequired.into();
+            return Err(deny(parts, state, id, failure, ApiError::TokenRequired).await);
+        }
+        if tokens.iter().any(|token| state.keys.submission_tokens.verifies(token, id)) {
+            let submission = find_submission(state, id).await?.ok_or(ApiError::NotFound)?;
+            return Ok(SubmissionAccess { submission, reader: None });
+        }
+        access_by_account(parts, state, id).await
+    }
+}
+
+/// Access by a session or an API key. What does not open the submission, for whatever reason, is answered
+/// as if there were none.
+async fn access_by_account(
+    parts: &Parts,
+    state: &AppState,
+    id: SubmissionId,
+) -> Result<SubmissionAccess, ApiError> {
+    let client =
+        ClientInfo::of(&parts.headers, &parts.extensions, state.app.settings.trusted_proxies);
+    let failure = match authenticate(state, &parts.method, &parts.headers, client).await {
+        Ok(Some(caller)) => return access_by_caller(state, id, caller).await,
+        Ok(None) => ApiError::TokenInvalid.into(),
+        Err(failure) if failure.error.is_client_error() => failure,
+        Err(failure) => return Err(failure.error),
+    };
+    Err(deny(parts, state, id, failure, ApiError::NotFound).await)
+}
+
+async fn access_by_caller(
+    state: &AppState,
+    id: SubmissionId,
+    caller: Caller,
+) -> Result<SubmissionAccess, ApiError> {
+    let entry = caller.audit_entry(Action::SubmissionView, ObjectKind::Submission, id);
+    let submission = find_submission(state, id).await?;
+    let opened = submission.and_then(|submission| {
+        let permission = permission_for(&caller, &submission)?;
+        Some((submission, permission))
+    });
+    let Some((submission, permission)) = opened else {
+        state.app.store.append_audit_entry(&entry.refused(ApiError::NotFound.code())).await?;
+        return Err(ApiError::NotFound);
+    };
+    state.app.store.append_audit_entry(&entry).await?;
+    Ok(SubmissionAccess { submission, reader: Some((caller, permission)) })
+}
+
+/// What somebody is told whom nothing that was brought along lets in; `failure` has the reason, which only
+/// the audit is told.
+async fn deny(
+    parts: &Parts,
+    state: &AppState,
+    id: SubmissionId,
+    failure: AuthFailure,
+    refusal: ApiError,
+) -> ApiError {
+    let client =
+        ClientInfo::of(&parts.headers, &parts.extensions, state.app.settings.trusted_proxies);
+    let entry = unauthenticated_entry(state, &client, &failure, Action::SubmissionView)
+        .with("route", format!("{} {}", parts.method, parts.uri.path()))
+        .with("because", failure.error.code());
+    let (object_kind, object_id) = (ObjectKind::Submission, id.to_string());
+    refuse(state, &client, NewAuditEntry { object_kind, object_id, ..entry }, refusal).await
+}
+
+/// By which permission somebody may read a submission.
+fn permission_for(caller: &Caller, submission: &Submission) -> Option<Permission> {
+    let own = submission.submitted_by == Some(caller.user.id);
+    let ways = [(Permission::SubmissionsRead, true), (Permission::SubmissionsReadOwn, own)];
+    ways.into_iter().find(|(way, open)| *open && caller.has_permission(*way)).map(|(way, _)| way)
+}
+
+/// A submission that was not deleted.
+async fn find_submission(
+    state: &AppState,
+    id: SubmissionId,
+) -> Result<Option<Submission>, ApiError> {
+    let submission = state.app.store.submission(id).await?;
+    Ok(submission.filter(|submission| submission.deleted_at.is_none()))
+}
+
+/// Everything that a request brings in place of a submission's token.
+fn presented_tokens(settings: &ApiSettings, parts: &Parts) -> Vec<String> {
+    let bearer = parts.headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    let jar = CookieJar::from_headers(&parts.headers);
+    let name = settings.cookie_name(ACCESS_COOKIE, parts.uri.path());
+    let cookie = jar.get(&name).map(|cookie| cookie.value().to_owned());
+    bearer.chain(cookie).filter(|token| !token.is_empty()).collect()
+}

@@ -1,0 +1,98 @@
+//! Whether an image came to its end, or was cut off: by a broken copy, a full disk, an app that gave up.
+//! Looks only at how each format is laid out, in a few milliseconds and without memory of its own. What
+//! follows the end is nobody's business: phones append videos and other sizes there.
+
+use image::ImageFormat;
+
+/// Whether the image that begins with `bytes` ends within them.
+pub(super) fn has_end(bytes: &[u8], format: ImageFormat) -> bool {
+    let has_end = match format {
+        ImageFormat::Jpeg => jpeg(bytes),
+        ImageFormat::Png => png(bytes),
+        ImageFormat::WebP => webp(bytes),
+        _ => None,
+    };
+    has_end.is_some()
+}
+
+/// Segments up to the scan (ITU T.81, B.1), then the marker for the end of the image, which cannot be
+/// part of a scan. Segments are skipped whole, since a thumbnail in one has an end of its own.
+fn jpeg(bytes: &[u8]) -> Option<()> {
+    const START_OF_SCAN: u8 = 0xDA;
+    let mut rest = bytes.strip_prefix(&[0xFF, 0xD8])?;
+    loop {
+        let &[0xFF, marker, ..] = rest else { return None };
+        match marker {
+            // A fill byte, and the markers that have no length.
+            0xFF => rest = &rest[1..],
+            0x01 | 0xD0..=0xD7 => rest = &rest[2..],
+            _ => {
+                let length = u16::from_be_bytes(*rest.get(2..)?.first_chunk()?);
+                rest = rest.get(2 + usize::from(length)..)?;
+            }
+        }
+        if marker == START_OF_SCAN {
+            // Mostly at the very end.
+            return rest.windows(2).rev().any(|pair| pair == [0xFF, 0xD9]).then_some(());
+        }
+    }
+}
+
+/// Chunks up to `IEND` (PNG, 5.3): length, name, data, checksum.
+fn png(bytes: &[u8]) -> Option<()> {
+    let mut rest = bytes.get(8..)?;
+    loop {
+        let length = u32::from_be_bytes(*rest.first_chunk()?);
+        let is_last = rest.get(4..8)? == b"IEND";
+        rest = rest.get(usize::try_from(length).ok()?.checked_add(12)?..)?;
+        if is_last {
+            return Some(());
+        }
+    }
+}
+
+/// One RIFF chunk (WebP container, "RIFF file format"): its name, the length of the rest, the rest.
+fn webp(bytes: &[u8]) -> Option<()> {
+    let length = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?);
+    bytes.get(8..)?.get(..usize::try_from(length).ok()?).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{ImageBuffer, Rgb};
+    use std::io::Cursor;
+
+    const FORMATS: [ImageFormat; 3] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
+
+    /// A picture with something in it.
+    fn picture(format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        ImageBuffer::from_fn(64, 48, |x, y| Rgb([x as u8 * 3, y as u8 * 5, (x * y) as u8]))
+            .write_to(&mut bytes, format)
+            .expect("encodes");
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn a_truncated_image_is_detected_at_every_length() {
+        for format in FORMATS {
+            let bytes = picture(format);
+            for length in 0..bytes.len() {
+                assert!(!has_end(&bytes[..length], format), "{format:?} cut to {length} bytes");
+            }
+            assert!(has_end(&bytes, format), "{format:?}");
+            assert!(has_end(&[&bytes[..], &[0; 9]].concat(), format), "{format:?} and more");
+        }
+    }
+
+    #[test]
+    fn the_end_marker_of_a_thumbnail_is_ignored() {
+        let bytes = picture(ImageFormat::Jpeg);
+        let with_thumbnail =
+            [&bytes[..2], &[0xFF, 0xE1, 0, 6, 0xFF, 0xD8, 0xFF, 0xD9], &bytes[2..]].concat();
+        assert!(has_end(&with_thumbnail, ImageFormat::Jpeg));
+        let cut = &with_thumbnail[..with_thumbnail.len() - 2];
+        assert!(!has_end(cut, ImageFormat::Jpeg));
+    }
+}

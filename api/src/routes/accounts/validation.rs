@@ -1,0 +1,95 @@
+//! Checks what somebody wants an account to be: all of it, so that every fault is told at once.
+
+use crate::auth::password::{PasswordService, WeakPassword};
+use crate::error::field_errors::FieldError;
+use diagflow_store::{EmailAddress, Role};
+
+/// Most characters of a name.
+const MAX_NAME_LENGTH: usize = 200;
+
+/// The role of this name, or what to tell whoever wrote something else.
+pub(super) fn parse_role(text: &str) -> Result<Role, String> {
+    text.parse().map_err(|_| {
+        let names = Role::ALL.map(|role| role.to_string()).join(", ");
+        format!("Role must be one of {names}")
+    })
+}
+
+/// Notes errors while fields are read.
+#[derive(Default)]
+pub(super) struct FieldErrors(Vec<FieldError>);
+
+impl FieldErrors {
+    pub(super) fn add(&mut self, field: &str, code: &'static str, message: impl Into<String>) {
+        self.0.push(FieldError { field: field.to_owned(), code, message: message.into() });
+    }
+
+    /// Notes a password that will not do.
+    pub(super) fn add_weak_password(&mut self, weak: WeakPassword) {
+        self.add("password", weak.code(), weak.to_string());
+    }
+
+    /// All of them.
+    pub(super) fn into_inner(self) -> Vec<FieldError> {
+        self.0
+    }
+
+    pub(super) fn email(&mut self, text: &str) -> Option<EmailAddress> {
+        let email = text.to_lowercase().parse().ok();
+        if email.is_none() {
+            self.add("email", "email_invalid", "Invalid email format");
+        }
+        email
+    }
+
+    pub(super) fn name(&mut self, text: &str) -> Option<String> {
+        let name = text.trim();
+        if name.is_empty() {
+            self.add("name", "name_required", "Name is required");
+        } else if name.chars().count() > MAX_NAME_LENGTH {
+            self.add("name", "name_too_long", format!("Name exceeds {MAX_NAME_LENGTH} characters"));
+        } else if name.contains(char::is_control) {
+            self.add("name", "name_invalid", "Name must be one~entry of text");
+        } else {
+            return Some(name.to_owned());
+        }
+        None
+    }
+
+    pub(super) fn role(&mut self, text: &str) -> Option<Role> {
+        parse_role(text).map_err(|message| self.add("role", "role_invalid", message)).ok()
+    }
+
+    /// The fault of a field that was not given.
+    pub(super) fn required(&mut self, field: &str, code: &'static str) {
+        let mut name = field.to_owned();
+        name[..1].make_ascii_uppercase();
+        self.add(field, code, format!("{name} is required"));
+    }
+
+    /// Checks a password for an account of this role; programs have none. Returns the one to keep.
+    pub(super) async fn password<'a>(
+        &mut self,
+        passwords: &PasswordService,
+        given: Option<&'a str>,
+        role: Option<Role>,
+        email: &str,
+        name: &str,
+    ) -> Option<&'a str> {
+        match (given, role) {
+            (Some(_), Some(Role::Service)) => {
+                let message = "A program has API keys instead of a password";
+                self.add("password", "password_forbidden", message);
+                None
+            }
+            (Some(password), _) => match passwords.check(password, email, name).await {
+                Ok(()) => Some(password),
+                Err(weak) => {
+                    self.add_weak_password(weak);
+                    None
+                }
+            },
+            (None, _) => None,
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Which refusals are written down, as far as that shows without a database: one that is to be written fails.
+
+use super::TestApi;
+use crate::app::AppState;
+use crate::auth::audit::note;
+use crate::auth::caller::anonymous_entry;
+use crate::extract::client_info::ClientInfo;
+use diagflow_store::{Action, Actor, ActorKind, NewAuditEntry, UserId};
+use std::net::{IpAddr, Ipv4Addr};
+use tokio_util::sync::CancellationToken;
+
+#[tokio::test]
+async fn audit_entries_about_anonymous_callers_are_rate_limited() {
+    let api = TestApi::new().await;
+    let state = AppState::new(api.app.clone(), CancellationToken::new());
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let client = ClientInfo { address, user_agent: String::new(), request_id: String::new() };
+    let anonymous = anonymous_entry(&state, &client, "", Action::Access);
+    let actor = Actor { kind: ActorKind::User, id: Some(UserId::new()), name: String::new() };
+    let known = NewAuditEntry { actor, ..anonymous.clone() };
+    let sign_in = anonymous_entry(&state, &client, "ana@example.org", Action::SignIn);
+    assert!(note(&state, &anonymous).await.is_err(), "it is to be written");
+
+    let more = (0..).take_while(|_| state.anonymous_audit.allow(Action::Access)).count();
+
+    assert!(more >= 599, "{more}");
+    let mut dropped = 0;
+    // One in a tenth of a second comes back, and takes half of that to fail.
+    for _ in 0..20 {
+        dropped += usize::from(note(&state, &anonymous).await.is_ok());
+    }
+    assert!(dropped > 0);
+    assert!(note(&state, &known).await.is_err(), "whoever is known is written down");
+    assert!(note(&state, &sign_in).await.is_err(), "noise of one kind does not drown another");
+}

@@ -1,0 +1,2 @@
+ALTER TABLE files DROP KEY files_by_digest;
+DROP TABLE orphaned_files;

@@ -1,3 +1,0 @@
-DROP TABLE IF EXISTS loopai_places;
-
-DROP TABLE IF EXISTS loopai_gate;

@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS loopai_slots;
+
+DROP TABLE IF EXISTS loopai_breaker;

@@ -1,0 +1,248 @@
+//! Servers that a test may kill: a MariaDB and a Temporal of its own, on ports that they keep.
+
+use crate::eventually::eventually;
+use crate::ports::free_port;
+use crate::servers;
+use diesel::sql_types::BigInt;
+use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
+use std::fs::File;
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// A server with its data. Killed when it is dropped.
+struct Server {
+    child: Option<Child>,
+    log: PathBuf,
+}
+
+impl Server {
+    fn start(&mut self, mut command: Command) {
+        let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log);
+        // Not reached by a Ctrl-C at the terminal: the test decides when it ends.
+        self.child = Some(command.process_group(0).spawn().expect("starts"));
+    }
+
+    /// As a power cut would.
+    fn kill(&mut self) {
+        let mut child = self.child.take().expect("runs");
+        child.kill().expect("kills");
+        child.wait().expect("ends");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
+    }
+}
+
+/// A MariaDB of a test's own.
+pub struct DedicatedMariaDb {
+    server: Server,
+    port: u16,
+    folder: TempDir,
+    extra_options: &'static [&'static str],
+}
+
+impl DedicatedMariaDb {
+    /// Makes an empty one and starts it.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn start() -> DedicatedMariaDb {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with a binary log: what a copy is brought from its moment to a later one with.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn with_binary_log() -> DedicatedMariaDb {
+        Self::start_with(&["--log-bin=binlog"]).await
+    }
+
+    async fn start_with(extra_options: &'static [&'static str]) -> DedicatedMariaDb {
+        let folder = TempDir::new().expect("a folder");
+        std::fs::create_dir(folder.path().join("tmp")).expect("a folder");
+        let log = folder.path().join("mariadb.log");
+        let server = Server { child: None, log };
+        let mut database = DedicatedMariaDb { server, port: free_port(), folder, extra_options };
+        database.initialise().await;
+        database
+    }
+
+    /// Its disk dies, and an empty one takes its place.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn replace_disk(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.folder.path().join("data")).expect("removed");
+        self.initialise().await;
+    }
+
+    async fn initialise(&mut self) {
+        let output = tokio::process::Command::new(servers::mariadb_install_db())
+            .args(["--no-defaults", "--datadir=./data", "--tmpdir=../tmp", "--skip-test-db"])
+            .args(["--auth-root-authentication-method=normal", "--skip-name-resolve"])
+            .args(as_root())
+            .current_dir(self.folder.path())
+            .output()
+            .await
+            .expect("runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        self.restart().await;
+        self.as_root(
+            "CREATE USER 'diagflow'@'127.0.0.1'; \
+             GRANT ALL ON `test\\_%`.* TO 'diagflow'@'127.0.0.1'",
+        )
+        .await;
+    }
+
+    /// How its administrator's programs find it.
+    pub fn client_options(&self) -> [String; 3] {
+        let port = format!("--port={}", self.port);
+        ["--host=127.0.0.1".to_owned(), port, "--user=root".to_owned()]
+    }
+
+    /// Where it is, without a database, for a user with every right on the databases of tests, and no other.
+    pub fn url(&self) -> String {
+        format!("mysql://diagflow@127.0.0.1:{}", self.port)
+    }
+
+    /// Runs a statement that only its administrator may.
+    pub async fn as_root(&self, statement: &str) {
+        let mut connection = AsyncMysqlConnection::establish(&self.root()).await.expect("connects");
+        connection.batch_execute(statement).await.expect(statement);
+    }
+
+    /// The one number that a query gives which only its administrator may ask.
+    pub async fn number(&self, query: &str) -> i64 {
+        let mut connection = AsyncMysqlConnection::establish(&self.root()).await.expect("connects");
+        diesel::dsl::sql::<BigInt>(query).get_result(&mut connection).await.expect(query)
+    }
+
+    fn root(&self) -> String {
+        format!("mysql://root@127.0.0.1:{}/mysql", self.port)
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts it with the data that it has, and waits until it takes connections.
+    pub async fn restart(&mut self) {
+        let mut command = Command::new(servers::mariadbd());
+        command
+            .arg("--no-defaults")
+            .arg(path_option("--datadir=", &self.folder.path().join("data")))
+            .args(["--tmpdir=../tmp", "--socket=mariadb.sock", "--pid-file=mariadb.pid"])
+            .arg(format!("--port={}", self.port))
+            .args(servers::mariadb_options())
+            .args(self.extra_options)
+            .args(as_root());
+        self.server.start(command);
+        let url = self.root();
+        eventually("MariaDB to take connections", || async {
+            AsyncMysqlConnection::establish(&url).await.ok()
+        })
+        .await;
+    }
+}
+
+/// A Temporal development server of a test's own.
+pub struct DedicatedTemporal {
+    server: Server,
+    port: u16,
+    folder: TempDir,
+}
+
+impl DedicatedTemporal {
+    /// Starts an empty one.
+    pub async fn start() -> DedicatedTemporal {
+        let folder = TempDir::new().expect("a folder");
+        let log = folder.path().join("temporal.log");
+        let server = Server { child: None, log };
+        let mut temporal = DedicatedTemporal { server, port: free_port(), folder };
+        temporal.restart().await;
+        temporal
+    }
+
+    /// Its address, as host and port.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Copies its data into a folder. While it does not run.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn copy_to(&self, folder: &Path) {
+        copy_files(self.folder.path(), folder);
+    }
+
+    /// Gives it the data of such a copy. While it does not run.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn restore_from(&self, copy: &Path) {
+        for entry in std::fs::read_dir(self.folder.path()).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path != self.server.log {
+                std::fs::remove_file(path).expect("removed");
+            }
+        }
+        copy_files(copy, self.folder.path());
+    }
+
+    /// Starts it with the data that it has, and waits until its port is open.
+    pub async fn restart(&mut self) {
+        let mut command = Command::new(servers::temporal_command());
+        command
+            .args(["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "warn"])
+            .arg("--port")
+            .arg(self.port.to_string())
+            .arg("--db-filename")
+            .arg(self.folder.path().join("temporal.db"));
+        self.server.start(command);
+        let address = self.address();
+        eventually("Temporal to listen", || async { TcpStream::connect(&address).ok() }).await;
+    }
+}
+
+/// The database, and what it writes beside it.
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        if entry.file_name().to_string_lossy().starts_with("temporal.db") {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+        }
+    }
+}
+
+/// As root, MariaDB wants to be told that this is meant.
+fn as_root() -> Option<&'static str> {
+    nix::unistd::Uid::effective().is_root().then_some("--user=root")
+}
+
+fn path_option(name: &str, path: &Path) -> std::ffi::OsString {
+    let mut text = std::ffi::OsString::from(name);
+    text.push(path);
+    text
+}

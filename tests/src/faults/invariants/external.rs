@@ -1,0 +1,114 @@
+//! I3 and I4: what LoopAI and the mail server were made to do, by their own logs.
+
+use super::{Checker, Invariant};
+use crate::faults::snapshot::{AcceptedMail, DeliveryRow};
+use diagflow_simulators::loopai::ExecutionRecord;
+use std::collections::{BTreeMap, HashSet};
+
+/// The subject of each kind of e-mail.
+const SUBJECTS: [(&str, &str); 4] = [
+    ("result", "Your diagnosis result"),
+    ("failed", "We could not complete your diagnosis"),
+    ("timed_out", "Your diagnosis took too long"),
+    ("cancelled", "Your submission was cancelled"),
+];
+
+impl<'a> Checker<'a> {
+    /// I3: LoopAI ran once for each run, for runs that there are, and got the photos and no address.
+    pub(super) fn check_executions(&mut self) {
+        let mut count: BTreeMap<String, usize> = BTreeMap::new();
+        for run in &self.snapshot.runs {
+            let reference = format!("{}-{}", run.submission_id, run.number);
+            count.insert(reference, self.executions_of(&run.submission_id, run.number).len());
+        }
+        for (run, count) in &count {
+            if *count > self.tolerances.executions_per_run {
+                self.add(Invariant::OneExecution, format!("{count} executions of run {run}"));
+            }
+        }
+        for row in self.snapshot.submissions.iter().filter(|row| row.status == "completed") {
+            if self.executions_of(&row.id, row.run_number).is_empty() {
+                self.add(Invariant::OneExecution, format!("{} completed without any", row.id));
+            }
+        }
+        for execution in &self.snapshot.executions {
+            let reference = execution.client_reference.as_deref().unwrap_or_default();
+            if !count.contains_key(reference) {
+                let detail = format!("an execution of run {reference:?}, which there is not");
+                self.add(Invariant::OneExecution, detail);
+            }
+            if execution.contains_email {
+                let detail = format!("LoopAI was told an address for {reference}");
+                self.add(Invariant::OneExecution, detail);
+            }
+            self.check_received_photos(reference, execution);
+        }
+    }
+
+    fn check_received_photos(&mut self, reference: &str, execution: &ExecutionRecord) {
+        let id = reference.rsplit_once('-').map_or("", |(id, _)| id);
+        let Some(submission) = self.acknowledged.get(id) else { return };
+        let received = execution.images.iter().map(|image| image.sha256.as_ref());
+        if execution.measured && !received.eq(submission.photos.iter().map(Some)) {
+            let detail = format!("LoopAI got other photos than were sent for {reference}");
+            self.add(Invariant::NothingLost, detail);
+        }
+    }
+
+    /// I4: each e-mail that is owed is settled, was accepted as often as the ledger says, and went to its
+    /// patient; and no other was accepted.
+    pub(super) fn check_mails(&mut self) {
+        for delivery in &self.snapshot.deliveries {
+            let mails = self.mails.get(delivery.id.as_str()).cloned().unwrap_or_default();
+            self.check_settled(delivery, mails.len());
+            for mail in mails {
+                self.check_recipient(delivery, mail);
+            }
+        }
+        let due: HashSet<_> =
+            self.snapshot.deliveries.iter().map(|delivery| &delivery.id).collect();
+        let strays = self.snapshot.mails.iter().filter(|mail| !due.contains(&mail.delivery_id));
+        for mail in strays {
+            self.add(Invariant::OneMail, format!("an e-mail to {:?} that nobody owes", mail.to));
+        }
+    }
+
+    fn check_settled(&mut self, delivery: &DeliveryRow, accepted: usize) {
+        let DeliveryRow { kind, submission_id, status, error_code, .. } = delivery;
+        // What a newer run's e-mail makes untrue is not sent any more.
+        let is_superseded = error_code.as_deref() == Some("superseded")
+            && self
+                .submissions
+                .get(submission_id.as_str())
+                .is_some_and(|row| row.run_number > delivery.run_number);
+        if !is_superseded && !self.tolerances.delivery_statuses.contains(&status.as_str()) {
+            let detail = format!("{kind} of {submission_id} is {status} ({error_code:?})");
+            self.add(Invariant::OneMail, detail);
+        }
+        let allowed = match status.as_str() {
+            "sent" => accepted == 1,
+            "unknown" => accepted <= 1,
+            _ => accepted == 0,
+        };
+        if !allowed {
+            self.add(
+                Invariant::OneMail,
+                format!("{accepted} e-mails were accepted for {kind} of {submission_id}, {status}"),
+            );
+        }
+    }
+
+    fn check_recipient(&mut self, delivery: &DeliveryRow, mail: &AcceptedMail) {
+        let id = &delivery.submission_id;
+        let Some(row) = self.submissions.get(id.as_str()) else { return };
+        let subject = SUBJECTS.iter().find(|(kind, _)| *kind == delivery.kind);
+        if mail.to != [row.email.clone()]
+            || subject.is_none_or(|(_, subject)| *subject != mail.subject)
+            || !mail.text.contains(id)
+        {
+            let detail =
+                format!("{:?} to {:?} is no {} of {id}", mail.subject, mail.to, delivery.kind);
+            self.add(Invariant::OneMail, detail);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! What can be seen from outside: MySQL as it is, the API's answers, the files' bytes, LoopAI's own log and
+//! that of the mail server. Nothing here changes anything.
+
+use super::acknowledged::AcknowledgedSubmission;
+use super::listener::{Listener, ReceivedEvent};
+use crate::history;
+use crate::stack::Stack;
+use diagflow_simulators::loopai::ExecutionRecord;
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
+use diesel_async::RunQueryDsl;
+use reqwest::StatusCode;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A submission's row.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct SubmissionRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) id: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) email: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) comments: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) consent_version: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) status: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) error_code: Option<String>,
+    #[diesel(sql_type = Integer)]
+    pub(crate) run_number: i32,
+    #[diesel(sql_type = Integer)]
+    pub(crate) last_event: i32,
+}
+
+/// A run of a submission.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct RunRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) submission_id: String,
+    #[diesel(sql_type = Integer)]
+    pub(crate) number: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) execution: Option<String>,
+}
+
+/// What a run brought.
+#[derive(Debug, Clone)]
+pub(crate) struct ResultRow {
+    pub(crate) submission_id: String,
+    pub(crate) run_number: i32,
+    pub(crate) body: Value,
+}
+
+/// A line of a submission's story.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct EventRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) submission_id: String,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) number: i64,
+    #[diesel(sql_type = Text)]
+    pub(crate) step: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) status: String,
+}
+
+/// A line of the mail ledger.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct DeliveryRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) id: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) submission_id: String,
+    #[diesel(sql_type = Integer)]
+    pub(crate) run_number: i32,
+    #[diesel(sql_type = Text)]
+    pub(crate) kind: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) status: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) error_code: Option<String>,
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_copy: bool,
+}
+
+/// A file of a submission.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct FileRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) submission_id: String,
+    #[diesel(sql_type = Text)]
+    pub sha256: String,
+}
+
+/// A line of the audit about a submission.
+#[derive(Debug, Clone, QueryableByName)]
+pub(crate) struct AuditRow {
+    #[diesel(sql_type = Text)]
+    pub(crate) action: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) object_id: String,
+}
+
+/// An e-mail that the mail server accepted.
+#[derive(Debug, Clone)]
+pub(crate) struct AcceptedMail {
+    /// The delivery that its Message-ID names.
+    pub(crate) delivery_id: String,
+    /// To whom.
+    pub(crate) to: Vec<String>,
+    /// Its subject.
+    pub(crate) subject: String,
+    /// What it says.
+    pub(crate) text: String,
+}
+
+/// What a listener heard.
+#[derive(Debug, Clone)]
+pub(crate) struct ListenerRecord {
+    /// Whom it followed.
+    pub(crate) submission_id: String,
+    /// What it heard, in that order.
+    pub(crate) received: Vec<ReceivedEvent>,
+    /// Whether it was told that nothing follows.
+    pub(crate) is_done: bool,
+    /// Answers at which a browser would have given up.
+    pub(crate) refused: Vec<StatusCode>,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) submissions: Vec<SubmissionRow>,
+    pub(crate) runs: Vec<RunRow>,
+    pub(crate) results: Vec<ResultRow>,
+    pub(crate) events: Vec<EventRow>,
+    pub(crate) deliveries: Vec<DeliveryRow>,
+    pub(crate) files: Vec<FileRow>,
+    pub(crate) audit: Vec<AuditRow>,
+    /// Digests of the files whose bytes are there, and are what the digest says.
+    pub(crate) intact_files: Vec<String>,
+    /// The status document of each acknowledged submission, as the API tells it.
+    pub(crate) documents: Vec<(String, Value)>,
+    pub(crate) executions: Vec<ExecutionRecord>,
+    pub(crate) mails: Vec<AcceptedMail>,
+    pub(crate) listeners: Vec<ListenerRecord>,
+    /// What `diagflow audit verify` finds fault with; none when it finds none.
+    pub(crate) audit_error: Option<String>,
+    /// Runs and e-mails that Temporal still works on, though the records know the end of all of them.
+    pub(crate) open_workflows: Vec<String>,
+    /// Why the service did not come back by itself; none when it did.
+    pub(crate) not_recovered: Option<String>,
+}
+
+impl Snapshot {
+    /// Looks at everything. Needs the API, MySQL and the simulators to be reachable.
+    pub(crate) async fn collect(
+        stack: &Stack,
+        acknowledged: &[AcknowledgedSubmission],
+        listeners: &[Listener],
+    ) -> Snapshot {
+        let mut snapshot = Snapshot {
+            submissions: rows(
+                stack,
+                "SELECT id, email, comments, consent_version, status, error_code, run_number, \
+                 last_event FROM submissions",
+            )
+            .await,
+            runs: rows(
+                stack,
+                "SELECT submission_id, number, loopai_execution_id AS execution FROM runs",
+            )
+            .await,
+            results: results(stack).await,
+            events: rows(
+                stack,
+                "SELECT submission_id, CAST(number AS SIGNED) AS number, step, status FROM events \
+                 ORDER BY submission_id, number",
+            )
+            .await,
+            deliveries: rows(
+                stack,
+                "SELECT id, submission_id, run_number, kind, status, error_code, copy > 0 AS is_copy \
+                 FROM deliveries",
+            )
+            .await,
+            files: rows(stack, "SELECT submission_id, sha256 FROM files ORDER BY position").await,
+            audit: rows(stack, "SELECT action, object_id FROM audit").await,
+            executions: stack.loopai.executions(),
+            mails: mails(stack),
+            listeners: listeners.iter().map(listener_record).collect(),
+            audit_error: stack.audit_verify_error().await,
+            open_workflows: history::open_workflows(stack).await,
+            ..Snapshot::default()
+        };
+        for one in acknowledged {
+            if let Ok(document) = stack.client.status(&one.accepted).await {
+                snapshot.documents.push((one.accepted.submission_id.clone(), document));
+            }
+        }
+        snapshot.intact_files = intact_files(stack, &snapshot.files);
+        snapshot
+    }
+}
+
+impl Snapshot {
+    /// How many submissions ended how, and what became of how many e-mails.
+    pub(crate) fn count_ends(&self) -> BTreeMap<String, i64> {
+        let mut ends = BTreeMap::new();
+        let submissions = self.submissions.iter().map(|row| match &row.error_code {
+            Some(code) => format!("{}, {code}", row.status),
+            None => row.status.clone(),
+        });
+        let mails = self.deliveries.iter().map(|row| format!("e-mails {}", row.status));
+        for end in submissions.chain(mails) {
+            *ends.entry(end).or_default() += 1;
+        }
+        ends
+    }
+}
+
+async fn rows<T>(stack: &Stack, query: &str) -> Vec<T>
+where
+    T: QueryableByName<diesel::mysql::Mysql> + Send + 'static,
+{
+    let mut connection = stack.database.connect().await;
+    diesel::sql_query(query).load(&mut connection).await.expect(query)
+}
+
+async fn results(stack: &Stack) -> Vec<ResultRow> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = Text)]
+        submission_id: String,
+        #[diesel(sql_type = Integer)]
+        run_number: i32,
+        #[diesel(sql_type = Text)]
+        body: String,
+    }
+    let found: Vec<Found> =
+        rows(stack, "SELECT submission_id, run_number, body FROM results").await;
+    let parsed = found.into_iter().map(|row| ResultRow {
+        submission_id: row.submission_id,
+        run_number: row.run_number,
+        body: serde_json::from_str(&row.body).expect("JSON"),
+    });
+    parsed.collect()
+}
+
+fn mails(stack: &Stack) -> Vec<AcceptedMail> {
+    let all = stack.mail.mails().into_iter();
+    all.map(|mail| AcceptedMail {
+        delivery_id: mail
+            .message_id
+            .as_deref()
+            .and_then(|id| id.split_once('@'))
+            .map(|(delivery, _)| delivery.to_owned())
+            .unwrap_or_default(),
+        to: mail.to.clone(),
+        subject: mail.subject.clone(),
+        text: mail.text.clone().unwrap_or_default(),
+    })
+    .collect()
+}
+
+fn listener_record(listener: &Listener) -> ListenerRecord {
+    ListenerRecord {
+        submission_id: listener.submission_id.clone(),
+        received: listener.received(),
+        is_done: listener.is_done(),
+        refused: listener.refused(),
+    }
+}
+
+fn intact_files(stack: &Stack, files: &[FileRow]) -> Vec<String> {
+    let mut digests: Vec<_> = files.iter().map(|file| file.sha256.clone()).collect();
+    digests.sort();
+    digests.dedup();
+    digests.retain(|digest| {
+        let bytes = std::fs::read(stack.files().join(&digest[..2]).join(digest));
+        bytes.is_ok_and(|bytes| diagflow_store::Sha256::of(&bytes).to_string() == *digest)
+    });
+    digests
+}

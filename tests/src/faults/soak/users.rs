@@ -1,0 +1,199 @@
+//! Patients and staff of a long run: all of them at once, and beside the faults, so that requests are under way
+//! when something dies.
+
+use crate::client::{AcceptedSubmission, ApiClient};
+use crate::faults::acknowledged::{AcknowledgedSubmission, ExpectedEnd};
+use crate::faults::listener::Listener;
+use crate::faults::load::{LoadCounts, accepted_or_retry};
+use crate::photos;
+use crate::staff::Staff;
+use fastrand::Rng;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Patients, who each pause so many milliseconds after a submission: together about two a second, a load that
+/// two cores carry beside the faults.
+const PATIENTS: u32 = 4;
+const PATIENTS_PAUSE: std::ops::Range<u64> = 1000..3000;
+/// Members of staff, and the milliseconds between two presses of one.
+const STAFF: u32 = 2;
+const STAFF_PAUSE: std::ops::Range<u64> = 2000..8000;
+/// Pause before a request is repeated.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// The submissions that staff choose from: the newest.
+const RECENT_LIMIT: usize = 200;
+
+/// What patients' submissions meet at LoopAI, and whether that fails them.
+const SCRIPTS: [(&str, Option<ExpectedEnd>); 8] = [
+    ("", None),
+    ("", None),
+    ("[sim: delay=2s]", None),
+    ("[sim: fail*1, delay=100ms]", Some(ExpectedEnd::failed("loopai_failed"))),
+    ("[sim: diagnose=500*1, delay=100ms]", None),
+    ("[sim: status=503*2, delay=100ms]", None),
+    ("[sim: diagnose=accept+reset*1, delay=100ms]", None),
+    ("[sim: status=html*1, status=truncated*1, delay=300ms]", None),
+];
+
+/// What they were told.
+pub(super) enum UserEvent {
+    /// A patient got a 202, and listens.
+    SubmissionAccepted(Box<AcknowledgedSubmission>, Listener),
+    /// Staff pressed, and were told that it is done; or not told anything, so that it may be.
+    ActionSent { submission: AcceptedSubmission, action: StaffAction, is_acknowledged: bool },
+}
+
+/// What staff press.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StaffAction {
+    Cancel,
+    Retry,
+}
+
+/// All of them, until they are told to go.
+pub(super) struct SimulatedUsers {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    client: ApiClient,
+    events: UnboundedSender<UserEvent>,
+    stop: CancellationToken,
+    recent: Arc<Mutex<VecDeque<AcceptedSubmission>>>,
+}
+
+impl StaffAction {
+    fn path(self) -> &'static str {
+        match self {
+            StaffAction::Cancel => "cancel",
+            StaffAction::Retry => "retry",
+        }
+    }
+
+    /// Its name in the audit.
+    pub(super) fn audit_action(self) -> &'static str {
+        match self {
+            StaffAction::Cancel => "submission_cancel",
+            StaffAction::Retry => "submission_retry",
+        }
+    }
+}
+
+impl SimulatedUsers {
+    /// Sends them to work. Each draws from a seed of its own.
+    pub(super) fn start(
+        rng: &mut Rng,
+        client: &ApiClient,
+        staff: &Staff,
+        events: UnboundedSender<UserEvent>,
+    ) -> SimulatedUsers {
+        let stop = CancellationToken::new();
+        let recent = Arc::default();
+        let shared = Shared { client: client.clone(), events, stop: stop.clone(), recent };
+        let mut tasks = Vec::new();
+        for number in 0..PATIENTS {
+            tasks.push(tokio::spawn(patient(number, rng.fork(), shared.clone())));
+        }
+        for _ in 0..STAFF {
+            tasks.push(tokio::spawn(staff_member(staff.clone(), rng.fork(), shared.clone())));
+        }
+        SimulatedUsers { stop, tasks }
+    }
+
+    /// # Panics
+    /// When somebody went: by an answer that no client would repeat.
+    pub(super) fn assert_running(&self) {
+        assert!(!self.tasks.iter().any(JoinHandle::is_finished), "somebody has gone");
+    }
+
+    /// Lets each finish what is under way.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            task.await.expect("at work until now");
+        }
+    }
+}
+
+impl Shared {
+    fn recent(&self) -> MutexGuard<'_, VecDeque<AcceptedSubmission>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, accepted: AcceptedSubmission) {
+        let mut recent = self.recent();
+        recent.push_back(accepted);
+        if recent.len() > RECENT_LIMIT {
+            recent.pop_front();
+        }
+    }
+
+    fn send(&self, event: UserEvent) {
+        // Whoever hears it ends after everybody who tells it.
+        let _ = self.events.send(event);
+    }
+
+    async fn pause(&self, milliseconds: u64) {
+        let pause = tokio::time::sleep(Duration::from_millis(milliseconds));
+        let _ = self.stop.run_until_cancelled(pause).await;
+    }
+}
+
+async fn patient(number: u32, mut rng: Rng, shared: Shared) {
+    for turn in 0_u64.. {
+        if shared.stop.is_cancelled() {
+            return;
+        }
+        let (script, failure) = SCRIPTS[rng.usize(..SCRIPTS.len())];
+        let (email, photo) =
+            (format!("patient-{number}-{turn}@example.org"), photos::unique_retina());
+        let body = ApiClient::submission_body(&email, script, std::slice::from_ref(&photo));
+        let accepted = loop {
+            let answer = shared.client.post(&body, Some(&email)).await;
+            match accepted_or_retry(answer, &LoadCounts::default()).await {
+                Some(accepted) => break accepted,
+                None => tokio::time::sleep(RETRY_PAUSE).await,
+            }
+        };
+        let mut acknowledged =
+            AcknowledgedSubmission::new(accepted.clone(), &email, script, &[photo]);
+        acknowledged.allowed_ends.extend(failure);
+        let listener = Listener::follow(shared.client.clone(), accepted.clone());
+        shared.send(UserEvent::SubmissionAccepted(Box::new(acknowledged), listener));
+        shared.remember(accepted);
+        shared.pause(rng.u64(PATIENTS_PAUSE)).await;
+    }
+}
+
+/// Presses something; whether it is done is up to how the submission stands.
+async fn staff_member(staff: Staff, mut rng: Rng, shared: Shared) {
+    loop {
+        shared.pause(rng.u64(STAFF_PAUSE)).await;
+        if shared.stop.is_cancelled() {
+            return;
+        }
+        let action = if rng.bool() { StaffAction::Cancel } else { StaffAction::Retry };
+        let chosen = {
+            let recent = shared.recent();
+            (!recent.is_empty()).then(|| recent[rng.usize(..recent.len())].clone())
+        };
+        let Some(submission) = chosen else { continue };
+        let path = format!("/api/admin/submissions/{}/{}", submission.submission_id, action.path());
+        let call = staff.request(Method::POST, &path).json(&json!({"reason": "a long run"}));
+        let status = call.send().await.map(|answer| answer.status());
+        let is_acknowledged = status.as_ref().is_ok_and(StatusCode::is_success);
+        // Where the connection broke, or the API does not know, it may have been done.
+        let is_refused = status.as_ref().is_ok_and(StatusCode::is_client_error);
+        if !is_refused {
+            shared.send(UserEvent::ActionSent { submission, action, is_acknowledged });
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What operators do with the `temporal` command.
+
+use crate::client::AcceptedSubmission;
+use crate::eventually::eventually;
+use crate::servers;
+use diagflow_workflows::workflow_id;
+use serde_json::Value;
+
+/// Runs `temporal workflow …` against the test server; returns what it prints.
+///
+/// # Panics
+/// When it fails.
+pub async fn workflow(arguments: &[&str]) -> String {
+    temporal("workflow", arguments).await
+}
+
+/// Runs `temporal activity …` for one activity of a workflow; returns what it prints.
+///
+/// # Panics
+/// When it fails.
+pub async fn activity(
+    verb: &str,
+    workflow_id: &str,
+    activity_id: &str,
+    options: &[&str],
+) -> String {
+    let names = [verb, "--workflow-id", workflow_id, "--activity-id", activity_id];
+    temporal("activity", &[&names, options].concat()).await
+}
+
+async fn temporal(group: &str, arguments: &[&str]) -> String {
+    let done = tokio::process::Command::new(servers::temporal_command())
+        .arg(group)
+        .args(arguments)
+        .args(["--address", &servers::temporal()])
+        .output()
+        .await
+        .expect("runs");
+    let (printed, errors) =
+        (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "temporal {group} {arguments:?}: {printed}{errors}");
+    printed.into_owned()
+}
+
+/// Does something to the newest run of a submission.
+pub async fn submission_workflow(
+    verb: &str,
+    submission: &AcceptedSubmission,
+    options: &[&str],
+) -> String {
+    let id = workflow_id(&submission.submission_id);
+    let arguments: Vec<&str> =
+        [verb, "--workflow-id", &id].into_iter().chain(options.iter().copied()).collect();
+    workflow(&arguments).await
+}
+
+/// Waits until the submission's history holds these kinds of events in this order.
+pub async fn wait_for_history(submission: &AcceptedSubmission, events: &[&str]) {
+    eventually(events, || async {
+        let shown = submission_workflow("show", submission, &["--output", "json"]).await;
+        let mut rest = shown.as_str();
+        for event in events {
+            rest = &rest[rest.find(event)? + event.len()..];
+        }
+        Some(())
+    })
+    .await;
+}
+
+/// The workflow ids that a saved filter finds.
+pub async fn search(query: &str) -> Vec<String> {
+    let printed = workflow(&["list", "--query", query, "--output", "json"]).await;
+    let executions: Vec<Value> = serde_json::from_str(&printed).unwrap_or_default();
+    executions
+        .iter()
+        .filter_map(|one| one["execution"]["workflowId"].as_str().map(str::to_owned))
+        .collect()
+}
