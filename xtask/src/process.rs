@@ -54,7 +54,6 @@ impl Server {
     /// Waits until `probe` succeeds. An error when the server ends first, or when `limit` passes.
     pub(crate) fn await_ready(
         &mut self,
-        step: &mut Step,
         limit: Duration,
         mut probe: impl FnMut() -> Result<()>,
     ) -> Result<()> {
@@ -71,7 +70,6 @@ impl Server {
                     self.tail()
                 );
             }
-            step.tick();
             sleep(POLL_INTERVAL);
         }
     }
@@ -86,7 +84,7 @@ impl Server {
 
     /// Asks the server to end, waits, and kills it when it takes too long.
     fn stop(mut self) -> Result<()> {
-        let mut step = Step::begin(format!("stop the {}", self.name));
+        let step = Step::begin(format!("stop the {}", self.name));
         if self.child.try_wait()?.is_some() {
             step.warn(format!("the {} had ended already", self.name));
             return Ok(());
@@ -100,7 +98,6 @@ impl Server {
                 step.done(format!("the {} stopped", self.name));
                 return Ok(());
             }
-            step.tick();
             sleep(POLL_INTERVAL);
         }
         self.child.kill()?;
@@ -157,14 +154,11 @@ impl Servers {
 
 /// Runs `command`, made by [`guard::command`], to its end, its output going to `log`; an error with the end
 /// of the log unless it succeeds.
-pub(crate) fn run_logged(mut command: Command, log: &Path, step: &mut Step) -> Result<()> {
+pub(crate) fn run_logged(mut command: Command, log: &Path) -> Result<()> {
     let program = program_name(&command);
     let child =
         with_log(&mut command, log)?.spawn().with_context(|| format!("cannot start {program}"))?;
-    let status = wait(child, || {
-        step.tick();
-        Ok(())
-    })?;
+    let status = wait(child, || Ok(()))?;
     if !status.success() {
         bail!("{program} failed ({status})\n{}", tail(log));
     }

@@ -5,103 +5,89 @@
 //! not keep anything from being stopped in order.
 
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::{Duration, Instant};
+
+use console::{StyledObject, style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// How wide the text of a step is before its time.
 const TEXT_WIDTH: usize = 62;
 /// How often a running step's seconds are redrawn.
-const REDRAW_EVERY: Duration = Duration::from_millis(200);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A step under way. Dropped without an outcome, it has failed.
 pub(crate) struct Step {
     title: String,
     started: Instant,
-    drawn_at: Option<Instant>,
-    style: Style,
+    spinner: ProgressBar,
     ended: bool,
 }
 
 impl Step {
     /// Begins a step whose work prints nothing by itself.
     pub(crate) fn begin(title: impl Into<String>) -> Self {
-        let mut step = Self::new(title);
-        step.tick();
+        let step = Self::new(title.into(), ProgressDrawTarget::stdout());
+        if !step.spinner.is_hidden() {
+            step.spinner.enable_steady_tick(REDRAW_INTERVAL);
+        }
         step
     }
 
     /// Begins a step whose work prints on its own below the title.
     pub(crate) fn begin_streaming(title: impl Into<String>) -> Self {
-        let mut step = Self::new(title);
-        write(&format!("\n{} {}\n", step.style.dim("▸"), step.title));
-        step.style.redraws = false;
+        let step = Self::new(title.into(), ProgressDrawTarget::hidden());
+        print(format!("\n{} {}", style("▸").dim(), step.title));
         step
     }
 
-    fn new(title: impl Into<String>) -> Self {
-        Self {
-            title: title.into(),
-            started: Instant::now(),
-            drawn_at: None,
-            style: Style::of_stdout(),
-            ended: false,
-        }
-    }
-
-    /// Redraws the seconds on a terminal; to be called from the loop that waits.
-    pub(crate) fn tick(&mut self) {
-        let fresh = self.drawn_at.is_some_and(|drawn_at| drawn_at.elapsed() < REDRAW_EVERY);
-        if !self.style.redraws || fresh {
-            return;
-        }
-        let line = self.line(&self.style.dim("…"), &self.title);
-        write(&format!("\r\x1b[2K{line}"));
-        self.drawn_at = Some(Instant::now());
+    fn new(title: String, target: ProgressDrawTarget) -> Self {
+        let template = ProgressStyle::with_template("… {wide_msg} {time}").expect("a template");
+        let time = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            let _ = write!(text, "{}", seconds(state.elapsed()));
+        };
+        let spinner = ProgressBar::with_draw_target(None, target)
+            .with_style(template.with_key("time", time))
+            .with_message(title.clone());
+        Self { title, started: Instant::now(), spinner, ended: false }
     }
 
     /// Ends the step well, with what came of it.
     pub(crate) fn done(mut self, outcome: impl Display) {
-        let mark = self.style.colour("32", "✓");
-        self.end(&mark, &outcome.to_string());
+        self.end(style("✓").green(), &outcome.to_string());
     }
 
     /// Ends the step with something that a person should notice, though the work goes on.
     pub(crate) fn warn(mut self, outcome: impl Display) {
-        let mark = self.style.colour("33", "!");
-        self.end(&mark, &outcome.to_string());
+        self.end(style("!").yellow(), &outcome.to_string());
     }
 
     /// Ends the step badly, with what came of it.
     pub(crate) fn fail(mut self, outcome: impl Display) {
-        let mark = self.style.colour("31", "✗");
-        self.end(&mark, &outcome.to_string());
+        self.end(style("✗").red(), &outcome.to_string());
     }
 
-    fn end(&mut self, mark: &str, text: &str) {
-        let erase = if self.style.redraws { "\r\x1b[2K" } else { "" };
-        write(&format!("{erase}{}\n", self.line(mark, text)));
+    fn end(&mut self, mark: StyledObject<&str>, text: &str) {
+        self.spinner.finish_and_clear();
+        let time = style(seconds(self.started.elapsed())).dim();
+        print(format!("{mark} {text:<TEXT_WIDTH$} {time}"));
         self.ended = true;
-    }
-
-    fn line(&self, mark: &str, text: &str) -> String {
-        let time = self.style.dim(&seconds(self.started.elapsed()));
-        format!("{mark} {text:<TEXT_WIDTH$} {time}")
     }
 }
 
 impl Drop for Step {
     fn drop(&mut self) {
         if !self.ended {
-            let mark = self.style.colour("31", "✗");
             let title = std::mem::take(&mut self.title);
-            self.end(&mark, &title);
+            self.end(style("✗").red(), &title);
         }
     }
 }
 
 /// Prints a line of its own.
 pub(crate) fn print(line: impl Display) {
-    write(&format!("{line}\n"));
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// Prints a fault with all its causes to the error output.
@@ -114,16 +100,6 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "\nerror: {text}");
 }
 
-/// Text in bold on a terminal that shows it.
-pub(crate) fn bold(text: &str) -> String {
-    Style::of_stdout().colour("1", text)
-}
-
-fn write(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
 /// A time as people read it.
 pub(crate) fn seconds(time: Duration) -> String {
     let whole = time.as_secs();
@@ -131,28 +107,6 @@ pub(crate) fn seconds(time: Duration) -> String {
         format!("{:5.1} s", time.as_secs_f64())
     } else {
         format!("{} min {:02} s", whole / 60, whole % 60)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Style {
-    redraws: bool,
-    colours: bool,
-}
-
-impl Style {
-    fn of_stdout() -> Self {
-        let terminal = std::io::stdout().is_terminal()
-            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Self { redraws: terminal, colours: terminal && std::env::var_os("NO_COLOR").is_none() }
-    }
-
-    fn colour(self, code: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    fn dim(self, text: &str) -> String {
-        self.colour("2", text)
     }
 }
 

@@ -173,7 +173,7 @@ fn print_addresses(data: &str, ports: Ports, took: Duration) {
     ];
     progress::print(format!(
         "\n{} after {:.0} s\n",
-        progress::bold("Diagflow is up"),
+        console::style("Diagflow is up").bold(),
         took.as_secs_f64()
     ));
     for (name, address) in rows {

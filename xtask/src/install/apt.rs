@@ -11,7 +11,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::progress::Step;
 use crate::workspace::{Workspace, create_private_dir};
 use crate::{guard, interrupt, process};
 
@@ -23,7 +22,7 @@ pub(super) struct Apt {
 
 impl Apt {
     /// Fetches the lists of packages. An error where there is no apt.
-    pub(super) fn prepare(workspace: &Workspace, step: &mut Step) -> Result<Self> {
+    pub(super) fn prepare(workspace: &Workspace) -> Result<Self> {
         if super::find_program("apt-get", &[]).is_none()
             || super::find_program("dpkg-deb", &[]).is_none()
         {
@@ -34,7 +33,7 @@ impl Apt {
             create_private_dir(&apt.state.join(folder))?;
         }
         // One source of several that cannot be reached is no reason to give up: the search will tell.
-        let _ = process::run_logged(apt.command("apt-get", &["update"]), &apt.log, step);
+        let _ = process::run_logged(apt.command("apt-get", &["update"]), &apt.log);
         interrupt::check()?;
         Ok(apt)
     }
@@ -54,18 +53,18 @@ impl Apt {
     }
 
     /// Unpacks `packages`, and those they need that are not installed, into the folder `into`.
-    pub(super) fn unpack(&self, packages: &[String], into: &Path, step: &mut Step) -> Result<()> {
+    pub(super) fn unpack(&self, packages: &[String], into: &Path) -> Result<()> {
         let mut arguments =
             vec!["install", "--download-only", "--reinstall", "--yes", "--no-install-recommends"];
         arguments.extend(packages.iter().map(String::as_str));
-        process::run_logged(self.command("apt-get", &arguments), &self.log, step)?;
+        process::run_logged(self.command("apt-get", &arguments), &self.log)?;
         let archives = self.state.join("cache/archives");
         for entry in fs::read_dir(&archives)? {
             let archive = entry?.path();
             if archive.extension().is_some_and(|extension| extension == "deb") {
                 let mut command = guard::command("dpkg-deb");
                 command.arg("--extract").arg(&archive).arg(into);
-                process::run_logged(command, &self.log, step)?;
+                process::run_logged(command, &self.log)?;
                 fs::remove_file(&archive)?;
             }
         }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::apt::{self, Apt};
-use super::{create_atomically, lock, mariadb};
+use super::{create_atomically, lock, with_install_hint};
 use crate::progress::Step;
 use crate::workspace::{self, Workspace};
 
 /// The library from this machine, else from `.diagflow/tools/`, else unpacked there now.
 pub(crate) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
-    let mut step = Step::begin("libfaketime");
+    let step = Step::begin("libfaketime");
     if let Some(found) = find(Path::new("/")) {
         step.done(format!("libfaketime found: {}", found.display()));
         return Ok(found);
@@ -20,14 +20,12 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     let _lock = lock(workspace)?;
     let home = workspace.tools().join("faketime");
     if !home.exists() {
-        let unpack = |step: &mut Step| {
-            let apt = Apt::prepare(workspace, step)?;
-            create_atomically(&home, |folder| {
-                apt.unpack(&["libfaketime".to_owned()], folder, step)
-            })?;
+        let unpack = || {
+            let apt = Apt::prepare(workspace)?;
+            create_atomically(&home, |folder| apt.unpack(&["libfaketime".to_owned()], folder))?;
             apt::clear(workspace)
         };
-        unpack(&mut step).map_err(|error| mariadb::with_install_hint(error, "libfaketime"))?;
+        unpack().map_err(|error| with_install_hint(error, "libfaketime"))?;
     }
     let found = find(&home).context("the package libfaketime holds no such library")?;
     step.done(format!("libfaketime unpacked in {}", workspace.relative(&home)));

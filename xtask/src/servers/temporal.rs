@@ -30,7 +30,7 @@ pub(crate) fn start(
     home: &SystemFolder,
     addresses: Addresses,
 ) -> Result<()> {
-    let mut step = Step::begin("start Temporal");
+    let step = Step::begin("start Temporal");
     let mut command = guard::command(program);
     command
         .args(["server", "start-dev", "--ip", "127.0.0.1", "--log-level", "warn"])
@@ -45,7 +45,7 @@ pub(crate) fn start(
     remove_temporal_variables(&mut command);
     let server =
         servers.add(Server::start("Temporal server", command, home.log("temporal"), STOP_TIMEOUT)?);
-    server.await_ready(&mut step, READY_TIMEOUT, || {
+    server.await_ready(READY_TIMEOUT, || {
         if let Some(port) = addresses.ui {
             http::expect_success(port, "/")?;
         }
