@@ -6,6 +6,8 @@
 
 mod cargo;
 mod checks;
+#[cfg(test)]
+mod eventually;
 mod faults;
 mod guard;
 mod http;

@@ -210,20 +210,7 @@ fn listening_socket(table: &str, port: u16) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread::sleep;
-    use std::time::{Duration, Instant};
-
-    /// What is found soon. A port that was just tried stays taken for a moment where another test starts a
-    /// process at that instant: until that runs its own program, it has all our sockets.
-    fn eventually<T>(find: impl Fn() -> Option<T>) -> Option<T> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            match find() {
-                None if Instant::now() < deadline => sleep(Duration::from_millis(5)),
-                found => return found,
-            }
-        }
-    }
+    use crate::eventually::eventually;
 
     #[test]
     fn the_offset_applies_to_every_port_without_its_own_flag() -> Result<()> {
