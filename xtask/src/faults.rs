@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use clap::Args;
 
-use crate::workspace::Workspace;
-use crate::{cargo, guard, install, interrupt, process, test_servers};
+use crate::{install, test_servers};
 
 /// What `cargo xtask faults` can be told.
 #[derive(Args)]
@@ -27,21 +26,12 @@ pub(crate) struct Options {
 
 /// Plays the table, and fails when an invariant does not hold.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    interrupt::install_handler()?;
-    let workspace = Workspace::open()?;
-    let tools = install::find_or_install(&workspace)?;
-    let clock = install::faketime::find_or_install(&workspace)?;
-    cargo::run(&workspace, &test_servers::BUILD, &[])?;
-    test_servers::with_servers(&workspace, &tools, options.keep, |variables, servers| {
-        let mut command = guard::command(cargo::product(false)?.with_file_name("run-faults"));
-        command.env("DIAGFLOW_TEST_FAKETIME", &clock);
+    test_servers::run_program("run-faults", options.keep, |workspace, command| {
+        command.env("DIAGFLOW_TEST_FAKETIME", install::faketime::find_or_install(workspace)?);
         for (flag, value) in [("--soak", options.soak), ("--seed", options.seed)] {
             command.args(value.map(|value| format!("{flag}={value}")));
         }
-        command.args(&options.rows).envs(variables.iter().map(|(name, value)| (name, value)));
-        let child = command.spawn().context("cannot start the table")?;
-        let status = process::wait(child, || servers.expect_alive())?;
-        ensure!(status.success(), "an invariant does not hold, or it took too long: see above");
+        command.args(&options.rows);
         Ok(())
     })?;
     Ok(ExitCode::SUCCESS)

@@ -2,32 +2,15 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
-use crate::progress::Step;
-use crate::workspace::Workspace;
-use crate::{cargo, guard, install, interrupt, process, progress, test_servers};
+use crate::{progress, test_servers};
 
 /// Records one history of every case, beside those that are there.
 pub(crate) fn run() -> Result<ExitCode> {
-    interrupt::install_handler()?;
-    let workspace = Workspace::open()?;
-    let tools = install::find_or_install(&workspace)?;
-    cargo::run(&workspace, &test_servers::BUILD, &[])?;
-    let recorder = cargo::product(false)?.with_file_name("record-histories");
-    test_servers::with_servers(&workspace, &tools, false, |variables, servers| {
-        let step = Step::begin_streaming("recording");
-        let mut command = guard::command(recorder);
-        command.envs(variables.iter().map(|(name, value)| (name, value)));
-        let child = command.spawn().context("cannot start the recorder")?;
-        if !process::wait(child, || servers.expect_alive())?.success() {
-            bail!("the recorder failed: see above");
-        }
-        step.done("recorded into tests/histories/");
-        Ok(())
-    })?;
+    test_servers::run_program("record-histories", false, |_, _| Ok(()))?;
     progress::print(
-        "Look at the new files, then commit them; docs/CHANGING-WORKFLOWS.md tells more.",
+        "Look at the new files in tests/histories/, then commit them; docs/CHANGING-WORKFLOWS.md tells more.",
     );
     Ok(ExitCode::SUCCESS)
 }

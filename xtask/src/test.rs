@@ -126,10 +126,20 @@ fn run_tests(
 }
 
 fn test_arguments(filter: &[String]) -> Vec<&str> {
+    let options: Vec<&String> = filter.iter().take_while(|word| *word != "--").collect();
+    let has = |names: &[&str]| {
+        options
+            .iter()
+            .any(|word| names.contains(&word.split_once('=').map_or(word, |(name, _)| name)))
+    };
     let mut arguments = vec!["test", "--no-fail-fast"];
-    let chooses_package = |word: &String| word == "-p" || word.starts_with("--package");
-    if !filter.iter().take_while(|word| *word != "--").any(chooses_package) {
+    if !has(&["-p", "--package"]) {
         arguments.push("--workspace");
+    }
+    // No crate has tests in its documentation, and rustdoc takes seconds for each to find none.
+    if !has(&["--lib", "--bin", "--bins", "--test", "--tests", "--example", "--examples", "--doc"])
+    {
+        arguments.push("--tests");
     }
     arguments.extend(filter.iter().map(String::as_str));
     arguments
@@ -166,12 +176,16 @@ mod tests {
             let filter: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             test_arguments(&filter).join(" ")
         };
-        assert_eq!(arguments(&[]), "test --no-fail-fast --workspace");
-        assert_eq!(arguments(&["upload"]), "test --no-fail-fast --workspace upload");
+        assert_eq!(arguments(&[]), "test --no-fail-fast --workspace --tests");
+        assert_eq!(arguments(&["upload"]), "test --no-fail-fast --workspace --tests upload");
         assert_eq!(
             arguments(&["-p", "diagflow-api", "upload"]),
-            "test --no-fail-fast -p diagflow-api upload"
+            "test --no-fail-fast --tests -p diagflow-api upload"
         );
-        assert_eq!(arguments(&["--", "-p"]), "test --no-fail-fast --workspace -- -p");
+        assert_eq!(
+            arguments(&["--package=diagflow-api", "--lib"]),
+            "test --no-fail-fast --package=diagflow-api --lib"
+        );
+        assert_eq!(arguments(&["--", "-p"]), "test --no-fail-fast --workspace --tests -- -p");
     }
 }

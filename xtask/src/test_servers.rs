@@ -3,18 +3,43 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use crate::install::Tools;
-use crate::process::Servers;
+use crate::install::{self, Tools};
+use crate::process::{self, Servers};
 use crate::servers::{self, Accounts, SystemFolder, TemporalAddresses};
 use crate::workspace::{Lock, Workspace, create_private_dir};
-use crate::{cargo, ports, progress};
+use crate::{cargo, guard, interrupt, ports, progress};
 
 /// What leaves the product's binary and all tests behind, in one build with one set of features: what this
 /// compiles, `cargo test` finds again.
 pub(crate) const BUILD: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
+
+/// Where the tests find their database server. One that the caller names is used instead of a fresh one.
+const DATABASE: &str = "DIAGFLOW_TEST_MYSQL_URL";
+
+/// Builds everything, and runs a program of the crate `tests` beside fresh servers. `prepare` completes its command.
+pub(crate) fn run_program(
+    name: &str,
+    keep: bool,
+    prepare: impl FnOnce(&Workspace, &mut Command) -> Result<()>,
+) -> Result<()> {
+    interrupt::install_handler()?;
+    let workspace = Workspace::open()?;
+    let tools = install::find_or_install(&workspace)?;
+    let mut command = guard::command(cargo::product(false)?.with_file_name(name));
+    prepare(&workspace, &mut command)?;
+    cargo::run(&workspace, &BUILD, &[])?;
+    with_servers(&workspace, &tools, keep, |variables, servers| {
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let status = process::wait(child, || servers.expect_alive())?;
+        ensure!(status.success(), "{name} failed: see above");
+        Ok(())
+    })
+}
 
 /// Does some work beside fresh servers, and clears those away whatever comes of it. The work gets the
 /// variables by which tests find the servers. `keep` leaves the servers' data and logs behind.
@@ -43,7 +68,13 @@ fn start(
 ) -> Result<Vec<(&'static str, String)>> {
     progress::print("");
     let [mariadb, temporal] = ports::find_free()?;
-    servers::start_mariadb(servers, &tools.mariadb, home, mariadb, &Accounts::Tests)?;
+    let database = match std::env::var(DATABASE) {
+        Ok(url) if !url.is_empty() => url,
+        _ => {
+            servers::start_mariadb(servers, &tools.mariadb, home, mariadb, &Accounts::Tests)?;
+            format!("mysql://root@127.0.0.1:{mariadb}")
+        }
+    };
     servers::start_temporal(
         servers,
         &tools.temporal,
@@ -53,7 +84,7 @@ fn start(
     let text =
         |path: &Path| path.to_str().map(str::to_owned).context("a path here is not valid text");
     Ok(vec![
-        ("DIAGFLOW_TEST_MYSQL_URL", format!("mysql://root@127.0.0.1:{mariadb}")),
+        (DATABASE, database),
         ("DIAGFLOW_TEST_TEMPORAL", format!("127.0.0.1:{temporal}")),
         ("DIAGFLOW_TEST_TEMPORAL_CLI", text(&tools.temporal)?),
         ("DIAGFLOW_TEST_MARIADBD", text(&tools.mariadb.server)?),
