@@ -6,6 +6,7 @@
 mod http;
 pub mod loopai;
 pub mod mail;
+mod responses;
 mod sync;
 
 pub use sync::WaitTimeout;

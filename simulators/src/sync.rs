@@ -2,6 +2,7 @@
 //! rings on every change so that tests wait on conditions instead of sleeping.
 
 use std::{
+    fmt::Debug,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -26,19 +27,22 @@ impl ChangeNotifier {
         self.0.send_modify(|count| *count += 1);
     }
 
-    /// Waits until `find` finds something, looking at once and after each ring; `None` when
-    /// `limit` has passed without it.
-    pub(crate) async fn wait<T>(
+    /// Waits until `find` returns something for the current `state`.
+    ///
+    /// # Errors
+    /// [`WaitTimeout`] with the last state when `limit` has passed.
+    pub(crate) async fn wait_for<S: Debug, T>(
         &self,
         limit: Duration,
-        mut find: impl FnMut() -> Option<T>,
-    ) -> Option<T> {
+        state: impl Fn() -> S,
+        mut find: impl FnMut(&S) -> Option<T>,
+    ) -> Result<T, WaitTimeout> {
         let mut changes = self.0.subscribe();
         let found = async {
             loop {
                 // Marked as seen before looking: a change while looking wakes us again.
                 changes.borrow_and_update();
-                if let Some(found) = find() {
+                if let Some(found) = find(&state()) {
                     return Some(found);
                 }
                 if changes.changed().await.is_err() {
@@ -46,7 +50,8 @@ impl ChangeNotifier {
                 }
             }
         };
-        tokio::time::timeout(limit, found).await.ok().flatten()
+        let found = tokio::time::timeout(limit, found).await.ok().flatten();
+        found.ok_or_else(|| WaitTimeout { waited: limit, seen: format!("{:?}", state()) })
     }
 }
 

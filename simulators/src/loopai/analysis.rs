@@ -60,14 +60,7 @@ pub(super) async fn run(
 }
 
 async fn analyse_image(image: SentImage) -> (ImageRecord, ReadImage) {
-    let mut record = ImageRecord {
-        name: image.name.clone(),
-        media_type: image.media_type,
-        source: image.source.name(),
-        size: None,
-        sha256: None,
-        sha256_matches: None,
-    };
+    let mut record = image.record();
     let analysis = match fetch(image.source).await {
         Ok(source) => hash_and_measure(source).await,
         Err(problem) => Err(problem),

@@ -20,7 +20,7 @@ use super::{
     state::Simulation,
     submission::{BodyError, Submission},
 };
-use crate::http::ConnectionControl;
+use crate::{http::ConnectionControl, responses::json_error};
 
 pub(super) fn routes() -> Router<Arc<Simulation>> {
     Router::new()
@@ -35,7 +35,7 @@ struct ErrorResponse(StatusCode, String);
 
 impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
+        json_error(self.0, self.1)
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     scenario::Scenario,
     state::{ControlError, Simulation},
 };
+use crate::responses::json_error;
 
 pub(super) fn routes() -> Router<Arc<Simulation>> {
     Router::new()
@@ -45,10 +46,7 @@ async fn set_scenario(State(simulation): State<Arc<Simulation>>, text: String) -
             simulation.set_scenario(scenario.clone());
             Json(json!({ "scenario": scenario })).into_response()
         }
-        Err(error) => {
-            let body = Json(json!({"error": error.to_string()}));
-            (StatusCode::BAD_REQUEST, body).into_response()
-        }
+        Err(error) => json_error(StatusCode::BAD_REQUEST, error),
     }
 }
 
@@ -117,6 +115,6 @@ impl IntoResponse for ControlError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::AlreadyEnded => StatusCode::CONFLICT,
         };
-        (status, Json(json!({"error": self.to_string()}))).into_response()
+        json_error(status, self)
     }
 }

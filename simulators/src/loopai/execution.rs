@@ -5,9 +5,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    records::{ExecutionRecord, ExecutionState, ImageRecord},
+    records::{ExecutionRecord, ExecutionState},
     scenario::Outcome,
-    submission::Submission,
+    submission::{SentImage, Submission},
 };
 
 /// An execution, with what its record does not show.
@@ -48,14 +48,6 @@ pub(super) fn new_record(
     scenario: String,
     submission: &Submission,
 ) -> ExecutionRecord {
-    let images = submission.images.iter().map(|image| ImageRecord {
-        name: image.name.clone(),
-        media_type: image.media_type.clone(),
-        source: image.source.name(),
-        size: None,
-        sha256: None,
-        sha256_matches: None,
-    });
     ExecutionRecord {
         execution_id: Uuid::new_v4().to_string(),
         agent_id,
@@ -71,7 +63,7 @@ pub(super) fn new_record(
         repeats: 0,
         polls: 0,
         last_polled_at: None,
-        images: images.collect(),
+        images: submission.images.iter().map(SentImage::record).collect(),
         measured: false,
         contains_email: !submission.email_paths.is_empty(),
         email_paths: submission.email_paths.clone(),

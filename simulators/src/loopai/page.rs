@@ -3,19 +3,14 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{
-    Router,
-    extract::State,
-    http::StatusCode,
-    response::{Html, IntoResponse, Response},
-    routing::get,
-};
+use axum::{Router, extract::State, response::Response, routing::get};
 
 use super::{
     directive::GRAMMAR,
     records::{ExecutionRecord, ExecutionState},
     state::Simulation,
 };
+use crate::responses;
 
 /// The page shows the latest ones; `/_sim/executions` has them all.
 const SHOWN: usize = 200;
@@ -43,19 +38,12 @@ struct Row {
 
 async fn page(State(simulation): State<Arc<Simulation>>) -> Response {
     let executions = simulation.executions();
-    let page = Page {
+    responses::page(&Page {
         scenario: simulation.scenario().to_string(),
         grammar: GRAMMAR,
         total: executions.len(),
         rows: executions.into_iter().rev().take(SHOWN).map(row).collect(),
-    };
-    match page.render() {
-        Ok(html) => Html(html).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the status page cannot be shown");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
+    })
 }
 
 fn row(execution: ExecutionRecord) -> Row {
@@ -70,7 +58,7 @@ fn row(execution: ExecutionRecord) -> Row {
             ExecutionState::Completed => "completed",
             ExecutionState::Failed => "failed",
         },
-        created: execution.created_at.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        created: responses::time(execution.created_at),
         summary,
         execution,
     }

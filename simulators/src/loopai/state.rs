@@ -268,8 +268,7 @@ impl Simulation {
         mut find: impl FnMut(&[ExecutionRecord]) -> Option<T>,
         limit: Duration,
     ) -> Result<T, WaitTimeout> {
-        let found = self.changes.wait(limit, || find(&self.executions())).await;
-        found.ok_or_else(|| WaitTimeout { waited: limit, seen: format!("{:?}", self.executions()) })
+        self.changes.wait_for(limit, || self.executions(), |all| find(all)).await
     }
 
     pub(super) async fn wait_for_requests<T>(
@@ -277,8 +276,7 @@ impl Simulation {
         mut find: impl FnMut(&[RequestRecord]) -> Option<T>,
         limit: Duration,
     ) -> Result<T, WaitTimeout> {
-        let found = self.changes.wait(limit, || find(&self.requests())).await;
-        found.ok_or_else(|| WaitTimeout { waited: limit, seen: format!("{:?}", self.requests()) })
+        self.changes.wait_for(limit, || self.requests(), |all| find(all)).await
     }
 }
 

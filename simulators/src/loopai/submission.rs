@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{
     directive::{self, DirectiveError},
+    records::ImageRecord,
     scenario::Scenario,
 };
 
@@ -95,6 +96,18 @@ impl Submission {
 }
 
 impl SentImage {
+    /// Its record before it has been read.
+    pub(super) fn record(&self) -> ImageRecord {
+        ImageRecord {
+            name: self.name.clone(),
+            media_type: self.media_type.clone(),
+            source: self.source.name(),
+            size: None,
+            sha256: None,
+            sha256_matches: None,
+        }
+    }
+
     fn read(index: usize, mut image: Value, emails: &mut Vec<String>) -> Result<Self, BodyError> {
         if !image.is_object() {
             return Err(BodyError::InvalidImages);

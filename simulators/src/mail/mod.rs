@@ -176,9 +176,8 @@ impl MailCatcher {
         wanted: impl Fn(&Mail) -> bool,
         limit: Duration,
     ) -> Result<Arc<Mail>, WaitTimeout> {
-        let find = || self.mails().into_iter().find(|mail| wanted(mail));
-        let found = self.shared.changes.wait(limit, find).await;
-        found.ok_or_else(|| WaitTimeout { waited: limit, seen: format!("{:?}", self.mails()) })
+        let find = |mails: &Vec<Arc<Mail>>| mails.iter().find(|mail| wanted(mail)).cloned();
+        self.shared.changes.wait_for(limit, || self.mails(), find).await
     }
 
     /// Waits until `find` finds something in the conversations, e.g. that one was refused.
@@ -190,12 +189,7 @@ impl MailCatcher {
         mut find: impl FnMut(&[Conversation]) -> Option<T>,
         limit: Duration,
     ) -> Result<T, WaitTimeout> {
-        let find = || find(&self.conversations());
-        let found = self.shared.changes.wait(limit, find).await;
-        found.ok_or_else(|| WaitTimeout {
-            waited: limit,
-            seen: format!("{:?}", self.conversations()),
-        })
+        self.shared.changes.wait_for(limit, || self.conversations(), |all| find(all)).await
     }
 }
 

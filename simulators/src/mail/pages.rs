@@ -11,7 +11,6 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use chrono::{DateTime, Utc};
 
 use super::{
     conversation::{Conversation, Direction},
@@ -19,6 +18,7 @@ use super::{
     message::Mail,
     state::Shared,
 };
+use crate::responses;
 
 /// The pages' own policy: their style sheet, their one script, and frames of their own.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
@@ -109,7 +109,7 @@ async fn mail(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Respons
     page(&MailPage {
         sender: sender(&mail),
         to: mail.to.join(", "),
-        at: time(mail.received_at),
+        at: responses::time(mail.received_at),
         mail,
     })
 }
@@ -130,7 +130,7 @@ async fn html_body(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Re
 async fn conversations(State(shared): State<Arc<Shared>>) -> Response {
     let all = shared.conversations.all();
     let rows = all.into_iter().rev().take(SHOWN).map(|conversation| ConversationRow {
-        at: time(conversation.started_at),
+        at: responses::time(conversation.started_at),
         outcome: match (conversation.mails.len(), conversation.acknowledged as usize) {
             (0, _) => "nothing accepted",
             (stored, acknowledged) if acknowledged < stored => "accepted, but not acknowledged",
@@ -152,19 +152,9 @@ async fn script() -> impl IntoResponse {
 }
 
 fn page(template: &impl Template) -> Response {
-    match template.render() {
-        Ok(html) => {
-            let headers = [
-                (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
-                (header::CACHE_CONTROL, "no-store"),
-            ];
-            (headers, Html(html)).into_response()
-        }
-        Err(error) => {
-            tracing::error!(%error, "a page cannot be shown");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
+    let headers =
+        [(header::CONTENT_SECURITY_POLICY, PAGE_POLICY), (header::CACHE_CONTROL, "no-store")];
+    (headers, responses::page(template)).into_response()
 }
 
 fn mail_row(mail: &Mail) -> MailRow {
@@ -176,7 +166,7 @@ fn mail_row(mail: &Mail) -> MailRow {
         to: mail.to.join(", "),
         subject: mail.subject.clone(),
         preview: preview.chars().take(160).collect(),
-        at: time(mail.received_at),
+        at: responses::time(mail.received_at),
     }
 }
 
@@ -184,10 +174,6 @@ fn mail_row(mail: &Mail) -> MailRow {
 fn sender(mail: &Mail) -> String {
     let named = mail.header("From").filter(|it| !it.is_empty());
     named.unwrap_or(&mail.from).to_owned()
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// Puts [`NEW_TAB`] where it counts, without pushing the doctype from its place.

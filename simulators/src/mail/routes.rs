@@ -12,6 +12,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{inbox::Filter, message::Mail, script::Script, state::Shared};
+use crate::responses::json_error;
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
@@ -57,8 +58,7 @@ async fn clear(State(shared): State<Arc<Shared>>) -> Response {
         Ok(()) => Json(json!({"success": true})).into_response(),
         Err(error) => {
             tracing::error!(%error, "cannot empty the spool");
-            let body = Json(json!({"error": "the spool cannot be emptied"}));
-            (StatusCode::INTERNAL_SERVER_ERROR, body).into_response()
+            json_error(StatusCode::INTERNAL_SERVER_ERROR, "the spool cannot be emptied")
         }
     }
 }
@@ -78,14 +78,10 @@ async fn set_script(State(shared): State<Arc<Shared>>, text: String) -> Response
             shared.script.set(script.clone());
             Json(script).into_response()
         }
-        Err(error) => {
-            let body = Json(json!({"error": error.to_string()}));
-            (StatusCode::BAD_REQUEST, body).into_response()
-        }
+        Err(error) => json_error(StatusCode::BAD_REQUEST, error),
     }
 }
 
 fn not_found() -> Response {
-    let body = Json(json!({"error": "there is no such mail"}));
-    (StatusCode::NOT_FOUND, body).into_response()
+    json_error(StatusCode::NOT_FOUND, "there is no such mail")
 }

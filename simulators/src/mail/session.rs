@@ -22,14 +22,6 @@ type Flow = io::Result<ControlFlow<()>>;
 const CONTINUE: ControlFlow<()> = ControlFlow::Continue(());
 const CLOSE: ControlFlow<()> = ControlFlow::Break(());
 
-/// What the script has to say about a step.
-enum StepOutcome {
-    Proceed,
-    /// The script has answered in the server's place.
-    Replied,
-    Close,
-}
-
 struct Session<'a> {
     shared: &'a Shared,
     connection: Connection<'a>,
@@ -75,7 +67,7 @@ pub(super) async fn run(tcp: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
 
 impl Session<'_> {
     async fn run(&mut self) -> io::Result<()> {
-        if !matches!(self.apply_script(Step::Connect, &[]).await?, StepOutcome::Proceed) {
+        if self.apply_script(Step::Connect, &[]).await?.is_some() {
             return Ok(());
         }
         if let Some(tls) = &self.shared.tls
@@ -105,6 +97,9 @@ impl Session<'_> {
     }
 
     async fn command(&mut self, command: Command) -> Flow {
+        if let Some(flow) = self.apply_script_to(&command).await? {
+            return Ok(flow);
+        }
         match command {
             Command::Ehlo => self.greet(true).await,
             Command::Helo => self.greet(false).await,
@@ -128,11 +123,6 @@ impl Session<'_> {
     }
 
     async fn greet(&mut self, extended: bool) -> Flow {
-        match self.apply_script(Step::Ehlo, &[]).await? {
-            StepOutcome::Proceed => {}
-            StepOutcome::Replied => return Ok(CONTINUE),
-            StepOutcome::Close => return Ok(CLOSE),
-        }
         self.greeted = true;
         self.reset_transaction();
         let settings = &self.shared.settings;
@@ -185,11 +175,6 @@ impl Session<'_> {
     }
 
     async fn auth(&mut self, mechanism: &str, initial: Option<String>) -> Flow {
-        match self.apply_script(Step::Auth, &[]).await? {
-            StepOutcome::Proceed => {}
-            StepOutcome::Replied => return Ok(CONTINUE),
-            StepOutcome::Close => return Ok(CLOSE),
-        }
         let Some((user, password)) = self.shared.settings.credentials() else {
             return self.reply("502 5.5.1 AUTH is not offered").await;
         };
@@ -241,11 +226,6 @@ impl Session<'_> {
     }
 
     async fn mail(&mut self, mail: MailFrom) -> Flow {
-        match self.apply_script(Step::Mail, &[]).await? {
-            StepOutcome::Proceed => {}
-            StepOutcome::Replied => return Ok(CONTINUE),
-            StepOutcome::Close => return Ok(CLOSE),
-        }
         let most = self.shared.settings.max_message_bytes;
         if !self.greeted {
             self.reply("503 5.5.1 EHLO first").await
@@ -268,11 +248,6 @@ impl Session<'_> {
     }
 
     async fn rcpt(&mut self, recipient: String) -> Flow {
-        match self.apply_script(Step::Rcpt, std::slice::from_ref(&recipient)).await? {
-            StepOutcome::Proceed => {}
-            StepOutcome::Replied => return Ok(CONTINUE),
-            StepOutcome::Close => return Ok(CLOSE),
-        }
         match &self.mail {
             None => self.reply("503 5.5.1 MAIL first").await,
             Some(mail) if !mail.utf8 && !recipient.is_ascii() => {
@@ -286,12 +261,6 @@ impl Session<'_> {
     }
 
     async fn data(&mut self) -> Flow {
-        let recipients = self.recipients.clone();
-        match self.apply_script(Step::Data, &recipients).await? {
-            StepOutcome::Proceed => {}
-            StepOutcome::Replied => return Ok(CONTINUE),
-            StepOutcome::Close => return Ok(CLOSE),
-        }
         if self.recipients.is_empty() {
             return self.reply("503 5.5.1 No recipient so far").await;
         }
@@ -321,12 +290,7 @@ impl Session<'_> {
         let action = self.shared.script.next(Step::Body, &envelope.to);
         let unacknowledged = match action {
             Some(Action::DropAfterAccept | Action::StallAfterAccept) => action,
-            Some(action) => {
-                return Ok(match self.perform(Step::Body, action).await? {
-                    StepOutcome::Close => CLOSE,
-                    _ => CONTINUE,
-                });
-            }
+            Some(action) => return self.perform(Step::Body, action).await,
             None => None,
         };
         let mail = match self.shared.inbox.store(envelope, message).await {
@@ -338,10 +302,7 @@ impl Session<'_> {
         };
         self.shared.conversations.add_mail(self.id, mail.id);
         match unacknowledged {
-            Some(action) => {
-                self.perform(Step::Body, action).await?;
-                Ok(CLOSE)
-            }
+            Some(action) => self.perform(Step::Body, action).await,
             None => {
                 let flow = self.reply(&format!("250 2.0.0 Kept as {}", mail.id)).await?;
                 self.shared.conversations.acknowledge(self.id);
@@ -350,29 +311,42 @@ impl Session<'_> {
         }
     }
 
-    /// Lets the script interfere with a step.
-    async fn apply_script(&mut self, step: Step, recipients: &[String]) -> io::Result<StepOutcome> {
+    /// Lets the script interfere with a command.
+    async fn apply_script_to(&mut self, command: &Command) -> io::Result<Option<ControlFlow<()>>> {
+        let (step, recipients) = match command {
+            Command::Ehlo | Command::Helo => (Step::Ehlo, Vec::new()),
+            Command::Auth { .. } => (Step::Auth, Vec::new()),
+            Command::Mail(_) => (Step::Mail, Vec::new()),
+            Command::Rcpt(recipient) => (Step::Rcpt, vec![recipient.clone()]),
+            Command::Data => (Step::Data, self.recipients.clone()),
+            _ => return Ok(None),
+        };
+        self.apply_script(step, &recipients).await
+    }
+
+    /// Lets the script interfere with a step; `None` when it has no rule for it.
+    async fn apply_script(
+        &mut self,
+        step: Step,
+        recipients: &[String],
+    ) -> io::Result<Option<ControlFlow<()>>> {
         match self.shared.script.next(step, recipients) {
-            Some(action) => self.perform(step, action).await,
-            None => Ok(StepOutcome::Proceed),
+            Some(action) => self.perform(step, action).await.map(Some),
+            None => Ok(None),
         }
     }
 
-    async fn perform(&mut self, step: Step, action: Action) -> io::Result<StepOutcome> {
+    async fn perform(&mut self, step: Step, action: Action) -> Flow {
         self.connection.note(format!("script at {step:?}: {action:?}"));
         match action {
             Action::Reply { code, text } => {
                 self.connection.send(&format!("{code} {text}")).await?;
-                Ok(if code == 421 || step == Step::Connect {
-                    StepOutcome::Close
-                } else {
-                    StepOutcome::Replied
-                })
+                Ok(if code == 421 || step == Step::Connect { CLOSE } else { CONTINUE })
             }
-            Action::Drop | Action::DropAfterAccept => Ok(StepOutcome::Close),
+            Action::Drop | Action::DropAfterAccept => Ok(CLOSE),
             Action::Stall | Action::StallAfterAccept => {
                 self.connection.stall().await?;
-                Ok(StepOutcome::Close)
+                Ok(CLOSE)
             }
         }
     }
