@@ -1,0 +1,301 @@
+-- MySQL commits each statement by itself. Every statement can therefore run again over what an interrupted
+-- migration left behind.
+
+-- `last_event` numbers the events, `run_number` is the newest run. The indexes `listed_by_…` serve one way of
+-- listing each. They include `deleted_at`, so that counting reads the index alone, but none begins with it: the
+-- database would choose that one for deep pages, which then take seconds.
+CREATE TABLE IF NOT EXISTS submissions (
+    id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    email VARCHAR(254) NOT NULL,
+    comments TEXT NOT NULL,
+    status VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    consent_version VARCHAR(64) NOT NULL,
+    consent_at DATETIME(6) NOT NULL,
+    run_number INT NOT NULL,
+    last_event INT NOT NULL,
+    error_code VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    error_detail VARCHAR(1000) NULL,
+    created_at DATETIME(6) NOT NULL,
+    updated_at DATETIME(6) NOT NULL,
+    finished_at DATETIME(6) NULL,
+    submitted_by CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    deleted_at DATETIME(6) NULL,
+    PRIMARY KEY (id),
+    KEY listed_by_time (created_at, id, deleted_at),
+    KEY listed_by_status (status, created_at, id, deleted_at),
+    KEY listed_by_change (updated_at, id, deleted_at),
+    KEY listed_by_status_change (status, updated_at, id, deleted_at),
+    KEY listed_by_email (email, created_at, id, deleted_at),
+    KEY listed_by_error (error_code, created_at, id, deleted_at),
+    KEY listed_by_sender (submitted_by, created_at, id, deleted_at),
+    FULLTEXT KEY submissions_full_text (comments)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- Number of submissions in each state. One row per state would be locked by every transition, so each count is
+-- spread over 16 slots, by the first digit of the submission's id.
+CREATE TABLE IF NOT EXISTS submission_counts (
+    slot INT NOT NULL,
+    deleted INT NOT NULL,
+    status VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    amount BIGINT NOT NULL,
+    PRIMARY KEY (slot, deleted, status)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+INSERT IGNORE INTO submission_counts (slot, deleted, status, amount)
+SELECT fours.n * 4 + ones.n, flags.n, statuses.name, 0
+FROM (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS fours
+CROSS JOIN (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS ones
+CROSS JOIN (SELECT 0 AS n UNION ALL SELECT 1) AS flags
+CROSS JOIN (
+    SELECT 'pending' AS name
+    UNION ALL SELECT 'processing'
+    UNION ALL SELECT 'completed'
+    UNION ALL SELECT 'failed'
+    UNION ALL SELECT 'timed_out'
+    UNION ALL SELECT 'cancelled'
+) AS statuses;
+
+-- The bytes are in the object store, under their SHA-256.
+CREATE TABLE IF NOT EXISTS files (
+    id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    position INT NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    media_type VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    size BIGINT NOT NULL,
+    sha256 CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    created_at DATETIME(6) NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE KEY files_of_submission (submission_id, position),
+    KEY files_by_digest (sha256),
+    CONSTRAINT files_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- Stored bytes that no submission refers to yet, or never will. A row is written before the bytes are stored, and
+-- removed by the transaction of the submission that refers to them.
+CREATE TABLE IF NOT EXISTS orphaned_files (
+    sha256 CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    reserved_at DATETIME(6) NOT NULL,
+    PRIMARY KEY (sha256),
+    KEY orphaned_files_by_age (reserved_at)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- The outbox: a run without a `temporal_run_id` waits to be started, not before `start_after`. `cancel_after` is set
+-- while Temporal does not know of a requested cancellation, and says when to try next. `maybe_notified` is set only
+-- after a restore from a backup: 'unknown', or 'if_closed' (if Temporal has closed the run). `runs_waiting` includes
+-- `created_at`, so that counting overdue runs reads the index alone.
+CREATE TABLE IF NOT EXISTS runs (
+    submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    number INT NOT NULL,
+    temporal_run_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    start_after DATETIME(6) NOT NULL,
+    loopai_agent_id INT NULL,
+    loopai_execution_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
+    created_at DATETIME(6) NOT NULL,
+    started_at DATETIME(6) NULL,
+    requested_at DATETIME(6) NULL,
+    finished_at DATETIME(6) NULL,
+    cancel_requested_at DATETIME(6) NULL,
+    cancel_after DATETIME(6) NULL,
+    maybe_notified VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    PRIMARY KEY (submission_id, number),
+    UNIQUE KEY runs_by_temporal_run (temporal_run_id),
+    KEY runs_waiting (temporal_run_id, finished_at, start_after, created_at),
+    KEY runs_to_cancel (cancel_after),
+    CONSTRAINT runs_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- What LoopAI returned, as JSON text: it has no fixed schema.
+CREATE TABLE IF NOT EXISTS results (
+    submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    run_number INT NOT NULL,
+    body MEDIUMTEXT NOT NULL,
+    created_at DATETIME(6) NOT NULL,
+    PRIMARY KEY (submission_id, run_number),
+    CONSTRAINT results_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- `number` counts from 1 without gaps within a submission; `id` is only the order in which a reader of the whole
+-- table meets the rows.
+CREATE TABLE IF NOT EXISTS events (
+    id BIGINT NOT NULL AUTO_INCREMENT,
+    submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    number INT NOT NULL,
+    name VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    step VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    status VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    message VARCHAR(500) NOT NULL,
+    created_at DATETIME(6) NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE KEY events_of_submission (submission_id, number),
+    CONSTRAINT events_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- `sending_until` is when the sender must be done, and may be presumed dead. `claim` is a random name for each
+-- claim, since two attempts could count up to the same number. `copy` counts how often staff resent the same e-mail.
+-- `start_after` is set while the delivery's own workflow is not started yet.
+CREATE TABLE IF NOT EXISTS deliveries (
+    id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    run_number INT NOT NULL,
+    kind VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    status VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    attempts INT NOT NULL,
+    error_code VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    error_detail VARCHAR(1000) NULL,
+    created_at DATETIME(6) NOT NULL,
+    sending_until DATETIME(6) NULL,
+    settled_at DATETIME(6) NULL,
+    copy INT NOT NULL DEFAULT 0,
+    start_after DATETIME(6) NULL,
+    claim CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
+    PRIMARY KEY (id),
+    UNIQUE KEY deliveries_of_run (submission_id, run_number, kind, copy),
+    KEY deliveries_to_start (start_after),
+    KEY deliveries_open (settled_at, start_after, created_at, id),
+    CONSTRAINT deliveries_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- While `submission_id` is NULL the first request is in progress, until `claimed_until`; after that a repeat may
+-- take over.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+    key_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    body_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    claim CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    claimed_until DATETIME(6) NOT NULL,
+    submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    expires_at DATETIME(6) NOT NULL,
+    PRIMARY KEY (key_hash),
+    KEY idempotency_keys_expired (expires_at)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- A run without `acquired_at` has waited for a slot since `queued_at`; with it, it holds one until `released_at`.
+-- A deferred run that has not returned by `turn_expires_at` loses its turn.
+CREATE TABLE IF NOT EXISTS loopai_slots (
+    submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    run_number INT NOT NULL,
+    queued_at DATETIME(6) NOT NULL,
+    turn_expires_at DATETIME(6) NULL,
+    acquired_at DATETIME(6) NULL,
+    released_at DATETIME(6) NULL,
+    PRIMARY KEY (submission_id, run_number),
+    KEY loopai_slots_waiting (turn_expires_at, queued_at, acquired_at),
+    KEY loopai_slots_held (released_at, acquired_at),
+    KEY loopai_slots_by_time (acquired_at),
+    CONSTRAINT loopai_slots_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- One row. Its lock also serialises the allocation of slots over all workers.
+CREATE TABLE IF NOT EXISTS loopai_breaker (
+    id INT NOT NULL,
+    failures INT NOT NULL,
+    trips INT NOT NULL,
+    epoch BIGINT NOT NULL,
+    open_until DATETIME(6) NULL,
+    probe_until DATETIME(6) NULL,
+    ramp_step INT NULL,
+    next_request_at DATETIME(6) NULL,
+    PRIMARY KEY (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+INSERT IGNORE INTO loopai_breaker (id, failures, trips, epoch) VALUES (1, 0, 0, 0);
+
+-- Never deleted: the audit refers to them. `email` is stored in lower case.
+CREATE TABLE IF NOT EXISTS users (
+    id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    email VARCHAR(254) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    name VARCHAR(200) NOT NULL,
+    role VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    password_hash VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    password_changed_at DATETIME(6) NULL,
+    disabled_at DATETIME(6) NULL,
+    created_at DATETIME(6) NOT NULL,
+    updated_at DATETIME(6) NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE KEY users_by_email (email),
+    KEY users_listed (created_at, id),
+    KEY users_by_role (role, disabled_at)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- Only digests of refresh tokens are stored; `previous_refresh` reveals a stolen one.
+CREATE TABLE IF NOT EXISTS sessions (
+    id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    user_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    refresh CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    previous_refresh CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    refreshed_at DATETIME(6) NOT NULL,
+    network VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    address VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    user_agent VARCHAR(255) NOT NULL,
+    created_at DATETIME(6) NOT NULL,
+    used_at DATETIME(6) NOT NULL,
+    idle_after DATETIME(6) NOT NULL,
+    expires_at DATETIME(6) NOT NULL,
+    ended_at DATETIME(6) NULL,
+    end_reason VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    PRIMARY KEY (id),
+    KEY sessions_of_user (user_id, created_at),
+    KEY sessions_expired (expires_at),
+    CONSTRAINT sessions_belong FOREIGN KEY (user_id) REFERENCES users (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- `secret` is a digest.
+CREATE TABLE IF NOT EXISTS api_keys (
+    id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    user_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    name VARCHAR(200) NOT NULL,
+    secret CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    created_at DATETIME(6) NOT NULL,
+    used_at DATETIME(6) NULL,
+    expires_at DATETIME(6) NULL,
+    revoked_at DATETIME(6) NULL,
+    PRIMARY KEY (id),
+    KEY api_keys_of_user (user_id, created_at),
+    CONSTRAINT api_keys_belong FOREIGN KEY (user_id) REFERENCES users (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- Failed sign-ins. `subject` is a digest of an account, a network, or both together.
+CREATE TABLE IF NOT EXISTS throttles (
+    subject CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    failures INT NOT NULL,
+    failed_at DATETIME(6) NOT NULL,
+    PRIMARY KEY (subject),
+    KEY throttles_healed (failed_at)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- Append-only. `number` counts without gaps; `hash` seals an entry together with the one before it.
+CREATE TABLE IF NOT EXISTS audit (
+    number BIGINT NOT NULL,
+    at DATETIME(6) NOT NULL,
+    actor_kind VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    actor_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    actor_name VARCHAR(254) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    action VARCHAR(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    object_kind VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    object_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    result VARCHAR(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    address VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    request_id VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    details TEXT NOT NULL,
+    previous CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    PRIMARY KEY (number),
+    KEY audit_by_time (at, number),
+    KEY audit_by_actor (actor_id, number),
+    KEY audit_by_name (actor_name, number),
+    KEY audit_by_request (request_id, number),
+    KEY audit_by_object (object_id, number),
+    KEY audit_by_action (action, number),
+    KEY audit_by_result (result, number),
+    KEY audit_by_kind (object_kind, number)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- One row: the newest entry. Its lock orders the appends.
+CREATE TABLE IF NOT EXISTS audit_head (
+    id INT NOT NULL,
+    number BIGINT NOT NULL,
+    hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    PRIMARY KEY (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+INSERT IGNORE INTO audit_head (id, number, hash) VALUES (1, 0, REPEAT('0', 64));

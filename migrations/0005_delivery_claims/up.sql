@@ -1,2 +1,0 @@
--- Who holds the right to hand an e-mail's text over: a random name for each claim, since a number can be counted twice.
-SET @alteration = IF(EXISTS(SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'deliveries' AND column_name = 'claim'), 'DO 0', 'ALTER TABLE deliveries ADD COLUMN claim CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '''''); PREPARE alteration FROM @alteration; EXECUTE alteration; DEALLOCATE PREPARE alteration;

@@ -1,1 +1,0 @@
-ALTER TABLE audit DROP KEY audit_by_kind, DROP KEY audit_by_result;

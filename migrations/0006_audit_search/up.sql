@@ -1,2 +1,0 @@
--- The audit is also searched by result alone, and by kind of thing alone.
-SET @alteration = IF(EXISTS(SELECT 1 FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'audit' AND index_name = 'audit_by_kind'), 'DO 0', 'ALTER TABLE audit ADD KEY audit_by_result (result, number), ADD KEY audit_by_kind (object_kind, number)'); PREPARE alteration FROM @alteration; EXECUTE alteration; DEALLOCATE PREPARE alteration;

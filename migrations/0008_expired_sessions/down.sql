@@ -1,1 +1,0 @@
-ALTER TABLE sessions DROP KEY sessions_expired;

@@ -1,3 +1,0 @@
-DROP TABLE IF EXISTS loopai_slots;
-
-DROP TABLE IF EXISTS loopai_breaker;
