@@ -1,93 +1,94 @@
-//! Copies of the workflow code for `src/replay.rs`: one as it is, the others with one careless change each. Made
-//! from the source itself, so that nothing else can differ.
+//! Generates one copy of the workflow code in which `src/replay.rs` can switch on incompatible changes, one at a
+//! time. The copy is made from the source, so that nothing else can differ.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The files that make up a workflow; each uses those before it.
+/// The files of the workflows; each uses only those before it.
 const FILES: [&str; 3] = ["policy", "delivery", "diagnosis"];
 
-macro_rules! timer {
-    () => {
-        "    ctx.timer(std::time::Duration::from_secs(1)).await;\n"
-    };
-}
+const TIMER: &str = "ctx.timer(std::time::Duration::from_secs(1)).await;";
 
-/// A careless change.
+/// A change that recorded histories do not agree with. `src/replay.rs` knows which cases reach it.
 struct Change {
-    /// Names the copy.
     name: &'static str,
     file: &'static str,
-    /// Places, each of which is there once, and what comes to stand there.
-    edits: &'static [(&'static str, &'static str)],
+    edits: &'static [Edit],
 }
 
-/// Which cases pass what is changed, `src/replay.rs` knows.
+/// One line of the source, which occurs exactly once, and what happens to it.
+enum Edit {
+    InsertBefore(&'static str, &'static str),
+    InsertAfter(&'static str, &'static str),
+    Remove(&'static str),
+}
+
 const CHANGES: [Change; 6] = [
     Change {
         name: "timer_after_request",
         file: "diagnosis",
-        edits: &[(
-            "    let mut seen_callbacks = 0;\n",
-            concat!("    let mut seen_callbacks = 0;\n", timer!()),
-        )],
+        edits: &[Edit::InsertAfter("let mut seen_callbacks = 0;", TIMER)],
     },
     Change {
         name: "timer_before_request_retry",
         file: "diagnosis",
-        edits: &[(
-            "    let options = policy::durable_request(",
-            concat!(timer!(), "    let options = policy::durable_request("),
+        edits: &[Edit::InsertBefore(
+            "let options = policy::durable_request(remaining(ctx, started_at));",
+            TIMER,
         )],
     },
     Change {
         name: "timer_after_inconclusive_poll",
         file: "diagnosis",
-        edits: &[(
-            "                requested_delay = retry_after;\n",
-            concat!("                requested_delay = retry_after;\n", timer!()),
-        )],
+        edits: &[Edit::InsertAfter("requested_delay = retry_after;", TIMER)],
     },
     Change {
         name: "failure_code_set_before_recording",
         file: "diagnosis",
-        edits: &[(
-            "    let input = EndInput {",
-            "    ctx.upsert_search_attributes([FAILURE_CODE.value_set(code.clone())]);
-    let input = EndInput {",
+        edits: &[Edit::InsertBefore(
+            "let input = EndInput { run: run_ref(ctx), status, code };",
+            "ctx.upsert_search_attributes([FAILURE_CODE.value_set(code.clone())]);",
         )],
     },
     Change {
         name: "end_published_after_email",
         file: "diagnosis",
         edits: &[
-            ("        publish_end(ctx, &ended);\n", ""),
-            ("        close(ctx, &ended)\n", "publish_end(ctx, &ended);\nclose(ctx, &ended)\n"),
+            Edit::Remove("publish_end(ctx, &outcome);"),
+            Edit::InsertBefore("close(ctx, &outcome)", "publish_end(ctx, &outcome);"),
         ],
     },
     Change {
         name: "timer_before_email_retry",
         file: "delivery",
-        edits: &[(
-            "    let options = policy::durable_email(",
-            concat!(timer!(), "    let options = policy::durable_email("),
+        edits: &[Edit::InsertBefore(
+            "let options = policy::durable_email(\"e-mail the patient\", cancellation.clone());",
+            TIMER,
         )],
     },
 ];
 
 fn main() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/src");
-    let files = FILES.map(|file| (file, read(&source, file)));
-    let mut copies = copy("unchanged", &files, None);
-    for change in &CHANGES {
-        copies.push_str(&copy(change.name, &files, Some(change)));
+    let mut copy = String::new();
+    for file in FILES {
+        let mut text = read(&source, file);
+        for change in CHANGES.iter().filter(|change| change.file == file) {
+            for edit in change.edits {
+                apply(edit, change.name, &mut text);
+            }
+        }
+        writeln!(copy, "pub(crate) mod {file} {{\n{text}}}").expect("a string grows");
     }
+    let names = CHANGES.map(|change| change.name);
+    writeln!(copy, "pub(crate) const CHANGES: [&str; {}] = {names:?};", names.len())
+        .expect("a string grows");
     let target = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    fs::write(target.join("workflow_copies.rs"), copies).expect("written");
+    fs::write(target.join("workflow_copy.rs"), copy).expect("written");
 }
 
-/// A file of the source, without its tests, as it is read in a module of another crate.
+/// A source file without its tests, so that it compiles as a module of another crate.
 fn read(source: &Path, file: &str) -> String {
     let path = source.join(file).with_extension("rs");
     println!("cargo::rerun-if-changed={}", path.display());
@@ -101,16 +102,21 @@ fn read(source: &Path, file: &str) -> String {
         .replace("crate::delivery", "super::delivery")
 }
 
-fn copy(name: &str, files: &[(&str, String)], change: Option<&Change>) -> String {
-    let mut copy = format!("pub(crate) mod {name} {{\n");
-    for (file, text) in files {
-        let mut text = text.clone();
-        for (place, becomes) in change.filter(|it| it.file == *file).map_or(&[][..], |it| it.edits)
-        {
-            assert_eq!(text.matches(place).count(), 1, "{name}: where is {place:?}?");
-            text = text.replace(place, becomes);
+fn apply(edit: &Edit, change: &str, text: &mut String) {
+    let is_active = format!("crate::replay::is_active({change:?})");
+    let (line, becomes) = match edit {
+        Edit::InsertBefore(line, inserted) => {
+            (line, format!("if {is_active} {{ {inserted} }}\n{line}"))
         }
-        writeln!(copy, "pub(crate) mod {file} {{\n{text}}}").expect("a text grows");
-    }
-    copy + "}\n"
+        Edit::InsertAfter(line, inserted) => {
+            (line, format!("{line}\nif {is_active} {{ {inserted} }}"))
+        }
+        Edit::Remove(line) => (line, format!("if !{is_active} {{ {line} }}")),
+    };
+    let count = text.lines().filter(|it| it.trim() == *line).count();
+    assert_eq!(count, 1, "{change}: {line:?} must be one line of the workflow code");
+    *text = text
+        .lines()
+        .flat_map(|it| [if it.trim() == *line { becomes.as_str() } else { it }, "\n"])
+        .collect();
 }
