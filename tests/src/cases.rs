@@ -13,7 +13,7 @@ use crate::temporal_cli;
 use diagflow_simulators::loopai::ExecutionState;
 use diagflow_simulators::mail::Rule;
 use diagflow_store::{Delivery, DeliveryStatus, Role};
-use diagflow_workflows::{delivery_workflow_id, workflow_id};
+use diagflow_workflows::{DeliveryRef, SubmissionRef};
 use serde_json::json;
 use std::time::Duration;
 use temporalio_client::{
@@ -150,13 +150,16 @@ impl Case {
             Case::Resent | Case::ResentRetried => {
                 let all = deliveries(stack, accepted).await;
                 let copy = all.iter().find(|one| one.copy == 1).expect("a copy");
-                (delivery_workflow_id(&copy.id.to_string()), None)
+                (DeliveryRef::new(copy.id).workflow_id(), None)
             }
             Case::SupersededByRetry => {
                 let runs = stack.store.runs(id_of(accepted)).await.expect("runs");
-                (workflow_id(&accepted.submission_id), runs[0].temporal_run_id.clone())
+                (
+                    SubmissionRef::new(&accepted.submission_id).workflow_id(),
+                    runs[0].temporal_run_id.clone(),
+                )
             }
-            _ => (workflow_id(&accepted.submission_id), None),
+            _ => (SubmissionRef::new(&accepted.submission_id).workflow_id(), None),
         };
         let info = WorkflowExecutionInfo::builder()
             .namespace("default")

@@ -4,7 +4,7 @@ use crate::client::AcceptedSubmission;
 use crate::eventually::eventually;
 use crate::stack::Stack;
 use diagflow_simulators::loopai::contains_email_address;
-use diagflow_workflows::{DiagnosisWorkflow, workflow_id};
+use diagflow_workflows::{DiagnosisWorkflow, SubmissionRef};
 use futures::StreamExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -28,7 +28,9 @@ pub async fn workflow_handle(
     submission: &AcceptedSubmission,
 ) -> WorkflowHandle<temporalio_client::Client, DiagnosisWorkflow> {
     let client = stack.temporal().await;
-    client.get_workflow_handle::<DiagnosisWorkflow>(workflow_id(&submission.submission_id))
+    client.get_workflow_handle::<DiagnosisWorkflow>(
+        SubmissionRef::new(&submission.submission_id).workflow_id(),
+    )
 }
 
 /// Waits until the newest run of a submission is closed; returns its status in Temporal.
@@ -60,7 +62,7 @@ pub async fn reset(stack: &Stack, submission: &AcceptedSubmission) {
     let request = ResetWorkflowExecutionRequest {
         namespace: "default".to_owned(),
         workflow_execution: Some(WorkflowExecution {
-            workflow_id: workflow_id(&submission.submission_id),
+            workflow_id: SubmissionRef::new(&submission.submission_id).workflow_id(),
             run_id: String::new(),
         }),
         reason: "a test".to_owned(),

@@ -3,7 +3,7 @@
 use crate::client::AcceptedSubmission;
 use crate::eventually::eventually;
 use crate::servers;
-use diagflow_workflows::workflow_id;
+use diagflow_workflows::SubmissionRef;
 use serde_json::Value;
 
 /// Runs `temporal workflow …` against the test server; returns what it prints.
@@ -48,7 +48,7 @@ pub async fn submission_workflow(
     submission: &AcceptedSubmission,
     options: &[&str],
 ) -> String {
-    let id = workflow_id(&submission.submission_id);
+    let id = SubmissionRef::new(&submission.submission_id).workflow_id();
     let arguments: Vec<&str> =
         [verb, "--workflow-id", &id].into_iter().chain(options.iter().copied()).collect();
     workflow(&arguments).await

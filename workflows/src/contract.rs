@@ -26,29 +26,77 @@ pub const CODE_DEADLINE_EXCEEDED: &str = "deadline_exceeded";
 pub const CODE_CANCELLED: &str = "cancelled";
 /// Code of a run that a newer one replaced.
 pub const CODE_SUPERSEDED: &str = "superseded";
+/// Code of an e-mail outside a run that was not accepted.
+pub const CODE_MAIL_FAILED: &str = "mail_failed";
+/// Code of an e-mail outside a run whose outcome is unknown.
+pub const CODE_MAIL_UNKNOWN: &str = "mail_unknown";
 
-/// The Temporal name of a submission's runs; only one of them is open at a time.
-pub fn workflow_id(submission_id: &str) -> String {
-    format!("submission-{submission_id}")
+/// Declares an id that is written into Temporal's history as plain text. A type for each, so that one cannot be
+/// passed for another.
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// From the id's text form.
+            pub fn new(id: impl ToString) -> Self {
+                Self(id.to_string())
+            }
+
+            /// The id's text form.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
 }
 
-/// The Temporal name of an e-mail that is delivered outside a run.
-pub fn delivery_workflow_id(delivery_id: &str) -> String {
-    format!("delivery-{delivery_id}")
+text_id! {
+    /// A submission.
+    SubmissionRef
+}
+text_id! {
+    /// An e-mail delivery.
+    DeliveryRef
+}
+text_id! {
+    /// An execution at LoopAI, by LoopAI's own id.
+    ExecutionId
+}
+text_id! {
+    /// A Temporal execution of a workflow.
+    TemporalRunId
+}
+
+impl SubmissionRef {
+    /// The workflow id of the submission's runs; only one of them is open at a time.
+    pub fn workflow_id(&self) -> String {
+        format!("submission-{}", self.0)
+    }
+}
+
+impl DeliveryRef {
+    /// The workflow id of a delivery outside a run.
+    pub fn workflow_id(&self) -> String {
+        format!("delivery-{}", self.0)
+    }
 }
 
 /// What a delivery outside a run starts with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryInput {
     /// The delivery.
-    pub delivery_id: String,
+    pub delivery_id: DeliveryRef,
 }
 
 /// What a run starts with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DiagnosisInput {
     /// The submission.
-    pub submission_id: String,
+    pub submission_id: SubmissionRef,
     /// The run's number within it, from 1.
     pub run: i32,
     /// When to ask LoopAI, and for how long.
@@ -59,11 +107,11 @@ pub struct DiagnosisInput {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRef {
     /// The submission.
-    pub submission_id: String,
+    pub submission_id: SubmissionRef,
     /// The number that the run was started with. After a *Reset* the records give it a new one.
     pub run: i32,
     /// The Temporal execution that the history began with; another than the present one after a *Reset*.
-    pub first_run_id: String,
+    pub first_run_id: TemporalRunId,
 }
 
 /// Where a submission stands, as far as a run is concerned. Same names as in the records.
@@ -107,7 +155,7 @@ pub struct RunOutcome {
     /// Why, where it did not complete.
     pub code: Option<String>,
     /// The e-mail that is owed for it.
-    pub delivery_id: Option<String>,
+    pub delivery_id: Option<DeliveryRef>,
 }
 
 /// What came of asking LoopAI for a diagnosis.
@@ -117,7 +165,7 @@ pub enum RequestVerdict {
     /// LoopAI is at work.
     Accepted {
         /// LoopAI's name for it.
-        execution_id: String,
+        execution_id: ExecutionId,
         /// The agent that was asked.
         agent_id: i64,
     },
@@ -138,7 +186,7 @@ pub struct CheckInput {
     /// For whom.
     pub run: RunRef,
     /// What to ask for.
-    pub execution_id: String,
+    pub execution_id: ExecutionId,
 }
 
 /// What a look at the execution showed.
@@ -191,7 +239,7 @@ pub enum EndVerdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliverInput {
     /// The delivery.
-    pub delivery_id: String,
+    pub delivery_id: DeliveryRef,
     /// Its time is over: only write down that it was not sent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub give_up: bool,
@@ -215,7 +263,7 @@ pub struct RunState {
     /// Where the submission stands, as far as this run knows.
     pub status: RunStatus,
     /// LoopAI's name for the execution.
-    pub execution_id: Option<String>,
+    pub execution_id: Option<ExecutionId>,
     /// How often LoopAI was looked at.
     pub polls: u32,
     /// Why the last look gave nothing, or why the run ended.

@@ -3,13 +3,13 @@
 
 use crate::contract::{
     AGENT_ID, CODE_CANCELLED, CODE_DEADLINE_EXCEEDED, CODE_SUPERSEDED, CheckInput, CheckVerdict,
-    DiagnosisActivities, DiagnosisInput, EndInput, EndVerdict, FAILURE_CODE, RequestVerdict,
-    RunOutcome, RunRef, RunState, RunStatus, SUBMISSION_STATUS,
+    DiagnosisActivities, DiagnosisInput, EndInput, EndVerdict, ExecutionId, FAILURE_CODE,
+    RequestVerdict, RunOutcome, RunRef, RunState, RunStatus, SUBMISSION_STATUS, TemporalRunId,
 };
-use crate::delivery::deliver;
+use crate::delivery::{deliver, failure};
 use crate::policy::{self, MAX_CONSECUTIVE_REFUSALS};
 use std::time::{Duration, SystemTime};
-use temporalio_common::error::{ActivityExecutionError, ApplicationFailure, IncomingError};
+use temporalio_common::error::{ActivityExecutionError, IncomingError};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
     SyncWorkflowContext, TimerOptions, WorkflowCancellationToken, WorkflowContext,
@@ -64,22 +64,21 @@ impl DiagnosisWorkflow {
     /// called off, and *Failed* otherwise, with the stable code as the failure's type.
     #[run]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<RunState> {
-        let decision = diagnose(ctx).await;
-        let ended = match decision {
-            Decision::Recorded(ended) => Some(ended),
+        let outcome = match diagnose(ctx).await {
+            Decision::Recorded(outcome) => Some(outcome),
             Decision::Unrecorded { status, code } => record_end(ctx, status, code).await?,
             Decision::Superseded => None,
         };
-        let Some(ended) = ended else {
+        let Some(outcome) = outcome else {
             return Err(failure(CODE_SUPERSEDED));
         };
-        publish_end(ctx, &ended);
-        if let Some(delivery_id) = ended.delivery_id.clone() {
+        publish_end(ctx, &outcome);
+        if let Some(delivery_id) = outcome.delivery_id.clone() {
             let is_superseded = |workflow: &Self| workflow.yield_requested;
             // Whatever becomes of it stands in the ledger, and never changes how the run ends.
             let _in_the_ledger = deliver(ctx, delivery_id, is_superseded).await;
         }
-        close(ctx, &ended)
+        close(ctx, &outcome)
     }
 
     /// LoopAI says that something changed: look now instead of waiting for the timer.
@@ -153,7 +152,7 @@ async fn diagnose(ctx: &Context) -> Decision {
 async fn request_until_accepted(
     ctx: &Context,
     started_at: Option<SystemTime>,
-) -> Result<String, Decision> {
+) -> Result<ExecutionId, Decision> {
     let mut refusals = 0;
     loop {
         match request_once(ctx, started_at).await? {
@@ -171,7 +170,7 @@ async fn request_until_accepted(
                 ctx.state_mut(|workflow| workflow.state.code = Some(code));
                 wait_before_request(ctx, pause).await?;
             }
-            RequestVerdict::Ended(ended) => return Err(Decision::Recorded(ended)),
+            RequestVerdict::Ended(outcome) => return Err(Decision::Recorded(outcome)),
             RequestVerdict::Superseded => return Err(Decision::Superseded),
         }
     }
@@ -223,10 +222,10 @@ fn retry_after(error: &ActivityExecutionError) -> Option<Duration> {
     failure.next_retry_delay?.try_into().ok()
 }
 
-fn publish_accepted(ctx: &Context, execution_id: &str, agent_id: i64) {
+fn publish_accepted(ctx: &Context, execution_id: &ExecutionId, agent_id: i64) {
     ctx.state_mut(|workflow| {
         workflow.state.status = RunStatus::Processing;
-        workflow.state.execution_id = Some(execution_id.to_owned());
+        workflow.state.execution_id = Some(execution_id.clone());
         workflow.state.code = None;
     });
     ctx.upsert_search_attributes([
@@ -283,8 +282,8 @@ enum PollResult {
 /// Looks at the execution. An ordinary look that fails is followed by the next one; the last one
 /// before the deadline is made durably, so that a finished result is not missed because our own
 /// records were away just then.
-async fn poll(ctx: &Context, execution_id: &str, is_final_poll: bool) -> PollResult {
-    let input = CheckInput { run: run_ref(ctx), execution_id: execution_id.to_owned() };
+async fn poll(ctx: &Context, execution_id: &ExecutionId, is_final_poll: bool) -> PollResult {
+    let input = CheckInput { run: run_ref(ctx), execution_id: execution_id.clone() };
     let options = policy::local("look at the execution");
     let first =
         ctx.execute_local_activity(DiagnosisActivities::check_execution, input.clone(), options);
@@ -314,7 +313,7 @@ async fn poll(ctx: &Context, execution_id: &str, is_final_poll: bool) -> PollRes
             PollResult::Running { retry_after: Duration::ZERO }
         }
         Ok(CheckVerdict::Refused { code }) => PollResult::Refused(code),
-        Ok(CheckVerdict::Ended(ended)) => PollResult::Decided(Decision::Recorded(ended)),
+        Ok(CheckVerdict::Ended(outcome)) => PollResult::Decided(Decision::Recorded(outcome)),
         Ok(CheckVerdict::Superseded) => PollResult::Decided(Decision::Superseded),
     }
 }
@@ -337,50 +336,42 @@ async fn record_end(
         }
     };
     Ok(match answer {
-        EndVerdict::Ended(ended) => Some(ended),
+        EndVerdict::Ended(outcome) => Some(outcome),
         EndVerdict::Superseded => None,
     })
 }
 
-fn publish_end(ctx: &Context, ended: &RunOutcome) {
-    let status = SUBMISSION_STATUS.value_set(ended.status.name().into());
-    match &ended.code {
+fn publish_end(ctx: &Context, outcome: &RunOutcome) {
+    let status = SUBMISSION_STATUS.value_set(outcome.status.name().into());
+    match &outcome.code {
         None => ctx.upsert_search_attributes([status]),
         Some(code) => {
             ctx.upsert_search_attributes([status, FAILURE_CODE.value_set(code.clone())]);
         }
     }
-    ctx.set_current_details(match &ended.code {
-        None => ended.status.name().to_owned(),
-        Some(code) => format!("{}: {code}", ended.status.name()),
+    ctx.set_current_details(match &outcome.code {
+        None => outcome.status.name().to_owned(),
+        Some(code) => format!("{}: {code}", outcome.status.name()),
     });
     ctx.state_mut(|workflow| {
-        workflow.state.status = ended.status;
-        workflow.state.code = ended.code.clone();
+        workflow.state.status = outcome.status;
+        workflow.state.code = outcome.code.clone();
     });
 }
 
 /// Ends the execution so that the Temporal UI shows what happened.
-fn close(ctx: &Context, ended: &RunOutcome) -> WorkflowResult<RunState> {
-    match ended.status {
+fn close(ctx: &Context, outcome: &RunOutcome) -> WorkflowResult<RunState> {
+    match outcome.status {
         RunStatus::Completed => Ok(ctx.state(|workflow| workflow.state.clone())),
         RunStatus::Cancelled => Err(WorkflowTermination::cancelled()),
         RunStatus::Pending | RunStatus::Processing | RunStatus::Failed | RunStatus::TimedOut => {
-            Err(failure(ended.code.as_deref().unwrap_or(ended.status.name())))
+            Err(failure(outcome.code.as_deref().unwrap_or(outcome.status.name())))
         }
     }
 }
 
-fn failure(code: &str) -> WorkflowTermination {
-    ApplicationFailure::builder(code.to_owned())
-        .type_name(code.to_owned())
-        .non_retryable(true)
-        .build()
-        .into()
-}
-
 fn run_ref(ctx: &Context) -> RunRef {
-    let first_run_id = ctx.info().first_execution_run_id().to_owned();
+    let first_run_id = TemporalRunId::new(ctx.info().first_execution_run_id());
     ctx.state(|workflow| RunRef {
         submission_id: workflow.input.submission_id.clone(),
         run: workflow.input.run,

@@ -4,14 +4,16 @@
 //! does I/O, reads a clock or draws a random number. Before you change [`diagnosis`], read
 //! `docs/CHANGING-WORKFLOWS.md`: recorded histories must replay.
 
+#![warn(missing_docs)]
+
 pub mod contract;
 pub mod delivery;
 pub mod diagnosis;
 pub mod policy;
 
 pub use contract::{
-    DeliveryInput, DiagnosisActivities, DiagnosisInput, RunRef, TASK_QUEUE, delivery_workflow_id,
-    workflow_id,
+    DeliveryInput, DeliveryRef, DiagnosisActivities, DiagnosisInput, RunRef, SubmissionRef,
+    TASK_QUEUE,
 };
 pub use delivery::DeliveryWorkflow;
 pub use diagnosis::DiagnosisWorkflow;

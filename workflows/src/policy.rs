@@ -43,14 +43,6 @@ pub struct PollSchedule {
     pub deadline_ms: u64,
 }
 
-impl Default for PollSchedule {
-    /// 5, 10, 20, 40, 60, 60 … s, for an hour: short at first, so that fast answers arrive fast, then
-    /// LoopAI's usual minute.
-    fn default() -> Self {
-        Self { waits_ms: vec![5_000, 10_000, 20_000, 40_000, 60_000], deadline_ms: 3_600_000 }
-    }
-}
-
 impl PollSchedule {
     /// The wait before look number `polls + 1`. Never zero, so that a run cannot spin.
     pub fn wait_before(&self, polls: u32) -> Duration {
@@ -143,10 +135,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn poll_intervals_grow_to_one_minute() {
-        let schedule = PollSchedule::default();
-        let waits: Vec<u64> = (0..7).map(|polls| schedule.wait_before(polls).as_secs()).collect();
-        assert_eq!(waits, [5, 10, 20, 40, 60, 60, 60]);
+    fn the_last_poll_interval_repeats() {
+        let schedule =
+            PollSchedule { waits_ms: vec![5_000, 10_000, 60_000], deadline_ms: 3_600_000 };
+        let waits: Vec<u64> = (0..5).map(|polls| schedule.wait_before(polls).as_secs()).collect();
+        assert_eq!(waits, [5, 10, 60, 60, 60]);
     }
 
     #[test]

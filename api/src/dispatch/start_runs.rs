@@ -1,180 +1,94 @@
-//! Starts the runs that wait: at once after a submission, and by sweeping what was left over.
+//! Starts queued runs: at once after a submission or retry, and by sweeping what is left.
 //!
-//! A run without a Temporal execution stands in the database, so nothing here can lose one. Starting
-//! twice is harmless: Temporal keeps one open execution for each submission, and the records let only
-//! one execution be the run (`store::runs`).
+//! A run without a Temporal execution is the outbox entry. Starting it twice is harmless: Temporal keeps one
+//! open execution per submission, and the database lets only one execution adopt the run.
 
+use crate::dispatch::periodic::{Backlog, periodic};
+use crate::dispatch::temporal_runs::{TemporalError, TemporalRuns};
+use crate::dispatch::{BATCH, CONCURRENCY, DispatchSettings, LEASE, TaskError};
 use crate::error::kind;
-use diagflow_store::{Failpoint, RunKey, Store, StoreError, StoreResult};
+use diagflow_store::{Failpoint, RunKey, Store, StoreError};
 use diagflow_workflows::contract::{DiagnosisInput, RunStatus, SUBMISSION_STATUS};
-use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, workflow_id};
+use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, SubmissionRef};
 use futures::StreamExt;
 use std::time::Duration;
-use temporalio_client::errors::{WorkflowInteractionError, WorkflowStartError};
-use temporalio_client::{
-    Client, NamespacedClient, WorkflowDescribeOptions, WorkflowExecutionInfo, WorkflowHandle,
-    WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowSignalOptions, WorkflowStartOptions,
-};
+use temporalio_client::errors::WorkflowStartError;
+use temporalio_client::{WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowStartOptions};
 use temporalio_common::search_attributes::SearchAttributes;
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, mpsc};
 
-/// Runs that may wait in memory for the starter; more of them are left to the sweeper.
-const QUEUE: usize = 1024;
-/// Runs that are started at once by this process.
-const CONCURRENCY: usize = 16;
-/// Runs that one sweep takes; the next sweep follows at once while there are more.
-const BATCH: i64 = 100;
-/// How long a swept run is left to this process before another may take it.
-const LEASE: Duration = Duration::from_secs(30);
-/// How often expired Idempotency-Keys, failed sign-ins that have healed, and old sessions are removed.
-const EXPIRED_ROWS_INTERVAL: Duration = Duration::from_secs(600);
-
-/// Hands runs to the starter. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct StartQueue {
-    queue: mpsc::Sender<RunKey>,
-}
-
-/// Starts runs in the background; made together with its [`StartQueue`].
-pub struct RunStarter {
-    queue: mpsc::Receiver<RunKey>,
-    store: Store,
-    temporal: watch::Receiver<Option<Client>>,
-    settings: RunStarterSettings,
-}
-
-/// How runs are started.
-#[derive(Debug, Clone)]
-pub struct RunStarterSettings {
-    /// `TEMPORAL_TASK_QUEUE`: where workers listen.
-    pub task_queue: String,
-    /// `DIAGNOSIS_POLL_SECONDS` and `DIAGNOSIS_DEADLINE_SECONDS`: given to each run as it starts.
-    pub schedule: PollSchedule,
-    /// `OUTBOX_SWEEP_SECONDS`: pause between two sweeps.
-    pub sweep_interval: Duration,
-}
-
-impl StartQueue {
-    /// An outbox and its starter. `temporal` holds the client once there is a connection.
-    pub fn new(
-        store: Store,
-        temporal: watch::Receiver<Option<Client>>,
-        settings: RunStarterSettings,
-    ) -> (StartQueue, RunStarter) {
-        let (sender, queue) = mpsc::channel(QUEUE);
-        (StartQueue { queue: sender }, RunStarter { queue, store, temporal, settings })
-    }
-
-    /// Asks for a run to be started soon, without waiting. When the starter is too busy to take it,
-    /// the sweeper will: the run stands in the database.
-    pub fn push(&self, run: RunKey) {
-        if self.queue.try_send(run).is_err() {
-            tracing::debug!("the starter is busy, the sweeper will start the run");
-        }
-    }
-}
-
-/// Why a run was not started now. It stays in the outbox.
+/// Why a run was not started. The next sweep tries again.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error("no connection to Temporal")]
-    NoConnection,
     #[error("an earlier run of the submission is still open")]
     EarlierRunOpen,
-    #[error("an execution of the submission is open that no worker has taken up yet")]
+    #[error("no worker has adopted the open execution yet")]
     NotAdopted,
-    #[error("this process is ending")]
-    Stopping,
-    #[error("Temporal: {0}")]
-    Temporal(WorkflowStartError),
-    #[error("Temporal: {0}")]
-    TemporalError(WorkflowInteractionError),
+    #[error(transparent)]
+    Temporal(#[from] TemporalError),
     #[error("{}", kind(.0))]
-    Records(#[from] StoreError),
+    Store(#[from] StoreError),
+}
+
+pub(super) struct RunStarter {
+    store: Store,
+    temporal: TemporalRuns,
+    task_queue: String,
+    schedule: PollSchedule,
+    sweep_interval: Duration,
 }
 
 impl RunStarter {
-    /// Starts runs until `stop` is cancelled. What is not started then is swept by whoever comes next.
-    pub async fn run(mut self, stop: CancellationToken) {
-        let mut sweep = tokio::time::interval(self.settings.sweep_interval);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut expire = tokio::time::interval(EXPIRED_ROWS_INTERVAL);
-        let mut queued = Vec::with_capacity(CONCURRENCY);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                count = self.queue.recv_many(&mut queued, CONCURRENCY) => {
-                    if count == 0 {
-                        return;
-                    }
-                    self.start_all(queued.drain(..), &stop).await;
-                }
-                _ = sweep.tick() => {
-                    if self.sweep(&stop).await {
-                        sweep.reset_immediately();
-                    }
-                }
-                _ = expire.tick() => {
-                    self.expire().await;
-                }
-            }
+    pub(super) fn new(store: Store, temporal: TemporalRuns, settings: &DispatchSettings) -> Self {
+        let DispatchSettings { task_queue, schedule, sweep_interval, .. } = settings.clone();
+        Self { store, temporal, task_queue, schedule, sweep_interval }
+    }
+
+    /// Starts the runs in `queue` until its senders are gone.
+    pub(super) async fn start_queued(&self, mut queue: mpsc::Receiver<RunKey>) {
+        let mut runs = Vec::with_capacity(CONCURRENCY);
+        while queue.recv_many(&mut runs, CONCURRENCY).await > 0 {
+            self.start_all(runs.drain(..)).await;
         }
     }
 
-    /// Starts one batch of what was left over; says whether there may be more. One batch alone, so that
-    /// queued runs need not wait for all of them.
-    async fn sweep(&self, stop: &CancellationToken) -> bool {
-        if self.temporal.borrow().is_none() {
-            return false;
+    pub(super) async fn sweep_periodically(&self) {
+        let never = Notify::new();
+        periodic("start_runs", self.sweep_interval, &never, async || self.sweep().await).await;
+    }
+
+    async fn sweep(&self) -> Result<Backlog, TaskError> {
+        if !self.temporal.is_connected() {
+            return Ok(Backlog::None);
         }
-        let runs = match self.store.claim_queued_runs(BATCH, LEASE).await {
-            Ok(runs) => runs,
-            Err(error) => {
-                tracing::warn!(error = kind(&error), "cannot sweep the outbox");
-                return false;
-            }
-        };
-        let is_last = (runs.len() as i64) < BATCH;
+        let runs = self.store.claim_queued_runs(BATCH, LEASE).await?;
         if !runs.is_empty() {
-            tracing::info!(runs = runs.len(), "starting runs that were left over");
+            tracing::info!(runs = runs.len(), "starting runs left in the outbox");
         }
-        self.start_all(runs.into_iter(), stop).await;
-        !is_last
+        let backlog = if runs.len() as i64 == BATCH { Backlog::Some } else { Backlog::None };
+        self.start_all(runs).await;
+        Ok(backlog)
     }
 
-    /// Removes what nobody asks for any more.
-    async fn expire(&self) {
-        log_removed("expired idempotency keys", self.store.sweep_idempotency_keys().await);
-        log_removed("failed sign-ins that have healed", self.store.sweep_throttles().await);
-        log_removed("sessions that ended long ago", self.store.sweep_sessions().await);
-    }
-
-    async fn start_all(&self, runs: impl Iterator<Item = RunKey>, stop: &CancellationToken) {
+    async fn start_all(&self, runs: impl IntoIterator<Item = RunKey>) {
         futures::stream::iter(runs)
             .for_each_concurrent(CONCURRENCY, |run| async move {
-                if let Err(error) = self.start(run, stop).await {
+                if let Err(error) = self.start(run).await {
                     tracing::warn!(submission = %run.submission, %error, "run not started yet");
                 }
             })
             .await;
     }
 
-    /// Starts one run, and notes which execution it became. Does not wait for Temporal once `stop` is
-    /// cancelled: a start that got through all the same is found by whoever sweeps the run.
-    async fn start(&self, run: RunKey, stop: &CancellationToken) -> Result<(), StartError> {
-        let client = self.temporal.borrow().clone().ok_or(StartError::NoConnection)?;
+    async fn start(&self, run: RunKey) -> Result<(), StartError> {
+        let client = self.temporal.client()?;
         let input = DiagnosisInput {
-            submission_id: run.submission.to_string(),
+            submission_id: SubmissionRef::new(run.submission),
             run: run.number,
-            schedule: self.settings.schedule.clone(),
+            schedule: self.schedule.clone(),
         };
         Failpoint::BeforeRunStart.pass().await;
-        let start = client.start_workflow(DiagnosisWorkflow::run, input, self.options(run));
-        let Some(started) = stop.run_until_cancelled(start).await else {
-            return Err(StartError::Stopping);
-        };
-        match started {
+        match client.start_workflow(DiagnosisWorkflow::run, input, self.options(run)).await {
             Ok(handle) => {
                 Failpoint::AfterRunStart.pass().await;
                 if let Some(temporal_run_id) = handle.run_id() {
@@ -182,108 +96,52 @@ impl RunStarter {
                 }
                 Ok(())
             }
-            Err(WorkflowStartError::AlreadyStarted { run_id: Some(open), .. }) => {
-                self.resolve_existing(&client, run, &open).await
+            Err(WorkflowStartError::AlreadyStarted { run_id: Some(existing), .. }) => {
+                self.resolve_existing(run, &existing).await
             }
-            Err(error) => Err(StartError::Temporal(error)),
+            Err(error) => Err(TemporalError::from(error).into()),
         }
     }
 
-    /// Finds out what an execution is that was there before this run was started.
-    async fn resolve_existing(
-        &self,
-        client: &Client,
-        run: RunKey,
-        open: &str,
-    ) -> Result<(), StartError> {
+    /// Decides what to do about an execution that existed before this start.
+    async fn resolve_existing(&self, run: RunKey, existing: &str) -> Result<(), StartError> {
         let known = self.store.runs(run.submission).await?;
-        let matching = known.iter().find(|known| known.temporal_run_id.as_deref() == Some(open));
-        match matching.map(|matching| matching.number) {
+        let owner = known.iter().find(|known| known.temporal_run_id.as_deref() == Some(existing));
+        match owner.map(|owner| owner.number) {
             Some(number) if number == run.number => Ok(()),
             Some(_) => {
-                self.signal_make_room(client, run, open).await?;
+                self.temporal.request_room(run.submission, existing).await?;
+                self.store.requeue_run(run, self.sweep_interval).await?;
                 Err(StartError::EarlierRunOpen)
             }
-            // A first run is started once, so a closed execution was it: terminated before a worker took it
-            // up, and before its start was noted. Noted now, the keeper ends it as lost.
-            None if run.number == 1 && is_closed(client, run, open).await? => {
-                self.store.mark_run_started(run, open).await?;
+            // A first run is started once, so a closed execution was this run, terminated before a worker
+            // adopted it. Once it is recorded, the reconciler ends it as orphaned.
+            None if run.number == 1
+                && self.temporal.is_closed(run.submission, existing).await? =>
+            {
+                self.store.mark_run_started(run, existing).await?;
                 Ok(())
             }
-            // This run, by a start whose answer was lost, or one of an earlier run. The execution knows,
-            // and says so to the records before it does anything.
+            // Either this run, by a start whose response was lost, or an earlier one. The execution records
+            // itself before it does anything else.
             None => Err(StartError::NotAdopted),
         }
     }
 
-    /// Asks an earlier run, whose submission has ended and was set going again since, to be out of the way,
-    /// and lets a sweep soon try again.
-    async fn signal_make_room(
-        &self,
-        client: &Client,
-        run: RunKey,
-        earlier: &str,
-    ) -> Result<(), StartError> {
-        let earlier = execution(client, run, earlier);
-        let options = WorkflowSignalOptions::default();
-        match earlier.signal(DiagnosisWorkflow::make_room, (), options).await {
-            // Closed meanwhile: so much the better.
-            Ok(()) | Err(WorkflowInteractionError::NotFound(_)) => {}
-            Err(error) => return Err(StartError::TemporalError(error)),
-        }
-        self.store.requeue_run(run, self.settings.sweep_interval).await?;
-        Ok(())
-    }
-
     fn options(&self, run: RunKey) -> WorkflowStartOptions {
-        let id = workflow_id(&run.submission.to_string());
-        // A first run is started once, even when an earlier start has come to its end meanwhile.
+        // A first run is started once, even if an earlier start has closed since.
         let reuse = match run.number {
             1 => WorkflowIdReusePolicy::RejectDuplicate,
             _ => WorkflowIdReusePolicy::AllowDuplicate,
         };
         let attributes =
             SearchAttributes::new([SUBMISSION_STATUS.value_set(RunStatus::Pending.name().into())]);
-        WorkflowStartOptions::new(self.settings.task_queue.clone(), id)
+        let id = SubmissionRef::new(run.submission).workflow_id();
+        WorkflowStartOptions::new(self.task_queue.clone(), id)
             .id_reuse_policy(reuse)
             .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
             .search_attributes(attributes)
             .static_summary(format!("Diagnosis, run {}", run.number))
             .build()
-    }
-}
-
-/// One execution of a run's submission.
-fn execution(
-    client: &Client,
-    run: RunKey,
-    temporal_run_id: &str,
-) -> WorkflowHandle<Client, DiagnosisWorkflow> {
-    let info = WorkflowExecutionInfo::builder()
-        .namespace(client.namespace())
-        .workflow_id(workflow_id(&run.submission.to_string()))
-        .run_id(temporal_run_id)
-        .build();
-    WorkflowHandle::new(client.clone(), info)
-}
-
-async fn is_closed(
-    client: &Client,
-    run: RunKey,
-    temporal_run_id: &str,
-) -> Result<bool, StartError> {
-    let execution = execution(client, run, temporal_run_id);
-    match execution.describe(WorkflowDescribeOptions::default()).await {
-        Ok(found) => Ok(found.close_time().is_some()),
-        Err(error) => Err(StartError::TemporalError(error)),
-    }
-}
-
-/// Tells what came of a sweep.
-fn log_removed(what: &str, swept: StoreResult<usize>) {
-    match swept {
-        Ok(0) => {}
-        Ok(swept) => tracing::debug!(swept, "removed {what}"),
-        Err(error) => tracing::warn!(error = kind(&error), "cannot remove {what}"),
     }
 }

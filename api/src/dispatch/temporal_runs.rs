@@ -1,36 +1,33 @@
-//! Speaks to what goes on in Temporal: runs, and e-mails that are delivered outside a run.
+//! What the API asks of Temporal about runs, and about e-mails that are delivered outside a run.
 
 use crate::error::ApiError;
 use diagflow_store::{DeliveryId, StartedRun, SubmissionId};
 use diagflow_workflows::{
-    DeliveryInput, DeliveryWorkflow, DiagnosisWorkflow, delivery_workflow_id, workflow_id,
+    DeliveryInput, DeliveryRef, DeliveryWorkflow, DiagnosisWorkflow, SubmissionRef,
 };
-use std::sync::Arc;
 use temporalio_client::errors::{WorkflowInteractionError, WorkflowStartError};
 use temporalio_client::{
     Client, NamespacedClient, WorkflowCancelOptions, WorkflowDescribeOptions,
     WorkflowExecutionDescription, WorkflowExecutionInfo, WorkflowHandle, WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy, WorkflowSignalOptions, WorkflowStartOptions,
 };
-use tokio::sync::{Notify, watch};
+use temporalio_common::HasWorkflowDefinition;
+use tokio::sync::watch;
 
-/// What goes on in Temporal. Cheap to clone.
+/// The connection to Temporal, which may come late. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct TemporalRuns {
-    temporal: watch::Receiver<Option<Client>>,
-    /// Wakes the one who passes on what the records say.
-    reconcile_requested: Arc<Notify>,
+pub(crate) struct TemporalRuns {
+    client: watch::Receiver<Option<Client>>,
 }
 
-/// Why Temporal was not reached.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TemporalError {
     #[error("no connection to Temporal")]
     NoConnection,
     #[error("Temporal: {0}")]
-    Temporal(#[from] WorkflowInteractionError),
+    Interaction(#[from] WorkflowInteractionError),
     #[error("Temporal: {0}")]
-    NotStarted(#[from] WorkflowStartError),
+    Start(#[from] WorkflowStartError),
 }
 
 impl From<TemporalError> for ApiError {
@@ -39,55 +36,102 @@ impl From<TemporalError> for ApiError {
     }
 }
 
-/// What Temporal has of a submission just now.
+/// The latest execution of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LatestExecution {
-    /// An execution that goes on, by this name.
+    /// Running, with this Temporal run id.
     Open(String),
-    /// None that goes on.
+    /// Closed, or unknown to Temporal.
     Closed,
 }
 
 impl TemporalRuns {
-    /// `temporal` holds the client once there is a connection.
-    pub fn new(temporal: watch::Receiver<Option<Client>>) -> TemporalRuns {
-        TemporalRuns { temporal, reconcile_requested: Arc::default() }
+    pub(super) fn new(client: watch::Receiver<Option<Client>>) -> Self {
+        Self { client }
     }
 
-    /// Says that the records hold something new to pass on to Temporal.
-    pub(crate) fn wake_reconciler(&self) {
-        self.reconcile_requested.notify_one();
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.borrow().is_some()
     }
 
-    /// Waits for [`TemporalRuns::wake_reconciler`].
-    pub(crate) async fn reconcile_requested(&self) {
-        self.reconcile_requested.notified().await;
-    }
-
-    /// The client, while there is a connection.
     pub(crate) fn client(&self) -> Result<Client, TemporalError> {
-        self.temporal.borrow().clone().ok_or(TemporalError::NoConnection)
+        self.client.borrow().clone().ok_or(TemporalError::NoConnection)
     }
 
-    /// Lets a submission's run look at LoopAI now. Without effect when none is going on.
-    ///
-    /// # Errors
-    /// When Temporal does not answer.
+    /// Makes the submission's run poll LoopAI now. No effect if none is running.
     pub(crate) async fn notify_execution_changed(
         &self,
         submission: SubmissionId,
     ) -> Result<(), TemporalError> {
-        let run = self
-            .client()?
-            .get_workflow_handle::<DiagnosisWorkflow>(workflow_id(&submission.to_string()));
+        let run = self.latest(submission)?;
         let options = WorkflowSignalOptions::default();
-        match run.signal(DiagnosisWorkflow::execution_changed, (), options).await {
-            Ok(()) | Err(WorkflowInteractionError::NotFound(_)) => Ok(()),
+        if_found(run.signal(DiagnosisWorkflow::execution_changed, (), options).await)?;
+        Ok(())
+    }
+
+    /// Asks an earlier run to end, so that a newer one can start. No effect if it is closed.
+    pub(super) async fn request_room(
+        &self,
+        submission: SubmissionId,
+        temporal_run_id: &str,
+    ) -> Result<(), TemporalError> {
+        let run = self.execution(submission, temporal_run_id)?;
+        let options = WorkflowSignalOptions::default();
+        if_found(run.signal(DiagnosisWorkflow::make_room, (), options).await)?;
+        Ok(())
+    }
+
+    /// Cancels an execution. No effect if it is closed.
+    pub(super) async fn cancel(&self, started: &StartedRun) -> Result<(), TemporalError> {
+        let run = self.execution(started.run.submission, &started.temporal_run_id)?;
+        if_found(run.cancel(WorkflowCancelOptions::default()).await)?;
+        Ok(())
+    }
+
+    /// Whether a known execution is closed.
+    pub(super) async fn is_closed(
+        &self,
+        submission: SubmissionId,
+        temporal_run_id: &str,
+    ) -> Result<bool, TemporalError> {
+        let run = self.execution(submission, temporal_run_id)?;
+        let description = run.describe(WorkflowDescribeOptions::default()).await?;
+        Ok(description.close_time().is_some())
+    }
+
+    pub(super) async fn latest_execution(
+        &self,
+        submission: SubmissionId,
+    ) -> Result<LatestExecution, TemporalError> {
+        Ok(match describe(&self.latest(submission)?).await? {
+            Some(found) if found.close_time().is_none() => {
+                LatestExecution::Open(found.run_id().to_owned())
+            }
+            _ => LatestExecution::Closed,
+        })
+    }
+
+    /// Starts the workflow of an e-mail that is delivered outside a run, unless it is running.
+    pub(super) async fn start_delivery(
+        &self,
+        delivery: DeliveryId,
+        task_queue: &str,
+    ) -> Result<(), TemporalError> {
+        let delivery_id = DeliveryRef::new(delivery);
+        // A terminated one may start again: the ledger sends nothing twice.
+        let options = WorkflowStartOptions::new(task_queue.to_owned(), delivery_id.workflow_id())
+            .id_reuse_policy(WorkflowIdReusePolicy::AllowDuplicate)
+            .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
+            .static_summary("E-mail outside a run".to_owned())
+            .build();
+        let input = DeliveryInput { delivery_id };
+        match self.client()?.start_workflow(DeliveryWorkflow::run, input, options).await {
+            Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// One execution of a submission's runs.
+    /// The execution of a submission with this Temporal run id.
     pub(crate) fn execution(
         &self,
         submission: SubmissionId,
@@ -96,81 +140,40 @@ impl TemporalRuns {
         let client = self.client()?;
         let info = WorkflowExecutionInfo::builder()
             .namespace(client.namespace())
-            .workflow_id(workflow_id(&submission.to_string()))
+            .workflow_id(SubmissionRef::new(submission).workflow_id())
             .run_id(temporal_run_id)
             .build();
         Ok(WorkflowHandle::new(client, info))
     }
 
-    /// The latest_execution execution of an e-mail outside a run, whether there is one or not.
+    /// The latest execution of an e-mail outside a run, which need not exist.
     pub(crate) fn delivery_execution(
         &self,
         delivery: DeliveryId,
     ) -> Result<WorkflowHandle<Client, DeliveryWorkflow>, TemporalError> {
-        let id = delivery_workflow_id(&delivery.to_string());
-        Ok(self.client()?.get_workflow_handle(id))
+        Ok(self.client()?.get_workflow_handle(DeliveryRef::new(delivery).workflow_id()))
     }
 
-    /// Calls an execution off. Without effect when it is closed.
-    ///
-    /// # Errors
-    /// When Temporal does not answer.
-    pub(crate) async fn cancel(&self, started: &StartedRun) -> Result<(), TemporalError> {
-        let run = self.execution(started.run.submission, &started.temporal_run_id)?;
-        match run.cancel(WorkflowCancelOptions::default()).await {
-            Ok(()) | Err(WorkflowInteractionError::NotFound(_)) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// What Temporal has of a submission's runs just now.
-    ///
-    /// # Errors
-    /// When Temporal does not answer.
-    pub(crate) async fn latest_execution(
+    fn latest(
         &self,
         submission: SubmissionId,
-    ) -> Result<LatestExecution, TemporalError> {
-        let run = self
-            .client()?
-            .get_workflow_handle::<DiagnosisWorkflow>(workflow_id(&submission.to_string()));
-        Ok(match optional_description(run.describe(WorkflowDescribeOptions::default()).await)? {
-            Some(found) if found.close_time().is_none() => {
-                LatestExecution::Open(found.run_id().to_owned())
-            }
-            _ => LatestExecution::Closed,
-        })
-    }
-
-    /// Starts the workflow of an e-mail that is delivered outside a run. One that goes on already will do.
-    ///
-    /// # Errors
-    /// When Temporal does not answer.
-    pub(crate) async fn start_delivery(
-        &self,
-        delivery: DeliveryId,
-        task_queue: &str,
-    ) -> Result<(), TemporalError> {
-        let id = delivery_workflow_id(&delivery.to_string());
-        let input = DeliveryInput { delivery_id: delivery.to_string() };
-        // Also once more after it was terminated: the ledger sends nothing twice.
-        let options = WorkflowStartOptions::new(task_queue.to_owned(), id)
-            .id_reuse_policy(WorkflowIdReusePolicy::AllowDuplicate)
-            .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
-            .static_summary("E-mail outside a run".to_owned())
-            .build();
-        match self.client()?.start_workflow(DeliveryWorkflow::run, input, options).await {
-            Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+    ) -> Result<WorkflowHandle<Client, DiagnosisWorkflow>, TemporalError> {
+        Ok(self.client()?.get_workflow_handle(SubmissionRef::new(submission).workflow_id()))
     }
 }
 
-/// A description, or none where Temporal does not know the execution (any more).
-pub(crate) fn optional_description(
-    answer: Result<WorkflowExecutionDescription, WorkflowInteractionError>,
+/// The description of an execution; `None` if Temporal does not have it.
+pub(crate) async fn describe<W: HasWorkflowDefinition>(
+    execution: &WorkflowHandle<Client, W>,
 ) -> Result<Option<WorkflowExecutionDescription>, TemporalError> {
-    match answer {
+    if_found(execution.describe(WorkflowDescribeOptions::default()).await)
+}
+
+/// `None` if Temporal does not have the execution, or not as an open one where the call needs that.
+pub(crate) fn if_found<T>(
+    result: Result<T, WorkflowInteractionError>,
+) -> Result<Option<T>, TemporalError> {
+    match result {
         Ok(found) => Ok(Some(found)),
         Err(WorkflowInteractionError::NotFound(_)) => Ok(None),
         Err(error) => Err(error.into()),

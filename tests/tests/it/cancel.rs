@@ -12,7 +12,7 @@ use diagflow_tests::stack::id_of;
 use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, eventually, history, photos};
 use diagflow_workflows::DiagnosisWorkflow;
 use diagflow_workflows::contract::{
-    AGENT_ID, FAILURE_CODE, RunState, RunStatus, SUBMISSION_STATUS, workflow_id,
+    AGENT_ID, ExecutionId, FAILURE_CODE, RunState, RunStatus, SUBMISSION_STATUS, SubmissionRef,
 };
 use diesel_async::SimpleAsyncConnection;
 use futures::StreamExt;
@@ -307,7 +307,7 @@ async fn the_state_query_reports_the_current_state_of_a_run() {
     })
     .await;
     assert_eq!(processing.status, RunStatus::Processing);
-    assert_eq!(processing.execution_id, Some(execution.clone()));
+    assert_eq!(processing.execution_id, Some(ExecutionId::new(&execution)));
     assert_eq!(processing.code.as_deref(), Some("loopai_unavailable"));
     assert!(processing.polls >= 2, "{processing:?}");
 
@@ -329,7 +329,7 @@ async fn attributes(stack: &Stack, submission: &AcceptedSubmission) -> SearchAtt
 /// Waits until an operator's search finds the submission's run.
 async fn assert_found_by(stack: &Stack, submission: &AcceptedSubmission, query: &str) {
     let client = stack.temporal().await;
-    let id = workflow_id(&submission.submission_id);
+    let id = SubmissionRef::new(&submission.submission_id).workflow_id();
     let query = format!("WorkflowId = '{id}' AND {query}");
     eventually(&query, || async {
         let mut found = client.list_workflows(query.as_str(), WorkflowListOptions::default());

@@ -9,7 +9,7 @@ use diagflow_tests::{
     AcceptedSubmission, Stack, StackOptions, eventually, history, photos, servers, temporal_cli,
 };
 use diagflow_workflows::contract::DiagnosisInput;
-use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, workflow_id};
+use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, SubmissionRef};
 use std::time::Duration;
 use temporalio_client::{WorkflowDescribeOptions, WorkflowStartOptions};
 use uuid::Uuid;
@@ -30,8 +30,7 @@ fn queue() -> String {
 /// A submission whose first run was not started: the API that took it never reached Temporal, and has ended.
 async fn accepted_without_temporal(queue: &str) -> (Stack, AcceptedSubmission) {
     let options = StackOptions::default().with(QUEUE, queue).with("TEMPORAL_ADDRESS", NOWHERE);
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
+    let mut stack = Stack::api_only(options).await;
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
     stack.api.take().expect("is running").stop().await;
     stack.set("TEMPORAL_ADDRESS", servers::temporal());
@@ -41,11 +40,11 @@ async fn accepted_without_temporal(queue: &str) -> (Stack, AcceptedSubmission) {
 /// Starts a run as the API does, but tells the records nothing; returns Temporal's name for it.
 async fn start_unrecorded(stack: &Stack, run: RunKey, queue: &str) -> String {
     let input = DiagnosisInput {
-        submission_id: run.submission.to_string(),
+        submission_id: SubmissionRef::new(run.submission),
         run: run.number,
-        schedule: PollSchedule { waits_ms: vec![200], ..PollSchedule::default() },
+        schedule: PollSchedule { waits_ms: vec![200], deadline_ms: 3_600_000 },
     };
-    let id = workflow_id(&input.submission_id);
+    let id = input.submission_id.workflow_id();
     let options = WorkflowStartOptions::new(queue.to_owned(), id).build();
     let client = stack.temporal().await;
     let started = client.start_workflow(DiagnosisWorkflow::run, input, options).await;
@@ -171,10 +170,9 @@ async fn an_unrecorded_earlier_run_is_not_adopted_as_the_queued_one() {
 
     assert_eq!(recorded_run_ids(&stack, &accepted).await, [None, None]);
     stack.start_worker().await;
-    let earlier = stack
-        .temporal()
-        .await
-        .get_workflow_handle::<DiagnosisWorkflow>(workflow_id(&accepted.submission_id));
+    let earlier = stack.temporal().await.get_workflow_handle::<DiagnosisWorkflow>(
+        SubmissionRef::new(&accepted.submission_id).workflow_id(),
+    );
     eventually("the earlier one to give way", || async {
         let found = earlier.describe(WorkflowDescribeOptions::default()).await.ok()?;
         (found.run_id() != execution || found.close_time().is_some()).then_some(())

@@ -3,7 +3,7 @@
 use diagflow_tests::ports::free_port;
 use diagflow_tests::staff::PASSWORD;
 use diagflow_tests::{AcceptedSubmission, ApiClient, Staff, eventually, photos, servers};
-use diagflow_workflows::workflow_id;
+use diagflow_workflows::SubmissionRef;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -115,7 +115,7 @@ async fn get(address: &str) -> String {
 
 /// Temporal's own account of the submission, by the address of its pages.
 fn history_address(up: &Up, submission: &AcceptedSubmission) -> String {
-    let id = workflow_id(&submission.submission_id);
+    let id = SubmissionRef::new(&submission.submission_id).workflow_id();
     format!("{}/api/v1/namespaces/default/workflows/{id}", up.addresses["Temporal UI"])
 }
 

@@ -6,13 +6,13 @@ use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
 use crate::history::execution::{Execution, TemporalUi};
-use crate::routes::refused;
+use crate::auth::audit::refuse;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use diagflow_store::{Action, Delivery, ObjectKind, Run, SubmissionId};
-use diagflow_workflows::workflow_id;
+use diagflow_workflows::SubmissionRef;
 use serde::Serialize;
 use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_client::{NamespacedClient, WorkflowFetchHistoryOptions, WorkflowHistoryError};
@@ -83,7 +83,7 @@ pub(crate) async fn read_history(
             state.app.store.append_audit_entry(&entry).await?;
             Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
         }
-        Err(refusal) => refused(&state, entry, refusal).await,
+        Err(refusal) => Err(refuse(&state, entry, refusal).await),
     }
 }
 
@@ -93,7 +93,7 @@ async fn load_history(state: &AppState, id: SubmissionId) -> ApiResult<HistoryBo
     if runs.is_empty() {
         return Err(ApiError::NotFound);
     }
-    let namespace = state.app.temporal_runs.client()?.namespace();
+    let namespace = state.app.dispatch.temporal.client()?.namespace();
     let ui = TemporalUi::new(&state.app.settings.temporal_ui, &namespace);
     let mut run_histories = Vec::with_capacity(runs.len());
     for run in runs.into_iter().rev() {
@@ -136,7 +136,7 @@ pub(crate) async fn read_raw_history(
     let entry = entry.with("run", run_id.clone());
     let document = match fetch_raw_history(&state, id, &run_id).await {
         Ok(document) => document,
-        Err(refusal) => return refused(&state, entry, refusal).await,
+        Err(refusal) => return Err(refuse(&state, entry, refusal).await),
     };
     state.app.store.append_audit_entry(&entry).await?;
     let name = format!("attachment; filename=\"submission-{id}-{run_id}.json\"");
@@ -154,7 +154,7 @@ async fn fetch_raw_history(state: &AppState, id: SubmissionId, run_id: &str) -> 
     if !runs.iter().any(|run| run.temporal_run_id.as_deref() == Some(run_id)) {
         return Err(ApiError::NotFound);
     }
-    let execution = state.app.temporal_runs.execution(id, run_id)?;
+    let execution = state.app.dispatch.temporal.execution(id, run_id)?;
     let history = execution.fetch_history(WorkflowFetchHistoryOptions::default());
     history.to_json().await.map_err(|error| match error {
         WorkflowHistoryError::Fetch(WorkflowInteractionError::NotFound(_)) => ApiError::NotFound,
@@ -171,8 +171,9 @@ async fn run_history(
 ) -> ApiResult<RunHistory> {
     let execution = match &run.temporal_run_id {
         Some(run_id) => {
-            let execution = state.app.temporal_runs.execution(id, run_id)?;
-            let removed = || Execution::removed(ui.page(&workflow_id(&id.to_string()), run_id));
+            let execution = state.app.dispatch.temporal.execution(id, run_id)?;
+            let removed =
+                || Execution::removed(ui.page(&SubmissionRef::new(id).workflow_id(), run_id));
             Execution::of(&execution, ui).await?.unwrap_or_else(removed)
         }
         None => Execution::not_started(),
@@ -186,7 +187,7 @@ async fn delivery_history(
     ui: &TemporalUi,
     delivery: &Delivery,
 ) -> ApiResult<Option<DeliveryHistory>> {
-    let execution = state.app.temporal_runs.delivery_execution(delivery.id)?;
+    let execution = state.app.dispatch.temporal.delivery_execution(delivery.id)?;
     let Some(execution) = Execution::of(&execution, ui).await? else { return Ok(None) };
     Ok(Some(DeliveryHistory {
         delivery_id: delivery.id.to_string(),

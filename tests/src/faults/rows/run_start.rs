@@ -8,7 +8,7 @@ use crate::photos;
 use crate::stack::{Stack, StackOptions, id_of};
 use crate::{AcceptedSubmission, ApiClient};
 use diagflow_store::Failpoint;
-use diagflow_workflows::workflow_id;
+use diagflow_workflows::SubmissionRef;
 use futures::StreamExt;
 use std::time::Duration;
 use temporalio_client::WorkflowListOptions;
@@ -90,7 +90,7 @@ async fn leave_unstarted(testbed: &mut Testbed) -> AcceptedSubmission {
 
 /// How many executions of a submission's workflow Temporal knows.
 async fn executions(stack: &Stack, submission_id: &str) -> usize {
-    let query = format!("WorkflowId = '{}'", workflow_id(submission_id));
+    let query = format!("WorkflowId = '{}'", SubmissionRef::new(submission_id).workflow_id());
     let temporal = stack.temporal().await;
     // What Temporal lists lags a little behind what it knows.
     eventually("Temporal to list it", || async {

@@ -9,7 +9,7 @@ use diagflow_tests::stack::{LOCAL, id_of};
 use diagflow_tests::{
     AcceptedSubmission, Stack, StackOptions, eventually, history, photos, temporal_cli,
 };
-use diagflow_workflows::workflow_id;
+use diagflow_workflows::SubmissionRef;
 use diesel_async::SimpleAsyncConnection;
 use futures::StreamExt;
 use std::net::SocketAddr;
@@ -52,7 +52,7 @@ async fn a_worker_killed_during_the_handover_leaves_the_email_unknown() {
     stack.start_worker().await;
 
     let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
-    assert_eq!(delivery.error_code.as_deref(), Some("sender_died"));
+    assert_eq!(delivery.error_code.as_deref(), Some("sender_lost"));
     assert_eq!(mails(&stack, &accepted).len(), 1);
     stack.stop().await;
 }
@@ -125,8 +125,7 @@ async fn a_deferred_email_is_sent_after_a_failed_write() {
 #[tokio::test]
 async fn an_email_whose_claim_got_no_response_is_sent_later() {
     let options = StackOptions::default().with("DATABASE_POOL_TIMEOUT_SECONDS", "1");
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
+    let mut stack = Stack::api_only(options).await;
     let (database, url) = stack.database.via_proxy().await;
     stack.set("DATABASE_URL", url);
     stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
@@ -175,7 +174,10 @@ async fn expire_activity(stack: &Stack, submission: &AcceptedSubmission) {
         Attributes::ActivityTaskScheduledEventAttributes(it) => Some(it.activity_id.clone()),
         _ => None,
     });
-    let (id, activity) = (workflow_id(&submission.submission_id), scheduled.expect("an activity"));
+    let (id, activity) = (
+        SubmissionRef::new(&submission.submission_id).workflow_id(),
+        scheduled.expect("an activity"),
+    );
     let limit = ["--schedule-to-close-timeout", "1s"];
     temporal_cli::activity("update-options", &id, &activity, &limit).await;
 }

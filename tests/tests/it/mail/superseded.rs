@@ -4,12 +4,12 @@
 use diagflow_simulators::mail::{Rule, Script, Step};
 use diagflow_store::{Delivery, Failpoint, Role};
 use diagflow_tests::assertions::{executions, mails};
+use diagflow_tests::responses::outcome;
 use diagflow_tests::stack::id_of;
-use diagflow_tests::staff::outcome;
 use diagflow_tests::{
     AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, temporal_cli,
 };
-use diagflow_workflows::{DeliveryWorkflow, delivery_workflow_id};
+use diagflow_workflows::{DeliveryRef, DeliveryWorkflow};
 use serde_json::json;
 use temporalio_client::WorkflowDescribeOptions;
 
@@ -48,7 +48,7 @@ async fn ledger(stack: &Stack, submission: &AcceptedSubmission) -> Vec<Delivery>
 /// by itself it would be after the time that its first sender had. Waits until it is settled.
 async fn retry_old_email(stack: &Stack, submission: &AcceptedSubmission) {
     let old = ledger(stack, submission).await.remove(0);
-    let id = delivery_workflow_id(&old.id.to_string());
+    let id = DeliveryRef::new(old.id).workflow_id();
     let standalone = stack.temporal().await.get_workflow_handle::<DeliveryWorkflow>(id.clone());
     let activity =
         eventually("the e-mail to wait for its first sender, apart from its run", || async {

@@ -3,13 +3,13 @@
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Action, Role};
 use diagflow_tests::assertions::{delivery, failed, wait_completed_once, wait_ended_once};
+use diagflow_tests::responses::refusal;
 use diagflow_tests::stack::id_of;
-use diagflow_tests::staff::refusal;
 use diagflow_tests::{
     AcceptedSubmission, Proxy, Stack, StackOptions, Staff, eventually, history, photos, seeding,
     servers, temporal_cli,
 };
-use diagflow_workflows::delivery_workflow_id;
+use diagflow_workflows::DeliveryRef;
 use serde_json::{Value, json};
 use temporalio_client::WorkflowHistory;
 
@@ -155,6 +155,9 @@ async fn a_standalone_delivery_is_listed_beside_the_runs() {
     );
     let link = history["link"].as_str().expect("a link");
     let delivery = history["delivery_id"].as_str().expect("an id");
-    assert!(link.contains(&format!("/workflows/{}/", delivery_workflow_id(delivery))), "{link}");
+    assert!(
+        link.contains(&format!("/workflows/{}/", DeliveryRef::new(delivery).workflow_id())),
+        "{link}"
+    );
     stack.stop().await;
 }

@@ -3,10 +3,10 @@
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;
 use diagflow_tests::assertions::{delivery, mails, wait_completed_once};
+use diagflow_tests::responses::{outcome, refusal};
 use diagflow_tests::stack::id_of;
-use diagflow_tests::staff::{outcome, refusal};
 use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, Staff, eventually, temporal_cli};
-use diagflow_workflows::delivery_workflow_id;
+use diagflow_workflows::DeliveryRef;
 use serde_json::{Value, json};
 
 fn path(submission: &AcceptedSubmission, delivery: &str) -> String {
@@ -54,7 +54,7 @@ async fn repeated_resends_plan_one_copy_until_it_is_settled() {
     assert_eq!(both[1].message_id, Some(format!("{copy}@diagflow.example")));
     assert_eq!(both[0].text, both[1].text);
     eventually("its workflow to be closed", || async {
-        let id = delivery_workflow_id(&copy);
+        let id = DeliveryRef::new(&copy).workflow_id();
         let query = format!("WorkflowId = '{id}' AND ExecutionStatus = 'Completed'");
         temporal_cli::search(&query).await.pop()
     })

@@ -2,15 +2,13 @@
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;
-use diagflow_tests::assertions::{
-    cancelled, executions, failed, mails, wait_completed_once, wait_ended_once,
-};
+use diagflow_tests::assertions::{cancelled, executions, failed, mails, steps, wait_completed_once, wait_ended_once};
+use diagflow_tests::responses::outcome;
 use diagflow_tests::stack::id_of;
-use diagflow_tests::staff::outcome;
 use diagflow_tests::{
     AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, temporal_cli,
 };
-use diagflow_workflows::{delivery_workflow_id, workflow_id};
+use diagflow_workflows::{DeliveryRef, SubmissionRef};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use temporalio_client::WorkflowDescribeOptions;
@@ -25,11 +23,6 @@ fn long_polls() -> StackOptions {
 /// With Temporal asked soon whether it still has what stands unchanged.
 fn reconcile_soon(options: StackOptions) -> StackOptions {
     options.with("RECONCILE_AFTER_SECONDS", "0.5").with("RECONCILE_SWEEP_SECONDS", "0.2")
-}
-
-async fn steps(stack: &Stack, submission: &AcceptedSubmission) -> Vec<&'static str> {
-    let events = stack.store.events(id_of(submission), 0).await.expect("events");
-    events.iter().map(|event| event.step.name()).collect()
 }
 
 #[tokio::test]
@@ -212,7 +205,7 @@ async fn an_email_whose_run_was_terminated_is_still_delivered() {
     .await;
 
     temporal_cli::submission_workflow("terminate", &accepted, &["--reason", "a test"]).await;
-    let id = delivery_workflow_id(&delivery.id.to_string());
+    let id = DeliveryRef::new(delivery.id).workflow_id();
     eventually("a workflow of its own", || async {
         temporal_cli::search(&format!("WorkflowId = '{id}'")).await.pop()
     })
@@ -247,7 +240,7 @@ async fn the_saved_filters_of_the_runbook_match_their_runs() {
     let options = StackOptions::default().scenario("fail").with("LOOPAI_AGENT_ID", "1");
     let (stack, accepted) = Stack::with_submission(options).await;
     wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
-    let ours = workflow_id(&accepted.submission_id);
+    let ours = SubmissionRef::new(&accepted.submission_id).workflow_id();
 
     let matching = [
         "SubmissionStatus = 'failed'",
