@@ -1,18 +1,17 @@
 //! The activities' bodies. Each is idempotent, and says how.
-#![expect(missing_docs, reason = "the macro's own items carry no docs; ours do")]
 
-use crate::failure::{non_retryable, records, retryable};
-use crate::loopai::{CODE_FAILED, ErrorClass, ExecutionStatus, LoopAiError};
+use crate::failure::{non_retryable, retryable, store_failure};
+use crate::loopai::{ErrorClass, ExecutionStatus, LoopAiError};
 use crate::mail::Mailer;
 use crate::request::{DiagnosisRequester, RequestOutcome};
 use crate::telemetry;
 use diagflow_store::{
-    Adoption, DeliveryKind, EndStatus, Failpoint, RunEnd, RunKey, Status, Store, StoreResult,
-    SubmissionId, TransitionOutcome,
+    Adoption, DeliveryKind, EndStatus, Failpoint, FailureCode, RunEnd, RunKey, Status, Store,
+    StoreResult, SubmissionId, TransitionOutcome,
 };
 use diagflow_workflows::contract::{
-    CheckInput, CheckVerdict, DeliverInput, DeliverVerdict, EndInput, EndVerdict, RequestVerdict,
-    RunOutcome, RunRef, RunStatus, definitions,
+    CheckInput, CheckVerdict, DeliverInput, DeliverVerdict, DeliveryRef, EndInput, EndVerdict,
+    ExecutionId, RequestVerdict, RunOutcome, RunRef, RunStatus, definitions,
 };
 use std::sync::Arc;
 use temporalio_macros::activities;
@@ -56,7 +55,7 @@ impl Activities {
                     return self.refused(adopted.run, &error).await;
                 }
                 RequestOutcome::Failed(error, _) if error.class() == ErrorClass::NeedsOperator => {
-                    let code = error.code().to_owned();
+                    let code = error.code().to_string();
                     tracing::error!(code, %error, "LoopAI refuses the request");
                     return Ok(RequestVerdict::Refused { code });
                 }
@@ -68,7 +67,7 @@ impl Activities {
         Failpoint::AfterRequestAnswered.pass().await;
         let agent_id = self.requester.loopai.agent_id();
         let stored = self.store.start_processing(adopted.run, agent_id, &execution_id);
-        let stored = stored.await.map_err(records)?;
+        let stored = stored.await.map_err(store_failure)?;
         Failpoint::AfterRequestRecorded.pass().await;
         Ok(match stored {
             // Not `execution_id`, which a repeated request may have started in vain.
@@ -81,7 +80,10 @@ impl Activities {
                     );
                     telemetry::duplicate_execution();
                 }
-                RequestVerdict::Accepted { execution_id: recorded, agent_id: agent_id.into() }
+                RequestVerdict::Accepted {
+                    execution_id: ExecutionId::new(recorded),
+                    agent_id: agent_id.into(),
+                }
             }
             TransitionOutcome::Conflict(_) => {
                 RequestVerdict::Ended(self.recorded_end(adopted.run).await?)
@@ -116,14 +118,14 @@ impl Activities {
             Ok(ExecutionStatus::Failed(error)) => {
                 let ending = RunEnd {
                     status: EndStatus::Failed,
-                    code: CODE_FAILED.to_owned(),
+                    code: FailureCode::LoopaiFailed.to_string(),
                     detail: error,
                 };
                 let stored = self.store.end_run(adopted.run, &ending).await;
                 count_end(stored, Status::Failed)
             }
             Err(error) => {
-                let code = error.code().to_owned();
+                let code = error.code().to_string();
                 tracing::warn!(code, %error, "a look at the execution gave nothing");
                 let after = self.requester.poll_retry_after(adopted.run.submission, &error).await;
                 let retry_after_ms = after.map(|delay| delay.as_millis() as u64);
@@ -135,7 +137,7 @@ impl Activities {
                 });
             }
         };
-        let stored = stored.map_err(records)?;
+        let stored = stored.map_err(store_failure)?;
         Failpoint::AfterPollRecorded.pass().await;
         Ok(match stored {
             TransitionOutcome::Superseded => CheckVerdict::Superseded,
@@ -166,7 +168,7 @@ impl Activities {
         };
         let ending = RunEnd { status: outcome, code: input.code, detail: String::new() };
         let stored = self.store.end_run(adopted.run, &ending).await;
-        let stored = count_end(stored, outcome.final_status()).map_err(records)?;
+        let stored = count_end(stored, outcome.final_status()).map_err(store_failure)?;
         Failpoint::AfterEndRecorded.pass().await;
         Ok(match stored {
             TransitionOutcome::Superseded => EndVerdict::Superseded,
@@ -183,8 +185,11 @@ impl Activities {
         _ctx: ActivityContext,
         input: DeliverInput,
     ) -> Result<DeliverVerdict, ActivityError> {
-        let delivery =
-            input.delivery_id.parse().map_err(|_| non_retryable("delivery_not_found", "no id"))?;
+        let delivery = input
+            .delivery_id
+            .as_str()
+            .parse()
+            .map_err(|_| non_retryable(FailureCode::DeliveryNotFound, "no id"))?;
         if input.give_up {
             self.mailer.give_up(&self.store, delivery).await
         } else {
@@ -210,21 +215,22 @@ impl Activities {
     ) -> Result<Option<Adopted>, ActivityError> {
         let submission: SubmissionId = run
             .submission_id
+            .as_str()
             .parse()
-            .map_err(|_| non_retryable("submission_not_found", "no id"))?;
+            .map_err(|_| non_retryable(FailureCode::SubmissionNotFound, "no id"))?;
         let started_as = RunKey { submission, number: run.run };
         let temporal_run_id = ctx.info().workflow_run_id.as_deref().unwrap_or_default();
         let adoption = self
             .store
-            .adopt(started_as, temporal_run_id, &run.first_run_id, execution_id)
+            .adopt(started_as, temporal_run_id, run.first_run_id.as_str(), execution_id)
             .await
-            .map_err(records)?;
+            .map_err(store_failure)?;
         match adoption {
             Adoption::Current { run, status, execution_id } => {
                 Ok(Some(Adopted { run, status, execution_id }))
             }
             Adoption::Superseded => Ok(None),
-            Adoption::NotFound => Err(non_retryable("submission_not_found", submission)),
+            Adoption::NotFound => Err(non_retryable(FailureCode::SubmissionNotFound, submission)),
         }
     }
 
@@ -236,11 +242,11 @@ impl Activities {
     ) -> Result<RequestVerdict, ActivityError> {
         let ending = RunEnd {
             status: EndStatus::Failed,
-            code: error.code().to_owned(),
+            code: error.code().to_string(),
             detail: error.to_string(),
         };
         let stored = self.store.end_run(run, &ending).await;
-        Ok(match count_end(stored, Status::Failed).map_err(records)? {
+        Ok(match count_end(stored, Status::Failed).map_err(store_failure)? {
             TransitionOutcome::Superseded => RequestVerdict::Superseded,
             TransitionOutcome::Applied(()) | TransitionOutcome::Conflict(_) => {
                 RequestVerdict::Ended(self.recorded_end(run).await?)
@@ -254,23 +260,23 @@ impl Activities {
             .store
             .submission(run.submission)
             .await
-            .map_err(records)?
-            .ok_or_else(|| non_retryable("submission_not_found", run.submission))?;
+            .map_err(store_failure)?
+            .ok_or_else(|| non_retryable(FailureCode::SubmissionNotFound, run.submission))?;
         let (status, kind) = match submission.status {
             Status::Completed => (RunStatus::Completed, DeliveryKind::Result),
             Status::Failed => (RunStatus::Failed, DeliveryKind::Failed),
             Status::TimedOut => (RunStatus::TimedOut, DeliveryKind::TimedOut),
             Status::Cancelled => (RunStatus::Cancelled, DeliveryKind::Cancelled),
             Status::Pending | Status::Processing => {
-                return Err(retryable("end_not_recorded", submission.status, None));
+                return Err(retryable(FailureCode::EndNotRecorded, submission.status, None));
             }
         };
-        let deliveries = self.store.deliveries(run.submission).await.map_err(records)?;
+        let deliveries = self.store.deliveries(run.submission).await.map_err(store_failure)?;
         let due = deliveries.iter().rev().find(|delivery| delivery.kind == kind);
         Ok(RunOutcome {
             status,
             code: submission.error_code,
-            delivery_id: due.map(|delivery| delivery.id.to_string()),
+            delivery_id: due.map(|delivery| DeliveryRef::new(delivery.id)),
         })
     }
 }

@@ -1,11 +1,11 @@
 //! Asking LoopAI for a diagnosis: within this worker's room, and within what all workers together may ask.
 
-use crate::failure::{non_retryable, records, retryable, storage};
+use crate::failure::{blob_failure, non_retryable, retryable, store_failure};
 use crate::loopai::{DiagnoseRequest, ImageTransfer, LoopAiClient, LoopAiError, RequestLimiter};
 use crate::telemetry;
 use diagflow_store::{
-    Failpoint, File, LoopAiLimits, Permit, RequestHealth, RunKey, SlotOutcome, Store, SubmissionId,
-    WaitReason,
+    Failpoint, FailureCode, File, LoopAiLimits, Permit, RequestHealth, RunKey, SlotOutcome, Store,
+    SubmissionId, WaitReason,
 };
 use std::time::Duration;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -45,17 +45,21 @@ impl DiagnosisRequester {
     ) -> Result<RequestOutcome, ActivityError> {
         // After a local attempt an ordinary one follows at once: a wish to wait would only cost events.
         let delay = |retry_after: Option<Duration>| retry_after.filter(|_| !ctx.info().is_local);
-        let files = self.store.files(run.submission).await.map_err(records)?;
+        let files = self.store.files(run.submission).await.map_err(store_failure)?;
         let bytes = self.images.embedded_bytes(&files);
         let _worker_permit = match self.limiter.try_acquire(run, bytes) {
             Ok(permit) => permit,
             Err(rejected) => {
                 let detail = "this worker has as many requests under way as it may";
-                return Err(retryable("worker_busy", detail, delay(rejected.retry_after)));
+                return Err(retryable(
+                    FailureCode::WorkerBusy,
+                    detail,
+                    delay(rejected.retry_after),
+                ));
             }
         };
         let permit =
-            match self.store.acquire_loopai_slot(run, self.limits).await.map_err(records)? {
+            match self.store.acquire_loopai_slot(run, self.limits).await.map_err(store_failure)? {
                 SlotOutcome::Granted(permit) => permit,
                 SlotOutcome::Deferred { reason, after } => {
                     let (code, detail) = wait_code(reason);
@@ -125,11 +129,11 @@ impl DiagnosisRequester {
             .store
             .submission(run.submission)
             .await
-            .map_err(records)?
-            .ok_or_else(|| non_retryable("submission_not_found", run.submission))?;
+            .map_err(store_failure)?
+            .ok_or_else(|| non_retryable(FailureCode::SubmissionNotFound, run.submission))?;
         let mut images = Vec::new();
         for file in files {
-            images.push(self.images.image(file).await.map_err(storage)?);
+            images.push(self.images.image(file).await.map_err(blob_failure)?);
         }
         Ok(DiagnoseRequest {
             submission_id: run.submission.to_string(),
@@ -141,14 +145,16 @@ impl DiagnosisRequester {
 }
 
 /// The stable code for what a run waits for, and more about it.
-fn wait_code(reason: WaitReason) -> (&'static str, &'static str) {
+fn wait_code(reason: WaitReason) -> (FailureCode, &'static str) {
     match reason {
         WaitReason::Slot => {
-            ("loopai_no_free_slot", "as many executions are under way as may be at once")
+            (FailureCode::LoopaiNoFreeSlot, "as many executions are under way as may be at once")
         }
         WaitReason::HourlyLimit => {
-            ("loopai_hourly_limit", "as many executions were begun in an hour as may be")
+            (FailureCode::LoopaiHourlyLimit, "as many executions were begun in an hour as may be")
         }
-        WaitReason::LoopAiUnavailable => ("loopai_circuit_open", "LoopAI is taken for away"),
+        WaitReason::LoopAiUnavailable => {
+            (FailureCode::LoopaiCircuitOpen, "LoopAI is taken for away")
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Every metric that a worker writes, by name and meaning. Its `/metrics` shows them.
 
 use crate::loopai::error::LoopAiError;
-use diagflow_store::{LoopAiLimits, Status};
+use diagflow_store::{FailureCode, LoopAiLimits, Status};
 use diagflow_workflows::contract::DeliverVerdict;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
@@ -65,13 +65,13 @@ impl Call {
 
 /// LoopAI was called. What it answers about an execution is counted with the submission's end.
 pub(crate) fn loopai_request<T>(call: Call, outcome: &Result<T, LoopAiError>) {
-    let outcome = outcome.as_ref().map_or_else(LoopAiError::code, |_| OK);
+    let outcome = outcome.as_ref().map_or_else(|error| error.code().as_str(), |_| OK);
     counter!(LOOPAI_REQUESTS, "call" => call.name(), "outcome" => outcome).increment(1);
 }
 
 /// A request was not sent, for the reason that this code tells.
-pub(crate) fn request_deferred(code: &'static str) {
-    counter!(DEFERRED, "reason" => code).increment(1);
+pub(crate) fn request_deferred(code: FailureCode) {
+    counter!(DEFERRED, "reason" => code.as_str()).increment(1);
 }
 
 /// LoopAI began a second execution for a run that follows its first.

@@ -1,5 +1,6 @@
 //! What can go wrong with a call to LoopAI, and whether another one may go better.
 
+use diagflow_store::FailureCode;
 use std::time::Duration;
 
 /// Whether another call may go better.
@@ -66,19 +67,19 @@ pub enum LoopAiError {
 
 impl LoopAiError {
     /// Stable code, for records, history and metrics.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> FailureCode {
         match self {
-            Self::Timeout => "loopai_timeout",
-            Self::Unreachable(_) => "loopai_unreachable",
-            Self::RateLimited { .. } => "loopai_rate_limited",
-            Self::Unavailable { .. } => "loopai_unavailable",
-            Self::Unauthorized(_) => "loopai_unauthorized",
-            Self::NotFound(_) => "loopai_not_found",
-            Self::Redirected(_) => "loopai_redirected",
-            Self::Refused(_) => "loopai_refused",
-            Self::Unreadable(_) => "loopai_unreadable",
-            Self::TooLarge { .. } => "loopai_response_too_large",
-            Self::NoResult => "loopai_no_result",
+            Self::Timeout => FailureCode::LoopaiTimeout,
+            Self::Unreachable(_) => FailureCode::LoopaiUnreachable,
+            Self::RateLimited { .. } => FailureCode::LoopaiRateLimited,
+            Self::Unavailable { .. } => FailureCode::LoopaiUnavailable,
+            Self::Unauthorized(_) => FailureCode::LoopaiUnauthorized,
+            Self::NotFound(_) => FailureCode::LoopaiNotFound,
+            Self::Redirected(_) => FailureCode::LoopaiRedirected,
+            Self::Refused(_) => FailureCode::LoopaiRefused,
+            Self::Unreadable(_) => FailureCode::LoopaiUnreadable,
+            Self::TooLarge { .. } => FailureCode::LoopaiResponseTooLarge,
+            Self::NoResult => FailureCode::LoopaiNoResult,
         }
     }
 

@@ -10,7 +10,4 @@ pub use client::{DiagnoseRequest, ExecutionStatus, Image, ImageContent, LoopAiCl
 pub use error::{ErrorClass, LoopAiError};
 pub use images::{ImageLinks, ImageTransfer};
 pub use request_limiter::RequestLimiter;
-pub use settings::LoopAiSettings;
-
-/// The code of a submission that LoopAI could not diagnose: the one end for which its images may be the cause.
-pub(crate) const CODE_FAILED: &str = "loopai_failed";
+pub use settings::{ImageMode, LoopAiSettings};

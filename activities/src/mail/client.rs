@@ -4,6 +4,7 @@
 use super::error::SendError;
 use super::pool::{Pool, PoolError, PooledConnection};
 use super::settings::{MAX_RESPONSE_TIMEOUT, MailSettings};
+use diagflow_store::FailureCode;
 use diagflow_workflows::policy::EMAIL_ATTEMPT_TIMEOUT;
 use lettre::address::Envelope;
 use lettre::transport::smtp::Error as SmtpError;
@@ -62,7 +63,7 @@ impl SmtpClient {
         match timeout(PREPARATION_TIMEOUT, self.prepare(envelope)).await {
             Ok(connection) => Ok(MailTransaction(connection?)),
             Err(_) => Err(SendError::Deferred {
-                code: "smtp_timeout",
+                code: FailureCode::SmtpTimeout,
                 reply: None,
                 detail: "no answer before the text".to_owned(),
             }),
@@ -76,7 +77,7 @@ impl SmtpClient {
             // RFC 6531, 3.2: such an address must not be sent to a server that does not offer it.
             let detail = "the mail server takes only ASCII addresses".to_owned();
             connection.release();
-            return Err(SendError::Rejected { code: "smtp_no_utf8", reply: None, detail });
+            return Err(SendError::Rejected { code: FailureCode::SmtpNoUtf8, reply: None, detail });
         }
         if let Err(refused) = send_envelope(smtp, envelope).await {
             if smtp.command(Rset).await.is_ok() {
@@ -134,9 +135,13 @@ fn is_ascii(envelope: &Envelope) -> bool {
 fn command_error(error: &SmtpError) -> SendError {
     let (reply, detail) = (reply_code(error), error.to_string());
     if error.is_permanent() {
-        return SendError::Rejected { code: "smtp_rejected", reply, detail };
+        return SendError::Rejected { code: FailureCode::SmtpRejected, reply, detail };
     }
-    let code = if error.is_transient() { "smtp_deferred" } else { "smtp_connection_lost" };
+    let code = if error.is_transient() {
+        FailureCode::SmtpDeferred
+    } else {
+        FailureCode::SmtpConnectionLost
+    };
     SendError::Deferred { code, reply, detail }
 }
 
@@ -145,7 +150,7 @@ fn command_error(error: &SmtpError) -> SendError {
 fn session_error(error: &SmtpError) -> SendError {
     match command_error(error) {
         SendError::Rejected { reply, detail, .. } => {
-            SendError::Deferred { code: "smtp_access_denied", reply, detail }
+            SendError::Deferred { code: FailureCode::SmtpAccessDenied, reply, detail }
         }
         other => other,
     }
@@ -154,11 +159,11 @@ fn session_error(error: &SmtpError) -> SendError {
 fn from_pool_error(error: PoolError) -> SendError {
     let detail = error.to_string();
     let (code, reply) = match error {
-        PoolError::Exhausted => ("smtp_pool_exhausted", None),
+        PoolError::Exhausted => (FailureCode::SmtpPoolExhausted, None),
         PoolError::Connect(error) if error.status().is_some() => {
-            ("smtp_access_denied", reply_code(&error))
+            (FailureCode::SmtpAccessDenied, reply_code(&error))
         }
-        PoolError::Connect(_) => ("smtp_unreachable", None),
+        PoolError::Connect(_) => (FailureCode::SmtpUnreachable, None),
     };
     SendError::Deferred { code, reply, detail }
 }

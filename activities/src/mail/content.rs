@@ -1,10 +1,9 @@
 //! What an e-mail says: one pair of templates (HTML and text) for each kind, in `templates/`.
 
-use crate::loopai::CODE_FAILED;
 use crate::report::Report;
 use askama::Template;
 use chrono::Utc;
-use diagflow_store::{Delivery, DeliveryKind, EmailAddress};
+use diagflow_store::{Delivery, DeliveryKind, EmailAddress, FailureCode};
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
@@ -111,7 +110,9 @@ impl EmailContent {
                     html: ResultHtml { report, reference }.render()?,
                 });
             }
-            DeliveryKind::Failed if error_code == Some(CODE_FAILED) => FAILED,
+            DeliveryKind::Failed if error_code == Some(FailureCode::LoopaiFailed.as_str()) => {
+                FAILED
+            }
             DeliveryKind::Failed => FAILED_BY_US,
             DeliveryKind::TimedOut => TIMED_OUT,
             DeliveryKind::Cancelled => CANCELLED,

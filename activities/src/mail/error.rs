@@ -1,6 +1,8 @@
 //! What can come of handing an e-mail over. The one question that matters is whether the server may
 //! have taken it.
 
+use diagflow_store::FailureCode;
+
 /// An e-mail that was not certainly taken. `Display` and the details are for staff: the server's words may
 /// hold the patient's address, so they do not belong into a log.
 #[derive(Debug, thiserror::Error)]
@@ -10,7 +12,7 @@ pub enum SendError {
     #[error("not taken: {detail}")]
     Deferred {
         /// Stable code.
-        code: &'static str,
+        code: FailureCode,
         /// The server's reply code, where there was a reply.
         reply: Option<u16>,
         /// The server's or the network's words.
@@ -20,7 +22,7 @@ pub enum SendError {
     #[error("refused: {detail}")]
     Rejected {
         /// Stable code.
-        code: &'static str,
+        code: FailureCode,
         /// The server's reply code, where there was a reply.
         reply: Option<u16>,
         /// The server's words.

@@ -3,9 +3,7 @@
 //! said again and again while the claim lasts.
 
 use crate::telemetry;
-use diagflow_store::{
-    DeliveryAttempt, DeliveryStatus, FailureReason, Store, StoreError, StoreResult,
-};
+use diagflow_store::{DeliveryAttempt, DeliveryStatus, FailureReason, Store, StoreResult};
 use diagflow_workflows::contract::DeliverVerdict;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -53,7 +51,7 @@ impl LedgerWrite<'_> {
                 Err(error) => error,
             };
             let next_try = Instant::now() + RETRY_DELAY;
-            let is_permanent = matches!(error, StoreError::Corrupt(_));
+            let is_permanent = !error.is_retryable();
             if is_permanent || next_try > retry_limit.until || retry_limit.shutdown.is_cancelled() {
                 return Err(error);
             }

@@ -4,12 +4,12 @@ use super::client::SmtpClient;
 use super::content::EmailContent;
 use super::error::SendError;
 use super::ledger::{LedgerWrite, RetryLimit, verdict};
-use crate::failure::{non_retryable, retryable};
+use crate::failure::{non_retryable, retryable, store_failure};
 use crate::report::Report;
 use crate::telemetry;
 use diagflow_store::{
-    Delivery, DeliveryAttempt, DeliveryId, DeliveryState, DeliveryStatus, Failpoint, FailureReason,
-    Store, StoreError,
+    Delivery, DeliveryAttempt, DeliveryId, DeliveryState, DeliveryStatus, Failpoint, FailureCode,
+    FailureReason, Store, StoreError,
 };
 use diagflow_workflows::contract::DeliverVerdict;
 use lettre::Message;
@@ -21,8 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 /// What a sender has beyond the time for the text, to write down what came of it.
 const WRITE_MARGIN: Duration = Duration::from_secs(5);
-/// An attempt met another one that is at work on the same delivery.
-const IN_PROGRESS: &str = "delivery_in_progress";
 
 /// Sends deliveries.
 #[derive(Clone)]
@@ -60,14 +58,14 @@ impl Mailer {
         let once = RetryLimit { until: Instant::now(), shutdown: &self.shutdown };
         let message = match self.message(store, &delivery).await {
             Ok(message) => message,
-            Err(error) => return content_failed(store, &attempt, &error, &once).await,
+            Err(error) => return content_failed(store, &attempt, error, &once).await,
         };
         let transaction = match self.client.begin(message.envelope()).await {
             Ok(transaction) => transaction,
             Err(error) => return record_failure(store, &attempt, error, &once).await,
         };
         if self.shutdown.is_cancelled() {
-            return Err(retryable("worker_shutting_down", "", None));
+            return Err(retryable(FailureCode::WorkerShuttingDown, "", None));
         }
         let text = message.formatted();
         // From before the claim, so that both are over before the claim is.
@@ -101,12 +99,15 @@ impl Mailer {
         let lease = self.client.response_timeout() + WRITE_MARGIN;
         match store.claim_delivery(attempt, lease).await {
             Ok(Some(claimed)) => Ok(claimed),
-            Ok(None) => Err(retryable(IN_PROGRESS, "another attempt was faster", None)),
+            Ok(None) => {
+                Err(retryable(FailureCode::DeliveryInProgress, "another attempt was faster", None))
+            }
             Err(error) => {
                 // Perhaps only the answer was lost.
-                let write = LedgerWrite::Withdraw(FailureReason::new("records_unavailable", ""));
-                write.write(store, attempt, retry_limit).await.map_err(records)?;
-                Err(records(error))
+                let write =
+                    LedgerWrite::Withdraw(FailureReason::new(FailureCode::RecordsUnavailable, ""));
+                write.write(store, attempt, retry_limit).await.map_err(store_failure)?;
+                Err(store_failure(error))
             }
         }
     }
@@ -117,7 +118,7 @@ impl Mailer {
             Ok(due) => due,
             Err(verdict) => return Ok(verdict),
         };
-        let settled = store.give_up_delivery(&delivery, &attempt).await.map_err(records)?;
+        let settled = store.give_up_delivery(&delivery, &attempt).await.map_err(store_failure)?;
         if settled {
             telemetry::delivery_settled(DeliverVerdict::Failed);
         }
@@ -144,33 +145,43 @@ async fn find_due(
     store: &Store,
     id: DeliveryId,
 ) -> Result<Result<(Delivery, DeliveryAttempt), DeliverVerdict>, ActivityError> {
-    match store.delivery_state(id).await.map_err(records)? {
+    match store.delivery_state(id).await.map_err(store_failure)? {
         DeliveryState::Planned(delivery, attempt) => Ok(Ok((delivery, attempt))),
         DeliveryState::Sending { left } => {
-            Err(retryable(IN_PROGRESS, "its text is under way", Some(left)))
+            Err(retryable(FailureCode::DeliveryInProgress, "its text is under way", Some(left)))
         }
         DeliveryState::Settled(status) => Ok(Err(verdict(status))),
         DeliveryState::Abandoned => {
             telemetry::delivery_settled(DeliverVerdict::Unknown);
             Ok(Err(DeliverVerdict::Unknown))
         }
-        DeliveryState::NotFound => Err(non_retryable("delivery_not_found", id)),
+        DeliveryState::NotFound => Err(non_retryable(FailureCode::DeliveryNotFound, id)),
     }
 }
 
-/// The letter could not even be written: our records are away (try again) or it never can be.
+/// Ends an attempt whose e-mail could not be rendered.
 async fn content_failed(
     store: &Store,
     attempt: &DeliveryAttempt,
-    error: &anyhow::Error,
+    error: anyhow::Error,
     retry_limit: &RetryLimit<'_>,
 ) -> AttemptResult {
-    if let Some(error) = error.downcast_ref::<StoreError>() {
-        return Err(retryable("records_unavailable", error, None));
+    match error.downcast::<StoreError>() {
+        Ok(error) => {
+            if !error.is_retryable() {
+                // So that the ledger has the reason when the delivery is given up.
+                let reason = FailureReason::new(FailureCode::RecordsUnreadable, "");
+                let write = LedgerWrite::Release(reason);
+                write.write(store, attempt, retry_limit).await.map_err(store_failure)?;
+            }
+            Err(store_failure(error))
+        }
+        Err(error) => {
+            let detail = format!("{error:#}");
+            let reason = FailureReason::new(FailureCode::EmailNotRendered, &detail);
+            settle(store, attempt, (DeliveryStatus::Failed, Some(reason)), retry_limit).await
+        }
     }
-    let detail = format!("{error:#}");
-    let reason = FailureReason::new("email_not_composed", &detail);
-    settle(store, attempt, (DeliveryStatus::Failed, Some(reason)), retry_limit).await
 }
 
 /// Writes down that an attempt did not succeed.
@@ -182,17 +193,17 @@ async fn record_failure(
 ) -> AttemptResult {
     match error {
         SendError::Unknown { detail } => {
-            let reason = FailureReason::new("smtp_no_response", &detail);
+            let reason = FailureReason::new(FailureCode::SmtpNoResponse, &detail);
             settle(store, attempt, (DeliveryStatus::Unknown, Some(reason)), retry_limit).await
         }
         SendError::Rejected { code, reply, detail } => {
-            tracing::warn!(code, reply, "the mail server refuses an e-mail for good");
+            tracing::warn!(%code, reply, "the mail server refuses an e-mail for good");
             let reason = FailureReason::new(code, &detail);
             settle(store, attempt, (DeliveryStatus::Failed, Some(reason)), retry_limit).await
         }
         SendError::Deferred { code, reply, detail } => {
             let write = LedgerWrite::Release(FailureReason::new(code, &detail));
-            write.write(store, attempt, retry_limit).await.map_err(records)?;
+            write.write(store, attempt, retry_limit).await.map_err(store_failure)?;
             Err(retryable(code, reply, None))
         }
     }
@@ -205,7 +216,7 @@ async fn settle(
     retry_limit: &RetryLimit<'_>,
 ) -> AttemptResult {
     let write = LedgerWrite::Settle(status, reason);
-    let settled = write.write(store, attempt, retry_limit).await.map_err(records)?;
+    let settled = write.write(store, attempt, retry_limit).await.map_err(store_failure)?;
     verdict_if_settled(settled, status)
 }
 
@@ -214,10 +225,6 @@ fn verdict_if_settled(settled: bool, status: DeliveryStatus) -> AttemptResult {
     if settled {
         Ok(verdict(status))
     } else {
-        Err(retryable(IN_PROGRESS, "another attempt was faster", None))
+        Err(retryable(FailureCode::DeliveryInProgress, "another attempt was faster", None))
     }
-}
-
-fn records(error: StoreError) -> ActivityError {
-    retryable("records_unavailable", &error, None)
 }

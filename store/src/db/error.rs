@@ -30,6 +30,26 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What a log may say. Databases quote values ("Duplicate entry 'x'"), and so do the readers of rows; without a
+    /// connection nothing was sent that could be quoted.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Unavailable(_) | Self::CommitUnknown(_) | Self::BlobsSwept => self.to_string(),
+            Self::Database(DieselError::DatabaseError(kind, _)) => format!("database: {kind:?}"),
+            Self::Database(_) => "database: unexpected answer".to_owned(),
+            Self::Corrupt(_) => "corrupt record".to_owned(),
+            Self::Migration(_) => "migration".to_owned(),
+        }
+    }
+
+    /// Whether the same call may succeed later. A row that this version cannot read stays unreadable.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(
+            self,
+            Self::Corrupt(_) | Self::Database(DieselError::DeserializationError(_))
+        )
+    }
+
     /// Whether the transaction lost against another one and may simply be repeated
     /// (MySQL error 1213, and 1205 for a lock that was waited for in vain).
     pub(crate) fn is_deadlock(&self) -> bool {
@@ -44,5 +64,32 @@ impl StoreError {
             self,
             StoreError::Database(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_quotes_no_value_from_the_database() {
+        let text = || Box::new("Duplicate entry 'ana@example.org'".to_owned());
+        let refused = DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, text());
+        let unreadable = DieselError::DeserializationError("ana@example.org is no number".into());
+        for (error, expected) in [
+            (refused.into(), "UniqueViolation"),
+            (unreadable.into(), "database"),
+            (StoreError::Corrupt("result: ana@example.org".to_owned()), "corrupt record"),
+        ] {
+            let kind = StoreError::kind(&error);
+            assert!(kind.contains(expected) && !kind.contains("ana@"), "{kind}");
+        }
+    }
+
+    #[test]
+    fn only_a_corrupt_record_is_not_retryable() {
+        assert!(!StoreError::Corrupt("no JSON".to_owned()).is_retryable());
+        assert!(StoreError::from(DieselError::NotFound).is_retryable());
+        assert!(StoreError::Unavailable("none came free".to_owned()).is_retryable());
     }
 }

@@ -5,6 +5,7 @@ mod addresses;
 mod content;
 mod interrupted;
 mod superseded;
+mod unreadable;
 
 use diagflow_simulators::mail::{Action, Direction, Rule, Script, Step};
 use diagflow_store::Delivery;
