@@ -5,12 +5,15 @@
 
 mod accounts;
 mod audit;
+mod codes;
 mod db;
 mod deliveries;
 mod files;
 mod listing;
 mod loopai;
+mod mac_key;
 mod runs;
+pub mod settings;
 mod staff;
 mod submissions;
 
@@ -26,11 +29,13 @@ pub use audit::log::NewAuditEntry;
 pub use audit::seal::AuditKey;
 pub use audit::search::AuditFilter;
 pub use audit::verify::{AuditCheckpoint, AuditFault, AuditVerification};
+pub use codes::FailureCode;
 pub use db::email_address::{EmailAddress, InvalidEmailAddress};
 pub use db::error::{StoreError, StoreResult};
 pub use db::failpoint::Failpoint;
 pub use db::ids::{ApiKeyId, DeliveryId, FileId, RunKey, SessionId, Sha256, SubmissionId, UserId};
 pub use db::pool::{PoolSettings, Store};
+pub use db::utc_time::UtcTime;
 pub use deliveries::attempts::{DeliveryAttempt, DeliveryState, FailureReason};
 pub use deliveries::model::{Delivery, DeliveryKind, DeliveryStatus};
 pub use files::blobs::{BlobError, BlobStore};
@@ -43,6 +48,7 @@ pub use listing::page::{Page, PagePosition, Sort, SortBy, SortKey, SubmissionSum
 pub use loopai::admission::{LoopAiUsage, Permit, RequestHealth, SlotOutcome};
 pub use loopai::breaker::BreakerState;
 pub use loopai::slots::{LoopAiLimits, WaitReason};
+pub use mac_key::MacKey;
 pub use runs::adoption::Adoption;
 pub use runs::reconcile::{StaleCursor, StaleItem, StartedRun};
 pub use runs::row::Run;

@@ -8,7 +8,7 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{ApiKeyId, Sha256, UserId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{api_keys, users};
-use chrono::NaiveDateTime;
+use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
@@ -25,13 +25,13 @@ pub struct ApiKey {
     /// What it is called; at most 200 characters.
     pub name: String,
     /// When it was made (UTC).
-    pub created_at: NaiveDateTime,
+    pub created_at: UtcTime,
     /// When it was used last (UTC), to the minute.
-    pub used_at: Option<NaiveDateTime>,
+    pub used_at: Option<UtcTime>,
     /// When it is no longer good (UTC); for ever if missing.
-    pub expires_at: Option<NaiveDateTime>,
+    pub expires_at: Option<UtcTime>,
     /// When it was revoked (UTC).
-    pub revoked_at: Option<NaiveDateTime>,
+    pub revoked_at: Option<UtcTime>,
 }
 
 /// A key that is to be made.
@@ -46,7 +46,7 @@ pub struct NewApiKey {
     /// Digest of its secret.
     pub secret: Sha256,
     /// When it is no longer good (UTC); for ever if missing.
-    pub expires_at: Option<NaiveDateTime>,
+    pub expires_at: Option<UtcTime>,
 }
 
 /// Whose key was presented, together with its secret.
@@ -60,9 +60,6 @@ pub enum ApiKeyOwner {
 
 impl Store {
     /// Makes a key. Returns `None`, with nothing made, when the account is none of an enabled program.
-    ///
-    /// # Errors
-    /// When the database does not take it.
     pub async fn create_api_key(
         &self,
         new: &NewApiKey,
@@ -100,9 +97,6 @@ impl Store {
     }
 
     /// The keys of an account, also those that are no longer good, the newest first.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn user_api_keys(&self, user: UserId) -> StoreResult<Vec<ApiKey>> {
         let mut connection = self.connection().await?;
         let found = api_keys::table
@@ -116,9 +110,6 @@ impl Store {
 
     /// Revokes a key of an account. Returns `false`, with nothing done, when it has none of this name
     /// that was not revoked already.
-    ///
-    /// # Errors
-    /// When the database does not take it.
     pub async fn revoke_api_key(
         &self,
         user: UserId,
@@ -140,9 +131,6 @@ impl Store {
 
     /// Whose key this is, where `secret` is the digest of its secret. Asking for one that is alive is using
     /// it.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn authenticate_api_key(
         &self,
         key: ApiKeyId,
@@ -174,9 +162,6 @@ impl Store {
     }
 
     /// Whose key this is, while it is alive; without using it. For streams that stay open.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn api_key_user(&self, key: ApiKeyId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = api_keys::table

@@ -11,7 +11,7 @@ use crate::db::expired_rows;
 use crate::db::ids::{SessionId, Sha256, UserId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{sessions, users};
-use chrono::NaiveDateTime;
+use crate::db::utc_time::UtcTime;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -29,7 +29,7 @@ pub struct NewSession {
     /// Who signed in.
     pub user: UserId,
     /// When the password that was right had been set (UTC).
-    pub password_changed_at: Option<NaiveDateTime>,
+    pub password_changed_at: Option<UtcTime>,
     /// Digest of its first refresh token.
     pub refresh: Sha256,
     /// From which network.
@@ -57,13 +57,13 @@ pub struct Session {
     /// What the client said that it is.
     pub user_agent: String,
     /// When it was begun (UTC).
-    pub created_at: NaiveDateTime,
+    pub created_at: UtcTime,
     /// When it was used last (UTC), to the minute.
-    pub used_at: NaiveDateTime,
+    pub used_at: UtcTime,
     /// When it ends unless it is used (UTC).
-    pub idle_after: NaiveDateTime,
+    pub idle_after: UtcTime,
     /// When it ends in any case (UTC).
-    pub expires_at: NaiveDateTime,
+    pub expires_at: UtcTime,
 }
 
 /// Digests of a refresh token that was presented, and of the one that follows it.
@@ -155,9 +155,6 @@ async fn insert(connection: &mut Connection, new: &NewSession) -> StoreResult<()
 impl Store {
     /// Begins a session. Returns `false`, with nothing begun, when the account was disabled or got another
     /// password since its password was looked at: whoever ended its sessions by that means this one, too.
-    ///
-    /// # Errors
-    /// When the database does not take it.
     pub async fn create_session(
         &self,
         new: &NewSession,
@@ -169,7 +166,7 @@ impl Store {
                 .filter(users::disabled_at.is_null())
                 .select(users::password_changed_at)
                 .for_update();
-            let set: Option<Option<NaiveDateTime>> = account.first(connection).await.optional()?;
+            let set: Option<Option<UtcTime>> = account.first(connection).await.optional()?;
             if set != Some(new.password_changed_at) {
                 return Ok(false);
             }
@@ -180,9 +177,6 @@ impl Store {
     }
 
     /// Ends a session; `reason` is a word for it, such as `signed_out`. Does nothing when it has ended.
-    ///
-    /// # Errors
-    /// When the database does not take it.
     pub async fn end_session(
         &self,
         session: SessionId,
@@ -199,9 +193,6 @@ impl Store {
     }
 
     /// The sessions of an account that are alive, the newest first.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn user_sessions(&self, user: UserId) -> StoreResult<Vec<Session>> {
         let mut connection = self.connection().await?;
         let found = sessions::table
@@ -220,9 +211,6 @@ impl Store {
 
     /// Ends a session of an account. Returns `false`, with nothing done, when it has none of this name
     /// that goes on.
-    ///
-    /// # Errors
-    /// When the database does not take it.
     pub async fn end_user_session(
         &self,
         user: UserId,
@@ -244,9 +232,6 @@ impl Store {
     }
 
     /// Ends all sessions of an account, but for `keep`; returns how many.
-    ///
-    /// # Errors
-    /// When the database does not take it.
     pub async fn end_user_sessions(
         &self,
         user: UserId,
@@ -264,9 +249,6 @@ impl Store {
     /// Takes a refresh token of a session. The caller has made sure that it is one of ours: one that is
     /// neither the newest, nor the one before within the grace, ends the session. `done` is written for
     /// a rotation, `reused` for such an end.
-    ///
-    /// # Errors
-    /// When the database does not take it.
     pub async fn refresh_session(
         &self,
         session: SessionId,
@@ -322,9 +304,6 @@ impl Store {
 
     /// Whose session this is, while it is alive. Asking is using it: it then lives for `idle` more, up to
     /// its absolute end.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn authenticate_session(
         &self,
         session: SessionId,
@@ -346,9 +325,6 @@ impl Store {
     }
 
     /// Whose session this is, while it is alive; without using it. For streams that stay open.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn session_user(&self, session: SessionId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         find_active(&mut connection, session).await
@@ -360,9 +336,6 @@ impl Store {
     /// those that are alive, the audit has its own words for each, and where an account signed in from is
     /// asked for 30 days after that. Returns how many; more are left when it is the most that one sweep
     /// removes.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn sweep_sessions(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         // By the absolute end, which every session has, and which comes after its beginning.

@@ -13,7 +13,7 @@ use crate::db::expired_rows;
 use crate::db::ids::Sha256;
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{sessions, throttles, users};
-use chrono::NaiveDateTime;
+use crate::db::utc_time::UtcTime;
 use diesel::dsl::{exists, select, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Datetime, Text};
@@ -57,7 +57,7 @@ impl ThrottleLimit {
 #[derive(Debug, Clone)]
 #[must_use = "an attempt that succeeded is to be taken back"]
 pub struct SignInAttempt {
-    at: NaiveDateTime,
+    at: UtcTime,
     before: Vec<ThrottleState>,
 }
 
@@ -87,14 +87,11 @@ struct ThrottleState {
     failures: i32,
     /// As they stood after the newest.
     stored_failures: i32,
-    failed_at: NaiveDateTime,
+    failed_at: UtcTime,
 }
 
 impl Store {
     /// Asks for an attempt at all of `limits`.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn begin_sign_in(&self, limits: &[ThrottleLimit]) -> StoreResult<AttemptDecision> {
         // Always in the same order, so that two attempts cannot wait for each other.
         let mut limits = limits.to_vec();
@@ -104,9 +101,9 @@ impl Store {
             for limit in &limits {
                 states.push(lock_state(connection, limit.subject).await?);
             }
-            let at: NaiveDateTime = select(sql::<Datetime>("NOW(6)")).first(connection).await?;
+            let at: UtcTime = select(sql::<Datetime>("NOW(6)")).first(connection).await?;
             let wait = limits.iter().zip(&states).map(|(limit, state)| {
-                let quiet = (at - state.failed_at).to_std().unwrap_or_default();
+                let quiet = at.since(state.failed_at);
                 limit.pause(state.failures).saturating_sub(quiet)
             });
             let wait = wait.max().unwrap_or_default();
@@ -127,9 +124,6 @@ impl Store {
     }
 
     /// Takes an attempt back, and forgets the failures of `cleared`.
-    ///
-    /// # Errors
-    /// When the database does not take it.
     pub async fn sign_in_succeeded(
         &self,
         attempt: &SignInAttempt,
@@ -166,9 +160,6 @@ impl Store {
 
     /// Whether somebody signed in to the account of this e-mail address lately: from this network, and from
     /// this very address in it.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn known_client(
         &self,
         email: &str,
@@ -188,9 +179,6 @@ impl Store {
     }
 
     /// Removes what has healed; returns how many rows.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn sweep_throttles(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         expired_rows::delete_expired(&mut connection, "throttles", "failed_at", FORGET_AFTER).await
@@ -212,7 +200,7 @@ async fn lock_state(connection: &mut Connection, subject: Sha256) -> StoreResult
          AS SIGNED)",
         HALF_LIFE.as_secs()
     );
-    let (failures, stored_failures, failed_at): (i64, i32, NaiveDateTime) = throttles::table
+    let (failures, stored_failures, failed_at): (i64, i32, UtcTime) = throttles::table
         .find(subject)
         .select((sql::<BigInt>(&healed), throttles::failures, throttles::failed_at))
         .for_update()

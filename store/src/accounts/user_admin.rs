@@ -12,7 +12,8 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{SessionId, UserId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{api_keys, users};
-use chrono::NaiveDateTime;
+use crate::db::sql_text::contains_pattern;
+use crate::db::utc_time::UtcTime;
 use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -72,7 +73,7 @@ pub struct NewPassword {
     /// The session that asks, which goes on.
     pub session: SessionId,
     /// When the one that they proved to know had been set (UTC).
-    pub known_since: Option<NaiveDateTime>,
+    pub known_since: Option<UtcTime>,
     /// What is kept of the new one.
     pub hash: String,
 }
@@ -94,23 +95,11 @@ pub enum UserChangeOutcome {
     PasswordForbidden,
 }
 
-/// `%text%` for LIKE, with `!` before what would otherwise be a wildcard.
-fn contains_pattern(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for letter in text.trim().chars() {
-        if matches!(letter, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(letter);
-    }
-    pattern.push('%');
-    pattern
-}
-
 impl UserFilter {
     fn query(&self) -> users::BoxedQuery<'_, Mysql> {
         let mut query = users::table.into_boxed();
-        if let Some(search) = self.search.as_deref().filter(|text| !text.trim().is_empty()) {
+        if let Some(search) = self.search.as_deref().map(str::trim).filter(|text| !text.is_empty())
+        {
             let in_email = users::email.like(contains_pattern(&search.to_lowercase())).escape('!');
             let in_name = users::name.like(contains_pattern(search)).escape('!');
             query = query.filter(in_email.or(in_name));
@@ -128,9 +117,6 @@ impl UserFilter {
 
 impl Store {
     /// The accounts from `offset` on that a filter matches, at most `limit`, the newest first.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn users(
         &self,
         filter: &UserFilter,
@@ -151,9 +137,6 @@ impl Store {
     }
 
     /// An account, also a disabled one.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn user(&self, id: UserId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found =
@@ -162,9 +145,6 @@ impl Store {
     }
 
     /// The account of an address, also a disabled one.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn user_by_email(&self, email: &str) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = users::table
@@ -179,9 +159,6 @@ impl Store {
     /// Changes an account. Its sessions end when it is disabled, when its password is set, and when it
     /// becomes one of a program or stops being one; in the last case its API keys are revoked, too. To
     /// `entry` is added what of it was different before; where nothing was, that is its result.
-    ///
-    /// # Errors
-    /// When the database does not take it.
     pub async fn change_user(
         &self,
         id: UserId,
@@ -207,9 +184,6 @@ impl Store {
     /// Sets the password of an account that people sign in to, and ends its sessions but the one that asks.
     /// Returns `false`, with nothing changed, when that one has ended, or the account has got another
     /// password since somebody proved to know it: then somebody else decided meanwhile.
-    ///
-    /// # Errors
-    /// When the database does not take it.
     pub async fn set_password(
         &self,
         new: &NewPassword,
@@ -222,7 +196,7 @@ impl Store {
                 .filter(users::role.ne(Role::Service))
                 .select(users::password_changed_at)
                 .for_update();
-            let set: Option<Option<NaiveDateTime>> = account.first(connection).await.optional()?;
+            let set: Option<Option<UtcTime>> = account.first(connection).await.optional()?;
             let is_current = set == Some(new.known_since);
             if !is_current || !sessions::lock_active(connection, new.user, new.session).await? {
                 return Ok(false);
@@ -353,7 +327,7 @@ async fn write(
             diesel::update(account).set(disabled).execute(connection).await?;
         }
         Some(false) => {
-            let enabled = users::disabled_at.eq(None::<NaiveDateTime>);
+            let enabled = users::disabled_at.eq(None::<UtcTime>);
             diesel::update(account).set(enabled).execute(connection).await?;
         }
         _ => {}
@@ -367,7 +341,7 @@ async fn write(
     } else if role == Role::Service {
         let none = (
             users::password_hash.eq(None::<String>),
-            users::password_changed_at.eq(None::<NaiveDateTime>),
+            users::password_changed_at.eq(None::<UtcTime>),
         );
         diesel::update(account).set(none).execute(connection).await?;
     }
@@ -382,14 +356,4 @@ async fn revoke_keys(connection: &mut Connection, user: UserId) -> StoreResult<(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_search_has_no_wildcards() {
-        assert_eq!(contains_pattern(" 100%_a! "), "%100!%!_a!!%");
-    }
 }

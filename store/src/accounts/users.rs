@@ -4,23 +4,35 @@ use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::now;
 use crate::db::email_address::EmailAddress;
 use crate::db::error::StoreResult;
-use crate::db::ids::{SessionId, UserId, named};
+use crate::db::ids::{SessionId, UserId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{sessions, users};
-use chrono::NaiveDateTime;
+use crate::db::sql_text::stored_as_text;
+use crate::db::utc_time::UtcTime;
 use diesel::deserialize::FromSqlRow;
-use diesel::deserialize::{self, FromSql};
 use diesel::dsl::sql;
 use diesel::expression::AsExpression;
-use diesel::mysql::{Mysql, MysqlValue};
 use diesel::prelude::*;
-use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{Datetime, Nullable, Text};
 use diesel_async::RunQueryDsl;
+use strum::{Display, EnumString, VariantArray};
 
 /// What an account is for. What it may do stands in `api/src/auth/permissions.rs`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    AsExpression,
+    FromSqlRow,
+    Display,
+    EnumString,
+    VariantArray,
+)]
 #[diesel(sql_type = Text)]
+#[strum(serialize_all = "snake_case")]
 pub enum Role {
     /// Runs the service, and its accounts.
     Admin,
@@ -35,26 +47,11 @@ pub enum Role {
     /// A program, by API keys.
     Service,
 }
-
-named!(Role {
-    Admin = "admin",
-    Operator = "operator",
-    Clinician = "clinician",
-    Institution = "institution",
-    Patient = "patient",
-    Service = "service",
-});
+stored_as_text!(Role);
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 6] = [
-        Role::Admin,
-        Role::Operator,
-        Role::Clinician,
-        Role::Institution,
-        Role::Patient,
-        Role::Service,
-    ];
+    pub const ALL: &[Role] = Self::VARIANTS;
 }
 
 /// An account.
@@ -70,13 +67,13 @@ pub struct User {
     /// What it is for.
     pub role: Role,
     /// When its password was set (UTC); never for a service.
-    pub password_changed_at: Option<NaiveDateTime>,
+    pub password_changed_at: Option<UtcTime>,
     /// Since when it is disabled (UTC).
-    pub disabled_at: Option<NaiveDateTime>,
+    pub disabled_at: Option<UtcTime>,
     /// When it was made (UTC).
-    pub created_at: NaiveDateTime,
+    pub created_at: UtcTime,
     /// When it was changed last (UTC).
-    pub updated_at: NaiveDateTime,
+    pub updated_at: UtcTime,
 }
 
 /// An account that is to be made.
@@ -96,9 +93,6 @@ pub struct NewUser {
 
 impl Store {
     /// Makes an account. Returns `false`, with nothing made, when the address has one already.
-    ///
-    /// # Errors
-    /// When the database does not take it.
     pub async fn create_user(&self, new: &NewUser, entry: &NewAuditEntry) -> StoreResult<bool> {
         let made = transaction!(self, connection => {
             diesel::insert_into(users::table)
@@ -126,9 +120,6 @@ impl Store {
     }
 
     /// The account of an address and what is kept of its password, unless it is disabled.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn user_with_password(
         &self,
         email: &str,
@@ -145,9 +136,6 @@ impl Store {
     }
 
     /// Whose session this is, or was.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn session_owner(&self, session: SessionId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = sessions::table

@@ -1,15 +1,15 @@
 //! The words of the audit, and a line of it as it is stored.
 
-use crate::db::ids::{UserId, named};
+use crate::db::ids::UserId;
 use crate::db::schema::audit;
-use chrono::NaiveDateTime;
-use diesel::deserialize::FromSqlRow;
-use diesel::deserialize::{self, FromSql};
+use crate::db::sql_text::stored_as_text;
+use crate::db::utc_time::UtcTime;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
 use diesel::mysql::{Mysql, MysqlValue};
 use diesel::prelude::*;
-use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{Datetime, Text};
+use strum::{Display, EnumString};
 
 /// The result of what was done as it was asked.
 pub const SUCCESS: &str = "success";
@@ -22,8 +22,9 @@ pub(crate) const UNCHANGED: &str = "unchanged";
 /// The result where it goes on already.
 pub(crate) const IN_PROGRESS: &str = "in_progress";
 /// What kind of caller it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
+#[strum(serialize_all = "snake_case")]
 pub enum ActorKind {
     /// Nobody that we know.
     Anonymous,
@@ -34,18 +35,14 @@ pub enum ActorKind {
     /// Somebody at the command line of a machine of ours.
     Operator,
 }
-
-named!(ActorKind {
-    Anonymous = "anonymous",
-    User = "user",
-    Service = "service",
-    Operator = "operator",
-});
+stored_as_text!(ActorKind);
 
 /// What was done, or tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow, Display, EnumString,
+)]
 #[diesel(sql_type = Text)]
-#[expect(missing_docs, reason = "the names say it")]
+#[strum(serialize_all = "snake_case")]
 pub enum Action {
     SignIn,
     SignOut,
@@ -79,43 +76,12 @@ pub enum Action {
     /// A request that was refused before it came to anything else.
     Access,
 }
-
-named!(Action {
-    SignIn = "sign_in",
-    SignOut = "sign_out",
-    SessionRefresh = "session_refresh",
-    SessionEnd = "session_end",
-    SessionsView = "sessions_view",
-    PasswordChange = "password_change",
-    UserCreate = "user_create",
-    UserUpdate = "user_update",
-    UserDisable = "user_disable",
-    UsersView = "users_view",
-    KeyCreate = "key_create",
-    KeyRevoke = "key_revoke",
-    KeysView = "keys_view",
-    SubmissionCreate = "submission_create",
-    SubmissionsView = "submissions_view",
-    SubmissionView = "submission_view",
-    HistoryView = "history_view",
-    FileView = "file_view",
-    SubmissionCancel = "submission_cancel",
-    SubmissionRetry = "submission_retry",
-    SubmissionsRetry = "submissions_retry",
-    SubmissionDelete = "submission_delete",
-    SubmissionRestore = "submission_restore",
-    MailResend = "mail_resend",
-    SubmissionsExport = "submissions_export",
-    SubmissionsFollow = "submissions_follow",
-    AuditView = "audit_view",
-    BackupRestore = "backup_restore",
-    Access = "access",
-});
+stored_as_text!(Action);
 
 /// What it was done to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
-#[expect(missing_docs, reason = "the names say it")]
+#[strum(serialize_all = "snake_case")]
 pub enum ObjectKind {
     /// Nothing in particular, or many at once; the details say more.
     Service,
@@ -126,16 +92,7 @@ pub enum ObjectKind {
     Session,
     ApiKey,
 }
-
-named!(ObjectKind {
-    Service = "service",
-    Submission = "submission",
-    File = "file",
-    Delivery = "delivery",
-    User = "user",
-    Session = "session",
-    ApiKey = "api_key",
-});
+stored_as_text!(ObjectKind);
 
 /// Who did it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +114,7 @@ pub struct AuditEntry {
     pub number: i64,
     /// When (UTC, the database's clock); 1970 where what stands there is no time.
     #[diesel(deserialize_as = LenientDatetime)]
-    pub at: NaiveDateTime,
+    pub at: UtcTime,
     /// Who: what [kind of caller](ActorKind).
     pub actor_kind: String,
     /// Who: the account, where there is one.
@@ -186,7 +143,7 @@ pub struct AuditEntry {
 
 /// Reads a time, also from a column that holds none, such as the day 0 of the month 0.
 #[derive(FromSqlRow)]
-pub struct LenientDatetime(NaiveDateTime);
+pub struct LenientDatetime(UtcTime);
 
 impl FromSql<Datetime, Mysql> for LenientDatetime {
     fn from_sql(value: MysqlValue<'_>) -> deserialize::Result<Self> {
@@ -194,7 +151,7 @@ impl FromSql<Datetime, Mysql> for LenientDatetime {
     }
 }
 
-impl From<LenientDatetime> for NaiveDateTime {
+impl From<LenientDatetime> for UtcTime {
     fn from(moment: LenientDatetime) -> Self {
         moment.0
     }

@@ -9,7 +9,8 @@ use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{audit, audit_head};
-use chrono::NaiveDateTime;
+use crate::db::sql_text::truncated;
+use crate::db::utc_time::UtcTime;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Datetime;
@@ -73,7 +74,7 @@ impl NewAuditEntry {
 /// Appends a line in the caller's transaction. Holds the chain's lock until that ends, so it comes
 /// last there.
 pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -> StoreResult<()> {
-    let (number, previous, at): (i64, String, NaiveDateTime) = audit_head::table
+    let (number, previous, at): (i64, String, UtcTime) = audit_head::table
         .find(HEAD_ROW)
         // `NOW` would be the time before the wait for the lock, and times would run against numbers.
         .select((audit_head::number, audit_head::hash, sql::<Datetime>("SYSDATE(6)")))
@@ -85,10 +86,10 @@ pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -
         at,
         actor_kind: entry.actor.kind.to_string(),
         actor_id: entry.actor.id.map(|id| id.to_string()),
-        actor_name: shortened(&entry.actor.name, 254),
+        actor_name: truncated(&entry.actor.name, 254),
         action: entry.action.to_string(),
         object_kind: entry.object_kind.to_string(),
-        object_id: shortened(&entry.object_id, 64),
+        object_id: truncated(&entry.object_id, 64),
         result: entry.result.clone(),
         address: entry.address.clone(),
         request_id: entry.request_id.clone(),
@@ -105,10 +106,6 @@ pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -
     Ok(())
 }
 
-fn shortened(text: &str, longest: usize) -> String {
-    text.chars().take(longest).collect()
-}
-
 /// Details as they are stored. What strangers send stands in them too: none may be too long for its column,
 /// since then nobody would hear of the request.
 fn bounded_details(details: &Map<String, Value>) -> String {
@@ -116,17 +113,17 @@ fn bounded_details(details: &Map<String, Value>) -> String {
     if text.len() <= MAX_DETAILS_BYTES {
         return text;
     }
-    json!({ "cut": shortened(&text, MAX_TEXT_LENGTH) }).to_string()
+    json!({ "cut": truncated(&text, MAX_TEXT_LENGTH) }).to_string()
 }
 
 fn shorten(value: &Value) -> Value {
     match value {
-        Value::String(text) => Value::String(shortened(text, MAX_TEXT_LENGTH)),
+        Value::String(text) => Value::String(truncated(text, MAX_TEXT_LENGTH)),
         Value::Array(members) => members.iter().take(MAX_MEMBERS).map(shorten).collect(),
         Value::Object(members) => {
             let members = members.iter().take(MAX_MEMBERS);
             members
-                .map(|(name, value)| (shortened(name, MAX_TEXT_LENGTH), shorten(value)))
+                .map(|(name, value)| (truncated(name, MAX_TEXT_LENGTH), shorten(value)))
                 .collect()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
@@ -135,9 +132,6 @@ fn shorten(value: &Value) -> Value {
 
 impl Store {
     /// Writes down something that changes no record of ours, such as a view or a refusal.
-    ///
-    /// # Errors
-    /// When the database does not take it; then it must not be shown, either.
     pub async fn append_audit_entry(&self, entry: &NewAuditEntry) -> StoreResult<()> {
         transaction!(self, connection => { append(connection, entry).await })
     }

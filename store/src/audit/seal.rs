@@ -1,28 +1,26 @@
-//! Seals lines of the audit, each together with the one before it.
+//! Seals entries of the audit, each together with the one before it.
 
 use crate::audit::entry::AuditEntry;
-use hmac::{Hmac, KeyInit, Mac};
-use std::fmt;
+use crate::mac_key::MacKey;
 
-/// Seals the lines. Whoever can write to the database, but does not know the key, cannot seal one.
-#[derive(Clone)]
-pub struct AuditKey(Hmac<sha2::Sha256>);
+/// Seals entries. Whoever can write to the database, but does not know the key, cannot seal one.
+#[derive(Debug, Clone)]
+pub struct AuditKey(MacKey);
 
 impl AuditKey {
     /// From the service's audit secret.
     pub fn new(secret: &str) -> AuditKey {
-        AuditKey(Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length"))
+        AuditKey(MacKey::derive(secret, "diagflow audit v1"))
     }
 
-    /// The seal of a line that follows the one with the seal `previous`.
+    /// The seal of an entry that follows the one with the seal `previous`.
     pub(crate) fn seal(&self, previous: &str, entry: &AuditEntry) -> String {
-        let mut mac = self.0.clone();
         let number = entry.number.to_string();
-        let at = entry.at.and_utc().timestamp_micros().to_string();
+        let at = entry.at.micros().to_string();
         // No account is sealed as an empty text, which therefore must not stand for an empty text.
         let actor_id =
             entry.actor_id.as_deref().map_or("", |id| if id.is_empty() { "\0" } else { id });
-        for field in [
+        let fields = [
             previous,
             &number,
             &at,
@@ -36,17 +34,15 @@ impl AuditKey {
             &entry.address,
             &entry.request_id,
             &entry.details,
-        ] {
-            // With its length, so that nothing can move from one field into the next.
-            mac.update(&(field.len() as u64).to_be_bytes());
-            mac.update(field.as_bytes());
-        }
-        hex::encode(mac.finalize().into_bytes())
-    }
-}
-
-impl fmt::Debug for AuditKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AuditKey(..)")
+        ];
+        // With its length, so that nothing can move from one field into the next.
+        let message: Vec<u8> = fields
+            .iter()
+            .flat_map(|field| {
+                let length = (field.len() as u64).to_be_bytes();
+                length.into_iter().chain(field.bytes())
+            })
+            .collect();
+        hex::encode(self.0.tag(message))
     }
 }

@@ -5,7 +5,7 @@ use crate::db::error::StoreResult;
 use crate::db::ids::UserId;
 use crate::db::pool::Store;
 use crate::db::schema::audit;
-use chrono::NaiveDateTime;
+use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -27,18 +27,15 @@ pub struct AuditFilter {
     /// By this request.
     pub request_id: Option<String>,
     /// Not before this time (UTC).
-    pub from: Option<NaiveDateTime>,
+    pub from: Option<UtcTime>,
     /// Before this time (UTC).
-    pub to: Option<NaiveDateTime>,
+    pub to: Option<UtcTime>,
     /// Before the line of this number.
     pub before: Option<i64>,
 }
 
 impl Store {
     /// The newest lines that fit, newest first, at most `limit`.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn find_audit_entries(
         &self,
         filter: &AuditFilter,

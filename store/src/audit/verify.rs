@@ -109,9 +109,6 @@ pub struct AuditVerification {
 
 impl Store {
     /// Reads every line of the audit and its seal again. `mark` is a line that was noted elsewhere.
-    ///
-    /// # Errors
-    /// When the database does not answer, or a line cannot be read at all.
     pub async fn verify_audit(
         &self,
         key: &AuditKey,
@@ -132,9 +129,6 @@ impl Store {
     }
 
     /// The line that was written last.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn audit_head(&self) -> StoreResult<AuditCheckpoint> {
         let mut connection = self.connection().await?;
         let (number, hash) = audit_head::table

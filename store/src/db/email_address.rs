@@ -1,11 +1,8 @@
 //! E-mail addresses that mail can be sent to.
 
-use crate::db::ids::stored_as_text;
+use crate::db::sql_text::stored_as_text;
 use diesel::deserialize::FromSqlRow;
-use diesel::deserialize::{self, FromSql};
 use diesel::expression::AsExpression;
-use diesel::mysql::{Mysql, MysqlValue};
-use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
 use email_address::Options;
 use std::fmt;

@@ -44,10 +44,7 @@ impl StoreError {
 
     /// Whether the same call may succeed later. A row that this version cannot read stays unreadable.
     pub fn is_retryable(&self) -> bool {
-        !matches!(
-            self,
-            Self::Corrupt(_) | Self::Database(DieselError::DeserializationError(_))
-        )
+        !matches!(self, Self::Corrupt(_) | Self::Database(DieselError::DeserializationError(_)))
     }
 
     /// Whether the transaction lost against another one and may simply be repeated

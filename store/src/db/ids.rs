@@ -1,58 +1,14 @@
 //! Names of records, each its own type, so that one cannot be passed for another.
 
+use crate::db::sql_text::stored_as_text;
 use diesel::deserialize::FromSqlRow;
-use diesel::deserialize::{self, FromSql};
 use diesel::expression::AsExpression;
-use diesel::mysql::{Mysql, MysqlValue};
-use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
-
-/// Stores a type as text, by its `Display` and `FromStr`.
-macro_rules! stored_as_text {
-    ($name:ty) => {
-        impl ToSql<Text, Mysql> for $name {
-            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Mysql>) -> serialize::Result {
-                use std::io::Write;
-                write!(out, "{self}")?;
-                Ok(serialize::IsNull::No)
-            }
-        }
-        impl FromSql<Text, Mysql> for $name {
-            fn from_sql(bytes: MysqlValue<'_>) -> deserialize::Result<Self> {
-                let text = <String as FromSql<Text, Mysql>>::from_sql(bytes)?;
-                Ok(text.parse()?)
-            }
-        }
-    };
-}
-pub(crate) use stored_as_text;
-
-/// Gives an enum its names in SQL, both ways.
-macro_rules! named {
-    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
-        impl std::fmt::Display for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(match self { $($type::$variant => $name),+ })
-            }
-        }
-        impl std::str::FromStr for $type {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text {
-                    $($name => Ok($type::$variant),)+
-                    _ => Err(format!("{text:?} is no {}", stringify!($type))),
-                }
-            }
-        }
-        $crate::db::ids::stored_as_text!($type);
-    };
-}
-pub(crate) use named;
 
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident) => {

@@ -27,9 +27,6 @@ struct LockResult {
 impl crate::Store {
     /// Applies what is missing at `url`; returns the names of what was applied. Replicas that try at
     /// once wait for one another.
-    ///
-    /// # Errors
-    /// When the database does not answer, or a migration fails (the earlier ones stay applied).
     pub async fn migrate(url: &str) -> StoreResult<Vec<String>> {
         with_migration_lock(url, |connection| {
             let applied = connection.run_pending_migrations(MIGRATIONS)?;
@@ -39,9 +36,6 @@ impl crate::Store {
     }
 
     /// Takes all migrations back, newest first. Loses all data: for tests and empty databases.
-    ///
-    /// # Errors
-    /// When the database does not answer, or a migration cannot be taken back.
     pub async fn revert_all(url: &str) -> StoreResult<Vec<String>> {
         with_migration_lock(url, |connection| {
             let reverted = connection.revert_all_migrations(MIGRATIONS)?;
@@ -51,9 +45,6 @@ impl crate::Store {
     }
 
     /// Whether the database has every migration of this version.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn is_migrated(&self) -> StoreResult<bool> {
         #[derive(QueryableByName)]
         struct Version {

@@ -11,3 +11,5 @@ pub(crate) mod ids;
 pub(crate) mod migrations;
 pub(crate) mod pool;
 pub(crate) mod schema;
+pub(crate) mod sql_text;
+pub(crate) mod utc_time;

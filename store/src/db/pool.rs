@@ -2,23 +2,46 @@
 
 use crate::db::connection::ConnectionManager;
 use crate::db::error::{StoreError, StoreResult};
+use crate::settings::{convert, seconds, within};
 use bb8::{Pool, PooledConnection, RunError};
 use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Deserializer};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use url::Url;
 
-/// How the pool behaves.
-#[derive(Debug, Clone)]
+#[derive(Clone, Deserialize)]
 pub struct PoolSettings {
-    /// `mysql://user:password@host:port/database`.
+    /// Holds a password: not to be shown.
+    #[serde(rename = "DATABASE_URL", deserialize_with = "mysql_url")]
     pub url: String,
-    /// Most connections of this process.
+    #[serde(rename = "DATABASE_POOL_SIZE", deserialize_with = "within::<_, _, 1, 1000>")]
     pub size: u32,
-    /// How long a caller waits for a free connection before it is told so.
-    pub wait: Duration,
-    /// How long a statement may take before its connection is given up.
-    pub statement: Duration,
+    #[serde(rename = "DATABASE_POOL_TIMEOUT_SECONDS", deserialize_with = "seconds")]
+    pub pool_timeout: Duration,
+    #[serde(rename = "DATABASE_STATEMENT_TIMEOUT_SECONDS", deserialize_with = "seconds")]
+    pub statement_timeout: Duration,
+}
+
+impl PoolSettings {
+    /// Host and port, and nothing else of the URL.
+    pub fn address(&self) -> String {
+        address(&self.url).unwrap_or_default()
+    }
+}
+
+fn address(url: &str) -> Option<String> {
+    let url: Url = url.parse().ok()?;
+    Some(format!("{}:{}", url.host()?, url.port().unwrap_or(3306)))
+}
+
+fn mysql_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    convert(deserializer, |text| {
+        let url: Url = text.parse().ok()?;
+        let is_complete = url.scheme() == "mysql" && url.path().len() > 1;
+        address(text).filter(|_| is_complete).map(|_| text.to_owned())
+    })
 }
 
 /// The records. Cheap to clone; all clones share one pool.
@@ -41,22 +64,21 @@ pub(crate) const MAX_DEADLOCK_RETRIES: u32 = 5;
 
 impl Store {
     /// Makes the pool. Connections are opened when first asked for, so the database may be down now.
-    ///
-    /// # Errors
-    /// Only when the pool itself cannot be built.
     pub async fn connect(settings: &PoolSettings) -> StoreResult<Store> {
-        let manager =
-            ConnectionManager { url: settings.url.clone(), answer_timeout: settings.statement };
+        let manager = ConnectionManager {
+            url: settings.url.clone(),
+            answer_timeout: settings.statement_timeout,
+        };
         let pool = Pool::builder()
             .max_size(settings.size)
-            .connection_timeout(settings.wait)
+            .connection_timeout(settings.pool_timeout)
             .build(manager)
             .await
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let queue = WaitQueue {
             waiting: AtomicUsize::new(0),
             last_served_at: Mutex::new(Instant::now()),
-            stalled_after: settings.wait / 2,
+            stalled_after: settings.pool_timeout / 2,
         };
         Ok(Store { pool, queue: Arc::new(queue) })
     }
@@ -78,9 +100,6 @@ impl Store {
     }
 
     /// Asks the database for a sign of life.
-    ///
-    /// # Errors
-    /// When no connection comes, or the statement fails.
     pub async fn ping(&self) -> StoreResult<()> {
         let mut connection = self.connection().await?;
         diesel::sql_query("SELECT 1").execute(&mut connection).await?;
@@ -169,8 +188,8 @@ mod tests {
         let settings = PoolSettings {
             url,
             size: 1,
-            wait: Duration::from_secs(10),
-            statement: Duration::from_secs(30),
+            pool_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(30),
         };
         let store = Store::connect(&settings).await.expect("a pool");
         let mut connection = store.connection().await.expect("a connection");

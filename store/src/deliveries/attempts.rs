@@ -1,17 +1,19 @@
 //! Attempts at an e-mail: each claims it just before its text goes out, and writes down what came of it.
 
+use crate::codes::FailureCode;
 use crate::db::clock::{after, now};
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use crate::db::ids::{DeliveryId, RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{deliveries, submissions};
+use crate::db::sql_text::{MAX_ERROR_DETAIL, truncated};
+use crate::db::utc_time::UtcTime;
 use crate::deliveries::model::{Delivery, DeliveryStatus};
 use crate::deliveries::plan::{cancel_for_deleted, supersede};
 use crate::submissions::events::{self, Step};
 use crate::submissions::row::{is_deleted, lock};
 use crate::submissions::status::Status;
-use chrono::NaiveDateTime;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
@@ -76,8 +78,8 @@ pub struct FailureReason<'a> {
 
 impl<'a> FailureReason<'a> {
     /// From its code and detail.
-    pub fn new(code: &'a str, detail: &'a str) -> Self {
-        Self { code, detail }
+    pub fn new(code: FailureCode, detail: &'a str) -> Self {
+        Self { code: code.as_str(), detail }
     }
 }
 
@@ -88,9 +90,6 @@ impl Store {
     /// not write down what came of it: whether the mail was taken cannot be known, so it is settled as
     /// *unknown*. One that is found *planned* although its submission is deleted, or was set going again
     /// since, was under way when that happened, and came back: it is called off now.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn delivery_state(&self, id: DeliveryId) -> StoreResult<DeliveryState> {
         loop {
             let Some((delivery, left, attempt)) = self.load_attempt(id).await? else {
@@ -110,7 +109,7 @@ impl Store {
                 return Ok(DeliveryState::Sending { left });
             }
             let reason = FailureReason {
-                code: "sender_died",
+                code: FailureCode::SenderLost.as_str(),
                 detail: "the sender did not say what came of it",
             };
             if self.settle_delivery(&attempt, DeliveryStatus::Unknown, Some(reason)).await? {
@@ -170,10 +169,6 @@ impl Store {
 
     /// Takes a planned delivery for handing its text over, *planned → sending*, for the time `lease`:
     /// then others may take its sender for dead. `None` when another attempt was faster.
-    ///
-    /// # Errors
-    /// When the database does not answer. The claim may have been written all the same: see
-    /// [`Store::withdraw_claim`].
     pub async fn claim_delivery(
         &self,
         attempt: &DeliveryAttempt,
@@ -195,9 +190,6 @@ impl Store {
     /// Takes an attempt's claim back, whether it was written, was not, or still is on its way. For a
     /// claim whose answer was lost: its text was not sent, and will not be. Says whether the delivery
     /// is this attempt's.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn withdraw_claim(
         &self,
         attempt: &DeliveryAttempt,
@@ -210,9 +202,6 @@ impl Store {
 
     /// Notes that an attempt failed, and leaves the delivery *planned*, to be sent later. Only for a
     /// mail that the server certainly did not take. Says whether the delivery was this attempt's.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn release_delivery(
         &self,
         attempt: &DeliveryAttempt,
@@ -222,9 +211,9 @@ impl Store {
             .set((
                 deliveries::status.eq(DeliveryStatus::Planned),
                 deliveries::attempts.eq(attempt.attempts_at_end()),
-                deliveries::sending_until.eq(None::<NaiveDateTime>),
+                deliveries::sending_until.eq(None::<UtcTime>),
                 deliveries::error_code.eq(reason.code),
-                deliveries::error_detail.eq(shortened(reason.detail)),
+                deliveries::error_detail.eq(truncated(reason.detail, MAX_ERROR_DETAIL)),
             ))
             .execute(&mut self.connection().await?)
             .await?;
@@ -233,9 +222,6 @@ impl Store {
 
     /// Settles a delivery, together with its event. Says whether the delivery was this attempt's;
     /// otherwise nothing is changed.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn settle_delivery(
         &self,
         attempt: &DeliveryAttempt,
@@ -247,16 +233,13 @@ impl Store {
 
     /// Settles a planned delivery as failed because its time is over. What stands there as the reason of
     /// the last attempt stays.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn give_up_delivery(
         &self,
         delivery: &Delivery,
         attempt: &DeliveryAttempt,
     ) -> StoreResult<bool> {
         let reason = FailureReason {
-            code: delivery.error_code.as_deref().unwrap_or("given_up"),
+            code: delivery.error_code.as_deref().unwrap_or(FailureCode::GivenUp.as_str()),
             detail: delivery.error_detail.as_deref().unwrap_or_default(),
         };
         self.settle(attempt, attempt.number, DeliveryStatus::Failed, Some(reason)).await
@@ -285,7 +268,7 @@ impl Store {
                     deliveries::status.eq(status),
                     deliveries::attempts.eq(attempts),
                     deliveries::error_code.eq(reason.map(|reason| reason.code)),
-                    deliveries::error_detail.eq(reason.map(|reason| shortened(reason.detail))),
+                    deliveries::error_detail.eq(reason.map(|reason| truncated(reason.detail, MAX_ERROR_DETAIL))),
                     deliveries::settled_at.eq(now().nullable()),
                 ))
                 .execute(connection)
@@ -350,9 +333,4 @@ async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<
         .get_result(connection)
         .await?;
     Ok((newer > 0).then_some(Stale::Superseded))
-}
-
-fn shortened(detail: &str) -> String {
-    const LONGEST_DETAIL: usize = 1000;
-    detail.chars().take(LONGEST_DETAIL).collect()
 }

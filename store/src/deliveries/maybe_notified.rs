@@ -1,41 +1,37 @@
 //! Runs whose end the patient may have been told already, since the database was brought back to a moment before
 //! that: their e-mail is *unknown* from the first, so it is not sent by itself, and staff decide.
 
+use crate::codes::FailureCode;
 use crate::db::clock::now;
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
-use crate::db::ids::{DeliveryId, RunKey, SubmissionId, named};
+use crate::db::ids::{DeliveryId, RunKey, SubmissionId};
 use crate::db::schema::{deliveries, runs};
+use crate::db::sql_text::stored_as_text;
+use crate::db::utc_time::UtcTime;
 use crate::deliveries::model::DeliveryStatus;
 use crate::submissions::events::{self, Step};
 use crate::submissions::row::lock;
-use chrono::NaiveDateTime;
 use diesel::deserialize::FromSqlRow;
-use diesel::deserialize::{self, FromSql};
 use diesel::expression::AsExpression;
-use diesel::mysql::{Mysql, MysqlValue};
 use diesel::prelude::*;
-use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
+use strum::{Display, EnumString};
 
 /// Why an e-mail is *unknown* that may have been sent after the moment to which the database was brought back.
-pub(crate) const CODE_RESTORED: &str = "restored";
 
 /// Whether an open run may have told its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum MaybeNotified {
     /// If Temporal has closed it. One that goes on there has told nothing, and will.
     IfClosed,
     /// Nobody knows.
     Unknown,
 }
-
-named!(MaybeNotified {
-    IfClosed = "if_closed",
-    Unknown = "unknown",
-});
+stored_as_text!(MaybeNotified);
 
 /// Marks a run; says whether that was news.
 pub(crate) async fn mark(
@@ -93,9 +89,9 @@ pub(crate) async fn settle_unknown(
         diesel::update(deliveries::table.find(delivery).filter(deliveries::settled_at.is_null()))
             .set((
                 deliveries::status.eq(DeliveryStatus::Unknown),
-                deliveries::error_code.eq(CODE_RESTORED),
+                deliveries::error_code.eq(FailureCode::Restored.as_str()),
                 deliveries::settled_at.eq(now().nullable()),
-                deliveries::start_after.eq(None::<NaiveDateTime>),
+                deliveries::start_after.eq(None::<UtcTime>),
             ))
             .execute(connection)
             .await?;

@@ -1,22 +1,22 @@
 //! The ledger's rows.
 
 use crate::db::error::StoreResult;
-use crate::db::ids::{DeliveryId, SubmissionId, named};
+use crate::db::ids::{DeliveryId, SubmissionId};
 use crate::db::pool::Store;
 use crate::db::schema::deliveries;
-use chrono::NaiveDateTime;
+use crate::db::sql_text::stored_as_text;
+use crate::db::utc_time::UtcTime;
 use diesel::deserialize::FromSqlRow;
-use diesel::deserialize::{self, FromSql};
 use diesel::expression::AsExpression;
-use diesel::mysql::{Mysql, MysqlValue};
 use diesel::prelude::*;
-use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
+use strum::{Display, EnumString};
 
 /// What an e-mail tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
+#[strum(serialize_all = "snake_case")]
 pub enum DeliveryKind {
     /// The result.
     Result,
@@ -27,10 +27,12 @@ pub enum DeliveryKind {
     /// The submission was called off.
     Cancelled,
 }
+stored_as_text!(DeliveryKind);
 
 /// What became of an e-mail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
+#[strum(serialize_all = "snake_case")]
 pub enum DeliveryStatus {
     /// Owed; nothing of it was said to the mail server.
     Planned,
@@ -44,20 +46,7 @@ pub enum DeliveryStatus {
     /// since its submission was deleted.
     Failed,
 }
-
-named!(DeliveryKind {
-    Result = "result",
-    Failed = "failed",
-    TimedOut = "timed_out",
-    Cancelled = "cancelled",
-});
-named!(DeliveryStatus {
-    Planned = "planned",
-    Sending = "sending",
-    Sent = "sent",
-    Unknown = "unknown",
-    Failed = "failed",
-});
+stored_as_text!(DeliveryStatus);
 
 /// One e-mail that is owed.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
@@ -80,18 +69,15 @@ pub struct Delivery {
     /// Why the last attempt failed, for staff.
     pub error_detail: Option<String>,
     /// When it was planned (UTC).
-    pub created_at: NaiveDateTime,
+    pub created_at: UtcTime,
     /// When it was sent, given up, or became unknown (UTC).
-    pub settled_at: Option<NaiveDateTime>,
+    pub settled_at: Option<UtcTime>,
     /// 0 for the first one of its run, then counted: the same e-mail, sent again by staff.
     pub copy: i32,
 }
 
 impl Store {
     /// The deliveries of a submission, oldest first.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn deliveries(&self, submission: SubmissionId) -> StoreResult<Vec<Delivery>> {
         let mut connection = self.connection().await?;
         let found = deliveries::table

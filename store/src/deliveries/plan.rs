@@ -1,13 +1,14 @@
 //! Planning e-mails, and calling off what is not to be sent any more.
 
+use crate::codes::FailureCode;
 use crate::db::clock::now;
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use crate::db::ids::{DeliveryId, RunKey, SubmissionId};
 use crate::db::schema::deliveries;
+use crate::db::utc_time::UtcTime;
 use crate::deliveries::maybe_notified;
 use crate::deliveries::model::{DeliveryKind, DeliveryStatus};
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -37,7 +38,7 @@ pub(crate) async fn plan(
 
 /// Settles what runs before `run` still owe: it is not sent any more.
 pub(crate) async fn supersede(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
-    cancel(connection, run, "superseded").await
+    cancel(connection, run, FailureCode::Superseded).await
 }
 
 /// Settles what a submission still owes that is deleted: it is not sent any more. For whoever holds its
@@ -46,11 +47,12 @@ pub(crate) async fn cancel_for_deleted(
     connection: &mut Connection,
     submission: SubmissionId,
 ) -> StoreResult<()> {
-    cancel(connection, RunKey { submission, number: i32::MAX }, "submission_deleted").await
+    cancel(connection, RunKey { submission, number: i32::MAX }, FailureCode::SubmissionDeleted)
+        .await
 }
 
 /// Settles as failed what runs before `end` owe, but for an e-mail whose text is being handed over.
-async fn cancel(connection: &mut Connection, end: RunKey, code: &str) -> StoreResult<()> {
+async fn cancel(connection: &mut Connection, end: RunKey, code: FailureCode) -> StoreResult<()> {
     diesel::update(
         deliveries::table
             .filter(deliveries::submission_id.eq(end.submission))
@@ -59,9 +61,9 @@ async fn cancel(connection: &mut Connection, end: RunKey, code: &str) -> StoreRe
     )
     .set((
         deliveries::status.eq(DeliveryStatus::Failed),
-        deliveries::error_code.eq(code),
+        deliveries::error_code.eq(code.as_str()),
         deliveries::settled_at.eq(now().nullable()),
-        deliveries::start_after.eq(None::<NaiveDateTime>),
+        deliveries::start_after.eq(None::<UtcTime>),
     ))
     .execute(connection)
     .await?;

@@ -6,7 +6,7 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{DeliveryId, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::deliveries;
-use chrono::NaiveDateTime;
+use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::ops::RangeInclusive;
@@ -14,9 +14,6 @@ use std::time::Duration;
 
 impl Store {
     /// Lets an unsettled e-mail be delivered outside its run, which does not do it any more.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn queue_standalone_delivery(&self, delivery: DeliveryId) -> StoreResult<()> {
         diesel::update(deliveries::table.find(delivery).filter(deliveries::settled_at.is_null()))
             .set(deliveries::start_after.eq(now().nullable()))
@@ -27,9 +24,6 @@ impl Store {
 
     /// Takes up to `limit` e-mails whose own workflow is to be started, each for the time `lease`. Racing
     /// callers skip one another's rows.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn claim_standalone_deliveries(
         &self,
         limit: i64,
@@ -56,12 +50,9 @@ impl Store {
     }
 
     /// Notes that an e-mail has its own workflow in Temporal.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn mark_delivery_started(&self, delivery: DeliveryId) -> StoreResult<()> {
         diesel::update(deliveries::table.find(delivery))
-            .set(deliveries::start_after.eq(None::<NaiveDateTime>))
+            .set(deliveries::start_after.eq(None::<UtcTime>))
             .execute(&mut self.connection().await?)
             .await?;
         Ok(())

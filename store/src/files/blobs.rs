@@ -40,9 +40,6 @@ pub struct BlobStore {
 impl BlobStore {
     /// Opens a storage: `file:///folder` (made if it is missing), or an S3-compatible bucket as
     /// `s3://bucket/prefix`, which reads the usual `AWS_*` variables.
-    ///
-    /// # Errors
-    /// When the address names no storage, or the folder cannot be made.
     pub fn open(address: &Url) -> Result<BlobStore, BlobError> {
         let (scheme, root) =
             ObjectStoreScheme::parse(address).map_err(object_store::Error::from)?;
@@ -69,9 +66,6 @@ impl BlobStore {
     }
 
     /// Stores bytes; returns the digest under which they are found.
-    ///
-    /// # Errors
-    /// When the storage does not take them.
     pub async fn put(&self, bytes: Bytes) -> Result<Sha256, BlobError> {
         let digest = Sha256::of(&bytes);
         self.storage.put(&self.path(digest), bytes.into()).await?;
@@ -79,9 +73,6 @@ impl BlobStore {
     }
 
     /// Reads bytes and checks them.
-    ///
-    /// # Errors
-    /// When they are not there, cannot be read, or are not what was stored.
     pub async fn get(&self, digest: Sha256) -> Result<Bytes, BlobError> {
         let bytes = self.storage.get(&self.path(digest)).await?.bytes().await?;
         if Sha256::of(&bytes) != digest {
@@ -91,9 +82,6 @@ impl BlobStore {
     }
 
     /// Removes bytes; does nothing where there are none.
-    ///
-    /// # Errors
-    /// When the storage does not do it.
     pub(crate) async fn remove(&self, digest: Sha256) -> Result<(), BlobError> {
         match self.storage.delete(&self.path(digest)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -104,9 +92,6 @@ impl BlobStore {
     /// Removes what is left of bytes that were being stored when their process was killed, and to which nothing
     /// was written for the time `age`; returns how many of them it removed. Where there are very many bytes, each
     /// call looks through a part of them, the next one through the next part.
-    ///
-    /// # Errors
-    /// When the storage does not do it; what is left is for the next time.
     pub async fn sweep_temp_files(&self, age: Duration) -> Result<usize, BlobError> {
         let Some(temp_files) = self.temp_files.clone() else { return Ok(0) };
         let swept = tokio::task::spawn_blocking(move || temp_files.sweep(age)).await;

@@ -2,37 +2,32 @@
 //! LoopAI, checked by the API; nothing about them is stored.
 
 use crate::db::ids::FileId;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-
-/// Bound into every signature, so that the same secret can derive other things without clashes.
-const PURPOSE: &str = "diagflow file link v1:";
+use crate::mac_key::MacKey;
 
 /// Signs and checks links.
 #[derive(Clone)]
-pub struct LinkKey(Hmac<Sha256>);
+pub struct LinkKey(MacKey);
 
 impl LinkKey {
     /// Derived from the service's secret.
     pub fn new(secret: &str) -> LinkKey {
-        LinkKey(Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length"))
-    }
-
-    fn mac(&self, file: FileId, expires: u64) -> Hmac<Sha256> {
-        self.0.clone().chain_update(PURPOSE).chain_update(format!("{file}:{expires}"))
+        LinkKey(MacKey::derive(secret, "diagflow file link v1"))
     }
 
     /// Path and query under which the file can be read until `expires` (seconds since 1970, UTC).
     pub fn path(&self, file: FileId, expires: u64) -> String {
-        let signature = hex::encode(self.mac(file, expires).finalize().into_bytes());
+        let signature = hex::encode(self.0.tag(message(file, expires)));
         format!("/api/files/{file}?expires={expires}&signature={signature}")
     }
 
-    /// Whether `signature` is that of this file and time; takes the same time wherever it differs.
+    /// Whether `signature` is that of this file and time.
     pub fn is_signed(&self, file: FileId, expires: u64, signature: &str) -> bool {
-        hex::decode(signature)
-            .is_ok_and(|given| self.mac(file, expires).verify_slice(&given).is_ok())
+        hex::decode(signature).is_ok_and(|tag| self.0.verify(message(file, expires), &tag))
     }
+}
+
+fn message(file: FileId, expires: u64) -> String {
+    format!("{file}:{expires}")
 }
 
 #[cfg(test)]

@@ -28,9 +28,6 @@ enum SweepOutcome {
 
 impl Store {
     /// Announces bytes that are about to be stored. To be called before every [`BlobStore::put`].
-    ///
-    /// # Errors
-    /// When the database does not take it; then nothing may be stored.
     pub async fn reserve_blobs(&self, digests: &[Sha256]) -> StoreResult<()> {
         // In one order, so that two uploads of the same images do not wait for each other.
         let mut digests = digests.to_vec();
@@ -50,9 +47,6 @@ impl Store {
 
     /// Removes bytes that nobody has named for the time `age`, at most `limit` of them; returns how many it
     /// removed.
-    ///
-    /// # Errors
-    /// When the database does not answer; when the storage does not, those bytes are left for the next time.
     pub async fn sweep_orphaned_files(
         &self,
         blobs: &BlobStore,
@@ -112,9 +106,6 @@ impl Store {
 }
 
 /// Takes out bytes that a submission is about to name. To be called before its files are inserted.
-///
-/// # Errors
-/// [`StoreError::BlobsSwept`] when some of them are gone: announced so long ago that they were swept.
 pub(crate) async fn attach(connection: &mut Connection, digests: &[Sha256]) -> StoreResult<()> {
     let reserved: Vec<Sha256> = orphaned_files::table
         .filter(orphaned_files::sha256.eq_any(digests))

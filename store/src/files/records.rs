@@ -44,9 +44,6 @@ pub struct File {
 
 impl Store {
     /// The files of a submission, in the order in which they were sent.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn files(&self, submission: SubmissionId) -> StoreResult<Vec<File>> {
         let mut connection = self.connection().await?;
         let found = files::table
@@ -59,9 +56,6 @@ impl Store {
     }
 
     /// One file.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn file(&self, id: FileId) -> StoreResult<Option<File>> {
         let mut connection = self.connection().await?;
         let found = files::table.find(id).select(File::as_select()).first(&mut connection).await;

@@ -32,9 +32,6 @@ impl TempFiles {
     ///
     /// Where one is still being written after so long, its rename fails, and with it the upload: nothing that
     /// was confirmed is ever removed.
-    ///
-    /// # Errors
-    /// When the file system does not do it in one of the folders, after all the others were looked through.
     pub(crate) fn sweep(&self, age: Duration) -> io::Result<usize> {
         let mut last_folder =
             self.last_folder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

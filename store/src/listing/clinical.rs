@@ -40,9 +40,6 @@ macro_rules! newest_results {
 
 impl Store {
     /// How many bytes [`Store::clinical_data`] would read for each of these submissions.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn clinical_data_sizes(
         &self,
         ids: &[SubmissionId],
@@ -65,9 +62,6 @@ impl Store {
     }
 
     /// What is medical about these submissions.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn clinical_data(
         &self,
         ids: &[SubmissionId],

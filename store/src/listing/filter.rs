@@ -1,9 +1,9 @@
 //! What a list can be asked for.
 
 use crate::db::ids::UserId;
+use crate::db::utc_time::UtcTime;
 use crate::listing::full_text::FullTextQuery;
 use crate::submissions::status::Status;
-use chrono::NaiveDateTime;
 
 /// Whether deleted submissions are in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,9 +43,9 @@ pub struct SubmissionFilter {
     /// In one of these states; in any when empty. No state twice.
     pub statuses: Vec<Status>,
     /// Received at this time (UTC) or later.
-    pub created_from: Option<NaiveDateTime>,
+    pub created_from: Option<UtcTime>,
     /// Received before this time (UTC).
-    pub created_to: Option<NaiveDateTime>,
+    pub created_to: Option<UtcTime>,
     /// From whom.
     pub email: Option<EmailFilter>,
     /// Include these words in the comments.

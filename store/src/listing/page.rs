@@ -3,8 +3,8 @@
 use crate::db::email_address::EmailAddress;
 use crate::db::ids::{SubmissionId, UserId};
 use crate::db::schema::submissions;
+use crate::db::utc_time::UtcTime;
 use crate::submissions::status::Status;
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use std::cmp::Ordering;
 
@@ -23,15 +23,15 @@ pub struct SubmissionSummary {
     /// Why it failed, as a stable code.
     pub error_code: Option<String>,
     /// When it was received (UTC).
-    pub created_at: NaiveDateTime,
+    pub created_at: UtcTime,
     /// When anything about it changed last (UTC).
-    pub updated_at: NaiveDateTime,
+    pub updated_at: UtcTime,
     /// When it reached its present final state (UTC).
-    pub finished_at: Option<NaiveDateTime>,
+    pub finished_at: Option<UtcTime>,
     /// The account that sent it, where there is one.
     pub submitted_by: Option<UserId>,
     /// When staff deleted it (UTC).
-    pub deleted_at: Option<NaiveDateTime>,
+    pub deleted_at: Option<UtcTime>,
 }
 
 /// By which time a list is sorted.
@@ -74,7 +74,7 @@ impl Sort {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SortKey {
     /// Its time, by the sort.
-    pub at: NaiveDateTime,
+    pub at: UtcTime,
     /// Its id.
     pub id: SubmissionId,
 }

@@ -3,6 +3,7 @@
 use crate::db::error::StoreResult;
 use crate::db::pool::Store;
 use crate::db::schema::submissions::{self, BoxedQuery};
+use crate::db::sql_text::prefix_pattern;
 use crate::listing::filter::{DeletedFilter, EmailFilter, SubmissionFilter};
 use crate::listing::page::{Page, PagePosition, Sort, SortBy, SortKey, SubmissionSummary};
 use crate::submissions::counters;
@@ -16,9 +17,6 @@ use diesel_async::RunQueryDsl;
 impl Store {
     /// The submissions that a filter matches, at most `limit` of them from `place` on, in the order of
     /// `sort`, wherever the place is.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn list_submissions(
         &self,
         filter: &SubmissionFilter,
@@ -64,9 +62,6 @@ impl Store {
 
     /// How many submissions a filter matches, exactly. By states alone it comes from the counters, by
     /// anything else from an index.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn count_submissions(&self, filter: &SubmissionFilter) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         if filter.is_status_only() {
@@ -114,7 +109,7 @@ pub(crate) fn matching_any_status(filter: &SubmissionFilter) -> BoxedQuery<'_, M
         None => query,
         Some(EmailFilter::Exact(email)) => query.filter(submissions::email.eq(email)),
         Some(EmailFilter::Prefix(prefix)) => {
-            query.filter(submissions::email.like(prefix_pattern(prefix)))
+            query.filter(submissions::email.like(prefix_pattern(prefix)).escape('!'))
         }
     };
     if let Some(terms) = &filter.full_text {
@@ -130,19 +125,6 @@ pub(crate) fn matching_any_status(filter: &SubmissionFilter) -> BoxedQuery<'_, M
         query = query.filter(submissions::submitted_by.eq(sender));
     }
     query
-}
-
-/// A pattern of `LIKE` for texts that begin with `prefix`, whatever that holds.
-fn prefix_pattern(prefix: &str) -> String {
-    let mut pattern = String::with_capacity(prefix.len() + 1);
-    for character in prefix.chars() {
-        if matches!(character, '\\' | '%' | '_') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
 }
 
 /// In order, from a place on.
@@ -172,16 +154,5 @@ fn at_position(
     match sort.by {
         SortBy::Created => by!(submissions::created_at),
         SortBy::Updated => by!(submissions::updated_at),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_has_no_wildcards() {
-        assert_eq!(prefix_pattern("ana"), "ana%");
-        assert_eq!(prefix_pattern(r"a%b_c\"), r"a\%b\_c\\%");
     }
 }

@@ -7,11 +7,11 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::loopai_breaker;
+use crate::db::utc_time::UtcTime;
 use crate::loopai::breaker::{BreakerState, CircuitBreaker};
 use crate::loopai::slots::{self, LoopAiLimits, MAX_WAIT, SlotRow, WaitReason};
 use crate::submissions::events;
 use crate::submissions::row::lock;
-use chrono::NaiveDateTime;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Datetime;
@@ -82,9 +82,6 @@ impl Store {
     /// Takes a place at LoopAI for a run, or tells why there is none and when to come again; then the
     /// submission's story tells that it waits. A run that has a place keeps it, and may still be told to wait,
     /// while LoopAI is away.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn acquire_loopai_slot(
         &self,
         run: RunKey,
@@ -133,9 +130,6 @@ impl Store {
     /// again. The submission's story tells that it waits, if it comes again by that, or not for the first time. A
     /// run whose request failed goes to the end of the queue: were it to blame itself, the others would have to
     /// wait for it.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn record_loopai_request(
         &self,
         permit: Permit,
@@ -173,9 +167,6 @@ impl Store {
     }
 
     /// Gives a pass back with which LoopAI was not asked: had it been the one to try, another may at once.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn return_loopai_permit(&self, permit: Permit) -> StoreResult<()> {
         if permit.is_healthy {
             return Ok(());
@@ -188,9 +179,6 @@ impl Store {
     }
 
     /// How long looks at a submission's execution had better wait, since LoopAI is away; none while it is not.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn loopai_retry_after(
         &self,
         submission: SubmissionId,
@@ -205,9 +193,6 @@ impl Store {
     }
 
     /// How much LoopAI has to do now.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn loopai_usage(&self) -> StoreResult<LoopAiUsage> {
         let mut connection = self.connection().await?;
         let (breaker, now) = read_breaker(&mut connection).await?;
@@ -221,7 +206,7 @@ impl Store {
 }
 
 /// The gate as it stands, and the time.
-async fn read_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreaker, NaiveDateTime)> {
+async fn read_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreaker, UtcTime)> {
     let found = loopai_breaker::table
         .find(BREAKER_ROW)
         .select((CircuitBreaker::as_select(), sql::<Datetime>("NOW(6)")))
@@ -231,7 +216,7 @@ async fn read_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreake
 }
 
 /// Locks the gate; tells the time after the wait for it.
-async fn lock_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreaker, NaiveDateTime)> {
+async fn lock_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreaker, UtcTime)> {
     let found = loopai_breaker::table
         .find(BREAKER_ROW)
         // `NOW` would be the time before the wait.

@@ -3,7 +3,7 @@
 //! are here; `loopai` keeps the gate in one locked row, so that it is the same for all workers.
 
 use crate::db::schema::loopai_breaker;
-use chrono::NaiveDateTime;
+use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use std::time::Duration;
 
@@ -48,13 +48,13 @@ pub(crate) struct CircuitBreaker {
     /// tells nothing about now.
     epoch: i64,
     /// Set while it is shut; one may try afterwards.
-    open_until: Option<NaiveDateTime>,
+    open_until: Option<UtcTime>,
     /// One tries, and will be heard of by then.
-    probe_until: Option<NaiveDateTime>,
+    probe_until: Option<UtcTime>,
     /// Set while it is ajar: the steps of those who wait, each a little faster than the one before.
     ramp_step: Option<i32>,
     /// When the next one may follow.
-    next_request_at: Option<NaiveDateTime>,
+    next_request_at: Option<UtcTime>,
 }
 
 impl CircuitBreaker {
@@ -76,7 +76,7 @@ impl CircuitBreaker {
     }
 
     /// Lets one request through, or tells after what time it may be tried again.
-    pub(crate) fn try_pass(&mut self, now: NaiveDateTime) -> Result<(), Duration> {
+    pub(crate) fn try_pass(&mut self, now: UtcTime) -> Result<(), Duration> {
         if let Some(rest) = self.open_for(now) {
             return Err(rest);
         }
@@ -94,7 +94,7 @@ impl CircuitBreaker {
     }
 
     /// After what time it may be tried again whether LoopAI is back; none when it may be asked now.
-    pub(crate) fn open_for(&self, now: NaiveDateTime) -> Option<Duration> {
+    pub(crate) fn open_for(&self, now: UtcTime) -> Option<Duration> {
         let open_until = self.open_until?;
         let probe_running = self.probe_until.is_some_and(|probe_until| probe_until > now);
         until(open_until, now).or(probe_running.then_some(RETRY_SOON))
@@ -111,13 +111,7 @@ impl CircuitBreaker {
 
     /// Notes what came of a request that was let through in `epoch`. `others_wait` says whether anybody
     /// else was expected to come again.
-    pub(crate) fn record(
-        &mut self,
-        now: NaiveDateTime,
-        epoch: i64,
-        succeeded: bool,
-        others_wait: bool,
-    ) {
+    pub(crate) fn record(&mut self, now: UtcTime, epoch: i64, succeeded: bool, others_wait: bool) {
         if epoch != self.epoch {
             return;
         }
@@ -153,7 +147,7 @@ impl CircuitBreaker {
         }
     }
 
-    fn trip(&mut self, now: NaiveDateTime) {
+    fn trip(&mut self, now: UtcTime) {
         let doublings = u32::try_from(self.trips).unwrap_or_default().min(10);
         let pause = (FIRST_OPEN_TIME * 2_u32.pow(doublings)).min(MAX_OPEN_TIME);
         *self = CircuitBreaker {
@@ -172,8 +166,8 @@ fn rate(ramp_step: i32) -> f64 {
 }
 
 /// How long it is until `then`; none when that is over.
-fn until(then: NaiveDateTime, now: NaiveDateTime) -> Option<Duration> {
-    (then - now).to_std().ok().filter(|rest| !rest.is_zero())
+fn until(then: UtcTime, now: UtcTime) -> Option<Duration> {
+    Some(then.since(now)).filter(|rest| !rest.is_zero())
 }
 
 #[cfg(test)]
@@ -182,8 +176,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn start() -> NaiveDateTime {
-        chrono::DateTime::UNIX_EPOCH.naive_utc()
+    fn start() -> UtcTime {
+        UtcTime::default()
     }
 
     /// One that was shut by failures in a row, at [`start`].
@@ -225,7 +219,7 @@ mod tests {
         for _ in 0..7 {
             let pause = breaker.try_pass(now).expect_err("open");
             pauses.push(pause.as_secs());
-            now += pause;
+            now = now + pause;
             assert_eq!(breaker.try_pass(now), Ok(()));
             breaker.record(now, breaker.epoch, false, true);
         }
@@ -241,7 +235,7 @@ mod tests {
         let mut waited = Vec::new();
         for _ in 0..50 {
             let rest = breaker.try_pass(now).expect_err("not at once");
-            now += rest;
+            now = now + rest;
             breaker.try_pass(now).expect("its turn");
             breaker.record(now, breaker.epoch, true, true);
             waited.push(rest);
@@ -271,7 +265,7 @@ mod tests {
                     in_the_last_second += u32::from(now >= start() + 59 * SECOND);
                     breaker.record(now, breaker.epoch, succeeded(number), true);
                 }
-                Err(rest) => now += rest,
+                Err(rest) => now = now + rest,
             }
         }
         assert_eq!(breaker.state(), BreakerState::HalfOpen);

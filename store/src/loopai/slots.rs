@@ -10,11 +10,13 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::Store;
 use crate::db::schema::{loopai_slots as slots, submissions};
+use crate::db::utc_time::UtcTime;
+use crate::settings::within;
 use crate::submissions::status::Status;
-use chrono::{NaiveDateTime, TimeDelta};
 use diesel::dsl::{count, count_star};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
 /// When those come again who are next.
@@ -24,15 +26,21 @@ const MIN_NEXT: i64 = 4;
 /// The longest that anybody is told to wait, as with the pauses of the retry policy: it must not miss that
 /// LoopAI is back.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
-const HOUR: TimeDelta = TimeDelta::hours(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// How much LoopAI may be asked to do, by all workers together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct LoopAiLimits {
-    /// `LOOPAI_MAX_EXECUTIONS`: executions under way at once; default 200, none for no limit.
+    #[serde(rename = "LOOPAI_MAX_EXECUTIONS", deserialize_with = "limit")]
     pub max_executions: Option<i64>,
-    /// `LOOPAI_MAX_PER_HOUR`: executions begun within any hour; default 10000, none for no limit.
+    #[serde(rename = "LOOPAI_MAX_PER_HOUR", deserialize_with = "limit")]
     pub max_per_hour: Option<i64>,
+}
+
+/// 0 is no limit. The maximum bounds the index rows that are read under a lock for each request.
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let limit: i64 = within::<_, _, 0, 100_000>(deserializer)?;
+    Ok((limit > 0).then_some(limit))
 }
 
 /// What a run waits for.
@@ -50,11 +58,11 @@ pub enum WaitReason {
 #[derive(Debug, Clone, Copy, Queryable)]
 pub(crate) struct SlotRow {
     /// Since when it is in the queue.
-    pub(crate) queued_at: NaiveDateTime,
+    pub(crate) queued_at: UtcTime,
     /// Since when it has its place.
-    pub(crate) acquired_at: Option<NaiveDateTime>,
+    pub(crate) acquired_at: Option<UtcTime>,
     /// When it has lost its turn, if it was told to come again.
-    pub(crate) turn_expires_at: Option<NaiveDateTime>,
+    pub(crate) turn_expires_at: Option<UtcTime>,
 }
 
 /// Runs that wait and come before another one.
@@ -66,7 +74,7 @@ pub(crate) struct QueueAhead {
 
 impl SlotRow {
     /// Of a run that comes for the first time.
-    pub(crate) fn new(now: NaiveDateTime) -> SlotRow {
+    pub(crate) fn new(now: UtcTime) -> SlotRow {
         SlotRow { queued_at: now, acquired_at: None, turn_expires_at: None }
     }
 
@@ -107,7 +115,7 @@ impl SlotRow {
     pub(crate) async fn ahead(
         &self,
         connection: &mut Connection,
-        now: NaiveDateTime,
+        now: UtcTime,
     ) -> StoreResult<QueueAhead> {
         let (all, with_slot): (i64, i64) = slots::table
             .filter(slots::turn_expires_at.gt(now))
@@ -127,7 +135,7 @@ pub(crate) async fn unavailable(
     row: SlotRow,
     ahead: &QueueAhead,
     budget: LoopAiLimits,
-    now: NaiveDateTime,
+    now: UtcTime,
 ) -> StoreResult<Option<(WaitReason, Duration)>> {
     // One that has its place takes nothing from them.
     let before = if row.acquired_at.is_none() { ahead.without_slot } else { 0 };
@@ -149,7 +157,7 @@ pub(crate) async fn unavailable(
     // Of the others that were begun within the hour, the newest ones count; when the first of them is older,
     // there is room.
     let is_other = slots::submission_id.ne(run.submission).or(slots::run_number.ne(run.number));
-    let first: Option<NaiveDateTime> = slots::table
+    let first: Option<UtcTime> = slots::table
         .filter(slots::acquired_at.gt(now - HOUR))
         .filter(is_other)
         .order(slots::acquired_at.desc())
@@ -158,8 +166,7 @@ pub(crate) async fn unavailable(
         .first(connection)
         .await
         .optional()?;
-    let rest = first.and_then(|first| (first + HOUR - now).to_std().ok());
-    Ok(rest.map(|rest| (WaitReason::HourlyLimit, rest.max(RETRY_SOON))))
+    Ok(first.map(|first| (WaitReason::HourlyLimit, (first + HOUR).since(now).max(RETRY_SOON))))
 }
 
 /// Places that are taken.
@@ -172,7 +179,7 @@ pub(crate) async fn taken(connection: &mut Connection) -> StoreResult<i64> {
 /// Runs for which LoopAI was asked within the last hour.
 pub(crate) async fn taken_in_last_hour(
     connection: &mut Connection,
-    now: NaiveDateTime,
+    now: UtcTime,
 ) -> StoreResult<i64> {
     let rows = slots::table.filter(slots::acquired_at.gt(now - HOUR));
     Ok(rows.count().get_result(connection).await?)
@@ -182,7 +189,7 @@ pub(crate) async fn taken_in_last_hour(
 pub(crate) async fn waiting_runs(
     connection: &mut Connection,
     except: Option<SubmissionId>,
-    now: NaiveDateTime,
+    now: UtcTime,
 ) -> StoreResult<i64> {
     let rows = slots::table.filter(slots::turn_expires_at.gt(now)).count();
     Ok(match except {
@@ -201,7 +208,7 @@ pub(crate) async fn release(connection: &mut Connection, run: RunKey) -> StoreRe
     diesel::update(row)
         .set((
             slots::released_at.eq(db_now().nullable()),
-            slots::turn_expires_at.eq(None::<NaiveDateTime>),
+            slots::turn_expires_at.eq(None::<UtcTime>),
         ))
         .execute(connection)
         .await?;
@@ -226,12 +233,9 @@ pub(crate) async fn force_acquire(connection: &mut Connection, run: RunKey) -> S
 impl Store {
     /// Frees the places of runs that have ended, or have a newer one after them, and were not freed with that: a
     /// worker of a version that knew no places ended them. Says how many there were.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn release_stale_slots(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
-        let ended = Status::ALL.into_iter().filter(|status| status.is_final());
+        let ended = Status::ALL.iter().copied().filter(|status| status.is_final());
         let stale: Vec<(SubmissionId, i32)> = slots::table
             .inner_join(submissions::table.on(submissions::id.eq(slots::submission_id)))
             .filter(slots::released_at.is_null())

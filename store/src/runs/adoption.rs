@@ -9,6 +9,7 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{runs, submissions};
+use crate::db::utc_time::UtcTime;
 use crate::deliveries::plan;
 use crate::loopai::slots;
 use crate::runs::queue::mark_started;
@@ -16,7 +17,6 @@ use crate::submissions::counters;
 use crate::submissions::events::{self, Step};
 use crate::submissions::row::{is_deleted, lock};
 use crate::submissions::status::Status;
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -47,9 +47,6 @@ impl Store {
     /// submission does nothing. An
     /// execution that began by itself, but whose run another one already has, is a duplicate start.
     /// `execution_id` is what a reset execution remembers of LoopAI from before its reset point.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn adopt(
         &self,
         started_as: RunKey,
@@ -188,7 +185,7 @@ async fn reopen(
         submissions::status.eq(Status::Pending),
         submissions::error_code.eq(None::<String>),
         submissions::error_detail.eq(None::<String>),
-        submissions::finished_at.eq(None::<NaiveDateTime>),
+        submissions::finished_at.eq(None::<UtcTime>),
     ))
     .execute(connection)
     .await?;

@@ -17,9 +17,6 @@ use std::time::Duration;
 impl Store {
     /// Takes up to `limit` runs that wait to be started, each for the time `lease`: nobody else gets
     /// them before that is over. Racing callers skip one another's rows.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn claim_queued_runs(&self, limit: i64, lease: Duration) -> StoreResult<Vec<RunKey>> {
         transaction!(self, connection => {
             let keys: Vec<(SubmissionId, i32)> = runs::table
@@ -51,9 +48,6 @@ impl Store {
     }
 
     /// How many runs wait to be started, overdue by more than `overdue`.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn count_queued_runs(&self, overdue: Duration) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         let count = runs::table
@@ -67,9 +61,6 @@ impl Store {
     }
 
     /// Lets a sweep take a run that could not be started yet, after `pause`, whoever holds it now.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn requeue_run(&self, run: RunKey, pause: Duration) -> StoreResult<()> {
         diesel::update(runs::table.find((run.submission, run.number)).filter(is_queued()))
             .set(runs::start_after.eq(after(pause)))
@@ -79,9 +70,6 @@ impl Store {
     }
 
     /// Notes which Temporal execution a run became. Does nothing when that is known already.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn mark_run_started(&self, run: RunKey, temporal_run_id: &str) -> StoreResult<()> {
         let mut connection = self.connection().await?;
         mark_started(&mut connection, run, temporal_run_id).await?;

@@ -1,24 +1,22 @@
 //! What Temporal is still to be told, and what it has lost: wishes to cancel, e-mails that are delivered
 //! outside a run, and runs that ended there without a word to us.
 
+use crate::codes::FailureCode;
 use crate::db::clock::{after, before, now};
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use crate::db::ids::{DeliveryId, RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{deliveries, runs, submissions};
+use crate::db::utc_time::UtcTime;
 use crate::deliveries::maybe_notified;
 use crate::deliveries::standalone::queue_standalone;
-use crate::runs::transitions::{self, CODE_CANCELLED, EndStatus, RunEnd};
+use crate::runs::transitions::{self, EndStatus, RunEnd};
 use crate::submissions::row::lock;
 use crate::submissions::status::Status;
-use chrono::{DateTime, NaiveDateTime};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
-
-/// The code of a run that ended in Temporal without a word to us, by *Terminate* or with Temporal's data.
-const CODE_ORPHANED: &str = "run_orphaned";
 
 /// A run that Temporal has, or had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +50,7 @@ impl StaleItem {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StaleCursor {
     /// Since when it has stood unchanged (UTC).
-    since: NaiveDateTime,
+    since: UtcTime,
     /// The submission or the delivery.
     id: String,
 }
@@ -60,9 +58,6 @@ pub struct StaleCursor {
 impl Store {
     /// Takes up to `limit` wishes to cancel that Temporal was not told yet, each for the time `lease`.
     /// Racing callers skip one another's rows.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn claim_cancellations(
         &self,
         limit: i64,
@@ -94,12 +89,9 @@ impl Store {
     }
 
     /// Notes that Temporal was told that a run is called off, or that there is nothing left to tell.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn clear_cancellation(&self, run: RunKey) -> StoreResult<()> {
         diesel::update(runs::table.find((run.submission, run.number)))
-            .set(runs::cancel_after.eq(None::<NaiveDateTime>))
+            .set(runs::cancel_after.eq(None::<UtcTime>))
             .execute(&mut self.connection().await?)
             .await?;
         Ok(())
@@ -108,9 +100,6 @@ impl Store {
     /// Ends a run that Temporal has closed, or does not know, while its submission has not ended:
     /// *cancelled* where staff called it off, otherwise *failed* with the code `run_orphaned`. Its e-mail is
     /// delivered outside a run. Says whether it was so; a newer run is left alone.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn end_orphaned_run(&self, run: RunKey) -> StoreResult<bool> {
         transaction!(self, connection => {
             let from = match lock(connection, run.submission).await? {
@@ -118,14 +107,14 @@ impl Store {
                 _ => return Ok(false),
             };
             let row = runs::table.find((run.submission, run.number));
-            let cancelled: Option<NaiveDateTime> =
+            let cancelled: Option<UtcTime> =
                 row.select(runs::cancel_requested_at).first(connection).await?;
             let (status, code) = match cancelled {
-                Some(_) => (EndStatus::Cancelled, CODE_CANCELLED),
-                None => (EndStatus::Failed, CODE_ORPHANED),
+                Some(_) => (EndStatus::Cancelled, FailureCode::Cancelled),
+                None => (EndStatus::Failed, FailureCode::RunOrphaned),
             };
             let detail = "the run is not open in Temporal any more, and recorded no end";
-            let end = RunEnd { status, code: code.to_owned(), detail: detail.to_owned() };
+            let end = RunEnd { status, code: code.to_string(), detail: detail.to_owned() };
             maybe_notified::run_closed(connection, run).await?;
             let ended = transitions::apply_end(connection, run, from, &end).await?;
             if ended {
@@ -137,16 +126,13 @@ impl Store {
 
     /// What has been open for the time `unchanged` without any change, each with its place: the `limit` next
     /// after the place `beyond`, those that have stood longest first. Empty at the end.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn stale_items(
         &self,
         unchanged: Duration,
         after_cursor: Option<&StaleCursor>,
         limit: i64,
     ) -> StoreResult<Vec<(StaleCursor, StaleItem)>> {
-        let first = StaleCursor { since: DateTime::UNIX_EPOCH.naive_utc(), id: String::new() };
+        let first = StaleCursor { since: UtcTime::default(), id: String::new() };
         let after_cursor = after_cursor.unwrap_or(&first);
         let mut connection = self.connection().await?;
         let mut found = Vec::new();
@@ -172,7 +158,7 @@ async fn stale_runs(
 ) -> StoreResult<Vec<(StaleCursor, StaleItem)>> {
     let newest =
         runs::submission_id.eq(submissions::id).and(runs::number.eq(submissions::run_number));
-    let found: Vec<(NaiveDateTime, SubmissionId, i32, Option<String>)> = submissions::table
+    let found: Vec<(UtcTime, SubmissionId, i32, Option<String>)> = submissions::table
         .inner_join(runs::table.on(newest))
         .filter(submissions::status.eq(status))
         .filter(submissions::updated_at.le(before(unchanged)))
@@ -203,7 +189,7 @@ async fn stale_deliveries(
     after_cursor: &StaleCursor,
     limit: i64,
 ) -> StoreResult<Vec<(StaleCursor, StaleItem)>> {
-    let found: Vec<(NaiveDateTime, DeliveryId, SubmissionId)> = deliveries::table
+    let found: Vec<(UtcTime, DeliveryId, SubmissionId)> = deliveries::table
         .filter(deliveries::settled_at.is_null())
         .filter(deliveries::start_after.is_null())
         .filter(deliveries::created_at.le(before(unchanged)))

@@ -4,7 +4,7 @@ use crate::db::error::StoreResult;
 use crate::db::ids::SubmissionId;
 use crate::db::pool::Store;
 use crate::db::schema::runs;
-use chrono::NaiveDateTime;
+use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -19,23 +19,20 @@ pub struct Run {
     /// LoopAI's name for what it runs for us.
     pub loopai_execution_id: Option<String>,
     /// When it was queued (UTC).
-    pub created_at: NaiveDateTime,
+    pub created_at: UtcTime,
     /// When it was started (UTC).
-    pub started_at: Option<NaiveDateTime>,
+    pub started_at: Option<UtcTime>,
     /// When LoopAI took it (UTC).
-    pub requested_at: Option<NaiveDateTime>,
+    pub requested_at: Option<UtcTime>,
     /// When it ended (UTC).
-    pub finished_at: Option<NaiveDateTime>,
+    pub finished_at: Option<UtcTime>,
     /// When staff called it off (UTC).
-    pub cancel_requested_at: Option<NaiveDateTime>,
+    pub cancel_requested_at: Option<UtcTime>,
 }
 
 impl Store {
     /// The runs of a submission, deleted or not, oldest first. Each has one at least: none is there when
     /// there is no such submission.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn runs(&self, submission: SubmissionId) -> StoreResult<Vec<Run>> {
         let mut connection = self.connection().await?;
         let found = runs::table

@@ -7,6 +7,7 @@ use crate::db::error::StoreResult;
 use crate::db::ids::RunKey;
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{results, runs, submissions};
+use crate::db::sql_text::{MAX_ERROR_DETAIL, truncated};
 use crate::deliveries::model::DeliveryKind;
 use crate::deliveries::plan;
 use crate::loopai::slots;
@@ -67,9 +68,6 @@ impl EndStatus {
     }
 }
 
-/// The code of an end that staff asked for; the same as a run has that was called off in Temporal.
-pub(crate) const CODE_CANCELLED: &str = "cancelled";
-
 /// What a write found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransitionOutcome<T = ()> {
@@ -81,17 +79,11 @@ pub enum TransitionOutcome<T = ()> {
     Superseded,
 }
 
-/// Longest detail that the column holds.
-const LONGEST_DETAIL: usize = 1000;
-
 impl Store {
     /// LoopAI took the submission: records its execution and moves *pending → processing*.
     ///
     /// Returns the execution that the run has. That is the one recorded first, which differs from
     /// `execution_id` where LoopAI started a second one for a repeated request: only one is followed.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn start_processing(
         &self,
         run: RunKey,
@@ -116,9 +108,6 @@ impl Store {
     }
 
     /// The result came: stores it, moves *processing → completed* and plans the e-mail.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn complete_run(
         &self,
         run: RunKey,
@@ -152,9 +141,6 @@ impl Store {
 
     /// The run ended without a result: records why, moves the submission to that end and plans the
     /// e-mail that tells the patient.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn end_run(&self, run: RunKey, end: &RunEnd) -> StoreResult<TransitionOutcome> {
         let final_status = end.status.final_status();
         transaction!(self, connection => {
@@ -236,7 +222,7 @@ async fn change_status(
     .set((
         submissions::status.eq(to),
         submissions::error_code.eq(end.map(|end| end.code.as_str())),
-        submissions::error_detail.eq(end.map(|end| shortened(&end.detail))),
+        submissions::error_detail.eq(end.map(|end| truncated(&end.detail, MAX_ERROR_DETAIL))),
     ))
     .execute(connection)
     .await?
@@ -256,8 +242,4 @@ async fn change_status(
         slots::release(connection, run).await?;
     }
     Ok(changed)
-}
-
-fn shortened(detail: &str) -> String {
-    detail.chars().take(LONGEST_DETAIL).collect()
 }

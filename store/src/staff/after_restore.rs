@@ -7,7 +7,7 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{DeliveryId, FIRST_RUN, RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{deliveries, runs, sessions, submissions};
-use crate::deliveries::maybe_notified::{self, CODE_RESTORED, MaybeNotified};
+use crate::deliveries::maybe_notified::{self, MaybeNotified};
 use crate::submissions::status::Status;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -42,9 +42,6 @@ impl Store {
     /// was just restored, while nobody works on it. Repeating it changes nothing more.
     ///
     /// Where Temporal was [kept](TemporalState::Retained), only runs that it has closed may have told their end.
-    ///
-    /// # Errors
-    /// When the database does not take it; then it is to be repeated.
     pub async fn settle_after_restore(
         &self,
         temporal: TemporalState,
@@ -64,7 +61,7 @@ impl Store {
         let runs = self.mark_open_runs(temporal).await?;
         transaction!(self, connection => {
             let open = sessions::table.filter(sessions::ended_at.is_null());
-            let end = (sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq(CODE_RESTORED));
+            let end = (sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq("restored"));
             let sessions = diesel::update(open).set(end).execute(connection).await?;
             let entry = entry.clone().with("deliveries_settled", deliveries_settled).with("runs", runs);
             let entry = entry.with("sessions", sessions);

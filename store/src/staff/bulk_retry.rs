@@ -6,12 +6,12 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::submissions;
+use crate::db::utc_time::UtcTime;
 use crate::listing::filter::{DeletedFilter, SubmissionFilter};
 use crate::listing::query::matching_any_status;
 use crate::staff::cancel_retry::queue_next_run;
 use crate::submissions::row::lock_not_deleted;
 use crate::submissions::status::Status;
-use chrono::NaiveDateTime;
 use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -21,7 +21,7 @@ use std::time::Duration;
 const BATCH: i64 = 50;
 
 /// When a submission was received, and its name: its place in the order of time.
-type RetryCursor = (NaiveDateTime, SubmissionId);
+type RetryCursor = (UtcTime, SubmissionId);
 
 /// A filter of the list, read as one of what can be set going again: nothing that is deleted, nor that has
 /// not ended; and where no state is named, every end without a result.
@@ -41,7 +41,8 @@ impl From<SubmissionFilter> for RetryFilter {
     fn from(filter: SubmissionFilter) -> Self {
         let mut statuses = filter.statuses;
         if statuses.is_empty() {
-            statuses = Status::ALL.into_iter().filter(|one| *one != Status::Completed).collect();
+            statuses =
+                Status::ALL.iter().copied().filter(|one| *one != Status::Completed).collect();
         }
         statuses.retain(|status| status.is_final());
         Self(SubmissionFilter { statuses, deleted: DeletedFilter::Exclude, ..filter })
@@ -95,9 +96,6 @@ impl RetryFilter {
 
 impl Store {
     /// How many submissions a retry would set going again.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn count_retryable(&self, filter: &RetryFilter) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         Ok(filter.query().count().get_result(&mut connection).await?)
@@ -106,9 +104,6 @@ impl Store {
     /// Sets up to `limit` matching submissions going again, the oldest first, in transactions of a few
     /// each. Their new runs wait to be started. `each` is the line of the audit for every one of them,
     /// `whole` the one for all together, which comes last.
-    ///
-    /// # Errors
-    /// When the database does not take it; what was set going before stays so.
     pub async fn retry_matching(
         &self,
         filter: &RetryFilter,

@@ -3,19 +3,20 @@
 
 use crate::audit::entry::{IN_PROGRESS, UNCHANGED};
 use crate::audit::log::{self, NewAuditEntry};
+use crate::codes::FailureCode;
 use crate::db::clock::{after, now};
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{runs, submissions};
+use crate::db::utc_time::UtcTime;
 use crate::deliveries::{plan, standalone};
-use crate::runs::transitions::{self, CODE_CANCELLED, EndStatus, RunEnd};
+use crate::runs::transitions::{self, EndStatus, RunEnd};
 use crate::submissions::counters;
 use crate::submissions::events::{self, Step};
 use crate::submissions::row::lock_not_deleted;
 use crate::submissions::status::Status;
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
@@ -48,9 +49,6 @@ impl Store {
     /// Calls a submission off. A run that Temporal does not have yet ends at once, without a request to
     /// LoopAI; for another the wish is noted, and stands until Temporal was told
     /// ([`Store::claim_cancellations`]).
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn request_cancel(
         &self,
         submission: SubmissionId,
@@ -62,13 +60,11 @@ impl Store {
             };
             let run = RunKey { submission, number };
             let (outcome, entry) = match status {
-                Status::Cancelled => (CancelOutcome::Cancelled, entry.clone().refused(UNCHANGED)),
-                status if status.is_final() => {
-                    (CancelOutcome::Final(status), entry.clone().refused("already_final"))
-                }
+                Status::Cancelled => (CancelOutcome::Cancelled, entry.clone().with_result(UNCHANGED)),
+                status if status.is_final() => return Ok(CancelOutcome::Final(status)),
                 active => match cancel_run(connection, run, active).await? {
                     (outcome, true) => (outcome, entry.clone()),
-                    (outcome, false) => (outcome, entry.clone().refused(IN_PROGRESS)),
+                    (outcome, false) => (outcome, entry.clone().with_result(IN_PROGRESS)),
                 },
             };
             log::append(connection, &entry).await?;
@@ -78,9 +74,6 @@ impl Store {
 
     /// Sets a submission that has ended going again, as a new run, which the sweeper leaves to the caller
     /// for the time `start_grace`. What its earlier runs still owed is not sent any more.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn retry_submission(
         &self,
         submission: SubmissionId,
@@ -93,7 +86,7 @@ impl Store {
             };
             let current = RunKey { submission, number };
             if !status.is_final() {
-                log::append(connection, &entry.clone().refused(IN_PROGRESS)).await?;
+                log::append(connection, &entry.clone().with_result(IN_PROGRESS)).await?;
                 return Ok(RetryOutcome::InProgress(current));
             }
             let next = queue_next_run(connection, current, status, start_grace).await?;
@@ -125,13 +118,10 @@ async fn cancel_run(
     // Should Temporal get it all the same, by a start that is under way just now, it finds this end.
     let end = RunEnd {
         status: EndStatus::Cancelled,
-        code: CODE_CANCELLED.to_owned(),
+        code: FailureCode::Cancelled.to_string(),
         detail: String::new(),
     };
-    diesel::update(row)
-        .set(runs::cancel_after.eq(None::<NaiveDateTime>))
-        .execute(connection)
-        .await?;
+    diesel::update(row).set(runs::cancel_after.eq(None::<UtcTime>)).execute(connection).await?;
     if transitions::apply_end(connection, run, from, &end).await? {
         standalone::queue_standalone(connection, run.submission, run.number..=run.number).await?;
     }
@@ -157,7 +147,7 @@ pub(crate) async fn queue_next_run(
         submissions::run_number.eq(run.number),
         submissions::error_code.eq(None::<String>),
         submissions::error_detail.eq(None::<String>),
-        submissions::finished_at.eq(None::<NaiveDateTime>),
+        submissions::finished_at.eq(None::<UtcTime>),
     ))
     .execute(connection)
     .await?;

@@ -9,12 +9,12 @@ use crate::db::error::StoreResult;
 use crate::db::ids::SubmissionId;
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::submissions;
+use crate::db::utc_time::UtcTime;
 use crate::deliveries::plan;
 use crate::submissions::counters;
 use crate::submissions::events::{self, Step};
 use crate::submissions::row::{is_deleted, lock};
 use crate::submissions::status::Status;
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -35,9 +35,6 @@ impl Store {
     /// Deletes a submission that is in a final state. What it still owes its patient is called off, unless
     /// its text is being handed over already; it stays so when the deletion is taken back. Repeating it
     /// changes nothing. Each press that is not refused is written down by `entry`.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn delete_submission(
         &self,
         submission: SubmissionId,
@@ -48,9 +45,6 @@ impl Store {
 
     /// Takes a deletion back. Repeating it changes nothing. Each press that is not refused is written down
     /// by `entry`.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn restore_submission(
         &self,
         submission: SubmissionId,
@@ -70,7 +64,7 @@ impl Store {
                 return Ok(DeleteOutcome::NotFound);
             };
             if is_deleted(connection, submission).await? == delete {
-                log::append(connection, &entry.clone().refused(UNCHANGED)).await?;
+                log::append(connection, &entry.clone().with_result(UNCHANGED)).await?;
                 return Ok(DeleteOutcome::Unchanged);
             }
             if !status.is_final() {
@@ -99,7 +93,7 @@ async fn mark(
         let set = submissions::deleted_at.eq(now().nullable());
         diesel::update(row).set(set).execute(connection).await?;
     } else {
-        let set = submissions::deleted_at.eq(None::<NaiveDateTime>);
+        let set = submissions::deleted_at.eq(None::<UtcTime>);
         diesel::update(row).set(set).execute(connection).await?;
     }
     Ok(())

@@ -29,9 +29,6 @@ pub enum ResendOutcome {
 
 impl Store {
     /// Plans one more copy of an e-mail that is settled, whatever came of it.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn resend_delivery(
         &self,
         submission: SubmissionId,
@@ -51,13 +48,12 @@ impl Store {
                 return Ok(ResendOutcome::NotFound);
             };
             if !is_current(delivery_row, &all, status) {
-                log::append(connection, &entry.clone().refused("superseded")).await?;
                 return Ok(ResendOutcome::Superseded);
             }
             let outcome = plan_copy(connection, delivery_row, &all).await?;
             let entry = match outcome {
                 ResendOutcome::Planned(copy) => entry.clone().with("copy", copy.to_string()),
-                _ => entry.clone().refused(IN_PROGRESS),
+                _ => entry.clone().with_result(IN_PROGRESS),
             };
             log::append(connection, &entry).await?;
             Ok(outcome)

@@ -116,9 +116,6 @@ pub(crate) async fn total(
 impl Store {
     /// Counts anew. Needed after a version that did not count yet ran beside this one; changes nothing
     /// otherwise. Moves wait meanwhile, about 0.3 s for a million submissions.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is changed then.
     pub async fn recount_submissions(&self) -> StoreResult<()> {
         transaction!(self, connection => {
             // Whoever has moved a submission, but not committed it, waits for these rows, and adds itself

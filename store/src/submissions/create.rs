@@ -55,9 +55,6 @@ impl Store {
     /// The bytes of its files were announced ([`Store::reserve_blobs`]) and stored before.
     ///
     /// Returns `false`, with nothing stored, when the claim on the key was lost to another request.
-    ///
-    /// # Errors
-    /// When the database does not take it; nothing is stored then.
     pub async fn create_submission(
         &self,
         new: &NewSubmission,
@@ -81,9 +78,7 @@ impl Store {
         match outcome {
             Ok(()) => Ok(true),
             Err(StoreError::Database(diesel::result::Error::RollbackTransaction)) => Ok(false),
-            Err(error) if is_written.into_inner() => {
-                Err(StoreError::CommitUnknown(error.to_string()))
-            }
+            Err(error) if is_written.into_inner() => Err(StoreError::CommitUnknown(error.kind())),
             Err(error) => Err(error),
         }
     }

@@ -3,36 +3,38 @@
 use crate::db::clock::now;
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
-use crate::db::ids::{SubmissionId, stored_as_text};
+use crate::db::ids::SubmissionId;
 use crate::db::pool::Store;
 use crate::db::schema::{events, submissions};
+use crate::db::sql_text::stored_as_text;
+use crate::db::utc_time::UtcTime;
 use crate::submissions::status::Status;
-use chrono::NaiveDateTime;
 use diesel::deserialize::FromSqlRow;
-use diesel::deserialize::{self, FromSql};
 use diesel::dsl::max;
 use diesel::expression::AsExpression;
-use diesel::mysql::{Mysql, MysqlValue};
 use diesel::prelude::*;
-use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
-use std::fmt;
-use std::str::FromStr;
+use strum::{Display, EnumString, IntoStaticStr};
 
 /// The name that an event carries on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
+#[strum(serialize_all = "snake_case")]
 pub enum EventName {
     /// The submission moved on.
     StatusUpdate,
     /// The result can be read.
     ResultReady,
 }
+stored_as_text!(EventName);
 
 /// What an event tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString, IntoStaticStr,
+)]
 #[diesel(sql_type = Text)]
+#[strum(serialize_all = "snake_case")]
 pub enum Step {
     /// Stored.
     Received,
@@ -63,43 +65,12 @@ pub enum Step {
     /// Staff took the deletion back.
     Restored,
 }
+stored_as_text!(Step);
 
 impl Step {
-    const ALL: [Step; 14] = [
-        Step::Received,
-        Step::Waiting,
-        Step::Diagnosing,
-        Step::Completed,
-        Step::ResultReady,
-        Step::Failed,
-        Step::TimedOut,
-        Step::Cancelled,
-        Step::Retried,
-        Step::MailSent,
-        Step::MailUnknown,
-        Step::MailFailed,
-        Step::Deleted,
-        Step::Restored,
-    ];
-
     /// The name in SQL and JSON.
     pub fn name(self) -> &'static str {
-        match self {
-            Step::Received => "received",
-            Step::Waiting => "waiting",
-            Step::Diagnosing => "diagnosing",
-            Step::Completed => "completed",
-            Step::ResultReady => "result_ready",
-            Step::Failed => "failed",
-            Step::TimedOut => "timed_out",
-            Step::Cancelled => "cancelled",
-            Step::Retried => "retried",
-            Step::MailSent => "mail_sent",
-            Step::MailUnknown => "mail_unknown",
-            Step::MailFailed => "mail_failed",
-            Step::Deleted => "deleted",
-            Step::Restored => "restored",
-        }
+        self.into()
     }
 
     /// Whether it ends the patient's story, unless staff or an operator sets it going again. What may
@@ -138,45 +109,6 @@ impl Step {
     }
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Step {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Step::ALL
-            .into_iter()
-            .find(|step| step.name() == text)
-            .ok_or_else(|| format!("{text:?} is no step"))
-    }
-}
-
-impl fmt::Display for EventName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            EventName::StatusUpdate => "status_update",
-            EventName::ResultReady => "result_ready",
-        })
-    }
-}
-
-impl FromStr for EventName {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "status_update" => Ok(EventName::StatusUpdate),
-            "result_ready" => Ok(EventName::ResultReady),
-            _ => Err(format!("{text:?} is no event")),
-        }
-    }
-}
-
-stored_as_text!(EventName);
-stored_as_text!(Step);
-
 /// One line of a submission's story.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = events)]
@@ -194,7 +126,7 @@ pub struct Event {
     /// What the patient reads.
     pub message: String,
     /// When it happened (UTC).
-    pub created_at: NaiveDateTime,
+    pub created_at: UtcTime,
 }
 
 /// What a tail of all events reads of one.
@@ -211,7 +143,7 @@ pub struct EventRow {
     /// Where the submission stood then.
     pub status: Status,
     /// When it happened (UTC).
-    pub created_at: NaiveDateTime,
+    pub created_at: UtcTime,
 }
 
 /// Appends steps to the story. Takes the submission's row lock, which is what numbers them.
@@ -273,18 +205,12 @@ pub(crate) async fn append_waiting(
 
 impl Store {
     /// A submission's events after number `after`, oldest first.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn events(&self, submission: SubmissionId, after: i32) -> StoreResult<Vec<Event>> {
         // Their numbers are no larger, so there are no more.
         self.events_page(submission, after, i32::MAX.into()).await
     }
 
     /// The first `limit` of them.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn events_page(
         &self,
         submission: SubmissionId,
@@ -304,9 +230,6 @@ impl Store {
     }
 
     /// The row number of the newest event of all submissions; 0 when there is none.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn latest_event_id(&self) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         let newest: Option<i64> =
@@ -319,9 +242,6 @@ impl Store {
     ///
     /// Row numbers are given out before the commit, so a lower one can appear after a higher one;
     /// a tail therefore remembers the numbers that it missed, and asks for them again.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn events_after_id(
         &self,
         after: i64,
@@ -337,17 +257,5 @@ impl Store {
             .load(&mut connection)
             .await?;
         Ok(rows)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn step_names_parse_back() {
-        for step in Step::ALL {
-            assert_eq!(step.name().parse::<Step>().expect("a step"), step);
-        }
     }
 }

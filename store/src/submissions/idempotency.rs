@@ -41,9 +41,6 @@ pub enum IdempotencyState {
 impl Store {
     /// Claims a key for a request whose body has the digest `body`, for the time `lease`. Once
     /// answered, the key is kept for `lifetime`.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn claim_idempotency_key(
         &self,
         key: IdempotencyKeyHash,
@@ -90,9 +87,6 @@ impl Store {
     }
 
     /// Gives a claim up, so that a repeat need not wait for its end. For a request that was refused.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn release_idempotency_key(&self, claim: &IdempotencyClaim) -> StoreResult<()> {
         let mut connection = self.connection().await?;
         diesel::delete(
@@ -108,9 +102,6 @@ impl Store {
 
     /// Removes keys whose time is over; returns how many. More are left when it is the most that one sweep
     /// removes.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn sweep_idempotency_keys(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         expired_rows::delete_expired(

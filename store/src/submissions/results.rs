@@ -30,9 +30,6 @@ impl DiagnosisResult {
 
 impl Store {
     /// The newest result of a submission, when there is one.
-    ///
-    /// # Errors
-    /// When the database does not answer, or the stored text is no JSON object.
     pub async fn result(&self, submission: SubmissionId) -> StoreResult<Option<DiagnosisResult>> {
         let mut connection = self.connection().await?;
         let body: Option<String> = results::table

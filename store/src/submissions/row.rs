@@ -6,8 +6,8 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{SubmissionId, UserId};
 use crate::db::pool::Store;
 use crate::db::schema::submissions;
+use crate::db::utc_time::UtcTime;
 use crate::submissions::status::Status;
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -26,7 +26,7 @@ pub struct Submission {
     /// Version of the consent text that was agreed to.
     pub consent_version: String,
     /// When consent was given (UTC).
-    pub consent_at: NaiveDateTime,
+    pub consent_at: UtcTime,
     /// Its newest run.
     pub run_number: i32,
     /// Number of its newest event.
@@ -36,22 +36,19 @@ pub struct Submission {
     /// Why it failed, for staff.
     pub error_detail: Option<String>,
     /// When it was received (UTC).
-    pub created_at: NaiveDateTime,
+    pub created_at: UtcTime,
     /// When anything about it changed last (UTC).
-    pub updated_at: NaiveDateTime,
+    pub updated_at: UtcTime,
     /// When it reached its present final state (UTC).
-    pub finished_at: Option<NaiveDateTime>,
+    pub finished_at: Option<UtcTime>,
     /// The account that sent it, where there is one.
     pub submitted_by: Option<UserId>,
     /// When staff deleted it (UTC); then it is gone for everybody else.
-    pub deleted_at: Option<NaiveDateTime>,
+    pub deleted_at: Option<UtcTime>,
 }
 
 impl Store {
     /// Reads a submission.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn submission(&self, id: SubmissionId) -> StoreResult<Option<Submission>> {
         let mut connection = self.connection().await?;
         let found = submissions::table

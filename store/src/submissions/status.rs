@@ -1,21 +1,31 @@
 //! Where a submission stands, and the one table of allowed moves.
 
-use crate::db::ids::stored_as_text;
+use crate::db::sql_text::stored_as_text;
 use diesel::deserialize::FromSqlRow;
-use diesel::deserialize::{self, FromSql};
 use diesel::expression::AsExpression;
-use diesel::mysql::{Mysql, MysqlValue};
-use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// State of a submission.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, AsExpression, FromSqlRow,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsExpression,
+    FromSqlRow,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[diesel(sql_type = Text)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Stored; LoopAI was not asked yet.
@@ -31,6 +41,7 @@ pub enum Status {
     /// Called off by staff or an operator.
     Cancelled,
 }
+stored_as_text!(Status);
 
 /// Every move that there is; nothing else is ever written: from where, where to by a run, and where to by
 /// staff besides. Source: `docs/ARCHITECTURE.md`, "State".
@@ -53,25 +64,11 @@ const TRANSITIONS: &[(Status, &[Status], &[Status])] = &[
 
 impl Status {
     /// Every status, in the order of a submission's life.
-    pub const ALL: [Status; 6] = [
-        Status::Pending,
-        Status::Processing,
-        Status::Completed,
-        Status::Failed,
-        Status::TimedOut,
-        Status::Cancelled,
-    ];
+    pub const ALL: &[Status] = Self::VARIANTS;
 
     /// The name in SQL, JSON, search attributes and pages.
     pub fn name(self) -> &'static str {
-        match self {
-            Status::Pending => "pending",
-            Status::Processing => "processing",
-            Status::Completed => "completed",
-            Status::Failed => "failed",
-            Status::TimedOut => "timed_out",
-            Status::Cancelled => "cancelled",
-        }
+        self.into()
     }
 
     /// Whether nothing more happens by itself.
@@ -94,37 +91,14 @@ impl Status {
 
     /// The states from which a run may bring a submission here.
     pub(crate) fn sources(self) -> Vec<Status> {
-        Status::ALL.into_iter().filter(|from| from.can_become(self)).collect()
+        Status::ALL.iter().copied().filter(|from| from.can_become(self)).collect()
     }
 
     /// The states from which staff may bring a submission here.
     pub(crate) fn staff_sources(self) -> Vec<Status> {
-        Status::ALL.into_iter().filter(|from| from.can_be_set_by_staff(self)).collect()
+        Status::ALL.iter().copied().filter(|from| from.can_be_set_by_staff(self)).collect()
     }
 }
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A word that is no status.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no status")]
-pub struct UnknownStatus(String);
-
-impl FromStr for Status {
-    type Err = UnknownStatus;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Status::ALL
-            .into_iter()
-            .find(|status| status.name() == text)
-            .ok_or_else(|| UnknownStatus(text.to_owned()))
-    }
-}
-
-stored_as_text!(Status);
 
 #[cfg(test)]
 mod tests {
@@ -132,8 +106,8 @@ mod tests {
 
     #[test]
     fn only_a_retry_leaves_a_final_state_and_only_staff_retry_a_completed_one() {
-        for from in Status::ALL.into_iter().filter(|status| status.is_final()) {
-            for to in Status::ALL {
+        for from in Status::ALL.iter().copied().filter(|status| status.is_final()) {
+            for to in Status::ALL.iter().copied() {
                 let allowed = to == Status::Pending && from != Status::Completed;
                 assert_eq!(from.can_become(to), allowed, "{from} -> {to}");
                 assert_eq!(
@@ -152,7 +126,7 @@ mod tests {
 
     #[test]
     fn names_parse_back() {
-        for status in Status::ALL {
+        for status in Status::ALL.iter().copied() {
             assert_eq!(status.name().parse::<Status>().expect("a status"), status);
         }
         assert!("done".parse::<Status>().is_err());

@@ -1,0 +1,67 @@
+//! Types that are stored as text.
+
+/// Stores a type as text, by its `Display` and `FromStr`.
+macro_rules! stored_as_text {
+    ($name:ty) => {
+        impl diesel::serialize::ToSql<diesel::sql_types::Text, diesel::mysql::Mysql> for $name {
+            fn to_sql<'b>(
+                &'b self,
+                out: &mut diesel::serialize::Output<'b, '_, diesel::mysql::Mysql>,
+            ) -> diesel::serialize::Result {
+                std::io::Write::write_fmt(out, format_args!("{self}"))?;
+                Ok(diesel::serialize::IsNull::No)
+            }
+        }
+
+        impl diesel::deserialize::FromSql<diesel::sql_types::Text, diesel::mysql::Mysql> for $name {
+            fn from_sql(value: diesel::mysql::MysqlValue<'_>) -> diesel::deserialize::Result<Self> {
+                let text = <String as diesel::deserialize::FromSql<
+                    diesel::sql_types::Text,
+                    diesel::mysql::Mysql,
+                >>::from_sql(value)?;
+                Ok(text.parse()?)
+            }
+        }
+    };
+}
+pub(crate) use stored_as_text;
+
+/// A `LIKE` pattern for texts that contain `text` literally. For use with `ESCAPE '!'`.
+pub(crate) fn contains_pattern(text: &str) -> String {
+    format!("%{}%", escape_like(text))
+}
+
+/// A `LIKE` pattern for texts that begin with `text` literally. For use with `ESCAPE '!'`.
+pub(crate) fn prefix_pattern(text: &str) -> String {
+    format!("{}%", escape_like(text))
+}
+
+fn escape_like(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut escaped, character| {
+        if matches!(character, '%' | '_' | '!') {
+            escaped.push('!');
+        }
+        escaped.push(character);
+        escaped
+    })
+}
+
+/// Characters that the `error_detail` columns hold.
+pub(crate) const MAX_ERROR_DETAIL: usize = 1000;
+
+/// The first `longest` characters.
+pub(crate) fn truncated(text: &str, longest: usize) -> String {
+    text.chars().take(longest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn like_patterns_match_literally() {
+        assert_eq!(contains_pattern("100%_a!"), "%100!%!_a!!%");
+        assert_eq!(prefix_pattern("ana"), "ana%");
+        assert_eq!(prefix_pattern(r"a%b_c\"), r"a!%b!_c\%");
+    }
+}

@@ -1,0 +1,80 @@
+//! Times of the records.
+
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::mysql::{Mysql, MysqlValue};
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::Datetime;
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// A time in UTC, to the microsecond. `Display` and JSON give RFC 3339, to the millisecond.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow,
+)]
+#[diesel(sql_type = Datetime)]
+pub struct UtcTime(NaiveDateTime);
+
+impl UtcTime {
+    /// From microseconds since 1970; `None` beyond the years that there are.
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        DateTime::from_timestamp_micros(micros).map(Self::from)
+    }
+
+    /// Microseconds since 1970.
+    pub fn micros(self) -> i64 {
+        self.0.and_utc().timestamp_micros()
+    }
+
+    /// Time from `earlier` to this one; zero if it is not earlier.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        (self.0 - earlier.0).to_std().unwrap_or_default()
+    }
+}
+
+impl From<DateTime<Utc>> for UtcTime {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time.naive_utc())
+    }
+}
+
+impl Add<Duration> for UtcTime {
+    type Output = Self;
+    fn add(self, delay: Duration) -> Self {
+        Self(self.0 + delay)
+    }
+}
+
+impl Sub<Duration> for UtcTime {
+    type Output = Self;
+    fn sub(self, age: Duration) -> Self {
+        Self(self.0 - age)
+    }
+}
+
+impl fmt::Display for UtcTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.and_utc().to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+impl Serialize for UtcTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl ToSql<Datetime, Mysql> for UtcTime {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Mysql>) -> serialize::Result {
+        ToSql::<Datetime, Mysql>::to_sql(&self.0, out)
+    }
+}
+
+impl FromSql<Datetime, Mysql> for UtcTime {
+    fn from_sql(value: MysqlValue<'_>) -> deserialize::Result<Self> {
+        FromSql::<Datetime, Mysql>::from_sql(value).map(Self)
+    }
+}

@@ -1,0 +1,60 @@
+//! Converts the text of an environment variable into a setting, for `#[serde(deserialize_with = …)]` in the settings
+//! structs of all crates. The errors have no text: the reader of the settings (`cli`) shows the documentation of an
+//! invalid setting instead, and never its value.
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use std::str::FromStr;
+use std::time::Duration;
+use url::Url;
+
+/// `None` from `convert` means that the text is invalid.
+pub fn convert<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    convert: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    convert(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("invalid"))
+}
+
+/// A type that parses itself.
+pub fn parse<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<T, D::Error> {
+    convert(deserializer, |text| text.parse().ok())
+}
+
+/// A whole number from `MIN` to `MAX`.
+pub fn within<'de, D: Deserializer<'de>, T: FromStr, const MIN: u64, const MAX: u64>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    convert(deserializer, |text| {
+        let number: u64 = text.parse().ok()?;
+        (MIN..=MAX).contains(&number).then(|| text.parse().ok()).flatten()
+    })
+}
+
+/// A duration in seconds.
+pub fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    convert(deserializer, parse_seconds)
+}
+
+/// Seconds with decimals, at least a millisecond.
+pub fn parse_seconds(text: &str) -> Option<Duration> {
+    let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+    (duration >= Duration::from_millis(1)).then_some(duration)
+}
+
+/// Items separated by commas.
+pub fn list<'de, D: Deserializer<'de>, T: From<String>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    convert(deserializer, |text| {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        Some(items.map(|item| T::from(item.to_owned())).collect())
+    })
+}
+
+/// An http or https address.
+pub fn http_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    convert(deserializer, |text| {
+        text.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"))
+    })
+}
