@@ -2,6 +2,7 @@
 
 use crate::eventually::LIMIT;
 use crate::photos::Photo;
+use crate::sse::{SseEvent, SseStream};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use reqwest::multipart::{Form, Part};
@@ -24,17 +25,6 @@ pub struct AcceptedSubmission {
     pub status_url: String,
     /// Its event stream.
     pub events_url: String,
-}
-
-/// One event of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SseEvent {
-    /// Its number.
-    pub id: i64,
-    /// Its name.
-    pub name: String,
-    /// What it says.
-    pub data: Value,
 }
 
 /// A client of one API process, or of several in turn.
@@ -202,9 +192,7 @@ impl ApiClient {
         if response.status() == StatusCode::NO_CONTENT {
             return futures::stream::empty().boxed();
         }
-        assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        sse_events(response).take_until(tokio::time::sleep(LIMIT)).boxed()
+        SseStream::new(response).into_events().take_until(tokio::time::sleep(LIMIT)).boxed()
     }
 }
 
@@ -217,35 +205,4 @@ pub async fn expect_accepted(response: Response) -> AcceptedSubmission {
     let text = response.text().await.expect("a body");
     assert_eq!(status, StatusCode::ACCEPTED, "{text}");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-/// Cuts a response into events. What is cut off at the end is not given out.
-pub(crate) fn sse_events(response: Response) -> BoxStream<'static, SseEvent> {
-    let blocks = futures::stream::unfold(
-        (response.bytes_stream(), Vec::new()),
-        |(mut chunks, mut buffer)| async move {
-            loop {
-                if let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
-                    let block: Vec<u8> = buffer.drain(..end + 2).collect();
-                    return Some((block, (chunks, buffer)));
-                }
-                match chunks.next().await {
-                    Some(Ok(chunk)) => buffer.extend_from_slice(&chunk),
-                    Some(Err(_)) | None => return None,
-                }
-            }
-        },
-    );
-    blocks.filter_map(|block| async move { parse_event(&String::from_utf8_lossy(&block)) }).boxed()
-}
-
-fn parse_event(block: &str) -> Option<SseEvent> {
-    let field = |name: &str| {
-        block.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
-    };
-    Some(SseEvent {
-        id: field("id")?.parse().expect("a number"),
-        name: field("event")?.to_owned(),
-        data: serde_json::from_str(field("data")?).expect("JSON"),
-    })
 }

@@ -23,13 +23,15 @@ pub mod replay;
 pub mod responses;
 pub mod seeding;
 pub mod servers;
+pub mod sse;
 pub mod stack;
 pub mod staff;
 pub mod temporal_cli;
 pub mod tokens;
 
-pub use client::{AcceptedSubmission, ApiClient, SseEvent};
+pub use client::{AcceptedSubmission, ApiClient};
 pub use eventually::eventually;
 pub use proxy::Proxy;
+pub use sse::{SseEvent, SseStream};
 pub use stack::{Stack, StackOptions};
 pub use staff::Staff;

@@ -1,6 +1,7 @@
 //! Listeners, which follow the event stream of a submission to its end.
 
-use crate::client::{AcceptedSubmission, ApiClient, sse_events};
+use crate::client::{AcceptedSubmission, ApiClient};
+use crate::sse::SseStream;
 use futures::StreamExt;
 use reqwest::StatusCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,7 +76,7 @@ async fn follow(
         match client.open_events(&submission, last.as_deref()).await {
             Ok(answer) if answer.status() == StatusCode::NO_CONTENT => return,
             Ok(answer) if answer.status() == StatusCode::OK => {
-                let mut events = sse_events(answer);
+                let mut events = SseStream::new(answer).into_events();
                 while let Some(event) = events.next().await {
                     let text =
                         |name: &str| event.data[name].as_str().unwrap_or_default().to_owned();

@@ -4,7 +4,7 @@ use diagflow_tests::client::expect_accepted;
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{
-    AcceptedSubmission, ApiClient, SseEvent, Stack, StackOptions, eventually, photos,
+    AcceptedSubmission, ApiClient, SseEvent, SseStream, Stack, StackOptions, eventually, photos,
 };
 use futures::StreamExt;
 use futures::future::{join, join_all};
@@ -47,40 +47,8 @@ fn numbers(events: &[SseEvent]) -> Vec<i64> {
     events.iter().map(|event| event.id).collect()
 }
 
-/// A stream as its bytes come.
-struct RawStream {
-    response: Response,
-    text: String,
-}
-
-impl RawStream {
-    async fn open(client: &ApiClient, submission: &AcceptedSubmission) -> RawStream {
-        let response = client.open_events(submission, None).await.expect("an answer");
-        assert_eq!(response.status(), StatusCode::OK);
-        RawStream { response, text: String::new() }
-    }
-
-    /// Reads on until `enough`.
-    async fn until(&mut self, enough: impl Fn(&str) -> bool) {
-        while !enough(&self.text) {
-            let chunk = timeout(LIMIT, self.response.chunk()).await.expect("more in time");
-            let chunk = chunk.expect("unbroken").expect("more");
-            self.text.push_str(std::str::from_utf8(&chunk).expect("text"));
-        }
-    }
-
-    /// Reads to the end: all blocks of the stream.
-    ///
-    /// # Panics
-    /// When it breaks off instead of ending.
-    async fn blocks(mut self) -> Vec<String> {
-        while let Some(chunk) =
-            timeout(LIMIT, self.response.chunk()).await.expect("an end in time").expect("unbroken")
-        {
-            self.text.push_str(std::str::from_utf8(&chunk).expect("text"));
-        }
-        self.text.split_terminator("\n\n").map(str::to_owned).collect()
-    }
+async fn open(client: &ApiClient, submission: &AcceptedSubmission) -> SseStream {
+    SseStream::new(client.open_events(submission, None).await.expect("an answer"))
 }
 
 /// Listens, goes away after `count` events, and comes back.
@@ -156,8 +124,7 @@ async fn a_stream_resumes_on_another_replica() {
 
 #[tokio::test]
 async fn all_listeners_get_the_same_events_on_every_replica() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let mut stack = Stack::api_only(StackOptions::default()).await;
     let (replica, other) = stack.start_replica().await;
     let submission = submit(&stack).await;
 
@@ -197,8 +164,8 @@ async fn one_query_reads_the_events_for_all_listeners() {
     for listeners in [1, 40] {
         while streams.len() < listeners {
             let submission = &submissions[streams.len() % submissions.len()];
-            let mut stream = RawStream::open(&stack.client, submission).await;
-            stream.until(|text| text.contains("id: 1")).await;
+            let mut stream = open(&stack.client, submission).await;
+            stream.read_until(|text| text.contains("id: 1")).await;
             streams.push(stream);
         }
         proxy.count(&newest.to_le_bytes());
@@ -221,13 +188,13 @@ async fn a_stream_sends_its_headers_and_reconnection_delay() {
     let stack = Stack::start().await;
     let submission = submit(&stack).await;
 
-    let stream = RawStream::open(&stack.client, &submission).await;
+    let mut stream = open(&stack.client, &submission).await;
 
-    let headers = stream.response.headers().clone();
-    assert_eq!(headers["content-type"], "text/event-stream");
+    let headers = stream.response().headers();
     assert_eq!(headers["cache-control"], "no-cache, no-transform");
     assert_eq!(headers["x-accel-buffering"], "no");
-    let blocks = stream.blocks().await;
+    stream.read_to_end().await;
+    let blocks = stream.blocks();
     assert_eq!(blocks[0], RETRY_HINT);
     assert!(blocks[1].contains("id: 1\n") || blocks[1].ends_with("id: 1"), "{blocks:?}");
     stack.stop().await;
@@ -238,28 +205,21 @@ async fn an_idle_stream_sends_heartbeat_comments() {
     let stack = Stack::with(stuck().with("EVENTS_HEARTBEAT_SECONDS", "0.05")).await;
     let submission = submit(&stack).await;
 
-    let mut stream = RawStream::open(&stack.client, &submission).await;
+    let mut stream = open(&stack.client, &submission).await;
     let heartbeats = |text: &str| text.lines().filter(|proxy| proxy.starts_with(':')).count();
-    stream.until(|text| text.contains("id: 2")).await;
-    let before = heartbeats(&stream.text);
-    stream.until(|text| heartbeats(text) >= before + 3).await;
+    stream.read_until(|text| text.contains("id: 2")).await;
+    let before = heartbeats(stream.text());
+    stream.read_until(|text| heartbeats(text) >= before + 3).await;
     complete(&stack).await;
 
-    let ids: Vec<_> = stream
-        .blocks()
-        .await
-        .iter()
-        .flat_map(|block| block.lines().filter_map(|proxy| proxy.strip_prefix("id: ")))
-        .map(|id| id.parse::<i64>().expect("a number"))
-        .collect();
-    assert_eq!(ids, ALL_EVENTS);
+    stream.read_to_end().await;
+    assert_eq!(numbers(&stream.events()), ALL_EVENTS);
     stack.stop().await;
 }
 
 #[tokio::test]
 async fn a_stream_opens_with_its_own_token_only() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let (mine, other) = (submit(&stack).await, submit(&stack).await);
 
     let rejection = async |response: Response| {
@@ -316,13 +276,14 @@ async fn a_browser_listens_with_its_cookie() {
 async fn an_api_restart_ends_streams_with_a_retry_hint_and_they_resume() {
     let mut stack = Stack::with(stuck()).await;
     let submission = submit(&stack).await;
-    let mut stream = RawStream::open(&stack.client, &submission).await;
-    stream.until(|text| text.contains("id: 2")).await;
+    let mut stream = open(&stack.client, &submission).await;
+    stream.read_until(|text| text.contains("id: 2")).await;
 
     stack.api.take().expect("is running").stop().await;
 
-    let blocks = stream.blocks().await;
-    assert_eq!(blocks.last().map(String::as_str), Some(RETRY_HINT), "{blocks:?}");
+    stream.read_to_end().await;
+    let blocks = stream.blocks();
+    assert_eq!(blocks.last(), Some(&RETRY_HINT), "{blocks:?}");
     // The story goes on while nobody can listen.
     complete(&stack).await;
     stack.start_api().await;

@@ -1,11 +1,12 @@
 //! Between the event stream and its listeners.
 
-use crate::client::{AcceptedSubmission, ApiClient, sse_events};
+use crate::client::{AcceptedSubmission, ApiClient};
 use crate::eventually::{LIMIT, eventually, within};
 use crate::faults::listener::Listener;
 use crate::faults::report::RowReport;
 use crate::faults::testbed::Testbed;
 use crate::proxy::Proxy;
+use crate::sse::SseStream;
 use crate::stack::StackOptions;
 use diesel_async::SimpleAsyncConnection;
 use futures::StreamExt;
@@ -62,7 +63,7 @@ pub(crate) async fn interruptions() -> RowReport {
     Footprint::of(api).assert_small(&before, event_count);
     for mark in ["-1", "many", "99999999999999999999", "999999999"] {
         let answer = testbed.stack.client.open_events(&submission, Some(mark)).await;
-        let first = sse_events(answer.expect("an answer")).next().await;
+        let first = SseStream::new(answer.expect("an answer")).into_events().next().await;
         assert_eq!(first.map(|event| event.id), Some(1), "{mark}: from the beginning");
     }
     let execution = testbed.stack.wait_for_polls(1).await;

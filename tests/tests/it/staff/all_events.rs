@@ -1,89 +1,44 @@
 //! The live stream of all changes, and the ends of streams whose session has ended.
 
 use diagflow_store::{ApiKeyId, EndStatus, Role, RunKey, Sha256};
-use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::responses::refusal;
-use diagflow_tests::{Stack, StackOptions, Staff, photos, seeding, staff};
-use reqwest::{Method, Response};
-use serde_json::Value;
+use diagflow_tests::{SseEvent, SseStream, Stack, StackOptions, Staff, photos, seeding, staff};
+use reqwest::Method;
 use std::time::{Duration, Instant};
-use tokio::time::timeout;
 
 const PATH: &str = "/api/admin/events";
 
-async fn api() -> Stack {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
-    stack
+async fn open(staff: &Staff, last: Option<i64>) -> SseStream {
+    let mut call = staff.request(Method::GET, PATH);
+    if let Some(last) = last {
+        call = call.header("Last-Event-ID", last.to_string());
+    }
+    let mut stream = SseStream::new(call.send().await.expect("an answer"));
+    // It listens from here on.
+    stream.read_until(|text| text.contains("retry:")).await;
+    stream
 }
 
-/// A stream as its bytes come.
-struct EventStream {
-    response: Response,
-    text: String,
+fn changes(stream: &SseStream) -> Vec<SseEvent> {
+    stream.events().into_iter().filter(|event| event.name == "submission_changed").collect()
 }
 
-impl EventStream {
-    async fn open(staff: &Staff, last: Option<i64>) -> EventStream {
-        let mut call = staff.request(Method::GET, PATH);
-        if let Some(last) = last {
-            call = call.header("Last-Event-ID", last.to_string());
-        }
-        let response = call.send().await.expect("an answer");
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let mut stream = EventStream { response, text: String::new() };
-        // It listens from here on.
-        stream.until(|text| text.contains("retry:")).await;
-        stream
-    }
+async fn wait_for_changes(stream: &mut SseStream, count: usize) -> Vec<SseEvent> {
+    let steps = |text: &str| text.matches("submission_changed").count();
+    stream.read_until(|text| steps(text) >= count && text.ends_with("\n\n")).await;
+    changes(stream)
+}
 
-    /// Reads on until `enough`; heartbeats alone do not make it wait longer.
-    async fn until(&mut self, enough: impl Fn(&str) -> bool) {
-        let read_on = async {
-            while !enough(&self.text) {
-                let chunk = self.response.chunk().await.expect("a whole stream");
-                self.text += &String::from_utf8_lossy(&chunk.expect("no end yet"));
-            }
-        };
-        let done = timeout(LIMIT, read_on).await;
-        assert!(done.is_ok(), "not enough in time: {}", self.text);
-    }
-
-    /// The events so far: id and data.
-    fn events(&self) -> Vec<(i64, Value)> {
-        let whole = self.text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
-        let blocks = whole.split("\n\n").filter(|block| block.contains("submission_changed"));
-        let field = |block: &str, name: &str| {
-            let line = block.lines().find_map(|line| line.strip_prefix(name));
-            line.expect(name).trim().to_owned()
-        };
-        blocks
-            .map(|block| {
-                let id = field(block, "id:").parse().expect("a number");
-                (id, serde_json::from_str(&field(block, "data:")).expect("JSON"))
-            })
-            .collect()
-    }
-
-    async fn until_events(&mut self, count: usize) -> Vec<(i64, Value)> {
-        let steps = |text: &str| text.matches("submission_changed").count();
-        self.until(|text| steps(text) >= count && text.ends_with("\n\n")).await;
-        self.events()
-    }
-
-    /// Waits for the end; tells how long it took.
-    async fn end(mut self) -> Duration {
-        let begun = Instant::now();
-        let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
-        timeout(LIMIT, rest).await.expect("an end in time");
-        begun.elapsed()
-    }
+/// How long the stream takes to end.
+async fn time_to_end(mut stream: SseStream) -> Duration {
+    let started = Instant::now();
+    stream.read_to_end().await;
+    started.elapsed()
 }
 
 /// What an event says: of which submission, what happened, where it stands.
-fn summary(event: &(i64, Value)) -> [String; 3] {
-    let member = |name: &str| event.1[name].as_str().expect(name).to_owned();
+fn summary(event: &SseEvent) -> [String; 3] {
+    let member = |name: &str| event.data[name].as_str().expect(name).to_owned();
     [member("submission_id"), member("step"), member("status")]
 }
 
@@ -93,17 +48,17 @@ fn change(run: RunKey, step: &str, status: &str) -> [String; 3] {
 
 #[tokio::test]
 async fn all_changes_are_streamed_and_a_reconnecting_client_misses_none() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let (replica, elsewhere) = stack.start_replica().await;
     let store = &stack.store;
     seeding::submission(store, "old@example.org", "", None).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
-    let mut stream = EventStream::open(&operator, None).await;
+    let mut stream = open(&operator, None).await;
 
     let one = seeding::submission(store, "ana@example.org", "", None).await;
     let two = seeding::submission(store, "bo@example.org", "", None).await;
     seeding::end(store, one, EndStatus::Failed, "a").await;
-    let events = stream.until_events(3).await;
+    let events = wait_for_changes(&mut stream, 3).await;
     let received: Vec<_> = events.iter().map(summary).collect();
     let expected = [
         change(one, "received", "pending"),
@@ -111,7 +66,7 @@ async fn all_changes_are_streamed_and_a_reconnecting_client_misses_none() {
         change(one, "failed", "failed"),
     ];
     assert_eq!(received, expected, "and nothing of before");
-    assert!(events[0].1["at"].is_string());
+    assert!(events[0].data["at"].is_string());
 
     drop(stream);
     seeding::complete(store, two).await;
@@ -123,24 +78,24 @@ async fn all_changes_are_streamed_and_a_reconnecting_client_misses_none() {
         change(two, "result_ready", "completed"),
         change(one, "deleted", "failed"),
     ];
-    let last = events[2].0;
+    let last = events[2].id;
     for client in [&stack.client, &elsewhere] {
         let there = operator.at_api(client);
 
-        let mut resumed = EventStream::open(&there, Some(last)).await;
-        resumed.until(|text| text.contains("\"deleted\"")).await;
-        let received = resumed.events();
+        let mut resumed = open(&there, Some(last)).await;
+        resumed.read_until(|text| text.contains("\"deleted\"")).await;
+        let received = changes(&resumed);
         let missed_events: Vec<_> =
-            received.iter().filter(|(id, _)| *id > last).map(summary).collect();
+            received.iter().filter(|event| event.id > last).map(summary).collect();
         assert_eq!(missed_events, missed);
     }
     // A row with a lower number that appears after a listener went is told when it comes back.
-    let mut resumed_late = EventStream::open(&operator, Some(last + 4)).await;
-    resumed_late.until(|text| text.contains(&format!("id: {}\n", last + 3))).await;
+    let mut resumed_late = open(&operator, Some(last + 4)).await;
+    resumed_late.read_until(|text| text.contains(&format!("id: {}\n", last + 3))).await;
 
-    let mut from_future = EventStream::open(&operator, Some(1_000_000)).await;
+    let mut from_future = open(&operator, Some(1_000_000)).await;
     let three = seeding::submission(store, "cy@example.org", "", None).await;
-    let received: Vec<_> = from_future.until_events(1).await.iter().map(summary).collect();
+    let received: Vec<_> = wait_for_changes(&mut from_future, 1).await.iter().map(summary).collect();
     assert_eq!(received, [change(three, "received", "pending")], "from now on, nothing of before");
     replica.stop().await;
     stack.stop().await;
@@ -150,7 +105,7 @@ async fn all_changes_are_streamed_and_a_reconnecting_client_misses_none() {
 async fn a_client_too_far_behind_is_told_to_reload_the_list() {
     /// As the API's documentation says.
     const MOST_MISSED: i64 = 10_000;
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let store = &stack.store;
     let one = seeding::submission(store, "ana@example.org", "", None).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
@@ -169,28 +124,28 @@ async fn a_client_too_far_behind_is_told_to_reload_the_list() {
     stack.database.execute(&missed).await;
     assert_eq!(newest().await - last, MOST_MISSED);
 
-    let mut at_limit = EventStream::open(&operator, Some(last)).await;
+    let mut at_limit = open(&operator, Some(last)).await;
     let newest_id = format!("id: {}\n", last + MOST_MISSED);
     // Only the last event is looked at: there are as many looks as events.
     let has_newest = |text: &str| {
         let last = text.strip_suffix("\n\n").and_then(|text| text.rsplit("\n\n").next());
         last.is_some_and(|event| event.contains(&newest_id))
     };
-    at_limit.until(has_newest).await;
-    let received = at_limit.events();
-    let received = received.iter().filter(|(id, _)| *id > last).count();
+    at_limit.read_until(has_newest).await;
+    let received = changes(&at_limit);
+    let received = received.iter().filter(|event| event.id > last).count();
     assert_eq!(received as i64, MOST_MISSED, "each of them");
-    assert!(!at_limit.text.contains("list_changed"));
+    assert!(!at_limit.text().contains("list_changed"));
     drop(at_limit);
 
-    let mut beyond_limit = EventStream::open(&operator, Some(last - 1)).await;
+    let mut beyond_limit = open(&operator, Some(last - 1)).await;
     let reload = format!("event: list_changed\nid: {}\ndata: {{}}\n\n", last + MOST_MISSED);
-    beyond_limit.until(|text| text.contains(&reload)).await;
+    beyond_limit.read_until(|text| text.contains(&reload)).await;
     let two = seeding::submission(store, "bo@example.org", "", None).await;
     // What the process itself has not passed on yet may come once more; of what is new, nothing is left out.
     let of_two = two.submission.to_string();
-    beyond_limit.until(|text| text.contains(&of_two) && text.ends_with("\n\n")).await;
-    let received: Vec<_> = beyond_limit.events().iter().map(summary).collect();
+    beyond_limit.read_until(|text| text.contains(&of_two) && text.ends_with("\n\n")).await;
+    let received: Vec<_> = changes(&beyond_limit).iter().map(summary).collect();
     assert_eq!(received.last(), Some(&change(two, "received", "pending")));
     stack.stop().await;
 }
@@ -198,11 +153,11 @@ async fn a_client_too_far_behind_is_told_to_reload_the_list() {
 #[tokio::test]
 async fn an_event_committed_out_of_order_is_still_streamed() {
     use diesel_async::SimpleAsyncConnection;
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let store = &stack.store;
     let one = seeding::submission(store, "ana@example.org", "", None).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
-    let mut stream = EventStream::open(&operator, None).await;
+    let mut stream = open(&operator, None).await;
     let mut slow = stack.database.connect().await;
     let insert = format!(
         "BEGIN; INSERT INTO events (submission_id, number, name, step, status, message, created_at) \
@@ -211,21 +166,21 @@ async fn an_event_committed_out_of_order_is_still_streamed() {
     );
     slow.batch_execute(&insert).await.expect("inserted");
     let two = seeding::submission(store, "bo@example.org", "", None).await;
-    let first = stream.until_events(1).await;
+    let first = wait_for_changes(&mut stream, 1).await;
     assert_eq!(summary(&first[0]), change(two, "received", "pending"));
 
     slow.batch_execute("COMMIT").await.expect("committed");
 
-    let events = stream.until_events(2).await;
+    let events = wait_for_changes(&mut stream, 2).await;
     assert_eq!(summary(&events[1]), change(one, "mail_sent", "pending"));
-    assert!(events[1].0 < events[0].0, "its number is the lower one");
+    assert!(events[1].id < events[0].id, "its number is the lower one");
     stack.stop().await;
 }
 
 #[tokio::test]
 async fn a_stream_ends_soon_after_its_session_or_permission() {
     const SOON: Duration = Duration::from_secs(10);
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let run = seeding::submission(&stack.store, "ana@example.org", "", None).await;
     let patients = format!("/api/user/events/{}", run.submission);
     let sessions = "UPDATE sessions SET ended_at = NOW(6) WHERE user_id =";
@@ -236,26 +191,26 @@ async fn a_stream_ends_soon_after_its_session_or_permission() {
         format!("UPDATE users SET role = 'patient' {users}"),
     ] {
         let staff = Staff::with_role(&stack, Role::Operator).await;
-        let stream = EventStream::open(&staff, None).await;
+        let stream = open(&staff, None).await;
         let response = staff.get(&patients).await;
         assert_eq!(response.status(), 200);
-        let submission_stream = EventStream { response, text: String::new() };
+        let submission_stream = SseStream::new(response);
         let other = Staff::with_role(&stack, Role::Operator).await;
-        let mut other_stream = EventStream::open(&other, None).await;
+        let mut other_stream = open(&other, None).await;
 
         stack.database.execute(&format!("{end} '{}'", staff.id)).await;
 
-        assert!(stream.end().await < SOON, "{end}");
-        assert!(submission_stream.end().await < SOON, "{end}");
+        assert!(time_to_end(stream).await < SOON, "{end}");
+        assert!(time_to_end(submission_stream).await < SOON, "{end}");
         seeding::submission(&stack.store, "bo@example.org", "", None).await;
-        other_stream.until_events(1).await;
+        wait_for_changes(&mut other_stream, 1).await;
     }
     stack.stop().await;
 }
 
 #[tokio::test]
 async fn a_stream_opened_with_an_api_key_ends_when_the_key_is_revoked() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let (user, _) = staff::create_account(&stack, Role::Service).await;
     let (id, secret) = (ApiKeyId::new(), "a secret of a test");
     let digest = Sha256::of(secret.as_bytes());
@@ -266,14 +221,14 @@ async fn a_stream_opened_with_an_api_key_ends_when_the_key_is_revoked() {
     stack.database.execute(&key).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
     let program = operator.with_token(format!("dfk_{id}_{secret}"));
-    let stream = EventStream::open(&program, None).await;
+    let stream = open(&program, None).await;
 
     stack
         .database
         .execute(&format!("UPDATE api_keys SET revoked_at = NOW(6) WHERE id = '{id}'"))
         .await;
 
-    stream.end().await;
+    time_to_end(stream).await;
     let resumed = program.get(PATH).await;
     assert_eq!(refusal(resumed).await, (401, "api_key_invalid".to_owned()));
     let patient = Staff::with_role(&stack, Role::Patient).await;
