@@ -111,6 +111,14 @@ async fn assert_told_once(
     mail.clone()
 }
 
+/// The steps of a submission's events, which are numbered without gaps.
+pub async fn steps(stack: &Stack, submission: &AcceptedSubmission) -> Vec<&'static str> {
+    let events = stack.store.events(id_of(submission), 0).await.expect("events");
+    let numbers: Vec<_> = events.iter().map(|event| event.number).collect();
+    assert_eq!(numbers, (1..).take(events.len()).collect::<Vec<_>>());
+    events.iter().map(|event| event.step.name()).collect()
+}
+
 /// The story has no gap and no repeat, and its stream ends with `status`.
 async fn assert_story(stack: &Stack, submission: &AcceptedSubmission, status: &str) {
     let events: Vec<_> = stack.client.events(submission, None).await.collect().await;

@@ -134,16 +134,22 @@ pub fn redact_identities(document: &mut Value) {
 }
 
 /// What a workflow says in words: the summaries of its steps. Counted ones end in a number.
-const SUMMARIES: [&str; 10] = [
+const SUMMARIES: [&str; 16] = [
     "Diagnosis, run",
     "E-mail outside a run",
     "ask LoopAI for a diagnosis",
     "before asking again",
     "before look",
+    "before poll",
+    "before the next request",
     "e-mail the patient",
+    "final poll of the execution",
     "last look at the execution",
     "look at the execution",
+    "poll the execution",
+    "record that the e-mail was given up",
     "record the end",
+    "request a diagnosis",
     "write down that the e-mail is given up",
 ];
 /// Ids, codes and names of types are shorter.

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
 /// A process, killed when it is dropped.
 pub struct Process {
     role: &'static str,
@@ -62,6 +64,22 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Bytes of memory that it uses now.
+    pub fn memory(&self) -> u64 {
+        self.memory_of("VmRSS:")
+    }
+
+    /// Bytes of memory that it used at most.
+    pub fn peak_memory(&self) -> u64 {
+        self.memory_of("VmHWM:")
+    }
+
+    fn memory_of(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
     /// Its number in the operating system.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -73,11 +91,24 @@ impl Process {
         self.child.wait().expect("ends");
     }
 
+    /// Waits until the process reports at this address, host and port, that it is ready.
+    ///
+    /// # Panics
+    /// When the process ends or takes too long.
+    pub async fn wait_until_ready(&mut self, address: &str) {
+        let started = Instant::now();
+        while !is_ready(address).await {
+            self.assert_alive();
+            assert!(started.elapsed() < LIMIT, "{} is not ready:\n{}", self.role, self.log());
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
     /// Asks it to end (SIGTERM) and waits until it has.
     ///
     /// # Panics
     /// When it does not end, or not well.
-    fn stop_blocking(mut self) {
+    pub async fn stop(mut self) {
         self.terminate();
         let started = Instant::now();
         loop {
@@ -86,16 +117,8 @@ impl Process {
                 return;
             }
             assert!(started.elapsed() < LIMIT, "{} does not end:\n{}", self.role, self.log());
-            std::thread::park_timeout(Duration::from_millis(20));
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
-    }
-
-    /// The same, while everything else in the test goes on.
-    ///
-    /// # Panics
-    /// When it does not end, or not well.
-    pub async fn stop(self) {
-        tokio::task::spawn_blocking(move || self.stop_blocking()).await.expect("ends well");
     }
 
     /// Asks it to end (SIGTERM), without waiting.
@@ -120,4 +143,9 @@ impl Drop for Process {
             eprintln!("--- log of diagflow {} ---\n{}", self.role, self.log());
         }
     }
+}
+
+async fn is_ready(address: &str) -> bool {
+    let response = reqwest::get(format!("http://{address}/ready")).await;
+    response.is_ok_and(|response| response.status().is_success())
 }

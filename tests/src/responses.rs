@@ -27,8 +27,28 @@ pub async fn refusal(answer: Response) -> (u16, String) {
     )
 }
 
+/// The value of a header.
+///
+/// # Panics
+/// When the response does not have it.
+pub fn header(response: &Response, name: &str) -> String {
+    let value = response.headers().get(name).unwrap_or_else(|| panic!("no header {name}"));
+    value.to_str().expect("text").to_owned()
+}
+
 /// The members of this name of a list's rows.
 pub fn members(list: &Value, name: &str) -> Vec<String> {
     let rows = list["data"].as_array().expect("rows").iter();
     rows.map(|row| row[name].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Status and outcome of a staff action.
+///
+/// # Panics
+/// When it was refused.
+pub async fn outcome(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.expect("JSON");
+    let outcome = body["outcome"].as_str();
+    (status, outcome.unwrap_or_else(|| panic!("{status}: {body}")).to_owned())
 }

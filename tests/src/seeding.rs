@@ -62,13 +62,14 @@ pub async fn complete(store: &Store, run: RunKey) {
     store.complete_run(run, &result).await.expect("completed");
 }
 
-/// A line of the audit, for what a test does to the records by itself.
+/// An audit entry for what a test itself does to the records.
 pub fn audit_entry(action: Action) -> NewAuditEntry {
+    let is_about_submission = action.to_string().starts_with("submission");
     NewAuditEntry {
         key: AuditKey::new(AUDIT_KEY),
         actor: Actor { kind: ActorKind::Operator, id: None, name: "tests".to_owned() },
         action,
-        object_kind: ObjectKind::Submission,
+        object_kind: if is_about_submission { ObjectKind::Submission } else { ObjectKind::User },
         object_id: String::new(),
         result: SUCCESS.to_owned(),
         address: String::new(),

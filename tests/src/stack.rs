@@ -103,6 +103,13 @@ impl Stack {
         stack
     }
 
+    /// Starts everything but the worker.
+    pub async fn api_only(options: StackOptions) -> Stack {
+        let mut stack = Self::without_processes(options).await;
+        stack.start_api().await;
+        stack
+    }
+
     /// Starts everything and sends one submission.
     pub async fn with_submission(options: StackOptions) -> (Stack, AcceptedSubmission) {
         let stack = Self::with(options).await;
@@ -150,12 +157,14 @@ impl Stack {
         ]);
         let failpoints = Failpoints::new(folder.path());
         variables.insert("DIAGFLOW_FAILPOINTS", failpoints.folder());
+        // Bounds the database driver's memory (docs/settings.md).
+        variables.insert("MYSQL_ASYNC_BUFFER_SIZE_CAP", "65536".to_owned());
         variables.extend(options.variables);
         let pool = PoolSettings {
             url: database.url(),
             size: 4,
-            wait: LIMIT,
-            statement: Duration::from_secs(30),
+            pool_timeout: LIMIT,
+            statement_timeout: Duration::from_secs(30),
         };
         Stack {
             store: Store::connect(&pool).await.expect("a pool"),
@@ -174,9 +183,7 @@ impl Stack {
 
     /// Starts the API on its port and waits until it is ready.
     pub async fn start_api(&mut self) {
-        let log = self.folder.path().join("api.log");
-        self.api = Some(Process::start("serve", &self.variables, log));
-        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+        self.start_api_wrapped(&[]).await;
     }
 
     /// Starts the API with a storage of 1 MiB, on a file system that only this process sees; returns where it is to
@@ -186,10 +193,8 @@ impl Stack {
         std::fs::create_dir_all(&files).expect("a folder");
         let mount =
             format!("mount -t tmpfs -o size=1m none '{}' && exec \"$0\" \"$@\"", files.display());
-        let log = self.folder.path().join("api.log");
-        let wrapped = ["unshare", "--mount", "--map-root-user", "sh", "-c", &mount];
-        self.api = Some(Process::start_wrapped(&wrapped, "serve", &self.variables, log));
-        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+        self.start_api_wrapped(&["unshare", "--mount", "--map-root-user", "sh", "-c", &mount])
+            .await;
         let process = self.api.as_ref().expect("started").id();
         let root = PathBuf::from(format!("/proc/{process}/root"));
         root.join(files.strip_prefix("/").expect("an absolute path"))
@@ -198,38 +203,34 @@ impl Stack {
     /// Starts the API with a storage that answers nothing until it is let go on; see [`HungStorage`].
     pub async fn start_api_on_a_hung_storage(&mut self) -> HungStorage {
         let hung = HungStorage::create(&self.files(), self.folder.path());
-        let log = self.folder.path().join("api.log");
-        let wrapper = hung.wrapper();
-        let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
-        self.api = Some(Process::start_wrapped(&wrapper, "serve", &self.variables, log));
-        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+        self.start_api_wrapped(&hung.wrapper().each_ref().map(String::as_str)).await;
         hung
     }
 
     /// Starts an API that the system kills once it has written so many bytes of a file.
     pub async fn start_api_with_file_size_limit(&mut self, bytes: u64) {
-        let log = self.folder.path().join("api.log");
         let limit = format!("--fsize={bytes}");
-        let wrapped = ["prlimit", &limit, "--core=0", "--"];
-        self.api = Some(Process::start_wrapped(&wrapped, "serve", &self.variables, log));
-        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+        self.start_api_wrapped(&["prlimit", &limit, "--core=0", "--"]).await;
     }
 
     /// Starts an API that may have only so many descriptors.
     pub async fn start_api_with_descriptor_limit(&mut self, descriptors: u32) {
+        let limit = format!("--nofile={descriptors}");
+        self.start_api_wrapped(&["prlimit", &limit, "--"]).await;
+    }
+
+    async fn start_api_wrapped(&mut self, wrapper: &[&str]) {
         let log = self.folder.path().join("api.log");
-        let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
-        let wrapped = ["sh", "-c", &limited];
-        self.api = Some(Process::start_wrapped(&wrapped, "serve", &self.variables, log));
-        self.wait_ready(&self.variables["LISTEN_ADDRESS"].clone(), |stack| &mut stack.api).await;
+        let process = Process::start_wrapped(wrapper, "serve", &self.variables, log);
+        let api = self.api.insert(process);
+        api.wait_until_ready(&self.variables["LISTEN_ADDRESS"]).await;
     }
 
     /// Starts the worker and waits until it is ready.
     pub async fn start_worker(&mut self) {
         let log = self.folder.path().join("worker.log");
-        self.worker = Some(Process::start("work", &self.variables, log));
-        let address = self.variables["WORKER_LISTEN_ADDRESS"].clone();
-        self.wait_ready(&address, |stack| &mut stack.worker).await;
+        let worker = self.worker.insert(Process::start("work", &self.variables, log));
+        worker.wait_until_ready(&self.variables["WORKER_LISTEN_ADDRESS"]).await;
     }
 
     /// Starts a second API process beside the first; returns it with its client.
@@ -264,23 +265,9 @@ impl Stack {
     ) -> Process {
         let mut variables = self.variables.clone();
         variables.insert(setting, address.to_owned());
-        let process = Process::start(role, &variables, self.folder.path().join(log));
-        eventually(format!("a second `diagflow {role}` to be ready"), || is_ready(address)).await;
+        let mut process = Process::start(role, &variables, self.folder.path().join(log));
+        process.wait_until_ready(address).await;
         process
-    }
-
-    async fn wait_ready(
-        &mut self,
-        address: &str,
-        process: impl Fn(&mut Stack) -> &mut Option<Process>,
-    ) {
-        let started = std::time::Instant::now();
-        while is_ready(address).await.is_none() {
-            process(self).as_mut().expect("started").assert_alive();
-            let waited = started.elapsed();
-            assert!(waited < crate::eventually::LIMIT, "{address} is not ready after {waited:?}");
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
     }
 
     /// Waits until a submission stands as `status`; returns its status document.
@@ -367,9 +354,4 @@ impl Stack {
 /// The id of a submission, for the records.
 pub fn id_of(submission: &AcceptedSubmission) -> SubmissionId {
     submission.submission_id.parse().expect("an id")
-}
-
-async fn is_ready(address: &str) -> Option<()> {
-    let response = reqwest::get(format!("http://{address}/ready")).await.ok()?;
-    response.status().is_success().then_some(())
 }

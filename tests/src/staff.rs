@@ -1,12 +1,11 @@
 //! People and programs with an account, as the API sees them.
 
 use crate::client::ApiClient;
-use crate::stack::{AUDIT_KEY, Stack};
-use diagflow_store::{
-    Action, Actor, ActorKind, AuditKey, NewAuditEntry, NewUser, ObjectKind, Role, SUCCESS, UserId,
-};
+use crate::seeding::audit_entry;
+use crate::stack::Stack;
+use diagflow_store::{Action, NewAuditEntry, NewUser, Role, UserId};
 use reqwest::{Method, RequestBuilder, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The password of every account of the tests, and what is kept of it.
@@ -22,25 +21,10 @@ pub struct Staff {
     pub email: String,
     /// The answer to the sign-in.
     pub session: Value,
-    /// PresentedToken along with every request.
+    /// Sent with every request.
     pub access_token: String,
     http: reqwest::Client,
     base: String,
-}
-
-/// A line of the audit about an account, by the tests themselves.
-pub fn audit_entry(action: Action) -> NewAuditEntry {
-    NewAuditEntry {
-        key: AuditKey::new(AUDIT_KEY),
-        actor: Actor { kind: ActorKind::Operator, id: None, name: "tests".to_owned() },
-        action,
-        object_kind: ObjectKind::User,
-        object_id: String::new(),
-        result: SUCCESS.to_owned(),
-        address: String::new(),
-        request_id: String::new(),
-        details: Map::new(),
-    }
 }
 
 /// Makes an account of this role.
@@ -57,17 +41,6 @@ pub async fn create_account(stack: &Stack, role: Role) -> (UserId, String) {
     let entry = NewAuditEntry { object_id: id.to_string(), ..audit_entry(Action::UserCreate) };
     assert!(stack.store.create_user(&new, &entry).await.expect("the database"), "a new address");
     (id, email)
-}
-
-/// Status and stable code of a refusal.
-///
-/// # Panics
-/// When it is none.
-pub async fn refusal(answer: Response) -> (u16, String) {
-    let status = answer.status().as_u16();
-    let body: Value = answer.json().await.expect("JSON");
-    assert_eq!(body["success"], false, "{body}");
-    (status, body["error"]["code"].as_str().expect("a code").to_owned())
 }
 
 impl Staff {
@@ -145,15 +118,4 @@ impl Staff {
     pub async fn post(&self, path: &str, body: &Value) -> Response {
         self.request(Method::POST, path).json(body).send().await.expect("an answer")
     }
-}
-
-/// Status and outcome of a move.
-///
-/// # Panics
-/// When it was refused.
-pub async fn outcome(answer: Response) -> (u16, String) {
-    let status = answer.status().as_u16();
-    let body: Value = answer.json().await.expect("JSON");
-    let outcome = body["outcome"].as_str();
-    (status, outcome.unwrap_or_else(|| panic!("{status}: {body}")).to_owned())
 }

@@ -25,12 +25,6 @@ fn small_limits(bytes: usize) -> StackOptions {
         .with("UPLOAD_MEMORY_BYTES", "1")
 }
 
-async fn api_only(options: StackOptions) -> Stack {
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
-    stack
-}
-
 /// An upload of which all but the end has come: the API holds it, and waits.
 async fn unfinished_upload(stack: &Stack, bytes: usize) -> TcpStream {
     let mut connection =
@@ -62,7 +56,7 @@ async fn assert_unavailable(response: Response, code: &str) {
 
 #[tokio::test]
 async fn a_flood_from_one_address_does_not_block_other_clients() {
-    let stack = api_only(small_limits(256 * 1024)).await;
+    let stack = Stack::api_only(small_limits(256 * 1024)).await;
     let mut flood = Vec::new();
     let fill = async {
         loop {
@@ -94,7 +88,7 @@ async fn a_flood_from_one_address_does_not_block_other_clients() {
 async fn a_client_that_keeps_sending_after_an_early_refusal_still_gets_the_response() {
     // More than the operating system keeps for a receiver that does not read.
     const SENT: usize = 64 * 1024 * 1024;
-    let stack = api_only(small_limits(256 * 1024)).await;
+    let stack = Stack::api_only(small_limits(256 * 1024)).await;
 
     let mut connection = unfinished_upload(&stack, SENT).await;
     connection.write_all(b" ").await.expect("its end");
@@ -113,10 +107,9 @@ async fn memory_stays_bounded_at_ten_times_the_load() {
     const BUDGET: usize = IMAGE * 4 / 3 * 4 * 2;
     const UPLOAD: usize = IMAGE;
     const UPLOADS: usize = 10 * BUDGET / (3 * UPLOAD);
-    let stack = api_only(small_limits(IMAGE)).await;
+    let stack = Stack::api_only(small_limits(IMAGE)).await;
     expect_accepted(submit(&stack.client, &[photos::cat()]).await).await;
-    let process = stack.api.as_ref().expect("runs").id();
-    let before = peak_memory(process);
+    let before = peak_memory(&stack);
 
     let uploads = (0..UPLOADS).map(|number| {
         // From as many addresses, so that it is not the share of one that bounds it.
@@ -129,7 +122,7 @@ async fn memory_stays_bounded_at_ten_times_the_load() {
 
     let rejected = responses.iter().filter(|status| status.as_u16() == 503).count();
     assert!(rejected > 0, "it was more than could be taken at once: {responses:?}");
-    let grown = peak_memory(process) - before;
+    let grown = peak_memory(&stack) - before;
     assert!(grown < 2 * BUDGET, "{grown} bytes more, for a budget of {BUDGET}");
     expect_accepted(submit(&stack.client, &[photos::cat()]).await).await;
     stack.stop().await;
@@ -144,8 +137,7 @@ async fn hung_storage_does_not_exhaust_memory() {
     let options = small_limits(IMAGE).with("REQUEST_TIMEOUT_SECONDS", "1");
     let mut stack = Stack::without_processes(options).await;
     let storage = stack.start_api_on_a_hung_storage().await;
-    let process = stack.api.as_ref().expect("runs").id();
-    let before = peak_memory(process);
+    let before = peak_memory(&stack);
 
     let mut codes = Vec::new();
     for number in 0..UPLOADS {
@@ -161,7 +153,7 @@ async fn hung_storage_does_not_exhaust_memory() {
         codes.push(body["error"]["code"].as_str().expect("a code").to_owned());
     }
 
-    let grown = peak_memory(process) - before;
+    let grown = peak_memory(&stack) - before;
     assert!(grown < 2 * BUDGET, "{grown} bytes more, for a budget of {BUDGET}");
     let fit = codes.iter().take_while(|code| *code == "unavailable").count();
     assert!(0 < fit && fit * IMAGE < BUDGET, "{codes:?}");
@@ -176,13 +168,10 @@ async fn hung_storage_does_not_exhaust_memory() {
     stack.stop().await;
 }
 
-/// The most memory that a process had so far, in bytes.
-fn peak_memory(process: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
-    let connection =
-        status.lines().find_map(|connection| connection.strip_prefix("VmHWM:")).expect("its peak");
-    let kibibytes: usize = connection.trim().trim_end_matches(" kB").parse().expect("a number");
-    kibibytes * 1024
+/// Bytes of memory that the API used at most so far.
+fn peak_memory(stack: &Stack) -> usize {
+    let bytes = stack.api.as_ref().expect("runs").peak_memory();
+    usize::try_from(bytes).expect("fits")
 }
 
 #[tokio::test]
@@ -195,7 +184,7 @@ async fn a_stalled_database_rejects_new_requests_while_earlier_ones_still_wait()
         .with("DATABASE_POOL_TIMEOUT_SECONDS", "20")
         .with("DATABASE_STATEMENT_TIMEOUT_SECONDS", "600")
         .with("REQUEST_TIMEOUT_SECONDS", "600");
-    let stack = api_only(options).await;
+    let stack = Stack::api_only(options).await;
     expect_accepted(submit(&stack.client, &[photos::cat()]).await).await;
     let mut other = stack.database.connect().await;
     other.batch_execute("LOCK TABLES orphaned_files WRITE").await.expect("locked");
@@ -234,7 +223,7 @@ async fn a_stalled_database_rejects_new_requests_while_earlier_ones_still_wait()
 
 #[tokio::test]
 async fn unresponsive_storage_is_reported_before_the_request_times_out() {
-    let stack = api_only(StackOptions::default().with("REQUEST_TIMEOUT_SECONDS", "4")).await;
+    let stack = Stack::api_only(StackOptions::default().with("REQUEST_TIMEOUT_SECONDS", "4")).await;
     stack.failpoints.arm(Failpoint::BeforeBlobStored);
 
     let response = submit(&stack.client, &[photos::cat()]).await;

@@ -5,8 +5,8 @@ use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Delivery, DeliveryStatus, Role, Sha256};
 use diagflow_tests::assertions::{executions, mails};
 use diagflow_tests::dedicated_servers::{DedicatedMariaDb, DedicatedTemporal};
+use diagflow_tests::responses::outcome;
 use diagflow_tests::stack::{AUDIT_KEY, id_of};
-use diagflow_tests::staff::outcome;
 use diagflow_tests::{
     AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, photos, servers,
 };
@@ -41,7 +41,7 @@ async fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) {
 /// The same, which must not end well, nor say so. Returns what it said.
 async fn run_failing(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let (succeeded, output) = script(name, arguments, variables).await;
-    assert!(!succeeded && !output.contains("is whole"), "{name}: {output}");
+    assert!(!succeeded && !output.contains("is complete"), "{name}: {output}");
     output
 }
 

@@ -19,10 +19,10 @@ const NOWHERE: &str = "http://127.0.0.1:1";
 
 /// How a command ended, and what it printed.
 #[derive(Debug)]
-struct Exit {
-    success: bool,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Exit {
+    pub(crate) success: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Exit {
@@ -61,7 +61,7 @@ async fn submit_follows_a_photo_to_its_result() {
     assert!(exit.success, "{exit:?}");
     assert_eq!(exit.stderr, "");
     let id =
-        exit.stdout.split("AcceptedSubmission: submission ").nth(1).expect("an id").lines().next();
+        exit.stdout.split("Accepted: submission ").nth(1).expect("an id").lines().next();
     let id = id.expect("a line").parse().expect("an id");
     let submission = stack.store.submission(id).await.expect("read").expect("stored");
     assert_eq!(submission.comments, "itches");
@@ -92,8 +92,7 @@ async fn submit_reports_a_failed_submission() {
 
 #[tokio::test]
 async fn submit_without_consent_is_rejected() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
 
     let exit = submit(&stack.client.url("/"), &[]).await;
 
@@ -169,8 +168,7 @@ async fn production_does_not_start_with_the_default_secret() {
 
 #[tokio::test]
 async fn a_port_in_use_is_reported_with_its_setting() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let taken = stack.client.url("").trim_start_matches("http://").to_owned();
     let storage = format!("file://{}", stack.files().display());
     let url = stack.database.url();
@@ -278,8 +276,7 @@ async fn the_worker_exports_metrics_of_its_work() {
 async fn a_duplicate_execution_is_counted_and_logged() {
     let without_idempotency = loopai::Settings { honour_idempotency: false, ..fast_loopai() };
     let options = StackOptions { loopai: Some(without_idempotency), ..StackOptions::default() };
-    let mut stack = Stack::without_processes(options.scenario("stuck")).await;
-    stack.start_api().await;
+    let mut stack = Stack::api_only(options.scenario("stuck")).await;
     let temporal = Proxy::to(&servers::temporal()).await;
     stack.set("TEMPORAL_ADDRESS", temporal.address());
     stack.start_worker().await;
@@ -301,8 +298,8 @@ async fn a_duplicate_execution_is_counted_and_logged() {
     let executions = stack.loopai.executions();
     let [duplicate, followed] = &*executions else { panic!("two of them: {executions:?}") };
     let log = stack.worker.as_ref().expect("runs").log();
-    let logged = log.lines().find(|line| line.contains("in_vain=")).expect("a warning");
-    assert!(logged.contains(&format!("in_vain={}", duplicate.execution_id)), "{logged}");
+    let logged = log.lines().find(|line| line.contains("duplicate=")).expect("a warning");
+    assert!(logged.contains(&format!("duplicate={}", duplicate.execution_id)), "{logged}");
     assert!(logged.contains(&format!("followed={}", followed.execution_id)), "{logged}");
     temporal.restore();
     second.stop().await;

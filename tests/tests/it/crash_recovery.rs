@@ -96,8 +96,7 @@ async fn a_worker_killed_before_recording_the_execution_starts_no_second_one() {
 
 #[tokio::test]
 async fn a_submission_waits_until_a_worker_is_available() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let mut stack = Stack::api_only(StackOptions::default()).await;
     let submission = submit(&stack).await;
     eventually("the run to be started", || temporal_run(&stack, &submission)).await;
     let document = stack.client.status(&submission).await.expect("an answer");

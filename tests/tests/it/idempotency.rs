@@ -14,13 +14,6 @@ fn body(comments: &str) -> Value {
     ApiClient::submission_body("ana@example.org", comments, &[photos::retina()])
 }
 
-/// A stack in which submissions are only accepted.
-async fn api_only(options: StackOptions) -> Stack {
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
-    stack
-}
-
 async fn post(client: &ApiClient, body: &Value, key: &str) -> Response {
     client.post(body, Some(key)).await.expect("an answer")
 }
@@ -68,7 +61,7 @@ async fn the_same_key_and_body_return_the_first_response_without_side_effects() 
 
 #[tokio::test]
 async fn the_same_key_with_another_body_is_rejected() {
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     assert_eq!(post(&stack.client, &body("hello"), "key-1").await.status(), 202);
 
     let mut other_email = body("hello");
@@ -86,7 +79,7 @@ async fn the_same_key_with_another_body_is_rejected() {
 
 #[tokio::test]
 async fn without_a_key_identical_submissions_are_separate() {
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
 
     let first = stack.client.submit("ana@example.org", "hello", &[photos::retina()]).await;
     let second = stack.client.submit("ana@example.org", "hello", &[photos::retina()]).await;
@@ -100,7 +93,7 @@ async fn without_a_key_identical_submissions_are_separate() {
 #[tokio::test]
 async fn concurrent_repeats_on_two_replicas_store_one_submission() {
     const AT_ONCE: usize = 10;
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let (replica, other) = stack.start_replica().await;
     let body = body("hello");
 
@@ -127,7 +120,7 @@ async fn concurrent_repeats_on_two_replicas_store_one_submission() {
 
 #[tokio::test]
 async fn a_repeat_during_the_first_request_is_asked_to_retry_later() {
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let body = body("hello");
     // The first request cannot get past this.
     let mut lock = stack.database.connect().await;
@@ -158,7 +151,7 @@ async fn wait_for_claim(stack: &Stack) {
 
 #[tokio::test]
 async fn a_repeat_completes_the_request_of_a_killed_api() {
-    let mut stack = api_only(StackOptions::default().with("IDEMPOTENCY_LEASE_SECONDS", "2")).await;
+    let mut stack = Stack::api_only(StackOptions::default().with("IDEMPOTENCY_LEASE_SECONDS", "2")).await;
     let body = body("hello");
     let mut lock = stack.database.connect().await;
     lock.batch_execute("LOCK TABLES submissions WRITE").await.expect("locks");
@@ -191,7 +184,7 @@ async fn a_repeat_completes_the_request_of_a_killed_api() {
 
 #[tokio::test]
 async fn a_failure_is_not_replayed() {
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     stack.database.execute("RENAME TABLE files TO files_away").await;
     let (status, code, _) = read(post(&stack.client, &body("hello"), "key-1").await).await;
     assert_eq!((status, code.as_str()), (503, "unavailable"));
@@ -208,7 +201,7 @@ async fn a_failure_is_not_replayed() {
 
 #[tokio::test]
 async fn a_key_is_stored_as_a_digest_for_one_day_and_then_reusable() {
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let accepted =
         diagflow_tests::client::expect_accepted(post(&stack.client, &body(""), "key-1").await);
     let submission = id_of(&accepted.await);
@@ -230,7 +223,7 @@ async fn a_key_is_stored_as_a_digest_for_one_day_and_then_reusable() {
 
 #[tokio::test]
 async fn a_repeat_succeeds_after_the_consent_text_has_changed() {
-    let mut stack = api_only(StackOptions::default().with("CONSENT_VERSION", "2026-11")).await;
+    let mut stack = Stack::api_only(StackOptions::default().with("CONSENT_VERSION", "2026-11")).await;
     let mut body = body("hello");
     body["consent_version"] = "2026-11".into();
     let first = read(post(&stack.client, &body, "key-1").await).await;

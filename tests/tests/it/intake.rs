@@ -11,13 +11,6 @@ use std::path::Path;
 
 const LIMIT_BYTES: usize = 10 * 1024 * 1024;
 
-/// A stack in which submissions are only accepted.
-async fn api_only(options: StackOptions) -> Stack {
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
-    stack
-}
-
 /// Every file below a folder, by its path in it.
 fn files_below(folder: &Path) -> BTreeSet<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return BTreeSet::new() };
@@ -48,7 +41,7 @@ fn pad_to(mut photo: Photo, size: usize) -> Photo {
 
 #[tokio::test]
 async fn identical_files_are_stored_once_under_their_digest() {
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let (retina, cat) = (photos::retina(), photos::cat());
 
     let both = [retina.clone(), cat.clone()];
@@ -70,7 +63,7 @@ async fn identical_files_are_stored_once_under_their_digest() {
 
 #[tokio::test]
 async fn a_rejected_submission_leaves_no_data() {
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let large = pad_to(photos::retina(), LIMIT_BYTES + 1);
     let by_json =
         ApiClient::submission_body("ana@example.org", "", &[photos::cat(), large.clone()]);
@@ -104,7 +97,7 @@ async fn a_rejected_submission_leaves_no_data() {
 
 #[tokio::test]
 async fn health_version_docs_and_metrics_endpoints_respond() {
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     stack.client.submit("ana@example.org", "", &[photos::cat()]).await;
 
     let read = async |path: &str| {
@@ -169,7 +162,7 @@ async fn the_api_is_not_ready_while_its_database_is_unreachable() {
 
 #[tokio::test]
 async fn the_api_is_not_ready_before_the_migrations() {
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     Store::revert_all(&stack.database.url()).await.expect("reverts");
 
     let response = stack.client.get("/ready").await;
@@ -184,7 +177,7 @@ async fn the_api_is_not_ready_before_the_migrations() {
 #[tokio::test]
 async fn only_listed_origins_pass_cors() {
     let listed = "https://front.example.org";
-    let stack = api_only(StackOptions::default().with("CORS_ORIGINS", listed)).await;
+    let stack = Stack::api_only(StackOptions::default().with("CORS_ORIGINS", listed)).await;
     let allowed_origin = async |origin: &str| {
         let call = reqwest::Client::new().get(stack.client.url("/version"));
         let response = call.header("origin", origin).send().await.expect("an answer");
@@ -199,7 +192,7 @@ async fn only_listed_origins_pass_cors() {
 
 #[tokio::test]
 async fn responses_carry_the_request_id_of_the_caller() {
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let header = HeaderName::from_static("x-request-id");
     let request_id_of = async |path: &str, given: Option<&str>| {
         let mut headers = HeaderMap::new();
@@ -222,7 +215,7 @@ async fn responses_carry_the_request_id_of_the_caller() {
 
 #[tokio::test]
 async fn a_truncated_image_is_rejected() {
-    let stack = api_only(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     for mut photo in [photos::retina(), photos::cat(), photos::cat_webp()] {
         photo.bytes.truncate(photo.bytes.len() / 2);
         let body = ApiClient::submission_body("ana@example.org", "", &[photo]);
@@ -236,7 +229,7 @@ async fn a_truncated_image_is_rejected() {
 
 #[tokio::test]
 async fn json_logs_have_one_object_per_line() {
-    let stack = api_only(StackOptions::default().with("LOG_FORMAT", "json")).await;
+    let stack = Stack::api_only(StackOptions::default().with("LOG_FORMAT", "json")).await;
     let response = stack.client.get("/version").await;
     let request_id = response.headers()["x-request-id"].to_str().expect("text").to_owned();
 

@@ -4,10 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_store::{Failpoint, Role};
-use diagflow_tests::assertions::{
-    cancelled, executions, timed_out, wait_completed_once, wait_ended_once,
-};
-use diagflow_tests::stack::id_of;
+use diagflow_tests::assertions::{cancelled, executions, steps, timed_out, wait_completed_once, wait_ended_once};
 use diagflow_tests::{
     AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, photos, temporal_cli,
 };
@@ -28,11 +25,6 @@ async fn wait_until_waiting(stack: &Stack, submission: &AcceptedSubmission) {
         (document["step"] == "waiting").then_some(document)
     })
     .await;
-}
-
-async fn steps(stack: &Stack, submission: &AcceptedSubmission) -> Vec<&'static str> {
-    let events = stack.store.events(id_of(submission), 0).await.expect("events");
-    events.iter().map(|event| event.step.name()).collect()
 }
 
 /// The most executions that were under way at the same moment, by LoopAI's own log.

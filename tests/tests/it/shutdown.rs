@@ -27,8 +27,7 @@ async fn read_until(stream: &mut TcpStream, enough: impl Fn(&str) -> bool) -> St
 
 #[tokio::test]
 async fn a_half_sent_submission_is_accepted_before_the_api_exits() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let mut stack = Stack::api_only(StackOptions::default()).await;
     let body =
         ApiClient::submission_body("ana@example.org", "itches", &[photos::retina()]).to_string();
     let (first_half, second_half) = body.split_at(body.len() / 2);

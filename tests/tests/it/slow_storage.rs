@@ -21,8 +21,7 @@ fn body() -> Value {
 #[tokio::test]
 async fn a_slow_store_continues_after_the_timeout_and_the_repeat_finds_it() {
     let options = StackOptions::default().with("REQUEST_TIMEOUT_SECONDS", "1");
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(options).await;
     let mut lock = stack.database.connect().await;
     lock.batch_execute("LOCK TABLES submissions WRITE").await.expect("locks");
 

@@ -30,8 +30,8 @@ impl Records {
         let pool = PoolSettings {
             url: database.url(),
             size: 8,
-            wait: Duration::from_secs(30),
-            statement: Duration::from_secs(30),
+            pool_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(30),
         };
         Records { store: Store::connect(&pool).await.expect("a pool"), database }
     }

@@ -3,7 +3,8 @@
 
 use Rule::{Needs, OfSubmission, Open, Optional, OtherProof};
 use diagflow_store::Role;
-use diagflow_tests::staff::{create_account, refusal};
+use diagflow_tests::responses::refusal;
+use diagflow_tests::staff::create_account;
 use diagflow_tests::tokens::Forgery;
 use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, Staff, photos, servers};
 use reqwest::{Method, Response};
@@ -128,7 +129,7 @@ impl Callers {
     async fn of(stack: &Stack) -> Callers {
         let admin = Staff::with_role(stack, Role::Admin).await;
         let mut by_role = BTreeMap::new();
-        for role in Role::ALL.into_iter().filter(|role| *role != Role::Service) {
+        for role in Role::ALL.iter().copied().filter(|role| *role != Role::Service) {
             by_role.insert(role.to_string(), (role, Staff::with_role(stack, role).await));
         }
         let (program, _) = program(stack, &admin).await;
@@ -302,8 +303,7 @@ async fn documented(stack: &Stack) -> BTreeMap<(String, String), Option<String>>
 
 #[tokio::test]
 async fn an_undecodable_id_is_not_found() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let id = admin.id.to_string();
 
@@ -342,8 +342,7 @@ async fn printed_routes() -> BTreeSet<String> {
 
 #[tokio::test]
 async fn every_route_allows_exactly_the_roles_in_the_table() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
 
     let documented = documented(&stack).await;
     let rows: BTreeSet<_> =

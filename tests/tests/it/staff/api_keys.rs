@@ -1,7 +1,8 @@
 //! API keys of programs.
 
 use diagflow_store::Role;
-use diagflow_tests::staff::{self, PASSWORD, refusal};
+use diagflow_tests::responses::refusal;
+use diagflow_tests::staff::{self, PASSWORD};
 use diagflow_tests::{Stack, StackOptions, Staff};
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -32,8 +33,7 @@ async fn created(response: Response) -> (String, String) {
 
 #[tokio::test]
 async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let (program, _) = staff::create_account(&stack, Role::Service).await;
     let keys = format!("/api/v1/users/{program}/keys");
@@ -94,8 +94,7 @@ async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
 
 #[tokio::test]
 async fn the_audit_names_the_owner_of_an_invalid_key_but_not_a_guesser() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let (program, email) = staff::create_account(&stack, Role::Service).await;
     let keys = format!("/api/v1/users/{program}/keys");
@@ -133,8 +132,7 @@ async fn the_audit_names_the_owner_of_an_invalid_key_but_not_a_guesser() {
 
 #[tokio::test]
 async fn only_enabled_service_accounts_have_keys() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
     let (program, email) = staff::create_account(&stack, Role::Service).await;

@@ -1,8 +1,8 @@
 //! The audit: what stands in it, and that tampering shows.
 
 use diagflow_store::{Action, AuditCheckpoint, AuditFault, AuditFilter, AuditKey, Role};
+use diagflow_tests::seeding::audit_entry;
 use diagflow_tests::stack::AUDIT_KEY;
-use diagflow_tests::staff::audit_entry;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, servers};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -11,12 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Every column of a line but its number.
 const COLUMNS: &str = "at, actor_kind, actor_id, actor_name, action, object_kind, object_id, result, \
      address, request_id, details, previous, hash";
-
-async fn stack() -> Stack {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
-    stack
-}
 
 /// What a proof of the audit finds wrong, in words.
 async fn verify_log(stack: &Stack, mark: Option<&AuditCheckpoint>) -> Vec<AuditFault> {
@@ -33,7 +27,7 @@ async fn write_entries(staff: &Staff, count: usize) {
 
 #[tokio::test]
 async fn every_kind_of_tampering_is_detected() {
-    let stack = stack().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     write_entries(&admin, 6).await;
     assert_eq!(verify_log(&stack, None).await, []);
@@ -100,7 +94,7 @@ async fn every_kind_of_tampering_is_detected() {
 
 #[tokio::test]
 async fn a_change_to_any_column_is_detected_and_the_entry_is_still_listed() {
-    let stack = stack().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let given = json!({"email": "nobody@example.org", "password": "nothing"});
     assert_eq!(admin.post("/api/v1/auth/login", &given).await.status(), 401);
@@ -167,7 +161,7 @@ async fn a_change_to_any_column_is_detected_and_the_entry_is_still_listed() {
 
 #[tokio::test]
 async fn an_entry_inserted_at_the_end_is_detected_during_concurrent_writes() {
-    let stack = stack().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     write_entries(&admin, 2).await;
     let ended = Arc::new(AtomicBool::new(false));
@@ -201,7 +195,7 @@ async fn an_entry_inserted_at_the_end_is_detected_during_concurrent_writes() {
 
 #[tokio::test]
 async fn entries_are_filtered_by_actor_object_and_request() {
-    let stack = stack().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let other = Staff::with_role(&stack, Role::Operator).await;
     assert_eq!(other.get("/api/v1/audit").await.status(), 403);
@@ -253,7 +247,7 @@ async fn verify(stack: &Stack, arguments: &[&str]) -> (bool, String) {
 
 #[tokio::test]
 async fn audit_verify_fails_when_an_entry_was_changed() {
-    let stack = stack().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     write_entries(&admin, 2).await;
     let mark = stack.store.audit_head().await.expect("an answer").to_string();

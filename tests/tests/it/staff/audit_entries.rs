@@ -2,19 +2,14 @@
 
 use diagflow_store::Role;
 use diagflow_tests::ports::free_port;
+use diagflow_tests::responses::outcome;
 use diagflow_tests::stack::id_of;
-use diagflow_tests::staff::{create_account, outcome};
+use diagflow_tests::staff::create_account;
 use diagflow_tests::tokens::Forgery;
 use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, Staff, photos, seeding};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-async fn stack() -> Stack {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
-    stack
-}
 
 fn reason_body() -> Value {
     json!({"reason": "a test"})
@@ -34,7 +29,7 @@ async fn submit(stack: &Stack) -> AcceptedSubmission {
 
 #[tokio::test]
 async fn a_failed_sign_in_is_found_by_its_normalized_address() {
-    let stack = stack().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     for typed in [" Nobody@Example.ORG ", "nobody@example.org"] {
         let given = json!({"email": typed, "password": "nothing"});
@@ -49,7 +44,7 @@ async fn a_failed_sign_in_is_found_by_its_normalized_address() {
 
 #[tokio::test]
 async fn all_entries_about_a_submission_are_found_by_its_id() {
-    let stack = stack().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let patient = Staff::with_role(&stack, Role::Patient).await;
     let run = seeding::submission(&stack.store, "ana@example.org", "itches", None).await;
@@ -89,7 +84,7 @@ async fn all_entries_about_a_submission_are_found_by_its_id() {
 
 #[tokio::test]
 async fn image_views_are_found_by_their_submission() {
-    let stack = stack().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let accepted = submit(&stack).await;
     let file = stack.store.files(id_of(&accepted)).await.expect("files")[0].id;
@@ -104,7 +99,7 @@ async fn image_views_are_found_by_their_submission() {
 
 #[tokio::test]
 async fn a_known_user_is_named_in_the_audit_even_when_denied() {
-    let stack = stack().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let path = "/api/v1/auth/validate";
     let signed_out = Staff::with_role(&stack, Role::Operator).await;
@@ -143,7 +138,7 @@ async fn a_known_user_is_named_in_the_audit_even_when_denied() {
 
 #[tokio::test]
 async fn an_entry_names_the_session_or_key_and_the_previous_address() {
-    let stack = stack().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let (program, _) = create_account(&stack, Role::Service).await;
     let made = admin.post(&format!("/api/v1/users/{program}/keys"), &json!({"name": "one"})).await;
@@ -171,8 +166,7 @@ async fn an_entry_names_the_session_or_key_and_the_previous_address() {
 async fn actions_without_effect_and_failures_are_not_recorded_as_success() {
     let nobody = format!("127.0.0.1:{}", free_port());
     let options = StackOptions::default().with("TEMPORAL_ADDRESS", nobody);
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(options).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let id = seeding::submission(&stack.store, "ana@example.org", "", None).await.submission;
     let act = async |what: &str| {
@@ -214,7 +208,7 @@ async fn actions_without_effect_and_failures_are_not_recorded_as_success() {
 
 #[tokio::test]
 async fn only_submissions_of_signed_in_users_are_audited() {
-    let stack = stack().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let institution = Staff::with_role(&stack, Role::Institution).await;
     let body =

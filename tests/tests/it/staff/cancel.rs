@@ -4,8 +4,8 @@ use diagflow_store::Role;
 use diagflow_tests::assertions::{
     cancelled, executions, failed, mails, wait_completed_once, wait_ended_once,
 };
+use diagflow_tests::responses::{outcome, refusal};
 use diagflow_tests::stack::id_of;
-use diagflow_tests::staff::{outcome, refusal};
 use diagflow_tests::{
     AcceptedSubmission, Proxy, Stack, StackOptions, Staff, eventually, history, photos, servers,
     temporal_cli,

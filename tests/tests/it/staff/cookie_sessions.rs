@@ -1,7 +1,8 @@
 //! Sessions of pages: cookies, the token against forged requests, and renewal while in use.
 
 use diagflow_store::Role;
-use diagflow_tests::staff::{self, PASSWORD, refusal};
+use diagflow_tests::responses::refusal;
+use diagflow_tests::staff::{self, PASSWORD};
 use diagflow_tests::{Stack, StackOptions, Staff, eventually};
 use reqwest::header::SET_COOKIE;
 use reqwest::{Method, RequestBuilder, Response};
@@ -59,15 +60,9 @@ impl Page {
     }
 }
 
-async fn api_with(options: StackOptions) -> Stack {
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
-    stack
-}
-
 #[tokio::test]
 async fn a_cookie_session_needs_its_csrf_token_to_change_anything() {
-    let stack = api_with(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let page = Page::signed_in(&stack).await;
     let other = Page::signed_in(&stack).await;
 
@@ -134,7 +129,7 @@ async fn behind_https_cookies_are_secure_and_have_prefixed_names() {
 
 #[tokio::test]
 async fn a_cookie_session_is_renewed_while_in_use_and_can_be_refreshed() {
-    let stack = api_with(StackOptions::default().with("ACCESS_TOKEN_LIFETIME_SECONDS", "3")).await;
+    let stack = Stack::api_only(StackOptions::default().with("ACCESS_TOKEN_LIFETIME_SECONDS", "3")).await;
     let page = Page::signed_in(&stack).await;
     let program = Staff::with_role(&stack, Role::Operator).await;
 

@@ -2,7 +2,7 @@
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{
-    Adoption, Delivery, DeliveryState, DeliveryStatus, EndStatus, FailureReason, Role,
+    Adoption, Delivery, DeliveryState, DeliveryStatus, EndStatus, FailureCode, FailureReason, Role,
 };
 use diagflow_tests::assertions::mails;
 use diagflow_tests::responses::{body, members, refusal};
@@ -17,8 +17,7 @@ async fn send(staff: &Staff, method: Method, path: &str, body: &Value) -> Respon
 
 #[tokio::test]
 async fn a_deleted_submission_is_hidden_until_it_is_restored() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let photo = diagflow_tests::photos::retina();
     let accepted = stack.client.submit("ana@example.org", "", &[photo]).await;
@@ -178,7 +177,7 @@ async fn an_email_being_sent_during_the_deletion_is_not_retried() {
 
     assert!(matches!(standing().await, DeliveryState::Sending { .. }), "its sender goes on");
     let released =
-        store.release_delivery(&claimed, FailureReason { code: "smtp_deferred", detail: "" }).await;
+        store.release_delivery(&claimed, FailureReason::new(FailureCode::SmtpDeferred, "")).await;
     assert!(released.expect("an answer"), "the mail server did not take it");
     assert_eq!(standing().await, DeliveryState::Settled(DeliveryStatus::Failed));
     let all = store.deliveries(run.submission).await.expect("deliveries");

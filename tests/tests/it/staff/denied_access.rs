@@ -2,19 +2,14 @@
 
 use diagflow_store::Role;
 use diagflow_tests::client::ApiClient;
-use diagflow_tests::staff::{create_account, refusal};
+use diagflow_tests::responses::{header, refusal};
+use diagflow_tests::staff::create_account;
 use diagflow_tests::tokens::Forgery;
 use diagflow_tests::{Stack, StackOptions, Staff, loopai_callback, photos, seeding};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::time::Duration;
 use uuid::Uuid;
-
-async fn stack(options: StackOptions) -> Stack {
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
-    stack
-}
 
 fn reason_body() -> Value {
     json!({"reason": "a test"})
@@ -30,7 +25,7 @@ fn summaries(entries: &[Value]) -> Vec<String> {
 
 #[tokio::test]
 async fn requests_for_missing_objects_are_audited() {
-    let stack = stack(StackOptions::default()).await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let nothing = Uuid::new_v4().to_string();
     let submission = format!("/api/admin/submissions/{nothing}");
@@ -73,7 +68,7 @@ async fn requests_for_missing_objects_are_audited() {
 #[tokio::test]
 async fn unauthenticated_requests_are_audited_with_their_target() {
     let options = StackOptions::default().with("LOOPAI_CALLBACK_SECRET", loopai_callback::SECRET);
-    let stack = stack(options).await;
+    let stack = Stack::api_only(options).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let run = seeding::submission(&stack.store, "ana@example.org", "", None).await;
     let id = run.submission;
@@ -110,11 +105,6 @@ async fn unauthenticated_requests_are_audited_with_their_target() {
     stack.stop().await;
 }
 
-fn header(response: &Response, name: &str) -> String {
-    let value = response.headers().get(name).unwrap_or_else(|| panic!("no {name}"));
-    value.to_str().expect("text").to_owned()
-}
-
 /// How many lines the process did not write.
 async fn entries_withheld(stack: &Stack, reason: &str) -> i64 {
     let metrics = stack.client.get("/metrics").await.text().await.expect("text");
@@ -135,7 +125,7 @@ async fn a_repeatedly_denied_client_is_rate_limited_and_no_longer_audited() {
         .with("TRUSTED_PROXIES", "1")
         .with("RATE_LIMIT_UNAUTHENTICATED_PER_MINUTE", "6")
         .with("RATE_LIMIT_HEALTH_PER_MINUTE", "12");
-    let stack = stack(options).await;
+    let stack = Stack::api_only(options).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let http = reqwest::Client::new();
     let long = format!("/api/v1/users/{}", "x".repeat(50_000));
@@ -190,7 +180,7 @@ async fn known_users_are_still_audited_when_their_address_is_rate_limited() {
     let options = StackOptions::default()
         .with("TRUSTED_PROXIES", "1")
         .with("RATE_LIMIT_UNAUTHENTICATED_PER_MINUTE", "3");
-    let stack = stack(options).await;
+    let stack = Stack::api_only(options).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let gone = admin.sign_in_again(&stack).await;
     assert_eq!(gone.post("/api/v1/auth/logout", &json!({})).await.status(), 204);

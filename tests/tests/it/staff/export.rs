@@ -21,8 +21,7 @@ async fn text(staff: &Staff, query: &str) -> String {
 
 #[tokio::test]
 async fn an_export_contains_matching_rows_and_clinical_data_only_with_permission() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let store = &stack.store;
     let first = seeding::submission(store, "ana@example.org", "=HYPERLINK(\"x\")", None).await;
     seeding::complete(store, first).await;
@@ -104,32 +103,23 @@ async fn with_results(stack: &Stack, count: usize, bytes: usize) -> Vec<RunKey> 
     runs
 }
 
-/// Bytes of memory that a process has, or had at most, by the name of the line in `/proc`.
-fn memory(process: u32, line: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
-    let found = status.lines().find_map(|text| text.strip_prefix(line)).expect(line);
-    let kib = found.trim_start_matches(':').trim().trim_end_matches(" kB");
-    kib.parse::<u64>().expect("a number") * 1024
-}
-
 #[tokio::test]
 async fn an_export_of_large_results_uses_bounded_memory_and_has_the_latest_results() {
     const MIB: usize = 1024 * 1024;
     let (count, size) = (48, 4 * MIB);
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
-    let api = stack.api.as_ref().expect("is running").id();
+    let stack = Stack::api_only(StackOptions::default()).await;
+    let api = stack.api.as_ref().expect("is running");
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let runs = with_results(&stack, count, size).await;
     for format in ["csv", "jsonl"] {
         // A quarter of them: what a process needs for any, and does not give back.
         text(&admin, &format!("format={format}&email=ana1*")).await;
-        std::fs::write(format!("/proc/{api}/clear_refs"), "5").expect("forgets the peak");
-        let before = memory(api, "VmRSS");
+        std::fs::write(format!("/proc/{}/clear_refs", api.id()), "5").expect("forgets the peak");
+        let before = api.memory();
 
         let file = text(&admin, &format!("format={format}")).await;
 
-        let grown = memory(api, "VmHWM").saturating_sub(before);
+        let grown = api.peak_memory().saturating_sub(before);
         let exported = file.len();
         assert!(exported > count * size, "{exported}");
         // Held as a whole, it is grown by all of it; by the driver's buffers, by four fifths.
@@ -148,8 +138,7 @@ async fn an_export_of_large_results_uses_bounded_memory_and_has_the_latest_resul
 
 #[tokio::test]
 async fn an_export_aborted_by_its_client_is_audited_as_interrupted() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     seed_many(&stack).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let response = admin.get(&format!("{PATH}?format=jsonl")).await;
@@ -172,8 +161,7 @@ async fn an_export_aborted_by_its_client_is_audited_as_interrupted() {
 
 #[tokio::test]
 async fn a_failed_read_is_not_audited_as_a_view() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let run = seeding::submission(&stack.store, "ana@example.org", "", None).await;
     let detail = format!("/api/admin/submissions/{}", run.submission);
@@ -213,8 +201,7 @@ async fn seed_many(stack: &Stack) {
 
 #[tokio::test]
 async fn an_export_stops_when_its_caller_loses_permission() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     seed_many(&stack).await;
     for change in ["disabled_at = NOW(6)", "role = 'operator'", "role = 'service'"] {
         let admin = Staff::with_role(&stack, Role::Admin).await;
@@ -246,8 +233,7 @@ async fn a_slow_export_outlasts_the_session_idle_limit() {
     const IDLE: Duration = Duration::from_secs(10);
     let options =
         StackOptions::default().with("SESSION_IDLE_TIMEOUT_SECONDS", IDLE.as_secs().to_string());
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(options).await;
     seed_many(&stack).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
 

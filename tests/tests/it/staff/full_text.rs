@@ -19,8 +19,7 @@ async fn refused(response: Response) -> (u16, String, String) {
 
 #[tokio::test]
 async fn full_text_search_of_comments_requires_clinical_permission() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     seeding::submission(&stack.store, "ana@example.org", "glaucoma", None).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;

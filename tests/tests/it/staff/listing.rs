@@ -6,12 +6,6 @@ use diagflow_tests::{Stack, StackOptions, Staff, seeding};
 use futures::future::join_all;
 use serde_json::Value;
 
-async fn api() -> Stack {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
-    stack
-}
-
 /// Twelve submissions, received a minute apart; number 1 is the oldest. Returns their ids by number.
 async fn twelve_submissions(stack: &Stack) -> Vec<SubmissionId> {
     let store = &stack.store;
@@ -51,7 +45,7 @@ async fn listed(staff: &Staff, query: &str) -> (Vec<u32>, i64) {
 
 #[tokio::test]
 async fn a_list_matches_its_filters_and_has_the_exact_total() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let ids = twelve_submissions(&stack).await;
     let staff = Staff::with_role(&stack, Role::Clinician).await;
 
@@ -97,7 +91,7 @@ async fn a_list_matches_its_filters_and_has_the_exact_total() {
 
 #[tokio::test]
 async fn cursors_page_forward_and_back() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let ids = twelve_submissions(&stack).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     // The numbers by their ids, the greatest first: what makes the order among those of the same time.
@@ -154,7 +148,7 @@ async fn cursors_page_forward_and_back() {
 
 #[tokio::test]
 async fn all_query_errors_are_reported_at_once_and_queries_are_audited() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Clinician).await;
 
     let wrong = "page=0&per_page=101&status=done&created_from=today&comments=my+eye&email=*&deleted=no\
@@ -204,7 +198,7 @@ async fn all_query_errors_are_reported_at_once_and_queries_are_audited() {
 /// The totals by state, of those that are not deleted and of those that are: as counted, and as they are.
 async fn both_totals(stack: &Stack) -> (Vec<i64>, Vec<i64>) {
     let (mut counted, mut real) = (Vec::new(), Vec::new());
-    for status in Status::ALL {
+    for status in Status::ALL.iter().copied() {
         for (deleted, flag) in [("IS NULL", 0), ("IS NOT NULL", 1)] {
             let counts = format!(
                 "SELECT CAST(SUM(amount) AS SIGNED) FROM submission_counts \

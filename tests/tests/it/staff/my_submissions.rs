@@ -14,8 +14,7 @@ async fn submit(staff: &Staff) -> String {
 
 #[tokio::test]
 async fn users_read_their_own_submissions_and_staff_read_all() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let clinic = Staff::with_role(&stack, Role::Institution).await;
     let patient = Staff::with_role(&stack, Role::Patient).await;
     let operator = Staff::with_role(&stack, Role::Operator).await;
@@ -74,8 +73,7 @@ async fn users_read_their_own_submissions_and_staff_read_all() {
 
 #[tokio::test]
 async fn a_valid_session_is_recorded_as_the_submitter_and_an_invalid_one_is_rejected() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let patient = Staff::with_role(&stack, Role::Patient).await;
     let sent = ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
     let sender = async |id: &str| {

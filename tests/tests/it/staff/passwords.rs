@@ -1,11 +1,10 @@
 //! Changing one's password, and what every body of staff must be.
 
-use chrono::NaiveDateTime;
 use diagflow_store::{
-    Action, NewPassword, NewSession, Role, SessionId, Sha256, UserChange, UserId,
-};
-use diagflow_tests::staff::{self, PASSWORD, refusal};
-use diagflow_tests::{Stack, StackOptions, Staff};
+    Action, NewPassword, NewSession, Role, SessionId, Sha256, UserChange, UserId, UtcTime};
+use diagflow_tests::responses::refusal;
+use diagflow_tests::staff::{self, PASSWORD};
+use diagflow_tests::{Stack, StackOptions, Staff, seeding};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -20,7 +19,7 @@ async fn sign_in(stack: &Stack, email: &str, password: &str) -> Response {
 }
 
 /// A session of somebody who knew the password that was set then.
-fn session(user: UserId, password_changed_at: Option<NaiveDateTime>) -> NewSession {
+fn session(user: UserId, password_changed_at: Option<UtcTime>) -> NewSession {
     NewSession {
         id: SessionId::new(),
         user,
@@ -46,8 +45,7 @@ async fn faults(response: Response) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn a_password_change_ends_all_other_sessions() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let elsewhere = staff.sign_in_again(&stack).await;
     let other = Staff::with_role(&stack, Role::Operator).await;
@@ -93,13 +91,13 @@ async fn a_sign_in_with_a_password_changed_meanwhile_creates_no_session() {
     let seen = async || store.user_by_email(&email).await.expect("read").expect("an account");
     let begin = async |password_changed_at| {
         let new = session(id, password_changed_at);
-        store.create_session(&new, &staff::audit_entry(Action::SignIn)).await.expect("decided")
+        store.create_session(&new, &seeding::audit_entry(Action::SignIn)).await.expect("decided")
     };
     let before = seen().await.password_changed_at;
     assert!(begin(before).await);
 
     let change = UserChange { password_hash: Some("another".to_owned()), ..UserChange::default() };
-    let entry = staff::audit_entry(Action::UserUpdate);
+    let entry = seeding::audit_entry(Action::UserUpdate);
     store.change_user(id, &change, &entry).await.expect("changed");
 
     assert!(!begin(before).await, "the old password");
@@ -123,14 +121,14 @@ async fn a_password_change_that_lost_a_race_changes_nothing() {
     let signed_in = async || {
         let new = session(user, seen().await);
         assert!(
-            store.create_session(&new, &staff::audit_entry(Action::SignIn)).await.expect("begun")
+            store.create_session(&new, &seeding::audit_entry(Action::SignIn)).await.expect("begun")
         );
         new.id
     };
     let set = async |session, known_since| {
         let new = NewPassword { user, session, known_since, hash: "chosen".to_owned() };
         store
-            .set_password(&new, &staff::audit_entry(Action::PasswordChange))
+            .set_password(&new, &seeding::audit_entry(Action::PasswordChange))
             .await
             .expect("decided")
     };
@@ -139,7 +137,7 @@ async fn a_password_change_that_lost_a_race_changes_nothing() {
 
     let change = UserChange { password_hash: Some("reset".to_owned()), ..UserChange::default() };
     store
-        .change_user(user, &change, &staff::audit_entry(Action::UserUpdate))
+        .change_user(user, &change, &seeding::audit_entry(Action::UserUpdate))
         .await
         .expect("changed");
 
@@ -154,8 +152,7 @@ async fn a_password_change_that_lost_a_race_changes_nothing() {
 
 #[tokio::test]
 async fn guessing_the_current_password_is_throttled() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let guess = json!({"current_password": "not my password at all", "new_password": NEW});
 
@@ -178,8 +175,7 @@ async fn guessing_the_current_password_is_throttled() {
 
 #[tokio::test]
 async fn an_unreadable_body_is_rejected_with_the_error_envelope() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let send = async |media_type: &str, body: String| {
         let call = staff.request(Method::POST, PATH).header("content-type", media_type);

@@ -1,13 +1,8 @@
 //! How many requests one client may send to routes that anybody reaches.
 
+use diagflow_tests::responses::header;
 use diagflow_tests::{Stack, StackOptions};
-use reqwest::Response;
 use serde_json::{Value, json};
-
-fn header(response: &Response, name: &str) -> String {
-    let value = response.headers().get(name).unwrap_or_else(|| panic!("no {name}"));
-    value.to_str().expect("text").to_owned()
-}
 
 #[tokio::test]
 async fn a_rate_limited_client_is_told_when_to_retry() {
@@ -17,8 +12,7 @@ async fn a_rate_limited_client_is_told_when_to_retry() {
         .with("RATE_LIMIT_READ_PER_MINUTE", "3")
         .with("RATE_LIMIT_SIGN_IN_PER_MINUTE", "3")
         .with("RATE_LIMIT_WEBHOOK_PER_MINUTE", "3");
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(options).await;
     let http = reqwest::Client::new();
     let submit = async |from: &str| {
         let call = http.post(stack.client.url("/api/user/submit"));

@@ -2,11 +2,9 @@
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Delivery, Role};
-use diagflow_tests::assertions::{
-    cancelled, executions, failed, mails, timed_out, wait_completed_once, wait_ended_once,
-};
+use diagflow_tests::assertions::{cancelled, executions, failed, mails, steps, timed_out, wait_completed_once, wait_ended_once};
+use diagflow_tests::responses::{outcome, refusal};
 use diagflow_tests::stack::id_of;
-use diagflow_tests::staff::{outcome, refusal};
 use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, photos};
 use serde_json::{Value, json};
 
@@ -16,13 +14,6 @@ fn path(submission: &AcceptedSubmission) -> String {
 
 fn reason_body() -> Value {
     json!({"reason": "LoopAI was down"})
-}
-
-async fn steps(stack: &Stack, submission: &AcceptedSubmission) -> Vec<&'static str> {
-    let events = stack.store.events(id_of(submission), 0).await.expect("events");
-    let numbers: Vec<_> = events.iter().map(|event| event.number).collect();
-    assert_eq!(numbers, (1..).take(events.len()).collect::<Vec<_>>());
-    events.iter().map(|event| event.step.name()).collect()
 }
 
 /// Waits until this many e-mails are settled as sent, and nothing else is owed.

@@ -1,7 +1,8 @@
 //! Signing in and out, staying signed in, and ending sessions.
 
 use diagflow_store::Role;
-use diagflow_tests::staff::{create_account, refusal};
+use diagflow_tests::responses::refusal;
+use diagflow_tests::staff::create_account;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -9,16 +10,6 @@ use std::time::{Duration, Instant};
 
 const VALIDATE: &str = "/api/v1/auth/validate";
 const SESSIONS: &str = "/api/v1/auth/sessions";
-
-async fn api() -> Stack {
-    api_with(StackOptions::default()).await
-}
-
-async fn api_with(options: StackOptions) -> Stack {
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
-    stack
-}
 
 async fn refresh(stack: &Stack, token: &Value) -> Response {
     let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/refresh"));
@@ -36,7 +27,7 @@ fn ended() -> (u16, String) {
 
 #[tokio::test]
 async fn an_ended_session_is_rejected_on_every_replica() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let (replica, client) = stack.start_replica().await;
     assert_eq!(staff.at_api(&client).get(VALIDATE).await.status(), 200);
@@ -70,7 +61,7 @@ async fn an_ended_session_is_rejected_on_every_replica() {
 
 #[tokio::test]
 async fn validate_returns_the_user_and_permissions() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Clinician).await;
 
     let validated = body(staff.get(VALIDATE).await).await;
@@ -92,7 +83,7 @@ async fn validate_returns_the_user_and_permissions() {
 
 #[tokio::test]
 async fn a_refresh_token_works_once_with_a_grace_period_for_lost_responses() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let first = &staff.session["refresh_token"];
 
@@ -137,7 +128,7 @@ async fn a_refresh_token_works_once_with_a_grace_period_for_lost_responses() {
 
 #[tokio::test]
 async fn a_reused_refresh_token_ends_its_session_and_a_forged_one_does_not() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let first = &staff.session["refresh_token"];
     let second = body(refresh(&stack, first).await).await;
@@ -165,7 +156,7 @@ async fn a_session_expires_when_idle_and_at_its_maximum_age() {
     let options = StackOptions::default()
         .with("SESSION_IDLE_TIMEOUT_SECONDS", "2")
         .with("SESSION_LIFETIME_SECONDS", "5");
-    let stack = api_with(options).await;
+    let stack = Stack::api_only(options).await;
     let begun = Instant::now();
     let used = Staff::with_role(&stack, Role::Operator).await;
 
@@ -195,7 +186,7 @@ async fn a_session_expires_when_idle_and_at_its_maximum_age() {
 
 #[tokio::test]
 async fn users_list_and_end_only_their_own_sessions() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let one = Staff::with_role(&stack, Role::Operator).await;
     let two = one.sign_in_again(&stack).await;
     let three = one.sign_in_again(&stack).await;
@@ -229,7 +220,7 @@ async fn users_list_and_end_only_their_own_sessions() {
 
 #[tokio::test]
 async fn admins_list_and_end_any_session() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let one = Staff::with_role(&stack, Role::Clinician).await;
     let two = one.sign_in_again(&stack).await;

@@ -70,8 +70,7 @@ async fn who_fails(stack: &Stack) -> [(&'static str, String, &'static str); 4] {
 #[tokio::test]
 async fn all_failed_sign_ins_get_the_same_response_in_the_same_time() {
     const TRIES: usize = 9;
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let client = reqwest::Client::new();
     let who = who_fails(&stack).await;
     let mut responses = Vec::new();

@@ -12,9 +12,7 @@ const WRONG: &str = "not the password at all";
 /// The API behind one proxy of ours, which tells where requests come from.
 async fn api() -> Stack {
     let options = StackOptions::default().with("TRUSTED_PROXIES", "1");
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
-    stack
+    Stack::api_only(options).await
 }
 
 /// What came of a sign-in.

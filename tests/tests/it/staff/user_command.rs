@@ -1,5 +1,6 @@
 //! `diagflow user`: the first admin is made here.
 
+use crate::command_line::Exit;
 use diagflow_tests::database::Database;
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::stack::AUDIT_KEY;
@@ -9,26 +10,10 @@ use nix::pty::openpty;
 use serde_json::json;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
-
-/// How a command ended, and what it printed.
-#[derive(Debug)]
-struct Exit {
-    success: bool,
-    stdout: String,
-    stderr: String,
-}
-
-impl From<Output> for Exit {
-    fn from(output: Output) -> Exit {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-        Exit { success: output.status.success(), stdout, stderr }
-    }
-}
 
 fn command(database: &Database, arguments: &[&str]) -> Command {
     let mut command = Command::new(servers::diagflow());
@@ -55,8 +40,7 @@ fn create<'a>(email: &'a str, role: &'a str) -> Vec<&'a str> {
 
 #[tokio::test]
 async fn the_first_admin_is_created_and_signs_in() {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let database = &stack.database;
 
     let created =

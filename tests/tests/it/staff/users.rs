@@ -1,18 +1,13 @@
 //! Accounts: made, listed, changed and disabled, and never without an admin.
 
 use diagflow_store::{Action, Role, UserChange, UserChangeOutcome, UserId};
-use diagflow_tests::staff::{self, PASSWORD, refusal};
-use diagflow_tests::{Stack, StackOptions, Staff};
+use diagflow_tests::responses::refusal;
+use diagflow_tests::staff::{self, PASSWORD};
+use diagflow_tests::{Stack, StackOptions, Staff, seeding};
 use reqwest::Response;
 use serde_json::{Value, json};
 
 const USERS: &str = "/api/v1/users";
-
-async fn api() -> Stack {
-    let mut stack = Stack::without_processes(StackOptions::default()).await;
-    stack.start_api().await;
-    stack
-}
 
 async fn body(response: Response, status: u16) -> Value {
     let received = response.status().as_u16();
@@ -41,7 +36,7 @@ async fn can_sign_in(stack: &Stack, email: &str) -> u16 {
 
 #[tokio::test]
 async fn an_account_is_created_read_changed_and_disabled() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let draft = json!({
         "email": "Ana.Lopez@Example.org", "name": " Ana López ", "role": "operator",
@@ -124,7 +119,7 @@ async fn an_account_is_created_read_changed_and_disabled() {
 
 #[tokio::test]
 async fn all_account_errors_are_reported_at_once() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let faults_of = async |draft: Value| faults(admin.post(USERS, &draft).await).await;
 
@@ -164,7 +159,7 @@ async fn all_account_errors_are_reported_at_once() {
 
 #[tokio::test]
 async fn accounts_are_listed_by_page_search_and_filter() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let mut created = Vec::new();
     for number in 0..7 {
@@ -224,7 +219,7 @@ async fn accounts_are_listed_by_page_search_and_filter() {
 
 #[tokio::test]
 async fn an_account_change_applies_to_open_sessions_at_once() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let staff = Staff::with_role(&stack, Role::Admin).await;
     let (replica, client) = stack.start_replica().await;
@@ -255,7 +250,7 @@ async fn an_account_change_applies_to_open_sessions_at_once() {
 
 #[tokio::test]
 async fn the_last_admin_cannot_be_removed() {
-    let stack = api().await;
+    let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let me = path(admin.id);
     let refused = (409, "last_admin".to_owned());
@@ -284,7 +279,7 @@ async fn one_of_two_admins_who_demote_each_other_stays() {
     let to = |role| UserChange { role: Some(role), ..UserChange::default() };
     let away = UserChange { disabled: Some(true), ..to(Role::Admin) };
     let back = UserChange { disabled: Some(false), ..to(Role::Admin) };
-    let entry = staff::audit_entry(Action::UserUpdate);
+    let entry = seeding::audit_entry(Action::UserUpdate);
     for round in 0..20 {
         let demotion = if round % 2 == 0 { to(Role::Operator) } else { away.clone() };
 

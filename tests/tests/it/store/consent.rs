@@ -7,8 +7,7 @@ use diagflow_tests::{ApiClient, Stack, StackOptions, photos};
 #[tokio::test]
 async fn consent_is_stored_with_its_time_and_text_version() {
     let options = StackOptions::default().with("CONSENT_VERSION", "2031-05");
-    let mut stack = Stack::without_processes(options).await;
-    stack.start_api().await;
+    let stack = Stack::api_only(options).await;
     let unnamed = ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
     let mut named = unnamed.clone();
     named["consent_version"] = "2031-05".into();

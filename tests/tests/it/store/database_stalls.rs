@@ -11,7 +11,7 @@ const WAIT: Duration = Duration::from_millis(300);
 /// Records by one connection, through a line of its own.
 async fn store_by_proxy(records: &Records, statement: Duration) -> (Proxy, Store) {
     let (proxy, url) = records.database.via_proxy().await;
-    let pool = PoolSettings { url, size: 1, wait: WAIT, statement };
+    let pool = PoolSettings { url, size: 1, pool_timeout: WAIT, statement_timeout: statement };
     (proxy, Store::connect(&pool).await.expect("a pool"))
 }
 

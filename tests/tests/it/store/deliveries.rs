@@ -3,7 +3,7 @@
 use super::Records;
 use diagflow_store::{
     Action, Adoption, Delivery, DeliveryAttempt, DeliveryState, DeliveryStatus, EndStatus,
-    FailureReason, RetryOutcome, RunEnd, RunKey, Store,
+    FailureCode, FailureReason, RetryOutcome, RunEnd, RunKey, Store,
 };
 use diagflow_tests::eventually;
 use diagflow_tests::seeding::audit_entry;
@@ -60,7 +60,8 @@ async fn a_failed_claim_does_not_affect_the_holder() {
         store.claim_delivery(&other, LONG_CLAIM).await.expect("an answer").expect("claimed");
 
     // The one's own claim got no answer, and it cannot tell whether it was written.
-    let withdrawn = store.withdraw_claim(&one, FailureReason::new("records_unavailable", "")).await;
+    let withdrawn =
+        store.withdraw_claim(&one, FailureReason::new(FailureCode::RecordsUnavailable, "")).await;
 
     assert!(!withdrawn.expect("an answer"), "the claim is not its own");
     assert_eq!(only(store, run).await.status, DeliveryStatus::Sending);
@@ -75,7 +76,7 @@ async fn a_claim_is_withdrawn_whether_written_or_late() {
     let (run, delivery) = due(&records).await;
     let written = planned(store, &delivery).await;
     store.claim_delivery(&written, LONG_CLAIM).await.expect("an answer").expect("claimed");
-    let reason = FailureReason::new("records_unavailable", "");
+    let reason = FailureReason::new(FailureCode::RecordsUnavailable, "");
 
     assert!(store.withdraw_claim(&written, reason).await.expect("an answer"));
     assert_eq!(only(store, run).await.status, DeliveryStatus::Planned);
@@ -132,7 +133,7 @@ async fn a_message_being_sent_is_left_to_its_sender() {
     assert!(matches!(state, DeliveryState::Sending { left } if left <= LONG_CLAIM), "{state:?}");
     assert!(
         !store
-            .release_delivery(&late_attempt, FailureReason::new("a_code", ""))
+            .release_delivery(&late_attempt, FailureReason::new(FailureCode::SmtpTimeout, ""))
             .await
             .expect("an answer")
     );
@@ -140,7 +141,7 @@ async fn a_message_being_sent_is_left_to_its_sender() {
     assert!(!unknown.expect("an answer"), "the claim is not its own");
     assert!(
         store
-            .release_delivery(&claimed, FailureReason::new("try_later", ""))
+            .release_delivery(&claimed, FailureReason::new(FailureCode::SmtpDeferred, ""))
             .await
             .expect("an answer")
     );
@@ -172,13 +173,13 @@ async fn an_expired_send_is_unknown_for_good() {
     assert_eq!(again, DeliveryState::Settled(DeliveryStatus::Unknown), "it is settled but once");
     assert!(
         !store
-            .release_delivery(&claimed, FailureReason::new("try_later", ""))
+            .release_delivery(&claimed, FailureReason::new(FailureCode::SmtpDeferred, ""))
             .await
             .expect("an answer")
     );
     let settled = only(store, run).await;
     assert_eq!(settled.status, DeliveryStatus::Unknown);
-    assert_eq!(settled.error_code.as_deref(), Some("sender_died"));
+    assert_eq!(settled.error_code.as_deref(), Some("sender_lost"));
     let story = store.events(run.submission, 0).await.expect("events");
     assert_eq!(story.last().expect("a story").step.name(), "mail_unknown");
     records.remove().await;
@@ -192,7 +193,7 @@ async fn an_abandoned_delivery_keeps_its_last_reason() {
     let attempt = planned(store, &delivery).await;
     assert!(
         store
-            .release_delivery(&attempt, FailureReason::new("try_later", "words"))
+            .release_delivery(&attempt, FailureReason::new(FailureCode::SmtpDeferred, "busy"))
             .await
             .expect("an answer")
     );
@@ -203,8 +204,8 @@ async fn an_abandoned_delivery_keeps_its_last_reason() {
 
     let failed = only(store, run).await;
     assert_eq!((failed.status, failed.attempts), (DeliveryStatus::Failed, 1));
-    assert_eq!(failed.error_code.as_deref(), Some("try_later"));
-    assert_eq!(failed.error_detail.as_deref(), Some("words"));
+    assert_eq!(failed.error_code.as_deref(), Some("smtp_deferred"));
+    assert_eq!(failed.error_detail.as_deref(), Some("busy"));
     records.remove().await;
 }
 
@@ -245,7 +246,7 @@ async fn an_old_email_deferred_after_a_retry_is_not_sent() {
         }
         assert!(
             store
-                .release_delivery(&claimed, FailureReason::new("try_later", ""))
+                .release_delivery(&claimed, FailureReason::new(FailureCode::SmtpDeferred, ""))
                 .await
                 .expect("an answer")
         );

@@ -76,8 +76,8 @@ async fn migrating_up_down_and_up_gives_the_same_schema() {
     let pool = PoolSettings {
         url: url.clone(),
         size: 1,
-        wait: Duration::from_secs(10),
-        statement: Duration::from_secs(30),
+        pool_timeout: Duration::from_secs(10),
+        statement_timeout: Duration::from_secs(30),
     };
     let store = Store::connect(&pool).await.expect("a pool");
     assert!(!store.is_migrated().await.expect("an answer"));
@@ -269,7 +269,7 @@ fn workflow_status(status: Status) -> RunStatus {
 
 #[test]
 fn store_and_workflows_use_the_same_status_names() {
-    for status in Status::ALL {
+    for status in Status::ALL.iter().copied() {
         let workflow_status = workflow_status(status);
         assert_eq!(workflow_status.name(), status.name());
         assert_eq!(

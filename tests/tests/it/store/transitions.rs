@@ -73,8 +73,8 @@ async fn status_of(store: &Store, submission: SubmissionId) -> Status {
 async fn exactly_the_listed_transitions_are_allowed_each_with_its_event() {
     let records = Records::new().await;
     let store = &records.store;
-    for from in Status::ALL {
-        for to in Status::ALL {
+    for from in Status::ALL.iter().copied() {
+        for to in Status::ALL.iter().copied() {
             let run = records.submission().await;
             let id = run.submission;
             let set_status = format!("UPDATE submissions SET status = '{from}' WHERE id = '{id}'");

@@ -2,14 +2,13 @@
 
 use diagflow_store::{
     Action, AuditFilter, AuditKey, DeletedFilter, EmailFilter, ObjectKind, PagePosition, Sort,
-    SortBy, SortKey, Status, Store, SubmissionFilter, SubmissionId, UserId,
-};
+    SortBy, SortKey, Status, Store, SubmissionFilter, SubmissionId, UserId, UtcTime};
 use diagflow_tests::stack::AUDIT_KEY;
 
 /// A filter of each kind.
 pub(super) fn filters() -> Vec<SubmissionFilter> {
     let ended = vec![Status::Failed, Status::Cancelled];
-    let recent = (chrono::Utc::now() - chrono::TimeDelta::hours(1)).naive_utc();
+    let recent = UtcTime::from(chrono::Utc::now() - chrono::TimeDelta::hours(1));
     vec![
         SubmissionFilter::default(),
         SubmissionFilter { statuses: vec![Status::Failed], ..SubmissionFilter::default() },
@@ -55,7 +54,7 @@ pub(super) async fn list_everything(store: &Store) {
         Sort { by: SortBy::Updated, ..descending },
     ];
     let id = SubmissionId::new();
-    let key = SortKey { at: chrono::DateTime::UNIX_EPOCH.naive_utc(), id };
+    let key = SortKey { at: UtcTime::default(), id };
     for filter in &filters()[..2] {
         for sort in sorts {
             for position in
@@ -78,7 +77,7 @@ pub(super) async fn list_everything(store: &Store) {
 /// Looks for lines of the audit by each thing that can be asked for, of which there are few or none.
 pub(super) async fn search_audit(store: &Store) {
     let text = || Some("7".to_owned());
-    let timestamp = || Some(chrono::DateTime::UNIX_EPOCH.naive_utc());
+    let timestamp = || Some(UtcTime::default());
     let unfiltered = AuditFilter::default;
     for filter in [
         unfiltered(),
@@ -93,7 +92,7 @@ pub(super) async fn search_audit(store: &Store) {
         AuditFilter { to: timestamp(), ..unfiltered() },
         AuditFilter {
             from: timestamp(),
-            to: timestamp().map(|from| from + chrono::Days::new(1)),
+            to: timestamp().map(|from| from + std::time::Duration::from_secs(24 * 60 * 60)),
             ..unfiltered()
         },
     ] {

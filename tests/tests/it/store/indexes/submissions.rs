@@ -3,9 +3,9 @@
 use crate::store::Records;
 use diagflow_store::{
     Action, BlobStore, CancelOutcome, DeleteOutcome, Delivery, DeliveryState, DeliveryStatus,
-    DiagnosisResult, EndStatus, FailureReason, IdempotencyState, LoopAiLimits, NewAuditEntry,
-    RequestHealth, ResendOutcome, RetryFilter, RetryOutcome, RunKey, Sha256, SlotOutcome, Status,
-    Store, SubmissionId, TemporalState, WaitReason,
+    DiagnosisResult, EndStatus, FailureCode, FailureReason, IdempotencyState, LoopAiLimits,
+    NewAuditEntry, RequestHealth, ResendOutcome, RetryFilter, RetryOutcome, RunKey, Sha256,
+    SlotOutcome, Status, Store, SubmissionId, TemporalState, WaitReason,
 };
 use diagflow_tests::seeding::{audit_entry, end};
 use std::time::Duration;
@@ -123,13 +123,13 @@ async fn deliver(store: &Store, id: SubmissionId) -> Delivery {
         match step {
             1 => assert!(
                 store
-                    .withdraw_claim(&attempt, FailureReason::new("a_code", ""))
+                    .withdraw_claim(&attempt, FailureReason::new(FailureCode::SmtpTimeout, ""))
                     .await
                     .expect("withdrawn")
             ),
             2 => assert!(
                 store
-                    .release_delivery(&claimed, FailureReason::new("a_code", ""))
+                    .release_delivery(&claimed, FailureReason::new(FailureCode::SmtpTimeout, ""))
                     .await
                     .expect("released")
             ),
