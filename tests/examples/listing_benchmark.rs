@@ -38,8 +38,8 @@ async fn main() {
     let pool = PoolSettings {
         url: url.clone(),
         size: 2,
-        wait: Duration::from_secs(10),
-        statement: Duration::from_secs(30),
+        pool_timeout: Duration::from_secs(10),
+        statement_timeout: Duration::from_secs(30),
     };
     let store = Store::connect(&pool).await.expect("a pool");
     let mut connection = AsyncMysqlConnection::establish(&url).await.expect("connects");
@@ -56,7 +56,7 @@ async fn main() {
 
 async fn measure(store: &Store) {
     let month = chrono::Utc::now() - chrono::TimeDelta::days(30);
-    let month = Some(month.naive_utc());
+    let month = Some(month.into());
     let failed = vec![Status::Failed];
     let words = |text: &str| Some(text.parse().expect("words"));
     let email = |filter| SubmissionFilter { email: Some(filter), ..SubmissionFilter::default() };

@@ -1,4 +1,4 @@
-//! Calls of cargo, and where it puts what it builds.
+//! Runs cargo and finds what it builds.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::progress::Step;
 use crate::workspace::Workspace;
 use crate::{guard, process};
 
-/// The cargo that runs this program, in the workspace, with these arguments.
+/// The cargo that runs this program, in the workspace.
 pub(crate) fn command<'a>(
     workspace: &Workspace,
     arguments: impl IntoIterator<Item = &'a str>,
@@ -25,23 +25,22 @@ pub(crate) fn command<'a>(
     command
 }
 
-/// Whether a variable was set by the cargo that runs this program, to tell it about itself. Build scripts
-/// (ring's, for one) look at such variables too: handed on, they would make cargo compile half of the tree
-/// anew each time a person calls it directly in between.
+/// Whether cargo set a variable for this program. Build scripts (such as that of ring) depend on these variables, so
+/// passing them on would recompile half of the workspace after each direct call of cargo.
 fn is_set_by_cargo_run(variable: &str) -> bool {
     ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
-/// Runs cargo with its output shown, as a step of its own.
+/// Runs cargo as a step and shows its output.
 pub(crate) fn run(
     workspace: &Workspace,
     arguments: &[&str],
-    variables: &[(&str, &str)],
+    variables: &[(&str, String)],
 ) -> Result<()> {
     let title = format!("cargo {}", arguments.join(" "));
     let step = Step::begin_streaming(&title);
     let mut command = command(workspace, arguments.iter().copied());
-    command.envs(variables.iter().copied());
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     let status = process::wait(command.spawn().context("cannot start cargo")?, || Ok(()))?;
     if !status.success() {
         bail!("{title} failed");
@@ -50,19 +49,24 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// The product's binary, as a build with this profile leaves it.
+/// The `diagflow` binary.
 pub(crate) fn product(release: bool) -> Result<PathBuf> {
     Ok(target()?.join(if release { "release" } else { "debug" }).join("diagflow"))
 }
 
-/// This program, as the newest build left it: the one that runs may have been replaced meanwhile.
+/// An example of the crate `tests`.
+pub(crate) fn example(name: &str) -> Result<PathBuf> {
+    Ok(target()?.join("debug").join("examples").join(name))
+}
+
+/// The newest build of this program, which may have replaced the running one.
 pub(crate) fn xtask() -> Result<PathBuf> {
     Ok(target()?.join("debug").join("xtask"))
 }
 
 fn target() -> Result<PathBuf> {
-    // This program lies in `<target>/debug/`: true for every way to move the target folder.
-    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    // This program is in `<target>/debug/`, however the target folder was set.
+    let own = std::env::current_exe().context("cannot find the path of this program")?;
     let target = own.ancestors().nth(2).context("this program is not in a target folder")?;
     Ok(target.to_owned())
 }

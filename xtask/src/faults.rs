@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: the fault table, against servers of its own.
+//! `cargo xtask faults`: runs the fault table with servers of its own.
 
 use std::process::ExitCode;
 
@@ -7,26 +7,24 @@ use clap::Args;
 
 use crate::{install, test_servers};
 
-/// What `cargo xtask faults` can be told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Rows to play, by number; without any, all of them
+    /// Numbers of the rows to run [default: all]
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
-    /// Instead of the table, mix patients, staff and faults for so many minutes
+    /// Run a random mix of patients, staff and faults for this many minutes instead of the table
     #[arg(long, value_name = "MINUTES", conflicts_with = "rows")]
     soak: Option<u64>,
-    /// What decides on the mixture; without one, it is chosen and told
+    /// Seed of the random mix; a random seed is printed
     #[arg(long, value_name = "N", requires = "soak")]
     seed: Option<u64>,
-    /// Keep the servers' data and logs in .diagflow/test-…
+    /// Keep the data and logs of the servers in .diagflow/test-…
     #[arg(long)]
     keep: bool,
 }
 
-/// Plays the table, and fails when an invariant does not hold.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    test_servers::run_program("run-faults", options.keep, |workspace, command| {
+    test_servers::run_program("run_faults", options.keep, |workspace, command| {
         command.env("DIAGFLOW_TEST_FAKETIME", install::faketime::find_or_install(workspace)?);
         for (flag, value) in [("--soak", options.soak), ("--seed", options.seed)] {
             command.args(value.map(|value| format!("{flag}={value}")));

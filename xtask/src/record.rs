@@ -1,4 +1,4 @@
-//! `cargo xtask record`: new histories for the replay tests, made by the binary and the harness of today.
+//! `cargo xtask record`: records new histories for the replay tests with the current code.
 
 use std::process::ExitCode;
 
@@ -6,11 +6,11 @@ use anyhow::Result;
 
 use crate::{progress, test_servers};
 
-/// Records one history of every case, beside those that are there.
+/// Records one more history of every case.
 pub(crate) fn run() -> Result<ExitCode> {
-    test_servers::run_program("record-histories", false, |_, _| Ok(()))?;
+    test_servers::run_program("record_histories", false, |_, _| Ok(()))?;
     progress::print(
-        "Look at the new files in tests/histories/, then commit them; docs/CHANGING-WORKFLOWS.md tells more.",
+        "Review the new files in tests/histories/ and commit them (docs/CHANGING-WORKFLOWS.md).",
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,5 @@
-//! A trial: a fresh database server and a fresh Temporal server, on free ports, in a folder of their own,
-//! beside a running `cargo xtask up` if there is one.
+//! Servers for tests: a new database server and a new Temporal server, on free ports and in their own folder, even
+//! while `cargo xtask up` is running.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::{cargo, guard, interrupt, ports, progress};
 /// compiles, `cargo test` finds again.
 pub(crate) const BUILD: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
 
-/// Where the tests find their database server. One that the caller names is used instead of a fresh one.
+/// The URL of the tests' database server. If it is set, no database server is started.
 const DATABASE: &str = "DIAGFLOW_TEST_MYSQL_URL";
 
-/// Builds everything, and runs a program of the crate `tests` beside fresh servers. `prepare` completes its command.
+/// Builds an example of the crate `tests` and runs it with fresh servers. `prepare` completes its command.
 pub(crate) fn run_program(
     name: &str,
     keep: bool,
@@ -29,9 +29,9 @@ pub(crate) fn run_program(
     interrupt::install_handler()?;
     let workspace = Workspace::open()?;
     let tools = install::find_or_install(&workspace)?;
-    let mut command = guard::command(cargo::product(false)?.with_file_name(name));
+    let mut command = guard::command(cargo::example(name)?);
     prepare(&workspace, &mut command)?;
-    cargo::run(&workspace, &BUILD, &[])?;
+    cargo::run(&workspace, &["build", "--workspace", "--bins", "--example", name], &[])?;
     with_servers(&workspace, &tools, keep, |variables, servers| {
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
@@ -41,8 +41,8 @@ pub(crate) fn run_program(
     })
 }
 
-/// Does some work beside fresh servers, and clears those away whatever comes of it. The work gets the
-/// variables by which tests find the servers. `keep` leaves the servers' data and logs behind.
+/// Runs `work` with new servers, then stops them. `work` gets the environment variables with the addresses of the
+/// servers. `keep` keeps their data and logs.
 pub(crate) fn with_servers(
     workspace: &Workspace,
     tools: &Tools,
@@ -60,7 +60,7 @@ pub(crate) fn with_servers(
     stopped
 }
 
-/// Starts the servers and tells the variables by which tests find them.
+/// Starts the servers and returns the environment variables with their addresses.
 fn start(
     tools: &Tools,
     home: &SystemFolder,
@@ -81,8 +81,7 @@ fn start(
         home,
         TemporalAddresses { grpc: temporal, ui: None },
     )?;
-    let text =
-        |path: &Path| path.to_str().map(str::to_owned).context("a path here is not valid text");
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("a path is not valid UTF-8");
     Ok(vec![
         (DATABASE, database),
         ("DIAGFLOW_TEST_TEMPORAL", format!("127.0.0.1:{temporal}")),
@@ -96,7 +95,7 @@ fn start(
     ])
 }
 
-/// A folder that is there for one test run.
+/// The folder of one test run.
 struct TestFolder {
     path: PathBuf,
     keep: bool,
@@ -104,7 +103,7 @@ struct TestFolder {
 }
 
 impl TestFolder {
-    /// Makes a fresh folder, and removes those whose run was killed before it could.
+    /// Creates a folder, and deletes those of killed runs.
     fn make(workspace: &Workspace, keep: bool) -> Result<Self> {
         remove_leftovers(&workspace.state())?;
         let path = workspace.state().join(format!("test-{}", std::process::id()));
@@ -121,7 +120,7 @@ impl TestFolder {
 impl Drop for TestFolder {
     fn drop(&mut self) {
         if self.keep {
-            // Without its lock file the folder is no leftover: it was asked for.
+            // Without its lock file the folder is not deleted by the next run.
             let _ = fs::remove_file(self.path.join("lock"));
             progress::print(format!("Data and logs are kept in {}", self.path.display()));
         } else if let Err(error) = fs::remove_dir_all(&self.path) {
@@ -130,7 +129,7 @@ impl Drop for TestFolder {
     }
 }
 
-/// Removes test folders with a lock that nobody holds.
+/// Deletes test folders with a lock that no process holds.
 fn remove_leftovers(state: &Path) -> Result<()> {
     for entry in fs::read_dir(state)?.flatten() {
         let lock = entry.path().join("lock");
@@ -159,9 +158,9 @@ mod tests {
 
         let exists = |name| state.path().join(name).exists();
         assert!(!exists("test-1"), "its run was killed");
-        assert!(exists("test-2"), "its run goes on");
+        assert!(exists("test-2"), "its run is active");
         assert!(exists("test-3"), "it was kept on purpose");
-        assert!(exists("mariadb"), "it is no test's");
+        assert!(exists("mariadb"), "it belongs to no test");
         Ok(())
     }
 }

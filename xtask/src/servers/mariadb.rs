@@ -1,4 +1,4 @@
-//! A MariaDB of our own: own data directory, own port, no part of it shared with one of the system.
+//! A MariaDB with its own data directory and port, separate from an installed one.
 
 use std::fs;
 use std::io::Read;
@@ -16,39 +16,43 @@ use crate::progress::Step;
 use crate::workspace::write_private_file;
 use crate::{guard, interrupt};
 
-/// Recovery after a crash may take a while.
+/// Crash recovery may take a while.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
-/// Writing out what is in memory may take a while.
+/// Writing the buffers to disk may take a while.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Seen from the data directory, where the server runs. A folder of its own, because a server that starts removes
-/// from it whatever looks like a temporary table, those of a running one included.
+/// Relative to the data directory, in which the server runs. Servers need separate folders, because a starting server
+/// deletes everything that looks like a temporary table.
 const TMPDIR_OPTION: &str = "--tmpdir=../tmp";
-/// What every server has alike, those that tests start for themselves too. None has a blank in it.
+/// Options of every server, including those that tests start themselves. None contains a space.
 pub(crate) const OPTIONS: [&str; 7] = [
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
     "--default-time-zone=+00:00",
     "--character-set-server=utf8mb4",
     "--collation-server=utf8mb4_unicode_ci",
-    // Small enough for any machine, with connections for many tests at once.
+    // Fits any machine; connections for many parallel tests.
     "--innodb-buffer-pool-size=64M",
     "--max-connections=500",
 ];
+/// For the server that tests share and nobody kills: it never waits for the disk. Each test creates and drops a
+/// database, which is mostly waiting otherwise.
+const WITHOUT_SYNC: [&str; 3] =
+    ["--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=2", "--sync-frm=0"];
 
-/// Who may use the server over the network, that is from this machine.
+/// The accounts for connections over TCP.
 pub(crate) enum Accounts<'a> {
-    /// One database, `diagflow`, and a user of the same name with this password.
+    /// The database `diagflow` and a user of the same name.
     Product {
-        /// Letters and digits only: it is written into SQL and addresses as it is.
+        /// Letters and digits only, because it is inserted into SQL and URLs unescaped.
         password: &'a str,
     },
-    /// `root` without a password, for tests that make their own databases on a server that is soon gone.
+    /// `root` without a password, for tests that create their own databases.
     Tests,
 }
 
 impl Accounts<'_> {
-    /// SQL that brings the accounts about, whatever the data directory holds already; one statement a line.
+    /// One idempotent SQL statement per line.
     fn sql(&self) -> String {
         match self {
             Self::Product { password } => format!(
@@ -64,7 +68,6 @@ impl Accounts<'_> {
     }
 }
 
-/// Starts the server and waits until it takes connections.
 pub(crate) fn start(
     servers: &mut Servers,
     tools: &MariaDb,
@@ -80,22 +83,25 @@ pub(crate) fn start(
 
     let mut command = guard::command(&tools.server);
     command
-        // First, as MariaDB demands: the settings of the machine's own server are not ours.
+        // Must come first: ignores the settings of an installed server.
         .arg("--no-defaults")
         .arg(option("--datadir=", &data))
         .arg(TMPDIR_OPTION)
         .arg(option("--init-file=", &statements))
-        // Below the data directory, where the server runs: a whole path may be longer than a socket's can be.
+        // Relative to the data directory, because socket paths have a maximum length.
         .args(["--socket=mariadb.sock", "--pid-file=mariadb.pid"])
         .arg(format!("--port={port}"))
         .args(OPTIONS)
-        // No account may make the server read or write files elsewhere.
+        // No account may read or write files elsewhere.
         .arg(option("--secure-file-priv=", &data))
         .args(root_option());
+    if matches!(accounts, Accounts::Tests) {
+        command.args(WITHOUT_SYNC);
+    }
     let server =
         servers.add(Server::start("database", command, home.log("mariadb"), STOP_TIMEOUT)?);
     server.await_ready(READY_TIMEOUT, || expect_greeting(port))?;
-    step.done(format!("MariaDB takes connections on port {port}"));
+    step.done(format!("MariaDB is ready on port {port}"));
     Ok(())
 }
 
@@ -104,8 +110,8 @@ fn make_data_directory(tools: &MariaDb, home: &SystemFolder) -> Result<PathBuf> 
     if data.exists() {
         return Ok(data);
     }
-    let step = Step::begin("make an empty database");
-    // Made aside and renamed, so that one whose making was interrupted is never taken for a whole one.
+    let step = Step::begin("create an empty database");
+    // Created under another name and renamed, so that an interrupted installation is never used.
     let unfinished = data.with_extension("unfinished");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished)?;
@@ -113,27 +119,27 @@ fn make_data_directory(tools: &MariaDb, home: &SystemFolder) -> Result<PathBuf> 
     let mut command = guard::command(&tools.install_db);
     command
         .arg("--no-defaults")
-        // The script cannot deal with blanks in a path, so it gets one from where it runs.
+        // The script cannot handle spaces in a path, so it gets a relative one.
         .current_dir(home.data("mariadb"))
         .args(["--datadir=./data.unfinished", TMPDIR_OPTION])
-        // `root` by the socket and only as this user: over the network there are the accounts above alone.
+        // `root` can connect only through the socket as this user; TCP connections use the accounts above.
         .arg("--auth-root-authentication-method=socket")
         .arg(format!("--auth-root-socket-user={}", user_name()?))
         .args(["--skip-name-resolve", "--skip-test-db"])
         .args(root_option());
     process::run_logged(command, &home.log("mariadb-install"))?;
     interrupt::check()?;
-    fs::rename(&unfinished, &data).context("cannot put the new database in its place")?;
-    step.done("an empty database was made");
+    fs::rename(&unfinished, &data).context("cannot rename the new data directory")?;
+    step.done("an empty database was created");
     Ok(data)
 }
 
-/// As root, MariaDB wants to be told that this is meant.
+/// MariaDB requires this option to run as root.
 fn root_option() -> Option<&'static str> {
     Uid::effective().is_root().then_some("--user=root")
 }
 
-/// This user's name; `root`, as good as nobody, where it has none.
+/// The name of this user; `root` if it has none.
 fn user_name() -> Result<String> {
     let user = nix::unistd::User::from_uid(Uid::effective())?;
     Ok(user.map_or_else(|| "root".to_owned(), |user| user.name))
@@ -145,7 +151,7 @@ fn option(name: &str, path: &Path) -> std::ffi::OsString {
     text
 }
 
-/// A MySQL server speaks first: a packet whose fifth byte is the protocol's version, 10, or 255 for an error.
+/// The first packet of a server has the protocol version 10 in its fifth byte, or 255 for an error.
 fn expect_greeting(port: u16) -> Result<()> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(3)))?;
