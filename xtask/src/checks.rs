@@ -1,89 +1,69 @@
-//! The checks of format, lints and documentation.
+//! The checks of formatting, lints and documentation.
 //!
-//! Each compiler has other lints, so only those of the one that CI uses may fail a run. No `rust-toolchain.toml`
-//! says so: it would make rustup download that compiler, and a machine without the internet could build nothing.
+//! Every compiler version has different lints, so only those of the version in CI fail a run. There is no
+//! `rust-toolchain.toml`, because rustup would then need the internet to download that version.
 
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
-use crate::workspace::Workspace;
-use crate::{cargo, progress};
+use crate::progress;
 
-/// The compiler whose lints count: that of `.github/workflows/ci.yml` and of the `Dockerfile`.
+/// The compiler of `.github/workflows/ci.yml` and `Dockerfile`.
 const COMPILER: &str = "1.95";
 
-/// What a person whose toolchain lacks a component is told.
-const INSTALL_HINT: &str =
-    "add it by `rustup component add clippy rustfmt`, or from the packages of your distribution";
-
-/// A check: arguments of cargo, and variables for it.
-#[derive(Debug, PartialEq, Eq)]
+/// A call of cargo: its arguments and environment variables.
 pub(crate) struct Check {
-    arguments: Vec<&'static str>,
-    variables: Vec<(&'static str, &'static str)>,
-    /// The subcommand that may be missing, with its name as a component.
-    component: Option<(&'static str, &'static str)>,
+    pub(crate) arguments: Vec<&'static str>,
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
-/// The checks for the compiler here; says so when it is another one than CI's.
+/// The checks for the installed compiler. Prints a note if it is not the one of CI.
 pub(crate) fn list() -> Result<Vec<Check>> {
-    let version = compiler_version()?;
-    let strict = is_compiler_of_ci(&version);
+    let version = rustc(&["--version"])?;
+    let version = version.split_ascii_whitespace().nth(1).context("rustc has no version")?;
+    let strict = is_compiler_of_ci(version);
     if !strict {
         progress::print(format!(
-            "Lints are those of Rust {COMPILER}, which CI uses; this is {version}: its warnings are shown, not counted."
+            "CI uses Rust {COMPILER}, this is {version}: warnings are shown but do not fail the run."
         ));
     }
-    Ok(list_for(strict))
+    Ok(list_for(strict, Path::new(rustc(&["--print", "sysroot"])?.trim())))
 }
 
-impl Check {
-    /// Runs it with its output shown; an error with the remedy when its component is missing.
-    pub(crate) fn run(&self, workspace: &Workspace) -> Result<()> {
-        if let Some((subcommand, component)) = self.component {
-            let probe = cargo::command(workspace, [subcommand, "--version"]).output();
-            if !probe.is_ok_and(|output| output.status.success()) {
-                bail!("{component} is missing from this Rust toolchain: {INSTALL_HINT}");
-            }
-        }
-        cargo::run(workspace, &self.arguments, &self.variables)
-    }
-}
-
-fn list_for(strict: bool) -> Vec<Check> {
+fn list_for(strict: bool, sysroot: &Path) -> Vec<Check> {
     let mut clippy = vec!["clippy", "--workspace", "--all-targets"];
-    let mut documentation = Vec::new();
+    // The environment of `cargo clippy`: with it, `cargo doc` reuses the crates that clippy has checked.
+    let driver = sysroot.join("bin/clippy-driver").display().to_string();
+    let mut lint_arguments = String::new();
+    let mut rustdoc_arguments = String::new();
     if strict {
         clippy.extend(["--", "-D", "warnings"]);
-        documentation.push(("RUSTDOCFLAGS", "-D warnings"));
+        lint_arguments.push_str("-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__");
+        rustdoc_arguments.push_str("-D warnings");
     }
+    let doc_variables = vec![
+        ("RUSTC_WORKSPACE_WRAPPER", driver),
+        ("CLIPPY_ARGS", lint_arguments),
+        ("RUSTDOCFLAGS", rustdoc_arguments),
+    ];
     vec![
-        Check {
-            arguments: vec!["fmt", "--all", "--check"],
-            variables: Vec::new(),
-            component: Some(("fmt", "rustfmt")),
-        },
-        Check { arguments: clippy, variables: Vec::new(), component: Some(("clippy", "clippy")) },
-        Check {
-            arguments: vec!["doc", "--workspace", "--no-deps"],
-            variables: documentation,
-            component: None,
-        },
+        Check { arguments: vec!["fmt", "--all", "--check"], variables: Vec::new() },
+        Check { arguments: clippy, variables: Vec::new() },
+        Check { arguments: vec!["doc", "--workspace", "--no-deps"], variables: doc_variables },
     ]
 }
 
-/// The version of the compiler that cargo uses, such as `1.95.0`.
-fn compiler_version() -> Result<String> {
+/// The output of the compiler that cargo uses.
+fn rustc(arguments: &[&str]) -> Result<String> {
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(compiler).arg("--version").output().context("cannot run rustc")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let version =
-        text.split_ascii_whitespace().nth(1).context("rustc does not tell its version")?;
-    Ok(version.to_owned())
+    let output = Command::new(compiler).args(arguments).output().context("cannot run rustc")?;
+    ensure!(output.status.success(), "rustc {} failed", arguments.join(" "));
+    Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Whether a version such as `1.95.0` is that of [`COMPILER`]; its own patches do not change lints.
+/// Compares the version without its patch number: patches do not change lints.
 fn is_compiler_of_ci(version: &str) -> bool {
     version.strip_prefix(COMPILER).is_some_and(|rest| rest.starts_with('.') && !rest.contains('-'))
 }
@@ -98,14 +78,13 @@ mod tests {
         for other in ["1.92.0", "1.96.0", "1.95.0-nightly", "1.950.0"] {
             assert!(!is_compiler_of_ci(other), "{other}");
         }
-        let denies = |strict: bool| {
-            list_for(strict)
-                .iter()
-                .filter(|check| {
-                    check.arguments.contains(&"-D")
-                        || check.variables.contains(&("RUSTDOCFLAGS", "-D warnings"))
-                })
-                .count()
+        let denies = |strict| {
+            let checks = list_for(strict, Path::new("/usr"));
+            let deny = |check: &Check| {
+                check.arguments.contains(&"-D")
+                    || check.variables.contains(&("RUSTDOCFLAGS", "-D warnings".to_owned()))
+            };
+            checks.iter().filter(|check| deny(check)).count()
         };
         assert_eq!((denies(true), denies(false)), (2, 0));
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check and every test there is, against servers of its own.
+//! `cargo xtask test`: runs all checks and all tests with servers of their own.
 
 use std::io::{BufRead, BufReader, Write};
 use std::num::NonZero;
@@ -18,55 +18,54 @@ use crate::test_count::TestCount;
 use crate::workspace::Workspace;
 use crate::{cargo, checks, install, interrupt, process, progress, test_servers};
 
-/// What `cargo xtask test` can be told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Keep the servers' data and logs in .diagflow/test-…
+    /// Keep the data and logs of the servers in .diagflow/test-…
     #[arg(long)]
     keep: bool,
-    /// Arguments for `cargo test`, such as a part of a test's name; with any, only tests run
+    /// Arguments for `cargo test`, such as part of a test name; skips the other checks
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     filter: Vec<String>,
 }
 
-/// How long the output of a test run may stay open after its end, held by something that a test left behind.
+/// How long the output may stay open after the tests, held by a process that a test left behind.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Tests beside one another beyond one for each core: most of a test is waiting for servers.
+/// Tests in parallel in addition to one per core: tests mostly wait for servers.
 const EXTRA_TEST_THREADS: usize = 2;
-/// How many tests run beside one another, as the test runner reads it.
+/// The environment variable that sets the number of parallel tests.
 const TEST_THREADS: &str = "RUST_TEST_THREADS";
 
-/// Runs everything. The last line printed is the count of tests, in the form `N passed, N failed`.
+/// Runs everything. The last line of the output is the test count in the form `N passed, N failed`.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let started = Instant::now();
     interrupt::install_handler()?;
     let workspace = Workspace::open()?;
-    // First, because what cannot be had is better known before the long build than after it.
+    // Missing tools must be reported before the long build.
     let tools = install::find_or_install(&workspace)?;
     let mut failures = Vec::new();
     let mut count = TestCount::default();
     if options.filter.is_empty() {
         for check in checks::list()? {
-            collect(check.run(&workspace), &mut failures)?;
+            collect(cargo::run(&workspace, &check.arguments, &check.variables), &mut failures)?;
         }
     }
     if collect(cargo::run(&workspace, &test_servers::BUILD, &[]), &mut failures)?.is_some() {
         collect(test_with_servers(&workspace, &tools, options, &mut count), &mut failures)?;
         if count.is_empty() && failures.is_empty() {
-            failures.push("no test ran".to_owned());
+            failures.push("no tests ran".to_owned());
         }
     }
     for failure in &failures {
         progress::print(format!("failed: {failure}"));
     }
-    // Every fault counts as one failure, beside the failed tests, which are no faults of this list.
+    // Each failed check or build counts as one failure in addition to the failed tests.
     count.failed += u64::try_from(failures.len())?;
     progress::print(format!("took {}", progress::seconds(started.elapsed()).trim_start()));
     progress::print(count);
     Ok(if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Notes a fault, so that what follows still runs; a request to stop ends everything.
+/// Records a failure so that the next steps still run. An interrupt ends everything.
 fn collect<T>(outcome: Result<T>, failures: &mut Vec<String>) -> Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),
@@ -78,7 +77,6 @@ fn collect<T>(outcome: Result<T>, failures: &mut Vec<String>) -> Result<Option<T
     }
 }
 
-/// Runs the tests beside fresh servers.
 fn test_with_servers(
     workspace: &Workspace,
     tools: &Tools,
@@ -110,11 +108,11 @@ fn run_tests(
     let (shared_count, ended) = count_and_print(output);
 
     let status = process::wait(child, || servers.expect_alive());
-    // Ends at once, unless a process outside cargo's group still holds the output: then not waited for.
+    // Returns immediately unless a process outside the group of cargo still holds the output.
     let _: Result<(), RecvTimeoutError> = ended.recv_timeout(OUTPUT_TIMEOUT);
     *count = *shared_count.lock().unwrap_or_else(PoisonError::into_inner);
     if !status?.success() && count.failed == 0 {
-        bail!("cargo test failed before or beside its tests: see above");
+        bail!("cargo test failed outside its tests: see above");
     }
     let outcome = format!("cargo test: {count}");
     if count.failed == 0 {
@@ -136,7 +134,7 @@ fn test_arguments(filter: &[String]) -> Vec<&str> {
     if !has(&["-p", "--package"]) {
         arguments.push("--workspace");
     }
-    // No crate has tests in its documentation, and rustdoc takes seconds for each to find none.
+    // No crate has documentation tests, and rustdoc needs seconds per crate to find none.
     if !has(&["--lib", "--bin", "--bins", "--test", "--tests", "--example", "--examples", "--doc"])
     {
         arguments.push("--tests");
@@ -145,7 +143,7 @@ fn test_arguments(filter: &[String]) -> Vec<&str> {
     arguments
 }
 
-/// Shows the output line by line and counts the results in it. The receiver tells when the output ends.
+/// Prints the output line by line and counts the results. The receiver is notified when the output ends.
 fn count_and_print(output: ChildStdout) -> (Arc<Mutex<TestCount>>, mpsc::Receiver<()>) {
     let count = Arc::new(Mutex::new(TestCount::default()));
     let (ended, receiver) = mpsc::channel();
