@@ -1,7 +1,7 @@
-//! What passes between the API, the workflow and its activities: names, ids and verdicts.
+//! What passes between the API, the workflows and their activities: names, ids and verdicts.
 //!
-//! Everything here is written into Temporal's history, so it holds ids and codes and never data:
-//! no e-mail address, comment, image or result.
+//! All of it is written into Temporal's history, so it contains ids and codes but no personal data: no e-mail
+//! address, comment, image or result.
 
 use crate::policy::PollSchedule;
 use serde::{Deserialize, Serialize};
@@ -9,20 +9,20 @@ use temporalio_common::ActivityError;
 use temporalio_common::search_attributes::SearchAttributeKey;
 use temporalio_macros::activity_definitions;
 
-/// Queue that workers listen on unless the settings name another.
+/// Default task queue.
 pub const TASK_QUEUE: &str = "diagnosis";
 
-/// Search attribute: where the submission stands ([`RunStatus::name`]).
+/// Search attribute: the status of the submission ([`RunStatus::name`]).
 pub const SUBMISSION_STATUS: SearchAttributeKey<String> =
     SearchAttributeKey::keyword("SubmissionStatus");
-/// Search attribute: why the run failed, as a stable code.
+/// Search attribute: the failure code of the run.
 pub const FAILURE_CODE: SearchAttributeKey<String> = SearchAttributeKey::keyword("FailureCode");
-/// Search attribute: the LoopAI agent that was asked.
+/// Search attribute: the LoopAI agent that makes the diagnosis.
 pub const AGENT_ID: SearchAttributeKey<i64> = SearchAttributeKey::int("AgentId");
 
-/// Code of a run that nobody answered before its deadline.
+/// Code of a run that LoopAI did not finish before the deadline.
 pub const CODE_DEADLINE_EXCEEDED: &str = "deadline_exceeded";
-/// Code of a run that was called off.
+/// Code of a cancelled run.
 pub const CODE_CANCELLED: &str = "cancelled";
 /// Code of a run that a newer one replaced.
 pub const CODE_SUPERSEDED: &str = "superseded";
@@ -85,56 +85,56 @@ impl DeliveryRef {
     }
 }
 
-/// What a delivery outside a run starts with.
+/// Input of a delivery outside a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryInput {
     /// The delivery.
     pub delivery_id: DeliveryRef,
 }
 
-/// What a run starts with.
+/// Input of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DiagnosisInput {
     /// The submission.
     pub submission_id: SubmissionRef,
-    /// The run's number within it, from 1.
+    /// Number of the run within the submission, from 1.
     pub run: i32,
-    /// When to ask LoopAI, and for how long.
+    /// When to poll LoopAI, and for how long.
     pub schedule: PollSchedule,
 }
 
-/// How an activity knows for whom it works.
+/// Identifies the run that an activity works for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRef {
     /// The submission.
     pub submission_id: SubmissionRef,
-    /// The number that the run was started with. After a *Reset* the records give it a new one.
+    /// The number that the run was started with. After a *Reset* the database assigns a new one.
     pub run: i32,
-    /// The Temporal execution that the history began with; another than the present one after a *Reset*.
+    /// The Temporal execution in which the history began. After a *Reset* it is not the current one.
     pub first_run_id: TemporalRunId,
 }
 
-/// Where a submission stands, as far as a run is concerned. Same names as in the records.
+/// Status of a submission. The names are those of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
-    /// LoopAI was not asked yet.
+    /// Not requested from LoopAI yet.
     #[default]
     Pending,
-    /// LoopAI is at work.
+    /// LoopAI is working on it.
     Processing,
     /// The result is stored.
     Completed,
     /// No diagnosis.
     Failed,
-    /// No answer before the deadline.
+    /// LoopAI did not finish before the deadline.
     TimedOut,
-    /// Called off.
+    /// Cancelled by staff or an operator.
     Cancelled,
 }
 
 impl RunStatus {
-    /// The name in records, search attributes and pages.
+    /// The name in the database, search attributes and the API.
     pub fn name(self) -> &'static str {
         match self {
             RunStatus::Pending => "pending",
@@ -147,91 +147,91 @@ impl RunStatus {
     }
 }
 
-/// How a run ended, as the records have it.
+/// How a run ended, as stored in the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunOutcome {
-    /// Where the submission stands now.
+    /// Status of the submission.
     pub status: RunStatus,
-    /// Why, where it did not complete.
+    /// Failure code, unless it completed.
     pub code: Option<String>,
-    /// The e-mail that is owed for it.
+    /// The e-mail that is due for it.
     pub delivery_id: Option<DeliveryRef>,
 }
 
-/// What came of asking LoopAI for a diagnosis.
+/// Result of `request_diagnosis`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum RequestVerdict {
-    /// LoopAI is at work.
+    /// LoopAI accepted the request.
     Accepted {
-        /// LoopAI's name for it.
+        /// LoopAI's id of the execution.
         execution_id: ExecutionId,
-        /// The agent that was asked.
+        /// The agent that makes the diagnosis.
         agent_id: i64,
     },
-    /// Refused in a way that hardly heals (such as 401 for our key).
+    /// Refused for a reason that rarely goes away without an operator (such as 401 for our key).
     Refused {
-        /// Why, as a stable code.
+        /// Failure code.
         code: String,
     },
-    /// It has ended, and that is recorded: not taken for good just now, or ended before.
+    /// The run has ended and that is recorded: LoopAI rejected it permanently, or it had ended before.
     Ended(RunOutcome),
-    /// A newer run took over; touch nothing.
+    /// A newer run took over; change nothing.
     Superseded,
 }
 
 /// Input of `check_execution`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckInput {
-    /// For whom.
+    /// The run.
     pub run: RunRef,
-    /// What to ask for.
+    /// The execution to poll.
     pub execution_id: ExecutionId,
 }
 
-/// What a look at the execution showed.
+/// Result of `check_execution`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum CheckVerdict {
-    /// Still at work.
+    /// The execution is still running.
     Running,
-    /// No usable answer this time; it may come with the next look.
+    /// No usable response this time; the next poll may get one.
     Unreachable {
-        /// Why, as a stable code.
+        /// Failure code.
         code: String,
-        /// How long LoopAI wishes us to wait, in milliseconds.
+        /// Milliseconds to wait before the next poll.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
     },
-    /// Refused in a way that hardly heals (such as 404 for an id that was valid).
+    /// Refused for a reason that rarely goes away without an operator (such as 404 for a known execution).
     Refused {
-        /// Why, as a stable code.
+        /// Failure code.
         code: String,
     },
-    /// It has ended, and that is recorded.
+    /// The run has ended and that is recorded.
     Ended(RunOutcome),
-    /// A newer run took over; touch nothing.
+    /// A newer run took over; change nothing.
     Superseded,
 }
 
 /// Input of `end_diagnosis`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndInput {
-    /// For whom.
+    /// The run.
     pub run: RunRef,
-    /// How it ends; never `pending`, `processing` or `completed`.
+    /// The final status; never `pending`, `processing` or `completed`.
     pub status: RunStatus,
-    /// Why, as a stable code.
+    /// Failure code.
     pub code: String,
 }
 
-/// What came of recording an end.
+/// Result of `end_diagnosis`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum EndVerdict {
-    /// It has ended; perhaps otherwise than asked for, if something else was first.
+    /// The run has ended. The outcome differs from the input if another end was recorded first.
     Ended(RunOutcome),
-    /// A newer run took over; nothing was touched.
+    /// A newer run took over; nothing was changed.
     Superseded,
 }
 
@@ -240,55 +240,54 @@ pub enum EndVerdict {
 pub struct DeliverInput {
     /// The delivery.
     pub delivery_id: DeliveryRef,
-    /// Its time is over: only write down that it was not sent.
+    /// Do not send the e-mail, only record that it was given up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub give_up: bool,
 }
 
-/// What became of a delivery.
+/// Outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliverVerdict {
-    /// The mail server took it.
+    /// The mail server accepted the e-mail.
     Sent,
-    /// It may have been taken.
+    /// The mail server may have accepted it.
     Unknown,
-    /// The mail server refused it for good.
+    /// It was not sent and will not be.
     Failed,
 }
 
-/// Answer to the query `state`.
+/// Response to the query `state`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RunState {
-    /// Where the submission stands, as far as this run knows.
+    /// Status of the submission, as far as this run knows.
     pub status: RunStatus,
-    /// LoopAI's name for the execution.
+    /// LoopAI's id of the execution.
     pub execution_id: Option<ExecutionId>,
-    /// How often LoopAI was looked at.
+    /// Number of polls.
     pub polls: u32,
-    /// Why the last look gave nothing, or why the run ended.
+    /// Code of the last failed poll or of the failed run.
     pub code: Option<String>,
 }
 
 pub use activities::DiagnosisActivities;
 
-/// The activities' definitions. The types that the macro makes are for those who implement them.
 mod activities {
-    #![expect(missing_docs, reason = "the macro's own items carry no docs")]
+    #![expect(missing_docs, reason = "generated by the macro")]
     use super::*;
 
-    /// The activities' names and types. Their bodies are in the crate `activities`.
+    /// The activities' names and types. The crate `activities` implements them.
     pub struct DiagnosisActivities;
 
     #[activity_definitions]
     impl DiagnosisActivities {
-        /// Asks LoopAI for a diagnosis and records its execution.
+        /// Requests a diagnosis from LoopAI and records its execution.
         #[activity]
         pub fn request_diagnosis(run: RunRef) -> Result<RequestVerdict, ActivityError> {
             unimplemented!()
         }
 
-        /// Looks at the execution; stores a result or failure that it finds.
+        /// Polls the execution and stores its result or failure.
         #[activity]
         pub fn check_execution(input: CheckInput) -> Result<CheckVerdict, ActivityError> {
             unimplemented!()
@@ -300,7 +299,7 @@ mod activities {
             unimplemented!()
         }
 
-        /// Sends an e-mail that is owed.
+        /// Sends an e-mail that is due.
         #[activity]
         pub fn deliver(input: DeliverInput) -> Result<DeliverVerdict, ActivityError> {
             unimplemented!()
@@ -310,7 +309,7 @@ mod activities {
     pub use diagnosis_activities::{CheckExecution, Deliver, EndDiagnosis, RequestDiagnosis};
 }
 
-/// The activities' definitions as types, for those who implement them.
+/// The activities' definitions as types, for the crate that implements them.
 pub mod definitions {
     pub use super::activities::{CheckExecution, Deliver, EndDiagnosis, RequestDiagnosis};
 }

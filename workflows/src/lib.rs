@@ -1,10 +1,8 @@
-//! The deterministic part: what a diagnosis run does, in which order, with which limits.
+//! The deterministic part: what a diagnosis run does, in which order and with which timeouts.
 //!
-//! Here: the workflows, the contract with their activities, and every timeout. Not here: anything that
-//! does I/O, reads a clock or draws a random number. Before you change [`diagnosis`], read
-//! `docs/CHANGING-WORKFLOWS.md`: recorded histories must replay.
-
-#![warn(missing_docs)]
+//! Contains the workflows, the contract with their activities, and every timeout. Contains nothing that does I/O,
+//! reads a clock or draws a random number. Read `docs/CHANGING-WORKFLOWS.md` before you change [`diagnosis`] or
+//! [`delivery`]: recorded histories must replay.
 
 pub mod contract;
 pub mod delivery;
