@@ -1,14 +1,14 @@
 #!/bin/sh
-# A copy of everything that the service has promised, while it runs: the databases as of one moment, then the
-# files. What was changed since then is in the binary logs: binlogs.sh. How to use them: docs/backup.md
+# Backs up the databases and then the files, without stopping the service. The databases are a consistent snapshot.
+# Later changes are in the binary logs: binlogs.sh. See docs/backup.md.
 #
 #   backup.sh FOLDER [options of the client, such as --host=mysql --user=root]
 #
-# The password comes from MYSQL_PWD. FOLDER must be new; where all ended well, what is in it is whole. Files that
-# cannot be copied do not keep the databases out of it.
-#   DATABASES   which, separated by blanks; by default Diagflow's and Temporal's
+# The password comes from MYSQL_PWD. FOLDER must not exist. If the script succeeds, the backup is complete. If some
+# files cannot be copied, the databases are backed up anyway.
+#   DATABASES   databases to back up, separated by blanks; by default those of Diagflow and Temporal
 #   FILES       the folder of STORAGE_URL; without it, no files are copied
-#   FILES_COPY  where they are copied to, beside earlier copies; by default FOLDER/../files
+#   FILES_COPY  where files are copied to, together with those of earlier backups; by default FOLDER/../files
 set -eu
 umask 077
 folder=${1:?usage: backup.sh FOLDER [options of the client]}
@@ -23,31 +23,31 @@ program() {
     exit 1
 }
 dump=$(program mariadb-dump mysqldump)
-# The same option, by its name in each.
-place=--master-data=2
+# MariaDB and MySQL name this option differently.
+position=--master-data=2
 if "$dump" --help 2>/dev/null | grep -q -- --source-data; then
-    place=--source-data=2
+    position=--source-data=2
 fi
 
 mkdir "$folder"
-# One moment for all databases, without stopping anybody; the place in the binary logs stands at its head.
+# One snapshot of all databases, without locking them. Its position in the binary logs is in the first lines.
 # shellcheck disable=SC2086 # the names are separate words
-"$dump" "$@" --single-transaction "$place" --hex-blob --databases $databases >"$folder/dump.unfinished"
-# Without its last line it was broken off, whatever the program said.
+"$dump" "$@" --single-transaction "$position" --hex-blob --databases $databases >"$folder/dump.unfinished"
+# Without this last line the dump is incomplete, whatever the exit status was.
 tail -n 1 "$folder/dump.unfinished" | grep -q '^-- Dump completed' || {
-    echo "backup.sh: the dump was broken off" >&2
+    echo "backup.sh: the dump is incomplete" >&2
     exit 1
 }
 missing=
 if [ -n "${FILES:-}" ]; then
-    # After the databases: each file that they name is there.
+    # After the databases, so that every file they refer to exists.
     "$(dirname "$0")/files.sh" "$FILES" "${FILES_COPY:-$folder/../files}" || missing=yes
 fi
 gzip <"$folder/dump.unfinished" >"$folder/dump.sql.gz.unfinished"
 rm "$folder/dump.unfinished"
 mv "$folder/dump.sql.gz.unfinished" "$folder/dump.sql.gz"
 if [ -n "$missing" ]; then
-    echo "backup.sh: $folder/dump.sql.gz has the databases, but their files are not all copied: see above" >&2
+    echo "backup.sh: $folder/dump.sql.gz has the databases, but some files were not copied: see above" >&2
     exit 1
 fi
-echo "backup.sh: $folder/dump.sql.gz is whole"
+echo "backup.sh: $folder/dump.sql.gz is complete"

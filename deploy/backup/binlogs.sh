@@ -1,10 +1,10 @@
 #!/bin/sh
-# Copies what happened since a backup, into its folder: the binary logs, and new files. With that, it is restored to
-# any moment since. To be run every few minutes: what it has not copied yet is lost with the server's disk.
+# Copies the changes since a backup into its folder: the binary logs, and new files. The backup can then be restored to
+# any point in time since. Run it every few minutes: if the server's disk fails, later changes are lost.
 #
 #   binlogs.sh BACKUP [options of the client, such as --host=mysql --user=root]
 #
-# BACKUP is the folder of a backup of this very server: another one's logs have the same names. The password comes
+# BACKUP is the folder of a backup of this same server: logs of another server have the same names. The password comes
 # from MYSQL_PWD; FILES and FILES_COPY as for backup.sh.
 set -eu
 umask 077
@@ -17,19 +17,20 @@ binlog=$(command -v mariadb-binlog || command -v mysqlbinlog) || {
 folder=$backup/binlogs
 first=$(gzip -dc "$backup/dump.sql.gz" | sed -n "s/^-- CHANGE .*_LOG_FILE='\([^']*\)'.*/\1/p;/_LOG_FILE/q")
 if [ -z "$first" ]; then
-    echo "binlogs.sh: $backup/dump.sql.gz names no binary log: does the server write any?" >&2
+    echo "binlogs.sh: $backup/dump.sql.gz names no binary log: is binary logging enabled?" >&2
     exit 1
 fi
 mkdir -p "$folder"
-# The newest copy may have grown since; those before it are whole.
+# The newest copied log may have grown since; earlier ones are complete.
 newest=$(find "$folder" -type f | sed 's,.*/,,' | sort | tail -n 1)
 rm -rf "$folder.unfinished"
 mkdir "$folder.unfinished"
-# Aside first: a server that dies meanwhile must not take the copy along. The result's "file" is how names begin.
+# Into a separate folder first, so that a server that fails meanwhile does not damage the existing copy. The value of
+# --result-file is the prefix of the file names.
 "$binlog" "$@" --read-from-remote-server --raw --to-last-log --result-file="$folder.unfinished/" "${newest:-$first}"
 mv "$folder.unfinished"/* "$folder/"
 rmdir "$folder.unfinished"
-echo "binlogs.sh: copied from ${newest:-$first} on"
+echo "binlogs.sh: copied ${newest:-$first} and later logs"
 if [ -n "${FILES:-}" ]; then
     "$(dirname "$0")/files.sh" "$FILES" "${FILES_COPY:-$backup/../files}"
 fi

@@ -1,17 +1,17 @@
 #!/bin/sh
-# Makes the namespace TEMPORAL_NAMESPACE unless it is there. Closed runs are kept for 30 days: as long can they
-# be looked at and reset.
+# Creates the namespace TEMPORAL_NAMESPACE unless it exists. Closed runs are retained for 30 days; until then they can be
+# inspected and reset.
 set -eu
 
-# By number: Temporal's own sample had trouble with the name.
+# By IP address: Temporal's own sample had trouble with the host name.
 TEMPORAL_ADDRESS=$(getent hosts temporal | awk '{ print $1; exit }'):7233
 export TEMPORAL_ADDRESS
 
-# Ends with a fault when the server stays away; the container is then restarted.
-tries=0
+# Fails if the server stays unavailable. Compose then restarts the container.
+attempts=0
 until temporal operator cluster health; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 30 ]
+    attempts=$((attempts + 1))
+    [ "$attempts" -lt 30 ]
     sleep 2
 done
 

@@ -340,14 +340,14 @@ async fn an_incomplete_backup_is_reported_as_failed() {
 
     // The folder is not there: its disk is not mounted, or the name is wrong.
     let output = backup_of("of-no-folder", &storage).await;
-    assert!(output.contains("there is no folder"), "{output}");
+    assert!(output.contains("no such folder"), "{output}");
     run_failing("files.sh", &[&storage, &copy], &[]).await;
 
     // A file is damaged; the others are copied.
     let whole = stored(Path::new(&storage), b"whole", b"whole");
     let damaged = stored(Path::new(&storage), b"damagef", b"damaged");
     let output = backup_of("with-damage", &storage).await;
-    assert!(output.contains(&damaged) && output.contains("not what its name says"), "{output}");
+    assert!(output.contains(&damaged) && output.contains("does not match its name"), "{output}");
     assert_eq!(std::fs::read(Path::new(&copy).join(&whole)).expect("copied"), b"whole");
     assert!(!Path::new(&copy).join(&damaged).exists(), "what is in the copy is good");
     std::fs::remove_file(Path::new(&storage).join(&damaged)).expect("removed");
