@@ -1,7 +1,6 @@
-//! Serves an axum router on a listener whose connections a handler can cut from inside.
+//! An HTTP server whose handlers can close or reset their connection instead of responding.
 //!
-//! A handler only produces answers; a simulator must also be able to give none. Each connection
-//! therefore carries a [`ConnectionControl`], which handlers get as `ConnectInfo<ConnectionControl>`.
+//! Each connection has a [`ConnectionControl`], which handlers get as `ConnectInfo<ConnectionControl>`.
 
 use std::{
     io,
@@ -27,37 +26,36 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Idle connections get this long to end by themselves at shutdown.
+/// How long open connections may take to finish at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 const OPEN: u8 = 0;
 const CLOSE: u8 = 1;
 const RESET: u8 = 2;
 
-/// Ends one connection without an answer.
+/// Ends one connection without a response.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionControl(Arc<AtomicU8>);
 
 impl ConnectionControl {
-    /// The next byte that would be written closes the connection instead (FIN).
+    /// Closes the connection (FIN) instead of writing the next byte.
     pub(crate) fn close(&self) {
         self.0.store(CLOSE, Ordering::Release);
     }
 
-    /// The next byte that would be written resets the connection instead (RST).
+    /// Resets the connection (RST) instead of writing the next byte.
     pub(crate) fn reset(&self) {
         self.0.store(RESET, Ordering::Release);
     }
 }
 
-/// A TCP connection that obeys its [`ConnectionControl`].
 pub(crate) struct ControlledStream {
     tcp: TcpStream,
     connection: ConnectionControl,
 }
 
 impl ControlledStream {
-    /// Fails when the connection is to be cut; the server then drops it.
+    /// Fails if the connection must end; the server then drops it.
     fn check(&self) -> io::Result<()> {
         match self.connection.0.load(Ordering::Acquire) {
             OPEN => Ok(()),
@@ -113,7 +111,6 @@ impl AsyncWrite for ControlledStream {
     }
 }
 
-/// Accepts connections as [`ControlledStream`]s.
 pub(crate) struct ControlledListener(TcpListener);
 
 impl Listener for ControlledListener {
@@ -121,7 +118,7 @@ impl Listener for ControlledListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        // axum's own implementation retries after accept errors.
+        // axum's implementation retries after accept errors.
         let (tcp, peer) = Listener::accept(&mut self.0).await;
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -141,7 +138,6 @@ impl Connected<IncomingStream<'_, ControlledListener>> for ConnectionControl {
     }
 }
 
-/// A running HTTP server.
 pub(crate) struct HttpServer {
     address: SocketAddr,
     stop: CancellationToken,
@@ -149,7 +145,7 @@ pub(crate) struct HttpServer {
 }
 
 impl HttpServer {
-    /// Listens on `listen` (port 0 picks a free one) until `stop` is cancelled.
+    /// Listens on `listen` (port 0 picks a free port) until `stop` is cancelled.
     pub(crate) async fn start(
         listen: SocketAddr,
         router: Router,
@@ -162,7 +158,7 @@ impl HttpServer {
         let task = tokio::spawn(async move {
             let server = axum::serve(listener, service).with_graceful_shutdown(stopped);
             if let Err(error) = server.await {
-                tracing::error!(%error, "the HTTP server ended");
+                tracing::error!(%error, "the HTTP server failed");
             }
         });
         Ok(Self { address, stop, task })
@@ -172,7 +168,7 @@ impl HttpServer {
         self.address
     }
 
-    /// Stops listening and waits for open answers, within a grace period.
+    /// Stops listening and waits for responses in progress, up to [`SHUTDOWN_GRACE`].
     pub(crate) async fn shutdown(mut self) {
         self.stop.cancel();
         if tokio::time::timeout(SHUTDOWN_GRACE, &mut self.task).await.is_err() {
@@ -183,7 +179,7 @@ impl HttpServer {
 
 impl Drop for HttpServer {
     fn drop(&mut self) {
-        // A test that panics must not leave its servers listening.
+        // A test that panics must not leave its servers running.
         self.stop.cancel();
     }
 }

@@ -1,7 +1,6 @@
-//! Honest stand-ins for the two systems outside Diagflow: the AI platform and the mail server.
+//! Simulators of the two external systems: the AI platform and the mail server.
 //!
-//! Both speak the real protocol over real sockets, so that the product under test cannot tell the
-//! difference, and both can be told to misbehave. Nothing in here is used by the product itself.
+//! Both speak the real protocols over real sockets, and both can misbehave on request. The product does not use them.
 
 mod http;
 pub mod loopai;

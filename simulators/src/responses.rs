@@ -1,4 +1,4 @@
-//! Responses that both simulators give.
+//! Responses of both simulators.
 
 use askama::Template;
 use axum::{
@@ -14,7 +14,6 @@ pub(crate) fn json_error(status: StatusCode, message: impl ToString) -> Response
     (status, Json(json!({ "error": message.to_string() }))).into_response()
 }
 
-/// A page for people.
 pub(crate) fn page(template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => Html(html).into_response(),
@@ -25,7 +24,6 @@ pub(crate) fn page(template: &impl Template) -> Response {
     }
 }
 
-/// A time as pages show it.
 pub(crate) fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

@@ -1,5 +1,4 @@
-//! The two ways in which the simulators share state: a lock that survives a panic, and a bell that
-//! rings on every change so that tests wait on conditions instead of sleeping.
+//! Shared state: a lock that survives panics, and a notifier that lets tests wait for conditions instead of sleeping.
 
 use std::{
     fmt::Debug,
@@ -9,12 +8,11 @@ use std::{
 
 use tokio::sync::watch;
 
-/// Locks `mutex`. A panicking test thread must not turn every later assertion into a poison error.
+/// Locks `mutex`, even if a test thread panicked while holding it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts changes; waiters look again after each one.
 pub(crate) struct ChangeNotifier(watch::Sender<u64>);
 
 impl ChangeNotifier {
@@ -22,15 +20,12 @@ impl ChangeNotifier {
         Self(watch::Sender::new(0))
     }
 
-    /// Wakes every waiter. Call it after the change is visible.
+    /// Wakes every waiter. Call it when the change is visible.
     pub(crate) fn notify(&self) {
         self.0.send_modify(|count| *count += 1);
     }
 
     /// Waits until `find` returns something for the current `state`.
-    ///
-    /// # Errors
-    /// [`WaitTimeout`] with the last state when `limit` has passed.
     pub(crate) async fn wait_for<S: Debug, T>(
         &self,
         limit: Duration,
@@ -40,7 +35,7 @@ impl ChangeNotifier {
         let mut changes = self.0.subscribe();
         let found = async {
             loop {
-                // Marked as seen before looking: a change while looking wakes us again.
+                // Before `find`, so that a change during `find` wakes us again.
                 changes.borrow_and_update();
                 if let Some(found) = find(&state()) {
                     return Some(found);
@@ -55,12 +50,11 @@ impl ChangeNotifier {
     }
 }
 
-/// A condition did not come true in time.
+/// A condition was not met in time.
 #[derive(Debug, thiserror::Error)]
-#[error("waited {waited:?} in vain; seen so far: {seen}")]
+#[error("timed out after {waited:?}; last state: {seen}")]
 pub struct WaitTimeout {
-    /// How long was waited.
     pub waited: Duration,
-    /// What was there instead, for the message of a failed test.
+    /// The state at that moment, for the message of a failed test.
     pub seen: String,
 }

@@ -1,21 +1,21 @@
-// Keeps the list fresh without touching what the reader types or where the page is scrolled to.
+// Updates the list without changing the filter or the scroll position.
 "use strict";
 
-const EVERY = 2000;
+const REFRESH_MS = 2000;
 
 async function refresh() {
   if (document.hidden) return;
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-    if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const response = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (!response.ok) return;
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     const [now, then] = [fresh.getElementById("mails"), document.getElementById("mails")];
     if (now.innerHTML !== then.innerHTML) {
       then.replaceWith(now);
       document.title = fresh.title;
     }
   } catch {
-    // The catcher is restarting; the next round will tell.
+    // The mail catcher may be restarting; the next refresh tries again.
   }
 }
 
@@ -25,5 +25,5 @@ document.getElementById("clear").addEventListener("click", async () => {
   await refresh();
 });
 
-setInterval(refresh, EVERY);
+setInterval(refresh, REFRESH_MS);
 document.addEventListener("visibilitychange", refresh);

@@ -1,4 +1,4 @@
-//! The work of one execution: gets the images' bytes, measures them, and ends it in time.
+//! The work of one execution: loads the images, measures them, and ends the execution on time.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -22,25 +22,22 @@ use super::{
     submission::{SentImage, Source},
 };
 
-/// Time limit for fetching one image by its address.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
-/// Most bytes fetched for one image.
 const MAX_FETCH_BYTES: usize = 32 * 1024 * 1024;
 
-/// A decoded photograph takes up to some hundred megabytes: one at a time for each core.
+/// A decoded photo takes up to several hundred megabytes, so one is decoded per core at a time.
 static DECODERS: LazyLock<Semaphore> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Semaphore::new(cores)
 });
 
-/// Takes standard base64 with or without padding, since clients do either.
+/// Accepts standard base64 with or without padding, because clients send both.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Measures `images` and ends the execution `delay` after now, or when the measuring is done if
-/// that takes longer.
+/// Measures `images` and ends the execution after `delay`, or after the measurements if they take longer.
 pub(super) async fn run(
     simulation: Arc<Simulation>,
     execution_id: String,
@@ -97,11 +94,10 @@ async fn hash_and_measure(bytes: ImageBytes) -> Result<Analysis, String> {
             measured: measure::measure(&bytes).map_err(|error| error.to_string()),
         })
     });
-    // A decoder that panics on a broken file is a finding about the file.
+    // A decoder that panics on a damaged file is a finding about that file.
     work.await.unwrap_or_else(|error| Err(format!("the decoder failed: {error}")))
 }
 
-/// An image's bytes, perhaps still as base64 text.
 enum ImageBytes {
     Plain(Vec<u8>),
     Encoded(String),
@@ -110,39 +106,39 @@ enum ImageBytes {
 async fn fetch(source: Source) -> Result<ImageBytes, String> {
     match source {
         Source::Data(text) => Ok(ImageBytes::Encoded(text)),
-        Source::Missing => Err("it has neither `data` nor `url`".to_owned()),
+        Source::Missing => Err("it has no `data` and no `url`".to_owned()),
         Source::Url(url) => tokio::time::timeout(FETCH_TIMEOUT, download(&url))
             .await
-            .unwrap_or_else(|_| Err(format!("its address gave no answer in {FETCH_TIMEOUT:?}")))
+            .unwrap_or_else(|_| Err(format!("its URL did not respond within {FETCH_TIMEOUT:?}")))
             .map(ImageBytes::Plain),
     }
 }
 
-/// Decodes a `data:` URL or bare base64.
+/// Decodes a `data:` URL or plain base64.
 fn decode(text: &str) -> Result<Vec<u8>, String> {
     let encoded = match text.strip_prefix("data:") {
         Some(rest) => match rest.split_once(',') {
             Some((kind, encoded)) if kind.ends_with(";base64") => encoded,
-            _ => return Err("its `data:` URL is not base64".to_owned()),
+            _ => return Err("its `data:` URL is not base64-encoded".to_owned()),
         },
         None => text,
     };
     let decoded = BASE64.decode(encoded.trim());
-    decoded.map_err(|error| format!("its base64 is broken: {error}"))
+    decoded.map_err(|error| format!("its base64 is invalid: {error}"))
 }
 
 async fn download(url: &str) -> Result<Vec<u8>, String> {
     static CLIENT: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
-        // The whole binary shares one provider; whoever installed it first is welcome.
+        // All code of this process shares one provider; it may be installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().build();
         client.map_err(|error| error.to_string())
     });
-    // The address is left out of every message: it is signed, and so a secret for a while.
-    let describe = |error: reqwest::Error| format!("fetching it failed: {}", error.without_url());
+    // No message contains the URL: it is signed, so it is a secret until it expires.
+    let describe = |error: reqwest::Error| format!("its download failed: {}", error.without_url());
     let response = CLIENT.as_ref()?.get(url).send().await.map_err(describe)?;
     if !response.status().is_success() {
-        return Err(format!("its address answered {}", response.status()));
+        return Err(format!("its URL returned {}", response.status()));
     }
     let mut bytes = Vec::new();
     let mut chunks = response.bytes_stream();

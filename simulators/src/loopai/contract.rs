@@ -1,4 +1,4 @@
-//! The platform's two requests, as the contract has them.
+//! The two requests of the platform.
 
 use std::sync::Arc;
 
@@ -30,7 +30,6 @@ pub(super) fn routes() -> Router<Arc<Simulation>> {
         .fallback(not_found)
 }
 
-/// A refusal with a JSON body.
 struct ErrorResponse(StatusCode, String);
 
 impl IntoResponse for ErrorResponse {
@@ -59,8 +58,7 @@ async fn diagnose(
     let fault = simulation.diagnose_fault(&submission);
     let responder = fault::Responder { simulation: simulation.clone(), number, connection };
     if let Some(Injection { fault, accept: false }) = &fault {
-        // A slow answer is an honest one: only after the wait, and if the client is still there,
-        // does the request take effect.
+        // A slow request takes effect only after the delay, and only if the client is still connected.
         let fault = fault.clone();
         if let Some(response) = responder.fault_response(fault, Value::Null).await {
             return Ok(response);
@@ -69,15 +67,15 @@ async fn diagnose(
     let key = header_text(&headers, "idempotency-key");
     let accepted = simulation.accept(agent_id, key, &submission);
     simulation.log.set_execution(number, &accepted.execution_id);
-    let answer = json!({"execution_id": accepted.execution_id, "status": "RUNNING"});
+    let body = json!({"execution_id": accepted.execution_id, "status": "RUNNING"});
     if let Some(delay) = accepted.delay {
         let task =
             analysis::run(simulation.clone(), accepted.execution_id, submission.images, delay);
         tokio::spawn(simulation.stop.clone().run_until_cancelled_owned(task));
     }
     Ok(match fault {
-        Some(Injection { fault, accept: true }) => responder.answer(Some(fault), answer).await,
-        _ => Json(answer).into_response(),
+        Some(Injection { fault, accept: true }) => responder.respond(Some(fault), body).await,
+        _ => Json(body).into_response(),
     })
 }
 
@@ -91,17 +89,16 @@ async fn status(
     check_key(&simulation, &headers)?;
     simulation.log.set_execution(number, &execution_id);
     let Some((execution, injection)) = simulation.poll(&execution_id) else {
-        let message = "there is no such execution".to_owned();
+        let message = "execution not found".to_owned();
         return Err(ErrorResponse(StatusCode::NOT_FOUND, message));
     };
     let responder = fault::Responder { simulation, number, connection };
     let fault = injection.map(|injection| injection.fault);
-    Ok(responder.answer(fault, snapshot(&execution)).await)
+    Ok(responder.respond(fault, snapshot(&execution)).await)
 }
 
-/// The answer to a status request.
 fn snapshot(execution: &ExecutionRecord) -> Value {
-    let mut answer = json!({
+    let mut body = json!({
         "execution_id": execution.execution_id,
         "status": execution.state,
     });
@@ -109,18 +106,18 @@ fn snapshot(execution: &ExecutionRecord) -> Value {
         ExecutionState::Running => {}
         ExecutionState::Completed => {
             if let Some(result) = &execution.result {
-                answer["result"] = result.clone();
+                body["result"] = result.clone();
             }
         }
-        ExecutionState::Failed => answer["error"] = json!(execution.error),
+        ExecutionState::Failed => body["error"] = json!(execution.error),
     }
-    answer
+    body
 }
 
 async fn parse(body: Bytes) -> Result<Submission, ErrorResponse> {
     let parsed = tokio::task::spawn_blocking(move || Submission::parse(&body)).await;
     let parsed = parsed.map_err(|error| {
-        tracing::error!(%error, "reading a submission panicked");
+        tracing::error!(%error, "cannot parse a submission");
         ErrorResponse(StatusCode::INTERNAL_SERVER_ERROR, "internal error".into())
     })?;
     Ok(parsed?)
@@ -141,7 +138,7 @@ fn check_key(simulation: &Simulation, headers: &HeaderMap) -> Result<(), ErrorRe
 fn check_content_type(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let sent = header_text(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default();
     if headers.get_all(header::CONTENT_TYPE).iter().count() > 1 {
-        let message = "Content-Type must be sent once".to_owned();
+        let message = "Content-Type must be sent only once".to_owned();
         return Err(ErrorResponse(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     let media_type = sent.split(';').next().unwrap_or_default().trim();
@@ -157,11 +154,11 @@ fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// Where `redirect` leads: what a client that follows it gets is no JSON.
+/// The target of the `redirect` fault: a client that follows it gets HTML instead of JSON.
 async fn login() -> Html<&'static str> {
     Html("<!doctype html><title>Sign in</title><h1>Please sign in</h1>")
 }
 
 async fn not_found() -> ErrorResponse {
-    ErrorResponse(StatusCode::NOT_FOUND, "there is no such address".into())
+    ErrorResponse(StatusCode::NOT_FOUND, "not found".into())
 }

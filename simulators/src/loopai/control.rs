@@ -1,4 +1,4 @@
-//! The control API under `/_sim/`, for tests that run elsewhere and for people with a terminal.
+//! The control API under `/_sim/`, for tests in other processes and for the command line.
 
 use std::sync::Arc;
 
@@ -83,7 +83,6 @@ async fn complete(
     Ok(Json(json!({"success": true})))
 }
 
-/// The optional body of `…/fail`.
 #[derive(Deserialize)]
 struct Failure {
     error: String,
@@ -95,7 +94,7 @@ async fn fail(
     failure: Option<Json<Failure>>,
 ) -> Result<Json<Value>, ControlError> {
     let error = failure.map(|Json(failure)| failure.error);
-    let error = error.unwrap_or_else(|| "Failed by hand in the simulator".to_owned());
+    let error = error.unwrap_or_else(|| "Failed manually in the simulator".to_owned());
     simulation.fail_manually(&id, &error)?;
     Ok(Json(json!({"success": true})))
 }

@@ -1,31 +1,27 @@
-//! Reads scenarios from text. The grammar is documented for users in the [module](super) and, in
-//! short, in [`GRAMMAR`], which every refusal carries.
+//! Parses scenarios. The [module](super) documents the grammar; every parse error includes its short form,
+//! [`GRAMMAR`].
 
 use std::{str::FromStr, time::Duration};
 
 use super::scenario::{Fault, Injection, Outcome, Repeated, Scenario};
 
-/// The grammar in short, as error answers and the status page show it.
+/// The grammar in short, for error messages and the status page.
 pub const GRAMMAR: &str = "Allowed, separated by commas: \
     delay=20s | complete | fail | fail=TEXT | stuck | no-result | diagnose=FAULT | status=FAULT. \
     FAULT: 400..599 | 429:7s (Retry-After) | hang | reset | drop | cut | html | truncated | \
     unknown | unknown:WORD (status only) | no-id (diagnose only) | huge | huge:50MB | redirect | \
     slow:5s. diagnose=accept+FAULT creates the execution first. *N after an item limits it to the \
-    first N times. \"then\" before an item may be written for readability.";
+    first N times. \"then\" before an item is optional.";
 
-/// What `huge` means without a size: just over what a careful client accepts (5 MB).
+/// The size of `huge` without a value: just above the 5 MB that Diagflow accepts.
 const DEFAULT_HUGE: u64 = 6_000_000;
-/// What 429 says in `Retry-After` if nothing else is asked for.
 const DEFAULT_RETRY_AFTER: u64 = 1;
 const OPENING: &str = "[sim:";
 
-/// A directive that cannot be read, with what is allowed instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot read the simulator directive `{item}`: {reason}. {GRAMMAR}")]
+#[error("invalid simulator directive `{item}`: {reason}. {GRAMMAR}")]
 pub struct DirectiveError {
-    /// The part that cannot be read.
     pub item: String,
-    /// What is wrong with it.
     pub reason: String,
 }
 
@@ -45,9 +41,9 @@ impl TryFrom<String> for Scenario {
     }
 }
 
-/// Finds the directive in a submission's comments, if there is one.
+/// Finds the directive in the comments of a submission.
 pub(super) fn find(comments: &str) -> Result<Option<Scenario>, DirectiveError> {
-    // Lower-casing ASCII keeps every byte's place, whatever the language of the comments.
+    // Lower-casing only ASCII keeps all byte offsets valid.
     let lower = comments.to_ascii_lowercase();
     let Some(start) = lower.find(OPENING) else {
         return Ok(None);
@@ -57,15 +53,14 @@ pub(super) fn find(comments: &str) -> Result<Option<Scenario>, DirectiveError> {
         item: comments[start..].chars().take(80).collect(),
         reason: reason.to_owned(),
     };
-    let end = rest.find(']').ok_or_else(|| error("it has no closing `]`"))?;
+    let end = rest.find(']').ok_or_else(|| error("the closing `]` is missing"))?;
     if rest[end..].to_ascii_lowercase().contains(OPENING) {
         return Err(error("there is more than one directive"));
     }
     parse(&rest[..end]).map(Some)
 }
 
-/// Reads a scenario, with or without the `[sim: …]` around it. An empty text is the scenario in
-/// which all goes well.
+/// Parses a scenario, with or without `[sim: …]` around it. An empty text is the scenario without faults.
 pub(super) fn parse(text: &str) -> Result<Scenario, DirectiveError> {
     let text = text.trim();
     if text.to_ascii_lowercase().starts_with(OPENING) {
@@ -89,7 +84,7 @@ fn add(scenario: &mut Scenario, item: &str) -> Result<(), String> {
         None => (body, None),
     };
     match (name.to_ascii_lowercase().as_str(), value) {
-        ("delay", Some(_)) if times.is_some() => return Err("delay takes no *N".to_owned()),
+        ("delay", Some(_)) if times.is_some() => return Err("delay does not take *N".to_owned()),
         ("delay", Some(value)) => scenario.delay = Some(duration(value)?),
         ("diagnose", Some(value)) => {
             let what = diagnose_fault(value)?;
@@ -109,13 +104,13 @@ fn add(scenario: &mut Scenario, item: &str) -> Result<(), String> {
 
 fn outcome(name: &str, value: Option<&str>) -> Result<Outcome, String> {
     match (name, value) {
-        ("fail", None) => Ok(Outcome::Fail("The simulator was told to fail".to_owned())),
+        ("fail", None) => Ok(Outcome::Fail("Simulated failure".to_owned())),
         ("fail", Some(text)) if !text.is_empty() => Ok(Outcome::Fail(text.to_owned())),
         ("complete", None) => Ok(Outcome::Complete),
         ("stuck", None) => Ok(Outcome::Stuck),
         ("no-result", None) => Ok(Outcome::NoResult),
-        ("", _) => Err("it is empty".to_owned()),
-        (name, _) => Err(format!("`{name}` is unknown, or its value is not as below")),
+        ("", _) => Err("the item is empty".to_owned()),
+        (name, _) => Err(format!("unknown item `{name}`, or a wrong value for it")),
     }
 }
 
@@ -125,17 +120,17 @@ fn diagnose_fault(text: &str) -> Result<Injection, String> {
         None => (false, text),
     };
     match fault(name)? {
-        Fault::Unknown(_) => Err("unknown is for status only".to_owned()),
+        Fault::Unknown(_) => Err("unknown is only valid for status".to_owned()),
         fault => Ok(Injection { fault, accept }),
     }
 }
 
 fn status_fault(text: &str) -> Result<Injection, String> {
     if text.starts_with("accept+") {
-        return Err("accept+ is for diagnose only".to_owned());
+        return Err("accept+ is only valid for diagnose".to_owned());
     }
     match fault(text)? {
-        Fault::NoId => Err("no-id is for diagnose only".to_owned()),
+        Fault::NoId => Err("no-id is only valid for diagnose".to_owned()),
         fault => Ok(Injection { fault, accept: false }),
     }
 }
@@ -165,7 +160,7 @@ fn fault(text: &str) -> Result<Fault, String> {
 fn status(code: &str, wait: Option<&str>) -> Result<Fault, String> {
     let code: u16 =
         code.parse().ok().filter(|code| (400..600).contains(code)).ok_or_else(|| {
-            format!("`{code}` is no fault that needs no value, nor a status 400..599")
+            format!("unknown fault `{code}` (a status must be between 400 and 599)")
         })?;
     let retry_after = match wait {
         Some(wait) => Some(duration(wait)?.as_secs()),
@@ -180,7 +175,7 @@ fn split_times(item: &str) -> Result<(&str, Option<u32>), String> {
     };
     match times.trim().parse() {
         Ok(times) if times > 0 => Ok((body.trim(), Some(times))),
-        _ => Err("after * a number from 1 is needed".to_owned()),
+        _ => Err("* must be followed by a number of at least 1".to_owned()),
     }
 }
 
@@ -188,7 +183,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);
     let number: u64 = number
         .parse()
-        .map_err(|_| format!("`{text}` is no duration such as 500ms, 20s, 5m or 1h"))?;
+        .map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s, 5m or 1h"))?;
     let factor = match unit {
         "ms" => 1,
         "s" => 1000,
@@ -203,7 +198,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split_unit(text);
     let number: u64 =
-        number.parse().map_err(|_| format!("`{text}` is no size such as 300KB or 50MB"))?;
+        number.parse().map_err(|_| format!("`{text}` is not a size such as 300KB or 50MB"))?;
     let factor = match unit.to_ascii_uppercase().as_str() {
         "KB" => 1000,
         "MB" => 1_000_000,
@@ -242,7 +237,7 @@ mod tests {
         );
         assert_eq!(scenario.status[3].what.fault, Fault::Huge(50_000_000));
         assert_eq!(scenario.outcomes[0].what, Outcome::Fail("no light".to_owned()));
-        // What is shown is what can be read again.
+        // The displayed form can be parsed again.
         assert_eq!(parse(&scenario.to_string()), Ok(scenario));
     }
 

@@ -1,4 +1,4 @@
-//! One execution: its record, and how it ends.
+//! One execution: its record and its end.
 
 use chrono::Utc;
 use serde_json::Value;
@@ -10,16 +10,15 @@ use super::{
     submission::{SentImage, Submission},
 };
 
-/// An execution, with what its record does not show.
 pub(super) struct Execution {
     pub(super) record: ExecutionRecord,
     pub(super) key: Option<String>,
-    /// Which scenario rules its requests: a directive's, or the default one.
+    /// The key of the directive whose scenario applies; `None` for the default scenario.
     pub(super) directive_key: Option<String>,
     pub(super) outcome: Outcome,
-    /// The measurements, once they are there, whatever becomes of the execution.
+    /// The measurements as soon as they exist, whatever the outcome.
     pub(super) measured: Option<Value>,
-    /// Completed by hand, and only waiting for the measurements.
+    /// Completed manually, but still waiting for the measurements.
     pub(super) complete_when_measured: bool,
 }
 
@@ -41,7 +40,6 @@ impl Execution {
     }
 }
 
-/// The record of an execution that has just begun.
 pub(super) fn new_record(
     agent_id: String,
     idempotency_key: Option<String>,

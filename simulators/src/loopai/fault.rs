@@ -1,4 +1,4 @@
-//! Acts out the faults of a scenario on one request.
+//! Applies the faults of a scenario to one request.
 
 use std::{io, sync::Arc};
 
@@ -18,14 +18,13 @@ use super::{
 };
 use crate::http::ConnectionControl;
 
-/// Where the `redirect` fault sends clients.
+/// The target of the `redirect` fault.
 pub(super) const LOGIN_PATH: &str = "/login";
 
 const HUGE_START: &[u8] = br#"{"status":"COMPLETED","result":{"padding":""#;
 const HUGE_END: &[u8] = br#""}}"#;
 const HUGE_CHUNK: usize = 64 * 1024;
 
-/// Answers one request, well or badly.
 pub(super) struct Responder {
     pub(super) simulation: Arc<Simulation>,
     pub(super) number: RequestNumber,
@@ -33,8 +32,8 @@ pub(super) struct Responder {
 }
 
 impl Responder {
-    /// Answers with `normal`, or as `fault` says.
-    pub(super) async fn answer(&self, fault: Option<Fault>, normal: Value) -> Response {
+    /// Responds with `normal`, or as `fault` says.
+    pub(super) async fn respond(&self, fault: Option<Fault>, normal: Value) -> Response {
         let faulty = match fault {
             Some(fault) => self.fault_response(fault, normal.clone()).await,
             None => None,
@@ -42,7 +41,7 @@ impl Responder {
         faulty.unwrap_or_else(|| Json(normal).into_response())
     }
 
-    /// What to answer instead of `normal`; `None` once it is time for the honest answer.
+    /// The response to send instead of `normal`; `None` when it is time for the normal response.
     pub(super) async fn fault_response(&self, fault: Fault, normal: Value) -> Option<Response> {
         self.simulation.log.set_fault(self.number, fault.to_string());
         let response = match fault {
@@ -57,10 +56,10 @@ impl Responder {
             }
             Fault::Drop => self.close_connection(),
             Fault::Cut => cut(&body_text(&normal)),
-            Fault::Html => Html(
-                "<!doctype html><title>Bad gateway</title><h1>We are making things better</h1>",
-            )
-            .into_response(),
+            Fault::Html => {
+                Html("<!doctype html><title>Bad gateway</title><h1>Please try again later</h1>")
+                    .into_response()
+            }
             Fault::Truncated => truncated(&body_text(&normal)),
             Fault::Unknown(word) => with_field(normal, "status", Some(word.into())),
             Fault::NoId => with_field(normal, "execution_id", None),
@@ -85,7 +84,7 @@ impl Responder {
     }
 }
 
-/// A response that exists only because handlers must return one.
+/// Handlers must return a response, even if the connection ends before it is sent.
 fn not_sent() -> Response {
     let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
     response.extensions_mut().insert(NotSent);
@@ -103,8 +102,7 @@ fn error_response(code: u16, retry_after: Option<u64>) -> Response {
     }
 }
 
-/// What a spoilt body is made of. Without an honest answer, because the request took no effect, a
-/// plausible one stands in.
+/// The text for a broken body. If the request had no effect there is no normal response, so a plausible one is used.
 fn body_text(normal: &Value) -> String {
     match normal {
         Value::Null => json!({"execution_id": "00000000-0000-0000-0000-000000000000"}).to_string(),
@@ -117,11 +115,11 @@ fn truncated(text: &str) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], half).into_response()
 }
 
-/// Promises the whole text, sends half of it, and closes the connection.
+/// Announces the whole text, sends half of it, and closes the connection.
 fn cut(text: &str) -> Response {
     let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
     let body = stream::once(async { Ok(half) }).chain(stream::once(async {
-        // A pause lets the first half leave; a failed body would take it along.
+        // Lets the first half leave: a failed body would discard it.
         tokio::task::yield_now().await;
         Err(io::Error::from(io::ErrorKind::UnexpectedEof))
     }));
@@ -148,14 +146,13 @@ fn json_stream(body: Body) -> Response {
     response
 }
 
-/// Valid JSON of exactly `size` bytes (or the least that is possible), never in memory at once.
+/// Streams valid JSON of exactly `size` bytes, or of the minimum size if that is larger.
 fn huge(size: u64) -> impl Stream<Item = Bytes> {
     let frame = (HUGE_START.len() + HUGE_END.len()) as u64;
     let padding = size.saturating_sub(frame);
     let chunk = Bytes::from(vec![b'x'; HUGE_CHUNK]);
     let middle = stream::unfold(padding, move |left| {
         let take = left.min(HUGE_CHUNK as u64);
-        // At most HUGE_CHUNK, so it fits.
         let bytes = chunk.slice(..take as usize);
         async move { (take > 0).then_some((bytes, left - take)) }
     });

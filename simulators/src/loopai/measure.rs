@@ -1,64 +1,63 @@
-//! What can honestly be said about an image without knowing what it shows: size, sharpness,
-//! exposure, contrast and colour. All of it is measured on a copy of at most [`COPY_EDGE`] pixels
-//! a side, so that the numbers of a phone's photograph and of a thumbnail can be compared.
+//! Measures size, sharpness, exposure, contrast and colour of an image.
+//!
+//! All but the size is measured on a copy of at most [`COPY_EDGE`] pixels per side, so that photos and thumbnails can
+//! be compared.
 
 use std::io::Cursor;
 
 use image::{DynamicImage, GrayImage, ImageError, ImageReader, Limits, RgbaImage};
 use serde::Serialize;
 
-/// Longest edge, in pixels, of the copy that is measured.
+/// Longest edge of the measured copy, in pixels.
 const COPY_EDGE: u32 = 512;
-/// Longest edge, in pixels, that is decoded at all.
+/// Longest edge that is decoded, in pixels.
 const MAX_EDGE: u32 = 20_000;
-/// Most memory for decoding, in bytes: enough for 100 megapixels of RGB.
+/// Memory limit for decoding, in bytes: enough for 100 megapixels of RGB.
 const MAX_MEMORY: u64 = 320 * 1024 * 1024;
-/// Luma up to here counts as a clipped shadow, and from 255 minus this as a clipped highlight.
+/// Luma up to this value is a clipped shadow, and from 255 minus this value a clipped highlight.
 const CLIP_MARGIN: u8 = 5;
-/// Bits per channel of the colour histogram; colours that agree in them are counted together.
+/// Bits per channel of the colour histogram.
 const COLOUR_BITS: u32 = 3;
-/// How many dominant colours are told.
 const MAX_COLOURS: usize = 5;
-/// Rarer colours are not dominant.
+/// Colours with a smaller share are not dominant.
 const MIN_SHARE: f64 = 0.02;
-/// Pixels less opaque than this have no colour of their own.
+/// Pixels with a lower alpha value are not counted.
 const MIN_ALPHA: u8 = 128;
 
-/// The measurements of one image.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Measurement {
-    /// Pixels, as stored.
+    /// Pixels.
     pub(super) width: u32,
-    /// Pixels, as stored.
+    /// Pixels.
     pub(super) height: u32,
     pub(super) megapixels: f64,
-    /// Variance of the Laplacian of the luma; 0 for a plain surface, larger is sharper.
+    /// Variance of the Laplacian of the luma: 0 for a uniform surface, larger for sharper images.
     pub(super) sharpness: f64,
     pub(super) exposure: Exposure,
-    /// Standard deviation of the luma as a share of its greatest possible value, 0 to 1.
+    /// Standard deviation of the luma relative to its maximum, 0 to 1.
     pub(super) contrast: f64,
-    /// The most frequent colours first.
+    /// Most frequent colours first.
     pub(super) dominant_colours: Vec<Colour>,
 }
 
-/// How light is spread, each 0 to 1.
+/// Distribution of brightness; each value is between 0 and 1.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Exposure {
     pub(super) mean_luma: f64,
-    /// Share of pixels that are black for want of light.
+    /// Share of underexposed pixels.
     pub(super) clipped_shadows: f64,
-    /// Share of pixels that are white for too much of it.
+    /// Share of overexposed pixels.
     pub(super) clipped_highlights: f64,
 }
 
-/// A colour and the share of the opaque pixels that have about this colour, 0 to 1.
+/// A colour and its share of the opaque pixels, 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Colour {
     pub(super) hex: String,
     pub(super) share: f64,
 }
 
-/// Decodes a JPEG, PNG or WebP file, whatever its name says, and measures it.
+/// Decodes a JPEG, PNG or WebP file, detected from its content, and measures it.
 pub(super) fn measure(bytes: &[u8]) -> Result<Measurement, ImageError> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let mut limits = Limits::default();
@@ -88,13 +87,13 @@ fn measure_image(image: &DynamicImage) -> Measurement {
             clipped_shadows: round(share(&luma, |it| it <= CLIP_MARGIN), 4),
             clipped_highlights: round(share(&luma, |it| it >= 255 - CLIP_MARGIN), 4),
         },
-        // Half black and half white is as far as luma can spread: 127.5.
+        // The maximum deviation, of an image half black and half white, is 127.5.
         contrast: round(deviation / 127.5, 4),
         dominant_colours: dominant_colours(&copy.to_rgba8()),
     }
 }
 
-/// The variance of the Laplacian (4 neighbours): edges make it large, blur makes it small.
+/// Variance of the Laplacian (4 neighbours): large with edges, small with blur.
 fn sharpness(luma: &GrayImage) -> f64 {
     let (width, height) = luma.dimensions();
     if width < 3 || height < 3 {
@@ -108,11 +107,11 @@ fn sharpness(luma: &GrayImage) -> f64 {
     deviation * deviation
 }
 
-/// Mean and standard deviation in one pass; both 0 for nothing.
+/// Mean and standard deviation in one pass; both 0 without values.
 fn mean_and_deviation(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
     for value in values {
-        // Welford's way: no loss of digits, however large the mean.
+        // Welford's algorithm avoids cancellation with large means.
         count += 1.0;
         let distance = value - mean;
         mean += distance / count;
@@ -127,7 +126,7 @@ fn share(luma: &GrayImage, is: impl Fn(u8) -> bool) -> f64 {
     hits as f64 / all.len().max(1) as f64
 }
 
-/// A coarse histogram, each bin represented by the mean of what fell into it.
+/// A coarse histogram; each bin is represented by the mean of its pixels.
 fn dominant_colours(image: &RgbaImage) -> Vec<Colour> {
     #[derive(Clone, Copy, Default)]
     struct Bin {
@@ -161,7 +160,6 @@ fn dominant_colours(image: &RgbaImage) -> Vec<Colour> {
     .collect()
 }
 
-/// Rounds to `digits` after the point: more would only pretend to be exact.
 pub(super) fn round(value: f64, digits: i32) -> f64 {
     let factor = 10_f64.powi(digits);
     (value * factor).round() / factor

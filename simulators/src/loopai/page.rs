@@ -1,4 +1,4 @@
-//! The status page for people, at `/`.
+//! The status page, at `/`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::responses;
 
-/// The page shows the latest ones; `/_sim/executions` has them all.
+/// The page shows only the latest executions; `/_sim/executions` returns all.
 const SHOWN: usize = 200;
 
 pub(super) fn routes() -> Router<Arc<Simulation>> {
@@ -28,7 +28,6 @@ struct Page {
     rows: Vec<Row>,
 }
 
-/// One execution, in words for people.
 struct Row {
     execution: ExecutionRecord,
     state: &'static str,

@@ -1,42 +1,39 @@
 //! Turns measurements into the `result` of an execution.
 //!
-//! # Where the confidences come from
+//! # Confidence values
 //!
-//! A confidence says how far a measurement is from the border between two labels: 0.5 on the
-//! border, towards 1 with growing distance. Nothing is guessed.
+//! A confidence grows with the distance of a measurement from the threshold between two labels: 0.5 at the threshold,
+//! towards 1 with growing distance.
 //!
-//! * Sharpness `s` (variance of the Laplacian) against the customary border of 100:
-//!   `s / (s + 100)` for "Image is sharp", `100 / (s + 100)` for "Image is blurred". With a
-//!   contrast `c` below 0.02 there are no edges to judge by, and both words would be a guess:
-//!   "Too plain to judge sharpness", with `1 − c / 0.04`.
-//! * Exposure, with mean luma `m` and the clipped shares: darkness is the larger of
-//!   `(0.35 − m) / 0.35` and the share of clipped shadows; brightness the larger of
-//!   `(m − 0.65) / 0.35` and the share of clipped highlights. The larger of the two is the
-//!   confidence of "Underexposed" or "Overexposed" when it reaches 0.5; otherwise the image is
-//!   "Well exposed", with 1 minus it.
-//! * "Dominant colour": the share of pixels of about that colour.
-//! * Facts (an image cannot be read, a checksum differs) have confidence 1.
+//! * Sharpness `s` (variance of the Laplacian), with the common threshold of 100: `s / (s + 100)` for "Image is sharp",
+//!   `100 / (s + 100)` for "Image is blurred". Below a contrast `c` of 0.02 there are no edges to measure, so the label
+//!   is "Too plain to judge sharpness", with `1 − c / 0.04`.
+//! * Exposure, with mean luma `m`: darkness is the maximum of `(0.35 − m) / 0.35` and the share of clipped shadows;
+//!   brightness is the maximum of `(m − 0.65) / 0.35` and the share of clipped highlights. The larger of the two is the
+//!   confidence of "Underexposed" or "Overexposed" if it is at least 0.5; otherwise the label is "Well exposed", with
+//!   1 minus this value.
+//! * "Dominant colour": the share of pixels of about this colour.
+//! * Facts (unreadable image, different checksum) have confidence 1.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::measure::{Exposure, Measurement, round};
 
-/// Variance of the Laplacian at which an image passes for sharp.
+/// Minimum variance of the Laplacian of a sharp image.
 const SHARP: f64 = 100.0;
-/// Below this contrast an image is a plain surface.
+/// Images with less contrast are plain surfaces.
 const PLAIN: f64 = 0.02;
-/// Mean lumas between these two are neither dark nor bright.
+/// A mean luma between these values is neither dark nor bright.
 const DARK: f64 = 0.35;
 const BRIGHT: f64 = 0.65;
 
 const NOTICE: &str = "Simulated by diagflow loopai-sim. Not a medical assessment.";
 
-/// An image after the attempt to read and measure it.
 pub(super) struct ReadImage {
     pub(super) name: String,
     pub(super) sha256_matches: Option<bool>,
-    /// The measurements, or why there are none.
+    /// The measurements, or the reason why there are none.
     pub(super) measured: Result<Measurement, String>,
 }
 
@@ -48,7 +45,6 @@ struct Finding<'a> {
     file: &'a str,
 }
 
-/// The `result` object of an execution.
 pub(super) fn result(images: &[ReadImage]) -> Value {
     let findings: Vec<Finding<'_>> = images.iter().flat_map(findings).collect();
     json!({
@@ -82,7 +78,8 @@ fn findings(image: &ReadImage) -> Vec<Finding<'_>> {
     }
     if image.sha256_matches == Some(false) {
         let label = CHECKSUM_DIFFERS.to_owned();
-        let description = "The bytes received do not have the SHA-256 that was sent.".to_owned();
+        let description =
+            "The SHA-256 of the received bytes differs from the one that was sent.".to_owned();
         found.push(finding((label, 1.0, description)));
     }
     found
@@ -153,7 +150,7 @@ fn dominant_colour(measured: &Measurement) -> Option<(String, f64, String)> {
     let colour = measured.dominant_colours.first()?;
     let label = format!("Dominant colour {}", colour.hex);
     let percent = colour.share * 100.0;
-    let description = format!("{percent:.0} % of the pixels are of about this colour.");
+    let description = format!("About {percent:.0} % of the pixels have this colour.");
     Some((label, colour.share, description))
 }
 
@@ -162,8 +159,8 @@ fn summary(images: &[ReadImage]) -> String {
     let classified: Vec<Sharpness> = measured.map(classify_sharpness).collect();
     let of = |kind| classified.iter().filter(|it| **it == kind).count();
     format!(
-        "{} received, {} measured: {} sharp, {} blurred, {} too plain to tell. \
-         Simulated, without medical meaning.",
+        "{} received, {} measured: {} sharp, {} blurred, {} too plain to judge. \
+         Simulated result, not a medical assessment.",
         count(images.len()),
         classified.len(),
         of(Sharpness::Sharp),
@@ -183,17 +180,23 @@ fn recommendations(findings: &[Finding<'_>]) -> Vec<String> {
     let advice = findings.iter().filter_map(|finding| {
         let file = finding.file;
         match finding.label.as_str() {
-            BLURRED => Some(format!("Take {file} again with a steady hand: it is blurred.")),
-            UNDEREXPOSED => Some(format!("Take {file} again with more light: it is dark.")),
-            OVEREXPOSED => Some(format!("Take {file} again with less light: it is too bright.")),
+            BLURRED => {
+                Some(format!("Take {file} again and hold the camera still: the photo is blurred."))
+            }
+            UNDEREXPOSED => {
+                Some(format!("Take {file} again with more light: the photo is too dark."))
+            }
+            OVEREXPOSED => {
+                Some(format!("Take {file} again with less light: the photo is too bright."))
+            }
             UNREADABLE => Some(format!("Send {file} again as JPEG, PNG or WebP.")),
-            CHECKSUM_DIFFERS => Some(format!("Send {file} again: it changed on its way.")),
+            CHECKSUM_DIFFERS => Some(format!("Send {file} again: it was damaged in transit.")),
             _ => None,
         }
     });
     let mut advice: Vec<String> = advice.collect();
     if advice.is_empty() {
-        advice.push("Nothing to improve in the images.".to_owned());
+        advice.push("The image quality is good.".to_owned());
     }
     advice
 }

@@ -16,15 +16,14 @@ use chrono::Utc;
 use super::records::RequestRecord;
 use crate::sync::{ChangeNotifier, lock};
 
-/// Names a request's line in the log, for handlers that know more about it.
+/// Identifies a record in the log, so that handlers can add to it.
 #[derive(Clone, Copy)]
 pub(super) struct RequestNumber(u64);
 
-/// Marks a response that will not reach the client, because its connection is about to be cut.
+/// Marks a response that never reaches the client because its connection ends first.
 #[derive(Clone, Copy)]
 pub(super) struct NotSent;
 
-/// The last requests, oldest first.
 pub(super) struct RequestLog {
     capacity: usize,
     changes: Arc<ChangeNotifier>,
@@ -47,18 +46,17 @@ impl RequestLog {
     }
 
     pub(super) fn clear(&self) {
-        // The count goes on, so that a late answer cannot be written to another request's line.
+        // The count continues, so that a late response cannot change another request's record.
         lock(&self.inner).requests.clear();
     }
 
-    /// Notes which execution a request is about.
     pub(super) fn set_execution(&self, number: RequestNumber, execution_id: &str) {
         self.change(number, |line| {
             line.execution_id = Some(execution_id.to_owned());
         });
     }
 
-    /// Notes the fault before it is played: a hanging one may never come back to tell.
+    /// Recorded before the fault is applied, because a hanging request may never return.
     pub(super) fn set_fault(&self, number: RequestNumber, fault: String) {
         self.change(number, |record| record.fault = Some(fault));
     }
@@ -96,7 +94,7 @@ impl RequestLog {
     }
 }
 
-/// Logs each request when it comes, and its status when it is answered.
+/// Logs each request when it arrives, and its status when it is answered.
 pub(super) async fn log(
     State(log): State<Arc<RequestLog>>,
     mut request: Request,

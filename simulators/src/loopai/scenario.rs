@@ -1,5 +1,4 @@
-//! What the simulator has been told to do: outcome, delay and faults, and how often each.
-//! How a scenario is written down stands in `directive`; how a fault is acted out, in `fault`.
+//! Scenarios: outcome, delay and faults, and how often each applies. `directive` parses them, `fault` applies faults.
 
 use std::{fmt, time::Duration};
 
@@ -13,78 +12,72 @@ pub enum Outcome {
     Complete,
     /// `FAILED` with this text as `error`.
     Fail(String),
-    /// Never ends by itself.
+    /// Never ends on its own.
     Stuck,
-    /// `COMPLETED`, but without `result`.
+    /// `COMPLETED` without `result`.
     NoResult,
 }
 
-/// One way to misbehave in answering a request.
+/// A fault of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// An error status with a JSON body.
     Status {
         /// 400 to 599.
         code: u16,
-        /// Seconds to put into `Retry-After`.
+        /// Seconds for the `Retry-After` header.
         retry_after: Option<u64>,
     },
-    /// No answer until the client goes away.
+    /// No response until the client disconnects.
     Hang,
-    /// The TCP connection is reset (RST) instead of an answer.
+    /// The TCP connection is reset (RST).
     Reset,
-    /// The TCP connection is closed (FIN) instead of an answer.
+    /// The TCP connection is closed (FIN).
     Drop,
-    /// The headers and half of the body arrive, then the connection closes.
+    /// The connection closes after the headers and half of the body.
     Cut,
     /// Status 200 with an HTML page.
     Html,
-    /// Status 200, complete as HTTP, but the JSON text stops in the middle.
+    /// Status 200 with half of the JSON text.
     Truncated,
-    /// A `status` word that the contract does not name.
+    /// A `status` value that the contract does not define.
     Unknown(String),
     /// A JSON object without `execution_id`.
     NoId,
-    /// A JSON body of this many bytes, streamed without a `Content-Length`.
+    /// A JSON body of this many bytes, streamed without `Content-Length`.
     Huge(u64),
     /// A redirect (302) to a login page.
     Redirect,
-    /// The honest answer, this much later.
+    /// The normal response, after this delay.
     Slow(Duration),
 }
 
-/// A fault and whether the request takes effect all the same.
+/// A fault, and whether the request takes effect nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Injection {
-    /// What goes wrong.
     pub fault: Fault,
-    /// Whether a diagnose request creates its execution before the fault strikes, so that only the
-    /// answer is lost. Of no meaning for status requests.
+    /// Whether a diagnose request creates its execution before the fault, so that only the response is lost.
     pub accept: bool,
 }
 
-/// Something that happens a number of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repeated<T> {
-    /// What happens.
     pub what: T,
-    /// How many times; `None` means every time.
+    /// `None` means every time.
     pub times: Option<u32>,
 }
 
-/// A script for the simulator. Read it from text: see the [module](super) for the grammar.
-///
-/// Entries of one list are used up in order; after the last one, all is well.
+/// A scenario; the [module](super) documents its text form. The entries of a list apply in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Scenario {
-    /// Time from acceptance to the end of the execution; `None` takes the one of the settings.
+    /// Time from acceptance to the end of the execution; `None` means the configured delay.
     pub delay: Option<Duration>,
-    /// How executions end, counted by execution.
+    /// Counted per execution.
     pub outcomes: Vec<Repeated<Outcome>>,
-    /// Faults of the diagnose request, counted by request.
+    /// Counted per request.
     pub diagnose: Vec<Repeated<Injection>>,
-    /// Faults of the status request, counted by request.
+    /// Counted per request.
     pub status: Vec<Repeated<Injection>>,
 }
 
@@ -154,7 +147,6 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A duration as the grammar writes it.
 struct DurationText(Duration);
 
 impl fmt::Display for DurationText {
@@ -166,7 +158,7 @@ impl fmt::Display for DurationText {
     }
 }
 
-/// A scenario being played: remembers how much of it is used up.
+/// A scenario and the position in each of its lists.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ScenarioState {
     scenario: Scenario,
@@ -184,24 +176,21 @@ impl ScenarioState {
         &self.scenario
     }
 
-    /// How the next execution is to end.
     pub(super) fn next_outcome(&mut self) -> Outcome {
         let next = self.outcomes.next(&self.scenario.outcomes);
         next.cloned().unwrap_or_default()
     }
 
-    /// What is to go wrong with the next diagnose request.
     pub(super) fn next_diagnose_fault(&mut self) -> Option<Injection> {
         self.diagnose.next(&self.scenario.diagnose).cloned()
     }
 
-    /// What is to go wrong with the next status request.
     pub(super) fn next_status_fault(&mut self) -> Option<Injection> {
         self.status.next(&self.scenario.status).cloned()
     }
 }
 
-/// How far a list of rules is used up.
+/// The position in a list of rules.
 #[derive(Clone, Debug, Default)]
 struct RuleCursor {
     rule: usize,

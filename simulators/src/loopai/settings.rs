@@ -1,4 +1,4 @@
-//! What the simulator can be told at start.
+//! Settings of the LoopAI simulator.
 
 use std::fmt;
 
@@ -6,19 +6,18 @@ use serde::Deserialize;
 
 use super::scenario::Scenario;
 
-/// Settings of the simulator. Every field has a default; unknown fields are refused.
+/// Every field has a default; unknown fields are rejected.
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// When set, requests of the contract need `Authorization: Bearer` with exactly this key.
+    /// If set, requests of the contract must send `Authorization: Bearer` with this key.
     pub api_key: Option<String>,
-    /// Milliseconds from acceptance to the end of an execution, unless a scenario says otherwise.
+    /// Milliseconds from acceptance to the end of an execution, unless the scenario has a delay.
     pub delay_ms: u64,
-    /// Whether a repeated key gives the same execution; `false` plays a platform that ignores keys.
+    /// Whether a repeated key returns the same execution.
     pub honour_idempotency: bool,
-    /// The default scenario.
     pub scenario: Scenario,
-    /// How many executions and how many requests are remembered; the oldest go first.
+    /// Maximum number of executions and of requests; the oldest are deleted first.
     pub capacity: usize,
 }
 

@@ -1,5 +1,4 @@
-//! Everything the simulator remembers, behind one lock: executions, scenarios and their counts.
-//! The request log is in `request_log`, one execution in `execution`.
+//! The state of the simulator: executions, scenarios and their counts.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,18 +20,15 @@ use super::{
 };
 use crate::sync::{ChangeNotifier, WaitTimeout, lock};
 
-/// Why an execution cannot be ended by hand.
+/// Why an execution cannot be ended manually.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
-    /// There is no execution with that id.
-    #[error("there is no such execution")]
+    #[error("execution not found")]
     NotFound,
-    /// It has ended.
     #[error("the execution has already ended")]
     AlreadyEnded,
 }
 
-/// The simulator's state, shared by all requests.
 pub(super) struct Simulation {
     pub(super) settings: Settings,
     pub(super) stop: CancellationToken,
@@ -57,10 +53,9 @@ struct KeyUsage {
     creations: u32,
 }
 
-/// What the contract needs to know after a diagnose request was accepted.
 pub(super) struct AcceptedExecution {
     pub(super) execution_id: String,
-    /// When and how it is to end; `None` for a repeat.
+    /// Time until the execution ends; `None` if the execution existed already.
     pub(super) delay: Option<Duration>,
 }
 
@@ -97,14 +92,13 @@ impl Simulation {
         self.changes.notify();
     }
 
-    /// What is to go wrong with this diagnose request.
     pub(super) fn diagnose_fault(&self, submission: &Submission) -> Option<Injection> {
         let mut inner = lock(&self.inner);
         let directive_key = inner.apply_directive(submission);
         inner.scenario_state(directive_key.as_deref()).next_diagnose_fault()
     }
 
-    /// Creates an execution, or finds the one that `key` has created before.
+    /// Creates an execution, or returns the one that was created with the same key.
     pub(super) fn accept(
         &self,
         agent_id: String,
@@ -144,8 +138,7 @@ impl Simulation {
         AcceptedExecution { execution_id, delay: Some(delay) }
     }
 
-    /// Counts a status request; `None` for an unknown id. Returns the execution as the contract
-    /// may show it, and what is to go wrong.
+    /// Counts a status request. Returns the execution and the fault to apply; `None` for an unknown id.
     pub(super) fn poll(&self, execution_id: &str) -> Option<(ExecutionRecord, Option<Injection>)> {
         let mut inner = lock(&self.inner);
         let execution = inner.get_mut(execution_id)?;
@@ -159,7 +152,6 @@ impl Simulation {
         Some((record, fault))
     }
 
-    /// Stores what was read of one image.
     pub(super) fn record_image(&self, execution_id: &str, index: usize, read: ImageRecord) {
         self.change(execution_id, |execution| {
             if let Some(image) = execution.record.images.get_mut(index) {
@@ -168,7 +160,6 @@ impl Simulation {
         });
     }
 
-    /// Stores the measurements, to be shown when the execution completes.
     pub(super) fn record_measurements(&self, execution_id: &str, result: Value) {
         self.change(execution_id, |execution| {
             execution.measured = Some(result);
@@ -179,7 +170,7 @@ impl Simulation {
         });
     }
 
-    /// The delay is over: ends the execution as its scenario says, unless a hand was faster.
+    /// Ends the execution after its delay as its scenario says, unless it was ended manually.
     pub(super) fn finish(&self, execution_id: &str) {
         self.change(execution_id, |execution| {
             if execution.is_running() {
@@ -281,7 +272,7 @@ impl Simulation {
 }
 
 impl Inner {
-    /// Makes sure that a submission's directive is being played; returns its name.
+    /// Registers the directive of a submission and returns its key.
     fn apply_directive(&mut self, submission: &Submission) -> Option<String> {
         let scenario = submission.directive.as_ref()?;
         let name = submission.submission_id.as_ref().or(submission.client_reference.as_ref());

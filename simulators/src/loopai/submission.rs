@@ -1,5 +1,4 @@
-//! The body of a diagnose request: what the simulator uses of it, and a check for e-mail addresses,
-//! which a diagnosis does not need and the product promises not to send.
+//! The body of a diagnose request, and a check for e-mail addresses, which Diagflow promises not to send.
 
 use serde_json::Value;
 
@@ -9,19 +8,17 @@ use super::{
     scenario::Scenario,
 };
 
-/// A diagnose request's body, read tolerantly: the platform's own rules are not known.
+/// Parsed leniently, because the platform's own rules are unknown.
 pub(super) struct Submission {
     pub(super) submission_id: Option<String>,
     pub(super) client_reference: Option<String>,
-    /// Left out when they hold an e-mail address.
+    /// Left out if they contain an e-mail address.
     pub(super) comments: Option<String>,
-    /// The scenario from the directive in the comments.
     pub(super) directive: Option<Scenario>,
     pub(super) images: Vec<SentImage>,
     pub(super) email_paths: Vec<String>,
 }
 
-/// One entry of `images`.
 pub(super) struct SentImage {
     pub(super) name: String,
     pub(super) media_type: Option<String>,
@@ -29,16 +26,15 @@ pub(super) struct SentImage {
     pub(super) source: Source,
 }
 
-/// Where an image's bytes are.
 pub(super) enum Source {
-    /// A `data:` URL or bare base64.
+    /// A `data:` URL or plain base64.
     Data(String),
     Url(String),
     Missing,
 }
 
 impl Source {
-    /// Its name in records.
+    /// The name used in records.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Data(_) => "data",
@@ -48,7 +44,6 @@ impl Source {
     }
 }
 
-/// Why a body is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     #[error("the body is not JSON: {0}")]
@@ -62,7 +57,7 @@ pub(super) enum BodyError {
 }
 
 impl Submission {
-    /// Reads a body. Slow for large ones: keep it off the async threads.
+    /// Slow for large bodies: do not call it on async threads.
     pub(super) fn parse(body: &[u8]) -> Result<Self, BodyError> {
         let mut body: Value = serde_json::from_slice(body)?;
         let images = match body.get_mut("images").map(Value::take) {
@@ -96,7 +91,6 @@ impl Submission {
 }
 
 impl SentImage {
-    /// Its record before it has been read.
     pub(super) fn record(&self) -> ImageRecord {
         ImageRecord {
             name: self.name.clone(),
@@ -112,7 +106,7 @@ impl SentImage {
         if !image.is_object() {
             return Err(BodyError::InvalidImages);
         }
-        // Taken out first: image data is large, and no text to search for addresses.
+        // Removed first: image data is large and contains no text to search.
         let data = image.get_mut("data").map(Value::take);
         find_emails(&image, &format!("$.images[{index}]"), emails);
         let source = match (data, text(&image, "url")) {
@@ -133,7 +127,7 @@ fn text(object: &Value, field: &str) -> Option<String> {
     object.get(field)?.as_str().map(ToOwned::to_owned)
 }
 
-/// Collects the JSON paths at which `value` has an `email` field or text like an e-mail address.
+/// Collects the JSON paths of `email` fields and of text that looks like an e-mail address.
 fn find_emails(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::String(text) if contains_email_address(text) => found.push(path.to_owned()),
@@ -157,8 +151,7 @@ fn find_emails(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Whether a word of `text` looks like an e-mail address: something before an `@`, and a dotted
-/// name after it. Generous on purpose, since a miss is worse than a false alarm.
+/// Whether a word of `text` looks like an e-mail address. Deliberately broad: a miss is worse than a false alarm.
 pub fn contains_email_address(text: &str) -> bool {
     let separators = |c: char| c.is_whitespace() || "<>()[]{},;:\"'|/".contains(c);
     text.split(separators).any(|word| {

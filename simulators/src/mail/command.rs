@@ -1,6 +1,5 @@
-//! Reads SMTP commands (RFC 5321, with the parameters of the announced extensions).
+//! Parses SMTP commands (RFC 5321, with the parameters of the announced extensions).
 
-/// One command of the client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command {
     Ehlo,
@@ -17,7 +16,6 @@ pub(super) enum Command {
     Quit,
 }
 
-/// `MAIL FROM` and its parameters.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct MailFrom {
     /// Empty for bounces.
@@ -26,21 +24,21 @@ pub(super) struct MailFrom {
     pub(super) utf8: bool,
 }
 
-/// What to answer to a command that cannot be read.
+/// The reply to an invalid command.
 pub(super) type ErrorReply = &'static str;
 
 const SYNTAX: ErrorReply = "501 5.5.4 Syntax error in parameters";
 const UNKNOWN_PARAMETER: ErrorReply = "555 5.5.4 Unknown parameter";
 
 impl Command {
-    /// Reads a line without its CRLF.
+    /// Parses a line without its CRLF.
     pub(super) fn parse(line: &str) -> Result<Self, ErrorReply> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim();
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" if !rest.is_empty() => Ok(Self::Ehlo),
             "HELO" if !rest.is_empty() => Ok(Self::Helo),
-            "EHLO" | "HELO" => Err("501 5.5.4 A domain is needed"),
+            "EHLO" | "HELO" => Err("501 5.5.4 A domain is required"),
             "AUTH" => auth(rest),
             "MAIL" => mail(after(rest, "FROM:")?),
             "RCPT" => rcpt(after(rest, "TO:")?),
@@ -64,7 +62,7 @@ fn after<'a>(rest: &'a str, keyword: &str) -> Result<&'a str, ErrorReply> {
     if !head.eq_ignore_ascii_case(keyword) {
         return Err(SYNTAX);
     }
-    // RFC 5321 has no blank here, yet many clients send one.
+    // RFC 5321 allows no space here, but many clients send one.
     Ok(tail.trim_start())
 }
 
@@ -89,7 +87,7 @@ fn mail(rest: &str) -> Result<Command, ErrorReply> {
                 if ["7BIT", "8BITMIME"].contains(&body.to_ascii_uppercase().as_str()) => {}
             ("BODY", _) => return Err(SYNTAX),
             ("SMTPUTF8", "") => mail.utf8 = true,
-            // Names the one who signed in; of no use here, but allowed with AUTH (RFC 4954).
+            // The authenticated sender (RFC 4954): allowed, but not used here.
             ("AUTH", _) => {}
             _ => return Err(UNKNOWN_PARAMETER),
         }

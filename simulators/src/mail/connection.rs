@@ -1,4 +1,4 @@
-//! Lines and messages on an SMTP connection, and their entries in the conversation's log.
+//! Reads and writes lines and messages on an SMTP connection, and logs them.
 
 use std::{io, time::Duration};
 
@@ -12,14 +12,13 @@ use super::{
     tls::{Stream, Tls},
 };
 
-/// Longest command line in bytes; RFC 5321 asks for 512, AUTH may need more.
+/// Maximum length of a command line in bytes. RFC 5321 requires 512; AUTH may need more.
 const MAX_LINE: u64 = 4096;
-/// Message lines are read in pieces of at most this many bytes.
 const MAX_CHUNK: u64 = 64 * 1024;
-/// A silent client is let go after this time (RFC 5321 asks for at least five minutes).
+/// RFC 5321 requires at least five minutes.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What came in the place of a command.
+/// What was read instead of a command.
 pub(super) enum Input {
     Line(String),
     TooLong,
@@ -27,16 +26,15 @@ pub(super) enum Input {
     End,
 }
 
-/// What came after DATA.
+/// What was read after DATA.
 pub(super) enum Body {
     Message(Vec<u8>),
-    /// Larger than allowed; read to its end all the same.
+    /// Larger than allowed; read to its end nevertheless.
     TooLarge,
-    /// The client went away in the middle.
+    /// The client disconnected during the message.
     End,
 }
 
-/// A connection and where its conversation is logged.
 pub(super) struct Connection<'a> {
     stream: BufReader<Box<dyn Stream>>,
     log: &'a Conversations,
@@ -48,17 +46,17 @@ impl<'a> Connection<'a> {
         Self { stream: BufReader::new(Box::new(tcp)), log, id }
     }
 
-    /// Goes on encrypted. What the client said ahead of that is forgotten: somebody else may have put it in
-    /// (RFC 3207, 6).
+    /// Continues with TLS. Discards plain-text input that was sent early, because an attacker may have injected it
+    /// (RFC 3207, section 6).
     pub(super) async fn encrypt(&mut self, tls: &Tls) -> io::Result<()> {
         let nothing = BufReader::new(Box::new(tokio::io::empty()) as Box<dyn Stream>);
         let plain = std::mem::replace(&mut self.stream, nothing).into_inner();
         self.stream = BufReader::new(tls.accept(plain).await?);
-        self.note("encrypted from here".to_owned());
+        self.note("TLS started".to_owned());
         Ok(())
     }
 
-    /// Sends reply lines in one packet.
+    /// Sends all reply lines in one packet.
     pub(super) async fn send(&mut self, reply: &str) -> io::Result<()> {
         for line in reply.lines() {
             self.log.add_line(self.id, Direction::Out, line);
@@ -72,7 +70,7 @@ impl<'a> Connection<'a> {
         self.log.add_line(self.id, Direction::Note, text);
     }
 
-    /// Waits for a command line and logs it as `logged` makes it.
+    /// Reads a command line; `logged` returns the text for the log.
     pub(super) async fn read_command(
         &mut self,
         logged: impl Fn(&str) -> String,
@@ -96,17 +94,17 @@ impl<'a> Connection<'a> {
         Ok(Input::Line(line))
     }
 
-    /// Reads a message to its final dot, and takes off dot stuffing.
-    pub(super) async fn read_message(&mut self, most: usize) -> io::Result<Body> {
+    /// Reads a message up to its final dot and removes dot stuffing.
+    pub(super) async fn read_message(&mut self, limit: usize) -> io::Result<Body> {
         let mut message = Vec::new();
         let mut total = 0;
-        // Only CRLF ends a line: taking a bare LF for one would let messages be smuggled in.
+        // Only CRLF ends a line; accepting a bare LF would allow SMTP smuggling.
         let mut line_start = true;
         loop {
             let mut chunk = Vec::new();
             read_chunk(&mut self.stream, MAX_CHUNK, &mut chunk).await?;
             if chunk.is_empty() {
-                self.note(format!("the client left after {total} bytes of message"));
+                self.note(format!("the client disconnected after {total} bytes of the message"));
                 return Ok(Body::End);
             }
             if line_start && chunk == b".\r\n" {
@@ -117,18 +115,18 @@ impl<'a> Connection<'a> {
             total += plain.len();
             let cr_before = message.last() == Some(&b'\r');
             line_start = chunk.ends_with(b"\r\n") || (chunk == b"\n" && cr_before);
-            if total <= most {
+            if total <= limit {
                 message.extend_from_slice(plain);
             } else {
-                // Keep only what the next round looks at.
+                // The next iteration needs only the last byte.
                 message = plain.last().copied().into_iter().collect();
             }
         }
-        self.note(format!("{total} bytes of message"));
-        Ok(if total <= most { Body::Message(message) } else { Body::TooLarge })
+        self.note(format!("message of {total} bytes"));
+        Ok(if total <= limit { Body::Message(message) } else { Body::TooLarge })
     }
 
-    /// Says nothing until the client goes away.
+    /// Sends nothing until the client disconnects.
     pub(super) async fn stall(&mut self) -> io::Result<()> {
         let mut ignored = vec![0; 4096];
         while self.stream.read(&mut ignored).await? > 0 {}
@@ -136,7 +134,7 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// Reads up to a line end or `limit` bytes; less than that means that the client went away.
+/// Reads up to a line end or `limit` bytes; less means that the client disconnected.
 async fn read_chunk(
     stream: &mut BufReader<Box<dyn Stream>>,
     limit: u64,

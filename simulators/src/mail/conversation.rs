@@ -11,55 +11,46 @@ use serde::Serialize;
 
 use crate::sync::{ChangeNotifier, lock};
 
-/// How many conversations are kept.
 const MAX_CONVERSATIONS: usize = 1000;
-/// How many lines of each: a client may keep one connection open for days.
+/// Maximum number of lines per conversation: a client may keep a connection open for days.
 const MAX_LINES: usize = 2000;
 
-/// Who said a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// The client.
+    /// From the client.
     In,
-    /// The server.
+    /// From the server.
     Out,
-    /// Nobody: a remark about what happened.
+    /// A remark about what happened.
     Note,
 }
 
-/// One line of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// Who said it.
     pub direction: Direction,
-    /// What was said, without the line end.
+    /// Without the line end.
     pub text: String,
 }
 
-/// One SMTP connection from beginning to end.
+/// One SMTP connection.
 #[derive(Clone, Debug, Serialize)]
 pub struct Conversation {
-    /// Counts from 1.
+    /// Starts at 1.
     pub id: u64,
-    /// The client's address.
     pub peer: SocketAddr,
-    /// When the client connected.
     pub started_at: DateTime<Utc>,
-    /// When the connection ended; `None` while it lasts.
+    /// `None` while the connection is open.
     pub ended_at: Option<DateTime<Utc>>,
-    /// What was said, in order.
     pub lines: Vec<Line>,
     /// Whether a message was stored.
     pub accepted: bool,
-    /// How many messages were stored and confirmed with a 250. Fewer than `mails` means that the
-    /// client cannot know.
+    /// Number of messages that were stored and confirmed with a 250 reply.
     pub acknowledged: u32,
-    /// The ids of the stored messages.
+    /// Ids of the stored messages.
     pub mails: Vec<u64>,
 }
 
-/// All conversations, oldest first.
 pub(super) struct Conversations {
     changes: Arc<ChangeNotifier>,
     inner: Mutex<Inner>,
@@ -80,7 +71,6 @@ impl Conversations {
         lock(&self.inner).all.iter().cloned().collect()
     }
 
-    /// Opens a conversation and returns its id.
     pub(super) fn begin(&self, peer: SocketAddr) -> u64 {
         let mut inner = lock(&self.inner);
         inner.count += 1;
@@ -109,7 +99,7 @@ impl Conversations {
             0..MAX_LINES => conversation.lines.push(line),
             MAX_LINES => conversation.lines.push(Line {
                 direction: Direction::Note,
-                text: "further lines are left out".to_owned(),
+                text: "further lines are not logged".to_owned(),
             }),
             _ => {}
         });

@@ -1,4 +1,4 @@
-//! The accepted mails, in memory and, if wanted, in the spool.
+//! The accepted mails, in memory and optionally in a spool folder.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,6 @@ use super::{
 };
 use crate::sync::{ChangeNotifier, lock};
 
-/// All mails, by id.
 pub(super) struct Inbox {
     capacity: usize,
     spool: Option<Spool>,
@@ -31,7 +30,7 @@ struct Inner {
 }
 
 impl Inbox {
-    /// Opens the inbox with what the spool folder holds.
+    /// Opens the inbox and loads the spool folder.
     pub(super) async fn open(
         capacity: usize,
         folder: Option<PathBuf>,
@@ -48,7 +47,7 @@ impl Inbox {
         Ok(Self { capacity: capacity.max(1), spool, changes, inner: Mutex::new(inner) })
     }
 
-    /// Takes a mail in. When this returns, it is safe to say 250.
+    /// Stores a mail. After this the server may reply with 250.
     pub(super) async fn store(&self, envelope: Envelope, raw: Vec<u8>) -> io::Result<Arc<Mail>> {
         let id = {
             let mut inner = lock(&self.inner);
@@ -75,7 +74,7 @@ impl Inbox {
         };
         self.changes.notify();
         if let Err(error) = self.remove_files(old).await {
-            tracing::warn!(%error, "cannot remove old mails from the spool");
+            tracing::warn!(%error, "cannot delete old mails from the spool");
         }
         Ok(mail)
     }
@@ -94,7 +93,7 @@ impl Inbox {
         lock(&self.inner).mails.get(&id).cloned()
     }
 
-    /// Forgets all mails. Ids are not used again as long as the catcher runs.
+    /// Deletes all mails. Ids are not reused while the catcher runs.
     pub(super) async fn clear(&self) -> io::Result<()> {
         let mails = std::mem::take(&mut lock(&self.inner).mails);
         self.changes.notify();
@@ -111,7 +110,7 @@ impl Inbox {
     }
 }
 
-/// The filter of lists.
+/// The filter of mail lists.
 #[derive(Deserialize)]
 pub(super) struct Filter {
     /// A recipient; empty or absent means all.
@@ -119,7 +118,6 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// The mails that pass, oldest first.
     pub(super) fn select(&self, inbox: &Inbox) -> Vec<Arc<Mail>> {
         match self.to.as_deref().map(str::trim) {
             None | Some("") => inbox.all(),

@@ -1,68 +1,59 @@
-//! A mail as received, and what can be read in it.
+//! A received mail and its decoded content.
 
 use chrono::{DateTime, Utc};
 use mail_parser::{MessageParser, MimeHeaders, PartType, parsers::MessageStream};
 use serde::Serialize;
 
-/// A message that was accepted.
 #[derive(Clone, Debug, Serialize)]
 pub struct Mail {
-    /// Counts from 1; never used twice within a spool folder.
+    /// Starts at 1; unique within a spool folder.
     pub id: u64,
-    /// When it was accepted.
     pub received_at: DateTime<Utc>,
-    /// The sender of the envelope (MAIL FROM); empty for bounces.
+    /// Envelope sender (MAIL FROM); empty for bounces.
     pub from: String,
-    /// The recipients of the envelope (RCPT TO).
+    /// Envelope recipients (RCPT TO).
     pub to: Vec<String>,
-    /// The subject, decoded; empty if there is none.
+    /// Decoded; empty without a Subject header.
     pub subject: String,
-    /// The Message-ID without angle brackets.
+    /// Without angle brackets.
     pub message_id: Option<String>,
     /// The Date header as RFC 3339.
     pub date: Option<String>,
-    /// The plain text parts, decoded.
+    /// The decoded text parts.
     pub text: Option<String>,
-    /// The HTML parts, decoded.
+    /// The decoded HTML parts.
     pub html: Option<String>,
-    /// The headers in their order, decoded.
+    /// Decoded, in their original order.
     pub headers: Vec<Header>,
-    /// What is attached.
     pub attachments: Vec<Attachment>,
-    /// Size of the raw message in bytes.
+    /// Number of bytes of the raw message.
     pub size: usize,
     /// The message as received, without dot stuffing.
     #[serde(skip)]
     pub raw: Vec<u8>,
 }
 
-/// One header line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Header {
-    /// Its name as sent.
     pub name: String,
-    /// Its value, unfolded and decoded.
+    /// Unfolded and decoded.
     pub value: String,
 }
 
-/// Something attached to a mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Attachment {
-    /// The file name, if one was given.
     pub name: Option<String>,
-    /// The media type.
     pub content_type: String,
-    /// Bytes after decoding.
+    /// Number of bytes after decoding.
     pub size: usize,
 }
 
-/// The Message-ID of a message, without angle brackets.
+/// The Message-ID without angle brackets.
 pub(super) fn message_id(raw: &[u8]) -> Option<String> {
     let headers = MessageParser::default().parse_headers(raw)?;
     headers.message_id().map(ToOwned::to_owned)
 }
 
-/// Who sent a message to whom, as the conversation said.
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {
     pub(super) from: String,
@@ -71,7 +62,7 @@ pub(super) struct Envelope {
 }
 
 impl Mail {
-    /// The value of the first header of that name.
+    /// The value of the first header with this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let found = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
@@ -94,7 +85,7 @@ impl Mail {
             size: raw.len(),
             raw: Vec::new(),
         };
-        // Something that is no message at all is kept all the same: it was accepted.
+        // An invalid message is stored too, because it was accepted.
         if let Some(message) = MessageParser::default().parse(&raw) {
             mail.subject = message.subject().unwrap_or_default().to_owned();
             mail.message_id = message.message_id().map(ToOwned::to_owned);

@@ -1,25 +1,25 @@
-//! A mail catcher: an SMTP server that delivers nothing and shows everything.
+//! The mail catcher: an SMTP server that stores every mail and forwards none.
 //!
-//! It holds a real ESMTP conversation, with TLS if it is given a certificate, keeps each message as received, shows an inbox to
-//! browsers and answers tests over HTTP or in process. With a spool folder the mails survive a
-//! restart: one `.eml` file each.
+//! It speaks ESMTP, optionally with TLS and authentication, stores each message as received, shows an inbox in the
+//! browser, and lets tests read the mails over HTTP or in process. With a spool folder the mails survive a restart, as
+//! one `.eml` file each.
 //!
 //! # Inbox
 //!
 //! | request | |
 //! |---|---|
-//! | `GET /`, `GET /mail/{n}` | the inbox for people; `?to=` filters |
-//! | `GET /api/mails[?to=]` | `{"mails": [Mail …]}`, oldest first: [`Mail`] |
-//! | `GET /api/mails/{n}`, `GET /api/mails/{n}/raw` | one mail; its bytes as received |
-//! | `DELETE /api/mails` | forgets all mails, on disk too |
-//! | `GET /api/conversations`, `GET /conversations` | what was said: [`Conversation`] |
-//! | `GET`, `PUT /api/script` | the misbehaviour to play: [`Script`] |
-//! | `GET /health` | for machines |
+//! | `GET /`, `GET /mail/{n}` | the inbox pages; `?to=` filters
+//! | `GET /api/mails[?to=]` | `{"mails": [Mail …]}`, oldest first: [`Mail`]
+//! | `GET /api/mails/{n}`, `GET /api/mails/{n}/raw` | one mail; its bytes as received
+//! | `DELETE /api/mails` | deletes all mails, in the spool folder too
+//! | `GET /api/conversations`, `GET /conversations` | the SMTP conversations: [`Conversation`]
+//! | `GET`, `PUT /api/script` | the faults to inject: [`Script`]
+//! | `GET /health` | health check |
 //!
-//! # Misbehaviour
+//! # Faults
 //!
-//! A [`Script`] is a list of [`Rule`]s. At each [`Step`] of a conversation the first rule that fits
-//! and is not used up strikes:
+//! A [`Script`] is a list of [`Rule`]s. At each [`Step`] of a conversation the first matching rule that is not used up
+//! applies:
 //!
 //! ```json
 //! {"rules": [
@@ -63,7 +63,7 @@ use script::ScriptState;
 use state::Shared;
 use tls::Tls;
 
-/// After a failed accept, e.g. for want of file handles, the next try waits this long.
+/// Delay after a failed accept, for example without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A running mail catcher. Dropping it stops it without waiting.
@@ -75,11 +75,8 @@ pub struct MailCatcher {
 }
 
 impl MailCatcher {
-    /// Starts a catcher: mail comes in at `smtp`, the inbox is shown at `http`; port 0 picks a free
-    /// one. Mails of an earlier run are read from the spool folder, which is made if missing.
-    ///
-    /// # Errors
-    /// When an address cannot be listened on, or the spool folder or the certificate cannot be read.
+    /// Starts a catcher with SMTP at `smtp` and the inbox at `http`; port 0 picks a free port. Loads the mails of an
+    /// earlier run from the spool folder, which is created if missing.
     pub async fn start(smtp: SocketAddr, http: SocketAddr, settings: Settings) -> io::Result<Self> {
         let changes = Arc::new(ChangeNotifier::new());
         let shared = Arc::new(Shared {
@@ -99,78 +96,67 @@ impl MailCatcher {
         Ok(Self { smtp_address, smtp, http, shared })
     }
 
-    /// Runs until `stop` is ready, then shuts down: the form that a command line wants.
+    /// Runs until `stop` resolves, then shuts down.
     pub async fn serve_until(self, stop: impl Future<Output = ()>) {
         stop.await;
         self.shutdown().await;
     }
 
-    /// Stops listening and breaks off every conversation.
+    /// Stops listening and ends every conversation.
     pub async fn shutdown(self) {
         self.shared.stop.cancel();
         if let Err(error) = self.smtp.await {
-            tracing::error!(%error, "the SMTP server ended badly");
+            tracing::error!(%error, "the SMTP server failed");
         }
         self.http.shutdown().await;
     }
 
-    /// Where SMTP is spoken.
     pub fn smtp_address(&self) -> SocketAddr {
         self.smtp_address
     }
 
-    /// Where the inbox is shown.
     pub fn http_address(&self) -> SocketAddr {
         self.http.address()
     }
 
-    /// The inbox's base address, without a slash at its end.
+    /// The base URL of the inbox, without a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}", self.http_address())
     }
 
-    /// Every mail accepted so far, oldest first (up to [`Settings::capacity`]).
+    /// All accepted mails, oldest first (up to [`Settings::capacity`]).
     pub fn mails(&self) -> Vec<Arc<Mail>> {
         self.shared.inbox.all()
     }
 
-    /// The mails for one recipient (of the envelope, whatever the case of its letters).
+    /// The mails to one envelope recipient, ignoring case.
     pub fn mails_to(&self, recipient: &str) -> Vec<Arc<Mail>> {
         self.shared.inbox.addressed_to(recipient)
     }
 
-    /// Every conversation so far, oldest first (up to 1000).
+    /// All conversations, oldest first (up to 1000).
     pub fn conversations(&self) -> Vec<Conversation> {
         self.shared.conversations.all()
     }
 
-    /// The script being played.
     pub fn script(&self) -> Script {
         self.shared.script.script()
     }
 
-    /// Plays these rules from now on, with their counts at zero. No rules: all goes well.
-    ///
-    /// # Errors
-    /// [`InvalidRule`] when a rule can never do what it says; the old script then stays.
+    /// Replaces the script and resets its counts. Without rules the server behaves normally. An invalid rule leaves the
+    /// old script in place.
     pub fn set_script(&self, rules: impl IntoIterator<Item = Rule>) -> Result<(), InvalidRule> {
         let script = Script::new(rules.into_iter().collect())?;
         self.shared.script.set(script);
         Ok(())
     }
 
-    /// Forgets all mails, on disk too.
-    ///
-    /// # Errors
-    /// When a spooled mail cannot be removed.
+    /// Deletes all mails, in the spool folder too.
     pub async fn clear(&self) -> io::Result<()> {
         self.shared.inbox.clear().await
     }
 
-    /// Waits until there is a mail that `wanted` accepts, and returns the oldest such mail.
-    ///
-    /// # Errors
-    /// [`WaitTimeout`] after `limit`, naming the mails there are.
+    /// Waits for a mail that `wanted` accepts, and returns the oldest one.
     pub async fn wait_for(
         &self,
         wanted: impl Fn(&Mail) -> bool,
@@ -180,10 +166,7 @@ impl MailCatcher {
         self.shared.changes.wait_for(limit, || self.mails(), find).await
     }
 
-    /// Waits until `find` finds something in the conversations, e.g. that one was refused.
-    ///
-    /// # Errors
-    /// [`WaitTimeout`] after `limit`, naming the conversations there are.
+    /// Waits until `find` returns something for the list of conversations.
     pub async fn wait_for_conversation<T>(
         &self,
         mut find: impl FnMut(&[Conversation]) -> Option<T>,
@@ -193,7 +176,7 @@ impl MailCatcher {
     }
 }
 
-/// Takes SMTP connections until told to stop, then waits for their conversations to break off.
+/// Accepts SMTP connections until the catcher stops, then waits for their conversations to end.
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let sessions = TaskTracker::new();
     while let Some(accepted) = shared.stop.run_until_cancelled(listener.accept()).await {
@@ -208,7 +191,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             }
         }
     }
-    // Refuse new connections at once, not only when the last conversation has ended.
+    // New connections must be refused now, not when the last conversation has ended.
     drop(listener);
     sessions.close();
     sessions.wait().await;

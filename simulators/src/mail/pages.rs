@@ -1,5 +1,5 @@
-//! The inbox for people. Everything in a mail comes from outside: templates escape it, and HTML
-//! bodies are shown in a sandboxed frame whose policy forbids scripts and remote content.
+//! The inbox pages. All content of a mail is untrusted: templates escape it, and HTML bodies are shown in a sandboxed
+//! frame whose policy forbids scripts and remote content.
 
 use std::sync::Arc;
 
@@ -20,17 +20,17 @@ use super::{
 };
 use crate::responses;
 
-/// The pages' own policy: their style sheet, their one script, and frames of their own.
+/// The policy of the pages: only their own style sheet, script and frames.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
     connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
-/// The policy of HTML bodies. `sandbox` holds even when the frame's address is opened directly.
+/// The policy of HTML bodies. `sandbox` also applies if the URL of the frame is opened directly.
 const BODY_POLICY: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; \
     default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; \
     frame-ancestors 'self'";
-/// Lets links in a mail open in a new tab; inside the frame most pages refuse to be shown.
+/// Opens links in a new tab: most sites refuse to be shown in a frame.
 const NEW_TAB: &str = "<base target=\"_blank\">";
-/// Mails and conversations on one page; the API has them all.
+/// Maximum number of rows per page; the API returns all.
 const SHOWN: usize = 200;
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -51,7 +51,6 @@ struct ListPage {
     mails: Vec<MailRow>,
 }
 
-/// One line of the list.
 struct MailRow {
     id: u64,
     sender: String,
@@ -76,7 +75,6 @@ struct ConversationsPage {
     rows: Vec<ConversationRow>,
 }
 
-/// One conversation, in words for people.
 struct ConversationRow {
     conversation: Conversation,
     at: String,
@@ -104,7 +102,7 @@ async fn list(State(shared): State<Arc<Shared>>, Query(filter): Query<Filter>) -
 
 async fn mail(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
     let Some(mail) = shared.inbox.get(id) else {
-        return (StatusCode::NOT_FOUND, Html("<h1>There is no such mail</h1>")).into_response();
+        return (StatusCode::NOT_FOUND, Html("<h1>Mail not found</h1>")).into_response();
     };
     page(&MailPage {
         sender: sender(&mail),
@@ -132,7 +130,7 @@ async fn conversations(State(shared): State<Arc<Shared>>) -> Response {
     let rows = all.into_iter().rev().take(SHOWN).map(|conversation| ConversationRow {
         at: responses::time(conversation.started_at),
         outcome: match (conversation.mails.len(), conversation.acknowledged as usize) {
-            (0, _) => "nothing accepted",
+            (0, _) => "no mail accepted",
             (stored, acknowledged) if acknowledged < stored => "accepted, but not acknowledged",
             _ => "accepted",
         },
@@ -170,13 +168,13 @@ fn mail_row(mail: &Mail) -> MailRow {
     }
 }
 
-/// Who the mail says it is from; who the envelope says, if it does not say.
+/// The From header, or the envelope sender without one.
 fn sender(mail: &Mail) -> String {
     let named = mail.header("From").filter(|it| !it.is_empty());
     named.unwrap_or(&mail.from).to_owned()
 }
 
-/// Puts [`NEW_TAB`] where it counts, without pushing the doctype from its place.
+/// Inserts [`NEW_TAB`] into the head, or at the beginning without one.
 fn with_new_tab(html: &str) -> String {
     let lower = html.to_ascii_lowercase();
     let head = lower.find("<head>").map(|at| at + "<head>".len());

@@ -1,4 +1,4 @@
-//! The HTTP interface: the JSON API here, the pages for people in `pages`.
+//! The JSON API.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ async fn raw(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response
     let Some(mail) = shared.inbox.get(id) else {
         return not_found();
     };
-    // As plain text and never sniffed: nothing in a mail may run in the inbox's name.
+    // As plain text and without sniffing: content of a mail must not run with the origin of the inbox.
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -57,8 +57,8 @@ async fn clear(State(shared): State<Arc<Shared>>) -> Response {
     match shared.inbox.clear().await {
         Ok(()) => Json(json!({"success": true})).into_response(),
         Err(error) => {
-            tracing::error!(%error, "cannot empty the spool");
-            json_error(StatusCode::INTERNAL_SERVER_ERROR, "the spool cannot be emptied")
+            tracing::error!(%error, "cannot delete spooled mails");
+            json_error(StatusCode::INTERNAL_SERVER_ERROR, "the spooled mails cannot be deleted")
         }
     }
 }
@@ -71,7 +71,7 @@ async fn script(State(shared): State<Arc<Shared>>) -> Json<Script> {
     Json(shared.script.script())
 }
 
-/// Takes the text rather than `Json`, so that every refusal is JSON and says what is wrong.
+/// Takes text instead of `Json` so that every error is JSON and names the problem.
 async fn set_script(State(shared): State<Arc<Shared>>, text: String) -> Response {
     match serde_json::from_str::<Script>(&text) {
         Ok(script) => {
@@ -83,5 +83,5 @@ async fn set_script(State(shared): State<Arc<Shared>>, text: String) -> Response
 }
 
 fn not_found() -> Response {
-    json_error(StatusCode::NOT_FOUND, "there is no such mail")
+    json_error(StatusCode::NOT_FOUND, "mail not found")
 }

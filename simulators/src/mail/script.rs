@@ -1,4 +1,4 @@
-//! Misbehaviour by script: which rule strikes at which step of a conversation.
+//! Fault scripts: which rule applies at which step of a conversation.
 
 use std::{collections::HashMap, sync::Mutex};
 
@@ -6,91 +6,87 @@ use serde::{Deserialize, Serialize};
 
 use crate::sync::lock;
 
-/// A point of an SMTP conversation at which the server can misbehave.
+/// A step of an SMTP conversation at which a fault can be injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Instead of the greeting.
     Connect,
-    /// Instead of the answer to EHLO or HELO.
+    /// Instead of the reply to EHLO or HELO.
     Ehlo,
-    /// Instead of the answer to AUTH.
+    /// Instead of the reply to AUTH.
     Auth,
-    /// Instead of the answer to MAIL FROM.
+    /// Instead of the reply to MAIL FROM.
     Mail,
-    /// Instead of the answer to RCPT TO.
+    /// Instead of the reply to RCPT TO.
     Rcpt,
-    /// Instead of the 354 after DATA.
+    /// Instead of the 354 reply to DATA.
     Data,
-    /// After the whole message has arrived, instead of its 250.
+    /// After the whole message has arrived, instead of the 250 reply.
     Body,
 }
 
-/// What the server does at a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Refuses with a reply. After a 421, and at [`Step::Connect`], the connection closes.
+    /// Sends an error reply. After a 421, and at [`Step::Connect`], the connection closes.
     Reply {
         /// 400 to 599.
         code: u16,
-        /// One line, usually with an enhanced status code in front: `4.7.1 Try later`.
+        /// One line, usually with an enhanced status code: `4.7.1 Try later`.
         text: String,
     },
     /// Closes the connection without a reply. At [`Step::Body`] the message is not stored.
     Drop,
-    /// Stores the message, then closes the connection instead of the 250 ([`Step::Body`] only).
+    /// Stores the message, then closes the connection without a reply ([`Step::Body`] only).
     DropAfterAccept,
-    /// Falls silent until the client goes away. At [`Step::Body`] the message is not stored.
+    /// Sends nothing until the client disconnects. At [`Step::Body`] the message is not stored.
     Stall,
-    /// Stores the message, then falls silent instead of the 250 ([`Step::Body`] only).
+    /// Stores the message, then sends nothing ([`Step::Body`] only).
     StallAfterAccept,
 }
 
-/// One piece of misbehaviour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Where it strikes.
     pub step: Step,
-    /// What it does.
     pub action: Action,
-    /// How many times; `None` means for ever.
+    /// `None` means always.
     #[serde(default)]
     pub times: Option<u32>,
-    /// Only for this recipient: the one of RCPT, or any accepted one at DATA and after the body.
+    /// Only for this recipient: the one in RCPT TO, or any accepted one at DATA and after the body.
     #[serde(default)]
     pub recipient: Option<String>,
-    /// Whether `times` counts for each recipient on its own ([`Step::Rcpt`] only).
+    /// Whether `times` is counted per recipient ([`Step::Rcpt`] only).
     #[serde(default)]
     pub per_recipient: bool,
 }
 
 impl Rule {
-    /// A rule that strikes for ever and for everybody.
+    /// A rule that always applies.
     pub fn new(step: Step, action: Action) -> Self {
         Self { step, action, times: None, recipient: None, per_recipient: false }
     }
 
-    /// A refusal with `code` and `text`.
+    /// A rule that replies with an error.
     pub fn reply(step: Step, code: u16, text: &str) -> Self {
         let text = text.to_owned();
         Self::new(step, Action::Reply { code, text })
     }
 
-    /// Greylisting: the first attempt for each recipient gets a 451.
+    /// Rejects the first attempt for each recipient with a 451.
     pub fn greylisting() -> Self {
         let rule = Self::reply(Step::Rcpt, 451, "4.7.1 Greylisted, try again later");
         Self { per_recipient: true, ..rule.times(1) }
     }
 
-    /// The rule, for the first `times` times.
+    /// Limits the rule to the first `times` times.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { times: Some(times), ..self }
     }
 
-    /// The rule, for one recipient.
+    /// Limits the rule to one recipient.
     #[must_use]
     pub fn only_for(self, recipient: &str) -> Self {
         Self { recipient: Some(recipient.to_owned()), ..self }
@@ -99,22 +95,22 @@ impl Rule {
     fn check(&self) -> Result<(), &'static str> {
         if let Action::Reply { code, text } = &self.action {
             if !(400..600).contains(code) {
-                return Err("a reply's code must be 400 to 599");
+                return Err("the reply code must be between 400 and 599");
             }
             if text.chars().any(char::is_control) {
-                return Err("a reply's text must be one line");
+                return Err("the reply text must be a single line");
             }
         }
         let after_accept = [Action::DropAfterAccept, Action::StallAfterAccept];
         if after_accept.contains(&self.action) && self.step != Step::Body {
-            return Err("drop_after_accept and stall_after_accept belong to the step body");
+            return Err("drop_after_accept and stall_after_accept are only valid at the step body");
         }
         let knows_recipients = matches!(self.step, Step::Rcpt | Step::Data | Step::Body);
         if self.recipient.is_some() && !knows_recipients {
-            return Err("recipient belongs to the steps rcpt, data and body");
+            return Err("recipient is only valid at the steps rcpt, data and body");
         }
         if self.per_recipient && self.step != Step::Rcpt {
-            return Err("per_recipient belongs to the step rcpt");
+            return Err("per_recipient is only valid at the step rcpt");
         }
         Ok(())
     }
@@ -125,29 +121,27 @@ impl Rule {
     }
 }
 
-/// Whether two addresses are the same mailbox for the purposes of a test.
 pub(super) fn same_address(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-/// A rule that can never do what it says.
+/// A rule that contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("rule {number} of the script is refused: {reason}")]
+#[error("rule {number} of the script is invalid: {reason}")]
 pub struct InvalidRule {
-    /// Which rule, counted from 1.
+    /// Starts at 1.
     pub number: usize,
-    /// What is wrong with it.
     pub reason: &'static str,
 }
 
-/// A checked list of rules; at each step the first one that fits and is not used up strikes.
+/// A validated list of rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Rules")]
 pub struct Script {
     rules: Vec<Rule>,
 }
 
-/// A script before it is checked.
+/// A script before validation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rules {
@@ -155,10 +149,6 @@ struct Rules {
 }
 
 impl Script {
-    /// A script of these rules.
-    ///
-    /// # Errors
-    /// [`InvalidRule`] names the first rule that makes no sense.
     pub fn new(rules: Vec<Rule>) -> Result<Self, InvalidRule> {
         for (index, rule) in rules.iter().enumerate() {
             rule.check().map_err(|reason| InvalidRule { number: index + 1, reason })?;
@@ -166,7 +156,6 @@ impl Script {
         Ok(Self { rules })
     }
 
-    /// The rules, in order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
@@ -180,13 +169,13 @@ impl TryFrom<Rules> for Script {
     }
 }
 
-/// Plays a script: remembers how often each rule has struck.
+/// A script and how often each of its rules has applied.
 pub(super) struct ScriptState(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
     script: Script,
-    /// Counts by rule and, for `per_recipient`, by recipient; else by the empty name.
+    /// Counts by rule and, with `per_recipient`, by recipient (otherwise empty).
     applied: HashMap<(usize, String), u32>,
 }
 
@@ -203,7 +192,7 @@ impl ScriptState {
         *lock(&self.0) = Inner { script, ..Inner::default() };
     }
 
-    /// What to do at `step`; `recipients` are the one being named, or those accepted so far.
+    /// The action to perform at `step`. `recipients` is the one in RCPT TO, or those accepted so far.
     pub(super) fn next(&self, step: Step, recipients: &[String]) -> Option<Action> {
         let inner = &mut *lock(&self.0);
         let rules = inner.script.rules.iter().enumerate();
@@ -232,7 +221,7 @@ mod tests {
 
     #[test]
     fn greylisting_applies_once_per_recipient() {
-        let script = Script::new(vec![Rule::greylisting()]).expect("a good script");
+        let script = Script::new(vec![Rule::greylisting()]).expect("a valid script");
         let state = ScriptState::new(script);
         assert!(state.next(Step::Rcpt, &to("a@x.example")).is_some());
         assert!(state.next(Step::Rcpt, &to("b@x.example")).is_some());
@@ -246,7 +235,7 @@ mod tests {
             Rule::new(Step::Body, Action::Drop).times(1),
             Rule::new(Step::Body, Action::Stall).only_for("b@x.example"),
         ];
-        let state = ScriptState::new(Script::new(rules).expect("a good script"));
+        let state = ScriptState::new(Script::new(rules).expect("a valid script"));
         assert_eq!(state.next(Step::Body, &to("b@x.example")), Some(Action::Drop));
         assert_eq!(state.next(Step::Body, &to("a@x.example")), None);
         assert_eq!(state.next(Step::Body, &to("b@x.example")), Some(Action::Stall));

@@ -1,4 +1,4 @@
-//! One SMTP conversation: which command is answered how, and where the script interferes.
+//! One SMTP conversation: replies to commands and applies the script.
 
 use std::{io, net::SocketAddr, ops::ControlFlow, sync::Arc};
 
@@ -16,7 +16,7 @@ use super::{
     tls::Tls,
 };
 
-/// Whether the conversation goes on after a step.
+/// Whether the conversation continues after a step.
 type Flow = io::Result<ControlFlow<()>>;
 
 const CONTINUE: ControlFlow<()> = ControlFlow::Continue(());
@@ -33,7 +33,7 @@ struct Session<'a> {
     recipients: Vec<String>,
 }
 
-/// Marks the end of a conversation, however it ends: also when it is broken off.
+/// Marks the end of a conversation, even if its task is cancelled.
 struct EndOnDrop<'a>(&'a Shared, u64);
 
 impl Drop for EndOnDrop<'_> {
@@ -42,11 +42,10 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
-/// Holds one conversation to its end.
 pub(super) async fn run(tcp: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     let id = shared.conversations.begin(peer);
     let _end = EndOnDrop(&shared, id);
-    // Replies are small and awaited: never wait for more to send.
+    // Replies are small and the client waits for each.
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
@@ -110,10 +109,12 @@ impl Session<'_> {
             Command::Data => self.data().await,
             Command::Rset => {
                 self.reset_transaction();
-                self.reply("250 2.0.0 Forgotten").await
+                self.reply("250 2.0.0 Reset").await
             }
-            Command::Noop => self.reply("250 2.0.0 Fine").await,
-            Command::Vrfy => self.reply("252 2.5.2 Send some mail and see").await,
+            Command::Noop => self.reply("250 2.0.0 OK").await,
+            Command::Vrfy => {
+                self.reply("252 2.5.2 Cannot verify the address, but will accept mail").await
+            }
             Command::Help => self.reply("214 2.0.0 See RFC 5321").await,
             Command::Quit => {
                 self.connection.send("221 2.0.0 Goodbye").await?;
@@ -150,7 +151,7 @@ impl Session<'_> {
         self.reply(&numbered.collect::<Vec<_>>().join("\r\n")).await
     }
 
-    /// Whether TLS must begin before there can be mail.
+    /// Whether TLS must start before mail is accepted.
     fn needs_tls(&self) -> bool {
         self.shared.tls.is_some() && !self.encrypted
     }
@@ -179,7 +180,7 @@ impl Session<'_> {
             return self.reply("502 5.5.1 AUTH is not offered").await;
         };
         if self.authenticated || !self.greeted || self.mail.is_some() || self.needs_tls() {
-            return self.reply("503 5.5.1 Not now").await;
+            return self.reply("503 5.5.1 Bad sequence of commands").await;
         }
         let sent = match mechanism {
             "PLAIN" => {
@@ -198,20 +199,20 @@ impl Session<'_> {
         match sent {
             Some((name, secret)) if name == user && secret == password => {
                 self.authenticated = true;
-                self.reply("235 2.7.0 Signed in").await
+                self.reply("235 2.7.0 Authentication successful").await
             }
-            Some(_) => self.reply("535 5.7.8 User or password is wrong").await,
-            None => self.reply("501 5.5.2 Not understood, or given up").await,
+            Some(_) => self.reply("535 5.7.8 Wrong user name or password").await,
+            None => self.reply("501 5.5.2 Invalid or cancelled").await,
         }
     }
 
-    /// One answer of the client during AUTH, decoded; `None` if it gives up or cannot be read.
+    /// Reads one credential during AUTH, decoded; `None` if the client cancels or sends invalid text.
     async fn read_credential(
         &mut self,
         given: Option<String>,
         prompt: &str,
     ) -> io::Result<Option<String>> {
-        let answer = match given {
+        let line = match given {
             Some(given) => given,
             None => {
                 self.connection.send(&format!("334 {prompt}")).await?;
@@ -221,12 +222,12 @@ impl Session<'_> {
                 }
             }
         };
-        let decoded = BASE64_STANDARD.decode(answer.trim()).ok();
+        let decoded = BASE64_STANDARD.decode(line.trim()).ok();
         Ok(decoded.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 
     async fn mail(&mut self, mail: MailFrom) -> Flow {
-        let most = self.shared.settings.max_message_bytes;
+        let limit = self.shared.settings.max_message_bytes;
         if !self.greeted {
             self.reply("503 5.5.1 EHLO first").await
         } else if self.needs_tls() {
@@ -234,8 +235,8 @@ impl Session<'_> {
         } else if !self.authenticated {
             self.reply("530 5.7.0 AUTH first").await
         } else if self.mail.is_some() {
-            self.reply("503 5.5.1 There is a mail already").await
-        } else if mail.size.is_some_and(|size| size > most) {
+            self.reply("503 5.5.1 MAIL was already sent").await
+        } else if mail.size.is_some_and(|size| size > limit) {
             self.reply("552 5.3.4 Message too large").await
         } else if mail.utf8 && !self.shared.settings.smtputf8 {
             self.reply("555 5.5.4 Unknown parameter").await
@@ -262,11 +263,11 @@ impl Session<'_> {
 
     async fn data(&mut self) -> Flow {
         if self.recipients.is_empty() {
-            return self.reply("503 5.5.1 No recipient so far").await;
+            return self.reply("503 5.5.1 RCPT first").await;
         }
-        self.connection.send("354 End with a dot on a line of its own").await?;
-        let most = self.shared.settings.max_message_bytes;
-        match self.connection.read_message(most).await? {
+        self.connection.send("354 End the message with a line that contains only a dot").await?;
+        let limit = self.shared.settings.max_message_bytes;
+        match self.connection.read_message(limit).await? {
             Body::Message(message) => self.body(message).await,
             Body::TooLarge => {
                 self.reset_transaction();
@@ -276,9 +277,9 @@ impl Session<'_> {
         }
     }
 
-    /// The whole message has arrived: stores it, or does what the script wants.
+    /// Stores the message, or performs the action of the script.
     async fn body(&mut self, message: Vec<u8>) -> Flow {
-        // A refused message is not kept; its name is, so that attempts can be compared.
+        // Logged even for a rejected message, so that attempts can be compared.
         if let Some(id) = message::message_id(&message) {
             self.connection.note(format!("Message-ID: {id}"));
         }
@@ -297,21 +298,21 @@ impl Session<'_> {
             Ok(mail) => mail,
             Err(error) => {
                 tracing::error!(%error, "cannot store a mail");
-                return self.reply("451 4.3.0 Cannot store it now").await;
+                return self.reply("451 4.3.0 Cannot store the message").await;
             }
         };
         self.shared.conversations.add_mail(self.id, mail.id);
         match unacknowledged {
             Some(action) => self.perform(Step::Body, action).await,
             None => {
-                let flow = self.reply(&format!("250 2.0.0 Kept as {}", mail.id)).await?;
+                let flow = self.reply(&format!("250 2.0.0 Stored as {}", mail.id)).await?;
                 self.shared.conversations.acknowledge(self.id);
                 Ok(flow)
             }
         }
     }
 
-    /// Lets the script interfere with a command.
+    /// Applies the script to a command.
     async fn apply_script_to(&mut self, command: &Command) -> io::Result<Option<ControlFlow<()>>> {
         let (step, recipients) = match command {
             Command::Ehlo | Command::Helo => (Step::Ehlo, Vec::new()),
@@ -324,7 +325,7 @@ impl Session<'_> {
         self.apply_script(step, &recipients).await
     }
 
-    /// Lets the script interfere with a step; `None` when it has no rule for it.
+    /// Applies the script to a step; `None` if no rule matches.
     async fn apply_script(
         &mut self,
         step: Step,
@@ -362,14 +363,14 @@ impl Session<'_> {
     }
 }
 
-/// The credentials of AUTH PLAIN: `authorisation NUL user NUL password`.
+/// Parses the credentials of AUTH PLAIN: `authorization NUL user NUL password`.
 fn parse_plain_credentials(decoded: &str) -> Option<(String, String)> {
     let mut parts = decoded.split('\0').skip(1);
     let credentials = (parts.next()?.to_owned(), parts.next()?.to_owned());
     parts.next().is_none().then_some(credentials)
 }
 
-/// A command as the log may keep it.
+/// The form of a command for the log.
 fn without_secrets(line: &str) -> String {
     let mut words = line.split_whitespace();
     match (words.next(), words.next(), words.next()) {

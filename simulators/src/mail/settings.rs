@@ -1,4 +1,4 @@
-//! What the mail catcher can be told at start.
+//! Settings of the mail catcher.
 
 use std::{fmt, path::PathBuf};
 
@@ -6,54 +6,48 @@ use serde::Deserialize;
 
 use super::script::Script;
 
-/// Settings of the mail catcher. Every field has a default; unknown fields are refused.
+/// Every field has a default; unknown fields are rejected.
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The name the server greets with.
+    /// The name in the greeting.
     pub hostname: String,
-    /// With `user` and `password` set, AUTH is offered, and mail needs it.
+    /// If user and password are set, AUTH is offered and required.
     pub user: Option<String>,
-    /// See `user`.
     pub password: Option<String>,
-    /// Largest message in bytes, as announced by SIZE.
+    /// Maximum size of a message in bytes, announced by SIZE.
     pub max_message_bytes: usize,
-    /// Whether addresses beyond ASCII are taken, and SMTPUTF8 announced.
+    /// Whether non-ASCII addresses are accepted and SMTPUTF8 is announced.
     pub smtputf8: bool,
-    /// How many mails are kept; the oldest go first, on disk too.
+    /// Maximum number of mails; the oldest are deleted first, in the spool folder too.
     pub capacity: usize,
-    /// Folder for the mails, one `.eml` file each; without one they are kept in memory only.
+    /// Folder for the mails, one `.eml` file each; without it they are only in memory.
     pub spool: Option<PathBuf>,
-    /// The misbehaviour to begin with.
     pub script: Script,
-    /// Without it, no TLS is offered. With it, mail needs it.
+    /// If set, TLS is offered and required.
     pub tls: Option<TlsSettings>,
 }
 
-/// How TLS is spoken.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {
-    /// When it begins.
     pub mode: TlsMode,
     /// PEM file with the certificate chain.
     pub certificate: PathBuf,
-    /// PEM file with the certificate's key.
+    /// PEM file with the private key.
     pub key: PathBuf,
 }
 
-/// When TLS begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
-    /// With the first byte.
+    /// TLS starts with the first byte.
     Implicit,
-    /// By STARTTLS.
+    /// TLS starts with STARTTLS.
     StartTls,
 }
 
 impl Settings {
-    /// User name and password, if both are set.
     pub(super) fn credentials(&self) -> Option<(&str, &str)> {
         self.user.as_deref().zip(self.password.as_deref())
     }

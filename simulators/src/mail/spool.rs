@@ -1,7 +1,7 @@
 //! Mails on disk: one `.eml` file each, which any mail program can open.
 //!
-//! The envelope stands in a first header line, which is not part of the message and is taken off
-//! again when read. A file appears by rename, so a crash leaves a whole mail or none.
+//! The first header line holds the envelope. It is not part of the message and is removed when the file is read. Files
+//! are written under another name and renamed, so that a crash leaves a complete mail or none.
 
 use std::{
     fs::{self, File},
@@ -16,11 +16,11 @@ use super::message::{Envelope, Mail};
 
 const ENVELOPE_HEADER: &[u8] = b"X-Mail-Catcher-Envelope: ";
 
-/// The folder. Every call blocks on the disk.
+/// A spool folder. All methods block on disk access.
 #[derive(Clone)]
 pub(super) struct Spool(PathBuf);
 
-/// The envelope as the first header line has it. JSON escapes line ends, so it stays one line.
+/// The envelope in the first header line. JSON escapes line ends, so it is one line.
 #[derive(Serialize, Deserialize)]
 struct EnvelopeLine {
     from: String,
@@ -29,14 +29,14 @@ struct EnvelopeLine {
 }
 
 impl Spool {
-    /// Opens the folder, making it if missing, and reads what is there, oldest first.
+    /// Opens the folder, creates it if missing, and reads its mails, oldest first.
     pub(super) fn open(folder: PathBuf) -> io::Result<(Self, Vec<Mail>)> {
         fs::create_dir_all(&folder)?;
         let mut mails = Vec::new();
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|it| it == "part") {
-                // Left over from a crash; its sender never got a 250.
+                // Left by a crash; the sender never got a 250 reply.
                 fs::remove_file(&path)?;
             } else if let Some(id) = id_of(&path) {
                 mails.push(read(id, fs::read(&path)?));
@@ -46,7 +46,7 @@ impl Spool {
         Ok((Self(folder), mails))
     }
 
-    /// Writes a mail; after this it survives a crash.
+    /// Writes a mail so that it survives a crash.
     pub(super) fn write(&self, id: u64, envelope: &Envelope, raw: &[u8]) -> io::Result<()> {
         let line = serde_json::to_vec(&EnvelopeLine {
             from: envelope.from.clone(),
@@ -59,11 +59,11 @@ impl Spool {
         file.write_all(&[ENVELOPE_HEADER, &line, b"\r\n", raw].concat())?;
         file.sync_all()?;
         fs::rename(&part, &path)?;
-        // The rename itself lasts only once the folder is on disk.
+        // Makes the rename durable.
         File::open(&self.0)?.sync_all()
     }
 
-    /// Removes a mail. One that is gone already is fine.
+    /// Removes a mail, if it exists.
     pub(super) fn remove(&self, id: u64) -> io::Result<()> {
         match fs::remove_file(self.path(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -90,7 +90,7 @@ fn read(id: u64, file: Vec<u8>) -> Mail {
             Envelope { from: line.from, to: line.to, received_at: line.received_at },
             raw.to_vec(),
         ),
-        // Not ours, but somebody put it there: show it.
+        // A file that was put there by hand is shown too.
         None => Mail::read(id, unknown(), file),
     }
 }

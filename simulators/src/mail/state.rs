@@ -9,7 +9,7 @@ use super::{
 };
 use crate::sync::ChangeNotifier;
 
-/// What conversations, pages and the owner share.
+/// Shared by conversations, pages and the owner.
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) inbox: Inbox,

@@ -1,4 +1,4 @@
-//! TLS on the SMTP side, from the first byte or by STARTTLS.
+//! TLS for SMTP: implicit or by STARTTLS.
 
 use std::{io, sync::Arc};
 
@@ -17,19 +17,17 @@ use tokio_rustls::{
 
 use super::settings::{TlsMode, TlsSettings};
 
-/// A connection, encrypted or not.
+/// A connection with or without TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// How the catcher speaks TLS.
 pub(super) struct Tls {
     pub(super) mode: TlsMode,
     acceptor: TlsAcceptor,
 }
 
 impl Tls {
-    /// Reads certificate and key.
     pub(super) fn open(settings: &TlsSettings) -> io::Result<Self> {
         let chain: Result<Vec<_>, _> =
             CertificateDer::pem_file_iter(&settings.certificate).map_err(pem_error)?.collect();
@@ -42,12 +40,12 @@ impl Tls {
         Ok(Self { mode: settings.mode, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Has the client begin TLS on a connection.
+    /// Performs the TLS handshake.
     pub(super) async fn accept(&self, stream: Box<dyn Stream>) -> io::Result<Box<dyn Stream>> {
         Ok(Box::new(self.acceptor.accept(stream).await?))
     }
 }
 
 fn pem_error(error: pem::Error) -> io::Error {
-    io::Error::other(format!("certificate or key: {error}"))
+    io::Error::other(format!("cannot read the certificate or key: {error}"))
 }

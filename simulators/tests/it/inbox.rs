@@ -1,4 +1,4 @@
-//! The inbox over HTTP: JSON for tests, pages for people.
+//! The inbox over HTTP: JSON API and pages.
 
 use diagflow_simulators::mail::{Action, MailCatcher, Settings, Step};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ async fn catcher_with_mails() -> MailCatcher {
 
 async fn get(catcher: &MailCatcher, path: &str) -> reqwest::Response {
     let url = format!("{}{path}", catcher.url());
-    client().get(url).send().await.expect("an answer")
+    client().get(url).send().await.expect("a response")
 }
 
 async fn text(catcher: &MailCatcher, path: &str) -> String {
@@ -124,8 +124,8 @@ async fn a_script_is_set_over_http() {
         client().put(url).json(&body).send().await.expect("it")
     };
     let rule = json!({"step": "body", "action": "drop_after_accept", "times": 1});
-    let answer = put(json!({ "rules": [rule] })).await;
-    assert_eq!(answer.status(), 200);
+    let response = put(json!({ "rules": [rule] })).await;
+    assert_eq!(response.status(), 200);
     let rules = catcher.script().rules().to_vec();
     assert_eq!((rules[0].step, &rules[0].action), (Step::Body, &Action::DropAfterAccept));
     assert_eq!(json(&catcher, "/api/script").await["rules"][0]["times"], 1);

@@ -1,4 +1,4 @@
-//! The platform's contract, measurements, the logs and the control API.
+//! The platform's contract, the measurements, the logs and the control API.
 
 use std::sync::Arc;
 
@@ -30,10 +30,10 @@ async fn an_execution_completes_with_measurements() {
     ]});
 
     let id = submit(&sim, &body).await;
-    let answer = wait_for_end(&sim, &id).await;
+    let response = wait_for_end(&sim, &id).await;
 
-    assert_eq!(answer["status"], "COMPLETED");
-    let result = &answer["result"];
+    assert_eq!(response["status"], "COMPLETED");
+    let result = &response["result"];
     assert_eq!(result["simulated"], true);
     assert!(labels(result, "sharp.png").contains(&"Image is sharp".to_owned()));
     assert!(labels(result, "blurred.png").contains(&"Image is blurred".to_owned()));
@@ -72,13 +72,13 @@ async fn an_undecodable_image_is_reported_as_a_finding() {
     half["sha256"] = json!("00");
     let body = json!({"images": [half, {"name": "none.png"}, {"name": "odd.png", "data": "%"}]});
     let id = submit(&sim, &body).await;
-    let answer = wait_for_end(&sim, &id).await;
+    let response = wait_for_end(&sim, &id).await;
     assert_eq!(
-        labels(&answer["result"], "half.png"),
+        labels(&response["result"], "half.png"),
         ["Image could not be read", "Checksum differs"]
     );
-    assert_eq!(labels(&answer["result"], "none.png"), ["Image could not be read"]);
-    assert_eq!(labels(&answer["result"], "odd.png"), ["Image could not be read"]);
+    assert_eq!(labels(&response["result"], "none.png"), ["Image could not be read"]);
+    assert_eq!(labels(&response["result"], "odd.png"), ["Image could not be read"]);
 }
 
 #[tokio::test]
@@ -93,19 +93,19 @@ async fn images_are_downloaded_from_their_url() {
     let body = json!({"images": [
         {"name": "red.png", "url": format!("http://{address}/red.png?signature=secret")},
         {"name": "gone.png", "url": format!("http://{address}/gone.png?signature=secret")},
-        // Port 1 is reserved, and nobody listens there.
+        // Port 1 is reserved, so nothing listens there.
         {"name": "down.png", "url": "http://127.0.0.1:1/down.png?signature=secret"},
     ]});
 
     let id = submit(&sim, &body).await;
-    let answer = wait_for_end(&sim, &id).await;
+    let response = wait_for_end(&sim, &id).await;
 
     let images = sim.execution(&id).expect("it").images;
     assert_eq!(images[0].sha256.as_ref(), Some(&expected));
     assert_eq!(images[0].source, "url");
-    assert_eq!(labels(&answer["result"], "gone.png"), ["Image could not be read"]);
-    assert_eq!(labels(&answer["result"], "down.png"), ["Image could not be read"]);
-    assert!(!answer.to_string().contains("secret"), "{answer}");
+    assert_eq!(labels(&response["result"], "gone.png"), ["Image could not be read"]);
+    assert_eq!(labels(&response["result"], "down.png"), ["Image could not be read"]);
+    assert!(!response.to_string().contains("secret"), "{response}");
     server.abort();
 }
 
@@ -130,9 +130,9 @@ async fn manual_completion_waits_for_the_measurements() {
     sim.complete(&id).expect("completed by hand");
     assert_eq!(poll(&sim, &id).await["status"], "RUNNING");
     release.add_permits(1);
-    let answer = wait_for_end(&sim, &id).await;
-    assert_eq!(answer["status"], "COMPLETED");
-    assert!(answer["result"].is_object(), "{answer}");
+    let response = wait_for_end(&sim, &id).await;
+    assert_eq!(response["status"], "COMPLETED");
+    assert!(response["result"].is_object(), "{response}");
     server.abort();
 }
 
@@ -147,9 +147,9 @@ async fn the_same_key_returns_the_same_execution() {
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
         }
-        let answer = request.send().await.expect("an answer");
-        let answer: Value = answer.json().await.expect("JSON");
-        answer["execution_id"].to_string()
+        let response = request.send().await.expect("a response");
+        let response: Value = response.json().await.expect("JSON");
+        response["execution_id"].to_string()
     };
 
     let first = post(Some("s-1-1"), Some("s-1-1")).await;
@@ -267,8 +267,8 @@ async fn the_control_api_matches_the_methods() {
     assert_eq!(poll(&sim, &other).await["error"], "by hand");
 
     let json = async |path: &str| -> Value {
-        let answer = client().get(at(path)).send().await.expect("an answer");
-        answer.json().await.expect("JSON")
+        let response = client().get(at(path)).send().await.expect("a response");
+        response.json().await.expect("JSON")
     };
     let executions = json("/_sim/executions").await;
     assert_eq!(executions["totals"]["executions"], 2);

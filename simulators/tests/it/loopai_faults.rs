@@ -1,4 +1,4 @@
-//! Every fault of a scenario, as a client meets it.
+//! Every fault of a scenario, as a client sees it.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ fn set_scenario(sim: &LoopAiSim, scenario: &str) {
     sim.set_scenario(scenario.parse().expect("a scenario"));
 }
 
-/// Posts by hand, to see the bytes and the error that a client library would interpret.
+/// Uses raw TCP to see the bytes and errors that an HTTP client would hide.
 async fn raw_exchange(sim: &LoopAiSim, request: &str) -> (Vec<u8>, std::io::Result<usize>) {
     let mut tcp = TcpStream::connect(sim.address()).await.expect("connected");
     tcp.write_all(request.as_bytes()).await.expect("written");
-    let mut answer = Vec::new();
-    let read = tokio::time::timeout(LIMIT, tcp.read_to_end(&mut answer)).await;
-    (answer, read.expect("an end in time"))
+    let mut response = Vec::new();
+    let read = tokio::time::timeout(LIMIT, tcp.read_to_end(&mut response)).await;
+    (response, read.expect("an end in time"))
 }
 
 fn raw_status(id: &str) -> String {
@@ -32,8 +32,8 @@ fn raw_status(id: &str) -> String {
 async fn a_directive_affects_only_its_submission() {
     let sim = instant_sim().await;
     let id = submit(&sim, &submission("please [sim: fail=no light]")).await;
-    let answer = wait_for_end(&sim, &id).await;
-    assert_eq!(answer, json!({"execution_id": id, "status": "FAILED", "error": "no light"}));
+    let response = wait_for_end(&sim, &id).await;
+    assert_eq!(response, json!({"execution_id": id, "status": "FAILED", "error": "no light"}));
     let mut other = submission("");
     other["submission_id"] = json!("s-2");
     let id = submit(&sim, &other).await;
@@ -43,10 +43,10 @@ async fn a_directive_affects_only_its_submission() {
 #[tokio::test]
 async fn an_invalid_directive_is_rejected_with_the_allowed_items() {
     let sim = instant_sim().await;
-    let answer = diagnose(&sim, &submission("[sim: explode]")).await.expect("it");
-    assert_eq!(answer.status(), 400);
-    let answer: Value = answer.json().await.expect("JSON");
-    let error = answer["error"].as_str().expect("an error");
+    let response = diagnose(&sim, &submission("[sim: explode]")).await.expect("it");
+    assert_eq!(response.status(), 400);
+    let response: Value = response.json().await.expect("JSON");
+    let error = response["error"].as_str().expect("an error");
     assert!(error.contains("explode") && error.contains("Allowed"), "{error}");
     assert!(sim.executions().is_empty());
 }
@@ -55,16 +55,16 @@ async fn an_invalid_directive_is_rejected_with_the_allowed_items() {
 async fn outcomes_are_counted_per_execution() {
     let sim = instant_sim().await;
     let mut body = submission("[sim: fail*1, no-result*1]");
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for run in 1..=3 {
         body["client_reference"] = json!(format!("s-1-{run}"));
         let id = submit(&sim, &body).await;
-        answers.push(wait_for_end(&sim, &id).await);
+        responses.push(wait_for_end(&sim, &id).await);
     }
-    assert_eq!(answers[0]["status"], "FAILED");
-    assert_eq!(answers[1]["status"], "COMPLETED");
-    assert_eq!(answers[1].get("result"), None);
-    assert!(answers[2]["result"].is_object());
+    assert_eq!(responses[0]["status"], "FAILED");
+    assert_eq!(responses[1]["status"], "COMPLETED");
+    assert_eq!(responses[1].get("result"), None);
+    assert!(responses[2]["result"].is_object());
 }
 
 #[tokio::test]
@@ -95,10 +95,10 @@ async fn status_faults_are_counted_per_request_and_then_end() {
     let id = submit(&sim, &submission("[sim: status=429:7s*2, then status=500*1]")).await;
     let mut seen = Vec::new();
     for _ in 0..4 {
-        let answer = status(&sim, &id).await.expect("an answer");
-        let retry_after = answer.headers().get("retry-after").cloned();
+        let response = status(&sim, &id).await.expect("a response");
+        let retry_after = response.headers().get("retry-after").cloned();
         let retry_after = retry_after.map(|it| it.to_str().expect("text").to_owned());
-        seen.push((answer.status().as_u16(), retry_after));
+        seen.push((response.status().as_u16(), retry_after));
     }
     let wait = Some("7".to_owned());
     assert_eq!(seen, [(429, wait.clone()), (429, wait), (500, None), (200, None)]);
@@ -140,7 +140,7 @@ async fn a_lost_response_is_recovered_by_its_key() {
     let sim = instant_sim().await;
     let mut body = submission("[sim: diagnose=accept+drop*1]");
     body["client_reference"] = json!("s-1-1");
-    diagnose(&sim, &body).await.expect_err("no answer");
+    diagnose(&sim, &body).await.expect_err("no response");
     let lost = sim.executions();
     assert_eq!(lost.len(), 1);
     assert_eq!(sim.requests()[0].status, None);
@@ -152,12 +152,12 @@ async fn reset_sends_a_tcp_reset_and_drop_closes_the_connection() {
     let sim = instant_sim().await;
     let id = submit(&sim, &submission("")).await;
     set_scenario(&sim, "status=reset*1, status=drop*1");
-    let (answer, end) = raw_exchange(&sim, &raw_status(&id)).await;
-    assert_eq!(answer, b"");
+    let (response, end) = raw_exchange(&sim, &raw_status(&id)).await;
+    assert_eq!(response, b"");
     let error = end.expect_err("a reset");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    let (answer, end) = raw_exchange(&sim, &raw_status(&id)).await;
-    assert_eq!(answer, b"");
+    let (response, end) = raw_exchange(&sim, &raw_status(&id)).await;
+    assert_eq!(response, b"");
     assert_eq!(end.expect("an orderly end"), 0);
 }
 
@@ -168,7 +168,7 @@ async fn a_hang_lasts_until_the_client_or_the_simulator_stops() {
     set_scenario(&sim, "status=hang");
     let url = format!("{}/api/execution/{id}/status/", sim.url());
     let impatient = client().get(&url).timeout(Duration::from_millis(200));
-    assert!(impatient.send().await.expect_err("no answer").is_timeout());
+    assert!(impatient.send().await.expect_err("no response").is_timeout());
 
     let patient = tokio::spawn(client().get(&url).send());
     let hanging = |all: &[diagflow_simulators::loopai::RequestRecord]| {
@@ -181,7 +181,7 @@ async fn a_hang_lasts_until_the_client_or_the_simulator_stops() {
         .expect("a hanging request does not keep the simulator up");
     let patient = tokio::time::timeout(LIMIT, patient).await;
     let patient = patient.expect("let go").expect("no panic");
-    patient.expect_err("no answer");
+    patient.expect_err("no response");
 }
 
 #[tokio::test]
@@ -220,14 +220,14 @@ async fn a_cut_response_is_shorter_than_its_content_length() {
     let id = submit(&sim, &submission("")).await;
     wait_for_end(&sim, &id).await;
     set_scenario(&sim, "status=cut");
-    let (answer, _) = raw_exchange(&sim, &raw_status(&id)).await;
-    let answer = String::from_utf8(answer).expect("text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let (response, _) = raw_exchange(&sim, &raw_status(&id)).await;
+    let response = String::from_utf8(response).expect("text");
+    let (head, body) = response.split_once("\r\n\r\n").expect("a head");
     let promised = head.lines().find_map(|it| it.strip_prefix("content-length: "));
     let promised: usize = promised.expect("a length").parse().expect("a number");
-    assert!(!body.is_empty() && body.len() < promised, "{answer}");
-    let answer = status(&sim, &id).await.expect("a head");
-    answer.text().await.expect_err("half a body");
+    assert!(!body.is_empty() && body.len() < promised, "{response}");
+    let response = status(&sim, &id).await.expect("a head");
+    response.text().await.expect_err("half a body");
 }
 
 #[tokio::test]
@@ -235,9 +235,9 @@ async fn a_huge_response_has_the_requested_size() {
     let sim = instant_sim().await;
     let id = submit(&sim, &submission("[sim: status=huge*1, status=huge:50MB]")).await;
     for size in [6_000_000, 50_000_000] {
-        let answer = status(&sim, &id).await.expect("it");
-        assert_eq!(answer.content_length(), None);
-        assert_eq!(answer.bytes().await.expect("a body").len(), size);
+        let response = status(&sim, &id).await.expect("it");
+        assert_eq!(response.content_length(), None);
+        assert_eq!(response.bytes().await.expect("a body").len(), size);
     }
 }
 
@@ -259,7 +259,7 @@ async fn a_slow_diagnose_request_has_no_effect_after_the_client_disconnects() {
     let url = format!("{}/api/public/agent/1/action/diagnose/", sim.url());
     let request = client().post(url).json(&submission(""));
     let impatient = request.timeout(Duration::from_millis(200));
-    assert!(impatient.send().await.expect_err("no answer").is_timeout());
+    assert!(impatient.send().await.expect_err("no response").is_timeout());
     let id = submit(&sim, &submission("")).await;
     let executions = sim.executions();
     assert_eq!(executions.len(), 1);

@@ -1,4 +1,4 @@
-//! The simulators as their users see them: over sockets, and by their public API.
+//! Tests of the simulators over sockets and through their public API.
 
 mod inbox;
 mod loopai_contract;

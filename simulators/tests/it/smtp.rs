@@ -1,4 +1,4 @@
-//! The ordinary SMTP conversation, said by hand.
+//! Normal SMTP conversations.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use diagflow_simulators::mail::{Direction, MailCatcher, Settings};
@@ -113,7 +113,7 @@ async fn a_bare_line_feed_does_not_end_a_message() {
 async fn an_oversized_message_is_rejected_and_the_next_one_accepted() {
     let catcher = catcher(Settings { max_message_bytes: 100_000, ..Settings::default() }).await;
     let mut smtp = SmtpClient::greeted(&catcher).await;
-    // One line, longer than any buffer, with a dot line inside that ends nothing.
+    // One line longer than any buffer, then a line with a dot that does not end the message.
     let long = format!("Subject: x\n\n{}\n..\nmore", "x".repeat(200_000));
     smtp.send(&["jo@x.example"], &long).await;
     assert!(smtp.read_reply().await.starts_with("552"));
@@ -201,7 +201,7 @@ async fn conversations_are_logged_without_bodies() {
     };
     assert!(said(Direction::In, "RCPT TO:<jo@x.example>"));
     assert!(said(Direction::Out, "354"));
-    assert!(said(Direction::Note, "23 bytes of message"), "{:?}", conversation.lines);
+    assert!(said(Direction::Note, "message of 23 bytes"), "{:?}", conversation.lines);
     assert!(!format!("{conversation:?}").contains("private"));
 }
 

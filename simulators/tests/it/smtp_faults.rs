@@ -1,4 +1,4 @@
-//! Every scripted misbehaviour, as a client meets it.
+//! Every scripted fault, as a client sees it.
 
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ async fn catcher_with_script(rules: impl IntoIterator<Item = Rule>) -> MailCatch
     catcher
 }
 
-/// Waits for the end of the first conversation.
 async fn wait_for_end(catcher: &MailCatcher) -> Conversation {
     let look = |all: &[Conversation]| all.first().filter(|it| it.ended_at.is_some()).cloned();
     let conversation = catcher.wait_for_conversation(look, LIMIT).await;

@@ -1,4 +1,4 @@
-//! What several tests need: a client, images, submissions, and a raw SMTP client.
+//! Helpers: an HTTP client, images, submissions, and a raw SMTP client.
 
 use std::{io::Cursor, net::SocketAddr, time::Duration};
 
@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Long enough for any machine; a condition that is met does not wait for it.
+/// Long enough for any machine; no test waits for it unless it fails.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) fn any_port() -> SocketAddr {
@@ -23,7 +23,7 @@ pub(crate) fn any_port() -> SocketAddr {
 }
 
 pub(crate) fn client() -> reqwest::Client {
-    // Already installed by another test of this process: just as well.
+    // Another test of this process may have installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -31,7 +31,7 @@ pub(crate) fn client() -> reqwest::Client {
         .expect("a client")
 }
 
-/// A simulator that ends its executions at once.
+/// A simulator whose executions end immediately.
 pub(crate) async fn instant_sim() -> LoopAiSim {
     sim(Settings { delay_ms: 0, ..Settings::default() }).await
 }
@@ -50,21 +50,20 @@ pub(crate) async fn status(sim: &LoopAiSim, id: &str) -> reqwest::Result<reqwest
     client().get(url).send().await
 }
 
-/// Submits, and returns the execution id.
+/// Submits and returns the execution id.
 pub(crate) async fn submit(sim: &LoopAiSim, body: &Value) -> String {
-    let answer = diagnose(sim, body).await.expect("an answer");
-    assert_eq!(answer.status(), 200);
-    let answer: Value = answer.json().await.expect("JSON");
-    answer["execution_id"].as_str().expect("an id").to_owned()
+    let response = diagnose(sim, body).await.expect("a response");
+    assert_eq!(response.status(), 200);
+    let response: Value = response.json().await.expect("JSON");
+    response["execution_id"].as_str().expect("an id").to_owned()
 }
 
-/// The status answer as JSON.
 pub(crate) async fn poll(sim: &LoopAiSim, id: &str) -> Value {
-    let answer = status(sim, id).await.expect("an answer");
-    answer.json().await.expect("JSON")
+    let response = status(sim, id).await.expect("a response");
+    response.json().await.expect("JSON")
 }
 
-/// Waits for the end of an execution, and returns its status answer.
+/// Waits for the end of an execution and returns its status response.
 pub(crate) async fn wait_for_end(sim: &LoopAiSim, id: &str) -> Value {
     sim.wait_for(
         |all| {
@@ -99,7 +98,7 @@ pub(crate) fn plain(red: u8, green: u8, blue: u8) -> DynamicImage {
     RgbImage::from_pixel(64, 48, image::Rgb([red, green, blue])).into()
 }
 
-/// An entry of `images`, as Diagflow sends it.
+/// An entry of `images` as Diagflow sends it.
 pub(crate) fn image_entry(name: &str, bytes: &[u8]) -> Value {
     json!({
         "name": name,
@@ -118,7 +117,7 @@ pub(crate) async fn catcher(settings: mail::Settings) -> MailCatcher {
     MailCatcher::start(any_port(), any_port(), settings).await.expect("a catcher")
 }
 
-/// A client that says exactly what it is told to.
+/// An SMTP client that sends exactly the given lines.
 pub(crate) struct SmtpClient(BufReader<TcpStream>);
 
 impl SmtpClient {
@@ -128,7 +127,7 @@ impl SmtpClient {
         Self(BufReader::new(tcp.expect("a connection")))
     }
 
-    /// Connects and says EHLO.
+    /// Connects and sends EHLO.
     pub(crate) async fn greeted(catcher: &MailCatcher) -> Self {
         let mut smtp = Self::connect(catcher).await;
         assert!(smtp.read_reply().await.starts_with("220 "));
@@ -136,7 +135,7 @@ impl SmtpClient {
         smtp
     }
 
-    /// The next reply, all of its lines; empty when the connection has ended.
+    /// Reads all lines of a reply; empty if the connection has ended.
     pub(crate) async fn read_reply(&mut self) -> String {
         let mut reply = String::new();
         loop {
@@ -154,7 +153,7 @@ impl SmtpClient {
         self.0.write_all(bytes).await.expect("written");
     }
 
-    /// Says a line and checks how the reply begins.
+    /// Sends a line and checks the beginning of the reply.
     pub(crate) async fn command(&mut self, line: &str, expected: &str) -> String {
         self.write(format!("{line}\r\n").as_bytes()).await;
         let reply = self.read_reply().await;
@@ -162,7 +161,7 @@ impl SmtpClient {
         reply
     }
 
-    /// Everything up to the point at which the message's 250 is due.
+    /// Sends a message up to the point where the 250 reply is due.
     pub(crate) async fn send(&mut self, to: &[&str], message: &str) {
         self.command("MAIL FROM:<clinic@x.example>", "250").await;
         for recipient in to {
@@ -173,7 +172,7 @@ impl SmtpClient {
         self.write(b"\r\n.\r\n").await;
     }
 
-    /// Waits for the server to close the connection, and returns what it said before.
+    /// Waits until the server closes the connection, and returns the remaining text.
     pub(crate) async fn read_to_end(&mut self) -> String {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(LIMIT, self.0.read_to_end(&mut rest)).await;
