@@ -1,15 +1,14 @@
-//! Just enough HTTP to ask a server on this machine whether it is ready.
+//! Readiness checks over HTTP.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-/// A response that takes longer counts as none.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// How much of an error response is shown.
 const BODY_LIMIT: u64 = 4096;
 
-/// Succeeds when `GET path` on this machine's `port` is answered with a 2xx status.
+/// Succeeds if `GET path` on this port returns a 2xx status.
 pub(crate) fn expect_success(port: u16, path: &str) -> Result<()> {
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGHUP: noted by a flag that every waiting loop looks at.
+//! Ctrl-C, SIGTERM and SIGHUP set a flag that every waiting loop checks.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,30 +7,28 @@ use anyhow::{Context, Result};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// The error that unwinds a command which was asked to stop; no fault to report.
+/// Unwinds an interrupted command; not reported as an error.
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("stopped on request")
+        formatter.write_str("interrupted")
     }
 }
 
 impl std::error::Error for Interrupted {}
 
-/// From here on a request to stop is noted instead of ending this process on the spot.
+/// From now on a signal sets the flag instead of ending this process.
 pub(crate) fn install_handler() -> Result<()> {
-    ctrlc::set_handler(|| REQUESTED.store(true, Ordering::SeqCst))
-        .context("cannot listen for Ctrl-C")
+    ctrlc::set_handler(|| REQUESTED.store(true, Ordering::SeqCst)).context("cannot handle Ctrl-C")
 }
 
-/// Whether this process was asked to stop.
 pub(crate) fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
 }
 
-/// An error as soon as this process was asked to stop.
+/// Fails if this process was interrupted.
 pub(crate) fn check() -> Result<()> {
     if requested() { Err(Interrupted.into()) } else { Ok(()) }
 }

@@ -1,8 +1,7 @@
-//! `cargo xtask`: brings the whole system up on this machine, and tests it.
+//! `cargo xtask`: runs and tests the whole system on this machine.
 //!
-//! Only the command line lives here. `up`, `test`, `faults` and `record` tell their stories in files of their own; what
-//! they share is split by concern: tools (`install`), servers (all of `up`, or those of a `trial`), processes,
-//! ports, and what a person sees (`steps`).
+//! `up`, `test`, `faults` and `record` have one file each. They share the tools (`install`), the servers (`servers`,
+//! `test_servers`), child processes (`process`, `guard`), ports and output (`progress`).
 
 mod cargo;
 mod checks;
@@ -29,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Brings the whole system up on this machine, and tests it.
+/// Run and test the whole system on this machine.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
 struct CommandLine {
@@ -39,15 +38,15 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start everything: database, Temporal, simulator, mail catcher, worker and API; Ctrl-C stops it.
+    /// Start everything: database, Temporal, simulators, worker and API; stop with Ctrl-C
     Up(up::Options),
-    /// Check the code and run every test against servers of its own, beside a running `up`.
+    /// Run all checks and all tests with servers of their own, even while `up` is running
     Test(test::Options),
-    /// Play the fault table: inject each fault for real, and check what must hold after it.
+    /// Run the fault table: inject each fault and check that the guarantees hold
     Faults(faults::Options),
-    /// Record the histories that the replay tests replay, with servers of its own.
+    /// Record new histories for the replay tests, with servers of their own
     Record,
-    /// Become another program that dies with its parent (used for every child process).
+    /// Start a program that dies with its parent (used for all child processes)
     #[command(name = guard::COMMAND, hide = true)]
     Guard {
         parent: u32,
@@ -67,7 +66,7 @@ fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| {
         if error.is::<interrupt::Interrupted>() {
             progress::print("Stopped.");
-            // What a shell reports for a program that ended by Ctrl-C.
+            // The exit code that shells use after Ctrl-C.
             return ExitCode::from(130);
         }
         progress::print_error(&error);

@@ -1,4 +1,4 @@
-//! Which port serves what, whether it is free, and who holds it when it is not.
+//! The ports of the system: flags, availability, and which process uses a port.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,40 +9,38 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-/// The flags that move ports away from their usual numbers.
 #[derive(Args, Default)]
 #[command(next_help_heading = "Ports")]
 pub(crate) struct PortOptions {
     /// Pages and HTTP API [default: 8080]
     #[arg(long, value_name = "PORT")]
     api_port: Option<u16>,
-    /// Health and metrics of the worker [default: 8081]
+    /// Health checks and metrics of the worker [default: 8081]
     #[arg(long, value_name = "PORT")]
     worker_port: Option<u16>,
-    /// Temporal's gRPC interface [default: 7233]
+    /// gRPC API of Temporal [default: 7233]
     #[arg(long, value_name = "PORT")]
     temporal_port: Option<u16>,
-    /// Temporal's pages [default: 8233]
+    /// Temporal UI [default: 8233]
     #[arg(long, value_name = "PORT")]
     temporal_ui_port: Option<u16>,
-    /// The mail catcher's inbox for browsers [default: 8025]
+    /// Inbox pages of the mail catcher [default: 8025]
     #[arg(long, value_name = "PORT")]
     inbox_port: Option<u16>,
-    /// The mail catcher's SMTP [default: 1025]
+    /// SMTP of the mail catcher [default: 1025]
     #[arg(long, value_name = "PORT")]
     smtp_port: Option<u16>,
-    /// The LoopAI simulator [default: 5050]
+    /// LoopAI simulator [default: 5050]
     #[arg(long, value_name = "PORT")]
     simulator_port: Option<u16>,
     /// MariaDB [default: 3307]
     #[arg(long, value_name = "PORT")]
     mariadb_port: Option<u16>,
-    /// Added to every port that has no flag of its own
+    /// Number added to every port that has no flag of its own
     #[arg(long, value_name = "N", default_value_t = 0)]
     port_offset: u16,
 }
 
-/// The ports of one running system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ports {
     pub(crate) api: u16,
@@ -56,31 +54,28 @@ pub(crate) struct Ports {
 }
 
 impl PortOptions {
-    /// The ports that the flags ask for, all of them free; or an error that names every port that is not,
-    /// why, and what to do about it.
+    /// The ports of the flags if all are free; otherwise an error that names each used port and what to do.
     pub(crate) fn resolve_free(&self) -> Result<Ports> {
         let ports = self.resolve(self.port_offset)?;
         let problems = ports.problems();
         if problems.is_empty() {
             return Ok(ports);
         }
-        let mut message = format!(
-            "these ports are not free, so nothing was started:\n  {}",
-            problems.join("\n  ")
-        );
+        let mut message =
+            format!("these ports are not free; nothing was started:\n  {}", problems.join("\n  "));
         if let Some(offset) = self.free_offset() {
-            message.push_str(&format!("\n  or move all of them at once: --port-offset {offset}"));
+            message.push_str(&format!("\n  or move all ports at once: --port-offset {offset}"));
         }
         bail!(message)
     }
 
-    /// The ports that the flags ask for, with this offset.
+    /// The ports of the flags, with this offset.
     pub(crate) fn resolve(&self, offset: u16) -> Result<Ports> {
         let choose = |flag: Option<u16>, default: u16| match flag {
             Some(port) => Ok(port),
             None => default.checked_add(offset).with_context(|| {
                 format!(
-                    "--port-offset {offset} moves port {default} beyond 65535: use a smaller one"
+                    "--port-offset {offset} moves port {default} above 65535: use a smaller offset"
                 )
             }),
         };
@@ -98,7 +93,7 @@ impl PortOptions {
         Ok(ports)
     }
 
-    /// An offset with which every port is free, if there is one.
+    /// An offset with which every port is free.
     fn free_offset(&self) -> Option<u16> {
         let works =
             |offset: u16| self.resolve(offset).is_ok_and(|ports| ports.problems().is_empty());
@@ -107,7 +102,7 @@ impl PortOptions {
 }
 
 impl Ports {
-    /// What each port serves, and the flag that moves it.
+    /// For each port: its service and its flag.
     fn list(&self) -> [(&'static str, &'static str, u16); 8] {
         [
             ("the API", "--api-port", self.api),
@@ -125,27 +120,25 @@ impl Ports {
         let mut seen = HashMap::new();
         for (service, flag, port) in self.list() {
             if port == 0 {
-                bail!("{flag} 0: a port lies between 1 and 65535");
+                bail!("{flag} 0 is not a port: use a number between 1 and 65535");
             }
             if let Some(other) = seen.insert(port, service) {
-                bail!(
-                    "port {port} is asked for by {other} and by {service}: change it with {flag}"
-                );
+                bail!("port {port} is used for both {other} and {service}: change it with {flag}");
             }
         }
         Ok(())
     }
 
-    /// Every port that cannot be used: why, and what to do about it.
+    /// For each port that cannot be used: the reason and what to do.
     fn problems(&self) -> Vec<String> {
         let check = |(service, flag, port)| match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(_) => None,
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 let holder = process_on_port(port).map_or_else(
-                    || "another user's process (`sudo ss -ltnp` tells which)".to_owned(),
+                    || "a process of another user (`sudo ss -ltnp` shows it)".to_owned(),
                     |(id, name)| format!("process {id} ({name})"),
                 );
-                Some(format!("{port} for {service} is held by {holder}: end that, or use {flag}"))
+                Some(format!("{port} for {service} is used by {holder}: stop it, or use {flag}"))
             }
             Err(error) => {
                 Some(format!("{port} for {service} cannot be opened ({error}): use {flag}"))
@@ -155,10 +148,8 @@ impl Ports {
     }
 }
 
-/// Finds as many free ports as asked for.
-///
-/// They lie below those that the system hands to outgoing connections, so that no connection takes one
-/// before its server does.
+/// Finds `COUNT` free ports below the range of outgoing connections, so that no connection takes one before its
+/// server does.
 pub(crate) fn find_free<const COUNT: usize>() -> Result<[u16; COUNT]> {
     const FIRST: u16 = 20_000;
     const SPAN: u16 = 10_000;
@@ -169,12 +160,12 @@ pub(crate) fn find_free<const COUNT: usize>() -> Result<[u16; COUNT]> {
         .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
     let mut ports = [0; COUNT];
     for port in &mut ports {
-        *port = free.next().context("no free port was found")?;
+        *port = free.next().context("no free port found")?;
     }
     Ok(ports)
 }
 
-/// The process that listens on `port`, and its name; `None` when this user may not know.
+/// The id and name of the process that listens on `port`; `None` without permission to find out.
 fn process_on_port(port: u16) -> Option<(u32, String)> {
     let socket = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
@@ -183,7 +174,7 @@ fn process_on_port(port: u16) -> Option<(u32, String)> {
     let target = format!("socket:[{socket}]");
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let Ok(id) = process.file_name().to_string_lossy().parse::<u32>() else { continue };
-        // Another user's process cannot be looked into.
+        // The files of other users' processes cannot be read.
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
         if files.flatten().any(|file| {
             fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == target.as_str())
@@ -195,7 +186,7 @@ fn process_on_port(port: u16) -> Option<(u32, String)> {
     None
 }
 
-/// The inode of the socket that listens on `port`, from the kernel's table of sockets.
+/// The inode of the socket that listens on `port`, from the kernel's socket table.
 fn listening_socket(table: &str, port: u16) -> Option<u64> {
     const LISTENING: &str = "0A";
     table.lines().skip(1).find_map(|line| {
@@ -227,10 +218,10 @@ mod tests {
         let same = message(PortOptions { api_port: Some(8081), ..PortOptions::default() }, 0);
         assert_eq!(
             same,
-            "port 8081 is asked for by the API and by the worker: change it with --worker-port"
+            "port 8081 is used for both the API and the worker: change it with --worker-port"
         );
         let beyond = message(PortOptions::default(), 60_000);
-        assert!(beyond.contains("beyond 65535"), "{beyond}");
+        assert!(beyond.contains("above 65535"), "{beyond}");
         let zero = message(PortOptions { smtp_port: Some(0), ..PortOptions::default() }, 0);
         assert!(zero.starts_with("--smtp-port 0"), "{zero}");
     }
@@ -252,19 +243,18 @@ mod tests {
         };
 
         let problems = eventually(|| Some(ports.problems()).filter(|problems| problems.len() == 1));
-        let problems = problems.context("one port is taken, and no other")?;
-        let holder = format!("{port} for the API is held by process {} (", std::process::id());
+        let problems = problems.context("exactly one port is used")?;
+        let holder = format!("{port} for the API is used by process {} (", std::process::id());
         assert!(problems[0].starts_with(&holder), "{problems:?}");
         assert!(problems[0].ends_with("use --api-port"), "{problems:?}");
         drop(taken);
-        eventually(|| ports.problems().is_empty().then_some(()))
-            .context("no port is taken any more")?;
+        eventually(|| ports.problems().is_empty().then_some(())).context("a port is still used")?;
         Ok(())
     }
 
     #[test]
     fn the_suggested_offset_works() -> Result<()> {
-        let offset = PortOptions::default().free_offset().context("no offset was found")?;
+        let offset = PortOptions::default().free_offset().context("no offset found")?;
         let options = PortOptions { port_offset: offset, ..PortOptions::default() };
         eventually(|| options.resolve_free().ok())
             .with_context(|| format!("{offset} does not work"))?;

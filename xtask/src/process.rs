@@ -1,6 +1,6 @@
-//! Child processes: servers that run until stopped, and jobs that run to their end.
+//! Child processes: servers that run until they are stopped, and jobs that run to their end.
 //!
-//! Every child starts through [`guard`], so that none outlives this process.
+//! Every child is started with [`guard`], so that it cannot outlive this process.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -17,15 +17,13 @@ use nix::unistd::Pid;
 use crate::progress::Step;
 use crate::{guard, interrupt};
 
-/// How often a waiting loop looks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How long a job that was interrupted may take to end.
+/// How long an interrupted job may take to end.
 const JOB_STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much of a log is shown when its server fails.
+/// How much of a log is shown when its process fails.
 const TAIL_LINES: usize = 20;
 const TAIL_BYTES: u64 = 16 * 1024;
 
-/// A server that this process started and will stop.
 pub(crate) struct Server {
     name: &'static str,
     child: Child,
@@ -34,8 +32,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `command`, made by [`guard::command`], with its output going to a fresh `log`; the log of the
-    /// run before is kept beside it. When stopped, it gets `stop_timeout` before it is killed.
+    /// Starts `command`, made with [`guard::command`], and writes its output to a new `log`. The previous log is kept.
+    /// A server that does not stop within `stop_timeout` is killed.
     pub(crate) fn start(
         name: &'static str,
         mut command: Command,
@@ -51,7 +49,7 @@ impl Server {
         Ok(Self { name, child, log, stop_timeout })
     }
 
-    /// Waits until `probe` succeeds. An error when the server ends first, or when `limit` passes.
+    /// Waits until `probe` succeeds. Fails if the server ends, or after `limit`.
     pub(crate) fn await_ready(
         &mut self,
         limit: Duration,
@@ -74,22 +72,24 @@ impl Server {
         }
     }
 
-    /// An error that tells the end of the log, when the server has ended.
+    /// Fails with the end of the log if the server has ended.
     pub(crate) fn expect_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!("the {} ended by itself ({status})\n{}", self.name, self.tail()),
+            Some(status) => {
+                bail!("the {} ended unexpectedly ({status})\n{}", self.name, self.tail())
+            }
         }
     }
 
-    /// Asks the server to end, waits, and kills it when it takes too long.
+    /// Sends SIGTERM, waits, and kills the server after its timeout.
     fn stop(mut self) -> Result<()> {
         let step = Step::begin(format!("stop the {}", self.name));
         if self.child.try_wait()?.is_some() {
-            step.warn(format!("the {} had ended already", self.name));
+            step.warn(format!("the {} had already ended", self.name));
             return Ok(());
         }
-        // Its id cannot belong to anybody else: only this process can reap it, and has not.
+        // The id cannot belong to another process: only this process can reap the child, and has not.
         let process = process_id(&self.child)?;
         kill(process, Signal::SIGTERM)?;
         let asked = Instant::now();
@@ -115,32 +115,30 @@ impl Server {
     }
 }
 
-/// Servers in the order in which they were started.
+/// Servers in the order of their start.
 #[derive(Default)]
 pub(crate) struct Servers {
     running: Vec<Server>,
 }
 
 impl Servers {
-    /// Takes charge of a server.
     pub(crate) fn add(&mut self, server: Server) -> &mut Server {
-        // Taken in before it is ready, so that it is stopped whatever happens meanwhile.
+        // Added before it is ready, so that it is stopped in any case.
         let index = self.running.len();
         self.running.push(server);
         &mut self.running[index]
     }
 
-    /// Whether none is running, as far as is known.
     pub(crate) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
 
-    /// An error as soon as one of them has ended by itself.
+    /// Fails if one of them has ended.
     pub(crate) fn expect_alive(&mut self) -> Result<()> {
         self.running.iter_mut().try_for_each(Server::expect_alive)
     }
 
-    /// Stops all, the last one started first, whatever becomes of any of them.
+    /// Stops all servers in reverse order, even if one of them fails to stop.
     pub(crate) fn stop_all(&mut self) -> Result<()> {
         let mut outcome = Ok(());
         while let Some(server) = self.running.pop() {
@@ -152,8 +150,7 @@ impl Servers {
     }
 }
 
-/// Runs `command`, made by [`guard::command`], to its end, its output going to `log`; an error with the end
-/// of the log unless it succeeds.
+/// Runs `command`, made with [`guard::command`], with its output in `log`. Fails with the end of the log.
 pub(crate) fn run_logged(mut command: Command, log: &Path) -> Result<()> {
     let program = program_name(&command);
     let child =
@@ -165,15 +162,15 @@ pub(crate) fn run_logged(mut command: Command, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a job to end, calling `meanwhile` now and then. When that fails, or this process is asked to
-/// stop, the job and all that it started are ended.
+/// Waits for a job and calls `meanwhile` repeatedly. If that fails, or on an interrupt, the job and its children are
+/// stopped.
 pub(crate) fn wait(
     mut child: Child,
     mut meanwhile: impl FnMut() -> Result<()>,
 ) -> Result<ExitStatus> {
     let group = process_id(&child)?;
     let outcome = loop {
-        // Looked at, not reaped: as long as its id is in use, the group's id means this group.
+        // Without reaping the child: while its id is in use, the group id belongs to this group.
         if has_ended(group)? {
             break Ok(());
         }
@@ -189,16 +186,15 @@ pub(crate) fn wait(
             sleep(POLL_INTERVAL);
         }
     }
-    // Whatever the job left behind in its group. There is no such process as a rule: no error.
+    // Kills what the job left in its group. Usually nothing is left, so an error is normal.
     let _ = killpg(group, Signal::SIGKILL);
     let status = child.wait()?;
     outcome.map(|()| status)
 }
 
-/// The last lines of a log, and where it is.
 fn tail(log: &Path) -> String {
     let lines = last_lines(log).unwrap_or_default();
-    format!("  the end of its log, {}:\n{lines}", log.display())
+    format!("  end of the log {}:\n{lines}", log.display())
 }
 
 fn last_lines(log: &Path) -> Result<String> {
@@ -219,7 +215,7 @@ fn with_log<'a>(command: &'a mut Command, log: &Path) -> Result<&'a mut Command>
     Ok(command.stdout(Stdio::from(file.try_clone()?)).stderr(Stdio::from(file)))
 }
 
-/// The program behind a guarded command, for messages.
+/// The name of the program behind a guarded command, for messages.
 fn program_name(command: &Command) -> String {
     let name = command.get_args().nth(guard::PROGRAM_INDEX).unwrap_or(command.get_program());
     Path::new(name).file_name().unwrap_or(name).display().to_string()
@@ -228,7 +224,7 @@ fn program_name(command: &Command) -> String {
 fn process_id(child: &Child) -> Result<Pid> {
     i32::try_from(child.id())
         .map(Pid::from_raw)
-        .map_err(|_| anyhow!("{} is no process id", child.id()))
+        .map_err(|_| anyhow!("{} is not a process id", child.id()))
 }
 
 fn has_ended(process: Pid) -> Result<bool> {
@@ -260,13 +256,16 @@ mod tests {
 
         assert_eq!(status.code(), Some(3));
         let left_behind: i32 = fs::read_to_string(file)?.trim().parse()?;
-        // Gone, or a zombie that the system's first process has not collected yet.
+        // Gone, or a zombie that process 1 has not reaped yet.
         let ended = || {
             let state = fs::read_to_string(format!("/proc/{left_behind}/stat")).unwrap_or_default();
             state.is_empty() || state.contains(") Z ")
         };
         while !ended() {
-            assert!(started.elapsed() < Duration::from_secs(30), "process {left_behind} lives on");
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "process {left_behind} is still running"
+            );
             sleep(POLL_INTERVAL);
         }
         Ok(())

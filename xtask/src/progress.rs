@@ -1,8 +1,7 @@
-//! What a person sees: one line for each step, with its outcome and how long it took.
+//! The output: one line per step, with its outcome and duration.
 //!
-//! On a terminal the line is drawn when the step begins and redrawn with the seconds that pass; elsewhere
-//! (a file, CI) it is written once, when the step ends. Writing never fails: a terminal that was closed must
-//! not keep anything from being stopped in order.
+//! A terminal shows a spinner until the step ends; elsewhere (file, CI) the line is printed once at the end. Errors are
+//! ignored, because a closed terminal must not prevent an orderly stop.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -11,12 +10,11 @@ use std::time::{Duration, Instant};
 use console::{StyledObject, style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// How wide the text of a step is before its time.
+/// Width of a step's text, in front of its duration.
 const TEXT_WIDTH: usize = 62;
-/// How often a running step's seconds are redrawn.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A step under way. Dropped without an outcome, it has failed.
+/// A step in progress. Dropping it without an outcome marks it as failed.
 pub(crate) struct Step {
     title: String,
     started: Instant,
@@ -25,7 +23,7 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// Begins a step whose work prints nothing by itself.
+    /// Begins a step that prints nothing itself.
     pub(crate) fn begin(title: impl Into<String>) -> Self {
         let step = Self::new(title.into(), ProgressDrawTarget::stdout());
         if !step.spinner.is_hidden() {
@@ -34,7 +32,7 @@ impl Step {
         step
     }
 
-    /// Begins a step whose work prints on its own below the title.
+    /// Begins a step whose own output follows its title.
     pub(crate) fn begin_streaming(title: impl Into<String>) -> Self {
         let step = Self::new(title.into(), ProgressDrawTarget::hidden());
         print(format!("\n{} {}", style("▸").dim(), step.title));
@@ -52,17 +50,14 @@ impl Step {
         Self { title, started: Instant::now(), spinner, ended: false }
     }
 
-    /// Ends the step well, with what came of it.
     pub(crate) fn done(mut self, outcome: impl Display) {
         self.end(style("✓").green(), &outcome.to_string());
     }
 
-    /// Ends the step with something that a person should notice, though the work goes on.
     pub(crate) fn warn(mut self, outcome: impl Display) {
         self.end(style("!").yellow(), &outcome.to_string());
     }
 
-    /// Ends the step badly, with what came of it.
     pub(crate) fn fail(mut self, outcome: impl Display) {
         self.end(style("✗").red(), &outcome.to_string());
     }
@@ -84,13 +79,12 @@ impl Drop for Step {
     }
 }
 
-/// Prints a line of its own.
 pub(crate) fn print(line: impl Display) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Prints a fault with all its causes to the error output.
+/// Prints an error with its causes to stderr.
 pub(crate) fn print_error(error: &anyhow::Error) {
     let mut causes = error.chain().map(ToString::to_string);
     let mut text = causes.next().unwrap_or_default();
@@ -100,7 +94,6 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "\nerror: {text}");
 }
 
-/// A time as people read it.
 pub(crate) fn seconds(time: Duration) -> String {
     let whole = time.as_secs();
     if whole < 60 {

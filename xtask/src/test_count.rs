@@ -1,18 +1,16 @@
-//! Adds up what the test runner reports.
+//! Counts the results of the test runner.
 
 use std::fmt;
 
-/// Tests that passed and failed, over all test binaries of a run.
+/// Numbers of passed and failed tests of all test binaries.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TestCount {
-    /// Tests that passed.
     pub(crate) passed: u64,
-    /// Tests that failed.
     pub(crate) failed: u64,
 }
 
 impl TestCount {
-    /// Counts a line of output, if it is a test binary's result.
+    /// Adds the result of a test binary, if the line contains one.
     pub(crate) fn count(&mut self, line: &str) {
         // `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s`
         let Some(result) = line.strip_prefix("test result: ") else { return };
@@ -25,13 +23,12 @@ impl TestCount {
         self.failed += failed;
     }
 
-    /// Whether no test was run at all.
     pub(crate) fn is_empty(self) -> bool {
         self.passed + self.failed == 0
     }
 }
 
-/// The closing line of a run; its form is fixed, because other programs read it.
+/// The last line of a run. Other programs parse it, so its format is fixed.
 impl fmt::Display for TestCount {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} passed, {} failed", self.passed, self.failed)

@@ -1,4 +1,4 @@
-//! `cargo xtask up`: the whole system on this machine, until Ctrl-C.
+//! `cargo xtask up`: runs the whole system on this machine until Ctrl-C.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,23 +14,21 @@ use crate::servers::{self, Accounts, Diagflow, SystemFolder, TemporalAddresses};
 use crate::workspace::{self, Lock, Workspace};
 use crate::{cargo, install, interrupt, progress};
 
-/// What `cargo xtask up` can be told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Build and run with optimisation
+    /// Build and run with optimizations
     #[arg(long)]
     release: bool,
-    /// Keep data and logs in this folder instead of .diagflow/: another system beside one that runs already
+    /// Folder for data and logs, to run a second system [default: .diagflow]
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// Run this `diagflow` as it is, without building
+    /// Run this `diagflow` binary instead of building one
     #[arg(long, value_name = "FILE", conflicts_with = "release")]
     product: Option<PathBuf>,
     #[command(flatten)]
     ports: PortOptions,
 }
 
-/// Starts everything, waits, and stops everything in order, whatever happened in between.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let started = Instant::now();
     interrupt::install_handler()?;
@@ -48,47 +46,46 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     finish(outcome, servers, &shown)
 }
 
-/// Where the system's data and logs lie.
 fn home(workspace: &Workspace, options: &Options) -> Result<SystemFolder> {
     let folder = match &options.data {
         None => workspace.state(),
         Some(folder) => std::path::absolute(folder)
-            .with_context(|| format!("--data {} is no folder", folder.display()))?,
+            .with_context(|| format!("--data {} is not a folder", folder.display()))?,
     };
     workspace::create_private_dir(&folder)?;
     SystemFolder::open(folder)
 }
 
-/// Stops what was started, and tells how it went.
+/// Stops all servers and reports the outcome.
 fn finish(outcome: Result<()>, mut servers: Servers, data: &str) -> Result<ExitCode> {
     match outcome {
         Ok(()) => {
             progress::print("");
             servers.stop_all()?;
             progress::print(format!(
-                "Everything stopped. The data stays in {data}/ for the next `cargo xtask up`."
+                "Everything stopped. The next `cargo xtask up` uses the data in {data}/ again."
             ));
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if servers.is_empty() => Err(error),
-        // Asked to stop before everything had started: the same outcome, however much had.
+        // Interrupted during the start: the same outcome as an interrupt before it.
         Err(error) if error.is::<interrupt::Interrupted>() => {
             progress::print("");
             servers.stop_all()?;
             Err(error)
         }
         Err(error) => {
-            // Before the stopping, which takes a while: the reason is what a person waits for.
+            // First, because stopping takes a while.
             progress::print_error(&error);
             progress::print("");
             servers.stop_all()?;
-            progress::print("Everything was stopped.");
+            progress::print("Everything stopped.");
             Ok(ExitCode::FAILURE)
         }
     }
 }
 
-/// One running system per folder of data.
+/// Only one system may use a data folder.
 fn acquire_lock(home: &SystemFolder) -> Result<Lock> {
     let path = home.folder().join("up.lock");
     if let Some(lock) = Lock::try_acquire(&path)? {
@@ -97,11 +94,11 @@ fn acquire_lock(home: &SystemFolder) -> Result<Lock> {
     match Lock::holder(&path) {
         Some(holder) => {
             bail!(
-                "`cargo xtask up` runs already with this data, as process {holder}: end that, or use \
-                 --data and --port-offset for a second one"
+                "`cargo xtask up` is already running with this data (process {holder}): stop it, or use \
+                 --data and --port-offset for a second system"
             )
         }
-        None => bail!("`cargo xtask up` runs already with this data"),
+        None => bail!("`cargo xtask up` is already running with this data"),
     }
 }
 
@@ -116,7 +113,7 @@ fn start(
     let product = product(workspace, options)?;
     let password = workspace::read_or_create_secret(&home.folder().join("mariadb-password"))?;
     let diagflow = Diagflow::new(product, home, ports, &password)?;
-    // Stopped in the opposite order: first who takes work in, last what keeps it.
+    // Servers stop in the opposite order: those that accept work first, those that store data last.
     let accounts = Accounts::Product { password: &password };
     servers::start_mariadb(servers, &tools.mariadb, home, ports.mariadb, &accounts)?;
     let temporal = TemporalAddresses { grpc: ports.temporal, ui: Some(ports.temporal_ui) };
@@ -128,11 +125,10 @@ fn start(
     diagflow.start_api(servers)
 }
 
-/// The product's binary, built unless one was named.
 fn product(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
     if let Some(product) = &options.product {
         return std::path::absolute(product)
-            .with_context(|| format!("--product {} is no file", product.display()));
+            .with_context(|| format!("--product {} is not a file", product.display()));
     }
     let mut build = vec!["build", "--package", "diagflow-cli"];
     if options.release {
@@ -142,7 +138,6 @@ fn product(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
     cargo::product(options.release)
 }
 
-/// Waits for Ctrl-C, or for a server that ends by itself.
 fn watch(servers: &mut Servers) -> Result<()> {
     while !interrupt::requested() {
         servers.expect_alive()?;
@@ -179,7 +174,7 @@ fn print_addresses(data: &str, ports: Ports, took: Duration) {
     for (name, address) in rows {
         progress::print(format!("  {name:<18} {address}"));
     }
-    progress::print("\nCtrl-C stops everything; the data stays.");
+    progress::print("\nCtrl-C stops everything. The data is kept.");
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where things lie: the workspace, and the one ignored folder that holds all that a run leaves behind.
+//! Files and folders: the workspace, and `.diagflow/`, which contains everything that a run leaves behind.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// The workspace and its `.diagflow/` folder.
 pub(crate) struct Workspace {
     root: PathBuf,
 }
 
 impl Workspace {
-    /// The workspace that `cargo xtask` was called in; makes its `.diagflow/`, open to this user alone.
+    /// The workspace in which `cargo xtask` was called. Creates `.diagflow/`, accessible only to this user.
     pub(crate) fn open() -> Result<Self> {
         let crate_folder =
             std::env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
@@ -24,39 +23,37 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// The workspace's own folder.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// `.diagflow/`: data of `up`, logs, downloaded tools.
+    /// `.diagflow/`: data, logs and downloaded tools.
     pub(crate) fn state(&self) -> PathBuf {
         self.root.join(".diagflow")
     }
 
-    /// Tools that were not found on this machine.
     pub(crate) fn tools(&self) -> PathBuf {
         self.state().join("tools")
     }
 
-    /// A path as a person in the workspace would type it.
+    /// The path relative to the workspace, for messages.
     pub(crate) fn relative(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 }
 
-/// Makes a folder, and those above it, that only this user can enter.
+/// Creates a folder, and its parents, that only this user can enter.
 pub(crate) fn create_private_dir(folder: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))
+        .with_context(|| format!("cannot create the folder {}", folder.display()))
 }
 
-/// Writes a file that only this user can read, replacing what was there.
+/// Writes a file that only this user can read. Replaces an existing file.
 pub(crate) fn write_private_file(path: &Path, text: &str) -> Result<()> {
-    // Made anew, because an existing file would keep its mode.
+    // An existing file would keep its mode.
     if path.exists() {
         fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
     }
@@ -69,7 +66,7 @@ pub(crate) fn write_private_file(path: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The secret in the file `path`; made at random when there is none yet.
+/// Reads the secret in the file `path`; creates a random one if it is missing.
 pub(crate) fn read_or_create_secret(path: &Path) -> Result<String> {
     if let Ok(text) = fs::read_to_string(path)
         && !text.trim().is_empty()
@@ -85,13 +82,13 @@ pub(crate) fn read_or_create_secret(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// A lock that is held until dropped, or until the process ends in whatever way.
+/// A lock that is held until it is dropped or the process ends.
 pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock `path`; `None` when another process holds it.
+    /// Acquires the lock `path`; `None` if another process holds it.
     pub(crate) fn try_acquire(path: &Path) -> Result<Option<Self>> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -113,16 +110,16 @@ impl Lock {
         }
     }
 
-    /// The process that holds the lock `path`, as it wrote it there.
+    /// The process that holds the lock `path`.
     pub(crate) fn holder(path: &Path) -> Option<u32> {
         fs::read_to_string(path).ok()?.trim().parse().ok()
     }
 }
 
-/// A `file:` address of a folder, with every byte escaped that an address could mistake.
+/// The `file:` URL of a folder.
 pub(crate) fn file_url(path: &Path) -> Result<String> {
     let Some(text) = path.to_str().filter(|_| path.is_absolute()) else {
-        bail!("{} cannot be written as an address", path.display());
+        bail!("{} cannot be written as a URL", path.display());
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     let escaped = text.bytes().map(|byte| {

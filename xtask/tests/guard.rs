@@ -1,4 +1,4 @@
-//! A child that starts through the guard dies with the thread that started it.
+//! A child that is started with the guard dies with the thread that started it.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -15,7 +15,7 @@ fn guarded_sleep(parent: u32) -> std::io::Result<Child> {
         .spawn()
 }
 
-/// Waits until the guard has become the program that was meant.
+/// Waits until the guard has replaced itself with the program.
 fn has_become_sleep(child: &Child) -> bool {
     let started = Instant::now();
     let name = format!("/proc/{}/comm", child.id());
@@ -31,7 +31,7 @@ fn has_become_sleep(child: &Child) -> bool {
 #[test]
 fn a_child_is_killed_when_its_parent_ends() -> std::io::Result<()> {
     let started = Instant::now();
-    // The kernel watches the thread, so a thread that ends stands for a process that was killed.
+    // The kernel watches the thread, so a thread that ends has the effect of a killed process.
     let parent = thread::spawn(|| {
         let child = guarded_sleep(std::process::id())?;
         assert!(has_become_sleep(&child));

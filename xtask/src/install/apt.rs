@@ -1,9 +1,8 @@
-//! Debian packages, unpacked into a folder instead of installed.
+//! Unpacks Debian packages into a folder instead of installing them.
 //!
-//! Why not `apt-get install`: it needs root, may start services or run their set-up, and where a MySQL of the
-//! user's own is installed it would remove that in favour of MariaDB. Unpacking needs no right at all and
-//! leaves the machine as it was. apt still chooses, downloads and verifies the packages, with lists of its
-//! own, so that it works on machines whose lists are empty or old, and takes no system-wide lock.
+//! `apt-get install` needs root, may start services, and would replace an installed MySQL by MariaDB. Unpacking changes
+//! nothing on the machine. apt still selects, downloads and verifies the packages, with package lists of its own, so
+//! that it works with empty or old system lists and takes no system-wide lock.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,14 +13,13 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{Workspace, create_private_dir};
 use crate::{guard, interrupt, process};
 
-/// apt with state of its own.
 pub(super) struct Apt {
     state: PathBuf,
     log: PathBuf,
 }
 
 impl Apt {
-    /// Fetches the lists of packages. An error where there is no apt.
+    /// Downloads the package lists. Fails if the machine has no apt.
     pub(super) fn prepare(workspace: &Workspace) -> Result<Self> {
         if super::find_program("apt-get", &[]).is_none()
             || super::find_program("dpkg-deb", &[]).is_none()
@@ -32,13 +30,13 @@ impl Apt {
         for folder in ["lists/partial", "cache/archives/partial"] {
             create_private_dir(&apt.state.join(folder))?;
         }
-        // One source of several that cannot be reached is no reason to give up: the search will tell.
+        // If only one of several sources is unreachable, the search may still succeed.
         let _ = process::run_logged(apt.command("apt-get", &["update"]), &apt.log);
         interrupt::check()?;
         Ok(apt)
     }
 
-    /// The package named `base`, or its highest version of the form `base-10.6`.
+    /// The package named `base`, or the highest version of the form `base-10.6`.
     pub(super) fn resolve(&self, base: &str) -> Result<String> {
         let pattern = format!("^{base}(-[0-9.]+)?$");
         let output = self
@@ -48,11 +46,11 @@ impl Apt {
         let found = String::from_utf8_lossy(&output.stdout);
         choose(base, &found).with_context(|| {
             let log = self.log.display();
-            format!("no package source of this machine has {base}, or none was reached; apt's own words are in {log}")
+            format!("no package source of this machine has {base}, or none is reachable; the output of apt is in {log}")
         })
     }
 
-    /// Unpacks `packages`, and those they need that are not installed, into the folder `into`.
+    /// Unpacks `packages` and their missing dependencies into the folder `into`.
     pub(super) fn unpack(&self, packages: &[String], into: &Path) -> Result<()> {
         let mut arguments =
             vec!["install", "--download-only", "--reinstall", "--yes", "--no-install-recommends"];
@@ -77,7 +75,7 @@ impl Apt {
         for option in [
             format!("Dir::State::Lists={state}/lists"),
             format!("Dir::Cache={state}/cache"),
-            // The system's own locks are for those who change the system.
+            // The system locks protect changes to the system only.
             "Debug::NoLocking=true".to_owned(),
             // As root, apt would download as a user who cannot enter a private folder.
             "APT::Sandbox::User=root".to_owned(),
@@ -89,7 +87,7 @@ impl Apt {
     }
 }
 
-/// Removes the lists of packages, which are of no use once everything is unpacked.
+/// Deletes the package lists, which are not needed any more.
 pub(super) fn clear(workspace: &Workspace) -> Result<()> {
     let state = state(workspace);
     if state.exists() {
@@ -102,7 +100,7 @@ fn state(workspace: &Workspace) -> PathBuf {
     workspace.tools().join("apt")
 }
 
-/// The best of the lines `name - description` that apt-cache found.
+/// Selects from the lines `name - description` of apt-cache.
 fn choose(base: &str, found: &str) -> Option<String> {
     let names: Vec<&str> =
         found.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();

@@ -1,4 +1,4 @@
-//! A library that tells a process another time: the row of the fault table that needs one is played with it.
+//! libfaketime, which changes the clock of a process: needed by one row of the fault table.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::{create_atomically, lock, with_install_hint};
 use crate::progress::Step;
 use crate::workspace::{self, Workspace};
 
-/// The library from this machine, else from `.diagflow/tools/`, else unpacked there now.
+/// The installed library, or the one in `.diagflow/tools/`, which is downloaded if missing.
 pub(crate) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     let step = Step::begin("libfaketime");
     if let Some(found) = find(Path::new("/")) {
@@ -27,12 +27,12 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
         };
         unpack().map_err(|error| with_install_hint(error, "libfaketime"))?;
     }
-    let found = find(&home).context("the package libfaketime holds no such library")?;
+    let found = find(&home).context("the package libfaketime does not contain the library")?;
     step.done(format!("libfaketime unpacked in {}", workspace.relative(&home)));
     Ok(found)
 }
 
-/// Below `root`, where distributions put it: in a folder of the machine's architecture.
+/// Distributions put it into a folder named after the architecture.
 fn find(root: &Path) -> Option<PathBuf> {
     let folders = std::fs::read_dir(root.join("usr/lib")).ok()?.flatten();
     let mut files = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));

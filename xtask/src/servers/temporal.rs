@@ -1,4 +1,4 @@
-//! Temporal's development server, with its data in one file.
+//! Temporal's development server with its data in one file.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,16 +14,15 @@ use crate::{guard, http};
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Where the server listens.
 #[derive(Clone, Copy)]
 pub(crate) struct Addresses {
     /// For clients and workers.
     pub(crate) grpc: u16,
-    /// For people; a server without pages has none.
+    /// For the UI; `None` starts the server without it.
     pub(crate) ui: Option<u16>,
 }
 
-/// Starts the server and waits until it serves the namespace `default`, and its pages.
+/// Starts the server and waits until it serves the namespace `default` and its UI.
 pub(crate) fn start(
     servers: &mut Servers,
     program: &Path,
@@ -52,14 +51,16 @@ pub(crate) fn start(
         expect_namespace(program, addresses.grpc)
     })?;
     step.done(match addresses.ui {
-        Some(port) => format!("Temporal serves on port {}, its pages on {port}", addresses.grpc),
-        None => format!("Temporal serves on port {}", addresses.grpc),
+        Some(port) => {
+            format!("Temporal is ready on port {}, its UI on port {port}", addresses.grpc)
+        }
+        None => format!("Temporal is ready on port {}", addresses.grpc),
     });
     Ok(())
 }
 
 fn expect_namespace(program: &Path, port: u16) -> Result<()> {
-    // Cheaper than the command below, while nothing listens yet.
+    // Cheaper than the command below while nothing listens yet.
     std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port))?;
     let mut command = guard::command(program);
     command
@@ -68,11 +69,11 @@ fn expect_namespace(program: &Path, port: u16) -> Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     remove_temporal_variables(&mut command);
-    ensure!(command.status()?.success(), "it does not serve the namespace `default`");
+    ensure!(command.status()?.success(), "the namespace `default` is not ready");
     Ok(())
 }
 
-/// The user's environment may point `temporal` at another server.
+/// The environment may point `temporal` to another server.
 fn remove_temporal_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TEMPORAL_") {
