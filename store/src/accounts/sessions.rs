@@ -13,8 +13,9 @@ use crate::db::pool::{Store, transaction};
 use crate::db::schema::{sessions, users};
 use crate::db::utc_time::UtcTime;
 use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{Bool, Datetime};
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
@@ -92,6 +93,22 @@ pub enum RefreshOutcome {
     Ended,
 }
 
+#[diesel::dsl::auto_type]
+fn is_active() -> _ {
+    let idle_now: SqlLiteral<Datetime> = now();
+    let end_now: SqlLiteral<Datetime> = now();
+    sessions::ended_at
+        .is_null()
+        .and(sessions::idle_after.gt(idle_now))
+        .and(sessions::expires_at.gt(end_now))
+}
+
+#[diesel::dsl::auto_type]
+fn ended<'a>(reason: &'a str) -> _ {
+    let now: SqlLiteral<Datetime> = now();
+    (sessions::ended_at.eq(now.nullable()), sessions::end_reason.eq(reason))
+}
+
 /// Ends the sessions of an account, but for `keep`; returns how many.
 pub(crate) async fn end_all(
     connection: &mut Connection,
@@ -101,7 +118,7 @@ pub(crate) async fn end_all(
 ) -> StoreResult<usize> {
     let open = sessions::table.filter(sessions::user_id.eq(user));
     let open = open.filter(sessions::ended_at.is_null());
-    let end = (sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq(reason));
+    let end = ended(reason);
     let ended = match except {
         Some(except) => {
             let others = open.filter(sessions::id.ne(except));
@@ -121,9 +138,7 @@ pub(crate) async fn lock_active(
     let found: Option<SessionId> = sessions::table
         .find(session)
         .filter(sessions::user_id.eq(user))
-        .filter(sessions::ended_at.is_null())
-        .filter(sessions::idle_after.gt(now()))
-        .filter(sessions::expires_at.gt(now()))
+        .filter(is_active())
         .select(sessions::id)
         .for_update()
         .first(connection)
@@ -185,7 +200,7 @@ impl Store {
     ) -> StoreResult<()> {
         transaction!(self, connection => {
             diesel::update(sessions::table.find(session).filter(sessions::ended_at.is_null()))
-                .set((sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq(reason)))
+                .set(ended(reason))
                 .execute(connection)
                 .await?;
             log::append(connection, entry).await
@@ -198,9 +213,7 @@ impl Store {
         let found = sessions::table
             .inner_join(users::table)
             .filter(sessions::user_id.eq(user))
-            .filter(sessions::ended_at.is_null())
-            .filter(sessions::idle_after.gt(now()))
-            .filter(sessions::expires_at.gt(now()))
+            .filter(is_active())
             .filter(users::disabled_at.is_null())
             .order((sessions::created_at.desc(), sessions::id.desc()))
             .select(Session::as_select())
@@ -221,7 +234,7 @@ impl Store {
         transaction!(self, connection => {
             let open = sessions::table.find(session).filter(sessions::user_id.eq(user));
             let ended = diesel::update(open.filter(sessions::ended_at.is_null()))
-                .set((sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq(reason)))
+                .set(ended(reason))
                 .execute(connection)
                 .await?;
             if ended == 1 {
@@ -263,9 +276,7 @@ impl Store {
             ));
             let found: Option<(Sha256, Option<Sha256>, bool)> = sessions::table
                 .find(session)
-                .filter(sessions::ended_at.is_null())
-                .filter(sessions::idle_after.gt(now()))
-                .filter(sessions::expires_at.gt(now()))
+                .filter(is_active())
                 .select((sessions::refresh, sessions::previous_refresh, is_recent))
                 .for_update()
                 .first(connection)
@@ -291,10 +302,7 @@ impl Store {
                 return Ok(RefreshOutcome::Repeated);
             }
             diesel::update(row)
-                .set((
-                    sessions::ended_at.eq(now().nullable()),
-                    sessions::end_reason.eq("refresh_reused"),
-                ))
+                .set(ended("refresh_reused"))
                 .execute(connection)
                 .await?;
             log::append(connection, reused).await?;
@@ -347,9 +355,7 @@ async fn find_active(connection: &mut Connection, session: SessionId) -> StoreRe
     let found = sessions::table
         .inner_join(users::table)
         .filter(sessions::id.eq(session))
-        .filter(sessions::ended_at.is_null())
-        .filter(sessions::idle_after.gt(now()))
-        .filter(sessions::expires_at.gt(now()))
+        .filter(is_active())
         .filter(users::disabled_at.is_null())
         .select(User::as_select())
         .first(connection)

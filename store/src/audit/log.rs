@@ -57,12 +57,6 @@ impl NewAuditEntry {
         self
     }
 
-    /// The same about something that was refused, with the stable code of that.
-    #[must_use]
-    pub fn refused(self, code: &str) -> Self {
-        self.with_result(code)
-    }
-
     /// The same with another result than [`SUCCESS`](crate::audit::entry::SUCCESS).
     #[must_use]
     pub fn with_result(mut self, result: &str) -> Self {

@@ -6,13 +6,12 @@
 use crate::db::clock::now;
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
-use crate::db::ids::{RunKey, SubmissionId};
+use crate::db::ids::RunKey;
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{runs, submissions};
-use crate::db::utc_time::UtcTime;
-use crate::deliveries::plan;
 use crate::loopai::slots;
 use crate::runs::queue::mark_started;
+use crate::runs::transitions;
 use crate::submissions::counters;
 use crate::submissions::events::{self, Step};
 use crate::submissions::row::{is_deleted, lock};
@@ -150,44 +149,15 @@ async fn restart(
     if !status.can_become(Status::Pending) {
         return Ok(status);
     }
-    reopen(connection, run.submission, status).await?;
-    plan::supersede(connection, run).await?;
-    counters::count_transition(connection, run.submission, status, Status::Pending).await?;
-    events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
+    transitions::reopen(connection, run, status, Status::Pending.sources()).await?;
     if !requested {
         return Ok(Status::Pending);
     }
-    let reopened =
-        submissions::table.find(run.submission).filter(submissions::status.eq(Status::Pending));
-    let changed = diesel::update(reopened)
-        .set(submissions::status.eq(Status::Processing))
-        .execute(connection)
-        .await?;
-    counters::expect_one_row(changed, run.submission, Status::Pending, Status::Processing)?;
-    counters::count_transition(connection, run.submission, Status::Pending, Status::Processing)
-        .await?;
+    let changed =
+        transitions::change_status(connection, run, Status::Pending, Status::Processing, None)
+            .await?;
+    let (from, to) = (Status::Pending, Status::Processing);
+    counters::expect_one_row(usize::from(changed), run.submission, from, to)?;
     events::append(connection, run.submission, Status::Processing, &[Step::Diagnosing]).await?;
     Ok(Status::Processing)
-}
-
-async fn reopen(
-    connection: &mut Connection,
-    submission: SubmissionId,
-    from: Status,
-) -> StoreResult<()> {
-    let changed = diesel::update(
-        submissions::table
-            .find(submission)
-            .filter(submissions::status.eq(from))
-            .filter(submissions::status.eq_any(Status::Pending.sources())),
-    )
-    .set((
-        submissions::status.eq(Status::Pending),
-        submissions::error_code.eq(None::<String>),
-        submissions::error_detail.eq(None::<String>),
-        submissions::finished_at.eq(None::<UtcTime>),
-    ))
-    .execute(connection)
-    .await?;
-    counters::expect_one_row(changed, submission, from, Status::Pending)
 }

@@ -8,6 +8,7 @@ use crate::db::ids::RunKey;
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{results, runs, submissions};
 use crate::db::sql_text::{MAX_ERROR_DETAIL, truncated};
+use crate::db::utc_time::UtcTime;
 use crate::deliveries::model::DeliveryKind;
 use crate::deliveries::plan;
 use crate::loopai::slots;
@@ -204,9 +205,38 @@ async fn record_execution(
     Ok(execution_id.to_owned())
 }
 
+/// Moves a submission from a final state back to *pending*, for `run`, its new newest run. E-mails that earlier runs
+/// planned are not sent any more. The caller holds the submission's lock, and found it as `from`.
+pub(crate) async fn reopen(
+    connection: &mut Connection,
+    run: RunKey,
+    from: Status,
+    sources: Vec<Status>,
+) -> StoreResult<()> {
+    let changed = diesel::update(
+        submissions::table
+            .find(run.submission)
+            .filter(submissions::status.eq(from))
+            .filter(submissions::status.eq_any(sources)),
+    )
+    .set((
+        submissions::status.eq(Status::Pending),
+        submissions::run_number.eq(run.number),
+        submissions::error_code.eq(None::<String>),
+        submissions::error_detail.eq(None::<String>),
+        submissions::finished_at.eq(None::<UtcTime>),
+    ))
+    .execute(connection)
+    .await?;
+    counters::expect_one_row(changed, run.submission, from, Status::Pending)?;
+    counters::count_transition(connection, run.submission, from, Status::Pending).await?;
+    plan::supersede(connection, run).await?;
+    events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await
+}
+
 /// Compare-and-set of the state by the table of moves; says whether it moved. The caller holds the
 /// submission's lock, and found it as `from`.
-async fn change_status(
+pub(crate) async fn change_status(
     connection: &mut Connection,
     run: RunKey,
     from: Status,

@@ -9,12 +9,10 @@ use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::{Store, transaction};
-use crate::db::schema::{runs, submissions};
+use crate::db::schema::runs;
 use crate::db::utc_time::UtcTime;
-use crate::deliveries::{plan, standalone};
+use crate::deliveries::standalone;
 use crate::runs::transitions::{self, EndStatus, RunEnd};
-use crate::submissions::counters;
-use crate::submissions::events::{self, Step};
 use crate::submissions::row::lock_not_deleted;
 use crate::submissions::status::Status;
 use diesel::prelude::*;
@@ -136,23 +134,7 @@ pub(crate) async fn queue_next_run(
     start_grace: Duration,
 ) -> StoreResult<RunKey> {
     let run = RunKey { number: current.number + 1, ..current };
-    let changed = diesel::update(
-        submissions::table
-            .find(run.submission)
-            .filter(submissions::status.eq(from))
-            .filter(submissions::status.eq_any(Status::Pending.staff_sources())),
-    )
-    .set((
-        submissions::status.eq(Status::Pending),
-        submissions::run_number.eq(run.number),
-        submissions::error_code.eq(None::<String>),
-        submissions::error_detail.eq(None::<String>),
-        submissions::finished_at.eq(None::<UtcTime>),
-    ))
-    .execute(connection)
-    .await?;
-    counters::expect_one_row(changed, run.submission, from, Status::Pending)?;
-    counters::count_transition(connection, run.submission, from, Status::Pending).await?;
+    transitions::reopen(connection, run, from, Status::Pending.staff_sources()).await?;
     diesel::insert_into(runs::table)
         .values((
             runs::submission_id.eq(run.submission),
@@ -162,9 +144,7 @@ pub(crate) async fn queue_next_run(
         ))
         .execute(connection)
         .await?;
-    plan::supersede(connection, run).await?;
     // One whose text is under way is seen to its end apart from its run, which makes room for this one.
     standalone::queue_standalone(connection, run.submission, 1..=current.number).await?;
-    events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await?;
     Ok(run)
 }
