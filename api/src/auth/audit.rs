@@ -1,10 +1,16 @@
-//! Refusals in the audit, within bounds. Every entry takes the audit's one lock, and stays for ever: somebody
-//! who need not prove anything could otherwise keep everybody waiting, and bury what matters.
+//! Refused requests in the audit.
+//!
+//! One rule: whoever refuses a request calls [`refuse`], which appends the entry. The store appends entries only
+//! for what it did, in the same transaction.
+//!
+//! Each entry takes the lock on the audit's head and is never deleted. Clients that prove nothing could use that
+//! to delay everybody and to bury what matters, so entries about anonymous clients are limited twice: per client
+//! ([`refuse_unauthenticated`]) and per process.
 
 use crate::app::AppState;
 use crate::auth::caller::anonymous_entry;
 use crate::auth::credentials::AuthFailure;
-use crate::error::{ApiError, kind};
+use crate::error::ApiError;
 use crate::extract::client_info::ClientInfo;
 use crate::layers::limiters::RateLimitClass;
 use crate::telemetry;
@@ -14,43 +20,45 @@ use diagflow_store::{
     Action, ActorKind, FileId, NewAuditEntry, ObjectKind, StoreResult, SubmissionId, UserId,
 };
 
-/// Refuses a request that nobody may make, and writes that down; `entry` says what was tried. A client that is
-/// refused again and again is told to wait instead, without a entry, where nobody that we know is refused:
-/// who is known shares an address with strangers, and answers for what they do. Returns what to answer: a
-/// refusal shows nothing, so it need not wait for a database that does not take the entry.
-pub(crate) async fn refuse(
+/// Appends the entry of a refused request and returns the error to respond with. A refusal discloses nothing, so
+/// it does not depend on a database that cannot take the entry.
+pub(crate) async fn refuse(state: &AppState, entry: NewAuditEntry, error: ApiError) -> ApiError {
+    if let Err(failure) = append_refusal(state, &entry.with_result(error.code())).await {
+        telemetry::audit_entry_dropped("database");
+        tracing::error!(error = failure.kind(), "cannot append a refusal to the audit");
+    }
+    error
+}
+
+/// The same for a request that may be anonymous. A client that is refused too often gets 429 instead, without
+/// another entry. Identified callers are not limited: they share their address with strangers, and answer for
+/// what they do.
+pub(crate) async fn refuse_unauthenticated(
     state: &AppState,
     client: &ClientInfo,
     entry: NewAuditEntry,
-    refusal: ApiError,
+    error: ApiError,
 ) -> ApiError {
-    let admitted = match is_anonymous(&entry) {
-        true => state.limiters.admit(RateLimitClass::Unauthenticated, client.key()),
-        false => Ok(()),
-    };
-    if let Err(too_many) = admitted {
+    if is_anonymous(&entry)
+        && let Err(too_many) = state.limiters.admit(RateLimitClass::Unauthenticated, client.key())
+    {
         telemetry::audit_entry_dropped("client");
-        tracing::info!(code = refusal.code(), "refused once more, without a entry in the audit");
+        tracing::info!(code = error.code(), "audit entry dropped: too many from this client");
         return too_many;
     }
-    if let Err(error) = note(state, &entry.refused(refusal.code())).await {
-        telemetry::audit_entry_dropped("database");
-        tracing::error!(error = kind(&error), "a refusal is not in the audit");
-    }
-    refusal
+    refuse(state, entry, error).await
 }
 
-/// Writes down what was refused, unless too much of it comes from nobody that we know.
-pub(crate) async fn note(state: &AppState, entry: &NewAuditEntry) -> StoreResult<()> {
+/// Appends the entry unless this process has appended too many about anonymous clients.
+pub(crate) async fn append_refusal(state: &AppState, entry: &NewAuditEntry) -> StoreResult<()> {
     if is_anonymous(entry) && !state.anonymous_audit.allow(entry.action) {
         telemetry::audit_entry_dropped("process");
-        tracing::warn!(action = %entry.action, code = entry.result, "no entry in the audit: too many");
+        tracing::warn!(action = %entry.action, code = entry.result, "audit entry dropped: too many");
         return Ok(());
     }
     state.app.store.append_audit_entry(entry).await
 }
 
-/// Whether a entry is about nobody that we know.
 fn is_anonymous(entry: &NewAuditEntry) -> bool {
     entry.actor.kind == ActorKind::Anonymous
 }

@@ -3,7 +3,7 @@
 mod password;
 
 use super::operator;
-use crate::settings::AccountSettings;
+use crate::settings::AdminSettings;
 use anyhow::{Context, bail};
 use diagflow_api::{check_password, hash_password};
 use diagflow_store::{
@@ -66,8 +66,8 @@ fn parse_name(text: &str) -> Result<String, String> {
 
 /// Does it, and says what was done.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let settings = AccountSettings::read()?;
-    let store = Store::connect(&settings.database.pool()).await?;
+    let settings = AdminSettings::read()?;
+    let store = Store::connect(&settings.database).await?;
     let key = AuditKey::new(settings.audit_key.expose_secret());
     let outcome = match args.command {
         Command::Create(new) => create(&store, &key, new).await,
@@ -89,14 +89,14 @@ async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()
     } else {
         let password = password::read(new.password_stdin)?;
         if let Err(weak) = check_password(&password, new.email.as_str(), &new.name) {
-            store.append_audit_entry(&entry.refused("invalid_input")).await?;
+            store.append_audit_entry(&entry.with_result("invalid_input")).await?;
             return Err(weak.into());
         }
         Some(hash_password(&password))
     };
     let user = NewUser { id, email: new.email, name: new.name, role: new.role, password_hash };
     if !store.create_user(&user, &entry).await? {
-        store.append_audit_entry(&entry.refused("email_taken")).await?;
+        store.append_audit_entry(&entry.with_result("email_taken")).await?;
         bail!("{} has an account already", user.email);
     }
     println!("made the account of {} as {}: {}", user.email, user.role, user.id);
@@ -129,7 +129,7 @@ async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow:
     let Some(user) = store.user_by_email(email.as_str()).await? else {
         let entry =
             operator::audit_entry(key, Action::UserDisable, None).with("email", email.as_str());
-        store.append_audit_entry(&entry.refused("not_found")).await?;
+        store.append_audit_entry(&entry.with_result("not_found")).await?;
         bail!("{email} has no account");
     };
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
@@ -138,7 +138,7 @@ async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow:
     match store.change_user(user.id, &change, &entry).await? {
         UserChangeOutcome::Applied(_) => println!("disabled the account of {email}"),
         UserChangeOutcome::LastAdmin => {
-            store.append_audit_entry(&entry.refused("last_admin")).await?;
+            store.append_audit_entry(&entry.with_result("last_admin")).await?;
             bail!("{email} is the last admin: make another account an admin first")
         }
         other => bail!("the account cannot be disabled as it is: {other:?}"),
