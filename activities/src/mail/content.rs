@@ -1,4 +1,4 @@
-//! What an e-mail says: one pair of templates (HTML and text) for each kind, in `templates/`.
+//! The content of the e-mails. The templates (HTML and text) are in `templates/`.
 
 use crate::report::Report;
 use askama::Template;
@@ -9,14 +9,10 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
 use url::Host;
 
-/// An e-mail, ready to be made into a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmailContent {
-    /// The subject.
     pub subject: String,
-    /// The body as plain text.
     pub text: String,
-    /// The body as HTML.
     pub html: String,
 }
 
@@ -55,32 +51,32 @@ struct EndedText<'a> {
 /// Headline, what happened, what to do.
 const FAILED: [&str; 3] = [
     "We could not complete your diagnosis",
-    "The analysis of your images did not succeed. This can happen when an image is too dark, blurred \
-     or shows something that cannot be analysed.",
-    "You can send your images again: sharp, in daylight, close up. If it does not work a second time, \
-     answer this e-mail and we will look into it.",
+    "We are sorry: your images could not be analysed. This can happen when a photo is too dark or blurred, or shows \
+     something that the analysis does not recognise.",
+    "Please take new photos and send them to us again. Sharp, bright photos from close up work best. If it does not \
+     work the second time, reply to this e-mail and we will look into it.",
 ];
 const FAILED_BY_US: [&str; 3] = [
     "We could not complete your diagnosis",
-    "Something went wrong on our side before your images were analysed. Your images are not the cause.",
-    "You need not do anything: our staff can see this and may set it going again, and you will then \
-     hear from us. You can also send your images again.",
+    "We are sorry: something went wrong on our side before your images were analysed. There is nothing wrong with \
+     your images.",
+    YOU_NEED_DO_NOTHING,
 ];
 const TIMED_OUT: [&str; 3] = [
     "Your diagnosis took too long",
-    "The analysis of your images did not finish in time, so we have stopped waiting for it. Your \
-     images are not the cause.",
-    "You need not do anything: our staff can see this and may set it going again, and you will then \
-     hear from us. You can also send your images again.",
+    "We are sorry: the analysis of your images took too long, so we stopped waiting for it. There is nothing wrong \
+     with your images.",
+    YOU_NEED_DO_NOTHING,
 ];
 const CANCELLED: [&str; 3] = [
     "Your submission was cancelled",
-    "The analysis of your images was called off, so there will be no result.",
-    "If you did not ask for this, answer this e-mail. You can send your images again at any time.",
+    "Your submission was cancelled before the analysis of your images was finished, so there is no result.",
+    "If you did not ask for this, please reply to this e-mail. You can send your images again at any time.",
 ];
+const YOU_NEED_DO_NOTHING: &str = "You do not need to do anything. Our team can see what happened and may start your \
+     diagnosis again. If so, you will get another e-mail from us. You can also send your images again at any time.";
 
-/// The address as it is sent to. A domain beyond ASCII is written as every mail server can read it (RFC 5891),
-/// so that only a name beyond ASCII asks for SMTPUTF8.
+/// Encodes the domain in ASCII (RFC 5891), so that only a non-ASCII local part needs SMTPUTF8.
 fn with_ascii_domain(to: &EmailAddress) -> anyhow::Result<Address> {
     let (name, domain) = to.as_str().rsplit_once('@').unwrap_or((to.as_str(), ""));
     if domain.is_ascii() {
@@ -90,11 +86,8 @@ fn with_ascii_domain(to: &EmailAddress) -> anyhow::Result<Address> {
 }
 
 impl EmailContent {
-    /// Writes the e-mail for a delivery. `report` is used for a result only, `error_code` for a failure: why it
-    /// failed decides what its patient can do.
-    ///
-    /// # Errors
-    /// When a template cannot be filled in.
+    /// Renders the e-mail of a delivery. `report` is used for a result, and `error_code` for a failure, because the cause
+    /// decides what the patient can do.
     pub fn render(
         delivery: &Delivery,
         report: &Report,
@@ -124,11 +117,7 @@ impl EmailContent {
         })
     }
 
-    /// Makes the message. Its Message-ID is the delivery's own, so that a mail server or a reader that
-    /// gets it twice can tell.
-    ///
-    /// # Errors
-    /// When the address cannot stand in a message.
+    /// The Message-ID contains the delivery's id, so that duplicates can be recognised.
     pub fn into_message(
         self,
         delivery: &Delivery,
@@ -143,7 +132,7 @@ impl EmailContent {
             .message_id(Some(message_id))
             .date(Utc::now().into())
             .multipart(MultiPart::alternative_plain_html(self.text, self.html))?;
-        // RFC 3834: keeps out-of-office answers from coming back.
+        // RFC 3834: suppresses out-of-office replies.
         message.headers_mut().insert_raw(HeaderValue::new(
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),

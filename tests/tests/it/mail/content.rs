@@ -1,4 +1,4 @@
-//! What e-mails say, in both of their bodies.
+//! The text and the HTML of e-mails.
 
 use super::submit_with_rules;
 use diagflow_simulators::mail::Mail;
@@ -10,9 +10,9 @@ const NOT_A_DOCTOR: &str = "It does not replace a doctor.";
 const EMERGENCY: &str = "If you feel unwell or your symptoms get worse, do not wait: call your doctor or, \
     in an emergency, the emergency number.";
 
-/// Both bodies as people read them: without marks, in lines of any length, and with headings in any case.
+/// Both bodies as people read them: without markup, with joined lines, and in lower case.
 fn bodies(mail: &Mail) -> [String; 2] {
-    let text = mail.text.as_deref().expect("a text");
+    let text = mail.text.as_deref().expect("text");
     let html = mail.html.as_deref().expect("HTML");
     let begins_at_body = html.find("<body").expect("a body");
     let spoken =
@@ -24,7 +24,7 @@ fn readable(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
-/// Finds each of these, behind the one before it.
+/// Asserts that the body contains these texts, one after another.
 fn assert_contains_in_order<'a>(body: &str, expected: impl IntoIterator<Item = &'a str>) {
     let mut rest = body;
     for text_part in expected {
@@ -45,7 +45,8 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
-/// A finding as the two bodies tell it. Whole, since other words name its image too.
+/// A finding as each of the two bodies shows it. In full, since other sentences mention its image
+/// too.
 fn finding_texts(finding: &Value) -> [String; 2] {
     let share = finding["confidence"].as_f64().expect("a confidence");
     let label = format!("{} ({:.0} % confidence)", text(finding, "label"), share * 100.0);
@@ -73,8 +74,8 @@ async fn the_result_email_has_the_full_result_the_next_steps_and_the_data_notice
             "What to do next",
             NOT_A_DOCTOR,
             EMERGENCY,
-            "How your data is kept",
-            "kept by us until you ask us to delete them: answer this e-mail.",
+            "What happens to your data",
+            "until you ask us to delete them. To ask, just reply to this e-mail.",
             "The AI platform received your images and comments, but not your e-mail address.",
             &reference,
         ];
@@ -93,9 +94,9 @@ async fn an_internal_failure_is_not_blamed_on_the_images() {
     for body in bodies(&mail) {
         let expected = [
             "We could not complete your diagnosis",
-            "Something went wrong on our side",
-            "Your images are not the cause.",
-            "You need not do anything: our staff can see this",
+            "We are sorry: something went wrong on our side",
+            "There is nothing wrong with your images.",
+            "You do not need to do anything. Our team can see what happened",
         ];
         assert_contains_in_order(&body, expected);
     }
@@ -113,12 +114,12 @@ async fn the_failure_email_has_the_next_steps_and_the_data_notice() {
     for body in bodies(&mail) {
         let expected = [
             "We could not complete your diagnosis",
-            "The analysis of your images did not succeed.",
+            "We are sorry: your images could not be analysed.",
             "What to do next",
-            "You can send your images again",
+            "Please take new photos and send them to us again.",
             EMERGENCY,
-            "How your data is kept",
-            "kept by us until you ask us to delete them: answer this e-mail.",
+            "What happens to your data",
+            "until you ask us to delete them. To ask, just reply to this e-mail.",
             &reference,
         ];
         assert_contains_in_order(&body, expected);
