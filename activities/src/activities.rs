@@ -1,4 +1,4 @@
-//! The activities' bodies. Each is idempotent, and says how.
+//! The activities. Each is idempotent; its doc comment says why.
 
 use crate::failure::{non_retryable, retryable, store_failure};
 use crate::loopai::{ErrorClass, ExecutionStatus, LoopAiError};
@@ -17,13 +17,9 @@ use std::sync::Arc;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
-/// What the activities work with.
 pub struct Activities {
-    /// The records.
     pub store: Store,
-    /// Asks LoopAI for diagnoses.
     pub requester: DiagnosisRequester,
-    /// Sends what is owed.
     pub mailer: Mailer,
 }
 
@@ -56,7 +52,7 @@ impl Activities {
                 }
                 RequestOutcome::Failed(error, _) if error.class() == ErrorClass::NeedsOperator => {
                     let code = error.code().to_string();
-                    tracing::error!(code, %error, "LoopAI refuses the request");
+                    tracing::error!(code, %error, "LoopAI refused the request");
                     return Ok(RequestVerdict::Refused { code });
                 }
                 RequestOutcome::Failed(error, after) => {
@@ -70,13 +66,13 @@ impl Activities {
         let stored = stored.await.map_err(store_failure)?;
         Failpoint::AfterRequestRecorded.pass().await;
         Ok(match stored {
-            // Not `execution_id`, which a repeated request may have started in vain.
+            // Not `execution_id`: a repeated request may have started a second execution.
             TransitionOutcome::Applied(recorded) => {
                 if recorded != execution_id {
                     tracing::warn!(
                         followed = %recorded,
                         duplicate = %execution_id,
-                        "LoopAI began a second execution for a repeated request: it heeds no idempotency key"
+                        "LoopAI started a second execution for a repeated request and ignored the idempotency key"
                     );
                     telemetry::duplicate_execution();
                 }
@@ -92,7 +88,7 @@ impl Activities {
         })
     }
 
-    /// Idempotent: looking changes nothing, and an end is stored by compare-and-set.
+    /// Idempotent: a poll changes nothing, and an end is stored by compare-and-set.
     #[activity(definition = definitions::CheckExecution)]
     pub async fn check_execution(
         self: Arc<Self>,
@@ -126,7 +122,7 @@ impl Activities {
             }
             Err(error) => {
                 let code = error.code().to_string();
-                tracing::warn!(code, %error, "a look at the execution gave nothing");
+                tracing::warn!(code, %error, "poll failed");
                 let after = self.requester.poll_retry_after(adopted.run.submission, &error).await;
                 let retry_after_ms = after.map(|delay| delay.as_millis() as u64);
                 return Ok(match error.class() {
@@ -147,7 +143,7 @@ impl Activities {
         })
     }
 
-    /// Idempotent by compare-and-set: an end that is recorded already stays as it is.
+    /// Idempotent by compare-and-set: an end that is already recorded stays as it is.
     #[activity(definition = definitions::EndDiagnosis)]
     pub async fn end_diagnosis(
         self: Arc<Self>,
@@ -178,7 +174,7 @@ impl Activities {
         })
     }
 
-    /// Idempotent by the ledger: a delivery is claimed before its text goes out, and settled afterwards.
+    /// Idempotent by the delivery ledger: a delivery is claimed before its text is sent, and settled afterwards.
     #[activity(definition = definitions::Deliver)]
     pub async fn deliver(
         self: Arc<Self>,
@@ -198,7 +194,6 @@ impl Activities {
     }
 }
 
-/// The run that an activity works for.
 struct Adopted {
     run: RunKey,
     status: Status,
@@ -206,7 +201,7 @@ struct Adopted {
 }
 
 impl Activities {
-    /// Finds out which run this is; `None` when a newer one took over.
+    /// Finds the run that this execution belongs to. Returns `None` when a newer run took over.
     async fn adopt(
         &self,
         ctx: &ActivityContext,
@@ -234,7 +229,7 @@ impl Activities {
         }
     }
 
-    /// Records that LoopAI does not take the submission.
+    /// Records that LoopAI rejected the submission permanently.
     async fn refused(
         &self,
         run: RunKey,
@@ -254,7 +249,7 @@ impl Activities {
         })
     }
 
-    /// How the submission ended, and the e-mail that is owed for it, as the records have it.
+    /// The recorded end of the submission, and the e-mail that is due for it.
     async fn recorded_end(&self, run: RunKey) -> Result<RunOutcome, ActivityError> {
         let submission = self
             .store
@@ -281,7 +276,7 @@ impl Activities {
     }
 }
 
-/// Counts an end that was written. One that was written before was met by [`Activities::adopt`] already.
+/// Counts an end that was written just now.
 fn count_end(
     stored: StoreResult<TransitionOutcome>,
     status: Status,

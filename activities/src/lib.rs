@@ -1,7 +1,7 @@
-//! Every side effect of a diagnosis run: LoopAI, e-mail, records; and the worker that runs them.
+//! Every side effect of a diagnosis run (LoopAI, e-mail, database), and the worker that runs them.
 //!
-//! One folder for each outside system, with client, error and settings. What is decided *when* stands
-//! in the crate `workflows`; what is written down *how* stands in `store`.
+//! One folder for each external system, with its client, errors and settings. The order of the steps is in the crate
+//! `workflows`, the SQL in `store`.
 
 pub mod loopai;
 pub mod mail;

@@ -1,47 +1,37 @@
-//! Reads a result for people. LoopAI gives it no schema: what is known is shown as such, and all the
-//! rest as plain lines, so that nothing a patient should see is dropped.
+//! Turns a result into text for people. LoopAI's results have no schema: known fields get their own sections, and the
+//! rest is listed as details, so that a patient sees everything.
 
 use diagflow_store::DiagnosisResult;
 use serde_json::{Map, Value};
 
-/// Findings, recommendations and other lines that are shown at most, each; the whole result stays in the
-/// records.
+/// Most findings, recommendations and details in a report, each. The database has the full result.
 const MAX_ITEMS: usize = 200;
-/// Characters that are shown at most, all together.
+/// Most characters in a report.
 const MAX_CHARS: usize = 100_000;
-/// Stands in a report that does not show everything.
-const TRUNCATED_NOTICE: &str = "The result is too long to be shown here; this is its beginning.";
+const TRUNCATED_NOTICE: &str = "The result is too long to show in full. This is the first part.";
 
-/// A result as people read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// LoopAI's own remark on the result as a whole, such as that it is simulated.
+    /// A remark of LoopAI on the whole result, such as that it is simulated.
     pub notice: Option<String>,
-    /// The result in a sentence or two.
     pub summary: Option<String>,
-    /// What was found.
     pub findings: Vec<Finding>,
-    /// What LoopAI recommends.
     pub recommendations: Vec<String>,
-    /// Everything else, as name and value.
+    /// All other fields, by name and value.
     pub details: Vec<(String, String)>,
 }
 
-/// One item of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is.
     pub label: String,
-    /// How sure LoopAI is, such as `87 %`.
+    /// Such as `87 %`.
     pub confidence: Option<String>,
-    /// In more words.
     pub description: Option<String>,
-    /// The image that it was found in.
+    /// The image that shows it.
     pub file: Option<String>,
 }
 
 impl Report {
-    /// Reads a result.
     pub fn from_result(result: &DiagnosisResult) -> Report {
         let mut rest = result.object().clone();
         let mut report = Report {
@@ -72,7 +62,7 @@ impl Report {
         report
     }
 
-    /// Cuts off what no e-mail can hold, and says so.
+    /// Cuts the report to a size that fits into an e-mail, and adds a notice if it did.
     fn truncate_all(&mut self) {
         let items = self.findings.len().max(self.recommendations.len()).max(self.details.len());
         self.findings.truncate(MAX_ITEMS);
@@ -97,7 +87,7 @@ impl Report {
         }
     }
 
-    /// Every text, in the order of its weight.
+    /// All texts, the most important first.
     fn texts(&mut self) -> impl Iterator<Item = &mut String> {
         let findings = self.findings.iter_mut().flat_map(|finding| {
             let more = [&mut finding.confidence, &mut finding.description, &mut finding.file];
@@ -146,7 +136,7 @@ impl Report {
     }
 }
 
-/// Takes a text (or a number) out of an object. Anything else stays, to be shown as details.
+/// Removes a string or number from an object. A value of another type stays, to be listed as details.
 fn take_text(object: &mut Map<String, Value>, name: &str) -> Option<String> {
     match object.get(name)? {
         Value::String(_) | Value::Number(_) => {}
@@ -166,7 +156,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// A share between 0 and 1 becomes percent; anything else is shown as it came.
+/// Formats a number between 0 and 1 as a percentage, and anything else as it is.
 fn percent(value: &Value) -> String {
     match value.as_f64() {
         Some(share) if (0.0..=1.0).contains(&share) => format!("{:.0} %", share * 100.0),

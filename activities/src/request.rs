@@ -1,4 +1,5 @@
-//! Asking LoopAI for a diagnosis: within this worker's room, and within what all workers together may ask.
+//! Requests a diagnosis from LoopAI, within the limits of this worker ([`RequestLimiter`]) and of all workers together
+//! (slots, hourly limit and circuit breaker in the store).
 
 use crate::failure::{blob_failure, non_retryable, retryable, store_failure};
 use crate::loopai::{DiagnoseRequest, ImageTransfer, LoopAiClient, LoopAiError, RequestLimiter};
@@ -10,47 +11,41 @@ use diagflow_store::{
 use std::time::Duration;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
-/// What came of the wish to ask.
 pub(crate) enum RequestOutcome {
-    /// LoopAI took it, and named its execution.
+    /// LoopAI accepted it, with this execution id.
     Accepted(String),
-    /// The call failed; perhaps it is known when to come again.
+    /// The request failed. The delay before the next attempt, if one is known.
     Failed(LoopAiError, Option<Duration>),
-    /// The submission has ended meanwhile.
+    /// The submission has ended.
     Ended,
-    /// A newer run took over meanwhile.
+    /// A newer run took over.
     Superseded,
 }
 
-/// Asks LoopAI for diagnoses.
 pub struct DiagnosisRequester {
-    /// The records.
     pub store: Store,
-    /// How LoopAI gets the patients' images.
     pub images: ImageTransfer,
-    /// The platform that diagnoses.
     pub loopai: LoopAiClient,
-    /// Bounds the requests to LoopAI that this worker has under way.
+    /// Of this worker.
     pub limiter: RequestLimiter,
-    /// Bounds what LoopAI is asked by all workers.
+    /// Of all workers together.
     pub limits: LoopAiLimits,
 }
 
 impl DiagnosisRequester {
-    /// Posts a run's submission to LoopAI, if there is room for it and LoopAI is not away.
     pub(crate) async fn request_diagnosis(
         &self,
         ctx: &ActivityContext,
         run: RunKey,
     ) -> Result<RequestOutcome, ActivityError> {
-        // After a local attempt an ordinary one follows at once: a wish to wait would only cost events.
+        // After a local attempt the workflow would wait with a timer of its own, which costs history events.
         let delay = |retry_after: Option<Duration>| retry_after.filter(|_| !ctx.info().is_local);
         let files = self.store.files(run.submission).await.map_err(store_failure)?;
         let bytes = self.images.embedded_bytes(&files);
         let _worker_permit = match self.limiter.try_acquire(run, bytes) {
             Ok(permit) => permit,
             Err(rejected) => {
-                let detail = "this worker has as many requests under way as it may";
+                let detail = "this worker has reached its limit of concurrent requests";
                 return Err(retryable(
                     FailureCode::WorkerBusy,
                     detail,
@@ -74,7 +69,9 @@ impl DiagnosisRequester {
             Ok(request) => request,
             Err(error) => {
                 let result = self.store.return_loopai_permit(permit).await;
-                result.unwrap_or_else(|error| tracing::warn!(%error, "cannot give the turn back"));
+                result.unwrap_or_else(
+                    |error| tracing::warn!(%error, "cannot return the permit for LoopAI"),
+                );
                 return Err(error);
             }
         };
@@ -96,17 +93,16 @@ impl DiagnosisRequester {
         })
     }
 
-    /// Lets all workers know how a request went. What LoopAI answered counts, whether they can be told or not.
+    /// Reports the result of a request to the circuit breaker. Best effort: LoopAI's response counts either way.
     async fn record_health(&self, permit: Permit, health: RequestHealth) -> Option<Duration> {
         let result = self.store.record_loopai_request(permit, health).await;
         result.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot note how LoopAI is");
+            tracing::warn!(%error, "cannot record the health of LoopAI");
             None
         })
     }
 
-    /// When to look again at an execution after a look that failed so: not before LoopAI was tried again, if
-    /// it is away.
+    /// The delay before the next poll after a failed one: not before the circuit breaker lets a request through again.
     pub(crate) async fn poll_retry_after(
         &self,
         submission: SubmissionId,
@@ -119,7 +115,6 @@ impl DiagnosisRequester {
         breaker_delay.max(error.retry_after())
     }
 
-    /// What LoopAI gets for a run.
     async fn build_request(
         &self,
         run: RunKey,
@@ -144,17 +139,12 @@ impl DiagnosisRequester {
     }
 }
 
-/// The stable code for what a run waits for, and more about it.
 fn wait_code(reason: WaitReason) -> (FailureCode, &'static str) {
     match reason {
-        WaitReason::Slot => {
-            (FailureCode::LoopaiNoFreeSlot, "as many executions are under way as may be at once")
-        }
-        WaitReason::HourlyLimit => {
-            (FailureCode::LoopaiHourlyLimit, "as many executions were begun in an hour as may be")
-        }
+        WaitReason::Slot => (FailureCode::LoopaiNoFreeSlot, "all slots are in use"),
+        WaitReason::HourlyLimit => (FailureCode::LoopaiHourlyLimit, "the hourly limit is reached"),
         WaitReason::LoopAiUnavailable => {
-            (FailureCode::LoopaiCircuitOpen, "LoopAI is taken for away")
+            (FailureCode::LoopaiCircuitOpen, "the circuit breaker is open")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Every metric that a worker writes, by name and meaning. Its `/metrics` shows them.
+//! Every metric of the worker.
 
 use crate::loopai::error::LoopAiError;
 use diagflow_store::{FailureCode, LoopAiLimits, Status};
@@ -12,23 +12,26 @@ const LIMIT: &str = "diagflow_loopai_limit";
 const DELIVERIES: &str = "diagflow_deliveries_total";
 const ENDED: &str = "diagflow_submissions_ended_total";
 
-/// Tells the recorder what the metrics mean, and begins at zero: a rate needs the first event too.
+/// Describes the metrics and starts them at zero, because a rate needs the first event too.
 pub(crate) fn describe(limits: LoopAiLimits) {
     describe_counter!(
         LOOPAI_REQUESTS,
-        "Calls to LoopAI, by call and outcome: ok, or the fault's code"
+        "Requests to LoopAI, by call and by outcome: ok or a failure code"
     );
-    describe_counter!(DEFERRED, "Requests that LoopAI was not sent, by why; they come again");
+    describe_counter!(
+        DEFERRED,
+        "Requests to LoopAI that were deferred, by reason; they are retried"
+    );
     describe_counter!(
         DUPLICATE_EXECUTIONS,
-        "Executions that LoopAI began for a repeated request and nobody follows, as far as is known"
+        "Executions that LoopAI started for a repeated request and whose results are not used"
     );
     describe_gauge!(
         LIMIT,
-        "How much LoopAI may be asked: executions at_once, and an_hour; 0 is no limit"
+        "Limits for LoopAI: executions at the same time, and started within an hour; 0 means no limit"
     );
-    describe_counter!(DELIVERIES, "E-mails that were settled, by outcome");
-    describe_counter!(ENDED, "Submissions that were ended, by status");
+    describe_counter!(DELIVERIES, "Settled e-mail deliveries, by outcome");
+    describe_counter!(ENDED, "Submissions that reached a final status, by status");
     // Exact up to 2^53.
     gauge!(LIMIT, "limit" => "max_executions")
         .set(limits.max_executions.unwrap_or_default() as f64);
@@ -47,7 +50,6 @@ pub(crate) fn describe(limits: LoopAiLimits) {
 
 const OK: &str = "ok";
 
-/// What LoopAI is asked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Call {
     Diagnose,
@@ -63,23 +65,20 @@ impl Call {
     }
 }
 
-/// LoopAI was called. What it answers about an execution is counted with the submission's end.
 pub(crate) fn loopai_request<T>(call: Call, outcome: &Result<T, LoopAiError>) {
     let outcome = outcome.as_ref().map_or_else(|error| error.code().as_str(), |_| OK);
     counter!(LOOPAI_REQUESTS, "call" => call.name(), "outcome" => outcome).increment(1);
 }
 
-/// A request was not sent, for the reason that this code tells.
 pub(crate) fn request_deferred(code: FailureCode) {
     counter!(DEFERRED, "reason" => code.as_str()).increment(1);
 }
 
-/// LoopAI began a second execution for a run that follows its first.
 pub(crate) fn duplicate_execution() {
     counter!(DUPLICATE_EXECUTIONS).increment(1);
 }
 
-/// A delivery was settled just now, not found settled: a *Reset* must not count it again.
+/// Call this only for a delivery that was settled just now: a *Reset* must not count it again.
 pub(crate) fn delivery_settled(verdict: DeliverVerdict) {
     counter!(DELIVERIES, "outcome" => outcome(verdict)).increment(1);
 }
@@ -92,7 +91,6 @@ fn outcome(verdict: DeliverVerdict) -> &'static str {
     }
 }
 
-/// A submission was ended by a run.
 pub(crate) fn submission_ended(status: Status) {
     counter!(ENDED, "status" => status.name()).increment(1);
 }

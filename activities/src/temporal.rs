@@ -1,6 +1,8 @@
-//! The way to Temporal: connecting, and the search attributes that the workflow sets.
+//! Connects to Temporal and registers the search attributes of the workflows.
 
+use diagflow_store::settings::convert;
 use diagflow_workflows::contract::{AGENT_ID, FAILURE_CODE, SUBMISSION_STATUS};
+use serde::{Deserialize, Deserializer};
 use std::collections::HashMap;
 use std::time::Duration;
 use temporalio_client::tonic::{Code, IntoRequest};
@@ -10,27 +12,27 @@ use temporalio_client::{
 use temporalio_common::protos::temporal::api::operatorservice::v1::AddSearchAttributesRequest;
 use url::Url;
 
-/// How to reach Temporal.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct TemporalSettings {
-    /// `TEMPORAL_ADDRESS`: host and port; default `127.0.0.1:7233`.
+    #[serde(rename = "TEMPORAL_ADDRESS", deserialize_with = "address")]
     pub address: Url,
-    /// `TEMPORAL_NAMESPACE`: default `default`.
+    #[serde(rename = "TEMPORAL_NAMESPACE")]
     pub namespace: String,
-    /// `TEMPORAL_TASK_QUEUE`: default `diagnosis`.
-    pub task_queue: String,
 }
 
-/// A connection whose other end vanished without a word is noticed after 25 s; by the SDK's own settings after 45,
-/// in which no run is started and no worker hears of work. Temporal takes a sign of life in less than ten seconds
-/// for too many, and may close the connection.
+/// Host and port.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    convert(deserializer, |text| {
+        format!("http://{text}").parse().ok().filter(|url: &Url| url.port().is_some())
+    })
+}
+
+/// A dead connection is noticed after 25 s instead of the SDK's default of 45 s, during which no run is started and no
+/// worker gets work. Temporal may close a connection that sends keep-alives less than ten seconds apart.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects, and registers the search attributes, which does nothing where they exist.
-///
-/// # Errors
-/// When Temporal cannot be reached or refuses.
+/// Connects, and registers the search attributes that do not exist yet.
 pub async fn connect(settings: &TemporalSettings, identity: &str) -> anyhow::Result<Client> {
     let keep_alive = ClientKeepAliveOptions::builder()
         .interval(KEEP_ALIVE_INTERVAL)

@@ -1,39 +1,37 @@
-//! The worker: polls Temporal, runs the workflow and its activities.
+//! The worker: polls Temporal and runs the workflows and their activities.
 
 use crate::activities::Activities;
 use crate::telemetry;
+use diagflow_store::settings::{parse, seconds, within};
 use diagflow_workflows::{DeliveryWorkflow, DiagnosisWorkflow};
+use serde::Deserialize;
 use std::time::Duration;
 use temporalio_client::Client;
 use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 
-/// As the SDK has it: a workflow task is short work without I/O, but keeps its place while a local
-/// activity of it is under way.
+/// The SDK's default. A workflow task does no I/O, but occupies its slot while one of its local activities runs.
 const MAX_WORKFLOW_TASKS: usize = 100;
-/// What activities have beyond `WORKER_SHUTDOWN_TIMEOUT_SECONDS`, to write down what came of an e-mail whose answer is not
-/// waited for any more.
+/// Added to `WORKER_SHUTDOWN_TIMEOUT_SECONDS`, so that activities can record the outcome of an e-mail that they no longer
+/// wait for.
 const FINAL_WRITE_PERIOD: Duration = Duration::from_secs(10);
 
-/// How the worker behaves.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct WorkerSettings {
-    /// `TEMPORAL_TASK_QUEUE`: default `diagnosis`.
+    #[serde(rename = "TEMPORAL_TASK_QUEUE")]
     pub task_queue: String,
-    /// `WORKER_SHUTDOWN_TIMEOUT_SECONDS`: how long activities may go on after a stop was asked for; default 45 s,
-    /// as long as the longest of them but one: an e-mail whose answer has not come by then is settled as
-    /// unknown. Ten seconds later the worker ends whatever they do: they are tried again elsewhere.
+    /// The default is as long as the longest activity but one: an e-mail without a reply by then is recorded as unknown.
+    #[serde(rename = "WORKER_SHUTDOWN_TIMEOUT_SECONDS", deserialize_with = "seconds")]
     pub shutdown_period: Duration,
-    /// `WORKER_CONCURRENCY`: how many activities are under way at once, local and ordinary ones each;
-    /// default 16.
+    #[serde(rename = "WORKER_CONCURRENCY", deserialize_with = "within::<_, _, 2, 1000>")]
     pub concurrency: usize,
+    /// For the images of concurrent requests, in bytes.
+    #[serde(rename = "WORKER_IMAGE_MEMORY_BYTES", deserialize_with = "parse")]
+    pub image_memory: u64,
 }
 
-/// Works until `stop` is cancelled, then lets activities end. Not `Send`: await it where it is called.
-///
-/// # Errors
-/// When the worker cannot start, or loses Temporal in a way that does not heal.
+/// Runs until `stop` is cancelled, then lets activities finish. Not `Send`: await it where it is called.
 pub async fn run_worker(
     client: Client,
     activities: Activities,
@@ -60,7 +58,7 @@ pub async fn run_worker(
         .build();
     let mut worker = Worker::new(&runtime, client, options)?;
     let begin_shutdown = worker.shutdown_handle();
-    // The SDK waits without limit for activities that go on, and does not tell local ones.
+    // The SDK waits without limit for running activities, and does not cancel local ones.
     let shutdown_period_over = async move {
         stop.cancelled().await;
         begin_shutdown();
@@ -71,7 +69,7 @@ pub async fn run_worker(
     tokio::select! {
         outcome = worker.run() => outcome.map_err(Into::into),
         () = shutdown_period_over => {
-            tracing::warn!("ending while activities are under way: they are tried again elsewhere");
+            tracing::warn!("stopping while activities are running; another worker retries them");
             Ok(())
         }
     }

@@ -1,4 +1,4 @@
-//! The HTTP client: two calls, each bounded in time and size.
+//! The HTTP client: two requests, each limited in time and in the size of its response.
 
 use super::error::LoopAiError;
 use super::settings::LoopAiSettings;
@@ -16,62 +16,52 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Largest answer that is read (`docs/loopai.md`).
+/// `docs/loopai.md`.
 const MAX_RESPONSE_BYTES: usize = 5 * 1024 * 1024;
-/// Longest wish to wait that is honoured; more than the longest pause between two tries helps nobody.
+/// A longer `Retry-After` is cut to this.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
-/// Longest execution id that our records hold.
+/// The size of the database column.
 const MAX_EXECUTION_ID_LEN: usize = 255;
 
-/// An image to be diagnosed.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// The name that the patient's device gave it.
+    /// As named by the patient's device.
     pub name: String,
-    /// What its bytes are, e.g. `image/jpeg`.
+    /// Such as `image/jpeg`.
     pub media_type: String,
-    /// Bytes.
+    /// In bytes.
     pub size: i64,
-    /// Digest of its bytes.
     pub sha256: Sha256,
-    /// How LoopAI gets its bytes.
     pub content: ImageContent,
 }
 
-/// How LoopAI gets an image's bytes.
 #[derive(Debug, Clone)]
 pub enum ImageContent {
-    /// Within the request.
     Data(Bytes),
-    /// By fetching them from an address.
+    /// LoopAI fetches the image from this address.
     Url(String),
 }
 
-/// What LoopAI is asked to diagnose. No e-mail address: a diagnosis needs none.
+/// Has no e-mail address, because a diagnosis needs none.
 #[derive(Debug, Clone)]
 pub struct DiagnoseRequest {
-    /// Our name for the submission.
     pub submission_id: String,
-    /// Names this run of it; repeating it must not start a second execution.
+    /// Identifies the run. A repeated request with the same reference must not start a second execution.
     pub reference: String,
-    /// What the patient wrote.
     pub comments: String,
-    /// What the patient photographed.
     pub images: Vec<Image>,
 }
 
-/// How an execution stands.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExecutionStatus {
-    /// At work; this is any word but the two below.
+    /// Any status but `COMPLETED` and `FAILED`.
     Running,
-    /// Done.
     Completed(DiagnosisResult),
-    /// Given up by LoopAI, in its own words.
+    /// With LoopAI's own message.
     Failed(String),
 }
 
-/// Client of LoopAI. Cheap to clone; all clones share one pool of connections.
+/// Cheap to clone: all clones share one connection pool.
 #[derive(Debug, Clone)]
 pub struct LoopAiClient {
     http: reqwest::Client,
@@ -119,31 +109,23 @@ struct StatusResponse {
 }
 
 impl LoopAiClient {
-    /// Makes the client.
-    ///
-    /// # Errors
-    /// When the TLS back end cannot be set up.
     pub fn new(settings: LoopAiSettings) -> Result<LoopAiClient, reqwest::Error> {
         let http = reqwest::Client::builder()
             .timeout(settings.timeout)
             .connect_timeout(settings.timeout / 3)
-            // A redirect would send a patient's photos to whoever the answer names.
+            // A redirect would send a patient's photos to an unknown host.
             .redirect(redirect::Policy::none())
             .user_agent(concat!("diagflow/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(LoopAiClient { http, settings })
     }
 
-    /// The agent that diagnoses.
     pub fn agent_id(&self) -> i32 {
         self.settings.agent_id
     }
 
-    /// Asks for a diagnosis; returns LoopAI's name for the execution.
-    ///
-    /// # Errors
-    /// See [`LoopAiError`]. After a broken connection the execution may exist all the same; the same
-    /// `reference` finds it again where LoopAI honours it.
+    /// Requests a diagnosis and returns the execution id. After an error the execution may exist all the same; a
+    /// request with the same `reference` returns it if LoopAI supports that.
     pub async fn diagnose(&self, request: &DiagnoseRequest) -> Result<String, LoopAiError> {
         let outcome = self.post_diagnose(request).await;
         telemetry::loopai_request(Call::Diagnose, &outcome);
@@ -161,19 +143,22 @@ impl LoopAiClient {
         let id = match response.execution_id {
             Value::String(id) => id,
             Value::Number(id) => id.to_string(),
-            _ => return Err(LoopAiError::Unreadable("execution_id is no name".into())),
+            _ => {
+                return Err(LoopAiError::Unreadable(
+                    "execution_id is neither a string nor a number".into(),
+                ));
+            }
         };
-        // The last two would vanish from the address of the look.
+        // The two dot segments would vanish from the URL of a poll.
         if id.is_empty() || id.len() > MAX_EXECUTION_ID_LEN || matches!(id.as_str(), "." | "..") {
-            return Err(LoopAiError::Unreadable("execution_id is empty, too long, or dots".into()));
+            return Err(LoopAiError::Unreadable(
+                "execution_id is empty, too long, or a dot segment".into(),
+            ));
         }
         Ok(id)
     }
 
-    /// Asks how an execution stands.
-    ///
-    /// # Errors
-    /// See [`LoopAiError`].
+    /// Polls an execution.
     pub async fn execution_status(
         &self,
         execution_id: &str,
@@ -255,7 +240,7 @@ fn transport_error(error: reqwest::Error) -> LoopAiError {
     if error.is_timeout() {
         return LoopAiError::Timeout;
     }
-    // The address may carry credentials; the cause says enough.
+    // The URL may contain credentials.
     LoopAiError::Unreachable(format!("{:?}", error.without_url()))
 }
 
@@ -282,7 +267,7 @@ fn check_status(response: &Response) -> Result<(), LoopAiError> {
     }
 }
 
-/// `Retry-After` in seconds. Its other form, a date, is as good as none: our clocks may differ.
+/// `Retry-After` in seconds. Its other form, a date, is ignored, because clocks may differ.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
@@ -302,7 +287,7 @@ async fn read_bounded(response: Response) -> Result<Bytes, LoopAiError> {
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, LoopAiError> {
-    // The place of the fault, never the text: it may hold a patient's data.
+    // The position only: the text may contain a patient's data.
     serde_json::from_slice(body).map_err(|error| {
         LoopAiError::Unreadable(format!("line {}, column {}", error.line(), error.column()))
     })

@@ -1,72 +1,55 @@
-//! What can go wrong with a call to LoopAI, and whether another one may go better.
+//! Errors of requests to LoopAI, and whether a retry can help.
 
 use diagflow_store::FailureCode;
 use std::time::Duration;
 
-/// Whether another call may go better.
+/// Whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// Call again later.
+    /// Retry later.
     Transient,
-    /// Call again later, but it hardly heals without somebody's hand (a wrong key, an address that
-    /// moved, an execution that is gone).
+    /// Retry later, but it rarely goes away without an operator (a wrong key, a moved address, a lost execution).
     NeedsOperator,
-    /// LoopAI will not take this submission: never call again with it.
+    /// LoopAI does not accept this submission. Do not retry.
     Permanent,
 }
 
-/// A failed call to LoopAI. `Display` is for logs; [`LoopAiError::code`] is for records and history.
+/// A failed request to LoopAI. `Display` is for logs, [`LoopAiError::code`] for the database and Temporal.
 #[derive(Debug, thiserror::Error)]
 pub enum LoopAiError {
-    /// No answer within the limit.
-    #[error("no answer within the time limit")]
+    #[error("no response in time")]
     Timeout,
     /// No connection, or it broke.
-    #[error("cannot be reached: {0}")]
+    #[error("no connection: {0}")]
     Unreachable(String),
-    /// 429: too many calls; perhaps with the wish to wait.
-    #[error("asks us to slow down")]
-    RateLimited {
-        /// From `Retry-After`.
-        retry_after: Option<Duration>,
-    },
-    /// 5xx, 408, 409, 423 or 425: its own trouble, or our first request with the same key is still at
-    /// work there; perhaps with the wish to wait.
-    #[error("answered {status}")]
-    Unavailable {
-        /// HTTP status.
-        status: u16,
-        /// From `Retry-After`.
-        retry_after: Option<Duration>,
-    },
-    /// 401 or 403: our key is not accepted.
-    #[error("refuses our key ({0})")]
+    /// 429.
+    #[error("rate limit exceeded")]
+    RateLimited { retry_after: Option<Duration> },
+    /// 5xx, 408, 409, 423 or 425: a failure of LoopAI, or our first request with the same key is still in progress.
+    #[error("unavailable: HTTP {status}")]
+    Unavailable { status: u16, retry_after: Option<Duration> },
+    /// 401 or 403.
+    #[error("API key refused: HTTP {0}")]
     Unauthorized(u16),
-    /// 404 or 410: no such agent, or no such execution any more.
-    #[error("does not know it ({0})")]
+    /// 404 or 410: the agent does not exist, or the execution no longer does.
+    #[error("agent or execution not found: HTTP {0}")]
     NotFound(u16),
-    /// 3xx: the address has moved. Not followed, since the submission would go to a stranger.
-    #[error("redirects to somewhere else ({0})")]
+    /// 3xx. Not followed, because the submission would go to an unknown host.
+    #[error("redirected: HTTP {0}")]
     Redirected(u16),
-    /// Any other 4xx: it does not take what we sent.
-    #[error("refuses the submission ({0})")]
+    /// Any other 4xx.
+    #[error("submission refused: HTTP {0}")]
     Refused(u16),
-    /// 200, but not what the contract says: HTML, broken JSON, a missing field.
-    #[error("answered what cannot be read: {0}")]
+    /// 200 with a body that breaks the contract: HTML, invalid JSON, a missing field.
+    #[error("unreadable response: {0}")]
     Unreadable(String),
-    /// The body is larger than we accept.
-    #[error("answered more than {limit} bytes")]
-    TooLarge {
-        /// Bytes that we accept.
-        limit: usize,
-    },
-    /// `COMPLETED` without a result object.
-    #[error("completed without a result object")]
+    #[error("response larger than {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("COMPLETED without a result object")]
     NoResult,
 }
 
 impl LoopAiError {
-    /// Stable code, for records, history and metrics.
     pub fn code(&self) -> FailureCode {
         match self {
             Self::Timeout => FailureCode::LoopaiTimeout,
@@ -83,7 +66,6 @@ impl LoopAiError {
         }
     }
 
-    /// Whether another call may go better.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Timeout
@@ -100,8 +82,8 @@ impl LoopAiError {
         }
     }
 
-    /// Whether LoopAI itself is in trouble, or asks everybody to slow down, so that others had better not
-    /// call now either. A 4xx or a redirect is an answer: LoopAI is there.
+    /// Whether the circuit breaker counts it as a failure: LoopAI is down or asks to slow down, so that other requests
+    /// would fail too. Another 4xx or a redirect shows that LoopAI is up.
     pub fn trips_breaker(&self) -> bool {
         match self {
             Self::Timeout
@@ -118,7 +100,7 @@ impl LoopAiError {
         }
     }
 
-    /// How long LoopAI wishes us to wait.
+    /// The delay from LoopAI's `Retry-After` header.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::Unavailable { retry_after, .. } => {

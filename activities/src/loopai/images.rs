@@ -1,27 +1,24 @@
-//! How LoopAI gets the patients' images: with the request, or by links that it follows itself.
+//! How LoopAI gets the patients' images: in the request, or by links that it fetches.
 
 use super::client::{Image, ImageContent};
 use diagflow_store::{BlobError, BlobStore, File, FileId, LinkKey};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::Url;
 
-/// `LOOPAI_IMAGES`: see the head of this file.
 #[derive(Clone)]
 pub enum ImageTransfer {
-    /// `data`: within the request, as the platform has always got them.
+    /// In the request.
     Data(BlobStore),
-    /// `url`: by signed links. The request stays small, and no worker holds a patient's images.
+    /// By signed links. The request stays small, and no worker reads a patient's images.
     Links(Box<ImageLinks>),
 }
 
-/// Makes links to files of the API.
 #[derive(Clone)]
 pub struct ImageLinks {
-    /// Signs them.
     pub key: LinkKey,
-    /// `PUBLIC_URL`: where LoopAI reaches the API.
+    /// Where LoopAI reaches the API.
     pub public_url: Url,
-    /// `LOOPAI_IMAGE_URL_LIFETIME_SECONDS`: how long a link is valid at least; at most twice as long.
+    /// A link is valid for one to two times this long.
     pub lifetime: Duration,
 }
 
@@ -29,8 +26,8 @@ impl ImageLinks {
     fn url(&self, file: FileId) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let lifetime = self.lifetime.as_secs().max(1);
-        // In whole lifetimes, so that a repeated request is the same text: a platform may refuse an
-        // Idempotency-Key that comes with another body.
+        // In whole lifetimes, so that a repeated request has the same body: a platform may refuse a known
+        // Idempotency-Key with another body.
         let expires = (now / lifetime + 2) * lifetime;
         let base = self.public_url.as_str().trim_end_matches('/');
         format!("{base}{}", self.key.path(file, expires))
@@ -38,7 +35,7 @@ impl ImageLinks {
 }
 
 impl ImageTransfer {
-    /// How many bytes of these files a request carries.
+    /// Number of bytes of these files that a request contains.
     pub(crate) fn embedded_bytes(&self, files: &[File]) -> u64 {
         match self {
             ImageTransfer::Data(_) => files.iter().map(|file| file.size.unsigned_abs()).sum(),
@@ -46,10 +43,6 @@ impl ImageTransfer {
         }
     }
 
-    /// A file as LoopAI gets it.
-    ///
-    /// # Errors
-    /// When its bytes are needed and cannot be read.
     pub async fn image(&self, file: File) -> Result<Image, BlobError> {
         let content = match self {
             ImageTransfer::Data(files) => ImageContent::Data(files.get(file.sha256).await?),

@@ -1,4 +1,4 @@
-//! LoopAI: the external platform that diagnoses. The contract is told in `docs/loopai.md`.
+//! LoopAI, the external platform that makes the diagnoses. `docs/loopai.md` describes the contract.
 
 mod client;
 pub(crate) mod error;

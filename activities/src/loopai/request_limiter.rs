@@ -1,10 +1,10 @@
-//! How many requests to LoopAI are under way at once in this process, and how much memory their images
-//! take: a bound for each, because one request may carry a hundred megabytes and may last half a minute.
+//! Limits the concurrent requests to LoopAI of one worker, in number and in memory for their images: one request may
+//! carry a hundred megabytes and take half a minute. The limits of all workers together (slots, hourly limit, circuit
+//! breaker) are in the store; `docs/adr/0013-limits-towards-loopai.md` compares them.
 //!
-//! Nobody waits here, since whoever waits holds one of the worker's places: a request is let in or
-//! turned away at once, and comes again as any attempt that failed. Who was turned away stands in a
-//! queue meanwhile. Others may go before the first in it, but only if they leave room for it: so the
-//! room that a large request needs comes together, however many small ones come.
+//! A request never waits here, because it would occupy one of the worker's slots. It is admitted or rejected at once,
+//! and a rejected one is retried like any failed attempt. Rejected requests are queued, and others are admitted only
+//! if they leave enough room for the first in the queue. So a large request is not starved by small ones.
 
 use diagflow_store::RunKey;
 use diagflow_workflows::policy::MAX_REQUEST_BACKOFF;
@@ -12,72 +12,68 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// An image's bytes are held as they were read, in base64, and in the body that is sent: 1 + 4/3 + 4/3.
+/// An image is in memory as it was read, in base64, and in the request body: 1 + 4/3 + 4/3.
 const COPIES_IN_MEMORY: u64 = 4;
-/// When those who are next shall come again. Short, because room is kept for the first of them.
+/// Delay for the requests that are next. Short, because room is reserved for the first of them.
 const SHORT_DELAY: Duration = Duration::from_secs(2);
-/// How much later than it was told a request may come before it has lost its turn: another worker may have
-/// taken it, or its submission was called off.
+/// A queued request that is this late loses its position: another worker may have taken it, or its submission was
+/// cancelled.
 const RETRY_GRACE: Duration = Duration::from_secs(15);
-/// Those who find more in the queue are turned away without a place in it.
 const MAX_QUEUE_LEN: usize = 1000;
 
-/// Lets requests in.
 #[derive(Debug)]
 pub struct RequestLimiter {
     max_requests: usize,
-    /// Bytes.
+    /// In bytes.
     memory: u64,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Requests that are under way, and the bytes that they take.
     active: usize,
+    /// In bytes.
     memory_in_use: u64,
     queue: VecDeque<QueuedRequest>,
 }
 
-/// A request that was turned away.
 #[derive(Debug)]
 struct QueuedRequest {
     run: RunKey,
     memory: u64,
-    /// Whether it was told that it is among the next: for others no room is kept, since they come late.
+    /// Whether it was given a short delay. No room is reserved for the others, because they return too late.
     retries_soon: bool,
-    /// When it has lost its turn.
+    /// When it loses its position.
     expires_at: Instant,
 }
 
-/// A request that was let in; makes room when it is dropped.
+/// An admitted request. Releases its share of the limits when it is dropped.
 #[derive(Debug)]
 pub(crate) struct RequestPermit<'a> {
     limiter: &'a RequestLimiter,
     memory: u64,
 }
 
-/// There is no room for a request now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LimitReached {
-    /// When to come again; none for those who are not among the next.
+    /// Delay before the next attempt, for the requests that are next.
     pub(crate) retry_after: Option<Duration>,
 }
 
 impl RequestLimiter {
-    /// For a worker that works on `concurrency` activities at once, with `memory` bytes for images.
+    /// For a worker that runs `concurrency` activities at once and has `memory` bytes for images.
     pub fn new(concurrency: usize, memory: u64) -> RequestLimiter {
-        // The other half is left for what is short: looks and e-mails.
+        // The other half is left for short activities: polls and e-mails.
         RequestLimiter { max_requests: (concurrency / 2).max(1), memory, state: Mutex::default() }
     }
 
-    /// The memory that a request with so many bytes of images takes.
+    /// The memory that a request with this many bytes of images needs.
     pub fn memory_for(image_bytes: u64) -> u64 {
         image_bytes.saturating_mul(COPIES_IN_MEMORY)
     }
 
-    /// Lets a run's request in, or turns it away. One that is larger than all of the memory gets all of
-    /// it, since it could never be sent otherwise.
+    /// Admits or rejects a run's request. One that needs more than all of the memory gets all of it, because it
+    /// could never be sent otherwise.
     pub(crate) fn try_acquire(
         &self,
         run: RunKey,
@@ -112,14 +108,14 @@ impl RequestLimiter {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics between two changes that belong together.
+        // No panic can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Gives a request its place in the queue, or leaves it the one that it has. The first `soon_count` are
-    /// told to come soon.
+    /// Queues a rejected request, or extends the time of one that is queued already. The first `soon_count` in the
+    /// queue get a short delay.
     fn reject(
         &mut self,
         now: Instant,
@@ -167,9 +163,9 @@ mod tests {
         let first = limiter.try_acquire(run(), 1).expect("room");
         let _second = limiter.try_acquire(run(), 1).expect("room");
         let third = run();
-        assert!(limiter.try_acquire(third, 1).is_err(), "and it does not wait");
+        assert!(limiter.try_acquire(third, 1).is_err(), "rejected at once");
         drop(first);
-        assert!(limiter.try_acquire(run(), 1).is_err(), "the place is kept for the third");
+        assert!(limiter.try_acquire(run(), 1).is_err(), "room is reserved for the third");
         assert!(limiter.try_acquire(third, 1).is_ok());
     }
 
@@ -180,12 +176,9 @@ mod tests {
         let _second = limiter.try_acquire(run(), MIB).expect("just room");
         let third = run();
         assert!(limiter.try_acquire(third, 1).is_err());
-        assert!(
-            limiter.try_acquire(run(), 0).is_err(),
-            "before the third, only what leaves it room"
-        );
+        assert!(limiter.try_acquire(run(), 0).is_err(), "the third has priority");
         drop(first);
-        assert!(limiter.try_acquire(run(), 0).is_ok(), "links take none");
+        assert!(limiter.try_acquire(run(), 0).is_ok(), "links need no memory");
         assert!(limiter.try_acquire(third, MIB).is_ok());
     }
 
@@ -199,7 +192,7 @@ mod tests {
         assert!(limiter.try_acquire(small, 1).is_ok());
     }
 
-    /// A request that comes until it is let in.
+    /// A request that is retried until it is admitted.
     struct RetryingRequest {
         run: RunKey,
         image_bytes: u64,
@@ -212,7 +205,7 @@ mod tests {
             RetryingRequest { run: run(), image_bytes, next_attempt, backoff: SECOND }
         }
 
-        /// Comes when it is time; turned away, it comes again as it is told, or else ever later.
+        /// Tries when it is time. After a rejection it waits as requested, or else with exponential backoff.
         fn attempt<'a>(
             &mut self,
             limiter: &'a RequestLimiter,
@@ -234,8 +227,8 @@ mod tests {
 
     #[test]
     fn a_large_request_is_not_starved_by_small_ones() {
-        // A small one every quarter of a second, each under way for ten seconds: more than there is room
-        // for, so that others always wait to take what gets free.
+        // A small request every quarter of a second that takes ten seconds: more than the limit allows, so that others
+        // always wait for the room that becomes free.
         const LASTS: Duration = Duration::from_secs(10);
         let limiter = RequestLimiter::new(200, 512 * MIB);
         let began = Instant::now();
@@ -261,7 +254,7 @@ mod tests {
                 None => true,
             });
         }
-        panic!("it was never let in");
+        panic!("it was never admitted");
     }
 
     #[test]
@@ -273,7 +266,10 @@ mod tests {
         assert_eq!(rejected, LimitReached { retry_after: Some(SHORT_DELAY) });
         drop(first);
         let other = run();
-        assert!(limiter.try_acquire_at(now + SHORT_DELAY, other, 1).is_err(), "it may still come");
+        assert!(
+            limiter.try_acquire_at(now + SHORT_DELAY, other, 1).is_err(),
+            "it may still return"
+        );
         assert!(limiter.try_acquire_at(now + SHORT_DELAY + RETRY_GRACE, other, 1).is_ok());
     }
 
@@ -291,7 +287,7 @@ mod tests {
 
         assert!(
             limiter.try_acquire_at(now + SHORT_DELAY, run(), 1).is_ok(),
-            "the first in the queue is far away"
+            "the first in the queue retries much later"
         );
     }
 

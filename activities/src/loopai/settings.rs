@@ -1,18 +1,38 @@
 //! How to reach LoopAI.
 
+use diagflow_store::settings::{convert, http_url, parse, parse_seconds, seconds};
 use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 use url::Url;
 
-/// How to reach LoopAI.
-#[derive(Debug, Clone)]
+/// An attempt at an activity ends after 45 s (`workflows::policy`); the rest is for the database.
+const MAX_TIMEOUT: Duration = Duration::from_secs(40);
+
+#[derive(Debug, Clone, Deserialize)]
 pub struct LoopAiSettings {
-    /// `LOOPAI_API_URL`: the base address; default `http://loopai-web:5000`.
+    #[serde(rename = "LOOPAI_API_URL", deserialize_with = "http_url")]
     pub url: Url,
-    /// `LOOPAI_API_KEY`: sent as a Bearer token where set.
+    #[serde(rename = "LOOPAI_API_KEY")]
     pub key: Option<SecretString>,
-    /// `LOOPAI_AGENT_ID`: the agent that diagnoses; default 1.
+    #[serde(rename = "LOOPAI_AGENT_ID", deserialize_with = "parse")]
     pub agent_id: i32,
-    /// `LOOPAI_TIMEOUT_SECONDS`: limit of one call, answer included; default 30 s.
+    #[serde(rename = "LOOPAI_TIMEOUT_SECONDS", deserialize_with = "timeout")]
     pub timeout: Duration,
+    #[serde(rename = "LOOPAI_IMAGES")]
+    pub images: ImageMode,
+    #[serde(rename = "LOOPAI_IMAGE_URL_LIFETIME_SECONDS", deserialize_with = "seconds")]
+    pub image_url_lifetime: Duration,
+}
+
+/// How LoopAI gets the images of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageMode {
+    Data,
+    Url,
+}
+
+fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    convert(deserializer, |text| parse_seconds(text).filter(|timeout| *timeout <= MAX_TIMEOUT))
 }

@@ -1,5 +1,5 @@
-//! The SMTP conversation. Done step by step instead of by lettre's transport, because only the step tells
-//! whether the server may have taken the mail.
+//! The SMTP client. It sends command by command instead of using lettre's transport, because only the failed command
+//! shows whether the server may have accepted the e-mail (`docs/adr/0005-smtp-client-and-delivery-ledger.md`).
 
 use super::error::SendError;
 use super::pool::{Pool, PoolError, PooledConnection};
@@ -16,46 +16,40 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Limit of everything before the text is handed over.
+/// For everything before the text.
 const PREPARATION_TIMEOUT: Duration = Duration::from_secs(15);
-/// What an attempt may need for our own records besides.
+/// For the database.
 const WRITE_ALLOWANCE: Duration = Duration::from_secs(30);
-/// An attempt is never cut off: its outcome is always settled.
+/// So an attempt is never interrupted, and its outcome is always recorded.
 const _: () = assert!(
     PREPARATION_TIMEOUT.as_secs() + MAX_RESPONSE_TIMEOUT.as_secs() + WRITE_ALLOWANCE.as_secs()
         <= EMAIL_ATTEMPT_TIMEOUT.as_secs()
 );
 
-/// Hands e-mails to the mail server. Cheap to clone; all clones share one pool of conversations.
+/// Cheap to clone: all clones share one connection pool.
 #[derive(Clone)]
 pub struct SmtpClient {
     pool: Arc<Pool>,
     response_timeout: Duration,
 }
 
-/// A conversation in which the server waits for the text. Dropped without the text, it breaks off, and
-/// nothing was sent.
+/// A mail transaction in which the server waits for the text. If it is dropped before, the connection closes and nothing
+/// was sent.
 pub(super) struct MailTransaction<'a>(PooledConnection<'a>);
 
 impl SmtpClient {
-    /// Makes the client. Connections are opened when first asked for, so the server may be down now.
-    ///
-    /// # Errors
-    /// When the certificate authority cannot be read.
+    /// Connects on first use, so the server may be down now. Fails if the CA certificate is invalid.
     pub fn new(settings: MailSettings) -> anyhow::Result<SmtpClient> {
         let response_timeout = settings.response_timeout;
         Ok(SmtpClient { pool: Arc::new(Pool::new(settings)?), response_timeout })
     }
 
-    /// How long handing the text over takes at most, with the server's answer to it.
+    /// The timeout for sending the text and receiving the reply.
     pub(super) fn response_timeout(&self) -> Duration {
         self.response_timeout
     }
 
-    /// Says everything up to the point where the server waits for the text.
-    ///
-    /// # Errors
-    /// See [`SendError`]; never [`SendError::Unknown`].
+    /// Sends all commands up to the point where the server waits for the text. Never returns [`SendError::Unknown`].
     pub(super) async fn begin(
         &self,
         envelope: &Envelope,
@@ -65,7 +59,7 @@ impl SmtpClient {
             Err(_) => Err(SendError::Deferred {
                 code: FailureCode::SmtpTimeout,
                 reply: None,
-                detail: "no answer before the text".to_owned(),
+                detail: "no reply before the text".to_owned(),
             }),
         }
     }
@@ -74,8 +68,8 @@ impl SmtpClient {
         let mut connection = self.pool.get().await.map_err(from_pool_error)?;
         let smtp = &mut connection.smtp;
         if !is_ascii(envelope) && !smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
-            // RFC 6531, 3.2: such an address must not be sent to a server that does not offer it.
-            let detail = "the mail server takes only ASCII addresses".to_owned();
+            // RFC 6531, 3.2 forbids to send such an address to a server without SMTPUTF8.
+            let detail = "the mail server accepts only ASCII addresses".to_owned();
             connection.release();
             return Err(SendError::Rejected { code: FailureCode::SmtpNoUtf8, reply: None, detail });
         }
@@ -90,17 +84,14 @@ impl SmtpClient {
 }
 
 impl MailTransaction<'_> {
-    /// Hands the text over and waits for the answer until `deadline`.
-    ///
-    /// # Errors
-    /// See [`SendError`].
+    /// Sends the text and waits for the reply until `deadline`.
     pub(super) async fn send(mut self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
         let outcome = match timeout_at(deadline, self.0.smtp.message(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if error.status().is_some() => Err(command_error(&error)),
             Ok(Err(error)) => return Err(SendError::Unknown { detail: error.to_string() }),
             Err(_) => {
-                return Err(SendError::Unknown { detail: "no answer to the text".to_owned() });
+                return Err(SendError::Unknown { detail: "no reply to the text".to_owned() });
             }
         };
         self.0.release();
@@ -108,8 +99,8 @@ impl MailTransaction<'_> {
     }
 }
 
-/// Only what is said of the recipient is about this e-mail: a server that refuses our sender, or has no ear
-/// for any text, refuses all of them, and will take them once that is mended.
+/// Only a rejected recipient concerns this one e-mail. A server that rejects our sender or the `DATA` command rejects
+/// every e-mail, and will accept them once that is fixed.
 async fn send_envelope(
     smtp: &mut AsyncSmtpConnection,
     envelope: &Envelope,
@@ -131,7 +122,7 @@ fn is_ascii(envelope: &Envelope) -> bool {
     envelope.to().iter().chain(envelope.from()).all(|address| address.to_string().is_ascii())
 }
 
-/// An answer of the server, or a broken conversation, before the text was taken.
+/// An error reply, or a broken connection before the text was accepted.
 fn command_error(error: &SmtpError) -> SendError {
     let (reply, detail) = (reply_code(error), error.to_string());
     if error.is_permanent() {
@@ -145,8 +136,7 @@ fn command_error(error: &SmtpError) -> SendError {
     SendError::Deferred { code, reply, detail }
 }
 
-/// A server that does not let us in: a wrong password, certificate or sender is our fault, not the patient's
-/// address, so even a 5xx is tried again.
+/// A wrong password, certificate or sender is our fault and not that of the patient's address, so even a 5xx is retried.
 fn session_error(error: &SmtpError) -> SendError {
     match command_error(error) {
         SendError::Rejected { reply, detail, .. } => {

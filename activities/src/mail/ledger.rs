@@ -1,6 +1,5 @@
-//! Writes into the ledger what came of an attempt. What an attempt that holds a claim has to say is
-//! lost with the claim, and an e-mail that was certainly not sent would be taken for *unknown*: so it is
-//! said again and again while the claim lasts.
+//! Writes the outcome of an attempt to the delivery ledger. When a claim expires without an outcome, the e-mail counts as
+//! *unknown*, even one that was certainly not sent. So a failed write is repeated as long as the claim lasts.
 
 use crate::telemetry;
 use diagflow_store::{DeliveryAttempt, DeliveryStatus, FailureReason, Store, StoreResult};
@@ -9,33 +8,27 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Between two tries to write.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// What is to be written.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum LedgerWrite<'a> {
-    /// The delivery is settled.
     Settle(DeliveryStatus, Option<FailureReason<'a>>),
-    /// Not sent; it stays planned.
+    /// Not sent. The delivery stays planned.
     Release(FailureReason<'a>),
-    /// Not sent, and it is not known whether the claim was written.
+    /// Not sent, and it is unknown whether the claim was written.
     Withdraw(FailureReason<'a>),
 }
 
-/// Until when a failed writing is repeated.
+/// How long a failed write is repeated.
 pub(super) struct RetryLimit<'a> {
-    /// Over before the claim is, or now where there is no claim to lose.
+    /// Before the claim expires, or now if there is no claim.
     pub(super) until: Instant,
-    /// The process ends: nothing is repeated any more.
+    /// Stops the repetitions.
     pub(super) shutdown: &'a CancellationToken,
 }
 
 impl LedgerWrite<'_> {
-    /// Writes it. Says whether the delivery was this attempt's; otherwise nothing is changed.
-    ///
-    /// # Errors
-    /// When the database does not answer, for longer than `retry_limit`.
+    /// Returns `false`, and changes nothing, if the delivery no longer belongs to this attempt.
     pub(super) async fn write(
         self,
         store: &Store,
@@ -55,7 +48,7 @@ impl LedgerWrite<'_> {
             if is_permanent || next_try > retry_limit.until || retry_limit.shutdown.is_cancelled() {
                 return Err(error);
             }
-            tracing::warn!("cannot write what came of an e-mail; trying again");
+            tracing::warn!("cannot record the outcome of an e-mail; retrying");
             tokio::select! {
                 () = tokio::time::sleep_until(next_try) => {}
                 () = retry_limit.shutdown.cancelled() => {}
@@ -80,7 +73,6 @@ impl LedgerWrite<'_> {
     }
 }
 
-/// What the workflow is told of a settled delivery.
 pub(super) fn verdict(status: DeliveryStatus) -> DeliverVerdict {
     match status {
         DeliveryStatus::Sent => DeliverVerdict::Sent,

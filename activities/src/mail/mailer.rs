@@ -1,4 +1,5 @@
-//! Sends a delivery and keeps its ledger: claimed just before the text goes out, settled after.
+//! Sends e-mails and records them in the delivery ledger: claims a delivery just before its text is sent, and settles it
+//! afterwards.
 
 use super::client::SmtpClient;
 use super::content::EmailContent;
@@ -19,42 +20,37 @@ use temporalio_sdk::activities::ActivityError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// What a sender has beyond the time for the text, to write down what came of it.
+/// Added to the timeout for the text, so that the outcome can be recorded.
 const WRITE_MARGIN: Duration = Duration::from_secs(5);
 
-/// Sends deliveries.
 #[derive(Clone)]
 pub struct Mailer {
     client: SmtpClient,
     from: Mailbox,
-    /// The process ends: no answer is waited for any more.
+    /// Stops the wait for replies.
     shutdown: CancellationToken,
 }
 
-/// What came of one attempt whose end is certain enough to be written down.
 type AttemptResult = Result<DeliverVerdict, ActivityError>;
 
 impl Mailer {
-    /// A mailer that sends as `from`.
     pub fn new(client: SmtpClient, from: Mailbox) -> Mailer {
         Mailer { client, from, shutdown: CancellationToken::new() }
     }
 
-    /// Cancelled, it ends the waiting for answers: such an e-mail is settled as unknown at once, and no
-    /// further text goes out.
+    /// Cancelling this token settles e-mails without a reply as unknown, and no further text is sent.
     pub(crate) fn shutdown(&self) -> CancellationToken {
         self.shutdown.clone()
     }
 
-    /// Sends a delivery, unless it is settled already. Safe to be run twice at once: the ledger lets only
-    /// one attempt hand the text over, and until then nothing of it was sent.
+    /// Sends a delivery unless it is settled. Concurrent calls are safe: the ledger lets only one of them send the text.
     pub(crate) async fn deliver(&self, store: &Store, id: DeliveryId) -> AttemptResult {
         let (delivery, attempt) = match find_due(store, id).await? {
             Ok(due) => due,
             Err(verdict) => return Ok(verdict),
         };
         Failpoint::BeforeMailClaimed.pass().await;
-        // Without a claim nothing is lost by writing but once: the delivery stays planned.
+        // Without a claim one write is enough: if it fails, the delivery stays planned.
         let once = RetryLimit { until: Instant::now(), shutdown: &self.shutdown };
         let message = match self.message(store, &delivery).await {
             Ok(message) => message,
@@ -68,7 +64,7 @@ impl Mailer {
             return Err(retryable(FailureCode::WorkerShuttingDown, "", None));
         }
         let text = message.formatted();
-        // From before the claim, so that both are over before the claim is.
+        // Counted from before the claim, so that both end before the claim expires.
         let deadline = Instant::now() + self.client.response_timeout();
         let retry_limit = RetryLimit { until: deadline + WRITE_MARGIN, shutdown: &self.shutdown };
         let claimed = self.claim(store, &attempt, &retry_limit).await?;
@@ -77,7 +73,7 @@ impl Mailer {
             biased;
             outcome = transaction.send(&text, deadline) => outcome,
             () = self.shutdown.cancelled() => {
-                Err(SendError::Unknown { detail: "the worker ended before the answer".to_owned() })
+                Err(SendError::Unknown { detail: "the worker stopped before the reply".to_owned() })
             }
         };
         Failpoint::AfterMailAccepted.pass().await;
@@ -89,7 +85,6 @@ impl Mailer {
         result
     }
 
-    /// Claims a delivery for its text.
     async fn claim(
         &self,
         store: &Store,
@@ -103,7 +98,7 @@ impl Mailer {
                 Err(retryable(FailureCode::DeliveryInProgress, "another attempt was faster", None))
             }
             Err(error) => {
-                // Perhaps only the answer was lost.
+                // The claim may have been written and only the response lost.
                 let write =
                     LedgerWrite::Withdraw(FailureReason::new(FailureCode::RecordsUnavailable, ""));
                 write.write(store, attempt, retry_limit).await.map_err(store_failure)?;
@@ -112,7 +107,7 @@ impl Mailer {
         }
     }
 
-    /// Settles a delivery whose time is over as failed, unless it is settled already.
+    /// Settles a delivery as failed, unless it is settled.
     pub(crate) async fn give_up(&self, store: &Store, id: DeliveryId) -> AttemptResult {
         let (delivery, attempt) = match find_due(store, id).await? {
             Ok(due) => due,
@@ -129,7 +124,7 @@ impl Mailer {
         let submission = store
             .submission(delivery.submission_id)
             .await?
-            .ok_or_else(|| anyhow::anyhow!("the submission is gone"))?;
+            .ok_or_else(|| anyhow::anyhow!("the submission does not exist"))?;
         let report = store
             .result(delivery.submission_id)
             .await?
@@ -140,16 +135,18 @@ impl Mailer {
     }
 }
 
-/// A delivery that is still to be sent; the verdict on one that is settled.
+/// A delivery that is due, or the verdict of one that is settled.
 async fn find_due(
     store: &Store,
     id: DeliveryId,
 ) -> Result<Result<(Delivery, DeliveryAttempt), DeliverVerdict>, ActivityError> {
     match store.delivery_state(id).await.map_err(store_failure)? {
         DeliveryState::Planned(delivery, attempt) => Ok(Ok((delivery, attempt))),
-        DeliveryState::Sending { left } => {
-            Err(retryable(FailureCode::DeliveryInProgress, "its text is under way", Some(left)))
-        }
+        DeliveryState::Sending { left } => Err(retryable(
+            FailureCode::DeliveryInProgress,
+            "another attempt is sending the text",
+            Some(left),
+        )),
         DeliveryState::Settled(status) => Ok(Err(verdict(status))),
         DeliveryState::Abandoned => {
             telemetry::delivery_settled(DeliverVerdict::Unknown);
@@ -184,7 +181,6 @@ async fn content_failed(
     }
 }
 
-/// Writes down that an attempt did not succeed.
 async fn record_failure(
     store: &Store,
     attempt: &DeliveryAttempt,
@@ -197,7 +193,7 @@ async fn record_failure(
             settle(store, attempt, (DeliveryStatus::Unknown, Some(reason)), retry_limit).await
         }
         SendError::Rejected { code, reply, detail } => {
-            tracing::warn!(%code, reply, "the mail server refuses an e-mail for good");
+            tracing::warn!(%code, reply, "mail server rejected an e-mail");
             let reason = FailureReason::new(code, &detail);
             settle(store, attempt, (DeliveryStatus::Failed, Some(reason)), retry_limit).await
         }
@@ -220,7 +216,6 @@ async fn settle(
     verdict_if_settled(settled, status)
 }
 
-/// The verdict, if it was ours to give.
 fn verdict_if_settled(settled: bool, status: DeliveryStatus) -> AttemptResult {
     if settled {
         Ok(verdict(status))

@@ -1,5 +1,4 @@
-//! E-mail: what it says (`content`), how it is handed over (`client`), and the ledger's moves
-//! around that ([`Mailer`]).
+//! E-mail: its content, the SMTP client, and the delivery ledger that [`Mailer`] keeps around both.
 
 mod client;
 mod content;

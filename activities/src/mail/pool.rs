@@ -1,8 +1,7 @@
-//! Conversations with the mail server, kept open for the next e-mail.
+//! A pool of connections to the mail server.
 //!
-//! Not by a pool crate: those hide why a connection failed, which operators must read in the ledger, and
-//! take back a conversation whose user was stopped in the middle of a command; the next e-mail would then
-//! read the answers to that one.
+//! Pool crates do not fit: they hide why a connection failed, which operators must see in the ledger, and they reuse a
+//! connection that was dropped in the middle of a command, so that the next e-mail would read the reply to that command.
 
 use super::settings::{MailSettings, SmtpTls};
 use lettre::transport::smtp::Error as SmtpError;
@@ -20,19 +19,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-/// Limit of connecting by TCP.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Servers end idle conversations after minutes (RFC 5321, 4.5.3.2); end them before.
+/// Servers close idle connections after minutes (RFC 5321, 4.5.3.2).
 const MAX_IDLE: Duration = Duration::from_secs(60);
-/// E-mails that may wait for each conversation in use. A bound, because whoever waits holds one of the
-/// worker's places: a server that is slow with everything must leave some of them for looks at LoopAI.
+/// E-mails that may wait for each connection. Few, because a waiting e-mail occupies one of the worker's slots, and a slow
+/// mail server must leave some of them for polls.
 const WAITERS_PER_CONNECTION: usize = 2;
-/// How long one of them waits: much longer than an e-mail usually takes.
+/// Much longer than an e-mail usually takes.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-/// An idle conversation that does not answer by then is given up.
+/// For the check of an idle connection.
 const NOOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Opens conversations, a bounded number at once, and keeps those that are given back.
 pub(super) struct Pool {
     settings: MailSettings,
     tls: Option<TlsParameters>,
@@ -42,16 +39,15 @@ pub(super) struct Pool {
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
 }
 
-/// Why there is no conversation.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PoolError {
-    #[error("all conversations with the mail server are in use")]
+    #[error("all connections to the mail server are in use")]
     Exhausted,
     #[error(transparent)]
     Connect(#[from] SmtpError),
 }
 
-/// A conversation to be used. It is closed unless it is given back.
+/// Closed when it is dropped, unless it was released.
 pub(super) struct PooledConnection<'a> {
     pub(super) smtp: AsyncSmtpConnection,
     pool: &'a Pool,
@@ -59,8 +55,6 @@ pub(super) struct PooledConnection<'a> {
 }
 
 impl Pool {
-    /// # Errors
-    /// When the certificate authority cannot be read.
     pub(super) fn new(settings: MailSettings) -> anyhow::Result<Pool> {
         let tls = match settings.tls {
             SmtpTls::None => None,
@@ -73,10 +67,7 @@ impl Pool {
         Ok(Pool { settings, tls, permits, waiting, max_wait: MAX_WAIT, idle })
     }
 
-    /// A conversation at the point where an e-mail can begin.
-    ///
-    /// # Errors
-    /// When the server cannot be reached or does not let us in, or too many others are before us.
+    /// A connection that is ready for a mail transaction.
     pub(super) async fn get(&self) -> Result<PooledConnection<'_>, PoolError> {
         let permit = self.acquire().await.ok_or(PoolError::Exhausted)?;
         while let Some(mut smtp) = self.take_idle() {
@@ -122,7 +113,9 @@ impl Pool {
         {
             smtp.starttls(tls, &hello).await?;
         }
-        if let Some((user, password)) = &self.settings.credentials {
+        if let Some((user, password)) =
+            self.settings.user.as_ref().zip(self.settings.password.as_ref())
+        {
             let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
             smtp.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
         }
@@ -131,7 +124,7 @@ impl Pool {
 }
 
 impl PooledConnection<'_> {
-    /// Keeps it for the next e-mail. Only for one in which nothing is under way.
+    /// Returns it to the pool. No command may be in progress.
     pub(super) fn release(self) {
         if !self.smtp.has_broken() {
             let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,10 +136,10 @@ impl PooledConnection<'_> {
 fn tls_parameters(settings: &MailSettings) -> anyhow::Result<TlsParameters> {
     let mut builder = TlsParametersBuilder::new(settings.host.clone());
     if let Some(pem) = &settings.ca_certificate {
-        // lettre takes a file without any certificate for one that adds none.
+        // lettre accepts a file that contains no certificate.
         anyhow::ensure!(
             CertificateDer::pem_slice_iter(pem).any(|certificate| certificate.is_ok()),
-            "SMTP_CA_FILE holds no certificate in PEM form"
+            "SMTP_CA_FILE does not contain a PEM certificate"
         );
         builder = builder.add_root_certificate(Certificate::from_pem(pem)?);
     }
@@ -163,7 +156,8 @@ mod tests {
         MailSettings {
             host: "localhost".to_owned(),
             port,
-            credentials: None,
+            user: None,
+            password: None,
             tls,
             ca_certificate: Some(b"no certificate".to_vec()),
             from: "no-reply@diagflow.example".parse().expect("an address"),
@@ -175,11 +169,11 @@ mod tests {
     #[tokio::test]
     async fn waiting_for_a_connection_is_bounded_in_number_and_time() {
         let pool = Pool::new(settings(25, SmtpTls::None)).expect("a pool");
-        let in_use = pool.permits.try_acquire().expect("a seat");
+        let in_use = pool.permits.try_acquire().expect("a permit");
         let mut waiting: Vec<_> =
             (0..WAITERS_PER_CONNECTION).map(|_| Box::pin(pool.acquire())).collect();
         for one in &mut waiting {
-            assert!(futures::poll!(one).is_pending(), "it waits");
+            assert!(futures::poll!(one).is_pending(), "pending");
         }
 
         let beyond = futures::poll!(Box::pin(pool.get()));
@@ -189,9 +183,9 @@ mod tests {
 
         let pool = Pool::new(settings(25, SmtpTls::None)).expect("a pool");
         let impatient = Pool { max_wait: Duration::from_millis(1), ..pool };
-        let _in_use = impatient.permits.try_acquire().expect("a seat");
-        let waited = timeout(10 * MAX_WAIT, impatient.acquire()).await.expect("not for ever");
-        assert!(waited.is_none(), "it waited in vain");
+        let _in_use = impatient.permits.try_acquire().expect("a permit");
+        let waited = timeout(10 * MAX_WAIT, impatient.acquire()).await.expect("a result in time");
+        assert!(waited.is_none(), "no permit became free");
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! How to reach the mail server, and as whom.
 
+use diagflow_store::settings::{convert, parse, parse_seconds, within};
 use lettre::message::Mailbox;
 use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
-/// Longest wait for the answer to an e-mail's text. RFC 5321, 4.5.3.2.6 allows ten minutes, and servers
-/// that look for viruses first do take long; but longer than this an attempt would be cut off.
+/// Longest wait for the reply to an e-mail's text. RFC 5321, 4.5.3.2.6 allows ten minutes, and servers that scan for
+/// viruses do take long; but after this time the activity attempt would be interrupted.
 pub const MAX_RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
+const MIN_RESPONSE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How the conversation with the mail server is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the connection to the mail server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SmtpTls {
     /// From the first byte (port 465).
     Implicit,
@@ -19,24 +23,37 @@ pub enum SmtpTls {
     None,
 }
 
-/// How to reach the mail server, and as whom.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct MailSettings {
-    /// `SMTP_HOST`.
+    #[serde(rename = "SMTP_HOST")]
     pub host: String,
-    /// `SMTP_PORT`.
+    #[serde(rename = "SMTP_PORT", deserialize_with = "parse")]
     pub port: u16,
-    /// `SMTP_USER` and `SMTP_PASSWORD`, both or neither.
-    pub credentials: Option<(String, SecretString)>,
-    /// `SMTP_TLS`: `implicit`, `starttls` or `none`.
+    #[serde(rename = "SMTP_USER")]
+    pub user: Option<String>,
+    /// Set if and only if the user is.
+    #[serde(rename = "SMTP_PASSWORD")]
+    pub password: Option<SecretString>,
+    #[serde(rename = "SMTP_TLS")]
     pub tls: SmtpTls,
-    /// `SMTP_CA_FILE`: a PEM file with a certificate authority to trust besides the public ones.
+    /// PEM.
+    #[serde(rename = "SMTP_CA_FILE", deserialize_with = "file", default)]
     pub ca_certificate: Option<Vec<u8>>,
-    /// `MAIL_FROM`: the sender; its domain also ends the Message-IDs.
+    /// The domain is also part of the Message-IDs.
+    #[serde(rename = "MAIL_FROM", deserialize_with = "parse")]
     pub from: Mailbox,
-    /// `SMTP_POOL_SIZE`: most conversations at once.
+    #[serde(rename = "SMTP_POOL_SIZE", deserialize_with = "within::<_, _, 1, 1000>")]
     pub pool_size: u32,
-    /// `SMTP_RESPONSE_TIMEOUT_SECONDS`: how long handing the text over and the answer to it may take; at most
-    /// [`MAX_RESPONSE_TIMEOUT`]. Whoever gives up earlier must call an e-mail unknown that did arrive.
+    /// An e-mail that is given up earlier counts as unknown even though it arrived.
+    #[serde(rename = "SMTP_RESPONSE_TIMEOUT_SECONDS", deserialize_with = "response_timeout")]
     pub response_timeout: Duration,
+}
+
+fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+    convert(deserializer, |path| std::fs::read(path).ok().map(Some))
+}
+
+fn response_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let range = MIN_RESPONSE_TIMEOUT..=MAX_RESPONSE_TIMEOUT;
+    convert(deserializer, |text| parse_seconds(text).filter(|timeout| range.contains(timeout)))
 }

@@ -1,4 +1,4 @@
-//! The mail server, the worker or the time itself interrupts a delivery.
+//! Deliveries that are interrupted by the mail server, the worker or a timeout.
 
 use super::{completed_with_mail, last_step, submit_with_rules};
 use diagflow_simulators::mail::{Action, Conversation, MailCatcher, Rule, Script, Settings, Step};
@@ -22,7 +22,7 @@ async fn an_email_is_sent_after_a_mail_server_outage() {
     let options = StackOptions::default().with("SMTP_PORT", port.to_string());
     let (mut stack, accepted) = Stack::with_submission(options).await;
 
-    // The patient does not wait for the mail server.
+    // The patient's page does not wait for the mail server.
     let events: Vec<_> = stack.client.events(&accepted, None).await.collect().await;
     assert_eq!(events.last().map(|event| event.name.as_str()), Some("result_ready"));
     eventually("a second attempt to fail", || async {
@@ -32,9 +32,14 @@ async fn an_email_is_sent_after_a_mail_server_outage() {
     .await;
     let pending = delivery(&stack, &accepted).await;
     assert_eq!(pending.error_code.as_deref(), Some("smtp_unreachable"));
-    assert!(pending.error_detail.is_some_and(|words| words.contains("refused")), "staff read why");
+    assert!(
+        pending.error_detail.is_some_and(|words| words.contains("refused")),
+        "staff see the reason"
+    );
     let smtp = SocketAddr::new(LOCAL.ip(), port);
-    stack.mail = MailCatcher::start(smtp, LOCAL, Settings::default()).await.expect("comes back");
+    stack.mail = MailCatcher::start(smtp, LOCAL, Settings::default())
+        .await
+        .expect("a restarted mail server");
 
     wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
@@ -46,7 +51,7 @@ async fn a_worker_killed_during_the_handover_leaves_the_email_unknown() {
     let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
     options.mail.script = Script::new(vec![stall]).expect("a script");
     let (mut stack, accepted) = Stack::with_submission(options).await;
-    stack.mail.wait_for(|_| true, LIMIT).await.expect("the text");
+    stack.mail.wait_for(|_| true, LIMIT).await.expect("the message");
 
     stack.worker.take().expect("a worker").kill();
     stack.start_worker().await;
@@ -81,12 +86,15 @@ async fn a_worker_stopped_during_the_handover_leaves_the_email_unknown() {
     let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
     options.mail.script = Script::new(vec![stall]).expect("a script");
     let (mut stack, accepted) = Stack::with_submission(options).await;
-    stack.mail.wait_for(|_| true, LIMIT).await.expect("the text");
+    stack.mail.wait_for(|_| true, LIMIT).await.expect("the message");
 
     let stop_requested = Instant::now();
     stack.worker.take().expect("a worker").stop().await;
 
-    assert!(stop_requested.elapsed() < Duration::from_secs(20), "it does not wait for the answer");
+    assert!(
+        stop_requested.elapsed() < Duration::from_secs(20),
+        "the worker does not wait for the reply"
+    );
     let settled = delivery(&stack, &accepted).await;
     assert_eq!(settled.status.to_string(), "unknown");
     assert_eq!(settled.error_code.as_deref(), Some("smtp_no_response"));
@@ -96,7 +104,7 @@ async fn a_worker_stopped_during_the_handover_leaves_the_email_unknown() {
     stack.stop().await;
 }
 
-/// The records refuse or lose what the worker writes of its e-mails while this trigger is there.
+/// With this trigger, the database rejects the worker's writes that return an e-mail to `planned`.
 const REFUSAL: &str = "CREATE TRIGGER refusal BEFORE UPDATE ON deliveries FOR EACH ROW \
     SET NEW.status = IF(OLD.status = 'sending' AND NEW.status = 'planned', NULL, NEW.status)";
 
@@ -108,9 +116,9 @@ async fn a_deferred_email_is_sent_after_a_failed_write() {
     let stack = Stack::with(options).await;
     stack.database.execute(REFUSAL).await;
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
-    eventually("the worker to fail to write", || async {
+    eventually("the worker's write to fail", || async {
         let log = stack.worker.as_ref().expect("a worker").log();
-        log.contains("cannot write what came of an e-mail").then_some(())
+        log.contains("cannot record the outcome of an e-mail").then_some(())
     })
     .await;
     assert_eq!(delivery(&stack, &accepted).await.status.to_string(), "sending");
@@ -137,27 +145,27 @@ async fn an_email_whose_claim_got_no_response_is_sent_later() {
     })
     .await;
 
-    // The claim waits for us in the database when its line is cut, and is written afterwards.
+    // The claim waits for this lock when its connection is cut, and is written afterwards.
     let mut lock = stack.database.connect().await;
     lock.batch_execute("START TRANSACTION; SELECT id FROM deliveries FOR UPDATE")
         .await
-        .expect("locks");
+        .expect("locked");
     stack.mail.set_script([]).expect("a script");
-    eventually("the claim to wait", || async {
+    eventually("the claim to wait for the lock", || async {
         let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
              WHERE db = DATABASE() AND info LIKE 'UPDATE `deliveries`%DATE_ADD%'";
         (stack.database.number(waiting).await == 1).then_some(())
     })
     .await;
     database.cut();
-    lock.batch_execute("ROLLBACK").await.expect("lets go");
+    lock.batch_execute("ROLLBACK").await.expect("rolled back");
     eventually("the claim to be written", || async {
         (delivery(&stack, &accepted).await.status.to_string() == "sending").then_some(())
     })
     .await;
-    eventually("the worker to fail to withdraw", || async {
+    eventually("the withdrawal to fail", || async {
         let log = stack.worker.as_ref().expect("a worker").log();
-        log.contains("cannot write what came of an e-mail").then_some(())
+        log.contains("cannot record the outcome of an e-mail").then_some(())
     })
     .await;
     database.restore();
@@ -166,8 +174,7 @@ async fn an_email_whose_claim_got_no_response_is_sent_later() {
     stack.stop().await;
 }
 
-/// Lets the time of the activity that is under way run out now instead of after days, by the hand of an
-/// operator.
+/// Lets the running activity time out now instead of after days, with the Temporal CLI.
 async fn expire_activity(stack: &Stack, submission: &AcceptedSubmission) {
     let events = history::events(stack, submission).await;
     let scheduled = events.iter().rev().find_map(|event| match event.attributes.as_ref()? {
@@ -206,7 +213,7 @@ async fn a_pending_email_is_superseded_by_a_newer_run() {
     let refusal = Rule::reply(Step::Rcpt, 451, "4.7.1 Later");
     options.mail.script = Script::new(vec![refusal]).expect("a script");
     let (stack, accepted) = Stack::with_submission(options).await;
-    eventually("the first mail to wait", || async {
+    eventually("the first e-mail to be deferred", || async {
         stack.wait_for_status(&accepted, "failed").await;
         (delivery(&stack, &accepted).await.attempts == 2).then_some(())
     })
