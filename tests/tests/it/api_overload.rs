@@ -1,5 +1,5 @@
-//! More than the API can serve: it says so early, keeps within its memory, and one client does not take the
-//! service away from others.
+//! API overload: excess requests are refused early, memory stays bounded, and one client does not
+//! block others.
 
 use diagflow_store::Failpoint;
 use diagflow_tests::client::expect_accepted;
@@ -17,7 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// An API that takes one image of at most `bytes` at a time, and has memory for two of the largest bodies.
+/// An API that accepts one image of at most `bytes` per submission and has memory for two of the
+/// largest bodies.
 fn small_limits(bytes: usize) -> StackOptions {
     StackOptions::default()
         .with("MAX_FILES", "1")
@@ -25,17 +26,17 @@ fn small_limits(bytes: usize) -> StackOptions {
         .with("UPLOAD_MEMORY_BYTES", "1")
 }
 
-/// An upload of which all but the end has come: the API holds it, and waits.
+/// An upload that lacks its last byte, so that the API keeps waiting for it.
 async fn unfinished_upload(stack: &Stack, bytes: usize) -> TcpStream {
     let mut connection =
-        TcpStream::connect(stack.setting("LISTEN_ADDRESS")).await.expect("connects");
+        TcpStream::connect(stack.setting("LISTEN_ADDRESS")).await.expect("connected");
     let head = format!(
         "POST /api/user/submit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n",
         bytes + 1
     );
-    connection.write_all(head.as_bytes()).await.expect("writes");
-    connection.write_all(&vec![b' '; bytes]).await.expect("writes");
+    connection.write_all(head.as_bytes()).await.expect("written");
+    connection.write_all(&vec![b' '; bytes]).await.expect("written");
     connection
 }
 
@@ -43,10 +44,10 @@ async fn submit(client: &ApiClient, photos: &[Photo]) -> Response {
     client
         .post(&ApiClient::submission_body("ana@example.org", "", photos), None)
         .await
-        .expect("an answer")
+        .expect("a response")
 }
 
-/// Asserts that an answer is 503 with this code, and when to come again.
+/// Asserts that a response is 503 with this code and has `Retry-After`.
 async fn assert_unavailable(response: Response, code: &str) {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(response.headers().contains_key("retry-after"));
@@ -60,7 +61,7 @@ async fn a_flood_from_one_address_does_not_block_other_clients() {
     let mut flood = Vec::new();
     let fill = async {
         loop {
-            // One after the other: uploads that are read at the same time may all be refused, and leave room.
+            // One at a time: concurrent uploads may all be refused and leave room.
             flood.push(unfinished_upload(&stack, 300 * 1024).await);
             let response = submit(&stack.client, &[photos::cat()]).await;
             if response.status() != StatusCode::ACCEPTED {
@@ -68,15 +69,15 @@ async fn a_flood_from_one_address_does_not_block_other_clients() {
             }
         }
     };
-    let rejected = timeout(LIMIT, fill).await.expect("the flood fills its share");
+    let rejected = timeout(LIMIT, fill).await.expect("the flood to fill its share");
     assert_unavailable(rejected, "busy").await;
 
     let other = ApiClient::with_local_address(stack.client.url(""), [127, 0, 0, 2].into());
     expect_accepted(submit(&other, &[photos::cat()]).await).await;
 
-    // As soon as the flood is over, its sender is served as well.
+    // The client is served again as soon as its flood ends.
     drop(flood);
-    eventually("room for who flooded", || async {
+    eventually("room for the client", || async {
         let response = submit(&stack.client, &[photos::cat()]).await;
         (response.status() == StatusCode::ACCEPTED).then_some(())
     })
@@ -86,15 +87,15 @@ async fn a_flood_from_one_address_does_not_block_other_clients() {
 
 #[tokio::test]
 async fn a_client_that_keeps_sending_after_an_early_refusal_still_gets_the_response() {
-    // More than the operating system keeps for a receiver that does not read.
+    // More than the operating system buffers for a receiver that does not read.
     const SENT: usize = 64 * 1024 * 1024;
     let stack = Stack::api_only(small_limits(256 * 1024)).await;
 
     let mut connection = unfinished_upload(&stack, SENT).await;
-    connection.write_all(b" ").await.expect("its end");
+    connection.write_all(b" ").await.expect("the last byte");
 
     let mut head = [0; 12];
-    connection.read_exact(&mut head).await.expect("an answer, not a broken connection");
+    connection.read_exact(&mut head).await.expect("a response instead of a broken connection");
     assert_eq!(&head, b"HTTP/1.1 413");
     stack.stop().await;
 }
@@ -103,7 +104,8 @@ async fn a_client_that_keeps_sending_after_an_early_refusal_still_gets_the_respo
 async fn memory_stays_bounded_at_ten_times_the_load() {
     const MIB: usize = 1024 * 1024;
     const IMAGE: usize = 2 * MIB;
-    // Its body takes 4/3 of it, in JSON with escapes four times; twice of that is what there is.
+    // Base64 makes a body 4/3 of its image, and escaped JSON up to four times that; there is room
+    // for two.
     const BUDGET: usize = IMAGE * 4 / 3 * 4 * 2;
     const UPLOAD: usize = IMAGE;
     const UPLOADS: usize = 10 * BUDGET / (3 * UPLOAD);
@@ -112,8 +114,8 @@ async fn memory_stays_bounded_at_ten_times_the_load() {
     let before = peak_memory(&stack);
 
     let uploads = (0..UPLOADS).map(|number| {
-        // From as many addresses, so that it is not the share of one that bounds it.
-        let address = [127, 0, 1, u8::try_from(number % 250).expect("small")].into();
+        // One address per upload, so that the limit per client does not apply.
+        let address = [127, 0, 1, u8::try_from(number % 250).expect("a small number")].into();
         let client = ApiClient::with_local_address(stack.client.url(""), address);
         let noise = Photo { name: "x.png", media_type: "image/png", bytes: vec![7; UPLOAD] };
         async move { submit(&client, &[noise]).await.status() }
@@ -121,9 +123,9 @@ async fn memory_stays_bounded_at_ten_times_the_load() {
     let responses = join_all(uploads).await;
 
     let rejected = responses.iter().filter(|status| status.as_u16() == 503).count();
-    assert!(rejected > 0, "it was more than could be taken at once: {responses:?}");
+    assert!(rejected > 0, "all uploads were accepted: {responses:?}");
     let grown = peak_memory(&stack) - before;
-    assert!(grown < 2 * BUDGET, "{grown} bytes more, for a budget of {BUDGET}");
+    assert!(grown < 2 * BUDGET, "memory grew by {grown} bytes, with a budget of {BUDGET}");
     expect_accepted(submit(&stack.client, &[photos::cat()]).await).await;
     stack.stop().await;
 }
@@ -141,7 +143,7 @@ async fn hung_storage_does_not_exhaust_memory() {
 
     let mut codes = Vec::new();
     for number in 0..UPLOADS {
-        // From as many addresses, so that it is not the share of one that bounds it.
+        // One address per upload, so that the limit per client does not apply.
         let client =
             ApiClient::with_local_address(stack.client.url(""), [127, 0, 1, number].into());
         let mut photo = photos::unique_retina();
@@ -154,13 +156,16 @@ async fn hung_storage_does_not_exhaust_memory() {
     }
 
     let grown = peak_memory(&stack) - before;
-    assert!(grown < 2 * BUDGET, "{grown} bytes more, for a budget of {BUDGET}");
+    assert!(grown < 2 * BUDGET, "memory grew by {grown} bytes, with a budget of {BUDGET}");
     let fit = codes.iter().take_while(|code| *code == "unavailable").count();
     assert!(0 < fit && fit * IMAGE < BUDGET, "{codes:?}");
-    assert!(codes[fit..].iter().all(|code| code == "busy"), "told at once, each: {codes:?}");
+    assert!(
+        codes[fit..].iter().all(|code| code == "busy"),
+        "the others are refused at once: {codes:?}"
+    );
 
     storage.resume();
-    eventually("submissions to be taken again", || async {
+    eventually("submissions to be accepted again", || async {
         let response = submit(&stack.client, &[photos::cat()]).await;
         (response.status() == StatusCode::ACCEPTED).then_some(())
     })
@@ -168,7 +173,6 @@ async fn hung_storage_does_not_exhaust_memory() {
     stack.stop().await;
 }
 
-/// Bytes of memory that the API used at most so far.
 fn peak_memory(stack: &Stack) -> usize {
     let bytes = stack.api.as_ref().expect("runs").peak_memory();
     usize::try_from(bytes).expect("fits")
@@ -178,7 +182,7 @@ fn peak_memory(stack: &Stack) -> usize {
 async fn a_stalled_database_rejects_new_requests_while_earlier_ones_still_wait() {
     const CONNECTIONS: usize = 2;
     const FIRST: usize = 3 * CONNECTIONS;
-    // Those who wait are told after 20 s; from 10 s on, newcomers are told at once.
+    // Waiting requests fail after 20 s; after 10 s of waiting, new requests are refused at once.
     let options = StackOptions::default()
         .with("DATABASE_POOL_SIZE", CONNECTIONS.to_string())
         .with("DATABASE_POOL_TIMEOUT_SECONDS", "20")
@@ -200,7 +204,7 @@ async fn a_stalled_database_rejects_new_requests_while_earlier_ones_still_wait()
             })
         })
         .collect();
-    let still_waiting = eventually("a newcomer to be put off", || async {
+    let still_waiting = eventually("a new request to be refused", || async {
         let photos = [photos::cat()];
         let response = timeout(Duration::from_secs(1), submit(&client, &photos));
         let response = response.await.ok()?;
@@ -209,14 +213,14 @@ async fn a_stalled_database_rejects_new_requests_while_earlier_ones_still_wait()
         Some(still_waiting)
     })
     .await;
-    assert_eq!(still_waiting, FIRST, "nobody of those who came before was told yet");
+    assert_eq!(still_waiting, FIRST, "an earlier request was refused before the new one");
 
     other.batch_execute("UNLOCK TABLES").await.expect("unlocked");
     let mut codes = Vec::new();
     for one in first {
         codes.push(one.await.expect("ran"));
     }
-    assert!(codes.contains(&StatusCode::ACCEPTED), "who waited is served: {codes:?}");
+    assert!(codes.contains(&StatusCode::ACCEPTED), "the waiting requests are served: {codes:?}");
     expect_accepted(submit(&stack.client, &[photos::cat()]).await).await;
     stack.stop().await;
 }
@@ -232,7 +236,7 @@ async fn unresponsive_storage_is_reported_before_the_request_times_out() {
     assert_eq!(
         stack.database.count_rows("submissions").await,
         0,
-        "it is known that it is not stored"
+        "the submission is known not to be stored"
     );
     stack.failpoints.release(Failpoint::BeforeBlobStored);
     expect_accepted(submit(&stack.client, &[photos::cat()]).await).await;

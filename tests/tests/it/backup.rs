@@ -1,5 +1,5 @@
-//! The scripts of `deploy/backup` on a server whose disk dies: what was promised at the moment of the restore comes
-//! to its end, and nobody is told anything twice.
+//! The scripts of `deploy/backup` on a server whose disk fails: after the restore, every submission
+//! reaches a final state and no e-mail is sent twice.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Delivery, DeliveryStatus, Role, Sha256};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// Runs a script of `deploy/backup`; whether it ended well, and what it said.
+/// Runs a script of `deploy/backup`; returns whether it succeeded, and its output.
 async fn script(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String) {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/backup"));
     let path = format!("{}:/usr/bin:/bin", servers::mariadb_clients().display());
@@ -32,13 +32,12 @@ async fn script(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> (
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The same, which must end well.
 async fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) {
     let (succeeded, output) = script(name, arguments, variables).await;
     assert!(succeeded, "{name}: {output}");
 }
 
-/// The same, which must not end well, nor say so. Returns what it said.
+/// Runs a script that must fail and must not report success. Returns its output.
 async fn run_failing(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let (succeeded, output) = script(name, arguments, variables).await;
     assert!(!succeeded && !output.contains("is complete"), "{name}: {output}");
@@ -58,7 +57,8 @@ async fn diagflow(stack: &Stack, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// A moment (UTC) after everything so far, and before everything that comes: logs know whole seconds.
+/// A time (UTC) after all writes so far and before all later ones. Binary logs are searched by
+/// whole seconds.
 async fn point_in_time(stack: &Stack) -> String {
     let next = "SELECT DATE_FORMAT(NOW() + INTERVAL 1 SECOND, '%Y-%m-%d %H:%i:%s')";
     let point_in_time = stack.database.texts(next).await.remove(0);
@@ -74,32 +74,32 @@ async fn submit(stack: &Stack, email: &str, comments: &str) -> AcceptedSubmissio
     stack.client.submit(email, comments, &[photos::retina()]).await
 }
 
-/// A submission that LoopAI took and does not answer.
+/// A submission that LoopAI has accepted and does not finish.
 async fn processing(stack: &Stack, email: &str) -> AcceptedSubmission {
     let accepted = submit(stack, email, "[sim: stuck]").await;
     stack.wait_for_status(&accepted, "processing").await;
     accepted
 }
 
-/// LoopAI ends the newest execution of a submission.
 fn finish_at_loopai(stack: &Stack, submission: &AcceptedSubmission) {
     let all = executions(stack, submission);
     let newest = &all.last().expect("an execution").execution_id;
-    stack.loopai.complete_with(newest, json!({"summary": "dry skin"})).expect("at work");
+    stack.loopai.complete_with(newest, json!({"summary": "dry skin"})).expect("in progress");
 }
 
 async fn wait_for_email(stack: &Stack, submission: &AcceptedSubmission) {
     eventually("the e-mail", || async { mails(stack, submission).pop() }).await;
 }
 
-/// The one e-mail that a submission owes, or owed.
+/// The only e-mail of a submission.
 async fn delivery(stack: &Stack, submission: &AcceptedSubmission) -> Delivery {
     let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
     assert_eq!(all.len(), 1, "{all:?}");
     all.into_iter().next().expect("one")
 }
 
-/// It may have been sent after the moment: it is not sent again by itself, and staff decide.
+/// The e-mail may have been sent after the restored point in time: it is not resent automatically,
+/// and staff decide.
 async fn assert_left_to_staff(stack: &Stack, submission: &AcceptedSubmission) -> Delivery {
     let delivery = delivery(stack, submission).await;
     assert_eq!(delivery.status, DeliveryStatus::Unknown);
@@ -107,7 +107,7 @@ async fn assert_left_to_staff(stack: &Stack, submission: &AcceptedSubmission) ->
     delivery
 }
 
-/// A backup of a working service, and what happened since.
+/// A backup of a running system, with the binary logs since.
 struct Backup {
     folder: TempDir,
     client: [String; 3],
@@ -142,7 +142,7 @@ impl Backup {
         run(name, &arguments, &variables).await;
     }
 
-    /// Brings all of it back, as of a moment, to a server whose disk has died.
+    /// Restores everything to a point in time, on a server whose disk has failed.
     async fn restore(&self, server: &mut DedicatedMariaDb, point_in_time: &str) {
         server.replace_disk().await;
         std::fs::remove_dir_all(&self.stored).expect("removed");
@@ -167,27 +167,27 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
     let mut stack = Stack::with(options).await;
     let signed_in_before = Staff::with_role(&stack, Role::Operator).await;
 
-    let notified = submit(&stack, "told@example.org", "").await;
+    let notified = submit(&stack, "notified@example.org", "").await;
     wait_for_email(&stack, &notified).await;
     let ends_later = processing(&stack, "later@example.org").await;
     let backup = Backup::of(&stack, &server).await;
 
-    // After the backup, before the moment.
+    // After the backup, before the point in time.
     let continues = processing(&stack, "on@example.org").await;
     let photo = [photos::cat()];
     let with_cat = stack.client.submit("cat@example.org", "", &photo).await;
     wait_for_email(&stack, &with_cat).await;
-    let defer = Rule::reply(Step::Rcpt, 451, "4.7.1 Later").only_for("owed@example.org");
+    let defer = Rule::reply(Step::Rcpt, 451, "4.7.1 Later").only_for("deferred@example.org");
     stack.mail.set_script([defer]).expect("a script");
-    let deferred = submit(&stack, "owed@example.org", "").await;
-    eventually("an e-mail that is put off", || async {
+    let deferred = submit(&stack, "deferred@example.org", "").await;
+    eventually("an e-mail to be deferred", || async {
         let all = stack.store.deliveries(id_of(&deferred)).await.expect("deliveries");
         all.first().filter(|one| one.attempts > 0).map(|_| ())
     })
     .await;
     let point_in_time = point_in_time(&stack).await;
 
-    // After the moment.
+    // After the point in time.
     stack.mail.set_script([]).expect("a script");
     wait_for_email(&stack, &deferred).await;
     finish_at_loopai(&stack, &ends_later);
@@ -207,7 +207,7 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
     stack.start_worker().await;
     stack.start_api().await;
 
-    // As it was, with its bytes.
+    // Restored completely, with its files.
     assert_eq!(stack.wait_for_status(&notified, "completed").await["status"], "completed");
     for (submission, photo) in [(&notified, photos::retina()), (&with_cat, photos::cat())] {
         let files = stack.store.files(id_of(submission)).await.expect("files");
@@ -215,22 +215,22 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
         let bytes = std::fs::read(Path::new(&backup.stored).join(&digest[..2]).join(&digest));
         assert_eq!(bytes.expect("bytes"), photo.bytes);
     }
-    // What Temporal still has goes on as if nothing had been.
+    // A run that is still open in Temporal continues.
     finish_at_loopai(&stack, &continues);
     stack.wait_for_status(&continues, "completed").await;
     wait_for_email(&stack, &continues).await;
-    // What was sent after the moment is not sent again; staff decide.
+    // An e-mail sent after the point in time is not resent; staff decide.
     assert_left_to_staff(&stack, &deferred).await;
-    // What Temporal has ended meanwhile ends here too, without a word to its patient, who has had one, and staff
-    // set it going again.
+    // A run that has ended in Temporal meanwhile is ended here too. Its patient has received an
+    // e-mail already, so none is sent. Staff retry it.
     let document = stack.wait_for_status(&ends_later, "failed").await;
     assert_eq!(document["error"]["code"], "run_orphaned");
     assert_left_to_staff(&stack, &ends_later).await;
-    assert_eq!(mails(&stack, &ends_later).len(), 1, "of after the moment");
+    assert_eq!(mails(&stack, &ends_later).len(), 1, "sent after the point in time");
     assert_eq!(
         signed_in_before.get("/api/v1/auth/validate").await.status(),
         401,
-        "whoever was signed in"
+        "sessions have ended"
     );
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let path = format!("/api/admin/submissions/{}/retry", ends_later.submission_id);
@@ -244,12 +244,8 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
     stack.wait_for_status(&ends_later, "completed").await;
 
     let open = "SELECT COUNT(*) FROM submissions WHERE finished_at IS NULL";
-    assert_eq!(stack.database.number(open).await, 0, "every submission of that moment has ended");
-    assert_eq!(
-        stack.database.count_rows("submissions").await,
-        5,
-        "what came after it is not known"
-    );
+    assert_eq!(stack.database.number(open).await, 0, "a submission is still open");
+    assert_eq!(stack.database.count_rows("submissions").await, 5, "later submissions are unknown");
     for submission in [&notified, &deferred, &continues, &with_cat] {
         assert_eq!(mails(&stack, submission).len(), 1, "{submission:?}");
     }
@@ -274,7 +270,7 @@ async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_
     temporal.copy_to(temporal_copy.path());
     temporal.restart().await;
 
-    // After the moment.
+    // After the point in time.
     finish_at_loopai(&stack, &ends_later);
     wait_for_email(&stack, &ends_later).await;
     backup.script("binlogs.sh").await;
@@ -288,11 +284,11 @@ async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_
     let settle = ["after-restore", "--temporal", "restored", "--reason", "the disk died"];
     let output = diagflow(&stack, &settle).await;
     assert!(output.contains("2 runs were open"), "{output}");
-    assert!(diagflow(&stack, &settle).await.contains("0 runs were open"), "it was done before");
+    assert!(diagflow(&stack, &settle).await.contains("0 runs were open"), "already settled");
     stack.start_worker().await;
     stack.start_api().await;
 
-    // Both end; nobody knows whose patient had been told.
+    // Both runs end. Whether their patients were notified is unknown.
     finish_at_loopai(&stack, &continues);
     for submission in [&ends_later, &continues] {
         stack.wait_for_status(submission, "completed").await;
@@ -300,9 +296,9 @@ async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_
         assert_left_to_staff(&stack, submission).await;
         assert_eq!(executions(&stack, submission).len(), 1);
     }
-    assert_eq!(mails(&stack, &ends_later).len(), 1, "of after the moment");
-    assert_eq!(mails(&stack, &continues).len(), 0, "it may have been told");
-    // Staff do, by the mail server's own log.
+    assert_eq!(mails(&stack, &ends_later).len(), 1, "sent after the point in time");
+    assert_eq!(mails(&stack, &continues).len(), 0, "the patient may have been notified");
+    // Staff resend it after a look at the mail server's log.
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let delivery = delivery(&stack, &continues).await.id;
     let id = &continues.submission_id;
@@ -313,7 +309,8 @@ async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_
     stack.stop().await;
 }
 
-/// Puts bytes into a storage's folder, under a name that is their digest, or that of others; returns its path there.
+/// Writes bytes into a storage folder, named by their digest or by that of other bytes; returns the
+/// path below the folder.
 fn stored(storage: &Path, bytes: &[u8], named_after: &[u8]) -> String {
     let digest = Sha256::of(named_after).to_string();
     let path = format!("{}/{digest}", &digest[..2]);
@@ -334,11 +331,11 @@ async fn an_incomplete_backup_is_reported_as_failed() {
         let output =
             run_failing("backup.sh", &[&path_of(name), &host, &port, &user], &variables).await;
         let databases = folder.path().join(name).join("dump.sql.gz");
-        assert!(databases.exists(), "the databases are kept all the same: {output}");
+        assert!(databases.exists(), "the databases are backed up nevertheless: {output}");
         output
     };
 
-    // The folder is not there: its disk is not mounted, or the name is wrong.
+    // The folder does not exist: its disk is not mounted, or its name is wrong.
     let output = backup_of("of-no-folder", &storage).await;
     assert!(output.contains("no such folder"), "{output}");
     run_failing("files.sh", &[&storage, &copy], &[]).await;
@@ -349,24 +346,24 @@ async fn an_incomplete_backup_is_reported_as_failed() {
     let output = backup_of("with-damage", &storage).await;
     assert!(output.contains(&damaged) && output.contains("does not match its name"), "{output}");
     assert_eq!(std::fs::read(Path::new(&copy).join(&whole)).expect("copied"), b"whole");
-    assert!(!Path::new(&copy).join(&damaged).exists(), "what is in the copy is good");
+    assert!(!Path::new(&copy).join(&damaged).exists(), "the copy holds intact files only");
     std::fs::remove_file(Path::new(&storage).join(&damaged)).expect("removed");
 
-    // The copy's disk is full: it takes small files, and not the large one.
+    // The disk of the copy is full: small files still fit, the large one does not.
     let large = stored(Path::new(&storage), &[7; 256 * 1024], &[7; 256 * 1024]);
     let full = path_of("full");
     std::fs::create_dir(&full).expect("a folder");
     let (succeeded, output) = copy_to_small_disk(&storage, &full).await;
     assert!(!succeeded && output.contains(&large) && output.contains("No space left"), "{output}");
-    assert!(output.contains("1 new files"), "the others are copied: {output}");
+    assert!(output.contains("1 new files"), "the other files are copied: {output}");
 
-    // Whole again, it says so.
+    // After the repairs, the backup succeeds.
     let variables = [("DATABASES", "mysql"), ("FILES", &*storage), ("FILES_COPY", &*copy)];
     run("backup.sh", &[&path_of("whole"), &host, &port, &user], &variables).await;
     assert!(Path::new(&copy).join(&large).exists());
 }
 
-/// Runs `files.sh` towards a disk of 64 KiB, which nobody else sees; whether it ended well, and what it said.
+/// Runs `files.sh` with a 64 KiB disk as its target; returns whether it succeeded, and its output.
 async fn copy_to_small_disk(from: &str, to: &str) -> (bool, String) {
     let files = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/backup/files.sh");
     let mount = "mount -t tmpfs -o size=64k none \"$2\" && exec sh \"$0\" \"$1\" \"$2\"";

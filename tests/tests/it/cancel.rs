@@ -1,4 +1,4 @@
-//! What operators and LoopAI's call-back do to a run through Temporal: cancel, signal, ask, search.
+//! What operators and LoopAI's callback do to a run in Temporal: cancel, signal, query, search.
 
 use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_simulators::mail::{Rule, Script, Step};
@@ -24,14 +24,13 @@ use temporalio_client::{
 };
 use temporalio_common::search_attributes::SearchAttributes;
 
-/// So long that nothing but a signal can explain a look within a test.
+/// Long enough that only a signal can cause a poll within a test.
 const A_WEEK: &str = "604800";
 
 fn scenario(script: &str) -> StackOptions {
     StackOptions::default().scenario(script)
 }
 
-/// Waits until LoopAI is done.
 async fn wait_until_finished(stack: &Stack) {
     let done = |all: &[ExecutionRecord]| all.first()?.finished_at;
     stack.loopai.wait_for(done, LIMIT).await.expect("a finished execution");
@@ -39,18 +38,18 @@ async fn wait_until_finished(stack: &Stack) {
 
 async fn cancel(stack: &Stack, submission: &AcceptedSubmission) {
     let handle = history::workflow_handle(stack, submission).await;
-    handle.cancel(WorkflowCancelOptions::default()).await.expect("takes the wish");
+    handle.cancel(WorkflowCancelOptions::default()).await.expect("accepted");
 }
 
 async fn callback(stack: &Stack, submission: &AcceptedSubmission) {
     let handle = history::workflow_handle(stack, submission).await;
     let signal = DiagnosisWorkflow::execution_changed;
-    handle.signal(signal, (), WorkflowSignalOptions::default()).await.expect("takes the signal");
+    handle.signal(signal, (), WorkflowSignalOptions::default()).await.expect("accepted");
 }
 
 async fn state(handle: &WorkflowHandle<Client, DiagnosisWorkflow>) -> RunState {
     let options = WorkflowQueryOptions::default();
-    handle.query(DiagnosisWorkflow::state, (), options).await.expect("an answer")
+    handle.query(DiagnosisWorkflow::state, (), options).await.expect("a response")
 }
 
 #[tokio::test]
@@ -63,7 +62,7 @@ async fn cancelling_a_run_ends_the_submission_and_the_stream_and_notifies_the_pa
 
     let mail = wait_ended_once(&stack, &accepted, cancelled()).await;
     assert!(mail.text.as_ref().is_some_and(|text| text.contains("there will be no result")));
-    let events = listener.await.expect("the stream ends");
+    let events = listener.await.expect("the end of the stream");
     let steps: Vec<_> = events.iter().filter_map(|event| event.data["step"].as_str()).collect();
     assert_eq!(steps, ["received", "diagnosing", "cancelled"]);
     stack.stop().await;
@@ -102,7 +101,7 @@ async fn a_cancellation_after_the_result_changes_nothing() {
     let refusal = Rule::reply(Step::Rcpt, 451, "4.7.1 Later");
     options.mail.script = Script::new(vec![refusal]).expect("a script");
     let (stack, accepted) = Stack::with_submission(options).await;
-    // The result is stored, and the run is still open: its e-mail waits.
+    // The result is stored, but the run stays open while its e-mail is deferred.
     eventually("a second attempt to fail", || async {
         stack.wait_for_status(&accepted, "completed").await;
         (delivery(&stack, &accepted).await.attempts == 2).then_some(())
@@ -111,9 +110,9 @@ async fn a_cancellation_after_the_result_changes_nothing() {
 
     cancel(&stack, &accepted).await;
 
-    eventually("the run to have been asked", || async {
-        let asked = history::count_by_type(&history::events(&stack, &accepted).await);
-        asked.get("EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED").copied()
+    eventually("the cancellation request to be recorded", || async {
+        let counts = history::count_by_type(&history::events(&stack, &accepted).await);
+        counts.get("EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED").copied()
     })
     .await;
     assert_eq!(delivery(&stack, &accepted).await.status.to_string(), "planned");
@@ -122,20 +121,20 @@ async fn a_cancellation_after_the_result_changes_nothing() {
     stack.stop().await;
 }
 
-/// Lets LoopAI's answer and the wish to cancel meet; returns how the submission ended, once.
+/// Races LoopAI's result against a cancellation; returns how the run ended.
 async fn race(stack: &Stack, number: usize) -> String {
     let email = format!("ana{number}@example.org");
     let accepted = stack.client.submit(&email, "itches", &[photos::retina()]).await;
     stack.wait_for_status(&accepted, "processing").await;
     let execution = executions(stack, &accepted)[0].execution_id.clone();
-    stack.loopai.complete(&execution).expect("at work");
+    stack.loopai.complete(&execution).expect("in progress");
     let done =
         |all: &[ExecutionRecord]| all.iter().find(|it| it.execution_id == execution)?.finished_at;
-    stack.loopai.wait_for(done, LIMIT).await.expect("finishes");
+    stack.loopai.wait_for(done, LIMIT).await.expect("finished");
 
-    // The one or the other first, and more or less close together.
+    // Either one goes first, with a growing delay between them.
     let step = number as u64 / 2;
-    // The last ones so far apart that they do not meet: both ends are there in any case.
+    // The last two are so far apart that each of the two ends occurs at least once.
     let head_start = Duration::from_millis(if step < 10 { step * step * 5 } else { 3000 });
     let delay = async |first: bool| {
         if !first {
@@ -147,7 +146,7 @@ async fn race(stack: &Stack, number: usize) -> String {
             delay(number.is_multiple_of(2)).await;
             let handle = history::workflow_handle(stack, &accepted).await;
             let signal = DiagnosisWorkflow::execution_changed;
-            // Who comes late finds a run that is closed.
+            // The run may be closed already.
             let _ = handle.signal(signal, (), WorkflowSignalOptions::default()).await;
         },
         async {
@@ -164,7 +163,7 @@ async fn race(stack: &Stack, number: usize) -> String {
     }
     let events = stack.store.events(id_of(&accepted), 0).await.expect("events");
     let ends = events.iter().filter(|event| event.step.is_terminal()).count();
-    assert_eq!(ends, 1, "it ends once: {events:?}");
+    assert_eq!(ends, 1, "more than one end: {events:?}");
     run
 }
 
@@ -175,30 +174,30 @@ async fn a_cancellation_racing_a_result_ends_the_run_once() {
 
     let ends = join_all((0..22).map(|number| race(&stack, number))).await;
 
-    // How many of them end which way is up to the machine; each has ended once.
+    // Which runs end in which way depends on the machine.
     assert_eq!(ends.len(), 22);
     stack.stop().await;
 }
 
-/// Waits until LoopAI holds the answer to the first look.
+/// Waits until LoopAI has received the first poll.
 async fn wait_for_poll(stack: &Stack) {
     let poll_seen = |all: &[RequestRecord]| all.iter().any(|it| it.method == "GET").then_some(());
-    stack.loopai.wait_for_request(poll_seen, LIMIT).await.expect("a look");
+    stack.loopai.wait_for_request(poll_seen, LIMIT).await.expect("a poll");
 }
 
-/// Lets the look that was under way at a cancellation come to its end, and whatever it writes with it.
+/// Waits until the poll that was running at the cancellation has ended, with everything it writes.
 async fn wait_for_late_poll(stack: &mut Stack) {
     let answered = |all: &[RequestRecord]| {
         all.iter().any(|it| it.method == "GET" && it.status.is_some()).then_some(())
     };
-    stack.loopai.wait_for_request(answered, LIMIT).await.expect("the answer");
-    // It ends only after its activities.
+    stack.loopai.wait_for_request(answered, LIMIT).await.expect("a response");
+    // The worker stops only after its activities.
     stack.worker.take().expect("a worker").stop().await;
 }
 
 #[tokio::test]
 async fn a_result_after_the_cancellation_changes_nothing() {
-    // So long that the workflow hears of the cancellation while the look is under way.
+    // Long enough that the workflow receives the cancellation while the poll is running.
     let (mut stack, accepted) =
         Stack::with_submission(scenario("status=slow:15s*1, delay=0s")).await;
     wait_for_poll(&stack).await;
@@ -217,10 +216,10 @@ async fn a_result_after_the_cancellation_changes_nothing() {
 async fn a_cancellation_while_the_result_is_being_stored_changes_nothing() {
     let (stack, accepted) = Stack::with_submission(scenario("status=slow:3s*1, delay=0s")).await;
     wait_for_poll(&stack).await;
-    // Whoever writes about the submission queues up behind us: the look, then the cancellation.
+    // Writers of the submission queue behind this lock: first the poll, then the cancellation.
     let mut held = stack.database.connect().await;
     let lock = "START TRANSACTION; SELECT id FROM submissions FOR UPDATE";
-    held.batch_execute(lock).await.expect("locks");
+    held.batch_execute(lock).await.expect("locked");
     let waiting = async |count: i64| {
         eventually(format!("{count} to wait for the submission"), || async {
             let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
@@ -233,9 +232,9 @@ async fn a_cancellation_while_the_result_is_being_stored_changes_nothing() {
     cancel(&stack, &accepted).await;
     waiting(2).await;
 
-    held.batch_execute("ROLLBACK").await.expect("lets go");
+    held.batch_execute("ROLLBACK").await.expect("rolled back");
 
-    // The run ends as the records say, whatever was wished.
+    // The run ends as recorded, in spite of the cancellation.
     wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }
@@ -247,7 +246,7 @@ async fn a_callback_triggers_an_immediate_poll() {
     stack.wait_for_status(&accepted, "processing").await;
     let execution = stack.wait_for_polls(0).await;
 
-    stack.loopai.complete(&execution).expect("at work");
+    stack.loopai.complete(&execution).expect("in progress");
     wait_until_finished(&stack).await;
     callback(&stack, &accepted).await;
 
@@ -258,7 +257,7 @@ async fn a_callback_triggers_an_immediate_poll() {
 
 #[tokio::test]
 async fn a_callback_before_the_execution_is_recorded_is_not_lost() {
-    // LoopAI is done while its answer to the request is still under way.
+    // LoopAI finishes before its response to the request arrives.
     let script = "diagnose=500*1, then diagnose=accept+slow:5s*1, delay=0s";
     let options = scenario(script).with("DIAGNOSIS_POLL_SECONDS", A_WEEK);
     let (stack, accepted) = Stack::with_submission(options).await;
@@ -288,7 +287,7 @@ async fn spurious_callbacks_are_harmless() {
         stack.wait_for_polls(polls).await;
     }
 
-    let status = stack.client.status(&accepted).await.expect("an answer");
+    let status = stack.client.status(&accepted).await.expect("a response");
     assert_eq!(status["status"], "processing");
     assert!(mails(&stack, &accepted).is_empty());
     stack.stop().await;
@@ -301,7 +300,7 @@ async fn the_state_query_reports_the_current_state_of_a_run() {
     let handle = history::workflow_handle(&stack, &accepted).await;
     let execution = stack.wait_for_polls(2).await;
 
-    let processing = eventually("a failed look to show", || async {
+    let processing = eventually("a failed poll to show", || async {
         let state = state(&handle).await;
         state.code.is_some().then_some(state)
     })
@@ -312,21 +311,20 @@ async fn the_state_query_reports_the_current_state_of_a_run() {
     assert!(processing.polls >= 2, "{processing:?}");
 
     stack.loopai.set_scenario("".parse().expect("a scenario"));
-    stack.loopai.complete(&execution).expect("at work");
+    stack.loopai.complete(&execution).expect("in progress");
     wait_completed_once(&stack, &accepted).await;
     let done = state(&handle).await;
     assert_eq!((done.status, done.code), (RunStatus::Completed, None));
     stack.stop().await;
 }
 
-/// What can be searched for, of a submission's newest run.
 async fn attributes(stack: &Stack, submission: &AcceptedSubmission) -> SearchAttributes {
     let handle = history::workflow_handle(stack, submission).await;
     let options = WorkflowDescribeOptions::default();
     handle.describe(options).await.expect("a description").search_attributes()
 }
 
-/// Waits until an operator's search finds the submission's run.
+/// Waits until a search in Temporal finds the submission's run.
 async fn assert_found_by(stack: &Stack, submission: &AcceptedSubmission, query: &str) {
     let client = stack.temporal().await;
     let id = SubmissionRef::new(&submission.submission_id).workflow_id();
@@ -350,7 +348,7 @@ async fn operators_find_runs_by_status_and_agent() {
     assert_eq!(processing.get(&AGENT_ID), Some(7));
     assert_eq!(processing.get(&FAILURE_CODE), None);
 
-    stack.loopai.complete(&execution).expect("at work");
+    stack.loopai.complete(&execution).expect("in progress");
     wait_completed_once(&stack, &accepted).await;
     assert_found_by(&stack, &accepted, "SubmissionStatus = 'completed' AND FailureCode IS NULL")
         .await;

@@ -1,4 +1,4 @@
-//! The commands as people type them: what they print, and how they end.
+//! The commands as users type them: their output and their exit status.
 
 use diagflow_simulators::loopai;
 use diagflow_store::Failpoint;
@@ -14,10 +14,10 @@ use std::process::{Output, Stdio};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// Where nobody listens.
+/// A port without a listener.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
-/// How a command ended, and what it printed.
+/// The exit status and the output of a command.
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub(crate) success: bool,
@@ -33,19 +33,19 @@ impl From<Output> for Exit {
     }
 }
 
-/// Runs `diagflow` with nothing in its environment but `variables`, for at most [`LIMIT`].
+/// Runs `diagflow` with only `variables` in its environment, for at most [`LIMIT`].
 async fn diagflow(arguments: &[&str], variables: &[(&str, &str)]) -> Exit {
     let mut command = Command::new(servers::diagflow());
     command.args(arguments).env_clear().envs(variables.iter().copied()).stdin(Stdio::null());
     let output = timeout(LIMIT, command.kill_on_drop(true).output());
-    output.await.unwrap_or_else(|_| panic!("{arguments:?} does not end")).expect("runs").into()
+    output.await.unwrap_or_else(|_| panic!("{arguments:?} does not exit")).expect("runs").into()
 }
 
 fn retina() -> String {
     photos::path("retina.jpg").display().to_string()
 }
 
-/// Arguments of a good submission to `server`.
+/// Sends a valid submission to `server`.
 async fn submit(server: &str, more: &[&str]) -> Exit {
     let photo = retina();
     let usual = ["submit", &photo, "--email", "me@example.org", "--server", server];
@@ -60,8 +60,7 @@ async fn submit_follows_a_photo_to_its_result() {
 
     assert!(exit.success, "{exit:?}");
     assert_eq!(exit.stderr, "");
-    let id =
-        exit.stdout.split("Accepted: submission ").nth(1).expect("an id").lines().next();
+    let id = exit.stdout.split("Accepted: submission ").nth(1).expect("an id").lines().next();
     let id = id.expect("a line").parse().expect("an id");
     let submission = stack.store.submission(id).await.expect("read").expect("stored");
     assert_eq!(submission.comments, "itches");
@@ -114,14 +113,14 @@ async fn submit_names_a_missing_file() {
 
 #[tokio::test]
 async fn submit_reports_an_unreachable_server_at_once() {
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     let exit = submit(NOWHERE, &["--consent"]).await;
 
     assert!(!exit.success, "{exit:?}");
     assert!(exit.stderr.contains("cannot reach http://127.0.0.1:1/"), "{exit:?}");
     assert!(exit.stderr.contains("is the API running?"), "{exit:?}");
-    // The pauses between repeats alone would take 30 s.
-    assert!(begun.elapsed().as_secs() < 20, "after {:?}", begun.elapsed());
+    // The pauses between retries alone would take 30 s.
+    assert!(started.elapsed().as_secs() < 20, "after {:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -163,7 +162,7 @@ async fn production_does_not_start_with_the_default_secret() {
     assert!(!exit.success, "{exit:?}");
     let remedy = "SECRET_KEY must be set to at least 32 random characters in production";
     assert!(exit.stderr.contains(remedy), "{exit:?}");
-    assert!(!exit.stderr.contains("development-only"), "the secret itself is not shown: {exit:?}");
+    assert!(!exit.stderr.contains("development-only"), "the secret is not shown: {exit:?}");
 }
 
 #[tokio::test]
@@ -215,7 +214,7 @@ async fn serve_and_work_name_an_unreachable_database_without_its_password() {
             assert!(line.contains("127.0.0.1:1"), "{line}");
             Some(())
         };
-        eventually("the database to be named", logged).await;
+        eventually("the database to be named in the log", logged).await;
         assert!(!process.log().contains("hunter2"), "{}", process.log());
         process.stop().await;
     }
@@ -229,18 +228,17 @@ async fn submit_exits_quietly_when_its_output_is_closed() {
     let mut command = Command::new(servers::diagflow());
     command.args(arguments).arg(server).env_clear().stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().expect("starts");
+    let mut child = command.spawn().expect("started");
 
     drop(child.stdout.take());
 
-    let output = timeout(LIMIT, child.wait_with_output()).await.expect("ends").expect("runs");
+    let output = timeout(LIMIT, child.wait_with_output()).await.expect("an exit").expect("runs");
     let exit = Exit::from(output);
     assert!(exit.success, "{exit:?}");
     assert_eq!(exit.stderr, "");
     stack.stop().await;
 }
 
-/// Whether the metrics at `address` have this line.
 async fn has_metric(address: &str, line: &str) -> bool {
     let Ok(response) = reqwest::get(format!("http://{address}/metrics")).await else {
         return false;
@@ -264,7 +262,7 @@ async fn the_worker_exports_metrics_of_its_work() {
         eventually(expected, || async { has_metric(&address, expected).await.then_some(()) }).await;
     }
 
-    // A run that is reset finds its e-mail sent, and nothing new to count.
+    // After a reset, the run finds its e-mail sent and counts nothing again.
     assert_eq!(history::wait_until_closed(&stack, &submission).await, "Completed");
     history::reset(&stack, &submission).await;
     assert_eq!(history::wait_until_closed(&stack, &submission).await, "Completed");
@@ -286,7 +284,7 @@ async fn a_duplicate_execution_is_counted_and_logged() {
     let submission = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
     stack.failpoints.wait_until_reached(Failpoint::AfterRequestAnswered).await;
 
-    // It loses Temporal, which has another worker do it.
+    // The worker loses Temporal, so the activity is repeated by another worker.
     temporal.cut();
     stack.set("TEMPORAL_ADDRESS", servers::temporal());
     let (second, _) = stack.start_second_worker().await;
@@ -296,7 +294,7 @@ async fn a_duplicate_execution_is_counted_and_logged() {
     let expected = "diagflow_loopai_duplicate_executions_total 1";
     eventually(expected, || async { has_metric(&first, expected).await.then_some(()) }).await;
     let executions = stack.loopai.executions();
-    let [duplicate, followed] = &*executions else { panic!("two of them: {executions:?}") };
+    let [duplicate, followed] = &*executions else { panic!("not two executions: {executions:?}") };
     let log = stack.worker.as_ref().expect("runs").log();
     let logged = log.lines().find(|line| line.contains("duplicate=")).expect("a warning");
     assert!(logged.contains(&format!("duplicate={}", duplicate.execution_id)), "{logged}");
@@ -316,7 +314,7 @@ async fn a_worker_is_not_ready_while_temporal_is_unreachable() {
     let mut stack = Stack::without_processes(options).await;
     stack.start_worker().await;
     let ready_is = async |status: StatusCode| {
-        eventually(format!("/ready to answer {status}"), || async {
+        eventually(format!("/ready to return {status}"), || async {
             let response = reqwest::get(format!("http://{address}/ready")).await.ok()?;
             (response.status() == status).then_some(())
         })

@@ -1,4 +1,4 @@
-//! The main job from end to end: submitted, diagnosed, stored, e-mailed, followed live.
+//! The whole path of a submission: received, diagnosed, stored, e-mailed, and streamed.
 
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{ApiClient, Stack, history, photos};
@@ -26,7 +26,7 @@ async fn a_submission_is_diagnosed_stored_and_emailed() {
         events.iter().filter_map(|event| event.data["status"].as_str()).collect();
     assert_eq!(statuses, ["pending", "processing", "completed", "completed"]);
 
-    let status = stack.client.status(&accepted).await.expect("an answer");
+    let status = stack.client.status(&accepted).await.expect("a response");
     assert_eq!(status["result"]["simulated"], true);
     assert_eq!(status["result"]["measurements"].as_array().map(Vec::len), Some(3), "{status}");
 
@@ -46,7 +46,7 @@ async fn a_submission_is_diagnosed_stored_and_emailed() {
     let executions = stack.loopai.executions();
     assert_eq!(executions.len(), 1);
     assert!(executions[0].images.iter().all(|image| image.sha256_matches == Some(true)));
-    assert!(!executions[0].contains_email, "LoopAI needs no address");
+    assert!(!executions[0].contains_email, "LoopAI does not receive the e-mail address");
     stack.stop().await;
 }
 
@@ -63,10 +63,10 @@ async fn the_workflow_history_contains_no_personal_data() {
     let document = history::json(&stack, &accepted).await;
     assert_eq!(history::possible_personal_data(&document), Vec::<String>::new());
     let text = history::decode_payloads(&document);
-    assert!(text.contains(&accepted.submission_id), "the history is that of the submission");
+    assert!(text.contains(&accepted.submission_id), "the history belongs to the submission");
     let summary = status["result"]["summary"].as_str().expect("a summary");
     for secret in ["private.person", "Zebra-Komme", "retina.jpg", summary, &accepted.access_token] {
-        assert!(!text.contains(secret), "{secret:?} stands in the history");
+        assert!(!text.contains(secret), "{secret:?} is in the history");
     }
     stack.stop().await;
 }
@@ -81,7 +81,7 @@ async fn json_and_multipart_bodies_are_equivalent() {
     assert_eq!(by_multipart.status().as_u16(), 202);
     let by_multipart: Value = by_multipart.json().await.expect("JSON");
     let body = ApiClient::submission_body("ana@example.org", "hello", &photos);
-    let by_json = stack.client.post(&body, Some("key-1")).await.expect("an answer");
+    let by_json = stack.client.post(&body, Some("key-1")).await.expect("a response");
 
     assert_eq!(by_json.status().as_u16(), 202);
     let by_json: Value = by_json.json().await.expect("JSON");

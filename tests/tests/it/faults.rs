@@ -2,12 +2,11 @@
 
 use diagflow_tests::faults::ROWS;
 
-/// Plays a row, by number.
 async fn play(number: u8) {
-    let row = ROWS.iter().find(|row| row.number == number).expect("such a row");
-    let report = row.run().await.report.expect("played to its end");
+    let row = ROWS.iter().find(|row| row.number == number).expect("a row");
+    let report = row.run().await.report.expect("a report");
     assert!(report.violations.is_empty(), "{}: {:?}", row.fault, report.violations);
-    assert!(report.submissions > 0, "something was promised");
+    assert!(report.submissions > 0, "no submission was accepted");
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
-//! Temporal's cost is history events. The budget (`docs/adr/0002-history-budget.md`): at most 12 for a
-//! submission outside polling, at most 6 for each poll, at most 6 more for each activity that had to
-//! be scheduled as an ordinary one, and at most 3 more for every 8 s of a local activity. Counted in real
-//! histories of every case.
+//! The budget of Temporal history events (`docs/adr/0002-history-budget.md`): at most 12 for a
+//! submission outside polling, 6 for each poll, 6 for each activity that is scheduled as a regular
+//! one, and 3 for every 8 s of a local activity. Counted in real histories of every case.
 
 use diagflow_simulators::mail::{Action, Rule, Script, Step};
 use diagflow_tests::cases::Case;
@@ -15,20 +14,19 @@ use temporalio_common::protos::temporal::api::history::v1::history_event::Attrib
 const OUTSIDE_POLLING: usize = 12;
 const EACH_POLL: usize = 6;
 const EACH_ORDINARY_ACTIVITY: usize = 6;
-/// A workflow task may take ten seconds. While a local activity goes on, the SDK asks for a new one after
-/// four fifths of each.
+/// A workflow task times out after ten seconds. During a local activity, the SDK requests a new
+/// task after four fifths of that.
 const EACH_FURTHER_TASK: usize = 3;
 const FURTHER_TASK_SECONDS: usize = 8;
 
-/// What a case's run left in Temporal.
 #[derive(Debug)]
 struct Cost {
     events: usize,
     polls: usize,
-    /// Activities that were scheduled as ordinary ones, and their events.
+    /// Activities scheduled as regular ones, and their events.
     ordinary: usize,
     events_of_ordinary: usize,
-    /// The highest number of attempts that one of them took.
+    /// The highest attempt number of a regular activity.
     attempts: i32,
 }
 
@@ -38,7 +36,7 @@ impl Cost {
         Self::counted(stack, &accepted).await
     }
 
-    /// Of a run that is closed. Every history that is counted holds ids and codes alone.
+    /// The cost of a closed run. Also asserts that its history holds no personal data.
     async fn counted(stack: Stack, accepted: &AcceptedSubmission) -> Cost {
         let events = history::events(&stack, accepted).await;
         let personal = history::possible_personal_data(&history::json(&stack, accepted).await);
@@ -65,7 +63,6 @@ impl Cost {
     }
 }
 
-/// Whether something outside is away for a while in this case.
 fn has_outage(case: Case) -> bool {
     match case {
         Case::LoopAiDownAtFirst
@@ -86,7 +83,7 @@ fn has_outage(case: Case) -> bool {
 #[tokio::test]
 async fn every_case_stays_within_the_event_budget() {
     let mut costs = BTreeMap::new();
-    // Two at a time: they wait more than they work.
+    // In pairs, since they spend most of their time waiting.
     for pair in Case::BUDGETED.chunks(2) {
         let played = join_all(pair.iter().map(|case| Cost::of(*case))).await;
         costs.extend(pair.iter().map(|case| case.name()).zip(played));
@@ -100,26 +97,25 @@ async fn every_case_stays_within_the_event_budget() {
         let extra = cost.ordinary * EACH_ORDINARY_ACTIVITY;
         assert!(cost.outside_polling() <= OUTSIDE_POLLING + extra, "{name}: {cost:?}");
         assert_eq!(cost.ordinary > 0, has_outage(case), "{name}: {cost:?}");
-        // Scheduled, started and completed once, however often it was attempted.
+        // Scheduled, started and completed once, whatever the number of attempts.
         assert_eq!(cost.events_of_ordinary, cost.ordinary * 3, "{name}: {cost:?}");
         assert_eq!(cost.attempts > 1, has_outage(case), "{name}: {cost:?}");
     }
 
-    // Two runs that differ in their polls alone tell the price of a poll.
+    // Two runs that differ only in their polls show the cost of a poll.
     let (once, many) = (&costs["completed-at-once"], &costs["completed-after-many-polls"]);
     assert!(once.polls >= 1 && many.polls > once.polls, "{once:?} and {many:?}");
     let each = (many.events - once.events).div_ceil(many.polls - once.polls);
-    assert!(each <= EACH_POLL, "{each} events for each poll");
+    assert!(each <= EACH_POLL, "{each} events per poll");
 }
 
-/// What a run costs that completes at its first look, with something outside that takes long.
-///
-/// Also how many seconds it took at most: a busy machine adds some to what takes long outside.
+/// The cost of a run that completes at its first poll, and an upper limit of its duration in
+/// seconds: a busy machine adds some to the slow external call.
 async fn cost_of(options: StackOptions) -> (Cost, usize) {
-    let begun = Instant::now();
+    let started = Instant::now();
     let (stack, accepted) = Stack::with_submission(options).await;
     assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
-    let seconds = usize::try_from(begun.elapsed().as_secs()).expect("few");
+    let seconds = usize::try_from(started.elapsed().as_secs()).expect("a small number");
     (Cost::counted(stack, &accepted).await, seconds)
 }
 
@@ -128,7 +124,7 @@ async fn a_slow_external_call_costs_one_workflow_task_every_eight_seconds() {
     const SECONDS: usize = 17;
     let usual = StackOptions::default;
     let slow = |what: &str| usual().scenario(&format!("{what}=slow:{SECONDS}s*1, delay=0s"));
-    // The mail server says nothing to the text for so long.
+    // The mail server does not reply to the message for this long.
     let mut silent = usual().with("SMTP_RESPONSE_TIMEOUT_SECONDS", SECONDS.to_string());
     let stall = Rule::new(Step::Body, Action::StallAfterAccept);
     silent.mail.script = Script::new(vec![stall]).expect("a script");
@@ -136,7 +132,7 @@ async fn a_slow_external_call_costs_one_workflow_task_every_eight_seconds() {
     let (request, poll, mail) =
         tokio::join!(cost_of(slow("diagnose")), cost_of(slow("status")), cost_of(silent));
 
-    for (what, (cost, seconds)) in [("request", request), ("look", poll), ("e-mail", mail)] {
+    for (what, (cost, seconds)) in [("request", request), ("poll", poll), ("e-mail", mail)] {
         let extra = seconds / FURTHER_TASK_SECONDS * EACH_FURTHER_TASK;
         println!("{what}: {} outside polling, {cost:?}", cost.outside_polling());
         assert!(cost.outside_polling() <= OUTSIDE_POLLING + extra, "{what}: {cost:?}");

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a repeat is safe, whatever became of the first request.
+//! `Idempotency-Key`: a request can be repeated safely, whatever the outcome of the first one.
 
 use diagflow_store::Sha256;
 use diagflow_tests::eventually::LIMIT;
@@ -15,17 +15,16 @@ fn body(comments: &str) -> Value {
 }
 
 async fn post(client: &ApiClient, body: &Value, key: &str) -> Response {
-    client.post(body, Some(key)).await.expect("an answer")
+    client.post(body, Some(key)).await.expect("a response")
 }
 
-/// Status, code of a refusal, and body.
 async fn read(response: Response) -> (u16, String, Value) {
     let status = response.status().as_u16();
     let body: Value = response.json().await.expect("JSON");
     (status, body["error"]["code"].as_str().unwrap_or_default().to_owned(), body)
 }
 
-/// Expects that the first request is said to be still at work.
+/// Asserts that the first request is reported as in progress.
 async fn assert_in_use(response: Response) {
     assert_eq!(response.headers()["retry-after"], "1");
     let (status, code, _) = read(response).await;
@@ -51,7 +50,7 @@ async fn the_same_key_and_body_return_the_first_response_without_side_effects() 
     assert_eq!(
         read(late).await,
         (202, String::new(), first),
-        "the first answer, not the state now"
+        "the first response, not the current state"
     );
     assert_eq!(stack.database.count_rows("submissions").await, 1);
     assert_eq!(stack.loopai.executions().len(), 1);
@@ -122,9 +121,9 @@ async fn concurrent_repeats_on_two_replicas_store_one_submission() {
 async fn a_repeat_during_the_first_request_is_asked_to_retry_later() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let body = body("hello");
-    // The first request cannot get past this.
+    // Blocks the first request.
     let mut lock = stack.database.connect().await;
-    lock.batch_execute("LOCK TABLES submissions WRITE").await.expect("locks");
+    lock.batch_execute("LOCK TABLES submissions WRITE").await.expect("locked");
     let first = tokio::spawn({
         let (client, body) = (stack.client.clone(), body.clone());
         async move { post(&client, &body, "key-1").await }
@@ -132,16 +131,16 @@ async fn a_repeat_during_the_first_request_is_asked_to_retry_later() {
     wait_for_claim(&stack).await;
 
     let repeat = timeout(LIMIT, post(&stack.client, &body, "key-1")).await;
-    assert_in_use(repeat.expect("an answer that does not wait for the first")).await;
+    assert_in_use(repeat.expect("a response without waiting for the first request")).await;
 
-    lock.batch_execute("UNLOCK TABLES").await.expect("unlocks");
+    lock.batch_execute("UNLOCK TABLES").await.expect("unlocked");
     let (status, _, first) = read(first.await.expect("no panic")).await;
     assert_eq!(status, 202);
     assert_eq!(read(post(&stack.client, &body, "key-1").await).await.2, first);
     stack.stop().await;
 }
 
-/// Waits until a request holds its key.
+/// Waits until a request has claimed its key.
 async fn wait_for_claim(stack: &Stack) {
     eventually("the key to be claimed", || async {
         (stack.database.count_rows("idempotency_keys").await == 1).then_some(())
@@ -151,22 +150,23 @@ async fn wait_for_claim(stack: &Stack) {
 
 #[tokio::test]
 async fn a_repeat_completes_the_request_of_a_killed_api() {
-    let mut stack = Stack::api_only(StackOptions::default().with("IDEMPOTENCY_LEASE_SECONDS", "2")).await;
+    let mut stack =
+        Stack::api_only(StackOptions::default().with("IDEMPOTENCY_LEASE_SECONDS", "2")).await;
     let body = body("hello");
     let mut lock = stack.database.connect().await;
-    lock.batch_execute("LOCK TABLES submissions WRITE").await.expect("locks");
+    lock.batch_execute("LOCK TABLES submissions WRITE").await.expect("locked");
     let first = tokio::spawn({
         let (client, body) = (stack.client.clone(), body.clone());
         async move { client.post(&body, Some("key-1")).await }
     });
     wait_for_claim(&stack).await;
-    stack.api.take().expect("is running").kill();
-    assert!(first.await.expect("no panic").is_err(), "the client heard nothing");
-    lock.batch_execute("UNLOCK TABLES").await.expect("unlocks");
-    assert_eq!(stack.database.count_rows("submissions").await, 0, "nothing half-made remains");
+    stack.api.take().expect("running").kill();
+    assert!(first.await.expect("no panic").is_err(), "the client got no response");
+    lock.batch_execute("UNLOCK TABLES").await.expect("unlocked");
+    assert_eq!(stack.database.count_rows("submissions").await, 0, "partial data remains");
     stack.start_api().await;
 
-    let receipt = eventually("the dead request's claim to end", || async {
+    let receipt = eventually("the claim of the killed request to expire", || async {
         let response = post(&stack.client, &body, "key-1").await;
         if response.status() == 409 {
             assert_in_use(response).await;
@@ -191,7 +191,7 @@ async fn a_failure_is_not_replayed() {
     assert_eq!(stack.database.count_rows("submissions").await, 0);
     stack.database.execute("RENAME TABLE files_away TO files").await;
 
-    // At once: the failed request gave its claim back.
+    // Without a wait: the failed request has released its claim.
     let (status, _, _) = read(post(&stack.client, &body("hello"), "key-1").await).await;
 
     assert_eq!(status, 202);
@@ -223,12 +223,13 @@ async fn a_key_is_stored_as_a_digest_for_one_day_and_then_reusable() {
 
 #[tokio::test]
 async fn a_repeat_succeeds_after_the_consent_text_has_changed() {
-    let mut stack = Stack::api_only(StackOptions::default().with("CONSENT_VERSION", "2026-11")).await;
+    let mut stack =
+        Stack::api_only(StackOptions::default().with("CONSENT_VERSION", "2026-11")).await;
     let mut body = body("hello");
     body["consent_version"] = "2026-11".into();
     let first = read(post(&stack.client, &body, "key-1").await).await;
     assert_eq!(first.0, 202);
-    stack.api.take().expect("is running").stop().await;
+    stack.api.take().expect("running").stop().await;
     stack.set("CONSENT_VERSION", "2027-01");
     stack.start_api().await;
 
@@ -237,7 +238,7 @@ async fn a_repeat_succeeds_after_the_consent_text_has_changed() {
     assert_eq!((status, code.as_str()), (400, "invalid_submission"));
     body["consent_version"] = "2027-01".into();
     let agreed = read(post(&stack.client, &body, "key-2").await).await;
-    assert_eq!(agreed.0, 202, "the key was not used up: {agreed:?}");
+    assert_eq!(agreed.0, 202, "the rejected request did not use up the key: {agreed:?}");
     assert_eq!(stack.database.count_rows("submissions").await, 2);
     stack.stop().await;
 }

@@ -1,5 +1,5 @@
-//! The API as a process: what it keeps of a submission, what it refuses, and what it tells of itself.
-//! Each kind of bad input has its own test in `api/src/tests`, which needs no server.
+//! The API as a process: what it stores, what it rejects, and what it reports about itself. Each
+//! kind of invalid input has its own test in `api/src/tests`, without a server.
 
 use diagflow_store::{Sha256, Store};
 use diagflow_tests::photos::Photo;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 const LIMIT_BYTES: usize = 10 * 1024 * 1024;
 
-/// Every file below a folder, by its path in it.
+/// All files below a folder, by their relative paths.
 fn files_below(folder: &Path) -> BTreeSet<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return BTreeSet::new() };
     let mut found = BTreeSet::new();
@@ -27,13 +27,12 @@ fn files_below(folder: &Path) -> BTreeSet<String> {
     found
 }
 
-/// Where the bytes of a photo ought to stand.
 fn stored_path(photo: &Photo) -> String {
     let digest = Sha256::of(&photo.bytes).to_string();
     format!("{}/{digest}", &digest[..2])
 }
 
-/// The photo with as many bytes as `size`, still an image.
+/// The photo, extended to `size` bytes and still a valid image.
 fn pad_to(mut photo: Photo, size: usize) -> Photo {
     photo.bytes.resize(size, 0);
     photo
@@ -68,7 +67,7 @@ async fn a_rejected_submission_leaves_no_data() {
     let by_json =
         ApiClient::submission_body("ana@example.org", "", &[photos::cat(), large.clone()]);
 
-    let by_json = stack.client.post(&by_json, Some("key-1")).await.expect("an answer");
+    let by_json = stack.client.post(&by_json, Some("key-1")).await.expect("a response");
     let by_form = [photos::cat(), large];
     let by_form = stack.client.submit_multipart("ana@example.org", "", &by_form, None).await;
 
@@ -84,11 +83,15 @@ async fn a_rejected_submission_leaves_no_data() {
         assert_eq!(body["error"]["details"], json!([fault]));
         assert_eq!(body["errors"], json!(["Image 2: Exceeds 10MB limit"]));
     }
-    assert_eq!(files_below(&stack.files()), BTreeSet::new(), "not even of the good image");
+    assert_eq!(
+        files_below(&stack.files()),
+        BTreeSet::new(),
+        "the valid image is not stored either"
+    );
     for table in ["submissions", "files", "runs", "events", "deliveries", "idempotency_keys"] {
         assert_eq!(stack.database.count_rows(table).await, 0, "{table}");
     }
-    // The limit itself is allowed.
+    // Exactly the limit is accepted.
     let just_allowed = [pad_to(photos::retina(), LIMIT_BYTES)];
     let response = stack.client.submit_multipart("ana@example.org", "", &just_allowed, None).await;
     assert_eq!(response.status(), 202);
@@ -147,29 +150,29 @@ async fn the_api_is_not_ready_while_its_database_is_unreachable() {
     let body: Value = response.json().await.expect("JSON");
     assert_eq!(body, json!({"status": "unhealthy", "database": "unhealthy"}));
     let body = ApiClient::submission_body("ana@example.org", "", &[photos::cat()]);
-    let refused = stack.client.post(&body, None).await.expect("an answer");
+    let refused = stack.client.post(&body, None).await.expect("a response");
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["retry-after"], "5");
 
     database.restore();
-    eventually("the process to be ready again", || async {
+    eventually("the API to be ready again", || async {
         stack.client.get("/ready").await.status().is_success().then_some(())
     })
     .await;
-    assert_eq!(stack.client.post(&body, None).await.expect("an answer").status(), 202);
+    assert_eq!(stack.client.post(&body, None).await.expect("a response").status(), 202);
     stack.stop().await;
 }
 
 #[tokio::test]
 async fn the_api_is_not_ready_before_the_migrations() {
     let stack = Stack::api_only(StackOptions::default()).await;
-    Store::revert_all(&stack.database.url()).await.expect("reverts");
+    Store::revert_all(&stack.database.url()).await.expect("reverted");
 
     let response = stack.client.get("/ready").await;
     assert_eq!(response.status(), 503);
     assert_eq!(response.json::<Value>().await.expect("JSON")["database"], "not_migrated");
 
-    Store::migrate(&stack.database.url()).await.expect("migrates");
+    Store::migrate(&stack.database.url()).await.expect("migrated");
     assert_eq!(stack.client.get("/ready").await.status(), 200);
     stack.stop().await;
 }
@@ -180,7 +183,7 @@ async fn only_listed_origins_pass_cors() {
     let stack = Stack::api_only(StackOptions::default().with("CORS_ORIGINS", listed)).await;
     let allowed_origin = async |origin: &str| {
         let call = reqwest::Client::new().get(stack.client.url("/version"));
-        let response = call.header("origin", origin).send().await.expect("an answer");
+        let response = call.header("origin", origin).send().await.expect("a response");
         let allowed = response.headers().get("access-control-allow-origin");
         allowed.map(|value| value.to_str().expect("text").to_owned())
     };
@@ -194,22 +197,21 @@ async fn only_listed_origins_pass_cors() {
 async fn responses_carry_the_request_id_of_the_caller() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let header = HeaderName::from_static("x-request-id");
-    let request_id_of = async |path: &str, given: Option<&str>| {
+    let returned_id = async |path: &str, given: Option<&str>| {
         let mut headers = HeaderMap::new();
         headers.extend(given.map(|id| (header.clone(), id.parse().expect("a value"))));
         let call = reqwest::Client::new().get(stack.client.url(path)).headers(headers);
-        let response = call.send().await.expect("an answer");
+        let response = call.send().await.expect("a response");
         response.headers()[&header].to_str().expect("text").to_owned()
     };
-    assert_eq!(request_id_of("/version", Some("trace-17")).await, "trace-17");
-    assert_eq!(request_id_of("/nothing/here", Some("trace-18")).await, "trace-18");
-    let (one, other) =
-        (request_id_of("/version", None).await, request_id_of("/version", None).await);
+    assert_eq!(returned_id("/version", Some("trace-17")).await, "trace-17");
+    assert_eq!(returned_id("/nothing/here", Some("trace-18")).await, "trace-18");
+    let (one, other) = (returned_id("/version", None).await, returned_id("/version", None).await);
     assert_ne!(one, other);
-    // The log tells of it under the same name.
-    let log = stack.api.as_ref().expect("is running").log();
+    // The log has the same id.
+    let log = stack.api.as_ref().expect("running").log();
     assert!(log.contains("trace-17") && log.contains("trace-18"), "{log}");
-    assert!(!log.contains('\u{1b}'), "a file is no terminal: {log}");
+    assert!(!log.contains('\u{1b}'), "escape codes in a log file: {log}");
     stack.stop().await;
 }
 
@@ -219,7 +221,7 @@ async fn a_truncated_image_is_rejected() {
     for mut photo in [photos::retina(), photos::cat(), photos::cat_webp()] {
         photo.bytes.truncate(photo.bytes.len() / 2);
         let body = ApiClient::submission_body("ana@example.org", "", &[photo]);
-        let response = stack.client.post(&body, None).await.expect("an answer");
+        let response = stack.client.post(&body, None).await.expect("a response");
         assert_eq!(response.status(), 400);
         let body: Value = response.json().await.expect("JSON");
         assert_eq!(body["error"]["details"][0]["code"], "image_not_an_image", "{body}");
@@ -236,9 +238,9 @@ async fn json_logs_have_one_object_per_line() {
     let log = stack.api.as_ref().expect("runs").log();
     let lines: Vec<Value> =
         log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let request_id_of = lines.iter().find(|line| line["span"]["request_id"] == request_id.as_str());
-    let request_id_of = request_id_of.unwrap_or_else(|| panic!("no line of the request: {log}"));
-    assert_eq!(request_id_of["message"], "answered", "{request_id_of}");
-    assert_eq!(request_id_of["level"], "INFO", "{request_id_of}");
+    let line = lines.iter().find(|it| it["span"]["request_id"] == request_id.as_str());
+    let line = line.unwrap_or_else(|| panic!("no log line for the request: {log}"));
+    assert_eq!(line["message"], "answered", "{line}");
+    assert_eq!(line["level"], "INFO", "{line}");
     stack.stop().await;
 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 fn metadata() -> Value {
-    // Without the packages of others: cargo would want those of every platform, and has fetched those of this one.
+    // Workspace members only: the packages of other platforms were not downloaded, so `--offline`
+    // would fail.
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--offline", "--locked", "--no-deps"])
         .output()
@@ -17,7 +18,7 @@ fn metadata() -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// Which of ours each member may import.
+/// The members that each member may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("diagflow-workflows", &[]),
     ("diagflow-store", &[]),
@@ -44,7 +45,7 @@ fn crate_dependencies_are_acyclic_and_as_declared() {
     let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
     let packages = metadata["packages"].as_array().expect("packages");
     let ours: Vec<&Value> = packages.iter().filter(|package| package["source"].is_null()).collect();
-    assert_eq!(ours.len(), allowed.len(), "a member without a row in this table");
+    assert_eq!(ours.len(), allowed.len(), "a member has no row in this table");
     for package in ours {
         let name = package["name"].as_str().expect("a name");
         let row = allowed.get(name).unwrap_or_else(|| panic!("{name} has no row in this table"));
@@ -57,8 +58,8 @@ fn crate_dependencies_are_acyclic_and_as_declared() {
     }
 }
 
-/// What workflow code may import, each looked at: none of them can do I/O, and `futures` with its `select!`
-/// in random order is not among them.
+/// The only crates that workflow code may use, each reviewed: none of them can do I/O. `futures` is
+/// excluded because its `select!` polls in random order.
 const WORKFLOWS_IMPORT: &[&str] = &[
     "serde",
     "temporalio-common-wasm",
@@ -67,7 +68,7 @@ const WORKFLOWS_IMPORT: &[&str] = &[
     "temporalio-workflow",
 ];
 
-/// Crates that talk to the world. What the imports above bring along must have none of them, either.
+/// Crates that do I/O. The crates above must not depend on them either.
 const IO_CRATES: &[&str] = &[
     "async-io",
     "axum",
@@ -88,9 +89,9 @@ const IO_CRATES: &[&str] = &[
     "ureq",
 ];
 
-/// What a member of ours reaches, in the words of `cargo tree`.
+/// The crates that workflow code depends on, to this depth, as `cargo tree` prints them.
 fn reached(depth: &str) -> BTreeSet<String> {
-    // Of this member alone: what others switch on in the crates that they share is not its doing.
+    // For this member alone, without features that other members enable in shared crates.
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--package", "diagflow-workflows"])
         .args(["--edges", "normal", "--prefix", "none", "--format", "{p}", "--depth", depth])
@@ -106,8 +107,8 @@ fn reached(depth: &str) -> BTreeSet<String> {
 fn workflow_code_depends_on_no_io_crate() {
     assert_eq!(reached("1").iter().map(String::as_str).collect::<Vec<_>>(), WORKFLOWS_IMPORT);
     let all = reached("99");
-    assert!(all.len() > WORKFLOWS_IMPORT.len(), "the walk found nothing: {all:?}");
+    assert!(all.len() > WORKFLOWS_IMPORT.len(), "no transitive dependencies: {all:?}");
     for io_crate in IO_CRATES {
-        assert!(!all.contains(*io_crate), "workflows reaches {io_crate}");
+        assert!(!all.contains(*io_crate), "workflow code depends on {io_crate}");
     }
 }

@@ -1,5 +1,5 @@
-//! LoopAI misbehaves on the wire: errors, wrong bodies, broken connections, silence. None of it may cost a
-//! patient the diagnosis, start a second one, or send a second e-mail.
+//! LoopAI misbehaves: errors, invalid bodies, broken connections, silence. None of it may prevent a
+//! diagnosis, start a second execution, or send a second e-mail.
 
 use diagflow_simulators::loopai::{LoopAiSim, RequestRecord, Settings};
 use diagflow_tests::assertions::{
@@ -14,7 +14,7 @@ fn scenario(script: &str) -> StackOptions {
     StackOptions::default().scenario(script)
 }
 
-/// What LoopAI was asked and how it misbehaved, in order: `POST 500`, `GET html`, `GET` …
+/// The requests to LoopAI with their injected faults, in order: `POST 500`, `GET html`, `GET` …
 fn request_log(stack: &Stack) -> Vec<String> {
     let requests = stack.loopai.requests().into_iter();
     requests
@@ -48,7 +48,7 @@ async fn a_lost_response_starts_no_second_execution() {
 
     let execution = &executions(&stack, &accepted)[0];
     assert_eq!((execution.creations, execution.repeats), (1, 3));
-    // A platform may honour the header or the reference: both name the run, at every attempt.
+    // LoopAI may use the header or the reference: both identify the run, in every attempt.
     let run = format!("{}-1", accepted.submission_id);
     assert_eq!(execution.idempotency_key.as_ref(), Some(&run));
     assert_eq!(execution.client_reference.as_ref(), Some(&run));
@@ -83,7 +83,7 @@ async fn retry_after_is_honoured() {
         let requests = of_method(&stack, method);
         for pair in requests.windows(2).filter(|pair| pair[0].fault.is_some()) {
             let waited = pair[1].at - pair[0].at;
-            assert!(waited >= RETRY_AFTER, "{method} was repeated after {waited}");
+            assert!(waited >= RETRY_AFTER, "{method} was retried after {waited}");
         }
     }
     stack.stop().await;
@@ -168,7 +168,7 @@ async fn a_submission_completes_after_a_loopai_outage() {
         StackOptions::default().with("LOOPAI_API_URL", format!("http://127.0.0.1:{port}"));
     let (mut stack, accepted) = Stack::with_submission(options).await;
     let handle = history::workflow_handle(&stack, &accepted).await;
-    eventually("the request to be repeated where operators see it", || async {
+    eventually("the retry to be visible in Temporal", || async {
         let description = handle.describe(WorkflowDescribeOptions::default()).await.ok()?;
         let pending = description.raw().pending_activities.first()?;
         let failure = pending.last_failure.as_ref()?;
@@ -176,7 +176,7 @@ async fn a_submission_completes_after_a_loopai_outage() {
     })
     .await;
     let listen = std::net::SocketAddr::new(LOCAL.ip(), port);
-    stack.loopai = LoopAiSim::start(listen, fast_loopai()).await.expect("LoopAI comes back");
+    stack.loopai = LoopAiSim::start(listen, fast_loopai()).await.expect("LoopAI to start again");
 
     wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
@@ -187,8 +187,8 @@ async fn a_slow_diagnosis_is_polled_until_it_finishes() {
     let (stack, accepted) = Stack::with_submission(scenario("stuck")).await;
 
     let execution = stack.wait_for_polls(10).await;
-    assert_eq!(stack.client.status(&accepted).await.expect("an answer")["status"], "processing");
-    stack.loopai.complete(&execution).expect("at work");
+    assert_eq!(stack.client.status(&accepted).await.expect("a response")["status"], "processing");
+    stack.loopai.complete(&execution).expect("in progress");
 
     wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
@@ -223,7 +223,7 @@ async fn an_unresponsive_loopai_times_out_at_the_deadline() {
 
 #[tokio::test]
 async fn a_result_just_before_the_deadline_is_accepted() {
-    // There is but one look, at the deadline itself.
+    // The only poll is at the deadline.
     let options = scenario("delay=100ms")
         .with("DIAGNOSIS_POLL_SECONDS", "600")
         .with("DIAGNOSIS_DEADLINE_SECONDS", "3");
@@ -249,7 +249,7 @@ async fn a_failed_execution_fails_the_submission() {
     );
     let submission = stack.store.submission(id_of(&accepted)).await.expect("records");
     let detail = submission.expect("the submission").error_detail;
-    assert_eq!(detail.as_deref(), Some("Lens cap on: Straße 7"), "staff can read LoopAI's words");
+    assert_eq!(detail.as_deref(), Some("Lens cap on: Straße 7"), "staff see LoopAI's message");
     assert_eq!(executions(&stack, &accepted).len(), 1);
     stack.stop().await;
 }
@@ -263,7 +263,7 @@ async fn an_execution_missing_at_loopai_fails_the_submission() {
 
     wait_ended_once(&stack, &accepted, failed("loopai_not_found")).await;
     let after: Vec<_> = stack.loopai.requests().iter().map(|it| it.status).collect();
-    assert_eq!(after, [Some(404); 5], "five refusals in a row, and no new request");
+    assert_eq!(after, [Some(404); 5], "five 404 responses in a row, and no new request");
     stack.stop().await;
 }
 
@@ -317,7 +317,7 @@ async fn completion_without_a_result_fails_the_submission() {
     stack.stop().await;
 }
 
-/// A text with its lines joined.
+/// The text with its lines joined.
 fn single_line(text: Option<&str>) -> String {
     text.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -328,14 +328,14 @@ async fn an_unusual_result_is_stored_unchanged() {
     let execution = stack.wait_for_polls(1).await;
     let result = unusual_result();
 
-    stack.loopai.complete_with(&execution, result.clone()).expect("at work");
+    stack.loopai.complete_with(&execution, result.clone()).expect("in progress");
 
     let document = wait_completed_once(&stack, &accepted).await;
-    assert!(document["result"] == result, "the result came back changed");
+    assert!(document["result"] == result, "the result was changed");
     stack.stop().await;
 }
 
-/// Scripts of many kinds, what JSON allows and SQL may not like, 100 levels deep, 3 MB.
+/// Many scripts, characters that JSON allows and SQL may reject, 100 levels of nesting, 3 MB.
 fn unusual_result() -> serde_json::Value {
     let nested = (0..100).fold(serde_json::json!("bottom"), |inner, level| {
         if level % 2 == 0 { serde_json::json!({ "in": inner }) } else { serde_json::json!([inner]) }

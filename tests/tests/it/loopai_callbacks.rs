@@ -1,4 +1,4 @@
-//! What LoopAI does on its own: it fetches images by links, and calls back.
+//! Requests from LoopAI: it downloads images by signed links and calls back.
 
 use diagflow_store::LinkKey;
 use diagflow_tests::cases::Case;
@@ -100,7 +100,7 @@ async fn excessive_callbacks_for_one_submission_are_rate_limited() {
         loopai_callback::send(&stack.client, &body, loopai_callback::SECRET, Duration::ZERO).await
     };
 
-    let rate_limited = eventually("a call-back to be put off", || async {
+    let rate_limited = eventually("a callback to be rate limited", || async {
         let response = call_back(&accepted.submission_id).await;
         (response.status() != StatusCode::ACCEPTED).then_some(response)
     })

@@ -1,10 +1,12 @@
-//! What LoopAI is asked by all workers together: no more than the budget allows, hardly anything while it is
-//! away, and little by little when it is back. Those who have to wait say so, and none of them is lost.
+//! Limits on LoopAI across all workers: executions stay within the limits, an outage leads to few
+//! requests, and traffic ramps up afterwards. Runs that have to wait report it, and none is lost.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_store::{Failpoint, Role};
-use diagflow_tests::assertions::{cancelled, executions, steps, timed_out, wait_completed_once, wait_ended_once};
+use diagflow_tests::assertions::{
+    cancelled, executions, steps, timed_out, wait_completed_once, wait_ended_once,
+};
 use diagflow_tests::{
     AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, photos, temporal_cli,
 };
@@ -18,7 +20,6 @@ async fn submit(stack: &Stack, count: usize) -> Vec<AcceptedSubmission> {
     join_all((0..count).map(|_| stack.client.submit("ana@example.org", "", &photos))).await
 }
 
-/// Waits until the page says that a submission waits.
 async fn wait_until_waiting(stack: &Stack, submission: &AcceptedSubmission) {
     eventually(format!("{} to wait", submission.submission_id), || async {
         let document = stack.client.status(submission).await.ok()?;
@@ -27,7 +28,7 @@ async fn wait_until_waiting(stack: &Stack, submission: &AcceptedSubmission) {
     .await;
 }
 
-/// The most executions that were under way at the same moment, by LoopAI's own log.
+/// The largest number of concurrent executions, by LoopAI's own log.
 fn max_concurrent(all: &[ExecutionRecord]) -> usize {
     let at = |moment: DateTime<Utc>| {
         let is_running =
@@ -37,10 +38,10 @@ fn max_concurrent(all: &[ExecutionRecord]) -> usize {
     all.iter().map(|one| at(one.created_at)).max().unwrap_or_default()
 }
 
-/// A number of the metrics at an address.
+/// The value of a metric.
 async fn metric(address: &str, line: &str) -> f64 {
-    let text = reqwest::get(format!("{address}/metrics")).await.expect("an answer");
-    let text = text.text().await.expect("a text");
+    let text = reqwest::get(format!("{address}/metrics")).await.expect("a response");
+    let text = text.text().await.expect("text");
     let found = text.lines().find_map(|one| one.strip_prefix(line)?.trim().parse().ok());
     found.unwrap_or_else(|| panic!("{line} is not in {text}"))
 }
@@ -68,7 +69,7 @@ async fn concurrent_executions_stay_within_the_limit_across_workers() {
     for worker in [first, address] {
         let worker = format!("http://{worker}");
         let call = "diagflow_loopai_requests_total{call=\"diagnose\",outcome=\"ok\"}";
-        assert!(metric(&worker, call).await > 0.0, "both of them asked");
+        assert!(metric(&worker, call).await > 0.0, "both workers sent requests");
         let limit = metric(&worker, "diagflow_loopai_limit{limit=\"max_executions\"}").await;
         assert_eq!(limit, AT_ONCE as f64);
     }
@@ -112,14 +113,14 @@ async fn the_breaker_limits_requests_during_an_outage_and_ramps_up_afterwards() 
     for submission in &submissions {
         wait_until_waiting(&stack, submission).await;
     }
-    // So long that each of them would have asked several times.
-    eventually("LoopAI to be tried in vain", || async {
+    // Long enough that each run would have sent several requests.
+    eventually("LoopAI to be probed without success", || async {
         (stack.database.number("SELECT trips FROM loopai_breaker").await >= 3).then_some(())
     })
     .await;
     assert_eq!(metric(&stack.client.url(""), "diagflow_loopai_breaker_state").await, 2.0);
     let failed_requests = posts(&stack.loopai.requests()).len();
-    assert!(failed_requests < MANY, "{failed_requests} requests to a LoopAI that is away");
+    assert!(failed_requests < MANY, "{failed_requests} requests during the outage");
 
     stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
 
@@ -133,7 +134,7 @@ async fn the_breaker_limits_requests_during_an_outage_and_ramps_up_afterwards() 
     let all = stack.loopai.requests();
     let successful: Vec<_> = posts(&all).into_iter().filter(|it| it.status == Some(200)).collect();
     assert_eq!(successful.len(), MANY, "{successful:?}");
-    // One alone, then one a second, and each second one more in a second.
+    // First one probe, then a rate that grows by one request per second every second.
     for (number, request) in successful.iter().enumerate() {
         let least = (2.0 * number as f64 + 1.0).sqrt() - 1.0;
         let after = request.at - successful[0].at;
@@ -155,17 +156,17 @@ async fn polls_wait_while_the_breaker_is_open() {
         |stack: &Stack| stack.loopai.executions().first().map_or(0, |execution| execution.polls);
     let before = polls(&stack);
 
-    eventually("the time to be over", || async {
+    eventually("the breaker's time to pass", || async {
         let over = "SELECT open_until < NOW(6) FROM loopai_breaker";
         (stack.database.number(over).await == 1).then_some(())
     })
     .await;
 
     let while_open = polls(&stack) - before;
-    // One that was under way, and the one that finds out.
-    assert!(while_open <= 3, "{while_open} looks in 8 s, where one every 0.2 s is usual");
+    // One poll that was running, and the one that finds the breaker open.
+    assert!(while_open <= 3, "{while_open} polls in 8 s, instead of one every 0.2 s");
     stack.loopai.set_scenario("delay=0s".parse().expect("a scenario"));
-    stack.loopai.complete(&execution).expect("is under way");
+    stack.loopai.complete(&execution).expect("in progress");
     wait_completed_once(&stack, &submission).await;
     stack.stop().await;
 }
@@ -182,8 +183,8 @@ async fn a_slot_survives_the_death_of_its_worker() {
 
     stack.worker.take().expect("runs").kill();
     stack.failpoints.release(Failpoint::AfterSlotGranted);
-    let now = stack.store.loopai_usage().await.expect("an answer");
-    assert_eq!((now.running, now.waiting), (1, 1), "it belongs to the run");
+    let now = stack.store.loopai_usage().await.expect("a response");
+    assert_eq!((now.running, now.waiting), (1, 1), "the slot belongs to the run");
     stack.start_worker().await;
 
     for submission in [&first, &second] {
@@ -205,7 +206,7 @@ async fn a_run_that_waits_until_the_deadline_times_out_without_a_request() {
 
     assert_eq!(steps(&stack, &submission).await[..3], ["received", "waiting", "timed_out"]);
     assert!(posts(&stack.loopai.requests()).is_empty());
-    let now = stack.store.loopai_usage().await.expect("an answer");
+    let now = stack.store.loopai_usage().await.expect("a response");
     assert_eq!((now.running, now.waiting), (0, 0));
     stack.stop().await;
 }
@@ -223,7 +224,7 @@ async fn a_worker_that_dies_during_a_probe_does_not_keep_the_breaker_open() {
     stack.worker.take().expect("runs").kill();
     stack.failpoints.release(Failpoint::AfterSlotGranted);
     stack.start_worker().await;
-    // The time passes in which something could have been heard of it.
+    // As if the timeout of the probe had passed.
     let shift = "UPDATE loopai_breaker SET probe_until = probe_until - INTERVAL 45 SECOND";
     stack.database.execute(shift).await;
 
@@ -243,12 +244,12 @@ async fn a_probe_that_cannot_read_its_images_returns_its_permit() {
     let unable = submit(&stack, 1).await.remove(0);
     stack.failpoints.wait_until_reached(Failpoint::BeforeRequest).await;
     stack.database.execute("UPDATE loopai_breaker SET epoch = 1, open_until = NOW(6)").await;
-    std::fs::rename(&folder, &moved).expect("out of reach");
+    std::fs::rename(&folder, &moved).expect("moved away");
 
     stack.failpoints.release(Failpoint::BeforeRequest);
 
     let handle = history::workflow_handle(&stack, &unable).await;
-    eventually("the images to be missed", || async {
+    eventually("the missing images to be reported", || async {
         let description = handle.describe(WorkflowDescribeOptions::default()).await.ok()?;
         let pending = description.raw().pending_activities.first()?;
         let failure = pending.last_failure.as_ref()?;
@@ -258,7 +259,7 @@ async fn a_probe_that_cannot_read_its_images_returns_its_permit() {
     let permit_returned =
         "SELECT open_until IS NOT NULL AND probe_until IS NULL FROM loopai_breaker";
     assert_eq!(stack.database.number(permit_returned).await, 1);
-    std::fs::rename(&moved, &folder).expect("back");
+    std::fs::rename(&moved, &folder).expect("moved back");
     wait_completed_once(&stack, &unable).await;
     stack.stop().await;
 }
@@ -276,7 +277,7 @@ async fn staff_see_waiting_runs_and_a_cancelled_run_frees_its_slot() {
     let path = format!("/api/admin/submissions/{}", second.submission_id);
     let detail: Value = staff.get(&path).await.json().await.expect("JSON");
     assert_eq!(detail["data"]["events"][1]["step"], "waiting", "{detail}");
-    let shown = eventually("the history to tell what it waits for", || async {
+    let shown = eventually("the history to show why the run waits", || async {
         let history: Value = staff.get(&format!("{path}/history")).await.json().await.ok()?;
         history.to_string().contains("\"loopai_no_free_slot\"").then_some(history)
     })

@@ -1,5 +1,5 @@
-//! The mail server misbehaves. The diagnosis is done by then and stays so; the patient gets one e-mail or
-//! none, never two, and the ledger says which.
+//! The mail server misbehaves. The diagnosis stays completed; the patient gets at most one e-mail,
+//! and the ledger records which.
 
 mod addresses;
 mod content;
@@ -13,22 +13,22 @@ use diagflow_tests::assertions::{delivery, executions, mails, wait_completed_onc
 use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, history, photos};
 use serde_json::json;
 
-/// A system whose mail server plays these rules, and a submission in it.
+/// A stack whose mail server follows these rules, with one submission.
 async fn submit_with_rules(rules: impl IntoIterator<Item = Rule>) -> (Stack, AcceptedSubmission) {
     let mut options = StackOptions::default();
     options.mail.script = Script::new(rules.into_iter().collect()).expect("a script");
     Stack::with_submission(options).await
 }
 
-/// Waits until the run is closed. The submission is completed whatever became of its e-mail, which the
-/// ledger says to be `status`.
+/// Waits until the run is closed. The submission is completed, and the ledger has its e-mail as
+/// `status`.
 async fn completed_with_mail(
     stack: &Stack,
     submission: &AcceptedSubmission,
     status: &str,
 ) -> Delivery {
     assert_eq!(history::wait_until_closed(stack, submission).await, "Completed");
-    let document = stack.client.status(submission).await.expect("an answer");
+    let document = stack.client.status(submission).await.expect("a response");
     assert_eq!(document["status"], "completed", "{document}");
     assert_eq!(document["email_status"], status, "{document}");
     assert!(document["result"].is_object(), "{document}");
@@ -38,13 +38,13 @@ async fn completed_with_mail(
     delivery
 }
 
-/// What the submission's story says last.
+/// The step of the submission's last event.
 async fn last_step(stack: &Stack, submission: &AcceptedSubmission) -> String {
-    let document = stack.client.status(submission).await.expect("an answer");
+    let document = stack.client.status(submission).await.expect("a response");
     document["step"].as_str().expect("a step").to_owned()
 }
 
-/// The mail server's remarks on all conversations.
+/// The mail server's notes on all conversations.
 fn server_notes(stack: &Stack) -> impl Iterator<Item = String> {
     let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
     lines.filter(|line| line.direction == Direction::Note).map(|line| line.text)
@@ -128,13 +128,13 @@ async fn an_email_that_may_have_been_accepted_is_never_resent() {
     completed_with_mail(&stack, &accepted, "unknown").await;
 
     assert_eq!(mails(&stack, &accepted).len(), 1, "the server has it once");
-    assert_eq!(executions(&stack, &accepted).len(), 1, "there was nothing to ask again");
+    assert_eq!(executions(&stack, &accepted).len(), 1, "no second request was needed");
     stack.stop().await;
 }
 
 #[tokio::test]
 async fn an_email_lost_with_its_connection_is_unknown() {
-    // From here it looks the same as if the server had kept it.
+    // The sender cannot tell this from a message that the server has accepted.
     let (stack, accepted) = submit_with_rules([Rule::new(Step::Body, Action::Drop).times(1)]).await;
 
     let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
@@ -241,7 +241,7 @@ async fn the_logs_contain_no_patient_data() {
     let api = stack.api.as_ref().expect("an API").log();
     let worker = stack.worker.as_ref().expect("a worker").log();
     for code in ["450", "452", "550"] {
-        assert!(worker.contains(code), "operators read the reply code {code}: {worker}");
+        assert!(worker.contains(code), "operators see the reply code {code}: {worker}");
     }
     for word in ["ana@", "ben@", "example.org", "itches", photos::retina().name] {
         assert!(!api.contains(word), "{word:?} in the API's log: {api}");
@@ -263,11 +263,11 @@ async fn text_in_any_script_arrives_unchanged() {
 
     assert_eq!(executions(&stack, &accepted)[0].comments.as_deref(), Some(COMMENTS));
     let result = json!({"summary": SUMMARY, "recommendations": [DOTS, "ß".repeat(2000)]});
-    stack.loopai.complete_with(&execution, result).expect("at work");
+    stack.loopai.complete_with(&execution, result).expect("in progress");
 
     wait_completed_once(&stack, &accepted).await;
     let mail = &mails(&stack, &accepted)[0];
-    let text = mail.text.as_deref().expect("a text").replace("\r\n", "\n");
+    let text = mail.text.as_deref().expect("text").replace("\r\n", "\n");
     let html = mail.html.as_deref().expect("HTML").replace("\r\n", "\n");
     for expected in [SUMMARY, DOTS, &"ß".repeat(2000)] {
         assert!(text.contains(expected), "{expected:?} in {text}");
@@ -277,8 +277,8 @@ async fn text_in_any_script_arrives_unchanged() {
     assert!(html.contains(&escaped), "{escaped:?} in {html}");
     assert!(!html.contains("<script"), "{html}");
     assert_eq!(mail.header("From"), Some("Dr. Müller · 診療所 <no-reply@diagflow.example>"));
-    assert!(mail.raw.is_ascii(), "any server can carry it");
-    assert!(!text.contains("rot"), "what the patient wrote is not mailed around");
+    assert!(mail.raw.is_ascii(), "any mail server can transport it");
+    assert!(!text.contains("rot"), "the patient's comments are not e-mailed");
     stack.stop().await;
 }
 
@@ -290,10 +290,10 @@ async fn a_huge_result_does_not_make_a_huge_email() {
     let many: Vec<_> = (0..2000).map(|n| json!({"label": format!("finding {n}")})).collect();
     let result = json!({"summary": long, "findings": many, "raw": long, "recommendations": [long]});
 
-    stack.loopai.complete_with(&execution, result.clone()).expect("at work");
+    stack.loopai.complete_with(&execution, result.clone()).expect("in progress");
 
     let document = wait_completed_once(&stack, &accepted).await;
-    assert!(document["result"] == result, "it is kept whole");
+    assert!(document["result"] == result, "the full result is stored");
     let mail = &mails(&stack, &accepted)[0];
     assert!(mail.size < 1_000_000, "an e-mail of {} bytes", mail.size);
     stack.stop().await;

@@ -1,4 +1,4 @@
-//! Tests of the whole system, from outside. One binary, so that it is linked once.
+//! Tests of the whole system from outside, in one binary, so that it is linked once.
 
 mod api_overload;
 mod backup;

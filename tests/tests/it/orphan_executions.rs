@@ -1,5 +1,5 @@
-//! Executions that go on in Temporal while the records do not know them yet: whoever meets one leaves it
-//! alone, and takes it for no other run.
+//! Executions that are open in Temporal but not recorded in the database yet: they are left alone
+//! and not mistaken for another run.
 
 use diagflow_simulators::mail::Mail;
 use diagflow_store::{Action, CancelOutcome, EndStatus, Failpoint, RetryOutcome, RunKey};
@@ -15,29 +15,27 @@ use temporalio_client::{WorkflowDescribeOptions, WorkflowStartOptions};
 use uuid::Uuid;
 
 const QUEUE: &str = "TEMPORAL_TASK_QUEUE";
-/// Where nobody listens.
+/// A port without a listener.
 const NOWHERE: &str = "127.0.0.1:1";
-/// How long is waited for what must come.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Until a run is left to the sweeper: longer than a test takes.
+/// Longer than a test: the sweeper does not start the run.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A task queue of one's own.
 fn queue() -> String {
     format!("test-{}", Uuid::new_v4().simple())
 }
 
-/// A submission whose first run was not started: the API that took it never reached Temporal, and has ended.
+/// A submission whose first run was not started: its API never reached Temporal, and has stopped.
 async fn accepted_without_temporal(queue: &str) -> (Stack, AcceptedSubmission) {
     let options = StackOptions::default().with(QUEUE, queue).with("TEMPORAL_ADDRESS", NOWHERE);
     let mut stack = Stack::api_only(options).await;
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
-    stack.api.take().expect("is running").stop().await;
+    stack.api.take().expect("running").stop().await;
     stack.set("TEMPORAL_ADDRESS", servers::temporal());
     (stack, accepted)
 }
 
-/// Starts a run as the API does, but tells the records nothing; returns Temporal's name for it.
+/// Starts a run as the API does, without recording it; returns its Temporal run id.
 async fn start_unrecorded(stack: &Stack, run: RunKey, queue: &str) -> String {
     let input = DiagnosisInput {
         submission_id: SubmissionRef::new(run.submission),
@@ -48,39 +46,39 @@ async fn start_unrecorded(stack: &Stack, run: RunKey, queue: &str) -> String {
     let options = WorkflowStartOptions::new(queue.to_owned(), id).build();
     let client = stack.temporal().await;
     let started = client.start_workflow(DiagnosisWorkflow::run, input, options).await;
-    started.expect("starts").run_id().expect("a name").to_owned()
+    started.expect("started").run_id().expect("a name").to_owned()
 }
 
-/// Temporal's names of the submission's runs, as the records know them.
+/// The recorded Temporal run ids of a submission's runs.
 async fn recorded_run_ids(stack: &Stack, accepted: &AcceptedSubmission) -> Vec<Option<String>> {
     let runs = stack.store.runs(id_of(accepted)).await.expect("runs");
     runs.into_iter().map(|run| run.temporal_run_id).collect()
 }
 
-/// Lets the sweeper take what it holds back.
+/// Makes all queued runs due for the sweeper.
 async fn make_due(stack: &Stack) {
     stack.database.execute("UPDATE runs SET start_after = NOW(6)").await;
 }
 
-/// The first run was called off, which Temporal is still to be told, and failed meanwhile; staff then set the
-/// submission going again. Returns the second run.
+/// Staff cancelled the first run, it failed before the cancellation was sent to Temporal, and staff
+/// retried the submission. Returns the second run.
 async fn cancelled_and_retried(stack: &Stack, accepted: &AcceptedSubmission) -> RunKey {
     let submission = id_of(accepted);
     let first = RunKey { submission, number: 1 };
     let store = &stack.store;
-    store.mark_run_started(first, &Uuid::new_v4().to_string()).await.expect("noted");
+    store.mark_run_started(first, &Uuid::new_v4().to_string()).await.expect("recorded");
     let cancelled = store.request_cancel(submission, &audit_entry(Action::SubmissionCancel)).await;
-    assert_eq!(cancelled.expect("an answer"), CancelOutcome::Requested(first));
+    assert_eq!(cancelled.expect("a response"), CancelOutcome::Requested(first));
     end(store, first, EndStatus::Failed, "a_code").await;
     let retried =
         store.retry_submission(submission, LONG, &audit_entry(Action::SubmissionRetry)).await;
-    let RetryOutcome::Queued(second) = retried.expect("an answer") else { panic!("is not queued") };
+    let RetryOutcome::Queued(second) = retried.expect("a response") else { panic!("not queued") };
     second
 }
 
-/// Waits until the keeper has nothing more to tell Temporal.
+/// Waits until no cancellation is pending.
 async fn wait_for_cancellation_sent(stack: &Stack) {
-    eventually("the wish to be passed on", || async {
+    eventually("the cancellation to be sent", || async {
         let open = stack.database.number("SELECT COUNT(cancel_after) FROM runs").await;
         (open == 0).then_some(())
     })
@@ -115,7 +113,7 @@ async fn a_newer_run_is_not_treated_as_orphaned_while_it_is_being_started() {
     stack.start_api().await;
     wait_for_cancellation_sent(&stack).await;
 
-    let document = stack.client.status(&accepted).await.expect("an answer");
+    let document = stack.client.status(&accepted).await.expect("a response");
     assert_eq!(document["status"], "pending", "{document}");
     make_due(&stack).await;
     stack.start_worker().await;
@@ -123,11 +121,11 @@ async fn a_newer_run_is_not_treated_as_orphaned_while_it_is_being_started() {
     stack.stop().await;
 }
 
-/// Waits until the API has met an execution that nobody knows, and left it alone.
+/// Waits until the API has found an unrecorded execution and left it alone.
 async fn wait_for_unknown_execution(stack: &Stack) {
-    eventually("the execution to be met", || async {
-        let log = stack.api.as_ref().expect("is running").log();
-        log.contains("is open that no worker has taken up yet").then_some(())
+    eventually("the unrecorded execution to be found", || async {
+        let log = stack.api.as_ref().expect("running").log();
+        log.contains("no worker has adopted the open execution yet").then_some(())
     })
     .await;
 }
@@ -143,7 +141,7 @@ async fn a_start_whose_response_was_lost_is_recorded_by_the_execution() {
     stack.start_api().await;
     wait_for_unknown_execution(&stack).await;
 
-    assert_eq!(recorded_run_ids(&stack, &accepted).await, [None], "it may be another run's");
+    assert_eq!(recorded_run_ids(&stack, &accepted).await, [None], "it may belong to another run");
     stack.start_worker().await;
     stack.wait_for_status(&accepted, "completed").await;
     assert_eq!(recorded_run_ids(&stack, &accepted).await, [Some(execution)]);
@@ -158,10 +156,10 @@ async fn an_unrecorded_earlier_run_is_not_adopted_as_the_queued_one() {
     let submission = id_of(&accepted);
     let first = RunKey { submission, number: 1 };
     let execution = start_unrecorded(&stack, first, &queue).await;
-    // As far as the records know it has not begun, so it ends at once.
+    // As recorded, it has not started, so it is cancelled at once.
     let cancelled =
         stack.store.request_cancel(submission, &audit_entry(Action::SubmissionCancel)).await;
-    assert_eq!(cancelled.expect("an answer"), CancelOutcome::Cancelled);
+    assert_eq!(cancelled.expect("a response"), CancelOutcome::Cancelled);
     let retry = audit_entry(Action::SubmissionRetry);
     stack.store.retry_submission(submission, Duration::ZERO, &retry).await.expect("queued");
 
@@ -173,7 +171,7 @@ async fn an_unrecorded_earlier_run_is_not_adopted_as_the_queued_one() {
     let earlier = stack.temporal().await.get_workflow_handle::<DiagnosisWorkflow>(
         SubmissionRef::new(&accepted.submission_id).workflow_id(),
     );
-    eventually("the earlier one to give way", || async {
+    eventually("the earlier execution to end", || async {
         let found = earlier.describe(WorkflowDescribeOptions::default()).await.ok()?;
         (found.run_id() != execution || found.close_time().is_some()).then_some(())
     })
@@ -181,7 +179,7 @@ async fn an_unrecorded_earlier_run_is_not_adopted_as_the_queued_one() {
     make_due(&stack).await;
     stack.wait_for_status(&accepted, "completed").await;
     let recorded_run_ids = recorded_run_ids(&stack, &accepted).await;
-    assert_eq!(recorded_run_ids[0], None, "it did nothing");
+    assert_eq!(recorded_run_ids[0], None, "it has changed nothing");
     assert!(
         recorded_run_ids[1].as_ref().is_some_and(|run| *run != execution),
         "{recorded_run_ids:?}"
@@ -200,7 +198,7 @@ async fn a_run_terminated_before_its_start_was_recorded_ends_as_orphaned() {
     stack.start_api().await;
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
     stack.failpoints.wait_until_reached(Failpoint::AfterRunStart).await;
-    stack.api.take().expect("is running").kill();
+    stack.api.take().expect("running").kill();
     stack.failpoints.release(Failpoint::AfterRunStart);
     assert_eq!(recorded_run_ids(&stack, &accepted).await, [None]);
     temporal_cli::submission_workflow("terminate", &accepted, &["--reason", "a test"]).await;
@@ -212,7 +210,7 @@ async fn a_run_terminated_before_its_start_was_recorded_ends_as_orphaned() {
     assert_eq!(document["error"]["code"], "run_orphaned", "{document}");
     stack.start_worker().await;
     let is_failure_email = |mail: &Mail| mail.subject == "We could not complete your diagnosis";
-    stack.mail.wait_for(is_failure_email, LIMIT).await.expect("the patient is told");
+    stack.mail.wait_for(is_failure_email, LIMIT).await.expect("the failure e-mail");
     assert!(stack.loopai.executions().is_empty());
     stack.stop().await;
 }

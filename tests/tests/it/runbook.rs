@@ -9,7 +9,8 @@ use strum::IntoEnumIterator;
 
 const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
 
-/// The codes in the tables with a column `code`: those of the table of retried attempts, and the others.
+/// The codes in tables with a column `code`: those of the table of retried attempts, and the
+/// others.
 fn documented() -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut retryable, mut others) = (BTreeSet::new(), BTreeSet::new());
     let mut table: Option<(usize, bool)> = None;
@@ -47,7 +48,7 @@ fn the_runbook_explains_every_failure_code() {
     );
 }
 
-/// The workflow crate depends on no other crate of ours, so it has its own constants.
+/// The workflow crate depends on no other workspace member, so it has its own constants.
 #[test]
 fn the_codes_of_the_workflow_are_failure_codes() {
     assert_eq!(CODE_DEADLINE_EXCEEDED, FailureCode::DeadlineExceeded.as_str());

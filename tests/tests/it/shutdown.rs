@@ -1,5 +1,5 @@
-//! The API or the worker is asked to end: what is under way is brought to its end before, for a while. How event
-//! streams end then stands in `stream.rs`; e-mails, in `mail/interrupted.rs`.
+//! Stopping the API or the worker: work in progress is finished first, within the grace period.
+//! Event streams are tested in `stream.rs`, e-mails in `mail/interrupted.rs`.
 
 use diagflow_store::Failpoint;
 use diagflow_tests::eventually::LIMIT;
@@ -11,13 +11,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Reads on until `enough`, or to the end.
+/// Reads until `enough`, or to the end.
 async fn read_until(stream: &mut TcpStream, enough: impl Fn(&str) -> bool) -> String {
     let mut text = String::new();
     let mut bytes = [0; 4096];
     while !enough(&text) {
-        let read = timeout(LIMIT, stream.read(&mut bytes)).await.expect("more in time");
-        match read.expect("unbroken") {
+        let read = timeout(LIMIT, stream.read(&mut bytes)).await.expect("more data in time");
+        match read.expect("an intact connection") {
             0 => break,
             count => text += std::str::from_utf8(&bytes[..count]).expect("text"),
         }
@@ -32,25 +32,25 @@ async fn a_half_sent_submission_is_accepted_before_the_api_exits() {
         ApiClient::submission_body("ana@example.org", "itches", &[photos::retina()]).to_string();
     let (first_half, second_half) = body.split_at(body.len() / 2);
     let address = stack.client.url("").replace("http://", "");
-    let mut upload = TcpStream::connect(&address).await.expect("connects");
-    // So that the API says when it reads.
+    let mut upload = TcpStream::connect(&address).await.expect("connected");
+    // `100 Continue` shows that the API is reading.
     let head = format!(
         "POST /api/user/submit HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
         body.len()
     );
-    upload.write_all(head.as_bytes()).await.expect("sends");
+    upload.write_all(head.as_bytes()).await.expect("sent");
     let response = read_until(&mut upload, |text| text.ends_with("\r\n\r\n")).await;
     assert!(response.starts_with("HTTP/1.1 100 "), "{response}");
-    upload.write_all(first_half.as_bytes()).await.expect("sends");
+    upload.write_all(first_half.as_bytes()).await.expect("sent");
 
-    let api = stack.api.take().expect("is running");
+    let api = stack.api.take().expect("running");
     api.terminate();
-    eventually("the API to take nobody else", || async {
+    eventually("the API to refuse connections", || async {
         TcpStream::connect(&address).await.err()
     })
     .await;
-    upload.write_all(second_half.as_bytes()).await.expect("sends");
+    upload.write_all(second_half.as_bytes()).await.expect("sent");
 
     let response = read_until(&mut upload, |_| false).await;
     assert!(response.starts_with("HTTP/1.1 202 "), "{response}");
@@ -70,11 +70,11 @@ async fn hold_worker_at(boundary: Failpoint, options: StackOptions) -> (Stack, A
     (stack, accepted)
 }
 
-/// Asks the worker to end, and waits until it has heard that.
+/// Sends SIGTERM to the worker, and waits until it has logged that.
 async fn request_stop(stack: &mut Stack) -> Process {
-    let mut worker = stack.worker.take().expect("is running");
+    let mut worker = stack.worker.take().expect("running");
     worker.terminate();
-    eventually("the worker to have heard", || async {
+    eventually("the worker to log the signal", || async {
         worker.log().contains("SIGTERM: ending").then_some(())
     })
     .await;
@@ -82,8 +82,8 @@ async fn request_stop(stack: &mut Stack) -> Process {
     worker
 }
 
-/// No step of the run was tried twice: neither local activities, of which markers tell, nor ordinary ones, nor
-/// workflow tasks, which would take local ones along.
+/// Asserts that nothing was attempted twice: no activity, local or regular, and no workflow task,
+/// which would repeat local activities.
 async fn assert_nothing_retried(stack: &Stack, accepted: &AcceptedSubmission) {
     let counts = history::count_by_type(&history::events(stack, accepted).await);
     let retried: Vec<_> = counts
@@ -104,11 +104,11 @@ async fn a_running_poll_finishes_in_the_same_attempt_before_the_worker_exits() {
     stack.failpoints.release(boundary);
     worker.stop().await;
 
-    let document = stack.client.status(&accepted).await.expect("an answer");
-    assert_eq!(document["status"], "completed", "by the worker that was asked to end");
+    let document = stack.client.status(&accepted).await.expect("a response");
+    assert_eq!(document["status"], "completed", "completed by the stopping worker");
     stack.start_worker().await;
     assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
-    assert_eq!(polls(&stack), polls_before, "nobody looked again");
+    assert_eq!(polls(&stack), polls_before, "no second poll");
     assert_nothing_retried(&stack, &accepted).await;
     assert_eq!(stack.mail.mails_to("ana@example.org").len(), 1);
     stack.stop().await;
@@ -116,7 +116,7 @@ async fn a_running_poll_finishes_in_the_same_attempt_before_the_worker_exits() {
 
 #[tokio::test]
 async fn a_running_activity_finishes_in_the_same_attempt_before_the_worker_exits() {
-    // The local attempt is refused, so an ordinary activity asks.
+    // The local attempt fails, so a regular activity sends the request.
     let boundary = Failpoint::AfterRequestAnswered;
     let options = StackOptions::default().scenario("diagnose=503*1, delay=100ms");
     let (mut stack, accepted) = hold_worker_at(boundary, options).await;
@@ -125,8 +125,8 @@ async fn a_running_activity_finishes_in_the_same_attempt_before_the_worker_exits
     stack.failpoints.release(boundary);
     worker.stop().await;
 
-    let document = stack.client.status(&accepted).await.expect("an answer");
-    assert_ne!(document["status"], "pending", "the request was recorded");
+    let document = stack.client.status(&accepted).await.expect("a response");
+    assert_ne!(document["status"], "pending", "the request is not recorded");
     stack.start_worker().await;
     assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
     let events = history::events(&stack, &accepted).await;
@@ -137,14 +137,14 @@ async fn a_running_activity_finishes_in_the_same_attempt_before_the_worker_exits
     stack.stop().await;
 }
 
-/// The worker goes although its activity does not end, and another one brings the run to its end.
+/// The worker exits although its activity does not end, and another worker completes the run.
 async fn assert_grace_period_is_honoured(boundary: Failpoint, options: StackOptions) {
     let options = options.with("WORKER_SHUTDOWN_TIMEOUT_SECONDS", "1");
     let (mut stack, accepted) = hold_worker_at(boundary, options).await;
 
     request_stop(&mut stack).await.stop().await;
 
-    // What one left that nobody is behind any more.
+    // The abandoned activity continues.
     stack.failpoints.release(boundary);
     stack.start_worker().await;
     stack.wait_for_status(&accepted, "completed").await;

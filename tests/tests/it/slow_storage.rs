@@ -1,5 +1,5 @@
-//! The end of storing a submission, where it takes long or its answer is lost: nobody is told that it failed
-//! while it may have succeeded.
+//! Slow or lost responses while a submission is stored: a request that may have succeeded is not
+//! reported as failed.
 
 use diagflow_store::BlobStore;
 use diagflow_tests::client::expect_accepted;
@@ -23,18 +23,18 @@ async fn a_slow_store_continues_after_the_timeout_and_the_repeat_finds_it() {
     let options = StackOptions::default().with("REQUEST_TIMEOUT_SECONDS", "1");
     let stack = Stack::api_only(options).await;
     let mut lock = stack.database.connect().await;
-    lock.batch_execute("LOCK TABLES submissions WRITE").await.expect("locks");
+    lock.batch_execute("LOCK TABLES submissions WRITE").await.expect("locked");
 
     let body = body();
-    let first = stack.client.post(&body, Some("key-1")).await.expect("an answer");
+    let first = stack.client.post(&body, Some("key-1")).await.expect("a response");
     assert_eq!(refusal(first).await, (503, "outcome_unknown".to_owned()));
-    lock.batch_execute("UNLOCK TABLES").await.expect("unlocks");
+    lock.batch_execute("UNLOCK TABLES").await.expect("unlocked");
 
-    eventually("the first to be stored", || async {
+    eventually("the first request to be stored", || async {
         (stack.database.count_rows("submissions").await == 1).then_some(())
     })
     .await;
-    let repeat = stack.client.post(&body, Some("key-1")).await.expect("an answer");
+    let repeat = stack.client.post(&body, Some("key-1")).await.expect("a response");
     assert_eq!(repeat.headers()["idempotency-replayed"], "true");
     let stored = stack.database.texts("SELECT id FROM submissions").await;
     assert_eq!(stored, [expect_accepted(repeat).await.submission_id]);
@@ -49,14 +49,14 @@ async fn a_lost_commit_response_is_not_reported_as_a_failure() {
     stack.start_api().await;
     proxy.drop_response_to("COMMIT", "INSERT INTO `submissions`");
 
-    let response = stack.client.post(&body(), None).await.expect("an answer");
+    let response = stack.client.post(&body(), None).await.expect("a response");
 
     assert_eq!(refusal(response).await, (503, "outcome_unknown".to_owned()));
-    assert_eq!(stack.database.count_rows("submissions").await, 1, "it was stored");
+    assert_eq!(stack.database.count_rows("submissions").await, 1, "it is stored");
     stack.stop().await;
 }
 
-/// What one folder of the storage holds, by name; there is one image only.
+/// The files in the only folder of the storage, by name.
 fn stored(stack: &Stack) -> Vec<PathBuf> {
     let folders = std::fs::read_dir(stack.files()).expect("the storage");
     let folder = folders.map(|entry| entry.expect("an entry").path()).next().expect("a folder");
@@ -71,17 +71,17 @@ async fn the_partial_file_of_a_killed_process_is_swept_once_it_is_old() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     stack.start_api_with_file_size_limit(100_000).await;
     stack.client.post(&body(), None).await.expect_err("its connection broke");
-    stack.api.take().expect("was started").kill();
-    let partial = stored(&stack).pop().expect("a part of it");
+    stack.api.take().expect("running").kill();
+    let partial = stored(&stack).pop().expect("a partial file");
     assert_eq!(partial.metadata().expect("a file").len(), 100_000);
     stack.start_api().await;
     stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
-    let [complete, _] = &stored(&stack)[..] else { panic!("the image, and the part of it") };
+    let [complete, _] = &stored(&stack)[..] else { panic!("not the image and the partial file") };
     assert_eq!(std::fs::read(complete).expect("bytes"), photos::retina().bytes);
 
     let address = Url::from_file_path(stack.files()).expect("an address");
     let bytes = BlobStore::open(&address).expect("a storage");
-    assert_eq!(bytes.sweep_temp_files(DAY).await.expect("swept"), 0, "it may still be written");
+    assert_eq!(bytes.sweep_temp_files(DAY).await.expect("swept"), 0, "it may still be in use");
     for file in [complete, &partial] {
         let file = File::options().write(true).open(file).expect("a file");
         file.set_modified(SystemTime::now() - 2 * DAY).expect("set");

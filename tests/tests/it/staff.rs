@@ -1,4 +1,4 @@
-//! People and programs with an account: who may do what, and what of it is written down.
+//! Accounts and permissions: who may do what, and what is audited.
 
 mod access;
 mod all_events;

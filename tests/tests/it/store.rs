@@ -1,5 +1,5 @@
-//! The records on a real database: their schema, the moves of a submission's state, the numbering of
-//! its story, and the indexes behind every query.
+//! The store on a real database: schema, status transitions, event numbers, and an index for every
+//! query.
 
 mod adoption;
 mod consent;
@@ -18,7 +18,7 @@ use diagflow_store::{
 use diagflow_tests::database::Database;
 use std::time::Duration;
 
-/// Records of one's own, without anything else of the system.
+/// A database and a store, without the rest of the system.
 struct Records {
     database: Database,
     store: Store,
@@ -56,7 +56,7 @@ impl Records {
             submitted_by: None,
             audit_entry: None,
         };
-        self.store.reserve_blobs(&[Sha256::of(photo)]).await.expect("announced");
+        self.store.reserve_blobs(&[Sha256::of(photo)]).await.expect("reserved");
         assert!(self.store.create_submission(&new, None).await.expect("stored"));
         RunKey { submission: id, number: 1 }
     }

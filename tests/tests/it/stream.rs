@@ -1,4 +1,5 @@
-//! Following a submission live: resumed anywhere, on any replica, after any restart of the API.
+//! Live events of a submission: resumable at any point, on any replica, after any restart of the
+//! API.
 
 use diagflow_tests::client::expect_accepted;
 use diagflow_tests::eventually::LIMIT;
@@ -12,12 +13,12 @@ use reqwest::{Response, StatusCode};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// What a listener gets of a submission that completes: received, diagnosing, completed, ready.
+/// The events of a submission that completes: received, diagnosing, completed, result ready.
 const ALL_EVENTS: [i64; 4] = [1, 2, 3, 4];
-/// What a browser is told about coming back.
+/// The reconnection delay for browsers.
 const RETRY_HINT: &str = "retry: 2000";
 
-/// A diagnosis that ends only when the test says so.
+/// A diagnosis that ends only when the test ends it.
 fn stuck() -> StackOptions {
     StackOptions::default().scenario("stuck")
 }
@@ -26,11 +27,11 @@ async fn submit(stack: &Stack) -> AcceptedSubmission {
     stack.client.submit("ana@example.org", "", &[photos::retina()]).await
 }
 
-/// Lets the diagnosis end, once LoopAI has it.
+/// Completes the diagnosis once LoopAI has it.
 async fn complete(stack: &Stack) {
     let started = |all: &[_]| all.first().map(|one: &Execution| one.execution_id.clone());
     let execution = stack.loopai.wait_for(started, LIMIT).await.expect("an execution");
-    stack.loopai.complete(&execution).expect("is under way");
+    stack.loopai.complete(&execution).expect("in progress");
 }
 
 type Execution = diagflow_simulators::loopai::ExecutionRecord;
@@ -48,10 +49,10 @@ fn numbers(events: &[SseEvent]) -> Vec<i64> {
 }
 
 async fn open(client: &ApiClient, submission: &AcceptedSubmission) -> SseStream {
-    SseStream::new(client.open_events(submission, None).await.expect("an answer"))
+    SseStream::new(client.open_events(submission, None).await.expect("a response"))
 }
 
-/// Listens, goes away after `count` events, and comes back.
+/// Reads `count` events, disconnects, and reconnects.
 async fn cut_off_after(
     count: usize,
     client: &ApiClient,
@@ -75,9 +76,9 @@ async fn an_interrupted_stream_resumes_without_gaps_or_repeats() {
     let complete_list = events_of(&stack.client, &submission, None).await;
     assert_eq!(numbers(&complete_list), ALL_EVENTS);
     for (count, events) in live.iter().enumerate() {
-        assert_eq!(*events, complete_list, "cut off after {count}, resumed while it went on");
+        assert_eq!(*events, complete_list, "disconnected after {count}, resumed during the run");
         let afterwards = cut_off_after(count, &stack.client, &submission).await;
-        assert_eq!(afterwards, complete_list, "cut off after {count}, resumed when it was over");
+        assert_eq!(afterwards, complete_list, "disconnected after {count}, resumed after the run");
     }
     stack.stop().await;
 }
@@ -90,12 +91,12 @@ async fn a_client_with_all_events_is_told_not_to_reconnect() {
 
     let status_after = async |number: &str| {
         let response = stack.client.open_events(&submission, Some(number)).await;
-        response.expect("an answer").status()
+        response.expect("a response").status()
     };
     assert_eq!(status_after("3").await, StatusCode::OK);
     assert_eq!(status_after("4").await, StatusCode::NO_CONTENT);
-    // Also when the story of the e-mail went on behind the end.
-    eventually("the e-mail to be told of", || async {
+    // Also when events of the e-mail follow the final one.
+    eventually("the event of the e-mail", || async {
         let events = stack.store.events(id_of(&submission), 4).await.expect("events");
         events.first().map(|event| assert_eq!(event.step.name(), "mail_sent"))
     })
@@ -135,13 +136,13 @@ async fn all_listeners_get_the_same_events_on_every_replica() {
         assert_eq!((first.id, &first.data["status"]), (1, &"pending".into()));
         streams.push(events);
     }
-    // From here on, the worker writes.
+    // From here on, the worker writes events.
     stack.start_worker().await;
     let received = join_all(streams.into_iter().map(StreamExt::collect::<Vec<_>>)).await;
 
     assert_eq!(numbers(&received[0]), ALL_EVENTS[1..]);
-    assert_eq!(received[1], received[0], "two listeners at one process");
-    assert_eq!(received[2], received[0], "a listener at the process that wrote nothing");
+    assert_eq!(received[1], received[0], "two listeners on one process");
+    assert_eq!(received[2], received[0], "a listener on the replica");
     replica.stop().await;
     stack.stop().await;
 }
@@ -154,10 +155,10 @@ async fn one_query_reads_the_events_for_all_listeners() {
     stack.set("DATABASE_URL", url);
     stack.set("EVENTS_POLL_SECONDS", POLL.as_secs_f64().to_string());
     stack.start_api().await;
-    // A number that stands in no statement by chance.
+    // A number that occurs in no statement by chance.
     stack.database.execute("ALTER TABLE events AUTO_INCREMENT = 1234567890123456789").await;
     let submissions = join_all((0..4).map(|_| submit(&stack))).await;
-    // What a tail asks for comes after the newest.
+    // The query for new events contains the latest id.
     let newest = stack.database.number("SELECT MAX(id) FROM events").await;
 
     let mut streams = Vec::new();
@@ -170,12 +171,10 @@ async fn one_query_reads_the_events_for_all_listeners() {
         }
         proxy.count(&newest.to_le_bytes());
         let started = Instant::now();
-        eventually("the events to be looked at", || async {
-            (proxy.occurrences() >= 20).then_some(())
-        })
-        .await;
+        eventually("twenty polls", || async { (proxy.occurrences() >= 20).then_some(()) }).await;
 
-        // A tail rests between two looks, and no timer is early. One look may have been on its way before.
+        // The poller pauses between two polls, and no timer fires early. One poll may have been
+        // running before.
         let (polls, time) = (proxy.occurrences(), started.elapsed());
         let at_most = 2 + time.as_millis() / POLL.as_millis();
         assert!(polls as u128 <= at_most, "{polls} in {time:?} while {listeners} listen");
@@ -231,7 +230,7 @@ async fn a_stream_opens_with_its_own_token_only() {
     };
     let with_token = async |token: &str| {
         let bearer = AcceptedSubmission { access_token: token.to_owned(), ..mine.clone() };
-        stack.client.open_events(&bearer, None).await.expect("an answer")
+        stack.client.open_events(&bearer, None).await.expect("a response")
     };
     let path = format!("/api/user/events/{}", mine.submission_id);
     let none = stack.client.get(&path).await;
@@ -248,7 +247,7 @@ async fn a_stream_opens_with_its_own_token_only() {
 async fn a_browser_listens_with_its_cookie() {
     let stack = Stack::start().await;
     let body = ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
-    let response = stack.client.post(&body, None).await.expect("an answer");
+    let response = stack.client.post(&body, None).await.expect("a response");
     let cookies: Vec<String> = response
         .headers()
         .get_all("set-cookie")
@@ -257,14 +256,14 @@ async fn a_browser_listens_with_its_cookie() {
         .collect();
     let submission = expect_accepted(response).await;
 
-    // What a browser does: the cookie of this path, and nothing else.
+    // As a browser does: with the cookie of this path, and no other header.
     let path = format!("/api/user/events/{}", submission.submission_id);
     let cookie = cookies.iter().find(|cookie| cookie.contains(&format!("Path={path}")));
     let cookie = cookie.unwrap_or_else(|| panic!("a cookie for {path} in {cookies:?}"));
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     let pair = cookie.split(';').next().expect("a name and a value");
     let listen = reqwest::Client::new().get(stack.client.url(&path)).header("cookie", pair);
-    let response = listen.send().await.expect("an answer");
+    let response = listen.send().await.expect("a response");
 
     assert_eq!(response.status(), StatusCode::OK);
     let text = timeout(LIMIT, response.text()).await.expect("an end in time").expect("text");
@@ -279,12 +278,12 @@ async fn an_api_restart_ends_streams_with_a_retry_hint_and_they_resume() {
     let mut stream = open(&stack.client, &submission).await;
     stream.read_until(|text| text.contains("id: 2")).await;
 
-    stack.api.take().expect("is running").stop().await;
+    stack.api.take().expect("running").stop().await;
 
     stream.read_to_end().await;
     let blocks = stream.blocks();
     assert_eq!(blocks.last(), Some(&RETRY_HINT), "{blocks:?}");
-    // The story goes on while nobody can listen.
+    // The run ends while no API is running.
     complete(&stack).await;
     stack.start_api().await;
     assert_eq!(numbers(&events_of(&stack.client, &submission, Some(2)).await), ALL_EVENTS[2..]);
@@ -298,7 +297,7 @@ async fn a_stream_resumes_after_the_api_was_killed() {
     let mut listening = stack.client.events(&submission, None).await;
     let mut events: Vec<_> = listening.by_ref().take(2).collect().await;
 
-    stack.api.take().expect("is running").kill();
+    stack.api.take().expect("running").kill();
     let cut_off = timeout(Duration::from_secs(10), listening.next()).await;
     assert_eq!(cut_off.expect("the end of the connection"), None);
     complete(&stack).await;

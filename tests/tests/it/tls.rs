@@ -1,4 +1,4 @@
-//! SMTP as production needs it: encrypted, with a certificate that is looked at, and a password.
+//! SMTP as in production: encrypted, with a verified certificate and a password.
 
 use diagflow_simulators::mail::{Direction, Settings, TlsMode, TlsSettings};
 use diagflow_store::Delivery;
@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A certificate authority of one's own.
+/// A private certificate authority.
 struct Authority {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -21,7 +21,7 @@ impl Authority {
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let certificate = parameters.self_signed(&key).expect("a certificate");
-        std::fs::write(folder.path().join("authority.pem"), certificate.pem()).expect("writes");
+        std::fs::write(folder.path().join("authority.pem"), certificate.pem()).expect("written");
         Authority { folder, issuer: Issuer::new(parameters, key) }
     }
 
@@ -37,7 +37,7 @@ impl Authority {
         let certificate = parameters.signed_by(&key, &self.issuer).expect("a certificate");
         let write = |name: &str, text: String| -> PathBuf {
             let path = self.folder.path().join(name);
-            std::fs::write(&path, text).expect("writes");
+            std::fs::write(&path, text).expect("written");
             path
         };
         TlsSettings {
@@ -48,8 +48,8 @@ impl Authority {
     }
 }
 
-/// A worker that speaks TLS by `mode`, trusts `authority` and has a password; a mail server that asks for
-/// the password.
+/// A worker with TLS in `mode`, which trusts `authority` and has a password; a mail server that
+/// requires the password.
 fn options(mode: &str, authority: &Authority, tls: Option<TlsSettings>) -> StackOptions {
     let mut options = StackOptions::default()
         .with("SMTP_HOST", "localhost")
@@ -66,7 +66,7 @@ fn options(mode: &str, authority: &Authority, tls: Option<TlsSettings>) -> Stack
     options
 }
 
-/// The first words of what the client said and of what happened, in order.
+/// The first word of each client line and each note, in order.
 fn transcript(stack: &Stack) -> Vec<String> {
     let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
     lines
@@ -75,7 +75,7 @@ fn transcript(stack: &Stack) -> Vec<String> {
         .collect()
 }
 
-/// Waits for a second attempt that failed. The mail waits; nothing of it was said, and no password.
+/// Waits for a second failed attempt. The e-mail is pending, and no message was sent.
 async fn assert_rejected(stack: &Stack, submission: &AcceptedSubmission, code: &str) -> Delivery {
     stack.wait_for_status(submission, "completed").await;
     let pending = eventually("a second attempt to fail", || async {
@@ -127,8 +127,8 @@ async fn a_certificate_from_an_unknown_authority_is_rejected() {
         let pending = assert_rejected(&stack, &accepted, "smtp_unreachable").await;
 
         let detail = pending.error_detail.expect("a reason");
-        assert!(detail.contains("invalid peer certificate"), "staff read {detail:?}");
-        assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password stays here");
+        assert!(detail.contains("invalid peer certificate"), "staff see {detail:?}");
+        assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password was sent");
         stack.stop().await;
     }
 }
@@ -143,8 +143,8 @@ async fn a_certificate_for_another_host_is_rejected() {
     let pending = assert_rejected(&stack, &accepted, "smtp_unreachable").await;
 
     let detail = pending.error_detail.expect("a reason");
-    assert!(detail.contains("not valid for name"), "staff read {detail:?}");
-    assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password stays here");
+    assert!(detail.contains("not valid for name"), "staff see {detail:?}");
+    assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password was sent");
     stack.stop().await;
 }
 
@@ -155,7 +155,7 @@ async fn a_server_without_encryption_gets_no_email() {
 
     assert_rejected(&stack, &accepted, "smtp_unreachable").await;
 
-    assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password stays here");
+    assert!(!transcript(&stack).iter().any(|word| word == "AUTH"), "the password was sent");
     stack.stop().await;
 }
 

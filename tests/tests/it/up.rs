@@ -1,4 +1,5 @@
-//! `cargo xtask up`, as a new user runs it: everything starts, works, stops in order, and is there again.
+//! `cargo xtask up`, as a new user runs it: everything starts, works, stops in order, and keeps its
+//! data.
 
 use diagflow_tests::ports::free_port;
 use diagflow_tests::staff::PASSWORD;
@@ -14,13 +15,13 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// A system that `up` runs.
+/// A running `up`.
 struct Up {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
-    /// What it said so far.
+    /// Its output so far.
     lines: Vec<String>,
-    /// The table of addresses that it printed.
+    /// The table of addresses in its output.
     addresses: BTreeMap<String, String>,
 }
 
@@ -36,7 +37,7 @@ const PORTS: [&str; 8] = [
 ];
 
 impl Up {
-    /// Starts it with its data in `folder`, and waits until it says that everything is up.
+    /// Starts it with its data in `folder`, and waits until everything is up.
     async fn start(folder: &Path) -> Up {
         let ports: Vec<_> =
             PORTS.iter().flat_map(|flag| [(*flag).to_owned(), free_port().to_string()]).collect();
@@ -50,13 +51,13 @@ impl Up {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("starts");
+            .expect("started");
         let output = BufReader::new(child.stdout.take().expect("its output")).lines();
         let mut up = Up { child, output, lines: Vec::new(), addresses: BTreeMap::new() };
         up.read_until("Diagflow is up").await;
         let from_line = up.lines.len();
         up.read_until("Ctrl-C stops everything").await;
-        // Two blanks or more stand between a name and its address.
+        // Two spaces or more separate a name from its address.
         let rows = up.lines[from_line..].iter().filter_map(|line| line.trim().split_once("  "));
         up.addresses = rows.map(|(name, at)| (name.to_owned(), at.trim().to_owned())).collect();
         up
@@ -70,25 +71,25 @@ impl Up {
                 return;
             }
         }
-        panic!("it ended before it said {text:?}:\n{}", self.lines.join("\n"));
+        panic!("`up` ended before {text:?}:\n{}", self.lines.join("\n"));
     }
 
     fn api(&self) -> ApiClient {
         ApiClient::new(self.addresses["API"].clone())
     }
 
-    /// Ctrl-C; returns what it said from then on.
+    /// Sends Ctrl-C; returns the output from then on.
     async fn interrupt(mut self) -> Vec<String> {
         let id = self.child.id().expect("runs");
-        kill(Pid::from_raw(i32::try_from(id).expect("an id")), Signal::SIGINT).expect("signals");
+        kill(Pid::from_raw(i32::try_from(id).expect("an id")), Signal::SIGINT).expect("a signal");
         let from_line = self.lines.len();
         self.read_until("Everything stopped").await;
-        assert!(self.child.wait().await.expect("ends").success());
+        assert!(self.child.wait().await.expect("an exit").success());
         self.lines.split_off(from_line)
     }
 }
 
-/// Runs `diagflow` against the database of `up`, with this standard input; returns what it printed.
+/// Runs `diagflow` with the database of `up` and this standard input; returns its output.
 async fn diagflow(up: &Up, data: &Path, arguments: &[&str], input: &str) -> String {
     let password = std::fs::read_to_string(data.join("mariadb-password")).expect("a password");
     let address = up.addresses["MariaDB"].split(',').next().expect("an address");
@@ -98,22 +99,22 @@ async fn diagflow(up: &Up, data: &Path, arguments: &[&str], input: &str) -> Stri
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("starts");
+        .expect("started");
     let mut stdin = child.stdin.take().expect("a standard input");
-    stdin.write_all(input.as_bytes()).await.expect("is read");
+    stdin.write_all(input.as_bytes()).await.expect("an open pipe");
     drop(stdin);
-    let output = child.wait_with_output().await.expect("ends");
+    let output = child.wait_with_output().await.expect("an exit");
     assert!(output.status.success(), "{arguments:?}");
     String::from_utf8(output.stdout).expect("text")
 }
 
 async fn get(address: &str) -> String {
-    let response = reqwest::get(address).await.expect("an answer");
+    let response = reqwest::get(address).await.expect("a response");
     assert!(response.status().is_success(), "{address}: {}", response.status());
-    response.text().await.expect("a text")
+    response.text().await.expect("text")
 }
 
-/// Temporal's own account of the submission, by the address of its pages.
+/// The submission's workflow, at the address of the Temporal UI.
 fn history_address(up: &Up, submission: &AcceptedSubmission) -> String {
     let id = SubmissionRef::new(&submission.submission_id).workflow_id();
     format!("{}/api/v1/namespaces/default/workflows/{id}", up.addresses["Temporal UI"])
@@ -148,14 +149,14 @@ async fn up_starts_everything_stops_it_in_order_and_keeps_its_data() {
             stopped.find(&format!("{part} ")).unwrap_or_else(|| panic!("{part}: {stopped}"))
         })
         .collect();
-    assert!(places.is_sorted(), "first who takes work in, last what keeps it: {stopped}");
+    assert!(places.is_sorted(), "intake stops first, storage last: {stopped}");
 
     let up = Up::start(&data).await;
-    let status = up.api().status(&submission).await.expect("an answer");
+    let status = up.api().status(&submission).await.expect("a response");
     assert_eq!(status["status"], "completed", "{status}");
     assert!(get(&up.addresses["Inbox"]).await.contains("Your diagnosis result"));
-    // Its pages are there a little before all that stands behind them.
-    let history = eventually("Temporal's own account", || async {
+    // The UI starts a little earlier than its data.
+    let history = eventually("the workflow in the Temporal UI", || async {
         let response = reqwest::get(history_address(&up, &submission)).await.ok()?;
         response.error_for_status().ok()?.text().await.ok()
     })
@@ -184,14 +185,14 @@ async fn staff_find_a_failed_submission_retry_it_and_read_the_audit() {
         response.json().await.expect("JSON")
     };
 
-    eventually("the failure in the list", || async {
+    eventually("the failed submission in the list", || async {
         let list = read("/api/admin/submissions?status=failed").await;
         (list["data"][0]["id"] == id.as_str()).then_some(())
     })
     .await;
     let path = format!("/api/admin/submissions/{id}");
-    // The records are a moment ahead of the run.
-    eventually("why it failed in the history", || async {
+    // The database is slightly ahead of the run.
+    eventually("the failure in the history", || async {
         let history = read(&format!("{path}/history")).await;
         history.to_string().contains("loopai_failed").then_some(())
     })

@@ -1,4 +1,4 @@
-//! More to do than can be done at once: what is short, or fresh, does not wait for what is long, or many.
+//! Saturation: short and new work does not wait for slow work or a backlog.
 
 use diagflow_simulators::loopai::RequestRecord;
 use diagflow_tests::eventually::LIMIT;
@@ -6,7 +6,7 @@ use diagflow_tests::{Stack, StackOptions, eventually, photos};
 use futures::future::join_all;
 use tokio::net::TcpStream;
 
-/// Requests that LoopAI holds, and those that it answered.
+/// The numbers of requests that LoopAI holds, and that it has answered.
 fn count_held_and_answered(all: &[RequestRecord]) -> (usize, usize) {
     let slow = || all.iter().filter(|it| it.method == "POST" && it.fault.is_some());
     let answered = slow().filter(|it| it.status.is_some()).count();
@@ -30,7 +30,7 @@ async fn polling_continues_while_slow_requests_are_in_progress() {
 
     stack.wait_for_polls(polls + 5).await;
 
-    // All of them came while the same requests were held.
+    // All polls came while the same requests were held.
     assert_eq!(count_held_and_answered(&stack.loopai.requests()), (AT_ONCE / 2, 0));
     stack.worker.take().expect("a worker").kill();
     stack.stop().await;
@@ -39,8 +39,8 @@ async fn polling_continues_while_slow_requests_are_in_progress() {
 #[tokio::test]
 async fn new_runs_are_started_between_batches_of_a_backlog() {
     const BATCHES: usize = 10;
-    const BACKLOG_LOG: &str = "starting runs that were left over";
-    // Temporal answers, and takes no run: no task queue may have such a long name.
+    const BACKLOG_LOG: &str = "starting runs left in the outbox";
+    // Temporal responds but accepts no run, since the name of the task queue is too long.
     let options = StackOptions::default()
         .with("TEMPORAL_TASK_QUEUE", "q".repeat(2000))
         .with("LOG_LEVEL", "info");
@@ -63,7 +63,7 @@ async fn new_runs_are_started_between_batches_of_a_backlog() {
         .await;
     let new_submission = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
 
-    let log = eventually("all batches and the fresh run to be tried", || async {
+    let log = eventually("all batches and the new run to be tried", || async {
         let log = log(&stack);
         let all = log.matches(BACKLOG_LOG).count() >= BATCHES;
         (all && position_of_attempt(&log, &new_submission.submission_id).is_some()).then_some(log)
@@ -71,7 +71,7 @@ async fn new_runs_are_started_between_batches_of_a_backlog() {
     .await;
     let position_of_attempt = position_of_attempt(&log, &new_submission.submission_id);
     let last_batch = log.rfind(BACKLOG_LOG).expect("batches");
-    assert!(position_of_attempt < Some(last_batch), "it had to wait for all that were left over");
+    assert!(position_of_attempt < Some(last_batch), "the new run waited for the whole backlog");
     stack.stop().await;
 }
 
@@ -86,14 +86,14 @@ async fn connections_over_the_limit_wait_without_affecting_open_ones() {
     stack.client.submit("ana@example.org", "", &photos).await;
 
     let idle = join_all((0..DESCRIPTORS).map(|_| TcpStream::connect(&address))).await;
-    assert!(idle.iter().all(Result::is_ok), "the system keeps them");
-    eventually("all places to be taken", || async {
+    assert!(idle.iter().all(Result::is_ok), "accepted by the operating system");
+    eventually("all connections to be in use", || async {
         let log = stack.api.as_ref().expect("an API").log();
         log.contains("no place for another connection").then_some(())
     })
     .await;
 
-    // It takes descriptors for the database and for the image's bytes.
+    // It needs descriptors for the database and for the image file.
     stack.client.submit("ana@example.org", "", &photos).await;
     assert_eq!(stack.database.count_rows("submissions").await, 2);
     drop(idle);

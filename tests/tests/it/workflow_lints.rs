@@ -1,11 +1,11 @@
-//! What would make a replay differ from its run is banned from workflow code, and the ban bites: clippy,
-//! which every `cargo xtask test` runs, reads `workflows/clippy.toml` and finds each use.
+//! Code that would make a replay differ from its run is banned from workflow code: clippy, which
+//! runs in every `cargo xtask test`, reads `workflows/clippy.toml` and finds each use.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// What is banned, and a use of it.
+/// Each banned item, with an example of its use.
 const BANNED: [(&str, &str); 28] = [
     ("std::time::SystemTime::now", "let _ = SystemTime::now();"),
     ("std::time::Instant::now", "let _ = Instant::now();"),
@@ -41,7 +41,7 @@ fn workflows() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows")
 }
 
-/// What clippy says of these lines, as part of the workflow crate.
+/// Clippy's output for these lines as part of the workflow crate.
 fn clippy_output(lines: &str) -> String {
     let folder = TempDir::new().expect("a folder");
     let source = folder.path().join("lib.rs");
@@ -51,7 +51,7 @@ fn clippy_output(lines: &str) -> String {
          fn banned(path: &std::path::Path) {{\n{lines}\n}}\n"
     );
     std::fs::write(&source, text).expect("written");
-    // That of the cargo that runs this test.
+    // From the toolchain that runs this test.
     let clippy = Path::new(env!("CARGO")).with_file_name("clippy-driver");
     let done = Command::new(&clippy)
         .env("CARGO_MANIFEST_DIR", workflows())
@@ -79,7 +79,7 @@ fn clippy_finds_each_banned_item_in_workflow_code() {
             .any(|kind| output.contains(&format!("use of a disallowed {kind} `{path}`")));
         assert!(found, "{path} is not found in `{line}`:\n{output}");
     }
-    assert!(!output.contains("clippy.toml:"), "a path in it that does not exist:\n{output}");
+    assert!(!output.contains("clippy.toml:"), "a path in the list does not exist:\n{output}");
 }
 
 #[test]

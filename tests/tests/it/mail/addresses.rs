@@ -1,4 +1,4 @@
-//! Addresses in any script. A mail server must offer SMTPUTF8 to be sent one (RFC 6531, 3.2).
+//! Addresses in any script. They need a mail server that offers SMTPUTF8 (RFC 6531, 3.2).
 
 use super::{completed_with_mail, submit_with_rules};
 use diagflow_simulators::mail::Direction;
@@ -7,7 +7,7 @@ use diagflow_tests::{Stack, StackOptions, photos};
 
 const ADDRESS: &str = "josé.müller@bücher.example";
 
-/// What we said to the mail server in all conversations.
+/// Everything that the worker sent to the mail server.
 fn client_lines(stack: &Stack) -> Vec<String> {
     let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
     lines.filter(|line| line.direction == Direction::In).map(|line| line.text).collect()
@@ -28,7 +28,7 @@ async fn an_internationalized_address_receives_email() {
     assert_eq!(
         client_lines.iter().filter(with_smtputf8).count(),
         1,
-        "for this address alone: {client_lines:?}"
+        "for this address only: {client_lines:?}"
     );
     stack.stop().await;
 }
@@ -60,7 +60,7 @@ async fn an_internationalized_address_is_not_sent_without_smtputf8() {
     let client_lines = client_lines(&stack);
     assert!(!client_lines.iter().any(|line| line.starts_with("MAIL")), "{client_lines:?}");
 
-    // The conversation is as good as before for an address that the server takes.
+    // The connection stays usable for an address that the server accepts.
     let other = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
     wait_completed_once(&stack, &other).await;
     assert_eq!(delivery(&stack, &other).await.attempts, 1);

@@ -1,5 +1,5 @@
-//! The text of an e-mail is under way when staff set its submission going again, and the mail server does not
-//! take it for now. It is old news by then, and must not be tried again.
+//! Staff retry a submission while its e-mail is being sent, and the mail server defers the message.
+//! The e-mail is superseded by then and must not be retried.
 
 use diagflow_simulators::mail::{Rule, Script, Step};
 use diagflow_store::{Delivery, Failpoint, Role};
@@ -13,13 +13,13 @@ use diagflow_workflows::{DeliveryRef, DeliveryWorkflow};
 use serde_json::json;
 use temporalio_client::WorkflowDescribeOptions;
 
-/// A submission that failed, and that staff have set going again while the e-mail about it was handed over:
-/// the mail server has refused its text for now, which the ledger does not know yet. LoopAI answers as
-/// `scenario` says.
+/// A failed submission that staff have retried while its e-mail was being sent: the mail server has
+/// deferred the message, but the ledger does not know yet. LoopAI follows `scenario`.
 async fn retried_during_its_email(scenario: &str) -> (Stack, AcceptedSubmission) {
     let mut options = StackOptions::default().scenario(scenario);
     let refusals = [
-        // The run goes on with its e-mail durably, and so can leave it to make room for the next run.
+        // The run continues its e-mail as a regular activity, so it can hand it over and make room
+        // for the next run.
         Rule::reply(Step::Rcpt, 451, "4.7.1 Later").times(1),
         Rule::reply(Step::Body, 452, "4.3.1 Insufficient storage").times(1),
     ];
@@ -36,7 +36,11 @@ async fn retried_during_its_email(scenario: &str) -> (Stack, AcceptedSubmission)
     let retry = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
     let response = staff.post(&retry, &json!({"reason": "LoopAI was down"})).await;
     assert_eq!(outcome(response).await, (202, "queued".to_owned()));
-    assert_eq!(ledger(&stack, &accepted).await[0].status.to_string(), "sending", "left alone");
+    assert_eq!(
+        ledger(&stack, &accepted).await[0].status.to_string(),
+        "sending",
+        "unchanged by the retry"
+    );
     (stack, accepted)
 }
 
@@ -44,20 +48,20 @@ async fn ledger(stack: &Stack, submission: &AcceptedSubmission) -> Vec<Delivery>
     stack.store.deliveries(id_of(submission)).await.expect("deliveries")
 }
 
-/// Lets the ledger know that the old e-mail was not taken, and has it tried again, by the hand of an operator:
-/// by itself it would be after the time that its first sender had. Waits until it is settled.
+/// Lets the worker record that the old e-mail was deferred, and retries it at once with the
+/// Temporal CLI: by itself the retry would wait until the claim of the first sender expires. Waits
+/// until the e-mail is settled.
 async fn retry_old_email(stack: &Stack, submission: &AcceptedSubmission) {
     let old = ledger(stack, submission).await.remove(0);
     let id = DeliveryRef::new(old.id).workflow_id();
     let standalone = stack.temporal().await.get_workflow_handle::<DeliveryWorkflow>(id.clone());
-    let activity =
-        eventually("the e-mail to wait for its first sender, apart from its run", || async {
-            let described = standalone.describe(WorkflowDescribeOptions::default()).await.ok()?;
-            let pending = described.raw().pending_activities.first()?;
-            pending.next_attempt_schedule_time.map(|_| pending.activity_id.clone())
-        })
-        .await;
-    let oldest = |all: Vec<Delivery>| all.into_iter().next().expect("it stays");
+    let activity = eventually("the standalone delivery to wait for the claim", || async {
+        let described = standalone.describe(WorkflowDescribeOptions::default()).await.ok()?;
+        let pending = described.raw().pending_activities.first()?;
+        pending.next_attempt_schedule_time.map(|_| pending.activity_id.clone())
+    })
+    .await;
+    let oldest = |all: Vec<Delivery>| all.into_iter().next().expect("the e-mail of the first run");
     stack.failpoints.release(Failpoint::AfterMailAccepted);
     eventually("the e-mail to be planned again", || async {
         let old = oldest(ledger(stack, submission).await);
@@ -73,7 +77,8 @@ async fn retry_old_email(stack: &Stack, submission: &AcceptedSubmission) {
     .await;
 }
 
-/// Whether an e-mail of the first run was called off, and the patient has read that of the second alone.
+/// Asserts that the e-mail of the first run was superseded, and that only that of the second was
+/// sent.
 async fn assert_only_result_was_sent(stack: &Stack, submission: &AcceptedSubmission) {
     eventually("the result to be sent", || async {
         let all = ledger(stack, submission).await;
@@ -96,7 +101,7 @@ async fn assert_only_result_was_sent(stack: &Stack, submission: &AcceptedSubmiss
 #[tokio::test]
 async fn an_old_email_deferred_during_a_new_run_is_not_sent() {
     let (stack, accepted) = retried_during_its_email("fail*1, stuck").await;
-    let execution = eventually("LoopAI to be asked again", || async {
+    let execution = eventually("a second request to LoopAI", || async {
         let all = executions(&stack, &accepted).into_iter();
         all.map(|execution| execution.execution_id).nth(1)
     })
@@ -104,8 +109,8 @@ async fn an_old_email_deferred_during_a_new_run_is_not_sent() {
 
     retry_old_email(&stack, &accepted).await;
 
-    assert_eq!(mails(&stack, &accepted).len(), 0, "there is no news yet");
-    stack.loopai.complete_with(&execution, json!({"summary": "well"})).expect("at work");
+    assert_eq!(mails(&stack, &accepted).len(), 0, "no e-mail yet");
+    stack.loopai.complete_with(&execution, json!({"summary": "well"})).expect("in progress");
     stack.wait_for_status(&accepted, "completed").await;
     assert_only_result_was_sent(&stack, &accepted).await;
     stack.stop().await;
@@ -115,7 +120,7 @@ async fn an_old_email_deferred_during_a_new_run_is_not_sent() {
 async fn an_old_email_deferred_after_a_new_run_ended_is_not_sent() {
     let (stack, accepted) = retried_during_its_email("fail*1").await;
     stack.wait_for_status(&accepted, "completed").await;
-    eventually("the result to be told", || async { mails(&stack, &accepted).pop() }).await;
+    eventually("the result to be sent", || async { mails(&stack, &accepted).pop() }).await;
 
     retry_old_email(&stack, &accepted).await;
 

@@ -1,5 +1,5 @@
-//! Access, proved: every route of the documentation, asked by every role, by nobody, and with every kind of
-//! bad token, against one table of what is allowed. A route without a row in it fails the test.
+//! Access control: every documented route, called by every role, anonymously, and with every kind
+//! of invalid token, against one table of what is allowed. A route without a row fails the test.
 
 use Rule::{Needs, OfSubmission, Open, Optional, OtherProof};
 use diagflow_store::Role;
@@ -12,23 +12,24 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Who may.
+/// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    /// Everybody; nobody is asked who they are, so tokens are not looked at, good or bad.
+    /// Everybody. Tokens are ignored.
     Open,
-    /// Everybody; but who brings a token is recognised by it, and refused when it is bad.
+    /// Everybody. A valid token identifies the caller; an invalid one is rejected.
     Optional,
-    /// Whoever brings a proof of its own kind: a signature, a refresh token. Tokens are not looked at.
+    /// Callers with a proof of another kind: a signature or a refresh token. Access tokens are
+    /// ignored.
     OtherProof,
-    /// Whoever has the submission's token, staff that read submissions, and the account that sent it.
+    /// The submission's token, staff with `submissions:read`, and the account that sent it.
     OfSubmission,
-    /// Whose role has this permission.
+    /// Roles with this permission.
     Needs(&'static str),
 }
 
-/// What each role may do. Written down a second time, so that a change of the table in
-/// `api/src/auth/permissions.rs` is a decision and not a slip.
+/// The permissions of each role. Repeated here, so that a change in `api/src/auth/permissions.rs`
+/// is deliberate.
 const ROLES: &[(Role, &[&str])] = &[
     (
         Role::Admin,
@@ -64,7 +65,7 @@ const ROLES: &[(Role, &[&str])] = &[
     (Role::Service, &["submissions:read", "history:read", "submissions:export"]),
 ];
 
-/// The table: every route there is.
+/// Every route.
 const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/", Open),
     ("GET", "/health", Open),
@@ -117,10 +118,9 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/api/v1/audit", Needs("audit:read")),
 ];
 
-/// Everybody who asks.
 struct Callers {
     by_role: BTreeMap<String, (Role, Staff)>,
-    /// Tokens that open nothing, each with the code that says why.
+    /// Invalid tokens, each with the expected code.
     bad: Vec<(String, &'static str)>,
     submission: AcceptedSubmission,
 }
@@ -141,24 +141,23 @@ impl Callers {
     }
 }
 
-/// Every kind of bad token.
 async fn bad_tokens(stack: &Stack, admin: &Staff) -> Vec<(String, &'static str)> {
-    let gone = Staff::with_role(stack, Role::Admin).await;
-    let left = gone.post("/api/v1/auth/logout", &json!({})).await;
-    assert_eq!(left.status(), 204);
+    let signed_out = Staff::with_role(stack, Role::Admin).await;
+    let logout = signed_out.post("/api/v1/auth/logout", &json!({})).await;
+    assert_eq!(logout.status(), 204);
     let (revoked, key) = program(stack, admin).await;
     assert_eq!(admin.delete(&key).await.status(), 204);
     let unknown_key = format!("dfk_{}_secret", Uuid::new_v4());
     let forged = Forgery::ALL.map(|forgery| (forgery.of(&admin.access_token), forgery.code()));
     let others = [
-        (gone.access_token, "session_ended"),
+        (signed_out.access_token, "session_ended"),
         (unknown_key, "api_key_invalid"),
         (revoked.access_token, "api_key_invalid"),
     ];
     forged.into_iter().chain(others).collect()
 }
 
-/// A program with an API key, and the key's path.
+/// A service account with an API key, and the path of the key.
 async fn program(stack: &Stack, admin: &Staff) -> (Staff, String) {
     let (id, email) = create_account(stack, Role::Service).await;
     let path = format!("/api/v1/users/{id}/keys");
@@ -171,8 +170,8 @@ async fn program(stack: &Stack, admin: &Staff) -> (Staff, String) {
     (program, format!("{path}/{}", made["key"]["id"].as_str().expect("an id")))
 }
 
-/// Asks for a route, about the submission or about something that does not exist, with a body in which
-/// everything is missing: what is let through does nothing.
+/// Calls a route for the submission or for an object that does not exist, with an empty JSON object
+/// as its body, so that permitted calls change nothing.
 async fn request(
     caller: &Staff,
     method: &str,
@@ -189,10 +188,9 @@ async fn request(
     let method: Method = method.parse().expect("a method");
     let call = caller.request(method.clone(), &path);
     let call = if method == Method::GET { call } else { call.json(&json!({})) };
-    call.send().await.expect("an answer")
+    call.send().await.expect("a response")
 }
 
-/// Whether somebody was let through to what the route does.
 fn is_allowed_through(status: u16) -> bool {
     !matches!(status, 401 | 403 | 429 | 500..)
 }
@@ -202,7 +200,6 @@ fn allowed(role: Role, permission: &str) -> bool {
     permissions.contains(&permission)
 }
 
-/// One role at one route.
 async fn check_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &str, Rule)) {
     let (method, path, rule) = row;
     let response = request(staff, method, path, &callers.submission).await;
@@ -211,10 +208,10 @@ async fn check_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &
     match rule {
         Open | Optional => assert!(is_allowed_through(status), "{context}"),
         OtherProof => {
-            assert!(matches!(status, 400 | 401 | 404), "an account proves nothing: {context}")
+            assert!(matches!(status, 400 | 401 | 404), "a session is no such proof: {context}")
         }
         OfSubmission if allowed(role, "submissions:read") => assert_eq!(status, 200, "{context}"),
-        // Somebody else's: it is not even said that it exists.
+        // Another account's submission: its existence is not revealed.
         OfSubmission => assert_eq!(refusal(response).await, (404, "not_found".into()), "{context}"),
         Needs(permission) if allowed(role, permission) => {
             assert!(is_allowed_through(status), "{context}")
@@ -223,7 +220,8 @@ async fn check_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &
     }
 }
 
-/// Nobody, and whom the submission's token or another's lets in, at one route.
+/// Checks a route without a token, with the submission's token, and with that of another
+/// submission.
 async fn check_anonymous(stack: &Stack, callers: &Callers, row: &(&str, &str, Rule)) {
     let (method, path, rule) = row;
     let admin = &callers.by_role["admin"].1;
@@ -232,7 +230,7 @@ async fn check_anonymous(stack: &Stack, callers: &Callers, row: &(&str, &str, Ru
     let status = response.status().as_u16();
     let context = format!("nobody at {method} {path}: {status}");
     if !matches!(rule, Needs(_)) {
-        assert!(response.headers().contains_key("ratelimit"), "not counted: {context}");
+        assert!(response.headers().contains_key("ratelimit"), "no rate limit: {context}");
     }
     match rule {
         Open | Optional => assert!(is_allowed_through(status), "{context}"),
@@ -241,7 +239,7 @@ async fn check_anonymous(stack: &Stack, callers: &Callers, row: &(&str, &str, Ru
             assert_eq!(refusal(response).await, (401, "token_required".into()), "{context}");
             let own = admin.with_token(callers.submission.access_token.clone());
             let response = request(&own, method, path, &callers.submission).await;
-            assert_eq!(response.status(), 200, "{method} {path} with its own token");
+            assert_eq!(response.status(), 200, "{method} {path} with the submission's token");
             let other = stack.client.submit("ben@example.org", "", &[photos::retina()]).await;
             let other = admin.with_token(other.access_token);
             let response = request(&other, method, path, &callers.submission).await;
@@ -253,7 +251,6 @@ async fn check_anonymous(stack: &Stack, callers: &Callers, row: &(&str, &str, Ru
     }
 }
 
-/// Every bad token at one route.
 async fn check_bad_tokens(callers: &Callers, row: &(&str, &str, Rule)) {
     let (method, path, rule) = row;
     let admin = &callers.by_role["admin"].1;
@@ -265,9 +262,9 @@ async fn check_bad_tokens(callers: &Callers, row: &(&str, &str, Rule)) {
         let context = format!("{code} at {method} {path}");
         match rule {
             Open | OtherProof => {
-                assert_eq!(outcome(response).await, without, "not looked at: {context}")
+                assert_eq!(outcome(response).await, without, "tokens are ignored: {context}")
             }
-            // Whether it was a bad token of staff or of another submission is not told apart.
+            // Invalid staff tokens and tokens of other submissions get the same response.
             OfSubmission => {
                 assert_eq!(refusal(response).await, (404, "not_found".into()), "{context}")
             }
@@ -278,7 +275,6 @@ async fn check_bad_tokens(callers: &Callers, row: &(&str, &str, Rule)) {
     }
 }
 
-/// Status of an answer, and the stable code of a refusal.
 async fn outcome(response: Response) -> (u16, String) {
     match response.status().as_u16() {
         status @ ..400 => (status, String::new()),
@@ -286,7 +282,7 @@ async fn outcome(response: Response) -> (u16, String) {
     }
 }
 
-/// Every route of the documentation, and the permission that it says to need.
+/// Every documented route with its documented permission.
 async fn documented(stack: &Stack) -> BTreeMap<(String, String), Option<String>> {
     let document: Value = stack.client.get("/openapi.json").await.json().await.expect("JSON");
     let mut routes = BTreeMap::new();
@@ -320,7 +316,7 @@ async fn an_undecodable_id_is_not_found() {
             let method: Method = method.parse().expect("a method");
             let call = admin.request(method.clone(), &path);
             let call = call.json(&json!({"reason": "a test", "name": "a test"}));
-            let response = call.send().await.expect("an answer");
+            let response = call.send().await.expect("a response");
             let media_type = response.headers()["content-type"].to_str().expect("text").to_owned();
             assert_eq!(media_type, "application/json", "{method} {path}: {}", response.status());
             assert_eq!(refusal(response).await, (404, "not_found".into()), "{method} {path}");
@@ -331,7 +327,7 @@ async fn an_undecodable_id_is_not_found() {
     stack.stop().await;
 }
 
-/// What `diagflow routes` prints, each line with single spaces.
+/// The output of `diagflow routes`, with single spaces.
 async fn printed_routes() -> BTreeSet<String> {
     let mut command = tokio::process::Command::new(servers::diagflow());
     let output = command.arg("routes").env_clear().output().await.expect("runs");
@@ -373,13 +369,13 @@ async fn every_route_allows_exactly_the_roles_in_the_table() {
             assert_eq!(
                 documented_permission.as_deref(),
                 Some(*permission),
-                "{method} {path} is documented so"
+                "documented permission of {method} {path}"
             );
         }
         check_anonymous(&stack, &callers, row).await;
         check_bad_tokens(&callers, row).await;
         for (role, staff) in callers.by_role.values() {
-            // Each time anew: some of these end the session that asks.
+            // A new session for each call, since some routes end the caller's session.
             let fresh = match role {
                 Role::Service => staff.clone(),
                 _ => staff.sign_in_again(&stack).await,

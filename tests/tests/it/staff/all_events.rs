@@ -1,4 +1,4 @@
-//! The live stream of all changes, and the ends of streams whose session has ended.
+//! The stream of all events, and the end of streams whose session has ended.
 
 use diagflow_store::{ApiKeyId, EndStatus, Role, RunKey, Sha256};
 use diagflow_tests::responses::refusal;
@@ -13,8 +13,8 @@ async fn open(staff: &Staff, last: Option<i64>) -> SseStream {
     if let Some(last) = last {
         call = call.header("Last-Event-ID", last.to_string());
     }
-    let mut stream = SseStream::new(call.send().await.expect("an answer"));
-    // It listens from here on.
+    let mut stream = SseStream::new(call.send().await.expect("a response"));
+    // From here on, new events are received.
     stream.read_until(|text| text.contains("retry:")).await;
     stream
 }
@@ -29,14 +29,13 @@ async fn wait_for_changes(stream: &mut SseStream, count: usize) -> Vec<SseEvent>
     changes(stream)
 }
 
-/// How long the stream takes to end.
 async fn time_to_end(mut stream: SseStream) -> Duration {
     let started = Instant::now();
     stream.read_to_end().await;
     started.elapsed()
 }
 
-/// What an event says: of which submission, what happened, where it stands.
+/// Submission, step and status of an event.
 fn summary(event: &SseEvent) -> [String; 3] {
     let member = |name: &str| event.data[name].as_str().expect(name).to_owned();
     [member("submission_id"), member("step"), member("status")]
@@ -65,7 +64,7 @@ async fn all_changes_are_streamed_and_a_reconnecting_client_misses_none() {
         change(two, "received", "pending"),
         change(one, "failed", "failed"),
     ];
-    assert_eq!(received, expected, "and nothing of before");
+    assert_eq!(received, expected, "earlier events were sent");
     assert!(events[0].data["at"].is_string());
 
     drop(stream);
@@ -89,21 +88,22 @@ async fn all_changes_are_streamed_and_a_reconnecting_client_misses_none() {
             received.iter().filter(|event| event.id > last).map(summary).collect();
         assert_eq!(missed_events, missed);
     }
-    // A row with a lower number that appears after a listener went is told when it comes back.
+    // A row with a lower id that is committed later is delivered after a reconnection.
     let mut resumed_late = open(&operator, Some(last + 4)).await;
     resumed_late.read_until(|text| text.contains(&format!("id: {}\n", last + 3))).await;
 
     let mut from_future = open(&operator, Some(1_000_000)).await;
     let three = seeding::submission(store, "cy@example.org", "", None).await;
-    let received: Vec<_> = wait_for_changes(&mut from_future, 1).await.iter().map(summary).collect();
-    assert_eq!(received, [change(three, "received", "pending")], "from now on, nothing of before");
+    let received: Vec<_> =
+        wait_for_changes(&mut from_future, 1).await.iter().map(summary).collect();
+    assert_eq!(received, [change(three, "received", "pending")], "earlier events were sent");
     replica.stop().await;
     stack.stop().await;
 }
 
 #[tokio::test]
 async fn a_client_too_far_behind_is_told_to_reload_the_list() {
-    /// As the API's documentation says.
+    /// The documented limit.
     const MOST_MISSED: i64 = 10_000;
     let stack = Stack::api_only(StackOptions::default()).await;
     let store = &stack.store;
@@ -113,7 +113,7 @@ async fn a_client_too_far_behind_is_told_to_reload_the_list() {
     let last = newest().await;
     let digits = "SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 \
                   UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9";
-    // With the numbers that they would get: where a statement takes them in blocks, some are left out.
+    // With explicit ids: `AUTO_INCREMENT` may leave gaps when a statement reserves ids in blocks.
     let missed = format!(
         "INSERT INTO events (id, submission_id, number, name, step, status, message, created_at) \
          SELECT {last} + 1 + n, '{}', 2 + n, 'status_update', 'mail_sent', 'pending', '', NOW(6) \
@@ -126,7 +126,7 @@ async fn a_client_too_far_behind_is_told_to_reload_the_list() {
 
     let mut at_limit = open(&operator, Some(last)).await;
     let newest_id = format!("id: {}\n", last + MOST_MISSED);
-    // Only the last event is looked at: there are as many looks as events.
+    // Only the last event is parsed, since this runs once per event.
     let has_newest = |text: &str| {
         let last = text.strip_suffix("\n\n").and_then(|text| text.rsplit("\n\n").next());
         last.is_some_and(|event| event.contains(&newest_id))
@@ -134,7 +134,7 @@ async fn a_client_too_far_behind_is_told_to_reload_the_list() {
     at_limit.read_until(has_newest).await;
     let received = changes(&at_limit);
     let received = received.iter().filter(|event| event.id > last).count();
-    assert_eq!(received as i64, MOST_MISSED, "each of them");
+    assert_eq!(received as i64, MOST_MISSED, "some are missing");
     assert!(!at_limit.text().contains("list_changed"));
     drop(at_limit);
 
@@ -142,7 +142,7 @@ async fn a_client_too_far_behind_is_told_to_reload_the_list() {
     let reload = format!("event: list_changed\nid: {}\ndata: {{}}\n\n", last + MOST_MISSED);
     beyond_limit.read_until(|text| text.contains(&reload)).await;
     let two = seeding::submission(store, "bo@example.org", "", None).await;
-    // What the process itself has not passed on yet may come once more; of what is new, nothing is left out.
+    // Events that this process has not published yet may come twice, but no new event is missing.
     let of_two = two.submission.to_string();
     beyond_limit.read_until(|text| text.contains(&of_two) && text.ends_with("\n\n")).await;
     let received: Vec<_> = changes(&beyond_limit).iter().map(summary).collect();
@@ -173,7 +173,7 @@ async fn an_event_committed_out_of_order_is_still_streamed() {
 
     let events = wait_for_changes(&mut stream, 2).await;
     assert_eq!(summary(&events[1]), change(one, "mail_sent", "pending"));
-    assert!(events[1].id < events[0].id, "its number is the lower one");
+    assert!(events[1].id < events[0].id, "its id is lower");
     stack.stop().await;
 }
 

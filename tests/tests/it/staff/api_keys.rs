@@ -1,4 +1,4 @@
-//! API keys of programs.
+//! API keys of service accounts.
 
 use diagflow_store::Role;
 use diagflow_tests::responses::refusal;
@@ -7,12 +7,12 @@ use diagflow_tests::{Stack, StackOptions, Staff};
 use reqwest::Response;
 use serde_json::{Value, json};
 
-/// Any route of staff that programs have no permission for: it tells whether a key was recognised.
+/// A staff route that service accounts may not use: 403 means that the key was recognized.
 const PROBE: &str = "/api/v1/users";
 
 async fn with_key(stack: &Stack, key: &str) -> (u16, String) {
     let call = reqwest::Client::new().get(stack.client.url(PROBE)).bearer_auth(key);
-    refusal(call.send().await.expect("an answer")).await
+    refusal(call.send().await.expect("a response")).await
 }
 
 fn recognized() -> (u16, String) {
@@ -53,12 +53,15 @@ async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
     );
     assert_eq!(list["data"][1]["used_at"], Value::Null);
     let kept = stack.database.texts("SELECT secret FROM api_keys").await;
-    assert!(kept.iter().all(|kept| !first.contains(kept) && kept.len() == 64), "only digests");
+    assert!(
+        kept.iter().all(|kept| !first.contains(kept) && kept.len() == 64),
+        "only digests are stored"
+    );
 
     let guessed = format!("dfk_{first_id}_{}", "x".repeat(secret.len()));
     assert_eq!(with_key(&stack, &guessed).await, unknown());
     let list: Value = admin.get(&keys).await.json().await.expect("JSON");
-    assert_eq!(list["data"][1]["used_at"], Value::Null, "who knows its name has not used it");
+    assert_eq!(list["data"][1]["used_at"], Value::Null, "a guess does not count as a use");
 
     assert_eq!(with_key(&stack, &first).await, recognized());
     assert_eq!(with_key(&stack, &second).await, recognized());
@@ -71,7 +74,11 @@ async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
 
     assert_eq!(admin.delete(&format!("{keys}/{first_id}")).await.status(), 204);
     assert_eq!(with_key(&stack, &first).await, unknown(), "revoked");
-    assert_eq!(admin.delete(&format!("{keys}/{first_id}")).await.status(), 404, "it was");
+    assert_eq!(
+        admin.delete(&format!("{keys}/{first_id}")).await.status(),
+        404,
+        "it is revoked already"
+    );
     assert_eq!(with_key(&stack, &second).await, recognized());
     let past = "expires_at = DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 1 SECOND)";
     stack.database.execute(&format!("UPDATE api_keys SET {past} WHERE id = '{second_id}'")).await;
@@ -157,8 +164,8 @@ async fn only_enabled_service_accounts_have_keys() {
     let (key, _) = created(admin.post(&keys, &draft).await).await;
     let given = json!({"email": email, "password": PASSWORD});
     let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
-    let signed_in = refusal(call.json(&given).send().await.expect("an answer")).await;
-    assert_eq!(signed_in, (401, "sign_in_failed".to_owned()), "a program has no password");
+    let signed_in = refusal(call.json(&given).send().await.expect("a response")).await;
+    assert_eq!(signed_in, (401, "sign_in_failed".to_owned()), "service accounts have no password");
 
     assert_eq!(admin.delete(&user).await.status(), 200);
     assert_eq!(with_key(&stack, &key).await, unknown(), "disabled");
@@ -168,7 +175,7 @@ async fn only_enabled_service_accounts_have_keys() {
 
     let person = json!({"role": "operator", "password": PASSWORD});
     assert_eq!(admin.put(&user, &person).await.status(), 200);
-    assert_eq!(with_key(&stack, &key).await, unknown(), "it became a person");
+    assert_eq!(with_key(&stack, &key).await, unknown(), "the account became a person's");
     assert_eq!(admin.put(&user, &json!({"role": "service"})).await.status(), 200);
     assert_eq!(with_key(&stack, &key).await, unknown(), "revoked for good");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The audit: what stands in it, and that tampering shows.
+//! The audit log and the detection of tampering.
 
 use diagflow_store::{Action, AuditCheckpoint, AuditFault, AuditFilter, AuditKey, Role};
 use diagflow_tests::seeding::audit_entry;
@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Every column of a line but its number.
+/// Every column of an entry except its number.
 const COLUMNS: &str = "at, actor_kind, actor_id, actor_name, action, object_kind, object_id, result, \
      address, request_id, details, previous, hash";
 
-/// What a proof of the audit finds wrong, in words.
+/// The faults that the verification of the audit log finds.
 async fn verify_log(stack: &Stack, mark: Option<&AuditCheckpoint>) -> Vec<AuditFault> {
     let key = AuditKey::new(AUDIT_KEY);
-    stack.store.verify_audit(&key, mark).await.expect("an answer").faults
+    stack.store.verify_audit(&key, mark).await.expect("a response").faults
 }
 
-/// Writes at least this many lines.
+/// Writes at least this many entries.
 async fn write_entries(staff: &Staff, count: usize) {
     for _ in 0..count {
         assert_eq!(staff.get("/api/v1/audit?limit=1").await.status(), 200);
@@ -31,7 +31,7 @@ async fn every_kind_of_tampering_is_detected() {
     let admin = Staff::with_role(&stack, Role::Admin).await;
     write_entries(&admin, 6).await;
     assert_eq!(verify_log(&stack, None).await, []);
-    let mark = stack.store.audit_head().await.expect("an answer");
+    let mark = stack.store.audit_head().await.expect("a response");
     assert!(mark.number >= 8, "{mark:?}");
     let database = &stack.database;
     database.execute("CREATE TABLE kept AS SELECT * FROM audit").await;
@@ -47,7 +47,7 @@ async fn every_kind_of_tampering_is_detected() {
     assert_eq!(verify_log(&stack, None).await, [AuditFault::Removed(3, 4)]);
     restore().await;
 
-    // The numbers closed again, as if the line had never been.
+    // The numbers are closed up, as if the entry had never existed.
     database.execute("DELETE FROM audit WHERE number = 3").await;
     database.execute("UPDATE audit SET number = number - 1 WHERE number > 3 ORDER BY number").await;
     let found = verify_log(&stack, None).await;
@@ -60,7 +60,8 @@ async fn every_kind_of_tampering_is_detected() {
     assert!(matches!(verify_log(&stack, None).await[..], [AuditFault::HeadMismatch { .. }]));
     restore().await;
 
-    // The end removed together with its note: only a mark that was kept elsewhere tells.
+    // The last entry is removed together with its record in the head: only a checkpoint stored
+    // elsewhere shows it.
     database.execute(&format!("DELETE FROM audit WHERE number = {}", mark.number)).await;
     let last = mark.number - 1;
     let back = format!(
@@ -74,13 +75,13 @@ async fn every_kind_of_tampering_is_detected() {
     );
     restore().await;
 
-    // A line put in behind the last one.
+    // An entry inserted after the last one.
     let line = format!("SELECT number + 1, {COLUMNS} FROM kept WHERE number = {}", mark.number);
     database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {line}")).await;
     assert!(matches!(verify_log(&stack, None).await[..], [AuditFault::HeadMismatch { .. }]));
     restore().await;
 
-    // Lines put in before the first one, where no number of ours is.
+    // Entries inserted before the first one, with unused numbers.
     for number in [0, -5, i64::MIN] {
         let line = format!("SELECT {number}, {COLUMNS} FROM kept WHERE number = 3");
         database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {line}")).await;
@@ -88,7 +89,7 @@ async fn every_kind_of_tampering_is_detected() {
     let inserted = [i64::MIN, -5, 0].map(AuditFault::Inserted);
     assert_eq!(verify_log(&stack, None).await, inserted);
     restore().await;
-    assert_eq!(verify_log(&stack, Some(&mark)).await, [], "as it was");
+    assert_eq!(verify_log(&stack, Some(&mark)).await, [], "restored");
     stack.stop().await;
 }
 
@@ -134,7 +135,7 @@ async fn a_change_to_any_column_is_detected_and_the_entry_is_still_listed() {
         .map(|it| (of_admin, it));
     let of_nobody = [("actor_id", "''"), ("actor_id", "UUID()")].map(|it| (of_nobody, it));
     for (number, (column, value)) in of_admin.chain(of_nobody) {
-        // As somebody would change it who is bound by no rule.
+        // A relaxed SQL mode, so that any value is stored.
         let change = format!(
             "SET sql_mode = ''; UPDATE audit SET {column} = {value} WHERE number = {number}"
         );
@@ -171,15 +172,15 @@ async fn an_entry_inserted_at_the_end_is_detected_during_concurrent_writes() {
             store.append_audit_entry(&audit_entry(Action::AuditView)).await.expect("written");
         }
     });
-    let first = stack.store.audit_head().await.expect("an answer").number;
-    eventually("the service to be busy", || async {
-        let end = stack.store.audit_head().await.expect("an answer").number;
+    let first = stack.store.audit_head().await.expect("a response").number;
+    eventually("concurrent writes", || async {
+        let end = stack.store.audit_head().await.expect("a response").number;
         (end > first + 10).then_some(())
     })
     .await;
 
     for _ in 0..5 {
-        assert_eq!(verify_log(&stack, None).await, [], "lines of our own are no fault");
+        assert_eq!(verify_log(&stack, None).await, [], "concurrent entries are no fault");
     }
     let copy = format!("SELECT 1000000000, {COLUMNS} FROM audit WHERE number = 2");
     stack.database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {copy}")).await;
@@ -236,7 +237,7 @@ async fn entries_are_filtered_by_actor_object_and_request() {
     stack.stop().await;
 }
 
-/// Runs `diagflow audit verify`; whether it ended well, and what it printed.
+/// Runs `diagflow audit verify`; returns whether it succeeded, and its output.
 async fn verify(stack: &Stack, arguments: &[&str]) -> (bool, String) {
     let mut command = tokio::process::Command::new(servers::diagflow());
     command.args(["audit", "verify"]).args(arguments).env_clear();
@@ -250,14 +251,14 @@ async fn audit_verify_fails_when_an_entry_was_changed() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     write_entries(&admin, 2).await;
-    let mark = stack.store.audit_head().await.expect("an answer").to_string();
+    let mark = stack.store.audit_head().await.expect("a response").to_string();
 
     let (success, text) = verify(&stack, &["--checkpoint", &mark]).await;
     assert!(success && text.contains("nothing was changed, removed or put in"), "{text}");
-    assert!(text.contains(&mark), "the mark for the next time: {text}");
+    assert!(text.contains(&mark), "the next checkpoint is printed: {text}");
 
     stack.database.execute("UPDATE audit SET result = 'forbidden' WHERE number = 2").await;
     let (success, text) = verify(&stack, &[]).await;
-    assert!(!success && text.starts_with("line 2 was changed"), "{text}");
+    assert!(!success && text.starts_with("entry 2 was changed"), "{text}");
     stack.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What a line of the audit says: who, on what, with which result.
+//! The contents of audit entries: actor, object and result.
 
 use diagflow_store::Role;
 use diagflow_tests::ports::free_port;
@@ -15,7 +15,7 @@ fn reason_body() -> Value {
     json!({"reason": "a test"})
 }
 
-/// Of each line what was done, to what kind of thing, and what came of it; oldest first.
+/// Action, kind of object and result of each entry, oldest first.
 fn summaries(entries: &[Value]) -> Vec<String> {
     let field = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
     let summaries =
@@ -55,7 +55,7 @@ async fn all_entries_about_a_submission_are_found_by_its_id() {
     let image = format!("/api/admin/files/{file}");
     let resend = format!("/api/admin/submissions/{id}/deliveries/{delivery}/resend");
 
-    // Its bytes are not there: what is not shown is no view, but it was tried.
+    // Its file is missing. The failed view is audited as unavailable.
     assert_eq!(admin.get(&image).await.status(), 503);
     assert_eq!(patient.get(&image).await.status(), 403);
     assert_eq!(patient.get(&format!("/api/admin/submissions/{id}")).await.status(), 403);
@@ -78,7 +78,7 @@ async fn all_entries_about_a_submission_are_found_by_its_id() {
     let about_admin = admin.audit(&format!("object_id={}&action=access", admin.id)).await;
     assert_eq!(summaries(&about_admin), ["access user forbidden"]);
     let of_patient = admin.audit(&format!("actor_id={}&object_kind=file", patient.id)).await;
-    assert_eq!(summaries(&of_patient), ["access file forbidden"], "which is of no submission");
+    assert_eq!(summaries(&of_patient), ["access file forbidden"], "it belongs to no submission");
     stack.stop().await;
 }
 
@@ -108,7 +108,7 @@ async fn a_known_user_is_named_in_the_audit_even_when_denied() {
     assert_eq!(expired.get(path).await.status(), 401);
     let by_cookie = reqwest::Client::new().post(stack.client.url("/api/v1/auth/logout"));
     let cookie = format!("diagflow_session={}", signed_out.access_token);
-    let response = by_cookie.header("cookie", cookie).send().await.expect("an answer");
+    let response = by_cookie.header("cookie", cookie).send().await.expect("a response");
     assert_eq!(response.status(), 403);
     assert_eq!(signed_out.post("/api/v1/auth/logout", &json!({})).await.status(), 204);
     assert_eq!(signed_out.get(path).await.status(), 401);
@@ -132,7 +132,7 @@ async fn a_known_user_is_named_in_the_audit_even_when_denied() {
     let forged = signed_out.with_token(Forgery::WrongKey.of(&signed_out.access_token));
     assert_eq!(forged.get(path).await.status(), 401);
     let entries = admin.audit("action=access&result=token_invalid").await;
-    assert_eq!(entries[0]["actor_kind"], "anonymous", "a name in a forged token is nobody's");
+    assert_eq!(entries[0]["actor_kind"], "anonymous", "the name in a forged token is not trusted");
     stack.stop().await;
 }
 
@@ -190,7 +190,7 @@ async fn actions_without_effect_and_failures_are_not_recorded_as_success() {
     let run = stack.store.runs(id).await.expect("runs")[1].number;
     let run = diagflow_store::RunKey { submission: id, number: run };
     let execution = Uuid::new_v4().to_string();
-    stack.store.mark_run_started(run, &execution).await.expect("noted");
+    stack.store.mark_run_started(run, &execution).await.expect("recorded");
     assert_eq!([act("cancel").await, act("cancel").await], ["cancelling"; 2]);
     let cancellations = summaries_of("submission_cancel").await;
     let last =
@@ -216,7 +216,7 @@ async fn only_submissions_of_signed_in_users_are_audited() {
     let sent = institution.request(Method::POST, "/api/user/submit").json(&body);
     let sent = sent.header("Idempotency-Key", "once");
     for _ in 0..2 {
-        let sent = sent.try_clone().expect("a body in memory").send().await.expect("an answer");
+        let sent = sent.try_clone().expect("a body in memory").send().await.expect("a response");
         assert_eq!(sent.status(), 202);
     }
     submit(&stack).await;
@@ -224,7 +224,7 @@ async fn only_submissions_of_signed_in_users_are_audited() {
     assert_eq!(
         summaries(&entries),
         ["submission_create submission success"],
-        "what was stored, once"
+        "a stored submission has one entry"
     );
     assert_eq!(entries[0]["actor_id"], institution.id.to_string());
     assert_eq!(entries[0]["details"]["files"], 1);

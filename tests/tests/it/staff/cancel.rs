@@ -1,4 +1,4 @@
-//! Staff call a submission off.
+//! Staff cancel a submission.
 
 use diagflow_store::Role;
 use diagflow_tests::assertions::{
@@ -20,7 +20,6 @@ fn reason_body() -> Value {
     json!({"reason": "sent by mistake"})
 }
 
-/// The lines of the audit about a submission.
 async fn audit_entries(stack: &Stack, submission: &AcceptedSubmission) -> Vec<String> {
     let query = format!(
         "SELECT CONCAT_WS(' ', action, result, details) FROM audit WHERE object_id = '{}' ORDER BY number",
@@ -54,7 +53,7 @@ async fn a_running_submission_is_cancelled_once_despite_repeated_requests() {
         (&entries[0], &entries[2], entries.len()),
         (&entry("success"), &entry("unchanged"), 3)
     );
-    // Unless the run was faster.
+    // The run may have been faster.
     assert!([entry("in_progress"), entry("unchanged")].contains(&entries[1]), "{entries:?}");
     stack.stop().await;
 }
@@ -95,20 +94,20 @@ async fn a_cancellation_survives_a_temporal_outage_and_an_api_kill() {
     temporal.cut();
     let response = staff.post(&path(&accepted), &reason_body()).await;
     assert_eq!(outcome(response).await, (202, "cancelling".to_owned()));
-    eventually("an attempt to tell Temporal to fail", || async {
-        let log = stack.api.as_ref().expect("is running").log();
-        log.contains("not passed on to Temporal yet").then_some(())
+    eventually("an attempt to reach Temporal to fail", || async {
+        let log = stack.api.as_ref().expect("running").log();
+        log.contains("item not reconciled yet").then_some(())
     })
     .await;
-    stack.api.take().expect("is running").kill();
-    // As if its lease were over: who comes next need not wait for it.
+    stack.api.take().expect("running").kill();
+    // As if the lease had expired, so that the next process need not wait.
     stack
         .database
         .execute("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
         .await;
     assert_eq!(stack.database.number("SELECT COUNT(cancel_after) FROM runs").await, 1);
     stack.start_api().await;
-    assert_eq!(stack.client.status(&accepted).await.expect("an answer")["status"], "processing");
+    assert_eq!(stack.client.status(&accepted).await.expect("a response")["status"], "processing");
     temporal.restore();
 
     wait_ended_once(&stack, &accepted, cancelled()).await;
@@ -128,13 +127,13 @@ async fn cancelling_an_unstarted_submission_sends_no_request_and_one_email() {
     assert_eq!(outcome(response).await, (202, "cancelled".to_owned()));
     let document = stack.wait_for_status(&accepted, "cancelled").await;
     assert_eq!(document["error"]["code"], "cancelled");
-    stack.api.take().expect("is running").stop().await;
+    stack.api.take().expect("running").stop().await;
     stack.set("TEMPORAL_ADDRESS", servers::temporal());
     stack.start_api().await;
     stack.start_worker().await;
 
-    eventually("the patient to be told", || async { mails(&stack, &accepted).pop() }).await;
-    eventually("the ledger to say so", || async {
+    eventually("the e-mail to the patient", || async { mails(&stack, &accepted).pop() }).await;
+    eventually("the ledger to be updated", || async {
         let deliveries = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
         (deliveries.len() == 1 && deliveries[0].status.to_string() == "sent").then_some(())
     })
@@ -142,17 +141,17 @@ async fn cancelling_an_unstarted_submission_sends_no_request_and_one_email() {
     assert_eq!(mails(&stack, &accepted)[0].subject, "Your submission was cancelled");
     assert!(stack.loopai.requests().is_empty());
     let runs = stack.store.runs(id_of(&accepted)).await.expect("runs");
-    assert_eq!(runs[0].temporal_run_id, None, "nothing was started for it");
+    assert_eq!(runs[0].temporal_run_id, None, "no run was started");
     stack.stop().await;
 }
 
-/// A run that is under way, and that staff call off while the API does not reach Temporal; the worker does.
+/// A run that staff cancelled while the API could not reach Temporal. The worker can.
 async fn cancelled_while_temporal_is_unreachable() -> (Stack, AcceptedSubmission, Proxy) {
     let temporal = Proxy::to(&servers::temporal()).await;
     let options = StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "600");
     let (mut stack, accepted) = Stack::with_submission(options).await;
     stack.wait_for_status(&accepted, "processing").await;
-    stack.api.take().expect("is running").stop().await;
+    stack.api.take().expect("running").stop().await;
     stack.set("TEMPORAL_ADDRESS", temporal.address());
     stack.start_api().await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
@@ -168,7 +167,7 @@ async fn a_run_terminated_before_its_cancellation_ends_as_cancelled() {
     let (stack, accepted, temporal) = cancelled_while_temporal_is_unreachable().await;
     temporal_cli::submission_workflow("terminate", &accepted, &["--reason", "a test"]).await;
     temporal.restore();
-    // As if the lease of the attempt that failed were over.
+    // As if the lease of the failed attempt had expired.
     stack
         .database
         .execute("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
@@ -176,7 +175,7 @@ async fn a_run_terminated_before_its_cancellation_ends_as_cancelled() {
 
     let document = stack.wait_for_status(&accepted, "cancelled").await;
     assert_eq!(document["error"]["code"], "cancelled");
-    eventually("the patient to be told", || async { mails(&stack, &accepted).pop() }).await;
+    eventually("the e-mail to the patient", || async { mails(&stack, &accepted).pop() }).await;
     assert_eq!(mails(&stack, &accepted)[0].subject, "Your submission was cancelled");
     stack.stop().await;
 }
@@ -199,7 +198,7 @@ async fn a_failed_run_cannot_be_cancelled() {
 async fn a_run_that_fails_before_the_cancellation_arrives_stays_failed() {
     let (stack, accepted, temporal) = cancelled_while_temporal_is_unreachable().await;
     let execution = stack.wait_for_polls(0).await;
-    stack.loopai.fail(&execution, "no").expect("at work");
+    stack.loopai.fail(&execution, "no").expect("in progress");
     temporal_cli::submission_workflow("signal", &accepted, &["--name", "execution_changed"]).await;
     wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
     temporal.restore();
@@ -208,7 +207,7 @@ async fn a_run_that_fails_before_the_cancellation_arrives_stays_failed() {
         .execute("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
         .await;
 
-    eventually("the wish to be settled", || async {
+    eventually("the cancellation to be settled", || async {
         let open = stack.database.number("SELECT COUNT(cancel_after) FROM runs").await;
         (open == 0).then_some(())
     })

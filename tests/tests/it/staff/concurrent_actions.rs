@@ -1,4 +1,4 @@
-//! The same button, pressed by several people at the very same time, on two replicas: it happens once.
+//! Concurrent calls of the same staff action on two replicas take effect once.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;
@@ -11,17 +11,17 @@ use diagflow_tests::{Stack, StackOptions, Staff, eventually, history};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-/// Presses at once.
 const CALLS: usize = 8;
 
-/// Presses a button on both replicas; returns status, outcome and the member `about` of each answer, sorted.
+/// Calls an action on both replicas at once; returns the status, the outcome and `member` of each
+/// response, sorted.
 async fn call_concurrently(
     staff: &[Staff; 2],
     path: &str,
     member: &str,
 ) -> Vec<(u16, String, String)> {
     let reason = json!({"reason": "several of us saw it"});
-    let results = (0..CALLS).map(|press| staff[press % 2].post(path, &reason));
+    let results = (0..CALLS).map(|call| staff[call % 2].post(path, &reason));
     let mut responses = Vec::new();
     for response in join_all(results).await {
         let status = response.status().as_u16();
@@ -33,13 +33,12 @@ async fn call_concurrently(
     responses
 }
 
-/// The results that the audit has of an action, sorted.
+/// The audit results of an action, sorted.
 async fn results(stack: &Stack, action: &str) -> Vec<String> {
     let query = format!("SELECT result FROM audit WHERE action = '{action}' ORDER BY result");
     stack.database.texts(&query).await
 }
 
-/// One of the first, and the others of the second.
 fn one_and_rest<T: Clone>(first: T, others: T) -> Vec<T> {
     let mut all = vec![first];
     all.resize(CALLS, others);
@@ -83,7 +82,7 @@ async fn concurrent_cancellations_end_a_run_once() {
     let path = format!("/api/admin/submissions/{}/cancel", accepted.submission_id);
     let responses = call_concurrently(&staff, &path, "submission_id").await;
 
-    // Whoever comes after the run has ended finds it cancelled.
+    // Calls after the end of the run find it cancelled.
     let accepted_outcomes = ["cancelling", "cancelled"];
     assert!(responses.iter().all(|(status, outcome, _)| {
         *status == 202 && accepted_outcomes.contains(&outcome.as_str())
@@ -108,7 +107,7 @@ async fn concurrent_resends_plan_one_copy() {
     let staff = [here.clone(), here.at_api(&elsewhere)];
     wait_completed_once(&stack, &accepted).await;
     let original = delivery(&stack, &accepted).await.id;
-    // Until all have pressed: a copy that was sent already could be sent again.
+    // The copy must not be sent before all calls have ended: a sent e-mail can be resent.
     stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
 
     let id = &accepted.submission_id;

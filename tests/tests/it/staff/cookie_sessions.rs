@@ -1,4 +1,4 @@
-//! Sessions of pages: cookies, the token against forged requests, and renewal while in use.
+//! Cookie sessions of browsers: attributes, CSRF tokens, and renewal.
 
 use diagflow_store::Role;
 use diagflow_tests::responses::refusal;
@@ -13,7 +13,7 @@ const SESSIONS: &str = "/api/v1/auth/sessions";
 const VALIDATE: &str = "/api/v1/auth/validate";
 const REFRESH: &str = "/api/v1/auth/refresh";
 
-/// A page that signed in.
+/// A browser that has signed in.
 struct Page {
     http: reqwest::Client,
     base: String,
@@ -22,7 +22,7 @@ struct Page {
     csrf: String,
 }
 
-/// The attributes of a cookie that an answer sets, its value first.
+/// The value of a cookie in a response, followed by its attributes.
 fn cookie(response: &Response, name: &str) -> Option<Vec<String>> {
     let start = format!("{name}=");
     let texts = response.headers().get_all(SET_COOKIE).iter();
@@ -37,7 +37,7 @@ impl Page {
         let (http, base) = (reqwest::Client::new(), stack.client.url(""));
         let given = json!({"email": email, "password": PASSWORD, "cookies": true});
         let call = http.post(format!("{base}/api/v1/auth/login")).json(&given);
-        let response = call.send().await.expect("an answer");
+        let response = call.send().await.expect("a response");
         let (access, refresh) =
             (cookie(&response, "diagflow_session"), cookie(&response, "diagflow_refresh"));
         let (access, refresh) = (access.expect("a cookie"), refresh.expect("a cookie"));
@@ -56,7 +56,7 @@ impl Page {
     }
 
     async fn send(&self, method: Method, path: &str) -> Response {
-        self.request(method, path).send().await.expect("an answer")
+        self.request(method, path).send().await.expect("a response")
     }
 }
 
@@ -68,7 +68,7 @@ async fn a_cookie_session_needs_its_csrf_token_to_change_anything() {
 
     let read = page.send(Method::GET, VALIDATE).await;
     assert_eq!(read.status(), 200);
-    assert!(cookie(&read, "diagflow_session").is_none(), "not renewed while it is young");
+    assert!(cookie(&read, "diagflow_session").is_none(), "a new cookie is not renewed");
     let validated: Value = read.json().await.expect("JSON");
     assert_eq!(validated["csrf_token"], page.csrf.as_str());
 
@@ -76,17 +76,17 @@ async fn a_cookie_session_needs_its_csrf_token_to_change_anything() {
     assert_eq!(refusal(page.send(Method::DELETE, SESSIONS).await).await, refused);
     let with = async |token: &str| {
         let call = page.request(Method::DELETE, SESSIONS).header("x-csrf-token", token);
-        call.send().await.expect("an answer")
+        call.send().await.expect("a response")
     };
-    assert_eq!(refusal(with(&other.csrf).await).await, refused, "another session's token");
+    assert_eq!(refusal(with(&other.csrf).await).await, refused, "the token of another session");
     assert_eq!(with(&page.csrf).await.status(), 200);
 
     let call = page.request(Method::POST, "/api/v1/auth/logout");
-    let out = call.header("x-csrf-token", &page.csrf).send().await.expect("an answer");
-    assert_eq!(out.status(), 204);
+    let logout = call.header("x-csrf-token", &page.csrf).send().await.expect("a response");
+    assert_eq!(logout.status(), 204);
     for name in ["diagflow_session", "diagflow_refresh"] {
-        let gone = cookie(&out, name).expect("taken back");
-        assert!(gone[0].is_empty() && gone.contains(&"Max-Age=0".to_owned()), "{gone:?}");
+        let cleared = cookie(&logout, name).expect("an expired cookie");
+        assert!(cleared[0].is_empty() && cleared.contains(&"Max-Age=0".to_owned()), "{cleared:?}");
     }
     let after_logout = page.send(Method::GET, VALIDATE).await;
     assert_eq!(refusal(after_logout).await, (401, "session_ended".to_owned()));
@@ -102,7 +102,7 @@ async fn behind_https_cookies_are_secure_and_have_prefixed_names() {
     let http = reqwest::Client::new();
     let given = json!({"email": email, "password": PASSWORD, "cookies": true});
     let call = http.post(stack.client.url("/api/v1/auth/login")).json(&given);
-    let login = call.send().await.expect("an answer");
+    let login = call.send().await.expect("a response");
     assert_eq!(login.headers()["strict-transport-security"], "max-age=63072000");
 
     let secure = ["HttpOnly", "SameSite=Strict", "Secure"];
@@ -116,7 +116,7 @@ async fn behind_https_cookies_are_secure_and_have_prefixed_names() {
 
     let send = async |method: Method, path: &str, cookie: String| {
         let call = http.request(method, stack.client.url(path)).header("cookie", cookie);
-        call.send().await.expect("an answer").status().as_u16()
+        call.send().await.expect("a response").status().as_u16()
     };
     let named = |prefix: &str| format!("{prefix}diagflow_session={}", session[0]);
     assert_eq!(send(Method::GET, VALIDATE, named("__Host-")).await, 200);
@@ -129,7 +129,8 @@ async fn behind_https_cookies_are_secure_and_have_prefixed_names() {
 
 #[tokio::test]
 async fn a_cookie_session_is_renewed_while_in_use_and_can_be_refreshed() {
-    let stack = Stack::api_only(StackOptions::default().with("ACCESS_TOKEN_LIFETIME_SECONDS", "3")).await;
+    let stack =
+        Stack::api_only(StackOptions::default().with("ACCESS_TOKEN_LIFETIME_SECONDS", "3")).await;
     let page = Page::signed_in(&stack).await;
     let program = Staff::with_role(&stack, Role::Operator).await;
 
@@ -148,7 +149,7 @@ async fn a_cookie_session_is_renewed_while_in_use_and_can_be_refreshed() {
     })
     .await;
     assert_eq!(refusal(expired).await, (401, "token_expired".to_owned()));
-    let expired = eventually("the program's token to expire: it is not renewed", || async {
+    let expired = eventually("a bearer token to expire without renewal", || async {
         let response = program.get(VALIDATE).await;
         assert!(cookie(&response, "diagflow_session").is_none());
         (response.status() == 401).then_some(response)
@@ -168,7 +169,7 @@ async fn a_cookie_session_is_renewed_while_in_use_and_can_be_refreshed() {
     assert_eq!(page.send(Method::GET, VALIDATE).await.status(), 200);
     let without_token = stack.client.url(REFRESH);
     let without_token = page.http.post(without_token).timeout(Duration::from_secs(20)).send().await;
-    let without_token = refusal(without_token.expect("an answer")).await;
+    let without_token = refusal(without_token.expect("a response")).await;
     assert_eq!(without_token, (401, "token_required".to_owned()));
     stack.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Deleting a submission, and restoring it.
+//! Deleting and restoring a submission.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{
@@ -12,7 +12,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 async fn send(staff: &Staff, method: Method, path: &str, body: &Value) -> Response {
-    staff.request(method, path).json(body).send().await.expect("an answer")
+    staff.request(method, path).json(body).send().await.expect("a response")
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn a_deleted_submission_is_hidden_until_it_is_restored() {
     let reason = json!({"reason": "asked for by the patient"});
     let delete = async || send(&admin, Method::DELETE, &path, &reason).await;
 
-    // Not while something still happens to it, and not without a reason.
+    // Only final submissions are deleted, and only with a reason.
     assert_eq!(refusal(delete().await).await, (409, "not_final".to_owned()));
     seeding::end(&stack.store, run, EndStatus::Failed, "loopai_failed").await;
     let no_reason = send(&admin, Method::DELETE, &path, &json!({"reason": " "})).await;
@@ -36,16 +36,16 @@ async fn a_deleted_submission_is_hidden_until_it_is_restored() {
     let operator = Staff::with_role(&stack, Role::Operator).await;
     let refused = send(&operator, Method::DELETE, &path, &reason).await;
     assert_eq!(refusal(refused).await, (403, "forbidden".to_owned()));
-    assert_eq!(stack.client.status(&accepted).await.expect("an answer")["status"], "failed");
+    assert_eq!(stack.client.status(&accepted).await.expect("a response")["status"], "failed");
 
     let first = body(delete().await).await;
     assert_eq!(first, json!({"success": true, "deleted": true, "changed": true}));
     let second = body(delete().await).await;
-    assert_eq!(second["changed"], false, "pressed twice");
+    assert_eq!(second["changed"], false, "deleted already");
 
-    let status = stack.client.status(&accepted).await.expect("an answer");
+    let status = stack.client.status(&accepted).await.expect("a response");
     assert_eq!(status["error"]["code"], "not_found");
-    let events = stack.client.open_events(&accepted, None).await.expect("an answer");
+    let events = stack.client.open_events(&accepted, None).await.expect("a response");
     assert_eq!(refusal(events).await, (404, "not_found".to_owned()));
     let by_staff = operator.get(&format!("/api/user/status/{id}")).await;
     assert_eq!(refusal(by_staff).await, (404, "not_found".to_owned()));
@@ -55,14 +55,14 @@ async fn a_deleted_submission_is_hidden_until_it_is_restored() {
         assert_eq!(list["pagination"]["total"], i64::from(is_listed), "{query}");
     }
     assert!(body(admin.get(&path).await).await["data"]["deleted_at"].is_string());
-    // An operator's Reset in Temporal sets nothing going that is deleted.
+    // A reset in Temporal does not restart a deleted submission.
     let reset = uuid::Uuid::new_v4().to_string();
-    let adopted = stack.store.adopt(run, &reset, "another", None).await.expect("an answer");
+    let adopted = stack.store.adopt(run, &reset, "another", None).await.expect("a response");
     assert_eq!(adopted, Adoption::Superseded);
 
     assert_eq!(body(admin.post(&restore, &reason).await).await["changed"], true);
     assert_eq!(body(admin.post(&restore, &reason).await).await["changed"], false);
-    assert_eq!(stack.client.status(&accepted).await.expect("an answer")["status"], "failed");
+    assert_eq!(stack.client.status(&accepted).await.expect("a response")["status"], "failed");
     let list = body(admin.get("/api/admin/submissions").await).await;
     assert_eq!(members(&list, "id"), [id.as_str()]);
 
@@ -111,7 +111,6 @@ async fn a_link_to_a_file_of_a_deleted_submission_is_not_found() {
     stack.stop().await;
 }
 
-/// How an e-mail stands, and why.
 fn state(delivery: &Delivery) -> (DeliveryStatus, Option<&str>) {
     (delivery.status, delivery.error_code.as_deref())
 }
@@ -127,7 +126,7 @@ async fn a_pending_email_is_not_sent_after_its_submission_is_deleted() {
     };
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let deliveries = async || stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
-    eventually("an e-mail to wait for the mail server", || async {
+    eventually("the e-mail to be deferred", || async {
         deliveries().await.first().filter(|delivery| delivery.attempts >= 1).map(drop)
     })
     .await;
@@ -136,8 +135,8 @@ async fn a_pending_email_is_not_sent_after_its_submission_is_deleted() {
 
     let deleted = send(&admin, Method::DELETE, &path, &reason).await;
     assert_eq!(body(deleted).await["changed"], true);
-    let called_off = (DeliveryStatus::Failed, Some("submission_deleted"));
-    assert_eq!(deliveries().await.iter().map(state).collect::<Vec<_>>(), [called_off], "at once");
+    let cancelled = (DeliveryStatus::Failed, Some("submission_deleted"));
+    assert_eq!(deliveries().await.iter().map(state).collect::<Vec<_>>(), [cancelled], "at once");
     stack.mail.set_script([]).expect("a script");
     history::wait_until_closed(&stack, &accepted).await;
     assert_eq!(mails(&stack, &accepted).len(), 0);
@@ -145,13 +144,13 @@ async fn a_pending_email_is_not_sent_after_its_submission_is_deleted() {
     assert_eq!(body(admin.post(&format!("{path}/restore"), &reason).await).await["changed"], true);
     assert_eq!(
         deliveries().await.iter().map(state).collect::<Vec<_>>(),
-        [called_off],
-        "it stays so"
+        [cancelled],
+        "still cancelled"
     );
     let resend = format!("{path}/deliveries/{}/resend", deliveries().await[0].id);
     assert_eq!(body(admin.post(&resend, &reason).await).await["outcome"], "planned");
     eventually("the copy to be sent", || async { mails(&stack, &accepted).pop() }).await;
-    eventually("the ledger to say so", || async {
+    eventually("the ledger to be updated", || async {
         let all = deliveries().await;
         (all.len() == 2 && state(&all[1]) == (DeliveryStatus::Sent, None)).then_some(())
     })
@@ -166,20 +165,20 @@ async fn an_email_being_sent_during_the_deletion_is_not_retried() {
     let run = seeding::submission(store, "ana@example.org", "", None).await;
     seeding::end(store, run, EndStatus::Failed, "loopai_failed").await;
     let id = store.deliveries(run.submission).await.expect("deliveries")[0].id;
-    let standing = async || store.delivery_state(id).await.expect("an answer");
-    let DeliveryState::Planned(_, attempt) = standing().await else { panic!("it is owed") };
+    let current_state = async || store.delivery_state(id).await.expect("a response");
+    let DeliveryState::Planned(_, attempt) = current_state().await else { panic!("not planned") };
     let lease = std::time::Duration::from_secs(600);
-    let claimed = store.claim_delivery(&attempt, lease).await.expect("an answer");
+    let claimed = store.claim_delivery(&attempt, lease).await.expect("a response");
     let claimed = claimed.expect("claimed");
 
     let entry = seeding::audit_entry(diagflow_store::Action::SubmissionDelete);
     store.delete_submission(run.submission, &entry).await.expect("deleted");
 
-    assert!(matches!(standing().await, DeliveryState::Sending { .. }), "its sender goes on");
+    assert!(matches!(current_state().await, DeliveryState::Sending { .. }), "its sender continues");
     let released =
         store.release_delivery(&claimed, FailureReason::new(FailureCode::SmtpDeferred, "")).await;
-    assert!(released.expect("an answer"), "the mail server did not take it");
-    assert_eq!(standing().await, DeliveryState::Settled(DeliveryStatus::Failed));
+    assert!(released.expect("a response"), "the deferral is recorded");
+    assert_eq!(current_state().await, DeliveryState::Settled(DeliveryStatus::Failed));
     let all = store.deliveries(run.submission).await.expect("deliveries");
     assert_eq!(state(&all[0]), (DeliveryStatus::Failed, Some("submission_deleted")));
     stack.stop().await;

@@ -1,4 +1,4 @@
-//! What is refused is in the audit, and nobody can fill the audit with it.
+//! Denied requests are audited, and they cannot flood the audit log.
 
 use diagflow_store::Role;
 use diagflow_tests::client::ApiClient;
@@ -15,7 +15,7 @@ fn reason_body() -> Value {
     json!({"reason": "a test"})
 }
 
-/// Of each line who it was, what was done, and what came of it; oldest first.
+/// Kind of actor, action and result of each entry, oldest first.
 fn summaries(entries: &[Value]) -> Vec<String> {
     let field = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
     let summaries =
@@ -56,7 +56,7 @@ async fn requests_for_missing_objects_are_audited() {
     ];
     let mut expected = Vec::new();
     for ((method, path, body), action) in requests {
-        let response = admin.request(method, &path).json(&body).send().await.expect("an answer");
+        let response = admin.request(method, &path).json(&body).send().await.expect("a response");
         assert_eq!(refusal(response).await, (404, "not_found".to_owned()), "{path}");
         expected.push(format!("user {action} not_found"));
     }
@@ -75,12 +75,12 @@ async fn unauthenticated_requests_are_audited_with_their_target() {
     let file = stack.store.files(id).await.expect("files")[0].id;
     let other = stack.client.submit("ben@example.org", "", &[photos::retina()]).await;
     let nobody = admin.with_token(String::new());
-    let stranger = admin.with_token(other.access_token);
+    let other_patient = admin.with_token(other.access_token);
 
     let (status, events) = (format!("/api/user/status/{id}"), format!("/api/user/events/{id}"));
     assert_eq!(stack.client.get(&status).await.status(), 401);
-    assert_eq!(stranger.get(&status).await.status(), 404);
-    assert_eq!(stranger.get(&events).await.status(), 404);
+    assert_eq!(other_patient.get(&status).await.status(), 404);
+    assert_eq!(other_patient.get(&events).await.status(), 404);
     let link = format!("/api/files/{file}?expires=9999999999&signature=00");
     assert_eq!(stack.client.get(&link).await.status(), 404);
     assert_eq!(stack.client.get(&format!("/api/admin/submissions/{id}")).await.status(), 401);
@@ -105,7 +105,7 @@ async fn unauthenticated_requests_are_audited_with_their_target() {
     stack.stop().await;
 }
 
-/// How many lines the process did not write.
+/// The number of entries that were not written.
 async fn entries_withheld(stack: &Stack, reason: &str) -> i64 {
     let metrics = stack.client.get("/metrics").await.text().await.expect("text");
     let name = format!("diagflow_audit_lines_withheld_total{{why=\"{reason}\"}} ");
@@ -113,10 +113,10 @@ async fn entries_withheld(stack: &Stack, reason: &str) -> i64 {
     value.map_or(0, |value| value.parse().expect("a number"))
 }
 
-/// Asks with a bad token, as a client of this address.
+/// Sends an invalid token from a client address.
 async fn request(http: &reqwest::Client, api: &ApiClient, from: &str, path: &str) -> Response {
     let call = http.get(api.url(path)).bearer_auth("x");
-    call.header("x-forwarded-for", from).send().await.expect("an answer")
+    call.header("x-forwarded-for", from).send().await.expect("a response")
 }
 
 #[tokio::test]
@@ -143,12 +143,16 @@ async fn a_repeatedly_denied_client_is_rate_limited_and_no_longer_audited() {
     assert_eq!(refusal(third).await, (429, "too_many_requests".to_owned()));
     let status = format!("/api/user/status/{}", Uuid::new_v4());
     let elsewhere = request(&http, &stack.client, "192.0.2.1", &status).await;
-    assert_eq!(header(&elsewhere, "ratelimit"), "\"refused\";r=0;t=20", "who refuses tells");
-    assert_eq!(elsewhere.status(), 429, "all refusals are counted together");
+    assert_eq!(
+        header(&elsewhere, "ratelimit"),
+        "\"refused\";r=0;t=20",
+        "the limit of denied requests"
+    );
+    assert_eq!(elsewhere.status(), 429, "all denials are counted together");
     let other = request(&http, &stack.client, "192.0.2.2", "/api/v1/audit").await;
     assert_eq!(other.status(), 401, "another client");
     let good = admin.request(Method::GET, "/api/v1/audit").header("x-forwarded-for", "192.0.2.1");
-    assert_eq!(good.send().await.expect("an answer").status(), 200, "whoever is let in may");
+    assert_eq!(good.send().await.expect("a response").status(), 200, "a valid token is accepted");
 
     let entries = admin.audit("action=access").await;
     assert_eq!(summaries(&entries), ["anonymous access token_invalid"; 3]);
@@ -159,13 +163,12 @@ async fn a_repeatedly_denied_client_is_rate_limited_and_no_longer_audited() {
     let mut health = Vec::new();
     for path in ["/health", "/health/db", "/ready", "/metrics", "/health"] {
         let call = http.get(stack.client.url(path)).header("x-forwarded-for", "192.0.2.1");
-        health.push(call.send().await.expect("an answer").status().as_u16());
+        health.push(call.send().await.expect("a response").status().as_u16());
     }
     assert_eq!(health, [200, 200, 200, 200, 429], "counted together");
     stack.stop().await;
 }
 
-/// An API key that was revoked.
 async fn revoked_key(stack: &Stack, admin: &Staff) -> String {
     let (program, _) = create_account(stack, Role::Service).await;
     let keys = format!("/api/v1/users/{program}/keys");
@@ -182,15 +185,16 @@ async fn known_users_are_still_audited_when_their_address_is_rate_limited() {
         .with("RATE_LIMIT_UNAUTHENTICATED_PER_MINUTE", "3");
     let stack = Stack::api_only(options).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    let gone = admin.sign_in_again(&stack).await;
-    assert_eq!(gone.post("/api/v1/auth/logout", &json!({})).await.status(), 204);
+    let signed_out = admin.sign_in_again(&stack).await;
+    assert_eq!(signed_out.post("/api/v1/auth/logout", &json!({})).await.status(), 204);
     let key = revoked_key(&stack, &admin).await;
     let sent = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
     let status = format!("/api/user/status/{}", sent.submission_id);
     let http = reqwest::Client::new();
     let expired = Forgery::Expired.of(&admin.access_token);
     let send = async |call: reqwest::RequestBuilder| {
-        let response = call.header("x-forwarded-for", "192.0.2.1").send().await.expect("an answer");
+        let response =
+            call.header("x-forwarded-for", "192.0.2.1").send().await.expect("a response");
         refusal(response).await
     };
     let ask_with = async |token: &str, path: &str| {
@@ -206,7 +210,7 @@ async fn known_users_are_still_audited_when_their_address_is_rate_limited() {
     for _ in 0..2 {
         for (token, code) in [
             (&expired, "token_expired"),
-            (&gone.access_token, "session_ended"),
+            (&signed_out.access_token, "session_ended"),
             (&key, "api_key_invalid"),
         ] {
             assert_eq!(ask_with(token, "/api/v1/audit").await, (401, code.to_owned()));
@@ -214,7 +218,7 @@ async fn known_users_are_still_audited_when_their_address_is_rate_limited() {
         assert_eq!(forged().await, (403, "csrf_token_invalid".to_owned()));
         assert_eq!(ask_with(&expired, &status).await, (404, "not_found".to_owned()));
     }
-    assert_eq!(ask_with("x", "/api/v1/audit").await.0, 429, "strangers wait as before");
+    assert_eq!(ask_with("x", "/api/v1/audit").await.0, 429, "anonymous clients are still limited");
 
     let per_round = [
         "user access token_expired",

@@ -1,4 +1,4 @@
-//! Everything about one submission, and its images; what is medical only for those who may read it.
+//! The details of a submission and its images; clinical data only with permission.
 
 use diagflow_store::Role;
 use diagflow_tests::responses::{body, refusal};
@@ -80,7 +80,7 @@ async fn staff_see_submission_details_and_clinical_data_only_with_permission() {
         }
     }
 
-    // The patient's own page has the result for the patient, and for staff that may read it.
+    // The patient's page shows the result to the patient, and to staff with permission.
     let status = format!("/api/user/status/{id}");
     let patient = clinician.with_token(submission.access_token.clone());
     for (reader, is_clinical) in [(&clinician, true), (&operator, false), (&patient, true)] {

@@ -1,5 +1,5 @@
-//! Exports: whole or visibly not, harmless in a spreadsheet, no larger in memory than a part of them, and
-//! written down before they begin and when they end.
+//! Exports are complete or visibly incomplete, safe to open in a spreadsheet, bounded in memory,
+//! and audited at their start and end.
 
 use diagflow_store::{EndStatus, Role, RunKey};
 use diagflow_tests::responses::refusal;
@@ -16,7 +16,7 @@ async fn text(staff: &Staff, query: &str) -> String {
     let disposition = response.headers()["content-disposition"].to_str().expect("text").to_owned();
     assert!(disposition.starts_with("attachment; filename=\"submissions-"), "{disposition}");
     assert_eq!(response.headers()["cache-control"], "no-store");
-    response.text().await.expect("a whole file")
+    response.text().await.expect("a complete file")
 }
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn an_export_contains_matching_rows_and_clinical_data_only_with_permission
     seeding::complete(store, first).await;
     let second = seeding::submission(store, "+bo@example.org", "itches, \"a lot\"", None).await;
     seeding::end(store, second, EndStatus::Failed, "loopai_failed").await;
-    // So many that there are several parts, also of those with results.
+    // Enough rows for several chunks, also of results.
     let more = (0..60).map(|_| seeding::submission(store, "cy@example.org", "-", None));
     futures::stream::iter(more).buffer_unordered(4).count().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
@@ -54,7 +54,7 @@ async fn an_export_contains_matching_rows_and_clinical_data_only_with_permission
     assert_eq!(rows[61]["result"]["summary"], "=all is well");
     assert_eq!(rows[61]["comments"], "=HYPERLINK(\"x\")");
 
-    // A role that exports, but reads nothing medical.
+    // A role that may export but not read clinical data.
     let update = format!("UPDATE users SET role = 'service' WHERE id = '{}'", program.id);
     stack.database.execute(&update).await;
     for format in ["csv", "jsonl"] {
@@ -72,18 +72,18 @@ async fn an_export_contains_matching_rows_and_clinical_data_only_with_permission
     let filter = r#""filter":{"status":"completed,failed"},"format":"csv""#;
     let started = format!(r#"started {{"clinical":true,{filter}}}"#);
     let success = format!(r#"success {{"clinical":true,{filter},"rows":2}}"#);
-    assert_eq!((&lines[..2], lines.len()), (&[started, success][..], 8), "two for each");
+    assert_eq!((&lines[..2], lines.len()), (&[started, success][..], 8), "two per export");
     stack.stop().await;
 }
 
-/// What the audit tells of exports.
+/// The audit entries of exports.
 async fn audit_entries(stack: &Stack) -> Vec<String> {
     let query = "SELECT CONCAT_WS(' ', result, details) FROM audit \
                  WHERE action = 'submissions_export' ORDER BY number";
     stack.database.audit_rows(query).await
 }
 
-/// Completes submissions with a result of so many bytes each, after an earlier one.
+/// Completes submissions with results of this size, each after an earlier result.
 async fn with_results(stack: &Stack, count: usize, bytes: usize) -> Vec<RunKey> {
     let mut runs = Vec::new();
     for number in 0..count {
@@ -108,13 +108,13 @@ async fn an_export_of_large_results_uses_bounded_memory_and_has_the_latest_resul
     const MIB: usize = 1024 * 1024;
     let (count, size) = (48, 4 * MIB);
     let stack = Stack::api_only(StackOptions::default()).await;
-    let api = stack.api.as_ref().expect("is running");
+    let api = stack.api.as_ref().expect("running");
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let runs = with_results(&stack, count, size).await;
     for format in ["csv", "jsonl"] {
-        // A quarter of them: what a process needs for any, and does not give back.
+        // A quarter of the rows first, to exclude memory that is allocated once and reused.
         text(&admin, &format!("format={format}&email=ana1*")).await;
-        std::fs::write(format!("/proc/{}/clear_refs", api.id()), "5").expect("forgets the peak");
+        std::fs::write(format!("/proc/{}/clear_refs", api.id()), "5").expect("a reset of the peak");
         let before = api.memory();
 
         let file = text(&admin, &format!("format={format}")).await;
@@ -122,15 +122,19 @@ async fn an_export_of_large_results_uses_bounded_memory_and_has_the_latest_resul
         let grown = api.peak_memory().saturating_sub(before);
         let exported = file.len();
         assert!(exported > count * size, "{exported}");
-        // Held as a whole, it is grown by all of it; by the driver's buffers, by four fifths.
-        assert!(grown * 2 < exported as u64, "{format}: {grown} bytes more for {exported}");
+        // If all of it were buffered, memory would grow by all of it; with the driver's own
+        // buffers, by four fifths.
+        assert!(
+            grown * 2 < exported as u64,
+            "{format}: memory grew by {grown} bytes for {exported}"
+        );
         let lines: Vec<_> = file.lines().filter(|line| line.len() > size).collect();
         assert_eq!(lines.len(), count);
         for (line, run) in lines.iter().zip(runs.iter().rev()) {
             let id = run.submission.to_string();
-            let beginning = &line[..600];
-            assert_eq!(beginning.matches(&id).count(), 2, "{beginning}");
-            assert!(!beginning.contains("earlier"), "{beginning}");
+            let start = &line[..600];
+            assert_eq!(start.matches(&id).count(), 2, "{start}");
+            assert!(!start.contains("earlier"), "{start}");
         }
     }
     stack.stop().await;
@@ -144,13 +148,13 @@ async fn an_export_aborted_by_its_client_is_audited_as_interrupted() {
     let response = admin.get(&format!("{PATH}?format=jsonl")).await;
     let mut chunks = response.bytes_stream();
     chunks.next().await.expect("a beginning").expect("bytes");
-    let begun = audit_entries(&stack).await;
-    assert_eq!(begun.len(), 1, "{begun:?}");
-    assert!(begun[0].starts_with("started "), "{begun:?}");
+    let started = audit_entries(&stack).await;
+    assert_eq!(started.len(), 1, "{started:?}");
+    assert!(started[0].starts_with("started "), "{started:?}");
 
     drop(chunks);
 
-    let lines = eventually("its end to be written down", || async {
+    let lines = eventually("the end to be audited", || async {
         let lines = audit_entries(&stack).await;
         (lines.len() > 1).then_some(lines)
     })
@@ -178,13 +182,13 @@ async fn a_failed_read_is_not_audited_as_a_view() {
         stack.database.execute(&format!("RENAME TABLE elsewhere TO {table}")).await;
         let response = admin.get(path).await;
         assert_eq!(response.status(), 200);
-        response.bytes().await.expect("a whole answer");
+        response.bytes().await.expect("a complete response");
         assert_ne!(stack.database.number(&shown).await, 0, "{path}");
     }
     stack.stop().await;
 }
 
-/// So many submissions that an export of them does not fit into what lies between the processes.
+/// More rows than fit into the buffers between the server and its client.
 async fn seed_many(stack: &Stack) {
     seeding::submission(&stack.store, "ana@example.org", &"x".repeat(5000), None).await;
     for _ in 0..13 {
@@ -220,7 +224,7 @@ async fn an_export_stops_when_its_caller_loses_permission() {
         assert!(end.is_err(), "{change}");
     }
     let results = "SELECT result FROM audit WHERE action = 'submissions_export' ORDER BY number";
-    eventually("each end to be written down", || async {
+    eventually("each end to be audited", || async {
         let all = stack.database.texts(results).await;
         (all == ["started", "interrupted"].repeat(3)).then_some(())
     })
@@ -237,19 +241,19 @@ async fn a_slow_export_outlasts_the_session_idle_limit() {
     seed_many(&stack).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
 
-    let begun = Instant::now();
+    let started = Instant::now();
     let response = admin.get(&format!("{PATH}?format=jsonl")).await;
     let (mut chunks, mut lines) = (response.bytes_stream(), 0);
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.expect("not broken off");
+        let chunk = chunk.expect("an uninterrupted export");
         lines += chunk.iter().filter(|byte| **byte == b'\n').count();
-        if begun.elapsed() < IDLE + Duration::from_secs(2) {
-            // A slow line: 3 MB each second, of more than 40 in all.
+        if started.elapsed() < IDLE + Duration::from_secs(2) {
+            // A slow connection: 3 MB per second, of more than 40 MB.
             tokio::time::sleep(Duration::from_secs_f64(chunk.len() as f64 / 3e6)).await;
         }
     }
 
-    assert!(begun.elapsed() > IDLE, "it was read too fast to show anything");
+    assert!(started.elapsed() > IDLE, "the export was read too quickly");
     assert_eq!(lines as i64, stack.database.count_rows("submissions").await);
     stack.stop().await;
 }
@@ -257,7 +261,7 @@ async fn a_slow_export_outlasts_the_session_idle_limit() {
 #[tokio::test]
 async fn an_interrupted_export_is_visibly_incomplete() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    let (line, url) = stack.database.via_proxy().await;
+    let (proxy, url) = stack.database.via_proxy().await;
     stack.set("DATABASE_URL", url);
     stack.start_api().await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
@@ -267,13 +271,13 @@ async fn an_interrupted_export_is_visibly_incomplete() {
     assert_eq!(response.status(), 200);
     let mut chunks = response.bytes_stream();
     chunks.next().await.expect("a beginning").expect("bytes");
-    line.cut();
+    proxy.cut();
     let mut end = Ok(());
     while let Some(chunk) = chunks.next().await {
         end = chunk.map(|_| ());
     }
 
-    assert!(end.is_err(), "the connection broke before the end of the file");
-    line.restore();
+    assert!(end.is_err(), "the response ended regularly");
+    proxy.restore();
     stack.stop().await;
 }

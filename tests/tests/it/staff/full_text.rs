@@ -1,4 +1,4 @@
-//! Words in the comments are looked for only by those who may read comments.
+//! Full-text search of comments requires the permission to read them.
 
 use diagflow_store::Role;
 use diagflow_tests::{Stack, StackOptions, Staff, seeding, staff};
@@ -9,7 +9,8 @@ const LIST: &str = "/api/admin/submissions";
 const EXPORT: &str = "/api/admin/submissions/export";
 const RETRY: &str = "/api/admin/submissions/retry";
 
-/// Status, code and message of a refusal; without the latter two for what is no JSON, such as an export.
+/// Status, code and message of a refusal. Code and message are empty if the response is not JSON,
+/// such as an export.
 async fn refused(response: Response) -> (u16, String, String) {
     let status = response.status().as_u16();
     let body: Value = response.json().await.unwrap_or_default();
@@ -30,7 +31,7 @@ async fn full_text_search_of_comments_requires_clinical_permission() {
     let program = admin.with_token(made["api_key"].as_str().expect("a key").to_owned());
 
     let by_text = json!({"filter": {"comments": "gla"}, "reason": "a test", "dry_run": true});
-    // The middle: whether its role may come to that route at all, so that the words are what is refused.
+    // The third value: whether the role may use the route at all, so that only the search is forbidden.
     for (caller, response, is_permitted) in [
         ("operator's list", operator.get(&format!("{LIST}?comments=gla")).await, true),
         ("program's list", program.get(&format!("{LIST}?comments=gla")).await, true),
@@ -40,8 +41,8 @@ async fn full_text_search_of_comments_requires_clinical_permission() {
         ("program's retry", program.post(RETRY, &by_text).await, false),
     ] {
         let (status, code, message) = refused(response).await;
-        assert_eq!((status, code.as_str()), (403, "forbidden"), "{caller}: {message}");
-        assert_eq!(message.contains("comments"), is_permitted, "{caller}: {message}");
+        let expected = if is_permitted { "comment_search_forbidden" } else { "forbidden" };
+        assert_eq!((status, code.as_str()), (403, expected), "{caller}: {message}");
     }
 
     let lines = stack

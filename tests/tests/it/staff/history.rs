@@ -1,4 +1,4 @@
-//! Staff read what Temporal has of a submission's runs.
+//! Staff read the Temporal history of a submission's runs.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Action, Role};
@@ -71,7 +71,7 @@ async fn a_run_history_is_described_and_can_be_downloaded() {
     assert_eq!(refusal(response).await, (503, "temporal_unavailable".to_owned()));
     temporal.restore();
     temporal_cli::submission_workflow("delete", &accepted, &["--yes"]).await;
-    eventually("the history to be gone", || async {
+    eventually("the history to be deleted", || async {
         let response = staff.get(&path(&accepted)).await;
         let history: Value = response.json().await.ok()?;
         (history["runs"][0]["history"] == "removed").then_some(())
@@ -108,7 +108,7 @@ async fn pending_activities_show_their_last_failure_and_next_attempt() {
     let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
     let staff = Staff::with_role(&stack, Role::Admin).await;
 
-    let pending = eventually("an e-mail to wait", || async {
+    let pending = eventually("the e-mail to be deferred", || async {
         let history = read_history(&staff, &accepted).await;
         let pending = history["runs"][0]["pending"][0].clone();
         pending["next_attempt_at"].is_string().then_some(pending)
@@ -129,7 +129,11 @@ async fn a_standalone_delivery_is_listed_beside_the_runs() {
     let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
     wait_completed_once(&stack, &accepted).await;
-    assert_eq!(read_history(&staff, &accepted).await["deliveries"], json!([]), "the run sent it");
+    assert_eq!(
+        read_history(&staff, &accepted).await["deliveries"],
+        json!([]),
+        "the run has sent it"
+    );
     let original = delivery(&stack, &accepted).await.id;
     let id = &accepted.submission_id;
     let resend = format!("/api/admin/submissions/{id}/deliveries/{original}/resend");

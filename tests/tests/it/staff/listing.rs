@@ -6,7 +6,8 @@ use diagflow_tests::{Stack, StackOptions, Staff, seeding};
 use futures::future::join_all;
 use serde_json::Value;
 
-/// Twelve submissions, received a minute apart; number 1 is the oldest. Returns their ids by number.
+/// Twelve submissions, received a minute apart; number 1 is the oldest. Returns their ids by
+/// number.
 async fn twelve_submissions(stack: &Stack) -> Vec<SubmissionId> {
     let store = &stack.store;
     let mut ids = Vec::new();
@@ -32,7 +33,6 @@ async fn twelve_submissions(stack: &Stack) -> Vec<SubmissionId> {
     ids
 }
 
-/// The numbers of a list's rows.
 fn numbers(list: &Value) -> Vec<u32> {
     let number = |email: String| email[4..].split('@').next()?.parse().ok();
     members(list, "email").into_iter().map(|email| number(email).expect("a number")).collect()
@@ -55,7 +55,7 @@ async fn a_list_matches_its_filters_and_has_the_exact_total() {
     assert_eq!(list["data"][0]["id"], ids[11].to_string());
     assert_eq!(list["data"][0]["status"], "failed");
     assert_eq!(list["data"][0]["created_at"], "2026-11-10T12:12:00.000Z");
-    assert!(list["data"][0].get("comments").is_none(), "nothing medical in a list");
+    assert!(list["data"][0].get("comments").is_none(), "clinical data in a list");
     let page = &list["pagination"];
     assert_eq!(
         (&page["page"], &page["per_page"], &page["total"]),
@@ -94,7 +94,7 @@ async fn cursors_page_forward_and_back() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let ids = twelve_submissions(&stack).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    // The numbers by their ids, the greatest first: what makes the order among those of the same time.
+    // Submissions of the same time are ordered by id, highest first.
     let mut by_id: Vec<(SubmissionId, u32)> = ids.into_iter().zip(1..).collect();
     by_id.sort_by_key(|(id, _)| std::cmp::Reverse(id.to_string()));
     let by_id: Vec<u32> = by_id.into_iter().map(|(_, number)| number).collect();
@@ -122,16 +122,16 @@ async fn cursors_page_forward_and_back() {
         assert_eq!(forward, all, "{query}");
 
         let mut page = pages.pop().expect("the last page");
-        assert!(page["pagination"]["page"].is_null(), "it was found by a cursor");
+        assert!(page["pagination"]["page"].is_null(), "a page found by a cursor has no number");
         while let Some(expected) = pages.pop() {
             let before = page["pagination"]["prev_cursor"].as_str().expect("a page before");
             page = body(staff.get(&format!("{path}&cursor={before}")).await).await;
             assert_eq!(numbers(&page), numbers(&expected), "{query}");
         }
-        assert!(page["pagination"]["prev_cursor"].is_null(), "it is the first");
+        assert!(page["pagination"]["prev_cursor"].is_null(), "the first page");
     }
 
-    // Submissions that come and go move no page that was not read yet.
+    // New submissions do not shift the pages that follow.
     let in_turn = "UPDATE submissions SET created_at = \
         '2026-11-10 12:00:00' + INTERVAL SUBSTRING_INDEX(SUBSTRING(email, 5), '@', 1) MINUTE";
     stack.database.execute(in_turn).await;
@@ -195,7 +195,8 @@ async fn all_query_errors_are_reported_at_once_and_queries_are_audited() {
     stack.stop().await;
 }
 
-/// The totals by state, of those that are not deleted and of those that are: as counted, and as they are.
+/// The totals by status, of submissions that exist and of deleted ones: by the counters, and by the
+/// rows.
 async fn both_totals(stack: &Stack) -> (Vec<i64>, Vec<i64>) {
     let (mut counted, mut real) = (Vec::new(), Vec::new());
     for status in Status::ALL.iter().copied() {
@@ -226,7 +227,7 @@ async fn counters_are_exact_after_concurrent_transitions() {
             0 => {}
             1 => {
                 let (one, other) = (EndStatus::Failed, EndStatus::TimedOut);
-                // One of the two wins; neither is counted twice.
+                // Only one of the two is counted.
                 futures::join!(
                     seeding::end(store, run, one, "a"),
                     seeding::end(store, run, other, "b"),
@@ -261,11 +262,11 @@ async fn counters_are_exact_after_concurrent_transitions() {
     let (counted, real) = both_totals(&stack).await;
     assert_eq!(counted, real);
     assert_eq!(real.iter().sum::<i64>(), 60);
-    assert_eq!(real[9], 10, "deleted in timed_out: {real:?}");
+    assert_eq!(real[9], 10, "deleted after a timeout: {real:?}");
 
     stack.database.execute("UPDATE submission_counts SET amount = amount + slot").await;
     assert_ne!(both_totals(&stack).await.0, real);
-    store.recount_submissions().await.expect("counted anew");
+    store.recount_submissions().await.expect("recounted");
     assert_eq!(both_totals(&stack).await.0, real);
     stack.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What somebody with an account sent is theirs to read, and nobody else's but staff's.
+//! Accounts read their own submissions; only staff read those of others.
 
 use diagflow_store::Role;
 use diagflow_tests::client::expect_accepted;
@@ -81,17 +81,17 @@ async fn a_valid_session_is_recorded_as_the_submitter_and_an_invalid_one_is_reje
         stack.database.texts(&query).await.remove(0)
     };
 
-    let without = stack.client.post(&sent, None).await.expect("an answer");
+    let without = stack.client.post(&sent, None).await.expect("a response");
     assert_eq!(sender(&expect_accepted(without).await.submission_id).await, "");
     assert_eq!(sender(&submit(&patient).await).await, patient.id.to_string());
 
-    // A page's cookies: only together with the token against forged requests.
+    // The cookie identifies the account only together with the CSRF token.
     let http = reqwest::Client::new();
     let sign_in = json!({
         "email": patient.email, "password": diagflow_tests::staff::PASSWORD, "cookies": true
     });
     let login = http.post(stack.client.url("/api/v1/auth/login")).json(&sign_in);
-    let login = login.send().await.expect("an answer");
+    let login = login.send().await.expect("a response");
     let cookies: Vec<_> = login.headers().get_all("set-cookie").iter().collect();
     let pair = |cookie: &&reqwest::header::HeaderValue| {
         let text = cookie.to_str().expect("text");
@@ -104,27 +104,35 @@ async fn a_valid_session_is_recorded_as_the_submitter_and_an_invalid_one_is_reje
         let call = http.post(stack.client.url("/api/user/submit")).json(&sent);
         call.header("cookie", &cookie)
     };
-    let forged = expect_accepted(call().send().await.expect("an answer")).await;
-    assert_eq!(sender(&forged.submission_id).await, "", "the form is for anybody");
+    let forged = expect_accepted(call().send().await.expect("a response")).await;
+    assert_eq!(sender(&forged.submission_id).await, "", "anonymous submissions are allowed");
     let page = call().header("x-csrf-token", csrf.as_str().expect("a token"));
-    let page = expect_accepted(page.send().await.expect("an answer")).await;
+    let page = expect_accepted(page.send().await.expect("a response")).await;
     assert_eq!(sender(&page.submission_id).await, patient.id.to_string());
 
     let rows = stack.database.count_rows("submissions").await;
-    patient.request(Method::POST, "/api/v1/auth/logout").send().await.expect("an answer");
+    patient.request(Method::POST, "/api/v1/auth/logout").send().await.expect("a response");
     let ended = patient.post("/api/user/submit", &sent).await;
     assert_eq!(refusal(ended).await, (401, "session_ended".to_owned()));
-    assert_eq!(stack.database.count_rows("submissions").await, rows, "nothing was stored");
-    // A browser goes on sending the cookie of the session that has ended.
+    assert_eq!(
+        stack.database.count_rows("submissions").await,
+        rows,
+        "a rejected submission was stored"
+    );
+    // Browsers keep sending the cookie of a session that has ended.
     let after_logout = http.post(stack.client.url("/api/user/submit")).json(&sent);
     let after_logout = after_logout.header("cookie", "diagflow_session=nonsense").send().await;
     assert_eq!(
-        sender(&expect_accepted(after_logout.expect("an answer")).await.submission_id).await,
+        sender(&expect_accepted(after_logout.expect("a response")).await.submission_id).await,
         ""
     );
     let unknown = patient.with_token("nonsense".to_owned());
     let response = unknown.post("/api/user/submit", &sent).await;
     assert_eq!(refusal(response).await, (401, "token_invalid".to_owned()));
-    assert_eq!(stack.database.count_rows("submissions").await, rows + 1, "nothing was stored");
+    assert_eq!(
+        stack.database.count_rows("submissions").await,
+        rows + 1,
+        "a rejected submission was stored"
+    );
     stack.stop().await;
 }

@@ -1,7 +1,8 @@
-//! Changing one's password, and what every body of staff must be.
+//! Password changes, and the validation of JSON bodies.
 
 use diagflow_store::{
-    Action, NewPassword, NewSession, Role, SessionId, Sha256, UserChange, UserId, UtcTime};
+    Action, NewPassword, NewSession, Role, SessionId, Sha256, UserChange, UserId, UtcTime,
+};
 use diagflow_tests::responses::refusal;
 use diagflow_tests::staff::{self, PASSWORD};
 use diagflow_tests::{Stack, StackOptions, Staff, seeding};
@@ -15,10 +16,10 @@ const NEW: &str = "seven purple otters juggle";
 async fn sign_in(stack: &Stack, email: &str, password: &str) -> Response {
     let given = json!({"email": email, "password": password});
     let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
-    call.json(&given).send().await.expect("an answer")
+    call.json(&given).send().await.expect("a response")
 }
 
-/// A session of somebody who knew the password that was set then.
+/// A session that was started with the password of this time.
 fn session(user: UserId, password_changed_at: Option<UtcTime>) -> NewSession {
     NewSession {
         id: SessionId::new(),
@@ -33,7 +34,7 @@ fn session(user: UserId, password_changed_at: Option<UtcTime>) -> NewSession {
     }
 }
 
-/// Field and code of every fault.
+/// Field and code of each field error.
 async fn faults(response: Response) -> Vec<(String, String)> {
     assert_eq!(response.status(), 400);
     let body: Value = response.json().await.expect("JSON");
@@ -60,14 +61,18 @@ async fn a_password_change_ends_all_other_sessions() {
     assert_eq!(faults(weak).await, fault("new_password", "password_too_common"));
     let same = change(PASSWORD, PASSWORD).await;
     assert_eq!(faults(same).await, fault("new_password", "password_unchanged"));
-    assert_eq!(elsewhere.get("/api/v1/auth/validate").await.status(), 200, "nothing changed");
+    assert_eq!(elsewhere.get("/api/v1/auth/validate").await.status(), 200, "nothing has changed");
 
     assert_eq!(change(PASSWORD, NEW).await.status(), 204);
 
-    assert_eq!(staff.get("/api/v1/auth/validate").await.status(), 200, "this one goes on");
+    assert_eq!(
+        staff.get("/api/v1/auth/validate").await.status(),
+        200,
+        "the current session stays open"
+    );
     let ended = refusal(elsewhere.get("/api/v1/auth/validate").await).await;
     assert_eq!(ended, (401, "session_ended".to_owned()));
-    assert_eq!(other.get("/api/v1/auth/validate").await.status(), 200, "of another account");
+    assert_eq!(other.get("/api/v1/auth/validate").await.status(), 200, "another account");
     let old = refusal(sign_in(&stack, &staff.email, PASSWORD).await).await;
     assert_eq!(old, (401, "sign_in_failed".to_owned()));
     assert_eq!(sign_in(&stack, &staff.email, NEW).await.status(), 200);
@@ -89,22 +94,22 @@ async fn a_sign_in_with_a_password_changed_meanwhile_creates_no_session() {
     let (id, email) = staff::create_account(&stack, Role::Operator).await;
     let store = &stack.store;
     let seen = async || store.user_by_email(&email).await.expect("read").expect("an account");
-    let begin = async |password_changed_at| {
+    let create_session = async |password_changed_at| {
         let new = session(id, password_changed_at);
-        store.create_session(&new, &seeding::audit_entry(Action::SignIn)).await.expect("decided")
+        store.create_session(&new, &seeding::audit_entry(Action::SignIn)).await.expect("a response")
     };
     let before = seen().await.password_changed_at;
-    assert!(begin(before).await);
+    assert!(create_session(before).await);
 
     let change = UserChange { password_hash: Some("another".to_owned()), ..UserChange::default() };
     let entry = seeding::audit_entry(Action::UserUpdate);
     store.change_user(id, &change, &entry).await.expect("changed");
 
-    assert!(!begin(before).await, "the old password");
-    assert!(begin(seen().await.password_changed_at).await);
+    assert!(!create_session(before).await, "the old password");
+    assert!(create_session(seen().await.password_changed_at).await);
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
     store.change_user(id, &change, &entry).await.expect("changed");
-    assert!(!begin(seen().await.password_changed_at).await, "disabled meanwhile");
+    assert!(!create_session(seen().await.password_changed_at).await, "disabled meanwhile");
     assert!(store.user_sessions(id).await.expect("read").is_empty());
     stack.stop().await;
 }
@@ -121,7 +126,10 @@ async fn a_password_change_that_lost_a_race_changes_nothing() {
     let signed_in = async || {
         let new = session(user, seen().await);
         assert!(
-            store.create_session(&new, &seeding::audit_entry(Action::SignIn)).await.expect("begun")
+            store
+                .create_session(&new, &seeding::audit_entry(Action::SignIn))
+                .await
+                .expect("created")
         );
         new.id
     };
@@ -130,7 +138,7 @@ async fn a_password_change_that_lost_a_race_changes_nothing() {
         store
             .set_password(&new, &seeding::audit_entry(Action::PasswordChange))
             .await
-            .expect("decided")
+            .expect("a response")
     };
     let stored_hash = "SELECT password_hash FROM users";
     let (ended, before) = (signed_in().await, seen().await);
@@ -142,7 +150,7 @@ async fn a_password_change_that_lost_a_race_changes_nothing() {
         .expect("changed");
 
     let session = signed_in().await;
-    assert!(!set(session, before).await, "it had proved to know the old one");
+    assert!(!set(session, before).await, "it proved the old password only");
     assert!(!set(ended, seen().await).await, "its session has ended");
     assert_eq!(stack.database.texts(stored_hash).await, ["reset"]);
     assert!(set(session, seen().await).await);
@@ -163,10 +171,10 @@ async fn guessing_the_current_password_is_throttled() {
             break response;
         }
         tries += 1;
-        assert!(tries < 30, "nothing slows it down");
+        assert!(tries < 30, "never throttled");
     };
-    // Five as anybody, five from an address that is known. The pauses after them begin with one second: on
-    // a slow machine some more may get through.
+    // Five attempts for everybody, five more from a known address. The pauses start at one second,
+    // so on a slow machine some more may pass.
     assert!((10..=16).contains(&tries), "{tries}");
     assert!(blocked.headers().contains_key("retry-after"));
     assert_eq!(refusal(blocked).await, (429, "too_many_attempts".to_owned()));
@@ -179,7 +187,7 @@ async fn an_unreadable_body_is_rejected_with_the_error_envelope() {
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let send = async |media_type: &str, body: String| {
         let call = staff.request(Method::POST, PATH).header("content-type", media_type);
-        call.body(body).send().await.expect("an answer")
+        call.body(body).send().await.expect("a response")
     };
     for (media_type, text, expected) in [
         ("application/json", "{", (400, "invalid_json")),

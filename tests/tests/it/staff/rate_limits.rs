@@ -1,4 +1,4 @@
-//! How many requests one client may send to routes that anybody reaches.
+//! Rate limits of public routes.
 
 use diagflow_tests::responses::header;
 use diagflow_tests::{Stack, StackOptions};
@@ -16,7 +16,7 @@ async fn a_rate_limited_client_is_told_when_to_retry() {
     let http = reqwest::Client::new();
     let submit = async |from: &str| {
         let call = http.post(stack.client.url("/api/user/submit"));
-        call.header("x-forwarded-for", from).json(&json!({})).send().await.expect("an answer")
+        call.header("x-forwarded-for", from).json(&json!({})).send().await.expect("a response")
     };
 
     let first = submit("192.0.2.1").await;
@@ -40,7 +40,7 @@ async fn a_rate_limited_client_is_told_when_to_retry() {
     assert_eq!([six("1").await, six("2").await, six("3").await], [400, 400, 429], "one network");
 
     for page in ["/", "/version", "/docs/", "/openapi.json"] {
-        let response = http.get(stack.client.url(page)).send().await.expect("an answer");
+        let response = http.get(stack.client.url(page)).send().await.expect("a response");
         assert_eq!(response.status(), 200, "{page}");
         assert!(header(&response, "ratelimit").starts_with("\"health\";r="), "{page}");
     }
@@ -49,21 +49,21 @@ async fn a_rate_limited_client_is_told_when_to_retry() {
     let (status, events) = (format!("/api/user/status/{id}"), format!("/api/user/events/{id}"));
     let read = async |path: &str| {
         let call = http.get(stack.client.url(path)).header("x-forwarded-for", "192.0.2.1");
-        call.send().await.expect("an answer").status().as_u16()
+        call.send().await.expect("a response").status().as_u16()
     };
     let image = format!("/api/files/{id}");
     let all = [read(&status).await, read(&events).await, read(&image).await];
     assert_eq!(all, [401, 429, 429], "counted together");
     let post = async |path: &str, body: Value| {
         let call = http.post(stack.client.url(path)).header("x-forwarded-for", "192.0.2.1");
-        call.json(&body).send().await.expect("an answer").status().as_u16()
+        call.json(&body).send().await.expect("a response").status().as_u16()
     };
     let sign_in = json!({"email": "nobody@example.org", "password": "nothing"});
     assert_eq!(post("/api/v1/auth/login", sign_in).await, 401);
     assert_eq!(post("/api/v1/auth/refresh", json!({"refresh_token": "x"})).await, 429);
     assert_ne!(post("/api/hooks/loopai", json!({})).await, 429);
     assert_eq!(post("/api/hooks/loopai", json!({})).await, 429);
-    assert_eq!(read("/health").await, 200, "counted for itself");
+    assert_eq!(read("/health").await, 200, "counted separately");
     assert_eq!(read("/health").await, 200);
     stack.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Staff send an e-mail again.
+//! Staff resend an e-mail.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;
@@ -17,7 +17,7 @@ fn reason_body() -> Value {
     json!({"reason": "the patient says that it did not come"})
 }
 
-/// The states of a submission's deliveries, by copy.
+/// Copy number and status of each delivery of a submission.
 async fn states(stack: &Stack, submission: &AcceptedSubmission) -> Vec<(i32, String)> {
     let all = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
     all.iter().map(|one| (one.copy, one.status.to_string())).collect()
@@ -53,14 +53,14 @@ async fn repeated_resends_plan_one_copy_until_it_is_settled() {
     assert_eq!(both.len(), 2);
     assert_eq!(both[1].message_id, Some(format!("{copy}@diagflow.example")));
     assert_eq!(both[0].text, both[1].text);
-    eventually("its workflow to be closed", || async {
+    eventually("its workflow to close", || async {
         let id = DeliveryRef::new(&copy).workflow_id();
         let query = format!("WorkflowId = '{id}' AND ExecutionStatus = 'Completed'");
         temporal_cli::search(&query).await.pop()
     })
     .await;
     let third = staff.post(&path(&accepted, &original), &reason_body()).await;
-    assert_eq!(outcome(third).await, (202, "planned".to_owned()), "it is settled now");
+    assert_eq!(outcome(third).await, (202, "planned".to_owned()), "the first copy is settled");
     stack.stop().await;
 }
 

@@ -1,8 +1,10 @@
-//! Staff set submissions going again, one or many.
+//! Staff retry one submission or many.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::{Delivery, Role};
-use diagflow_tests::assertions::{cancelled, executions, failed, mails, steps, timed_out, wait_completed_once, wait_ended_once};
+use diagflow_tests::assertions::{
+    cancelled, executions, failed, mails, steps, timed_out, wait_completed_once, wait_ended_once,
+};
 use diagflow_tests::responses::{outcome, refusal};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, photos};
@@ -16,7 +18,7 @@ fn reason_body() -> Value {
     json!({"reason": "LoopAI was down"})
 }
 
-/// Waits until this many e-mails are settled as sent, and nothing else is owed.
+/// Waits until this many e-mails are sent and none is pending.
 async fn wait_until_sent(
     stack: &Stack,
     submission: &AcceptedSubmission,
@@ -69,7 +71,7 @@ async fn a_failed_submission_is_retried_once_despite_repeated_requests() {
     assert_eq!(
         stack.database.texts(results).await,
         ["success", "in_progress"],
-        "each has its line"
+        "each call has an entry"
     );
     stack.stop().await;
 }
@@ -88,8 +90,8 @@ async fn timed_out_and_cancelled_submissions_can_be_retried() {
             assert_eq!(staff.post(&cancel, &reason_body()).await.status(), 202);
         }
         wait_ended_once(&stack, &accepted, end).await;
-        // The new run has as much time as it needs.
-        stack.api.take().expect("is running").stop().await;
+        // The new run gets a long deadline.
+        stack.api.take().expect("running").stop().await;
         stack.set("DIAGNOSIS_DEADLINE_SECONDS", "600");
         stack.start_api().await;
         stack.loopai.set_scenario("complete".parse().expect("a scenario"));
@@ -109,7 +111,7 @@ async fn timed_out_and_cancelled_submissions_can_be_retried() {
         let runs = history["runs"].as_array().expect("runs");
         let runs: Vec<_> = runs.iter().map(|run| (&run["number"], &run["status"])).collect();
         let (newest, first) = ((json!(2), json!("Completed")), (json!(1), json!(end.run)));
-        assert_eq!(runs, [(&newest.0, &newest.1), (&first.0, &first.1)], "the newest first");
+        assert_eq!(runs, [(&newest.0, &newest.1), (&first.0, &first.1)], "newest first");
         stack.stop().await;
     }
 }
@@ -122,9 +124,9 @@ async fn only_staff_can_repeat_a_completed_diagnosis() {
 
     history::reset(&stack, &accepted).await;
     assert_eq!(history::wait_until_closed(&stack, &accepted).await, "Completed");
-    assert_eq!(executions(&stack, &accepted).len(), 1, "a reset asks for nothing");
+    assert_eq!(executions(&stack, &accepted).len(), 1, "a reset sends no request");
     let history = ["received", "diagnosing", "completed", "result_ready", "mail_sent"];
-    assert_eq!(steps(&stack, &accepted).await, history, "and changes nothing");
+    assert_eq!(steps(&stack, &accepted).await, history, "a reset changes nothing");
     assert_eq!(stack.database.count_rows("results").await, 1);
     assert_eq!(mails(&stack, &accepted).len(), 1);
 
@@ -134,7 +136,7 @@ async fn only_staff_can_repeat_a_completed_diagnosis() {
     wait_until_sent(&stack, &accepted, 2).await;
     stack.wait_for_status(&accepted, "completed").await;
     assert_eq!(executions(&stack, &accepted).len(), 2);
-    assert_eq!(stack.database.count_rows("results").await, 2, "each run keeps its result");
+    assert_eq!(stack.database.count_rows("results").await, 2, "each run has its own result");
     stack.database.execute("UPDATE submissions SET deleted_at = NOW(6)").await;
     let response = staff.post(&path(&accepted), &reason_body()).await;
     assert_eq!(refusal(response).await, (404, "not_found".to_owned()));
@@ -159,20 +161,21 @@ async fn a_retry_does_not_wait_for_an_unavailable_mail_server() {
     let response = staff.post(&path(&accepted), &reason_body()).await;
     assert_eq!(outcome(response).await, (202, "queued".to_owned()));
     let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
-    assert_eq!(all[0].error_code.as_deref(), Some("superseded"), "from now on: {all:?}");
+    assert_eq!(all[0].error_code.as_deref(), Some("superseded"), "superseded at once: {all:?}");
 
     stack.wait_for_status(&accepted, "completed").await;
     let history = format!("/api/admin/submissions/{}/history", accepted.submission_id);
     let history: Value = staff.get(&history).await.json().await.expect("JSON");
     let first = &history["runs"][1];
-    let asked = "A newer run of the submission asked for room";
+    let room_request = "A newer run of the submission asked for room";
     let descriptions = |it: &Value| it["description"].as_str().unwrap_or_default().to_owned();
     let descriptions: Vec<_> =
         first["events"].as_array().expect("events").iter().map(descriptions).collect();
-    let room = descriptions.iter().position(|it| it == asked).expect("it was asked for room");
+    let room =
+        descriptions.iter().position(|it| it == room_request).expect("the request to make room");
     let stopped =
         descriptions[room..].iter().any(|it| it == "E-mailing the patient: to be stopped");
-    assert!(stopped, "it went on with its e-mail: {descriptions:#?}");
+    assert!(stopped, "the e-mail was not handed over: {descriptions:#?}");
     stack.mail.set_script([]).expect("a script");
     let all = wait_until_sent(&stack, &accepted, 1).await;
     let states: Vec<_> = all
@@ -181,7 +184,7 @@ async fn a_retry_does_not_wait_for_an_unavailable_mail_server() {
         .collect();
     let superseded = (1, "failed".to_owned(), Some("superseded"));
     assert_eq!(states, [superseded, (2, "sent".to_owned(), None)]);
-    assert_eq!(mails(&stack, &accepted).len(), 1, "old news is not told any more");
+    assert_eq!(mails(&stack, &accepted).len(), 1, "the superseded e-mail was sent");
     stack.stop().await;
 }
 
@@ -262,7 +265,7 @@ async fn a_bulk_retry_restarts_everything_its_filter_matches() {
     let (status, refused) = count(json!({"reason": reason, "expected": 2})).await;
     assert_eq!((status, &refused["error"]["code"]), (409, &json!("match_count_changed")));
     assert_eq!(refused["error"]["matched"], 3, "{refused}");
-    assert_eq!(count(json!({"reason": reason})).await.0, 400, "nobody said how many");
+    assert_eq!(count(json!({"reason": reason})).await.0, 400, "the expected count is required");
 
     let (status, done) = count(json!({"reason": reason, "expected": 3})).await;
     assert_eq!(status, 202, "{done}");

@@ -1,4 +1,4 @@
-//! Signing in and out, staying signed in, and ending sessions.
+//! Signing in and out, refreshing, and ending sessions.
 
 use diagflow_store::Role;
 use diagflow_tests::responses::refusal;
@@ -13,7 +13,7 @@ const SESSIONS: &str = "/api/v1/auth/sessions";
 
 async fn refresh(stack: &Stack, token: &Value) -> Response {
     let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/refresh"));
-    call.json(&json!({"refresh_token": token})).send().await.expect("an answer")
+    call.json(&json!({"refresh_token": token})).send().await.expect("a response")
 }
 
 async fn body(response: Response) -> Value {
@@ -32,10 +32,11 @@ async fn an_ended_session_is_rejected_on_every_replica() {
     let (replica, client) = stack.start_replica().await;
     assert_eq!(staff.at_api(&client).get(VALIDATE).await.status(), 200);
 
-    let out = staff.request(Method::POST, "/api/v1/auth/logout").send().await.expect("an answer");
+    let out = staff.request(Method::POST, "/api/v1/auth/logout").send().await.expect("a response");
     assert_eq!(out.status(), 204);
 
-    let again = staff.request(Method::POST, "/api/v1/auth/logout").send().await.expect("an answer");
+    let again =
+        staff.request(Method::POST, "/api/v1/auth/logout").send().await.expect("a response");
     assert_eq!(refusal(again).await, ended());
     assert_eq!(refusal(staff.at_api(&client).get(VALIDATE).await).await, ended(), "everywhere");
     let lines = stack
@@ -92,12 +93,12 @@ async fn a_refresh_token_works_once_with_a_grace_period_for_lost_responses() {
 
     assert_eq!(second["session_id"], staff.session["session_id"]);
     assert_ne!(second["refresh_token"], *first);
-    assert_eq!(second["refresh_token"], repeated["refresh_token"], "the same answer again");
+    assert_eq!(second["refresh_token"], repeated["refresh_token"], "the same response");
     let mut refreshed = staff.clone();
     refreshed.access_token = second["access_token"].as_str().expect("a token").to_owned();
     assert_eq!(refreshed.get(VALIDATE).await.status(), 200);
 
-    // Eleven seconds later it is no lost answer any more.
+    // Beyond the grace period of ten seconds.
     stack
         .database
         .execute("UPDATE sessions SET refreshed_at = DATE_SUB(refreshed_at, INTERVAL 11 SECOND)")
@@ -135,7 +136,7 @@ async fn a_reused_refresh_token_ends_its_session_and_a_forged_one_does_not() {
     let third = body(refresh(&stack, &second["refresh_token"]).await).await;
 
     let text = first.as_str().expect("a token");
-    // Within the seal, and still base64.
+    // Change the encrypted part, and keep valid base64.
     let (head, tail) = text.split_at(text.len() - 20);
     let (middle, end) = tail.split_at(16);
     let forged = format!("{head}{}{end}", middle.chars().rev().collect::<String>());
@@ -143,9 +144,9 @@ async fn a_reused_refresh_token_ends_its_session_and_a_forged_one_does_not() {
         let response = refusal(refresh(&stack, &wrong).await).await;
         assert_eq!(response, (401, "token_invalid".to_owned()), "{wrong}");
     }
-    assert_eq!(staff.get(VALIDATE).await.status(), 200, "nothing has ended");
+    assert_eq!(staff.get(VALIDATE).await.status(), 200, "no session has ended");
 
-    assert_eq!(refusal(refresh(&stack, first).await).await, ended(), "two rotations old");
+    assert_eq!(refusal(refresh(&stack, first).await).await, ended(), "reused after two rotations");
     assert_eq!(refusal(refresh(&stack, &third["refresh_token"]).await).await, ended());
     assert_eq!(refusal(staff.get(VALIDATE).await).await, ended());
     stack.stop().await;
@@ -157,15 +158,15 @@ async fn a_session_expires_when_idle_and_at_its_maximum_age() {
         .with("SESSION_IDLE_TIMEOUT_SECONDS", "2")
         .with("SESSION_LIFETIME_SECONDS", "5");
     let stack = Stack::api_only(options).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let used = Staff::with_role(&stack, Role::Operator).await;
 
-    eventually("the session that is used to be too old", || async {
+    eventually("the session in use to reach its maximum age", || async {
         (used.get(VALIDATE).await.status() == 401).then_some(())
     })
     .await;
-    let lived = begun.elapsed();
-    assert!(lived >= Duration::from_millis(4900), "used, it lives to its end: {lived:?}");
+    let lifetime = started.elapsed();
+    assert!(lifetime >= Duration::from_millis(4900), "expired early: {lifetime:?}");
 
     let unused = Staff::with_role(&stack, Role::Operator).await;
     let session = unused.session["session_id"].as_str().expect("an id");
@@ -175,12 +176,12 @@ async fn a_session_expires_when_idle_and_at_its_maximum_age() {
     };
     assert!(is("idle_after > UTC_TIMESTAMP(6)").await);
     assert_eq!(unused.get(VALIDATE).await.status(), 200);
-    eventually("the session to be idle for too long", || async {
+    eventually("the session to become idle", || async {
         is("idle_after < UTC_TIMESTAMP(6)").await.then_some(())
     })
     .await;
     assert_eq!(refusal(unused.get(VALIDATE).await).await, ended());
-    assert!(is("expires_at > UTC_TIMESTAMP(6)").await, "it was not the age");
+    assert!(is("expires_at > UTC_TIMESTAMP(6)").await, "it has not reached its maximum age");
     stack.stop().await;
 }
 
@@ -235,7 +236,7 @@ async fn admins_list_and_end_any_session() {
     {
         assert_eq!(refusal(refused).await, (403, "forbidden".to_owned()));
     }
-    assert_eq!(admin.delete(&of_admin).await.status(), 404, "of another account");
+    assert_eq!(admin.delete(&of_admin).await.status(), 404, "the session of another account");
 
     assert_eq!(admin.delete(&session).await.status(), 204);
     assert_eq!(refusal(one.get(VALIDATE).await).await, ended());
@@ -256,11 +257,11 @@ async fn admins_list_and_end_any_session() {
 async fn only_sessions_that_ended_long_ago_are_removed() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
     let (user, _) = create_account(&stack, Role::Operator).await;
-    let session = |id: &str, begun: u32, lifetime: u32, ended: &str| {
+    let session = |id: &str, started: u32, lifetime: u32, ended: &str| {
         format!(
             "('{id}', '{user}', '', NOW(6), '192.0.2.0/24', '192.0.2.1', '', \
-             NOW(6) - INTERVAL {begun} DAY, NOW(6), NOW(6) - INTERVAL 1 DAY, \
-             NOW(6) - INTERVAL {begun} DAY + INTERVAL {lifetime} DAY, {ended})"
+             NOW(6) - INTERVAL {started} DAY, NOW(6), NOW(6) - INTERVAL 1 DAY, \
+             NOW(6) - INTERVAL {started} DAY + INTERVAL {lifetime} DAY, {ended})"
         )
     };
     let columns = "id, user_id, refresh, refreshed_at, network, address, user_agent, created_at, \
@@ -290,7 +291,7 @@ async fn only_sessions_that_ended_long_ago_are_removed() {
         "goes on",
     ];
     assert_eq!(left, expected);
-    // No more at once than one short statement removes.
+    // More rows than one statement removes.
     let copies = format!(
         "INSERT INTO sessions ({columns}) SELECT UUID(), user_id, refresh, refreshed_at, network, \
          address, user_agent, created_at, used_at, idle_after, NOW(6) - INTERVAL 31 DAY, ended_at \
@@ -301,7 +302,7 @@ async fn only_sessions_that_ended_long_ago_are_removed() {
     }
     let mut swept = Vec::new();
     while swept.last() != Some(&0) {
-        swept.push(stack.store.sweep_sessions().await.expect("an answer"));
+        swept.push(stack.store.sweep_sessions().await.expect("a response"));
     }
     assert_eq!(swept, [5000, 3188, 0]);
     assert_eq!(stack.database.texts("SELECT id FROM sessions ORDER BY id").await, expected);

@@ -1,4 +1,5 @@
-//! A sign-in that fails tells nothing about who has an account: not by its answer, and not by its time.
+//! A failed sign-in does not reveal whether the account exists, neither by its response nor by its
+//! duration.
 
 use diagflow_store::Role;
 use diagflow_tests::staff::{PASSWORD, create_account};
@@ -9,10 +10,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const WRONG: &str = "not the password at all";
-/// Headers that are other ones each time, whoever asks.
+/// Headers that differ in every response.
 const ALWAYS_NEW: [&str; 2] = ["date", "x-request-id"];
 
-/// What comes back: all of it, but for what names the request.
+/// A complete response, except for the request id.
 #[derive(Debug, PartialEq, Eq)]
 struct ComparableResponse {
     status: u16,
@@ -32,32 +33,32 @@ impl ComparableResponse {
     }
 }
 
-/// Tries to sign in; returns the answer, and how long it took.
+/// Tries to sign in; returns the response and its duration.
 async fn sign_in(
     stack: &Stack,
     client: &reqwest::Client,
     email: &str,
     password: &str,
 ) -> (Response, Duration) {
-    // Nobody is slowed down here: that is another test's.
+    // No throttling in this test.
     stack.database.execute("DELETE FROM throttles").await;
     let given = json!({"email": email, "password": password});
     let call = client.post(stack.client.url("/api/v1/auth/login")).json(&given);
-    let begun = Instant::now();
-    let response = call.send().await.expect("an answer");
-    (response, begun.elapsed())
+    let started = Instant::now();
+    let response = call.send().await.expect("a response");
+    (response, started.elapsed())
 }
 
-/// The addresses at which a sign-in fails, each for another reason.
+/// An address for each reason to refuse a sign-in.
 async fn who_fails(stack: &Stack) -> [(&'static str, String, &'static str); 4] {
     let (_, known) = create_account(stack, Role::Operator).await;
-    let (gone, disabled) = create_account(stack, Role::Operator).await;
+    let (disabled_id, disabled) = create_account(stack, Role::Operator).await;
     let (_, program) = create_account(stack, Role::Service).await;
     stack
         .database
-        .execute(&format!("UPDATE users SET disabled_at = NOW(6) WHERE id = '{gone}'"))
+        .execute(&format!("UPDATE users SET disabled_at = NOW(6) WHERE id = '{disabled_id}'"))
         .await;
-    // As long as the others, which have random names.
+    // As long as the other addresses, which are random.
     let unknown = known.replace("operator-", "operatox-");
     [
         ("a wrong password", known, WRONG),
@@ -86,7 +87,7 @@ async fn all_failed_sign_ins_get_the_same_response_in_the_same_time() {
         assert_eq!(response, &responses[0], "{why}");
     }
 
-    // In turn, so that whatever else the machine does slows down all alike.
+    // In turns, so that other load affects all of them alike.
     let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
     for _ in 0..TRIES {
         for (why, email, password) in &who {

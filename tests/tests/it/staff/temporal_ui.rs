@@ -1,8 +1,10 @@
-//! What operators do in Temporal itself, by its own command: the records, the stream and the ledger follow.
+//! What operators do in Temporal with its own CLI: the database, the stream and the ledger follow.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;
-use diagflow_tests::assertions::{cancelled, executions, failed, mails, steps, wait_completed_once, wait_ended_once};
+use diagflow_tests::assertions::{
+    cancelled, executions, failed, mails, steps, wait_completed_once, wait_ended_once,
+};
 use diagflow_tests::responses::outcome;
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{
@@ -13,14 +15,14 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use temporalio_client::WorkflowDescribeOptions;
 
-/// So long that nothing but an operator can explain what happens within a test.
+/// Long enough that only an operator can cause a change within a test.
 const A_WEEK: &str = "604800";
 
 fn long_polls() -> StackOptions {
     StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", A_WEEK)
 }
 
-/// With Temporal asked soon whether it still has what stands unchanged.
+/// Reconciles with Temporal almost at once.
 fn reconcile_soon(options: StackOptions) -> StackOptions {
     options.with("RECONCILE_AFTER_SECONDS", "0.5").with("RECONCILE_SWEEP_SECONDS", "0.2")
 }
@@ -42,10 +44,10 @@ async fn a_run_shows_its_summary_and_current_details_in_temporal() {
     stack.wait_for_status(&accepted, "processing").await;
 
     let run = history::workflow_handle(&stack, &accepted).await;
-    let described = run.describe(WorkflowDescribeOptions::default()).await.expect("an answer");
+    let described = run.describe(WorkflowDescribeOptions::default()).await.expect("a response");
     assert_eq!(described.static_summary(), Some("Diagnosis, run 1"));
-    // The records are a moment ahead of the run.
-    eventually("the run to say that it waits", || async {
+    // The database is slightly ahead of the run.
+    eventually("the run to show that it waits", || async {
         let output =
             temporal_cli::submission_workflow("metadata", &accepted, &["--output", "json"]).await;
         let details = output.split_once("\"currentDetails\": \"");
@@ -60,9 +62,9 @@ async fn a_run_shows_its_summary_and_current_details_in_temporal() {
 async fn signal_triggers_an_immediate_poll() {
     let (stack, accepted) = Stack::with_submission(long_polls()).await;
     stack.wait_for_status(&accepted, "processing").await;
-    // At once, without waiting for what it measures: the signal must find it.
+    // Without a wait for the poll timer: the signal must find the change.
     let execution = &executions(&stack, &accepted)[0].execution_id;
-    stack.loopai.complete_with(execution, json!({"summary": "dry skin"})).expect("at work");
+    stack.loopai.complete_with(execution, json!({"summary": "dry skin"})).expect("in progress");
 
     temporal_cli::submission_workflow("signal", &accepted, &["--name", "execution_changed"]).await;
 
@@ -98,14 +100,13 @@ async fn reset_restarts_a_failed_submission_as_a_new_run() {
     ];
     assert_eq!(steps(&stack, &accepted).await, expected);
     let streamed: Vec<_> = stack.client.events(&accepted, None).await.collect().await;
-    assert_eq!(streamed.last().expect("a story").name, "result_ready");
+    assert_eq!(streamed.last().expect("events").name, "result_ready");
     assert_eq!(mails(&stack, &accepted).len(), 2);
     let runs = stack.store.runs(id_of(&accepted)).await.expect("runs");
     assert_eq!(runs.len(), 2);
     stack.stop().await;
 }
 
-/// The ids of a run's completed workflow tasks, in order.
 async fn completed_tasks(submission: &AcceptedSubmission) -> Vec<String> {
     let shown = temporal_cli::submission_workflow("show", submission, &["--output", "json"]).await;
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
@@ -116,7 +117,7 @@ async fn completed_tasks(submission: &AcceptedSubmission) -> Vec<String> {
 
 #[tokio::test]
 async fn reset_to_a_later_point_continues_the_known_execution() {
-    // LoopAI does its work, but refuses to tell of it five times in a row.
+    // LoopAI works, but refuses five polls in a row.
     let options = StackOptions::default().scenario("status=403*5, delay=0s");
     let (stack, accepted) = Stack::with_submission(options).await;
     wait_ended_once(&stack, &accepted, failed("loopai_unauthorized")).await;
@@ -125,12 +126,12 @@ async fn reset_to_a_later_point_continues_the_known_execution() {
     let point = ["--event-id", after_the_request, "--reason", "a test"];
     temporal_cli::submission_workflow("reset", &accepted, &point).await;
 
-    let expected = eventually("the story's end", || async {
+    let expected = eventually("the last events", || async {
         let expected = steps(&stack, &accepted).await;
         expected.ends_with(&["result_ready", "mail_sent"]).then_some(expected)
     })
     .await;
-    assert_eq!(executions(&stack, &accepted).len(), 1, "nothing was asked twice");
+    assert_eq!(executions(&stack, &accepted).len(), 1, "a second request was sent");
     let runs = stack.store.runs(id_of(&accepted)).await.expect("runs");
     assert_eq!(runs.len(), 2);
     assert_eq!(runs[0].loopai_execution_id, runs[1].loopai_execution_id);
@@ -149,10 +150,10 @@ async fn a_terminated_run_is_detected_and_can_be_retried() {
 
     let document = stack.wait_for_status(&accepted, "failed").await;
     assert_eq!(document["error"]["code"], "run_orphaned");
-    eventually("the patient to be told", || async { mails(&stack, &accepted).pop() }).await;
+    eventually("the e-mail to the patient", || async { mails(&stack, &accepted).pop() }).await;
     stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    // The next look is a week away: whoever retries does not wait for it.
+    // The next poll is a week away, but a retry does not wait for it.
     let path = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
     let response = staff.post(&path, &json!({"reason": "terminated by mistake"})).await;
     assert_eq!(outcome(response).await, (202, "queued".to_owned()));
@@ -178,12 +179,12 @@ async fn a_running_run_is_not_treated_as_orphaned() {
     stack.wait_for_status(&accepted, "processing").await;
     let unchanged_for_2s = "SELECT CAST(COUNT(*) AS SIGNED) FROM submissions \
                  WHERE updated_at < DATE_SUB(NOW(6), INTERVAL 2 SECOND)";
-    eventually("several rounds of asking", || async {
+    eventually("several rounds of reconciliation", || async {
         (stack.database.number(unchanged_for_2s).await == 1).then_some(())
     })
     .await;
 
-    let status = stack.client.status(&accepted).await.expect("an answer");
+    let status = stack.client.status(&accepted).await.expect("a response");
     assert_eq!(status["status"], "processing");
     let path = format!("/api/admin/submissions/{}/cancel", accepted.submission_id);
     let response = staff.post(&path, &json!({"reason": "enough"})).await;
@@ -198,7 +199,7 @@ async fn an_email_whose_run_was_terminated_is_still_delivered() {
     stack.mail.set_script([Rule::reply(Step::Rcpt, 451, "4.7.1 Later")]).expect("a script");
     let photo = [diagflow_tests::photos::retina()];
     let accepted = stack.client.submit("ana@example.org", "itches", &photo).await;
-    let delivery = eventually("an e-mail to wait", || async {
+    let delivery = eventually("an e-mail to be deferred", || async {
         let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
         all.first().filter(|one| one.attempts >= 2).cloned()
     })
@@ -206,7 +207,7 @@ async fn an_email_whose_run_was_terminated_is_still_delivered() {
 
     temporal_cli::submission_workflow("terminate", &accepted, &["--reason", "a test"]).await;
     let id = DeliveryRef::new(delivery.id).workflow_id();
-    eventually("a workflow of its own", || async {
+    eventually("a standalone workflow", || async {
         temporal_cli::search(&format!("WorkflowId = '{id}'")).await.pop()
     })
     .await;
@@ -217,7 +218,6 @@ async fn an_email_whose_run_was_terminated_is_still_delivered() {
     stack.stop().await;
 }
 
-/// Waits until the result is stored and its e-mail is sent.
 async fn wait_until_delivered(stack: &Stack, submission: &AcceptedSubmission) {
     stack.wait_for_status(submission, "completed").await;
     eventually("the e-mail to be sent", || async {
@@ -258,7 +258,7 @@ async fn the_saved_filters_of_the_runbook_match_their_runs() {
         .await;
     }
     for filter in filters.iter().filter(|filter| !matching.contains(*filter)) {
-        // A filter that Temporal does not understand fails here.
+        // Also fails if Temporal does not understand the filter.
         assert!(!temporal_cli::search(filter).await.contains(&ours), "{filter}");
     }
     stack.stop().await;

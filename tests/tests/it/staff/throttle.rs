@@ -1,4 +1,4 @@
-//! Guessing of passwords is slowed down, heals, and locks nobody out for good.
+//! Throttling of password guesses: it recovers, and locks nobody out for good.
 
 use diagflow_store::Role;
 use diagflow_tests::staff::{self, PASSWORD};
@@ -9,13 +9,12 @@ use std::time::Instant;
 
 const WRONG: &str = "not the password at all";
 
-/// The API behind one proxy of ours, which tells where requests come from.
+/// The API behind one trusted proxy, which reports client addresses.
 async fn api() -> Stack {
     let options = StackOptions::default().with("TRUSTED_PROXIES", "1");
     Stack::api_only(options).await
 }
 
-/// What came of a sign-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Attempt {
     status: u16,
@@ -27,7 +26,6 @@ async fn sign_in(stack: &Stack, from: &str, email: &str, password: &str) -> Atte
     attempt(call(stack, from, email, password, "").await).await
 }
 
-/// The same from a device that holds this.
 async fn sign_in_with(
     stack: &Stack,
     device: &str,
@@ -38,7 +36,7 @@ async fn sign_in_with(
     attempt(call(stack, from, email, password, device).await).await
 }
 
-/// A device that just signed in: the cookie that it holds.
+/// Signs in from a new device; returns the device's cookie.
 async fn device(stack: &Stack, from: &str, email: &str) -> String {
     let response = call(stack, from, email, PASSWORD, "").await;
     assert_eq!(response.status(), 200);
@@ -61,7 +59,7 @@ async fn call(
     let given = json!({"email": email, "password": password});
     let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
     let call = call.header("x-forwarded-for", from).header("cookie", device).json(&given);
-    call.send().await.expect("an answer")
+    call.send().await.expect("a response")
 }
 
 async fn attempt(response: reqwest::Response) -> Attempt {
@@ -73,7 +71,7 @@ async fn attempt(response: reqwest::Response) -> Attempt {
     Attempt { status, code, retry_after }
 }
 
-/// How often an account is tried from an address until it is slowed down, at most 50 times.
+/// The number of attempts before the account is throttled, at most 50.
 async fn attempts_until_blocked(stack: &Stack, from: &str, email: &str) -> (usize, Attempt) {
     for tries in 0..50 {
         let attempt = sign_in(stack, from, email, WRONG).await;
@@ -81,7 +79,7 @@ async fn attempts_until_blocked(stack: &Stack, from: &str, email: &str) -> (usiz
             return (tries, attempt);
         }
     }
-    panic!("never slowed down");
+    panic!("never throttled");
 }
 
 fn is_blocked(attempt: &Attempt) -> bool {
@@ -94,7 +92,7 @@ async fn guesses_are_throttled_whether_the_account_exists_or_not() {
     let (_, known) = staff::create_account(&stack, Role::Operator).await;
     for email in [known.as_str(), "nobody@example.org"] {
         let (tries, refused) = attempts_until_blocked(&stack, "192.0.2.1", email).await;
-        // The first pause is one second long: on a slow machine one more may get through after it.
+        // The first pause is one second, so on a slow machine one more attempt may pass.
         assert!((5..=6).contains(&tries), "{email}: {tries}");
         assert!(is_blocked(&refused), "{refused:?}");
         assert!((1..=2).contains(&refused.retry_after.expect("a pause")), "{refused:?}");
@@ -103,18 +101,18 @@ async fn guesses_are_throttled_whether_the_account_exists_or_not() {
     stack.database.execute("UPDATE throttles SET failures = 12 WHERE failures IN (5, 6)").await;
     let before = stack.database.number(&format!("SELECT CAST(({failures}) AS SIGNED)")).await;
     let right = sign_in(&stack, "192.0.2.2", &known, PASSWORD).await;
-    assert!(is_blocked(&right), "the same network, and the right password: {right:?}");
+    assert!(is_blocked(&right), "the right password from the same network: {right:?}");
     let after = stack.database.number(&format!("SELECT CAST(({failures}) AS SIGNED)")).await;
-    assert_eq!(after, before, "what is refused does not count");
+    assert_eq!(after, before, "refused attempts do not count");
     let elsewhere = sign_in(&stack, "198.51.100.1", &known, PASSWORD).await;
     assert_eq!(elsewhere.status, 200, "{elsewhere:?}");
 
     let later = "failed_at = DATE_SUB(failed_at, INTERVAL 129 SECOND)";
     stack.database.execute(&format!("UPDATE throttles SET {later}")).await;
     let right = sign_in(&stack, "192.0.2.1", &known, PASSWORD).await;
-    assert_eq!(right.status, 200, "the pause is over: {right:?}");
+    assert_eq!(right.status, 200, "the pause has ended: {right:?}");
     let (tries, _) = attempts_until_blocked(&stack, "192.0.2.1", &known).await;
-    assert!((5..=6).contains(&tries), "a success has cleared them: {tries}");
+    assert!((5..=6).contains(&tries), "a success resets the count: {tries}");
     let lines = stack
         .database
         .number(
@@ -133,32 +131,32 @@ async fn throttling_does_not_reveal_who_signed_in_from_a_shared_address() {
     assert_eq!(sign_in(&stack, home, &email, PASSWORD).await.status, 200);
     for email in [email.as_str(), "nobody@example.org"] {
         let (tries, refused) = attempts_until_blocked(&stack, home, email).await;
-        // The first pause is one second long: on a slow machine one more may get through after it.
+        // The first pause is one second, so on a slow machine one more attempt may pass.
         assert!((5..=6).contains(&tries), "{email}: {tries}");
         assert!(is_blocked(&refused), "{refused:?}");
     }
 
-    // A pause for everybody that no slow machine sits out; what is only the account's own has no failures.
+    // A pause for everybody that outlasts any slow machine, without failures of the account itself.
     stack.database.execute("DELETE FROM throttles").await;
     assert_eq!(sign_in(&stack, home, "other@example.org", WRONG).await.status, 401);
     stack.database.execute("UPDATE throttles SET failures = 1000").await;
     for number in 0..6 {
-        let begun = Instant::now();
+        let started = Instant::now();
         let here = sign_in(&stack, home, &email, WRONG).await;
         let nobody = sign_in(&stack, home, "nobody@example.org", WRONG).await;
         assert!(is_blocked(&here) && is_blocked(&nobody), "{number}: {here:?} {nobody:?}");
         let waits = [&here, &nobody].map(|attempt| attempt.retry_after.expect("a pause"));
-        let between = begun.elapsed().as_secs() + 1;
+        let between = started.elapsed().as_secs() + 1;
         assert!((waits[1]..=waits[1] + between).contains(&waits[0]), "{number}: {waits:?}");
         if number == 3 {
             let right = sign_in(&stack, home, &email, PASSWORD).await;
-            assert_eq!(right.status, 200, "its own people still get in: {right:?}");
+            assert_eq!(right.status, 200, "known users still get in: {right:?}");
         }
     }
     let own = "failures BETWEEN 1 AND 20";
     stack.database.execute(&format!("UPDATE throttles SET failures = 12 WHERE {own}")).await;
     let right = sign_in(&stack, home, &email, PASSWORD).await;
-    assert!(is_blocked(&right), "guesses there are slowed down too: {right:?}");
+    assert!(is_blocked(&right), "guesses from there are throttled too: {right:?}");
     stack.stop().await;
 }
 
@@ -174,17 +172,17 @@ async fn concurrent_guesses_are_throttled() {
         call.header("x-forwarded-for", "192.0.2.1").json(&given).send()
     });
 
-    let begun = Instant::now();
+    let started = Instant::now();
     let responses = join_all(guesses).await;
-    let pauses = (begun.elapsed().as_secs() + 1).ilog2() as usize;
+    let pauses = (started.elapsed().as_secs() + 1).ilog2() as usize;
 
     let statuses =
-        responses.into_iter().map(|response| response.expect("an answer").status().as_u16());
+        responses.into_iter().map(|response| response.expect("a response").status().as_u16());
     let (attempt, refused): (Vec<u16>, Vec<u16>) = statuses.partition(|status| *status == 401);
-    // The pauses are 1, 2, 4 … seconds long: on a slow machine one more may get through after each.
+    // The pauses are 1, 2, 4 … seconds, so on a slow machine one more attempt may pass after each.
     assert!(
         (5..=5 + pauses).contains(&attempt.len()),
-        "{} were tried, {pauses} pauses",
+        "{} attempts with {pauses} pauses",
         attempt.len()
     );
     assert!(refused.iter().all(|status| *status == 429), "{refused:?}");
@@ -201,7 +199,7 @@ async fn attacks_from_elsewhere_do_not_lock_a_user_out_at_their_usual_network() 
         let attempt = sign_in(&stack, &format!("10.0.{number}.1"), &email, WRONG).await;
         assert_eq!(attempt.status, 401, "{number}: {attempt:?}");
     }
-    // Everything so far was free: the next failure is not.
+    // No pause so far; the next failure causes one.
     stack.database.execute("UPDATE throttles SET failures = 25 WHERE failures = 20").await;
 
     let elsewhere = sign_in(&stack, "198.51.100.1", &email, PASSWORD).await;
@@ -210,11 +208,8 @@ async fn attacks_from_elsewhere_do_not_lock_a_user_out_at_their_usual_network() 
     assert!(is_blocked(&elsewhere), "{elsewhere:?}");
     assert_eq!(at_home.status, 200, "{at_home:?}");
     let wrong = sign_in(&stack, "203.0.113.99", &email, WRONG).await;
-    assert!(
-        is_blocked(&wrong),
-        "a stranger there does not learn that there is an account: {wrong:?}"
-    );
-    // However many failures there are, elsewhere it takes a minute at most.
+    assert!(is_blocked(&wrong), "the refusal does not reveal that the account exists: {wrong:?}");
+    // From elsewhere the pause is at most a minute, whatever the number of failures.
     stack.database.execute("UPDATE throttles SET failures = 1000 WHERE failures >= 20").await;
     let elsewhere = sign_in(&stack, "198.51.100.1", &email, PASSWORD).await;
     let wait = elsewhere.retry_after.expect("a pause");
@@ -236,16 +231,17 @@ async fn attacks_from_the_same_network_do_not_lock_out_a_known_device_or_address
     }
     stack.database.execute("UPDATE throttles SET failures = 1000").await;
 
-    assert!(is_blocked(&sign_in(&stack, "203.0.113.9", &email, PASSWORD).await), "the strangers");
-    assert!(
-        is_blocked(&sign_in(&stack, "203.0.113.7", &new, PASSWORD).await),
-        "for the first time"
-    );
+    assert!(is_blocked(&sign_in(&stack, "203.0.113.9", &email, PASSWORD).await), "the attacker");
+    assert!(is_blocked(&sign_in(&stack, "203.0.113.7", &new, PASSWORD).await), "a new user");
     let with = async |device: &str, from: &str, email: &str| {
         sign_in_with(&stack, device, from, email, PASSWORD).await
     };
     assert_eq!(with(&device, "203.0.113.60", &email).await.status, 200, "a device");
-    assert_eq!(sign_in(&stack, "203.0.113.7", &email, PASSWORD).await.status, 200, "an address");
+    assert_eq!(
+        sign_in(&stack, "203.0.113.7", &email, PASSWORD).await.status,
+        200,
+        "a known address"
+    );
     let forged = device.replace("device=", "device=A");
     for (device, email) in [(&forged, &email), (&device, &other)] {
         assert!(is_blocked(&with(device, "203.0.113.61", email).await), "{device} for {email}");
@@ -265,18 +261,18 @@ async fn guesses_from_a_known_device_are_counted_separately_and_throttled() {
     for _ in 0..5 {
         assert_eq!(from_afar(WRONG).await.status, 401);
     }
-    assert_eq!(stack.database.texts(failures).await, ["5"], "of the device, and of nobody else");
+    assert_eq!(stack.database.texts(failures).await, ["5"], "counted for the device only");
     stack.database.execute("UPDATE throttles SET failures = 12 WHERE failures = 5").await;
-    assert_eq!(from_afar(WRONG).await.status, 401, "like one from any stranger");
+    assert_eq!(from_afar(WRONG).await.status, 401, "as for an unknown client");
     assert_eq!(stack.database.texts(failures).await, ["1", "1", "1", "12"]);
     stack.database.execute("UPDATE throttles SET failures = 1000").await;
-    assert!(is_blocked(&from_afar(PASSWORD).await), "like any stranger");
+    assert!(is_blocked(&from_afar(PASSWORD).await), "as for an unknown client");
 
     let quiet = "failed_at = DATE_SUB(failed_at, INTERVAL 16 MINUTE)";
     stack.database.execute(&format!("UPDATE throttles SET {quiet}")).await;
-    assert_eq!(from_afar(PASSWORD).await.status, 200, "it heals");
+    assert_eq!(from_afar(PASSWORD).await.status, 200, "it recovers");
     let left = stack.database.texts(failures).await;
-    assert_eq!(left, ["1000"; 4], "a success forgets what was its own");
+    assert_eq!(left, ["1000"; 4], "a success resets the device's own count");
     stack.stop().await;
 }
 
@@ -296,12 +292,12 @@ async fn a_network_that_guesses_at_many_accounts_is_throttled_and_recovers() {
     stack.database.execute(&format!("UPDATE throttles SET failures = 160 WHERE {network}")).await;
     let longest = sign_in(&stack, "192.0.2.1", &email, PASSWORD).await.retry_after;
     assert!(longest.is_some_and(|wait| (880..=900).contains(&wait)), "{longest:?}");
-    // 46 minutes without a failure: three times halved.
+    // 46 minutes without a failure halve the count three times.
     let quiet = "failed_at = DATE_SUB(failed_at, INTERVAL 46 MINUTE)";
     stack.database.execute(&format!("UPDATE throttles SET {quiet} WHERE {network}")).await;
     assert_eq!(sign_in(&stack, "192.0.2.1", "another@example.org", WRONG).await.status, 401);
     let healed = stack.database.number("SELECT MAX(failures) FROM throttles").await;
-    assert_eq!(healed, 21, "160, halved three times, and one more");
+    assert_eq!(healed, 21, "160, halved three times, plus one");
 
     stack
         .database
@@ -336,6 +332,6 @@ async fn a_successful_sign_in_does_not_change_the_network_throttle() {
         let from = format!("192.0.2.{host}");
         assert_eq!(sign_in(&stack, &from, &email, PASSWORD).await.status, 200);
     }
-    assert_eq!(stack.database.texts(network).await, before, "it heals by time alone");
+    assert_eq!(stack.database.texts(network).await, before, "it recovers by time alone");
     stack.stop().await;
 }

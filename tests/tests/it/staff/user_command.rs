@@ -1,4 +1,4 @@
-//! `diagflow user`: the first admin is made here.
+//! `diagflow user`, which creates the first admin.
 
 use crate::command_line::Exit;
 use diagflow_tests::database::Database;
@@ -25,13 +25,13 @@ fn command(database: &Database, arguments: &[&str]) -> Command {
 
 /// Runs `diagflow user` with this standard input.
 async fn user(database: &Database, arguments: &[&str], input: &str) -> Exit {
-    let mut child = command(database, arguments).spawn().expect("starts");
+    let mut child = command(database, arguments).spawn().expect("started");
     let mut stdin = child.stdin.take().expect("a standard input");
-    // Whoever does not read it may have ended already.
+    // A process that does not read it may have exited already.
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
     let output = timeout(LIMIT, child.wait_with_output()).await;
-    output.unwrap_or_else(|_| panic!("{arguments:?} does not end")).expect("runs").into()
+    output.unwrap_or_else(|_| panic!("{arguments:?} does not exit")).expect("runs").into()
 }
 
 fn create<'a>(email: &'a str, role: &'a str) -> Vec<&'a str> {
@@ -49,7 +49,7 @@ async fn the_first_admin_is_created_and_signs_in() {
     assert!(created.success && created.stderr.is_empty(), "{created:?}");
     let given = json!({"email": "root@example.org", "password": PASSWORD});
     let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
-    assert_eq!(call.json(&given).send().await.expect("an answer").status(), 200);
+    assert_eq!(call.json(&given).send().await.expect("a response").status(), 200);
     let second = user(database, &create("root@example.org", "admin"), PASSWORD).await;
     assert!(!second.success && second.stderr.contains("has an account already"), "{second:?}");
     let weak = user(database, &create("ana@example.org", "operator"), "password1234\n").await;
@@ -108,19 +108,19 @@ async fn a_typed_password_is_asked_for_twice_and_never_echoed() {
         let terminal = openpty(None, None).expect("a terminal");
         let mut keyboard = File::from(terminal.master);
         let mut child = command(&database, &arguments);
-        let mut child = child.stdin(Stdio::from(terminal.slave)).spawn().expect("starts");
+        let mut child = child.stdin(Stdio::from(terminal.slave)).spawn().expect("started");
         let mut stderr = child.stderr.take().expect("a pipe");
         for (prompt, text) in ["Password: ", "Once more: "].into_iter().zip(typed) {
             let mut shown = vec![0; prompt.len()];
             let read = tokio::io::AsyncReadExt::read_exact(&mut stderr, &mut shown);
             timeout(LIMIT, read).await.expect("in time").expect("a prompt");
             assert_eq!(String::from_utf8_lossy(&shown), prompt);
-            keyboard.write_all(format!("{text}\n").as_bytes()).expect("types");
+            keyboard.write_all(format!("{text}\n").as_bytes()).expect("written");
         }
-        let status = timeout(LIMIT, child.wait()).await.expect("ends").expect("runs");
+        let status = timeout(LIMIT, child.wait()).await.expect("an exit").expect("runs");
         assert_eq!(status.success(), success);
         let mut seen = [0; 256];
-        // What the terminal showed: an error where it showed nothing, since its other end is closed.
+        // The terminal's output. Reading fails when there is none, since the other end is closed.
         let seen = keyboard.read(&mut seen).map(|count| seen[..count].to_vec()).unwrap_or_default();
         let seen = String::from_utf8_lossy(&seen);
         assert!(!seen.contains("horse") && !seen.contains("something"), "{seen}");
@@ -134,7 +134,7 @@ async fn production_creates_no_account_with_the_default_audit_key() {
     let database = Database::migrated().await;
     let mut list = command(&database, &["list"]);
     let output = list.env("DIAGFLOW_ENV", "production").env_remove("AUDIT_KEY").output();
-    let exit = Exit::from(timeout(LIMIT, output).await.expect("ends").expect("runs"));
+    let exit = Exit::from(timeout(LIMIT, output).await.expect("an exit").expect("runs"));
     assert!(!exit.success && exit.stderr.contains("AUDIT_KEY must be set"), "{exit:?}");
     database.remove().await;
 }

@@ -1,4 +1,4 @@
-//! Accounts: made, listed, changed and disabled, and never without an admin.
+//! Accounts: created, listed, changed and disabled; one admin always remains.
 
 use diagflow_store::{Action, Role, UserChange, UserChangeOutcome, UserId};
 use diagflow_tests::responses::refusal;
@@ -20,7 +20,7 @@ fn path(id: UserId) -> String {
     format!("{USERS}/{id}")
 }
 
-/// Codes of every fault, in the order in which they are told.
+/// The codes of the field errors, in their order.
 async fn faults(response: Response) -> Vec<String> {
     let body = body(response, 400).await;
     assert_eq!(body["error"]["code"], "invalid_input", "{body}");
@@ -31,7 +31,7 @@ async fn faults(response: Response) -> Vec<String> {
 async fn can_sign_in(stack: &Stack, email: &str) -> u16 {
     let given = json!({"email": email, "password": PASSWORD});
     let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
-    call.json(&given).send().await.expect("an answer").status().as_u16()
+    call.json(&given).send().await.expect("a response").status().as_u16()
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn an_account_is_created_read_changed_and_disabled() {
              ORDER BY number",
         )
         .await;
-    let own = admin.email.strip_suffix("@example.org").expect("its end");
+    let own = admin.email.strip_suffix("@example.org").expect("the domain");
     let addresses = |new: &str, old: &str| {
         format!(r#""email":"{new}@example.org","email_before":"{old}@example.org""#)
     };
@@ -186,15 +186,15 @@ async fn accounts_are_listed_by_page_search_and_filter() {
     let newest_first: Vec<String> = created.iter().rev().cloned().collect();
     assert_eq!([first, second, third].concat(), newest_first);
     assert_eq!(found("search=n%C3%BAmero%203").await, (vec![created[3].clone()], 1));
-    assert_eq!(found("search=100%25").await.1, 7, "no wildcards");
-    assert_eq!(found("search=person%25").await.1, 0, "no wildcards");
+    assert_eq!(found("search=100%25").await.1, 7, "`%` is not a wildcard");
+    assert_eq!(found("search=person%25").await.1, 0, "`%` is not a wildcard");
     assert_eq!(found("search=person_").await.1, 7);
     assert_eq!(found("search=personX").await.1, 0);
     assert_eq!(found("role=clinician").await.1, 4);
     assert_eq!(found("role=clinician&disabled=false").await.1, 3);
     assert_eq!(found("disabled=true").await, (vec![created[0].clone()], 1));
     assert_eq!(found("").await.1, 8);
-    assert_eq!(found("role=&page=").await.1, 8, "left empty in a form");
+    assert_eq!(found("role=&page=").await.1, 8, "empty form fields are ignored");
     let wrong = "role=king&page=0&per_page=101&disabled=maybe&page=2&q=a";
     let refused = admin.get(&format!("{USERS}?{wrong}")).await;
     let refused = body(refused, 400).await;
@@ -243,7 +243,7 @@ async fn an_account_change_applies_to_open_sessions_at_once() {
     assert_eq!(refusal(doomed.get("/api/v1/auth/validate").await).await, ended);
     body(admin.put(&path(doomed.id), &json!({"enabled": true})).await, 200).await;
     let still = refusal(doomed.get("/api/v1/auth/validate").await).await;
-    assert_eq!(still, ended, "enabled again, but to sign in anew");
+    assert_eq!(still, ended, "enabled again, but old sessions stay closed");
     replica.stop().await;
     stack.stop().await;
 }
@@ -262,9 +262,9 @@ async fn the_last_admin_cannot_be_removed() {
 
     let second = Staff::with_role(&stack, Role::Admin).await;
     assert_eq!(admin.delete(&path(second.id)).await.status(), 200);
-    assert_eq!(refusal(admin.delete(&me).await).await, refused, "a disabled admin is none");
+    assert_eq!(refusal(admin.delete(&me).await).await, refused, "a disabled admin does not count");
     body(admin.put(&path(second.id), &json!({"enabled": true})).await, 200).await;
-    assert_eq!(admin.delete(&me).await.status(), 200, "one of two");
+    assert_eq!(admin.delete(&me).await.status(), 200, "one of two admins");
     let refusals =
         stack.database.number("SELECT COUNT(*) FROM audit WHERE result = 'last_admin'").await;
     assert_eq!(refusals, 4);
@@ -288,13 +288,13 @@ async fn one_of_two_admins_who_demote_each_other_stays() {
             stack.store.change_user(two, &demotion, &entry),
         );
 
-        let outcomes = [first.expect("decided"), second.expect("decided")];
+        let outcomes = [first.expect("a response"), second.expect("a response")];
         let done = outcomes.iter().filter(|it| matches!(it, UserChangeOutcome::Applied(_))).count();
         let refused =
             outcomes.iter().filter(|it| matches!(it, UserChangeOutcome::LastAdmin)).count();
         assert_eq!((done, refused), (1, 1), "round {round}");
         for user in [one, two] {
-            stack.store.change_user(user, &back, &entry).await.expect("back again");
+            stack.store.change_user(user, &back, &entry).await.expect("restored");
         }
     }
     stack.stop().await;

@@ -1,4 +1,5 @@
-//! Which Temporal execution is a submission's run, when starter and worker write at once.
+//! Which Temporal execution belongs to a run when the API and the worker record it at the same
+//! time.
 
 use super::Records;
 use diagflow_store::Adoption;
@@ -11,19 +12,20 @@ async fn a_run_whose_start_is_being_recorded_is_not_adopted_as_a_second_one() {
     let records = Records::new().await;
     let run = records.submission().await;
     let temporal_run_id = Uuid::new_v4().to_string();
-    // The starter notes what the run became, and has not committed yet.
+    // The API records the start, without a commit yet.
     let mut starter = records.database.connect().await;
     let record_start = format!(
         "BEGIN; UPDATE runs SET temporal_run_id = '{temporal_run_id}', started_at = NOW(6)"
     );
-    starter.batch_execute(&record_start).await.expect("noted");
+    starter.batch_execute(&record_start).await.expect("recorded");
 
     let adopting = tokio::spawn({
         let (store, id) = (records.store.clone(), temporal_run_id.clone());
         async move { store.adopt(run, &id, &id, None).await }
     });
-    eventually("the worker to wait for the starter", || async {
-        // Not from innodb_trx: what it shows stays as it is while somebody asks more than ten times a second.
+    eventually("the worker to wait for the API", || async {
+        // Not from `innodb_trx`, whose contents stay the same when it is read more than ten times a
+        // second.
         let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
              WHERE db = DATABASE() AND command = 'Execute' AND info LIKE 'UPDATE `runs`%'";
         (records.database.number(waiting).await == 1).then_some(())
@@ -31,7 +33,7 @@ async fn a_run_whose_start_is_being_recorded_is_not_adopted_as_a_second_one() {
     .await;
     starter.batch_execute("COMMIT").await.expect("committed");
 
-    let adopted = adopting.await.expect("ends").expect("an answer");
+    let adopted = adopting.await.expect("an exit").expect("a response");
     assert!(
         matches!(adopted, Adoption::Current { run: adopted, .. } if adopted == run),
         "{adopted:?}"

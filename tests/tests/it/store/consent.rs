@@ -1,4 +1,4 @@
-//! What the patient agreed to, and when.
+//! The patient's consent and its time.
 
 use diagflow_tests::client::expect_accepted;
 use diagflow_tests::stack::id_of;
@@ -13,7 +13,7 @@ async fn consent_is_stored_with_its_time_and_text_version() {
     named["consent_version"] = "2031-05".into();
 
     for (body, version) in [(unnamed, "2031-05"), (named, "2031-05")] {
-        let response = stack.client.post(&body, None).await.expect("an answer");
+        let response = stack.client.post(&body, None).await.expect("a response");
         let id = id_of(&expect_accepted(response).await);
         let submission = stack.store.submission(id).await.expect("read").expect("stored");
         assert_eq!(submission.consent_version, version);

@@ -1,4 +1,4 @@
-//! A database that does not answer for a while, and then answers everything at once.
+//! A database that does not respond for a while and then sends all responses at once.
 
 use super::Records;
 use diagflow_store::{PoolSettings, Store};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const WAIT: Duration = Duration::from_millis(300);
 
-/// Records by one connection, through a line of its own.
+/// A store with one connection, which goes through a proxy.
 async fn store_by_proxy(records: &Records, statement: Duration) -> (Proxy, Store) {
     let (proxy, url) = records.database.via_proxy().await;
     let pool = PoolSettings { url, size: 1, pool_timeout: WAIT, statement_timeout: statement };
@@ -20,23 +20,23 @@ async fn an_abandoned_response_is_not_used_for_the_next_query() {
     let records = Records::new().await;
     let (proxy, store) = store_by_proxy(&records, Duration::from_secs(30)).await;
     let (ana, ben) = (records.submission().await.submission, records.submission().await.submission);
-    // As often as the pool may have asked for a sign of life in vain.
+    // The pool may have tested the connection as often without success.
     for queries in 1..=3 {
         for _ in 0..2 {
-            store.submission(ana).await.expect("an answer").expect("there");
+            store.submission(ana).await.expect("a response").expect("found");
         }
         proxy.stall();
         for _ in 0..queries {
-            store.submission(ana).await.expect_err("no answer");
+            store.submission(ana).await.expect_err("no response");
         }
         proxy.restore();
 
-        let (first, second) = eventually("the database to answer", || async {
+        let (first, second) = eventually("the database to respond", || async {
             Some((store.submission(ana).await.ok()??, store.submission(ben).await.ok()??))
         })
         .await;
 
-        assert_eq!((first.id, second.id), (ana, ben), "after {queries} in vain");
+        assert_eq!((first.id, second.id), (ana, ben), "after {queries} abandoned queries");
     }
     records.remove().await;
 }
@@ -52,8 +52,8 @@ async fn a_cancelled_statement_closes_its_connection() {
     let waited = tokio::time::timeout(WAIT, store.requeue_run(run, WAIT)).await;
     waited.expect_err("it waits for the row");
 
-    // Without the row being free: by another connection.
-    let found = store.submission(run.submission).await.expect("an answer").expect("there");
+    // The row is still locked, so this is another connection.
+    let found = store.submission(run.submission).await.expect("a response").expect("found");
     assert_eq!(found.id, run.submission);
     drop(holder);
     records.remove().await;
@@ -64,13 +64,13 @@ async fn a_statement_without_a_response_times_out() {
     let records = Records::new().await;
     let (_proxy, store) = store_by_proxy(&records, WAIT).await;
     let run = records.submission().await;
-    // Not by a line that stalls: a connection that gives no sign of life is not given out at all.
+    // A stalled proxy would not do: the pool does not hand out a connection that fails its test.
     let mut holder = records.database.connect().await;
     holder.batch_execute("BEGIN; UPDATE runs SET start_after = NOW(6)").await.expect("held");
 
     let queries = tokio::time::timeout(Duration::from_secs(30), store.requeue_run(run, WAIT));
 
-    queries.await.expect("an end").expect_err("no answer");
+    queries.await.expect("an end in time").expect_err("no response");
     eventually("another connection", || async { store.ping().await.ok() }).await;
     drop(holder);
     records.remove().await;

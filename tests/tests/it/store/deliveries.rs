@@ -1,4 +1,4 @@
-//! The ledger of e-mails, where two attempts meet.
+//! Concurrent attempts to send the same e-mail.
 
 use super::Records;
 use diagflow_store::{
@@ -13,7 +13,7 @@ use std::time::Duration;
 const LONG_CLAIM: Duration = Duration::from_secs(60);
 const EXPIRED_CLAIM: Duration = Duration::ZERO;
 
-/// Lets a run fail; returns the e-mail that is owed for it.
+/// Fails a run; returns its pending e-mail.
 async fn due(records: &Records) -> (RunKey, Delivery) {
     let run = records.submission().await;
     let ending =
@@ -27,7 +27,7 @@ async fn only(store: &Store, run: RunKey) -> Delivery {
 }
 
 async fn planned(store: &Store, delivery: &Delivery) -> DeliveryAttempt {
-    match store.delivery_state(delivery.id).await.expect("an answer") {
+    match store.delivery_state(delivery.id).await.expect("a response") {
         DeliveryState::Planned(_, attempt) => attempt,
         other => panic!("{other:?}"),
     }
@@ -45,7 +45,7 @@ async fn only_one_of_two_attempts_may_send() {
         store.claim_delivery(&other, LONG_CLAIM)
     );
 
-    let claims = [one.expect("an answer"), other.expect("an answer")];
+    let claims = [one.expect("a response"), other.expect("a response")];
     assert_eq!(claims.iter().flatten().count(), 1, "{claims:?}");
     records.remove().await;
 }
@@ -57,15 +57,15 @@ async fn a_failed_claim_does_not_affect_the_holder() {
     let (run, delivery) = due(&records).await;
     let (one, other) = (planned(store, &delivery).await, planned(store, &delivery).await);
     let claimed =
-        store.claim_delivery(&other, LONG_CLAIM).await.expect("an answer").expect("claimed");
+        store.claim_delivery(&other, LONG_CLAIM).await.expect("a response").expect("claimed");
 
-    // The one's own claim got no answer, and it cannot tell whether it was written.
+    // The claim of the first attempt got no response, so it does not know whether it was written.
     let withdrawn =
         store.withdraw_claim(&one, FailureReason::new(FailureCode::RecordsUnavailable, "")).await;
 
-    assert!(!withdrawn.expect("an answer"), "the claim is not its own");
+    assert!(!withdrawn.expect("a response"), "the claim belongs to another attempt");
     assert_eq!(only(store, run).await.status, DeliveryStatus::Sending);
-    assert!(store.settle_delivery(&claimed, DeliveryStatus::Sent, None).await.expect("an answer"));
+    assert!(store.settle_delivery(&claimed, DeliveryStatus::Sent, None).await.expect("a response"));
     records.remove().await;
 }
 
@@ -75,16 +75,16 @@ async fn a_claim_is_withdrawn_whether_written_or_late() {
     let store = &records.store;
     let (run, delivery) = due(&records).await;
     let written = planned(store, &delivery).await;
-    store.claim_delivery(&written, LONG_CLAIM).await.expect("an answer").expect("claimed");
+    store.claim_delivery(&written, LONG_CLAIM).await.expect("a response").expect("claimed");
     let reason = FailureReason::new(FailureCode::RecordsUnavailable, "");
 
-    assert!(store.withdraw_claim(&written, reason).await.expect("an answer"));
+    assert!(store.withdraw_claim(&written, reason).await.expect("a response"));
     assert_eq!(only(store, run).await.status, DeliveryStatus::Planned);
 
     let late_attempt = planned(store, &delivery).await;
-    assert!(store.withdraw_claim(&late_attempt, reason).await.expect("an answer"));
-    let claimed = store.claim_delivery(&late_attempt, LONG_CLAIM).await.expect("an answer");
-    assert_eq!(claimed, None, "it was withdrawn before it came");
+    assert!(store.withdraw_claim(&late_attempt, reason).await.expect("a response"));
+    let claimed = store.claim_delivery(&late_attempt, LONG_CLAIM).await.expect("a response");
+    assert_eq!(claimed, None, "it was withdrawn before it was written");
     let due = only(store, run).await;
     assert_eq!((due.status, due.attempts), (DeliveryStatus::Planned, 2));
     records.remove().await;
@@ -96,26 +96,26 @@ async fn a_sender_that_settles_just_before_its_claim_expires_wins() {
     let store = &records.store;
     let (run, delivery) = due(&records).await;
     let attempt = planned(store, &delivery).await;
-    store.claim_delivery(&attempt, EXPIRED_CLAIM).await.expect("an answer").expect("claimed");
+    store.claim_delivery(&attempt, EXPIRED_CLAIM).await.expect("a response").expect("claimed");
     let mut sender = records.database.connect().await;
-    sender.batch_execute("START TRANSACTION").await.expect("begins");
+    sender.batch_execute("START TRANSACTION").await.expect("started");
     let lock = format!("SELECT id FROM submissions WHERE id = '{}' FOR UPDATE", run.submission);
-    sender.batch_execute(&lock).await.expect("locks");
+    sender.batch_execute(&lock).await.expect("locked");
 
     let settled_meanwhile = async {
-        eventually("the one who looks to wait for the sender", || async {
+        eventually("the second attempt to wait for the sender", || async {
             let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
                  WHERE db = DATABASE() AND info LIKE 'SELECT `submissions`%FOR UPDATE%'";
             (records.database.number(waiting).await == 1).then_some(())
         })
         .await;
         let settle = format!("UPDATE deliveries SET status = 'sent' WHERE id = '{}'", delivery.id);
-        sender.batch_execute(&settle).await.expect("settles");
-        sender.batch_execute("COMMIT").await.expect("commits");
+        sender.batch_execute(&settle).await.expect("settled");
+        sender.batch_execute("COMMIT").await.expect("committed");
     };
     let (state, ()) = tokio::join!(store.delivery_state(delivery.id), settled_meanwhile);
 
-    assert_eq!(state.expect("an answer"), DeliveryState::Settled(DeliveryStatus::Sent));
+    assert_eq!(state.expect("a response"), DeliveryState::Settled(DeliveryStatus::Sent));
     records.remove().await;
 }
 
@@ -125,33 +125,36 @@ async fn a_message_being_sent_is_left_to_its_sender() {
     let store = &records.store;
     let (run, delivery) = due(&records).await;
     let late_attempt = planned(store, &delivery).await;
-    let claimed =
-        store.claim_delivery(&late_attempt, LONG_CLAIM).await.expect("an answer").expect("claimed");
+    let claimed = store
+        .claim_delivery(&late_attempt, LONG_CLAIM)
+        .await
+        .expect("a response")
+        .expect("claimed");
 
-    // Another attempt comes while the first is at work.
-    let state = store.delivery_state(delivery.id).await.expect("an answer");
+    // Another attempt starts during the first.
+    let state = store.delivery_state(delivery.id).await.expect("a response");
     assert!(matches!(state, DeliveryState::Sending { left } if left <= LONG_CLAIM), "{state:?}");
     assert!(
         !store
             .release_delivery(&late_attempt, FailureReason::new(FailureCode::SmtpTimeout, ""))
             .await
-            .expect("an answer")
+            .expect("a response")
     );
     let unknown = store.settle_delivery(&late_attempt, DeliveryStatus::Unknown, None).await;
-    assert!(!unknown.expect("an answer"), "the claim is not its own");
+    assert!(!unknown.expect("a response"), "the claim belongs to another attempt");
     assert!(
         store
             .release_delivery(&claimed, FailureReason::new(FailureCode::SmtpDeferred, ""))
             .await
-            .expect("an answer")
+            .expect("a response")
     );
 
-    // What the first gave back can be sent; the first itself has nothing more to say.
+    // The released e-mail can be sent again; the first attempt can no longer settle it.
     let next = planned(store, &delivery).await;
-    let next = store.claim_delivery(&next, LONG_CLAIM).await.expect("an answer").expect("claimed");
+    let next = store.claim_delivery(&next, LONG_CLAIM).await.expect("a response").expect("claimed");
     let stale = store.settle_delivery(&claimed, DeliveryStatus::Unknown, None).await;
-    assert!(!stale.expect("an answer"), "its claim is over");
-    assert!(store.settle_delivery(&next, DeliveryStatus::Sent, None).await.expect("an answer"));
+    assert!(!stale.expect("a response"), "the claim has ended");
+    assert!(store.settle_delivery(&next, DeliveryStatus::Sent, None).await.expect("a response"));
     let sent = only(store, run).await;
     assert_eq!((sent.status, sent.attempts), (DeliveryStatus::Sent, 2));
     records.remove().await;
@@ -164,24 +167,24 @@ async fn an_expired_send_is_unknown_for_good() {
     let (run, delivery) = due(&records).await;
     let attempt = planned(store, &delivery).await;
     let claimed =
-        store.claim_delivery(&attempt, EXPIRED_CLAIM).await.expect("an answer").expect("claimed");
+        store.claim_delivery(&attempt, EXPIRED_CLAIM).await.expect("a response").expect("claimed");
 
-    let state = store.delivery_state(delivery.id).await.expect("an answer");
+    let state = store.delivery_state(delivery.id).await.expect("a response");
 
     assert_eq!(state, DeliveryState::Abandoned);
-    let again = store.delivery_state(delivery.id).await.expect("an answer");
-    assert_eq!(again, DeliveryState::Settled(DeliveryStatus::Unknown), "it is settled but once");
+    let again = store.delivery_state(delivery.id).await.expect("a response");
+    assert_eq!(again, DeliveryState::Settled(DeliveryStatus::Unknown), "settled once");
     assert!(
         !store
             .release_delivery(&claimed, FailureReason::new(FailureCode::SmtpDeferred, ""))
             .await
-            .expect("an answer")
+            .expect("a response")
     );
     let settled = only(store, run).await;
     assert_eq!(settled.status, DeliveryStatus::Unknown);
     assert_eq!(settled.error_code.as_deref(), Some("sender_lost"));
-    let story = store.events(run.submission, 0).await.expect("events");
-    assert_eq!(story.last().expect("a story").step.name(), "mail_unknown");
+    let events = store.events(run.submission, 0).await.expect("events");
+    assert_eq!(events.last().expect("events").step.name(), "mail_unknown");
     records.remove().await;
 }
 
@@ -195,12 +198,12 @@ async fn an_abandoned_delivery_keeps_its_last_reason() {
         store
             .release_delivery(&attempt, FailureReason::new(FailureCode::SmtpDeferred, "busy"))
             .await
-            .expect("an answer")
+            .expect("a response")
     );
-    let state = store.delivery_state(delivery.id).await.expect("an answer");
+    let state = store.delivery_state(delivery.id).await.expect("a response");
     let DeliveryState::Planned(tried, attempt) = state else { panic!("{state:?}") };
 
-    assert!(store.give_up_delivery(&tried, &attempt).await.expect("an answer"));
+    assert!(store.give_up_delivery(&tried, &attempt).await.expect("a response"));
 
     let failed = only(store, run).await;
     assert_eq!((failed.status, failed.attempts), (DeliveryStatus::Failed, 1));
@@ -209,19 +212,19 @@ async fn an_abandoned_delivery_keeps_its_last_reason() {
     records.remove().await;
 }
 
-/// Claims the e-mail of a run that failed, as a worker does that is handing its text over.
+/// Claims the e-mail of a failed run, as a worker that is sending it.
 async fn sending(records: &Records) -> (RunKey, Delivery, DeliveryAttempt) {
     let (run, delivery) = due(records).await;
     let attempt = planned(&records.store, &delivery).await;
-    let claimed = records.store.claim_delivery(&attempt, LONG_CLAIM).await.expect("an answer");
+    let claimed = records.store.claim_delivery(&attempt, LONG_CLAIM).await.expect("a response");
     (run, delivery, claimed.expect("claimed"))
 }
 
 async fn assert_superseded(store: &Store, delivery: &Delivery) {
-    let state = store.delivery_state(delivery.id).await.expect("an answer");
+    let state = store.delivery_state(delivery.id).await.expect("a response");
     assert_eq!(state, DeliveryState::Settled(DeliveryStatus::Failed));
     let all = store.deliveries(delivery.submission_id).await.expect("deliveries");
-    let settled = all.iter().find(|one| one.id == delivery.id).expect("it stays");
+    let settled = all.iter().find(|one| one.id == delivery.id).expect("the delivery");
     assert_eq!(settled.error_code.as_deref(), Some("superseded"));
 }
 
@@ -233,8 +236,10 @@ async fn an_old_email_deferred_after_a_retry_is_not_sent() {
     for ends in [false, true] {
         let (run, delivery, claimed) = sending(&records).await;
         let entry = audit_entry(Action::SubmissionRetry);
-        let retried =
-            store.retry_submission(run.submission, EXPIRED_CLAIM, &entry).await.expect("an answer");
+        let retried = store
+            .retry_submission(run.submission, EXPIRED_CLAIM, &entry)
+            .await
+            .expect("a response");
         let RetryOutcome::Queued(newer) = retried else { panic!("{retried:?}") };
         if ends {
             let ending = RunEnd {
@@ -248,13 +253,16 @@ async fn an_old_email_deferred_after_a_retry_is_not_sent() {
             store
                 .release_delivery(&claimed, FailureReason::new(FailureCode::SmtpDeferred, ""))
                 .await
-                .expect("an answer")
+                .expect("a response")
         );
 
         assert_superseded(store, &delivery).await;
         if ends {
             let all = store.deliveries(run.submission).await.expect("deliveries");
-            let its_own = all.iter().find(|one| one.run_number == newer.number).expect("its own");
+            let its_own = all
+                .iter()
+                .find(|one| one.run_number == newer.number)
+                .expect("the delivery of the new run");
             planned(store, its_own).await;
         }
     }
@@ -267,7 +275,7 @@ async fn a_reset_supersedes_pending_emails_of_earlier_runs() {
     let store = &records.store;
     let (run, delivery) = due(&records).await;
 
-    let adopted = store.adopt(run, "reset", "first", None).await.expect("an answer");
+    let adopted = store.adopt(run, "reset", "first", None).await.expect("a response");
 
     assert!(matches!(adopted, Adoption::Current { .. }), "{adopted:?}");
     let settled = only(store, run).await;

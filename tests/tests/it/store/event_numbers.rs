@@ -1,4 +1,4 @@
-//! The numbering of a submission's story.
+//! The numbering of a submission's events.
 
 use super::Records;
 use diagflow_store::{
@@ -9,27 +9,26 @@ use futures::future::join_all;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// As many e-mails are told of at once.
 const CONCURRENT: usize = 16;
 
-/// Lets a run fail, and begins to send the e-mail that is owed for it.
+/// Fails a run, and claims its e-mail.
 async fn fail_and_claim(store: &Store, run: RunKey) -> DeliveryAttempt {
     let ending =
         RunEnd { status: EndStatus::Failed, code: "a_code".to_owned(), detail: String::new() };
-    let stored = store.end_run(run, &ending).await.expect("an answer");
+    let stored = store.end_run(run, &ending).await.expect("a response");
     assert_eq!(stored, TransitionOutcome::Applied(()));
     let deliveries = store.deliveries(run.submission).await.expect("deliveries");
     let attempts = deliveries.iter().find(|delivery| delivery.run_number == run.number);
-    let standing = store.delivery_state(attempts.expect("is owed").id).await.expect("an answer");
-    let DeliveryState::Planned(_, attempt) = standing else { panic!("{standing:?}") };
+    let state = store.delivery_state(attempts.expect("a delivery").id).await.expect("a response");
+    let DeliveryState::Planned(_, attempt) = state else { panic!("{state:?}") };
     let claimed = store.claim_delivery(&attempt, Duration::from_secs(60)).await;
-    claimed.expect("an answer").expect("claimed")
+    claimed.expect("a response").expect("claimed")
 }
 
-/// Sets a submission that failed going again; returns its new run.
+/// Resets a failed submission in Temporal; returns its new run.
 async fn reset(store: &Store, run: RunKey) -> RunKey {
     let (now, began) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
-    match store.adopt(run, &now, &began, None).await.expect("an answer") {
+    match store.adopt(run, &now, &began, None).await.expect("a response") {
         Adoption::Current { run, .. } => run,
         other => panic!("{other:?}"),
     }
@@ -57,7 +56,7 @@ async fn concurrent_writers_number_events_without_gaps() {
     let events = store.events(run.submission, 0).await.expect("events");
     assert_eq!(events.len(), before + CONCURRENT);
     let numbers: Vec<_> = events.iter().map(|event| event.number).collect();
-    let count = i32::try_from(events.len()).expect("not so many");
+    let count = i32::try_from(events.len()).expect("a small number");
     assert_eq!(numbers, (1..=count).collect::<Vec<_>>());
     let submission = store.submission(run.submission).await.expect("read").expect("stored");
     assert_eq!(submission.last_event, count);
@@ -70,7 +69,7 @@ async fn unknown_steps_of_a_newer_version_are_passed_on() {
     let run = records.submission().await;
     records.database.execute("UPDATE events SET step = 'of_tomorrow'").await;
 
-    let rows = records.store.events_after_id(0, &[], 10).await.expect("an answer");
+    let rows = records.store.events_after_id(0, &[], 10).await.expect("a response");
 
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].submission_id, rows[0].step.as_str()), (run.submission, "of_tomorrow"));

@@ -1,5 +1,5 @@
-//! Every query reads by an index. The queries are those that the store really sends: they are
-//! overheard on their way to a database with enough rows that an index is worth while.
+//! Every query uses an index. The queries are those that the store really sends: they are recorded
+//! on their way to a database with enough rows to make an index worthwhile.
 
 mod accounts;
 mod coverage;
@@ -23,7 +23,7 @@ async fn every_query_uses_an_index() {
     listings::search_audit(&records.store).await;
     accounts::call_everything(&records.store).await;
     let statements = sql_recorder::statements();
-    // Each is one of ours, or the ear is in the wrong place.
+    // Fewer would mean that the recorder does not work.
     assert!(statements.len() >= 100, "{statements:#?}");
 
     let mut server = Server::connect(&records.database).await;

@@ -1,4 +1,4 @@
-//! The schema: what migrations do, they take back; and Diesel sees what there is.
+//! The schema: migrations revert cleanly, and Diesel's schema matches the database.
 
 use diagflow_store::{PoolSettings, Status, Store};
 use diagflow_tests::database::Database;
@@ -9,10 +9,10 @@ use diesel_async::SimpleAsyncConnection;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What Diesel notes its migrations in.
+/// The table in which Diesel records migrations.
 const LEDGER: &str = "__diesel_schema_migrations";
 
-/// Everything that there is in a database but the ledger of migrations, one line each.
+/// The whole schema of a database, one line per item, without Diesel's table of migrations.
 async fn schema(database: &Database) -> Vec<String> {
     let of = |columns: &str, table: &str| {
         format!(
@@ -42,7 +42,6 @@ async fn schema(database: &Database) -> Vec<String> {
     lines
 }
 
-/// The folders of the migrations, in order.
 fn migrations() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
     let entries = std::fs::read_dir(folder).expect("the migrations");
@@ -60,7 +59,7 @@ async fn each_migration_reverts_cleanly_and_can_be_reapplied() {
         let before = schema(&database).await;
         database.execute(&sql("up.sql")).await;
         let after = schema(&database).await;
-        assert_ne!(after, before, "{folder:?} does nothing");
+        assert_ne!(after, before, "{folder:?} changes nothing");
         database.execute(&sql("down.sql")).await;
         assert_eq!(schema(&database).await, before, "{folder:?}: down");
         database.execute(&sql("up.sql")).await;
@@ -80,20 +79,20 @@ async fn migrating_up_down_and_up_gives_the_same_schema() {
         statement_timeout: Duration::from_secs(30),
     };
     let store = Store::connect(&pool).await.expect("a pool");
-    assert!(!store.is_migrated().await.expect("an answer"));
+    assert!(!store.is_migrated().await.expect("a response"));
 
-    let applied = Store::migrate(&url).await.expect("migrates");
+    let applied = Store::migrate(&url).await.expect("migrated");
     let whole = schema(&database).await;
     assert_eq!(applied.len(), migrations().len());
-    assert!(store.is_migrated().await.expect("an answer"));
-    assert!(Store::migrate(&url).await.expect("migrates").is_empty(), "nothing more to do");
+    assert!(store.is_migrated().await.expect("a response"));
+    assert!(Store::migrate(&url).await.expect("migrated").is_empty(), "everything is applied");
 
-    assert_eq!(Store::revert_all(&url).await.expect("reverts").len(), applied.len());
-    assert_eq!(schema(&database).await, Vec::<String>::new(), "down leaves nothing behind");
+    assert_eq!(Store::revert_all(&url).await.expect("reverted").len(), applied.len());
+    assert_eq!(schema(&database).await, Vec::<String>::new(), "tables are left behind");
     assert_eq!(database.count_rows(LEDGER).await, 0);
-    assert!(!store.is_migrated().await.expect("an answer"));
+    assert!(!store.is_migrated().await.expect("a response"));
 
-    assert_eq!(Store::migrate(&url).await.expect("migrates"), applied);
+    assert_eq!(Store::migrate(&url).await.expect("migrated"), applied);
     assert_eq!(schema(&database).await, whole);
     drop(store);
     database.remove().await;
@@ -106,17 +105,16 @@ async fn replicas_migrating_at_once_wait_for_one_another() {
 
     let outcomes = futures::future::join_all((0..4).map(|_| Store::migrate(&url))).await;
 
-    let applied: usize = outcomes.iter().map(|names| names.as_ref().expect("migrates").len()).sum();
-    assert_eq!(applied, migrations().len(), "each was applied by one of them");
+    let applied: usize = outcomes.iter().map(|names| names.as_ref().expect("migrated").len()).sum();
+    assert_eq!(applied, migrations().len(), "each is applied once");
     database.remove().await;
 }
 
-/// The statements of an SQL file.
 fn statements(sql: &str) -> Vec<&str> {
     sql.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()).collect()
 }
 
-/// An empty database with these migrations, applied and noted as Diesel does it.
+/// An empty database with these migrations applied and recorded as Diesel does it.
 async fn with_migrations(folders: &[PathBuf]) -> Database {
     let database = Database::empty().await;
     let ledger = format!(
@@ -162,7 +160,7 @@ async fn an_interrupted_migration_is_completed_by_the_next_attempt() {
 #[tokio::test]
 async fn migrating_one_database_does_not_block_another() {
     let (held, other) = (Database::empty().await, with_migrations(&[]).await);
-    // Its migration takes its turn, and then cannot read what was applied.
+    // Its migration gets the lock, and then cannot read the applied versions.
     held.execute(&format!("CREATE TABLE {LEDGER} LIKE {}.{LEDGER}", other.name())).await;
     let mut holder = held.connect().await;
     holder.batch_execute(&format!("LOCK TABLES {LEDGER} WRITE")).await.expect("locked");
@@ -175,23 +173,23 @@ async fn migrating_one_database_does_not_block_another() {
          WHERE db = '{}' AND state LIKE 'Waiting for table metadata lock%'",
         held.name()
     );
-    eventually("the first to be held up", || async {
+    eventually("the first migration to be blocked", || async {
         (other.number(&waits).await > 0).then_some(())
     })
     .await;
 
     let migrated = tokio::time::timeout(LIMIT, Store::migrate(&other.url())).await;
 
-    assert_eq!(migrated.expect("in time").expect("migrates").len(), migrations().len());
-    assert!(!migrating.is_finished(), "the first is still held up");
+    assert_eq!(migrated.expect("in time").expect("migrated").len(), migrations().len());
+    assert!(!migrating.is_finished(), "the first one is still blocked");
     holder.batch_execute("UNLOCK TABLES").await.expect("unlocked");
-    assert_eq!(migrating.await.expect("ends").expect("migrates").len(), migrations().len());
+    assert_eq!(migrating.await.expect("an exit").expect("migrated").len(), migrations().len());
     drop(holder);
     held.remove().await;
     other.remove().await;
 }
 
-/// The tables as `store/src/db/schema.rs` tells them: `table column Type` and `table key column, …`.
+/// The tables of `store/src/db/schema.rs`: `table column Type` and `table key column, …`.
 fn diesel_columns() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src/db/schema.rs");
     let text = std::fs::read_to_string(path).expect("the schema");
@@ -211,7 +209,7 @@ fn diesel_columns() -> Vec<String> {
     lines
 }
 
-/// The same, as the database has it.
+/// The same from the database.
 async fn database_columns(database: &Database) -> Vec<String> {
     let columns = format!(
         "SELECT CONCAT_WS(' ', table_name, column_name, data_type, is_nullable, \
@@ -255,7 +253,7 @@ async fn the_diesel_schema_matches_the_database() {
     database.remove().await;
 }
 
-/// The word of the workflow for a state of the records. A state without one does not compile.
+/// The workflow's status for one of the store. A missing variant does not compile.
 fn workflow_status(status: Status) -> RunStatus {
     match status {
         Status::Pending => RunStatus::Pending,

@@ -1,4 +1,4 @@
-//! Places at LoopAI: who gets one, who waits, and when a place is free again.
+//! LoopAI slots: which run gets one, which one waits, and when a slot is freed.
 
 use super::Records;
 use diagflow_store::{
@@ -13,17 +13,17 @@ const ONE: LoopAiLimits = LoopAiLimits { max_executions: Some(1), max_per_hour: 
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn request_slot(records: &Records, run: RunKey, limits: LoopAiLimits) -> SlotOutcome {
-    records.store.acquire_loopai_slot(run, limits).await.expect("an answer")
+    records.store.acquire_loopai_slot(run, limits).await.expect("a response")
 }
 
 async fn granted(records: &Records, run: RunKey, limits: LoopAiLimits) -> Permit {
     match request_slot(records, run, limits).await {
-        SlotOutcome::Granted(pass) => pass,
+        SlotOutcome::Granted(permit) => permit,
         other => panic!("{other:?}"),
     }
 }
 
-/// Why a run has to wait, and how long it is told to.
+/// Why a run has to wait, and for how long.
 async fn deferred(records: &Records, run: RunKey, limits: LoopAiLimits) -> (WaitReason, Duration) {
     match request_slot(records, run, limits).await {
         SlotOutcome::Deferred { reason, after } => (reason, after),
@@ -36,7 +36,8 @@ async fn steps(records: &Records, run: RunKey) -> Vec<&'static str> {
     events.iter().map(|event| event.step.name()).collect()
 }
 
-/// Adopts a run as its worker does; `history_began_as` differs after a *Reset*.
+/// Adopts a run as its worker does. `first_execution_id` differs from the current one after a
+/// reset.
 async fn adopt(
     records: &Records,
     run: RunKey,
@@ -66,9 +67,9 @@ async fn concurrent_requests_get_no_more_slots_than_exist() {
         assert_eq!(granted as i64, SLOTS, "{all:?}");
     }
 
-    let now = records.store.loopai_usage().await.expect("an answer");
+    let now = records.store.loopai_usage().await.expect("a response");
     assert_eq!((now.running, now.last_hour, now.waiting), (SLOTS, SLOTS, 15));
-    // However often it is turned away, the patient is told once.
+    // The patient is notified once, however often the run is deferred.
     let mut steps_after = 0;
     for run in runs {
         let steps = steps(&records, run).await;
@@ -107,10 +108,10 @@ async fn a_slot_belongs_to_its_run_and_is_freed_however_the_run_ends() {
             "orphaned" => store.end_orphaned_run(run).await.map(|_| ()),
             _ => adopt(&records, run, first_execution_id, None).await.map(|_| ()),
         }
-        .expect("ends");
+        .expect("an exit");
 
         granted(&records, other, ONE).await;
-        store.end_run(other, &end(EndStatus::Failed)).await.expect("ends");
+        store.end_run(other, &end(EndStatus::Failed)).await.expect("an exit");
     }
     records.remove().await;
 }
@@ -129,7 +130,7 @@ async fn a_reset_that_continues_its_execution_keeps_its_slot() {
 
     let result = DiagnosisResult::new(serde_json::Map::new());
     records.store.complete_run(reset, &result).await.expect("completed");
-    // One that finds its submission completed has nothing under way.
+    // An adopted run whose submission is completed holds no slot.
     adopt(&records, run, first_execution_id, Some("execution")).await.expect("adopted");
     granted(&records, other, ONE).await;
     records.remove().await;
@@ -141,13 +142,13 @@ async fn an_ended_or_superseded_run_gets_no_slot() {
     let (ended, superseded) = (records.submission().await, records.submission().await);
     let ending =
         RunEnd { status: EndStatus::Cancelled, code: "cancelled".into(), detail: String::new() };
-    records.store.end_run(ended, &ending).await.expect("ends");
+    records.store.end_run(ended, &ending).await.expect("an exit");
     adopt(&records, superseded, Uuid::new_v4(), None).await.expect("adopted");
 
     assert!(matches!(request_slot(&records, ended, ONE).await, SlotOutcome::Ended));
     assert!(matches!(request_slot(&records, superseded, ONE).await, SlotOutcome::Superseded));
 
-    assert_eq!(records.store.loopai_usage().await.expect("an answer").running, 0);
+    assert_eq!(records.store.loopai_usage().await.expect("a response").running, 0);
     records.remove().await;
 }
 
@@ -163,9 +164,13 @@ async fn a_free_slot_goes_to_the_run_that_has_waited_longest() {
     deferred(&records, second, ONE).await;
     deferred(&records, third, ONE).await;
     let ending = RunEnd { status: EndStatus::Failed, code: "a_code".into(), detail: String::new() };
-    records.store.end_run(first, &ending).await.expect("ends");
+    records.store.end_run(first, &ending).await.expect("an exit");
 
-    assert_eq!(deferred(&records, third, ONE).await.0, WaitReason::Slot, "the second is before it");
+    assert_eq!(
+        deferred(&records, third, ONE).await.0,
+        WaitReason::Slot,
+        "the second is first in line"
+    );
     let expired = format!(
         "UPDATE loopai_slots SET turn_expires_at = NOW(6) - INTERVAL 1 SECOND WHERE submission_id = '{}'",
         second.submission
@@ -185,7 +190,7 @@ async fn the_hourly_limit_counts_ended_executions_too() {
     }
     granted(&records, runs[0], limits).await;
     let ending = RunEnd { status: EndStatus::Failed, code: "a_code".into(), detail: String::new() };
-    records.store.end_run(runs[0], &ending).await.expect("ends");
+    records.store.end_run(runs[0], &ending).await.expect("an exit");
     granted(&records, runs[1], limits).await;
     granted(&records, runs[1], limits).await;
 
@@ -214,27 +219,27 @@ async fn the_breaker_is_shared_and_spreads_the_retry_times() {
     }
     let mut steps_after = None;
     for run in &runs[..5] {
-        let pass = granted(&records, *run, LoopAiLimits::default()).await;
+        let permit = granted(&records, *run, LoopAiLimits::default()).await;
         assert_eq!(steps_after, None);
         steps_after = records
             .store
-            .record_loopai_request(pass, RequestHealth::Unavailable)
+            .record_loopai_request(permit, RequestHealth::Unavailable)
             .await
-            .expect("noted");
+            .expect("recorded");
     }
-    assert!(steps_after.is_some(), "the one that shut it is told when to come again");
+    assert!(steps_after.is_some(), "the run that opens the breaker has to wait");
     assert_eq!(steps(&records, runs[4]).await, ["received", "waiting"]);
 
     let mut before = Duration::ZERO;
     for run in &runs[5..] {
         let (reason, after) = deferred(&records, *run, LoopAiLimits::default()).await;
         assert_eq!(reason, WaitReason::LoopAiUnavailable);
-        assert!(after > before, "each after the other");
+        assert!(after > before, "retry times are spread");
         before = after;
     }
-    let now = records.store.loopai_usage().await.expect("an answer");
+    let now = records.store.loopai_usage().await.expect("a response");
     assert_eq!((now.breaker, now.waiting), (BreakerState::Open, 8));
-    let away = records.store.loopai_retry_after(runs[0].submission).await.expect("an answer");
+    let away = records.store.loopai_retry_after(runs[0].submission).await.expect("a response");
     assert!(away.is_some());
 
     records.database.execute("UPDATE loopai_breaker SET open_until = NOW(6)").await;
@@ -243,8 +248,8 @@ async fn the_breaker_is_shared_and_spreads_the_retry_times() {
         deferred(&records, runs[6], LoopAiLimits::default()).await.0,
         WaitReason::LoopAiUnavailable
     );
-    records.store.record_loopai_request(probe, RequestHealth::Healthy).await.expect("noted");
-    let now = records.store.loopai_usage().await.expect("an answer");
+    records.store.record_loopai_request(probe, RequestHealth::Healthy).await.expect("recorded");
+    let now = records.store.loopai_usage().await.expect("a response");
     assert_eq!((now.breaker, now.waiting), (BreakerState::HalfOpen, 7));
     records.remove().await;
 }
@@ -252,21 +257,21 @@ async fn the_breaker_is_shared_and_spreads_the_retry_times() {
 #[tokio::test]
 async fn one_success_resets_the_count_of_consecutive_failures() {
     let records = Records::new().await;
-    let mut passes = Vec::new();
+    let mut permits = Vec::new();
     for _ in 0..6 {
         let run = records.submission().await;
-        passes.push(granted(&records, run, LoopAiLimits::default()).await);
+        permits.push(granted(&records, run, LoopAiLimits::default()).await);
     }
-    for (place, pass) in passes.into_iter().enumerate() {
-        let heard = if place == 4 { RequestHealth::Healthy } else { RequestHealth::Unavailable };
-        records.store.record_loopai_request(pass, heard).await.expect("noted");
+    for (index, permit) in permits.into_iter().enumerate() {
+        let health = if index == 4 { RequestHealth::Healthy } else { RequestHealth::Unavailable };
+        records.store.record_loopai_request(permit, health).await.expect("recorded");
     }
-    let now = records.store.loopai_usage().await.expect("an answer");
-    assert_eq!(now.breaker, BreakerState::Closed, "five failed, but not in a row");
+    let now = records.store.loopai_usage().await.expect("a response");
+    assert_eq!(now.breaker, BreakerState::Closed, "not five consecutive failures");
     records.remove().await;
 }
 
-/// A gate that was shut long enough: the next one tries.
+/// A breaker whose time has passed: the next request is a probe.
 const DUE_FOR_PROBE: &str = "UPDATE loopai_breaker SET epoch = 1, open_until = NOW(6)";
 
 #[tokio::test]
@@ -280,12 +285,12 @@ async fn a_probe_lost_with_its_worker_does_not_keep_the_breaker_open() {
         WaitReason::LoopAiUnavailable
     );
 
-    // As if the time had passed in which something could have been heard of it.
+    // As if the timeout of the probe had passed.
     records.database.execute("UPDATE loopai_breaker SET probe_until = NOW(6)").await;
 
-    let pass = granted(&records, other, LoopAiLimits::default()).await;
-    records.store.record_loopai_request(pass, RequestHealth::Healthy).await.expect("noted");
-    let now = records.store.loopai_usage().await.expect("an answer");
+    let permit = granted(&records, other, LoopAiLimits::default()).await;
+    records.store.record_loopai_request(permit, RequestHealth::Healthy).await.expect("recorded");
+    let now = records.store.loopai_usage().await.expect("a response");
     assert_eq!(now.breaker, BreakerState::Closed);
     records.remove().await;
 }
@@ -295,20 +300,20 @@ async fn a_returned_permit_lets_another_run_probe_at_once() {
     let records = Records::new().await;
     let (unable, other) = (records.submission().await, records.submission().await);
     records.database.execute(DUE_FOR_PROBE).await;
-    let pass = granted(&records, unable, LoopAiLimits::default()).await;
+    let permit = granted(&records, unable, LoopAiLimits::default()).await;
     assert_eq!(
         deferred(&records, other, LoopAiLimits::default()).await.0,
         WaitReason::LoopAiUnavailable
     );
 
-    records.store.return_loopai_permit(pass).await.expect("noted");
+    records.store.return_loopai_permit(permit).await.expect("recorded");
 
-    let now = records.store.loopai_usage().await.expect("an answer");
-    assert_eq!(now.breaker, BreakerState::Open, "nothing was heard of LoopAI");
+    let now = records.store.loopai_usage().await.expect("a response");
+    assert_eq!(now.breaker, BreakerState::Open, "nothing is known about LoopAI");
     granted(&records, other, LoopAiLimits::default()).await;
-    // What is told late must not let a third one try beside it.
+    // A late report must not allow a second probe beside the first.
     records.database.execute("UPDATE loopai_breaker SET epoch = 2").await;
-    records.store.return_loopai_permit(pass).await.expect("noted");
+    records.store.return_loopai_permit(permit).await.expect("recorded");
     assert_eq!(
         deferred(&records, unable, LoopAiLimits::default()).await.0,
         WaitReason::LoopAiUnavailable
@@ -322,11 +327,15 @@ async fn a_run_whose_request_fails_again_is_waiting_although_the_breaker_is_clos
     let run = records.submission().await;
     let mut steps_after = Vec::new();
     for _ in 0..3 {
-        let pass = granted(&records, run, LoopAiLimits::default()).await;
-        records.store.record_loopai_request(pass, RequestHealth::Unavailable).await.expect("noted");
+        let permit = granted(&records, run, LoopAiLimits::default()).await;
+        records
+            .store
+            .record_loopai_request(permit, RequestHealth::Unavailable)
+            .await
+            .expect("recorded");
         steps_after.push(steps(&records, run).await);
     }
-    let now = records.store.loopai_usage().await.expect("an answer");
+    let now = records.store.loopai_usage().await.expect("a response");
     assert_eq!(now.breaker, BreakerState::Closed);
     let waits = vec!["received", "waiting"];
     assert_eq!(steps_after, [vec!["received"], waits.clone(), waits]);
@@ -357,16 +366,21 @@ async fn room_under_the_hourly_limit_goes_to_the_run_that_has_waited_longest() {
     records.database.execute(&taken_ago(first, 3600)).await;
     records.database.execute(&taken_ago(second, 3580)).await;
 
-    // There is room for one now, for another in 20 s, and for the last in an hour.
+    // There is room for one run now, for another in 20 s, and for the last in an hour.
     let (reason, after) = deferred(&records, fourth, limits).await;
-    assert_eq!(reason, WaitReason::HourlyLimit, "the third is before it");
+    assert_eq!(reason, WaitReason::HourlyLimit, "the third is first in line");
     assert!(after <= 22 * SECOND, "{after:?}");
     let (reason, after) = deferred(&records, fifth, limits).await;
     assert_eq!(reason, WaitReason::HourlyLimit);
     assert!(after >= 30 * SECOND, "{after:?}");
-    let pass = granted(&records, third, limits).await;
-    // One that comes again counts already, and takes nothing from those who wait, though it is the last now.
-    records.store.record_loopai_request(pass, RequestHealth::Unavailable).await.expect("noted");
+    let permit = granted(&records, third, limits).await;
+    // A repeated request is counted already, so it takes no room from waiting runs, although it is
+    // the newest.
+    records
+        .store
+        .record_loopai_request(permit, RequestHealth::Unavailable)
+        .await
+        .expect("recorded");
     granted(&records, third, limits).await;
     records.remove().await;
 }
@@ -380,17 +394,17 @@ async fn a_slot_left_behind_by_its_run_is_freed_later() {
     for run in [left_behind, superseded, held] {
         granted(&records, run, three).await;
     }
-    // As a worker does that knows nothing of places.
+    // As by a worker of a version without slots.
     for (run, change) in [(left_behind, "status = 'completed'"), (superseded, "run_number = 2")] {
         let ends = format!("UPDATE submissions SET {change} WHERE id = '{}'", run.submission);
         records.database.execute(&ends).await;
     }
     assert_eq!(deferred(&records, queued, three).await.0, WaitReason::Slot);
 
-    assert_eq!(records.store.release_stale_slots().await.expect("an answer"), 2);
+    assert_eq!(records.store.release_stale_slots().await.expect("a response"), 2);
 
     granted(&records, queued, three).await;
-    assert_eq!(records.store.loopai_usage().await.expect("an answer").running, 2);
-    assert_eq!(records.store.release_stale_slots().await.expect("an answer"), 0);
+    assert_eq!(records.store.loopai_usage().await.expect("a response").running, 2);
+    assert_eq!(records.store.release_stale_slots().await.expect("a response"), 0);
     records.remove().await;
 }

@@ -1,4 +1,4 @@
-//! What Temporal is asked about, because it has stood unchanged for long.
+//! Runs and deliveries that have not changed for long, which the reconciler looks up in Temporal.
 
 use super::Records;
 use super::indexes::fill;
@@ -17,20 +17,20 @@ async fn stale_items_are_listed_in_order_without_gaps_or_repeats() {
            + (SELECT COUNT(*) FROM deliveries \
              WHERE settled_at IS NULL AND start_after IS NULL AND created_at <= {AGO})"
     );
-    // Meanwhile more may come to stand for so long.
+    // More may become stale meanwhile.
     let least = records.database.number(&count).await;
     let mut cursors = Vec::new();
     loop {
-        let found = records.store.stale_items(HOUR, cursors.last(), 100).await.expect("an answer");
+        let found = records.store.stale_items(HOUR, cursors.last(), 100).await.expect("a response");
         if found.is_empty() {
             break;
         }
         cursors.extend(found.into_iter().map(|(cursor, _)| cursor));
-        assert!(cursors.windows(2).all(|pair| pair[0] < pair[1]), "in order, and none twice");
+        assert!(cursors.windows(2).all(|pair| pair[0] < pair[1]), "not in order, or repeated");
     }
     let most = records.database.number(&count).await;
 
-    let found = i64::try_from(cursors.len()).expect("not so many");
+    let found = i64::try_from(cursors.len()).expect("a small number");
     assert!(least > 1000 && (least..=most).contains(&found), "{found} of {least} to {most}");
     records.remove().await;
 }

@@ -1,4 +1,4 @@
-//! The moves of a submission's state: exactly those of the table, and each by one writer only.
+//! Status transitions: exactly the listed ones, each by one writer only.
 
 use super::Records;
 use diagflow_store::{
@@ -10,8 +10,8 @@ use futures::future::join_all;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Every move that there is, as `docs/ARCHITECTURE.md` draws them. Written down a second time, so
-/// that a change of the table in `store::status` is a decision and not a slip.
+/// Every transition, as `docs/ARCHITECTURE.md` draws them. Repeated here, so that a change in
+/// `store/src/submissions/status.rs` is deliberate.
 const TRANSITIONS: [(Status, Status); 11] = [
     (Status::Pending, Status::Processing),
     (Status::Pending, Status::Failed),
@@ -30,12 +30,12 @@ fn run_end(outcome: EndStatus) -> RunEnd {
     RunEnd { status: outcome, code: "a_code".to_owned(), detail: String::new() }
 }
 
-/// Tries to move a submission to `to`, the way the product does.
+/// Tries a transition to `to`, with the store's own methods.
 async fn transition(store: &Store, run: RunKey, to: Status) -> TransitionOutcome {
     let outcome = match to {
         Status::Pending => return reset(store, run).await,
         Status::Processing => {
-            return match store.start_processing(run, 1, "execution").await.expect("an answer") {
+            return match store.start_processing(run, 1, "execution").await.expect("a response") {
                 TransitionOutcome::Applied(execution) => {
                     assert_eq!(execution, "execution");
                     TransitionOutcome::Applied(())
@@ -52,13 +52,13 @@ async fn transition(store: &Store, run: RunKey, to: Status) -> TransitionOutcome
         Status::TimedOut => store.end_run(run, &run_end(EndStatus::TimedOut)).await,
         Status::Cancelled => store.end_run(run, &run_end(EndStatus::Cancelled)).await,
     };
-    outcome.expect("an answer")
+    outcome.expect("a response")
 }
 
-/// A *Reset* in Temporal, which sets what has ended going again.
+/// A *Reset* in Temporal, which restarts a finished submission.
 async fn reset(store: &Store, run: RunKey) -> TransitionOutcome {
     let (now, first) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
-    match store.adopt(run, &now, &first, None).await.expect("an answer") {
+    match store.adopt(run, &now, &first, None).await.expect("a response") {
         Adoption::Current { status: Status::Pending, .. } => TransitionOutcome::Applied(()),
         Adoption::Current { status, .. } => TransitionOutcome::Conflict(status),
         other => panic!("{other:?}"),
@@ -83,11 +83,7 @@ async fn exactly_the_listed_transitions_are_allowed_each_with_its_event() {
             let response = transition(store, run, to).await;
 
             let is_allowed = TRANSITIONS.contains(&(from, to));
-            assert_eq!(
-                from.can_become(to),
-                is_allowed,
-                "{from} -> {to} in the table of store::status"
-            );
+            assert_eq!(from.can_become(to), is_allowed, "{from} -> {to} in `Status::may_become`");
             let status = if is_allowed { to } else { from };
             assert_eq!(status_of(store, id).await, status, "{from} -> {to}");
             let expected = if status == to {
@@ -126,7 +122,7 @@ async fn one_of_several_concurrent_transitions_wins() {
             } else {
                 TransitionOutcome::Conflict(status)
             };
-            assert_eq!(response, expected, "{end} where it became {status}");
+            assert_eq!(response, expected, "{end}, but it became {status}");
         }
         let events = store.events(run.submission, 2).await.expect("events");
         assert!(events.iter().all(|event| event.status == status), "{events:?}");
@@ -157,7 +153,7 @@ async fn a_run_follows_the_execution_recorded_first() {
     let store = &records.store;
     let run = records.submission().await;
     for answered in ["first", "second", "first"] {
-        let stored = store.start_processing(run, 1, answered).await.expect("an answer");
+        let stored = store.start_processing(run, 1, answered).await.expect("a response");
         assert_eq!(
             stored,
             TransitionOutcome::Applied("first".to_owned()),
@@ -192,17 +188,17 @@ async fn a_queued_retry_is_not_started_after_a_reset() {
     let records = Records::new().await;
     let store = &records.store;
     let first = records.submission().await;
-    store.mark_run_started(first, "first").await.expect("noted");
+    store.mark_run_started(first, "first").await.expect("recorded");
     assert_eq!(transition(store, first, Status::Failed).await, TransitionOutcome::Applied(()));
     let entry = audit_entry(Action::SubmissionRetry);
     let retried = store.retry_submission(first.submission, Duration::ZERO, &entry).await;
-    let RetryOutcome::Queued(retried) = retried.expect("an answer") else { panic!("not queued") };
+    let RetryOutcome::Queued(retried) = retried.expect("a response") else { panic!("not queued") };
 
-    let reset = store.adopt(first, "reset", "first", None).await.expect("an answer");
+    let reset = store.adopt(first, "reset", "first", None).await.expect("a response");
 
     let Adoption::Current { run: reset, .. } = reset else { panic!("{reset:?}") };
     assert_eq!((retried.number, reset.number), (2, 3));
-    let left = store.claim_queued_runs(10, Duration::ZERO).await.expect("an answer");
-    assert_eq!(left, [], "nothing is to be started");
+    let left = store.claim_queued_runs(10, Duration::ZERO).await.expect("a response");
+    assert_eq!(left, [], "a run is still queued");
     records.remove().await;
 }

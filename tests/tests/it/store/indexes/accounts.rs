@@ -1,4 +1,4 @@
-//! One call, or more, of everything that the store does to accounts, sessions and keys.
+//! Calls of every store method for accounts, sessions and API keys.
 
 use diagflow_store::{
     Action, ApiKeyId, AttemptDecision, NewApiKey, NewPassword, NewSession, NewUser, RefreshOutcome,
@@ -10,7 +10,6 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Calls everything about people and programs.
 pub(super) async fn call_everything(store: &Store) {
     let admin = account(store, "root@example.org", Role::Admin).await;
     change(store, &admin).await;
@@ -18,7 +17,7 @@ pub(super) async fn call_everything(store: &Store) {
     sign_in_and_out(store, &admin).await;
     let program = account(store, "program@example.org", Role::Service).await;
     use_keys(store, &program).await;
-    // It becomes one of a person: its keys and sessions end.
+    // The service account becomes a person's: its keys and sessions end.
     let person = UserChange {
         role: Some(Role::Clinician),
         password_hash: Some("hash".to_owned()),
@@ -40,17 +39,17 @@ async fn account(store: &Store, email: &str, role: Role) -> User {
         role,
         password_hash: (role != Role::Service).then(|| "hash".to_owned()),
     };
-    assert!(store.create_user(&new, &audit_entry(Action::UserCreate)).await.expect("made"));
-    store.user(new.id).await.expect("read").expect("there")
+    assert!(store.create_user(&new, &audit_entry(Action::UserCreate)).await.expect("created"));
+    store.user(new.id).await.expect("read").expect("found")
 }
 
 async fn change(store: &Store, user: &User) {
-    store.user_by_email(user.email.as_str()).await.expect("read").expect("there");
-    store.user_with_password(user.email.as_str()).await.expect("read").expect("there");
+    store.user_by_email(user.email.as_str()).await.expect("read").expect("found");
+    store.user_with_password(user.email.as_str()).await.expect("read").expect("found");
     for disabled in [true, false] {
         let change = UserChange { disabled: Some(disabled), ..UserChange::default() };
         let changed = store.change_user(user.id, &change, &audit_entry(Action::UserUpdate)).await;
-        assert!(matches!(changed.expect("an answer"), UserChangeOutcome::Applied(_)));
+        assert!(matches!(changed.expect("a response"), UserChangeOutcome::Applied(_)));
     }
 }
 
@@ -68,7 +67,7 @@ async fn list(store: &Store) {
 }
 
 async fn begin_session(store: &Store, user: &User, refresh: Sha256) -> SessionId {
-    let user = store.user(user.id).await.expect("read").expect("there");
+    let user = store.user(user.id).await.expect("read").expect("found");
     let new = NewSession {
         id: SessionId::new(),
         user: user.id,
@@ -80,7 +79,7 @@ async fn begin_session(store: &Store, user: &User, refresh: Sha256) -> SessionId
         idle: DAY,
         lifetime: DAY,
     };
-    assert!(store.create_session(&new, &audit_entry(Action::SignIn)).await.expect("begun"));
+    assert!(store.create_session(&new, &audit_entry(Action::SignIn)).await.expect("created"));
     new.id
 }
 
@@ -88,16 +87,16 @@ async fn sign_in_and_out(store: &Store, user: &User) {
     assert_eq!(store.sweep_sessions().await.expect("swept"), 2);
     let (first, second) = (Sha256::of(b"first"), Sha256::of(b"second"));
     let session = begin_session(store, user, first).await;
-    assert!(store.authenticate_session(session, DAY).await.expect("an answer").is_some());
-    assert!(store.session_user(session).await.expect("an answer").is_some());
-    assert!(store.session_owner(session).await.expect("an answer").is_some());
+    assert!(store.authenticate_session(session, DAY).await.expect("a response").is_some());
+    assert!(store.session_user(session).await.expect("a response").is_some());
+    assert!(store.session_owner(session).await.expect("a response").is_some());
     assert_eq!(store.user_sessions(user.id).await.expect("sessions").len(), 1);
-    store.known_client(user.email.as_str(), "127.0.0.0/24", "127.0.0.1").await.expect("an answer");
+    store.known_client(user.email.as_str(), "127.0.0.0/24", "127.0.0.1").await.expect("a response");
     for (given, expected) in [(first, RefreshOutcome::Rotated), (first, RefreshOutcome::Reused)] {
         let rotation = Rotation { given, next: second, grace: Duration::ZERO, idle: DAY };
         let (done, reused) = (audit_entry(Action::SessionRefresh), audit_entry(Action::SessionEnd));
         let refreshed = store.refresh_session(session, &rotation, &done, &reused).await;
-        assert_eq!(refreshed.expect("an answer"), expected);
+        assert_eq!(refreshed.expect("a response"), expected);
     }
 
     let (own, other) =
@@ -105,7 +104,7 @@ async fn sign_in_and_out(store: &Store, user: &User) {
     let ended =
         store.end_user_session(user.id, other, "a test", &audit_entry(Action::SessionEnd)).await;
     assert!(ended.expect("ended"));
-    let known = store.user(user.id).await.expect("read").expect("there");
+    let known = store.user(user.id).await.expect("read").expect("found");
     let new = NewPassword {
         user: user.id,
         session: own,
@@ -130,11 +129,11 @@ async fn use_keys(store: &Store, program: &User) {
         expires_at: None,
     };
     let made =
-        store.create_api_key(&new, &audit_entry(Action::KeyCreate)).await.expect("an answer");
-    let key = made.expect("made").id;
+        store.create_api_key(&new, &audit_entry(Action::KeyCreate)).await.expect("a response");
+    let key = made.expect("created").id;
     assert_eq!(store.user_api_keys(program.id).await.expect("keys").len(), 1);
-    assert!(store.authenticate_api_key(key, secret).await.expect("an answer").is_some());
-    assert!(store.api_key_user(key).await.expect("an answer").is_some());
+    assert!(store.authenticate_api_key(key, secret).await.expect("a response").is_some());
+    assert!(store.api_key_user(key).await.expect("a response").is_some());
     assert!(
         store
             .revoke_api_key(program.id, key, &audit_entry(Action::KeyRevoke))
@@ -152,9 +151,9 @@ async fn throttle(store: &Store) {
     };
     let limits = [limit(b"account"), limit(b"network")];
     for _ in 0..2 {
-        let admitted = store.begin_sign_in(&limits).await.expect("an answer");
+        let admitted = store.begin_sign_in(&limits).await.expect("a response");
         let AttemptDecision::Allowed(attempt) = admitted else { panic!("{admitted:?}") };
-        store.sign_in_succeeded(&attempt, limits[0].subject).await.expect("taken back");
+        store.sign_in_succeeded(&attempt, limits[0].subject).await.expect("counted");
     }
     store.sweep_throttles().await.expect("swept");
 }

@@ -1,8 +1,8 @@
-//! Whether everything of the store is called.
+//! Whether every store method is called.
 
 use std::path::Path;
 
-/// Where the store is called from.
+/// The sources that call the store.
 const CALLS: [&str; 5] = [
     include_str!("submissions.rs"),
     include_str!("listings.rs"),
@@ -11,8 +11,7 @@ const CALLS: [&str; 5] = [
     include_str!("../../../../src/seeding.rs"),
 ];
 
-/// The questions and changes that the store offers, by their names: every public asynchronous function of
-/// `Store` that has one to ask.
+/// The names of the public asynchronous methods of `Store`.
 fn store_methods() -> Vec<String> {
     let mut names = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src")];
@@ -24,7 +23,7 @@ fn store_methods() -> Vec<String> {
                 continue;
             }
             let source = std::fs::read_to_string(&path).expect("a source");
-            // What an `impl` of the store holds, up to the brace in the first column that ends it.
+            // The body of each `impl`, which ends at a brace in the first column.
             let parts = source.split("\nimpl ").skip(1);
             let of_the_store = parts
                 .filter(|part| part.starts_with("Store {") || part.starts_with("crate::Store {"));
@@ -46,8 +45,11 @@ fn store_methods() -> Vec<String> {
 fn every_store_method_is_called() {
     let calls: String = CALLS.concat().split_whitespace().collect();
     let store_methods = store_methods();
-    assert!(store_methods.len() > 70, "too few were found: {store_methods:?}");
+    assert!(store_methods.len() > 70, "too few methods: {store_methods:?}");
     let uncalled: Vec<_> =
         store_methods.iter().filter(|name| !calls.contains(&format!("store.{name}("))).collect();
-    assert!(uncalled.is_empty(), "add a call of each, so that its plans are read: {uncalled:?}");
+    assert!(
+        uncalled.is_empty(),
+        "add a call of each, so that its query plans are checked: {uncalled:?}"
+    );
 }

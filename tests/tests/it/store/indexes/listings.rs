@@ -1,11 +1,11 @@
-//! Calls of everything that lists, counts and searches.
+//! Calls of every method that lists, counts and searches.
 
 use diagflow_store::{
     Action, AuditFilter, AuditKey, DeletedFilter, EmailFilter, ObjectKind, PagePosition, Sort,
-    SortBy, SortKey, Status, Store, SubmissionFilter, SubmissionId, UserId, UtcTime};
+    SortBy, SortKey, Status, Store, SubmissionFilter, SubmissionId, UserId, UtcTime,
+};
 use diagflow_tests::stack::AUDIT_KEY;
 
-/// A filter of each kind.
 pub(super) fn filters() -> Vec<SubmissionFilter> {
     let ended = vec![Status::Failed, Status::Cancelled];
     let recent = UtcTime::from(chrono::Utc::now() - chrono::TimeDelta::hours(1));
@@ -45,7 +45,6 @@ pub(super) fn filters() -> Vec<SubmissionFilter> {
     ]
 }
 
-/// Calls every way to list submissions, and to count them.
 pub(super) async fn list_everything(store: &Store) {
     let descending = Sort::default();
     let sorts = [
@@ -74,7 +73,7 @@ pub(super) async fn list_everything(store: &Store) {
     store.clinical_data(&[id]).await.expect("read");
 }
 
-/// Looks for lines of the audit by each thing that can be asked for, of which there are few or none.
+/// Searches the audit log by each filter, with few or no matches.
 pub(super) async fn search_audit(store: &Store) {
     let text = || Some("7".to_owned());
     let timestamp = || Some(UtcTime::default());
@@ -100,6 +99,6 @@ pub(super) async fn search_audit(store: &Store) {
         let before = AuditFilter { before: Some(1_002_000), ..filter };
         store.find_audit_entries(&before, 50).await.expect("lines");
     }
-    store.verify_audit(&AuditKey::new(AUDIT_KEY), None).await.expect("an answer");
-    store.audit_head().await.expect("an answer");
+    store.verify_audit(&AuditKey::new(AUDIT_KEY), None).await.expect("a response");
+    store.audit_head().await.expect("a response");
 }

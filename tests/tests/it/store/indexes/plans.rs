@@ -1,4 +1,4 @@
-//! How the database goes about a statement, and what is wrong with that.
+//! Query plans and what is wrong with them.
 
 use diagflow_tests::database::Database;
 use diesel::sql_types::{Nullable, Text};
@@ -6,67 +6,67 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::fmt;
 
-/// What a statement may do besides reading by an index, in its order.
+/// What a statement may do besides reading by an index in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Allowance {
-    /// Sort what it found, or read more than it gives out.
+    /// Sort the rows it found, or read more rows than it returns.
     Sort,
     /// Read a whole table or index.
     ReadWhole,
 }
 
-/// The statements that may, by a part of theirs, and why.
+/// Statements with an allowance, by a part of their text, each with its reason.
 const EXCEPTIONS: [(&str, Allowance, &str); 16] = [
     (
         "FROM `deliveries` WHERE (`deliveries`.`submission_id` = ",
         Allowance::Sort,
-        "of one submission",
+        "few rows: those of one submission",
     ),
-    ("`submissions`.`email` LIKE ", Allowance::Sort, "of a few addresses that begin alike"),
-    ("MATCH (comments)", Allowance::Sort, "with words that are rare, or the search is of no use"),
-    ("`submissions`.`deleted_at` IS NOT NULL", Allowance::Sort, "staff delete by hand, one by one"),
+    ("`submissions`.`email` LIKE ", Allowance::Sort, "few addresses share a prefix"),
+    ("MATCH (comments)", Allowance::Sort, "a useful search matches few rows"),
+    (
+        "`submissions`.`deleted_at` IS NOT NULL",
+        Allowance::Sort,
+        "few rows: staff delete them one by one",
+    ),
     (
         "(`submissions`.`status` = 'pending') AND (`submissions`.`updated_at` <= ",
         Allowance::Sort,
-        "asked once a minute; it passes over what waits to be started, which is little but while Temporal is away",
+        "once a minute; it skips queued runs, which are few except during a Temporal outage",
     ),
-    ("`audit`.`at` ", Allowance::Sort, "of a time that somebody asks for, seldom"),
-    (
-        "FROM `users` WHERE (`users`.`role` = ",
-        Allowance::Sort,
-        "accounts are few, and admins list them",
-    ),
+    ("`audit`.`at` ", Allowance::Sort, "rare: a search by time"),
+    ("FROM `users` WHERE (`users`.`role` = ", Allowance::Sort, "accounts are few"),
     ("FROM `users` WHERE (`users`.`disabled_at` IS ", Allowance::ReadWhole, "accounts are few"),
     ("FROM `users` ORDER BY ", Allowance::ReadWhole, "accounts are few"),
     (
         "`users`.`email` LIKE ",
         Allowance::ReadWhole,
-        "accounts are few, and a part of a name has no index",
+        "accounts are few, and no index finds a part of a name",
     ),
     ("SELECT COUNT(*) FROM `users`", Allowance::ReadWhole, "accounts are few"),
-    ("submission_counts", Allowance::ReadWhole, "it has 192 rows"),
-    ("FROM __diesel_schema_migrations", Allowance::ReadWhole, "it has a row for each migration"),
+    ("submission_counts", Allowance::ReadWhole, "192 rows"),
+    ("FROM __diesel_schema_migrations", Allowance::ReadWhole, "one row per migration"),
     (
         "UPDATE `sessions` SET `ended_at` = NOW(6), `end_reason` = 'restored'",
         Allowance::ReadWhole,
-        "after a restore, once",
+        "once, after a restore",
     ),
     (
         "SELECT `submissions`.`id`, `runs`.`number`, `runs`.`temporal_run_id` FROM",
         Allowance::ReadWhole,
-        "after a restore, once; all that are open, which here is every other one",
+        "once, after a restore; open runs, which here are every other row",
     ),
     (
         "UPDATE submission_counts SET amount = COALESCE(",
         Allowance::ReadWhole,
-        "staff ask to count anew",
+        "rare: staff request a recount",
     ),
 ];
 
-/// Rows that are looked at for each that a limited query may give out: itself, one that it is joined with,
-/// and what it is compared with at the ends.
+/// Rows that a limited query may read for each row it returns: the row itself, a joined row, and
+/// rows at the ends of ranges.
 const READS_PER_ROW: i64 = 4;
-/// What is read besides, however little is given out.
+/// Rows that may be read besides, however few are returned.
 const EXTRA_READS: i64 = 20;
 
 /// One line of a plan.
@@ -82,7 +82,6 @@ struct PlanLine {
     extra: Option<String>,
 }
 
-/// One of the session's counters.
 #[derive(QueryableByName)]
 struct Counter {
     #[diesel(sql_type = Text, column_name = "Value")]
@@ -98,12 +97,12 @@ impl fmt::Display for PlanLine {
 }
 
 impl PlanLine {
-    /// Whether rows are found by a key, and in the order that is asked for, or none had to be read.
-    ///
-    /// Of an index in the order that is asked for, no more is read than the `LIMIT`.
+    /// Whether rows are found by an index in the requested order, or none had to be read. Within
+    /// that order, no more than the `LIMIT` is read.
     fn is_by_index(&self, allowance: Option<Allowance>, is_limited: bool) -> bool {
         let extra = self.extra.as_deref().unwrap_or_default();
-        // The last two: no row has the unique key that is asked for, which was looked up already.
+        // The last two: no row has the requested unique key, which the planner has looked up
+        // already.
         let nothing_to_read = [
             "No tables used",
             "Select tables optimized away",
@@ -125,7 +124,6 @@ impl PlanLine {
     }
 }
 
-/// The database, asked how it goes about statements.
 pub(super) struct Server(AsyncMysqlConnection);
 
 impl Server {
@@ -133,7 +131,7 @@ impl Server {
         Server(database.connect().await)
     }
 
-    /// What is wrong with how a statement is done, in words; `None` where it is done well.
+    /// What is wrong with the plan of a statement, if anything.
     pub(super) async fn problem_with(&mut self, statement: &str) -> Option<String> {
         let exception = EXCEPTIONS.iter().find(|(part, ..)| statement.contains(part));
         let allowance = exception.map(|(_, allowance, _)| *allowance);
@@ -144,7 +142,7 @@ impl Server {
             return Some(format!("not by an index: {statement}\n{shown}"));
         }
         if scans_audit_by_number(statement, &plan) {
-            return Some(format!("walks the audit: {statement}\n{shown}"));
+            return Some(format!("scans the audit log: {statement}\n{shown}"));
         }
         let max_rows =
             max_rows.filter(|_| allowance.is_none() && statement.starts_with("SELECT"))?;
@@ -154,17 +152,17 @@ impl Server {
     }
 
     async fn plan_of(&mut self, statement: &str) -> Vec<PlanLine> {
-        // MySQL's own default is a tree.
+        // MySQL's default is a tree.
         sql_query(format!("EXPLAIN FORMAT=TRADITIONAL {statement}"))
             .load(&mut self.0)
             .await
             .expect(statement)
     }
 
-    /// A plan does not tell how many rows are looked at in vain before enough fit; counters do.
+    /// A plan does not show how many rows are read and discarded; the session's counters do.
     async fn rows_read_by(&mut self, statement: &str) -> i64 {
         let connection = &mut self.0;
-        connection.batch_execute("FLUSH STATUS").await.expect("counts from nothing");
+        connection.batch_execute("FLUSH STATUS").await.expect("counters reset");
         connection.batch_execute(statement).await.expect(statement);
         let counters: Vec<Counter> = sql_query("SHOW SESSION STATUS LIKE 'Handler_read%'")
             .load(connection)
@@ -174,7 +172,7 @@ impl Server {
     }
 }
 
-/// How many rows a query may read that is limited.
+/// The number of rows that a limited query may read.
 fn max_rows_read(statement: &str) -> Option<i64> {
     let number_after = |column: &str| -> Option<i64> {
         let (_, rest) = statement.rsplit_once(column)?;
@@ -184,8 +182,8 @@ fn max_rows_read(statement: &str) -> Option<i64> {
     Some(returned * READS_PER_ROW + EXTRA_READS)
 }
 
-/// Whether a search of the audit goes by its numbers, which is its order: it would read all of it for what
-/// is not there.
+/// Whether a search of the audit log reads entries by number, which is their order: it would read
+/// all of them when nothing matches.
 fn scans_audit_by_number(statement: &str, plan: &[PlanLine]) -> bool {
     let columns = [
         "at",

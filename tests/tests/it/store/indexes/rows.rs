@@ -1,14 +1,13 @@
-//! Rows for every table: of each kind so many that to walk them shows.
+//! Rows for every table, enough to make full scans visible.
 
 use crate::store::Records;
 
-/// Rows of each table.
 const ROWS: usize = 3000;
 
-/// A fifth each: under way; waiting to be started; called off before that; failed; completed.
+/// A fifth each: processing; queued; cancelled before the start; failed; completed.
 const STATUS: &str = "ELT(n % 5 + 1, 'processing', 'pending', 'cancelled', 'failed', 'completed')";
 
-/// Fills every table. Nothing of it is to be started, cancelled or delivered before a day has passed.
+/// Fills every table. No row is due to be started, cancelled or delivered within a day.
 pub(in crate::store) async fn fill(records: &Records) {
     let numbers: Vec<_> = (1..=ROWS).map(|number| format!("({number})")).collect();
     records.database.execute("CREATE TABLE numbers (n INT PRIMARY KEY)").await;
@@ -26,7 +25,7 @@ pub(in crate::store) async fn fill(records: &Records) {
 }
 
 fn submissions() -> Vec<String> {
-    let story = "1, 'status_update', 'received', 'pending', '', created_at";
+    let first_event = "1, 'status_update', 'received', 'pending', '', created_at";
     let (started, waits) =
         ("status IN ('processing', 'failed', 'completed')", "status = 'pending'");
     let ended = "status IN ('cancelled', 'failed', 'completed')";
@@ -50,9 +49,9 @@ fn submissions() -> Vec<String> {
             .to_owned(),
         format!(
             "INSERT INTO events (submission_id, number, name, step, status, message, created_at) \
-             SELECT id, {story} FROM submissions"
+             SELECT id, {first_event} FROM submissions"
         ),
-        // Of those that are not settled, the run sees to one half, and a workflow of its own to the other.
+        // Half of the open ones belong to a run, the others to a standalone workflow.
         "INSERT INTO deliveries SELECT UUID(), id, 1, 'result', IF(status = 'failed', 'sent', 'planned'), \
          1, NULL, NULL, created_at, NULL, IF(status = 'failed', created_at, NULL), 0, \
          IF(status = 'cancelled', NOW(6) + INTERVAL 1 DAY, NULL), '' FROM submissions \
@@ -61,7 +60,7 @@ fn submissions() -> Vec<String> {
         "INSERT INTO idempotency_keys SELECT SHA2(id, 256), SHA2(id, 256), UUID(), NOW(6), id, \
          NOW(6) + INTERVAL 1 DAY FROM submissions"
             .to_owned(),
-        // Those that wait have not lost their turn; the others have left, or are under way.
+        // Waiting rows are within their time; the others have ended or are running.
         format!(
             "INSERT INTO loopai_slots SELECT id, 1, created_at, \
              IF({waits}, NOW(6) + INTERVAL 1 DAY, NULL), IF({waits}, NULL, created_at), \
@@ -82,7 +81,7 @@ const ACCOUNTS: [&str; 5] = [
      NOW(6) + INTERVAL IF(email IN ('1@example.org', '2@example.org'), -40, 1) DAY, NULL, NULL FROM users",
     "INSERT INTO api_keys SELECT UUID(), id, '', SHA2(id, 256), created_at, NULL, NULL, NULL FROM users",
     "INSERT INTO throttles SELECT SHA2(id, 256), 1, NOW(6) FROM users",
-    // Beyond the numbers of the lines that are written here.
+    // Above the numbers of the entries that the test writes.
     "INSERT INTO audit SELECT 1000000 + n, NOW(6) - INTERVAL 4000 - n MINUTE, 'user', \
      UUID(), CONCAT(n, '@example.org'), 'submissions_view', 'service', '', 'success', '', UUID(), \
      '{}', '', '' FROM numbers",

@@ -1,16 +1,16 @@
-//! Hears what the store says to a database.
+//! Records the SQL that the store sends to a database.
 
 use diagflow_tests::database::Database;
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What is listened to, and what was overheard of it. Diesel takes one listener for the process, in
-/// which other tests talk to databases of their own.
+/// The recorded database and its statements. Diesel has one instrumentation for the whole process,
+/// in which other tests use their own databases.
 static RECORDER: Mutex<Option<Recorder>> = Mutex::new(None);
 
 struct Recorder {
     database: String,
-    /// Each statement with its values, as Diesel shows it.
+    /// Each statement with its values, in Diesel's format.
     statements: Vec<String>,
 }
 
@@ -18,13 +18,13 @@ fn recorder() -> MutexGuard<'static, Option<Recorder>> {
     RECORDER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Listens to what is said to `database` on connections that are opened from now on.
+/// Records statements to `database` on connections that are opened from now on.
 pub(super) fn start(database: &Database) {
     *recorder() = Some(Recorder { database: database.url(), statements: Vec::new() });
-    set_default_instrumentation(|| Some(Box::new(Listener::default()))).expect("listens");
+    set_default_instrumentation(|| Some(Box::new(Listener::default()))).expect("installed");
 }
 
-/// Ends the listening; returns each statement that reads or changes rows, with its values in it.
+/// Stops recording; returns each statement that reads or changes rows, with its values inserted.
 pub(super) fn statements() -> Vec<String> {
     let shown = recorder().take().map(|recorder| recorder.statements).unwrap_or_default();
     let reads_or_changes_rows =
@@ -36,7 +36,7 @@ pub(super) fn statements() -> Vec<String> {
     statements
 }
 
-/// The listener of one connection.
+/// The instrumentation of one connection.
 #[derive(Default)]
 struct Listener {
     is_ours: bool,
@@ -58,40 +58,41 @@ impl Instrumentation for Listener {
     }
 }
 
-/// A statement with its values in it, from `SELECT … ? -- binds: [value, …]`.
+/// A statement with its values inserted, from `SELECT … ? -- binds: [value, …]`.
 fn with_values(shown: &str) -> String {
     let (statement, values) = shown.split_once(" -- binds: ").expect("a statement and its values");
     let mut values = parts(&values[1..values.len() - 1]).into_iter().map(literal);
     let mut parts = statement.split('?');
     let mut whole = parts.next().unwrap_or_default().to_owned();
     for piece in parts {
-        whole += &values.next().expect("a value for each place");
+        whole += &values.next().expect("a value for each placeholder");
         whole += piece;
     }
     whole
 }
 
-/// The members of a list as Rust shows it. Texts may have commas in them.
+/// The members of a list in Rust's debug format. Texts may contain commas.
 fn parts(shown: &str) -> Vec<&str> {
-    let (mut parts, mut begin) = (Vec::new(), 0);
+    let (mut parts, mut start_of_part) = (Vec::new(), 0);
     let (mut in_text, mut is_escaped) = (false, false);
-    for (place, letter) in shown.char_indices() {
+    for (index, letter) in shown.char_indices() {
         match letter {
             _ if is_escaped => is_escaped = false,
             '\\' => is_escaped = true,
             '"' => in_text = !in_text,
             ',' if !in_text => {
-                parts.push(shown[begin..place].trim());
-                begin = place + 1;
+                parts.push(shown[start_of_part..index].trim());
+                start_of_part = index + 1;
             }
             _ => {}
         }
     }
-    parts.push(shown[begin..].trim());
+    parts.push(shown[start_of_part..].trim());
     parts
 }
 
-/// A value as SQL, from how Rust shows it: `5`, `"text"`, `SubmissionId(…)`, `Some(…)`, `TimedOut`.
+/// A value as SQL, from Rust's debug format: `5`, `"text"`, `SubmissionId(…)`, `Some(…)`,
+/// `TimedOut`.
 fn literal(shown: &str) -> String {
     if shown == "None" {
         return "NULL".to_owned();
@@ -107,7 +108,7 @@ fn literal(shown: &str) -> String {
     }
     match shown.split_once('(') {
         Some((_, inner)) if !inner.starts_with('.') => literal(&inner[..inner.len() - 1]),
-        // An id, or the name of a variant.
+        // An id or a variant's name.
         _ => format!("'{}'", snake_case(shown)),
     }
 }

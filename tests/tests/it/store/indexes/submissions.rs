@@ -1,4 +1,4 @@
-//! One call, or more, of everything that the store does to submissions.
+//! Calls of every store method for submissions.
 
 use crate::store::Records;
 use diagflow_store::{
@@ -16,17 +16,16 @@ use uuid::Uuid;
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Calls everything about submissions.
 pub(super) async fn call_everything(records: &Records) {
     let store = &records.store;
-    store.ping().await.expect("an answer");
-    assert!(store.is_migrated().await.expect("an answer"));
+    store.ping().await.expect("a response");
+    assert!(store.is_migrated().await.expect("a response"));
     claim_keys(store).await;
 
     let run = records.submission().await;
     store.count_queued_runs(Duration::ZERO).await.expect("counted");
     assert_eq!(store.claim_queued_runs(100, SECOND).await.expect("claimed"), [run]);
-    store.requeue_run(run, DAY).await.expect("put off");
+    store.requeue_run(run, DAY).await.expect("requeued");
     let execution_run = Uuid::new_v4().to_string();
     store.mark_run_started(run, &execution_run).await.expect("started");
     store.adopt(run, &execution_run, &execution_run, None).await.expect("adopted");
@@ -50,33 +49,34 @@ pub(super) async fn call_everything(records: &Records) {
         .expect("settled");
 }
 
-/// Asks LoopAI, which is away just then: first when there is no place, then when the hour is used up.
+/// Requests slots while LoopAI is unavailable: first without a free slot, then with the hourly
+/// limit reached.
 async fn request_slots(store: &Store, run: RunKey) {
     let no_free_slot = LoopAiLimits { max_executions: Some(100), max_per_hour: Some(100) };
     let no_hourly_room = LoopAiLimits { max_executions: Some(10_000), max_per_hour: Some(20) };
-    for (budget, expected) in
+    for (limits, expected) in
         [(no_free_slot, WaitReason::Slot), (no_hourly_room, WaitReason::HourlyLimit)]
     {
-        let outcome = store.acquire_loopai_slot(run, budget).await.expect("an answer");
+        let outcome = store.acquire_loopai_slot(run, limits).await.expect("a response");
         assert!(
             matches!(outcome, SlotOutcome::Deferred { reason, .. } if reason == expected),
             "{outcome:?}"
         );
     }
-    let room = LoopAiLimits { max_executions: Some(10_000), max_per_hour: Some(10_000) };
+    let enough = LoopAiLimits { max_executions: Some(10_000), max_per_hour: Some(10_000) };
     for _ in 0..2 {
-        let SlotOutcome::Granted(pass) =
-            store.acquire_loopai_slot(run, room).await.expect("an answer")
+        let SlotOutcome::Granted(permit) =
+            store.acquire_loopai_slot(run, enough).await.expect("a response")
         else {
-            panic!("there is room");
+            panic!("no free slot");
         };
-        store.return_loopai_permit(pass).await.expect("noted");
-        store.record_loopai_request(pass, RequestHealth::Unavailable).await.expect("noted");
+        store.return_loopai_permit(permit).await.expect("recorded");
+        store.record_loopai_request(permit, RequestHealth::Unavailable).await.expect("recorded");
     }
-    // Not this one: it has not ended.
+    // Not this one, since its run is open.
     store.release_stale_slots().await.expect("none");
-    store.loopai_retry_after(run.submission).await.expect("an answer");
-    store.loopai_usage().await.expect("an answer");
+    store.loopai_retry_after(run.submission).await.expect("a response");
+    store.loopai_usage().await.expect("a response");
 }
 
 async fn claim_keys(store: &Store) {
@@ -88,21 +88,21 @@ async fn claim_keys(store: &Store) {
     store.sweep_idempotency_keys().await.expect("swept");
 }
 
-/// Some were announced long ago.
+/// Some were reserved long ago.
 async fn sweep_bytes(store: &Store) {
     let folder = TempDir::new().expect("a folder");
     let address = Url::from_file_path(folder.path()).expect("an address");
     let bytes = BlobStore::open(&address).expect("a storage");
-    store.reserve_blobs(&[Sha256::of(b"a photo"), Sha256::of(b"another")]).await.expect("noted");
+    store.reserve_blobs(&[Sha256::of(b"a photo"), Sha256::of(b"another")]).await.expect("recorded");
     assert_eq!(store.sweep_orphaned_files(&bytes, DAY, 100).await.expect("swept"), 3);
 }
 
 async fn read_submission(store: &Store, id: SubmissionId) {
-    let submission = store.submission(id).await.expect("read").expect("there");
+    let submission = store.submission(id).await.expect("read").expect("found");
     assert_eq!(submission.status, Status::Completed);
     let files = store.files(id).await.expect("files");
-    store.file(files[0].id).await.expect("a file").expect("there");
-    store.result(id).await.expect("a result").expect("there");
+    store.file(files[0].id).await.expect("a file").expect("found");
+    store.result(id).await.expect("a result").expect("found");
     store.clinical_data_sizes(&[id]).await.expect("sizes");
     assert_eq!(store.runs(id).await.expect("runs").len(), 1);
     assert_eq!(store.events(id, 1).await.expect("events").len(), 4);
@@ -112,13 +112,13 @@ async fn read_submission(store: &Store, id: SubmissionId) {
     assert!(rows.expect("rows").len() >= 3);
 }
 
-/// Delivers the e-mail that is owed at the third attempt; returns it.
+/// Delivers the pending e-mail at the third attempt; returns it.
 async fn deliver(store: &Store, id: SubmissionId) -> Delivery {
     let deliveries = store.deliveries(id).await.expect("deliveries");
     for step in 1..=3 {
-        let state = store.delivery_state(deliveries[0].id).await.expect("an answer");
+        let state = store.delivery_state(deliveries[0].id).await.expect("a response");
         let DeliveryState::Planned(_, attempt) = state else { panic!("{state:?}") };
-        let claimed = store.claim_delivery(&attempt, DAY).await.expect("an answer");
+        let claimed = store.claim_delivery(&attempt, DAY).await.expect("a response");
         let claimed = claimed.expect("claimed");
         match step {
             1 => assert!(
@@ -142,19 +142,19 @@ async fn deliver(store: &Store, id: SubmissionId) -> Delivery {
     deliveries[0].clone()
 }
 
-/// What staff do to a submission that is completed, and whose e-mail was sent.
+/// Staff actions on a completed submission whose e-mail was sent.
 async fn staff_actions(records: &Records, run: RunKey, delivery: &Delivery) {
     let (store, id) = (&records.store, run.submission);
     let resent = store.resend_delivery(id, delivery.id, &audit_entry(Action::MailResend)).await;
-    assert!(matches!(resent.expect("an answer"), ResendOutcome::Planned(_)));
+    assert!(matches!(resent.expect("a response"), ResendOutcome::Planned(_)));
     let retried = store
         .retry_submission(id, DAY, &audit_entry(Action::SubmissionRetry))
         .await
-        .expect("an answer");
+        .expect("a response");
     let RetryOutcome::Queued(second) = retried else { panic!("{retried:?}") };
     let cancelled = store.request_cancel(id, &audit_entry(Action::SubmissionCancel)).await;
-    assert_eq!(cancelled.expect("an answer"), CancelOutcome::Cancelled);
-    // A *Reset* goes before the retry.
+    assert_eq!(cancelled.expect("a response"), CancelOutcome::Cancelled);
+    // A reset supersedes the retry.
     let (now, began) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
     store.adopt(second, &now, &began, Some("execution")).await.expect("adopted");
     let third = RunKey { number: second.number + 1, ..second };
@@ -167,36 +167,36 @@ async fn staff_actions(records: &Records, run: RunKey, delivery: &Delivery) {
         store.count_retryable(&filter).await.expect("counted");
         store.retry_matching(&filter, 2, &each, &whole).await.expect("retried");
     }
-    // More than one transaction takes.
+    // More than fit into one transaction.
     let failed =
         diagflow_store::SubmissionFilter { statuses: vec![Status::Failed], ..Default::default() };
     store.retry_matching(&failed.into(), 60, &each, &whole).await.expect("retried");
 }
 
-/// What the keeper asks, and writes down.
+/// The calls of the reconciler.
 async fn reconcile(records: &Records) {
     let store = &records.store;
     let run = records.submission().await;
     store.mark_run_started(run, &Uuid::new_v4().to_string()).await.expect("started");
     let cancelled =
         store.request_cancel(run.submission, &audit_entry(Action::SubmissionCancel)).await;
-    assert_eq!(cancelled.expect("an answer"), CancelOutcome::Requested(run));
+    assert_eq!(cancelled.expect("a response"), CancelOutcome::Requested(run));
     assert_eq!(store.claim_cancellations(100, SECOND).await.expect("claimed").len(), 1);
-    store.clear_cancellation(run).await.expect("told");
+    store.clear_cancellation(run).await.expect("recorded");
     let mut cursor = None;
     for _ in 0..2 {
-        let found = store.stale_items(SECOND, cursor.as_ref(), 100).await.expect("an answer");
+        let found = store.stale_items(SECOND, cursor.as_ref(), 100).await.expect("a response");
         assert_eq!(found.len(), 100);
         cursor = found.last().map(|(cursor, _)| cursor.clone());
     }
     assert!(store.end_orphaned_run(run).await.expect("ended"));
     let due = store.claim_standalone_deliveries(100, SECOND).await.expect("claimed");
     assert_eq!(due.len(), 1);
-    store.queue_standalone_delivery(due[0]).await.expect("noted");
-    store.mark_delivery_started(due[0]).await.expect("noted");
-    let state = store.delivery_state(due[0]).await.expect("an answer");
+    store.queue_standalone_delivery(due[0]).await.expect("recorded");
+    store.mark_delivery_started(due[0]).await.expect("recorded");
+    let state = store.delivery_state(due[0]).await.expect("a response");
     let DeliveryState::Planned(delivery, attempt) = state else { panic!("{state:?}") };
-    assert!(store.give_up_delivery(&delivery, &attempt).await.expect("given up"));
+    assert!(store.give_up_delivery(&delivery, &attempt).await.expect("abandoned"));
 }
 
 async fn delete(store: &Store, id: SubmissionId) {
@@ -204,11 +204,11 @@ async fn delete(store: &Store, id: SubmissionId) {
     let run = store.runs(id).await.expect("runs").last().expect("a run").number;
     end(store, RunKey { submission: id, number: run }, EndStatus::Cancelled, "a_code").await;
     assert_eq!(
-        store.delete_submission(id, &outcome).await.expect("an answer"),
+        store.delete_submission(id, &outcome).await.expect("a response"),
         DeleteOutcome::Done
     );
     assert_eq!(
-        store.restore_submission(id, &outcome).await.expect("an answer"),
+        store.restore_submission(id, &outcome).await.expect("a response"),
         DeleteOutcome::Done
     );
 }
