@@ -1,7 +1,7 @@
-//! Measures lists and totals over a million submissions: `docs/adr/0008-listing.md` has the numbers.
+//! Measures listings and totals over a million submissions. The results are in `docs/adr/0008-listing.md`.
 //!
-//! `DATABASE_URL=mysql://root@127.0.0.1:3306/million cargo run -p diagflow-tests --example listing_benchmark`
-//! fills the database, which must exist and be empty, and prints times; run again, it only measures.
+//! `DATABASE_URL=mysql://root@127.0.0.1:3306/million cargo run -p diagflow-tests --example listing_benchmark` fills an
+//! empty database and prints the times. A second run only measures.
 
 use diagflow_store::{
     EmailFilter, PagePosition, PoolSettings, Sort, SortBy, SortKey, Status, Store, SubmissionFilter,
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 const ROWS: i64 = 1_000_000;
 
-/// Words of comments, states and codes spread as over a few months of a busy service. Numbers come from a
-/// table of ten digits, which every server can join.
+/// Comments, states and codes are distributed like those of a few months of a busy service. The numbers come from a
+/// table of ten digits, because every server can join it with itself.
 const FILL: &str = "
     CREATE TABLE digits (d INT PRIMARY KEY);
     INSERT INTO digits VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9);
@@ -33,24 +33,24 @@ const FILL: &str = "
 
 #[tokio::main]
 async fn main() {
-    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL names an empty database");
-    Store::migrate(&url).await.expect("migrates");
+    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL must name an empty database");
+    Store::migrate(&url).await.expect("a migrated schema");
     let pool = PoolSettings {
         url: url.clone(),
         size: 2,
         pool_timeout: Duration::from_secs(10),
         statement_timeout: Duration::from_secs(30),
     };
-    let store = Store::connect(&pool).await.expect("a pool");
-    let mut connection = AsyncMysqlConnection::establish(&url).await.expect("connects");
+    let store = Store::connect(&pool).await.expect("a connection pool");
+    let mut connection = AsyncMysqlConnection::establish(&url).await.expect("a connection");
     let count = diesel::dsl::sql::<diesel::sql_types::BigInt>("SELECT COUNT(*) FROM submissions");
     if count.get_result::<i64>(&mut connection).await.expect("a number") < ROWS {
         println!("filling …");
-        connection.batch_execute(FILL).await.expect("filled");
+        connection.batch_execute(FILL).await.expect("a filled database");
     }
     let started = Instant::now();
-    store.recount_submissions().await.expect("counted anew");
-    println!("counting anew: {:.0?}", started.elapsed());
+    store.recount_submissions().await.expect("a recount");
+    println!("recount: {:.0?}", started.elapsed());
     measure(&store).await;
 }
 
@@ -58,7 +58,7 @@ async fn measure(store: &Store) {
     let month = chrono::Utc::now() - chrono::TimeDelta::days(30);
     let month = Some(month.into());
     let failed = vec![Status::Failed];
-    let words = |text: &str| Some(text.parse().expect("words"));
+    let words = |text: &str| Some(text.parse().expect("a full-text query"));
     let email = |filter| SubmissionFilter { email: Some(filter), ..SubmissionFilter::default() };
     let filters = [
         ("everything", SubmissionFilter::default()),
@@ -80,13 +80,13 @@ async fn measure(store: &Store) {
             },
         ),
         ("one address", email(EmailFilter::Exact("patient777@clinic27.example.org".into()))),
-        ("an address's beginning", email(EmailFilter::Prefix("patient77".into()))),
+        ("an address prefix", email(EmailFilter::Prefix("patient77".into()))),
         (
-            "a rare word",
+            "a rare term",
             SubmissionFilter { full_text: words("keratoconus"), ..SubmissionFilter::default() },
         ),
         (
-            "a frequent word",
+            "a common term",
             SubmissionFilter { full_text: words("itches"), ..SubmissionFilter::default() },
         ),
         (
@@ -99,9 +99,9 @@ async fn measure(store: &Store) {
         "", "matches", "total", "page 1", "far", "changed"
     );
     for (name, filter) in filters {
-        let total = store.count_submissions(&filter).await.expect("a total");
+        let total = store.count_submissions(&filter).await.expect("a count");
         let (_, counting) =
-            timed(async || store.count_submissions(&filter).await.expect("a total")).await;
+            timed(async || store.count_submissions(&filter).await.expect("a count")).await;
         let newest = Sort::default();
         let list = async |sort, position| {
             store.list_submissions(&filter, sort, position, 20).await.expect("a list")
@@ -124,7 +124,7 @@ async fn measure(store: &Store) {
     }
 }
 
-/// The middle one of five times, warm.
+/// The median of five warm runs.
 async fn timed<T>(work: impl AsyncFn() -> T) -> (T, Duration) {
     let mut outcome = work().await;
     let mut times = Vec::new();

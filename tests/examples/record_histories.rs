@@ -1,5 +1,5 @@
-//! Records a history of every [`Case`] into `tests/histories/`, beside those that are there. Run it by
-//! `cargo xtask record`, which starts the servers; `docs/CHANGING-WORKFLOWS.md` tells when.
+//! Records one history for each [`Case`] into `tests/histories/`. `cargo xtask record` starts the servers and runs it;
+//! `docs/CHANGING-WORKFLOWS.md` says when to record.
 
 use anyhow::{Context, Result};
 use diagflow_tests::cases::Case;
@@ -25,7 +25,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// One more than the highest number in the names of what is recorded.
+/// File names are `CASE.GENERATION.json`.
 fn next_generation(folder: &Path) -> Result<u32> {
     let mut highest = 0;
     for entry in std::fs::read_dir(folder)? {

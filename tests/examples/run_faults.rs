@@ -1,5 +1,4 @@
-//! Plays rows of the fault table and prints what was found. `cargo xtask faults` runs it, with the servers
-//! that it needs.
+//! Runs rows of the fault table and prints the results. `cargo xtask faults` starts the servers and runs it.
 
 use clap::Parser;
 use diagflow_tests::faults::{self, Invariant, ROWS, Row, RowOutcome};
@@ -7,21 +6,21 @@ use futures::StreamExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Rows beside one another: each mostly waits.
+/// Rows spend most of their time waiting.
 const CONCURRENT_ROWS: usize = 3;
-/// The longest that the whole table may take: what is not played in half an hour is not played before each change.
+/// A table that takes longer would not be run before every change.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Plays the fault table.
+/// Runs the fault table
 #[derive(Parser)]
 struct Options {
-    /// Rows to play, by number; without any, all of them
+    /// Numbers of the rows to run [default: all]
     #[arg(conflicts_with = "soak")]
     rows: Vec<u8>,
-    /// Instead of the table, mix patients, staff and faults for so many minutes
+    /// Run patients, staff and random faults together for this many minutes, instead of the table
     #[arg(long, value_name = "MINUTES")]
     soak: Option<u64>,
-    /// What decides on the mixture; without one, it is chosen and told
+    /// Seed of the random choices [default: a random one, which is printed]
     #[arg(long, value_name = "N", requires = "soak")]
     seed: Option<u64>,
 }
@@ -34,7 +33,7 @@ async fn main() -> ExitCode {
     }
     let unknown = options.rows.iter().find(|number| !ROWS.iter().any(|row| row.number == **number));
     if let Some(unknown) = unknown {
-        eprintln!("there is no row {unknown}: the table has 1 to {}", ROWS.len());
+        eprintln!("There is no row {unknown}. Rows are numbered 1 to {}.", ROWS.len());
         return ExitCode::FAILURE;
     }
     let chosen =
@@ -48,7 +47,6 @@ async fn main() -> ExitCode {
     totals.print(started.elapsed())
 }
 
-/// What was played so far.
 #[derive(Default)]
 struct Totals {
     rows: usize,
@@ -66,7 +64,6 @@ impl Totals {
         self
     }
 
-    /// Prints it, and judges.
     fn print(&self, took: Duration) -> ExitCode {
         let Totals { rows, submissions, failed } = self;
         let (minutes, seconds) = (took.as_secs() / 60, took.as_secs() % 60);
@@ -76,7 +73,7 @@ impl Totals {
             println!("failed: {failed:?}");
         }
         if took > LIMIT {
-            println!("too long: the table may take {} minutes", LIMIT.as_secs() / 60);
+            println!("too long: the limit is {} minutes", LIMIT.as_secs() / 60);
         }
         if failed.is_empty() && took <= LIMIT { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
@@ -93,7 +90,7 @@ async fn soak(minutes: u64, seed: Option<u64>) -> ExitCode {
         println!("  {end}: {count}");
     }
     println!(
-        "  promised: {}; invariants held: {}",
+        "  acknowledged: {}; invariants held: {}",
         soaked.report.submissions,
         soaked.invariants_held()
     );
@@ -117,7 +114,7 @@ fn head() -> String {
 
 fn line(row: &Row, outcome: &RowOutcome) -> String {
     let (submissions, held) = match &outcome.report {
-        Err(_) => (0, "not played to its end".to_owned()),
+        Err(_) => (0, "not completed".to_owned()),
         Ok(report) => {
             let broken = |one: &Invariant| report.violations.iter().any(|it| it.invariant == *one);
             let held: Vec<_> =

@@ -1,5 +1,5 @@
-//! What must hold after every fault, looked at from outside: through HTTP, the records, LoopAI's own
-//! log, the mail server and Temporal.
+//! What must be true of a finished submission, checked through HTTP, MySQL, LoopAI's log, the mail server and
+//! Temporal.
 
 use crate::client::AcceptedSubmission;
 use crate::history;
@@ -13,51 +13,47 @@ use std::sync::Arc;
 use temporalio_common::protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
-/// How a run ends without a result, and what the patient is told.
+/// How a run without a result ends.
 #[derive(Debug, Clone, Copy)]
 pub struct UnsuccessfulEnd<'a> {
-    /// Where the submission stands.
     pub status: &'static str,
-    /// Why, in the records, in Temporal and in the answer to the patient.
+    /// The code in MySQL, in Temporal and in the API's response.
     pub code: &'a str,
-    /// How the run ends in Temporal.
+    /// The status of the workflow in Temporal.
     pub run: &'static str,
-    /// Subject of the e-mail.
+    /// The subject of the e-mail.
     pub subject: &'static str,
 }
 
-/// The end of a diagnosis that failed with `code`.
 pub fn failed(code: &str) -> UnsuccessfulEnd<'_> {
     let subject = "We could not complete your diagnosis";
     UnsuccessfulEnd { status: "failed", code, run: "Failed", subject }
 }
 
-/// The end of a diagnosis that nobody answered in time.
 pub fn timed_out() -> UnsuccessfulEnd<'static> {
     let subject = "Your diagnosis took too long";
     UnsuccessfulEnd { status: "timed_out", code: "deadline_exceeded", run: "Failed", subject }
 }
 
-/// The end of a diagnosis that was called off.
 pub fn cancelled() -> UnsuccessfulEnd<'static> {
     let subject = "Your submission was cancelled";
     UnsuccessfulEnd { status: "cancelled", code: "cancelled", run: "Canceled", subject }
 }
 
-/// Waits until the submission has its result and its run is closed. Then LoopAI has run once for it, one
-/// e-mail was accepted, and the run ended well. Returns the status document.
+/// Waits until the submission is completed and its workflow closed. Checks that LoopAI ran once and that one e-mail
+/// was accepted. Returns the status document.
 pub async fn wait_completed_once(stack: &Stack, submission: &AcceptedSubmission) -> Value {
     let document = stack.wait_for_status(submission, "completed").await;
     assert!(document["result"].is_object(), "{document}");
     assert_eq!(history::wait_until_closed(stack, submission).await, "Completed");
-    assert_eq!(executions(stack, submission).len(), 1, "LoopAI runs once for a run");
+    assert_eq!(executions(stack, submission).len(), 1, "LoopAI runs once for each run");
     assert_told_once(stack, submission, "Your diagnosis result").await;
     assert_story(stack, submission, "completed").await;
     document
 }
 
-/// Waits until the submission has ended badly and its run is closed. Then everybody tells the same end, and
-/// the patient was told once; returns that e-mail.
+/// Waits until the submission has ended without a result and its workflow is closed. Checks that MySQL, Temporal and
+/// the event stream agree, and that one e-mail was accepted. Returns that e-mail.
 pub async fn wait_ended_once(
     stack: &Stack,
     submission: &AcceptedSubmission,
@@ -74,28 +70,25 @@ pub async fn wait_ended_once(
     assert_told_once(stack, submission, end.subject).await
 }
 
-/// What LoopAI ran for a submission.
 pub fn executions(stack: &Stack, submission: &AcceptedSubmission) -> Vec<ExecutionRecord> {
     let ours = Some(submission.submission_id.as_str());
     let all = stack.loopai.executions().into_iter();
     all.filter(|execution| execution.submission_id.as_deref() == ours).collect()
 }
 
-/// The e-mails about a submission that the mail server accepted.
 pub fn mails(stack: &Stack, submission: &AcceptedSubmission) -> Vec<Arc<Mail>> {
     let reference = format!("Reference: {}", submission.submission_id);
     let all = stack.mail.mails().into_iter();
     all.filter(|mail| mail.text.as_ref().is_some_and(|text| text.contains(&reference))).collect()
 }
 
-/// The only delivery of a submission.
 pub async fn delivery(stack: &Stack, submission: &AcceptedSubmission) -> Delivery {
     let deliveries = stack.store.deliveries(id_of(submission)).await.expect("deliveries");
-    let [delivery] = deliveries.as_slice() else { panic!("not one delivery: {deliveries:?}") };
+    let [delivery] = deliveries.as_slice() else { panic!("expected one delivery: {deliveries:?}") };
     delivery.clone()
 }
 
-/// One delivery, sent; one e-mail, in both forms, under the delivery's own Message-ID.
+/// One sent delivery, and one e-mail with text and HTML and the delivery's Message-ID.
 async fn assert_told_once(
     stack: &Stack,
     submission: &AcceptedSubmission,
@@ -104,7 +97,7 @@ async fn assert_told_once(
     let delivery = delivery(stack, submission).await;
     assert_eq!(delivery.status.to_string(), "sent", "{delivery:?}");
     let mails = mails(stack, submission);
-    let [mail] = mails.as_slice() else { panic!("not one e-mail: {mails:?}") };
+    let [mail] = mails.as_slice() else { panic!("expected one e-mail: {mails:?}") };
     assert_eq!(mail.subject, subject);
     assert!(mail.html.as_ref().is_some_and(|html| html.contains(&submission.submission_id)));
     assert_eq!(mail.message_id, Some(format!("{}@diagflow.example", delivery.id)));
@@ -119,16 +112,15 @@ pub async fn steps(stack: &Stack, submission: &AcceptedSubmission) -> Vec<&'stat
     events.iter().map(|event| event.step.name()).collect()
 }
 
-/// The story has no gap and no repeat, and its stream ends with `status`.
 async fn assert_story(stack: &Stack, submission: &AcceptedSubmission, status: &str) {
     let events: Vec<_> = stack.client.events(submission, None).await.collect().await;
     let numbers: Vec<_> = events.iter().map(|event| event.id).collect();
     assert_eq!(numbers, (1..=numbers.len() as i64).collect::<Vec<_>>());
-    let last = events.last().expect("a story");
+    let last = events.last().expect("events");
     assert_eq!(last.data["status"], status, "{events:?}");
 }
 
-/// The type of the failure that a run ended with: what operators search for in Temporal.
+/// The type of the failure that closed the workflow: operators search for it in Temporal.
 async fn failure_type(stack: &Stack, submission: &AcceptedSubmission) -> Option<String> {
     let last = history::events(stack, submission).await.pop()?;
     let Some(Attributes::WorkflowExecutionFailedEventAttributes(ended)) = last.attributes else {

@@ -1,6 +1,5 @@
-//! The ways that a run can go: each one made to happen on a real stack. What they leave behind in
-//! Temporal is recorded in `tests/histories/`, replayed by every test run, and counted against the
-//! history budget.
+//! The courses that a workflow can take. Each case makes one happen on a real stack. The resulting histories are
+//! recorded in `tests/histories/`, replayed by every test run, and counted against the history budget.
 
 use crate::client::AcceptedSubmission;
 use crate::eventually::eventually;
@@ -21,38 +20,34 @@ use temporalio_client::{
     WorkflowFetchHistoryOptions, WorkflowHistory,
 };
 
-/// One way that a run can go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
-    /// The first look finds the result.
+    /// The first poll finds the result.
     CompletedAtOnce,
-    /// Only a late look finds the result.
+    /// Only a late poll finds the result.
     CompletedAfterManyPolls,
-    /// LoopAI takes the request only at the third attempt.
+    /// LoopAI accepts the third request.
     LoopAiDownAtFirst,
-    /// LoopAI calls back long before the next look.
+    /// LoopAI calls back long before the next poll.
     WokenByCallback,
-    /// LoopAI says that it failed.
     Failed,
-    /// LoopAI is not done before the deadline.
     TimedOut,
-    /// Called off while LoopAI was at work.
+    /// An operator cancels while LoopAI is working.
     Cancelled,
-    /// The same, and the worker hears of it together with the end of a wait.
+    /// The worker receives the cancellation and the end of a timer in the same workflow task.
     CancelledAsTimerFired,
-    /// The mail server takes the e-mail only at the third attempt.
+    /// The mail server accepts the third attempt.
     MailRetried,
-    /// Staff set a submission going again whose first run still waits for the mail server.
+    /// Staff retry a submission whose first run is still waiting for the mail server.
     SupersededByRetry,
-    /// Staff send an e-mail again.
+    /// Staff resend an e-mail.
     Resent,
-    /// The same, and the mail server takes it only at the third attempt.
+    /// Staff resend an e-mail, and the mail server accepts the third attempt.
     ResentRetried,
 }
 
 impl Case {
-    /// Those in which nobody but the patient, LoopAI and the mail server has a part, and an operator who
-    /// cancels: what a submission costs in Temporal is counted in them.
+    /// The cases without staff actions. They define what a submission costs in Temporal.
     pub const BUDGETED: [Case; 8] = [
         Case::CompletedAtOnce,
         Case::CompletedAfterManyPolls,
@@ -64,7 +59,6 @@ impl Case {
         Case::MailRetried,
     ];
 
-    /// All of them.
     pub const ALL: [Case; 12] = [
         Case::CompletedAtOnce,
         Case::CompletedAfterManyPolls,
@@ -80,7 +74,6 @@ impl Case {
         Case::ResentRetried,
     ];
 
-    /// Its name in file names.
     pub fn name(self) -> &'static str {
         match self {
             Case::CompletedAtOnce => "completed-at-once",
@@ -98,7 +91,6 @@ impl Case {
         }
     }
 
-    /// How Temporal sees its end.
     pub fn close_status(self) -> &'static str {
         match self {
             Case::Failed | Case::TimedOut => "Failed",
@@ -107,10 +99,7 @@ impl Case {
         }
     }
 
-    /// Makes it happen; returns when the run is closed.
-    ///
-    /// # Panics
-    /// When the run goes another way.
+    /// Runs the case until its workflow is closed.
     pub async fn run(self) -> (Stack, AcceptedSubmission) {
         let mut stack = Stack::with(self.options()).await;
         match self {
@@ -144,7 +133,6 @@ impl Case {
         (stack, accepted)
     }
 
-    /// What it left behind in Temporal, once it was played.
     pub async fn history(self, stack: &Stack, accepted: &AcceptedSubmission) -> WorkflowHistory {
         let (workflow, run) = match self {
             Case::Resent | Case::ResentRetried => {
@@ -167,7 +155,7 @@ impl Case {
             .maybe_run_id(run)
             .build();
         let execution = info.bind_untyped(stack.temporal().await);
-        // A workflow that is not over yet would be recorded without its end.
+        // A history that is recorded earlier lacks its end.
         eventually("the workflow to be closed", || async {
             execution.describe(WorkflowDescribeOptions::default()).await.ok()?.close_time()
         })
@@ -182,10 +170,10 @@ impl Case {
                 options
             }
             Case::SupersededByRetry => options.scenario("fail*1, delay=100ms"),
-            // Until so many looks are counted.
+            // Completed by `complete_after_polls`.
             Case::CompletedAfterManyPolls => options.scenario("stuck"),
             Case::LoopAiDownAtFirst => options.scenario("diagnose=503*2, delay=100ms"),
-            // Longer than a test may take: only the call-back can end it.
+            // Only the callback can end a wait that is longer than the test.
             Case::WokenByCallback => options
                 .with("DIAGNOSIS_POLL_SECONDS", "600")
                 .with("LOOPAI_CALLBACK_SECRET", loopai_callback::SECRET),
@@ -202,11 +190,11 @@ impl Case {
 async fn complete_after_polls(stack: &Stack) {
     const MANY: u32 = 7;
     let execution = stack.wait_for_polls(MANY).await;
-    stack.loopai.complete(&execution).expect("at work");
+    stack.loopai.complete(&execution).expect("is in progress");
 }
 
 async fn send_callback(stack: &Stack, accepted: &AcceptedSubmission) {
-    eventually("LoopAI to be done", || async {
+    eventually("LoopAI to complete", || async {
         let executions = stack.loopai.executions();
         executions
             .first()
@@ -220,13 +208,13 @@ async fn send_callback(stack: &Stack, accepted: &AcceptedSubmission) {
     assert_eq!(answer.status().as_u16(), 202);
 }
 
-/// While there is no worker, both happen; the next one learns of them at the same time.
+/// Both happen while no worker is running, so that the next one receives them together.
 async fn cancel_as_timer_fires(stack: &mut Stack, accepted: &AcceptedSubmission) {
     const TIMER_STARTED: &str = "EVENT_TYPE_TIMER_STARTED";
     const CANCEL_REQUESTED: &str = "EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED";
     const TIMER_FIRED: &str = "EVENT_TYPE_TIMER_FIRED";
     temporal_cli::wait_for_history(accepted, &[TIMER_STARTED]).await;
-    stack.worker.take().expect("runs").kill();
+    stack.worker.take().expect("is running").kill();
     cancel(stack, accepted).await;
     temporal_cli::wait_for_history(accepted, &[TIMER_STARTED, CANCEL_REQUESTED, TIMER_FIRED]).await;
     stack.start_worker().await;
@@ -240,10 +228,9 @@ async fn deliveries(stack: &Stack, accepted: &AcceptedSubmission) -> Vec<Deliver
     stack.store.deliveries(id_of(accepted)).await.expect("deliveries")
 }
 
-/// Staff retry while the first run waits for the mail server, which is back afterwards.
 async fn retry_while_mail_waits(stack: &Stack, accepted: &AcceptedSubmission) {
     let staff = Staff::with_role(stack, Role::Operator).await;
-    eventually("the e-mail to wait", || async {
+    eventually("two attempts at the e-mail", || async {
         let all = deliveries(stack, accepted).await;
         all.first().filter(|one| one.attempts >= 2).map(drop)
     })
@@ -255,7 +242,6 @@ async fn retry_while_mail_waits(stack: &Stack, accepted: &AcceptedSubmission) {
     stack.mail.set_script([]).expect("a script");
 }
 
-/// Staff send the e-mail again.
 async fn resend(stack: &Stack, accepted: &AcceptedSubmission) {
     let staff = Staff::with_role(stack, Role::Operator).await;
     let sent = deliveries(stack, accepted).await[0].id;

@@ -1,4 +1,4 @@
-//! A database of one's own on the test server.
+//! Databases on the test server, one for each test.
 
 use crate::{Proxy, servers};
 use diagflow_store::Store;
@@ -7,14 +7,13 @@ use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsy
 use url::Url;
 use uuid::Uuid;
 
-/// A database, dropped by [`Database::remove`].
+/// Dropped by [`Database::remove`].
 pub struct Database {
     server: String,
     name: String,
 }
 
 impl Database {
-    /// Makes an empty database.
     pub async fn empty() -> Database {
         Self::empty_on(servers::mysql()).await
     }
@@ -25,57 +24,49 @@ impl Database {
         Database { server, name }
     }
 
-    /// Makes a database with this version's schema.
     pub async fn migrated() -> Database {
         Self::migrated_on(servers::mysql()).await
     }
 
-    /// Makes a database with this version's schema on another server, at `server`.
     pub async fn migrated_on(server: String) -> Database {
         let database = Self::empty_on(server).await;
-        Store::migrate(&database.url()).await.expect("migrates");
+        Store::migrate(&database.url()).await.expect("a migrated schema");
         database
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its address.
     pub fn url(&self) -> String {
         format!("{}/{}", self.server, self.name)
     }
 
-    /// A line of one's own to it, and its address by that line.
+    /// A proxy to the server, and the database's URL through it.
     pub async fn via_proxy(&self) -> (Proxy, String) {
         let direct: Url = self.url().parse().expect("an address");
-        let host = direct.host_str().expect("a host");
-        let server = format!("{host}:{}", direct.port().expect("a port"));
+        let host = direct.host_str().expect("a host name");
+        let server = format!("{host}:{}", direct.port().expect("a port number"));
         let proxy = Proxy::to(&server).await;
         let url = direct.as_str().replacen(&server, &proxy.address(), 1);
         (proxy, url)
     }
 
-    /// A connection to it.
     pub async fn connect(&self) -> AsyncMysqlConnection {
-        AsyncMysqlConnection::establish(&self.url()).await.expect("connects")
+        AsyncMysqlConnection::establish(&self.url()).await.expect("a connection")
     }
 
-    /// The one number that a query gives.
     pub async fn number(&self, query: &str) -> i64 {
         let mut connection = self.connect().await;
         diesel::dsl::sql::<BigInt>(query).get_result(&mut connection).await.expect(query)
     }
 
-    /// The texts that a query gives.
     pub async fn texts(&self, query: &str) -> Vec<String> {
         let mut connection = self.connect().await;
         diesel::dsl::sql::<Text>(query).load(&mut connection).await.expect(query)
     }
 
-    /// The texts that a query of the audit gives, without the session or API key by which something was
-    /// done: that is another one each time.
+    /// The rows of a query of the audit log, without the session or API key of the actor, which differs in each run.
     pub async fn audit_rows(&self, query: &str) -> Vec<String> {
         let mut entries = self.texts(query).await;
         for entry in &mut entries {
@@ -91,23 +82,20 @@ impl Database {
         entries
     }
 
-    /// How many rows a table has.
     pub async fn count_rows(&self, table: &str) -> i64 {
         self.number(&format!("SELECT COUNT(*) FROM {table}")).await
     }
 
-    /// Runs a statement.
     pub async fn execute(&self, statement: &str) {
         execute_on(&self.url(), statement).await;
     }
 
-    /// Removes it.
     pub async fn remove(self) {
         execute_on(&self.server, &format!("DROP DATABASE {}", self.name)).await;
     }
 }
 
 async fn execute_on(url: &str, statement: &str) {
-    let mut connection = AsyncMysqlConnection::establish(url).await.expect("connects");
+    let mut connection = AsyncMysqlConnection::establish(url).await.expect("a connection");
     connection.batch_execute(statement).await.expect(statement);
 }

@@ -1,4 +1,4 @@
-//! Servers that a test may kill: a MariaDB and a Temporal of its own, on ports that they keep.
+//! MariaDB and Temporal servers that a test may kill. They keep their ports.
 
 use crate::eventually::eventually;
 use crate::ports::free_port;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// A server with its data. Killed when it is dropped.
+/// Killed when it is dropped.
 struct Server {
     child: Option<Child>,
     log: PathBuf,
@@ -21,16 +21,15 @@ struct Server {
 impl Server {
     fn start(&mut self, mut command: Command) {
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log);
-        // Not reached by a Ctrl-C at the terminal: the test decides when it ends.
-        self.child = Some(command.process_group(0).spawn().expect("starts"));
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
+        // In a process group of its own, so that a Ctrl-C in the terminal does not reach it.
+        self.child = Some(command.process_group(0).spawn().expect("a started process"));
     }
 
-    /// As a power cut would.
     fn kill(&mut self) {
-        let mut child = self.child.take().expect("runs");
-        child.kill().expect("kills");
-        child.wait().expect("ends");
+        let mut child = self.child.take().expect("is running");
+        child.kill().expect("a killed process");
+        child.wait().expect("the process ends");
     }
 }
 
@@ -46,7 +45,6 @@ impl Drop for Server {
     }
 }
 
-/// A MariaDB of a test's own.
 pub struct DedicatedMariaDb {
     server: Server,
     port: u16,
@@ -55,18 +53,11 @@ pub struct DedicatedMariaDb {
 }
 
 impl DedicatedMariaDb {
-    /// Makes an empty one and starts it.
-    ///
-    /// # Panics
-    /// When that fails.
     pub async fn start() -> DedicatedMariaDb {
         Self::start_with(&[]).await
     }
 
-    /// The same, with a binary log: what a copy is brought from its moment to a later one with.
-    ///
-    /// # Panics
-    /// When that fails.
+    /// With a binary log, from which a backup is brought up to a later moment.
     pub async fn with_binary_log() -> DedicatedMariaDb {
         Self::start_with(&["--log-bin=binlog"]).await
     }
@@ -81,10 +72,7 @@ impl DedicatedMariaDb {
         database
     }
 
-    /// Its disk dies, and an empty one takes its place.
-    ///
-    /// # Panics
-    /// When that fails.
+    /// Simulates the loss of the disk: starts again with an empty data directory.
     pub async fn replace_disk(&mut self) {
         self.kill();
         std::fs::remove_dir_all(self.folder.path().join("data")).expect("removed");
@@ -99,7 +87,7 @@ impl DedicatedMariaDb {
             .current_dir(self.folder.path())
             .output()
             .await
-            .expect("runs");
+            .expect("the command runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         self.restart().await;
         self.as_root(
@@ -109,26 +97,25 @@ impl DedicatedMariaDb {
         .await;
     }
 
-    /// How its administrator's programs find it.
     pub fn client_options(&self) -> [String; 3] {
         let port = format!("--port={}", self.port);
         ["--host=127.0.0.1".to_owned(), port, "--user=root".to_owned()]
     }
 
-    /// Where it is, without a database, for a user with every right on the databases of tests, and no other.
+    /// The URL without a database. Its user may do everything to test databases, and nothing else.
     pub fn url(&self) -> String {
         format!("mysql://diagflow@127.0.0.1:{}", self.port)
     }
 
-    /// Runs a statement that only its administrator may.
     pub async fn as_root(&self, statement: &str) {
-        let mut connection = AsyncMysqlConnection::establish(&self.root()).await.expect("connects");
+        let mut connection =
+            AsyncMysqlConnection::establish(&self.root()).await.expect("a connection");
         connection.batch_execute(statement).await.expect(statement);
     }
 
-    /// The one number that a query gives which only its administrator may ask.
     pub async fn number(&self, query: &str) -> i64 {
-        let mut connection = AsyncMysqlConnection::establish(&self.root()).await.expect("connects");
+        let mut connection =
+            AsyncMysqlConnection::establish(&self.root()).await.expect("a connection");
         diesel::dsl::sql::<BigInt>(query).get_result(&mut connection).await.expect(query)
     }
 
@@ -136,12 +123,10 @@ impl DedicatedMariaDb {
         format!("mysql://root@127.0.0.1:{}/mysql", self.port)
     }
 
-    /// Kills it.
     pub fn kill(&mut self) {
         self.server.kill();
     }
 
-    /// Starts it with the data that it has, and waits until it takes connections.
     pub async fn restart(&mut self) {
         let mut command = Command::new(servers::mariadbd());
         command
@@ -154,14 +139,13 @@ impl DedicatedMariaDb {
             .args(as_root());
         self.server.start(command);
         let url = self.root();
-        eventually("MariaDB to take connections", || async {
+        eventually("MariaDB to accept connections", || async {
             AsyncMysqlConnection::establish(&url).await.ok()
         })
         .await;
     }
 }
 
-/// A Temporal development server of a test's own.
 pub struct DedicatedTemporal {
     server: Server,
     port: u16,
@@ -169,7 +153,6 @@ pub struct DedicatedTemporal {
 }
 
 impl DedicatedTemporal {
-    /// Starts an empty one.
     pub async fn start() -> DedicatedTemporal {
         let folder = TempDir::new().expect("a folder");
         let log = folder.path().join("temporal.log");
@@ -179,28 +162,20 @@ impl DedicatedTemporal {
         temporal
     }
 
-    /// Its address, as host and port.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Kills it.
     pub fn kill(&mut self) {
         self.server.kill();
     }
 
-    /// Copies its data into a folder. While it does not run.
-    ///
-    /// # Panics
-    /// When that fails.
+    /// The server must be stopped.
     pub fn copy_to(&self, folder: &Path) {
         copy_files(self.folder.path(), folder);
     }
 
-    /// Gives it the data of such a copy. While it does not run.
-    ///
-    /// # Panics
-    /// When that fails.
+    /// The server must be stopped.
     pub fn restore_from(&self, copy: &Path) {
         for entry in std::fs::read_dir(self.folder.path()).expect("a folder") {
             let path = entry.expect("an entry").path();
@@ -211,7 +186,6 @@ impl DedicatedTemporal {
         copy_files(copy, self.folder.path());
     }
 
-    /// Starts it with the data that it has, and waits until its port is open.
     pub async fn restart(&mut self) {
         let mut command = Command::new(servers::temporal_command());
         command
@@ -226,17 +200,17 @@ impl DedicatedTemporal {
     }
 }
 
-/// The database, and what it writes beside it.
+/// The database file and its journal.
 fn copy_files(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
         if entry.file_name().to_string_lossy().starts_with("temporal.db") {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copied file");
         }
     }
 }
 
-/// As root, MariaDB wants to be told that this is meant.
+/// MariaDB runs as root only when told to.
 fn as_root() -> Option<&'static str> {
     nix::unistd::Uid::effective().is_root().then_some("--user=root")
 }

@@ -1,17 +1,17 @@
-//! Waiting for a condition instead of for a time.
+//! Waits for conditions instead of for a fixed time.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// How long anything in a test may take before it counts as not happening. Generous: the machine may
-/// be busy with other tests.
+/// Generous, because other tests may keep the machine busy.
 pub const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// Looks again and again until `look` finds something.
+/// Polls until `poll` returns a value.
 ///
 /// # Panics
-/// When it finds nothing within [`LIMIT`]; with `what`.
+///
+/// With `what`, after [`LIMIT`].
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
     what: impl Debug,
     poll: impl FnMut() -> F,
@@ -19,10 +19,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
     within(LIMIT, what, poll).await
 }
 
-/// The same for what takes its time even where nobody is busy.
-///
-/// # Panics
-/// When it finds nothing within `limit`; with `what`.
+/// Like [`eventually`], for what takes longer than [`LIMIT`] even on an idle machine.
 pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
     limit: Duration,
     what: impl Debug,
@@ -33,7 +30,7 @@ pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
         if let Some(found) = poll().await {
             return found;
         }
-        assert!(started.elapsed() < limit, "waited {limit:?} in vain for {what:?}");
+        assert!(started.elapsed() < limit, "waited {limit:?} without success for {what:?}");
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Temporal's histories: fetched, counted, searched.
+//! Workflow histories: fetching, counting, searching.
 
 use crate::client::AcceptedSubmission;
 use crate::eventually::eventually;
@@ -22,7 +22,6 @@ use temporalio_common::protos::temporal::api::history::v1::history_event::Attrib
 use temporalio_common::protos::temporal::api::workflowservice::v1::ResetWorkflowExecutionRequest;
 use uuid::Uuid;
 
-/// The newest run of a submission.
 pub async fn workflow_handle(
     stack: &Stack,
     submission: &AcceptedSubmission,
@@ -33,7 +32,7 @@ pub async fn workflow_handle(
     )
 }
 
-/// Waits until the newest run of a submission is closed; returns its status in Temporal.
+/// Returns the workflow's status.
 pub async fn wait_until_closed(stack: &Stack, submission: &AcceptedSubmission) -> String {
     let handle = workflow_handle(stack, submission).await;
     eventually("the run to be closed", || async {
@@ -43,19 +42,16 @@ pub async fn wait_until_closed(stack: &Stack, submission: &AcceptedSubmission) -
     .await
 }
 
-/// The workflows of a stack that are open in Temporal, by id.
-///
-/// # Panics
-/// When Temporal does not answer.
+/// The ids of the stack's open workflows.
 pub async fn open_workflows(stack: &Stack) -> Vec<String> {
     let queue = stack.setting("TEMPORAL_TASK_QUEUE");
     let query = format!("TaskQueue = '{queue}' AND ExecutionStatus = 'Running'");
     let temporal = stack.temporal().await;
     let found = temporal.list_workflows(query, WorkflowListOptions::default());
-    found.map(|found| found.expect("an answer").id().to_owned()).collect().await
+    found.map(|found| found.expect("a response").id().to_owned()).collect().await
 }
 
-/// Resets the newest run of a submission to its beginning, as operators do in the Temporal UI.
+/// Resets the latest run to its start, as operators do in the Temporal UI.
 pub async fn reset(stack: &Stack, submission: &AcceptedSubmission) {
     let events = events(stack, submission).await;
     let mut tasks = events.iter().filter(|it| it.event_type() == EventType::WorkflowTaskCompleted);
@@ -72,20 +68,18 @@ pub async fn reset(stack: &Stack, submission: &AcceptedSubmission) {
     };
     let mut client = stack.temporal().await;
     let reset = WorkflowService::reset_workflow_execution(&mut client, request.into_request());
-    reset.await.expect("resets");
+    reset.await.expect("a reset workflow");
 }
 
-/// The history of a submission's newest run.
 pub async fn fetch(stack: &Stack, submission: &AcceptedSubmission) -> WorkflowHistory {
     workflow_handle(stack, submission).await.fetch_history(WorkflowFetchHistoryOptions::default())
 }
 
-/// Its events.
 pub async fn events(stack: &Stack, submission: &AcceptedSubmission) -> Vec<HistoryEvent> {
     fetch(stack, submission).await.into_events().await.expect("a history")
 }
 
-/// It as JSON, without what names the machine.
+/// Without the identities of processes.
 pub async fn json(stack: &Stack, submission: &AcceptedSubmission) -> Value {
     let bytes = fetch(stack, submission).await.to_json().await.expect("a history");
     let mut document = serde_json::from_slice(&bytes).expect("JSON");
@@ -93,7 +87,6 @@ pub async fn json(stack: &Stack, submission: &AcceptedSubmission) -> Value {
     document
 }
 
-/// How many events there are of each type.
 pub fn count_by_type(events: &[HistoryEvent]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for event in events {
@@ -103,7 +96,7 @@ pub fn count_by_type(events: &[HistoryEvent]) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-/// Which attempt at an ordinary activity it was, where the event tells of the one that brought its outcome.
+/// The attempt number, where the event starts the attempt that decided an activity's outcome.
 pub fn activity_attempt(event: &HistoryEvent) -> Option<i32> {
     match event.attributes.as_ref()? {
         Attributes::ActivityTaskStartedEventAttributes(started) => Some(started.attempt),
@@ -111,12 +104,11 @@ pub fn activity_attempt(event: &HistoryEvent) -> Option<i32> {
     }
 }
 
-/// Where the recorded histories are.
 pub fn recordings() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("histories")
 }
 
-/// Takes out what names the machine and the processes that a history was recorded with.
+/// Removes the names of the machine and of the processes that produced a history.
 pub fn redact_identities(document: &mut Value) {
     match document {
         Value::Array(items) => items.iter_mut().for_each(redact_identities),
@@ -133,7 +125,7 @@ pub fn redact_identities(document: &mut Value) {
     }
 }
 
-/// What a workflow says in words: the summaries of its steps. Counted ones end in a number.
+/// Summaries that the workflows have set, now or in recorded histories. A number may follow.
 const SUMMARIES: [&str; 16] = [
     "Diagnosis, run",
     "E-mail outside a run",
@@ -152,12 +144,11 @@ const SUMMARIES: [&str; 16] = [
     "request a diagnosis",
     "write down that the e-mail is given up",
 ];
-/// Ids, codes and names of types are shorter.
+/// Ids, codes and type names are shorter.
 const MAX_WORD: usize = 64;
 
-/// The texts of a history that may be personal: whatever looks like an e-mail address, and everything
-/// that is neither a single word nor one of our own summaries. Looks into what is base64, and into
-/// what is JSON in that.
+/// The texts in a history that may be personal data: e-mail addresses, and everything that is neither a single word
+/// nor one of our summaries. Decodes base64 and the JSON in it.
 pub fn possible_personal_data(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => match payload(text) {
@@ -174,7 +165,7 @@ pub fn possible_personal_data(value: &Value) -> Vec<String> {
     }
 }
 
-/// What base64 holds, as JSON or as plain text; `None` when the text is no base64 of a text.
+/// The content of base64 as JSON or plain text; none when the text is not base64 of text.
 fn payload(text: &str) -> Option<Result<Value, String>> {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
@@ -189,7 +180,7 @@ fn personal_text(text: &str) -> Vec<String> {
     if is_ours && !contains_email_address(text) { Vec::new() } else { vec![text.to_owned()] }
 }
 
-/// All text of a JSON document, with whatever is base64 in it decoded beside it.
+/// All text of a JSON document, with decoded base64.
 pub fn decode_payloads(value: &Value) -> String {
     use base64::Engine;
     match value {

@@ -1,21 +1,17 @@
-//! A storage that hangs, as a network's does whose server is away: who opens a file there waits, in the system.
+//! A storage that hangs, like a network file system whose server is down: opening a file blocks in the kernel.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// Each of the storage's folders is a link to one place, at which a file system is mounted whose own program never
-/// answers (FUSE), where only the API sees it. Once that is taken away, the place is an ordinary folder.
+/// All shard folders are links to one mount point. There, visible to the API only, a FUSE file system is mounted whose
+/// server never answers. After unmounting, the mount point is an ordinary folder.
 pub struct HungStorage {
     mount_point: PathBuf,
-    /// Made when it shall go on.
+    /// Created by the test to end the hang.
     resume: PathBuf,
 }
 
 impl HungStorage {
-    /// The storage in `files`, with what else it takes in `folder`.
-    ///
-    /// # Panics
-    /// When it cannot be made.
     pub(crate) fn create(files: &Path, folder: &Path) -> HungStorage {
         let mount_point = folder.join("hung");
         std::fs::create_dir_all(files).expect("a folder");
@@ -26,9 +22,10 @@ impl HungStorage {
         HungStorage { mount_point, resume: folder.join("resume") }
     }
 
-    /// The command within which the API sees it.
+    /// The command prefix that mounts the file system and starts the API.
     pub(crate) fn wrapper(&self) -> [String; 6] {
-        // Whoever has descriptor 3 is the file system's program: not the API, or nothing would ever end it.
+        // The API must not inherit descriptor 3: whoever holds it serves the file system, and unmounting could not end
+        // it.
         let script = format!(
             "exec 3<>/dev/fuse && \
              mount -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none '{mount_point}' || exit 1; \
@@ -40,11 +37,8 @@ impl HungStorage {
         ["unshare", "--mount", "--map-root-user", "sh", "-c", &script].map(str::to_owned)
     }
 
-    /// It answers again: what waited there fails, and what comes is stored.
-    ///
-    /// # Panics
-    /// When it cannot be told so.
+    /// Ends the hang: blocked calls fail, and later ones succeed.
     pub fn resume(&self) {
-        std::fs::write(&self.resume, "").expect("written");
+        std::fs::write(&self.resume, "").expect("a written file");
     }
 }

@@ -1,8 +1,8 @@
-//! The harness: starts the real binary against a real MariaDB and a real Temporal server, with the
-//! simulators of LoopAI and of a mail server beside it, and looks at all of it from outside.
+//! The test harness. It runs the real binary with a real MariaDB and a real Temporal server, with simulators of LoopAI
+//! and of a mail server, and observes all of them from outside.
 //!
-//! `cargo xtask test` starts the two servers and says where they are. Every [`Stack`] has its own
-//! database, task queue, folder and ports, so tests run beside one another.
+//! `cargo xtask test` starts the two servers and passes their addresses. Each [`Stack`] has its own database, task
+//! queue, folder and ports, so tests can run in parallel.
 
 pub mod assertions;
 pub mod cases;

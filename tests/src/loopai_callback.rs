@@ -1,4 +1,4 @@
-//! LoopAI's call-backs, signed as `docs/loopai.md` tells.
+//! LoopAI's callbacks, signed as `docs/loopai.md` describes.
 
 use crate::client::ApiClient;
 use hmac::{Hmac, KeyInit, Mac};
@@ -6,14 +6,14 @@ use reqwest::Response;
 use sha2::Sha256;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The secret that tests share with the API.
-pub const SECRET: &str = "a secret of the tests";
+pub const SECRET: &str = "a secret for tests";
 
-/// Calls back with a body that was signed `age` ago.
+/// Sends a callback that was signed `age` ago.
 pub async fn send(client: &ApiClient, body: &str, secret: &str, age: Duration) -> Response {
-    let sent = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock") - age;
+    let sent = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970") - age;
     let timestamp = sent.as_secs().to_string();
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length will do");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC accepts any key length");
     mac.update(format!("{timestamp}.{body}").as_bytes());
     reqwest::Client::new()
         .post(client.url("/api/hooks/loopai"))
@@ -22,5 +22,5 @@ pub async fn send(client: &ApiClient, body: &str, secret: &str, age: Duration) -
         .body(body.to_owned())
         .send()
         .await
-        .expect("an answer")
+        .expect("a response")
 }

@@ -7,14 +7,10 @@ use std::io::Cursor;
 use std::path::PathBuf;
 use uuid::Uuid;
 
-/// A photo, ready to be sent.
 #[derive(Debug, Clone)]
 pub struct Photo {
-    /// File name.
     pub name: &'static str,
-    /// Media type.
     pub media_type: &'static str,
-    /// Bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -26,7 +22,6 @@ impl Photo {
     }
 }
 
-/// Where a photo of the repository stands.
 pub fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("photos").join(name)
 }
@@ -35,17 +30,15 @@ fn read(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// A human retina, as JPEG.
 pub fn retina() -> Photo {
     Photo { name: "retina.jpg", media_type: "image/jpeg", bytes: read("retina.jpg") }
 }
 
-/// A cat, as PNG.
 pub fn cat() -> Photo {
     Photo { name: "chelsea.png", media_type: "image/png", bytes: read("chelsea.png") }
 }
 
-/// The retina with bytes of its own: no two of these are stored as one.
+/// With a random comment segment, so that no two copies share a stored file.
 pub fn unique_retina() -> Photo {
     const START_OF_IMAGE: usize = 2;
     let note = Uuid::new_v4();
@@ -56,10 +49,9 @@ pub fn unique_retina() -> Photo {
     photo
 }
 
-/// The cat, as WebP.
 pub fn cat_webp() -> Photo {
     let image = image::load_from_memory(&read("chelsea.png")).expect("a photo");
     let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, image::ImageFormat::WebP).expect("encodes");
+    image.write_to(&mut bytes, image::ImageFormat::WebP).expect("an encoded image");
     Photo { name: "chelsea.webp", media_type: "image/webp", bytes: bytes.into_inner() }
 }

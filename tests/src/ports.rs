@@ -1,4 +1,4 @@
-//! Ports for processes that open theirs only a while after they were told which.
+//! Free ports for processes that bind theirs some time after the choice.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use uuid::Uuid;
 
 const MOST: u16 = 10_000;
-/// Those below need privileges.
+/// Lower ports need privileges.
 const FIRST: u16 = 1024;
 
-/// The ports just below those that the system hands to outgoing connections, of which the tests have many:
-/// such a connection could take a port before its server does (as in `xtask/src/ports.rs`).
+/// The ports below the ephemeral range. An outgoing connection could take an ephemeral port before the server binds it
+/// (see also `xtask/src/ports.rs`).
 fn below_outgoing() -> Range<u16> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let first = range.ok().and_then(|range| range.split_whitespace().next()?.parse().ok());
@@ -19,12 +19,9 @@ fn below_outgoing() -> Range<u16> {
     end.saturating_sub(MOST).max(FIRST)..end
 }
 
-/// A port that is free, and that no other test of this process gets.
-///
-/// # Panics
-/// When none is free.
+/// A free port that no other test in this process gets.
 pub fn free_port() -> u16 {
-    // Begins anywhere, so that test binaries beside one another hardly ever meet.
+    // A random start, so that test binaries that run in parallel rarely collide.
     static NEXT: OnceLock<(Range<u16>, AtomicU16)> = OnceLock::new();
     let (range, next) =
         NEXT.get_or_init(|| (below_outgoing(), AtomicU16::new(Uuid::new_v4().as_fields().1)));
@@ -44,12 +41,12 @@ mod tests {
     fn no_connection_and_no_other_test_takes_a_port_that_was_given_out() {
         let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
         let range = range.expect("the range of outgoing connections");
-        let first = range.split_whitespace().next().expect("its first port");
+        let first = range.split_whitespace().next().expect("the first port");
         let outgoing: u16 = first.parse().expect("a number");
 
         let ports: BTreeSet<u16> = (0..500).map(|_| free_port()).collect();
 
-        assert_eq!(ports.len(), 500, "each is another one");
+        assert_eq!(ports.len(), 500, "all are different");
         assert!(ports.iter().all(|port| (1024..outgoing).contains(port)), "{ports:?}");
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A process, killed when it is dropped.
+/// Killed when it is dropped.
 pub struct Process {
     role: &'static str,
     child: Child,
@@ -19,8 +19,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `diagflow ROLE` with nothing in its environment but `variables`; its output is appended
-    /// to `log`.
+    /// Starts `diagflow ROLE` with no environment but `variables`, and appends its output to `log`.
     pub fn start(
         role: &'static str,
         variables: &BTreeMap<&'static str, String>,
@@ -29,8 +28,8 @@ impl Process {
         Self::start_wrapped(&[], role, variables, log)
     }
 
-    /// The same by way of another command, which gets the whole command line as its last arguments and must
-    /// become that program.
+    /// Starts it through another command, which gets the command line as its last arguments and must replace itself by
+    /// that program.
     pub fn start_wrapped(
         wrapper: &[&str],
         role: &'static str,
@@ -59,77 +58,80 @@ impl Process {
         Process { role, child, log }
     }
 
-    /// Its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Bytes of memory that it uses now.
     pub fn memory(&self) -> u64 {
         self.memory_of("VmRSS:")
     }
 
-    /// Bytes of memory that it used at most.
     pub fn peak_memory(&self) -> u64 {
         self.memory_of("VmHWM:")
     }
 
     fn memory_of(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))
+            .expect("a running process");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
-    /// Its number in the operating system.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends it without warning, as a power cut would.
+    /// SIGKILL.
     pub fn kill(mut self) {
-        self.child.kill().expect("kills");
-        self.child.wait().expect("ends");
+        self.child.kill().expect("a killed process");
+        self.child.wait().expect("the process ends");
     }
 
-    /// Waits until the process reports at this address, host and port, that it is ready.
-    ///
-    /// # Panics
-    /// When the process ends or takes too long.
+    /// Waits until `http://ADDRESS/ready` reports success.
     pub async fn wait_until_ready(&mut self, address: &str) {
         let started = Instant::now();
         while !is_ready(address).await {
             self.assert_alive();
-            assert!(started.elapsed() < LIMIT, "{} is not ready:\n{}", self.role, self.log());
+            assert!(
+                started.elapsed() < LIMIT,
+                "{} was not ready in time:\n{}",
+                self.role,
+                self.log()
+            );
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has.
-    ///
-    /// # Panics
-    /// When it does not end, or not well.
+    /// Sends SIGTERM and waits for a clean exit.
     pub async fn stop(mut self) {
         self.terminate();
         let started = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("can be waited for") {
+            if let Some(status) = self.child.try_wait().expect("a process status") {
                 assert!(status.success(), "{} ended with {status}:\n{}", self.role, self.log());
                 return;
             }
-            assert!(started.elapsed() < LIMIT, "{} does not end:\n{}", self.role, self.log());
+            assert!(
+                started.elapsed() < LIMIT,
+                "{} did not stop in time:\n{}",
+                self.role,
+                self.log()
+            );
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Asks it to end (SIGTERM), without waiting.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         let id = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
-        kill(id, Signal::SIGTERM).expect("signals");
+        kill(id, Signal::SIGTERM).expect("a delivered signal");
     }
 
-    /// Panics with the log when it has ended by itself.
+    /// # Panics
+    ///
+    /// With the log, when the process has exited.
     pub fn assert_alive(&mut self) {
-        if let Some(status) = self.child.try_wait().expect("can be waited for") {
+        if let Some(status) = self.child.try_wait().expect("a process status") {
             panic!("diagflow {} ended with {status}:\n{}", self.role, self.log());
         }
     }

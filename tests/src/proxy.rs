@@ -1,5 +1,4 @@
-//! A TCP proxy between two parts, to cut, reset, stall, slow and mend the line between them, and to count what
-//! is said.
+//! A TCP proxy that can cut, reset, stall and slow connections, and count what clients send.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,19 +11,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LinkState {
     Healthy,
-    /// Everything comes through late.
     Slow(Duration),
-    /// Nothing comes through, and nobody is told.
+    /// Nothing passes, and neither side is notified.
     Stalled,
-    /// The same, and what it meets stays so for ever.
+    /// Like [`LinkState::Stalled`], but affected connections never recover.
     HalfOpen,
-    /// Connections end.
     Cut,
-    /// Connections break (RST), and what was under way is lost.
+    /// Connections break with RST, and data in transit is lost.
     Reset,
 }
 
@@ -33,44 +29,39 @@ impl LinkState {
         matches!(self, LinkState::Cut | LinkState::Reset)
     }
 
-    /// Whether it leaves no connection as it was.
     fn ends_connections(self) -> bool {
         self.is_broken() || self == LinkState::HalfOpen
     }
 }
 
-/// A statement whose answer is to be lost, on a connection that has said another one before.
+/// Lose the response to `statement`, on a connection that has sent `after` before.
 #[derive(Debug, Clone)]
 struct LostResponse {
     statement: String,
     after: String,
 }
 
-/// What is listened for, and how often it was said.
 #[derive(Debug, Default)]
 struct ByteCounter {
     bytes: Vec<u8>,
     times: usize,
 }
 
-/// What all connections of a line share.
+/// Shared by all connections.
 #[derive(Clone)]
 struct Shared {
     state: watch::Sender<LinkState>,
     lost_response: Arc<Mutex<Option<LostResponse>>>,
-    /// How many bytes of the server's a connection gets to hear before it is cut; one for each connection
-    /// to come.
+    /// How many bytes of the server each next connection passes before it is cut.
     byte_limits: Arc<Mutex<VecDeque<usize>>>,
-    /// How often something met a line that was not whole.
+    /// Counts whatever met a faulty link.
     disruptions: Arc<AtomicUsize>,
     counter: Arc<Mutex<ByteCounter>>,
-    /// How many connections were cut in the middle of an event.
     cut_mid_event: Arc<AtomicUsize>,
-    /// Cancelled when the proxy goes: until then, connections that died stay open.
+    /// Cancelled when the proxy is dropped: half-open connections stay open until then.
     dropped: CancellationToken,
 }
 
-/// A line to a server. Whole at first.
 pub struct Proxy {
     address: SocketAddr,
     shared: Shared,
@@ -78,10 +69,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A line to `server`, as host and port.
-    ///
-    /// # Panics
-    /// When no port is free.
+    /// `server` is host and port.
     pub async fn to(server: &str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -105,75 +93,68 @@ impl Proxy {
         Proxy { address, shared, accepting }
     }
 
-    /// Its own address, as host and port.
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Cuts the line: connections break, and new ones break at once.
     pub fn cut(&self) {
         self.shared.state.send_replace(LinkState::Cut);
     }
 
-    /// Resets the line: connections break with an error at once, and so do new ones.
+    /// Breaks existing and new connections with an error.
     pub fn reset(&self) {
         self.shared.state.send_replace(LinkState::Reset);
     }
 
-    /// How often something met a line that was not whole: a connection that broke or came in vain, or a piece
-    /// that came late or was held back.
+    /// How often a faulty link broke, refused, delayed or held back something.
     pub fn disruptions(&self) -> usize {
         self.shared.disruptions.load(Ordering::Relaxed)
     }
 
-    /// Lets everything through late, by `delay` for each piece.
     pub fn slow(&self, delay: Duration) {
         self.shared.state.send_replace(LinkState::Slow(delay));
     }
 
-    /// Cuts each of the connections to come after so many bytes of the server's, in turn; those after them
-    /// are whole.
+    /// Cuts each of the next connections after so many bytes from the server. Later ones are not cut.
     pub fn cut_after(&self, byte_limits: impl IntoIterator<Item = usize>) {
         let mut limits = self.shared.byte_limits.lock().unwrap_or_else(PoisonError::into_inner);
         *limits = byte_limits.into_iter().collect();
     }
 
-    /// Holds back everything that is said, both ways, without breaking anything.
+    /// Holds back all data without breaking connections.
     pub fn stall(&self) {
         self.shared.state.send_replace(LinkState::Stalled);
     }
 
-    /// Holds back everything that is said, both ways, on the connections that there are and on those that come
-    /// until the line is mended. These never hear anything more, and nobody is told: as where the other machine
-    /// has vanished, or what stands between has forgotten them.
+    /// Holds back all data, and for ever on the connections that exist before [`Proxy::restore`]. Nobody is notified,
+    /// as when the peer's machine or a NAT entry has disappeared.
     pub fn half_open(&self) {
         self.shared.state.send_replace(LinkState::HalfOpen);
     }
 
-    /// Cuts the line once, just before the answer to `statement` comes through, where the same connection
-    /// has said `after` before. The server has done then what it was told.
+    /// Cuts a connection once, before the response to `statement` passes, if it has sent `after` before. The server
+    /// has then executed the statement.
     pub fn drop_response_to(&self, statement: &str, after: &str) {
         let lost_response =
             LostResponse { statement: statement.to_owned(), after: after.to_owned() };
         *self.shared.lost_response() = Some(lost_response);
     }
 
-    /// Counts from now on how often clients say this.
+    /// Starts counting how often clients send these bytes.
     pub fn count(&self, bytes: &[u8]) {
         *self.shared.counter() = ByteCounter { bytes: bytes.to_owned(), times: 0 };
     }
 
-    /// How often it was said since.
     pub fn occurrences(&self) -> usize {
         self.shared.counter().times
     }
 
-    /// Of the connections that were cut after so many bytes, those that were cut in the middle of an event.
+    /// How many of the connections that reached their byte limit were cut within an event.
     pub fn cut_mid_event(&self) -> usize {
         self.shared.cut_mid_event.load(Ordering::Relaxed)
     }
 
-    /// Makes the line whole again: for new connections, and for what was held back on those that are not half-open.
+    /// Restores the link for new connections and for stalled data. Half-open connections stay as they are.
     pub fn restore(&self) {
         self.shared.state.send_replace(LinkState::Healthy);
     }
@@ -204,14 +185,13 @@ impl Shared {
     }
 }
 
-/// Whether the last thing said is the beginning of an event: an empty line would end it.
+/// An event ends with an empty line.
 fn ends_in_an_event(sent: &[u8]) -> bool {
     let text = String::from_utf8_lossy(sent);
     let last = text.rsplit("\n\n").next().unwrap_or_default();
     ["event:", "id:", "data:"].iter().any(|field| last.contains(field))
 }
 
-/// What a connection has said so far, as far as it matters for what is to be lost.
 #[derive(Default)]
 struct Conversation {
     sent_before: bool,
@@ -231,7 +211,6 @@ impl Conversation {
     }
 }
 
-/// Passes bytes both ways until a side closes or the line is cut.
 async fn relay(mut client: TcpStream, server: String, shared: Shared) {
     let mut state = shared.state.subscribe();
     let Ok(mut server) = TcpStream::connect(server).await else { return };
@@ -282,13 +261,12 @@ async fn relay(mut client: TcpStream, server: String, shared: Shared) {
         shared.disruptions.fetch_add(1, Ordering::Relaxed);
     }
     if is_reset {
-        // What a close without lingering sends is RST.
+        // Closing without lingering sends RST.
         let _ = client.set_zero_linger().and_then(|()| server.set_zero_linger());
     }
 }
 
-/// Passes bytes one way, as many of each piece as `passes` says; tells whether it ended because that was not
-/// all. Any other end is one like any other: the two sides see it for themselves.
+/// Forwards one direction. `passes` returns how many bytes of a chunk may pass; true when that was not all of them.
 async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

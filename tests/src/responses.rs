@@ -1,23 +1,17 @@
-//! Answers of the API, taken apart.
+//! What the API responds.
 
 use reqwest::Response;
 use serde_json::Value;
 
-/// The body of an answer that is as it should be.
-///
-/// # Panics
-/// When it is a refusal.
+/// The body of a successful response.
 pub async fn body(answer: Response) -> Value {
     let status = answer.status();
-    let text = answer.text().await.expect("a body");
+    let text = answer.text().await.expect("a response body");
     assert!(status.is_success(), "{status}: {text}");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// Status and stable code of a refusal.
-///
-/// # Panics
-/// When it is none.
+/// The status and the error code of an error response.
 pub async fn refusal(answer: Response) -> (u16, String) {
     let status = answer.status().as_u16();
     let body: Value = answer.json().await.expect("JSON");
@@ -27,25 +21,18 @@ pub async fn refusal(answer: Response) -> (u16, String) {
     )
 }
 
-/// The value of a header.
-///
-/// # Panics
-/// When the response does not have it.
 pub fn header(response: &Response, name: &str) -> String {
     let value = response.headers().get(name).unwrap_or_else(|| panic!("no header {name}"));
     value.to_str().expect("text").to_owned()
 }
 
-/// The members of this name of a list's rows.
+/// One field of each row of a list.
 pub fn members(list: &Value, name: &str) -> Vec<String> {
     let rows = list["data"].as_array().expect("rows").iter();
     rows.map(|row| row[name].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// Status and outcome of a staff action.
-///
-/// # Panics
-/// When it was refused.
+/// The status and the outcome of a successful staff action.
 pub async fn outcome(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     let body: Value = response.json().await.expect("JSON");

@@ -1,4 +1,4 @@
-//! Records made by the store itself, without waiting for workflows.
+//! Rows that the store creates directly, without running workflows.
 
 use crate::stack::AUDIT_KEY;
 use diagflow_store::{
@@ -9,10 +9,7 @@ use diagflow_store::{
 use serde_json::{Map, json};
 use std::time::Duration;
 
-/// Stores a submission; its run waits to be started for longer than any test takes.
-///
-/// # Panics
-/// When it is not stored.
+/// Stores a submission whose run is not started during the test.
 pub async fn submission(
     store: &Store,
     email: &str,
@@ -37,24 +34,16 @@ pub async fn submission(
         submitted_by,
         audit_entry: None,
     };
-    store.reserve_blobs(&[Sha256::of(photo)]).await.expect("announced");
+    store.reserve_blobs(&[Sha256::of(photo)]).await.expect("reserved");
     assert!(store.create_submission(&new, None).await.expect("stored"));
     RunKey { submission: id, number: 1 }
 }
 
-/// Ends a run without a result.
-///
-/// # Panics
-/// When the database does not answer.
 pub async fn end(store: &Store, run: RunKey, outcome: EndStatus, code: &str) {
     let ending = RunEnd { status: outcome, code: code.to_owned(), detail: String::new() };
-    store.end_run(run, &ending).await.expect("ended");
+    store.end_run(run, &ending).await.expect("the run ends");
 }
 
-/// Brings a run to its result.
-///
-/// # Panics
-/// When the database does not answer.
 pub async fn complete(store: &Store, run: RunKey) {
     store.start_processing(run, 1, "an execution").await.expect("requested");
     let result = json!({"summary": "=all is well"});
@@ -62,7 +51,6 @@ pub async fn complete(store: &Store, run: RunKey) {
     store.complete_run(run, &result).await.expect("completed");
 }
 
-/// An audit entry for what a test itself does to the records.
 pub fn audit_entry(action: Action) -> NewAuditEntry {
     let is_about_submission = action.to_string().starts_with("submission");
     NewAuditEntry {

@@ -7,7 +7,6 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-/// An event of a submission or of all submissions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SseEvent {
     pub id: i64,
@@ -23,8 +22,6 @@ pub struct SseStream {
 }
 
 impl SseStream {
-    /// # Panics
-    /// When the response is not an event stream.
     pub fn new(response: Response) -> SseStream {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -36,26 +33,20 @@ impl SseStream {
         &self.response
     }
 
-    /// Everything received so far, heartbeats included.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The complete blocks received so far.
     pub fn blocks(&self) -> Vec<&str> {
         let complete = self.text.rsplit_once("\n\n").map_or("", |(complete, _)| complete);
         complete.split("\n\n").collect()
     }
 
-    /// The complete events received so far.
     pub fn events(&self) -> Vec<SseEvent> {
         self.blocks().into_iter().filter_map(parse_event).collect()
     }
 
     /// Reads until the text is `enough`. Heartbeats do not extend the time limit.
-    ///
-    /// # Panics
-    /// When the stream ends, or breaks, or takes longer than [`LIMIT`].
     pub async fn read_until(&mut self, enough: impl Fn(&str) -> bool) {
         let reading = async {
             while !enough(&self.text) {
@@ -67,9 +58,6 @@ impl SseStream {
     }
 
     /// Reads until the server ends the stream.
-    ///
-    /// # Panics
-    /// When the stream breaks or takes longer than [`LIMIT`].
     pub async fn read_to_end(&mut self) {
         let reading = async { while self.read().await.expect("a stream without errors") {} };
         timeout(LIMIT, reading).await.expect("the end of the stream");

@@ -1,4 +1,4 @@
-//! Everything that a test of the whole system needs, started and wired.
+//! The whole system, started and connected, for one test.
 
 use crate::client::{AcceptedSubmission, ApiClient};
 use crate::database::Database;
@@ -22,30 +22,26 @@ use tempfile::TempDir;
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions};
 use uuid::Uuid;
 
-/// What a test wants otherwise than usual.
 #[derive(Default)]
 pub struct StackOptions {
-    /// Variables of the API and the worker, on top of the usual ones.
+    /// Environment variables of the API and the worker, in addition to the defaults.
     pub variables: BTreeMap<&'static str, String>,
-    /// How LoopAI behaves.
     pub loopai: Option<loopai::Settings>,
-    /// How the mail server behaves.
     pub mail: mail::Settings,
-    /// Another MariaDB than the one of all tests: its address, without a database.
+    /// The URL of a dedicated MariaDB, without a database.
     pub mysql: Option<String>,
-    /// Another Temporal server than the one of all tests, as host and port.
+    /// The address of a dedicated Temporal server.
     pub temporal: Option<String>,
 }
 
 impl StackOptions {
-    /// With one more variable.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.variables.insert(name, value.into());
         self
     }
 
-    /// With LoopAI behaving by a script (see `simulators::loopai`).
+    /// LoopAI follows a script; see `simulators::loopai`.
     #[must_use]
     pub fn scenario(mut self, script: &str) -> Self {
         let settings = self.loopai.get_or_insert_with(fast_loopai);
@@ -54,48 +50,36 @@ impl StackOptions {
     }
 }
 
-/// LoopAI as tests usually have it: done after a tenth of a second.
+/// Completes after 100 ms.
 pub fn fast_loopai() -> loopai::Settings {
     loopai::Settings { delay_ms: 100, ..loopai::Settings::default() }
 }
 
-/// The whole system: API, worker, database, LoopAI, mail server.
+/// API, worker, database, LoopAI and mail server.
 pub struct Stack {
-    /// LoopAI.
     pub loopai: LoopAiSim,
-    /// The mail server.
     pub mail: MailCatcher,
-    /// The records, to look at.
     pub store: Store,
-    /// The API process.
     pub api: Option<Process>,
-    /// The worker process.
     pub worker: Option<Process>,
-    /// The API's client.
     pub client: ApiClient,
-    /// Where the records are.
     pub database: Database,
-    /// Boundaries at which its processes can be held.
     pub failpoints: Failpoints,
     temporal: String,
     folder: TempDir,
     variables: BTreeMap<&'static str, String>,
 }
 
-/// The key of the audit in every stack.
-pub const AUDIT_KEY: &str = "an audit key of the tests, 32 characters or more";
+pub const AUDIT_KEY: &str = "an audit key for tests, 32 characters or more";
 
-/// Any free port of this machine.
 pub const LOCAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 impl Stack {
-    /// Starts everything with short waits: looks after 0.2 s, sweeps every 0.2 s.
     pub async fn start() -> Stack {
         Self::with(StackOptions::default()).await
     }
 
-    /// Starts everything.
     pub async fn with(options: StackOptions) -> Stack {
         let mut stack = Self::without_processes(options).await;
         stack.start_api().await;
@@ -103,23 +87,20 @@ impl Stack {
         stack
     }
 
-    /// Starts everything but the worker.
     pub async fn api_only(options: StackOptions) -> Stack {
         let mut stack = Self::without_processes(options).await;
         stack.start_api().await;
         stack
     }
 
-    /// Starts everything and sends one submission.
     pub async fn with_submission(options: StackOptions) -> (Stack, AcceptedSubmission) {
         let stack = Self::with(options).await;
         let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
         (stack, accepted)
     }
 
-    /// Starts everything but the API and the worker.
     pub async fn without_processes(options: StackOptions) -> Stack {
-        // Fails when another test was first, which is just as well.
+        // Fails when another test was faster, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mysql = options.mysql.unwrap_or_else(servers::mysql);
         let database = Database::migrated_on(mysql).await;
@@ -140,14 +121,14 @@ impl Stack {
             ("LOOPAI_API_URL", loopai.url()),
             ("SMTP_PORT", mail.smtp_address().port().to_string()),
             ("DIAGNOSIS_POLL_SECONDS", "0.2".to_owned()),
-            // The usual hour has more looks of 0.2 s than Temporal keeps.
+            // An hour of polls every 0.2 s would exceed Temporal's history limit.
             ("DIAGNOSIS_DEADLINE_SECONDS", "1200".to_owned()),
             ("START_GRACE_SECONDS", "2".to_owned()),
             ("OUTBOX_SWEEP_SECONDS", "0.2".to_owned()),
             ("AUDIT_KEY", AUDIT_KEY.to_owned()),
             ("JWT_SECRET_KEY", JWT_KEY.to_owned()),
             ("EVENTS_POLL_SECONDS", "0.05".to_owned()),
-            // All tests of a stack are one client.
+            // All requests of a test come from one client.
             ("RATE_LIMIT_SUBMIT_PER_MINUTE", "1000000".to_owned()),
             ("RATE_LIMIT_READ_PER_MINUTE", "1000000".to_owned()),
             ("RATE_LIMIT_SIGN_IN_PER_MINUTE", "1000000".to_owned()),
@@ -167,7 +148,7 @@ impl Stack {
             statement_timeout: Duration::from_secs(30),
         };
         Stack {
-            store: Store::connect(&pool).await.expect("a pool"),
+            store: Store::connect(&pool).await.expect("a connection pool"),
             client: ApiClient::new(variables["PUBLIC_URL"].clone()),
             api: None,
             worker: None,
@@ -181,13 +162,11 @@ impl Stack {
         }
     }
 
-    /// Starts the API on its port and waits until it is ready.
     pub async fn start_api(&mut self) {
         self.start_api_wrapped(&[]).await;
     }
 
-    /// Starts the API with a storage of 1 MiB, on a file system that only this process sees; returns where it is to
-    /// be found from outside.
+    /// Starts the API with a storage of 1 MiB that only this process can see. Returns its path as seen from outside.
     pub async fn start_api_on_a_small_disk(&mut self) -> PathBuf {
         let files = self.files();
         std::fs::create_dir_all(&files).expect("a folder");
@@ -195,25 +174,24 @@ impl Stack {
             format!("mount -t tmpfs -o size=1m none '{}' && exec \"$0\" \"$@\"", files.display());
         self.start_api_wrapped(&["unshare", "--mount", "--map-root-user", "sh", "-c", &mount])
             .await;
-        let process = self.api.as_ref().expect("started").id();
+        let process = self.api.as_ref().expect("is running").id();
         let root = PathBuf::from(format!("/proc/{process}/root"));
         root.join(files.strip_prefix("/").expect("an absolute path"))
     }
 
-    /// Starts the API with a storage that answers nothing until it is let go on; see [`HungStorage`].
+    /// See [`HungStorage`].
     pub async fn start_api_on_a_hung_storage(&mut self) -> HungStorage {
         let hung = HungStorage::create(&self.files(), self.folder.path());
         self.start_api_wrapped(&hung.wrapper().each_ref().map(String::as_str)).await;
         hung
     }
 
-    /// Starts an API that the system kills once it has written so many bytes of a file.
+    /// The system kills the API when a file grows beyond so many bytes.
     pub async fn start_api_with_file_size_limit(&mut self, bytes: u64) {
         let limit = format!("--fsize={bytes}");
         self.start_api_wrapped(&["prlimit", &limit, "--core=0", "--"]).await;
     }
 
-    /// Starts an API that may have only so many descriptors.
     pub async fn start_api_with_descriptor_limit(&mut self, descriptors: u32) {
         let limit = format!("--nofile={descriptors}");
         self.start_api_wrapped(&["prlimit", &limit, "--"]).await;
@@ -226,32 +204,28 @@ impl Stack {
         api.wait_until_ready(&self.variables["LISTEN_ADDRESS"]).await;
     }
 
-    /// Starts the worker and waits until it is ready.
     pub async fn start_worker(&mut self) {
         let log = self.folder.path().join("worker.log");
         let worker = self.worker.insert(Process::start("work", &self.variables, log));
         worker.wait_until_ready(&self.variables["WORKER_LISTEN_ADDRESS"]).await;
     }
 
-    /// Starts a second API process beside the first; returns it with its client.
     pub async fn start_replica(&self) -> (Process, ApiClient) {
         let client = ApiClient::new(format!("http://127.0.0.1:{}", free_port()));
         (self.start_replica_at(&client).await, client)
     }
 
-    /// Starts one where this client looks for it.
     pub async fn start_replica_at(&self, client: &ApiClient) -> Process {
         let address = client.url("").replace("http://", "");
         self.start_second("serve", "LISTEN_ADDRESS", &address, "replica.log").await
     }
 
-    /// Starts a second worker process beside the first; returns it with its address.
+    /// Returns its address, too.
     pub async fn start_second_worker(&self) -> (Process, String) {
         let address = format!("127.0.0.1:{}", free_port());
         (self.start_second_worker_at(&address).await, address)
     }
 
-    /// Starts one with its signs of life at this address.
     pub async fn start_second_worker_at(&self, address: &str) -> Process {
         self.start_second("work", "WORKER_LISTEN_ADDRESS", address, "second-worker.log").await
     }
@@ -270,7 +244,6 @@ impl Stack {
         process
     }
 
-    /// Waits until a submission stands as `status`; returns its status document.
     pub async fn wait_for_status(&self, submission: &AcceptedSubmission, status: &str) -> Value {
         eventually(format!("{} to be {status}", submission.submission_id), || async {
             let document = self.client.status(submission).await.ok()?;
@@ -279,51 +252,44 @@ impl Stack {
         .await
     }
 
-    /// Waits until the first execution at LoopAI was looked at `times` times; returns its id.
     pub async fn wait_for_polls(&self, times: u32) -> String {
         let polled = |all: &[loopai::ExecutionRecord]| {
             let execution = all.first().filter(|execution| execution.polls >= times)?;
             Some(execution.execution_id.clone())
         };
-        self.loopai.wait_for(polled, LIMIT).await.expect("a look")
+        self.loopai.wait_for(polled, LIMIT).await.expect("a poll")
     }
 
-    /// A client of the Temporal server.
     pub async fn temporal(&self) -> Client {
         let target: url::Url = format!("http://{}", self.temporal).parse().expect("an address");
         let connection =
             Connection::connect(ConnectionOptions::new(target).build()).await.expect("Temporal");
-        Client::new(connection, ClientOptions::new("default").build()).expect("a client")
+        Client::new(connection, ClientOptions::new("default").build()).expect("an HTTP client")
     }
 
-    /// The folder that keeps the images' bytes.
     pub fn files(&self) -> PathBuf {
         self.folder.path().join("files")
     }
 
-    /// A setting of the processes, to change before the next start.
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.variables.insert(name, value.into());
     }
 
-    /// Takes a setting away from the processes that are started from now on.
     pub fn unset(&mut self, name: &str) {
         self.variables.remove(name);
     }
 
-    /// A setting of the processes as it stands.
     pub fn setting(&self, name: &str) -> String {
         self.variables[name].clone()
     }
 
-    /// Panics with the log of a process that has ended by itself.
     pub fn assert_alive(&mut self) {
         for process in [&mut self.api, &mut self.worker].into_iter().flatten() {
             process.assert_alive();
         }
     }
 
-    /// What `diagflow audit verify` finds fault with; none when it finds none.
+    /// The error of `diagflow audit verify`.
     pub async fn audit_verify_error(&self) -> Option<String> {
         let done = tokio::process::Command::new(servers::diagflow())
             .args(["audit", "verify"])
@@ -331,12 +297,12 @@ impl Stack {
             .envs(&self.variables)
             .output()
             .await
-            .expect("runs");
+            .expect("the command runs");
         let output = [done.stdout, done.stderr].concat();
         (!done.status.success()).then(|| String::from_utf8_lossy(&output).into_owned())
     }
 
-    /// Ends everything in order, and fails when something does not end well.
+    /// Stops everything gracefully.
     pub async fn stop(mut self) {
         if let Some(api) = self.api.take() {
             api.stop().await;
@@ -351,7 +317,6 @@ impl Stack {
     }
 }
 
-/// The id of a submission, for the records.
 pub fn id_of(submission: &AcceptedSubmission) -> SubmissionId {
     submission.submission_id.parse().expect("an id")
 }

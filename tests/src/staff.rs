@@ -1,4 +1,4 @@
-//! People and programs with an account, as the API sees them.
+//! Accounts and signed-in users.
 
 use crate::client::ApiClient;
 use crate::seeding::audit_entry;
@@ -8,114 +8,98 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The password of every account of the tests, and what is kept of it.
+/// The password of every test account, and its hash.
 pub const PASSWORD: &str = "correct horse battery staple";
 const PASSWORD_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$G6KaqimYz6ohifG1NV2//Q$FpVRxQKcqMsSQxRxfJF8eimDXmwhVMHXfUvqtmHiNQc";
 
-/// Somebody who signed in.
 #[derive(Debug, Clone)]
 pub struct Staff {
-    /// The account.
     pub id: UserId,
-    /// Its address.
     pub email: String,
-    /// The answer to the sign-in.
     pub session: Value,
-    /// Sent with every request.
     pub access_token: String,
     http: reqwest::Client,
     base: String,
 }
 
-/// Makes an account of this role.
 pub async fn create_account(stack: &Stack, role: Role) -> (UserId, String) {
     let id = UserId::new();
     let email = format!("{role}-{}@example.org", Uuid::new_v4().simple());
     let new = NewUser {
         id,
         email: email.parse().expect("an address"),
-        name: format!("A test's {role}"),
+        name: format!("Test {role}"),
         role,
         password_hash: (role != Role::Service).then(|| PASSWORD_HASH.to_owned()),
     };
     let entry = NewAuditEntry { object_id: id.to_string(), ..audit_entry(Action::UserCreate) };
-    assert!(stack.store.create_user(&new, &entry).await.expect("the database"), "a new address");
+    assert!(
+        stack.store.create_user(&new, &entry).await.expect("a working database"),
+        "the address is new"
+    );
     (id, email)
 }
 
 impl Staff {
-    /// Makes an account of this role and signs it in.
     pub async fn with_role(stack: &Stack, role: Role) -> Staff {
         let (id, email) = create_account(stack, role).await;
         Self::sign_in(&stack.client, id, email).await
     }
 
-    /// Signs in once more, for another session of the same account.
+    /// Opens another session of the same account.
     pub async fn sign_in_again(&self, stack: &Stack) -> Staff {
         Self::sign_in(&stack.client, self.id, self.email.clone()).await
     }
 
-    /// The same session, at another process.
+    /// The same session at another API process.
     #[must_use]
     pub fn at_api(&self, client: &ApiClient) -> Staff {
         Staff { base: client.url(""), ..self.clone() }
     }
 
-    /// Signs in to this account, whose password is [`PASSWORD`].
-    ///
-    /// # Panics
-    /// When that is refused.
+    /// The account's password must be [`PASSWORD`].
     pub async fn sign_in(client: &ApiClient, id: UserId, email: String) -> Staff {
         let base = client.url("");
         let http = reqwest::Client::new();
         let body = json!({"email": email, "password": PASSWORD});
         let call = http.post(format!("{base}/api/v1/auth/login")).json(&body);
-        let answer = call.send().await.expect("an answer");
-        assert_eq!(answer.status(), 200, "the sign-in of {email}");
+        let answer = call.send().await.expect("a response");
+        assert_eq!(answer.status(), 200, "sign-in of {email}");
         let session: Value = answer.json().await.expect("JSON");
         let access_token = session["access_token"].as_str().expect("a token").to_owned();
         Staff { id, email, session, access_token, http, base }
     }
 
-    /// The same, bringing something else along.
+    /// The same user with another credential.
     #[must_use]
     pub fn with_token(&self, access_token: String) -> Staff {
         Staff { access_token, ..self.clone() }
     }
 
-    /// A request of theirs, to send or to add to.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.access_token)
     }
 
-    /// Reads a path.
     pub async fn get(&self, path: &str) -> Response {
-        self.request(Method::GET, path).send().await.expect("an answer")
+        self.request(Method::GET, path).send().await.expect("a response")
     }
 
-    /// Lines of the audit, newest first.
-    ///
-    /// # Panics
-    /// When they may not be read.
     pub async fn audit(&self, query: &str) -> Vec<Value> {
         let answer = self.get(&format!("/api/v1/audit?{query}")).await;
         assert_eq!(answer.status(), 200, "{query}");
         let body: Value = answer.json().await.expect("JSON");
-        body["data"].as_array().expect("lines").clone()
+        body["data"].as_array().expect("entries").clone()
     }
 
-    /// Sends JSON to a path, to be put there.
     pub async fn put(&self, path: &str, body: &Value) -> Response {
-        self.request(Method::PUT, path).json(body).send().await.expect("an answer")
+        self.request(Method::PUT, path).json(body).send().await.expect("a response")
     }
 
-    /// Deletes a path.
     pub async fn delete(&self, path: &str) -> Response {
-        self.request(Method::DELETE, path).send().await.expect("an answer")
+        self.request(Method::DELETE, path).send().await.expect("a response")
     }
 
-    /// Sends JSON to a path.
     pub async fn post(&self, path: &str, body: &Value) -> Response {
-        self.request(Method::POST, path).json(body).send().await.expect("an answer")
+        self.request(Method::POST, path).json(body).send().await.expect("a response")
     }
 }

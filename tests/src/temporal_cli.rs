@@ -6,18 +6,12 @@ use crate::servers;
 use diagflow_workflows::SubmissionRef;
 use serde_json::Value;
 
-/// Runs `temporal workflow …` against the test server; returns what it prints.
-///
-/// # Panics
-/// When it fails.
+/// Runs `temporal workflow …` and returns its output.
 pub async fn workflow(arguments: &[&str]) -> String {
     temporal("workflow", arguments).await
 }
 
-/// Runs `temporal activity …` for one activity of a workflow; returns what it prints.
-///
-/// # Panics
-/// When it fails.
+/// Runs `temporal activity …` for one activity of a workflow and returns its output.
 pub async fn activity(
     verb: &str,
     workflow_id: &str,
@@ -35,14 +29,14 @@ async fn temporal(group: &str, arguments: &[&str]) -> String {
         .args(["--address", &servers::temporal()])
         .output()
         .await
-        .expect("runs");
+        .expect("the command runs");
     let (printed, errors) =
         (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "temporal {group} {arguments:?}: {printed}{errors}");
     printed.into_owned()
 }
 
-/// Does something to the newest run of a submission.
+/// Runs `temporal workflow VERB` for the latest run of a submission.
 pub async fn submission_workflow(
     verb: &str,
     submission: &AcceptedSubmission,
@@ -54,7 +48,7 @@ pub async fn submission_workflow(
     workflow(&arguments).await
 }
 
-/// Waits until the submission's history holds these kinds of events in this order.
+/// Waits until the submission's history contains these event types in this order.
 pub async fn wait_for_history(submission: &AcceptedSubmission, events: &[&str]) {
     eventually(events, || async {
         let shown = submission_workflow("show", submission, &["--output", "json"]).await;
@@ -67,7 +61,7 @@ pub async fn wait_for_history(submission: &AcceptedSubmission, events: &[&str]) 
     .await;
 }
 
-/// The workflow ids that a saved filter finds.
+/// The ids of the workflows that match a query.
 pub async fn search(query: &str) -> Vec<String> {
     let printed = workflow(&["list", "--query", query, "--output", "json"]).await;
     let executions: Vec<Value> = serde_json::from_str(&printed).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Access tokens of sessions as somebody would forge them who knows how they are made (`api/src/auth/jwt.rs`).
+//! Forged access tokens, made by an attacker who knows the format (`api/src/auth/jwt.rs`).
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -8,39 +8,36 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The key of every stack's tokens.
-pub const JWT_KEY: &str = "a key of the tests for tokens, 32 characters or more";
+pub const JWT_KEY: &str = "a JWT key for tests, 32 characters or more";
 
-/// What is wrong with a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forgery {
-    /// Nothing, but that its time is over.
+    /// Valid, but expired.
     Expired,
-    /// It is signed with another key under the name of ours.
+    /// Signed with another key under our key's id.
     WrongKey,
-    /// It says that it needs no signature, and has none.
+    /// Claims that it needs no signature.
     NoAlgorithm,
 }
 
 impl Forgery {
-    /// Every one.
     pub const ALL: [Forgery; 3] = [Forgery::Expired, Forgery::WrongKey, Forgery::NoAlgorithm];
 
-    /// Makes a token like `good`, but for this.
+    /// A token like `valid`, with this flaw.
     pub fn of(self, valid: &str) -> String {
         let mut parts = valid.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part));
         let mut part = || parts.next().expect("a part").expect("base64");
         let read = |bytes: Vec<u8>| -> Value { serde_json::from_slice(&bytes).expect("JSON") };
         let (mut head, mut claims) = (read(part()), read(part()));
         let name = Digest::of(format!("diagflow jwt key v1:{JWT_KEY}").as_bytes()).to_string();
-        assert_eq!(head["kid"], name[..16], "the key's name is made as it was");
+        assert_eq!(head["kid"], name[..16], "the key id is derived as before");
         let mut key = JWT_KEY;
         match self {
             Self::Expired => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
                 claims["exp"] = json!(now.as_secs() - 1);
             }
-            Self::WrongKey => key = "another key of the same length, which nobody gave out",
+            Self::WrongKey => key = "another key that signs nothing else, just as long",
             Self::NoAlgorithm => head["alg"] = json!("none"),
         }
         let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
@@ -48,12 +45,13 @@ impl Forgery {
         if self == Self::NoAlgorithm {
             return format!("{text}.");
         }
-        let mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("any length will do");
+        let mac =
+            Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC accepts any key length");
         let seal = mac.chain_update(&text).finalize().into_bytes();
         format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(seal))
     }
 
-    /// The code with which it is refused.
+    /// The error code of the rejection.
     pub fn code(self) -> &'static str {
         match self {
             Self::Expired => "token_expired",

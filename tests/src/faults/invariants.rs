@@ -1,5 +1,5 @@
-//! The six assertions, judged on what was acknowledged and what is seen. Pure, so that each has a test in
-//! which it must fail.
+//! The six invariants, checked on what was acknowledged and on a snapshot of the system. Without I/O, so that a test
+//! can show how each is violated.
 
 mod external;
 mod records;
@@ -17,25 +17,23 @@ use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-/// What must hold after every fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Invariant {
-    /// Every submission answered with 202 reaches exactly one terminal state.
+    /// I1: every submission with a 202 response reaches exactly one terminal state.
     OneEnd,
-    /// Nothing acknowledged is lost: submission, file bytes, result, event, audit line.
+    /// I2: nothing acknowledged is lost: submission, file bytes, result, event, audit entry.
     NothingLost,
-    /// LoopAI ran once for each run.
+    /// I3: LoopAI runs once for each run.
     OneExecution,
-    /// At most one e-mail was accepted for each that is owed, or the ledger says that this is unknown.
+    /// I4: at most one e-mail is accepted for each delivery, or the delivery is `unknown`.
     OneMail,
-    /// A listener that comes back hears each event once, in order.
+    /// I5: a listener that reconnects receives each event once, in order.
     CompleteStream,
-    /// The service comes back by itself.
+    /// I6: the service recovers without help.
     Recovers,
 }
 
 impl Invariant {
-    /// All, in the order of their numbers.
     pub const ALL: [Invariant; 6] = [
         Invariant::OneEnd,
         Invariant::NothingLost,
@@ -45,7 +43,6 @@ impl Invariant {
         Invariant::Recovers,
     ];
 
-    /// `I1` to `I6`.
     pub fn name(self) -> &'static str {
         match self {
             Invariant::OneEnd => "I1",
@@ -58,12 +55,9 @@ impl Invariant {
     }
 }
 
-/// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
     pub invariant: Invariant,
-    /// Of what, and how.
     pub detail: String,
 }
 
@@ -73,13 +67,11 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What one may expect of the world outside.
+/// Deviations that a row allows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tolerances {
-    /// Executions that LoopAI may create for one run: 1, and 2 where it knows no idempotency key and a request
-    /// was repeated (`docs/loopai.md`).
+    /// 1, or 2 where LoopAI has no idempotency keys and a request was repeated (`docs/loopai.md`).
     pub(crate) executions_per_run: usize,
-    /// What may have become of an e-mail, in the words of the ledger.
     pub(crate) delivery_statuses: &'static [&'static str],
 }
 
@@ -89,17 +81,16 @@ impl Default for Tolerances {
     }
 }
 
-/// The states that a submission can end in, and the step that tells it.
+/// Terminal statuses, each with the step of its last event.
 const TERMINAL: [(&str, &str); 4] = [
     ("completed", "result_ready"),
     ("failed", "failed"),
     ("timed_out", "timed_out"),
     ("cancelled", "cancelled"),
 ];
-/// The step that begins the story of a further run.
+/// The step that starts another run.
 const RETRIED: &str = "retried";
 
-/// What does not hold.
 pub(crate) fn check(
     acknowledged: &[AcknowledgedSubmission],
     snapshot: &Snapshot,
@@ -116,10 +107,10 @@ pub(crate) fn check(
         checker.check_listener(listener);
     }
     for workflow in &snapshot.open_workflows {
-        checker.add(Invariant::OneEnd, format!("{workflow} goes on in Temporal"));
+        checker.add(Invariant::OneEnd, format!("{workflow} is still open in Temporal"));
     }
     if let Some(fault) = &snapshot.audit_error {
-        checker.add(Invariant::NothingLost, format!("the audit does not verify: {fault}"));
+        checker.add(Invariant::NothingLost, format!("the audit log does not verify: {fault}"));
     }
     if let Some(reason) = &snapshot.not_recovered {
         checker.add(Invariant::Recovers, reason.clone());
@@ -127,7 +118,6 @@ pub(crate) fn check(
     checker.violations
 }
 
-/// What is promised and seen, by whom it is about.
 struct Checker<'a> {
     snapshot: &'a Snapshot,
     tolerances: Tolerances,
@@ -140,7 +130,7 @@ struct Checker<'a> {
     deliveries: Grouped<'a, DeliveryRow>,
     audit: Grouped<'a, AuditRow>,
     mails: Grouped<'a, AcceptedMail>,
-    /// By the run that asked for them.
+    /// By client reference, which names the run.
     executions: Grouped<'a, ExecutionRecord>,
     documents: HashMap<&'a str, &'a Value>,
     intact_files: HashSet<&'a str>,
@@ -195,21 +185,20 @@ impl<'a> Checker<'a> {
         self.violations.push(Violation { invariant, detail: detail.into() });
     }
 
-    /// I5: what was heard is the story from its beginning, without gap or repeat; and whoever was told that
-    /// nothing follows has heard an end.
+    /// I5: the received events are the event log from its start, without gaps or repeats, up to a terminal event.
     fn check_listener(&mut self, listener: &ListenerRecord) {
         let id = &listener.submission_id;
         let log = self.event_log(id);
         if !log.starts_with(&listener.received) {
-            let detail = format!("{id}: heard {:?} of {log:?}", listener.received);
+            let detail = format!("{id}: received {:?} of {log:?}", listener.received);
             self.add(Invariant::CompleteStream, detail);
         } else if !listener.received.iter().any(|received| is_terminal_step(&received.step)) {
-            self.add(Invariant::CompleteStream, format!("{id}: no end was heard"));
+            self.add(Invariant::CompleteStream, format!("{id}: no terminal event was received"));
         } else if !listener.is_done {
             self.add(Invariant::CompleteStream, format!("{id}: the stream does not end"));
         }
         if !listener.refused.is_empty() {
-            let detail = format!("{id}: the stream was refused by {:?}", listener.refused);
+            let detail = format!("{id}: the stream was refused with {:?}", listener.refused);
             self.add(Invariant::CompleteStream, detail);
         }
     }
@@ -228,7 +217,6 @@ impl<'a> Checker<'a> {
         self.documents.get(id).copied()
     }
 
-    /// What LoopAI was asked to do for a run.
     fn executions_of(&self, submission: &str, run: i32) -> Vec<&'a ExecutionRecord> {
         self.executions.get(format!("{submission}-{run}").as_str()).cloned().unwrap_or_default()
     }

@@ -8,31 +8,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// One event as a listener heard it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReceivedEvent {
-    /// Its number.
     pub(crate) number: i64,
-    /// The state that it told.
     pub(crate) status: String,
-    /// What happened.
     pub(crate) step: String,
 }
 
-/// Somebody who follows a submission, and comes back whenever the stream breaks.
+/// Reconnects when the stream breaks.
 pub(crate) struct Listener {
-    /// Whom it follows.
     pub(crate) submission_id: String,
     received: Arc<Mutex<Vec<ReceivedEvent>>>,
     refused: Arc<Mutex<Vec<StatusCode>>>,
     following: JoinHandle<()>,
 }
 
-/// Pause before a stream that broke is opened again.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Listener {
-    /// Begins to follow a submission from its first event.
     pub(crate) fn follow(client: ApiClient, submission: AcceptedSubmission) -> Listener {
         let received = Arc::new(Mutex::new(Vec::new()));
         let submission_id = submission.submission_id.clone();
@@ -41,17 +34,16 @@ impl Listener {
         Listener { submission_id, received, refused, following: tokio::spawn(following) }
     }
 
-    /// Whether it was told that nothing follows.
+    /// Whether the API has reported that no further events follow.
     pub(crate) fn is_done(&self) -> bool {
         self.following.is_finished()
     }
 
-    /// What it heard so far, in that order.
     pub(crate) fn received(&self) -> Vec<ReceivedEvent> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Answers at which a browser would have given up.
+    /// Responses that make a browser give up.
     pub(crate) fn refused(&self) -> Vec<StatusCode> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -63,7 +55,7 @@ impl Drop for Listener {
     }
 }
 
-/// Follows until the API says that nothing follows (204).
+/// Follows the stream until the API responds 204: no further events.
 async fn follow(
     client: ApiClient,
     submission: AcceptedSubmission,
@@ -84,7 +76,7 @@ async fn follow(
                     received().push(ReceivedEvent { number: event.id, status, step });
                 }
             }
-            // Asked to come again, or not heard at all.
+            // The API asked for a retry, or the connection broke.
             Ok(answer) if answer.headers().contains_key("retry-after") => {}
             Err(_) => {}
             Ok(answer) => {

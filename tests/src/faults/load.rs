@@ -1,5 +1,5 @@
-//! Patients who submit one after the other, look where each submission stands, repeat what a client would
-//! repeat, and have each submission followed from the moment that it is accepted.
+//! Simulated patients. Each submits, polls the status, retries as a client would, follows the event stream, and then
+//! submits again.
 
 use super::listener::Listener;
 use crate::client::{AcceptedSubmission, ApiClient};
@@ -13,65 +13,55 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Pause before a repeat, for whoever is not told another.
+/// Before a retry without a requested delay.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a patient looks on before the next submission: to its end, or for so long. Otherwise more would be
-/// submitted than a debug build can do, and in a fault nobody would submit.
+/// How long a patient watches an unfinished submission before sending the next one. Without this pause a debug build
+/// could not keep up; with a longer one nobody would submit during a fault.
 const WATCH_TIME: Duration = Duration::from_secs(2);
 
-/// Patients at work until they are told to stop.
 pub(crate) struct Load {
     stop: CancellationToken,
     patients: Vec<JoinHandle<Vec<FollowedSubmission>>>,
     counts: Arc<LoadCounts>,
 }
 
-/// A submission that was accepted.
 pub(crate) struct FollowedSubmission {
-    /// The answer.
     pub(crate) accepted: AcceptedSubmission,
-    /// Whose it is.
     pub(crate) email: String,
-    /// Who follows it.
     pub(crate) listener: Listener,
 }
 
-/// What happened so far.
 #[derive(Debug, Default)]
 pub(super) struct LoadCounts {
     accepted: AtomicUsize,
     repeated: AtomicUsize,
-    /// Repeats that the API asked for by 503 with `Retry-After`.
+    /// Retries that the API requested by 503 with `Retry-After`.
     deferred: AtomicUsize,
-    /// What each listener asks with.
     stream_clients: Mutex<Vec<ApiClient>>,
 }
 
 impl Load {
-    /// As many patients as asked for, each of whom tries these APIs in turn.
+    /// Each patient uses the APIs in turn.
     pub(crate) fn start(patients: usize, apis: &[ApiClient]) -> Load {
         let (stop, counts) = (CancellationToken::new(), Arc::<LoadCounts>::default());
         let patient = |_| tokio::spawn(run_patient(apis.to_vec(), stop.clone(), counts.clone()));
         Load { patients: (0..patients).map(patient).collect(), stop, counts }
     }
 
-    /// How many submissions were accepted so far.
     pub(crate) fn accepted(&self) -> usize {
         self.counts.accepted.load(Ordering::Relaxed)
     }
 
-    /// How many attempts had to be repeated so far.
     pub(crate) fn repeated(&self) -> usize {
         self.counts.repeated.load(Ordering::Relaxed)
     }
 
-    /// How many of them because the API asked for it.
     pub(crate) fn deferred(&self) -> usize {
         self.counts.deferred.load(Ordering::Relaxed)
     }
 
-    /// How many streams broke off before their end, and were opened again.
+    /// The number of streams that broke before their end and were opened again.
     pub(crate) fn resumed(&self) -> usize {
         let stream_clients =
             self.counts.stream_clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +71,6 @@ impl Load {
             .sum()
     }
 
-    /// Waits until `count` more submissions were accepted.
     pub(crate) async fn wait_for_accepted(&self, count: usize) {
         let until = self.accepted() + count;
         crate::eventually("submissions to be accepted", || async {
@@ -90,15 +79,16 @@ impl Load {
         .await;
     }
 
-    /// Stops; each finishes the submission that is under way. Returns what was accepted.
+    /// Lets each patient finish the current submission. Returns all accepted ones.
     ///
     /// # Panics
-    /// When a request failed in a way that no client would repeat.
+    ///
+    /// When a request failed in a way that no client would retry.
     pub(crate) async fn stop(self) -> Vec<FollowedSubmission> {
         self.stop.cancel();
         let mut all = Vec::new();
         for patient in self.patients {
-            all.extend(patient.await.expect("every failure is one that a client repeats"));
+            all.extend(patient.await.expect("clients can retry every failure"));
         }
         all
     }
@@ -146,10 +136,7 @@ async fn run_patient(
     all
 }
 
-/// Looks where a submission stands. What a client would repeat is left to the next look.
-///
-/// # Panics
-/// When the answer is of another submission.
+/// A failure that a client would retry is left to the next poll.
 async fn poll_status(api: &ApiClient, submission: &AcceptedSubmission, counts: &LoadCounts) {
     let answer = api.get_status(submission).await;
     match success_or_retry(answer, StatusCode::OK, counts).await {
@@ -158,7 +145,7 @@ async fn poll_status(api: &ApiClient, submission: &AcceptedSubmission, counts: &
     }
 }
 
-/// The submission; none where a client repeats the request.
+/// None where a client would retry.
 pub(super) async fn accepted_or_retry(
     answer: reqwest::Result<Response>,
     counts: &LoadCounts,
@@ -167,16 +154,17 @@ pub(super) async fn accepted_or_retry(
     Some(serde_json::from_value(body).expect("a submission"))
 }
 
-/// The body of the answer that is hoped for; none where a client repeats the request.
+/// The body of the expected response; none where a client would retry.
 ///
 /// # Panics
-/// At any other answer.
+///
+/// With any other response.
 async fn success_or_retry(
     answer: reqwest::Result<Response>,
     expected: StatusCode,
     counts: &LoadCounts,
 ) -> Option<Value> {
-    // A connection that broke: a question, or a request with its key, can be repeated.
+    // The connection broke. Reads and requests with a key can be repeated.
     let answer = answer.ok()?;
     let (status, has_retry_after) = (answer.status(), answer.headers().contains_key("retry-after"));
     let text = answer.text().await.ok()?;

@@ -1,8 +1,8 @@
-//! The fault table: each row injects one fault for real, and then everything is looked at from outside.
+//! The fault table. Each row injects a real fault and then checks the invariants from outside.
 //!
-//! A row plays in a `World`, which notes what was acknowledged and who listened (`ledger`). At its end what
-//! can be seen from outside is collected (`observe`) and judged by the six invariants (`judge`). `rows` has
-//! the faults themselves. `cargo xtask faults` runs all of it, `cargo xtask test` a short selection.
+//! A row runs on a `Testbed`, which records what was acknowledged and what listeners received. At the end a `Snapshot`
+//! of the whole system is taken and checked (`invariants`). `cargo xtask faults` runs all rows, `cargo xtask test` a
+//! short selection.
 
 mod acknowledged;
 mod invariants;

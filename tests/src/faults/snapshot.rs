@@ -1,5 +1,5 @@
-//! What can be seen from outside: MySQL as it is, the API's answers, the files' bytes, LoopAI's own log and
-//! that of the mail server. Nothing here changes anything.
+//! The state of the whole system as seen from outside: MySQL, the API's responses, stored files, and the logs of
+//! LoopAI and of the mail server. Taking it changes nothing.
 
 use super::acknowledged::AcknowledgedSubmission;
 use super::listener::{Listener, ReceivedEvent};
@@ -13,7 +13,6 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A submission's row.
 #[derive(Debug, Clone, QueryableByName)]
 pub(crate) struct SubmissionRow {
     #[diesel(sql_type = Text)]
@@ -34,7 +33,6 @@ pub(crate) struct SubmissionRow {
     pub(crate) last_event: i32,
 }
 
-/// A run of a submission.
 #[derive(Debug, Clone, QueryableByName)]
 pub(crate) struct RunRow {
     #[diesel(sql_type = Text)]
@@ -45,7 +43,6 @@ pub(crate) struct RunRow {
     pub(crate) execution: Option<String>,
 }
 
-/// What a run brought.
 #[derive(Debug, Clone)]
 pub(crate) struct ResultRow {
     pub(crate) submission_id: String,
@@ -53,7 +50,6 @@ pub(crate) struct ResultRow {
     pub(crate) body: Value,
 }
 
-/// A line of a submission's story.
 #[derive(Debug, Clone, QueryableByName)]
 pub(crate) struct EventRow {
     #[diesel(sql_type = Text)]
@@ -66,7 +62,6 @@ pub(crate) struct EventRow {
     pub(crate) status: String,
 }
 
-/// A line of the mail ledger.
 #[derive(Debug, Clone, QueryableByName)]
 pub(crate) struct DeliveryRow {
     #[diesel(sql_type = Text)]
@@ -85,7 +80,6 @@ pub(crate) struct DeliveryRow {
     pub(crate) is_copy: bool,
 }
 
-/// A file of a submission.
 #[derive(Debug, Clone, QueryableByName)]
 pub(crate) struct FileRow {
     #[diesel(sql_type = Text)]
@@ -94,7 +88,6 @@ pub(crate) struct FileRow {
     pub sha256: String,
 }
 
-/// A line of the audit about a submission.
 #[derive(Debug, Clone, QueryableByName)]
 pub(crate) struct AuditRow {
     #[diesel(sql_type = Text)]
@@ -103,33 +96,24 @@ pub(crate) struct AuditRow {
     pub(crate) object_id: String,
 }
 
-/// An e-mail that the mail server accepted.
 #[derive(Debug, Clone)]
 pub(crate) struct AcceptedMail {
-    /// The delivery that its Message-ID names.
+    /// By the Message-ID.
     pub(crate) delivery_id: String,
-    /// To whom.
     pub(crate) to: Vec<String>,
-    /// Its subject.
     pub(crate) subject: String,
-    /// What it says.
     pub(crate) text: String,
 }
 
-/// What a listener heard.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerRecord {
-    /// Whom it followed.
     pub(crate) submission_id: String,
-    /// What it heard, in that order.
     pub(crate) received: Vec<ReceivedEvent>,
-    /// Whether it was told that nothing follows.
     pub(crate) is_done: bool,
-    /// Answers at which a browser would have given up.
+    /// Responses that make a browser give up.
     pub(crate) refused: Vec<StatusCode>,
 }
 
-/// All of it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot {
     pub(crate) submissions: Vec<SubmissionRow>,
@@ -139,23 +123,23 @@ pub(crate) struct Snapshot {
     pub(crate) deliveries: Vec<DeliveryRow>,
     pub(crate) files: Vec<FileRow>,
     pub(crate) audit: Vec<AuditRow>,
-    /// Digests of the files whose bytes are there, and are what the digest says.
+    /// Digests of the stored files whose content matches.
     pub(crate) intact_files: Vec<String>,
-    /// The status document of each acknowledged submission, as the API tells it.
+    /// The status document of each acknowledged submission.
     pub(crate) documents: Vec<(String, Value)>,
     pub(crate) executions: Vec<ExecutionRecord>,
     pub(crate) mails: Vec<AcceptedMail>,
     pub(crate) listeners: Vec<ListenerRecord>,
-    /// What `diagflow audit verify` finds fault with; none when it finds none.
+    /// The error of `diagflow audit verify`.
     pub(crate) audit_error: Option<String>,
-    /// Runs and e-mails that Temporal still works on, though the records know the end of all of them.
+    /// Workflows that are still open although the database has recorded their end.
     pub(crate) open_workflows: Vec<String>,
-    /// Why the service did not come back by itself; none when it did.
+    /// Why the service did not recover.
     pub(crate) not_recovered: Option<String>,
 }
 
 impl Snapshot {
-    /// Looks at everything. Needs the API, MySQL and the simulators to be reachable.
+    /// Requires the API, MySQL and the simulators to be reachable.
     pub(crate) async fn collect(
         stack: &Stack,
         acknowledged: &[AcknowledgedSubmission],
@@ -206,7 +190,7 @@ impl Snapshot {
 }
 
 impl Snapshot {
-    /// How many submissions ended how, and what became of how many e-mails.
+    /// How many submissions and e-mails ended in which way.
     pub(crate) fn count_ends(&self) -> BTreeMap<String, i64> {
         let mut ends = BTreeMap::new();
         let submissions = self.submissions.iter().map(|row| match &row.error_code {

@@ -1,7 +1,7 @@
-//! A long run from a seed: patients, staff and faults of all kinds, all at once; then the same judge.
+//! A long random run: patients, staff and faults at the same time, followed by the usual checks.
 //!
-//! The seed decides what each of them does and in which order. When exactly it meets the processes is up to the
-//! machine: a run that finds something says what, and its seed is where to look for it.
+//! The seed determines what each of them does and in which order, but not the exact timing. To investigate a
+//! violation, start with its seed.
 
 mod users;
 
@@ -21,27 +21,20 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// How long an e-mail or a look may be put off at the end, after many attempts, and how long it takes to notice
-/// what a Temporal that was killed had not written down.
+/// Long enough for the longest backoff of an e-mail or poll, and for Temporal's timeouts after it was killed.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(600);
-/// Between two faults.
 const FAULT_INTERVAL: Duration = Duration::from_secs(5);
-/// What a LoopAI or a mail server that was told to misbehave does that often.
+/// The number of faulty responses that one fault of LoopAI or of the mail server causes.
 const FAULTY_RESPONSES: u32 = 5;
-/// Mails and executions that the simulators remember: all of them.
+/// The simulators must not discard any record.
 const CAPACITY: usize = 1_000_000;
 
-/// What happened, and what was found.
 pub struct SoakReport {
-    /// How often what was done.
     pub counts: BTreeMap<&'static str, u32>,
-    /// How many submissions ended how, and how many e-mails.
     pub ends: BTreeMap<String, i64>,
-    /// What the judge says.
     pub report: RowReport,
 }
 
-/// Runs for this time, and stops by itself.
 pub async fn soak(length: Duration, seed: u64) -> SoakReport {
     let (mut soak, users) = Soak::start(seed).await;
     let started = Instant::now();
@@ -79,14 +72,14 @@ impl Soak {
                 .with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2")
                 .with("RECONCILE_AFTER_SECONDS", "30")
                 .with("RECONCILE_SWEEP_SECONDS", "5")
-                // One sign-in for the whole run, however long it is.
+                // One sign-in lasts for the whole run.
                 .with("ACCESS_TOKEN_LIFETIME_SECONDS", "86400")
                 .with("SESSION_IDLE_TIMEOUT_SECONDS", "86400")
                 .with("SESSION_LIFETIME_SECONDS", "86400")
         };
         let mut testbed = Testbed::start(options).await;
         testbed.settle_timeout = SETTLE_TIMEOUT;
-        // What becomes of an e-mail whose server drops the connection is not known.
+        // The outcome is unknown when the mail server drops the connection.
         testbed.tolerances.delivery_statuses = &["sent", "unknown"];
         let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
         let mut rng = Rng::with_seed(seed);
@@ -100,7 +93,6 @@ impl Soak {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    /// Notes what people were told meanwhile.
     fn record_events(&mut self) {
         while let Ok(event) = self.events.try_recv() {
             let what = match event {
@@ -119,7 +111,7 @@ impl Soak {
                         acknowledged.staff_actions.push(action.audit_action());
                     }
                     match (action, is_acknowledged) {
-                        (_, false) => "presses without an answer",
+                        (_, false) => "actions without a response",
                         (StaffAction::Cancel, true) => "cancellations",
                         (StaffAction::Retry, true) => "retries",
                     }
@@ -133,22 +125,22 @@ impl Soak {
         let testbed = &mut self.testbed;
         let what = match self.rng.u32(..8) {
             0 => {
-                testbed.stack.api.take().expect("runs").kill();
+                testbed.stack.api.take().expect("is running").kill();
                 testbed.stack.start_api().await;
                 "API killed"
             }
             1 => {
-                testbed.stack.worker.take().expect("runs").kill();
+                testbed.stack.worker.take().expect("is running").kill();
                 testbed.stack.start_worker().await;
                 "worker killed"
             }
             2 => {
-                testbed.stack.api.take().expect("runs").stop().await;
+                testbed.stack.api.take().expect("is running").stop().await;
                 testbed.stack.start_api().await;
                 "API restarted"
             }
             3 => {
-                testbed.stack.worker.take().expect("runs").stop().await;
+                testbed.stack.worker.take().expect("is running").stop().await;
                 testbed.stack.start_worker().await;
                 "worker restarted"
             }
@@ -169,7 +161,7 @@ impl Soak {
                     "diagnose={fault}*{FAULTY_RESPONSES}, status={fault}*{FAULTY_RESPONSES}, delay=100ms"
                 );
                 testbed.stack.loopai.set_scenario(script.parse().expect("a scenario"));
-                "LoopAI misbehaves"
+                "LoopAI faulty"
             }
             _ => {
                 let rules = [
@@ -180,7 +172,7 @@ impl Soak {
                 ];
                 let rule = rules[self.rng.usize(..rules.len())].clone();
                 testbed.stack.mail.set_script([rule.times(FAULTY_RESPONSES)]).expect("a script");
-                "mail server misbehaves"
+                "mail server faulty"
             }
         };
         self.count(what);
@@ -195,12 +187,10 @@ impl Soak {
 }
 
 impl SoakReport {
-    /// Whether every invariant holds.
     pub fn passed(&self) -> bool {
         self.report.violations.is_empty()
     }
 
-    /// The invariants that hold, by name.
     pub fn invariants_held(&self) -> String {
         let broken = |one: &Invariant| self.report.violations.iter().any(|it| it.invariant == *one);
         let held = Invariant::ALL.iter().filter(|one| !broken(one)).map(|one| one.name());

@@ -1,4 +1,4 @@
-//! The rows, and how one is played.
+//! The rows of the fault table.
 
 use super::report::RowReport;
 use super::rows;
@@ -7,25 +7,21 @@ use futures::future::LocalBoxFuture;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-/// A row of the table.
 pub struct Row {
-    /// Its number in `docs/reliability.md`.
+    /// As in `docs/reliability.md`.
     pub number: u8,
-    /// What happens.
     pub fault: &'static str,
     run: fn() -> LocalBoxFuture<'static, RowReport>,
 }
 
-/// How a row went.
 pub struct RowOutcome {
-    /// What was found; or why the row itself could not be played to its end.
+    /// Or why the row could not be completed.
     pub report: Result<RowReport, String>,
-    /// How long it took.
     pub took: Duration,
 }
 
 impl RowOutcome {
-    /// Whether the fault was played, something was promised, and every invariant holds.
+    /// Whether the row was completed, acknowledged submissions, and violated no invariant.
     pub fn passed(&self) -> bool {
         let is_whole = |report: &RowReport| report.submissions > 0 && report.violations.is_empty();
         self.report.as_ref().is_ok_and(is_whole)
@@ -33,7 +29,6 @@ impl RowOutcome {
 }
 
 impl Row {
-    /// Plays it.
     pub async fn run(&self) -> RowOutcome {
         let started = Instant::now();
         let report = AssertUnwindSafe((self.run)()).catch_unwind().await.map_err(|panic| {
@@ -51,31 +46,30 @@ macro_rules! rows {
     };
 }
 
-/// All rows, in order.
 pub const ROWS: &[Row] = rows! {
     1 "API killed before the commit" rows::submission::killed_before_the_commit;
     2 "API killed between commit and 202, client repeats" rows::submission::killed_before_the_answer;
     3 "API killed between 202 and the start of the run" rows::run_start::killed_before_the_start;
-    4 "two sweepers race for the same leftover" rows::run_start::two_sweepers;
+    4 "two sweepers compete for the same run" rows::run_start::two_sweepers;
     5 "same Idempotency-Key: 50 at once, another body, after expiry" rows::submission::one_key;
-    6 "worker killed at every boundary of every activity" rows::worker::killed_at_every_boundary;
-    7 "worker killed between LoopAI's answer and the activity's end" rows::worker::killed_after_the_answer;
-    8 "no worker while timers fall due" rows::worker::down_while_timers_fire;
+    6 "worker killed at every failpoint of every activity" rows::worker::killed_at_every_boundary;
+    7 "worker killed between LoopAI's response and the activity's end" rows::worker::killed_after_the_answer;
+    8 "no worker while timers fire" rows::worker::down_while_timers_fire;
     9 "Temporal down at submit, back later" rows::run_start::temporal_down;
     10 "MySQL killed under load, deadlock, pool exhausted, read-only" rows::mysql::outages;
-    11 "slow, reset and half-open connections on each line" rows::links::every_link;
-    12 "LoopAI: 500, 429, silence, broken connections, flapping" rows::loopai::unavailable_and_busy;
-    13 "LoopAI: HTML, half of the JSON, unknown status, 50 MB, redirect" rows::loopai::invalid_responses;
-    14 "LoopAI stuck; done just before the deadline; done just after" rows::loopai::around_the_deadline;
+    11 "slow, reset and half-open connections on each link" rows::links::every_link;
+    12 "LoopAI: 500, 429, no response, broken connections, flapping" rows::loopai::unavailable_and_busy;
+    13 "LoopAI: HTML, truncated JSON, unknown status, 50 MB, redirect" rows::loopai::invalid_responses;
+    14 "LoopAI stuck; completes just before the deadline; just after it" rows::loopai::around_the_deadline;
     15 "LoopAI's execution becomes 404" rows::loopai::forgotten_executions;
-    16 "mail server drops the connection after the text" rows::mail::dropped_after_data;
+    16 "mail server drops the connection after DATA" rows::mail::dropped_after_data;
     17 "mail server: 421, greylisting, 550, address refused" rows::mail::refusals;
     18 "mail server down for long" rows::mail::down_for_long;
-    19 "cancel against completion, twice, while LoopAI is down" rows::staff::cancels;
+    19 "cancel during completion, twice, while LoopAI is down" rows::staff::cancels;
     20 "retry twice at once, retry while running" rows::staff::retries;
-    21 "stream cut mid-event, other replica, odd marks, deaf readers" rows::stream::interruptions;
-    22 "upload broken off, disk full, bytes damaged, bytes without a name" rows::storage::uploads_and_files;
-    23 "clock of the API's host off by an hour" rows::clock::off_by_an_hour;
+    21 "stream cut mid-event, other replica, odd event ids, stalled readers" rows::stream::interruptions;
+    22 "upload interrupted, disk full, file corrupted, file orphaned" rows::storage::uploads_and_files;
+    23 "clock of the API's host wrong by an hour" rows::clock::off_by_an_hour;
     24 "workflow code changed" rows::deploy::workflow_code_changed;
     25 "API and worker restarted one by one under load" rows::deploy::rolling_restart;
 };

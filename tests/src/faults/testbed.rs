@@ -1,4 +1,4 @@
-//! A stack in which faults happen, with a memory of what it promised.
+//! A stack for injecting faults. It records what was acknowledged and what listeners received.
 
 use super::acknowledged::{AcknowledgedSubmission, CONSENT_VERSION, ExpectedEnd};
 use super::invariants::{self, Tolerances};
@@ -19,16 +19,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// How often is looked whether everything has come to its end.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// See the head of this file.
 pub(crate) struct Testbed {
-    /// The parts themselves.
     pub(crate) stack: Stack,
-    /// What LoopAI may do by itself.
     pub(crate) tolerances: Tolerances,
-    /// How long everything may take to come to its end after the last fault, and a further submission to its own.
+    /// For everything to finish after the last fault, and for the probe.
     pub(crate) settle_timeout: Duration,
     acknowledged: Vec<AcknowledgedSubmission>,
     listeners: Vec<Listener>,
@@ -36,12 +32,10 @@ pub(crate) struct Testbed {
 }
 
 impl Testbed {
-    /// Starts everything.
     pub(crate) async fn start(options: StackOptions) -> Testbed {
         Self::new(Stack::with(options.with("CONSENT_VERSION", CONSENT_VERSION)).await)
     }
 
-    /// Starts everything but the API and the worker.
     pub(crate) async fn without_processes(options: StackOptions) -> Testbed {
         let options = options.with("CONSENT_VERSION", CONSENT_VERSION);
         Self::new(Stack::without_processes(options).await)
@@ -58,25 +52,22 @@ impl Testbed {
         }
     }
 
-    /// An address that nobody had before.
     pub(crate) fn new_patient(&self) -> String {
         format!("patient-{}@example.org", self.patients.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Somebody submits a photo, is answered with 202, and follows it.
     pub(crate) async fn submit(&mut self) -> AcceptedSubmission {
         self.submit_with_comments("").await
     }
 
-    /// The same, with comments, which may hold directives for the simulator.
+    /// The comments may contain simulator directives.
     pub(crate) async fn submit_with_comments(&mut self, comments: &str) -> AcceptedSubmission {
         let (email, photo) = (self.new_patient(), photos::unique_retina());
         let body = ApiClient::submission_body(&email, comments, std::slice::from_ref(&photo));
-        let answer = self.stack.client.post(&body, None).await.expect("an answer");
+        let answer = self.stack.client.post(&body, None).await.expect("a response");
         self.record_accepted(answer, &email, comments, &[photo]).await
     }
 
-    /// `count` submissions, one after the other.
     pub(crate) async fn submit_many(&mut self, count: usize) -> Vec<AcceptedSubmission> {
         let mut all = Vec::with_capacity(count);
         for _ in 0..count {
@@ -85,7 +76,7 @@ impl Testbed {
         all
     }
 
-    /// Sends a submission in the background: the fault may break the connection.
+    /// In the background, because the fault may break the connection.
     pub(crate) fn send(
         &self,
         email: &str,
@@ -94,7 +85,6 @@ impl Testbed {
         self.send_photos(email, key, vec![photos::cat()])
     }
 
-    /// The same with other photos.
     pub(crate) fn send_photos(
         &self,
         email: &str,
@@ -106,17 +96,14 @@ impl Testbed {
         tokio::spawn(async move { client.post(&body, key.as_deref()).await })
     }
 
-    /// Sends a submission in the background, again and again until it is accepted, as a client does.
+    /// Retries in the background until the submission is accepted, as a client would.
     pub(crate) fn send_until_accepted(&self, email: &str, key: &str) -> JoinHandle<Response> {
         let body = ApiClient::submission_body(email, "", &[photos::cat()]);
         let (client, key) = (self.stack.client.clone(), key.to_owned());
         tokio::spawn(async move { repeat_until_accepted(&client, &body, &key).await })
     }
 
-    /// Notes an answer to what was sent as a promise, and has somebody listen.
-    ///
-    /// # Panics
-    /// When it is no 202.
+    /// Records an accepted submission and starts a listener.
     pub(crate) async fn record_accepted(
         &mut self,
         answer: Response,
@@ -141,7 +128,7 @@ impl Testbed {
         accepted
     }
 
-    /// Notes what somebody else submitted, got accepted and follows: a photo and no comments.
+    /// Records a submission of [`Load`](super::load::Load): a photo without comments.
     pub(crate) fn record_followed(
         &mut self,
         FollowedSubmission { accepted, email, listener }: FollowedSubmission,
@@ -149,13 +136,12 @@ impl Testbed {
         self.record(AcknowledgedSubmission::new(accepted, &email, "", &[photos::cat()]), listener);
     }
 
-    /// Notes what was promised to somebody, and who listens.
     pub(crate) fn record(&mut self, acknowledged: AcknowledgedSubmission, listener: Listener) {
         self.acknowledged.push(acknowledged);
         self.listeners.push(listener);
     }
 
-    /// Notes an answer to what [`World::send`] sent.
+    /// Records the response to [`Testbed::send`].
     pub(crate) async fn record_sent(
         &mut self,
         answer: Response,
@@ -164,17 +150,15 @@ impl Testbed {
         self.record_accepted(answer, email, "", &[photos::cat()]).await
     }
 
-    /// One more listener of a submission, from its first event on.
     pub(crate) fn listen(&mut self, submission: &AcceptedSubmission) {
         self.listen_at(&self.stack.client.clone(), submission);
     }
 
-    /// The same at another address of the API.
     pub(crate) fn listen_at(&mut self, client: &ApiClient, submission: &AcceptedSubmission) {
         self.listeners.push(Listener::follow(client.clone(), submission.clone()));
     }
 
-    /// Notes that staff were told that a move of theirs is done, by the audit's name of it.
+    /// Records a successful staff action by its name in the audit log.
     pub(crate) fn record_staff_action(
         &mut self,
         submission: &AcceptedSubmission,
@@ -183,15 +167,11 @@ impl Testbed {
         self.acknowledged_mut(submission).staff_actions.push(action);
     }
 
-    /// Says how a submission may end, instead of with a result.
+    /// Replaces the allowed ends, which are completion only by default.
     pub(crate) fn allow_ends(&mut self, submission: &AcceptedSubmission, ends: &[ExpectedEnd]) {
         self.acknowledged_mut(submission).allowed_ends = ends.to_vec();
     }
 
-    /// What its patient was promised.
-    ///
-    /// # Panics
-    /// When it was nothing.
     pub(crate) fn acknowledged_mut(
         &mut self,
         submission: &AcceptedSubmission,
@@ -202,28 +182,27 @@ impl Testbed {
         self.acknowledged.iter_mut().find(of_it).expect("acknowledged")
     }
 
-    /// Kills the worker once it is held at `boundary`, and starts another one.
+    /// Kills the worker when it is held at the failpoint, and starts another one.
     pub(crate) async fn kill_worker_at(&mut self, boundary: Failpoint) {
         self.stack.failpoints.wait_until_reached(boundary).await;
-        self.stack.worker.take().expect("runs").kill();
+        self.stack.worker.take().expect("is running").kill();
         self.stack.failpoints.release(boundary);
         self.stack.start_worker().await;
     }
 
-    /// Kills the API once it is held at `boundary`, and starts another one.
+    /// Kills the API when it is held at the failpoint, and starts another one.
     pub(crate) async fn kill_api_at(&mut self, boundary: Failpoint) {
         self.stack.failpoints.wait_until_reached(boundary).await;
-        self.stack.api.take().expect("runs").kill();
+        self.stack.api.take().expect("is running").kill();
         self.stack.failpoints.release(boundary);
         self.stack.start_api().await;
     }
 
-    /// Waits until everything has come to its end, looks at all of it from outside, judges, and ends it.
+    /// Waits until everything has finished, takes a snapshot, checks it, and stops the stack.
     pub(crate) async fn report(self) -> RowReport {
         self.report_with_ends().await.0
     }
 
-    /// The same, and tells how many submissions and e-mails ended how.
     pub(crate) async fn report_with_ends(mut self) -> (RowReport, BTreeMap<String, i64>) {
         let probe = self.probe().await;
         self.settle().await;
@@ -237,7 +216,7 @@ impl Testbed {
         (RowReport { submissions, violations }, snapshot.count_ends())
     }
 
-    /// I6: after the fault, and without anybody's hand, a new submission is taken and comes to its result.
+    /// I6: without any help, a new submission is accepted and reaches a terminal state.
     async fn probe(&mut self) -> Result<(), String> {
         self.stack.assert_alive();
         let (email, photo) = (self.new_patient(), photos::unique_retina());
@@ -247,7 +226,7 @@ impl Testbed {
             match self.stack.client.post(&body, None).await {
                 Ok(answer) if answer.status() == StatusCode::ACCEPTED => break answer,
                 other if started.elapsed() > self.settle_timeout => {
-                    return Err(format!("no submission is taken any more: {other:?}"));
+                    return Err(format!("no submission is accepted: {other:?}"));
                 }
                 Ok(_) | Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
             }
@@ -260,10 +239,10 @@ impl Testbed {
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        Err("a submission after the fault does not come to its end".to_owned())
+        Err("a submission after the fault does not reach a terminal state".to_owned())
     }
 
-    /// Waits until nothing moves any more; gives up after a while, and leaves the verdict to the judge.
+    /// Waits until nothing is in progress. After the timeout the invariants decide.
     async fn settle(&self) {
         let started = Instant::now();
         while started.elapsed() < self.settle_timeout && !self.is_settled().await {
@@ -276,15 +255,16 @@ impl Testbed {
              + (SELECT COUNT(*) FROM deliveries WHERE settled_at IS NULL)";
         self.listeners.iter().all(Listener::is_done)
             && self.stack.database.number(open).await == 0
-            // What Temporal still works on may still say something.
+            // An open workflow may still change something.
             && history::open_workflows(&self.stack).await.is_empty()
     }
 }
 
-/// Sends a body until it is accepted, always with the same key.
+/// Always with the same key.
 ///
 /// # Panics
-/// When it is refused in a way that no client would repeat, or not accepted for a long time.
+///
+/// With a response that no client would retry.
 async fn repeat_until_accepted(client: &ApiClient, body: &Value, key: &str) -> Response {
     let started = Instant::now();
     loop {
@@ -297,7 +277,7 @@ async fn repeat_until_accepted(client: &ApiClient, body: &Value, key: &str) -> R
             }
             Err(_) => {}
         }
-        assert!(started.elapsed() < 2 * LIMIT, "not accepted");
+        assert!(started.elapsed() < 2 * LIMIT, "not accepted in time");
         tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

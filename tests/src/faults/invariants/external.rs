@@ -1,11 +1,11 @@
-//! I3 and I4: what LoopAI and the mail server were made to do, by their own logs.
+//! I3 and I4, by the logs of LoopAI and of the mail server.
 
 use super::{Checker, Invariant};
 use crate::faults::snapshot::{AcceptedMail, DeliveryRow};
 use diagflow_simulators::loopai::ExecutionRecord;
 use std::collections::{BTreeMap, HashSet};
 
-/// The subject of each kind of e-mail.
+/// The subject for each kind of delivery.
 const SUBJECTS: [(&str, &str); 4] = [
     ("result", "Your diagnosis result"),
     ("failed", "We could not complete your diagnosis"),
@@ -14,7 +14,7 @@ const SUBJECTS: [(&str, &str); 4] = [
 ];
 
 impl<'a> Checker<'a> {
-    /// I3: LoopAI ran once for each run, for runs that there are, and got the photos and no address.
+    /// I3: at most one execution for each run and none for unknown runs, with the photos and without e-mail addresses.
     pub(super) fn check_executions(&mut self) {
         let mut count: BTreeMap<String, usize> = BTreeMap::new();
         for run in &self.snapshot.runs {
@@ -28,17 +28,20 @@ impl<'a> Checker<'a> {
         }
         for row in self.snapshot.submissions.iter().filter(|row| row.status == "completed") {
             if self.executions_of(&row.id, row.run_number).is_empty() {
-                self.add(Invariant::OneExecution, format!("{} completed without any", row.id));
+                self.add(
+                    Invariant::OneExecution,
+                    format!("{} completed without an execution", row.id),
+                );
             }
         }
         for execution in &self.snapshot.executions {
             let reference = execution.client_reference.as_deref().unwrap_or_default();
             if !count.contains_key(reference) {
-                let detail = format!("an execution of run {reference:?}, which there is not");
+                let detail = format!("an execution of the unknown run {reference:?}");
                 self.add(Invariant::OneExecution, detail);
             }
             if execution.contains_email {
-                let detail = format!("LoopAI was told an address for {reference}");
+                let detail = format!("LoopAI received an e-mail address for {reference}");
                 self.add(Invariant::OneExecution, detail);
             }
             self.check_received_photos(reference, execution);
@@ -50,13 +53,13 @@ impl<'a> Checker<'a> {
         let Some(submission) = self.acknowledged.get(id) else { return };
         let received = execution.images.iter().map(|image| image.sha256.as_ref());
         if execution.measured && !received.eq(submission.photos.iter().map(Some)) {
-            let detail = format!("LoopAI got other photos than were sent for {reference}");
+            let detail = format!("LoopAI received other photos than were sent for {reference}");
             self.add(Invariant::NothingLost, detail);
         }
     }
 
-    /// I4: each e-mail that is owed is settled, was accepted as often as the ledger says, and went to its
-    /// patient; and no other was accepted.
+    /// I4: each delivery is settled, its e-mails were accepted as often as its status says, and they went to the
+    /// patient. No other e-mail was accepted.
     pub(super) fn check_mails(&mut self) {
         for delivery in &self.snapshot.deliveries {
             let mails = self.mails.get(delivery.id.as_str()).cloned().unwrap_or_default();
@@ -69,13 +72,13 @@ impl<'a> Checker<'a> {
             self.snapshot.deliveries.iter().map(|delivery| &delivery.id).collect();
         let strays = self.snapshot.mails.iter().filter(|mail| !due.contains(&mail.delivery_id));
         for mail in strays {
-            self.add(Invariant::OneMail, format!("an e-mail to {:?} that nobody owes", mail.to));
+            self.add(Invariant::OneMail, format!("an e-mail to {:?} without a delivery", mail.to));
         }
     }
 
     fn check_settled(&mut self, delivery: &DeliveryRow, accepted: usize) {
         let DeliveryRow { kind, submission_id, status, error_code, .. } = delivery;
-        // What a newer run's e-mail makes untrue is not sent any more.
+        // A delivery that a newer run supersedes is not sent.
         let is_superseded = error_code.as_deref() == Some("superseded")
             && self
                 .submissions
@@ -106,8 +109,10 @@ impl<'a> Checker<'a> {
             || subject.is_none_or(|(_, subject)| *subject != mail.subject)
             || !mail.text.contains(id)
         {
-            let detail =
-                format!("{:?} to {:?} is no {} of {id}", mail.subject, mail.to, delivery.kind);
+            let detail = format!(
+                "{:?} to {:?} is not the {} e-mail of {id}",
+                mail.subject, mail.to, delivery.kind
+            );
             self.add(Invariant::OneMail, detail);
         }
     }

@@ -1,4 +1,4 @@
-//! I1 and I2: what was promised, against the records and the API.
+//! I1 and I2, by the database and the API.
 
 use super::{Checker, Invariant, RETRIED, TERMINAL, is_terminal_step};
 use crate::faults::acknowledged::{AcknowledgedSubmission, ExpectedEnd};
@@ -9,7 +9,7 @@ impl<'a> Checker<'a> {
     pub(super) fn check_acknowledged(&mut self, submission: &AcknowledgedSubmission) {
         let id = &submission.accepted.submission_id;
         let Some(&row) = self.submissions.get(id.as_str()) else {
-            self.add(Invariant::NothingLost, format!("{id} is not in the records"));
+            self.add(Invariant::NothingLost, format!("{id} is not in the database"));
             return;
         };
         self.check_one_end(submission, row);
@@ -20,18 +20,17 @@ impl<'a> Checker<'a> {
         self.check_delivery(row);
     }
 
-    /// I1: whoever was promised something has one submission, and nobody else has any.
+    /// I1: no submission exists that was not acknowledged.
     pub(super) fn check_unacknowledged(&mut self) {
         for row in &self.snapshot.submissions {
             if !self.acknowledged.contains_key(row.id.as_str()) {
-                let detail = format!("{} of {} was promised to nobody", row.id, row.email);
+                let detail = format!("{} of {} was never acknowledged", row.id, row.email);
                 self.add(Invariant::OneEnd, detail);
             }
         }
     }
 
-    /// I1: each run of the story has one end, of those that it may have, and the last one is where the
-    /// submission stands.
+    /// I1: each run has one allowed end, and the status is that of the last one.
     fn check_one_end(&mut self, submission: &AcknowledgedSubmission, row: &SubmissionRow) {
         let id = &row.id;
         let Some((_, last_step)) = TERMINAL.iter().find(|(status, _)| *status == row.status) else {
@@ -51,29 +50,41 @@ impl<'a> Checker<'a> {
             .map(|run| run.iter().filter(|step| is_terminal_step(step)).collect())
             .collect();
         if runs.iter().any(|ends| ends.len() != 1) {
-            self.add(Invariant::OneEnd, format!("{id} has not one end for each run: {steps:?}"));
+            self.add(
+                Invariant::OneEnd,
+                format!("{id} needs one terminal step for each run: {steps:?}"),
+            );
         } else if runs.last().is_some_and(|ends| ends[0] != last_step) {
-            self.add(Invariant::OneEnd, format!("{id} is {}, but told {steps:?}", row.status));
+            self.add(
+                Invariant::OneEnd,
+                format!("{id} is {}, but its steps are {steps:?}", row.status),
+            );
         }
         for step in runs.iter().flatten() {
             let status = TERMINAL.iter().find(|(_, end)| end == step).map(|(status, _)| *status);
             if !submission.allowed_ends.iter().any(|end| Some(end.status) == status) {
-                self.add(Invariant::OneEnd, format!("{id} may not have had the end {step}"));
+                self.add(
+                    Invariant::OneEnd,
+                    format!("{id} had the end {step}, which is not allowed"),
+                );
             }
         }
         let document = self.document(id);
         let shown = document.and_then(|document| document["status"].as_str());
         if shown != Some(&row.status) {
-            self.add(Invariant::OneEnd, format!("{id} is {}, shown as {shown:?}", row.status));
+            self.add(
+                Invariant::OneEnd,
+                format!("{id} is {}, but the API shows {shown:?}", row.status),
+            );
         }
     }
 
-    /// I2: what was sent is all there.
+    /// I2: the submission and its files are stored as they were sent.
     fn check_stored(&mut self, submission: &AcknowledgedSubmission, row: &SubmissionRow) {
         let id = &row.id;
         let sent = (&submission.email, &submission.comments, &submission.consent_version);
         if (&row.email, &row.comments, &row.consent_version) != sent {
-            self.add(Invariant::NothingLost, format!("{id} is not what was sent"));
+            self.add(Invariant::NothingLost, format!("{id} differs from what was sent"));
         }
         let files = self.files.get(id.as_str()).into_iter().flatten();
         let files: Vec<_> = files.map(|file| file.sha256.clone()).collect();
@@ -81,23 +92,23 @@ impl<'a> Checker<'a> {
             self.add(Invariant::NothingLost, format!("{id} has other photos than were sent"));
         }
         if submission.photos.iter().any(|photo| !self.intact_files.contains(photo.as_str())) {
-            self.add(Invariant::NothingLost, format!("{id}: the bytes of a photo are not there"));
+            self.add(Invariant::NothingLost, format!("{id}: a photo is missing or corrupted"));
         }
     }
 
-    /// I2: no line of the story is missing.
+    /// I2: the event log has no gap.
     fn check_event_log(&mut self, row: &SubmissionRow) {
         let (id, last) = (&row.id, row.last_event);
         let numbers: Vec<_> =
             self.event_log(id).into_iter().map(|received| received.number).collect();
         if numbers != (1..=i64::from(last)).collect::<Vec<_>>() {
-            let detail = format!("{id} has a gap in its story of {last}: {numbers:?}");
+            let detail = format!("{id} has {last} events, but stored are {numbers:?}");
             self.add(Invariant::NothingLost, detail);
         }
     }
 
-    /// I2: who completed has the result that LoopAI gave for its run, in the records and at the API; and nobody
-    /// failed by LoopAI's word who did not.
+    /// I2: a completed submission has the result that LoopAI returned, in the database and in the API. A submission
+    /// that failed with `loopai_failed` failed at LoopAI.
     fn check_result(&mut self, row: &SubmissionRow) {
         let (id, run) = (&row.id, row.run_number);
         let runs = self.runs.get(id.as_str()).into_iter().flatten();
@@ -108,7 +119,10 @@ impl<'a> Checker<'a> {
         let state = execution.map(|one| one.state);
         let is_by_loopai = row.error_code.as_deref() == Some("loopai_failed");
         if is_by_loopai && state != Some(ExecutionState::Failed) {
-            self.add(Invariant::NothingLost, format!("{id} failed, but LoopAI says {state:?}"));
+            self.add(
+                Invariant::NothingLost,
+                format!("{id} failed, but its execution is {state:?}"),
+            );
         }
         if row.status != "completed" {
             return;
@@ -119,14 +133,17 @@ impl<'a> Checker<'a> {
         let shown = self.document(id).map(|document| &document["result"]);
         if returned.is_none() {
             let detail =
-                format!("{id} is completed by {recorded:?}, which LoopAI did not complete");
+                format!("{id} is completed by {recorded:?}, which has no result at LoopAI");
             self.add(Invariant::NothingLost, detail);
         } else if stored != returned || shown != returned {
-            self.add(Invariant::NothingLost, format!("{id} has another result than LoopAI gave"));
+            self.add(
+                Invariant::NothingLost,
+                format!("{id} has another result than LoopAI returned"),
+            );
         }
     }
 
-    /// I2: each move of staff that was acknowledged is in the audit.
+    /// I2: each successful staff action is in the audit log.
     fn check_staff_actions(&mut self, submission: &AcknowledgedSubmission) {
         let id = &submission.accepted.submission_id;
         for action in submission.staff_actions.iter().copied() {
@@ -134,12 +151,12 @@ impl<'a> Checker<'a> {
             let entries = self.audit.get(id.as_str()).into_iter().flatten();
             let there = entries.filter(|entry| entry.action == action).count();
             if there < expected {
-                self.add(Invariant::NothingLost, format!("{id}: {action} is not in the audit"));
+                self.add(Invariant::NothingLost, format!("{id}: {action} is not in the audit log"));
             }
         }
     }
 
-    /// I2: the e-mail about the end is owed, once.
+    /// I2: there is one delivery for the end of the last run.
     fn check_delivery(&mut self, row: &SubmissionRow) {
         let kind = if row.status == "completed" { "result" } else { row.status.as_str() };
         let of_run = |delivery: &&&DeliveryRow| {
@@ -148,9 +165,15 @@ impl<'a> Checker<'a> {
         let all = self.deliveries.get(row.id.as_str()).into_iter().flatten();
         let due = all.filter(of_run).count();
         if TERMINAL.iter().any(|(end, _)| *end == row.status) && due == 0 {
-            self.add(Invariant::NothingLost, format!("{}: no e-mail is owed for its end", row.id));
+            self.add(
+                Invariant::NothingLost,
+                format!("{}: there is no delivery for its end", row.id),
+            );
         } else if due > 1 {
-            self.add(Invariant::OneMail, format!("{}: {due} e-mails are owed", row.id));
+            self.add(
+                Invariant::OneMail,
+                format!("{}: there are {due} deliveries for its end", row.id),
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Each invariant, in a world where it must fail.
+//! Shows for each invariant which snapshots violate it.
 
 use super::super::acknowledged::{AcknowledgedSubmission, ExpectedEnd};
 use super::*;
@@ -15,7 +15,7 @@ const STEPS: [(&str, &str); 5] = [
     ("mail_sent", "completed"),
 ];
 
-/// A submission that completed, was told, and of which everything is there.
+/// A completed submission whose patient was notified.
 fn valid() -> (Vec<AcknowledgedSubmission>, Snapshot) {
     let id = || "s".to_owned();
     let accepted = AcceptedSubmission {
@@ -138,17 +138,15 @@ fn image(sha256: &str) -> ImageRecord {
     }
 }
 
-/// A change of the good world.
 type Damage = fn(&mut Snapshot);
 
-/// Each of these changes breaks this invariant, and is found.
 fn assert_each_violates(invariant: Invariant, changes: &[Damage]) {
     for (number, change) in changes.iter().enumerate() {
         let (acknowledged, mut snapshot) = valid();
         change(&mut snapshot);
         let found = check(&acknowledged, &snapshot, Tolerances::default());
         let is_found = found.iter().any(|violation| violation.invariant == invariant);
-        assert!(is_found, "change {number} is not found: {found:?}");
+        assert!(is_found, "change {number} is not detected: {found:?}");
     }
 }
 
@@ -170,20 +168,20 @@ fn i1_each_submission_must_reach_exactly_one_terminal_state() {
             |snapshot| snapshot.events[2].step = "retried".to_owned(),
             |snapshot| snapshot.documents[0].1["status"] = json!("processing"),
             |snapshot| snapshot.documents.clear(),
-            // A repeat that became a submission of its own.
+            // A repeated request that became a second submission.
             |snapshot| {
                 let second =
                     SubmissionRow { id: "t".to_owned(), ..snapshot.submissions[0].clone() };
                 snapshot.submissions.push(second);
             },
             |snapshot| snapshot.open_workflows.push("diagnosis-s".to_owned()),
-            // All of it agrees, but this submission had no reason to fail.
+            // Everything agrees, but this submission had no reason to fail.
             |snapshot| fail(snapshot, "loopai_failed"),
         ],
     );
 }
 
-/// Everybody says that the submission failed, for this reason.
+/// Makes all parts agree that the submission failed with this code.
 fn fail(snapshot: &mut Snapshot, code: &str) {
     let failed = || "failed".to_owned();
     snapshot.submissions[0].status = failed();
@@ -239,7 +237,7 @@ fn an_allowed_failure_must_have_the_allowed_code() {
     assert_eq!(check(&acknowledged, &snapshot, Tolerances::default()), []);
     snapshot.executions[0].state = ExecutionState::Completed;
     let found = check(&acknowledged, &snapshot, Tolerances::default());
-    assert_eq!(found[0].invariant, Invariant::NothingLost, "LoopAI has its result: {found:?}");
+    assert_eq!(found[0].invariant, Invariant::NothingLost, "LoopAI has a result: {found:?}");
 
     let (_, mut snapshot) = valid();
     fail(&mut snapshot, "loopai_gone");
@@ -261,8 +259,8 @@ fn i2_lost_or_changed_data_is_a_violation() {
             |snapshot| snapshot.intact_files.clear(),
             |snapshot| snapshot.results.clear(),
             |snapshot| snapshot.results[0].run_number = 2,
-            |snapshot| snapshot.results[0].body = json!({"summary": "of somebody else"}),
-            |snapshot| snapshot.documents[0].1["result"] = json!({"summary": "of somebody else"}),
+            |snapshot| snapshot.results[0].body = json!({"summary": "another result"}),
+            |snapshot| snapshot.documents[0].1["result"] = json!({"summary": "another result"}),
             |snapshot| snapshot.runs[0].execution = None,
             |snapshot| snapshot.runs[0].execution = Some("another".to_owned()),
             |snapshot| snapshot.executions[0].result = None,
@@ -273,7 +271,7 @@ fn i2_lost_or_changed_data_is_a_violation() {
             |snapshot| snapshot.submissions[0].last_event = 6,
             |snapshot| snapshot.deliveries.clear(),
             |snapshot| snapshot.audit.clear(),
-            |snapshot| snapshot.audit_error = Some("line 3 was changed".to_owned()),
+            |snapshot| snapshot.audit_error = Some("entry 3 was changed".to_owned()),
         ],
     );
 }
@@ -298,7 +296,7 @@ fn i3_a_second_execution_is_a_violation() {
     let (acknowledged, mut snapshot) = valid();
     twice(&mut snapshot);
     let without_keys = Tolerances { executions_per_run: 2, ..Tolerances::default() };
-    assert_eq!(check(&acknowledged, &snapshot, without_keys), [], "the documented window");
+    assert_eq!(check(&acknowledged, &snapshot, without_keys), [], "documented");
 
     let (acknowledged, mut snapshot) = valid();
     snapshot.runs.push(RunRow { number: 2, execution: None, ..snapshot.runs[0].clone() });
@@ -307,7 +305,7 @@ fn i3_a_second_execution_is_a_violation() {
     assert_eq!(
         check(&acknowledged, &snapshot, Tolerances::default()),
         [],
-        "another run asks again"
+        "another run, another execution"
     );
 }
 
@@ -350,9 +348,13 @@ fn i4_a_second_email_is_a_violation_unless_the_delivery_is_unknown() {
         snapshot.mails.truncate(mails);
         let tolerances =
             Tolerances { delivery_statuses: &["sent", "unknown"], ..Tolerances::default() };
-        assert_eq!(check(&acknowledged, &snapshot, tolerances), [], "{mails}, and it says so");
+        assert_eq!(
+            check(&acknowledged, &snapshot, tolerances),
+            [],
+            "{mails} e-mails of an unknown delivery"
+        );
         let found = check(&acknowledged, &snapshot, Tolerances::default());
-        assert_eq!(found.len(), 1, "without a reason it is known: {found:?}");
+        assert_eq!(found.len(), 1, "unknown is not allowed by default: {found:?}");
     }
 }
 
@@ -380,6 +382,6 @@ fn i5_a_missing_or_repeated_event_is_a_violation() {
 fn i6_a_service_that_does_not_recover_is_a_violation() {
     assert_each_violates(
         Invariant::Recovers,
-        &[|snapshot| snapshot.not_recovered = Some("no submission is taken any more".to_owned())],
+        &[|snapshot| snapshot.not_recovered = Some("no submission is accepted".to_owned())],
     );
 }

@@ -1,4 +1,4 @@
-//! The clock of a machine.
+//! A host whose clock is wrong.
 
 use crate::faults::acknowledged::ExpectedEnd;
 use crate::faults::report::RowReport;
@@ -13,20 +13,19 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const SECRET_KEY: &str = "a secret of the tests, 32 characters or more";
+const SECRET_KEY: &str = "a secret for tests, 32 characters or more";
 
-/// The clock of one API goes an hour before everybody else's, and an hour after it, beside another one that is
-/// right. Images go by links, whose end the worker reckons and the APIs check.
+/// The clock of one API is an hour ahead, then an hour behind; a second API and the worker have the correct time.
+/// LoopAI fetches images by links, whose expiry the worker sets and the APIs check.
 ///
-/// What patients do knows no clock. What has an end by the clock of the API that gave it out is refused early
-/// elsewhere with a code that tells what to do (`token_expired`: a new one by the refresh token is good
-/// everywhere that it is not yet over), or is good for an hour longer; a call-back is refused by the API that is
-/// off (`invalid_signature`), and the run looks by itself. Nothing is lost.
+/// Patients notice nothing. Whatever expires by the clock of the API that issued it is rejected early by the other
+/// API, or stays valid for another hour: an access token is rejected with `token_expired` and replaced by means of the
+/// refresh token. The API with the wrong clock rejects callbacks (`invalid_signature`), and the run polls instead.
+/// Nothing is lost.
 pub(crate) async fn off_by_an_hour() -> RowReport {
     off_by(ClockSkew::Ahead).await.merge(off_by(ClockSkew::Behind).await)
 }
 
-/// How the clock is off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClockSkew {
     Ahead,
@@ -38,7 +37,7 @@ async fn off_by(skew: ClockSkew) -> RowReport {
         .with("SECRET_KEY", SECRET_KEY)
         .with("LOOPAI_CALLBACK_SECRET", loopai_callback::SECRET)
         .with("LOOPAI_IMAGES", "url")
-        // Longer than clocks may differ, as docs/loopai.md says.
+        // Longer than clocks may differ (`docs/loopai.md`).
         .with("LOOPAI_IMAGE_URL_LIFETIME_SECONDS", "7200");
     let mut testbed = Testbed::without_processes(options).await;
     let (replica, accurate) = start_two(&mut testbed, skew).await;
@@ -50,7 +49,7 @@ async fn off_by(skew: ClockSkew) -> RowReport {
     testbed.stack.wait_for_status(&submission, "failed").await;
     let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
     let path = format!("/api/admin/submissions/{}/retry", submission.submission_id);
-    let answer = staff.post(&path, &json!({"reason": "the clock is off"})).await;
+    let answer = staff.post(&path, &json!({"reason": "the clock is wrong"})).await;
     assert!(answer.status().is_success(), "{}", answer.status());
     testbed.record_staff_action(&submission, "submission_retry");
     testbed.stack.wait_for_status(&submission, "completed").await;
@@ -58,12 +57,12 @@ async fn off_by(skew: ClockSkew) -> RowReport {
     assert_patients_unaffected(&mut testbed, &skewed, &accurate).await;
     let at_accurate = Staff::sign_in(&accurate, staff.id, staff.email.clone()).await;
     match skew {
-        // Given out by one, brought to the other.
+        // Each token is issued by one API and used at the other.
         ClockSkew::Ahead => {
             assert_eq!(
                 validate_session(&staff.at_api(&accurate)).await,
                 None,
-                "good for an hour longer"
+                "valid for another hour"
             );
             assert_expired_then_refreshed(&at_accurate.at_api(&skewed), &skewed).await;
         }
@@ -72,7 +71,7 @@ async fn off_by(skew: ClockSkew) -> RowReport {
             assert_eq!(
                 validate_session(&at_accurate.at_api(&skewed)).await,
                 None,
-                "good for an hour longer"
+                "valid for another hour"
             );
         }
     }
@@ -83,13 +82,12 @@ async fn off_by(skew: ClockSkew) -> RowReport {
     report
 }
 
-/// An API whose clock is off, and a right one with a right worker.
 async fn start_two(testbed: &mut Testbed, skew: ClockSkew) -> (Process, ApiClient) {
     let by = if skew == ClockSkew::Ahead { "+1h" } else { "-1h" };
     let fake = [
         ("LD_PRELOAD", servers::faketime().display().to_string()),
         ("FAKETIME", by.to_owned()),
-        // Time limits go by the other clock, which is not off.
+        // Time limits use the monotonic clock, which is correct.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
     ];
     for (name, value) in &fake {
@@ -102,22 +100,26 @@ async fn start_two(testbed: &mut Testbed, skew: ClockSkew) -> (Process, ApiClien
     testbed.stack.start_worker().await;
     let (replica, accurate) = testbed.stack.start_replica().await;
     let minutes = if skew == ClockSkew::Ahead { 60 } else { -60 };
-    assert_eq!(minutes_ahead(&testbed.stack.client).await, minutes, "one tells another time");
-    assert_eq!(minutes_ahead(&accurate).await, 0, "one is right");
+    assert_eq!(
+        minutes_ahead(&testbed.stack.client).await,
+        minutes,
+        "the clock is wrong by an hour"
+    );
+    assert_eq!(minutes_ahead(&accurate).await, 0, "the other clock is correct");
     (replica, accurate)
 }
 
-/// By how much an API's clock differs from ours, by the `Date` of its answers.
+/// By the `Date` header.
 async fn minutes_ahead(api: &ApiClient) -> i64 {
     let answer = api.get("/health").await;
-    let date = answer.headers()["date"].to_str().expect("a text").to_owned();
-    let date_of_response = chrono::DateTime::parse_from_rfc2822(&date).expect("a date");
+    let date = answer.headers()["date"].to_str().expect("text").to_owned();
+    let date_of_response = chrono::DateTime::parse_from_rfc2822(&date).expect("an RFC 2822 date");
     let seconds = (date_of_response.to_utc() - chrono::Utc::now()).num_seconds();
-    // To the nearest minute.
+    // Rounded to the nearest minute.
     (seconds + 30).div_euclid(60)
 }
 
-/// Each token opens its submission at both APIs, whoever gave it out, and the stream is the same.
+/// Both APIs accept the submission tokens of both, and stream the same events.
 async fn assert_patients_unaffected(
     testbed: &mut Testbed,
     skewed: &ApiClient,
@@ -126,15 +128,15 @@ async fn assert_patients_unaffected(
     for (by, at) in [(skewed, accurate), (accurate, skewed)] {
         let (email, photo) = (testbed.new_patient(), photos::cat());
         let body = ApiClient::submission_body(&email, "", std::slice::from_ref(&photo));
-        let answer = by.post(&body, None).await.expect("an answer");
+        let answer = by.post(&body, None).await.expect("a response");
         let submission = testbed.record_accepted(answer, &email, "", &[photo]).await;
         testbed.listen_at(at, &submission);
-        let document = at.status(&submission).await.expect("an answer");
+        let document = at.status(&submission).await.expect("a response");
         assert_eq!(document["submission_id"], submission.submission_id.as_str(), "{document}");
     }
 }
 
-/// What staff are refused with when they read something; none when they may.
+/// The error, or none when the token is valid.
 async fn validate_session(staff: &Staff) -> Option<(u16, String)> {
     let answer = staff.get("/api/v1/auth/validate").await;
     match answer.status() {
@@ -143,20 +145,19 @@ async fn validate_session(staff: &Staff) -> Option<(u16, String)> {
     }
 }
 
-/// They are told that their token is over, and get one that is good here by their refresh token.
 async fn assert_expired_then_refreshed(staff: &Staff, at: &ApiClient) {
     assert_eq!(validate_session(staff).await, Some((401, "token_expired".to_owned())));
     let refresh = reqwest::Client::new().post(at.url("/api/v1/auth/refresh"));
     let body = json!({"refresh_token": staff.session["refresh_token"]});
-    let answer = refresh.json(&body).send().await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::OK, "the session goes on");
+    let answer = refresh.json(&body).send().await.expect("a response");
+    assert_eq!(answer.status(), StatusCode::OK, "the session continues");
     let session: Value = answer.json().await.expect("JSON");
     let token = session["access_token"].as_str().expect("a token").to_owned();
     assert_eq!(validate_session(&staff.with_token(token)).await, None);
 }
 
-/// A link ends by the clock of whoever is asked: one for half an hour is over for who is an hour fast, and one
-/// that ended half an hour ago is good for who is an hour slow. LoopAI's own last longer than clocks may differ.
+/// The API that serves a link checks its expiry. A link for the next 30 minutes has expired for the API that is ahead;
+/// one that expired 30 minutes ago is valid for the API that is behind. LoopAI's links outlast the difference.
 async fn assert_links(
     testbed: &Testbed,
     skew: ClockSkew,
@@ -167,10 +168,10 @@ async fn assert_links(
     let files = testbed.stack.store.files(id_of(submission)).await.expect("files");
     let executions = assertions::executions(&testbed.stack, submission);
     let images: Vec<_> = executions.iter().flat_map(|execution| &execution.images).collect();
-    assert!(!images.is_empty(), "LoopAI fetched images from the API that is off");
+    assert!(!images.is_empty(), "LoopAI fetched images from the API with the wrong clock");
     assert!(images.iter().all(|image| image.sha256_matches == Some(true)), "{images:?}");
     let key = LinkKey::new(SECRET_KEY);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs();
     let (half_an_hour, two_hours) = (1800, 7200);
     for (expires, at_skewed, at_accurate) in [
         (now + two_hours, 200, 200),
@@ -184,8 +185,7 @@ async fn assert_links(
     }
 }
 
-/// A call-back is refused by the API that is off, and taken by the right one; the run comes to its end either
-/// way.
+/// The API with the wrong clock rejects the callback, the other one accepts it.
 async fn assert_callbacks(testbed: &mut Testbed, skewed: &ApiClient, accurate: &ApiClient) {
     let submission = testbed.submit_with_comments("[sim: delay=2s]").await;
     testbed.stack.wait_for_status(&submission, "processing").await;

@@ -1,4 +1,4 @@
-//! A new version goes out, and the code that it brings.
+//! Deployments of a new version.
 
 use crate::client::ApiClient;
 use crate::eventually;
@@ -11,24 +11,23 @@ use crate::stack::{StackOptions, fast_loopai};
 use diagflow_simulators::loopai;
 use diagflow_store::Failpoint;
 
-/// Patients at work meanwhile, and submissions between two restarts.
 const PATIENTS: usize = 4;
 const BATCH: usize = 4;
-/// How long LoopAI takes: long enough that streams are open whenever an API ends.
+/// Long enough that streams are open when an API stops.
 const SLOW_MS: u64 = 1500;
-/// Seconds that work in hand is given at the end: more than everything that is waited for meanwhile may take.
+/// The graceful shutdown must outlast all waiting below.
 const LONG_SECONDS: &str = "200";
 
-/// Every recorded history replays with the workflow code of today, and each careless change in a copy of it is caught
-/// by those that pass the changed place.
+/// Every recorded history replays with the current workflow code, and each incompatible change is detected by exactly
+/// the histories that reach it.
 pub(crate) async fn workflow_code_changed() -> RowReport {
     assert_eq!(replay::failures().await, Vec::<String>::new());
     assert_eq!(replay::wrong_verdicts_on_incompatible_changes().await, Vec::<String>::new());
     Testbed::start(StackOptions::default()).await.report().await
 }
 
-/// Two APIs and two workers are asked to end (SIGTERM) and started again, one after the other, so that there is
-/// one of each at work all the time. The first API has a submission in hand then, each worker an activity.
+/// Restarts two APIs and two workers one by one (SIGTERM), so that one of each is always running. When they stop, the
+/// first API is processing a submission, and each worker an activity.
 pub(crate) async fn rolling_restart() -> RowReport {
     let slow = loopai::Settings { delay_ms: SLOW_MS, ..fast_loopai() };
     let options = StackOptions { loopai: Some(slow), ..StackOptions::default() }
@@ -45,9 +44,10 @@ pub(crate) async fn rolling_restart() -> RowReport {
     load.wait_for_accepted(BATCH).await;
 
     wait_for_listeners(&testbed.stack.client).await;
-    let api = testbed.stack.api.take().expect("runs");
+    let api = testbed.stack.api.take().expect("is running");
     assert_graceful_stop(&testbed, &load, api, Failpoint::AfterSubmissionCommit).await;
-    let answer = pending.await.expect("ran").expect("an answer, though its API was asked to end");
+    let answer =
+        pending.await.expect("a finished task").expect("a response, although the API was stopped");
     testbed.record_sent(answer, &email).await;
     wait_for_resumed_streams(&load, 0).await;
     testbed.stack.start_api().await;
@@ -59,11 +59,11 @@ pub(crate) async fn rolling_restart() -> RowReport {
     let replica = testbed.stack.start_replica_at(&other).await;
     load.wait_for_accepted(BATCH).await;
 
-    // Held while there is no other worker, so it is this one.
+    // Armed while only one worker is running, so it is this one that is held.
     testbed.stack.failpoints.arm(Failpoint::AfterPollAnswered);
     testbed.stack.failpoints.wait_until_reached(Failpoint::AfterPollAnswered).await;
     let (second, address) = testbed.stack.start_second_worker().await;
-    let first = testbed.stack.worker.take().expect("runs");
+    let first = testbed.stack.worker.take().expect("is running");
     assert_graceful_stop(&testbed, &load, first, Failpoint::AfterPollAnswered).await;
     testbed.stack.failpoints.arm(Failpoint::AfterRequestAnswered);
     testbed.stack.failpoints.wait_until_reached(Failpoint::AfterRequestAnswered).await;
@@ -81,8 +81,8 @@ pub(crate) async fn rolling_restart() -> RowReport {
     report
 }
 
-/// Asks a process to end while it is held at `boundary`. It does not end before that work has; meanwhile the
-/// others take submissions and complete them.
+/// Stops a process that is held at a failpoint. It must finish its work first; meanwhile the others accept and
+/// complete submissions.
 async fn assert_graceful_stop(
     testbed: &Testbed,
     load: &Load,
@@ -90,7 +90,7 @@ async fn assert_graceful_stop(
     boundary: Failpoint,
 ) {
     process.terminate();
-    eventually("the process to hear it", || async {
+    eventually("the process to log SIGTERM", || async {
         process.log().contains("SIGTERM: ending").then_some(())
     })
     .await;
@@ -110,9 +110,8 @@ async fn completed(testbed: &Testbed) -> i64 {
     testbed.stack.database.number(count).await
 }
 
-/// Waits until streams are open at this API.
 async fn wait_for_listeners(api: &ApiClient) {
-    eventually("somebody to listen", || async {
+    eventually("an open stream", || async {
         let metrics = api.get("/metrics").await.text().await.ok()?;
         let mut lines = metrics.lines();
         let open = lines.find_map(|line| line.strip_prefix("diagflow_event_streams_open "))?;
@@ -121,7 +120,6 @@ async fn wait_for_listeners(api: &ApiClient) {
     .await;
 }
 
-/// Waits until listeners had to open their streams again, more often than `before`.
 async fn wait_for_resumed_streams(load: &Load, before: usize) {
     eventually("a stream to be resumed", || async { (load.resumed() > before).then_some(()) })
         .await;

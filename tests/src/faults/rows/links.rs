@@ -1,8 +1,8 @@
-//! The lines between any two parts: slow, reset, and silent without anybody being told (half-open). Each stays so
-//! until the limit that the product has for it was seen to strike, from outside.
+//! Network faults between any two parts: slow, reset and half-open connections. Each lasts until the time limit that
+//! protects the link has visibly taken effect.
 //!
-//! The line on which LoopAI fetches images (`LOOPAI_IMAGES=url`) is not among them: whether it tries again is up to
-//! LoopAI, and the product is not told. The simulator asks once; what it could not read is a finding of a result.
+//! The link by which LoopAI fetches images (`LOOPAI_IMAGES=url`) is not included: LoopAI decides whether to retry, and
+//! the product is not notified.
 
 mod patient;
 
@@ -18,7 +18,6 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use std::time::Duration;
 
-/// A line of a process to a server, or of a patient to the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Link {
     ApiToTemporal,
@@ -40,7 +39,6 @@ const LINKS: [Link; 7] = [
     Link::PatientToApi,
 ];
 
-/// How a line goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LinkFault {
     Slow,
@@ -50,8 +48,7 @@ enum LinkFault {
 
 const LINK_FAULTS: [LinkFault; 3] = [LinkFault::Slow, LinkFault::Reset, LinkFault::HalfOpen];
 
-/// Each line in each trouble, in a world for each line: a submission under way and one that comes meet it, and
-/// come to their end when it is over.
+/// Each link with each fault. A submission in progress and a new one meet the fault and complete afterwards.
 pub(crate) async fn every_link() -> RowReport {
     let testbeds = LINKS.map(async |link| match link {
         Link::PatientToApi => patient::run().await,
@@ -69,14 +66,14 @@ async fn run_link_faults(link: Link) -> RowReport {
         .with("LOOPAI_TIMEOUT_SECONDS", "1")
         .with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2");
     let mut testbed = Testbed::without_processes(options).await;
-    // Where a line breaks just after the mail server's answer, nobody knows it.
+    // When the connection breaks just after the mail server's reply, the outcome is unknown.
     testbed.tolerances.delivery_statuses = &["sent", "unknown"];
     let proxy = start_with(&mut testbed, link).await;
     for fault in LINK_FAULTS {
         let before = LoopAiCalls::of(&testbed).await;
         let in_progress = testbed.submit_with_comments("[sim: delay=1s]").await;
         if link != Link::WorkerToMail {
-            // To the mail server nothing goes before there is a result.
+            // Nothing is sent to the mail server before there is a result.
             testbed.stack.wait_for_status(&in_progress, "processing").await;
         }
         match fault {
@@ -86,7 +83,7 @@ async fn run_link_faults(link: Link) -> RowReport {
         }
         let (email, key) = (testbed.new_patient(), format!("{fault:?}"));
         let sent = (link != Link::ApiToMySql).then(|| testbed.send_until_accepted(&email, &key));
-        let what = format!("{fault:?} {link:?} to strike a limit");
+        let what = format!("the time limit of {link:?} with {fault:?}");
         eventually(&what, || {
             limit_reached(&testbed, link, fault, &in_progress, (&email, &key), &before)
         })
@@ -96,21 +93,21 @@ async fn run_link_faults(link: Link) -> RowReport {
             Some(sent) => sent,
             None => testbed.send_until_accepted(&email, &key),
         };
-        let answer = new.await.expect("ran");
+        let answer = new.await.expect("a finished task");
         let new = testbed.record_sent(answer, &email).await;
         for submission in [&in_progress, &new] {
             testbed.stack.wait_for_status(submission, "completed").await;
         }
     }
-    assert!(proxy.disruptions() > 0, "the line was met");
+    assert!(proxy.disruptions() > 0, "the fault had no effect");
     testbed.report().await
 }
 
 impl Link {
-    /// By how much every piece is late: more than the limit below allows for a question and its answer.
+    /// Added to every chunk. Longer than the limit named below allows for a request and its response.
     fn delay(self) -> Duration {
         Duration::from_millis(match self {
-            // Signs of life, 2 s; everything before an e-mail's text, 15 s.
+            // Health checks: 2 s. SMTP commands before the message: 15 s.
             Link::ApiToTemporal | Link::WorkerToTemporal | Link::WorkerToMail => 2500,
             Link::ApiToMySql | Link::WorkerToMySql => 1200,
             Link::WorkerToLoopAi | Link::PatientToApi => 700,
@@ -118,7 +115,7 @@ impl Link {
     }
 }
 
-/// Whether the limit that the product has for this line was seen to strike.
+/// Whether the effect of the link's time limit is visible.
 async fn limit_reached(
     testbed: &Testbed,
     link: Link,
@@ -129,7 +126,7 @@ async fn limit_reached(
 ) -> Option<()> {
     let reached = match link {
         Link::ApiToMySql => {
-            let answer = testbed.send(new.0, Some(new.1)).await.expect("ran").ok()?;
+            let answer = testbed.send(new.0, Some(new.1)).await.expect("a finished task").ok()?;
             answer.status() == StatusCode::SERVICE_UNAVAILABLE
                 && answer.headers().contains_key("retry-after")
         }
@@ -160,12 +157,12 @@ async fn limit_reached(
                 LinkFault::Slow | LinkFault::HalfOpen => code == "smtp_timeout",
             }
         }
-        Link::PatientToApi => unreachable!("has a row's part of its own"),
+        Link::PatientToApi => unreachable!("see patient.rs"),
     };
     reached.then_some(())
 }
 
-/// Whether Temporal has an attempt of the submission's run that failed with this code.
+/// Whether an activity attempt has failed with this code.
 async fn failed_in_temporal(
     testbed: &Testbed,
     submission: &AcceptedSubmission,
@@ -178,7 +175,7 @@ async fn failed_in_temporal(
             .contains(code)
 }
 
-/// How many calls to LoopAI the worker counts that failed.
+/// Failed requests to LoopAI, by the worker's metrics.
 #[derive(Debug, Default)]
 struct LoopAiCalls {
     timeout: u64,
@@ -188,8 +185,8 @@ struct LoopAiCalls {
 impl LoopAiCalls {
     async fn of(testbed: &Testbed) -> LoopAiCalls {
         let address = testbed.stack.setting("WORKER_LISTEN_ADDRESS");
-        let metrics = reqwest::get(format!("http://{address}/metrics")).await.expect("an answer");
-        let metrics = metrics.text().await.expect("a text");
+        let metrics = reqwest::get(format!("http://{address}/metrics")).await.expect("a response");
+        let metrics = metrics.text().await.expect("text");
         let of = |code: &str| {
             let lines = metrics.lines().filter(|line| {
                 line.starts_with("diagflow_loopai_requests_total") && line.contains(code)
@@ -200,9 +197,8 @@ impl LoopAiCalls {
     }
 }
 
-/// What is said on the line's connections from now on is never heard. Not in the middle of a transaction: MySQL
-/// keeps the locks of a client that vanished there for two minutes (`store/src/db/connection.rs`), which is longer
-/// than a row may take.
+/// Waits for a moment without open transactions: MySQL holds the locks of a vanished client for two minutes
+/// (`store/src/db/connection.rs`), longer than a row may take.
 async fn half_open(testbed: &Testbed, link: Link, proxy: &Proxy) {
     let open = "SELECT COUNT(*) FROM information_schema.innodb_trx AS t \
          JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id \
@@ -213,7 +209,7 @@ async fn half_open(testbed: &Testbed, link: Link, proxy: &Proxy) {
             let is_free = testbed.stack.database.number(open).await == 0;
             if !is_free {
                 proxy.restore();
-                // What MySQL shows stays as it is while somebody asks more than ten times a second.
+                // MySQL does not refresh this view more often than every 100 ms.
                 tokio::time::sleep(Duration::from_millis(150)).await;
             }
             is_free.then_some(())
@@ -223,7 +219,7 @@ async fn half_open(testbed: &Testbed, link: Link, proxy: &Proxy) {
     proxy.half_open();
 }
 
-/// Starts API and worker, with this line of theirs over a proxy.
+/// Starts the API and the worker with this link through a proxy.
 async fn start_with(testbed: &mut Testbed, link: Link) -> Proxy {
     let stack = &mut testbed.stack;
     let (setting, server) = match link {
@@ -236,7 +232,7 @@ async fn start_with(testbed: &mut Testbed, link: Link) -> Proxy {
         }
         Link::WorkerToLoopAi => ("LOOPAI_API_URL", stack.loopai.address().to_string()),
         Link::WorkerToMail => ("SMTP_PORT", stack.mail.smtp_address().to_string()),
-        Link::PatientToApi => unreachable!("has a row's part of its own"),
+        Link::PatientToApi => unreachable!("see patient.rs"),
     };
     let proxy = Proxy::to(&server).await;
     let address = proxy.address();

@@ -1,4 +1,4 @@
-//! LoopAI.
+//! Faults of LoopAI.
 
 use crate::AcceptedSubmission;
 use crate::eventually::{self, LIMIT, eventually};
@@ -10,16 +10,15 @@ use diagflow_simulators::loopai::{ExecutionState, RequestRecord};
 use diagflow_store::{BreakerState, Failpoint};
 use std::collections::BTreeMap;
 
-/// With limits that let a silent LoopAI be noticed within a second.
+/// So that a silent LoopAI is noticed within a second.
 fn with_short_timeouts() -> StackOptions {
     StackOptions::default().with("LOOPAI_TIMEOUT_SECONDS", "1")
 }
 
-/// A script for the simulator, and the faulty answers that it gives then: how often, to which method, as the log
-/// writes them.
+/// A simulator script and the faults that it must have injected: count, method, name in the log.
 type ScriptedFaults = (&'static str, &'static [(usize, &'static str, &'static str)]);
 
-/// Submits one for each script, and waits until all are completed. Every fault of each was met.
+/// Submits once for each script, waits until all are completed, and checks that every fault occurred.
 async fn run_scripts(scripts: &[ScriptedFaults]) -> RowReport {
     let mut testbed = Testbed::start(with_short_timeouts()).await;
     let mut all = Vec::new();
@@ -39,11 +38,11 @@ async fn run_scripts(scripts: &[ScriptedFaults]) -> RowReport {
     for (times, method, fault) in scripts.iter().flat_map(|(_, faults)| faults.iter()) {
         *expected.entry(((*method).to_owned(), (*fault).to_owned())).or_insert(0) += times;
     }
-    assert_eq!(observed, expected, "what LoopAI did, and what it was to do");
+    assert_eq!(observed, expected, "the faults that LoopAI injected");
     testbed.report().await
 }
 
-/// Down, busy, silent, and now and then: all of it heals, for the request as for the looks.
+/// The system recovers from unavailable, busy, silent and flapping servers, for requests and for polls.
 pub(crate) async fn unavailable_and_busy() -> RowReport {
     let one_by_one = run_scripts(&[
         ("diagnose=500*2", &[(2, "POST", "500")]),
@@ -60,21 +59,21 @@ pub(crate) async fn unavailable_and_busy() -> RowReport {
     one_by_one.await.merge(flapping().await)
 }
 
-/// Down for everybody and up again, twice: those who come meanwhile wait, and none is lost.
+/// LoopAI becomes unavailable and available again, twice. Submissions wait in the meantime.
 async fn flapping() -> RowReport {
     const MANY: usize = 6;
     let mut testbed = Testbed::start(with_short_timeouts()).await;
     for down in 1..=2 {
         testbed.stack.loopai.set_scenario("diagnose=503".parse().expect("a scenario"));
         testbed.submit_many(MANY).await;
-        eventually("LoopAI to be taken for away", || async {
+        eventually("the circuit breaker to open", || async {
             let breaker = testbed.stack.store.loopai_usage().await.ok()?.breaker;
             (breaker == BreakerState::Open).then_some(())
         })
         .await;
         testbed.stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
-        // Those who wait come again after a minute at most.
-        eventually::within(3 * LIMIT, "LoopAI to be taken for back", || async {
+        // Waiting submissions try again within a minute.
+        eventually::within(3 * LIMIT, "the circuit breaker to let requests pass", || async {
             let breaker = testbed.stack.store.loopai_usage().await.ok()?.breaker;
             (breaker != BreakerState::Open && completed(&testbed) >= down * MANY).then_some(())
         })
@@ -88,7 +87,7 @@ fn completed(testbed: &Testbed) -> usize {
     all.iter().filter(|execution| execution.state == ExecutionState::Completed).count()
 }
 
-/// Answers that are none: for a while they are waited out, and none of them is taken for a result.
+/// Invalid responses are retried for a while, and never taken for a result.
 pub(crate) async fn invalid_responses() -> RowReport {
     run_scripts(&[
         ("diagnose=html*1", &[(1, "POST", "html")]),
@@ -105,12 +104,12 @@ pub(crate) async fn invalid_responses() -> RowReport {
     .await
 }
 
-/// Stuck beyond the deadline; done just before the last look; done just after it.
+/// LoopAI hangs beyond the deadline, completes just before the last poll, and completes just after it.
 pub(crate) async fn around_the_deadline() -> RowReport {
     let options = StackOptions::default()
         .scenario("stuck*3, delay=100ms")
         .with("DIAGNOSIS_DEADLINE_SECONDS", "10")
-        // The one look that there is comes at the deadline.
+        // The only poll is at the deadline.
         .with("DIAGNOSIS_POLL_SECONDS", "60");
     let mut testbed = Testbed::start(options).await;
     let stuck = testbed.submit().await;
@@ -126,7 +125,7 @@ pub(crate) async fn around_the_deadline() -> RowReport {
     let after = testbed.submit().await;
     testbed.allow_ends(&after, &[ExpectedEnd::TIMED_OUT]);
     testbed.stack.failpoints.wait_until_reached(Failpoint::AfterPollAnswered).await;
-    // It said that it was at work.
+    // LoopAI had answered that it was still working.
     complete(&testbed, &after);
     testbed.stack.failpoints.release(Failpoint::AfterPollAnswered);
     testbed.stack.wait_for_status(&after, "timed_out").await;
@@ -140,17 +139,17 @@ fn complete(testbed: &Testbed, submission: &AcceptedSubmission) {
     let executions = testbed.stack.loopai.executions();
     let execution = executions.iter().find(|one| one.submission_id.as_deref() == id);
     let id = &execution.expect("an execution").execution_id;
-    testbed.stack.loopai.complete(id).expect("is under way");
+    testbed.stack.loopai.complete(id).expect("is in progress");
 }
 
-/// An execution that LoopAI forgets for a while, and one that it forgets for good.
+/// LoopAI responds 404 for a while, and then permanently.
 pub(crate) async fn forgotten_executions() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let temporarily = testbed.submit_with_comments("[sim: status=404*3, delay=100ms]").await;
     testbed.stack.wait_for_status(&temporarily, "completed").await;
     let forgotten = |request: &RequestRecord| request.fault.as_deref() == Some("404");
     let times = testbed.stack.loopai.requests().iter().filter(|it| forgotten(it)).count();
-    assert_eq!(times, 3, "it was forgotten");
+    assert_eq!(times, 3, "LoopAI responded 404");
     let forgotten_for_good = testbed.submit_with_comments("[sim: status=404, delay=100ms]").await;
     testbed.allow_ends(&forgotten_for_good, &[ExpectedEnd::failed("loopai_not_found")]);
     testbed.report().await

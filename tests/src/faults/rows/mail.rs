@@ -1,4 +1,4 @@
-//! The mail server.
+//! Faults of the mail server.
 
 use crate::AcceptedSubmission;
 use crate::assertions;
@@ -9,7 +9,6 @@ use crate::stack::{LOCAL, StackOptions, id_of};
 use diagflow_simulators::mail::{Action, MailCatcher, Rule, Settings, Step};
 use diagflow_store::Delivery;
 
-/// What the ledger says of the first e-mail of a submission, once it is settled.
 async fn wait_until_settled(testbed: &Testbed, submission: &AcceptedSubmission) -> Delivery {
     eventually("the e-mail to be settled", || async {
         let all = testbed.stack.store.deliveries(id_of(submission)).await.ok()?;
@@ -18,8 +17,8 @@ async fn wait_until_settled(testbed: &Testbed, submission: &AcceptedSubmission) 
     .await
 }
 
-/// The text was sent and no 250 came: whether the server kept it or not, it looks the same from here, so it is
-/// unknown and never sent again.
+/// The connection is lost after DATA and before the reply. Whether the server accepted the message cannot be known:
+/// the delivery is `unknown` and is not sent again.
 pub(crate) async fn dropped_after_data() -> RowReport {
     let faults = [Action::DropAfterAccept, Action::Drop, Action::StallAfterAccept, Action::Stall];
     let options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2");
@@ -35,7 +34,7 @@ pub(crate) async fn dropped_after_data() -> RowReport {
     testbed.report().await
 }
 
-/// What is about us, or for now, is tried again; what is about the address is final.
+/// Temporary rejections and those of the sender are retried; rejections of the address are final.
 pub(crate) async fn refusals() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     testbed.tolerances.delivery_statuses = &["sent", "failed"];
@@ -62,16 +61,17 @@ pub(crate) async fn refusals() -> RowReport {
     testbed.report().await
 }
 
-/// The server is stopped for several attempts. The submission stays completed, the delivery waits, and goes out
-/// when the server is back.
+/// The server is down for several attempts. The submission stays completed, the delivery waits, and is sent when the
+/// server is back.
 pub(crate) async fn down_for_long() -> RowReport {
     let spool = tempfile::TempDir::new().expect("a folder");
     let settings = Settings { spool: Some(spool.path().to_owned()), ..Settings::default() };
     let mut testbed =
         Testbed::start(StackOptions { mail: settings.clone(), ..StackOptions::default() }).await;
     let address = testbed.stack.mail.smtp_address();
-    // Something else has to stand in its place meanwhile, which nobody knows of.
-    let placeholder = MailCatcher::start(LOCAL, LOCAL, Settings::default()).await.expect("starts");
+    // The stack needs a mail server meanwhile; the product does not know this one.
+    let placeholder =
+        MailCatcher::start(LOCAL, LOCAL, Settings::default()).await.expect("a started process");
     std::mem::replace(&mut testbed.stack.mail, placeholder).shutdown().await;
 
     let submission = testbed.submit().await;
@@ -83,23 +83,24 @@ pub(crate) async fn down_for_long() -> RowReport {
     .await;
     assert_eq!(waiting.status.to_string(), "planned", "{waiting:?}");
 
-    let back = MailCatcher::start(address, LOCAL, settings).await.expect("starts");
+    let back = MailCatcher::start(address, LOCAL, settings).await.expect("a started process");
     std::mem::replace(&mut testbed.stack.mail, back).shutdown().await;
     let delivery = wait_until_settled(&testbed, &submission).await;
     assert_eq!(delivery.status.to_string(), "sent", "{delivery:?}");
-    assert_eq!(delivery.id, waiting.id, "it is the e-mail that waited");
+    assert_eq!(delivery.id, waiting.id, "the same delivery");
     assert!(delivery.attempts > waiting.attempts, "{delivery:?}");
-    assert_eq!(assertions::mails(&testbed.stack, &submission).len(), 1, "taken once");
+    assert_eq!(assertions::mails(&testbed.stack, &submission).len(), 1, "accepted once");
     assert_stayed_completed(&testbed, &submission).await;
     testbed.report().await
 }
 
-/// Its story tells nothing else since it was completed, and the e-mail last.
+/// The events after completion show no other status, and the last one is the e-mail.
 async fn assert_stayed_completed(testbed: &Testbed, submission: &AcceptedSubmission) {
     let events = testbed.stack.store.events(id_of(submission), 0).await.expect("events");
     let steps: Vec<_> =
         events.iter().map(|event| (event.step.name(), event.status.name())).collect();
-    let completed = steps.iter().position(|(_, status)| *status == "completed").expect("an end");
+    let completed =
+        steps.iter().position(|(_, status)| *status == "completed").expect("a completion");
     assert!(steps[completed..].iter().all(|(_, status)| *status == "completed"), "{steps:?}");
     assert_eq!(steps.last(), Some(&("mail_sent", "completed")), "{steps:?}");
     testbed.stack.wait_for_status(submission, "completed").await;

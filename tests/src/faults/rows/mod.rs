@@ -1,4 +1,4 @@
-//! The faults, by where they strike.
+//! The faults, by the part that they affect.
 
 pub(super) mod clock;
 pub(super) mod deploy;

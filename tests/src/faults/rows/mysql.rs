@@ -1,4 +1,4 @@
-//! MySQL.
+//! Faults of MySQL.
 
 use crate::dedicated_servers::DedicatedMariaDb;
 use crate::faults::load::Load;
@@ -9,16 +9,14 @@ use diesel::sql_types::BigInt;
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::time::Duration;
 
-/// Patients at work meanwhile.
 const PATIENTS: usize = 4;
-/// Submissions before and after a fault.
+/// Submissions to wait for between faults.
 const BATCH: usize = 5;
-/// Connections of a process, and patients who are more than they.
+/// The pool size of each process, and a number of patients that exceeds it.
 const CONNECTIONS: &str = "4";
 const PATIENTS_OVER_POOL: usize = 12;
 
-/// Killed under load; a deadlock; statements that take longer than they may; every connection taken; read-only
-/// for a while.
+/// Killed under load; a deadlock; slow statements; an exhausted pool; read-only mode.
 pub(crate) async fn outages() -> RowReport {
     under_load().await.merge(pool_exhausted().await)
 }
@@ -34,7 +32,7 @@ async fn under_load() -> RowReport {
             .with("IDEMPOTENCY_LEASE_SECONDS", "3")
     };
     let mut testbed = Testbed::start(options).await;
-    // Where the records break off just after the mail server's answer, nobody knows it.
+    // When MySQL fails just after the mail server's reply, the outcome is unknown.
     testbed.tolerances.delivery_statuses = &["sent", "unknown"];
     let load = Load::start(PATIENTS, &[testbed.stack.client.clone()]);
     load.wait_for_accepted(BATCH).await;
@@ -63,8 +61,8 @@ async fn under_load() -> RowReport {
     testbed.report().await
 }
 
-/// More want a connection than there are, while each that has one waits for longer than a caller waits for one.
-/// No statement's limit strikes here, so that only the pool itself can put anybody off.
+/// More requests than connections, while each connection waits for a lock. The statement timeout is long, so only the
+/// pool's own timeout can reject requests.
 async fn pool_exhausted() -> RowReport {
     let options = StackOptions::default()
         .with("DATABASE_POOL_SIZE", CONNECTIONS)
@@ -72,14 +70,14 @@ async fn pool_exhausted() -> RowReport {
         .with("DATABASE_STATEMENT_TIMEOUT_SECONDS", "600")
         .with("IDEMPOTENCY_LEASE_SECONDS", "3");
     let mut testbed = Testbed::start(options).await;
-    // A result that cannot be noted in time may have been sent.
+    // An e-mail may have been sent when its outcome cannot be stored in time.
     testbed.tolerances.delivery_statuses = &["sent", "unknown"];
     let load = Load::start(PATIENTS_OVER_POOL, &[testbed.stack.client.clone()]);
     load.wait_for_accepted(BATCH).await;
 
     let locks = lock_all_submissions(&testbed).await;
     let (before, deferred) = (pool_refusals(&testbed), load.deferred());
-    crate::eventually("the pool to refuse somebody, who is asked to come again", || async {
+    crate::eventually("the pool to time out and the client to get a Retry-After", || async {
         let is_so = pool_refusals(&testbed) > before && load.deferred() > deferred;
         is_so.then_some(())
     })
@@ -93,9 +91,9 @@ async fn pool_exhausted() -> RowReport {
     testbed.report().await
 }
 
-/// How often the API says that the pool had no connection for a request (`store/src/db/pool.rs`).
+/// How often the API has logged that the pool had no connection (`store/src/db/pool.rs`).
 fn pool_refusals(testbed: &Testbed) -> usize {
-    let log = testbed.stack.api.as_ref().expect("runs").log();
+    let log = testbed.stack.api.as_ref().expect("is running").log();
     let of_the_pool = |line: &&str| {
         line.contains("request refused")
             && (line.contains("none came free in time") || line.contains("others wait in vain"))
@@ -103,43 +101,40 @@ fn pool_refusals(testbed: &Testbed) -> usize {
     log.lines().filter(of_the_pool).count()
 }
 
-/// Waits until a patient had to repeat a request.
 async fn wait_for_retry(load: &Load) {
     let before = load.repeated();
-    crate::eventually("a patient to notice", || async { (load.repeated() > before).then_some(()) })
+    crate::eventually("a patient to retry", || async { (load.repeated() > before).then_some(()) })
         .await;
 }
 
-/// Waits until the API has asked a patient to come again.
 async fn wait_for_deferral(load: &Load) {
     let before = load.deferred();
-    crate::eventually("the API to put somebody off", || async {
+    crate::eventually("a 503 with Retry-After", || async {
         (load.deferred() > before).then_some(())
     })
     .await;
 }
 
-/// Locks rows in the other order than the product does, once somebody of the product waits for them: MySQL
-/// ends the transaction that has changed less, which is the product's.
+/// Locks rows in the opposite order once a transaction of the product waits for them. MySQL rolls back the transaction
+/// with fewer changes, which is the product's.
 async fn deadlock(testbed: &Testbed, database: &DedicatedMariaDb) {
     let mut other = testbed.stack.database.connect().await;
     let heavy = "CREATE TABLE IF NOT EXISTS ballast (n INT); START TRANSACTION; \
          INSERT INTO ballast SELECT seq FROM seq_1_to_2000; \
          SELECT COUNT(*) FROM submission_counts FOR UPDATE";
-    other.batch_execute(heavy).await.expect("holds the counters");
-    crate::eventually("a transaction of the product to wait", || async {
+    other.batch_execute(heavy).await.expect("locked counters");
+    crate::eventually("the product to wait for a lock", || async {
         (waiting_transactions(database).await > 0).then_some(())
     })
     .await;
     let before = deadlocks(testbed).await;
-    other.batch_execute("SELECT COUNT(*) FROM submissions FOR UPDATE").await.expect("wins");
-    other.batch_execute("ROLLBACK; DROP TABLE ballast").await.expect("lets go");
-    assert!(deadlocks(testbed).await > before, "MySQL broke a deadlock");
+    other.batch_execute("SELECT COUNT(*) FROM submissions FOR UPDATE").await.expect("locked rows");
+    other.batch_execute("ROLLBACK; DROP TABLE ballast").await.expect("released locks");
+    assert!(deadlocks(testbed).await > before, "MySQL has resolved a deadlock");
 }
 
-/// How many transactions wait for the lock of a counter.
 async fn waiting_transactions(database: &DedicatedMariaDb) -> i64 {
-    // What MySQL shows of them stays as it is while somebody asks more than ten times a second.
+    // MySQL does not refresh this view more often than every 100 ms.
     tokio::time::sleep(Duration::from_millis(150)).await;
     let waits = "SELECT COUNT(*) FROM information_schema.innodb_trx \
          WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%submission_counts%'";
@@ -152,14 +147,17 @@ async fn deadlocks(testbed: &Testbed) -> i64 {
     testbed.stack.database.number(count).await
 }
 
-/// Whoever wants to change a submission now waits with its connection.
+/// Statements that change a submission wait until the connection is dropped.
 async fn lock_all_submissions(testbed: &Testbed) -> AsyncMysqlConnection {
     let mut other = testbed.stack.database.connect().await;
-    other.batch_execute("START TRANSACTION").await.expect("begins");
+    other.batch_execute("START TRANSACTION").await.expect("a transaction");
     let locked = diesel::dsl::sql::<BigInt>(
         "SELECT COUNT(*) FROM (SELECT id FROM submissions FOR UPDATE) AS locked",
     );
-    let _: i64 = locked.get_result(&mut other).await.expect("locks");
-    other.batch_execute("SELECT amount FROM submission_counts FOR UPDATE").await.expect("locks");
+    let _: i64 = locked.get_result(&mut other).await.expect("locked rows");
+    other
+        .batch_execute("SELECT amount FROM submission_counts FOR UPDATE")
+        .await
+        .expect("locked rows");
     other
 }

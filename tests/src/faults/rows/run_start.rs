@@ -1,4 +1,4 @@
-//! Between the records and Temporal.
+//! Faults between storing a submission and starting its workflow.
 
 use crate::dedicated_servers::DedicatedTemporal;
 use crate::eventually::{LIMIT, eventually, within};
@@ -13,7 +13,8 @@ use futures::StreamExt;
 use std::time::Duration;
 use temporalio_client::WorkflowListOptions;
 
-/// Killed before Temporal was asked, and again after it had started the run but nobody had noted it.
+/// The API is killed before it calls Temporal, and after Temporal has started the workflow but before that is
+/// recorded.
 pub(crate) async fn killed_before_the_start() -> RowReport {
     killed_at(Failpoint::BeforeRunStart).await.merge(killed_at(Failpoint::AfterRunStart).await)
 }
@@ -26,42 +27,42 @@ async fn killed_at(boundary: Failpoint) -> RowReport {
     testbed.report().await
 }
 
-/// One sweeper has chosen a leftover when the other sweeps; then one has claimed it, is held up until its claim
-/// is over, and goes on when the other has started it.
+/// One sweeper has selected a run when the other one sweeps. Then it claims the run and is held until the claim
+/// expires and the other one has started it.
 pub(crate) async fn two_sweepers() -> RowReport {
     let mut testbed = Testbed::without_processes(StackOptions::default()).await;
     let unstarted = leave_unstarted(&mut testbed).await;
     testbed.stack.failpoints.arm(Failpoint::BeforeRunsClaimed);
     let (first, at_first) = testbed.stack.start_replica().await;
     testbed.stack.failpoints.wait_until_reached(Failpoint::BeforeRunsClaimed).await;
-    // Nobody but a sweeper starts what is left over, and the first one is held. So when a later leftover comes
-    // to its end, the second one has swept, and has passed over what the first one had chosen.
+    // Only a sweeper starts these runs, and the first one is held. When a later run is completed, the second sweeper
+    // has passed over the one that the first had selected.
     let later = leave_unstarted(&mut testbed).await;
     testbed.stack.start_api().await;
     testbed.stack.start_worker().await;
     testbed.stack.wait_for_status(&later, "completed").await;
-    assert_eq!(execution_of(&testbed, &unstarted).await, None, "it is the first one's");
-    let queued = testbed.stack.store.count_queued_runs(Duration::ZERO).await.expect("the records");
-    assert_eq!(queued, 1, "only the first one's leftover waits, so it is what is held next");
+    assert_eq!(execution_of(&testbed, &unstarted).await, None, "reserved for the first sweeper");
+    let queued = testbed.stack.store.count_queued_runs(Duration::ZERO).await.expect("the database");
+    assert_eq!(queued, 1, "only the first sweeper's run is queued, so it is held next");
 
     testbed.stack.failpoints.arm(Failpoint::BeforeRunStart);
     testbed.stack.failpoints.release(Failpoint::BeforeRunsClaimed);
     testbed.stack.failpoints.wait_until_reached(Failpoint::BeforeRunStart).await;
-    assert_eq!(execution_of(&testbed, &unstarted).await, None, "claimed, not started");
-    // The claim's 30 s pass, half of the usual limit, and the second one starts it.
-    within(2 * LIMIT, "the second one to start it", || async {
+    assert_eq!(execution_of(&testbed, &unstarted).await, None, "claimed but not started");
+    // The claim expires after 30 s, half of the usual limit.
+    within(2 * LIMIT, "the second sweeper to start the run", || async {
         let document = testbed.stack.client.status(&unstarted).await.ok()?;
         (document["status"] == "completed").then_some(())
     })
     .await;
     let started = execution_of(&testbed, &unstarted).await;
-    assert!(started.is_some(), "it has the second one's execution");
-    // Fails unless the first one is still held.
+    assert!(started.is_some(), "started by the second sweeper");
+    // Fails unless the first sweeper is still held.
     testbed.stack.failpoints.release(Failpoint::BeforeRunStart);
-    // It starts one after the other, so its late start is over when it has started what it is sent now.
+    // The sweeper starts runs one by one: its late start is done when it has started this one.
     let (email, photo) = (testbed.new_patient(), photos::cat());
     let body = ApiClient::submission_body(&email, "", std::slice::from_ref(&photo));
-    let answer = at_first.post(&body, None).await.expect("an answer");
+    let answer = at_first.post(&body, None).await.expect("a response");
     let next = testbed.record_accepted(answer, &email, "", &[photo]).await;
     testbed.stack.wait_for_status(&next, "completed").await;
     first.stop().await;
@@ -70,30 +71,29 @@ pub(crate) async fn two_sweepers() -> RowReport {
     testbed.report().await
 }
 
-/// Temporal's name of the only run of a submission; none while nobody has started it.
+/// The Temporal run id of a submission's only run; none before it is started.
 async fn execution_of(testbed: &Testbed, submission: &AcceptedSubmission) -> Option<String> {
     let runs = testbed.stack.store.runs(id_of(submission)).await.expect("runs");
-    let [run] = runs.as_slice() else { panic!("not one run: {runs:?}") };
+    let [run] = runs.as_slice() else { panic!("expected one run: {runs:?}") };
     run.temporal_run_id.clone()
 }
 
-/// A submission whose run nobody has started: taken by an API that never reaches Temporal, and is killed.
+/// A submission accepted by an API that cannot reach Temporal and is then killed.
 async fn leave_unstarted(testbed: &mut Testbed) -> AcceptedSubmission {
     let temporal = testbed.stack.setting("TEMPORAL_ADDRESS");
     testbed.stack.set("TEMPORAL_ADDRESS", "127.0.0.1:1");
     testbed.stack.start_api().await;
     let unstarted = testbed.submit().await;
-    testbed.stack.api.take().expect("runs").kill();
+    testbed.stack.api.take().expect("is running").kill();
     testbed.stack.set("TEMPORAL_ADDRESS", temporal);
     unstarted
 }
 
-/// How many executions of a submission's workflow Temporal knows.
 async fn executions(stack: &Stack, submission_id: &str) -> usize {
     let query = format!("WorkflowId = '{}'", SubmissionRef::new(submission_id).workflow_id());
     let temporal = stack.temporal().await;
-    // What Temporal lists lags a little behind what it knows.
-    eventually("Temporal to list it", || async {
+    // Temporal's list lags behind its state.
+    eventually("Temporal to list the workflow", || async {
         let found = temporal.list_workflows(query.clone(), WorkflowListOptions::default());
         let count = found.filter(|found| std::future::ready(found.is_ok())).count().await;
         (count > 0).then_some(count)
@@ -101,7 +101,7 @@ async fn executions(stack: &Stack, submission_id: &str) -> usize {
     .await
 }
 
-/// Submissions are taken while Temporal is away, and come to their end when it is back.
+/// Submissions are accepted while Temporal is down, and complete when it is back.
 pub(crate) async fn temporal_down() -> RowReport {
     let mut temporal = DedicatedTemporal::start().await;
     let options = StackOptions { temporal: Some(temporal.address()), ..StackOptions::default() };
@@ -112,7 +112,7 @@ pub(crate) async fn temporal_down() -> RowReport {
     temporal.kill();
     testbed.submit_many(5).await;
     let ready = testbed.stack.client.get("/ready").await;
-    assert!(ready.status().is_success(), "submissions are taken");
+    assert!(ready.status().is_success(), "the API accepts submissions");
     temporal.restart().await;
 
     testbed.report().await

@@ -1,4 +1,4 @@
-//! Staff who press at the worst moment.
+//! Staff actions at the worst moment.
 
 use crate::AcceptedSubmission;
 use crate::eventually;
@@ -12,17 +12,16 @@ use serde_json::{Value, json};
 
 async fn send_action(staff: &Staff, action: &str, submission: &AcceptedSubmission) -> (u16, Value) {
     let path = format!("/api/admin/submissions/{}/{action}", submission.submission_id);
-    let answer = staff.post(&path, &json!({"reason": "a fault is played"})).await;
+    let answer = staff.post(&path, &json!({"reason": "fault table"})).await;
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
-/// Cancelled while the result is on its way into the records, and just after; twice at once; and while LoopAI
-/// is down.
+/// Cancelled just before and just after the result is stored; twice at once; while LoopAI is unavailable.
 pub(crate) async fn cancels() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
 
-    // LoopAI has said that it is done; the records do not know.
+    // LoopAI has returned the result, but it is not stored yet.
     testbed.stack.failpoints.arm(Failpoint::AfterPollAnswered);
     let early = testbed.submit().await;
     testbed.stack.failpoints.wait_until_reached(Failpoint::AfterPollAnswered).await;
@@ -32,7 +31,7 @@ pub(crate) async fn cancels() -> RowReport {
     testbed.allow_ends(&early, &[ExpectedEnd::COMPLETED]);
     testbed.stack.failpoints.release(Failpoint::AfterPollAnswered);
 
-    // The result is recorded; Temporal does not know.
+    // The result is stored, but the activity has not completed yet.
     testbed.stack.failpoints.arm(Failpoint::AfterPollRecorded);
     let late = testbed.submit().await;
     testbed.stack.wait_for_status(&late, "completed").await;
@@ -49,10 +48,10 @@ pub(crate) async fn cancels() -> RowReport {
     testbed.record_staff_action(&twice, "submission_cancel");
     testbed.allow_ends(&twice, &[ExpectedEnd::CANCELLED]);
 
-    // LoopAI was asked and did not answer, more than once, and the run is about to ask again.
+    // LoopAI has failed several times, and the run is about to retry.
     let down = testbed.submit_with_comments("[sim: diagnose=500]").await;
     testbed.allow_ends(&down, &[ExpectedEnd::CANCELLED]);
-    eventually("LoopAI to be requests again", || async {
+    eventually("another request to LoopAI", || async {
         let requests = testbed.stack.loopai.requests();
         let refused = requests.iter().filter(|one| one.status == Some(500)).count();
         (refused >= 2).then_some(())
@@ -65,7 +64,7 @@ pub(crate) async fn cancels() -> RowReport {
     testbed.report().await
 }
 
-/// Two presses at once are one further run; a press while it goes on changes nothing.
+/// Two retries at once start one run. A retry of a running submission changes nothing.
 pub(crate) async fn retries() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
@@ -78,7 +77,7 @@ pub(crate) async fn retries() -> RowReport {
     testbed.record_staff_action(&submission, "submission_retry");
 
     let execution = &testbed.stack.loopai.executions()[0].execution_id;
-    testbed.stack.loopai.fail(execution, "it cannot be told").expect("is under way");
+    testbed.stack.loopai.fail(execution, "a failure of the test").expect("is in progress");
     testbed.stack.wait_for_status(&submission, "failed").await;
     let responses = tokio::join!(
         send_action(&staff, "retry", &submission),

@@ -1,4 +1,4 @@
-//! Between the event stream and its listeners.
+//! Faults of event streams.
 
 use crate::client::{AcceptedSubmission, ApiClient};
 use crate::eventually::{LIMIT, eventually, within};
@@ -16,31 +16,29 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// How often a stream is cut, each time a little later.
+/// Each connection is cut a little later than the one before.
 const CUTS: usize = 40;
-/// An answer's head and the beginning of an event.
+/// After the response headers and the start of an event.
 const FIRST_CUT: usize = 700;
-/// No multiple of an event's length, so that the cuts fall everywhere.
+/// Not a multiple of an event's length, so that cuts fall everywhere.
 const CUT_STEP: usize = 97;
-/// Listeners that never read.
 const STALLED_READERS: usize = 20;
-/// What one of them can take in before it is full, at most.
+/// At most this much fits into the receive buffer of a stalled reader.
 const RECEIVE_BUFFER: u32 = 4096;
-/// The length of what each event says: as long as the records allow.
+/// The maximum length in the database.
 const MESSAGE_LENGTH: usize = 500;
-/// For how long the API waits for somebody who takes nothing (`write_time` in `api/src/server.rs`). Then it closes
-/// the connection, which is what it promises, too.
+/// The API closes a connection whose client accepts nothing for this long (`write_time` in `api/src/server.rs`).
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Cut in the middle of events and resumed at the other replica; marks that are stale or absurd; readers who never
-/// read, of a story so long that the API cannot get rid of it.
+/// Streams are cut mid-event and resumed at another replica; `Last-Event-ID` is stale or absurd; readers stall while
+/// the API has more events than the socket buffers hold.
 pub(crate) async fn interruptions() -> RowReport {
     let options = StackOptions::default().scenario("stuck*1, delay=100ms");
     let mut testbed = Testbed::start(options).await;
     let (replica, other) = testbed.stack.start_replica().await;
     let submission = testbed.submit().await;
     testbed.stack.wait_for_status(&submission, "processing").await;
-    let api = testbed.stack.api.as_ref().expect("runs").id();
+    let api = testbed.stack.api.as_ref().expect("is running").id();
     let event_count = events_to_fill_buffers();
     let before = Footprint::of(api);
     insert_events(&testbed, &submission, event_count).await;
@@ -55,7 +53,7 @@ pub(crate) async fn interruptions() -> RowReport {
     for _ in 0..STALLED_READERS {
         stalled_readers.push(StalledReader::listen(&testbed.stack.client, &submission).await);
     }
-    within(2 * LIMIT, "others to hear all of it", || async {
+    within(2 * LIMIT, "the listener to receive all events", || async {
         (listener.received().len() > event_count).then_some(())
     })
     .await;
@@ -63,28 +61,26 @@ pub(crate) async fn interruptions() -> RowReport {
     Footprint::of(api).assert_small(&before, event_count);
     for mark in ["-1", "many", "99999999999999999999", "999999999"] {
         let answer = testbed.stack.client.open_events(&submission, Some(mark)).await;
-        let first = SseStream::new(answer.expect("an answer")).into_events().next().await;
-        assert_eq!(first.map(|event| event.id), Some(1), "{mark}: from the beginning");
+        let first = SseStream::new(answer.expect("a response")).into_events().next().await;
+        assert_eq!(first.map(|event| event.id), Some(1), "{mark}: from the first event");
     }
     let execution = testbed.stack.wait_for_polls(1).await;
-    testbed.stack.loopai.complete(&execution).expect("is under way");
+    testbed.stack.loopai.complete(&execution).expect("is in progress");
     testbed.stack.wait_for_status(&submission, "completed").await;
-    eventually("others to hear its end", || async { listener.is_done().then_some(()) }).await;
+    eventually("the listener to receive the end", || async { listener.is_done().then_some(()) })
+        .await;
     wait_until_blocked(&stalled_readers, event_count).await;
     Footprint::of(api).assert_small(&before, event_count);
-    let stale = testbed.stack.client.open_events(&submission, Some("0")).await.expect("an answer");
-    assert_eq!(stale.status(), StatusCode::OK, "the whole story again");
+    let stale = testbed.stack.client.open_events(&submission, Some("0")).await.expect("a response");
+    assert_eq!(stale.status(), StatusCode::OK, "all events again");
 
     eventually("the cuts to be over", || async {
         (cut_client.streams_opened() > CUTS).then_some(())
     })
     .await;
     for proxy in &proxies {
-        assert!(proxy.cut_mid_event() > 0, "an event was cut in its middle");
-        assert!(
-            proxy.occurrences() > 0,
-            "somebody came from the other replica, or back, with a mark"
-        );
+        assert!(proxy.cut_mid_event() > 0, "no cut was within an event");
+        assert!(proxy.occurrences() > 0, "no listener resumed after an event");
     }
     drop(stalled_readers);
     let report = testbed.report().await;
@@ -92,27 +88,26 @@ pub(crate) async fn interruptions() -> RowReport {
     report
 }
 
-/// A line to each replica that is cut again and again, and counts who goes on after an event.
+/// Proxies that cut connections again and again, and count how many resume after an event.
 async fn cutting_proxies(apis: [&ApiClient; 2]) -> [Proxy; 2] {
     let proxies = apis.map(async |api| {
         let proxy = Proxy::to(&api.url("").replace("http://", "")).await;
-        // Twice as many as are waited for: a connection on which the API asks to come again uses one up, too.
+        // Twice as many as needed: a connection that gets 503 uses one up, too.
         proxy.cut_after((0..=CUTS).map(|cut| FIRST_CUT + 2 * CUT_STEP * cut));
         proxy.count(b"last-event-id: ");
         proxy
     });
-    futures::future::join_all(proxies).await.try_into().ok().expect("two")
+    futures::future::join_all(proxies).await.try_into().ok().expect("two proxies")
 }
 
-/// How many events are told at once: together half as much again as Linux keeps at most for a connection that
-/// nobody reads.
+/// One and a half times what Linux buffers for an unread connection.
 fn events_to_fill_buffers() -> usize {
-    let sizes = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem").expect("sizes");
+    let sizes = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem").expect("the buffer sizes");
     let largest = sizes.split_whitespace().last().and_then(|size| size.parse::<usize>().ok());
     (largest.expect("a number") + 2 * RECEIVE_BUFFER as usize) * 3 / 2 / MESSAGE_LENGTH
 }
 
-/// Makes the story of a submission that is under way very long. The product could do so by itself only in days.
+/// A run would take days to produce so many events.
 async fn insert_events(testbed: &Testbed, submission: &AcceptedSubmission, event_count: usize) {
     let id = &submission.submission_id;
     let statement = format!(
@@ -123,18 +118,16 @@ async fn insert_events(testbed: &Testbed, submission: &AcceptedSubmission, event
          UPDATE submissions SET last_event = last_event + {event_count} WHERE id = '{id}'; COMMIT"
     );
     let mut connection = testbed.stack.database.connect().await;
-    connection.batch_execute(&statement).await.expect("told");
+    connection.batch_execute(&statement).await.expect("inserted events");
 }
 
-/// Somebody who opens a stream and never reads from it.
 struct StalledReader {
     connection: TcpStream,
     api: SocketAddr,
     since: Instant,
 }
 
-/// What is under way on a connection: bytes that the API has said and the system keeps, and bytes that have arrived
-/// and were not read.
+/// The bytes in the sender's and in the receiver's socket buffers.
 type Queues = (u64, u64);
 
 impl StalledReader {
@@ -143,19 +136,20 @@ impl StalledReader {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("a small buffer");
         let since = Instant::now();
-        let mut connection = socket.connect(api).await.expect("connects");
+        let mut connection = socket.connect(api).await.expect("a connection");
         let request = format!(
             "GET /api/user/events/{} HTTP/1.1\r\nHost: {api}\r\nAuthorization: Bearer {}\r\n\r\n",
             submission.submission_id, submission.access_token
         );
-        connection.write_all(request.as_bytes()).await.expect("asks");
+        connection.write_all(request.as_bytes()).await.expect("a sent request");
         StalledReader { connection, api, since }
     }
 
-    /// What is on its way to it; `None` where the API has closed the connection.
+    /// None when the API has closed the connection.
     ///
     /// # Panics
-    /// When that was sooner than it may.
+    ///
+    /// When it did so before [`WRITE_TIMEOUT`].
     fn in_flight(&self, connections: &[TcpConnection]) -> Option<Queues> {
         let ours = self.connection.local_addr().expect("an address").port();
         let api = self.api.port();
@@ -163,15 +157,15 @@ impl StalledReader {
             connections.iter().find(|one| (one.from, one.to) == (from, to) && one.is_established)
         };
         let Some(theirs) = between(api, ours) else {
-            assert!(self.since.elapsed() >= WRITE_TIMEOUT, "let go early");
+            assert!(self.since.elapsed() >= WRITE_TIMEOUT, "closed too early");
             return None;
         };
         Some((theirs.send_queue, between(ours, api)?.receive_queue))
     }
 }
 
-/// Waits until the API can say nothing more to any of them: less than the story is on its way, and it stays so; or
-/// it has let them go.
+/// Waits until the API is blocked on every stalled reader: the buffers hold less than all events and no longer change.
+/// Connections that it has closed do not count.
 async fn wait_until_blocked(stalled_readers: &[StalledReader], event_count: usize) {
     let all = || {
         let connections = TcpConnection::all();
@@ -189,7 +183,6 @@ async fn wait_until_blocked(stalled_readers: &[StalledReader], event_count: usiz
     .await;
 }
 
-/// One end of a connection of this machine.
 struct TcpConnection {
     from: u16,
     to: u16,
@@ -204,7 +197,7 @@ impl TcpConnection {
         table.lines().skip(1).filter_map(Self::of).collect()
     }
 
-    /// Number, own address, other's address, state, queues, as `proc(5)` has them.
+    /// Index, local address, remote address, state, queues: see `proc(5)`.
     fn of(line: &str) -> Option<TcpConnection> {
         let mut fields = line.split_whitespace().skip(1);
         let mut port = || {
@@ -220,25 +213,24 @@ impl TcpConnection {
     }
 }
 
-/// What a process needs.
 #[derive(Debug)]
 struct Footprint {
-    /// Memory in bytes.
     memory: u64,
     threads: u64,
 }
 
 impl Footprint {
     fn of(process: u32) -> Footprint {
-        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+        let status =
+            std::fs::read_to_string(format!("/proc/{process}/status")).expect("a running process");
         let number = |name: &str| -> u64 {
-            let line = status.lines().find(|line| line.starts_with(name)).expect("a line");
+            let line = status.lines().find(|line| line.starts_with(name)).expect("the field");
             line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
         };
         Footprint { memory: number("VmRSS:") << 10, threads: number("Threads:") }
     }
 
-    /// Less than a quarter of what it would take to keep the story for each who does not read it.
+    /// A quarter of what it would take to hold all events in memory for each stalled reader.
     fn assert_small(&self, before: &Footprint, event_count: usize) {
         let memory = (STALLED_READERS * event_count * MESSAGE_LENGTH / 4) as u64;
         assert!(self.memory < before.memory + memory, "{self:?}, before {before:?}");

@@ -1,4 +1,4 @@
-//! Between a patient and the records.
+//! Faults between a patient's request and the database.
 
 use crate::faults::report::RowReport;
 use crate::faults::testbed::Testbed;
@@ -8,9 +8,9 @@ use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-/// The client sees its connection break, nothing half-made remains, and a repeat is a new submission.
+/// The client's connection breaks, nothing is left behind, and a retry creates a new submission.
 pub(crate) async fn killed_before_the_commit() -> RowReport {
-    // How long the dead process's claim on the key holds up the repeat.
+    // How long the killed process's lease on the key delays the retry.
     let options = StackOptions::default().with("IDEMPOTENCY_LEASE_SECONDS", "3");
     let mut testbed = Testbed::start(options).await;
     let email = testbed.new_patient();
@@ -18,7 +18,7 @@ pub(crate) async fn killed_before_the_commit() -> RowReport {
     let sending = testbed.send(&email, Some("before-the-commit"));
     testbed.kill_api_at(Failpoint::BeforeSubmissionCommit).await;
 
-    sending.await.expect("ran").expect_err("its connection broke");
+    sending.await.expect("a finished task").expect_err("a broken connection");
     for table in ["submissions", "files", "runs", "events", "deliveries"] {
         assert_eq!(testbed.stack.database.count_rows(table).await, 0, "{table}");
     }
@@ -27,7 +27,7 @@ pub(crate) async fn killed_before_the_commit() -> RowReport {
     testbed.report().await
 }
 
-/// What was committed is answered to the repeat with the same key, and is started by the sweeper.
+/// A retry with the same key returns the committed submission, which the sweeper starts.
 pub(crate) async fn killed_before_the_answer() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let email = testbed.new_patient();
@@ -35,28 +35,24 @@ pub(crate) async fn killed_before_the_answer() -> RowReport {
     let sending = testbed.send(&email, Some("before-the-answer"));
     testbed.kill_api_at(Failpoint::AfterSubmissionCommit).await;
 
-    sending.await.expect("ran").expect_err("its connection broke");
+    sending.await.expect("a finished task").expect_err("a broken connection");
     repeat_until_accepted(&mut testbed, &email, "before-the-answer").await;
-    assert_eq!(
-        testbed.stack.database.count_rows("submissions").await,
-        1,
-        "nothing is stored twice"
-    );
+    assert_eq!(testbed.stack.database.count_rows("submissions").await, 1, "stored once");
     testbed.report().await
 }
 
-/// As a client does that honours `Retry-After`: a claim that a dead process left ends by itself.
+/// The lease of a killed process expires.
 async fn repeat_until_accepted(testbed: &mut Testbed, email: &str, key: &str) {
-    let answer = crate::eventually("the repeat to be accepted", || async {
-        let answer = testbed.send(email, Some(key)).await.expect("ran").ok()?;
+    let answer = crate::eventually("the retry to be accepted", || async {
+        let answer = testbed.send(email, Some(key)).await.expect("a finished task").ok()?;
         (answer.status() != StatusCode::CONFLICT).then_some(answer)
     })
     .await;
     testbed.record_sent(answer, email).await;
 }
 
-/// Fifty requests with one key are one submission, and another body is refused; after the key has expired,
-/// the same request is a new submission.
+/// Fifty requests with one key create one submission, and another body is rejected. After the key has expired, the
+/// same request creates a new submission.
 pub(crate) async fn one_key() -> RowReport {
     fifty_with_one_key().await.merge(expired_key().await)
 }
@@ -67,24 +63,29 @@ async fn fifty_with_one_key() -> RowReport {
     let answers = join_all((0..50).map(|_| testbed.send(&email, Some("one-key")))).await;
     let mut accepted = 0;
     for answer in answers {
-        let answer = answer.expect("ran").expect("an answer");
+        let answer = answer.expect("a finished task").expect("a response");
         match answer.status() {
             StatusCode::ACCEPTED => {
                 testbed.record_sent(answer, &email).await;
                 accepted += 1;
             }
-            // Another one is at it, or so many wait for a connection that these had better come again.
+            // Another request holds the key, or too many wait for a database connection.
             StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => {
                 assert!(answer.headers().contains_key("retry-after"));
             }
             other => panic!("{other}: {:?}", answer.text().await),
         }
     }
-    assert!(accepted > 0, "somebody is let in");
-    assert_eq!(testbed.stack.database.count_rows("submissions").await, 1, "fifty are one");
+    assert!(accepted > 0, "a request is accepted");
+    assert_eq!(
+        testbed.stack.database.count_rows("submissions").await,
+        1,
+        "one submission for fifty requests"
+    );
 
     let other = testbed.new_patient();
-    let refused = testbed.send(&other, Some("one-key")).await.expect("ran").expect("an answer");
+    let refused =
+        testbed.send(&other, Some("one-key")).await.expect("a finished task").expect("a response");
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     let refusal: Value = refused.json().await.expect("JSON");
     assert_eq!(refusal["error"]["code"], "idempotency_key_reused", "{refusal}");
@@ -96,7 +97,11 @@ async fn expired_key() -> RowReport {
     let mut testbed = Testbed::start(options).await;
     let email = testbed.new_patient();
     let repeat = async |testbed: &mut Testbed| {
-        let answer = testbed.send(&email, Some("a-key")).await.expect("ran").expect("an answer");
+        let answer = testbed
+            .send(&email, Some("a-key"))
+            .await
+            .expect("a finished task")
+            .expect("a response");
         testbed.record_sent(answer, &email).await.submission_id
     };
     let first = repeat(&mut testbed).await;

@@ -1,5 +1,5 @@
-//! Patients and staff of a long run: all of them at once, and beside the faults, so that requests are under way
-//! when something dies.
+//! Simulated patients and staff. They act at the same time as the faults, so that requests are in progress when
+//! something fails.
 
 use crate::client::{AcceptedSubmission, ApiClient};
 use crate::faults::acknowledged::{AcknowledgedSubmission, ExpectedEnd};
@@ -17,19 +17,18 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Patients, who each pause so many milliseconds after a submission: together about two a second, a load that
-/// two cores carry beside the faults.
+/// Each patient pauses this many milliseconds after a submission. Together they send about two a second, which two
+/// cores can handle beside the faults.
 const PATIENTS: u32 = 4;
 const PATIENTS_PAUSE: std::ops::Range<u64> = 1000..3000;
-/// Members of staff, and the milliseconds between two presses of one.
+/// Each staff member pauses this many milliseconds between two actions.
 const STAFF: u32 = 2;
 const STAFF_PAUSE: std::ops::Range<u64> = 2000..8000;
-/// Pause before a request is repeated.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// The submissions that staff choose from: the newest.
+/// Staff choose among the newest submissions.
 const RECENT_LIMIT: usize = 200;
 
-/// What patients' submissions meet at LoopAI, and whether that fails them.
+/// Simulator scripts, and the failures that they cause.
 const SCRIPTS: [(&str, Option<ExpectedEnd>); 8] = [
     ("", None),
     ("", None),
@@ -41,22 +40,22 @@ const SCRIPTS: [(&str, Option<ExpectedEnd>); 8] = [
     ("[sim: status=html*1, status=truncated*1, delay=300ms]", None),
 ];
 
-/// What they were told.
 pub(super) enum UserEvent {
-    /// A patient got a 202, and listens.
     SubmissionAccepted(Box<AcknowledgedSubmission>, Listener),
-    /// Staff pressed, and were told that it is done; or not told anything, so that it may be.
-    ActionSent { submission: AcceptedSubmission, action: StaffAction, is_acknowledged: bool },
+    /// Not acknowledged when there was no response, so that the action may or may not have happened.
+    ActionSent {
+        submission: AcceptedSubmission,
+        action: StaffAction,
+        is_acknowledged: bool,
+    },
 }
 
-/// What staff press.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StaffAction {
     Cancel,
     Retry,
 }
 
-/// All of them, until they are told to go.
 pub(super) struct SimulatedUsers {
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
@@ -78,7 +77,6 @@ impl StaffAction {
         }
     }
 
-    /// Its name in the audit.
     pub(super) fn audit_action(self) -> &'static str {
         match self {
             StaffAction::Cancel => "submission_cancel",
@@ -88,7 +86,7 @@ impl StaffAction {
 }
 
 impl SimulatedUsers {
-    /// Sends them to work. Each draws from a seed of its own.
+    /// Each user gets a seed of its own.
     pub(super) fn start(
         rng: &mut Rng,
         client: &ApiClient,
@@ -109,16 +107,16 @@ impl SimulatedUsers {
     }
 
     /// # Panics
-    /// When somebody went: by an answer that no client would repeat.
+    ///
+    /// When a user got a response that no client would retry.
     pub(super) fn assert_running(&self) {
-        assert!(!self.tasks.iter().any(JoinHandle::is_finished), "somebody has gone");
+        assert!(!self.tasks.iter().any(JoinHandle::is_finished), "a user has stopped");
     }
 
-    /// Lets each finish what is under way.
     pub(super) async fn stop(self) {
         self.stop.cancel();
         for task in self.tasks {
-            task.await.expect("at work until now");
+            task.await.expect("no user panics");
         }
     }
 }
@@ -137,7 +135,7 @@ impl Shared {
     }
 
     fn send(&self, event: UserEvent) {
-        // Whoever hears it ends after everybody who tells it.
+        // The receiver outlives all senders.
         let _ = self.events.send(event);
     }
 
@@ -173,7 +171,7 @@ async fn patient(number: u32, mut rng: Rng, shared: Shared) {
     }
 }
 
-/// Presses something; whether it is done is up to how the submission stands.
+/// The submission's state decides whether the action succeeds.
 async fn staff_member(staff: Staff, mut rng: Rng, shared: Shared) {
     loop {
         shared.pause(rng.u64(STAFF_PAUSE)).await;
@@ -187,10 +185,10 @@ async fn staff_member(staff: Staff, mut rng: Rng, shared: Shared) {
         };
         let Some(submission) = chosen else { continue };
         let path = format!("/api/admin/submissions/{}/{}", submission.submission_id, action.path());
-        let call = staff.request(Method::POST, &path).json(&json!({"reason": "a long run"}));
+        let call = staff.request(Method::POST, &path).json(&json!({"reason": "soak"}));
         let status = call.send().await.map(|answer| answer.status());
         let is_acknowledged = status.as_ref().is_ok_and(StatusCode::is_success);
-        // Where the connection broke, or the API does not know, it may have been done.
+        // Without a response, or with a server error, the action may have happened.
         let is_refused = status.as_ref().is_ok_and(StatusCode::is_client_error);
         if !is_refused {
             shared.send(UserEvent::ActionSent { submission, action, is_acknowledged });

@@ -1,5 +1,4 @@
-//! Real worlds in which something is harmed on purpose: the judge has to find it by the same eyes that look after
-//! every fault.
+//! Real systems with deliberate damage: the same checks that follow every fault have to find it.
 
 use super::*;
 use crate::faults::invariants::Invariant;
@@ -7,10 +6,10 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// How long something is waited for that never comes.
+/// Something is awaited that never happens.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A world with a submission that completed and was told.
+/// A testbed with one completed submission.
 async fn testbed() -> (Testbed, AcceptedSubmission) {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let submission = testbed.submit().await;
@@ -18,7 +17,6 @@ async fn testbed() -> (Testbed, AcceptedSubmission) {
     (testbed, submission)
 }
 
-/// The invariants that the judge finds broken.
 async fn broken(testbed: Testbed) -> Vec<Invariant> {
     let violations = testbed.report().await.violations;
     let mut broken: Vec<_> = violations.iter().map(|violation| violation.invariant).collect();
@@ -51,7 +49,7 @@ async fn i2_detects_lost_bytes_and_a_changed_result() {
     let photo = lost.acknowledged[0].photos[0].clone();
     let bytes = lost.stack.files().join(&photo[..2]).join(&photo);
     let original = std::fs::read(&bytes).expect("the photo");
-    std::fs::write(&bytes, &original[1..]).expect("written");
+    std::fs::write(&bytes, &original[1..]).expect("a written file");
     assert_eq!(broken(lost).await, [Invariant::NothingLost], "{}", submission.submission_id);
 
     let (changed, _) = testbed().await;
@@ -73,7 +71,7 @@ async fn i3_detects_a_second_execution_of_a_run() {
     });
     let again =
         reqwest::Client::new().post(address).header("Idempotency-Key", "another").json(&again);
-    assert!(again.send().await.expect("an answer").status().is_success());
+    assert!(again.send().await.expect("a response").status().is_success());
     assert!(broken(testbed).await.contains(&Invariant::OneExecution));
 }
 
@@ -82,14 +80,13 @@ async fn i4_detects_an_email_that_is_sent_twice() {
     let (testbed, _) = testbed().await;
     let sent = testbed.stack.mail.mails()[0].clone();
     send_again(&testbed, &sent.to[0], &sent.raw).await;
-    assert_eq!(testbed.stack.mail.mails().len(), 2, "it was accepted");
+    assert_eq!(testbed.stack.mail.mails().len(), 2, "the mail server accepted it");
     assert_eq!(broken(testbed).await, [Invariant::OneMail]);
 }
 
-/// Hands an e-mail over as it is, dots and all.
 async fn send_again(testbed: &Testbed, to: &str, raw: &[u8]) {
     let mut connection =
-        TcpStream::connect(testbed.stack.mail.smtp_address()).await.expect("connects");
+        TcpStream::connect(testbed.stack.mail.smtp_address()).await.expect("a connection");
     let (reads, mut writes) = connection.split();
     let mut answers = BufReader::new(reads).lines();
     let text = String::from_utf8_lossy(raw).replace("\r\n.", "\r\n..");
@@ -102,8 +99,8 @@ async fn send_again(testbed: &Testbed, to: &str, raw: &[u8]) {
     ];
     answers.next_line().await.expect("a greeting");
     for command in commands {
-        writes.write_all(format!("{command}\r\n").as_bytes()).await.expect("says");
-        let answer = answers.next_line().await.expect("reads").expect("an answer");
+        writes.write_all(format!("{command}\r\n").as_bytes()).await.expect("a sent command");
+        let answer = answers.next_line().await.expect("a readable connection").expect("a response");
         assert!(answer.starts_with(['2', '3']), "{command}: {answer}");
     }
 }
@@ -122,11 +119,11 @@ async fn i5_detects_an_event_that_its_listener_never_received() {
 async fn i6_detects_a_service_that_does_not_recover() {
     let (mut without_worker, _) = testbed().await;
     without_worker.settle_timeout = SHORT_TIMEOUT;
-    without_worker.stack.worker.take().expect("runs").kill();
-    assert!(broken(without_worker).await.contains(&Invariant::Recovers), "nobody works");
+    without_worker.stack.worker.take().expect("is running").kill();
+    assert!(broken(without_worker).await.contains(&Invariant::Recovers), "no worker is running");
 
     let (mut without_api, _) = testbed().await;
     without_api.settle_timeout = SHORT_TIMEOUT;
-    without_api.stack.api.take().expect("runs").kill();
-    assert!(broken(without_api).await.contains(&Invariant::Recovers), "nobody answers");
+    without_api.stack.api.take().expect("is running").kill();
+    assert!(broken(without_api).await.contains(&Invariant::Recovers), "no API is running");
 }

@@ -1,4 +1,4 @@
-//! The line between a patient and the API: slow, reset, and half-open.
+//! Network faults between a patient and the API.
 
 use super::{LINK_FAULTS, LinkFault};
 use crate::faults::report::RowReport;
@@ -9,14 +9,14 @@ use crate::{ApiClient, assertions, eventually, photos};
 use diagflow_store::Failpoint;
 use std::time::Duration;
 
-/// By how much every piece is late: longer than the patient waits.
+/// Longer than the patient waits.
 const DELAY: Duration = Duration::from_millis(1500);
-/// How long nothing may be heard before the patient takes the connection for dead; a heartbeat comes more often.
+/// The patient gives up on a connection that is silent for this long. Heartbeats are more frequent.
 const SILENCE: Duration = Duration::from_secs(1);
 const HEARTBEAT: &str = "0.3";
 
-/// The answer to a submission is lost, and so is its repeat; with the same key it is the same submission when the
-/// line is whole again. A stream breaks off before the end of the story, which is heard then.
+/// The response to a submission and to its retry are lost. When the link works again, a retry with the same key
+/// returns the same submission. The event stream breaks and is resumed.
 pub(super) async fn run() -> RowReport {
     let options = StackOptions::default()
         .with("EVENTS_HEARTBEAT_SECONDS", HEARTBEAT)
@@ -52,17 +52,17 @@ pub(super) async fn run() -> RowReport {
             LinkFault::HalfOpen => proxy.half_open(),
         }
         testbed.stack.failpoints.release(Failpoint::AfterSubmissionCommit);
-        assert!(!sending.await.expect("ran"), "{fault:?}: the answer is lost");
+        assert!(!sending.await.expect("a finished task"), "{fault:?}: the response is lost");
         assert!(
             submit_client.post(&body, Some(&key)).await.is_err(),
-            "{fault:?}: so is its repeat"
+            "{fault:?}: the retry gets no response"
         );
         let execution = &assertions::executions(&testbed.stack, &followed)[0].execution_id;
-        testbed.stack.loopai.complete(execution).expect("is under way");
+        testbed.stack.loopai.complete(execution).expect("is in progress");
         testbed.stack.wait_for_status(&followed, "completed").await;
 
         proxy.restore();
-        let answer = eventually("the repeat to be answered", || async {
+        let answer = eventually("the response to the retry", || async {
             let answer = submit_client.post(&body, Some(&key)).await.ok()?;
             answer.status().is_success().then_some(answer)
         })
