@@ -13,14 +13,13 @@ use crate::servers::{self, Accounts, SystemFolder, TemporalAddresses};
 use crate::workspace::{Lock, Workspace, create_private_dir};
 use crate::{cargo, guard, interrupt, ports, progress};
 
-/// What leaves the product's binary and all tests behind, in one build with one set of features: what this
-/// compiles, `cargo test` finds again.
+/// Builds the `diagflow` binary and all tests with one set of features, so that `cargo test` compiles nothing again.
 pub(crate) const BUILD: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
 
 /// The URL of the tests' database server. If it is set, no database server is started.
 const DATABASE: &str = "DIAGFLOW_TEST_MYSQL_URL";
 
-/// Builds an example of the crate `tests` and runs it with fresh servers. `prepare` completes its command.
+/// Builds an example of the crate `tests` and runs it with new servers. `prepare` completes its command.
 pub(crate) fn run_program(
     name: &str,
     keep: bool,

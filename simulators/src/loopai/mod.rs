@@ -16,27 +16,27 @@
 //!
 //! | item | meaning |
 //! |---|---|
-//! | `delay=20s` | time until the execution ends (`ms`, `s`, `m`, `h`)
-//! | `fail`, `fail=TEXT` | `FAILED` with TEXT as `error` (without comma and `]`)
-//! | `stuck` | never ends
-//! | `no-result` | `COMPLETED` without `result`
-//! | `complete` | `COMPLETED` with `result` (the default)
-//! | `diagnose=FAULT` | the diagnose request fails and creates no execution
-//! | `diagnose=accept+FAULT` | the diagnose request creates an execution, but its response fails
+//! | `delay=20s` | time until the execution ends (`ms`, `s`, `m`, `h`) |
+//! | `fail`, `fail=TEXT` | `FAILED` with TEXT as `error` (without comma and `]`) |
+//! | `stuck` | never ends |
+//! | `no-result` | `COMPLETED` without `result` |
+//! | `complete` | `COMPLETED` with `result` (the default) |
+//! | `diagnose=FAULT` | the diagnose request fails and creates no execution |
+//! | `diagnose=accept+FAULT` | the diagnose request creates an execution, but its response fails |
 //! | `status=FAULT` | the status request fails |
 //!
 //! | FAULT | meaning |
 //! |---|---|
-//! | `400` … `599` | this HTTP status; `429:7s` adds `Retry-After: 7` (`429` alone: 1)
-//! | `hang` | no response until the client disconnects
-//! | `reset`, `drop` | the connection is reset or closed without a response
-//! | `cut` | the connection closes in the middle of the body
-//! | `html` | 200 with an HTML page
-//! | `truncated` | 200 with half of the JSON text
-//! | `unknown`, `unknown:WORD` | an undocumented `status` value (`status` only)
-//! | `no-id` | JSON without `execution_id` (`diagnose` only)
-//! | `huge`, `huge:50MB` | a streamed JSON body of this size (default 6 MB)
-//! | `redirect` | 302 to a login page
+//! | `400` … `599` | this HTTP status; `429:7s` adds `Retry-After: 7` (`429` alone: 1) |
+//! | `hang` | no response until the client disconnects |
+//! | `reset`, `drop` | the connection is reset or closed without a response |
+//! | `cut` | the connection closes in the middle of the body |
+//! | `html` | 200 with an HTML page |
+//! | `truncated` | 200 with half of the JSON text |
+//! | `unknown`, `unknown:WORD` | an undocumented `status` value (`status` only) |
+//! | `no-id` | JSON without `execution_id` (`diagnose` only) |
+//! | `huge`, `huge:50MB` | a streamed JSON body of this size (default 6 MB) |
+//! | `redirect` | 302 to a login page |
 //! | `slow:5s` | the correct response, delayed |
 //!
 //! `*N` after an item limits it to the first N times. `then` before an item is optional and only helps readers:
@@ -49,11 +49,11 @@
 //!
 //! | request | |
 //! |---|---|
-//! | `GET`, `PUT /_sim/scenario` | the default scenario, as text
-//! | `GET /_sim/executions` | all executions: [`ExecutionRecord`]
-//! | `POST /_sim/executions/{id}/complete`, `…/fail` | ends an execution now (`fail` takes `{"error": …}`)
-//! | `GET /_sim/requests` | the request log: [`RequestRecord`]
-//! | `POST /_sim/reset` | deletes all records and restores the configured scenario
+//! | `GET`, `PUT /_sim/scenario` | the default scenario, as text |
+//! | `GET /_sim/executions` | all executions: [`ExecutionRecord`] |
+//! | `POST /_sim/executions/{id}/complete`, `…/fail` | ends an execution now (`fail` takes `{"error": …}`) |
+//! | `GET /_sim/requests` | the request log: [`RequestRecord`] |
+//! | `POST /_sim/reset` | deletes all records and restores the configured scenario |
 //! | `GET /health`, `GET /` | health check; status page |
 
 mod analysis;

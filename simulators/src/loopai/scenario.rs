@@ -4,51 +4,36 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// How an execution ends.
+/// How an execution ends. The [module](super) describes each outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
-    /// `COMPLETED` with a result measured from the images.
     #[default]
     Complete,
-    /// `FAILED` with this text as `error`.
     Fail(String),
-    /// Never ends on its own.
     Stuck,
-    /// `COMPLETED` without `result`.
     NoResult,
 }
 
-/// A fault of a response.
+/// A fault of a response. The [module](super) describes each fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An error status with a JSON body.
     Status {
         /// 400 to 599.
         code: u16,
         /// Seconds for the `Retry-After` header.
         retry_after: Option<u64>,
     },
-    /// No response until the client disconnects.
     Hang,
-    /// The TCP connection is reset (RST).
     Reset,
-    /// The TCP connection is closed (FIN).
     Drop,
-    /// The connection closes after the headers and half of the body.
     Cut,
-    /// Status 200 with an HTML page.
     Html,
-    /// Status 200 with half of the JSON text.
     Truncated,
-    /// A `status` value that the contract does not define.
     Unknown(String),
-    /// A JSON object without `execution_id`.
     NoId,
-    /// A JSON body of this many bytes, streamed without `Content-Length`.
+    /// Number of bytes.
     Huge(u64),
-    /// A redirect (302) to a login page.
     Redirect,
-    /// The normal response, after this delay.
     Slow(Duration),
 }
 

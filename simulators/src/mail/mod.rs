@@ -8,12 +8,12 @@
 //!
 //! | request | |
 //! |---|---|
-//! | `GET /`, `GET /mail/{n}` | the inbox pages; `?to=` filters
-//! | `GET /api/mails[?to=]` | `{"mails": [Mail …]}`, oldest first: [`Mail`]
-//! | `GET /api/mails/{n}`, `GET /api/mails/{n}/raw` | one mail; its bytes as received
-//! | `DELETE /api/mails` | deletes all mails, in the spool folder too
-//! | `GET /api/conversations`, `GET /conversations` | the SMTP conversations: [`Conversation`]
-//! | `GET`, `PUT /api/script` | the faults to inject: [`Script`]
+//! | `GET /`, `GET /mail/{n}` | the inbox pages; `?to=` filters |
+//! | `GET /api/mails[?to=]` | `{"mails": [Mail …]}`, oldest first: [`Mail`] |
+//! | `GET /api/mails/{n}`, `GET /api/mails/{n}/raw` | one mail; its bytes as received |
+//! | `DELETE /api/mails` | deletes all mails, in the spool folder too |
+//! | `GET /api/conversations`, `GET /conversations` | the SMTP conversations: [`Conversation`] |
+//! | `GET`, `PUT /api/script` | the faults to inject: [`Script`] |
 //! | `GET /health` | health check |
 //!
 //! # Faults

@@ -35,8 +35,8 @@ pub(crate) const OPTIONS: [&str; 7] = [
     "--innodb-buffer-pool-size=64M",
     "--max-connections=500",
 ];
-/// For the server that tests share and nobody kills: it never waits for the disk. Each test creates and drops a
-/// database, which is mostly waiting otherwise.
+/// For the server that tests share. It is never killed, so it need not wait for the disk, which is most of the time
+/// for creating and dropping a database.
 const WITHOUT_SYNC: [&str; 3] =
     ["--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=2", "--sync-frm=0"];
 
