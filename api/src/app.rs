@@ -3,8 +3,7 @@
 use crate::auth::anonymous_audit::AnonymousAuditLimiter;
 use crate::auth::keys::Keys;
 use crate::auth::password::PasswordService;
-use crate::dispatch::start_runs::StartQueue;
-use crate::dispatch::temporal_runs::TemporalRuns;
+use crate::dispatch::Dispatch;
 use crate::events::event_hub::EventHub;
 use crate::intake::upload_memory::UploadMemory;
 use crate::layers::limiters::Limiters;
@@ -28,10 +27,8 @@ pub struct App {
     pub store: Store,
     /// The images' bytes.
     pub bytes: BlobStore,
-    /// Starts runs soon after they were stored.
-    pub start_queue: StartQueue,
-    /// The runs that are going on.
-    pub temporal_runs: TemporalRuns,
+    /// The background tasks and the connection to Temporal.
+    pub dispatch: Dispatch,
     /// Whether Temporal answers.
     pub temporal_health: TemporalHealth,
     /// What `/metrics` shows; from [`crate::telemetry::metrics_builder`].

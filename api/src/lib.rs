@@ -25,10 +25,7 @@ mod telemetry;
 
 pub use app::{App, TemporalHealth};
 pub use auth::password::{WeakPassword, check_password, hash_password};
-pub use dispatch::orphaned_files::sweep_orphaned_files;
-pub use dispatch::reconciler::{Reconciler, ReconcilerSettings};
-pub use dispatch::start_runs::{RunStarter, RunStarterSettings, StartQueue};
-pub use dispatch::temporal_runs::TemporalRuns;
+pub use dispatch::{BackgroundTasks, Dispatch, DispatchSettings};
 pub use router::router;
 pub use routes::table::{Access, Route, route_table};
 pub use server::serve;

@@ -1,42 +1,32 @@
-//! Sweeps bytes that no submission names: what is left of uploads that broke off, whole or half-stored.
+//! Removes files that no submission refers to: the remains of interrupted uploads.
 
-use crate::error::kind;
+use crate::dispatch::BATCH;
+use crate::dispatch::periodic::{Backlog, periodic};
 use diagflow_store::{BlobStore, Store};
+use std::convert::Infallible;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 
-/// Longest pause between two looks.
 const MAX_INTERVAL: Duration = Duration::from_secs(600);
-/// What one ticks removes.
-const BATCH: i64 = 100;
 
-/// Sweeps until `stop` is cancelled. `age` is `ORPHANED_FILE_SECONDS`: how long bytes may stand without a name;
-/// longer than any upload takes.
-pub async fn sweep_orphaned_files(
-    store: Store,
-    bytes: BlobStore,
-    age: Duration,
-    stop: CancellationToken,
-) {
-    let mut ticks = interval(MAX_INTERVAL.min(age));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        match store.sweep_orphaned_files(&bytes, age, BATCH).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "removed bytes that no submission names"),
-            Err(error) => {
-                tracing::warn!(error = kind(&error), "cannot sweep bytes that nobody names")
-            }
-        }
-        match bytes.sweep_temp_files(age).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "removed bytes that were not stored to the end"),
-            Err(error) => tracing::warn!(%error, "cannot sweep bytes that are half-stored"),
-        }
+pub(super) async fn run(store: &Store, blobs: &BlobStore, age: Duration) {
+    let never = Notify::new();
+    periodic("orphaned_files", MAX_INTERVAL.min(age), &never, || async {
+        remove(store, blobs, age).await;
+        Ok::<_, Infallible>(Backlog::None)
+    })
+    .await;
+}
+
+async fn remove(store: &Store, blobs: &BlobStore, age: Duration) {
+    match store.sweep_orphaned_files(blobs, age, BATCH).await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "removed orphaned files"),
+        Err(error) => tracing::warn!(error = error.kind(), "cannot remove orphaned files"),
+    }
+    match blobs.sweep_temp_files(age).await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "removed temporary files"),
+        Err(error) => tracing::warn!(%error, "cannot remove temporary files"),
     }
 }

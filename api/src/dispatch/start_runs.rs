@@ -6,7 +6,6 @@
 use crate::dispatch::periodic::{Backlog, periodic};
 use crate::dispatch::temporal_runs::{TemporalError, TemporalRuns};
 use crate::dispatch::{BATCH, CONCURRENCY, DispatchSettings, LEASE, TaskError};
-use crate::error::kind;
 use diagflow_store::{Failpoint, RunKey, Store, StoreError};
 use diagflow_workflows::contract::{DiagnosisInput, RunStatus, SUBMISSION_STATUS};
 use diagflow_workflows::{DiagnosisWorkflow, PollSchedule, SubmissionRef};
@@ -26,7 +25,7 @@ enum StartError {
     NotAdopted,
     #[error(transparent)]
     Temporal(#[from] TemporalError),
-    #[error("{}", kind(.0))]
+    #[error("{}", .0.kind())]
     Store(#[from] StoreError),
 }
 
@@ -54,7 +53,7 @@ impl RunStarter {
 
     pub(super) async fn sweep_periodically(&self) {
         let never = Notify::new();
-        periodic("start_runs", self.sweep_interval, &never, async || self.sweep().await).await;
+        periodic("start_runs", self.sweep_interval, &never, || self.sweep()).await;
     }
 
     async fn sweep(&self) -> Result<Backlog, TaskError> {

@@ -1,13 +1,10 @@
 //! What Temporal has of one execution.
 
-use crate::dispatch::temporal_runs::{TemporalError, optional_description};
+use crate::dispatch::temporal_runs::{TemporalError, describe, if_found};
 use crate::history::describe::{HistoryEventBody, describe_events};
 use crate::history::{PendingActivity, pending_activities, rfc3339, status_name};
 use serde::Serialize;
-use temporalio_client::errors::WorkflowInteractionError;
-use temporalio_client::{
-    Client, WorkflowDescribeOptions, WorkflowFetchHistoryOptions, WorkflowHandle,
-};
+use temporalio_client::{Client, WorkflowFetchHistoryOptions, WorkflowHandle};
 use temporalio_common::HasWorkflowDefinition;
 use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
 use url::Url;
@@ -64,8 +61,7 @@ impl Execution {
         handle: &WorkflowHandle<Client, W>,
         ui: &TemporalUi,
     ) -> Result<Option<Execution>, TemporalError> {
-        let found =
-            optional_description(handle.describe(WorkflowDescribeOptions::default()).await)?;
+        let found = describe(handle).await?;
         let (Some(found), Some(events)) = (found, events(handle).await?) else { return Ok(None) };
         Ok(Some(Execution {
             link: Some(ui.page(found.id(), found.run_id())),
@@ -82,11 +78,8 @@ impl Execution {
 async fn events<W: HasWorkflowDefinition>(
     handle: &WorkflowHandle<Client, W>,
 ) -> Result<Option<Vec<HistoryEvent>>, TemporalError> {
-    match handle.fetch_history(WorkflowFetchHistoryOptions::default()).into_events().await {
-        Ok(events) => Ok(Some(events)),
-        Err(WorkflowInteractionError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let history = handle.fetch_history(WorkflowFetchHistoryOptions::default());
+    if_found(history.into_events().await)
 }
 
 /// Where the Temporal UI shows executions of our namespace.

@@ -7,7 +7,7 @@
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
-use crate::error::{ApiError, ApiResult, kind};
+use crate::error::{ApiError, ApiResult};
 use crate::header_names::IDEMPOTENCY_KEY;
 use crate::intake::valid_submission::ValidSubmission;
 use axum::http::HeaderMap;
@@ -74,7 +74,7 @@ pub(crate) async fn store_submission(
         // Only so that a repeat need not wait for the claim's end.
         if let Err(error) = state.app.store.release_idempotency_key(claim).await {
             tracing::debug!(
-                error = kind(&error),
+                error = error.kind(),
                 "a claim was not released, it will end by itself"
             );
         }
@@ -134,7 +134,7 @@ async fn create(
         return Err(ApiError::IdempotencyKeyInUse);
     }
     Failpoint::AfterSubmissionCommit.pass().await;
-    state.app.start_queue.push(RunKey { submission: new.id, number: FIRST_RUN });
+    state.app.dispatch.start_soon(RunKey { submission: new.id, number: FIRST_RUN });
     Ok(new.id)
 }
 

@@ -1,0 +1,40 @@
+//! Runs a task periodically.
+
+use std::fmt::Display;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// What a run of a task left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Backlog {
+    None,
+    /// The task runs again at once.
+    Some,
+}
+
+/// Runs `work` every `period`, and at once when `wake` is notified, without end. Errors are logged; the
+/// next run tries again.
+pub(super) async fn periodic<F, E>(
+    task: &'static str,
+    period: Duration,
+    wake: &Notify,
+    mut work: impl FnMut() -> F,
+) where
+    F: Future<Output = Result<Backlog, E>>,
+    E: Display,
+{
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = wake.notified() => {}
+        }
+        match work().await {
+            Ok(Backlog::None) => {}
+            Ok(Backlog::Some) => ticks.reset_immediately(),
+            Err(error) => tracing::warn!(task, %error, "background task failed"),
+        }
+    }
+}
