@@ -9,25 +9,22 @@ use std::fmt;
 pub struct MacKey(Hmac<Sha256>);
 
 impl MacKey {
-    /// Derives the key for `purpose` from a secret: `HMAC(secret, purpose)`. Several purposes can therefore share one
-    /// secret.
+    /// `HMAC(secret, purpose)`, so that several purposes can share one secret.
     pub fn derive(secret: &str, purpose: &str) -> MacKey {
         let derived = with_key(secret.as_bytes()).chain_update(purpose).finalize();
         MacKey(with_key(&derived.into_bytes()))
     }
 
-    /// The secret itself as the key, for a format that somebody else defined.
     pub fn raw(secret: &str) -> MacKey {
         MacKey(with_key(secret.as_bytes()))
     }
 
-    /// The tag of a message. Where a message has several parts, the caller makes sure that no two lists of parts give
-    /// the same message.
+    /// If a message has several parts, the caller makes sure that no two lists of parts give the same message.
     pub fn tag(&self, message: impl AsRef<[u8]>) -> [u8; 32] {
         self.0.clone().chain_update(message).finalize().into_bytes().into()
     }
 
-    /// Whether `tag` is the message's tag, in constant time.
+    /// Takes constant time.
     pub fn verify(&self, message: impl AsRef<[u8]>, tag: &[u8]) -> bool {
         self.0.clone().chain_update(message).verify_slice(tag).is_ok()
     }

@@ -1,5 +1,5 @@
-//! A session for pages: cookies that no script can read, and a token against forged requests that every
-//! change must bring along (OWASP's signed double submit: derived from the session, so none is stored).
+//! The cookies of browser sessions, which no script can read, and the CSRF token that each change needs beside
+//! them (OWASP's signed double submit: derived from the session, so none is stored).
 
 use crate::header_names::CSRF_HEADER;
 use crate::settings::ApiSettings;
@@ -7,58 +7,40 @@ use axum::http::{HeaderMap, Method};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use diagflow_store::SessionId;
-use hmac::{Hmac, KeyInit, Mac};
+use diagflow_store::{MacKey, SessionId};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
 
-/// A cookie of ours.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CookieKind {
-    /// Its name, without the prefix that it has over encrypted connections.
+    /// Without the prefix that it gets over https.
     pub(crate) name: &'static str,
-    /// Where it is sent to.
     path: &'static str,
 }
 
 /// Carries the access token.
 pub(crate) const SESSION: CookieKind = CookieKind { name: "diagflow_session", path: "/" };
-/// Carries the refresh token, to the one path that takes it.
+/// Carries the refresh token, to the one path that accepts it.
 pub(crate) const REFRESH: CookieKind =
     CookieKind { name: "diagflow_refresh", path: "/api/v1/auth/refresh" };
-/// Makes a device known where passwords are tried: [`super::device`].
+/// Identifies a known device at sign-in: [`super::device`].
 pub(crate) const DEVICE: CookieKind = CookieKind { name: "diagflow_device", path: "/api/v1/auth" };
 
-/// Bound into every token, so that the same secret can derive other things without clashes.
-const PURPOSE: &str = "diagflow csrf token v1:";
-
-/// Derives and checks tokens against forged requests.
-pub(crate) struct CsrfTokens(Hmac<Sha256>);
+pub(crate) struct CsrfTokens(MacKey);
 
 impl CsrfTokens {
     pub(crate) fn new(secret: &SecretString) -> Self {
-        let key = Hmac::new_from_slice(secret.expose_secret().as_bytes());
-        Self(key.expect("HMAC takes a key of any length"))
+        Self(MacKey::derive(secret.expose_secret(), "diagflow csrf token v1"))
     }
 
-    fn mac(&self, session: SessionId) -> Hmac<Sha256> {
-        self.0.clone().chain_update(PURPOSE).chain_update(session.to_string())
-    }
-
-    /// The token of a session.
     pub(crate) fn token(&self, session: SessionId) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(self.mac(session).finalize().into_bytes())
+        BASE64_URL_SAFE_NO_PAD.encode(self.0.tag(session.to_string()))
     }
 
-    /// Whether a request may use the session's cookie: it changes nothing, or brings the token.
+    /// Whether a request may use the session's cookie: it changes nothing, or has the token.
     pub(crate) fn allows(&self, method: &Method, headers: &HeaderMap, session: SessionId) -> bool {
-        if method.is_safe() {
-            return true;
-        }
-        let given = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
-        given
-            .and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok())
-            .is_some_and(|given| self.mac(session).verify_slice(&given).is_ok())
+        let token = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+        let tag = token.and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok());
+        method.is_safe() || tag.is_some_and(|tag| self.0.verify(session.to_string(), &tag))
     }
 }
 

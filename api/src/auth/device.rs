@@ -1,7 +1,7 @@
-//! Devices that signed in to an account are known again (OWASP, "device cookies"), so that what strangers
-//! fail at does not hold up whoever is at home there. What a device holds opens nothing and says nothing of
-//! the account: it only has its guesses counted apart. It is sealed for the account's address, so that
-//! nobody has one for an account that they never signed in to.
+//! Device cookies (OWASP): a device that signed in to an account is recognised, so that failed attempts by
+//! strangers do not lock it out. The cookie grants nothing and identifies no account: attempts from the device are
+//! only counted separately. It is bound to the account's address, so nobody has one for an account that they never
+//! signed in to.
 
 use crate::auth::cookies;
 use crate::auth::cookies::DEVICE;
@@ -10,16 +10,12 @@ use axum_extra::extract::cookie::{Cookie, CookieJar};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::Utc;
-use hmac::{Hmac, KeyInit, Mac};
+use diagflow_store::MacKey;
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
 
-/// Bound into every seal, so that the same secret can derive other things without clashes.
-const PURPOSE: &str = "diagflow device v1:";
-/// Seconds for which a device is known after a sign-in: one year.
+/// One year, in seconds.
 const LIFETIME: i64 = 365 * 24 * 60 * 60;
 
-/// What tells one device from another: random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Device([u8; 16]);
 
@@ -30,47 +26,43 @@ impl Device {
         Self(random)
     }
 
-    /// As text, to be counted by.
     pub(crate) fn id(self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.0)
     }
 }
 
-/// Seals devices, and knows them again.
-pub(crate) struct DeviceCookies(Hmac<Sha256>);
+pub(crate) struct DeviceCookies(MacKey);
 
 impl DeviceCookies {
     pub(crate) fn new(secret: &SecretString) -> Self {
-        let key = Hmac::new_from_slice(secret.expose_secret().as_bytes());
-        Self(key.expect("HMAC takes a key of any length"))
+        Self(MacKey::derive(secret.expose_secret(), "diagflow device v1"))
     }
 
-    /// Of parts that have one length each, but for the last.
-    fn mac(&self, Device(random): Device, issued_at: [u8; 8], email: &str) -> Hmac<Sha256> {
-        let mac = self.0.clone().chain_update(PURPOSE).chain_update(random);
-        mac.chain_update(issued_at).chain_update(email.to_lowercase())
-    }
-
-    /// What a device is given that signed in to the account of this address at this time (seconds issued_at
-    /// 1970, UTC).
+    /// The cookie for a sign-in with this address at `now`, in Unix seconds.
     fn issue(&self, device: Device, email: &str, now: i64) -> String {
         let issued_at = now.to_be_bytes();
-        let seal = self.mac(device, issued_at, email).finalize().into_bytes();
-        BASE64_URL_SAFE_NO_PAD.encode([&device.0[..], &issued_at, &seal].concat())
+        let tag = self.0.tag(message(device, issued_at, email));
+        BASE64_URL_SAFE_NO_PAD.encode([&device.0[..], &issued_at, &tag].concat())
     }
 
-    /// The device that holds this, where it signed in to the account of this address within a year.
+    /// The device, if it signed in with this address within [`LIFETIME`].
     fn verify(&self, text: &str, email: &str, now: i64) -> Option<Device> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         let (random, rest) = bytes.split_first_chunk()?;
-        let (issued_at, seal) = rest.split_first_chunk()?;
-        self.mac(Device(*random), *issued_at, email).verify_slice(seal).ok()?;
+        let (issued_at, tag) = rest.split_first_chunk()?;
+        let device = Device(*random);
+        let is_ours = self.0.verify(message(device, *issued_at, email), tag);
         let age = now - i64::from_be_bytes(*issued_at);
-        (age < LIFETIME).then_some(Device(*random))
+        (is_ours && age < LIFETIME).then_some(device)
     }
 }
 
-/// The device that a request comes from, where it is known to the account of this address.
+/// All parts but the last have a fixed length.
+fn message(Device(random): Device, issued_at: [u8; 8], email: &str) -> Vec<u8> {
+    [&random[..], &issued_at, email.to_lowercase().as_bytes()].concat()
+}
+
+/// The device of a request, if it is known to the account with this address.
 pub(crate) fn find(
     settings: &ApiSettings,
     key: &DeviceCookies,
@@ -81,7 +73,7 @@ pub(crate) fn find(
     key.verify(&text, email.trim(), Utc::now().timestamp())
 }
 
-/// What makes a device known to the account of this address: one that was known stays the same.
+/// The cookie that makes a device known to the account with this address. A known device stays the same.
 pub(crate) fn cookie(
     settings: &ApiSettings,
     key: &DeviceCookies,

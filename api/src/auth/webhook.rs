@@ -1,35 +1,29 @@
-//! Proves that a call-back comes from LoopAI: it is signed with a secret that only the two of us know,
-//! together with the time at which it was sent.
+//! Verifies that a callback comes from LoopAI: it is signed with a shared secret, together with the time of
+//! sending.
 
 use crate::error::ApiError;
 use axum::http::HeaderMap;
-use hmac::{Hmac, KeyInit, Mac};
+use diagflow_store::MacKey;
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
 use std::time::Duration;
 
-/// Header with the time of sending: seconds since 1970 (UTC).
+/// Header with the time of sending, in Unix seconds.
 pub(crate) const TIMESTAMP: &str = "x-loopai-timestamp";
 /// Header with the HMAC-SHA256 of `{timestamp}.{body}`, in hexadecimal.
 pub(crate) const SIGNATURE: &str = "x-loopai-signature";
 
-/// How far the two clocks may differ. An old call-back that is sent once more does no harm beyond a
-/// needless look, but not for ever.
+/// Largest difference between the two clocks. A replayed callback only causes one more poll, but it must not work
+/// for ever.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
-/// Checks signatures.
-pub(crate) struct WebhookKey(Hmac<Sha256>);
+pub(crate) struct WebhookKey(MacKey);
 
 impl WebhookKey {
     pub(crate) fn new(secret: &SecretString) -> Self {
-        let key = Hmac::new_from_slice(secret.expose_secret().as_bytes());
-        Self(key.expect("HMAC takes a key of any length"))
+        Self(MacKey::raw(secret.expose_secret()))
     }
 
-    /// Checks a call-back that arrives at `now`, in seconds since 1970.
-    ///
-    /// # Errors
-    /// [`ApiError::InvalidSignature`].
+    /// Verifies a callback received at `now`, in Unix seconds.
     pub(crate) fn verify(
         &self,
         headers: &HeaderMap,
@@ -41,11 +35,10 @@ impl WebhookKey {
             return Err(ApiError::InvalidSignature);
         };
         let sent: i64 = timestamp.parse().map_err(|_| ApiError::InvalidSignature)?;
-        let given = hex::decode(signature).map_err(|_| ApiError::InvalidSignature)?;
-        let mac = self.0.clone().chain_update(timestamp).chain_update(".").chain_update(body);
+        let tag = hex::decode(signature).map_err(|_| ApiError::InvalidSignature)?;
         let is_recent = now.abs_diff(sent) <= TOLERANCE.as_secs();
-        match mac.verify_slice(&given) {
-            Ok(()) if is_recent => Ok(()),
+        match self.0.verify([timestamp.as_bytes(), b".", body].concat(), &tag) {
+            true if is_recent => Ok(()),
             _ => Err(ApiError::InvalidSignature),
         }
     }
