@@ -2,14 +2,15 @@
 //! route: one call does both, so they cannot differ.
 
 use crate::app::AppState;
-use crate::auth::audit::{RequestTarget, refuse, unauthenticated_entry};
+use crate::auth::audit::{RequestTarget, refuse, refuse_unauthenticated, unauthenticated_entry};
 use crate::auth::caller::{AuthMethod, Caller};
 use crate::auth::cookies;
 use crate::auth::credentials::{AuthFailure, authenticate};
 use crate::auth::permissions::Permission;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::extract::client_info::ClientInfo;
-use crate::openapi::refusals::{Refusal, require_permission};
+use crate::openapi::error_responses;
+use crate::openapi::route::operations;
 use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
@@ -17,7 +18,20 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use diagflow_store::{Action, ObjectKind};
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa_axum::router::UtoipaMethodRouter;
+
+/// Errors of a request that does not pass.
+const ERRORS: [ErrorCode; 8] = [
+    ErrorCode::SignInRequired,
+    ErrorCode::TokenExpired,
+    ErrorCode::TokenInvalid,
+    ErrorCode::SessionEnded,
+    ErrorCode::ApiKeyInvalid,
+    ErrorCode::Forbidden,
+    ErrorCode::CsrfTokenInvalid,
+    ErrorCode::TooManyRequests,
+];
 
 /// Routes that ask for `permission`.
 pub(crate) fn guarded(
@@ -25,11 +39,12 @@ pub(crate) fn guarded(
     permission: Permission,
     (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
 ) -> UtoipaMethodRouter<AppState> {
-    require_permission(
-        &mut paths,
-        permission.name(),
-        &[Refusal::NotSignedIn, Refusal::Forbidden, Refusal::TooManyRefused, Refusal::Unavailable],
-    );
+    for (_, operation) in operations(&mut paths) {
+        let schemes = ["session", "session_cookie"];
+        let schemes = schemes.map(|scheme| SecurityRequirement::new(scheme, [permission.name()]));
+        operation.security = Some(schemes.to_vec());
+        error_responses::add(operation, &ERRORS);
+    }
     let guard = from_fn_with_state((state.clone(), permission), authorize);
     (schemas, paths, router.route_layer(guard))
 }
@@ -76,9 +91,8 @@ async fn authenticate_for(
         }
         Ok(Some(caller)) => {
             let entry = caller.audit_entry(Action::Access, ObjectKind::Service, "");
-            let entry = target.annotate(state, entry).await.refused(ApiError::Forbidden.code());
-            state.app.store.append_audit_entry(&entry).await?;
-            return Err(ApiError::Forbidden);
+            let entry = target.annotate(state, entry).await;
+            return Err(refuse(state, entry, ApiError::Forbidden).await);
         }
         Ok(None) => ApiError::SignInRequired.into(),
         Err(failure) => failure,
@@ -98,7 +112,7 @@ async fn reject(
     }
     let entry = unauthenticated_entry(state, client, &failure, Action::Access);
     let entry = target.annotate(state, entry).await;
-    refuse(state, client, entry, failure.error).await
+    refuse_unauthenticated(state, client, entry, failure.error).await
 }
 
 /// A page's access token is renew_cookie while it is in use: past half its life, the answer brings another one,

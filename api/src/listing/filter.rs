@@ -1,15 +1,18 @@
 //! A filter, as query parameters ask for it.
 
+use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters};
 use crate::extract::time_format;
 use diagflow_store::{
-    DeletedFilter, EmailFilter, FullTextQuery, NewAuditEntry, Status, Store, SubmissionFilter,
+    DeletedFilter, EmailFilter, FullTextQuery, NewAuditEntry, Status, SubmissionFilter,
 };
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
+use utoipa::openapi::path::Parameter;
 
 /// Longest address, as in a submission.
 const MAX_EMAIL_LENGTH: usize = 254;
@@ -56,6 +59,12 @@ pub(crate) struct FilterQuery {
 }
 
 impl FromParameters for FilterRequest {
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::CommentSearchForbidden];
+
+    fn parameters() -> Vec<Parameter> {
+        FilterQuery::into_params(|| None)
+    }
+
     fn from_parameters(parameters: &mut Parameters) -> Self {
         let mut audit_details = Map::new();
         let mut read_and_note =
@@ -104,7 +113,7 @@ impl FromParameters for FilterRequest {
 /// # Errors
 /// [`ApiError::CommentSearchForbidden`]; and when the database does not take the line.
 pub(crate) async fn check_comment_search(
-    store: &Store,
+    state: &AppState,
     caller: &Caller,
     filter: &SubmissionFilter,
     line: &NewAuditEntry,
@@ -112,9 +121,7 @@ pub(crate) async fn check_comment_search(
     if filter.full_text.is_none() || caller.has_permission(Permission::ClinicalRead) {
         return Ok(());
     }
-    let refusal = ApiError::CommentSearchForbidden;
-    store.append_audit_entry(&line.clone().refused(refusal.code())).await?;
-    Err(refusal)
+    Err(refuse(state, line.clone(), ApiError::CommentSearchForbidden).await)
 }
 
 type Read<'a> = &'a mut dyn FnMut(&str) -> Result<(), String>;
@@ -123,7 +130,8 @@ fn statuses(text: &str) -> Result<Vec<Status>, String> {
     let mut read = Vec::new();
     for word in text.split(',') {
         let status: Status = word.trim().parse().map_err(|_| {
-            let names = Status::ALL.map(Status::name).join(", ");
+            let names =
+                Status::ALL.iter().map(|status| status.name()).collect::<Vec<_>>().join(", ");
             format!("A status is one of {names}")
         })?;
         if !read.contains(&status) {

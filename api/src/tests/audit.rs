@@ -2,7 +2,7 @@
 
 use super::TestApi;
 use crate::app::AppState;
-use crate::auth::audit::note;
+use crate::auth::audit::append_refusal;
 use crate::auth::caller::anonymous_entry;
 use crate::extract::client_info::ClientInfo;
 use diagflow_store::{Action, Actor, ActorKind, NewAuditEntry, UserId};
@@ -19,7 +19,7 @@ async fn audit_entries_about_anonymous_callers_are_rate_limited() {
     let actor = Actor { kind: ActorKind::User, id: Some(UserId::new()), name: String::new() };
     let known = NewAuditEntry { actor, ..anonymous.clone() };
     let sign_in = anonymous_entry(&state, &client, "ana@example.org", Action::SignIn);
-    assert!(note(&state, &anonymous).await.is_err(), "it is to be written");
+    assert!(append_refusal(&state, &anonymous).await.is_err(), "it is to be written");
 
     let more = (0..).take_while(|_| state.anonymous_audit.allow(Action::Access)).count();
 
@@ -27,9 +27,12 @@ async fn audit_entries_about_anonymous_callers_are_rate_limited() {
     let mut dropped = 0;
     // One in a tenth of a second comes back, and takes half of that to fail.
     for _ in 0..20 {
-        dropped += usize::from(note(&state, &anonymous).await.is_ok());
+        dropped += usize::from(append_refusal(&state, &anonymous).await.is_ok());
     }
     assert!(dropped > 0);
-    assert!(note(&state, &known).await.is_err(), "whoever is known is written down");
-    assert!(note(&state, &sign_in).await.is_err(), "noise of one kind does not drown another");
+    assert!(append_refusal(&state, &known).await.is_err(), "whoever is known is written down");
+    assert!(
+        append_refusal(&state, &sign_in).await.is_err(),
+        "noise of one kind does not drown another"
+    );
 }

@@ -1,5 +1,5 @@
-//! What must be settled when the database was brought back to an earlier moment: what happened after that moment
-//! is not in it, but the world has seen it.
+//! Settles what is uncertain after the database was restored from a backup: the database does not know what
+//! happened since, but patients may.
 
 use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::now;
@@ -12,36 +12,35 @@ use crate::submissions::status::Status;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// E-mails that are read, or runs that are marked, at once.
+/// E-mails or runs in one batch.
 const BATCH: usize = 500;
 
-/// Where Temporal stands when the database was brought back to an earlier moment.
+/// State of Temporal's own database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TemporalState {
-    /// It went on, and knows what was done after that moment.
+    /// Not restored: Temporal knows what happened since.
     Retained,
-    /// It was brought back to that moment too, or is empty: it does what was done after it once more.
+    /// Restored too, or empty: Temporal repeats what happened since.
     Restored,
 }
 
-/// What was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestoreSummary {
     /// E-mails that are *unknown* now.
     pub deliveries_settled: usize,
-    /// Runs that were open, and whose end may have been told.
+    /// Open runs whose patient may have been notified.
     pub runs: usize,
-    /// Sessions that ended.
+    /// Sessions that were ended.
     pub sessions: usize,
 }
 
 impl Store {
-    /// Settles every e-mail that was owed as *unknown*, since it may have been sent after that moment; marks every
-    /// run that was open, since it may have ended after it and told its patient: then the e-mail of its end is
-    /// *unknown* too, at once; and ends every session, since it may have been ended after it. For a database that
-    /// was just restored, while nobody works on it. Repeating it changes nothing more.
+    /// Settles every due e-mail as *unknown*, since it may have been sent. Marks every open run, since it may have
+    /// ended and notified its patient; then the e-mail of its end is *unknown* from the start. Ends every session,
+    /// since it may have been ended.
     ///
-    /// Where Temporal was [kept](TemporalState::Retained), only runs that it has closed may have told their end.
+    /// For a database that was just restored, while no process uses it. Can be repeated. If Temporal's state was
+    /// [retained](TemporalState::Retained), only runs that it has closed may have notified their patient.
     pub async fn settle_after_restore(
         &self,
         temporal: TemporalState,
@@ -80,12 +79,12 @@ impl Store {
         Ok(due)
     }
 
-    /// Marks the newest runs of all submissions that have not ended; returns how many were not marked so before.
+    /// Returns how many runs were not marked before.
     async fn mark_open_runs(&self, temporal: TemporalState) -> StoreResult<usize> {
         let newest =
             runs::submission_id.eq(submissions::id).and(runs::number.eq(submissions::run_number));
         let mut open: Vec<(SubmissionId, i32, Option<String>)> = Vec::new();
-        // One by one, each by the index.
+        // One by one, since each is read by an index.
         for status in [Status::Pending, Status::Processing] {
             let found = submissions::table
                 .inner_join(runs::table.on(newest))
@@ -113,8 +112,8 @@ impl Store {
 
 fn maybe_notified_before(temporal: TemporalState, run: RunKey, was_started: bool) -> MaybeNotified {
     match temporal {
-        // A first run is started once, so one that was started after that moment shows as closed. A retry would be
-        // started again.
+        // A first run is started only once, so if it was started after the backup, Temporal shows it as closed. A
+        // retry would be started again.
         TemporalState::Retained if was_started || run.number == FIRST_RUN => {
             MaybeNotified::IfClosed
         }

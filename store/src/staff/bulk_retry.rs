@@ -1,4 +1,4 @@
-//! Setting everything going again that a filter matches.
+//! Retries all submissions that match a filter.
 
 use crate::audit::log::{self, NewAuditEntry};
 use crate::db::connection::Connection;
@@ -17,23 +17,21 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// Submissions that one transaction sets going again: few enough to hold their locks for a moment only.
+/// Submissions per transaction: few enough to hold their locks only for a moment.
 const BATCH: i64 = 50;
 
-/// When a submission was received, and its name: its place in the order of time.
+/// Time of creation and id.
 type RetryCursor = (UtcTime, SubmissionId);
 
-/// A filter of the list, read as one of what can be set going again: nothing that is deleted, nor that has
-/// not ended; and where no state is named, every end without a result.
+/// A filter that matches only submissions that can be retried: ended, not deleted; and without a result, unless the
+/// filter names the state *completed*.
 #[derive(Clone)]
 pub struct RetryFilter(SubmissionFilter);
 
-/// How many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetryCounts {
-    /// Set going again.
     pub retried: i64,
-    /// Still matched by the filter afterwards.
+    /// Submissions that still match afterwards.
     pub remaining: i64,
 }
 
@@ -55,7 +53,7 @@ impl RetryFilter {
         matching_any_status(filter).filter(submissions::status.eq_any(&filter.statuses))
     }
 
-    /// The same in parts, each of which an index gives in the order of time.
+    /// The same in parts, each of which an index returns in the order of time.
     fn parts(&self) -> Vec<submissions::BoxedQuery<'_, Mysql>> {
         let Self(filter) = self;
         if filter.is_selective() {
@@ -66,7 +64,7 @@ impl RetryFilter {
         filter.statuses.iter().map(of).collect()
     }
 
-    /// The next submissions after `beyond` that it matches, the oldest first.
+    /// The next matches after the cursor, oldest first.
     async fn next(
         &self,
         connection: &mut Connection,
@@ -95,15 +93,14 @@ impl RetryFilter {
 }
 
 impl Store {
-    /// How many submissions a retry would set going again.
     pub async fn count_retryable(&self, filter: &RetryFilter) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         Ok(filter.query().count().get_result(&mut connection).await?)
     }
 
-    /// Sets up to `limit` matching submissions going again, the oldest first, in transactions of a few
-    /// each. Their new runs wait to be started. `each` is the line of the audit for every one of them,
-    /// `whole` the one for all together, which comes last.
+    /// Retries up to `limit` matching submissions, oldest first, in several transactions. `each` is the audit entry
+    /// of every submission, `summary` the last one, for all of them. After an error, what was retried before stays
+    /// so.
     pub async fn retry_matching(
         &self,
         filter: &RetryFilter,
@@ -128,8 +125,7 @@ impl Store {
         Ok(RetryCounts { retried, remaining })
     }
 
-    /// Sets the next submissions after `beyond` going again; returns the last one, where there may be
-    /// more, and how many it were.
+    /// Returns the last submission of the batch, if there may be more, and the number of retries.
     async fn retry_batch(
         &self,
         filter: &RetryFilter,
@@ -141,7 +137,7 @@ impl Store {
             let found = filter.next(connection, after_cursor, limit).await?;
             let mut retried = Vec::with_capacity(found.len());
             for (_, submission) in &found {
-                // Somebody else may have been faster.
+                // Another request may have been faster.
                 let Some((status, number)) = lock_not_deleted(connection, *submission).await? else {
                     continue;
                 };
@@ -151,7 +147,7 @@ impl Store {
                     retried.push(submission);
                 }
             }
-            // The audit's lock comes after all others: whoever holds it waits for nobody.
+            // The lock of the audit log comes after all others, so that its holder waits for nobody.
             for submission in &retried {
                 let entry = NewAuditEntry { object_id: submission.to_string(), ..each.clone() };
                 log::append(connection, &entry).await?;

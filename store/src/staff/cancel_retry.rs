@@ -1,5 +1,4 @@
-//! What staff do to one submission: call it off, or set it going again. Each is one transaction with its
-//! line of the audit, and safe to ask for twice.
+//! Cancels or retries one submission. Each is one transaction with its audit entry, and safe to repeat.
 
 use crate::audit::entry::{IN_PROGRESS, UNCHANGED};
 use crate::audit::log::{self, NewAuditEntry};
@@ -19,34 +18,29 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// What came of the wish to call a submission off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelOutcome {
-    /// Its run is under way in Temporal, which is to be told. Requested now, or by an earlier wish.
+    /// The run has started, and Temporal is to cancel it.
     Requested(RunKey),
-    /// It is cancelled: just now, since its run had not begun, or before.
+    /// The submission is cancelled, now or before.
     Cancelled,
-    /// It has ended otherwise, and stays so.
+    /// The submission has ended otherwise, and stays so.
     Final(Status),
-    /// No such submission, or it is deleted.
+    /// Or the submission is deleted.
     NotFound,
 }
 
-/// What came of the wish to set a submission going again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryOutcome {
-    /// It has a new run, which waits to be started.
     Queued(RunKey),
-    /// It is under way already, by an earlier wish or since it has not ended yet.
+    /// The submission has not ended, or is retried already.
     InProgress(RunKey),
-    /// No such submission, or it is deleted.
     NotFound,
 }
 
 impl Store {
-    /// Calls a submission off. A run that Temporal does not have yet ends at once, without a request to
-    /// LoopAI; for another the wish is noted, and stands until Temporal was told
-    /// ([`Store::claim_cancellations`]).
+    /// A run that Temporal does not have yet ends at once, without a request to LoopAI. For any other the request
+    /// is recorded until Temporal knows of it ([`Store::claim_cancellations`]).
     pub async fn request_cancel(
         &self,
         submission: SubmissionId,
@@ -70,8 +64,8 @@ impl Store {
         })
     }
 
-    /// Sets a submission that has ended going again, as a new run, which the sweeper leaves to the caller
-    /// for the time `start_grace`. What its earlier runs still owed is not sent any more.
+    /// Starts a new run of a submission that has ended. Sweeps leave the run to the caller for the time
+    /// `start_grace`. E-mails that earlier runs planned are not sent any more.
     pub async fn retry_submission(
         &self,
         submission: SubmissionId,
@@ -94,8 +88,7 @@ impl Store {
     }
 }
 
-/// Calls the newest run of a submission off, which has not ended and was found as `from`. Tells besides
-/// whether that was not wished before.
+/// Cancels the newest run of a submission in the non-final state `from`. Also returns whether the request is new.
 async fn cancel_run(
     connection: &mut Connection,
     run: RunKey,
@@ -113,7 +106,7 @@ async fn cancel_run(
     if started.is_some() {
         return Ok((CancelOutcome::Requested(run), requested == 1));
     }
-    // Should Temporal get it all the same, by a start that is under way just now, it finds this end.
+    // If a start is in progress right now, its execution finds this end.
     let end = RunEnd {
         status: EndStatus::Cancelled,
         code: FailureCode::Cancelled.to_string(),
@@ -126,7 +119,7 @@ async fn cancel_run(
     Ok((CancelOutcome::Cancelled, true))
 }
 
-/// Makes the run after `current`, of a submission that has ended as `from` and is locked.
+/// Creates the run after `current`, of a locked submission that has ended as `from`.
 pub(crate) async fn queue_next_run(
     connection: &mut Connection,
     current: RunKey,
@@ -144,7 +137,8 @@ pub(crate) async fn queue_next_run(
         ))
         .execute(connection)
         .await?;
-    // One whose text is under way is seen to its end apart from its run, which makes room for this one.
+    // An e-mail whose text is being sent is finished outside its run, since Temporal closes that run for the new
+    // one.
     standalone::queue_standalone(connection, run.submission, 1..=current.number).await?;
     Ok(run)
 }

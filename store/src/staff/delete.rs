@@ -1,5 +1,5 @@
-//! Deleting a submission, and taking that back. Nothing is removed: a deleted submission is gone for
-//! everybody but staff who ask for deleted ones.
+//! Deletes and restores submissions. The data stays: a deleted submission is visible only to staff who ask for
+//! deleted ones.
 
 use crate::audit::entry::UNCHANGED;
 use crate::audit::log::{self, NewAuditEntry};
@@ -18,23 +18,18 @@ use crate::submissions::status::Status;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// What came of a deletion, or of taking one back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteOutcome {
-    /// It was done.
     Done,
-    /// It stood so already.
     Unchanged,
-    /// The submission stands here, where something still happens by itself.
+    /// The submission has not ended.
     NotFinal(Status),
-    /// There is no such submission.
     NotFound,
 }
 
 impl Store {
-    /// Deletes a submission that is in a final state. What it still owes its patient is called off, unless
-    /// its text is being handed over already; it stays so when the deletion is taken back. Repeating it
-    /// changes nothing. Each press that is not refused is written down by `entry`.
+    /// Deletes a submission that has ended, and cancels its planned e-mails, also if it is restored later. An
+    /// e-mail whose text is being sent is not cancelled.
     pub async fn delete_submission(
         &self,
         submission: SubmissionId,
@@ -43,8 +38,6 @@ impl Store {
         self.set_deleted(submission, true, entry).await
     }
 
-    /// Takes a deletion back. Repeating it changes nothing. Each press that is not refused is written down
-    /// by `entry`.
     pub async fn restore_submission(
         &self,
         submission: SubmissionId,

@@ -1,4 +1,4 @@
-//! Sending an e-mail again: one more copy of it in the ledger, which is delivered outside a run.
+//! Resends an e-mail: plans another copy, which is delivered outside a run.
 
 use crate::audit::entry::IN_PROGRESS;
 use crate::audit::log::{self, NewAuditEntry};
@@ -14,21 +14,19 @@ use crate::submissions::status::Status;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// What came of the wish to send an e-mail again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResendOutcome {
-    /// A new copy is owed.
     Planned(DeliveryId),
-    /// One of its copies is on its way already.
+    /// A copy is being delivered already.
     InProgress(DeliveryId),
-    /// It tells what does not hold any more: the submission was set going again since.
+    /// The e-mail is out of date: the submission was retried since.
     Superseded,
-    /// No such delivery of this submission, or the submission is deleted.
+    /// Or the submission is deleted.
     NotFound,
 }
 
 impl Store {
-    /// Plans one more copy of an e-mail that is settled, whatever came of it.
+    /// Plans another copy of a settled e-mail, whatever its outcome.
     pub async fn resend_delivery(
         &self,
         submission: SubmissionId,
@@ -61,7 +59,7 @@ impl Store {
     }
 }
 
-/// Whether an e-mail tells how its submission stands now: it is of that kind, and no later run owed one.
+/// Whether an e-mail still describes the submission: its kind matches the state, and no later run planned one.
 fn is_current(delivery_row: &Delivery, all: &[Delivery], status: Status) -> bool {
     let kind = match status {
         Status::Pending | Status::Processing => return false,
