@@ -47,9 +47,11 @@ RUN groupadd --system --gid 10001 diagflow \
 COPY --from=builder /out/diagflow /usr/local/bin/diagflow
 
 # The defaults listen on loopback, where nobody outside the container gets to.
+# The last variable bounds the database driver's memory (docs/settings.md).
 ENV LISTEN_ADDRESS=0.0.0.0:8080 \
     WORKER_LISTEN_ADDRESS=0.0.0.0:8081 \
-    LOG_FORMAT=json
+    LOG_FORMAT=json \
+    MYSQL_ASYNC_BUFFER_SIZE_CAP=65536
 WORKDIR /var/lib/diagflow
 USER 10001:10001
 EXPOSE 8080 8081

@@ -1,15 +1,14 @@
 //! The first look at the database, for whoever set the wrong address.
 
-use crate::settings::DatabaseSettings;
-use diagflow_store::{Store, StoreError};
+use diagflow_store::{PoolSettings, Store, StoreError};
 
 /// Makes the pool, and looks in the background whether the database answers. One that does not is
 /// waited for: it may come up later than this process.
 ///
 /// # Errors
 /// When the pool cannot be built.
-pub(crate) async fn open(settings: &DatabaseSettings) -> Result<Store, StoreError> {
-    let store = Store::connect(&settings.pool()).await?;
+pub(crate) async fn open(settings: &PoolSettings) -> Result<Store, StoreError> {
+    let store = Store::connect(settings).await?;
     let (asked, address) = (store.clone(), settings.address());
     tokio::spawn(async move {
         match asked.ping().await {

@@ -3,7 +3,6 @@
 mod commands;
 mod database;
 mod logging;
-mod memory;
 mod metrics;
 mod settings;
 mod shutdown;
@@ -44,19 +43,11 @@ enum Command {
     User(commands::user::Args),
 }
 
-fn main() -> ExitCode {
-    let command = Cli::parse().command;
-    if matches!(command, Command::Serve | Command::Work) {
-        memory::bound_driver();
-    }
-    run(command)
-}
-
 #[tokio::main]
-async fn run(command: Command) -> ExitCode {
+async fn main() -> ExitCode {
     // One TLS back end for every client in the process. Fails only if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let outcome = match command {
+    let outcome = match Cli::parse().command {
         Command::Serve => commands::serve::run().await,
         Command::Work => commands::work::run().await,
         Command::Migrate(args) => commands::migrate::run(args).await,

@@ -1,7 +1,7 @@
 //! `diagflow after-restore`: settles what a database cannot know that was brought back to an earlier moment.
 
 use super::operator;
-use crate::settings::AccountSettings;
+use crate::settings::AdminSettings;
 use diagflow_store::{Action, AuditKey, Store, TemporalState};
 use secrecy::ExposeSecret;
 
@@ -27,8 +27,8 @@ pub(crate) struct Args {
 
 /// Does it, and says what comes next.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let settings = AccountSettings::read()?;
-    let store = Store::connect(&settings.database.pool()).await?;
+    let settings = AdminSettings::read()?;
+    let store = Store::connect(&settings.database).await?;
     let key = AuditKey::new(settings.audit_key.expose_secret());
     let line = operator::audit_entry(&key, Action::BackupRestore, None).with("reason", args.reason);
     let (temporal, affected_runs) = match args.temporal {

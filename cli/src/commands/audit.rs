@@ -1,6 +1,6 @@
 //! `diagflow audit`: proves the audit.
 
-use crate::settings::AccountSettings;
+use crate::settings::AdminSettings;
 use anyhow::{Context, bail};
 use diagflow_store::{AuditCheckpoint, AuditKey, Store};
 use secrecy::ExposeSecret;
@@ -25,9 +25,9 @@ enum Command {
 
 /// Proves it, and says what was found.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let settings = AccountSettings::read()?;
+    let settings = AdminSettings::read()?;
     let address = settings.database.address();
-    let store = Store::connect(&settings.database.pool()).await?;
+    let store = Store::connect(&settings.database).await?;
     let key = AuditKey::new(settings.audit_key.expose_secret());
     let Command::Verify { checkpoint } = args.command;
     let check = store.verify_audit(&key, checkpoint.as_ref()).await;

@@ -3,7 +3,6 @@
 use crate::settings::Settings;
 use anyhow::Context;
 use diagflow_store::Store;
-use secrecy::ExposeSecret;
 
 /// Arguments of `diagflow migrate`.
 #[derive(clap::Args)]
@@ -16,7 +15,7 @@ pub(crate) struct Args {
 /// Applies what is missing, and says what that was.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let settings = Settings::read()?;
-    let url = settings.database.url.expose_secret();
+    let url = &settings.database.url;
     let (word, names) = if args.revert_all {
         ("reverted", Store::revert_all(url).await)
     } else {
@@ -33,7 +32,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     }
     if !args.revert_all {
         // Where a version that does not count ran beside this one, the counters need it.
-        let store = Store::connect(&settings.database.pool()).await?;
+        let store = Store::connect(&settings.database).await?;
         store.recount_submissions().await.context("cannot count the submissions anew")?;
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Whoever works at the command line of a machine that reaches the database.
 
-use crate::settings::DatabaseSettings;
 use diagflow_store::{
-    Action, Actor, ActorKind, AuditKey, NewAuditEntry, ObjectKind, SUCCESS, StoreError, UserId,
+    Action, Actor, ActorKind, AuditKey, NewAuditEntry, ObjectKind, PoolSettings, SUCCESS,
+    StoreError, UserId,
 };
 use nix::unistd::{Uid, User as SystemUser};
 use serde_json::Map;
@@ -31,7 +31,7 @@ fn audit_name(uid: Uid, system_name: Option<String>) -> String {
 }
 
 /// What to do about an error of the database. What that says itself may quote what is in it.
-pub(super) fn explain(error: anyhow::Error, database: &DatabaseSettings) -> anyhow::Error {
+pub(super) fn explain(error: anyhow::Error, database: &PoolSettings) -> anyhow::Error {
     let address = database.address();
     match error.downcast::<StoreError>() {
         Ok(StoreError::Unavailable(_)) => {

@@ -1,9 +1,7 @@
 //! `diagflow routes`: who may do what.
 
 use crate::settings::Settings;
-use diagflow_api::{
-    App, RunStarterSettings, StartQueue, TemporalRuns, metrics_builder, route_table,
-};
+use diagflow_api::{App, Dispatch, metrics_builder, route_table};
 use diagflow_store::{BlobStore, Store};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -13,20 +11,15 @@ use url::Url;
 pub(crate) async fn run() -> anyhow::Result<()> {
     let settings = Settings::read()?;
     // The routes are those of a whole API; connections are made when they are first needed.
-    let store = Store::connect(&settings.database.pool()).await?;
+    let store = Store::connect(&settings.database).await?;
     let temporal = watch::channel(None).1;
-    let starter = RunStarterSettings {
-        task_queue: settings.temporal.task_queue,
-        schedule: settings.schedule,
-        sweep_interval: settings.sweep_interval,
-    };
     let folder = Url::from_directory_path(std::env::temp_dir())
         .map_err(|()| anyhow::anyhow!("the folder for temporary files has no absolute path"))?;
+    let bytes = BlobStore::open(&folder)?;
     let app = App {
-        start_queue: StartQueue::new(store.clone(), temporal.clone(), starter).0,
+        dispatch: Dispatch::new(store.clone(), bytes.clone(), temporal, settings.dispatch).0,
         store,
-        bytes: BlobStore::open(&folder)?,
-        temporal_runs: TemporalRuns::new(temporal),
+        bytes,
         temporal_health: Arc::new(|| Box::pin(async { false })),
         metrics: metrics_builder().build_recorder().handle(),
         settings: settings.api,

@@ -4,10 +4,7 @@ use crate::settings::Settings;
 use crate::temporal::{connect_in_background, is_healthy};
 use crate::{database, logging, metrics, shutdown};
 use anyhow::{Context, bail};
-use diagflow_api::{
-    App, Reconciler, ReconcilerSettings, RunStarterSettings, StartQueue, TemporalHealth,
-    TemporalRuns, serve, sweep_orphaned_files,
-};
+use diagflow_api::{App, Dispatch, TemporalHealth, serve};
 use diagflow_store::BlobStore;
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,37 +26,19 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {} (LISTEN_ADDRESS)", settings.listen))?;
     let temporal = connect_in_background(settings.temporal.clone(), "api", stop.clone());
-    let starter_settings = RunStarterSettings {
-        task_queue: settings.temporal.task_queue.clone(),
-        schedule: settings.schedule.clone(),
-        sweep_interval: settings.sweep_interval,
-    };
-    let (start_queue, starter) = StartQueue::new(store.clone(), temporal.clone(), starter_settings);
-    let runs = TemporalRuns::new(temporal.clone());
-    let reconciler_settings = ReconcilerSettings {
-        task_queue: settings.temporal.task_queue.clone(),
-        sweep_interval: settings.sweep_interval,
-        reconcile_after: settings.reconcile_after,
-        reconcile_interval: settings.reconcile_every,
-    };
-    let reconciler = Reconciler::new(store.clone(), runs.clone(), reconciler_settings);
-    let (starting, reconciling) = (starter.run(stop.clone()), reconciler.run(stop.clone()));
-    let (age, until) = (settings.orphaned_file_age, stop.clone());
-    let sweeping = sweep_orphaned_files(store.clone(), bytes.clone(), age, until);
-    let starter = tokio::spawn(async {
-        let ((), (), ()) = tokio::join!(starting, reconciling, sweeping);
-    });
+    let (dispatch, background) =
+        Dispatch::new(store.clone(), bytes.clone(), temporal.clone(), settings.dispatch);
+    let background = tokio::spawn(background.run(stop.clone()));
     let app = App {
         store,
         bytes,
-        start_queue,
-        temporal_runs: runs,
+        dispatch,
         temporal_health: temporal_health(temporal),
         metrics,
         settings: settings.api,
     };
     tracing::info!(address = %settings.listen, "serving");
-    run_until_stopped(serve(listener, app, stop.clone()), starter, &stop).await
+    run_until_stopped(serve(listener, app, stop.clone()), background, &stop).await
 }
 
 /// Serves beside the starter. Where the starter is gone too early, submissions would be taken and never

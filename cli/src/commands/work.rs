@@ -1,13 +1,15 @@
 //! `diagflow work`.
 
-use crate::settings::{LoopAiImages, Settings};
+use crate::settings::Settings;
 use crate::temporal::{connect_in_background, is_healthy};
 use crate::{database, logging, metrics, shutdown};
 use anyhow::Context;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use diagflow_activities::loopai::{ImageLinks, ImageTransfer, LoopAiClient, RequestLimiter};
+use diagflow_activities::loopai::{
+    ImageLinks, ImageMode, ImageTransfer, LoopAiClient, RequestLimiter,
+};
 use diagflow_activities::mail::{Mailer, SmtpClient};
 use diagflow_activities::{Activities, DiagnosisRequester, run_worker};
 use diagflow_store::{BlobStore, LinkKey, Store};
@@ -27,7 +29,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let store = database::open(&settings.database).await?;
     let from = settings.mail.from.clone();
     let images = image_transfer(&settings)?;
-    let limiter = RequestLimiter::new(settings.worker.concurrency, settings.image_memory);
+    let limiter = RequestLimiter::new(settings.worker.concurrency, settings.image_memory());
     let activities = Activities {
         store: store.clone(),
         requester: DiagnosisRequester {
@@ -51,12 +53,12 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 }
 
 fn image_transfer(settings: &Settings) -> anyhow::Result<ImageTransfer> {
-    Ok(match settings.loopai_images {
-        LoopAiImages::Data => ImageTransfer::Data(BlobStore::open(&settings.storage)?),
-        LoopAiImages::Links { lifetime } => ImageTransfer::Links(Box::new(ImageLinks {
+    Ok(match settings.loopai.images {
+        ImageMode::Data => ImageTransfer::Data(BlobStore::open(&settings.storage)?),
+        ImageMode::Url => ImageTransfer::Links(Box::new(ImageLinks {
             key: LinkKey::new(settings.api.secret_key.expose_secret()),
             public_url: settings.api.public_url.clone(),
-            lifetime,
+            lifetime: settings.loopai.image_url_lifetime,
         })),
     })
 }

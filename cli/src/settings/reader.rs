@@ -1,117 +1,191 @@
-//! Reads variables one by one and collects every fault, so that all of them are told at once.
+//! Deserializes settings from the environment and collects every invalid one.
 
-use secrecy::SecretString;
+use super::defaults::{self, Setting};
+use anyhow::{Context, ensure};
+use serde::de::{DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserializer, forward_to_deserialize_any};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
-use std::time::Duration;
 
-/// All faults of the settings.
-#[derive(Debug)]
-pub(crate) struct InvalidSettings(Vec<String>);
+type Values = BTreeMap<&'static str, String>;
+
+/// Invalid settings by name, with what is wrong.
+#[derive(Debug, Default)]
+pub(crate) struct InvalidSettings(BTreeMap<&'static str, String>);
 
 impl fmt::Display for InvalidSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the settings have {} fault(s):", self.0.len())?;
-        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+        let count = self.0.len();
+        write!(f, "{count} invalid setting{}:", if count == 1 { "" } else { "s" })?;
+        self.0.iter().try_for_each(|(name, problem)| write!(f, "\n  {name}: {problem}"))
     }
 }
 
 impl std::error::Error for InvalidSettings {}
 
-/// Defaults with the environment on top.
+/// The defaults, overridden by the environment.
 pub(crate) struct Reader {
-    values: BTreeMap<String, String>,
-    faults: Vec<String>,
+    settings: BTreeMap<&'static str, Setting>,
+    values: Values,
+    invalid: InvalidSettings,
 }
 
 impl Reader {
-    /// `defaults` is a TOML table of strings; `environment` wins. An empty variable counts as unset.
-    pub(crate) fn new(
-        defaults: &str,
-        environment: impl Iterator<Item = (OsString, OsString)>,
-    ) -> Result<Reader, toml::de::Error> {
-        let mut reader = Reader { values: toml::from_str(defaults)?, faults: Vec::new() };
+    pub(crate) fn new(environment: impl Iterator<Item = (OsString, OsString)>) -> Reader {
+        let settings = defaults::all().into_iter().map(|setting| (setting.name, setting)).collect();
+        let mut reader =
+            Reader { settings, values: Values::new(), invalid: InvalidSettings::default() };
         for (name, value) in environment.filter(|(_, value)| !value.is_empty()) {
-            // A name that is no text is none of ours.
-            let Ok(name) = name.into_string() else { continue };
+            let Some(name) = name.to_str().and_then(|name| reader.settings.get(name)) else {
+                continue;
+            };
+            let name = name.name;
             match value.into_string() {
                 Ok(value) => drop(reader.values.insert(name, value)),
-                Err(_) if reader.values.contains_key(&name) => {
-                    reader.fault(format!("{name} cannot be read; it must be UTF-8"));
-                }
-                Err(_) => {}
+                Err(_) => reader.reject(name, "It is not valid UTF-8."),
             }
         }
-        Ok(reader)
-    }
-
-    /// A variable that may be missing.
-    pub(crate) fn optional(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// A secret that may be missing.
-    pub(crate) fn secret(&self, name: &str) -> Option<SecretString> {
-        self.optional(name).map(SecretString::from)
-    }
-
-    /// A variable of a type that reads itself. `None` after a fault.
-    pub(crate) fn parse<T: FromStr>(&mut self, name: &str, meaning: &str) -> Option<T> {
-        self.read(name, meaning, |text| text.parse().ok())
-    }
-
-    /// Seconds, with decimals, from a millisecond on: nothing here can be done in no time.
-    pub(crate) fn seconds(&mut self, name: &str) -> Option<Duration> {
-        self.read(name, "seconds, such as 30 or 0.5, and more than 0", |text| {
-            let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
-            (duration >= Duration::from_millis(1)).then_some(duration)
-        })
-    }
-
-    /// A whole number within a range.
-    pub(crate) fn number<T: FromStr + PartialOrd + fmt::Display>(
-        &mut self,
-        name: &str,
-        range: RangeInclusive<T>,
-    ) -> Option<T> {
-        let meaning = format!("a whole number from {} to {}", range.start(), range.end());
-        self.read(name, &meaning, |text| text.parse().ok().filter(|number| range.contains(number)))
-    }
-
-    /// A list, separated by commas.
-    pub(crate) fn list(&self, name: &str) -> Vec<String> {
-        let items = self.optional(name).unwrap_or_default().split(',');
-        items.map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
-    }
-
-    /// A variable that `read` understands. `None` after a fault.
-    pub(crate) fn read<T>(
-        &mut self,
-        name: &str,
-        meaning: &str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        match self.optional(name) {
-            None => self.fault(format!("{name} is missing; it must be {meaning}")),
-            Some(text) => match read(text) {
-                Some(value) => return Some(value),
-                // The value itself is not shown: it may hold a password.
-                None => self.fault(format!("{name} cannot be read; it must be {meaning}")),
-            },
+        for setting in reader.settings.values() {
+            reader.values.entry(setting.name).or_insert_with(|| setting.default.to_owned());
         }
-        None
+        reader
     }
 
-    /// Notes a fault.
-    pub(crate) fn fault(&mut self, fault: String) {
-        self.faults.push(fault);
+    /// Deserializes `T`. An invalid setting is recorded, and replaced by its default so that the next one is found.
+    pub(crate) fn read<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
+        loop {
+            let Invalid(name) = match T::deserialize(Variables(&self.values)) {
+                Ok(settings) => return Ok(settings),
+                Err(invalid) => invalid,
+            };
+            let setting = self.settings.get(name.as_str());
+            let setting = setting.with_context(|| format!("{name} is not in defaults.toml"))?;
+            let value = self.values.insert(setting.name, setting.default.to_owned());
+            ensure!(value.as_deref() != Some(setting.default), "the default of {name} is invalid");
+            let (name, problem) = (setting.name, setting.description.clone());
+            self.reject(name, problem);
+        }
     }
 
-    /// The faults, if there are any.
+    /// Records what is wrong with a setting. Only the first problem of each counts: after that it has its default.
+    pub(crate) fn reject(&mut self, name: &'static str, problem: impl Into<String>) {
+        self.invalid.0.entry(name).or_insert_with(|| problem.into());
+    }
+
     pub(crate) fn finish(self) -> Result<(), InvalidSettings> {
-        if self.faults.is_empty() { Ok(()) } else { Err(InvalidSettings(self.faults)) }
+        if self.invalid.0.is_empty() { Ok(()) } else { Err(self.invalid) }
+    }
+}
+
+/// The name of an invalid setting. Its value stays out of all messages: it may be a password.
+#[derive(Debug)]
+struct Invalid(String);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is invalid", self.0)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+impl serde::de::Error for Invalid {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Invalid(String::new())
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Invalid(field.to_owned())
+    }
+}
+
+/// Deserializes a struct. A field in upper case is a variable; any other is a struct of variables itself.
+#[derive(Clone, Copy)]
+struct Variables<'a>(&'a Values);
+
+impl<'de> Deserializer<'de> for Variables<'_> {
+    type Error = Invalid;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Invalid> {
+        visitor.visit_map(Fields { variables: self, fields: fields.iter(), field: "" })
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Invalid> {
+        Err(serde::de::Error::custom("only structs"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+struct Fields<'a> {
+    variables: Variables<'a>,
+    fields: std::slice::Iter<'static, &'static str>,
+    field: &'static str,
+}
+
+fn is_variable(field: &str) -> bool {
+    field.starts_with(|c: char| c.is_ascii_uppercase())
+}
+
+impl<'de> MapAccess<'de> for Fields<'_> {
+    type Error = Invalid;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Invalid> {
+        let values = self.variables.0;
+        let is_set = |field: &&&str| values.get(**field).is_some_and(|value| !value.is_empty());
+        let Some(field) = self.fields.find(|field| !is_variable(field) || is_set(field)) else {
+            return Ok(None);
+        };
+        self.field = field;
+        seed.deserialize(field.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Invalid> {
+        if !is_variable(self.field) {
+            return seed.deserialize(self.variables);
+        }
+        let value = self.variables.0.get(self.field).map(String::as_str).unwrap_or_default();
+        seed.deserialize(Value(value)).map_err(|_| Invalid(self.field.to_owned()))
+    }
+}
+
+/// Deserializes a variable from its text.
+struct Value<'a>(&'a str);
+
+impl<'de> Deserializer<'de> for Value<'_> {
+    type Error = Invalid;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Invalid> {
+        visitor.visit_str(self.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Invalid> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Invalid> {
+        self.0.into_deserializer().deserialize_enum(name, variants, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }

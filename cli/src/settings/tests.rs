@@ -1,8 +1,10 @@
 //! What the settings accept and refuse.
 
-use super::production::MIN_SECRET_CHARS;
+use super::check::MIN_SECRET_CHARS;
 use super::*;
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
 fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
     let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
@@ -14,7 +16,7 @@ fn the_defaults_are_complete() {
     let settings = read(&[]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(settings.loopai.agent_id, 1);
     assert_eq!(settings.loopai.timeout, Duration::from_secs(30), "LoopAI's own limit");
-    assert_eq!(settings.schedule, PollSchedule::default());
+    assert_eq!(settings.dispatch.schedule.deadline_ms, 3_600_000);
     assert_eq!(settings.api.max_file_bytes, 10 * 1024 * 1024);
 }
 
@@ -31,7 +33,7 @@ fn all_faults_are_told_at_once_and_no_value_is_shown() {
     for name in ["LISTEN_ADDRESS", "DATABASE_URL", "SMTP_USER", "DIAGNOSIS_POLL_SECONDS"] {
         assert!(error.contains(name), "{name} in {error}");
     }
-    assert!(error.contains("4 fault(s)"), "{error}");
+    assert!(error.contains("4 invalid settings"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 }
 
@@ -56,7 +58,7 @@ fn production_refuses_what_only_development_may() {
     assert!(read(&complete).is_ok());
     let forgetful = [("IDEMPOTENCY_LIFETIME_SECONDS", "86399")];
     let error = read(&[&complete[..], &forgetful].concat()).err().expect("refused");
-    assert!(error.contains("IDEMPOTENCY_LIFETIME_SECONDS must be at least 86400"), "{error}");
+    assert!(error.contains("IDEMPOTENCY_LIFETIME_SECONDS: Use at least 86400"), "{error}");
     assert!(read(&forgetful).is_ok(), "in development");
     let in_the_clear = [("SMTP_USER", "u"), ("SMTP_PASSWORD", "p")];
     let error = read(&[&complete[..], &in_the_clear].concat()).err().expect("refused");
@@ -79,7 +81,7 @@ fn a_variable_that_is_no_text_is_a_fault_where_it_is_a_setting() {
     let broken = || OsString::from_vec(vec![b'f', 0xff]);
     let read = |name: OsString| Settings::from(std::iter::once((name, broken())));
     let error = read("SMTP_HOST".into()).err().expect("refused").to_string();
-    assert!(error.contains("SMTP_HOST cannot be read; it must be UTF-8"), "{error}");
+    assert!(error.contains("SMTP_HOST: It is not valid UTF-8"), "{error}");
     assert!(read("LESS".into()).is_ok() && read(broken()).is_ok(), "somebody else's");
 }
 
@@ -92,7 +94,7 @@ fn the_database_is_named_without_its_password() {
 
 #[test]
 fn the_largest_submission_always_fits_into_the_workers_memory() {
-    let memory = |given: &[(&str, &str)]| read(given).map(|settings| settings.image_memory);
+    let memory = |given: &[(&str, &str)]| read(given).map(|settings| settings.image_memory());
     assert_eq!(memory(&[]), Ok(512 * 1024 * 1024));
     let tight = [("WORKER_IMAGE_MEMORY_BYTES", "1"), ("MAX_FILES", "3"), ("MAX_FILE_BYTES", "100")];
     assert_eq!(memory(&tight), Ok(3 * 100 * 4));
@@ -113,7 +115,7 @@ fn a_limit_of_zero_is_none() {
 fn a_run_fits_into_one_history_of_temporal() {
     let schedule = |waits, deadline| {
         read(&[("DIAGNOSIS_POLL_SECONDS", waits), ("DIAGNOSIS_DEADLINE_SECONDS", deadline)])
-            .map(|settings| settings.schedule)
+            .map(|settings| settings.dispatch.schedule)
     };
     let fits = |waits, deadline| schedule(waits, deadline).is_ok();
     // 40,000 events, 6 for each look: 6,666 looks.
@@ -122,7 +124,7 @@ fn a_run_fits_into_one_history_of_temporal() {
     // The last wait repeats; the ones before it come once.
     assert!(fits("0.05,0.05,1", "3600") && !fits("60,0.5", "3600"));
     let told = schedule("0.5", "3600").expect_err("refused");
-    assert!(told.contains("DIAGNOSIS_POLL_SECONDS must end in a longer wait"), "{told}");
+    assert!(told.contains("DIAGNOSIS_POLL_SECONDS: Use a longer last wait"), "{told}");
 }
 
 #[test]
@@ -168,22 +170,63 @@ fn what_cannot_work_is_refused() {
         // Beside another fault: each is told, whatever else is wrong.
         let error = read(&[(name, wrong), ("LISTEN_ADDRESS", "everywhere")]).err();
         let error = error.unwrap_or_else(|| panic!("{name}={wrong} is accepted"));
-        assert!(error.contains(name) && error.contains("2 fault(s)"), "{error}");
+        assert!(error.contains(name) && error.contains("2 invalid settings"), "{error}");
     }
 }
 
+/// Settings that the image sets, so that the compose file does not.
+const SET_BY_IMAGE: [&str; 3] = ["LISTEN_ADDRESS", "WORKER_LISTEN_ADDRESS", "LOG_FORMAT"];
+
 #[test]
-fn the_compose_file_and_the_readme_name_every_setting() {
+fn the_compose_file_passes_every_setting_and_nothing_else() {
     let compose = include_str!("../../../docker-compose.yaml");
-    let readme = include_str!("../../../README.md");
-    let of_the_image = ["LISTEN_ADDRESS", "WORKER_LISTEN_ADDRESS", "LOG_FORMAT"];
-    let names = DEFAULTS.lines().filter_map(|line| line.split_once(" = "));
-    let names: Vec<_> =
-        names.map(|(name, _)| name.trim()).filter(|name| !name.starts_with('#')).collect();
-    assert!(names.len() > 50, "{names:?}");
-    for name in names {
-        let passed_on = compose.contains(&format!("\n  {name}:")) || of_the_image.contains(&name);
-        assert!(passed_on, "docker-compose.yaml passes {name} on");
-        assert!(readme.contains(&format!("`{name}`")), "README.md names {name}");
+    let (_, passed) = compose.split_once("\nx-settings: &settings\n").expect("the settings");
+    let passed = passed.lines().take_while(|line| line.starts_with("  "));
+    let passed: BTreeSet<_> = passed.filter_map(|line| line.trim().split(':').next()).collect();
+    let aws = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT"];
+    let expected = defaults::all().into_iter().map(|setting| setting.name).chain(aws);
+    let expected: BTreeSet<_> = expected.filter(|name| !SET_BY_IMAGE.contains(name)).collect();
+    assert_eq!(passed, expected);
+}
+
+/// docs/settings.md, from `defaults.toml`.
+fn documentation() -> String {
+    let mut page =
+        String::from("# Settings\n\n<!-- Generated from cli/src/settings/defaults.toml. -->\n");
+    for paragraph in defaults::introduction() {
+        page.push_str(&format!("\n{paragraph}\n"));
+    }
+    let mut section = "";
+    for setting in defaults::all() {
+        if setting.section != section {
+            section = setting.section;
+            page.push_str(&format!("\n## {section}\n\n| variable | default | |\n|---|---|---|\n"));
+        }
+        let default = match setting.default {
+            "" => String::new(),
+            text => format!("`{text}`"),
+        };
+        page.push_str(&format!("| `{}` | {default} | {} |\n", setting.name, setting.description));
+    }
+    page
+}
+
+#[test]
+fn the_documentation_matches_the_defaults() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/settings.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, documentation()).expect("writes docs/settings.md");
+    }
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == documentation(),
+        "update docs/settings.md: UPDATE_DOCS=1 cargo test -p diagflow-cli documentation"
+    );
+}
+
+#[test]
+fn every_setting_is_documented() {
+    for setting in defaults::all() {
+        assert!(!setting.section.is_empty() && !setting.description.is_empty(), "{}", setting.name);
     }
 }
