@@ -3,7 +3,6 @@
 //! Every compiler version has different lints, so only those of the version in CI fail a run. There is no
 //! `rust-toolchain.toml`, because rustup would then need the internet to download that version.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -21,7 +20,7 @@ pub(crate) struct Check {
 
 /// The checks for the installed compiler. Prints a note if it is not the one of CI.
 pub(crate) fn list() -> Result<Vec<Check>> {
-    let version = rustc(&["--version"])?;
+    let version = rustc_version()?;
     let version = version.split_ascii_whitespace().nth(1).context("rustc has no version")?;
     let strict = is_compiler_of_ci(version);
     if !strict {
@@ -29,25 +28,16 @@ pub(crate) fn list() -> Result<Vec<Check>> {
             "CI uses Rust {COMPILER}, this is {version}: warnings are shown but do not fail the run."
         ));
     }
-    Ok(list_for(strict, Path::new(rustc(&["--print", "sysroot"])?.trim())))
+    Ok(list_for(strict))
 }
 
-fn list_for(strict: bool, sysroot: &Path) -> Vec<Check> {
+fn list_for(strict: bool) -> Vec<Check> {
     let mut clippy = vec!["clippy", "--workspace", "--all-targets"];
-    // The environment of `cargo clippy`: with it, `cargo doc` reuses the crates that clippy has checked.
-    let driver = sysroot.join("bin/clippy-driver").display().to_string();
-    let mut lint_arguments = String::new();
-    let mut rustdoc_arguments = String::new();
+    let mut doc_variables = Vec::new();
     if strict {
         clippy.extend(["--", "-D", "warnings"]);
-        lint_arguments.push_str("-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__");
-        rustdoc_arguments.push_str("-D warnings");
+        doc_variables.push(("RUSTDOCFLAGS", "-D warnings".to_owned()));
     }
-    let doc_variables = vec![
-        ("RUSTC_WORKSPACE_WRAPPER", driver),
-        ("CLIPPY_ARGS", lint_arguments),
-        ("RUSTDOCFLAGS", rustdoc_arguments),
-    ];
     vec![
         Check { arguments: vec!["fmt", "--all", "--check"], variables: Vec::new() },
         Check { arguments: clippy, variables: Vec::new() },
@@ -55,11 +45,11 @@ fn list_for(strict: bool, sysroot: &Path) -> Vec<Check> {
     ]
 }
 
-/// The output of the compiler that cargo uses.
-fn rustc(arguments: &[&str]) -> Result<String> {
+/// What the compiler that cargo uses prints as its version.
+fn rustc_version() -> Result<String> {
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(compiler).args(arguments).output().context("cannot run rustc")?;
-    ensure!(output.status.success(), "rustc {} failed", arguments.join(" "));
+    let output = Command::new(compiler).arg("--version").output().context("cannot run rustc")?;
+    ensure!(output.status.success(), "rustc --version failed");
     Ok(String::from_utf8(output.stdout)?)
 }
 
@@ -79,7 +69,7 @@ mod tests {
             assert!(!is_compiler_of_ci(other), "{other}");
         }
         let denies = |strict| {
-            let checks = list_for(strict, Path::new("/usr"));
+            let checks = list_for(strict);
             let deny = |check: &Check| {
                 check.arguments.contains(&"-D")
                     || check.variables.contains(&("RUSTDOCFLAGS", "-D warnings".to_owned()))
