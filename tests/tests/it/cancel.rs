@@ -61,7 +61,7 @@ async fn cancelling_a_run_ends_the_submission_and_the_stream_and_notifies_the_pa
     cancel(&stack, &accepted).await;
 
     let mail = wait_ended_once(&stack, &accepted, cancelled()).await;
-    assert!(mail.text.as_ref().is_some_and(|text| text.contains("there will be no result")));
+    assert!(mail.text.as_ref().is_some_and(|text| text.contains("there is no result")));
     let events = listener.await.expect("the end of the stream");
     let steps: Vec<_> = events.iter().filter_map(|event| event.data["step"].as_str()).collect();
     assert_eq!(steps, ["received", "diagnosing", "cancelled"]);

@@ -85,7 +85,7 @@ async fn submit_reports_a_failed_submission() {
 
     assert!(!exit.success, "{exit:?}");
     assert!(exit.stdout.contains("We could not complete your diagnosis."), "{exit:?}");
-    assert!(exit.stderr.contains("the submission ended as failed"), "{exit:?}");
+    assert!(exit.stderr.contains("the submission has the status failed"), "{exit:?}");
     stack.stop().await;
 }
 
@@ -96,7 +96,7 @@ async fn submit_without_consent_is_rejected() {
     let exit = submit(&stack.client.url("/"), &[]).await;
 
     assert!(!exit.success, "{exit:?}");
-    assert!(exit.stderr.contains("refused (400)"), "{exit:?}");
+    assert!(exit.stderr.contains("rejected (400)"), "{exit:?}");
     assert!(exit.stderr.contains("Consent is required"), "{exit:?}");
     assert_eq!(stack.database.count_rows("submissions").await, 0);
     stack.stop().await;
@@ -134,7 +134,7 @@ async fn migrate_can_be_run_repeatedly() {
 
     assert!(first.success && first.stdout.contains("applied 0001"), "{first:?}");
     assert!(second.success, "{second:?}");
-    assert_eq!(second.stdout, "nothing to do: the database is up to date\n");
+    assert_eq!(second.stdout, "the database is up to date\n");
     assert_eq!(database.count_rows("submissions").await, 0);
     database.remove().await;
 }
@@ -146,9 +146,9 @@ async fn an_invalid_setting_is_rejected_with_its_name_and_the_fix() {
         let exit = diagflow(&[command], &invalid).await;
 
         assert!(!exit.success, "{exit:?}");
-        let address = "LISTEN_ADDRESS cannot be read; it must be an address and a port, such as";
+        let address = "LISTEN_ADDRESS: Address and port that the API listens on, such as";
         assert!(exit.stderr.contains(address), "{exit:?}");
-        let tls = "SMTP_TLS cannot be read; it must be implicit, starttls or none";
+        let tls = "SMTP_TLS: `implicit` (port 465), `starttls` (port 587) or `none`.";
         assert!(exit.stderr.contains(tls), "{exit:?}");
     }
 }
@@ -160,7 +160,7 @@ async fn production_does_not_start_with_the_default_secret() {
     let exit = diagflow(&["serve"], &production).await;
 
     assert!(!exit.success, "{exit:?}");
-    let remedy = "SECRET_KEY must be set to at least 32 random characters in production";
+    let remedy = "SECRET_KEY: Use at least 32 random characters in production.";
     assert!(exit.stderr.contains(remedy), "{exit:?}");
     assert!(!exit.stderr.contains("development-only"), "the secret is not shown: {exit:?}");
 }

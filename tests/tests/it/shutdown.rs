@@ -75,7 +75,7 @@ async fn request_stop(stack: &mut Stack) -> Process {
     let mut worker = stack.worker.take().expect("running");
     worker.terminate();
     eventually("the worker to log the signal", || async {
-        worker.log().contains("SIGTERM: ending").then_some(())
+        worker.log().contains("signal=\"SIGTERM\"").then_some(())
     })
     .await;
     worker.assert_alive();

@@ -213,6 +213,6 @@ async fn staff_find_a_failed_submission_retry_it_and_read_the_audit() {
     assert_eq!(entries[1]["details"]["reason"], reason_body["reason"]);
     assert!(entries.iter().all(|line| line["actor"] == email), "{entries:?}");
     let verified = diagflow(&up, &data, &["audit", "verify"], "").await;
-    assert!(verified.contains("nothing was changed, removed or put in"), "{verified}");
+    assert!(verified.contains("no entry was changed, removed or inserted"), "{verified}");
     up.interrupt().await;
 }

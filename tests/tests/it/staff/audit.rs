@@ -254,7 +254,7 @@ async fn audit_verify_fails_when_an_entry_was_changed() {
     let mark = stack.store.audit_head().await.expect("a response").to_string();
 
     let (success, text) = verify(&stack, &["--checkpoint", &mark]).await;
-    assert!(success && text.contains("nothing was changed, removed or put in"), "{text}");
+    assert!(success && text.contains("no entry was changed, removed or inserted"), "{text}");
     assert!(text.contains(&mark), "the next checkpoint is printed: {text}");
 
     stack.database.execute("UPDATE audit SET result = 'forbidden' WHERE number = 2").await;

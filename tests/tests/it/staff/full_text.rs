@@ -53,10 +53,10 @@ async fn full_text_search_of_comments_requires_clinical_permission() {
         )
         .await;
     let expected = [
-        "submissions_view forbidden user",
-        "submissions_view forbidden service",
-        "submissions_export forbidden service",
-        "submissions_retry forbidden user",
+        "submissions_view comment_search_forbidden user",
+        "submissions_view comment_search_forbidden service",
+        "submissions_export comment_search_forbidden service",
+        "submissions_retry comment_search_forbidden user",
     ];
     assert_eq!(lines, expected);
 

@@ -51,7 +51,7 @@ async fn the_first_admin_is_created_and_signs_in() {
     let call = reqwest::Client::new().post(stack.client.url("/api/v1/auth/login"));
     assert_eq!(call.json(&given).send().await.expect("a response").status(), 200);
     let second = user(database, &create("root@example.org", "admin"), PASSWORD).await;
-    assert!(!second.success && second.stderr.contains("has an account already"), "{second:?}");
+    assert!(!second.success && second.stderr.contains("already exists"), "{second:?}");
     let weak = user(database, &create("ana@example.org", "operator"), "password1234\n").await;
     assert!(!weak.success && weak.stderr.contains("too easy to guess"), "{weak:?}");
     let role = user(database, &create("ana@example.org", "king"), PASSWORD).await;
@@ -110,7 +110,7 @@ async fn a_typed_password_is_asked_for_twice_and_never_echoed() {
         let mut child = command(&database, &arguments);
         let mut child = child.stdin(Stdio::from(terminal.slave)).spawn().expect("started");
         let mut stderr = child.stderr.take().expect("a pipe");
-        for (prompt, text) in ["Password: ", "Once more: "].into_iter().zip(typed) {
+        for (prompt, text) in ["Password: ", "Repeat password: "].into_iter().zip(typed) {
             let mut shown = vec![0; prompt.len()];
             let read = tokio::io::AsyncReadExt::read_exact(&mut stderr, &mut shown);
             timeout(LIMIT, read).await.expect("in time").expect("a prompt");

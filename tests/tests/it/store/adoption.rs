@@ -33,7 +33,7 @@ async fn a_run_whose_start_is_being_recorded_is_not_adopted_as_a_second_one() {
     .await;
     starter.batch_execute("COMMIT").await.expect("committed");
 
-    let adopted = adopting.await.expect("an exit").expect("a response");
+    let adopted = adopting.await.expect("no panic").expect("a response");
     assert!(
         matches!(adopted, Adoption::Current { run: adopted, .. } if adopted == run),
         "{adopted:?}"

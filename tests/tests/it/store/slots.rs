@@ -63,20 +63,20 @@ async fn concurrent_requests_get_no_more_slots_than_exist() {
 
     for _ in 0..2 {
         let all = join_all(runs.iter().map(|run| request_slot(&records, *run, limits))).await;
-        let granted = all.iter().filter(|entry| matches!(entry, SlotOutcome::Granted(_))).count();
+        let granted = all.iter().filter(|it| matches!(it, SlotOutcome::Granted(_))).count();
         assert_eq!(granted as i64, SLOTS, "{all:?}");
     }
 
     let now = records.store.loopai_usage().await.expect("a response");
     assert_eq!((now.running, now.last_hour, now.waiting), (SLOTS, SLOTS, 15));
     // The patient is notified once, however often the run is deferred.
-    let mut steps_after = 0;
+    let mut notifications = 0;
     for run in runs {
         let steps = steps(&records, run).await;
         assert!(steps == ["received"] || steps == ["received", "waiting"], "{steps:?}");
-        steps_after += steps.len() - 1;
+        notifications += steps.len() - 1;
     }
-    assert_eq!(steps_after, 15);
+    assert_eq!(notifications, 15);
     records.remove().await;
 }
 
@@ -95,8 +95,7 @@ async fn a_slot_belongs_to_its_run_and_is_freed_however_the_run_ends() {
         store.start_processing(run, 1, "execution").await.expect("requested");
         assert_eq!(deferred(&records, other, ONE).await.0, WaitReason::Slot, "{ending}");
 
-        let end =
-            |outcome| RunEnd { status: outcome, code: "a_code".into(), detail: String::new() };
+        let end = |status| RunEnd { status, code: "a_code".into(), detail: String::new() };
         match ending {
             "completed" => {
                 let result = DiagnosisResult::new(serde_json::Map::new());
@@ -108,10 +107,10 @@ async fn a_slot_belongs_to_its_run_and_is_freed_however_the_run_ends() {
             "orphaned" => store.end_orphaned_run(run).await.map(|_| ()),
             _ => adopt(&records, run, first_execution_id, None).await.map(|_| ()),
         }
-        .expect("an exit");
+        .expect("ended");
 
         granted(&records, other, ONE).await;
-        store.end_run(other, &end(EndStatus::Failed)).await.expect("an exit");
+        store.end_run(other, &end(EndStatus::Failed)).await.expect("ended");
     }
     records.remove().await;
 }
@@ -142,7 +141,7 @@ async fn an_ended_or_superseded_run_gets_no_slot() {
     let (ended, superseded) = (records.submission().await, records.submission().await);
     let ending =
         RunEnd { status: EndStatus::Cancelled, code: "cancelled".into(), detail: String::new() };
-    records.store.end_run(ended, &ending).await.expect("an exit");
+    records.store.end_run(ended, &ending).await.expect("ended");
     adopt(&records, superseded, Uuid::new_v4(), None).await.expect("adopted");
 
     assert!(matches!(request_slot(&records, ended, ONE).await, SlotOutcome::Ended));
@@ -164,7 +163,7 @@ async fn a_free_slot_goes_to_the_run_that_has_waited_longest() {
     deferred(&records, second, ONE).await;
     deferred(&records, third, ONE).await;
     let ending = RunEnd { status: EndStatus::Failed, code: "a_code".into(), detail: String::new() };
-    records.store.end_run(first, &ending).await.expect("an exit");
+    records.store.end_run(first, &ending).await.expect("ended");
 
     assert_eq!(
         deferred(&records, third, ONE).await.0,
@@ -190,7 +189,7 @@ async fn the_hourly_limit_counts_ended_executions_too() {
     }
     granted(&records, runs[0], limits).await;
     let ending = RunEnd { status: EndStatus::Failed, code: "a_code".into(), detail: String::new() };
-    records.store.end_run(runs[0], &ending).await.expect("an exit");
+    records.store.end_run(runs[0], &ending).await.expect("ended");
     granted(&records, runs[1], limits).await;
     granted(&records, runs[1], limits).await;
 
@@ -217,17 +216,17 @@ async fn the_breaker_is_shared_and_spreads_the_retry_times() {
     for _ in 0..8 {
         runs.push(records.submission().await);
     }
-    let mut steps_after = None;
+    let mut retry_after = None;
     for run in &runs[..5] {
         let permit = granted(&records, *run, LoopAiLimits::default()).await;
-        assert_eq!(steps_after, None);
-        steps_after = records
+        assert_eq!(retry_after, None);
+        retry_after = records
             .store
             .record_loopai_request(permit, RequestHealth::Unavailable)
             .await
             .expect("recorded");
     }
-    assert!(steps_after.is_some(), "the run that opens the breaker has to wait");
+    assert!(retry_after.is_some(), "the run that opens the breaker has to wait");
     assert_eq!(steps(&records, runs[4]).await, ["received", "waiting"]);
 
     let mut before = Duration::ZERO;
@@ -239,8 +238,8 @@ async fn the_breaker_is_shared_and_spreads_the_retry_times() {
     }
     let now = records.store.loopai_usage().await.expect("a response");
     assert_eq!((now.breaker, now.waiting), (BreakerState::Open, 8));
-    let away = records.store.loopai_retry_after(runs[0].submission).await.expect("a response");
-    assert!(away.is_some());
+    let waiting = records.store.loopai_retry_after(runs[0].submission).await.expect("a response");
+    assert!(waiting.is_some());
 
     records.database.execute("UPDATE loopai_breaker SET open_until = NOW(6)").await;
     let probe = granted(&records, runs[7], LoopAiLimits::default()).await;
