@@ -203,9 +203,9 @@ async fn send_callback(stack: &Stack, accepted: &AcceptedSubmission) {
     })
     .await;
     let body = format!(r#"{{"submission_id":"{}"}}"#, accepted.submission_id);
-    let answer =
+    let response =
         loopai_callback::send(&stack.client, &body, loopai_callback::SECRET, Duration::ZERO).await;
-    assert_eq!(answer.status().as_u16(), 202);
+    assert_eq!(response.status().as_u16(), 202);
 }
 
 /// Both happen while no worker is running, so that the next one receives them together.
@@ -236,8 +236,8 @@ async fn retry_while_mail_waits(stack: &Stack, accepted: &AcceptedSubmission) {
     })
     .await;
     let path = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
-    let answer = staff.post(&path, &json!({"reason": "a case"})).await;
-    assert_eq!(answer.status().as_u16(), 202);
+    let response = staff.post(&path, &json!({"reason": "a case"})).await;
+    assert_eq!(response.status().as_u16(), 202);
     stack.wait_for_status(accepted, "completed").await;
     stack.mail.set_script([]).expect("a script");
 }
@@ -247,8 +247,8 @@ async fn resend(stack: &Stack, accepted: &AcceptedSubmission) {
     let sent = deliveries(stack, accepted).await[0].id;
     let path =
         format!("/api/admin/submissions/{}/deliveries/{sent}/resend", accepted.submission_id);
-    let answer = staff.post(&path, &json!({"reason": "a case"})).await;
-    assert_eq!(answer.status().as_u16(), 202);
+    let response = staff.post(&path, &json!({"reason": "a case"})).await;
+    assert_eq!(response.status().as_u16(), 202);
     eventually("the copy to be sent", || async {
         let all = deliveries(stack, accepted).await;
         all.iter().all(|one| one.status == DeliveryStatus::Sent).then_some(())

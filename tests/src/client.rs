@@ -137,11 +137,11 @@ impl ApiClient {
         if let Some(after) = after {
             call = call.header("Last-Event-ID", after);
         }
-        let answer = call.send().await?;
-        if answer.status() == StatusCode::OK {
+        let response = call.send().await?;
+        if response.status() == StatusCode::OK {
             self.streams.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(answer)
+        Ok(response)
     }
 
     /// The number of event streams that this client and its clones have opened.

@@ -223,7 +223,7 @@ async fn relay(mut client: TcpStream, server: String, shared: Shared) {
             conversation.lock().unwrap_or_else(PoisonError::into_inner).inspect(&shared, sent);
             sent.len()
         };
-        let answer = |sent: &[u8]| {
+        let response = |sent: &[u8]| {
             let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 Some(left.saturating_sub(sent.len()))
             });
@@ -237,7 +237,7 @@ async fn relay(mut client: TcpStream, server: String, shared: Shared) {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         let there = forward(from_client, to_server, &shared, inspect);
-        let back = forward(from_server, to_client, &shared, answer);
+        let back = forward(from_server, to_client, &shared, response);
         tokio::pin!(there, back);
         tokio::select! {
             lost = &mut back => if !lost { there.await; },

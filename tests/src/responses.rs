@@ -4,17 +4,17 @@ use reqwest::Response;
 use serde_json::Value;
 
 /// The body of a successful response.
-pub async fn body(answer: Response) -> Value {
-    let status = answer.status();
-    let text = answer.text().await.expect("a response body");
+pub async fn body(response: Response) -> Value {
+    let status = response.status();
+    let text = response.text().await.expect("a response body");
     assert!(status.is_success(), "{status}: {text}");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// The status and the error code of an error response.
-pub async fn refusal(answer: Response) -> (u16, String) {
-    let status = answer.status().as_u16();
-    let body: Value = answer.json().await.expect("JSON");
+pub async fn refusal(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.expect("JSON");
     (
         status,
         body["error"]["code"].as_str().unwrap_or_else(|| panic!("{status}: {body}")).to_owned(),

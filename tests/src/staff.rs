@@ -63,9 +63,9 @@ impl Staff {
         let http = reqwest::Client::new();
         let body = json!({"email": email, "password": PASSWORD});
         let call = http.post(format!("{base}/api/v1/auth/login")).json(&body);
-        let answer = call.send().await.expect("a response");
-        assert_eq!(answer.status(), 200, "sign-in of {email}");
-        let session: Value = answer.json().await.expect("JSON");
+        let response = call.send().await.expect("a response");
+        assert_eq!(response.status(), 200, "sign-in of {email}");
+        let session: Value = response.json().await.expect("JSON");
         let access_token = session["access_token"].as_str().expect("a token").to_owned();
         Staff { id, email, session, access_token, http, base }
     }
@@ -85,9 +85,9 @@ impl Staff {
     }
 
     pub async fn audit(&self, query: &str) -> Vec<Value> {
-        let answer = self.get(&format!("/api/v1/audit?{query}")).await;
-        assert_eq!(answer.status(), 200, "{query}");
-        let body: Value = answer.json().await.expect("JSON");
+        let response = self.get(&format!("/api/v1/audit?{query}")).await;
+        assert_eq!(response.status(), 200, "{query}");
+        let body: Value = response.json().await.expect("JSON");
         body["data"].as_array().expect("entries").clone()
     }
 

@@ -66,9 +66,9 @@ async fn follow(
     loop {
         let last = received().last().map(|event| event.number.to_string());
         match client.open_events(&submission, last.as_deref()).await {
-            Ok(answer) if answer.status() == StatusCode::NO_CONTENT => return,
-            Ok(answer) if answer.status() == StatusCode::OK => {
-                let mut events = SseStream::new(answer).into_events();
+            Ok(response) if response.status() == StatusCode::NO_CONTENT => return,
+            Ok(response) if response.status() == StatusCode::OK => {
+                let mut events = SseStream::new(response).into_events();
                 while let Some(event) = events.next().await {
                     let text =
                         |name: &str| event.data[name].as_str().unwrap_or_default().to_owned();
@@ -77,10 +77,10 @@ async fn follow(
                 }
             }
             // The API asked for a retry, or the connection broke.
-            Ok(answer) if answer.headers().contains_key("retry-after") => {}
+            Ok(response) if response.headers().contains_key("retry-after") => {}
             Err(_) => {}
-            Ok(answer) => {
-                refused.lock().unwrap_or_else(PoisonError::into_inner).push(answer.status());
+            Ok(response) => {
+                refused.lock().unwrap_or_else(PoisonError::into_inner).push(response.status());
             }
         }
         tokio::time::sleep(PAUSE).await;

@@ -106,8 +106,8 @@ async fn run_patient(
         let email = format!("{key}@example.org");
         let body = ApiClient::submission_body(&email, "", &[photos::cat()]);
         let accepted = loop {
-            let answer = api.post(&body, Some(&key)).await;
-            if let Some(accepted) = accepted_or_retry(answer, &counts).await {
+            let response = api.post(&body, Some(&key)).await;
+            if let Some(accepted) = accepted_or_retry(response, &counts).await {
                 break accepted;
             }
             counts.repeated.fetch_add(1, Ordering::Relaxed);
@@ -138,8 +138,8 @@ async fn run_patient(
 
 /// A failure that a client would retry is left to the next poll.
 async fn poll_status(api: &ApiClient, submission: &AcceptedSubmission, counts: &LoadCounts) {
-    let answer = api.get_status(submission).await;
-    match success_or_retry(answer, StatusCode::OK, counts).await {
+    let response = api.get_status(submission).await;
+    match success_or_retry(response, StatusCode::OK, counts).await {
         Some(document) => assert_eq!(document["submission_id"], submission.submission_id.as_str()),
         None => _ = counts.repeated.fetch_add(1, Ordering::Relaxed),
     }
@@ -147,10 +147,10 @@ async fn poll_status(api: &ApiClient, submission: &AcceptedSubmission, counts: &
 
 /// None where a client would retry.
 pub(super) async fn accepted_or_retry(
-    answer: reqwest::Result<Response>,
+    response: reqwest::Result<Response>,
     counts: &LoadCounts,
 ) -> Option<AcceptedSubmission> {
-    let body = success_or_retry(answer, StatusCode::ACCEPTED, counts).await?;
+    let body = success_or_retry(response, StatusCode::ACCEPTED, counts).await?;
     Some(serde_json::from_value(body).expect("a submission"))
 }
 
@@ -160,14 +160,15 @@ pub(super) async fn accepted_or_retry(
 ///
 /// With any other response.
 async fn success_or_retry(
-    answer: reqwest::Result<Response>,
+    response: reqwest::Result<Response>,
     expected: StatusCode,
     counts: &LoadCounts,
 ) -> Option<Value> {
     // The connection broke. Reads and requests with a key can be repeated.
-    let answer = answer.ok()?;
-    let (status, has_retry_after) = (answer.status(), answer.headers().contains_key("retry-after"));
-    let text = answer.text().await.ok()?;
+    let response = response.ok()?;
+    let (status, has_retry_after) =
+        (response.status(), response.headers().contains_key("retry-after"));
+    let text = response.text().await.ok()?;
     match status {
         status if status == expected => Some(serde_json::from_str(&text).expect("JSON")),
         StatusCode::SERVICE_UNAVAILABLE if has_retry_after => {

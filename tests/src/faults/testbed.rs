@@ -64,8 +64,8 @@ impl Testbed {
     pub(crate) async fn submit_with_comments(&mut self, comments: &str) -> AcceptedSubmission {
         let (email, photo) = (self.new_patient(), photos::unique_retina());
         let body = ApiClient::submission_body(&email, comments, std::slice::from_ref(&photo));
-        let answer = self.stack.client.post(&body, None).await.expect("a response");
-        self.record_accepted(answer, &email, comments, &[photo]).await
+        let response = self.stack.client.post(&body, None).await.expect("a response");
+        self.record_accepted(response, &email, comments, &[photo]).await
     }
 
     pub(crate) async fn submit_many(&mut self, count: usize) -> Vec<AcceptedSubmission> {
@@ -106,12 +106,12 @@ impl Testbed {
     /// Records an accepted submission and starts a listener.
     pub(crate) async fn record_accepted(
         &mut self,
-        answer: Response,
+        response: Response,
         email: &str,
         comments: &str,
         photos: &[Photo],
     ) -> AcceptedSubmission {
-        let accepted = expect_accepted(answer).await;
+        let accepted = expect_accepted(response).await;
         let is_new = !self
             .acknowledged
             .iter()
@@ -144,10 +144,10 @@ impl Testbed {
     /// Records the response to [`Testbed::send`].
     pub(crate) async fn record_sent(
         &mut self,
-        answer: Response,
+        response: Response,
         email: &str,
     ) -> AcceptedSubmission {
-        self.record_accepted(answer, email, "", &[photos::cat()]).await
+        self.record_accepted(response, email, "", &[photos::cat()]).await
     }
 
     pub(crate) fn listen(&mut self, submission: &AcceptedSubmission) {
@@ -222,16 +222,16 @@ impl Testbed {
         let (email, photo) = (self.new_patient(), photos::unique_retina());
         let body = ApiClient::submission_body(&email, "", std::slice::from_ref(&photo));
         let started = Instant::now();
-        let answer = loop {
+        let response = loop {
             match self.stack.client.post(&body, None).await {
-                Ok(answer) if answer.status() == StatusCode::ACCEPTED => break answer,
+                Ok(response) if response.status() == StatusCode::ACCEPTED => break response,
                 other if started.elapsed() > self.settle_timeout => {
                     return Err(format!("no submission is accepted: {other:?}"));
                 }
                 Ok(_) | Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
             }
         };
-        let probe = self.record_accepted(answer, &email, "", &[photo]).await;
+        let probe = self.record_accepted(response, &email, "", &[photo]).await;
         while started.elapsed() < self.settle_timeout {
             let found = self.stack.store.submission(id_of(&probe)).await;
             if found.is_ok_and(|found| found.is_some_and(|found| found.status.is_final())) {
@@ -269,11 +269,11 @@ async fn repeat_until_accepted(client: &ApiClient, body: &Value, key: &str) -> R
     let started = Instant::now();
     loop {
         match client.post(body, Some(key)).await {
-            Ok(answer) if answer.status() == StatusCode::ACCEPTED => return answer,
-            Ok(answer) => {
+            Ok(response) if response.status() == StatusCode::ACCEPTED => return response,
+            Ok(response) => {
                 let (status, has_retry_after) =
-                    (answer.status(), answer.headers().contains_key("retry-after"));
-                assert!(has_retry_after, "{status}: {:?}", answer.text().await);
+                    (response.status(), response.headers().contains_key("retry-after"));
+                assert!(has_retry_after, "{status}: {:?}", response.text().await);
             }
             Err(_) => {}
         }

@@ -49,8 +49,8 @@ async fn off_by(skew: ClockSkew) -> RowReport {
     testbed.stack.wait_for_status(&submission, "failed").await;
     let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
     let path = format!("/api/admin/submissions/{}/retry", submission.submission_id);
-    let answer = staff.post(&path, &json!({"reason": "the clock is wrong"})).await;
-    assert!(answer.status().is_success(), "{}", answer.status());
+    let response = staff.post(&path, &json!({"reason": "the clock is wrong"})).await;
+    assert!(response.status().is_success(), "{}", response.status());
     testbed.record_staff_action(&submission, "submission_retry");
     testbed.stack.wait_for_status(&submission, "completed").await;
 
@@ -111,8 +111,8 @@ async fn start_two(testbed: &mut Testbed, skew: ClockSkew) -> (Process, ApiClien
 
 /// By the `Date` header.
 async fn minutes_ahead(api: &ApiClient) -> i64 {
-    let answer = api.get("/health").await;
-    let date = answer.headers()["date"].to_str().expect("text").to_owned();
+    let response = api.get("/health").await;
+    let date = response.headers()["date"].to_str().expect("text").to_owned();
     let date_of_response = chrono::DateTime::parse_from_rfc2822(&date).expect("an RFC 2822 date");
     let seconds = (date_of_response.to_utc() - chrono::Utc::now()).num_seconds();
     // Rounded to the nearest minute.
@@ -128,8 +128,8 @@ async fn assert_patients_unaffected(
     for (by, at) in [(skewed, accurate), (accurate, skewed)] {
         let (email, photo) = (testbed.new_patient(), photos::cat());
         let body = ApiClient::submission_body(&email, "", std::slice::from_ref(&photo));
-        let answer = by.post(&body, None).await.expect("a response");
-        let submission = testbed.record_accepted(answer, &email, "", &[photo]).await;
+        let response = by.post(&body, None).await.expect("a response");
+        let submission = testbed.record_accepted(response, &email, "", &[photo]).await;
         testbed.listen_at(at, &submission);
         let document = at.status(&submission).await.expect("a response");
         assert_eq!(document["submission_id"], submission.submission_id.as_str(), "{document}");
@@ -138,10 +138,10 @@ async fn assert_patients_unaffected(
 
 /// The error, or none when the token is valid.
 async fn validate_session(staff: &Staff) -> Option<(u16, String)> {
-    let answer = staff.get("/api/v1/auth/validate").await;
-    match answer.status() {
+    let response = staff.get("/api/v1/auth/validate").await;
+    match response.status() {
         StatusCode::OK => None,
-        _ => Some(refusal(answer).await),
+        _ => Some(refusal(response).await),
     }
 }
 
@@ -149,9 +149,9 @@ async fn assert_expired_then_refreshed(staff: &Staff, at: &ApiClient) {
     assert_eq!(validate_session(staff).await, Some((401, "token_expired".to_owned())));
     let refresh = reqwest::Client::new().post(at.url("/api/v1/auth/refresh"));
     let body = json!({"refresh_token": staff.session["refresh_token"]});
-    let answer = refresh.json(&body).send().await.expect("a response");
-    assert_eq!(answer.status(), StatusCode::OK, "the session continues");
-    let session: Value = answer.json().await.expect("JSON");
+    let response = refresh.json(&body).send().await.expect("a response");
+    assert_eq!(response.status(), StatusCode::OK, "the session continues");
+    let session: Value = response.json().await.expect("JSON");
     let token = session["access_token"].as_str().expect("a token").to_owned();
     assert_eq!(validate_session(&staff.with_token(token)).await, None);
 }

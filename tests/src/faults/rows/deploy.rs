@@ -46,9 +46,9 @@ pub(crate) async fn rolling_restart() -> RowReport {
     wait_for_listeners(&testbed.stack.client).await;
     let api = testbed.stack.api.take().expect("is running");
     assert_graceful_stop(&testbed, &load, api, Failpoint::AfterSubmissionCommit).await;
-    let answer =
+    let response =
         pending.await.expect("a finished task").expect("a response, although the API was stopped");
-    testbed.record_sent(answer, &email).await;
+    testbed.record_sent(response, &email).await;
     wait_for_resumed_streams(&load, 0).await;
     testbed.stack.start_api().await;
     load.wait_for_accepted(BATCH).await;
@@ -91,7 +91,7 @@ async fn assert_graceful_stop(
 ) {
     process.terminate();
     eventually("the process to log SIGTERM", || async {
-        process.log().contains("SIGTERM: ending").then_some(())
+        process.log().contains("signal=\"SIGTERM\"").then_some(())
     })
     .await;
     let before = completed(testbed).await;

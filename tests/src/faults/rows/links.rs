@@ -93,8 +93,8 @@ async fn run_link_faults(link: Link) -> RowReport {
             Some(sent) => sent,
             None => testbed.send_until_accepted(&email, &key),
         };
-        let answer = new.await.expect("a finished task");
-        let new = testbed.record_sent(answer, &email).await;
+        let response = new.await.expect("a finished task");
+        let new = testbed.record_sent(response, &email).await;
         for submission in [&in_progress, &new] {
             testbed.stack.wait_for_status(submission, "completed").await;
         }
@@ -126,9 +126,9 @@ async fn limit_reached(
 ) -> Option<()> {
     let reached = match link {
         Link::ApiToMySql => {
-            let answer = testbed.send(new.0, Some(new.1)).await.expect("a finished task").ok()?;
-            answer.status() == StatusCode::SERVICE_UNAVAILABLE
-                && answer.headers().contains_key("retry-after")
+            let response = testbed.send(new.0, Some(new.1)).await.expect("a finished task").ok()?;
+            response.status() == StatusCode::SERVICE_UNAVAILABLE
+                && response.headers().contains_key("retry-after")
         }
         Link::WorkerToMySql => {
             failed_in_temporal(testbed, in_progress, "records_unavailable").await

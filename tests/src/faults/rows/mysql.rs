@@ -96,7 +96,8 @@ fn pool_refusals(testbed: &Testbed) -> usize {
     let log = testbed.stack.api.as_ref().expect("is running").log();
     let of_the_pool = |line: &&str| {
         line.contains("request refused")
-            && (line.contains("none came free in time") || line.contains("others wait in vain"))
+            && (line.contains("no connection was free in time")
+                || line.contains("the queue for connections is stalled"))
     };
     log.lines().filter(of_the_pool).count()
 }

@@ -62,8 +62,8 @@ pub(crate) async fn two_sweepers() -> RowReport {
     // The sweeper starts runs one by one: its late start is done when it has started this one.
     let (email, photo) = (testbed.new_patient(), photos::cat());
     let body = ApiClient::submission_body(&email, "", std::slice::from_ref(&photo));
-    let answer = at_first.post(&body, None).await.expect("a response");
-    let next = testbed.record_accepted(answer, &email, "", &[photo]).await;
+    let response = at_first.post(&body, None).await.expect("a response");
+    let next = testbed.record_accepted(response, &email, "", &[photo]).await;
     testbed.stack.wait_for_status(&next, "completed").await;
     first.stop().await;
     assert_eq!(execution_of(&testbed, &unstarted).await, started, "the late start changed nothing");

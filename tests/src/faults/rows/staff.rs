@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 async fn send_action(staff: &Staff, action: &str, submission: &AcceptedSubmission) -> (u16, Value) {
     let path = format!("/api/admin/submissions/{}/{action}", submission.submission_id);
-    let answer = staff.post(&path, &json!({"reason": "fault table"})).await;
-    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+    let response = staff.post(&path, &json!({"reason": "fault table"})).await;
+    (response.status().as_u16(), response.json().await.expect("JSON"))
 }
 
 /// Cancelled just before and just after the result is stored; twice at once; while LoopAI is unavailable.

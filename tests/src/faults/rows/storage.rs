@@ -19,7 +19,7 @@ pub(crate) async fn uploads_and_files() -> RowReport {
 async fn interrupted_uploads() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let address = testbed.stack.setting("LISTEN_ADDRESS");
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for (content_type, body) in [json_body(), multipart_body()] {
         for waits in [false, true] {
             let mut connection = TcpStream::connect(&address).await.expect("a connection");
@@ -33,13 +33,13 @@ async fn interrupted_uploads() -> RowReport {
             if waits {
                 // Half-closed: the client still waits for the response.
                 connection.shutdown().await.expect("a half-closed connection");
-                let mut answer = String::new();
-                let _ = connection.read_to_string(&mut answer).await;
-                answers.push(answer);
+                let mut response = String::new();
+                let _ = connection.read_to_string(&mut response).await;
+                responses.push(response);
             }
         }
     }
-    assert!(!answers.iter().any(|answer| answer.contains(" 202 ")), "{answers:?}");
+    assert!(!responses.iter().any(|response| response.contains(" 202 ")), "{responses:?}");
     // A graceful stop finishes all received requests first.
     testbed.stack.api.take().expect("is running").stop().await;
     assert_eq!(testbed.stack.database.count_rows("submissions").await, 0);
@@ -89,8 +89,8 @@ async fn full_disk() -> RowReport {
     assert_eq!(files_below(&disk), std::slice::from_ref(&ballast));
 
     std::fs::remove_file(&ballast).expect("removed");
-    let answer = testbed.send(&email, None).await.expect("a finished task").expect("a response");
-    testbed.record_sent(answer, &email).await;
+    let response = testbed.send(&email, None).await.expect("a finished task").expect("a response");
+    testbed.record_sent(response, &email).await;
     // Only that process sees the small disk, so its files are copied to where the others look.
     for file in files_below(&disk) {
         let visible =
@@ -117,7 +117,7 @@ async fn corrupted_file() -> RowReport {
     testbed.stack.start_worker().await;
     eventually("the corruption to be detected", || async {
         let log = testbed.stack.worker.as_ref().expect("is running").log();
-        log.contains("have another checksum").then_some(())
+        log.contains("does not match its checksum").then_some(())
     })
     .await;
     assert!(testbed.stack.loopai.executions().is_empty(), "corrupted files are not sent");

@@ -60,8 +60,8 @@ pub(crate) async fn interruptions() -> RowReport {
     wait_until_blocked(&stalled_readers, event_count).await;
     Footprint::of(api).assert_small(&before, event_count);
     for mark in ["-1", "many", "99999999999999999999", "999999999"] {
-        let answer = testbed.stack.client.open_events(&submission, Some(mark)).await;
-        let first = SseStream::new(answer.expect("a response")).into_events().next().await;
+        let response = testbed.stack.client.open_events(&submission, Some(mark)).await;
+        let first = SseStream::new(response.expect("a response")).into_events().next().await;
         assert_eq!(first.map(|event| event.id), Some(1), "{mark}: from the first event");
     }
     let execution = testbed.stack.wait_for_polls(1).await;

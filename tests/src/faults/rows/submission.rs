@@ -43,12 +43,12 @@ pub(crate) async fn killed_before_the_answer() -> RowReport {
 
 /// The lease of a killed process expires.
 async fn repeat_until_accepted(testbed: &mut Testbed, email: &str, key: &str) {
-    let answer = crate::eventually("the retry to be accepted", || async {
-        let answer = testbed.send(email, Some(key)).await.expect("a finished task").ok()?;
-        (answer.status() != StatusCode::CONFLICT).then_some(answer)
+    let response = crate::eventually("the retry to be accepted", || async {
+        let response = testbed.send(email, Some(key)).await.expect("a finished task").ok()?;
+        (response.status() != StatusCode::CONFLICT).then_some(response)
     })
     .await;
-    testbed.record_sent(answer, email).await;
+    testbed.record_sent(response, email).await;
 }
 
 /// Fifty requests with one key create one submission, and another body is rejected. After the key has expired, the
@@ -60,20 +60,20 @@ pub(crate) async fn one_key() -> RowReport {
 async fn fifty_with_one_key() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let email = testbed.new_patient();
-    let answers = join_all((0..50).map(|_| testbed.send(&email, Some("one-key")))).await;
+    let responses = join_all((0..50).map(|_| testbed.send(&email, Some("one-key")))).await;
     let mut accepted = 0;
-    for answer in answers {
-        let answer = answer.expect("a finished task").expect("a response");
-        match answer.status() {
+    for response in responses {
+        let response = response.expect("a finished task").expect("a response");
+        match response.status() {
             StatusCode::ACCEPTED => {
-                testbed.record_sent(answer, &email).await;
+                testbed.record_sent(response, &email).await;
                 accepted += 1;
             }
             // Another request holds the key, or too many wait for a database connection.
             StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => {
-                assert!(answer.headers().contains_key("retry-after"));
+                assert!(response.headers().contains_key("retry-after"));
             }
-            other => panic!("{other}: {:?}", answer.text().await),
+            other => panic!("{other}: {:?}", response.text().await),
         }
     }
     assert!(accepted > 0, "a request is accepted");
@@ -97,12 +97,12 @@ async fn expired_key() -> RowReport {
     let mut testbed = Testbed::start(options).await;
     let email = testbed.new_patient();
     let repeat = async |testbed: &mut Testbed| {
-        let answer = testbed
+        let response = testbed
             .send(&email, Some("a-key"))
             .await
             .expect("a finished task")
             .expect("a response");
-        testbed.record_sent(answer, &email).await.submission_id
+        testbed.record_sent(response, &email).await.submission_id
     };
     let first = repeat(&mut testbed).await;
     let started = std::time::Instant::now();

@@ -155,8 +155,8 @@ async fn patient(number: u32, mut rng: Rng, shared: Shared) {
             (format!("patient-{number}-{turn}@example.org"), photos::unique_retina());
         let body = ApiClient::submission_body(&email, script, std::slice::from_ref(&photo));
         let accepted = loop {
-            let answer = shared.client.post(&body, Some(&email)).await;
-            match accepted_or_retry(answer, &LoadCounts::default()).await {
+            let response = shared.client.post(&body, Some(&email)).await;
+            match accepted_or_retry(response, &LoadCounts::default()).await {
                 Some(accepted) => break accepted,
                 None => tokio::time::sleep(RETRY_PAUSE).await,
             }
@@ -186,7 +186,7 @@ async fn staff_member(staff: Staff, mut rng: Rng, shared: Shared) {
         let Some(submission) = chosen else { continue };
         let path = format!("/api/admin/submissions/{}/{}", submission.submission_id, action.path());
         let call = staff.request(Method::POST, &path).json(&json!({"reason": "soak"}));
-        let status = call.send().await.map(|answer| answer.status());
+        let status = call.send().await.map(|response| response.status());
         let is_acknowledged = status.as_ref().is_ok_and(StatusCode::is_success);
         // Without a response, or with a server error, the action may have happened.
         let is_refused = status.as_ref().is_ok_and(StatusCode::is_client_error);

@@ -88,7 +88,7 @@ async fn send_again(testbed: &Testbed, to: &str, raw: &[u8]) {
     let mut connection =
         TcpStream::connect(testbed.stack.mail.smtp_address()).await.expect("a connection");
     let (reads, mut writes) = connection.split();
-    let mut answers = BufReader::new(reads).lines();
+    let mut responses = BufReader::new(reads).lines();
     let text = String::from_utf8_lossy(raw).replace("\r\n.", "\r\n..");
     let commands = [
         "HELO again".to_owned(),
@@ -97,11 +97,12 @@ async fn send_again(testbed: &Testbed, to: &str, raw: &[u8]) {
         "DATA".to_owned(),
         format!("{text}\r\n."),
     ];
-    answers.next_line().await.expect("a greeting");
+    responses.next_line().await.expect("a greeting");
     for command in commands {
         writes.write_all(format!("{command}\r\n").as_bytes()).await.expect("a sent command");
-        let answer = answers.next_line().await.expect("a readable connection").expect("a response");
-        assert!(answer.starts_with(['2', '3']), "{command}: {answer}");
+        let response =
+            responses.next_line().await.expect("a readable connection").expect("a response");
+        assert!(response.starts_with(['2', '3']), "{command}: {response}");
     }
 }
 

@@ -62,12 +62,12 @@ pub(super) async fn run() -> RowReport {
         testbed.stack.wait_for_status(&followed, "completed").await;
 
         proxy.restore();
-        let answer = eventually("the response to the retry", || async {
-            let answer = submit_client.post(&body, Some(&key)).await.ok()?;
-            answer.status().is_success().then_some(answer)
+        let response = eventually("the response to the retry", || async {
+            let response = submit_client.post(&body, Some(&key)).await.ok()?;
+            response.status().is_success().then_some(response)
         })
         .await;
-        testbed.record_accepted(answer, &email, "", &[photo]).await;
+        testbed.record_accepted(response, &email, "", &[photo]).await;
         let stored = format!("SELECT COUNT(*) FROM submissions WHERE email = '{email}'");
         assert_eq!(testbed.stack.database.number(&stored).await, 1, "{fault:?}");
         eventually("the stream to be resumed", || async {
