@@ -1,6 +1,6 @@
 //! Limits the concurrent requests to LoopAI of one worker, in number and in memory for their images: one request may
 //! carry a hundred megabytes and take half a minute. The limits of all workers together (slots, hourly limit, circuit
-//! breaker) are in the store; `docs/adr/0013-limits-towards-loopai.md` compares them.
+//! breaker) are in the store; `docs/adr/0012-loopai-limits-and-circuit-breaker.md` describes them.
 //!
 //! A request never waits here, because it would occupy one of the worker's slots. It is admitted or rejected at once,
 //! and a rejected one is retried like any failed attempt. Rejected requests are queued, and others are admitted only
