@@ -1,10 +1,10 @@
-//! A connection that knows whether it is in step with the server.
+//! A connection that knows whether it is in sync with the server.
 //!
-//! The driver matches answers to statements by their order alone. Whoever stops waiting for an answer (a
-//! time limit, a client that went away, a process that ends) leaves it in the line, where the next user of
-//! the connection would take it for its own: one patient could be shown what is another's. So a connection
-//! with a statement under way answers nothing more, and never comes back into the pool; and no statement is
-//! waited for without end, for a server that vanished from the network says nothing.
+//! The driver matches responses to statements only by their order. A caller that stops waiting for a response (a
+//! timeout, a client that disconnects, a process that ends) leaves it in the connection, where the next user would
+//! take it for its own: one patient could see another patient's data. A connection with a statement in flight
+//! therefore fails every further statement and never returns to the pool. And no statement waits forever, since a
+//! server that vanished from the network sends nothing.
 
 use crate::db::error::StoreError;
 use diesel::IntoSql;
@@ -24,34 +24,30 @@ use std::time::Duration;
 use tokio::time::timeout;
 use url::Url;
 
-/// Every statement sees what is committed, and locks only the rows it touches (no gap locks,
-/// which turn concurrent inserts of neighbours into deadlocks); all times are UTC, whatever the
-/// server's own zone is (see [`crate::db::clock`]).
+/// READ COMMITTED: each statement sees what is committed, and locks only the rows it touches. Gap locks would turn
+/// concurrent inserts of neighbours into deadlocks.
 ///
-/// The modes are MySQL 8's default: MariaDB's lets more through, and a server may have been set to cut off
-/// what is too long. `PIPES_AS_CONCAT` is what Diesel counts on.
+/// `wait_timeout`: a client whose machine vanished within a transaction stays silent, and others wait for its
+/// locks, all of them for the lock of the circuit breaker. The server releases them after two minutes instead of
+/// eight hours. It closes idle connections, too; the pool replaces them.
 ///
-/// A client whose machine vanished in the middle of a transaction says nothing more. The server gives its locks
-/// back after two minutes instead of its usual eight hours: others may wait for them, all of them in the case of
-/// the gate's (see `loopai`). An idle connection ends so, too, and is replaced when it is wanted.
-///
-/// Errors that have no kind of their own in Diesel are told by their words, so these are English.
-const SESSION_SETUP: &str = "SET SESSION_SETUP TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-    SET SESSION_SETUP time_zone = '+00:00'; \
-    SET SESSION_SETUP lc_messages = 'en_US'; \
-    SET SESSION_SETUP wait_timeout = 120; \
-    SET SESSION_SETUP sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
+/// `sql_mode` is MySQL 8's default plus `PIPES_AS_CONCAT`, which Diesel relies on: MariaDB's default is less
+/// strict, and a server may be configured to truncate long values. `lc_messages`: errors without a kind of their
+/// own in Diesel are recognised by their text.
+const SESSION_SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+    SET SESSION time_zone = '+00:00'; \
+    SET SESSION lc_messages = 'en_US'; \
+    SET SESSION wait_timeout = 120; \
+    SET SESSION sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
         ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT'";
 
-/// How long opening a connection may take: less than TCP's own patience, which is minutes.
+/// Much shorter than TCP's own timeout, which takes minutes.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// See the head of this file.
 pub(crate) struct Connection {
     inner: AsyncMysqlConnection,
-    /// Longest wait for an answer.
     answer_timeout: Duration,
-    /// Whether a statement was sent whose answer has not begun.
+    /// Whether a statement was sent and its response has not begun.
     in_flight: bool,
 }
 
@@ -68,9 +64,9 @@ impl Connection {
     }
 }
 
-/// The address, with the driver held to it. By itself the driver asks the server for its socket's path, and
-/// goes there if it can, whatever host the address names. Where the server is in a container or behind a
-/// tunnel, what listens there is another one, perhaps with records in a database of the same name.
+/// Forbids the driver to use a Unix socket. By itself it asks the server for the path of its socket, and connects
+/// there whatever host the URL names. If the server runs in a container or behind a tunnel, another server listens
+/// on that path, perhaps with a database of the same name.
 pub(crate) fn without_socket(url: &str) -> String {
     let Ok(mut address) = Url::parse(url) else { return url.to_owned() };
     if address.query_pairs().all(|(name, _)| name != "prefer_socket") {
@@ -79,30 +75,29 @@ pub(crate) fn without_socket(url: &str) -> String {
     address.into()
 }
 
-/// Waits for the answer to a statement, unless the one before it has none.
+/// Waits for the response to a statement, unless the one before it has none.
 async fn answer<T>(
     answer_timeout: Duration,
     in_flight: &mut bool,
     statement: impl Future<Output = QueryResult<T>>,
 ) -> QueryResult<T> {
     if *in_flight {
-        return Err(connection_lost("the statement before this one has no answer"));
+        return Err(connection_lost("the previous statement has no response"));
     }
     *in_flight = true;
     let answer = timeout(answer_timeout, statement)
         .await
-        .map_err(|_| connection_lost("no answer in time"))?;
+        .map_err(|_| connection_lost("no response in time"))?;
     *in_flight = false;
     answer
 }
 
-/// The rows of an answer that has begun. Leaving some of them unread is harmless: the driver knows that
-/// they are there.
+/// The rows of a response that has begun. Rows may be left unread: the driver knows of them.
 fn timed_rows(rows: Rows<'_>, answer_timeout: Duration) -> Rows<'_> {
     stream::unfold(rows, move |mut rows| async move {
         match timeout(answer_timeout, rows.next()).await {
             Ok(row) => row.map(|row| (row, rows)),
-            Err(_) => Some((Err(connection_lost("no answer in time")), rows)),
+            Err(_) => Some((Err(connection_lost("no response in time")), rows)),
         }
     })
     .boxed()
@@ -175,12 +170,9 @@ impl AsyncConnection for Connection {
     }
 }
 
-/// Opens connections for the pool, and tells which are good.
 #[derive(Debug)]
 pub(crate) struct ConnectionManager {
-    /// Where the database is.
     pub(crate) url: String,
-    /// Longest wait for an answer.
     pub(crate) answer_timeout: Duration,
 }
 
@@ -190,7 +182,8 @@ impl bb8::ManageConnection for ConnectionManager {
 
     async fn connect(&self) -> Result<Connection, StoreError> {
         let opened = timeout(OPEN_TIMEOUT, Connection::open(&self.url, self.answer_timeout)).await;
-        let opened = opened.map_err(|_| StoreError::Unavailable("no answer in time".to_owned()))?;
+        let opened =
+            opened.map_err(|_| StoreError::Unavailable("no response in time".to_owned()))?;
         opened.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 

@@ -1,4 +1,4 @@
-//! The pool of connections, and the transaction that repeats itself after a deadlock.
+//! The connection pool, and transactions that are repeated after a deadlock.
 
 use crate::db::connection::ConnectionManager;
 use crate::db::error::{StoreError, StoreResult};
@@ -13,7 +13,7 @@ use url::Url;
 
 #[derive(Clone, Deserialize)]
 pub struct PoolSettings {
-    /// Holds a password: not to be shown.
+    /// Contains a password: never log it.
     #[serde(rename = "DATABASE_URL", deserialize_with = "mysql_url")]
     pub url: String,
     #[serde(rename = "DATABASE_POOL_SIZE", deserialize_with = "within::<_, _, 1, 1000>")]
@@ -25,7 +25,7 @@ pub struct PoolSettings {
 }
 
 impl PoolSettings {
-    /// Host and port, and nothing else of the URL.
+    /// Host and port only.
     pub fn address(&self) -> String {
         address(&self.url).unwrap_or_default()
     }
@@ -44,26 +44,25 @@ fn mysql_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Er
     })
 }
 
-/// The records. Cheap to clone; all clones share one pool.
+/// The database. Cheap to clone; all clones share one pool.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool<ConnectionManager>,
     queue: Arc<WaitQueue>,
 }
 
-/// Those who wait for a connection, and when the last one got one.
+/// Callers that wait for a connection.
 struct WaitQueue {
     waiting: AtomicUsize,
     last_served_at: Mutex<Instant>,
-    /// Without anybody getting one for so long, whoever comes now would wait in vain.
+    /// If nobody got a connection for this long, a new caller would wait in vain.
     stalled_after: Duration,
 }
 
-/// How often a transaction that lost a deadlock is repeated before the caller hears of it.
 pub(crate) const MAX_DEADLOCK_RETRIES: u32 = 5;
 
 impl Store {
-    /// Makes the pool. Connections are opened when first asked for, so the database may be down now.
+    /// Connections are opened on first use, so the database may be down.
     pub async fn connect(settings: &PoolSettings) -> StoreResult<Store> {
         let manager = ConnectionManager {
             url: settings.url.clone(),
@@ -83,23 +82,22 @@ impl Store {
         Ok(Store { pool, queue: Arc::new(queue) })
     }
 
-    /// A connection of the pool.
-    ///
-    /// Whoever comes while nobody has got one for half of the time that a caller waits is refused at once: the
-    /// database does not keep up, and one more who waits would only be told so later.
+    /// Fails at once if nobody got a connection for half of the pool's timeout: the database does not keep up, and
+    /// one more caller would only fail later.
     pub(crate) async fn connection(&self) -> StoreResult<PooledConnection<'_, ConnectionManager>> {
         let Some(ticket) = self.queue.join() else {
-            return Err(StoreError::Unavailable("others wait in vain".to_owned()));
+            return Err(StoreError::Unavailable("the queue for connections is stalled".to_owned()));
         };
         let connection = self.pool.get().await.map_err(|error| match error {
             RunError::User(error) => error,
-            RunError::TimedOut => StoreError::Unavailable("none came free in time".to_owned()),
+            RunError::TimedOut => {
+                StoreError::Unavailable("no connection was free in time".to_owned())
+            }
         })?;
         ticket.served();
         Ok(connection)
     }
 
-    /// Asks the database for a sign of life.
     pub async fn ping(&self) -> StoreResult<()> {
         let mut connection = self.connection().await?;
         diesel::sql_query("SELECT 1").execute(&mut connection).await?;
@@ -107,11 +105,11 @@ impl Store {
     }
 }
 
-/// A place in the queue; left when it is dropped.
+/// A position in the queue, until it is dropped.
 struct Ticket<'a>(&'a WaitQueue);
 
 impl WaitQueue {
-    /// A place in it; `None` when it does not move.
+    /// `None` if the queue is stalled.
     fn join(&self) -> Option<Ticket<'_>> {
         let was_empty = self.waiting.fetch_add(1, Ordering::SeqCst) == 0;
         let ticket = Ticket(self);
@@ -124,7 +122,6 @@ impl WaitQueue {
 }
 
 impl Ticket<'_> {
-    /// Somebody got a connection, or is the first to wait for one: the queue has moved.
     fn served(&self) {
         *self.0.last_served_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -136,8 +133,8 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// Runs `$body` in one transaction on a connection of `$store`; repeats it when it lost a deadlock.
-/// A macro because the compiler cannot yet prove a generic asynchronous closure to be `Send`.
+/// Runs `$body` in one transaction on a connection of `$store`, and repeats it after a deadlock. A macro because
+/// the compiler cannot yet prove a generic asynchronous closure to be `Send`.
 macro_rules! transaction {
     ($store:expr, $connection:ident => $body:block) => {{
         let mut attempt = 1;
@@ -152,7 +149,7 @@ macro_rules! transaction {
                 Err(error)
                     if error.is_deadlock() && attempt < $crate::db::pool::MAX_DEADLOCK_RETRIES =>
                 {
-                    tracing::debug!(attempt, "transaction lost a deadlock, repeating it");
+                    tracing::debug!(attempt, "repeating a transaction after a deadlock");
                     attempt += 1;
                 }
                 outcome => break outcome,
@@ -176,7 +173,7 @@ mod tests {
     }
 
     async fn session_variable(connection: &mut Connection, name: &str) -> Option<String> {
-        let query = format!("SELECT CAST(@@session_variable.{name} AS CHAR) AS value");
+        let query = format!("SELECT CAST(@@session.{name} AS CHAR) AS value");
         let variable: Result<Variable, _> = diesel::sql_query(query).get_result(connection).await;
         variable.ok().map(|variable| variable.value)
     }
@@ -195,7 +192,7 @@ mod tests {
         let mut connection = store.connection().await.expect("a connection");
 
         assert_eq!(session_variable(&mut connection, "time_zone").await.as_deref(), Some("+00:00"));
-        // MariaDB's name of the variable, and MySQL's.
+        // The variable's name in MariaDB, and in MySQL.
         let isolation = match session_variable(&mut connection, "tx_isolation").await {
             Some(isolation) => Some(isolation),
             None => session_variable(&mut connection, "transaction_isolation").await,
