@@ -1,7 +1,8 @@
-//! The records: Diesel schema, models and every query, on MySQL 8 or MariaDB 10.6+.
+//! The database layer: Diesel schema, models and every query, for MySQL 8 and MariaDB 10.6 or newer. It also stores
+//! the bytes of uploaded files. HTTP, Temporal and e-mail are not here.
 //!
-//! What lives here: the allowed moves of a submission's state, and the transactions that make them,
-//! each together with its event. What does not: HTTP, Temporal, e-mail, bytes of files.
+//! All times are UTC, by the database's clock. A call that returns [`StoreResult`] fails when the database does not
+//! respond or rejects a statement. Nothing is changed then, unless the call's documentation says otherwise.
 
 mod accounts;
 mod audit;

@@ -1,5 +1,5 @@
-//! API keys: what programs sign in with. A key is alive while it was not revoked, did not expire, and its
-//! account is not disabled.
+//! API keys, with which programs sign in. A key is valid until it is revoked, it expires, or its account is
+//! disabled.
 
 use crate::accounts::users::{Role, User};
 use crate::audit::log::{self, NewAuditEntry};
@@ -13,53 +13,41 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// A key that was used within this time is not written down as used again.
+/// `used_at` is written at most once in this time.
 const USED_AT_PRECISION: Duration = Duration::from_secs(60);
 
-/// An API key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = api_keys)]
 pub struct ApiKey {
-    /// Its name in our records; part of the key itself.
+    /// Part of the key itself.
     pub id: ApiKeyId,
-    /// What it is called; at most 200 characters.
     pub name: String,
-    /// When it was made (UTC).
     pub created_at: UtcTime,
-    /// When it was used last (UTC), to the minute.
     pub used_at: Option<UtcTime>,
-    /// When it is no longer good (UTC); for ever if missing.
+    /// `None`: never.
     pub expires_at: Option<UtcTime>,
-    /// When it was revoked (UTC).
     pub revoked_at: Option<UtcTime>,
 }
 
-/// A key that is to be made.
 #[derive(Debug, Clone)]
 pub struct NewApiKey {
-    /// Its name in our records.
     pub id: ApiKeyId,
-    /// Whose it is.
     pub user: UserId,
-    /// What it is called; at most 200 characters.
     pub name: String,
-    /// Digest of its secret.
+    /// Digest of the secret.
     pub secret: Sha256,
-    /// When it is no longer good (UTC); for ever if missing.
     pub expires_at: Option<UtcTime>,
 }
 
-/// Whose key was presented, together with its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiKeyOwner {
-    /// It is alive: this account may come in.
     Valid(User),
-    /// It was revoked, expired, or its account is disabled. Who brought it knows the secret all the same.
+    /// The secret is right, but the key was revoked, has expired, or its account is disabled.
     Invalid(User),
 }
 
 impl Store {
-    /// Makes a key. Returns `None`, with nothing made, when the account is none of an enabled program.
+    /// Returns `None`, without a change, unless the account is an enabled service account.
     pub async fn create_api_key(
         &self,
         new: &NewApiKey,
@@ -96,7 +84,7 @@ impl Store {
         })
     }
 
-    /// The keys of an account, also those that are no longer good, the newest first.
+    /// All keys of an account, the invalid ones included, newest first.
     pub async fn user_api_keys(&self, user: UserId) -> StoreResult<Vec<ApiKey>> {
         let mut connection = self.connection().await?;
         let found = api_keys::table
@@ -108,8 +96,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Revokes a key of an account. Returns `false`, with nothing done, when it has none of this name
-    /// that was not revoked already.
+    /// Returns `false`, without a change, if the account has no such key that is not revoked yet.
     pub async fn revoke_api_key(
         &self,
         user: UserId,
@@ -129,8 +116,7 @@ impl Store {
         })
     }
 
-    /// Whose key this is, where `secret` is the digest of its secret. Asking for one that is alive is using
-    /// it.
+    /// The owner of a key whose secret has the digest `secret`. Updates `used_at` of a valid key.
     pub async fn authenticate_api_key(
         &self,
         key: ApiKeyId,
@@ -142,7 +128,7 @@ impl Store {
         let found: Option<(User, Option<bool>)> = api_keys::table
             .inner_join(users::table)
             .filter(api_keys::id.eq(key))
-            // Digests may be compared plainly: how much of one is right tells nothing about the secret.
+            // Digests need no comparison in constant time: a partial match reveals nothing about the secret.
             .filter(api_keys::secret.eq(secret))
             .select((User::as_select(), active.and(expires)))
             .first(&mut connection)
@@ -161,7 +147,7 @@ impl Store {
         Ok(Some(ApiKeyOwner::Valid(user)))
     }
 
-    /// Whose key this is, while it is alive; without using it. For streams that stay open.
+    /// The owner of a valid key, without an update of `used_at`. For streams that stay open.
     pub async fn api_key_user(&self, key: ApiKeyId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = api_keys::table

@@ -1,5 +1,4 @@
-//! Sessions: one sign-in each. A session is alive while it was not ended, was used not too long ago, is not
-//! too old, and its account is not disabled.
+//! Sessions. A session is active until it is ended, idle for too long, or too old, or its account is disabled.
 
 use crate::accounts::throttles::KNOWN_FOR;
 use crate::accounts::users::User;
@@ -19,77 +18,58 @@ use diesel::sql_types::{Bool, Datetime};
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// A session that was used within this time is not written down as used again.
+/// `used_at` is written at most once in this time.
 const USED_AT_PRECISION: Duration = Duration::from_secs(60);
 
-/// A sign-in that succeeded.
 #[derive(Debug, Clone)]
 pub struct NewSession {
-    /// Its name.
     pub id: SessionId,
-    /// Who signed in.
     pub user: UserId,
-    /// When the password that was right had been set (UTC).
+    /// When the password that the user signed in with was set.
     pub password_changed_at: Option<UtcTime>,
-    /// Digest of its first refresh token.
+    /// Digest of the first refresh token.
     pub refresh: Sha256,
-    /// From which network.
     pub network: String,
-    /// From which address.
     pub address: String,
-    /// What the client says that it is; at most 255 characters.
+    /// At most 255 characters.
     pub user_agent: String,
-    /// How long it lives without being used.
+    /// How long the session stays active without being used.
     pub idle: Duration,
-    /// How long it lives at most.
     pub lifetime: Duration,
 }
 
-/// A session that is alive.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = sessions)]
 pub struct Session {
-    /// Its name.
     pub id: SessionId,
-    /// Whose it is.
     pub user_id: UserId,
-    /// From which address it was begun.
     pub address: String,
-    /// What the client said that it is.
     pub user_agent: String,
-    /// When it was begun (UTC).
     pub created_at: UtcTime,
-    /// When it was used last (UTC), to the minute.
+    /// To the minute.
     pub used_at: UtcTime,
-    /// When it ends unless it is used (UTC).
     pub idle_after: UtcTime,
-    /// When it ends in any case (UTC).
     pub expires_at: UtcTime,
 }
 
-/// Digests of a refresh token that was presented, and of the one that follows it.
+/// Digests of a presented refresh token and its successor.
 #[derive(Debug, Clone, Copy)]
 pub struct Rotation {
-    /// Of what was presented.
     pub given: Sha256,
-    /// Of its successor.
     pub next: Sha256,
-    /// How long after a rotation its old token may come again, because the answer was lost.
+    /// How long the old token is still accepted after a rotation, since the response may have been lost.
     pub grace: Duration,
-    /// How long the session then lives without being used.
     pub idle: Duration,
 }
 
-/// What came of presenting a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshOutcome {
-    /// The successor is good now.
     Rotated,
-    /// It had been rotated a moment ago; the successor is good still.
+    /// The token was rotated within the grace period. Its successor is still valid.
     Repeated,
-    /// It was used long before: two have it, and one of them should not. The session has ended.
+    /// The token was rotated earlier: somebody else has a copy. The session has ended.
     Reused,
-    /// The session is not alive.
+    /// The session is not active.
     Ended,
 }
 
@@ -109,7 +89,6 @@ fn ended<'a>(reason: &'a str) -> _ {
     (sessions::ended_at.eq(now.nullable()), sessions::end_reason.eq(reason))
 }
 
-/// Ends the sessions of an account, but for `keep`; returns how many.
 pub(crate) async fn end_all(
     connection: &mut Connection,
     user: UserId,
@@ -129,7 +108,7 @@ pub(crate) async fn end_all(
     Ok(ended)
 }
 
-/// Whether a session of an account is alive; if so it stays locked, and cannot end meanwhile.
+/// Whether the session is active. If so its row stays locked, and it cannot end before the transaction does.
 pub(crate) async fn lock_active(
     connection: &mut Connection,
     user: UserId,
@@ -168,8 +147,8 @@ async fn insert(connection: &mut Connection, new: &NewSession) -> StoreResult<()
 }
 
 impl Store {
-    /// Begins a session. Returns `false`, with nothing begun, when the account was disabled or got another
-    /// password since its password was looked at: whoever ended its sessions by that means this one, too.
+    /// Returns `false`, without a change, if the account was disabled or got another password since the password
+    /// was verified: whoever did that meant to end this session, too.
     pub async fn create_session(
         &self,
         new: &NewSession,
@@ -191,7 +170,7 @@ impl Store {
         })
     }
 
-    /// Ends a session; `reason` is a word for it, such as `signed_out`. Does nothing when it has ended.
+    /// `reason` is a code such as `signed_out`. Does nothing if the session has ended already.
     pub async fn end_session(
         &self,
         session: SessionId,
@@ -207,7 +186,7 @@ impl Store {
         })
     }
 
-    /// The sessions of an account that are alive, the newest first.
+    /// The active sessions of an account, newest first.
     pub async fn user_sessions(&self, user: UserId) -> StoreResult<Vec<Session>> {
         let mut connection = self.connection().await?;
         let found = sessions::table
@@ -222,8 +201,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Ends a session of an account. Returns `false`, with nothing done, when it has none of this name
-    /// that goes on.
+    /// Returns `false`, without a change, if the account has no such open session.
     pub async fn end_user_session(
         &self,
         user: UserId,
@@ -244,7 +222,7 @@ impl Store {
         })
     }
 
-    /// Ends all sessions of an account, but for `keep`; returns how many.
+    /// Ends all sessions of an account except one; returns how many.
     pub async fn end_user_sessions(
         &self,
         user: UserId,
@@ -259,9 +237,9 @@ impl Store {
         })
     }
 
-    /// Takes a refresh token of a session. The caller has made sure that it is one of ours: one that is
-    /// neither the newest, nor the one before within the grace, ends the session. `done` is written for
-    /// a rotation, `reused` for such an end.
+    /// Rotates a refresh token. The caller has verified that we issued it. A token that is neither the newest one,
+    /// nor the one before it within the grace period, ends the session. `done` is the audit entry of a rotation,
+    /// `reused` of such an end.
     pub async fn refresh_session(
         &self,
         session: SessionId,
@@ -310,8 +288,7 @@ impl Store {
         })
     }
 
-    /// Whose session this is, while it is alive. Asking is using it: it then lives for `idle` more, up to
-    /// its absolute end.
+    /// The user of an active session. Extends the session by `idle`, up to its absolute end.
     pub async fn authenticate_session(
         &self,
         session: SessionId,
@@ -332,7 +309,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Whose session this is, while it is alive; without using it. For streams that stay open.
+    /// The user of an active session, without extending it. For streams that stay open.
     pub async fn session_user(&self, session: SessionId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         find_active(&mut connection, session).await
@@ -340,13 +317,11 @@ impl Store {
 }
 
 impl Store {
-    /// Removes sessions that could not be alive any more for so long that nobody asks for them: lists show
-    /// those that are alive, the audit has its own words for each, and where an account signed in from is
-    /// asked for 30 days after that. Returns how many; more are left when it is the most that one sweep
-    /// removes.
+    /// Deletes a batch of sessions that expired more than [`KNOWN_FOR`] ago; returns how many. Until then they show
+    /// from where an account signed in.
     pub async fn sweep_sessions(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
-        // By the absolute end, which every session has, and which comes after its beginning.
+        // Every session has an absolute end.
         expired_rows::delete_expired(&mut connection, "sessions", "expires_at", KNOWN_FOR).await
     }
 }

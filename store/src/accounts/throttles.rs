@@ -1,10 +1,10 @@
-//! Slows down guessing. Each subject (an account, a network, a device, or some of them together) has failures, which halve in
-//! every quarter of an hour without a new one. Beyond those that are free, each failure doubles the time
-//! until the next attempt.
+//! Slows down password guessing. Each subject (an account, a network, a device, or a combination) has a count of
+//! failures, which halves after every quarter of an hour without a new one. Beyond the free failures, each failure
+//! doubles the wait until the next attempt.
 //!
-//! An attempt counts as a failure from its beginning, and is taken back when it succeeds: so attempts at
-//! the same time cannot slip through together. The rows of its subjects are locked while that is decided,
-//! so all replicas count as one.
+//! An attempt counts as a failure from its start and is undone when it succeeds, so concurrent attempts cannot
+//! bypass the limit. The rows of the subjects are locked during the decision, so the limit holds across all
+//! replicas.
 
 use crate::db::clock::before;
 use crate::db::connection::Connection;
@@ -20,30 +20,28 @@ use diesel::sql_types::{BigInt, Datetime, Text};
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// Failures halve after this much quiet.
 const HALF_LIFE: Duration = Duration::from_secs(15 * 60);
-/// More failures than these are not counted: they would only take longer to heal.
+/// More failures are not counted: they would only take longer to halve.
 const MAX_FAILURES: i32 = 1000;
-/// A row that was quiet for so long has healed: 1000 failures halve ten times in 2.5 hours.
+/// 1000 failures halve to zero in 2.5 hours, so an older row is as good as none.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-/// A network or address from which an account signed in within this time is known to be its owner's.
+/// A network or address from which an account signed in within this time is known.
 pub(crate) const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How failures of a subject slow down the next attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct ThrottleLimit {
-    /// What is counted: a digest of its name.
+    /// Digest of the subject's name.
     pub subject: Sha256,
-    /// So many failures cost nothing.
+    /// Number of failures without a wait.
     pub free: u32,
-    /// No pause is longer.
+    /// Longest wait.
     pub longest: Duration,
-    /// Whether an attempt is counted here; otherwise it only has to be open.
+    /// Whether an attempt counts here. If not, the limit is only checked.
     pub counts: bool,
 }
 
 impl ThrottleLimit {
-    /// The pause after the newest of `failures`: nothing up to the free ones, then 1, 2, 4 … seconds.
+    /// The wait after the newest of `failures`: none up to the free ones, then 1, 2, 4 … seconds.
     fn pause(&self, failures: i32) -> Duration {
         let failures = u32::try_from(failures).unwrap_or(0);
         match failures.checked_sub(self.free) {
@@ -53,7 +51,7 @@ impl ThrottleLimit {
     }
 }
 
-/// An attempt that may be made; counted as a failure until [`Store::sign_in_succeeded`] takes it back.
+/// An attempt in progress. It counts as a failure until [`Store::sign_in_succeeded`] undoes it.
 #[derive(Debug, Clone)]
 #[must_use = "an attempt that succeeded is to be taken back"]
 pub struct SignInAttempt {
@@ -61,39 +59,34 @@ pub struct SignInAttempt {
     before: Vec<ThrottleState>,
 }
 
-/// Whether an attempt may be made.
 #[derive(Debug, Clone)]
 pub enum AttemptDecision {
-    /// It may, and counts.
     Allowed(SignInAttempt),
-    /// Not before so much time has passed; it does not count.
+    /// Not before this time has passed; the attempt does not count.
     Delayed(Duration),
 }
 
-/// What of an origin an account knows.
+/// Whether an account signed in from this network and from this address before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownClient {
-    /// The network.
     pub network: bool,
-    /// The very address.
     pub address: bool,
 }
 
-/// How a subject stands.
 #[derive(Debug, Clone)]
 struct ThrottleState {
     subject: Sha256,
-    /// Healed to this moment.
+    /// Halved up to now.
     failures: i32,
-    /// As they stood after the newest.
+    /// As stored, not halved.
     stored_failures: i32,
     failed_at: UtcTime,
 }
 
 impl Store {
-    /// Asks for an attempt at all of `limits`.
+    /// Begins an attempt if none of `limits` forbids it.
     pub async fn begin_sign_in(&self, limits: &[ThrottleLimit]) -> StoreResult<AttemptDecision> {
-        // Always in the same order, so that two attempts cannot wait for each other.
+        // In a fixed order, so that two attempts do not deadlock.
         let mut limits = limits.to_vec();
         limits.sort_by_key(|limit| limit.subject);
         transaction!(self, connection => {
@@ -123,7 +116,7 @@ impl Store {
         })
     }
 
-    /// Takes an attempt back, and forgets the failures of `cleared`.
+    /// Undoes the attempt, and deletes the failures of `cleared`.
     pub async fn sign_in_succeeded(
         &self,
         attempt: &SignInAttempt,
@@ -136,12 +129,12 @@ impl Store {
                     diesel::delete(row).execute(connection).await?;
                     continue;
                 }
-                // As it was, unless others have failed meanwhile: then only this one is taken back.
+                // Restores the row, unless others have failed meanwhile; then only this failure is subtracted.
                 let untouched = row.filter(throttles::failed_at.eq(attempt.at));
                 let untouched = untouched.filter(throttles::failures.eq(before.failures + 1));
                 let restored = diesel::update(untouched)
                     .set((
-                        // Not the healed ones: they would heal for the same time once more.
+                        // Not the halved ones, which would be halved for the same time once more.
                         throttles::failures.eq(before.stored_failures),
                         throttles::failed_at.eq(before.failed_at),
                     ))
@@ -158,8 +151,7 @@ impl Store {
         })
     }
 
-    /// Whether somebody signed in to the account of this e-mail address lately: from this network, and from
-    /// this very address in it.
+    /// Whether somebody signed in to this account from this network, and from this address, in the last 30 days.
     pub async fn known_client(
         &self,
         email: &str,
@@ -178,14 +170,14 @@ impl Store {
         Ok(KnownClient { network, address })
     }
 
-    /// Removes what has healed; returns how many rows.
+    /// Deletes a batch of rows that no longer matter; returns how many.
     pub async fn sweep_throttles(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         expired_rows::delete_expired(&mut connection, "throttles", "failed_at", FORGET_AFTER).await
     }
 }
 
-/// Makes sure that there is a row, locks it, and reads it as it stands by now.
+/// Creates the row if it is missing, and locks it.
 async fn lock_state(connection: &mut Connection, subject: Sha256) -> StoreResult<ThrottleState> {
     diesel::sql_query(
         "INSERT INTO throttles (subject, failures, failed_at) VALUES (?, 0, NOW(6)) \
@@ -194,7 +186,7 @@ async fn lock_state(connection: &mut Connection, subject: Sha256) -> StoreResult
     .bind::<Text, _>(subject)
     .execute(connection)
     .await?;
-    // The shift halves once for each quiet quarter of an hour.
+    // The shift halves once for each quarter of an hour without a failure.
     let healed = format!(
         "CAST(failures >> LEAST(63, GREATEST(0, TIMESTAMPDIFF(SECOND, failed_at, NOW(6))) DIV {}) \
          AS SIGNED)",

@@ -1,5 +1,5 @@
-//! Accounts as admins see and change them. Whatever would leave the service without an enabled admin is
-//! refused inside the transaction that would do it.
+//! Administration of accounts. A change that would leave the service without an enabled admin is rejected within
+//! its transaction.
 
 use crate::accounts::sessions;
 use crate::accounts::users::{Role, User};
@@ -18,43 +18,37 @@ use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// Which accounts to list. What is not given does not matter.
+/// `None` matches every account.
 #[derive(Debug, Clone, Default)]
 pub struct UserFilter {
-    /// Part of the address or of the name, in upper or lower case.
+    /// Part of the e-mail address or name, ignoring case.
     pub search: Option<String>,
-    /// What it is for.
     pub role: Option<Role>,
-    /// Whether it is disabled.
     pub disabled: Option<bool>,
 }
 
-/// One page of accounts.
+/// Newest first.
 #[derive(Debug, Clone)]
 pub struct UserPage {
-    /// The newest first.
     pub users: Vec<User>,
-    /// How many match in all.
+    /// Number of all matching accounts.
     pub total: i64,
 }
 
-/// What to change about an account. What is not given stays.
+/// `None` leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct UserChange {
-    /// What somebody signs in with; kept in lower case.
+    /// Stored in lower case.
     pub email: Option<EmailAddress>,
-    /// What to call them; at most 200 characters.
+    /// At most 200 characters.
     pub name: Option<String>,
-    /// What it is for.
     pub role: Option<Role>,
-    /// Whether it is disabled.
     pub disabled: Option<bool>,
-    /// What is kept of a new password; it ends all sessions of the account.
+    /// A new password ends all sessions of the account.
     pub password_hash: Option<String>,
 }
 
 impl UserChange {
-    /// Whether the account would not be as it is.
     fn alters(&self, user: &User) -> bool {
         let email = self.email.as_ref().map(|email| email.as_str().to_lowercase());
         email.is_some_and(|email| email != user.email.as_str())
@@ -65,33 +59,26 @@ impl UserChange {
     }
 }
 
-/// A password that somebody wants to have in place of one that they proved to know.
 #[derive(Debug, Clone)]
 pub struct NewPassword {
-    /// Whose it is.
     pub user: UserId,
-    /// The session that asks, which goes on.
+    /// The session that sets the password. It stays open.
     pub session: SessionId,
-    /// When the one that they proved to know had been set (UTC).
+    /// When the current password, which the user entered, was set.
     pub known_since: Option<UtcTime>,
-    /// What is kept of the new one.
     pub hash: String,
 }
 
-/// What came of a change. Nothing was changed but with `Done`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserChangeOutcome {
-    /// It is so now.
     Applied(User),
-    /// There is no such account.
     NotFound,
-    /// It is the last enabled admin, and would no longer be one.
+    /// The account is the last enabled admin, and would no longer be one.
     LastAdmin,
-    /// Another account has the address.
     EmailTaken,
-    /// It would become an account that people sign in to, and has no password.
+    /// The account would become one of a person, and has no password.
     PasswordMissing,
-    /// It is, or would become, an account of a program, which has no password.
+    /// Service accounts have no password.
     PasswordForbidden,
 }
 
@@ -116,7 +103,7 @@ impl UserFilter {
 }
 
 impl Store {
-    /// The accounts from `offset` on that a filter matches, at most `limit`, the newest first.
+    /// A page of the accounts that match, newest first.
     pub async fn users(
         &self,
         filter: &UserFilter,
@@ -136,7 +123,7 @@ impl Store {
         Ok(UserPage { users, total })
     }
 
-    /// An account, also a disabled one.
+    /// Also finds a disabled account.
     pub async fn user(&self, id: UserId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found =
@@ -144,7 +131,7 @@ impl Store {
         Ok(found?)
     }
 
-    /// The account of an address, also a disabled one.
+    /// Also finds a disabled account.
     pub async fn user_by_email(&self, email: &str) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = users::table
@@ -156,9 +143,9 @@ impl Store {
         Ok(found)
     }
 
-    /// Changes an account. Its sessions end when it is disabled, when its password is set, and when it
-    /// becomes one of a program or stops being one; in the last case its API keys are revoked, too. To
-    /// `entry` is added what of it was different before; where nothing was, that is its result.
+    /// Ends the sessions of an account that is disabled, gets a new password, or becomes a service account or stops
+    /// being one. In the last case its API keys are revoked, too. The audit entry gets the previous values of
+    /// e-mail address, role and state.
     pub async fn change_user(
         &self,
         id: UserId,
@@ -181,9 +168,8 @@ impl Store {
         }
     }
 
-    /// Sets the password of an account that people sign in to, and ends its sessions but the one that asks.
-    /// Returns `false`, with nothing changed, when that one has ended, or the account has got another
-    /// password since somebody proved to know it: then somebody else decided meanwhile.
+    /// Sets a person's password and ends all other sessions of the account. Returns `false`, without a change, if
+    /// this session has ended or the password was changed since the user entered it.
     pub async fn set_password(
         &self,
         new: &NewPassword,
@@ -217,8 +203,8 @@ impl Store {
     }
 }
 
-/// Locks every enabled admin, always in the same order, so that of two that would remove the last two
-/// admins one waits for the other, and then sees what it did.
+/// Locks every enabled admin in a fixed order, so that of two transactions that would remove the last two admins,
+/// the second one waits and sees what the first one did.
 async fn lock_admins(connection: &mut Connection) -> StoreResult<Vec<UserId>> {
     let admins = users::table
         .filter(users::role.eq(Role::Admin))
@@ -231,7 +217,6 @@ async fn lock_admins(connection: &mut Connection) -> StoreResult<Vec<UserId>> {
     Ok(admins)
 }
 
-/// The line of a change: what decides about who may do what, before and now.
 fn change_entry(entry: &NewAuditEntry, before: &User, now: &User, same: bool) -> NewAuditEntry {
     let mut entry = entry.clone();
     if same {
@@ -250,7 +235,7 @@ fn change_entry(entry: &NewAuditEntry, before: &User, now: &User, same: bool) ->
     entry
 }
 
-/// The account before the change and after it, or why nothing was changed.
+/// The account before and after the change, or why nothing was changed.
 async fn apply(
     connection: &mut Connection,
     id: UserId,

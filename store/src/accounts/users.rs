@@ -1,4 +1,4 @@
-//! People and programs with an account.
+//! Accounts of people and programs.
 
 use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::now;
@@ -17,7 +17,7 @@ use diesel::sql_types::{Datetime, Nullable, Text};
 use diesel_async::RunQueryDsl;
 use strum::{Display, EnumString, VariantArray};
 
-/// What an account is for. What it may do stands in `api/src/auth/permissions.rs`.
+/// What a role may do is defined in `api/src/auth/permissions.rs`.
 #[derive(
     Debug,
     Clone,
@@ -34,65 +34,52 @@ use strum::{Display, EnumString, VariantArray};
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum Role {
-    /// Runs the service, and its accounts.
     Admin,
-    /// Keeps submissions going; does not see images, comments and results.
+    /// Runs submissions, without access to images, comments and results.
     Operator,
-    /// Reads submissions with all that is in them.
+    /// Reads submissions with all their contents.
     Clinician,
-    /// Sends submissions of its own, and reads those.
+    /// Sends submissions, and reads its own.
     Institution,
-    /// The same for one person.
+    /// The same as an institution, for one person.
     Patient,
-    /// A program, by API keys.
+    /// A program that signs in with API keys.
     Service,
 }
 stored_as_text!(Role);
 
 impl Role {
-    /// Every role.
     pub const ALL: &[Role] = Self::VARIANTS;
 }
 
-/// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub struct User {
-    /// Its name in our records.
     pub id: UserId,
-    /// What somebody signs in with; in lower case.
+    /// In lower case.
     pub email: EmailAddress,
-    /// What to call them.
     pub name: String,
-    /// What it is for.
     pub role: Role,
-    /// When its password was set (UTC); never for a service.
+    /// `None` for a service account.
     pub password_changed_at: Option<UtcTime>,
-    /// Since when it is disabled (UTC).
     pub disabled_at: Option<UtcTime>,
-    /// When it was made (UTC).
     pub created_at: UtcTime,
-    /// When it was changed last (UTC).
     pub updated_at: UtcTime,
 }
 
-/// An account that is to be made.
 #[derive(Debug, Clone)]
 pub struct NewUser {
-    /// Its name in our records.
     pub id: UserId,
-    /// What somebody signs in with; kept in lower case.
     pub email: EmailAddress,
-    /// What to call them; at most 200 characters.
+    /// At most 200 characters.
     pub name: String,
-    /// What it is for.
     pub role: Role,
-    /// What is kept of the password; none for a service.
+    /// `None` for a service account.
     pub password_hash: Option<String>,
 }
 
 impl Store {
-    /// Makes an account. Returns `false`, with nothing made, when the address has one already.
+    /// Returns `false`, without a change, if an account has this e-mail address already.
     pub async fn create_user(&self, new: &NewUser, entry: &NewAuditEntry) -> StoreResult<bool> {
         let made = transaction!(self, connection => {
             diesel::insert_into(users::table)
@@ -119,7 +106,7 @@ impl Store {
         }
     }
 
-    /// The account of an address and what is kept of its password, unless it is disabled.
+    /// An enabled account, with its password hash.
     pub async fn user_with_password(
         &self,
         email: &str,
@@ -135,7 +122,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Whose session this is, or was.
+    /// The account of a session, active or not.
     pub async fn session_owner(&self, session: SessionId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = sessions::table

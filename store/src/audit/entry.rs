@@ -1,4 +1,4 @@
-//! The words of the audit, and a line of it as it is stored.
+//! Audit entries as they are stored, and the values of their fields.
 
 use crate::db::ids::UserId;
 use crate::db::schema::audit;
@@ -11,33 +11,29 @@ use diesel::prelude::*;
 use diesel::sql_types::{Datetime, Text};
 use strum::{Display, EnumString};
 
-/// The result of what was done as it was asked.
 pub const SUCCESS: &str = "success";
-/// The result of what goes on after the line was written; another line of the same request has its end.
+/// Another entry of the same request records the end.
 pub const STARTED: &str = "started";
-/// The result of what had begun, and came to no good end.
+/// What had started did not finish.
 pub const INTERRUPTED: &str = "interrupted";
-/// The result where it stood so already.
+/// The requested state was there already.
 pub(crate) const UNCHANGED: &str = "unchanged";
-/// The result where it goes on already.
+/// The same action is in progress already.
 pub(crate) const IN_PROGRESS: &str = "in_progress";
-/// What kind of caller it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum ActorKind {
-    /// Nobody that we know.
+    /// Not signed in.
     Anonymous,
-    /// Somebody who signed in.
     User,
     /// A program with an API key.
     Service,
-    /// Somebody at the command line of a machine of ours.
+    /// Somebody at the command line of one of our machines.
     Operator,
 }
 stored_as_text!(ActorKind);
 
-/// What was done, or tried.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow, Display, EnumString,
 )]
@@ -71,19 +67,18 @@ pub enum Action {
     SubmissionsExport,
     SubmissionsFollow,
     AuditView,
-    /// The databases were brought back to an earlier moment.
+    /// The databases were restored from a backup.
     BackupRestore,
-    /// A request that was refused before it came to anything else.
+    /// A request that was rejected before it did anything.
     Access,
 }
 stored_as_text!(Action);
 
-/// What it was done to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum ObjectKind {
-    /// Nothing in particular, or many at once; the details say more.
+    /// No single object; the details say more.
     Service,
     Submission,
     File,
@@ -94,54 +89,50 @@ pub enum ObjectKind {
 }
 stored_as_text!(ObjectKind);
 
-/// Who did it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// What kind of caller.
     pub kind: ActorKind,
-    /// The account, where there is one.
+    /// `None` without an account.
     pub id: Option<UserId>,
-    /// The account's e-mail address, or what was given in its place; at most 254 characters are kept.
+    /// The account's e-mail address, or the one that was entered. Truncated to 254 characters.
     pub name: String,
 }
 
-/// A written line, as it stands there: one that was tampered with must be readable too, or it could be neither
-/// found nor named. That is why its words are texts.
+/// Enumerations are plain text here: an entry that was tampered with must still be readable, or it could not be
+/// found.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit)]
 pub struct AuditEntry {
-    /// Its place, from 1, without gaps.
+    /// Counts from 1 without gaps.
     pub number: i64,
-    /// When (UTC, the database's clock); 1970 where what stands there is no time.
+    /// 1970 if the column holds no valid time.
     #[diesel(deserialize_as = LenientDatetime)]
     pub at: UtcTime,
-    /// Who: what [kind of caller](ActorKind).
+    /// An [`ActorKind`].
     pub actor_kind: String,
-    /// Who: the account, where there is one.
     pub actor_id: Option<String>,
-    /// Who: the account's e-mail address, or what was given in its place.
+    /// See [`Actor::name`].
     pub actor_name: String,
-    /// [What](Action).
+    /// An [`Action`].
     pub action: String,
-    /// On [what kind of thing](ObjectKind).
+    /// An [`ObjectKind`].
     pub object_kind: String,
-    /// On which; empty where there is none.
+    /// Empty if there is no single object.
     pub object_id: String,
-    /// `success`, or the stable code of the refusal.
+    /// `success`, `unchanged`, `in_progress`, `started`, `interrupted`, or the code of a refusal or failure.
     pub result: String,
-    /// From where.
+    /// IP address of the client.
     pub address: String,
-    /// The request, as in the log and in its answer.
     pub request_id: String,
-    /// More, as a JSON object.
+    /// A JSON object.
     pub details: String,
-    /// The seal of the line before.
+    /// The seal of the entry before.
     pub previous: String,
-    /// The seal of this one.
+    /// The seal of this entry.
     pub hash: String,
 }
 
-/// Reads a time, also from a column that holds none, such as the day 0 of the month 0.
+/// Reads any column value; 1970 for one that is no valid time, such as day 0.
 #[derive(FromSqlRow)]
 pub struct LenientDatetime(UtcTime);
 

@@ -1,7 +1,7 @@
-//! The audit: who did what, on what, when, from where, with which result. Append-only; each line is
-//! sealed together with the one before it, so that a line that was changed, removed or put in shows.
+//! Appends to the audit log. Each entry is sealed together with the one before it, so that a changed, removed or
+//! inserted entry is detected.
 //!
-//! A change and its line are one transaction; a view is written down before it is shown.
+//! A change and its entry are one transaction. The entry of a read is written before the data is returned.
 
 use crate::audit::entry::{Action, Actor, AuditEntry, ObjectKind};
 use crate::audit::seal::AuditKey;
@@ -17,47 +17,38 @@ use diesel::sql_types::Datetime;
 use diesel_async::RunQueryDsl;
 use serde_json::{Map, Value, json};
 
-/// The one row of `audit_head`.
+/// Id of the only row of `audit_head`.
 pub(crate) const HEAD_ROW: i32 = 1;
-/// Most characters of a text in the details: those of the longest reason.
+/// Of a text in the details: as long as the longest reason that staff can give.
 const MAX_TEXT_LENGTH: usize = 500;
-/// Most members of a list in the details.
 const MAX_MEMBERS: usize = 50;
-/// Most bytes of all details: what the column holds.
+/// Size of the column.
 const MAX_DETAILS_BYTES: usize = 65_535;
 
-/// A line that is to be written.
 #[derive(Debug, Clone)]
 pub struct NewAuditEntry {
-    /// What seals it.
     pub key: AuditKey,
-    /// Who.
     pub actor: Actor,
-    /// What.
     pub action: Action,
-    /// On what kind of thing.
     pub object_kind: ObjectKind,
-    /// On which; empty where there is none.
+    /// Empty if there is no single object.
     pub object_id: String,
-    /// [`SUCCESS`](crate::audit::entry::SUCCESS), a word for why nothing was changed, or the stable code of the refusal or failure.
+    /// See [`AuditEntry::result`].
     pub result: String,
-    /// From where.
+    /// IP address of the client.
     pub address: String,
-    /// The request.
     pub request_id: String,
-    /// More, such as the reason that was given or the filter that was asked for.
+    /// For example the given reason, or the requested filter.
     pub details: Map<String, Value>,
 }
 
 impl NewAuditEntry {
-    /// The same with one more detail.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.details.insert(name.to_owned(), value.into());
         self
     }
 
-    /// The same with another result than [`SUCCESS`](crate::audit::entry::SUCCESS).
     #[must_use]
     pub fn with_result(mut self, result: &str) -> Self {
         result.clone_into(&mut self.result);
@@ -65,12 +56,11 @@ impl NewAuditEntry {
     }
 }
 
-/// Appends a line in the caller's transaction. Holds the chain's lock until that ends, so it comes
-/// last there.
+/// Appends an entry in the caller's transaction. Locks the head of the log until that ends, so it comes last there.
 pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -> StoreResult<()> {
     let (number, previous, at): (i64, String, UtcTime) = audit_head::table
         .find(HEAD_ROW)
-        // `NOW` would be the time before the wait for the lock, and times would run against numbers.
+        // `NOW` would be the time before the wait for the lock, and times would not follow the order of numbers.
         .select((audit_head::number, audit_head::hash, sql::<Datetime>("SYSDATE(6)")))
         .for_update()
         .first(connection)
@@ -100,8 +90,8 @@ pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -
     Ok(())
 }
 
-/// Details as they are stored. What strangers send stands in them too: none may be too long for its column,
-/// since then nobody would hear of the request.
+/// Clients can influence the details. They are shortened to fit the column, since an entry that the database
+/// rejects would be missing.
 fn bounded_details(details: &Map<String, Value>) -> String {
     let text = shorten(&Value::Object(details.clone())).to_string();
     if text.len() <= MAX_DETAILS_BYTES {
@@ -125,7 +115,7 @@ fn shorten(value: &Value) -> Value {
 }
 
 impl Store {
-    /// Writes down something that changes no record of ours, such as a view or a refusal.
+    /// For what changes nothing, such as a read or a refusal. If this fails, the data must not be returned.
     pub async fn append_audit_entry(&self, entry: &NewAuditEntry) -> StoreResult<()> {
         transaction!(self, connection => { append(connection, entry).await })
     }
@@ -145,7 +135,7 @@ mod tests {
     fn details_always_fit_their_column() {
         let reason = "ü".repeat(500);
         let whole = json!({"reason": reason, "page": 7, "all": true, "none": null});
-        assert_eq!(stored(whole.clone()), whole, "what is not too long stays whole");
+        assert_eq!(stored(whole.clone()), whole, "short values stay complete");
 
         let long = "x".repeat(70_000);
         let nested = json!({"route": long, "filter": {"search": [long, {"deep": long}]}});
@@ -155,7 +145,7 @@ mod tests {
         let many: Vec<_> = (0..51).collect();
         assert_eq!(stored(json!({"many": many})), json!({"many": many[..50]}));
 
-        // Written as six bytes each.
+        // JSON writes each as six bytes.
         let control = "\u{1}".repeat(500);
         let stored = stored(json!({"list": vec![control; 50]}));
         assert!(stored["cut"].is_string(), "{stored}");

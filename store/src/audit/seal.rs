@@ -1,14 +1,13 @@
-//! Seals entries of the audit, each together with the one before it.
+//! Seals audit entries, each together with the one before it.
 
 use crate::audit::entry::AuditEntry;
 use crate::mac_key::MacKey;
 
-/// Seals entries. Whoever can write to the database, but does not know the key, cannot seal one.
+/// Without this key, somebody who can write to the database cannot seal an entry.
 #[derive(Debug, Clone)]
 pub struct AuditKey(MacKey);
 
 impl AuditKey {
-    /// From the service's audit secret.
     pub fn new(secret: &str) -> AuditKey {
         AuditKey(MacKey::derive(secret, "diagflow audit v1"))
     }
@@ -17,7 +16,7 @@ impl AuditKey {
     pub(crate) fn seal(&self, previous: &str, entry: &AuditEntry) -> String {
         let number = entry.number.to_string();
         let at = entry.at.micros().to_string();
-        // No account is sealed as an empty text, which therefore must not stand for an empty text.
+        // No account is sealed as an empty text, so an empty id must be sealed as something else.
         let actor_id =
             entry.actor_id.as_deref().map_or("", |id| if id.is_empty() { "\0" } else { id });
         let fields = [
@@ -35,7 +34,7 @@ impl AuditKey {
             &entry.request_id,
             &entry.details,
         ];
-        // With its length, so that nothing can move from one field into the next.
+        // Each with its length, so that nothing can move from one field into the next.
         let message: Vec<u8> = fields
             .iter()
             .flat_map(|field| {

@@ -1,4 +1,4 @@
-//! Finds lines of the audit.
+//! Finds audit entries.
 
 use crate::audit::entry::{Action, AuditEntry, ObjectKind};
 use crate::db::error::StoreResult;
@@ -9,33 +9,27 @@ use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// What to find; what is not set does not matter.
+/// `None` matches every entry.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
-    /// Of this account.
     pub actor_id: Option<UserId>,
-    /// Of somebody with, or claiming, exactly this e-mail address.
+    /// Exact e-mail address of the account, or as it was entered.
     pub actor: Option<String>,
-    /// This was done.
     pub action: Option<Action>,
-    /// To a thing of this kind.
     pub object_kind: Option<ObjectKind>,
-    /// To the thing of this name.
     pub object_id: Option<String>,
-    /// With this result: `success`, or the code of a refusal.
     pub result: Option<String>,
-    /// By this request.
     pub request_id: Option<String>,
-    /// Not before this time (UTC).
+    /// Inclusive.
     pub from: Option<UtcTime>,
-    /// Before this time (UTC).
+    /// Exclusive.
     pub to: Option<UtcTime>,
-    /// Before the line of this number.
+    /// Only entries with a lower number.
     pub before: Option<i64>,
 }
 
 impl Store {
-    /// The newest lines that fit, newest first, at most `limit`.
+    /// Newest first.
     pub async fn find_audit_entries(
         &self,
         filter: &AuditFilter,

@@ -1,4 +1,4 @@
-//! Proves the audit: reads every line and its seal again.
+//! Verifies the audit log: reads every entry and checks its seal.
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::HEAD_ROW;
@@ -10,18 +10,15 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::fmt;
 
-/// Lines that are read at once.
 const BATCH_SIZE: i64 = 1000;
-/// Seal before the first line.
+/// The seal before the first entry.
 const GENESIS_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// A place in the audit that somebody wrote down elsewhere: as long as it is found again, nothing before
-/// it was changed, even by somebody who knows the key.
+/// An entry that was noted outside the database. As long as it is found again, nothing before it was changed, even
+/// by somebody who knows the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditCheckpoint {
-    /// The line.
     pub number: i64,
-    /// Its seal.
     pub hash: String,
 }
 
@@ -33,10 +30,9 @@ impl fmt::Display for AuditCheckpoint {
 
 impl std::str::FromStr for AuditCheckpoint {
     type Err = String;
-    /// Reads `number:seal`, as it is printed.
+    /// Reads `number:hash`, as `Display` writes it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid =
-            || format!("{text:?} is no checkpoint; one looks like 42:9f86d081…, with 64 digits");
+        let invalid = || format!("{text:?} is not a checkpoint like 42:9f86d081…, with 64 digits");
         let (number, hash) = text.split_once(':').ok_or_else(invalid)?;
         let number = number.parse().map_err(|_| invalid())?;
         let hexadecimal =
@@ -45,25 +41,21 @@ impl std::str::FromStr for AuditCheckpoint {
     }
 }
 
-/// Something that is wrong with the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditFault {
-    /// Lines from the first to the second of these numbers are gone.
+    /// First and last number of the missing entries.
     Removed(i64, i64),
-    /// This line's content does not fit its seal: it was changed, or not written by us.
+    /// The seal does not match the content.
     Changed(i64),
-    /// This line does not follow the one before it: one of the two was put in or replaced.
+    /// The entry does not follow the one before it: one of the two was inserted or replaced.
     Unlinked(i64),
-    /// A line of this number was put in, where none of ours is: they count from 1.
+    /// The number is below 1.
     Inserted(i64),
-    /// The last line is not the one that was written last: lines at the end were removed or put in.
+    /// The last entry is not the one in `audit_head`: entries at the end were removed or inserted.
     HeadMismatch {
-        /// What was written last.
         expected: AuditCheckpoint,
-        /// What is there.
         found: AuditCheckpoint,
     },
-    /// The line that was marked is not there any more.
     CheckpointMismatch(AuditCheckpoint),
 }
 
@@ -78,43 +70,39 @@ impl fmt::Display for AuditFault {
             Self::Unlinked(number) => {
                 write!(
                     f,
-                    "entry {number} does not follow the entry before it: one of them was replaced"
+                    "entry {number} does not follow the one before it: one of the two was replaced"
                 )
             }
             Self::Inserted(number) => {
-                write!(f, "entry {number} was put in: our entries count from 1")
+                write!(f, "entry {number} was inserted: numbers start at 1")
             }
             Self::HeadMismatch { expected, found } => write!(
                 f,
-                "the last entry is {}, but {} was written last: the end was removed or put in",
+                "the last entry is {}, but the newest one written is {}: entries were removed or inserted at the end",
                 found.number, expected.number
             ),
             Self::CheckpointMismatch(checkpoint) => {
-                write!(f, "entry {} is not the one that was marked", checkpoint.number)
+                write!(f, "entry {} does not match the checkpoint", checkpoint.number)
             }
         }
     }
 }
 
-/// What a reading of the whole audit found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditVerification {
-    /// How many lines there are.
     pub entries: i64,
-    /// The last line: to be written down elsewhere, and given as a mark the next time.
+    /// The last entry: the checkpoint for the next verification.
     pub end: AuditCheckpoint,
-    /// Everything that is wrong, in order.
     pub faults: Vec<AuditFault>,
 }
 
 impl Store {
-    /// Reads every line of the audit and its seal again. `mark` is a line that was noted elsewhere.
     pub async fn verify_audit(
         &self,
         key: &AuditKey,
         checkpoint: Option<&AuditCheckpoint>,
     ) -> StoreResult<AuditVerification> {
-        // The head first: lines that are written meanwhile come after it.
+        // The head first: entries that are appended meanwhile come after it.
         let head = self.audit_head().await?;
         let mut verifier = Verifier::new(key, checkpoint);
         let mut from = Some(i64::MIN);
@@ -128,7 +116,7 @@ impl Store {
         Ok(verifier.finish(head, self.entry_beyond_head().await?))
     }
 
-    /// The line that was written last.
+    /// The newest entry.
     pub async fn audit_head(&self) -> StoreResult<AuditCheckpoint> {
         let mut connection = self.connection().await?;
         let (number, hash) = audit_head::table
@@ -139,7 +127,7 @@ impl Store {
         Ok(AuditCheckpoint { number, hash })
     }
 
-    /// Some lines from the number `first` to the number `last`, in order.
+    /// A batch of entries from `first` to `last`.
     async fn read_entries(&self, first: i64, last: i64) -> StoreResult<Vec<AuditEntry>> {
         let mut connection = self.connection().await?;
         let entries = audit::table
@@ -152,8 +140,8 @@ impl Store {
         Ok(entries)
     }
 
-    /// What was written last, and the last line that there is, where that is another one behind it. One
-    /// statement sees both as of one moment: ours are always written together.
+    /// The last entry, if it comes after the head. One statement reads both, since they are always written
+    /// together.
     async fn entry_beyond_head(&self) -> StoreResult<Option<AuditFault>> {
         let mut connection = self.connection().await?;
         let found: Option<(i64, String, i64, String)> = audit_head::table
@@ -171,7 +159,6 @@ impl Store {
     }
 }
 
-/// A reading under way.
 struct Verifier<'a> {
     key: &'a AuditKey,
     checkpoint: Option<&'a AuditCheckpoint>,
@@ -210,8 +197,7 @@ impl<'a> Verifier<'a> {
         self.end = AuditCheckpoint { number: entry.number, hash: entry.hash.clone() };
     }
 
-    /// `head` is what was written last when the reading began; `beyond` is the fault of a line that is
-    /// behind what was written last when it was over.
+    /// `head` is the head of the log at the start; `beyond` is a fault that was found at the end.
     fn finish(mut self, head: AuditCheckpoint, beyond: Option<AuditFault>) -> AuditVerification {
         if self.end != head {
             let found = self.end.clone();

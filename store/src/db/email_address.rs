@@ -1,4 +1,4 @@
-//! E-mail addresses that mail can be sent to.
+//! E-mail addresses.
 
 use crate::db::sql_text::stored_as_text;
 use diesel::deserialize::FromSqlRow;
@@ -8,29 +8,27 @@ use email_address::Options;
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest address that SMTP can carry (RFC 5321, 4.5.3.1.3, erratum 1690).
+/// RFC 5321, 4.5.3.1.3, erratum 1690.
 const MAX_LENGTH: usize = 254;
 
-/// An e-mail address that mail can be sent to. Never printed by `Debug`, so never logged by accident.
+/// `Debug` hides the address, so that it is not logged by accident.
 #[derive(Clone, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub struct EmailAddress(String);
 
 impl EmailAddress {
-    /// The address as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The text is no e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an e-mail address")]
 pub struct InvalidEmailAddress;
 
 impl FromStr for EmailAddress {
     type Err = InvalidEmailAddress;
-    /// Reads `local@domain.tld`: no display name, no quoted local part, no bare host, at most 254 bytes.
+    /// Accepts `local@domain.tld`: no display name, no quoted local part, no host without a dot, at most 254 bytes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
         let options =
@@ -80,7 +78,7 @@ mod tests {
             "me@x.org\n",
             &long,
         ] {
-            // A trailing line break is padding, everything else must be refused.
+            // A trailing line break is trimmed; everything else must be rejected.
             assert_eq!(bad.parse::<EmailAddress>().is_ok(), bad == "me@x.org\n", "{bad:?}");
         }
     }

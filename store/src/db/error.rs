@@ -1,37 +1,33 @@
-//! What can go wrong with the records. The edge (HTTP, activities) decides what to tell whom;
-//! nothing here is meant for a patient's eyes.
+//! Errors of the store. Their texts are for operators; the HTTP API and the activities decide what to show.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
-/// Result of every store call.
 pub type StoreResult<T> = Result<T, StoreError>;
 
-/// A failed store call. All of them may heal by trying again later, except [`StoreError::Corrupt`].
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No connection came free within the pool's time limit, or none could be opened.
+    /// No connection was free in time, or none could be opened.
     #[error("no database connection: {0}")]
     Unavailable(String),
-    /// The database refused or lost a statement.
     #[error("database: {0}")]
     Database(#[from] DieselError),
-    /// Everything was written, but whether it was committed is not known: the answer to that was lost.
-    #[error("perhaps not committed: {0}")]
+    /// All statements succeeded, but the response to the commit was lost.
+    #[error("outcome of the commit unknown: {0}")]
     CommitUnknown(String),
-    /// Bytes were swept before a submission could name them: they must be stored again.
-    #[error("bytes were swept before they were named")]
+    /// The bytes were deleted before the submission referred to them. They must be stored again.
+    #[error("stored bytes were deleted before a submission referred to them")]
     BlobsSwept,
-    /// A row holds what this version cannot read, or is not as it was found just before.
-    #[error("broken record: {0}")]
+    /// A row cannot be read by this version, or is not as it was found just before.
+    #[error("corrupt record: {0}")]
     Corrupt(String),
-    /// A migration failed, or the migrations of another version are in the database.
+    /// A migration failed, or the database has migrations of another version.
     #[error("migration: {0}")]
     Migration(String),
 }
 
 impl StoreError {
-    /// What a log may say. Databases quote values ("Duplicate entry 'x'"), and so do the readers of rows; without a
-    /// connection nothing was sent that could be quoted.
+    /// A text that is safe to log. Database errors quote values ("Duplicate entry 'x'"), and so do errors of
+    /// reading a row. Without a connection there is no value to quote.
     pub fn kind(&self) -> String {
         match self {
             Self::Unavailable(_) | Self::CommitUnknown(_) | Self::BlobsSwept => self.to_string(),
@@ -42,20 +38,18 @@ impl StoreError {
         }
     }
 
-    /// Whether the same call may succeed later. A row that this version cannot read stays unreadable.
+    /// A corrupt record stays corrupt; everything else may succeed later.
     pub fn is_retryable(&self) -> bool {
         !matches!(self, Self::Corrupt(_) | Self::Database(DieselError::DeserializationError(_)))
     }
 
-    /// Whether the transaction lost against another one and may simply be repeated
-    /// (MySQL error 1213, and 1205 for a lock that was waited for in vain).
+    /// MySQL error 1213 (deadlock) or 1205 (lock wait timeout). The transaction can be repeated.
     pub(crate) fn is_deadlock(&self) -> bool {
         let StoreError::Database(DieselError::DatabaseError(_, info)) = self else { return false };
         let message = info.message();
         message.contains("Deadlock found") || message.contains("Lock wait timeout")
     }
 
-    /// Whether a unique key was hit.
     pub(crate) fn is_duplicate(&self) -> bool {
         matches!(
             self,
@@ -87,6 +81,6 @@ mod tests {
     fn only_a_corrupt_record_is_not_retryable() {
         assert!(!StoreError::Corrupt("no JSON".to_owned()).is_retryable());
         assert!(StoreError::from(DieselError::NotFound).is_retryable());
-        assert!(StoreError::Unavailable("none came free".to_owned()).is_retryable());
+        assert!(StoreError::Unavailable("no connection was free".to_owned()).is_retryable());
     }
 }

@@ -1,16 +1,14 @@
-//! Removes what is over, a part at a time: one statement must not hold its rows, nor a connection, for long.
+//! Deletes expired rows in batches: one statement must not hold its locks, nor a connection, for long.
 
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// Most rows that one sweep removes: a fraction of a second. Every ten minutes, that is 720,000 a day for each
-/// process.
+/// Takes a fraction of a second. Every ten minutes, that is 720,000 rows a day for each process.
 const BATCH_SIZE: usize = 5000;
 
-/// Removes the oldest rows of `table` whose time in `column`, which needs an index, was over for longer than
-/// `kept`; returns how many. When it is the most that one sweep removes, more are left.
+/// Deletes a batch of the oldest rows whose `column`, which needs an index, is older than `age`; returns how many.
 pub(crate) async fn delete_expired(
     connection: &mut Connection,
     table: &'static str,

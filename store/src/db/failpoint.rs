@@ -1,56 +1,36 @@
-//! Named boundaries between two effects, at which a test can hold a process, to kill it just there or to let
-//! it go on later.
+//! Named points between two side effects, at which a test can stop a process, to kill it there or to resume it
+//! later.
 //!
-//! A test arms a boundary by making a file of its name in the folder that `DIAGFLOW_FAILPOINTS` names. Whoever
-//! comes there first renames the file, which tells the test, and waits until it is gone. So a test decides
-//! from outside, and learns that it was heard, without a race. Optimised builds, which is what production
-//! runs, have none of this. `docs/adr/0011-fault-injection.md` tells why it is done so.
+//! A test arms a failpoint by creating a file of its name in the directory `DIAGFLOW_FAILPOINTS`. The first task
+//! that gets there renames the file, which tells the test, and waits until the file is deleted. Optimised builds,
+//! and so production, have no failpoints. See `docs/adr/0011-fault-injection.md`.
 
-/// A boundary.
+/// `After…` lies between an effect, in the database or outside, and whatever records or reports it next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Failpoint {
-    /// The bytes of an image are about to be stored.
     BeforeBlobStored,
-    /// Everything of a submission is written, but not committed.
     BeforeSubmissionCommit,
-    /// A submission is committed, its sender not answered.
     AfterSubmissionCommit,
-    /// A run is about to be started.
     BeforeRunStart,
-    /// Temporal has started a run; the records do not know.
     AfterRunStart,
-    /// A sweep has chosen runs that wait, and not claimed them yet.
     BeforeRunsClaimed,
-    /// The worker knows the run that is to be requested; LoopAI does not.
     BeforeRequest,
-    /// The run has its place at LoopAI, which does not know of it yet.
     AfterSlotGranted,
-    /// LoopAI took the request; the records do not know.
     AfterRequestAnswered,
-    /// The records know that LoopAI took it; Temporal does not.
     AfterRequestRecorded,
-    /// The worker is about to look.
     BeforePoll,
-    /// LoopAI answered the look; the records do not know.
     AfterPollAnswered,
-    /// What the look brought is recorded; Temporal does not know.
     AfterPollRecorded,
-    /// The worker is about to record an end.
     BeforeEndRecorded,
-    /// The end is recorded; Temporal does not know.
     AfterEndRecorded,
-    /// The worker knows which e-mail is owed, and has claimed nothing.
     BeforeMailClaimed,
-    /// The e-mail is claimed, its text not sent.
     AfterMailClaimed,
-    /// The mail server took the e-mail; the ledger does not know.
     AfterMailAccepted,
-    /// The ledger knows what became of the e-mail; Temporal does not.
     AfterMailSettled,
 }
 
 impl Failpoint {
-    /// Those in a worker's activities, in the order in which a submission passes them.
+    /// Those in activities, in the order in which a submission gets there.
     pub const IN_ACTIVITIES: [Failpoint; 13] = [
         Failpoint::BeforeRequest,
         Failpoint::AfterSlotGranted,
@@ -67,12 +47,11 @@ impl Failpoint {
         Failpoint::AfterMailSettled,
     ];
 
-    /// Its name, which is that of its file.
+    /// Also the name of the file.
     pub fn name(self) -> String {
         format!("{self:?}")
     }
 
-    /// Passes the boundary, once no test holds whoever comes here.
     pub async fn pass(self) {
         #[cfg(debug_assertions)]
         hold::wait(self).await;
@@ -94,7 +73,7 @@ mod hold {
         let Some(folder) = &*FOLDER else { return };
         let armed = folder.join(boundary.name());
         let reached = armed.with_extension("reached");
-        // One of those who come is held; a rename succeeds once.
+        // Only one task is held: a rename succeeds once.
         if std::fs::rename(&armed, &reached).is_err() {
             return;
         }

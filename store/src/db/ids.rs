@@ -1,4 +1,4 @@
-//! Names of records, each its own type, so that one cannot be passed for another.
+//! Ids, each of a type of its own, so that one cannot be passed for another.
 
 use crate::db::sql_text::stored_as_text;
 use diesel::deserialize::FromSqlRow;
@@ -22,7 +22,7 @@ macro_rules! random_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new one: 122 random bits (UUID version 4), so it can be neither guessed nor counted.
+            /// A random UUID (version 4), so that it can be neither guessed nor counted.
             #[expect(clippy::new_without_default, reason = "a default that differs each time would surprise")]
             pub fn new() -> Self {
                 Self(Uuid::new_v4())
@@ -37,7 +37,7 @@ macro_rules! random_id {
 
         impl FromStr for $name {
             type Err = uuid::Error;
-            /// Reads the one canonical form (lower case, with hyphens), so that an id has one spelling.
+            /// Accepts only the canonical form (lower case, with hyphens), so that an id has one spelling.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let id = Self(Uuid::try_parse(text)?);
                 if id.to_string() == text { Ok(id) } else { Uuid::try_parse("").map(Self) }
@@ -54,51 +54,32 @@ macro_rules! random_id {
     };
 }
 
+random_id!(SubmissionId);
+random_id!(FileId);
 random_id!(
-    /// Names a submission.
-    SubmissionId
-);
-random_id!(
-    /// Names a file of a submission.
-    FileId
-);
-random_id!(
-    /// Names a delivery; its e-mail's Message-ID is made from it.
+    /// The Message-ID of the e-mail is made from it.
     DeliveryId
 );
 
-random_id!(
-    /// Names somebody, or some program, with an account.
-    UserId
-);
-random_id!(
-    /// Names a session: one sign-in.
-    SessionId
-);
-random_id!(
-    /// Names an API key of a service account.
-    ApiKeyId
-);
+random_id!(UserId);
+random_id!(SessionId);
+random_id!(ApiKeyId);
 
-/// Names a run: the submission and the run's number within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RunKey {
-    /// The submission.
     pub submission: SubmissionId,
-    /// The run's number within it, from 1.
+    /// Counts from 1 within the submission.
     pub number: i32,
 }
 
-/// The number of a submission's first run.
 pub(crate) const FIRST_RUN: i32 = 1;
 
-/// A SHA-256 digest, written as 64 lower-case hexadecimal digits.
+/// Written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub struct Sha256([u8; 32]);
 
 impl Sha256 {
-    /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         use sha2::Digest;
         Self(sha2::Sha256::digest(bytes).into())

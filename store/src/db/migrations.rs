@@ -12,10 +12,10 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
 
-/// Locks of this kind belong to the whole server, so the name has the database in it: as a digest,
-/// since a lock's name may have 64 characters, as many as a database's name alone.
+/// Named locks belong to the whole server, so the name includes the database: as a digest, since a lock's name may
+/// have 64 characters, as many as a database's name alone.
 const LOCK_NAME: &str = "CONCAT('diagflow_migrations_', LEFT(SHA2(DATABASE(), 256), 32))";
-/// Seconds that a replica waits for another one that is migrating.
+/// How long a replica waits for another one that is migrating.
 const LOCK_WAIT_SECONDS: u32 = 300;
 
 #[derive(QueryableByName)]
@@ -25,8 +25,8 @@ struct LockResult {
 }
 
 impl crate::Store {
-    /// Applies what is missing at `url`; returns the names of what was applied. Replicas that try at
-    /// once wait for one another.
+    /// Applies the pending migrations; returns their names. Concurrent replicas wait for one another. If a
+    /// migration fails, the earlier ones stay applied.
     pub async fn migrate(url: &str) -> StoreResult<Vec<String>> {
         with_migration_lock(url, |connection| {
             let applied = connection.run_pending_migrations(MIGRATIONS)?;
@@ -35,7 +35,7 @@ impl crate::Store {
         .await
     }
 
-    /// Takes all migrations back, newest first. Loses all data: for tests and empty databases.
+    /// Reverts all migrations, newest first. Deletes all data: for tests and empty databases.
     pub async fn revert_all(url: &str) -> StoreResult<Vec<String>> {
         with_migration_lock(url, |connection| {
             let reverted = connection.revert_all_migrations(MIGRATIONS)?;
@@ -87,9 +87,9 @@ async fn with_migration_lock(
     let lock = format!("SELECT GET_LOCK({LOCK_NAME}, {LOCK_WAIT_SECONDS}) AS acquired");
     let locked: LockResult = diesel::sql_query(lock).get_result(&mut connection).await?;
     if locked.acquired != Some(1) {
-        return Err(StoreError::Migration("another process is migrating, and did not end".into()));
+        return Err(StoreError::Migration("another process is still migrating".into()));
     }
-    // Diesel's harness is synchronous. The lock goes with the connection, which ends here.
+    // Diesel's harness is synchronous. The lock is released with the connection, which ends here.
     tokio::task::spawn_blocking(move || work(&mut Sync::from(connection)))
         .await
         .map_err(|error| StoreError::Migration(error.to_string()))?

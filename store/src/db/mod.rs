@@ -1,5 +1,5 @@
-//! What every other room needs of the database: connections and their pool, the schema, migrations, ids, the
-//! clock, errors and failpoints. Nothing here knows what a submission is.
+//! What the other modules need of the database: connections and their pool, the schema, migrations, ids, times,
+//! errors and failpoints. Nothing here knows about submissions.
 
 pub(crate) mod clock;
 pub(crate) mod connection;

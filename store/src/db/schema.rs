@@ -1,4 +1,4 @@
-//! The tables as Diesel sees them. `migrations/` is the truth; a test compares the two.
+//! The tables for Diesel. `migrations/` is the source of truth; a test compares the two.
 
 diesel::table! {
     submissions (id) {

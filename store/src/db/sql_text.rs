@@ -1,4 +1,4 @@
-//! Types that are stored as text.
+//! Text in SQL: types that are stored as text, `LIKE` patterns, lengths.
 
 /// Stores a type as text, by its `Display` and `FromStr`.
 macro_rules! stored_as_text {
@@ -26,12 +26,12 @@ macro_rules! stored_as_text {
 }
 pub(crate) use stored_as_text;
 
-/// A `LIKE` pattern for texts that contain `text` literally. For use with `ESCAPE '!'`.
+/// A `LIKE … ESCAPE '!'` pattern for texts that contain `text` literally.
 pub(crate) fn contains_pattern(text: &str) -> String {
     format!("%{}%", escape_like(text))
 }
 
-/// A `LIKE` pattern for texts that begin with `text` literally. For use with `ESCAPE '!'`.
+/// A `LIKE … ESCAPE '!'` pattern for texts that begin with `text` literally.
 pub(crate) fn prefix_pattern(text: &str) -> String {
     format!("{}%", escape_like(text))
 }
@@ -46,10 +46,9 @@ fn escape_like(text: &str) -> String {
     })
 }
 
-/// Characters that the `error_detail` columns hold.
+/// Size of the `error_detail` columns in characters.
 pub(crate) const MAX_ERROR_DETAIL: usize = 1000;
 
-/// The first `longest` characters.
 pub(crate) fn truncated(text: &str, longest: usize) -> String {
     text.chars().take(longest).collect()
 }

@@ -1,4 +1,4 @@
-//! Times of the records.
+//! Times.
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A time in UTC, to the microsecond. `Display` and JSON give RFC 3339, to the millisecond.
+/// A time in UTC, to the microsecond. `Display` and JSON are RFC 3339, to the millisecond.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow,
 )]
@@ -19,17 +19,16 @@ use std::time::Duration;
 pub struct UtcTime(NaiveDateTime);
 
 impl UtcTime {
-    /// From microseconds since 1970; `None` beyond the years that there are.
+    /// Microseconds since 1970.
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).map(Self::from)
     }
 
-    /// Microseconds since 1970.
     pub fn micros(self) -> i64 {
         self.0.and_utc().timestamp_micros()
     }
 
-    /// Time from `earlier` to this one; zero if it is not earlier.
+    /// Zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         (self.0 - earlier.0).to_std().unwrap_or_default()
     }

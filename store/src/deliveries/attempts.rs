@@ -1,4 +1,4 @@
-//! Attempts at an e-mail: each claims it just before its text goes out, and writes down what came of it.
+//! Attempts to send an e-mail: each claims the delivery just before the text is sent, and records the outcome.
 
 use crate::codes::FailureCode;
 use crate::db::clock::{after, now};
@@ -21,7 +21,7 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The delivery of an attempt, while the ledger stands as the attempt knows it.
+/// The delivery, if it has not changed since the attempt read or claimed it.
 macro_rules! current_row {
     ($attempt:expr) => {
         deliveries::table
@@ -32,64 +32,53 @@ macro_rules! current_row {
     };
 }
 
-/// One attempt at a delivery. What it writes counts only while the ledger stands as the attempt knows
-/// it: an attempt that was overtaken by another one changes nothing.
+/// One attempt. What it writes has an effect only while the delivery has not changed, so an attempt that was
+/// overtaken by another one changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryAttempt {
     delivery: DeliveryId,
     submission: SubmissionId,
-    /// Where the ledger stands for this attempt: *planned*, or *sending* by its own claim.
+    /// *planned*, or *sending* by this attempt's own claim.
     status: DeliveryStatus,
-    /// `deliveries.attempts` as this attempt knows it. It only grows.
+    /// `deliveries.attempts`. It only grows.
     number: i32,
-    /// `deliveries.claim` as this attempt knows it: the name of the last claim.
+    /// `deliveries.claim`: the name of the last claim.
     claim: String,
-    /// The name of the claim that this attempt makes. Random: two attempts that know the same number
-    /// would count up to the same next one.
+    /// The name of the claim that this attempt makes. Random, since two attempts that know the same number would
+    /// count up to the same next one.
     next_claim: String,
 }
 
-/// How a delivery stands for somebody who wants to send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Owed. Claim it when nothing but the text is left to say.
+    /// Due. To be claimed when only the text is left to send.
     Planned(Delivery, DeliveryAttempt),
-    /// Somebody else is handing the text over, and must be done in this time.
     Sending {
-        /// How long to wait before looking again.
+        /// Time until the sender must be done.
         left: Duration,
     },
-    /// Nothing to do: it stands like this.
     Settled(DeliveryStatus),
-    /// Its sender's time was over: this look settled it as *unknown*.
+    /// The sender's time was over: this call settled the delivery as *unknown*.
     Abandoned,
-    /// No such delivery.
     NotFound,
 }
 
-/// Why an attempt came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureReason<'a> {
-    /// A stable code.
     pub code: &'a str,
-    /// For staff.
     pub detail: &'a str,
 }
 
 impl<'a> FailureReason<'a> {
-    /// From its code and detail.
     pub fn new(code: FailureCode, detail: &'a str) -> Self {
         Self { code: code.as_str(), detail }
     }
 }
 
 impl Store {
-    /// Tells how a delivery stands.
-    ///
-    /// One that is found in *sending* after its sender's time was left by a sender that died, or could
-    /// not write down what came of it: whether the mail was taken cannot be known, so it is settled as
-    /// *unknown*. One that is found *planned* although its submission is deleted, or was set going again
-    /// since, was under way when that happened, and came back: it is called off now.
+    /// If a delivery is *sending* and its sender's time is over, the sender died or could not record the outcome.
+    /// Whether the e-mail was accepted cannot be known, so the delivery is settled as *unknown*. A *planned* delivery
+    /// whose submission was deleted or retried while its text was being sent is cancelled.
     pub async fn delivery_state(&self, id: DeliveryId) -> StoreResult<DeliveryState> {
         loop {
             let Some((delivery, left, attempt)) = self.load_attempt(id).await? else {
@@ -110,16 +99,16 @@ impl Store {
             }
             let reason = FailureReason {
                 code: FailureCode::SenderLost.as_str(),
-                detail: "the sender did not say what came of it",
+                detail: "the sender recorded no outcome",
             };
             if self.settle_delivery(&attempt, DeliveryStatus::Unknown, Some(reason)).await? {
                 return Ok(DeliveryState::Abandoned);
             }
-            // Somebody else was faster: what they wrote counts.
+            // Another attempt was faster, and its outcome counts.
         }
     }
 
-    /// A delivery, what is left of its sender's time if anything is, and an attempt at it.
+    /// A delivery, the time that its sender has left, and an attempt.
     async fn load_attempt(
         &self,
         id: DeliveryId,
@@ -148,9 +137,9 @@ impl Store {
         }))
     }
 
-    /// Calls a planned delivery off that must not be sent any more; says whether it must not.
+    /// Whether the delivery was cancelled, because it must not be sent any more.
     async fn cancel_if_stale(&self, delivery: &Delivery) -> StoreResult<bool> {
-        // Nearly none is: that is found out without a lock.
+        // Stale deliveries are rare, and this check takes no lock.
         if stale(&mut *self.connection().await?, delivery).await?.is_none() {
             return Ok(false);
         }
@@ -167,8 +156,8 @@ impl Store {
         })
     }
 
-    /// Takes a planned delivery for handing its text over, *planned → sending*, for the time `lease`:
-    /// then others may take its sender for dead. `None` when another attempt was faster.
+    /// *planned → sending*, for the time `lease`; after that the sender is presumed dead. `None` if another attempt
+    /// was faster. After an error the claim may have been written all the same: see [`Store::withdraw_claim`].
     pub async fn claim_delivery(
         &self,
         attempt: &DeliveryAttempt,
@@ -187,9 +176,8 @@ impl Store {
         Ok((changed == 1).then_some(claimed))
     }
 
-    /// Takes an attempt's claim back, whether it was written, was not, or still is on its way. For a
-    /// claim whose answer was lost: its text was not sent, and will not be. Says whether the delivery
-    /// is this attempt's.
+    /// Undoes an attempt's claim whose response was lost, whether it was written, was not, or still is on its way.
+    /// The text was not sent and must not be. Returns whether the delivery belonged to this attempt.
     pub async fn withdraw_claim(
         &self,
         attempt: &DeliveryAttempt,
@@ -200,8 +188,8 @@ impl Store {
             || self.release_delivery(&attempt.claimed(), reason).await?)
     }
 
-    /// Notes that an attempt failed, and leaves the delivery *planned*, to be sent later. Only for a
-    /// mail that the server certainly did not take. Says whether the delivery was this attempt's.
+    /// Records a failed attempt and leaves the delivery *planned*. Only if the mail server certainly did not accept
+    /// the e-mail. Returns whether the delivery belonged to this attempt.
     pub async fn release_delivery(
         &self,
         attempt: &DeliveryAttempt,
@@ -220,8 +208,8 @@ impl Store {
         Ok(changed == 1)
     }
 
-    /// Settles a delivery, together with its event. Says whether the delivery was this attempt's;
-    /// otherwise nothing is changed.
+    /// Records the outcome, with its event. Returns whether the delivery belonged to this attempt; if not, nothing
+    /// is changed.
     pub async fn settle_delivery(
         &self,
         attempt: &DeliveryAttempt,
@@ -231,8 +219,7 @@ impl Store {
         self.settle(attempt, attempt.attempts_at_end(), status, reason).await
     }
 
-    /// Settles a planned delivery as failed because its time is over. What stands there as the reason of
-    /// the last attempt stays.
+    /// Settles a planned delivery as failed because its time is over, with the reason of the last attempt.
     pub async fn give_up_delivery(
         &self,
         delivery: &Delivery,
@@ -259,7 +246,7 @@ impl Store {
             DeliveryStatus::Failed => Step::MailFailed,
         };
         transaction!(self, connection => {
-            // The submission first, as in every other transaction: no deadlocks.
+            // The submission first, as in every other transaction, to avoid deadlocks.
             let Some((submission_status, _)) = lock(connection, attempt.submission).await? else {
                 return Ok(false);
             };
@@ -292,7 +279,7 @@ impl DeliveryAttempt {
         }
     }
 
-    /// How often was tried when this attempt is over. A claim has counted itself already.
+    /// A claim has counted itself already.
     fn attempts_at_end(&self) -> i32 {
         match self.status {
             DeliveryStatus::Planned => self.number + 1,
@@ -301,16 +288,14 @@ impl DeliveryAttempt {
     }
 }
 
-/// Why an e-mail that is owed must not be sent any more.
 #[derive(Clone, Copy)]
 enum Stale {
-    /// Its submission is deleted.
     Deleted,
-    /// A newer run has newer news, or will have.
+    /// A newer run has a newer outcome, or will have.
     Superseded,
 }
 
-/// Why an e-mail must not be sent, if it must not. Certain for whoever holds its submission's lock.
+/// Why an e-mail must not be sent any more. Reliable only under the lock of its submission.
 async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<Option<Stale>> {
     let submission = delivery.submission_id;
     if is_deleted(connection, submission).await? {

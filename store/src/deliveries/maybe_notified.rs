@@ -1,5 +1,5 @@
-//! Runs whose end the patient may have been told already, since the database was brought back to a moment before
-//! that: their e-mail is *unknown* from the first, so it is not sent by itself, and staff decide.
+//! Runs whose patient may have been notified already, because the database was restored to an earlier moment. Their
+//! e-mail is *unknown* from the start, so it is not sent automatically, and staff decide.
 
 use crate::codes::FailureCode;
 use crate::db::clock::now;
@@ -19,21 +19,17 @@ use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 use strum::{Display, EnumString};
 
-/// Why an e-mail is *unknown* that may have been sent after the moment to which the database was brought back.
-
-/// Whether an open run may have told its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum MaybeNotified {
-    /// If Temporal has closed it. One that goes on there has told nothing, and will.
+    /// Only if Temporal has closed the run. An open run has notified nobody, and will.
     IfClosed,
-    /// Nobody knows.
     Unknown,
 }
 stored_as_text!(MaybeNotified);
 
-/// Marks a run; says whether that was news.
+/// Returns whether the mark is new.
 pub(crate) async fn mark(
     connection: &mut Connection,
     run: RunKey,
@@ -50,7 +46,7 @@ pub(crate) async fn mark(
     Ok(changed == 1)
 }
 
-/// Notes that Temporal has closed a run before it told its end here: a marked one has told it to the patient.
+/// Temporal has closed the run before it recorded an end here: if it is marked, its patient may have been notified.
 pub(crate) async fn run_closed(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     diesel::update(
         runs::table
@@ -63,7 +59,7 @@ pub(crate) async fn run_closed(connection: &mut Connection, run: RunKey) -> Stor
     Ok(())
 }
 
-/// Leaves an e-mail that was just planned to staff, if its run may have told the same before.
+/// Settles an e-mail that was just planned, if the patient may have got it already.
 pub(crate) async fn hold_for_staff(
     connection: &mut Connection,
     run: RunKey,

@@ -1,6 +1,6 @@
-//! The ledger of e-mails that we owe. A mail is planned together with its reason, claimed by one
-//! attempt at a time just before its text goes out ([`attempts`]), and settled as sent, unknown or failed.
-//! *Unknown* is never sent again by itself.
+//! E-mails. A delivery is planned in the transaction that gives the reason for it, claimed by one attempt at a time
+//! just before the text is sent, and settled as sent, unknown or failed. An e-mail whose outcome is *unknown* is
+//! never sent again automatically.
 
 pub(crate) mod attempts;
 pub(crate) mod maybe_notified;

@@ -1,4 +1,4 @@
-//! The ledger's rows.
+//! The rows of deliveries.
 
 use crate::db::error::StoreResult;
 use crate::db::ids::{DeliveryId, SubmissionId};
@@ -13,71 +13,56 @@ use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 use strum::{Display, EnumString};
 
-/// What an e-mail tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum DeliveryKind {
-    /// The result.
     Result,
-    /// The diagnosis failed.
     Failed,
-    /// No answer came before the deadline.
     TimedOut,
-    /// The submission was called off.
     Cancelled,
 }
 stored_as_text!(DeliveryKind);
 
-/// What became of an e-mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum DeliveryStatus {
-    /// Owed; nothing of it was said to the mail server.
     Planned,
-    /// Its text is being handed over.
+    /// The text is being sent.
     Sending,
-    /// The mail server took it.
+    /// The mail server accepted it.
     Sent,
-    /// The conversation broke off after the text was handed over: it may have been taken.
+    /// The connection broke after the text was sent: the mail server may have accepted it.
     Unknown,
-    /// It will not be sent: refused for good, given up after days, overtaken by a newer run's, or called off
-    /// since its submission was deleted.
+    /// It will not be sent: rejected permanently, given up after four days, superseded by a newer run, or cancelled
+    /// because its submission was deleted.
     Failed,
 }
 stored_as_text!(DeliveryStatus);
 
-/// One e-mail that is owed.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = deliveries)]
 pub struct Delivery {
-    /// Its name; the Message-ID is made from it.
     pub id: DeliveryId,
-    /// The submission that it tells of.
     pub submission_id: SubmissionId,
-    /// The run that gave the reason.
+    /// The run that caused it.
     pub run_number: i32,
-    /// What it tells.
     pub kind: DeliveryKind,
-    /// What became of it.
     pub status: DeliveryStatus,
-    /// How often sending it was tried.
     pub attempts: i32,
-    /// Why the last attempt failed, as a stable code.
+    /// Of the last attempt.
     pub error_code: Option<String>,
-    /// Why the last attempt failed, for staff.
+    /// Of the last attempt; for staff.
     pub error_detail: Option<String>,
-    /// When it was planned (UTC).
     pub created_at: UtcTime,
-    /// When it was sent, given up, or became unknown (UTC).
     pub settled_at: Option<UtcTime>,
-    /// 0 for the first one of its run, then counted: the same e-mail, sent again by staff.
+    /// 0 for the original, then counted: staff resent the same e-mail.
     pub copy: i32,
 }
 
 impl Store {
-    /// The deliveries of a submission, oldest first.
+    /// Oldest first.
     pub async fn deliveries(&self, submission: SubmissionId) -> StoreResult<Vec<Delivery>> {
         let mut connection = self.connection().await?;
         let found = deliveries::table

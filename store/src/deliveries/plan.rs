@@ -1,4 +1,4 @@
-//! Planning e-mails, and calling off what is not to be sent any more.
+//! Plans e-mails, and cancels those that must not be sent any more.
 
 use crate::codes::FailureCode;
 use crate::db::clock::now;
@@ -12,8 +12,8 @@ use crate::deliveries::model::{DeliveryKind, DeliveryStatus};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// Writes down that an e-mail is owed; one for each run and kind. What an earlier run still owed is not
-/// sent any more: the patient would read old news after this. What a run may have told before is left to staff.
+/// Plans an e-mail; one for each run and kind. E-mails that earlier runs planned are not sent any more: after this
+/// one, the patient would read old news.
 pub(crate) async fn plan(
     connection: &mut Connection,
     run: RunKey,
@@ -36,13 +36,12 @@ pub(crate) async fn plan(
     maybe_notified::hold_for_staff(connection, run, id).await
 }
 
-/// Settles what runs before `run` still owe: it is not sent any more.
+/// Cancels the planned e-mails of earlier runs.
 pub(crate) async fn supersede(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     cancel(connection, run, FailureCode::Superseded).await
 }
 
-/// Settles what a submission still owes that is deleted: it is not sent any more. For whoever holds its
-/// lock.
+/// Cancels the planned e-mails of a deleted submission. The caller holds its lock.
 pub(crate) async fn cancel_for_deleted(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -51,7 +50,7 @@ pub(crate) async fn cancel_for_deleted(
         .await
 }
 
-/// Settles as failed what runs before `end` owe, but for an e-mail whose text is being handed over.
+/// Settles as failed what runs before `end` planned, except an e-mail whose text is being sent.
 async fn cancel(connection: &mut Connection, end: RunKey, code: FailureCode) -> StoreResult<()> {
     diesel::update(
         deliveries::table

@@ -1,4 +1,4 @@
-//! E-mails that are delivered by a workflow of their own, outside a run.
+//! E-mails delivered by their own workflow, instead of the run that caused them.
 
 use crate::db::clock::{after, now};
 use crate::db::connection::Connection;
@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 impl Store {
-    /// Lets an unsettled e-mail be delivered outside its run, which does not do it any more.
+    /// Delivers an unsettled e-mail outside its run, which no longer does it.
     pub async fn queue_standalone_delivery(&self, delivery: DeliveryId) -> StoreResult<()> {
         diesel::update(deliveries::table.find(delivery).filter(deliveries::settled_at.is_null()))
             .set(deliveries::start_after.eq(now().nullable()))
@@ -22,8 +22,8 @@ impl Store {
         Ok(())
     }
 
-    /// Takes up to `limit` e-mails whose own workflow is to be started, each for the time `lease`. Racing
-    /// callers skip one another's rows.
+    /// Claims up to `limit` e-mails whose workflow is to be started, for the time `lease`. Concurrent callers skip
+    /// one another's rows.
     pub async fn claim_standalone_deliveries(
         &self,
         limit: i64,
@@ -49,7 +49,7 @@ impl Store {
         })
     }
 
-    /// Notes that an e-mail has its own workflow in Temporal.
+    /// The delivery has a workflow in Temporal.
     pub async fn mark_delivery_started(&self, delivery: DeliveryId) -> StoreResult<()> {
         diesel::update(deliveries::table.find(delivery))
             .set(deliveries::start_after.eq(None::<UtcTime>))
@@ -59,7 +59,7 @@ impl Store {
     }
 }
 
-/// Lets what these runs of a submission owe, by their numbers, be delivered outside them.
+/// Delivers the unsettled e-mails of these runs outside them.
 pub(crate) async fn queue_standalone(
     connection: &mut Connection,
     submission: SubmissionId,

@@ -1,5 +1,5 @@
-//! The bytes of files, outside the database: each under its SHA-256, so storing the same bytes again
-//! changes nothing, and what is read back can be checked.
+//! The bytes of files, outside the database. They are stored under their SHA-256, so storing the same bytes twice
+//! changes nothing, and what is read can be verified.
 
 use crate::db::ids::Sha256;
 use crate::files::temp_files::TempFiles;
@@ -11,34 +11,32 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
-/// A failed read or write of bytes.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
-    /// The object store did not do it.
     #[error("file storage: {0}")]
     Storage(#[from] object_store::Error),
-    /// What was read is not what was stored.
-    #[error("file storage: the bytes of {0} have another checksum")]
+    /// The bytes do not match their checksum.
+    #[error("file storage: {0} does not match its checksum")]
     Corrupt(Sha256),
-    /// The storage's folder could not be looked through.
+    /// The storage directory could not be read.
     #[error("file storage: {0}")]
     Folder(#[source] std::io::Error),
-    /// The address does not name a storage.
+    /// The address names no storage.
     #[error("file storage: {0}")]
     Address(String),
 }
 
-/// Where bytes are stored. Cheap to clone.
+/// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     storage: Arc<dyn ObjectStore>,
     root: Path,
-    /// Where it is a folder.
+    /// Only of a directory.
     temp_files: Option<Arc<TempFiles>>,
 }
 
 impl BlobStore {
-    /// Opens a storage: `file:///folder` (made if it is missing), or an S3-compatible bucket as
+    /// Opens `file:///directory`, which is created if it is missing, or an S3-compatible bucket as
     /// `s3://bucket/prefix`, which reads the usual `AWS_*` variables.
     pub fn open(address: &Url) -> Result<BlobStore, BlobError> {
         let (scheme, root) =
@@ -56,23 +54,23 @@ impl BlobStore {
     fn open_folder(address: &Url) -> Result<BlobStore, BlobError> {
         let folder = address
             .to_file_path()
-            .map_err(|()| BlobError::Address(format!("{address} names no folder")))?;
+            .map_err(|()| BlobError::Address(format!("{address} is not a directory")))?;
         std::fs::create_dir_all(&folder)
             .map_err(|error| BlobError::Address(format!("{}: {error}", folder.display())))?;
-        // Synchronised to disk before the database may say that they are there.
+        // Written to disk before the database may refer to them.
         let storage = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
         let temp_files = Some(Arc::new(TempFiles::of(folder)));
         Ok(BlobStore { storage: Arc::new(storage), root: Path::default(), temp_files })
     }
 
-    /// Stores bytes; returns the digest under which they are found.
+    /// Returns the digest under which the bytes are found.
     pub async fn put(&self, bytes: Bytes) -> Result<Sha256, BlobError> {
         let digest = Sha256::of(&bytes);
         self.storage.put(&self.path(digest), bytes.into()).await?;
         Ok(digest)
     }
 
-    /// Reads bytes and checks them.
+    /// Reads the bytes and verifies their checksum.
     pub async fn get(&self, digest: Sha256) -> Result<Bytes, BlobError> {
         let bytes = self.storage.get(&self.path(digest)).await?.bytes().await?;
         if Sha256::of(&bytes) != digest {
@@ -81,7 +79,7 @@ impl BlobStore {
         Ok(bytes)
     }
 
-    /// Removes bytes; does nothing where there are none.
+    /// Does nothing if there are no such bytes.
     pub(crate) async fn remove(&self, digest: Sha256) -> Result<(), BlobError> {
         match self.storage.delete(&self.path(digest)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -89,16 +87,15 @@ impl BlobStore {
         }
     }
 
-    /// Removes what is left of bytes that were being stored when their process was killed, and to which nothing
-    /// was written for the time `age`; returns how many of them it removed. Where there are very many bytes, each
-    /// call looks through a part of them, the next one through the next part.
+    /// Deletes temporary files that a killed process left, if nothing was written to them for the time `age`;
+    /// returns how many. In a large storage each call covers a part, and the next call the next part.
     pub async fn sweep_temp_files(&self, age: Duration) -> Result<usize, BlobError> {
         let Some(temp_files) = self.temp_files.clone() else { return Ok(0) };
         let swept = tokio::task::spawn_blocking(move || temp_files.sweep(age)).await;
         swept.map_err(std::io::Error::from).flatten().map_err(BlobError::Folder)
     }
 
-    /// Spread over 256 folders, so that none of them grows too long to list.
+    /// Spread over 256 directories, so that none becomes too large to list.
     fn path(&self, digest: Sha256) -> Path {
         let name = digest.to_string();
         self.root.clone().join(&name[..2]).join(name)

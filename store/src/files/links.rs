@@ -1,26 +1,23 @@
-//! Signed links to files: who holds one may read that file until it expires. Made by the worker for
-//! LoopAI, checked by the API; nothing about them is stored.
+//! Signed links to files: whoever holds one may read that file until it expires. The worker makes them for LoopAI,
+//! and the API verifies them; nothing is stored.
 
 use crate::db::ids::FileId;
 use crate::mac_key::MacKey;
 
-/// Signs and checks links.
 #[derive(Clone)]
 pub struct LinkKey(MacKey);
 
 impl LinkKey {
-    /// Derived from the service's secret.
     pub fn new(secret: &str) -> LinkKey {
         LinkKey(MacKey::derive(secret, "diagflow file link v1"))
     }
 
-    /// Path and query under which the file can be read until `expires` (seconds since 1970, UTC).
+    /// Path and query under which the file can be read until `expires`, in seconds since 1970.
     pub fn path(&self, file: FileId, expires: u64) -> String {
         let signature = hex::encode(self.0.tag(message(file, expires)));
         format!("/api/files/{file}?expires={expires}&signature={signature}")
     }
 
-    /// Whether `signature` is that of this file and time.
     pub fn is_signed(&self, file: FileId, expires: u64, signature: &str) -> bool {
         hex::decode(signature).is_ok_and(|tag| self.0.verify(message(file, expires), &tag))
     }

@@ -1,5 +1,5 @@
-//! Uploaded files: their records, their bytes in the object store, signed links to them, and the clean-up of
-//! what no submission refers to.
+//! Uploaded files: their records, their bytes in the object store, signed links to them, and the clean-up of what
+//! no submission refers to.
 
 pub(crate) mod blobs;
 pub(crate) mod links;

@@ -1,8 +1,9 @@
-//! Bytes that no submission names: of uploads that broke off, or whose transaction was not committed.
+//! Orphaned files: stored bytes that no submission refers to, of uploads that broke off or whose transaction was
+//! not committed.
 //!
-//! Bytes are announced here before they are stored, and taken out by the transaction of the submission that
-//! names them. What is left after a while is swept. The row is locked while its bytes are removed, so whoever
-//! stores the same bytes again waits with its announcement, and stores them after that.
+//! Bytes are reserved here before they are stored, and the reservation is removed by the transaction of the
+//! submission that refers to them. Old reservations are swept. The row is locked while its bytes are deleted, so an
+//! upload of the same bytes waits with its reservation, and stores them after that.
 
 use crate::db::clock::{before, now};
 use crate::db::connection::Connection;
@@ -15,21 +16,19 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// What became of bytes that were looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SweepOutcome {
-    /// Nobody names them: they are gone.
     Removed,
-    /// A submission names them, or somebody stores them again.
+    /// A submission refers to them, or an upload is storing them again.
     InUse,
-    /// The storage did not remove them; they are tried again.
+    /// The storage did not delete them. The next sweep tries again.
     Failed,
 }
 
 impl Store {
-    /// Announces bytes that are about to be stored. To be called before every [`BlobStore::put`].
+    /// Reserves bytes that are about to be stored. Must precede every [`BlobStore::put`].
     pub async fn reserve_blobs(&self, digests: &[Sha256]) -> StoreResult<()> {
-        // In one order, so that two uploads of the same images do not wait for each other.
+        // In a fixed order, so that two uploads of the same images do not deadlock.
         let mut digests = digests.to_vec();
         digests.sort_unstable_by_key(|digest| digest.to_string());
         digests.dedup();
@@ -45,8 +44,8 @@ impl Store {
         })
     }
 
-    /// Removes bytes that nobody has named for the time `age`, at most `limit` of them; returns how many it
-    /// removed.
+    /// Deletes up to `limit` orphaned files whose reservation is older than `age`; returns how many. If the storage
+    /// fails, they are left for the next sweep.
     pub async fn sweep_orphaned_files(
         &self,
         blobs: &BlobStore,
@@ -65,7 +64,7 @@ impl Store {
             match self.sweep_file(blobs, digest, age).await? {
                 SweepOutcome::Removed => removed += 1,
                 SweepOutcome::InUse => {}
-                // Whoever cannot remove one will hardly remove the next.
+                // If the storage fails for one file, it will probably fail for the next.
                 SweepOutcome::Failed => break,
             }
         }
@@ -96,7 +95,7 @@ impl Store {
             .get_result::<bool>(connection)
             .await?;
             if !is_referenced && let Err(error) = blobs.remove(digest).await {
-                tracing::warn!(%error, "bytes that nobody names cannot be removed");
+                tracing::warn!(%error, "cannot delete an orphaned file");
                 return Ok(SweepOutcome::Failed);
             }
             remove_reservations(connection, &[digest]).await?;
@@ -105,7 +104,8 @@ impl Store {
     }
 }
 
-/// Takes out bytes that a submission is about to name. To be called before its files are inserted.
+/// Removes the reservations of bytes that a submission is about to refer to. Must precede the insertion of its
+/// files. Fails with [`StoreError::BlobsSwept`] if some of the bytes were swept meanwhile.
 pub(crate) async fn attach(connection: &mut Connection, digests: &[Sha256]) -> StoreResult<()> {
     let reserved: Vec<Sha256> = orphaned_files::table
         .filter(orphaned_files::sha256.eq_any(digests))
@@ -113,7 +113,7 @@ pub(crate) async fn attach(connection: &mut Connection, digests: &[Sha256]) -> S
         .for_update()
         .load(connection)
         .await?;
-    // Announced by two submissions, the first of which has named them meanwhile.
+    // Reserved by two submissions, the first of which has stored its files meanwhile.
     let others: Vec<_> = digests.iter().filter(|digest| !reserved.contains(digest)).collect();
     if !others.is_empty() {
         let referenced: Vec<Sha256> = files::table

@@ -1,4 +1,4 @@
-//! The uploaded images' records. Their bytes stand in the object store, under their SHA-256.
+//! The records of uploaded files. Their bytes are in the object store.
 
 use crate::db::clock::now;
 use crate::db::connection::Connection;
@@ -9,41 +9,31 @@ use crate::db::schema::files;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// A file that was checked, and whose bytes are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFile {
-    /// The name that the patient's device gave it.
+    /// The name on the patient's device.
     pub name: String,
-    /// What its bytes are, e.g. `image/jpeg`.
+    /// Detected from the bytes, e.g. `image/jpeg`.
     pub media_type: String,
-    /// Bytes.
     pub size: u64,
-    /// Digest of its bytes.
     pub sha256: Sha256,
 }
 
-/// A stored file.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = files)]
 pub struct File {
-    /// Its name in our records.
     pub id: FileId,
-    /// The submission that it belongs to.
     pub submission_id: SubmissionId,
-    /// Place within the submission, from 1.
+    /// Counts from 1 within the submission.
     pub position: i32,
-    /// The name that the patient's device gave it.
     pub name: String,
-    /// What its bytes are, e.g. `image/jpeg`.
     pub media_type: String,
-    /// Bytes.
     pub size: i64,
-    /// Digest of its bytes.
     pub sha256: Sha256,
 }
 
 impl Store {
-    /// The files of a submission, in the order in which they were sent.
+    /// In the order in which they were sent.
     pub async fn files(&self, submission: SubmissionId) -> StoreResult<Vec<File>> {
         let mut connection = self.connection().await?;
         let found = files::table
@@ -55,7 +45,6 @@ impl Store {
         Ok(found)
     }
 
-    /// One file.
     pub async fn file(&self, id: FileId) -> StoreResult<Option<File>> {
         let mut connection = self.connection().await?;
         let found = files::table.find(id).select(File::as_select()).first(&mut connection).await;

@@ -1,37 +1,35 @@
-//! What a process leaves in the storage's folder when it is killed while it stores bytes there.
+//! Temporary files that a process leaves in the storage directory when it is killed while it stores bytes.
 //!
-//! The object store writes a file beside its place first, `<digest>#<number>`, and renames it once it is whole. It
-//! neither lists nor removes what is left of one that was broken off, so it is done here, on the folder itself.
-//! S3 and its like have no such files: there an object that was not sent to its end does not exist.
+//! The object store writes `<digest>#<number>` first, and renames it once it is complete. It neither lists nor
+//! deletes leftovers, so this module works on the directory itself. S3-compatible stores have no such files: an
+//! object that was not uploaded completely does not exist.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-/// Names that one look reads, or a little more: it ends with a whole folder.
+/// A sweep stops after the directory in which it reaches this number.
 const NAMES_PER_SWEEP: usize = 50_000;
 
-/// The folder, and how far it was looked through.
 #[derive(Debug)]
 pub(crate) struct TempFiles {
     folder: PathBuf,
     names_per_sweep: usize,
-    /// The last of its folders that was looked through, unless the next look begins anew.
+    /// The last subdirectory of the previous sweep, if that stopped early.
     last_folder: Mutex<Option<PathBuf>>,
 }
 
 impl TempFiles {
-    /// Of the storage in `folder`.
     pub(crate) fn of(folder: PathBuf) -> TempFiles {
         TempFiles { folder, names_per_sweep: NAMES_PER_SWEEP, last_folder: Mutex::new(None) }
     }
 
-    /// Removes staged files to which nothing was written for the time `age`, in as many folders as one look reads,
-    /// going on where the last one ended; returns how many it removed. Blocks.
+    /// Deletes temporary files to which nothing was written for the time `age`; returns how many. Continues where
+    /// the last sweep stopped. Blocks. If a subdirectory fails, the others are swept first.
     ///
-    /// Where one is still being written after so long, its rename fails, and with it the upload: nothing that
-    /// was confirmed is ever removed.
+    /// If a file is still being written after so long, its rename fails, and the upload with it: nothing that was
+    /// confirmed is ever deleted.
     pub(crate) fn sweep(&self, age: Duration) -> io::Result<usize> {
         let mut last_folder =
             self.last_folder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -51,7 +49,7 @@ impl TempFiles {
                 *last_folder = last;
                 break;
             }
-            // One that cannot be swept must not keep those behind it from being so.
+            // A directory that fails must not block the ones after it.
             failure = sweep.folder(&folder, age).err().or(failure);
             last = Some(folder);
         }
@@ -59,7 +57,6 @@ impl TempFiles {
     }
 }
 
-/// What one look has read and removed so far.
 #[derive(Default)]
 struct Sweep {
     read: usize,
@@ -80,7 +77,6 @@ impl Sweep {
     }
 }
 
-/// Whether a file has the name of one that is being written.
 fn is_temp_file(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.split_once('#').is_some_and(|(digest, number)| {
@@ -88,19 +84,19 @@ fn is_temp_file(path: &Path) -> bool {
     })
 }
 
-/// One that is gone meanwhile is not.
+/// `false` if the file is gone.
 fn is_older(path: &Path, age: Duration) -> io::Result<bool> {
     let written = match std::fs::metadata(path).and_then(|found| found.modified()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         written => written?,
     };
-    // One of the future, by the clock of whoever wrote it, is young.
+    // A time in the future, by the clock of another host, is young.
     Ok(SystemTime::now().duration_since(written).is_ok_and(|passed| passed >= age))
 }
 
 fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
-        // By the sweep of another process.
+        // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
     }
@@ -112,11 +108,11 @@ mod tests {
 
     #[test]
     fn each_sweep_continues_where_the_last_one_stopped_and_then_starts_again() {
-        let folder = tempfile::TempDir::new().expect("a folder");
+        let folder = tempfile::TempDir::new().expect("a directory");
         let temp_file = |n: u8| {
             let inside = folder.path().join(format!("{n:02x}"));
-            std::fs::create_dir_all(&inside).expect("a folder");
-            std::fs::write(inside.join(format!("{n:064x}#1")), "half").expect("written");
+            std::fs::create_dir_all(&inside).expect("a directory");
+            std::fs::write(inside.join(format!("{n:064x}#1")), "incomplete").expect("written");
         };
         let files = TempFiles { names_per_sweep: 2, ..TempFiles::of(folder.path().to_owned()) };
         let sweep = || files.sweep(Duration::ZERO).expect("swept");
@@ -125,17 +121,17 @@ mod tests {
         assert_eq!(sweep(), 2);
         temp_file(1);
         assert_eq!(sweep(), 2);
-        assert_eq!(sweep(), 1, "it ends with the last");
-        assert_eq!(sweep(), 1, "and begins with the first");
+        assert_eq!(sweep(), 1, "stops after the last");
+        assert_eq!(sweep(), 1, "starts again with the first");
     }
 
     #[test]
     fn a_folder_that_fails_does_not_block_the_others() {
-        let folder = tempfile::TempDir::new().expect("a folder");
+        let folder = tempfile::TempDir::new().expect("a directory");
         let temp_file = |n: u8| folder.path().join(format!("{n:02x}")).join(format!("{n:064x}#1"));
-        std::fs::create_dir_all(temp_file(1)).expect("a folder where a file should be");
-        std::fs::create_dir_all(temp_file(2).parent().expect("a folder")).expect("a folder");
-        std::fs::write(temp_file(2), "half").expect("written");
+        std::fs::create_dir_all(temp_file(1)).expect("a directory in place of a file");
+        std::fs::create_dir_all(temp_file(2).parent().expect("a directory")).expect("a directory");
+        std::fs::write(temp_file(2), "incomplete").expect("written");
 
         TempFiles::of(folder.path().to_owned()).sweep(Duration::ZERO).expect_err("it is reported");
 

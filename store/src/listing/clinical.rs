@@ -1,5 +1,5 @@
-//! What is medical about submissions of a list, for those who may read it. A result may have megabytes, so
-//! a caller asks for the sizes first, and then for as many submissions as it has room for.
+//! The clinical data of listed submissions. A result may have megabytes, so callers read the sizes first, and then
+//! as many submissions as they have memory for.
 
 use crate::db::error::StoreResult;
 use crate::db::ids::SubmissionId;
@@ -11,23 +11,21 @@ use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 use std::collections::HashMap;
 
-/// What is medical about a submission, but for its images.
+/// Without images.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClinicalData {
-    /// What the patient wrote; may be empty.
     pub comments: String,
     /// The newest result, as JSON.
     pub result: Option<String>,
 }
 
 diesel::define_sql_function! {
-    /// Bytes of a text.
     fn octet_length(text: Text) -> BigInt;
 }
 
 diesel::alias!(results as newer: Newer);
 
-/// The newest result of each of these submissions. Results of earlier runs are not read at all.
+/// The newest result of each submission, without reading the bodies of older ones.
 macro_rules! newest_results {
     ($ids:expr) => {
         results::table.filter(results::submission_id.eq_any($ids)).filter(not(exists(
@@ -39,7 +37,7 @@ macro_rules! newest_results {
 }
 
 impl Store {
-    /// How many bytes [`Store::clinical_data`] would read for each of these submissions.
+    /// Number of bytes that [`Store::clinical_data`] would read for each submission.
     pub async fn clinical_data_sizes(
         &self,
         ids: &[SubmissionId],
@@ -61,7 +59,6 @@ impl Store {
         Ok(sizes)
     }
 
-    /// What is medical about these submissions.
     pub async fn clinical_data(
         &self,
         ids: &[SubmissionId],

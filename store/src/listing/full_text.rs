@@ -1,41 +1,36 @@
-//! FullTextQuery to look for in comments, by the database's full-text index.
+//! Full-text search in comments, by the database's index.
 
-/// Shortest word in the index: `innodb_ft_min_token_size`, 3 unless the server is set otherwise.
+/// `innodb_ft_min_token_size`, unless the server is configured otherwise.
 const MIN_TOKEN_LENGTH: usize = 3;
-/// Most words of one search.
 const MAX_TERMS: usize = 10;
 
-/// FullTextQuery of three letters and more that are not in the index, because nearly every text has them
+/// Stopwords of three letters and more, which are not in the index
 /// (`INFORMATION_SCHEMA.INNODB_FT_DEFAULT_STOPWORD`, the same on MySQL 8 and MariaDB).
 const STOPWORDS: [&str; 18] = [
     "about", "are", "com", "for", "from", "how", "that", "the", "this", "und", "was", "what",
     "when", "where", "who", "will", "with", "www",
 ];
 
-/// FullTextQuery, each of which must begin a word of the comments.
+/// Terms, each of which must begin a word of the comments.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FullTextQuery(Vec<String>);
 
-/// Why words cannot be looked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFullTextQuery {
-    /// There are none, or only such as nearly every text has.
-    #[error("there is no word to look for")]
+    /// No term is left after the stopwords are removed.
+    #[error("enter a term to search for")]
     NoTerms,
-    /// This one is too short for the index.
-    #[error("{0:?} is too short: words of less than {MIN_TOKEN_LENGTH} letters cannot be found")]
+    #[error("{0:?} is too short: a term needs at least {MIN_TOKEN_LENGTH} letters")]
     TooShort(String),
-    /// More than one search may have.
-    #[error("these are too many words (at most {MAX_TERMS})")]
+    #[error("too many terms (at most {MAX_TERMS})")]
     TooManyTerms,
 }
 
 impl std::str::FromStr for FullTextQuery {
     type Err = InvalidFullTextQuery;
 
-    /// Reads words as somebody types them. Only letters, digits and `_` are taken from it, which is what
-    /// the index is made of, so no operator of the search is left. Of words like `don't` the part that is
-    /// long enough is looked for; words that nearly every text has are left out.
+    /// Keeps only letters, digits and `_`, as the index does, so no search operator is left. Of terms like `don't`
+    /// only the parts that are long enough are searched. Stopwords are ignored.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_of_a_word = |character: char| character.is_alphanumeric() || character == '_';
         let mut words: Vec<String> = Vec::new();
@@ -66,12 +61,11 @@ impl std::str::FromStr for FullTextQuery {
 }
 
 impl FullTextQuery {
-    /// How many there are.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// As an expression of the search in boolean mode: every word is required, as a beginning.
+    /// For `IN BOOLEAN MODE`: every term is required, as a prefix.
     pub(crate) fn boolean_expression(&self) -> String {
         let required: Vec<_> = self.0.iter().map(|word| format!("+{word}*")).collect();
         required.join(" ")

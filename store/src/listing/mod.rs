@@ -1,7 +1,7 @@
-//! Lists of submissions: filtered, sorted, a page at a time, with their exact number.
+//! Lists of submissions: filtered, sorted, paged, with their exact total.
 //!
-//! Every list is read by an index, whatever is asked for. Where several states are asked for, each is read
-//! by itself and the lists are merged: one index cannot give them in one order.
+//! Every list is read by an index. Several states are read one by one and merged, since one index cannot return
+//! them in a common order.
 
 pub(crate) mod clinical;
 pub(crate) mod filter;

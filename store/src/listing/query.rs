@@ -1,4 +1,4 @@
-//! A filter, a sort and a place as SQL.
+//! Filter, sort and position as SQL.
 
 use crate::db::error::StoreResult;
 use crate::db::pool::Store;
@@ -15,8 +15,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 
 impl Store {
-    /// The submissions that a filter matches, at most `limit` of them from `place` on, in the order of
-    /// `sort`, wherever the place is.
+    /// A page of the submissions that match, in the order of `sort` for every position.
     pub async fn list_submissions(
         &self,
         filter: &SubmissionFilter,
@@ -27,7 +26,7 @@ impl Store {
         let backwards = matches!(position, PagePosition::Before(_));
         let read_as = if backwards { sort.reversed() } else { sort };
         let skipped = position.offset();
-        // One more than asked for tells whether there are more.
+        // One more than requested shows whether there are more.
         let needed = i64::try_from(skipped + limit + 1).unwrap_or(i64::MAX);
         let mut connection = self.connection().await?;
         let branches = filter.branches();
@@ -36,7 +35,7 @@ impl Store {
         for status in branches {
             let query = matching(filter, status);
             let query = at_position(query, read_as, position);
-            // A list that is not merged is skipped through by the database.
+            // The database skips the rows of a list that is not merged.
             let (offset, most) = if merged { (0, needed) } else { (skipped, limit as i64 + 1) };
             let found = query
                 .limit(most)
@@ -60,8 +59,7 @@ impl Store {
         Ok(Page { rows, has_more })
     }
 
-    /// How many submissions a filter matches, exactly. By states alone it comes from the counters, by
-    /// anything else from an index.
+    /// Exact. A filter by state alone uses the counters, any other an index.
     pub async fn count_submissions(&self, filter: &SubmissionFilter) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         if filter.is_status_only() {
@@ -74,7 +72,7 @@ impl Store {
     }
 }
 
-/// What a filter matches; of its states only `status`, where that is given.
+/// All conditions; of the states only `status`, if it is given.
 fn matching(filter: &SubmissionFilter, status: Option<Status>) -> BoxedQuery<'_, Mysql> {
     match status {
         Some(status) => matching_any_status(filter).filter(submissions::status.eq(status)),
@@ -82,7 +80,6 @@ fn matching(filter: &SubmissionFilter, status: Option<Status>) -> BoxedQuery<'_,
     }
 }
 
-/// All that a filter matches.
 fn matching_all(filter: &SubmissionFilter) -> BoxedQuery<'_, Mysql> {
     let query = matching_any_status(filter);
     match filter.statuses.as_slice() {
@@ -91,7 +88,7 @@ fn matching_all(filter: &SubmissionFilter) -> BoxedQuery<'_, Mysql> {
     }
 }
 
-/// All but the states.
+/// All conditions except the states.
 pub(crate) fn matching_any_status(filter: &SubmissionFilter) -> BoxedQuery<'_, Mysql> {
     let mut query = submissions::table.into_boxed();
     query = match filter.deleted {
@@ -127,7 +124,6 @@ pub(crate) fn matching_any_status(filter: &SubmissionFilter) -> BoxedQuery<'_, M
     query
 }
 
-/// In order, from a place on.
 fn at_position(
     query: BoxedQuery<'_, Mysql>,
     sort: Sort,

@@ -1,6 +1,6 @@
-//! Leave to ask LoopAI: whoever wants to ask takes a place, and passes the gate, in one transaction under the
-//! lock of the gate's row. So places are given out one by one, over all workers, and all of them hear at once
-//! how LoopAI is. `docs/adr/0012-loopai-limits-and-circuit-breaker.md` tells why it is done so.
+//! Decides whether a run may send its request to LoopAI. A run acquires a slot and passes the circuit breaker in
+//! one transaction, under the lock of the breaker's row. So slots are granted one by one over all workers, and all
+//! workers see at once how LoopAI is.
 
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
@@ -18,70 +18,60 @@ use diesel::sql_types::Datetime;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// The one row of `loopai_breaker`.
+/// Id of the only row of `loopai_breaker`.
 const BREAKER_ROW: i32 = 1;
-/// The shortest that anybody is told to wait. Temporal takes next to nothing for no wish at all, and begins its
-/// own pause, of up to a minute.
+/// Temporal treats a delay close to zero as no requested delay, and uses the retry policy instead, with up to a
+/// minute.
 const MIN_WAIT: Duration = Duration::from_millis(100);
-/// How much later than it was told a run may come before it has lost its turn.
+/// How late a deferred run may return before it loses its turn.
 const TURN_GRACE: Duration = Duration::from_secs(30);
 
-/// Whether a run may ask LoopAI now.
 #[derive(Debug)]
 pub enum SlotOutcome {
-    /// It may. What came of it must be told ([`Store::record_loopai_request`]), or that nothing did
-    /// ([`Store::return_loopai_permit`]).
+    /// The caller reports the outcome by [`Store::record_loopai_request`], or by [`Store::return_loopai_permit`] if
+    /// it sent no request.
     Granted(Permit),
-    /// Not now.
     Deferred {
-        /// Why.
         reason: WaitReason,
-        /// When it shall come again.
+        /// When to try again.
         after: Duration,
     },
-    /// The submission has ended.
     Ended,
-    /// A newer run took over.
     Superseded,
 }
 
-/// Leave to ask LoopAI once.
+/// Permission to send one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permit {
     run: RunKey,
     epoch: i64,
-    /// Nothing was wrong when it was given, so a request that goes well is no news.
+    /// The breaker had no failures when the permit was granted, so a success changes nothing.
     is_healthy: bool,
-    /// The run had been told to come again: if it must do so once more, that is a wait.
+    /// The run was deferred before: if it fails now, the patient sees that it waits.
     was_deferred: bool,
 }
 
-/// How a request to LoopAI went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestHealth {
-    /// LoopAI is there, whatever it answered.
+    /// LoopAI responded, whatever the response.
     Healthy,
-    /// LoopAI is in trouble.
     Unavailable,
 }
 
-/// How much LoopAI has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoopAiUsage {
-    /// Runs that have a place.
+    /// Runs that hold a slot.
     pub running: i64,
-    /// Of all runs, those for which it was asked within the last hour.
+    /// Runs that acquired a slot in the last hour.
     pub last_hour: i64,
-    /// Runs that were told to come again.
+    /// Runs that were deferred.
     pub waiting: i64,
-    /// How the gate stands.
     pub breaker: BreakerState,
 }
 
 impl Store {
-    /// Takes a place at LoopAI for a run, or tells why there is none and when to come again; then the
-    /// submission's story tells that it waits. A run that has a place keeps it, and may still be told to wait,
-    /// while LoopAI is away.
+    /// Acquires a slot for a run, or says why not and when to try again; then the patient sees that the submission
+    /// waits. A run keeps its slot, and can still be deferred while LoopAI is unavailable.
     pub async fn acquire_loopai_slot(
         &self,
         run: RunKey,
@@ -126,10 +116,9 @@ impl Store {
         })
     }
 
-    /// Notes how a request went that was let through. Where LoopAI is taken for away now, tells when to come
-    /// again. The submission's story tells that it waits, if it comes again by that, or not for the first time. A
-    /// run whose request failed goes to the end of the queue: were it to blame itself, the others would have to
-    /// wait for it.
+    /// Records how a request went. If LoopAI counts as unavailable now, returns when to try again. A run whose
+    /// request failed goes to the end of the queue: if its own request is the cause, the others must not wait for
+    /// it.
     pub async fn record_loopai_request(
         &self,
         permit: Permit,
@@ -137,7 +126,7 @@ impl Store {
     ) -> StoreResult<Option<Duration>> {
         let (run, is_healthy) = (permit.run, health == RequestHealth::Healthy);
         if is_healthy && permit.is_healthy && self.is_healthy().await? {
-            // No news, and not worth the lock.
+            // Nothing changes, so the lock is not needed.
             return Ok(None);
         }
         transaction!(self, connection => {
@@ -156,7 +145,7 @@ impl Store {
                 let ahead = last.ahead(connection, now).await?;
                 after = Some(bounded_wait(rest + breaker.turn_delay(ahead.all), run.submission));
             }
-            // Without a wish it comes again by the retry policy.
+            // Without a requested delay the retry policy decides.
             let turn_expires_at = Some(now + after.unwrap_or(MAX_WAIT) + TURN_GRACE);
             SlotRow { turn_expires_at, ..last }.write(connection, run).await?;
             if after.is_some() || permit.was_deferred {
@@ -166,7 +155,7 @@ impl Store {
         })
     }
 
-    /// Gives a pass back with which LoopAI was not asked: had it been the one to try, another may at once.
+    /// Returns a permit without a request. If it was the probe, another run may probe at once.
     pub async fn return_loopai_permit(&self, permit: Permit) -> StoreResult<()> {
         if permit.is_healthy {
             return Ok(());
@@ -178,7 +167,7 @@ impl Store {
         })
     }
 
-    /// How long looks at a submission's execution had better wait, since LoopAI is away; none while it is not.
+    /// How long to wait before the next poll of an execution; `None` unless LoopAI is unavailable.
     pub async fn loopai_retry_after(
         &self,
         submission: SubmissionId,
@@ -192,7 +181,6 @@ impl Store {
         Ok(read_breaker(&mut *self.connection().await?).await?.0.is_healthy())
     }
 
-    /// How much LoopAI has to do now.
     pub async fn loopai_usage(&self) -> StoreResult<LoopAiUsage> {
         let mut connection = self.connection().await?;
         let (breaker, now) = read_breaker(&mut connection).await?;
@@ -205,7 +193,6 @@ impl Store {
     }
 }
 
-/// The gate as it stands, and the time.
 async fn read_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreaker, UtcTime)> {
     let found = loopai_breaker::table
         .find(BREAKER_ROW)
@@ -215,11 +202,10 @@ async fn read_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreake
     Ok(found)
 }
 
-/// Locks the gate; tells the time after the wait for it.
 async fn lock_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreaker, UtcTime)> {
     let found = loopai_breaker::table
         .find(BREAKER_ROW)
-        // `NOW` would be the time before the wait.
+        // `NOW` would be the time before the wait for the lock.
         .select((CircuitBreaker::as_select(), sql::<Datetime>("SYSDATE(6)")))
         .for_update()
         .first(connection)
@@ -235,8 +221,7 @@ async fn save_breaker(connection: &mut Connection, breaker: &CircuitBreaker) -> 
     Ok(())
 }
 
-/// No longer and no shorter than anybody is to wait. Those who would wait longer come at different times all the
-/// same.
+/// Waits beyond the maximum are spread over its upper half, so that the runs do not all return at once.
 fn bounded_wait(after: Duration, submission: SubmissionId) -> Duration {
     if after <= MAX_WAIT {
         return after.max(MIN_WAIT);
@@ -244,7 +229,7 @@ fn bounded_wait(after: Duration, submission: SubmissionId) -> Duration {
     MAX_WAIT - MAX_WAIT / 2 * spread(submission) / 100
 }
 
-/// A number from 0 to 99 that differs from submission to submission.
+/// 0 to 99, different for each submission.
 fn spread(submission: SubmissionId) -> u32 {
     let digits = submission.to_string();
     u32::from_str_radix(&digits[..4], 16).unwrap_or_default() % 100

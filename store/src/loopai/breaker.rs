@@ -1,59 +1,55 @@
-//! The gate before LoopAI, as a circuit breaker: it shuts when LoopAI fails again and again, lets one request
-//! through at a time to try, and after one that went well lets the others follow, ever faster. Only the rules
-//! are here; `loopai` keeps the gate in one locked row, so that it is the same for all workers.
+//! The rules of LoopAI's circuit breaker. It opens after several failures in a row, lets one probe through at a
+//! time, and after a successful probe lets the waiting requests follow at a growing rate until it is closed.
+//! `admission` stores it in one locked row, so that all workers share it.
 
 use crate::db::schema::loopai_breaker;
 use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use std::time::Duration;
 
-/// Failures in a row that shut the gate.
+/// Failures in a row that open the breaker.
 const FAILURE_THRESHOLD: i32 = 5;
-/// How long it stays shut the first time; twice as long each further time.
+/// Doubles each time the breaker opens again.
 const FIRST_OPEN_TIME: Duration = Duration::from_secs(4);
-/// How long it stays shut at most: so long LoopAI may be back before anybody notices.
+/// LoopAI may have recovered for this long before it is noticed.
 const MAX_OPEN_TIME: Duration = Duration::from_secs(60);
-/// After what time nothing more is to be heard of a request that was let through: an attempt at the
-/// activity lasts 45 s, and whoever made it may have died.
+/// After this time the outcome of a request no longer comes: an activity attempt takes at most 45 s, and its worker
+/// may have died.
 const MAX_REQUEST_TIME: Duration = Duration::from_secs(45);
-/// Steps that a failure takes back while the gate is ajar, where one that went well gains one: so those who
-/// wait follow ever faster as long as fewer than one request in three fails, and ever more slowly beyond that. An
-/// overloaded LoopAI is asked half as often again as it can bear, in the long run.
+/// Steps by which a failure slows a half-open breaker, where a success speeds it up by one. So the rate grows as
+/// long as less than one request in three fails, and shrinks beyond that: in the long run an overloaded LoopAI gets
+/// half as many requests again as it can process.
 const FAILURE_STEPS: i32 = 2;
-/// Steps after which LoopAI is taken for well: were it to fail again now, that would be another trouble.
+/// After this many steps LoopAI counts as recovered, and the next failure as a new incident.
 const RECOVERED_STEPS: i32 = 20;
-/// When to come again while another one tries.
+/// When to try again while a probe is running.
 const RETRY_SOON: Duration = Duration::from_secs(2);
 
-/// How the gate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Whoever comes may ask.
+    /// Requests pass.
     Closed,
-    /// LoopAI is back: those who wait follow one another, slowly at first.
+    /// LoopAI has recovered: waiting requests follow one another, slowly at first.
     HalfOpen,
-    /// LoopAI is away: nobody asks, but one at a time to try.
+    /// LoopAI is unavailable: requests are held back, except for one probe at a time.
     Open,
 }
 
-/// The gate. All times are the database's.
 #[derive(Debug, Clone, Default, PartialEq, Queryable, Selectable, AsChangeset)]
 #[diesel(table_name = loopai_breaker, treat_none_as_null = true)]
 pub(crate) struct CircuitBreaker {
-    /// Failures since something went well.
+    /// Since the last success.
     failures: i32,
-    /// How often it was shut since it was last open.
+    /// How often the breaker opened since it was last closed.
     trips: i32,
-    /// Counts how often it was shut at all: what is heard of a request that was let through before that
-    /// tells nothing about now.
+    /// How often the breaker opened at all. The outcome of a request from an earlier epoch says nothing about now.
     epoch: i64,
-    /// Set while it is shut; one may try afterwards.
+    /// Set while the breaker is open; a probe may follow afterwards.
     open_until: Option<UtcTime>,
-    /// One tries, and will be heard of by then.
+    /// A probe is running, and its outcome is expected by then.
     probe_until: Option<UtcTime>,
-    /// Set while it is ajar: the steps of those who wait, each a little faster than the one before.
+    /// Set while the breaker is half-open. Each step is a little faster than the one before.
     ramp_step: Option<i32>,
-    /// When the next one may follow.
     next_request_at: Option<UtcTime>,
 }
 
@@ -70,12 +66,12 @@ impl CircuitBreaker {
         self.epoch
     }
 
-    /// Whether it stands open, and nothing was heard that says otherwise.
+    /// Closed, and the last request succeeded.
     pub(crate) fn is_healthy(&self) -> bool {
         self.failures == 0 && self.state() == BreakerState::Closed
     }
 
-    /// Lets one request through, or tells after what time it may be tried again.
+    /// Lets one request through, or returns after what time to try again.
     pub(crate) fn try_pass(&mut self, now: UtcTime) -> Result<(), Duration> {
         if let Some(rest) = self.open_for(now) {
             return Err(rest);
@@ -93,24 +89,24 @@ impl CircuitBreaker {
         Ok(())
     }
 
-    /// After what time it may be tried again whether LoopAI is back; none when it may be asked now.
+    /// Until the next probe may follow; `None` if requests pass.
     pub(crate) fn open_for(&self, now: UtcTime) -> Option<Duration> {
         let open_until = self.open_until?;
         let probe_running = self.probe_until.is_some_and(|probe_until| probe_until > now);
         until(open_until, now).or(probe_running.then_some(RETRY_SOON))
     }
 
-    /// How much later than the first one somebody can be let through who comes after `ahead` others, if all
-    /// goes well.
+    /// How much later than the first waiting request another one can pass that has `ahead` others before it, if all
+    /// of them succeed.
     pub(crate) fn turn_delay(&self, ahead: i64) -> Duration {
         let ramp_step = self.ramp_step.unwrap_or_default();
-        // The sum of the gaps between them, up to a rounding.
+        // The sum of the intervals between them, up to rounding.
         let last = i32::try_from(ahead).unwrap_or(i32::MAX).saturating_add(ramp_step);
         Duration::from_secs_f64(rate(last) - rate(ramp_step))
     }
 
-    /// Notes what came of a request that was let through in `epoch`. `others_wait` says whether anybody
-    /// else was expected to come again.
+    /// Records the outcome of a request that passed in `epoch`. `others_wait` says whether other runs were
+    /// deferred.
     pub(crate) fn record(&mut self, now: UtcTime, epoch: i64, succeeded: bool, others_wait: bool) {
         if epoch != self.epoch {
             return;
@@ -140,7 +136,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Notes that nothing will be heard of a request that was let through in `epoch`.
+    /// No outcome will come of a request that passed in `epoch`.
     pub(crate) fn release_probe(&mut self, epoch: i64) {
         if epoch == self.epoch {
             self.probe_until = None;
@@ -159,13 +155,12 @@ impl CircuitBreaker {
     }
 }
 
-/// Requests a second, after `ramp` steps: one at first, and each second one more, if each request goes well at
-/// once.
+/// Requests per second at a step: one at first, and one more each second if every request succeeds at once.
 fn rate(ramp_step: i32) -> f64 {
     (1.0 + 2.0 * f64::from(ramp_step)).sqrt()
 }
 
-/// How long it is until `then`; none when that is over.
+/// `None` if `then` is over.
 fn until(then: UtcTime, now: UtcTime) -> Option<Duration> {
     Some(then.since(now)).filter(|rest| !rest.is_zero())
 }
@@ -180,7 +175,7 @@ mod tests {
         UtcTime::default()
     }
 
-    /// One that was shut by failures in a row, at [`start`].
+    /// Opened at [`start`] by failures in a row.
     fn open() -> CircuitBreaker {
         let mut breaker = CircuitBreaker::default();
         for _ in 0..FAILURE_THRESHOLD {
@@ -208,8 +203,12 @@ mod tests {
         assert_eq!(breaker.try_pass(start()), Err(FIRST_OPEN_TIME));
         let now = start() + FIRST_OPEN_TIME;
         assert_eq!(breaker.try_pass(now), Ok(()));
-        assert_eq!(breaker.try_pass(now), Err(RETRY_SOON), "another one tries");
-        assert_eq!(breaker.try_pass(now + MAX_REQUEST_TIME), Ok(()), "the other one has died");
+        assert_eq!(breaker.try_pass(now), Err(RETRY_SOON), "a probe is running");
+        assert_eq!(
+            breaker.try_pass(now + MAX_REQUEST_TIME),
+            Ok(()),
+            "the worker of the first probe died"
+        );
     }
 
     #[test]
@@ -230,7 +229,7 @@ mod tests {
     fn a_half_open_breaker_lets_requests_through_faster_and_then_closes() {
         let mut breaker = open();
         let mut now = start() + FIRST_OPEN_TIME;
-        breaker.try_pass(now).expect("tries");
+        breaker.try_pass(now).expect("a probe");
         breaker.record(now, breaker.epoch, true, true);
         let mut waited = Vec::new();
         for _ in 0..50 {
@@ -253,9 +252,9 @@ mod tests {
         assert!(breaker.is_healthy());
     }
 
-    /// How many requests a second are let through a minute after it went ajar, where every request comes at its
-    /// turn and each for which `succeeded` says so, by its number, goes well.
-    fn rate_after_a_minute(succeeded: fn(u32) -> bool) -> u32 {
+    /// Requests per second a minute after the breaker became half-open. Every request comes at its turn, and the
+    /// one with number `n` succeeds if `succeeds(n)`.
+    fn rate_after_a_minute(succeeds: fn(u32) -> bool) -> u32 {
         let mut breaker = CircuitBreaker { ramp_step: Some(0), ..CircuitBreaker::default() };
         let (mut now, mut number, mut in_the_last_second) = (start(), 0, 0);
         while now < start() + 60 * SECOND {
@@ -263,7 +262,7 @@ mod tests {
                 Ok(()) => {
                     number += 1;
                     in_the_last_second += u32::from(now >= start() + 59 * SECOND);
-                    breaker.record(now, breaker.epoch, succeeded(number), true);
+                    breaker.record(now, breaker.epoch, succeeds(number), true);
                 }
                 Err(rest) => now = now + rest,
             }
@@ -278,8 +277,8 @@ mod tests {
         let fourth_fails = rate_after_a_minute(|number| number % 4 != 0);
         let half_fails = rate_after_a_minute(|number| number % 2 != 0);
         assert!(all > 50, "{all}");
-        assert!(fourth_fails > 10, "those who wait are not starved: {fourth_fails}");
-        assert!(half_fails <= 2, "it is asked no more than it can bear: {half_fails}");
+        assert!(fourth_fails > 10, "waiting requests are not starved: {fourth_fails}");
+        assert!(half_fails <= 2, "an overloaded server recovers: {half_fails}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! How much LoopAI is asked to do: slots for executions, the circuit breaker, and the decision whether a run may
-//! send its request now.
+//! Limits the load on LoopAI, over all workers: slots for executions, a circuit breaker, and the decision whether a
+//! run may send its request now. See `docs/adr/0012-loopai-limits-and-circuit-breaker.md`.
 
 pub(crate) mod admission;
 pub(crate) mod breaker;

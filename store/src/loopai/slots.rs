@@ -1,8 +1,8 @@
-//! Places at LoopAI: which runs have one, which wait for one, and whether there is room. The rows alone; who
-//! may ask, and when, is decided in `loopai`, which holds the lock of the gate meanwhile.
+//! The rows of slots: which runs hold one, which wait, and whether one is free. `admission` decides, and holds the
+//! lock of the circuit breaker meanwhile.
 //!
-//! A place belongs to the run, not to the worker: whoever asks again for the run has it already, and it is
-//! free when the run ends, however it ends. `docs/adr/0012-loopai-limits-and-circuit-breaker.md` tells why it is done so.
+//! A slot belongs to the run, not to the worker. A repeated request has its slot already, and the slot is released
+//! when the run ends, however it ends.
 
 use crate::db::clock::now as db_now;
 use crate::db::connection::Connection;
@@ -19,20 +19,21 @@ use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
-/// When those come again who are next.
+/// When the next runs in the queue try again.
 const RETRY_SOON: Duration = Duration::from_secs(2);
-/// How many of those who wait are next, at least.
+/// Number of waiting runs that try again soon, at least.
 const MIN_NEXT: i64 = 4;
-/// The longest that anybody is told to wait, as with the pauses of the retry policy: it must not miss that
-/// LoopAI is back.
+/// The same as the longest pause of the retry policy: a run must not miss that LoopAI has recovered.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// How much LoopAI may be asked to do, by all workers together.
+/// Over all workers. `None` is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct LoopAiLimits {
+    /// Executions in progress.
     #[serde(rename = "LOOPAI_MAX_EXECUTIONS", deserialize_with = "limit")]
     pub max_executions: Option<i64>,
+    /// Executions started within any hour.
     #[serde(rename = "LOOPAI_MAX_PER_HOUR", deserialize_with = "limit")]
     pub max_per_hour: Option<i64>,
 }
@@ -43,37 +44,30 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::E
     Ok((limit > 0).then_some(limit))
 }
 
-/// What a run waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitReason {
-    /// As many executions are under way as may be at once.
     Slot,
-    /// As many were begun within an hour as may be.
     HourlyLimit,
-    /// LoopAI is away, or was until just now.
+    /// The circuit breaker is open, or was until just now.
     LoopAiUnavailable,
 }
 
-/// A run's row.
 #[derive(Debug, Clone, Copy, Queryable)]
 pub(crate) struct SlotRow {
-    /// Since when it is in the queue.
     pub(crate) queued_at: UtcTime,
-    /// Since when it has its place.
     pub(crate) acquired_at: Option<UtcTime>,
-    /// When it has lost its turn, if it was told to come again.
+    /// When a deferred run loses its turn.
     pub(crate) turn_expires_at: Option<UtcTime>,
 }
 
-/// Runs that wait and come before another one.
+/// Deferred runs that come first.
 pub(crate) struct QueueAhead {
     pub(crate) all: i64,
-    /// Without those that have their place, and wait for LoopAI alone.
+    /// Without those that hold their slot, and wait for LoopAI alone.
     without_slot: i64,
 }
 
 impl SlotRow {
-    /// Of a run that comes for the first time.
     pub(crate) fn new(now: UtcTime) -> SlotRow {
         SlotRow { queued_at: now, acquired_at: None, turn_expires_at: None }
     }
@@ -111,7 +105,6 @@ impl SlotRow {
         Ok(())
     }
 
-    /// Who comes before it.
     pub(crate) async fn ahead(
         &self,
         connection: &mut Connection,
@@ -127,8 +120,7 @@ impl SlotRow {
     }
 }
 
-/// Why there is no room for a run, and when to come again; `None` when there is. What is free is for those who
-/// wait longer.
+/// Why a run gets no slot now, and when to try again. Free slots go to the runs that wait longest.
 pub(crate) async fn unavailable(
     connection: &mut Connection,
     run: RunKey,
@@ -137,7 +129,7 @@ pub(crate) async fn unavailable(
     budget: LoopAiLimits,
     now: UtcTime,
 ) -> StoreResult<Option<(WaitReason, Duration)>> {
-    // One that has its place takes nothing from them.
+    // A run that holds its slot takes nothing from the others.
     let before = if row.acquired_at.is_none() { ahead.without_slot } else { 0 };
     if let (Some(limit), None) = (budget.max_executions, row.acquired_at) {
         let free = limit - taken(connection).await?;
@@ -154,8 +146,8 @@ pub(crate) async fn unavailable(
     if before >= limit {
         return Ok(Some((WaitReason::HourlyLimit, MAX_WAIT)));
     }
-    // Of the others that were begun within the hour, the newest ones count; when the first of them is older,
-    // there is room.
+    // The newest executions of the last hour count. Once the oldest of them is more than an hour old, one more may
+    // start.
     let is_other = slots::submission_id.ne(run.submission).or(slots::run_number.ne(run.number));
     let first: Option<UtcTime> = slots::table
         .filter(slots::acquired_at.gt(now - HOUR))
@@ -169,14 +161,12 @@ pub(crate) async fn unavailable(
     Ok(first.map(|first| (WaitReason::HourlyLimit, (first + HOUR).since(now).max(RETRY_SOON))))
 }
 
-/// Places that are taken.
 pub(crate) async fn taken(connection: &mut Connection) -> StoreResult<i64> {
     let rows =
         slots::table.filter(slots::released_at.is_null()).filter(slots::acquired_at.is_not_null());
     Ok(rows.count().get_result(connection).await?)
 }
 
-/// Runs for which LoopAI was asked within the last hour.
 pub(crate) async fn taken_in_last_hour(
     connection: &mut Connection,
     now: UtcTime,
@@ -185,7 +175,7 @@ pub(crate) async fn taken_in_last_hour(
     Ok(rows.count().get_result(connection).await?)
 }
 
-/// Runs that were told to come again, and have not lost their turn, but those of one submission.
+/// Number of deferred runs that have not lost their turn, except those of one submission.
 pub(crate) async fn waiting_runs(
     connection: &mut Connection,
     except: Option<SubmissionId>,
@@ -198,11 +188,10 @@ pub(crate) async fn waiting_runs(
     })
 }
 
-/// Frees the place of a run, which has ended or has a newer one after it. The caller holds the submission's
-/// lock.
+/// For a run that has ended or is superseded. The caller holds the submission's lock.
 pub(crate) async fn release(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     let row = slots::table
-        // By its key: an index over all places would have them all locked, in any order.
+        // By its key: a search by an index over all slots would lock them all, in any order.
         .find((run.submission, run.number))
         .filter(slots::released_at.is_null());
     diesel::update(row)
@@ -215,8 +204,7 @@ pub(crate) async fn release(connection: &mut Connection, run: RunKey) -> StoreRe
     Ok(())
 }
 
-/// Gives a place to a run whose execution is under way already, whatever the limits are: LoopAI is not asked
-/// by our leave.
+/// For a run whose execution is in progress already, whatever the limits.
 pub(crate) async fn force_acquire(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     diesel::insert_into(slots::table)
         .values((
@@ -231,8 +219,8 @@ pub(crate) async fn force_acquire(connection: &mut Connection, run: RunKey) -> S
 }
 
 impl Store {
-    /// Frees the places of runs that have ended, or have a newer one after them, and were not freed with that: a
-    /// worker of a version that knew no places ended them. Says how many there were.
+    /// Releases slots of runs that have ended or are superseded and still hold one, because a worker of a version
+    /// without slots ended them. Returns how many.
     pub async fn release_stale_slots(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         let ended = Status::ALL.iter().copied().filter(|status| status.is_final());

@@ -1,7 +1,5 @@
-//! Executions of the diagnosis workflow. A run without a Temporal run id waits to be started: the outbox.
-//!
-//! Which Temporal execution may change a submission is decided here (*adoption*). Every write of a
-//! run is guarded by its number, so an activity of an older run that wakes up late changes nothing.
+//! Adoption: which Temporal execution may change a submission. Every write of a run is fenced by its number, so a
+//! late activity of an older run changes nothing.
 
 use crate::db::clock::now;
 use crate::db::connection::Connection;
@@ -19,33 +17,28 @@ use crate::submissions::status::Status;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// Whether a Temporal execution may go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Adoption {
-    /// It is the submission's current run.
+    /// The execution is the submission's current run.
     Current {
-        /// The run that it is.
         run: RunKey,
-        /// Where the submission stands.
         status: Status,
-        /// LoopAI's execution, when it was already recorded.
+        /// LoopAI's execution, if it is recorded already.
         execution_id: Option<String>,
     },
-    /// A newer run took over, or another execution has this run: it must not touch anything.
+    /// A newer run took over, or another execution has this run. This one must not change anything.
     Superseded,
-    /// There is no such submission.
     NotFound,
 }
 
 impl Store {
-    /// Finds out which run a Temporal execution is, before it changes anything.
+    /// Finds the run of a Temporal execution, before it changes anything.
     ///
-    /// `first_run_id` is the execution that the history began with: it differs from
-    /// `temporal_run_id` after a *Reset*. A reset execution becomes a new run of the submission and
-    /// sets it going again from whatever final state it finds, except from *completed*; one of a deleted
-    /// submission does nothing. An
-    /// execution that began by itself, but whose run another one already has, is a duplicate start.
-    /// `execution_id` is what a reset execution remembers of LoopAI from before its reset point.
+    /// `first_run_id` is the execution that the history began with; it differs from `temporal_run_id` after a
+    /// *Reset*. A reset execution becomes a new run of the submission and restarts it from any final state except
+    /// *completed*; it does nothing to a deleted submission. An execution that was not reset, and whose run another
+    /// execution has, is a duplicate start. `execution_id` is the LoopAI execution that a reset execution has from
+    /// before its reset point.
     pub async fn adopt(
         &self,
         started_as: RunKey,
@@ -58,8 +51,8 @@ impl Store {
                 return Ok(Adoption::NotFound);
             };
             let is_original = temporal_run_id == first_run_id;
-            // Before it is asked who has the run: the starter notes it too, at any moment, and whoever
-            // is second must find what the first one wrote.
+            // Before the lookup: the starter may record the same at any moment, and whoever comes second must find
+            // what the first one wrote.
             if is_original && started_as.number == current {
                 mark_started(connection, started_as, temporal_run_id).await?;
             }
@@ -124,7 +117,7 @@ async fn insert_reset(
         .set(submissions::run_number.eq(run.number))
         .execute(connection)
         .await?;
-    // A retry that waits for room: it would disturb this run, and then find that it is too late.
+    // A queued retry must not start: it would disturb this run, and then find that it is superseded.
     diesel::update(
         runs::table
             .filter(runs::submission_id.eq(run.submission))
@@ -138,8 +131,7 @@ async fn insert_reset(
     Ok(())
 }
 
-/// Sets a submission that had ended going again, for its new run; returns where it stands then. What earlier
-/// runs still owe is not sent any more.
+/// Restarts a submission that has ended, for its new run; returns its new state.
 async fn restart(
     connection: &mut Connection,
     run: RunKey,

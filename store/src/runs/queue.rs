@@ -15,13 +15,12 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 impl Store {
-    /// Takes up to `limit` runs that wait to be started, each for the time `lease`: nobody else gets
-    /// them before that is over. Racing callers skip one another's rows.
+    /// Claims up to `limit` queued runs for the time `lease`. Concurrent callers skip one another's rows.
     pub async fn claim_queued_runs(&self, limit: i64, lease: Duration) -> StoreResult<Vec<RunKey>> {
         transaction!(self, connection => {
             let keys: Vec<(SubmissionId, i32)> = runs::table
                 .filter(runs::temporal_run_id.is_null())
-                // One that was called off before it began stays where it is.
+                // A run that was cancelled before it started stays in the table.
                 .filter(runs::finished_at.is_null())
                 .filter(runs::start_after.le(now()))
                 .order(runs::start_after)
@@ -47,7 +46,7 @@ impl Store {
         })
     }
 
-    /// How many runs wait to be started, overdue by more than `overdue`.
+    /// Number of runs that have waited for longer than `overdue`.
     pub async fn count_queued_runs(&self, overdue: Duration) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         let count = runs::table
@@ -60,7 +59,7 @@ impl Store {
         Ok(count)
     }
 
-    /// Lets a sweep take a run that could not be started yet, after `pause`, whoever holds it now.
+    /// Makes a run available to sweeps after `pause`, whoever has claimed it.
     pub async fn requeue_run(&self, run: RunKey, pause: Duration) -> StoreResult<()> {
         diesel::update(runs::table.find((run.submission, run.number)).filter(is_queued()))
             .set(runs::start_after.eq(after(pause)))
@@ -69,7 +68,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes which Temporal execution a run became. Does nothing when that is known already.
+    /// Records the Temporal execution of a run, unless one is recorded already.
     pub async fn mark_run_started(&self, run: RunKey, temporal_run_id: &str) -> StoreResult<()> {
         let mut connection = self.connection().await?;
         mark_started(&mut connection, run, temporal_run_id).await?;
@@ -90,8 +89,8 @@ pub(crate) async fn mark_started(
     Ok(changed == 1)
 }
 
-/// Whether a run that is found by its key waits to be started. Told so that no index knows it: where few runs
-/// wait, the database would rather look through those, and wait there for the ones that a sweep holds.
+/// For a run that is found by its key. Written so that no index applies: if few runs are queued, the database would
+/// search those instead, and wait for rows that a sweep has locked.
 fn is_queued() -> SqlLiteral<Bool> {
     sql("COALESCE(runs.temporal_run_id, '') = ''")
 }

@@ -1,5 +1,5 @@
-//! What Temporal is still to be told, and what it has lost: wishes to cancel, e-mails that are delivered
-//! outside a run, and runs that ended there without a word to us.
+//! What Temporal and the database do not agree on: requested cancellations that Temporal does not know of, and runs
+//! and e-mails that nobody works on any more.
 
 use crate::codes::FailureCode;
 use crate::db::clock::{after, before, now};
@@ -18,26 +18,22 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// A run that Temporal has, or had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartedRun {
-    /// The run.
     pub run: RunKey,
-    /// Temporal's name for it.
     pub temporal_run_id: String,
 }
 
-/// What is open for so long that Temporal should be asked whether anybody still works on it.
+/// What has not changed for so long that Temporal is asked whether anybody still works on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StaleItem {
     /// A submission that has not ended.
     Run(StartedRun),
-    /// An e-mail that is not settled, of a submission that has ended.
+    /// An unsettled e-mail.
     Delivery(DeliveryId, SubmissionId),
 }
 
 impl StaleItem {
-    /// The submission that it belongs to.
     pub fn submission(&self) -> SubmissionId {
         match self {
             StaleItem::Run(started) => started.run.submission,
@@ -46,18 +42,18 @@ impl StaleItem {
     }
 }
 
-/// The place of something overdue in the order in which Temporal is asked.
+/// The position of an item in the order in which Temporal is asked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StaleCursor {
-    /// Since when it has stood unchanged (UTC).
+    /// The last change.
     since: UtcTime,
-    /// The submission or the delivery.
+    /// Of the submission or the delivery.
     id: String,
 }
 
 impl Store {
-    /// Takes up to `limit` wishes to cancel that Temporal was not told yet, each for the time `lease`.
-    /// Racing callers skip one another's rows.
+    /// Claims up to `limit` cancellations that Temporal does not know of, for the time `lease`. Concurrent callers
+    /// skip one another's rows.
     pub async fn claim_cancellations(
         &self,
         limit: i64,
@@ -88,7 +84,7 @@ impl Store {
         })
     }
 
-    /// Notes that Temporal was told that a run is called off, or that there is nothing left to tell.
+    /// Temporal knows of the cancellation, or there is nothing left to cancel.
     pub async fn clear_cancellation(&self, run: RunKey) -> StoreResult<()> {
         diesel::update(runs::table.find((run.submission, run.number)))
             .set(runs::cancel_after.eq(None::<UtcTime>))
@@ -97,9 +93,9 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a run that Temporal has closed, or does not know, while its submission has not ended:
-    /// *cancelled* where staff called it off, otherwise *failed* with the code `run_orphaned`. Its e-mail is
-    /// delivered outside a run. Says whether it was so; a newer run is left alone.
+    /// Ends a run that Temporal has closed, or does not know, although its submission has not ended: as *cancelled*
+    /// if staff cancelled it, else as *failed* with the code `run_orphaned`. A standalone workflow delivers its
+    /// e-mail. Returns whether the run was orphaned; a newer run is left alone.
     pub async fn end_orphaned_run(&self, run: RunKey) -> StoreResult<bool> {
         transaction!(self, connection => {
             let from = match lock(connection, run.submission).await? {
@@ -113,7 +109,7 @@ impl Store {
                 Some(_) => (EndStatus::Cancelled, FailureCode::Cancelled),
                 None => (EndStatus::Failed, FailureCode::RunOrphaned),
             };
-            let detail = "the run is not open in Temporal any more, and recorded no end";
+            let detail = "the run was closed in Temporal without recording an end";
             let end = RunEnd { status, code: code.to_string(), detail: detail.to_owned() };
             maybe_notified::run_closed(connection, run).await?;
             let ended = transitions::apply_end(connection, run, from, &end).await?;
@@ -124,8 +120,8 @@ impl Store {
         })
     }
 
-    /// What has been open for the time `unchanged` without any change, each with its place: the `limit` next
-    /// after the place `beyond`, those that have stood longest first. Empty at the end.
+    /// The next `limit` items after `after_cursor` that have not changed for the time `unchanged`, oldest first.
+    /// Empty at the end.
     pub async fn stale_items(
         &self,
         unchanged: Duration,
@@ -136,7 +132,7 @@ impl Store {
         let after_cursor = after_cursor.unwrap_or(&first);
         let mut connection = self.connection().await?;
         let mut found = Vec::new();
-        // One by one: an index gives each in the order of time, and none gives both.
+        // One by one: an index returns each in the order of time, and none returns both.
         for status in [Status::Pending, Status::Processing] {
             found
                 .extend(stale_runs(&mut connection, status, unchanged, after_cursor, limit).await?);
@@ -148,7 +144,6 @@ impl Store {
     }
 }
 
-/// Runs of submissions that stand as `status`.
 async fn stale_runs(
     connection: &mut Connection,
     status: Status,

@@ -1,5 +1,5 @@
-//! The moves of the main story: asked, answered, ended. Each is one transaction that changes the
-//! state by compare-and-set and appends the event; repeating one changes nothing.
+//! State transitions by runs. Each is one transaction that changes the state by compare-and-set and appends the
+//! event; repeating one changes nothing.
 
 use crate::db::clock::now;
 use crate::db::connection::Connection;
@@ -20,30 +20,23 @@ use crate::submissions::status::Status;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// A bad end of a run.
+/// An end without a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunEnd {
-    /// How it ended.
     pub status: EndStatus,
-    /// Why, as a stable code.
     pub code: String,
-    /// Why, for staff; at most 1000 characters are kept.
+    /// For staff; truncated to 1000 characters.
     pub detail: String,
 }
 
-/// How a run can end without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndStatus {
-    /// LoopAI could not diagnose it, or refused.
     Failed,
-    /// No answer before the deadline.
     TimedOut,
-    /// Called off.
     Cancelled,
 }
 
 impl EndStatus {
-    /// The state that it leaves the submission in.
     pub fn final_status(self) -> Status {
         match self {
             EndStatus::Failed => Status::Failed,
@@ -69,22 +62,21 @@ impl EndStatus {
     }
 }
 
-/// What a write found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransitionOutcome<T = ()> {
-    /// The submission stands as this run wanted it, by this call or an earlier one.
+    /// The submission is in the requested state, by this call or an earlier one.
     Applied(T),
-    /// The submission stands otherwise, and stays so.
+    /// The submission is in another state, and stays there.
     Conflict(Status),
     /// A newer run has taken over.
     Superseded,
 }
 
 impl Store {
-    /// LoopAI took the submission: records its execution and moves *pending → processing*.
+    /// LoopAI accepted the request: records its execution and moves *pending → processing*.
     ///
-    /// Returns the execution that the run has. That is the one recorded first, which differs from
-    /// `execution_id` where LoopAI started a second one for a repeated request: only one is followed.
+    /// Returns the run's execution. That is the first one recorded; it differs from `execution_id` if LoopAI
+    /// started a second one for a repeated request.
     pub async fn start_processing(
         &self,
         run: RunKey,
@@ -108,7 +100,7 @@ impl Store {
         })
     }
 
-    /// The result came: stores it, moves *processing → completed* and plans the e-mail.
+    /// Stores the result, moves *processing → completed* and plans the e-mail.
     pub async fn complete_run(
         &self,
         run: RunKey,
@@ -140,8 +132,7 @@ impl Store {
         })
     }
 
-    /// The run ended without a result: records why, moves the submission to that end and plans the
-    /// e-mail that tells the patient.
+    /// Records an end without a result, and plans the e-mail.
     pub async fn end_run(&self, run: RunKey, end: &RunEnd) -> StoreResult<TransitionOutcome> {
         let final_status = end.status.final_status();
         transaction!(self, connection => {
@@ -156,8 +147,7 @@ impl Store {
     }
 }
 
-/// Ends a run without a result: state, event and the e-mail that is owed. Says whether the state was one
-/// that this may follow. The caller holds the submission's lock, and found it as `from`.
+/// Returns whether the state allowed it. The caller holds the submission's lock, and read the state `from`.
 pub(crate) async fn apply_end(
     connection: &mut Connection,
     run: RunKey,
@@ -173,7 +163,7 @@ pub(crate) async fn apply_end(
     Ok(changed)
 }
 
-/// Locks the submission of `run` and tells where it stands; `None` when the run must not touch it.
+/// Locks the submission; `None` if a newer run has taken over.
 async fn lock_current(connection: &mut Connection, run: RunKey) -> StoreResult<Option<Status>> {
     Ok(match lock(connection, run.submission).await? {
         Some((status, current)) if current == run.number => Some(status),
@@ -181,8 +171,8 @@ async fn lock_current(connection: &mut Connection, run: RunKey) -> StoreResult<O
     })
 }
 
-/// Records LoopAI's execution of a run that has none; returns the one that it has. The caller holds
-/// the submission's lock.
+/// Records LoopAI's execution unless one is recorded already; returns the recorded one. The caller holds the
+/// submission's lock.
 async fn record_execution(
     connection: &mut Connection,
     run: RunKey,
@@ -205,8 +195,8 @@ async fn record_execution(
     Ok(execution_id.to_owned())
 }
 
-/// Moves a submission from a final state back to *pending*, for `run`, its new newest run. E-mails that earlier runs
-/// planned are not sent any more. The caller holds the submission's lock, and found it as `from`.
+/// Moves a submission from a final state back to *pending*, for `run`, its newest one. E-mails that earlier runs
+/// planned are not sent any more. The caller holds the submission's lock, and read the state `from`.
 pub(crate) async fn reopen(
     connection: &mut Connection,
     run: RunKey,
@@ -234,8 +224,8 @@ pub(crate) async fn reopen(
     events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await
 }
 
-/// Compare-and-set of the state by the table of moves; says whether it moved. The caller holds the
-/// submission's lock, and found it as `from`.
+/// Compare-and-set of the state, as the table of transitions allows; returns whether it changed. The caller holds
+/// the submission's lock, and read the state `from`.
 pub(crate) async fn change_status(
     connection: &mut Connection,
     run: RunKey,

@@ -1,6 +1,5 @@
-//! How many submissions there are in each state, kept while they move: counting a million index entries
-//! takes too long for a list (docs/adr/0008-listing.md). Each change of these numbers is in the transaction
-//! of the move that it counts, so they are exact for whoever reads what is committed.
+//! Exact numbers of submissions in each state, updated in the transaction of each transition: counting a million
+//! index entries takes too long for a list. See `docs/adr/0008-listing.md`.
 
 use crate::db::connection::Connection;
 use crate::db::error::{StoreError, StoreResult};
@@ -20,13 +19,12 @@ const RECOUNT: &str = "UPDATE submission_counts SET amount = COALESCE((\
     WHERE counted.slot = submission_counts.slot AND counted.deleted = submission_counts.deleted \
         AND counted.status = submission_counts.status), 0)";
 
-/// The slot of a submission: the first digit of its id. The migration computes the same in SQL.
+/// The first digit of the id. `RECOUNT` computes the same in SQL.
 fn slot(submission: SubmissionId) -> i32 {
     let digit = submission.to_string().chars().next().and_then(|first| first.to_digit(16));
     digit.and_then(|digit| i32::try_from(digit).ok()).unwrap_or_default()
 }
 
-/// Counts a new submission, which is *pending*.
 pub(crate) async fn count_created(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -38,8 +36,8 @@ pub(crate) async fn count_created(
     Ok(())
 }
 
-/// Makes sure that a move changed the one row that was locked and found as `from`. Otherwise the move is not
-/// to be counted, and its transaction not to be committed.
+/// Fails unless exactly the one row that was locked and read as `from` was changed. Else the transition must be
+/// neither counted nor committed.
 pub(crate) fn expect_one_row(
     changed: usize,
     submission: SubmissionId,
@@ -49,15 +47,15 @@ pub(crate) fn expect_one_row(
     match changed {
         1 => Ok(()),
         other => Err(StoreError::Corrupt(format!(
-            "{submission} was to move from {from} to {to}, which changed {other} rows"
+            "moving {submission} from {from} to {to} changed {other} rows"
         ))),
     }
 }
 
-/// Counts a move of a submission that is not deleted.
+/// For a submission that is not deleted.
 ///
-/// Both rows in one statement, which locks them in the order of the key: two opposite moves cannot each
-/// hold what the other waits for.
+/// One statement updates both rows, and locks them in the order of the key: two opposite transitions cannot wait
+/// for each other.
 pub(crate) async fn count_transition(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -77,7 +75,6 @@ pub(crate) async fn count_transition(
     Ok(())
 }
 
-/// Counts that a submission was deleted, or restored.
 pub(crate) async fn count_deleted(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -97,7 +94,6 @@ pub(crate) async fn count_deleted(
     Ok(())
 }
 
-/// How many submissions there are in these states, and among these `deleted` flags.
 pub(crate) async fn total(
     connection: &mut Connection,
     statuses: &[Status],
@@ -114,12 +110,12 @@ pub(crate) async fn total(
 }
 
 impl Store {
-    /// Counts anew. Needed after a version that did not count yet ran beside this one; changes nothing
-    /// otherwise. Moves wait meanwhile, about 0.3 s for a million submissions.
+    /// Counts anew. Needed after a version without counters ran beside this one. Transitions wait meanwhile, about
+    /// 0.3 s for a million submissions.
     pub async fn recount_submissions(&self) -> StoreResult<()> {
         transaction!(self, connection => {
-            // Whoever has moved a submission, but not committed it, waits for these rows, and adds itself
-            // afterwards; whoever has committed is seen by the statement that counts.
+            // A transition that is not committed yet waits for these rows, and adds itself afterwards; one that is
+            // committed is seen by the statement that counts.
             let _locked: Vec<i64> =
                 counts::table.select(counts::amount).for_update().load(connection).await?;
             diesel::sql_query(RECOUNT).execute(connection).await?;
@@ -138,6 +134,6 @@ mod tests {
             |changed| expect_one_row(changed, SubmissionId::new(), Status::Failed, Status::Pending);
         assert!(check(1).is_ok());
         let message = check(0).expect_err("nothing to count").to_string();
-        assert!(message.ends_with("from failed to pending, which changed 0 rows"), "{message}");
+        assert!(message.ends_with("from failed to pending changed 0 rows"), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a patient sends: stored whole, in one transaction, or not at all.
+//! Stores a new submission, in one transaction.
 
 use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::{after, now};
@@ -20,41 +20,34 @@ use diesel_async::RunQueryDsl;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Consent as it was given: to which version of the text. The time is the record's own.
+/// The time of the consent is the time of the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
-    /// Names the text that the patient agreed to.
+    /// Version of the text that the patient agreed to.
     pub version: String,
 }
 
-/// A submission that was checked and may be stored.
 #[derive(Debug, Clone)]
 pub struct NewSubmission {
-    /// Its name.
     pub id: SubmissionId,
-    /// Where the result goes.
     pub email: EmailAddress,
-    /// What the patient wrote; may be empty.
+    /// May be empty.
     pub comments: String,
-    /// What the patient agreed to.
     pub consent: Consent,
-    /// Its files, whose bytes are stored already.
+    /// Their bytes are stored already.
     pub files: Vec<NewFile>,
-    /// How long the sweeper leaves the first run to whoever stored it.
+    /// How long sweeps leave the first run to whoever stored it.
     pub start_grace: Duration,
-    /// The account that sent it, where there is one.
     pub submitted_by: Option<UserId>,
-    /// The line of the audit about that; what nobody we know sends is its own record.
+    /// `None` for an anonymous submission.
     pub audit_entry: Option<NewAuditEntry>,
 }
 
 impl Store {
-    /// Stores a submission with its files, its first run (not yet started), its first event, its line of
-    /// the audit and, where the request carried a key, the answer to that key: all or nothing.
+    /// Stores a submission with its files, first run, first event, audit entry and the answer to its idempotency
+    /// key. The bytes of its files were reserved ([`Store::reserve_blobs`]) and stored before.
     ///
-    /// The bytes of its files were announced ([`Store::reserve_blobs`]) and stored before.
-    ///
-    /// Returns `false`, with nothing stored, when the claim on the key was lost to another request.
+    /// Returns `false`, with nothing stored, if the claim on the key was lost to another request.
     pub async fn create_submission(
         &self,
         new: &NewSubmission,

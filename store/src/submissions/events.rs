@@ -1,4 +1,4 @@
-//! A submission's append-only story: what happened, in the words that the patient reads.
+//! A submission's append-only events, with the messages that the patient reads.
 
 use crate::db::clock::now;
 use crate::db::connection::Connection;
@@ -17,64 +17,52 @@ use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 use strum::{Display, EnumString, IntoStaticStr};
 
-/// The name that an event carries on the wire.
+/// The name of an event in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum EventName {
-    /// The submission moved on.
     StatusUpdate,
-    /// The result can be read.
     ResultReady,
 }
 stored_as_text!(EventName);
 
-/// What an event tells.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString, IntoStaticStr,
 )]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum Step {
-    /// Stored.
     Received,
-    /// LoopAI is busy or away, and the submission waits for its turn.
+    /// LoopAI is busy or unavailable, and the submission waits for its turn.
     Waiting,
-    /// LoopAI took it.
     Diagnosing,
-    /// The result is stored.
     Completed,
-    /// The result can be read: the last event of a good end.
+    /// The last event of a successful run.
     ResultReady,
-    /// The diagnosis failed.
     Failed,
-    /// No answer before the deadline.
     TimedOut,
-    /// Called off.
     Cancelled,
-    /// Set going again by staff or an operator.
+    /// By staff or an operator.
     Retried,
-    /// The mail server took our e-mail.
+    /// The mail server accepted our e-mail.
     MailSent,
-    /// The mail server may or may not have taken our e-mail.
+    /// The mail server may have accepted our e-mail.
     MailUnknown,
-    /// The mail server refused our e-mail for good.
+    /// Our e-mail will not be sent.
     MailFailed,
-    /// Staff deleted the submission.
     Deleted,
-    /// Staff took the deletion back.
     Restored,
 }
 stored_as_text!(Step);
 
 impl Step {
-    /// The name in SQL and JSON.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// Whether it ends the patient's story, unless staff or an operator sets it going again. What may
-    /// follow tells of the e-mail.
+    /// Whether the patient's stream ends here, unless the submission is restarted. Only events about e-mails may
+    /// follow.
     pub fn is_terminal(self) -> bool {
         matches!(self, Step::ResultReady | Step::Failed | Step::TimedOut | Step::Cancelled)
     }
@@ -86,67 +74,65 @@ impl Step {
         }
     }
 
-    /// What the patient reads.
     fn message(self) -> &'static str {
         match self {
             Step::Received => "We have received your submission.",
             Step::Waiting => {
-                "The diagnosis service is busy or away. Your submission waits, and goes on by itself."
+                "The diagnosis service is busy right now. Your submission is waiting, and will continue automatically."
             }
             Step::Diagnosing => "Processing your submission...",
             Step::Completed => "Your diagnosis is complete.",
             Step::ResultReady => "Your results are ready! Check your email.",
-            Step::Failed => "We could not complete your diagnosis.",
-            Step::TimedOut => "Your diagnosis took too long, so we have stopped waiting for it.",
-            Step::Cancelled => "Your submission was cancelled.",
-            Step::Retried => "Your submission was set going again.",
+            Step::Failed => {
+                "We could not complete your diagnosis. We will e-mail you what you can do next."
+            }
+            Step::TimedOut => {
+                "Your diagnosis took too long, so we stopped it. We will e-mail you what you can do next."
+            }
+            Step::Cancelled => {
+                "Your submission was cancelled. We will send you an e-mail about it."
+            }
+            Step::Retried => "Your submission has been restarted.",
             Step::MailSent => "We have sent you an e-mail.",
-            Step::MailUnknown => "We tried to e-mail you, but cannot tell whether it arrived.",
-            Step::MailFailed => "We could not e-mail you.",
+            Step::MailUnknown => {
+                "We tried to send you an e-mail, but do not know whether it arrived."
+            }
+            Step::MailFailed => "We could not send you an e-mail.",
             Step::Deleted => "Your submission was deleted.",
             Step::Restored => "Your submission was restored.",
         }
     }
 }
 
-/// One line of a submission's story.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = events)]
 pub struct Event {
-    /// The submission that it tells of.
     pub submission_id: SubmissionId,
-    /// Place in the submission's story, from 1, without gaps.
+    /// Counts from 1 without gaps within the submission.
     pub number: i32,
-    /// Its name on the wire.
     pub name: EventName,
-    /// What it tells.
     pub step: Step,
-    /// Where the submission stood then.
+    /// State of the submission after the event.
     pub status: Status,
     /// What the patient reads.
     pub message: String,
-    /// When it happened (UTC).
     pub created_at: UtcTime,
 }
 
-/// What a tail of all events reads of one.
+/// An event as a reader of all submissions sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = events)]
 pub struct EventRow {
-    /// The row's number.
     pub id: i64,
-    /// The submission that it tells of.
     pub submission_id: SubmissionId,
-    /// What it tells: the name of a [`Step`], or of one that only a newer version knows. A tail passes on
-    /// what it cannot read; else it would stand still there while versions are mixed.
+    /// A [`Step`], or one that only a newer version knows. A reader passes on what it does not know, or it would
+    /// stop there while versions are mixed.
     pub step: String,
-    /// Where the submission stood then.
     pub status: Status,
-    /// When it happened (UTC).
     pub created_at: UtcTime,
 }
 
-/// Appends steps to the story. Takes the submission's row lock, which is what numbers them.
+/// Takes the submission's row lock, which orders the numbers.
 pub(crate) async fn append(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -184,7 +170,7 @@ pub(crate) async fn append(
     Ok(())
 }
 
-/// Tells that a submission waits, unless that was the last thing told.
+/// Appends *waiting*, unless that is the last event.
 pub(crate) async fn append_waiting(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -204,13 +190,13 @@ pub(crate) async fn append_waiting(
 }
 
 impl Store {
-    /// A submission's events after number `after`, oldest first.
+    /// All events after number `after`, oldest first.
     pub async fn events(&self, submission: SubmissionId, after: i32) -> StoreResult<Vec<Event>> {
-        // Their numbers are no larger, so there are no more.
+        // Numbers are of type `i32`, so there are no more.
         self.events_page(submission, after, i32::MAX.into()).await
     }
 
-    /// The first `limit` of them.
+    /// The first `limit` events after number `after`.
     pub async fn events_page(
         &self,
         submission: SubmissionId,
@@ -229,7 +215,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The row number of the newest event of all submissions; 0 when there is none.
+    /// The highest id of all submissions; 0 if there is none.
     pub async fn latest_event_id(&self) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         let newest: Option<i64> =
@@ -237,11 +223,11 @@ impl Store {
         Ok(newest.unwrap_or(0))
     }
 
-    /// Event rows of all submissions that came after row `after`, and those of `holes` that have
-    /// appeared since: at most `limit` of them, in row order.
+    /// Events of all submissions after the id `after`, and those of `gaps` that have appeared since: at most
+    /// `limit`, in the order of ids.
     ///
-    /// Row numbers are given out before the commit, so a lower one can appear after a higher one;
-    /// a tail therefore remembers the numbers that it missed, and asks for them again.
+    /// Ids are assigned before the commit, so a lower one can appear after a higher one. A reader therefore
+    /// remembers the gaps, and asks for them again.
     pub async fn events_after_id(
         &self,
         after: i64,

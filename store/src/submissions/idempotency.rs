@@ -1,6 +1,6 @@
-//! Answers already given to an Idempotency-Key. A request first claims its key; the claim is settled
-//! in the transaction that stores the submission, so key and submission exist together or not at all.
-//! A claim whose holder died ends by itself, and a repeat then finishes the work.
+//! Idempotency keys. A request first claims its key, and the transaction that stores the submission completes the
+//! claim, so key and submission exist together or not at all. The claim of a process that died expires, and a
+//! repeated request then finishes the work.
 
 use crate::db::clock::{after, now};
 use crate::db::connection::Connection;
@@ -14,7 +14,7 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Digest of an Idempotency-Key, so that what clients send is never stored in the clear.
+/// The key itself, which the client chose, is never stored.
 pub type IdempotencyKeyHash = Sha256;
 
 /// A key that this request holds.
@@ -25,22 +25,21 @@ pub struct IdempotencyClaim {
     lifetime: Duration,
 }
 
-/// How a key stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdempotencyState {
-    /// Yours: do the work, and hand the claim to [`Store::create_submission`].
+    /// The caller does the work, and passes the claim to [`Store::create_submission`].
     Claimed(IdempotencyClaim),
-    /// Completed before, with this submission.
+    /// An earlier request stored this submission.
     Completed(SubmissionId),
-    /// The same request is being worked on right now.
+    /// Another request with the same key is in progress.
     InProgress,
-    /// The key was used for another body.
+    /// The key was used with another body.
     BodyMismatch,
 }
 
 impl Store {
-    /// Claims a key for a request whose body has the digest `body`, for the time `lease`. Once
-    /// answered, the key is kept for `lifetime`.
+    /// Claims a key for the time `lease`; `body` is the digest of the request's body. A completed key is remembered
+    /// for `lifetime`.
     pub async fn claim_idempotency_key(
         &self,
         key: IdempotencyKeyHash,
@@ -70,7 +69,7 @@ impl Store {
                 .await
                 .optional()?;
             let Some((known_body, answered, claim_is_over, expired)) = row else {
-                // Expired and swept between the two statements: the client's repeat will do.
+                // Expired and swept between the two statements: a repetition of the request will succeed.
                 return Ok(IdempotencyState::InProgress);
             };
             if !expired && known_body != body {
@@ -86,7 +85,7 @@ impl Store {
         })
     }
 
-    /// Gives a claim up, so that a repeat need not wait for its end. For a request that was refused.
+    /// For a request that was rejected: a repetition need not wait for the claim to expire.
     pub async fn release_idempotency_key(&self, claim: &IdempotencyClaim) -> StoreResult<()> {
         let mut connection = self.connection().await?;
         diesel::delete(
@@ -100,8 +99,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes keys whose time is over; returns how many. More are left when it is the most that one sweep
-    /// removes.
+    /// Deletes a batch of expired keys; returns how many.
     pub async fn sweep_idempotency_keys(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         expired_rows::delete_expired(
@@ -120,8 +118,8 @@ impl Store {
         token: &str,
         lease: Duration,
     ) -> StoreResult<()> {
-        // An abandoned claim is kept as long as an answered key would at least be: a repeat within
-        // that time still meets the check of its body.
+        // As long as a completed key is remembered at least: a repetition within that time must still have the same
+        // body.
         const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
         let mut connection = self.connection().await?;
         diesel::insert_into(keys::table)
@@ -158,7 +156,7 @@ async fn take_over(
     Ok(())
 }
 
-/// Ties a claimed key to the submission that answers it; `false` when the claim was lost meanwhile.
+/// Completes a claim; `false` if it was lost to another request.
 pub(crate) async fn settle(
     connection: &mut Connection,
     claim: &IdempotencyClaim,

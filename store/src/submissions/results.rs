@@ -1,4 +1,4 @@
-//! What LoopAI returned, kept whole.
+//! What LoopAI returned, stored completely.
 
 use crate::db::error::{StoreError, StoreResult};
 use crate::db::ids::SubmissionId;
@@ -8,17 +8,15 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::{Map, Value};
 
-/// LoopAI's result: a JSON object without a fixed schema.
+/// A JSON object without a fixed schema.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DiagnosisResult(Map<String, Value>);
 
 impl DiagnosisResult {
-    /// Takes an object as LoopAI gave it.
     pub fn new(object: Map<String, Value>) -> Self {
         Self(object)
     }
 
-    /// The object.
     pub fn object(&self) -> &Map<String, Value> {
         &self.0
     }
@@ -29,7 +27,7 @@ impl DiagnosisResult {
 }
 
 impl Store {
-    /// The newest result of a submission, when there is one.
+    /// The newest result of a submission.
     pub async fn result(&self, submission: SubmissionId) -> StoreResult<Option<DiagnosisResult>> {
         let mut connection = self.connection().await?;
         let body: Option<String> = results::table

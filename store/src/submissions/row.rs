@@ -11,44 +11,34 @@ use crate::submissions::status::Status;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// A stored submission.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = submissions)]
 pub struct Submission {
-    /// Its name.
     pub id: SubmissionId,
-    /// Where the result goes.
     pub email: EmailAddress,
-    /// What the patient wrote; may be empty.
     pub comments: String,
-    /// Where it stands.
     pub status: Status,
-    /// Version of the consent text that was agreed to.
     pub consent_version: String,
-    /// When consent was given (UTC).
     pub consent_at: UtcTime,
-    /// Its newest run.
+    /// The newest run.
     pub run_number: i32,
-    /// Number of its newest event.
+    /// Number of the newest event.
     pub last_event: i32,
-    /// Why it failed, as a stable code.
+    /// A stable code.
     pub error_code: Option<String>,
-    /// Why it failed, for staff.
+    /// For staff.
     pub error_detail: Option<String>,
-    /// When it was received (UTC).
     pub created_at: UtcTime,
-    /// When anything about it changed last (UTC).
     pub updated_at: UtcTime,
-    /// When it reached its present final state (UTC).
+    /// When the submission reached its current final state.
     pub finished_at: Option<UtcTime>,
-    /// The account that sent it, where there is one.
+    /// `None` for an anonymous submission.
     pub submitted_by: Option<UserId>,
-    /// When staff deleted it (UTC); then it is gone for everybody else.
+    /// A deleted submission is visible only to staff.
     pub deleted_at: Option<UtcTime>,
 }
 
 impl Store {
-    /// Reads a submission.
     pub async fn submission(&self, id: SubmissionId) -> StoreResult<Option<Submission>> {
         let mut connection = self.connection().await?;
         let found = submissions::table
@@ -61,7 +51,7 @@ impl Store {
     }
 }
 
-/// Locks a submission's row; tells where it stands and its newest run.
+/// Locks a submission; returns its state and newest run.
 pub(crate) async fn lock(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -76,7 +66,7 @@ pub(crate) async fn lock(
     Ok(found)
 }
 
-/// Locks a submission that is not deleted; tells where it stands and its newest run.
+/// Locks a submission that is not deleted; returns its state and newest run.
 pub(crate) async fn lock_not_deleted(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -92,7 +82,7 @@ pub(crate) async fn lock_not_deleted(
     Ok(found)
 }
 
-/// Whether a submission is deleted. For whoever holds its lock.
+/// Reliable only under the submission's lock.
 pub(crate) async fn is_deleted(
     connection: &mut Connection,
     submission: SubmissionId,

@@ -1,4 +1,4 @@
-//! Where a submission stands, and the one table of allowed moves.
+//! States of a submission, and the one table of allowed transitions.
 
 use crate::db::sql_text::stored_as_text;
 use diesel::deserialize::FromSqlRow;
@@ -7,7 +7,6 @@ use diesel::sql_types::Text;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-/// State of a submission.
 #[derive(
     Debug,
     Clone,
@@ -28,23 +27,22 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 #[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Stored; LoopAI was not asked yet.
+    /// Stored; LoopAI has no request yet.
     Pending,
-    /// LoopAI is at work.
+    /// LoopAI is working.
     Processing,
-    /// The result is stored.
     Completed,
-    /// LoopAI could not diagnose it, or refused.
+    /// LoopAI could not make a diagnosis, or rejected the request.
     Failed,
-    /// No answer came before the deadline.
+    /// LoopAI did not finish before the deadline.
     TimedOut,
-    /// Called off by staff or an operator.
+    /// By staff or an operator.
     Cancelled,
 }
 stored_as_text!(Status);
 
-/// Every move that there is; nothing else is ever written: from where, where to by a run, and where to by
-/// staff besides. Source: `docs/ARCHITECTURE.md`, "State".
+/// All transitions: from which state, to which states by a run, and to which states by staff besides. See
+/// `docs/ARCHITECTURE.md`, "State".
 const TRANSITIONS: &[(Status, &[Status], &[Status])] = &[
     (
         Status::Pending,
@@ -63,10 +61,10 @@ const TRANSITIONS: &[(Status, &[Status], &[Status])] = &[
 ];
 
 impl Status {
-    /// Every status, in the order of a submission's life.
+    /// In the order of a submission's life.
     pub const ALL: &[Status] = Self::VARIANTS;
 
-    /// The name in SQL, JSON, search attributes and pages.
+    /// As in SQL, JSON and search attributes.
     pub fn name(self) -> &'static str {
         self.into()
     }
@@ -76,12 +74,12 @@ impl Status {
         matches!(self, Status::Completed | Status::Failed | Status::TimedOut | Status::Cancelled)
     }
 
-    /// Whether a run may move a submission from here to `next`.
+    /// Whether a run may move a submission from this state to `next`.
     pub fn can_become(self, next: Status) -> bool {
         TRANSITIONS.iter().any(|(from, to_by_run, _)| *from == self && to_by_run.contains(&next))
     }
 
-    /// Whether staff may move a submission from here to `next`: whatever a run may, and more.
+    /// Whether staff may move a submission from this state to `next`: whatever a run may, and more.
     pub fn can_be_set_by_staff(self, next: Status) -> bool {
         let to_by_staff = TRANSITIONS
             .iter()
@@ -89,12 +87,12 @@ impl Status {
         to_by_staff || self.can_become(next)
     }
 
-    /// The states from which a run may bring a submission here.
+    /// The states from which a run may move a submission to this one.
     pub(crate) fn sources(self) -> Vec<Status> {
         Status::ALL.iter().copied().filter(|from| from.can_become(self)).collect()
     }
 
-    /// The states from which staff may bring a submission here.
+    /// The states from which staff may move a submission to this one.
     pub(crate) fn staff_sources(self) -> Vec<Status> {
         Status::ALL.iter().copied().filter(|from| from.can_be_set_by_staff(self)).collect()
     }
