@@ -1,23 +1,19 @@
-//! The first look at the database, for whoever set the wrong address.
+//! Connects to the database.
 
 use diagflow_store::{PoolSettings, Store, StoreError};
 
-/// Makes the pool, and looks in the background whether the database answers. One that does not is
-/// waited for: it may come up later than this process.
-///
-/// # Errors
-/// When the pool cannot be built.
+/// Creates the pool. An unreachable database is only logged, since it may start later than this process.
 pub(crate) async fn open(settings: &PoolSettings) -> Result<Store, StoreError> {
     let store = Store::connect(settings).await?;
-    let (asked, address) = (store.clone(), settings.address());
+    let (probe, address) = (store.clone(), settings.address());
     tokio::spawn(async move {
-        match asked.ping().await {
+        match probe.ping().await {
             Ok(()) => {}
-            // No statement was sent yet, so nothing of a patient can be in the text.
+            // No statement was sent yet, so the error cannot contain a patient's data.
             Err(error @ StoreError::Unavailable(_)) => {
                 tracing::warn!(address, %error, "cannot reach the database (DATABASE_URL)");
             }
-            Err(_) => tracing::warn!(address, "the database does not answer (DATABASE_URL)"),
+            Err(_) => tracing::warn!(address, "the database does not respond (DATABASE_URL)"),
         }
     });
     Ok(store)

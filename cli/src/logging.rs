@@ -1,17 +1,14 @@
-//! Structured logs: lines for people, or JSON for machines.
+//! Structured logs, as text or JSON.
 
 use crate::settings::{LogFormat, LogSettings};
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
 
-/// Sets logging up for the process, its panics included.
-///
-/// # Errors
-/// When the level is no filter, or logging was set up before.
+/// Sets up logging for the process, including its panics.
 pub(crate) fn init(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.level)?;
-    // Colours are for eyes: a file or a collector would keep their codes as text.
+    // Only a terminal interprets colour codes.
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -21,12 +18,12 @@ pub(crate) fn init(settings: &LogSettings) -> anyhow::Result<()> {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
-    outcome.map_err(|error| anyhow::anyhow!("cannot set logging up: {error}"))?;
+    outcome.map_err(|error| anyhow::anyhow!("cannot set up logging: {error}"))?;
     std::panic::set_hook(Box::new(on_panic));
     Ok(())
 }
 
-/// Logs where it happened. What the panic says stays out of the log: it may quote anything.
+/// Logs the location only: the message may contain a patient's data.
 fn on_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(location, "panicked");
@@ -51,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_logged_with_its_place_and_without_its_text() {
+    fn a_panic_is_logged_with_its_location_but_without_its_message() {
         let log = Log::default();
         let writer = log.clone();
         let subscriber =
@@ -65,7 +62,7 @@ mod tests {
         assert!(outcome.is_err());
         let text = String::from_utf8(log.0.lock().expect("not poisoned").clone()).expect("text");
         let line: serde_json::Value = serde_json::from_str(&text).expect("one line of JSON");
-        let location = line["fields"]["location"].as_str().expect("a place");
+        let location = line["fields"]["location"].as_str().expect("a location");
         assert!(location.contains("logging.rs:"), "{location}");
         assert!(!text.contains("ana@"), "{text}");
     }

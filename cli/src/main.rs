@@ -1,4 +1,4 @@
-//! The one binary: reads the settings, wires the crates together, and runs one role.
+//! The one binary: reads the settings, wires the crates together, and runs one command.
 
 mod commands;
 mod database;
@@ -11,7 +11,7 @@ mod temporal;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Diagflow: takes patients' photos and sees their diagnosis through.
+/// Diagflow accepts patients' photos, has them diagnosed and delivers the results.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
@@ -21,31 +21,31 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the HTTP API, and start queued runs.
+    /// Serve the HTTP API and run its background tasks
     Serve,
-    /// Work: run workflows and their activities.
+    /// Run workflows and their activities
     Work,
-    /// Bring the database to this version's schema.
+    /// Migrate the database to the schema of this version
     Migrate(commands::migrate::Args),
-    /// Simulate LoopAI, for people without an account and for tests.
+    /// Simulate LoopAI, for tests and for use without an account
     LoopaiSim(commands::loopai_sim::Args),
-    /// Catch e-mails instead of delivering them, with an inbox for browsers.
+    /// Run a mail server that delivers nothing and shows all e-mails in the browser
     MailCatcher(commands::mail_catcher::Args),
-    /// Send photos and follow them to the result.
+    /// Submit photos and wait for the result
     Submit(commands::submit::Args),
-    /// Print every route of the API, and who may use it.
+    /// List the routes of the API and the roles that may use them
     Routes,
-    /// Prove that nobody changed the audit.
+    /// Verify the audit
     Audit(commands::audit::Args),
-    /// Settle what a restored database cannot know: once, before the API and the workers start.
+    /// Settle e-mails, runs and sessions after a restore, before the API and the workers start
     AfterRestore(commands::after_restore::Args),
-    /// Make, list and disable accounts: the first admin is made here.
+    /// Create, list and disable accounts, including the first admin
     User(commands::user::Args),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // One TLS back end for every client in the process. Fails only if one is installed already.
+    // The TLS back end of every client in the process. Fails only if one is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match Cli::parse().command {
         Command::Serve => commands::serve::run().await,

@@ -1,4 +1,4 @@
-//! The connection to Temporal, which may come late and go away.
+//! The connection to Temporal, which may be unavailable at start and later.
 
 use diagflow_activities::temporal::{self, TemporalSettings};
 use std::time::Duration;
@@ -8,13 +8,12 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfo
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// First and longest pause between two tries to reach Temporal.
+/// The first and the longest pause between attempts to connect.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-/// How long Temporal may take for a sign of life.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Connects to Temporal in the background, for as long as it takes; `None` until then. Once there,
-/// the connection mends itself.
+/// Connects to Temporal in the background; the client is `None` until then. An established connection reconnects by
+/// itself.
 pub(crate) fn connect_in_background(
     settings: TemporalSettings,
     role: &'static str,
@@ -44,7 +43,7 @@ pub(crate) fn connect_in_background(
     receiver
 }
 
-/// Whether Temporal answers now: a connection that was there once tells nothing.
+/// Whether Temporal responds now: an existing connection may be broken.
 pub(crate) async fn is_healthy(client: Option<Client>) -> bool {
     let Some(client) = client else { return false };
     let mut service = client.connection().workflow_service();

@@ -1,54 +1,53 @@
-//! `diagflow after-restore`: settles what a database cannot know that was brought back to an earlier moment.
+//! `diagflow after-restore`: settles what may have happened after the moment to which the database was restored.
 
 use super::operator;
 use crate::settings::AdminSettings;
 use diagflow_store::{Action, AuditKey, Store, TemporalState};
 use secrecy::ExposeSecret;
 
-/// What became of Temporal.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Temporal {
-    /// It has its data of after that moment
+    /// Temporal still has its data of after the restored moment
     Retained,
-    /// It was brought back too, or begins anew
+    /// Temporal was restored too, or is empty
     Restored,
 }
 
-/// Arguments of `diagflow after-restore`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Why it was restored, for the audit.
+    /// Why the database was restored, for the audit
     #[arg(long)]
     reason: String,
-    /// What became of Temporal: the compose file's is in the same backup, and so "restored"
+    /// The state of Temporal; "restored" with the compose file, where it is part of the same backup
     #[arg(long)]
     temporal: Temporal,
 }
 
-/// Does it, and says what comes next.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let settings = AdminSettings::read()?;
     let store = Store::connect(&settings.database).await?;
     let key = AuditKey::new(settings.audit_key.expose_secret());
-    let line = operator::audit_entry(&key, Action::BackupRestore, None).with("reason", args.reason);
+    let entry =
+        operator::audit_entry(&key, Action::BackupRestore, None).with("reason", args.reason);
     let (temporal, affected_runs) = match args.temporal {
-        Temporal::Retained => (TemporalState::Retained, "of those that Temporal has ended since"),
-        Temporal::Restored => (TemporalState::Restored, "of all of them, once they end"),
+        Temporal::Retained => (TemporalState::Retained, "for runs that Temporal has closed since"),
+        Temporal::Restored => (TemporalState::Restored, "for all of them, when they end"),
     };
-    let outcome = store.settle_after_restore(temporal, &line).await;
+    let outcome = store.settle_after_restore(temporal, &entry).await;
     let outcome = outcome.map_err(|error| operator::explain(error.into(), &settings.database))?;
     println!(
-        "{} e-mails that were owed are unknown now: they may have been sent, and are not sent again",
+        "{} pending e-mails are now unknown: they may have been sent and are not sent again",
         outcome.deliveries_settled
     );
     println!(
-        "{} runs were open, and may have told their end: the e-mails {affected_runs}, are unknown too",
+        "{} runs were open, and their patients may have been notified: the e-mails {affected_runs}, are \
+         unknown too",
         outcome.runs
     );
-    println!("{} sessions ended: everybody signs in again", outcome.sessions);
+    println!("{} sessions ended: all users must sign in again", outcome.sessions);
     println!(
-        "look through accounts and API keys: what was disabled or revoked after that moment is good again"
+        "review accounts and API keys: those disabled or revoked after the restored moment are valid again"
     );
-    println!("now start the workers and the API; docs/backup.md says what to look at then");
+    println!("now start the workers and the API; docs/backup.md describes what to check then");
     Ok(())
 }

@@ -1,11 +1,10 @@
-//! `diagflow audit`: proves the audit.
+//! `diagflow audit`.
 
 use crate::settings::AdminSettings;
 use anyhow::{Context, bail};
 use diagflow_store::{AuditCheckpoint, AuditKey, Store};
 use secrecy::ExposeSecret;
 
-/// Arguments of `diagflow audit`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -14,16 +13,15 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Read every line and its seal again, and say what was changed, removed or put in.
+    /// Check every audit entry and its seal, and report entries that were changed, removed or inserted
     Verify {
-        /// A checkpoint that an earlier verification printed. Keep marks outside the database: as long as one is
-        /// found again, nothing before it was changed, not even by somebody who knows AUDIT_KEY.
+        /// A checkpoint that an earlier verification printed. If it still matches, no earlier entry was changed, not
+        /// even by somebody who knows AUDIT_KEY. Store checkpoints outside the database
         #[arg(long, value_name = "NUMBER:SEAL")]
         checkpoint: Option<AuditCheckpoint>,
     },
 }
 
-/// Proves it, and says what was found.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let settings = AdminSettings::read()?;
     let address = settings.database.address();
@@ -36,10 +34,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     for fault in &check.faults {
         println!("{fault}");
     }
-    println!("{} lines, the last one is {}", check.entries, check.end);
+    println!("{} entries, checkpoint {}", check.entries, check.end);
     if check.faults.is_empty() {
-        println!("nothing was changed, removed or put in");
+        println!("no entry was changed, removed or inserted");
         return Ok(());
     }
-    bail!("the audit is not as it was written: {} fault(s)", check.faults.len())
+    bail!("the audit was tampered with: {} finding(s)", check.faults.len())
 }

@@ -7,29 +7,27 @@ use diagflow_simulators::loopai::{LoopAiSim, Scenario, Settings};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Arguments of `diagflow loopai-sim`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Address to listen on.
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:5050")]
     listen: SocketAddr,
-    /// Key that callers must send as a Bearer token.
+    /// API key that callers must send as a Bearer token
     #[arg(long, env = "LOOPAI_API_KEY")]
     api_key: Option<String>,
-    /// Seconds from a request to its result.
+    /// Seconds from a request to its result
     #[arg(long, default_value_t = 3.0)]
     delay: f64,
-    /// What every submission meets, such as "fail" or "diagnose=503*2, delay=1s" (docs/loopai.md).
+    /// Behaviour for every submission, such as "fail" or "diagnose=503*2, delay=1s" (docs/loopai.md)
     #[arg(long, env = "LOOPAI_SIM_SCENARIO", default_value = "")]
     scenario: Scenario,
 }
 
-/// Simulates until it is asked to end.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     logging::init(&LogSettings::read()?)?;
     let delay = Duration::try_from_secs_f64(args.delay).context("--delay")?;
     let settings = Settings {
-        // Set but empty counts as unset, as everywhere.
+        // An empty variable counts as unset.
         api_key: args.api_key.filter(|key| !key.is_empty()),
         scenario: args.scenario,
         delay_ms: u64::try_from(delay.as_millis())?,

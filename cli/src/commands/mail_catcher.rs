@@ -7,21 +7,19 @@ use diagflow_simulators::mail::{MailCatcher, Settings};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Arguments of `diagflow mail-catcher`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Address to take e-mails on.
+    /// Address for SMTP
     #[arg(long, default_value = "127.0.0.1:1025")]
     smtp: SocketAddr,
-    /// Address to show the inbox on.
+    /// Address for the inbox in the browser
     #[arg(long, default_value = "127.0.0.1:8025")]
     http: SocketAddr,
-    /// Folder that keeps the e-mails; without it they are gone when the process ends.
+    /// Folder that stores the e-mails; without it they are lost when the process ends
     #[arg(long)]
     spool: Option<PathBuf>,
 }
 
-/// Catches until it is asked to end.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     logging::init(&LogSettings::read()?)?;
     let stop = shutdown::on_signal()?;

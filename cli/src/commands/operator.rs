@@ -1,4 +1,4 @@
-//! Whoever works at the command line of a machine that reaches the database.
+//! What the commands for operators share.
 
 use diagflow_store::{
     Action, Actor, ActorKind, AuditKey, NewAuditEntry, ObjectKind, PoolSettings, SUCCESS,
@@ -7,8 +7,7 @@ use diagflow_store::{
 use nix::unistd::{Uid, User as SystemUser};
 use serde_json::Map;
 
-/// A line of the audit about whoever types this. `user` is the account that it is about; none where it is
-/// about all of them, or about something else.
+/// An audit entry whose actor is the system user. `user` is the account that the action concerns, if it concerns one.
 pub(super) fn audit_entry(key: &AuditKey, action: Action, user: Option<UserId>) -> NewAuditEntry {
     let uid = Uid::current();
     let system_name = SystemUser::from_uid(uid).ok().flatten().map(|user| user.name);
@@ -25,12 +24,12 @@ pub(super) fn audit_entry(key: &AuditKey, action: Action, user: Option<UserId>) 
     }
 }
 
-/// Small, as the audit has all names and looks for them.
+/// In lower case, as all names in the audit are.
 fn audit_name(uid: Uid, system_name: Option<String>) -> String {
     system_name.map_or_else(|| format!("uid {uid}"), |name| name.to_lowercase())
 }
 
-/// What to do about an error of the database. What that says itself may quote what is in it.
+/// Replaces a database error by what to do about it: its own text may contain data.
 pub(super) fn explain(error: anyhow::Error, database: &PoolSettings) -> anyhow::Error {
     let address = database.address();
     match error.downcast::<StoreError>() {
@@ -38,7 +37,9 @@ pub(super) fn explain(error: anyhow::Error, database: &PoolSettings) -> anyhow::
             anyhow::anyhow!("cannot reach the database at {address} (DATABASE_URL)")
         }
         Ok(_) => {
-            anyhow::anyhow!("the database at {address} refused it: was `diagflow migrate` run?")
+            anyhow::anyhow!(
+                "the database at {address} rejected a statement; has `diagflow migrate` been run?"
+            )
         }
         Err(error) => error,
     }

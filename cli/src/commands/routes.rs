@@ -1,4 +1,4 @@
-//! `diagflow routes`: who may do what.
+//! `diagflow routes`.
 
 use crate::settings::Settings;
 use diagflow_api::{App, Dispatch, metrics_builder, route_table};
@@ -7,14 +7,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use url::Url;
 
-/// Prints every route with its permission and the roles that have it. Nothing is asked of any server.
+/// Prints every route with its permission and the roles that have it, without connecting to any server.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let settings = Settings::read()?;
-    // The routes are those of a whole API; connections are made when they are first needed.
+    // The routes are those of a complete API, whose connections are only opened when needed.
     let store = Store::connect(&settings.database).await?;
     let temporal = watch::channel(None).1;
     let folder = Url::from_directory_path(std::env::temp_dir())
-        .map_err(|()| anyhow::anyhow!("the folder for temporary files has no absolute path"))?;
+        .map_err(|()| anyhow::anyhow!("the folder for temporary files is not an absolute path"))?;
     let bytes = BlobStore::open(&folder)?;
     let app = App {
         dispatch: Dispatch::new(store.clone(), bytes.clone(), temporal, settings.dispatch).0,

@@ -14,7 +14,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Serves until it is asked to end, then lets requests and streams end.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let settings = Settings::read()?;
     logging::init(&settings.log)?;
@@ -41,27 +40,27 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     run_until_stopped(serve(listener, app, stop.clone()), background, &stop).await
 }
 
-/// Serves beside the starter. Where the starter is gone too early, submissions would be taken and never
-/// begun: then requests may end, and so does the process, for its supervisor to start it anew.
+/// Without its background tasks, the API would accept submissions that are never started. So if they end early, the API
+/// shuts down and the process fails, to be restarted by its supervisor.
 async fn run_until_stopped(
     serving: impl Future<Output = ()>,
-    mut starter: JoinHandle<()>,
+    mut background: JoinHandle<()>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut serving = pin!(serving);
     let ended = tokio::select! {
-        () = &mut serving => (&mut starter).await,
-        ended = &mut starter => {
-            let too_early = !stop.is_cancelled();
+        () = &mut serving => (&mut background).await,
+        ended = &mut background => {
+            let is_early = !stop.is_cancelled();
             stop.cancel();
             serving.await;
-            if too_early && ended.is_ok() {
-                bail!("the starter of runs has ended by itself");
+            if is_early && ended.is_ok() {
+                bail!("the background tasks ended unexpectedly");
             }
             ended
         }
     };
-    ended.context("the starter of runs has failed")
+    ended.context("the background tasks failed")
 }
 
 fn temporal_health(temporal: watch::Receiver<Option<Client>>) -> TemporalHealth {
@@ -70,24 +69,25 @@ fn temporal_health(temporal: watch::Receiver<Option<Client>>) -> TemporalHealth 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::run_until_stopped;
+    use tokio::task::JoinHandle;
+    use tokio_util::sync::CancellationToken;
 
-    /// How serving ends beside a starter, which is asked to end where `asked`.
-    async fn ended(starter: JoinHandle<()>, asked: bool) -> anyhow::Result<()> {
+    async fn run(background: JoinHandle<()>, stopped: bool) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
-        if asked {
+        if stopped {
             stop.cancel();
         }
-        run_until_stopped(stop.clone().cancelled_owned(), starter, &stop).await
+        run_until_stopped(stop.clone().cancelled_owned(), background, &stop).await
     }
 
     #[tokio::test]
     async fn the_process_fails_when_its_background_tasks_end() {
-        assert!(ended(tokio::spawn(async {}), true).await.is_ok());
-        let by_itself = ended(tokio::spawn(async {}), false).await.expect_err("too early");
-        assert_eq!(by_itself.to_string(), "the starter of runs has ended by itself");
-        let panicked = ended(tokio::spawn(async { panic!("on purpose") }), false).await;
+        assert!(run(tokio::spawn(async {}), true).await.is_ok());
+        let ended = run(tokio::spawn(async {}), false).await.expect_err("an early end");
+        assert_eq!(ended.to_string(), "the background tasks ended unexpectedly");
+        let panicked = run(tokio::spawn(async { panic!("on purpose") }), false).await;
         let panicked = panicked.expect_err("a panic");
-        assert_eq!(panicked.to_string(), "the starter of runs has failed");
+        assert_eq!(panicked.to_string(), "the background tasks failed");
     }
 }

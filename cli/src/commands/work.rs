@@ -20,7 +20,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Works until it is asked to end, then lets activities end.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let settings = Settings::read()?;
     logging::init(&settings.log)?;
@@ -63,7 +62,7 @@ fn image_transfer(settings: &Settings) -> anyhow::Result<ImageTransfer> {
     })
 }
 
-/// The client, once there is one; `None` when the process shall end before.
+/// The client once connected; `None` if the process is stopped before.
 async fn wait_for_client(
     temporal: &mut watch::Receiver<Option<Client>>,
     stop: &CancellationToken,
@@ -74,7 +73,7 @@ async fn wait_for_client(
     }
 }
 
-/// `/health`: the process lives; `/ready`: it has what it needs to work; `/metrics`.
+/// `/health`: the process runs. `/ready`: Temporal and the database are available. `/metrics`.
 fn health_router(
     store: Store,
     temporal: watch::Receiver<Option<Client>>,
@@ -87,8 +86,10 @@ fn health_router(
             let (is_healthy, is_migrated) = tokio::join!(is_healthy(client), store.is_migrated());
             match (is_healthy, matches!(is_migrated, Ok(true))) {
                 (true, true) => (StatusCode::OK, "ready"),
-                (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "Temporal does not answer"),
-                (_, false) => (StatusCode::SERVICE_UNAVAILABLE, "the database is not ready"),
+                (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "Temporal is unavailable"),
+                (_, false) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, "the database is unavailable or not migrated")
+                }
             }
         }
     };

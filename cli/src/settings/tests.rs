@@ -1,4 +1,4 @@
-//! What the settings accept and refuse.
+//! Which settings are valid, and that they are documented.
 
 use super::check::MIN_SECRET_CHARS;
 use super::*;
@@ -21,7 +21,7 @@ fn the_defaults_are_complete() {
 }
 
 #[test]
-fn all_faults_are_told_at_once_and_no_value_is_shown() {
+fn all_invalid_settings_are_reported_at_once_without_their_values() {
     let error = read(&[
         ("LISTEN_ADDRESS", "everywhere"),
         ("DATABASE_URL", "postgres://u:hunter2@h/db"),
@@ -29,7 +29,7 @@ fn all_faults_are_told_at_once_and_no_value_is_shown() {
         ("DIAGNOSIS_POLL_SECONDS", "5,soon"),
     ])
     .err()
-    .expect("refused");
+    .expect("an error");
     for name in ["LISTEN_ADDRESS", "DATABASE_URL", "SMTP_USER", "DIAGNOSIS_POLL_SECONDS"] {
         assert!(error.contains(name), "{name} in {error}");
     }
@@ -38,8 +38,8 @@ fn all_faults_are_told_at_once_and_no_value_is_shown() {
 }
 
 #[test]
-fn production_refuses_what_only_development_may() {
-    let error = read(&[("DIAGFLOW_ENV", "production")]).err().expect("refused");
+fn production_rejects_development_settings() {
+    let error = read(&[("DIAGFLOW_ENV", "production")]).err().expect("an error");
     for name in
         ["SECRET_KEY", "JWT_SECRET_KEY", "AUDIT_KEY", "PUBLIC_URL", "MAIL_FROM", "DATABASE_URL"]
     {
@@ -56,14 +56,14 @@ fn production_refuses_what_only_development_may() {
         ("DATABASE_URL", "mysql://diagflow:hunter2@mysql/diagflow"),
     ];
     assert!(read(&complete).is_ok());
-    let forgetful = [("IDEMPOTENCY_LIFETIME_SECONDS", "86399")];
-    let error = read(&[&complete[..], &forgetful].concat()).err().expect("refused");
+    let short_idempotency = [("IDEMPOTENCY_LIFETIME_SECONDS", "86399")];
+    let error = read(&[&complete[..], &short_idempotency].concat()).err().expect("an error");
     assert!(error.contains("IDEMPOTENCY_LIFETIME_SECONDS: Use at least 86400"), "{error}");
-    assert!(read(&forgetful).is_ok(), "in development");
-    let in_the_clear = [("SMTP_USER", "u"), ("SMTP_PASSWORD", "p")];
-    let error = read(&[&complete[..], &in_the_clear].concat()).err().expect("refused");
+    assert!(read(&short_idempotency).is_ok(), "in development");
+    let unencrypted = [("SMTP_USER", "u"), ("SMTP_PASSWORD", "p")];
+    let error = read(&[&complete[..], &unencrypted].concat()).err().expect("an error");
     assert!(error.contains("SMTP_TLS"), "{error}");
-    for (host, tls, well) in [
+    for (host, tls, is_valid) in [
         ("mail-catcher", "none", true),
         ("10.1.2.3", "none", true),
         ("fd00::1", "none", true),
@@ -72,28 +72,28 @@ fn production_refuses_what_only_development_may() {
         ("smtp.example.org", "starttls", true),
     ] {
         let mail = [("SMTP_HOST", host), ("SMTP_TLS", tls)];
-        assert_eq!(read(&[&complete[..], &mail].concat()).is_ok(), well, "{host}, {tls}");
+        assert_eq!(read(&[&complete[..], &mail].concat()).is_ok(), is_valid, "{host}, {tls}");
     }
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_a_fault_where_it_is_a_setting() {
+fn a_setting_must_be_utf_8() {
     let broken = || OsString::from_vec(vec![b'f', 0xff]);
     let read = |name: OsString| Settings::from(std::iter::once((name, broken())));
-    let error = read("SMTP_HOST".into()).err().expect("refused").to_string();
+    let error = read("SMTP_HOST".into()).err().expect("an error").to_string();
     assert!(error.contains("SMTP_HOST: It is not valid UTF-8"), "{error}");
-    assert!(read("LESS".into()).is_ok() && read(broken()).is_ok(), "somebody else's");
+    assert!(read("LESS".into()).is_ok() && read(broken()).is_ok(), "not a setting");
 }
 
 #[test]
-fn the_database_is_named_without_its_password() {
+fn the_address_of_the_database_has_no_password() {
     let address = |url| read(&[("DATABASE_URL", url)]).map(|settings| settings.database.address());
     assert_eq!(address("mysql://u:hunter2@db.example.org/d"), Ok("db.example.org:3306".to_owned()));
     assert_eq!(address("mysql://u:hunter2@[::1]:4407/d"), Ok("[::1]:4407".to_owned()));
 }
 
 #[test]
-fn the_largest_submission_always_fits_into_the_workers_memory() {
+fn the_largest_submission_fits_into_the_image_memory_of_the_worker() {
     let memory = |given: &[(&str, &str)]| read(given).map(|settings| settings.image_memory());
     assert_eq!(memory(&[]), Ok(512 * 1024 * 1024));
     let tight = [("WORKER_IMAGE_MEMORY_BYTES", "1"), ("MAX_FILES", "3"), ("MAX_FILE_BYTES", "100")];
@@ -101,7 +101,7 @@ fn the_largest_submission_always_fits_into_the_workers_memory() {
 }
 
 #[test]
-fn a_limit_of_zero_is_none() {
+fn a_limit_of_zero_means_no_limit() {
     let limits = |given: &[(&str, &str)]| read(given).map(|settings| settings.limits);
     assert_eq!(
         limits(&[]),
@@ -112,19 +112,19 @@ fn a_limit_of_zero_is_none() {
 }
 
 #[test]
-fn a_run_fits_into_one_history_of_temporal() {
+fn a_run_must_fit_into_one_history() {
     let schedule = |waits, deadline| {
         read(&[("DIAGNOSIS_POLL_SECONDS", waits), ("DIAGNOSIS_DEADLINE_SECONDS", deadline)])
             .map(|settings| settings.dispatch.schedule)
     };
     let fits = |waits, deadline| schedule(waits, deadline).is_ok();
-    // 40,000 events, 6 for each look: 6,666 looks.
+    // 40,000 events, 6 per poll: 6,666 polls.
     assert!(fits("0.05", "333.3") && !fits("0.05", "333.301"));
     assert!(fits("60", "399960") && !fits("60", "399961"));
-    // The last wait repeats; the ones before it come once.
+    // Only the last wait repeats.
     assert!(fits("0.05,0.05,1", "3600") && !fits("60,0.5", "3600"));
-    let told = schedule("0.5", "3600").expect_err("refused");
-    assert!(told.contains("DIAGNOSIS_POLL_SECONDS: Use a longer last wait"), "{told}");
+    let error = schedule("0.5", "3600").expect_err("an error");
+    assert!(error.contains("DIAGNOSIS_POLL_SECONDS: Use a longer last wait"), "{error}");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn an_empty_variable_counts_as_unset() {
 }
 
 #[test]
-fn what_cannot_work_is_refused() {
+fn invalid_values_are_rejected() {
     for (name, wrong) in [
         ("DIAGFLOW_ENV", "staging"),
         ("DATABASE_POOL_SIZE", "0"),
@@ -167,14 +167,14 @@ fn what_cannot_work_is_refused() {
         ("RATE_LIMIT_SUBMIT_PER_MINUTE", "0"),
         ("RATE_LIMIT_WEBHOOK_PER_MINUTE", "many"),
     ] {
-        // Beside another fault: each is told, whatever else is wrong.
+        // Reported in addition to another invalid setting.
         let error = read(&[(name, wrong), ("LISTEN_ADDRESS", "everywhere")]).err();
         let error = error.unwrap_or_else(|| panic!("{name}={wrong} is accepted"));
         assert!(error.contains(name) && error.contains("2 invalid settings"), "{error}");
     }
 }
 
-/// Settings that the image sets, so that the compose file does not.
+/// Set by the image, not by the compose file.
 const SET_BY_IMAGE: [&str; 3] = ["LISTEN_ADDRESS", "WORKER_LISTEN_ADDRESS", "LOG_FORMAT"];
 
 #[test]

@@ -1,4 +1,4 @@
-//! The API as this command uses it.
+//! A client for the API.
 
 use super::stream::{SseEvent, parse_events};
 use anyhow::Context;
@@ -15,13 +15,12 @@ use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
-/// Tries of a submission before the command gives up; they share one Idempotency-Key. Two minutes of pauses, so
-/// longer than the key of a try that broke off is held (`IDEMPOTENCY_LEASE_SECONDS`).
+/// The attempts share one Idempotency-Key. Their pauses add up to two minutes, longer than an interrupted attempt
+/// reserves the key (`IDEMPOTENCY_LEASE_SECONDS`).
 const MAX_ATTEMPTS: u32 = 7;
-/// Longest pause, whatever the server asks for.
+/// Whatever delay the server requests.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(60);
 
-/// A photo to be sent.
 #[derive(Clone)]
 pub(super) struct Photo {
     name: String,
@@ -45,7 +44,6 @@ impl Photo {
     }
 }
 
-/// The answer to a submission.
 #[derive(Deserialize)]
 pub(super) struct AcceptedSubmission {
     pub(super) submission_id: String,
@@ -54,7 +52,7 @@ pub(super) struct AcceptedSubmission {
     access_token: String,
 }
 
-/// The API refused; in its own words.
+/// The API rejected a request, with its error messages.
 #[derive(Debug)]
 pub(super) struct Rejected {
     status: StatusCode,
@@ -63,39 +61,37 @@ pub(super) struct Rejected {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "refused ({})", self.status.as_u16())?;
+        write!(f, "rejected ({})", self.status.as_u16())?;
         self.lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
 impl std::error::Error for Rejected {}
 
-/// The API cannot answer just now.
+/// The API is temporarily unavailable.
 #[derive(Debug)]
 pub(super) struct Unavailable {
     status: StatusCode,
-    /// When to come again, where it says so.
     pub(super) retry_after: Option<Duration>,
 }
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server answered {}", self.status)
+        write!(f, "the server returned {}", self.status)
     }
 }
 
 impl std::error::Error for Unavailable {}
 
 pub(super) struct Client {
-    /// For uploads: while one is on its way, nothing is to be read, however long it takes.
+    /// For uploads, during which the server may send nothing for a long time.
     http: reqwest::Client,
-    /// For everything else: gives up when nothing comes for too long.
+    /// For all other requests.
     http_with_timeout: reqwest::Client,
     server: Url,
 }
 
 impl Client {
-    /// A client that counts what is silent for longer than `read_timeout` as broken.
     pub(super) fn new(server: Url, read_timeout: Duration) -> anyhow::Result<Client> {
         let builder = || reqwest::Client::builder().connect_timeout(Duration::from_secs(10));
         let (http, http_with_timeout) =
@@ -103,8 +99,7 @@ impl Client {
         Ok(Client { http, http_with_timeout, server })
     }
 
-    /// Submits; repeats after a broken connection or a busy server, always with the same key. Where
-    /// nobody listens, it says so at once.
+    /// Retries with the same key if the connection breaks or the server is busy, but not if the first connection fails.
     pub(super) async fn submit(
         &self,
         email: &str,
@@ -144,7 +139,7 @@ impl Client {
         }
     }
 
-    /// The event stream after event `last_id`; `None` when there is nothing more to come.
+    /// The event stream after event `last_id`; `None` if there are no further events.
     pub(super) async fn events(
         &self,
         submission: &AcceptedSubmission,
@@ -179,13 +174,11 @@ fn boxed(
     Box::pin(stream)
 }
 
-/// When to come again, where the answer says so.
 fn retry_after(response: &Response) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     value.parse().ok().map(Duration::from_secs)
 }
 
-/// The response itself, or why there is none.
 async fn check_status(response: Response) -> anyhow::Result<Response> {
     let status = response.status();
     if status.is_success() {

@@ -1,4 +1,4 @@
-//! `diagflow submit`: sends photos and follows them to the result. The quickest way to see it work.
+//! `diagflow submit`: the quickest way to see Diagflow work.
 
 mod client;
 mod show;
@@ -15,34 +15,30 @@ use std::time::{Duration, Instant};
 use stream::SseEvent;
 use url::Url;
 
-/// Pause before a broken stream is opened again.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a stream may be silent before it counts as broken: three of the API's usual heartbeats. The
-/// other end may be gone without a word.
+/// Three heartbeats of the API. A connection can break without notice.
 const READ_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Arguments of `diagflow submit`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Photos to send: JPEG, PNG or WebP.
+    /// Photos to submit: JPEG, PNG or WebP
     #[arg(required = true)]
     photos: Vec<PathBuf>,
-    /// Address that the result is sent to.
+    /// E-mail address for the result
     #[arg(long)]
     email: String,
-    /// What you want to say about the photos.
+    /// Comments on the photos
     #[arg(long, default_value = "")]
     comments: String,
-    /// You agree that the photos are diagnosed by an external AI platform.
+    /// Consent to the diagnosis of the photos by an external AI platform
     #[arg(long)]
     consent: bool,
-    /// Address of the API.
+    /// Address of the API
     #[arg(long, env = "DIAGFLOW_URL", default_value = "http://127.0.0.1:8080")]
     server: Url,
 }
 
-/// Sends, follows and shows, for as long as anybody reads it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     match submit_and_follow(args).await {
         Err(error) if is_broken_pipe(&error) => Ok(()),
@@ -50,7 +46,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-/// Whether the reader of our output went away, as `head` does. The submission goes on without us.
+/// Whether the reader of the output exited, as `head` does. The submission continues.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
@@ -66,13 +62,12 @@ async fn submit_and_follow(args: Args) -> anyhow::Result<()> {
     let status = follow(&client, &accepted, started, &mut out).await?;
     show::result(&mut out, &status)?;
     if status["status"] != "completed" {
-        bail!("the submission ended as {}", status["status"].as_str().unwrap_or("unknown"));
+        bail!("the submission has the status {}", status["status"].as_str().unwrap_or("unknown"));
     }
     Ok(())
 }
 
-/// Prints events until the stream has told everything, then asks where the submission stands. What breaks, or
-/// cannot be answered just now, is tried again.
+/// Prints events until the stream ends, and returns the final status. Retries interrupted and unavailable requests.
 async fn follow(
     client: &Client,
     accepted: &AcceptedSubmission,
@@ -105,7 +100,7 @@ async fn follow(
     }
 }
 
-/// Prints the events of one stream, and keeps the id of the last one.
+/// Prints the events of one stream and stores the id of the last one in `last_id`.
 async fn print_events(
     mut events: BoxStream<'static, Result<SseEvent, reqwest::Error>>,
     last_id: &mut Option<String>,
@@ -114,7 +109,7 @@ async fn print_events(
 ) -> anyhow::Result<()> {
     while let Some(message) = events.next().await {
         let SseEvent { id, data } = message?;
-        let event: Value = serde_json::from_str(&data).context("the event is no JSON")?;
+        let event: Value = serde_json::from_str(&data).context("an event is not JSON")?;
         show::event(out, started.elapsed(), &event)?;
         *last_id = Some(id);
     }
@@ -136,7 +131,7 @@ mod tests {
 
     const SHORT_TIMEOUT: Duration = Duration::from_millis(200);
 
-    /// Follows a submission at a server with these routes; returns where it stands, and what was shown.
+    /// Returns the final status and the output.
     async fn follow_at(router: Router) -> (Value, String) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -156,7 +151,7 @@ mod tests {
         (status, String::from_utf8(out).expect("text"))
     }
 
-    /// A stream that tells one event and then falls silent; who has it, has everything.
+    /// A stream that sends its only event and then nothing.
     async fn silent(headers: HeaderMap) -> Response {
         if headers.get("last-event-id").is_some_and(|id| id == "1") {
             return StatusCode::NO_CONTENT.into_response();
@@ -181,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_busy_server_is_asked_again() {
+    async fn requests_to_an_unavailable_server_are_retried() {
         let requests = Arc::new(AtomicUsize::new(0));
         let events = get(async move || match requests.fetch_add(1, Ordering::Relaxed) {
             0 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response(),

@@ -1,5 +1,4 @@
-//! What the terminal shows. Whoever reads it may stop reading at any time (`diagflow submit … | head`):
-//! every line can fail.
+//! Output on the terminal. Every write can fail, since the reader may exit at any time (`diagflow submit … | head`).
 
 use super::client::AcceptedSubmission;
 use diagflow_activities::report::Report;
@@ -34,7 +33,7 @@ pub(super) fn result(out: &mut impl Write, status: &Value) -> io::Result<()> {
     }
 }
 
-/// A report is bounded in itself, whatever the result held.
+/// A report has a bounded size, whatever the result contains.
 fn report(out: &mut impl Write, report: &Report) -> io::Result<()> {
     if let Some(notice) = &report.notice {
         writeln!(out, "Please note: {}\n", Sanitized(notice))?;
@@ -64,7 +63,7 @@ fn report(out: &mut impl Write, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
-/// A text of the other side without control characters: a terminal would obey them.
+/// A received text without control characters, which a terminal would interpret.
 struct Sanitized<'a>(&'a str);
 
 impl fmt::Display for Sanitized<'_> {

@@ -1,19 +1,16 @@
-//! Reads an event stream (WHATWG HTML, 9.2.6): only the fields that are shown.
+//! Parses an event stream (WHATWG HTML, 9.2.6), as far as the command needs it.
 
 use async_stream::try_stream;
 use futures::{Stream, StreamExt};
 use std::pin::pin;
 
-/// One event of a stream.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct SseEvent {
-    /// What to resume after.
     pub(super) id: String,
-    /// What it says.
     pub(super) data: String,
 }
 
-/// Cuts bytes into events. An event that is cut off at the end is not given out.
+/// An incomplete event at the end is dropped.
 pub(super) fn parse_events<B: AsRef<[u8]>, E>(
     chunks: impl Stream<Item = Result<B, E>>,
 ) -> impl Stream<Item = Result<SseEvent, E>> {

@@ -1,4 +1,4 @@
-//! `diagflow user`: accounts, from the command line of a machine that reaches the database.
+//! `diagflow user`.
 
 mod password;
 
@@ -13,12 +13,9 @@ use diagflow_store::{
 use secrecy::ExposeSecret;
 use std::io::{self, Write};
 
-/// Accounts that are read at once.
 const PAGE_SIZE: i64 = 500;
-/// Most characters of a name.
 const MAX_NAME_CHARS: usize = 200;
 
-/// Arguments of `diagflow user`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -27,13 +24,13 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Make an account. Its password is asked for, unless it is one of a program.
+    /// Create an account. Asks for its password, unless it is an account of a program
     Create(Create),
-    /// List all accounts.
+    /// List all accounts
     List,
-    /// Disable an account, and end its sessions.
+    /// Disable an account and end its sessions
     Disable {
-        /// Its e-mail address.
+        /// E-mail address of the account
         #[arg(long)]
         email: EmailAddress,
     },
@@ -41,16 +38,16 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Create {
-    /// What somebody signs in with.
+    /// E-mail address to sign in with
     #[arg(long)]
     email: EmailAddress,
-    /// What to call them.
+    /// Name of the person or program
     #[arg(long, value_parser = parse_name)]
     name: String,
-    /// admin, operator, clinician, institution, patient or service.
+    /// admin, operator, clinician, institution, patient or service
     #[arg(long)]
     role: Role,
-    /// Read the password from the first line of the standard input, instead of asking for it.
+    /// Read the password from the first line of the standard input
     #[arg(long)]
     password_stdin: bool,
 }
@@ -61,10 +58,9 @@ fn parse_name(text: &str) -> Result<String, String> {
     if fits && !name.contains(char::is_control) {
         return Ok(name.to_owned());
     }
-    Err(format!("a name is one line of 1 to {MAX_NAME_CHARS} characters"))
+    Err(format!("a name has 1 to {MAX_NAME_CHARS} characters and one line"))
 }
 
-/// Does it, and says what was done.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let settings = AdminSettings::read()?;
     let store = Store::connect(&settings.database).await?;
@@ -83,7 +79,7 @@ async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()
     let entry = entry.with("email", new.email.as_str()).with("role", new.role.to_string());
     let password_hash = if new.role == Role::Service {
         if new.password_stdin {
-            bail!("an account with the role service has API keys instead of a password");
+            bail!("an account with the role service has no password; it uses API keys");
         }
         None
     } else {
@@ -97,9 +93,9 @@ async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()
     let user = NewUser { id, email: new.email, name: new.name, role: new.role, password_hash };
     if !store.create_user(&user, &entry).await? {
         store.append_audit_entry(&entry.with_result("email_taken")).await?;
-        bail!("{} has an account already", user.email);
+        bail!("an account for {} already exists", user.email);
     }
-    println!("made the account of {} as {}: {}", user.email, user.role, user.id);
+    println!("created the account {} with the role {}: {}", user.email, user.role, user.id);
     Ok(())
 }
 
@@ -130,18 +126,18 @@ async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow:
         let entry =
             operator::audit_entry(key, Action::UserDisable, None).with("email", email.as_str());
         store.append_audit_entry(&entry.with_result("not_found")).await?;
-        bail!("{email} has no account");
+        bail!("no account has the address {email}");
     };
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
     let entry =
         operator::audit_entry(key, Action::UserDisable, Some(user.id)).with("enabled", false);
     match store.change_user(user.id, &change, &entry).await? {
-        UserChangeOutcome::Applied(_) => println!("disabled the account of {email}"),
+        UserChangeOutcome::Applied(_) => println!("disabled the account {email}"),
         UserChangeOutcome::LastAdmin => {
             store.append_audit_entry(&entry.with_result("last_admin")).await?;
-            bail!("{email} is the last admin: make another account an admin first")
+            bail!("{email} is the last admin; give another account the role admin first")
         }
-        other => bail!("the account cannot be disabled as it is: {other:?}"),
+        other => bail!("cannot disable the account: {other:?}"),
     }
     Ok(())
 }

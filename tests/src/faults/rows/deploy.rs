@@ -87,7 +87,7 @@ async fn assert_graceful_stop(
     testbed: &Testbed,
     load: &Load,
     mut process: Process,
-    boundary: Failpoint,
+    failpoint: Failpoint,
 ) {
     process.terminate();
     eventually("the process to log SIGTERM", || async {
@@ -101,7 +101,7 @@ async fn assert_graceful_stop(
     })
     .await;
     process.assert_alive();
-    testbed.stack.failpoints.release(boundary);
+    testbed.stack.failpoints.release(failpoint);
     process.stop().await;
 }
 
