@@ -1,139 +1,152 @@
-//! What can be set about the API. The binary reads the environment and fills this in; here stand the
-//! meaning, the unit and the default of each.
+//! The settings of the API. `cli/src/settings/defaults.toml` documents each and has its default.
 
+use diagflow_store::settings::{convert, http_url, list, parse, parse_seconds, seconds, within};
+use diagflow_workflows::PollSchedule;
 use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
 use std::num::NonZeroU32;
 use std::time::Duration;
 use url::Url;
 
-/// One mebibyte, the unit in which the limits are told to people.
 pub(crate) const MIB: usize = 1024 * 1024;
 
 /// How access tokens of sessions are signed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct JwtSettings {
-    /// `JWT_SECRET_KEY`: signs. No default.
+    #[serde(rename = "JWT_SECRET_KEY")]
     pub secret_key: SecretString,
-    /// `JWT_PREVIOUS_SECRET_KEYS`: earlier keys, whose tokens stay good until they expire. Default: none.
+    #[serde(rename = "JWT_PREVIOUS_SECRET_KEYS", deserialize_with = "list", default)]
     pub previous_keys: Vec<SecretString>,
-    /// `JWT_ALGORITHM`. Default: HS256.
+    #[serde(rename = "JWT_ALGORITHM")]
     pub algorithm: JwtAlgorithm,
-    /// `ACCESS_TOKEN_LIFETIME_SECONDS`: how long a token is good. Default: 15 minutes.
+    #[serde(rename = "ACCESS_TOKEN_LIFETIME_SECONDS", deserialize_with = "seconds")]
     pub lifetime: Duration,
 }
 
-/// What signs a token; never taken from the token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Never taken from the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum JwtAlgorithm {
-    /// HMAC with SHA-256.
     Hs256,
-    /// HMAC with SHA-384.
     Hs384,
-    /// HMAC with SHA-512.
     Hs512,
 }
 
-/// How many requests one client may send in a minute; a third of them at once.
-#[derive(Debug, Clone, Copy)]
+/// Requests per client and minute; a third of them at once.
+#[derive(Debug, Clone, Copy, Deserialize)]
 pub struct RateLimits {
-    /// `RATE_LIMIT_SUBMIT_PER_MINUTE`: submissions. Default: 30.
+    #[serde(rename = "RATE_LIMIT_SUBMIT_PER_MINUTE", deserialize_with = "rate")]
     pub submit: NonZeroU32,
-    /// `RATE_LIMIT_READ_PER_MINUTE`: questions where one stands, streams opened, and images that LoopAI
-    /// fetches. Default: 600.
+    #[serde(rename = "RATE_LIMIT_READ_PER_MINUTE", deserialize_with = "rate")]
     pub read: NonZeroU32,
-    /// `RATE_LIMIT_SIGN_IN_PER_MINUTE`: sign-ins and refreshes. Default: 30.
+    #[serde(rename = "RATE_LIMIT_SIGN_IN_PER_MINUTE", deserialize_with = "rate")]
     pub sign_in: NonZeroU32,
-    /// `RATE_LIMIT_WEBHOOK_PER_MINUTE`: LoopAI's call-backs. Default: 600.
+    #[serde(rename = "RATE_LIMIT_WEBHOOK_PER_MINUTE", deserialize_with = "rate")]
     pub webhook: NonZeroU32,
-    /// `RATE_LIMIT_HEALTH_PER_MINUTE`: questions how the service stands. Default: 600.
+    #[serde(rename = "RATE_LIMIT_HEALTH_PER_MINUTE", deserialize_with = "rate")]
     pub health: NonZeroU32,
-    /// `RATE_LIMIT_UNAUTHENTICATED_PER_MINUTE`: requests, to any route, that are refused because nothing or nothing
-    /// good was brought along, and that the audit has. Default: 30.
+    #[serde(rename = "RATE_LIMIT_UNAUTHENTICATED_PER_MINUTE", deserialize_with = "rate")]
     pub unauthenticated: NonZeroU32,
 }
 
-impl Default for RateLimits {
-    fn default() -> Self {
-        let per_minute = |number| NonZeroU32::new(number).expect("not zero");
-        Self {
-            submit: per_minute(30),
-            read: per_minute(600),
-            sign_in: per_minute(30),
-            webhook: per_minute(600),
-            health: per_minute(600),
-            unauthenticated: per_minute(30),
-        }
-    }
+/// The highest rate is as good as no limit.
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
+    within::<_, _, 1, 1_000_000>(deserializer)
 }
 
-/// Settings of the API.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct ApiSettings {
-    /// `CORS_ORIGINS`: origins whose pages may call this API, e.g. `https://www.example.org`; `*`
-    /// allows every origin, but then without cookies. Default: none.
+    #[serde(rename = "CORS_ORIGINS", deserialize_with = "list", default)]
     pub cors_origins: Vec<String>,
-    /// `SECRET_KEY`: access tokens and links to files are derived from it. Another key makes all that
-    /// were given out before invalid. No default.
+    #[serde(rename = "SECRET_KEY")]
     pub secret_key: SecretString,
-    /// Access tokens of sessions.
     pub jwt: JwtSettings,
-    /// `AUDIT_KEY`: seals the lines of the audit. With another key than theirs, lines cannot be verified.
-    /// No default.
+    #[serde(rename = "AUDIT_KEY")]
     pub audit_key: SecretString,
-    /// `SESSION_IDLE_TIMEOUT_SECONDS`: how long a session lives without being used. Default: 30 minutes.
+    #[serde(rename = "SESSION_IDLE_TIMEOUT_SECONDS", deserialize_with = "seconds")]
     pub session_idle: Duration,
-    /// `SESSION_LIFETIME_SECONDS`: how long a session lives at most. Default: 12 hours.
+    #[serde(rename = "SESSION_LIFETIME_SECONDS", deserialize_with = "seconds")]
     pub session_lifetime: Duration,
-    /// `TRUSTED_PROXIES`: how many reverse proxies stand before the API, each of which adds whom it spoke
-    /// to to `X-Forwarded-For`. Default: 0, and then that header is not believed.
+    #[serde(rename = "TRUSTED_PROXIES", deserialize_with = "within::<_, _, 0, 10>")]
     pub trusted_proxies: usize,
-    /// What one client may send to the routes that anybody reaches.
     pub rate_limits: RateLimits,
-    /// `LOOPAI_CALLBACK_SECRET`: what LoopAI signs its call-backs with. Default: none, and no call-backs.
+    #[serde(rename = "LOOPAI_CALLBACK_SECRET")]
     pub callback_secret: Option<SecretString>,
-    /// `PUBLIC_URL`: where browsers reach this API; the addresses in answers begin with it. With
-    /// `https`, cookies are marked *Secure*, and browsers are told to come by nothing else. No default.
+    #[serde(rename = "PUBLIC_URL", deserialize_with = "http_url")]
     pub public_url: Url,
-    /// `TEMPORAL_UI_URL`: where staff reach the Temporal UI; links to runs begin with it. Default:
-    /// `http://127.0.0.1:8233`.
+    #[serde(rename = "TEMPORAL_UI_URL", deserialize_with = "http_url")]
     pub temporal_ui: Url,
-    /// `CONSENT_VERSION`: names the consent text that is shown now; stored with each submission.
-    /// One that names another version is refused. Default: `2026-11`.
+    #[serde(rename = "CONSENT_VERSION", deserialize_with = "consent_version")]
     pub consent_version: String,
-    /// `MAX_FILE_BYTES`: most bytes of one image. Default: 10 MiB.
+    /// The images of a whole submission must fit into memory.
+    #[serde(rename = "MAX_FILE_BYTES", deserialize_with = "within::<_, _, 1, 0x4000_0000>")]
     pub max_file_bytes: usize,
-    /// `MAX_FILES`: most images of one submission, at most 100. Default: 10.
+    #[serde(rename = "MAX_FILES", deserialize_with = "within::<_, _, 1, 100>")]
     pub max_files: usize,
-    /// `UPLOAD_MEMORY_BYTES`: most memory that all uploads in progress may take together; beyond it
-    /// the API answers 503 `busy`. Never less than one submission of the largest size needs.
-    /// Default: 512 MiB.
+    #[serde(rename = "UPLOAD_MEMORY_BYTES", deserialize_with = "parse")]
     pub upload_memory: usize,
-    /// `REQUEST_TIMEOUT_SECONDS`: longest time until an answer begins. Default: 30 s.
+    #[serde(rename = "REQUEST_TIMEOUT_SECONDS", deserialize_with = "seconds")]
     pub request_timeout: Duration,
-    /// `UPLOAD_TIMEOUT_SECONDS`: longest time that the upload of a submission may take. Default: 120 s.
+    #[serde(rename = "UPLOAD_TIMEOUT_SECONDS", deserialize_with = "seconds")]
     pub upload_timeout: Duration,
-    /// `START_GRACE_SECONDS`: how long the sweeper leaves a new run to the process that stored it.
-    /// Default: 10 s.
+    #[serde(rename = "START_GRACE_SECONDS", deserialize_with = "seconds")]
     pub start_grace: Duration,
-    /// `IDEMPOTENCY_LEASE_SECONDS`: how long a request that went silent keeps its Idempotency-Key
-    /// from a repeat. Default: 60 s.
+    #[serde(rename = "IDEMPOTENCY_LEASE_SECONDS", deserialize_with = "seconds")]
     pub idempotency_lease: Duration,
-    /// `IDEMPOTENCY_LIFETIME_SECONDS`: how long an answered Idempotency-Key is remembered.
-    /// Default: 24 h.
+    #[serde(rename = "IDEMPOTENCY_LIFETIME_SECONDS", deserialize_with = "seconds")]
     pub idempotency_lifetime: Duration,
-    /// `EVENTS_POLL_SECONDS`: how often the table of events is looked at while anybody listens.
-    /// Default: 0.25 s.
+    #[serde(rename = "EVENTS_POLL_SECONDS", deserialize_with = "seconds")]
     pub events_poll: Duration,
-    /// `EVENTS_HEARTBEAT_SECONDS`: how often a silent event stream gets a sign of life. Default: 15 s.
+    #[serde(rename = "EVENTS_HEARTBEAT_SECONDS", deserialize_with = "seconds")]
     pub events_heartbeat: Duration,
-    /// `SHUTDOWN_TIMEOUT_SECONDS`: how long requests may go on after the process was asked to end.
-    /// Default: 25 s (below the 30 s after which most orchestrators kill).
+    /// The default is below the 30 s after which most orchestrators kill.
+    #[serde(rename = "SHUTDOWN_TIMEOUT_SECONDS", deserialize_with = "seconds")]
     pub shutdown_timeout: Duration,
 }
 
+/// As long as the column that holds it.
+fn consent_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    convert(deserializer, |text| {
+        let is_valid = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_valid.then(|| text.to_owned())
+    })
+}
+
+/// The schedule that each run is given as it starts.
+pub(crate) fn poll_schedule<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<PollSchedule, D::Error> {
+    #[derive(Deserialize)]
+    struct Variables {
+        #[serde(rename = "DIAGNOSIS_POLL_SECONDS", deserialize_with = "poll_waits")]
+        waits_ms: Vec<u64>,
+        #[serde(rename = "DIAGNOSIS_DEADLINE_SECONDS", deserialize_with = "seconds")]
+        deadline: Duration,
+    }
+    let Variables { waits_ms, deadline } = Variables::deserialize(deserializer)?;
+    Ok(PollSchedule { waits_ms, deadline_ms: milliseconds(deadline) })
+}
+
+/// A shorter wait would occupy LoopAI with polls alone.
+const MIN_POLL_WAIT: Duration = Duration::from_millis(50);
+
+fn poll_waits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+    convert(deserializer, |text| {
+        let waits = text.split(',').map(|item| parse_seconds(item.trim()));
+        let waits = waits.map(|wait| wait.filter(|wait| *wait >= MIN_POLL_WAIT).map(milliseconds));
+        waits.collect()
+    })
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
 impl ApiSettings {
-    /// The defaults, around the settings that have none. One secret serves all purposes here.
-    pub fn new(secret_key: SecretString, public_url: Url) -> Self {
+    /// For tests: one secret for all purposes.
+    pub(crate) fn new(secret_key: SecretString, public_url: Url) -> Self {
+        let rate = |number| NonZeroU32::new(number).expect("not zero");
         Self {
             cors_origins: Vec::new(),
             jwt: JwtSettings {
@@ -146,7 +159,14 @@ impl ApiSettings {
             session_idle: Duration::from_secs(30 * 60),
             session_lifetime: Duration::from_secs(12 * 60 * 60),
             trusted_proxies: 0,
-            rate_limits: RateLimits::default(),
+            rate_limits: RateLimits {
+                submit: rate(30),
+                read: rate(600),
+                sign_in: rate(30),
+                webhook: rate(600),
+                health: rate(600),
+                unauthenticated: rate(30),
+            },
             secret_key,
             callback_secret: None,
             public_url,
@@ -165,7 +185,9 @@ impl ApiSettings {
             shutdown_timeout: Duration::from_secs(25),
         }
     }
+}
 
+impl ApiSettings {
     /// Whether browsers reach this API over encrypted connections only.
     pub(crate) fn is_secure(&self) -> bool {
         self.public_url.scheme() == "https"
