@@ -1,6 +1,6 @@
 #!/bin/sh
-# Restores a backup into an empty server, and then the later changes from its binary logs, up to a point in time. Then run
-# `diagflow after-restore`, before starting the API and the workers. See docs/backup.md.
+# Restores a backup into an empty server, and then the later changes from its binary logs, up to a point in time. Then
+# run `diagflow after-restore`, before starting the API and the workers. See docs/backup.md.
 #
 #   restore.sh BACKUP [--until 'YYYY-MM-DD HH:MM:SS'] [options of the client]
 #

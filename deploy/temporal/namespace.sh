@@ -1,6 +1,6 @@
 #!/bin/sh
-# Creates the namespace TEMPORAL_NAMESPACE unless it exists. Closed runs are retained for 30 days; until then they can be
-# inspected and reset.
+# Creates the namespace TEMPORAL_NAMESPACE unless it exists. Closed runs are retained for 30 days; until then they can
+# be inspected and reset.
 set -eu
 
 # By IP address: Temporal's own sample had trouble with the host name.
