@@ -1,7 +1,9 @@
 //! The documentation's frame; paths and schemas come from the handlers.
 
-pub(crate) mod refusals;
+pub(crate) mod error_responses;
+pub(crate) mod route;
 
+use crate::error::response::ErrorBody;
 use crate::events::all_events::ChangeBody;
 use crate::events::submission_events::EventBody;
 use utoipa::openapi::OpenApi as OpenApiDocument;
@@ -27,7 +29,7 @@ use utoipa::{Modify, OpenApi};
         (name = "loopai", description = "What LoopAI asks for."),
         (name = "operation", description = "How the service itself stands."),
     ),
-    components(schemas(EventBody, ChangeBody)),
+    components(schemas(EventBody, ChangeBody, ErrorBody)),
     modifiers(&Security),
 )]
 pub(crate) struct Document;

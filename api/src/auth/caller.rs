@@ -4,6 +4,7 @@ use crate::app::AppState;
 use crate::auth::permissions::Permission;
 use crate::error::ApiError;
 use crate::extract::client_info::ClientInfo;
+use crate::openapi::route::Documented;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use diagflow_store::{
@@ -149,3 +150,5 @@ impl FromRequestParts<AppState> for Caller {
         })
     }
 }
+
+impl Documented for Caller {}

@@ -1,7 +1,7 @@
 //! A refusal as clients get it, and as the log does.
 
-use crate::error::ApiError;
 use crate::error::field_errors::FieldError;
+use crate::error::{ApiError, ErrorCode};
 use crate::request_id;
 use axum::Json;
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -47,7 +47,8 @@ struct ErrorDetail {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, code) = self.status_and_code();
+        let code = ErrorCode::from(&self);
+        let (status, code) = (code.status(), code.as_str());
         match &self {
             Self::Internal(cause) => tracing::error!(code, cause, "request failed"),
             Self::Unavailable(cause) | Self::TemporalUnavailable(cause) => {

@@ -5,10 +5,10 @@
 //! row n" is not everything that a listener misses: rows of shortly before count as well.
 
 use crate::auth::watch::AccessWatch;
-use crate::error::kind;
 use crate::events::cursor::{GAP_TIMEOUT, MAX_GAPS};
 use crate::events::event_hub::EventHub;
 use crate::events::submission_events::{CLIENT_RETRY, DATABASE_RETRY};
+use crate::extract::last_event_id::LastEventId;
 use crate::extract::time_format::rfc3339;
 use crate::telemetry::OpenStream;
 use async_stream::stream;
@@ -32,7 +32,7 @@ pub(crate) struct AllEvents {
     pub(crate) store: Store,
     pub(crate) hub: EventHub,
     /// The last event that the listener got, where it comes back.
-    pub(crate) last: Option<i64>,
+    pub(crate) last: LastEventId,
     pub(crate) heartbeat: Duration,
     /// Ends the stream.
     pub(crate) watch: AccessWatch,
@@ -116,7 +116,7 @@ impl AllEvents {
             match in_own_task(async move { read_missed(&store, last).await }).await {
                 Ok(started) => return Some(started),
                 Err(error) => {
-                    tracing::debug!(error = kind(&error), "a stream waits for the database")
+                    tracing::debug!(error = error.kind(), "a stream waits for the database")
                 }
             }
             tokio::select! {
@@ -143,10 +143,9 @@ async fn in_own_task<T: Send + 'static>(
     done.map_err(|_| StoreError::Unavailable("the reading ended early".to_owned()))?
 }
 
-async fn read_missed(store: &Store, last: Option<i64>) -> StoreResult<Started> {
+async fn read_missed(store: &Store, last: LastEventId) -> StoreResult<Started> {
     let newest = store.latest_event_id().await?;
-    // A number that was never given out counts as none.
-    let last = last.filter(|last| (0..=newest).contains(last));
+    let last = last.up_to(newest);
     let comes_back = last.is_some();
     let last = last.unwrap_or(newest);
     let mut seen = SeenRows { newest: last, rows: BTreeSet::new() };

@@ -3,7 +3,6 @@
 //! themselves, so it does not matter which replica or worker wrote, and a slow reader holds nothing up.
 //! Who listens to all submissions gets what the tail read: reading it once more each would be the same.
 
-use crate::error::kind;
 use crate::events::cursor::Cursor;
 use diagflow_store::{EventRow, Store, StoreResult, SubmissionId};
 use std::collections::HashMap;
@@ -159,7 +158,7 @@ async fn poll_events(shared: Arc<Shared>) {
         // Told once, not with every try: an outage would fill the log.
         match &polled {
             Err(error) if !is_failing => {
-                tracing::warn!(error = kind(error), "cannot follow the events, trying again");
+                tracing::warn!(error = error.kind(), "cannot follow the events, trying again");
             }
             Ok(_) if is_failing => tracing::info!("following the events again"),
             _ => {}

@@ -2,7 +2,6 @@
 //! that ends the submission's story.
 
 use crate::auth::watch::AccessWatch;
-use crate::error::kind;
 use crate::events::event_hub::EventHub;
 use crate::extract::time_format::rfc3339;
 use crate::telemetry::OpenStream;
@@ -99,7 +98,7 @@ pub(crate) fn follow_submission(
                 }
                 Err(error) => {
                     // The hub warns, once for all streams.
-                    tracing::debug!(error = kind(&error), "an event stream waits for the database");
+                    tracing::debug!(error = error.kind(), "an event stream waits for the database");
                     DATABASE_RETRY
                 }
             };
@@ -206,7 +205,7 @@ mod tests {
                 step: *step,
                 status: *status,
                 message: String::new(),
-                created_at: chrono::DateTime::UNIX_EPOCH.naive_utc(),
+                created_at: diagflow_store::UtcTime::default(),
             })
             .collect()
     }

@@ -2,15 +2,16 @@
 //! by the names of the fields; what somebody sent is never repeated, since it may be a password.
 
 use crate::error::field_errors::FieldError;
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::layers::time_limit::body_error;
-use axum::extract::{FromRequest, Request};
-use axum::http::HeaderMap;
+use crate::openapi::route::{Documented, RouteDocument};
+use axum::extract::{DefaultBodyLimit, FromRequest, OptionalFromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// Most bytes: nothing that a person types is longer.
 const MAX_BYTES: usize = 64 * 1024;
@@ -22,10 +23,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
-        if !is_json(request.headers()) {
-            return Err(ApiError::JsonRequired);
+        if media_type(request.headers()) != "application/json" {
+            return Err(ApiError::UnsupportedMediaType { accepted: "application/json" });
         }
-        let bytes = read(request.into_body()).await?;
+        let bytes = read(request, MAX_BYTES).await?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
             ApiError::InvalidJson { line: error.line(), column: error.column() }
         })?;
@@ -36,10 +37,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// The media type of a body, in lower case and without parameters.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let name = value.unwrap_or_default().split(';').next().unwrap_or_default();
-    name.trim().eq_ignore_ascii_case("application/json")
+    name.trim().to_ascii_lowercase()
+}
+
+/// None where a request has no `Content-Type`.
+impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Option<Self>> {
+        if !request.headers().contains_key(CONTENT_TYPE) {
+            return Ok(None);
+        }
+        <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
+    }
 }
 
 /// Reads the type, or finds every field that it cannot be read from: each such field is noted, taken away,
@@ -87,17 +101,29 @@ fn quoted<'a>(error: &'a str, before: &str) -> Option<&'a str> {
     error.strip_prefix(before)?.split('`').next()
 }
 
-async fn read(body: axum::body::Body) -> ApiResult<Bytes> {
-    let mut chunks = body.into_data_stream();
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| body_error(&error))?;
-        if bytes.len() + chunk.len() > MAX_BYTES {
-            return Err(ApiError::RequestTooLarge { limit_kib: MAX_BYTES / 1024 });
-        }
-        bytes.extend_from_slice(&chunk);
+/// Reads a body of at most `limit` bytes.
+pub(crate) async fn read(mut request: Request, limit: usize) -> ApiResult<Bytes> {
+    DefaultBodyLimit::max(limit).apply(&mut request);
+    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(limit),
+        _ => body_error(&rejection),
+    })
+}
+
+/// Errors of [`read`].
+pub(crate) const READ_ERRORS: [ErrorCode; 3] =
+    [ErrorCode::UploadIncomplete, ErrorCode::UploadTimeout, ErrorCode::BodyTooLarge];
+
+impl<T: ToSchema> Documented for Body<T> {
+    fn document(route: &mut RouteDocument<'_>) {
+        route.add_json_body::<T>();
+        route.add_errors(&READ_ERRORS);
+        route.add_errors(&[
+            ErrorCode::InvalidJson,
+            ErrorCode::InvalidInput,
+            ErrorCode::UnsupportedMediaType,
+        ]);
     }
-    Ok(bytes.freeze())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Where a request comes from: for limits, sessions and the audit.
 
 use crate::app::AppState;
+use crate::openapi::route::Documented;
 use crate::request_id;
 use axum::extract::FromRequestParts;
 use axum::http::header::USER_AGENT;
@@ -93,6 +94,8 @@ impl FromRequestParts<AppState> for ClientInfo {
         Ok(Self::of(&parts.headers, &parts.extensions, proxies))
     }
 }
+
+impl Documented for ClientInfo {}
 
 #[cfg(test)]
 mod tests {

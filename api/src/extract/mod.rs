@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod client_info;
+pub(crate) mod last_event_id;
 pub(crate) mod path_id;
 pub(crate) mod query;
 pub(crate) mod reason;

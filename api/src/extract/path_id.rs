@@ -1,11 +1,15 @@
 //! The ids in a path.
 
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
+use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use diagflow_store::{ApiKeyId, DeliveryId, FileId, SessionId, SubmissionId, UserId};
 use serde::de::DeserializeOwned;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, Required, SchemaFormat, Type};
 
-/// The id in a path, or all of them in order. What cannot be read names nothing, and is answered so.
+/// The id in a path, or all of them in order. An id that cannot be parsed is not found.
 pub(crate) struct PathId<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathId<T> {
@@ -14,5 +18,72 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathId<
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let read = Path::<T>::from_request_parts(parts, state).await;
         read.map(|Path(ids)| Self(ids)).map_err(|_| ApiError::NotFound)
+    }
+}
+
+/// What the documentation says about the ids of a path.
+pub(crate) trait Ids {
+    const DESCRIPTIONS: &'static [&'static str];
+}
+
+/// What the documentation says about an id.
+trait Id {
+    const DESCRIPTION: &'static str;
+}
+
+impl Id for SubmissionId {
+    const DESCRIPTION: &'static str = "Id of the submission.";
+}
+
+impl Id for FileId {
+    const DESCRIPTION: &'static str = "Id of the file.";
+}
+
+impl Id for DeliveryId {
+    const DESCRIPTION: &'static str = "Id of the e-mail.";
+}
+
+impl Id for UserId {
+    const DESCRIPTION: &'static str = "Id of the account.";
+}
+
+impl Id for SessionId {
+    const DESCRIPTION: &'static str = "Id of the session.";
+}
+
+impl Id for ApiKeyId {
+    const DESCRIPTION: &'static str = "Id of the API key.";
+}
+
+/// Temporal's own ids.
+impl Id for String {
+    const DESCRIPTION: &'static str = "Run id in Temporal.";
+}
+
+impl<T: Id> Ids for T {
+    const DESCRIPTIONS: &'static [&'static str] = &[T::DESCRIPTION];
+}
+
+impl<A: Id, B: Id> Ids for (A, B) {
+    const DESCRIPTIONS: &'static [&'static str] = &[A::DESCRIPTION, B::DESCRIPTION];
+}
+
+impl<T: Ids> Documented for PathId<T> {
+    fn document(route: &mut RouteDocument<'_>) {
+        let names: Vec<_> = route.path_parameters().map(str::to_owned).collect();
+        let parameters = names.into_iter().zip(T::DESCRIPTIONS).map(|(name, description)| {
+            let uuid = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .description(Some(*description))
+                .schema(Some(uuid))
+                .build()
+        });
+        route.add_parameters(parameters);
+        route.add_errors(&[ErrorCode::NotFound]);
     }
 }

@@ -2,11 +2,14 @@
 //! A parameter without a value counts as not given, as forms send those that were left empty.
 
 use crate::app::AppState;
-use crate::error::ApiError;
 use crate::error::field_errors::FieldError;
+use crate::error::{ApiError, ErrorCode};
+use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use serde_json::{Map, Value};
 use url::form_urlencoded;
+use utoipa::openapi::path::Parameter;
 
 /// The parameters of a request, and what is wrong with them.
 #[derive(Debug, Default)]
@@ -70,8 +73,39 @@ impl Parameters {
     }
 }
 
+/// Reads parameters and records the given values for the audit.
+pub(crate) struct RecordedParameters<'a> {
+    parameters: &'a mut Parameters,
+    pub(crate) values: Map<String, Value>,
+}
+
+impl<'a> RecordedParameters<'a> {
+    pub(crate) fn new(parameters: &'a mut Parameters) -> Self {
+        Self { parameters, values: Map::new() }
+    }
+
+    /// See [`Parameters::read`].
+    pub(crate) fn read<T>(
+        &mut self,
+        name: &'static str,
+        code: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.parameters.read(name, code, |text| {
+            self.values.insert(name.to_owned(), text.into());
+            parse(text)
+        })
+    }
+}
+
 /// What a query can ask for.
 pub(crate) trait FromParameters: Sized {
+    /// Errors beside [`ApiError::InvalidQuery`] that handlers return for such a query.
+    const ERRORS: &'static [ErrorCode] = &[];
+
+    /// The parameters, for the documentation.
+    fn parameters() -> Vec<Parameter>;
+
     /// Takes what is known here from the parameters, and notes what is wrong. What is read of faulty
     /// parameters does not matter: it is never used.
     fn from_parameters(parameters: &mut Parameters) -> Self;
@@ -89,6 +123,14 @@ impl<T: FromParameters> FromRequestParts<AppState> for ValidQuery<T> {
         let query = T::from_parameters(&mut parameters);
         let errors = parameters.finish();
         if errors.is_empty() { Ok(Self(query)) } else { Err(ApiError::InvalidQuery(errors)) }
+    }
+}
+
+impl<T: FromParameters> Documented for ValidQuery<T> {
+    fn document(route: &mut RouteDocument<'_>) {
+        route.add_parameters(T::parameters());
+        route.add_errors(&[ErrorCode::InvalidQuery]);
+        route.add_errors(T::ERRORS);
     }
 }
 

@@ -1,8 +1,9 @@
 //! The reason that staff give for what they do, as a body `{"reason": "…"}`.
 
 use crate::auth::caller::Caller;
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::body::Body;
+use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::{FromRequest, Request};
 use diagflow_store::{Action, NewAuditEntry, ObjectKind, SubmissionId};
 use serde::Deserialize;
@@ -50,6 +51,13 @@ impl<S: Send + Sync> FromRequest<S> for Reason {
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
         let Body(body) = Body::<ReasonBody>::from_request(request, state).await?;
         Self::parse(body.reason)
+    }
+}
+
+impl Documented for Reason {
+    fn document(route: &mut RouteDocument<'_>) {
+        Body::<ReasonBody>::document(route);
+        route.add_errors(&[ErrorCode::ReasonRequired]);
     }
 }
 

@@ -2,21 +2,22 @@
 //! opens it travels as a Bearer token or in an HttpOnly cookie, never in a URL.
 
 use crate::app::AppState;
-use crate::auth::audit::{refuse, unauthenticated_entry};
+use crate::auth::audit::{refuse, refuse_unauthenticated, unauthenticated_entry};
 use crate::auth::caller::Caller;
 use crate::auth::cookies as session_cookies;
-use crate::auth::credentials::{AuthFailure, authenticate};
+use crate::auth::credentials::{AuthFailure, authenticate, bearer};
 use crate::auth::permissions::Permission;
 use crate::auth::watch::AccessWatch;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::extract::client_info::ClientInfo;
 use crate::extract::path_id::PathId;
+use crate::openapi::route::{Documented, RouteDocument};
 use crate::settings::ApiSettings;
 use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use diagflow_store::{Action, NewAuditEntry, ObjectKind, Submission, SubmissionId};
+use utoipa::openapi::security::SecurityRequirement;
 
 /// The cookie's name. Its path tells submissions apart: see [`cookies`].
 pub(crate) const ACCESS_COOKIE: &str = "diagflow_access";
@@ -94,6 +95,20 @@ impl FromRequestParts<AppState> for SubmissionAccess {
     }
 }
 
+impl Documented for SubmissionAccess {
+    fn document(route: &mut RouteDocument<'_>) {
+        PathId::<SubmissionId>::document(route);
+        let permissions = [Permission::SubmissionsRead, Permission::SubmissionsReadOwn];
+        let permissions = permissions.map(Permission::name);
+        let token = ["bearer", "cookie"];
+        let account = ["session", "session_cookie"];
+        let token = token.map(|scheme| SecurityRequirement::new(scheme, [""; 0]));
+        let account = account.map(|scheme| SecurityRequirement::new(scheme, permissions));
+        route.operation().security = Some(token.into_iter().chain(account).collect());
+        route.add_errors(&[ErrorCode::TokenRequired, ErrorCode::TooManyRequests]);
+    }
+}
+
 /// Access by a session or an API key. What does not open the submission, for whatever reason, is answered
 /// as if there were none.
 async fn access_by_account(
@@ -124,8 +139,7 @@ async fn access_by_caller(
         Some((submission, permission))
     });
     let Some((submission, permission)) = opened else {
-        state.app.store.append_audit_entry(&entry.refused(ApiError::NotFound.code())).await?;
-        return Err(ApiError::NotFound);
+        return Err(refuse(state, entry, ApiError::NotFound).await);
     };
     state.app.store.append_audit_entry(&entry).await?;
     Ok(SubmissionAccess { submission, reader: Some((caller, permission)) })
@@ -146,7 +160,8 @@ async fn deny(
         .with("route", format!("{} {}", parts.method, parts.uri.path()))
         .with("because", failure.error.code());
     let (object_kind, object_id) = (ObjectKind::Submission, id.to_string());
-    refuse(state, &client, NewAuditEntry { object_kind, object_id, ..entry }, refusal).await
+    let entry = NewAuditEntry { object_kind, object_id, ..entry };
+    refuse_unauthenticated(state, &client, entry, refusal).await
 }
 
 /// By which permission somebody may read a submission.
@@ -167,12 +182,9 @@ async fn find_submission(
 
 /// Everything that a request brings in place of a submission's token.
 fn presented_tokens(settings: &ApiSettings, parts: &Parts) -> Vec<String> {
-    let bearer = parts.headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
-        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-    });
     let jar = CookieJar::from_headers(&parts.headers);
     let name = settings.cookie_name(ACCESS_COOKIE, parts.uri.path());
     let cookie = jar.get(&name).map(|cookie| cookie.value().to_owned());
-    bearer.chain(cookie).filter(|token| !token.is_empty()).collect()
+    let bearer = bearer(&parts.headers).map(str::to_owned);
+    bearer.into_iter().chain(cookie).filter(|token| !token.is_empty()).collect()
 }

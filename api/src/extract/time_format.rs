@@ -1,36 +1,40 @@
 //! Times as text.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Utc};
+use diagflow_store::UtcTime;
 
 /// A time of the records (UTC) as answers tell it.
-pub(crate) fn rfc3339(at: NaiveDateTime) -> String {
-    at.and_utc().to_rfc3339_opts(SecondsFormat::Millis, true)
+pub(crate) fn rfc3339(at: impl Into<UtcTime>) -> String {
+    at.into().to_string()
 }
 
 /// The beginning of what is asked for: a time by RFC 3339, or a day (UTC), which begins at midnight.
-pub(crate) fn range_start(text: &str) -> Result<NaiveDateTime, String> {
-    day(text).map_or_else(|| time(text), |day| in_range(day.and_time(NaiveTime::MIN)))
+pub(crate) fn range_start(text: &str) -> Result<UtcTime, String> {
+    day(text).map_or_else(|| time(text), |day| in_range(midnight(day)))
 }
 
 /// The end of what is asked for, which is no more part of it: a time by RFC 3339, or the end of a day (UTC).
-pub(crate) fn range_end(text: &str) -> Result<NaiveDateTime, String> {
+pub(crate) fn range_end(text: &str) -> Result<UtcTime, String> {
     let next = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(day);
-    day(text).map_or_else(|| time(text), |day| in_range(next(day).and_time(NaiveTime::MIN)))
+    day(text).map_or_else(|| time(text), |day| in_range(midnight(next(day))))
+}
+
+fn midnight(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
 }
 
 fn day(text: &str) -> Option<NaiveDate> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()
 }
 
-fn time(text: &str) -> Result<NaiveDateTime, String> {
+fn time(text: &str) -> Result<UtcTime, String> {
     let time = DateTime::parse_from_rfc3339(text);
-    time.map_err(|_| invalid()).and_then(|time| in_range(time.naive_utc()))
+    time.map_err(|_| invalid()).and_then(|time| in_range(time.to_utc()))
 }
 
 /// Within what the database can compare.
-fn in_range(time: NaiveDateTime) -> Result<NaiveDateTime, String> {
-    let year = time.format("%Y").to_string().parse::<u32>();
-    if matches!(year, Ok(1000..=9999)) { Ok(time) } else { Err(invalid()) }
+fn in_range(time: DateTime<Utc>) -> Result<UtcTime, String> {
+    if matches!(time.year(), 1000..=9999) { Ok(time.into()) } else { Err(invalid()) }
 }
 
 fn invalid() -> String {
@@ -43,7 +47,7 @@ mod tests {
 
     #[test]
     fn days_and_times_are_parsed_as_utc() {
-        let text = |time: Result<NaiveDateTime, String>| rfc3339(time.expect("a time"));
+        let text = |time: Result<UtcTime, String>| rfc3339(time.expect("a time"));
         assert_eq!(text(range_start("2026-11-30")), "2026-11-30T00:00:00.000Z");
         assert_eq!(text(range_end("2026-11-30")), "2026-12-01T00:00:00.000Z");
         for read in [range_start, range_end] {

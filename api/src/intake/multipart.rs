@@ -6,7 +6,6 @@ use crate::intake::draft::{Content, Draft, DraftImage, DraftValue};
 use crate::intake::upload_memory::MemoryReservation;
 use crate::intake::validation_errors::Limits;
 use crate::layers::time_limit::body_error;
-use crate::settings::MIB;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
@@ -107,7 +106,7 @@ async fn read(
 
 fn multipart_error(error: &MultipartError, max_body: usize) -> ApiError {
     match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge { limit_mib: max_body / MIB },
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(max_body),
         StatusCode::BAD_REQUEST => ApiError::InvalidMultipart,
         // The connection, not the form.
         _ => body_error(error),

@@ -2,17 +2,18 @@
 
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
+use crate::extract::body::media_type;
 use crate::extract::client_info::ClientInfo;
 use crate::intake::upload_memory::{JSON_COPIES, MemoryReservation};
 use crate::intake::valid_submission::ValidSubmission;
 use crate::intake::validation_errors::Limits;
 use crate::intake::{json, multipart, validate};
 use crate::layers::time_limit::body_error;
-use crate::settings::{ApiSettings, MIB};
+use crate::settings::ApiSettings;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
@@ -39,7 +40,10 @@ pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<Val
             let draft = with_upload_timeout(settings, draft).await?;
             run_blocking(move || validate::validate(draft, limits, &consent)).await?
         }
-        _ => return Err(ApiError::UnsupportedMediaType),
+        _ => {
+            let accepted = "application/json or multipart/form-data";
+            return Err(ApiError::UnsupportedMediaType { accepted });
+        }
     };
     memory.attach_to(submission.images.iter_mut().map(|image| &mut image.bytes));
     Ok(submission)
@@ -63,16 +67,10 @@ fn check_content_length(headers: &HeaderMap, settings: &ApiSettings) -> ApiResul
         .and_then(|text| text.parse().ok());
     match announced {
         Some(length) if length > settings.max_body() as u64 => {
-            Err(body_too_large(settings.max_body()))
+            Err(ApiError::body_too_large(settings.max_body()))
         }
         _ => Ok(()),
     }
-}
-
-fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let name = value.unwrap_or_default().split(';').next().unwrap_or_default();
-    name.trim().to_ascii_lowercase()
 }
 
 async fn read(body: Body, limit: usize, memory: &mut MemoryReservation) -> ApiResult<Bytes> {
@@ -81,7 +79,7 @@ async fn read(body: Body, limit: usize, memory: &mut MemoryReservation) -> ApiRe
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| body_error(&error))?;
         if bytes.len() + chunk.len() > limit {
-            return Err(body_too_large(limit));
+            return Err(ApiError::body_too_large(limit));
         }
         memory.grow(JSON_COPIES * chunk.len())?;
         bytes.extend_from_slice(&chunk);
@@ -90,10 +88,6 @@ async fn read(body: Body, limit: usize, memory: &mut MemoryReservation) -> ApiRe
         memory.grow(bytes.len())?;
     }
     Ok(bytes.freeze())
-}
-
-fn body_too_large(limit: usize) -> ApiError {
-    ApiError::BodyTooLarge { limit_mib: limit / MIB }
 }
 
 /// Runs what takes long on the threads that are meant for it.

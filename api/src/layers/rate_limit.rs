@@ -7,9 +7,10 @@
 //! burst, and the window the time in which a burst that was used up comes back, evenly.
 
 use crate::app::AppState;
+use crate::error::ErrorCode;
 use crate::extract::client_info::ClientInfo;
 use crate::layers::limiters::RateLimitClass;
-use crate::openapi::refusals::{Refusal, document_refusals};
+use crate::openapi::route::add_errors;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -22,7 +23,7 @@ pub(crate) fn rate_limited(
     class: RateLimitClass,
     (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
 ) -> UtoipaMethodRouter<AppState> {
-    document_refusals(&mut paths, &[Refusal::TooMany]);
+    add_errors(&mut paths, &[ErrorCode::TooManyRequests]);
     let layer = from_fn_with_state((state.clone(), class), count);
     (schemas, paths, router.route_layer(layer))
 }

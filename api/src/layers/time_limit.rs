@@ -1,16 +1,34 @@
 //! Ends waiting, not work. A handler runs in a task of its own: a client that goes away, or an answer
 //! that takes too long, never stops it half-way, so that nothing is left half-made.
 
-use crate::error::{ApiError, ApiResult};
+use crate::app::AppState;
+use crate::error::{ApiError, ApiResult, ErrorCode};
+use crate::openapi::error_responses;
+use crate::openapi::route::{add_errors, writes};
 use crate::request_id;
 use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use std::error::Error;
 use std::iter::successors;
 use std::time::Duration;
 use tower_http::timeout::TimeoutError;
 use tracing::Instrument;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Limits the time until the response of these routes begins, and documents the errors that every one of them can
+/// have.
+pub(crate) fn time_limited(
+    limit: Duration,
+    mut router: OpenApiRouter<AppState>,
+) -> OpenApiRouter<AppState> {
+    let paths = &mut router.get_openapi_mut().paths;
+    add_errors(paths, &[ErrorCode::Internal, ErrorCode::Unavailable, ErrorCode::Timeout]);
+    for operation in writes(paths) {
+        error_responses::add(operation, &[ErrorCode::OutcomeUnknown]);
+    }
+    router.layer(from_fn_with_state(limit, limit_time))
+}
 
 /// Lets a client wait for the beginning of an answer for this long.
 pub(crate) async fn limit_time(

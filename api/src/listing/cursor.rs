@@ -1,20 +1,19 @@
-//! Cursors: where a page of a list begins, by the submission next to it. They stay right while
-//! submissions come and go, and are as fast on the last page as on the first. Opaque to clients.
+//! Cursors: the position of a page by the submission next to it. They stay correct while submissions change, and the
+//! last page is as fast as the first. Opaque to clients.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chrono::DateTime;
-use diagflow_store::{PagePosition, Sort, SortBy, SortKey, SubmissionId};
+use diagflow_store::{PagePosition, Sort, SortBy, SortKey, SubmissionId, UtcTime};
 use serde::{Deserialize, Serialize};
 
-/// As it travels: JSON in base64url.
+/// Sent as JSON in base64url.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CursorData {
     by: By,
     descending: bool,
     to: Direction,
-    /// Microseconds since 1970 (UTC).
+    /// Unix time in microseconds.
     at: i64,
     id: SubmissionId,
 }
@@ -54,20 +53,20 @@ pub(super) fn before(sort: Sort, key: SortKey) -> String {
 
 fn encode(sort: Sort, to: Direction, key: SortKey) -> String {
     let Sort { by, descending } = sort;
-    let at = key.at.and_utc().timestamp_micros();
+    let at = key.at.micros();
     let data = CursorData { by: by.into(), descending, to, at, id: key.id };
-    let json = serde_json::to_vec(&data).expect("words and numbers become JSON");
+    let json = serde_json::to_vec(&data).expect("texts and numbers are valid JSON");
     BASE64_URL_SAFE_NO_PAD.encode(json)
 }
 
-/// Reads a cursor of a list with this sort; `None` when it is none.
+/// `None` if it is not a cursor of a list with this sort.
 pub(super) fn decode(text: &str, sort: Sort) -> Option<PagePosition> {
     let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
     let data: CursorData = serde_json::from_slice(&json).ok()?;
     if data.by != sort.by.into() || data.descending != sort.descending {
         return None;
     }
-    let key = SortKey { at: DateTime::from_timestamp_micros(data.at)?.naive_utc(), id: data.id };
+    let key = SortKey { at: UtcTime::from_micros(data.at)?, id: data.id };
     Some(match data.to {
         Direction::After => PagePosition::After(key),
         Direction::Before => PagePosition::Before(key),
@@ -80,8 +79,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_valid_for_its_own_sort_only() {
-        let at =
-            DateTime::from_timestamp_micros(1_700_000_000_123_456).expect("a time").naive_utc();
+        let at = UtcTime::from_micros(1_700_000_000_123_456).expect("a time");
         let key = SortKey { at, id: SubmissionId::new() };
         let sort = Sort { by: SortBy::Updated, descending: false };
         assert_eq!(decode(&after(sort, key), sort), Some(PagePosition::After(key)));

@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::str::FromStr;
 
-/// The format of an export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum ExportFormat {
     #[default]
@@ -20,7 +19,7 @@ impl FromStr for ExportFormat {
         match text {
             "csv" => Ok(Self::Csv),
             "jsonl" => Ok(Self::JsonLines),
-            _ => Err("The format is csv or jsonl".to_owned()),
+            _ => Err("format must be csv or jsonl".to_owned()),
         }
     }
 }
@@ -44,7 +43,7 @@ pub(crate) struct ExportRow {
     result: Option<Box<RawValue>>,
 }
 
-/// The columns of a CSV file, in the order of [`ExportRow::cells`].
+/// The CSV columns, in the order of [`ExportRow::cells`].
 const COLUMNS: [&str; 10] = [
     "id",
     "email",
@@ -57,7 +56,7 @@ const COLUMNS: [&str; 10] = [
     "submitted_by",
     "deleted_at",
 ];
-/// The columns after those, where what is medical comes along.
+/// The columns after those, with medical information.
 const CLINICAL_COLUMNS: [&str; 2] = ["comments", "result"];
 
 impl ExportRow {
@@ -80,7 +79,7 @@ impl ExportRow {
         }
     }
 
-    /// Takes the row, since a result is too large to have it twice.
+    /// Consumes the row, because a result may be too large to copy.
     fn cells(self, clinical: bool) -> impl Iterator<Item = String> {
         let mut cells = vec![
             self.id,
@@ -102,7 +101,7 @@ impl ExportRow {
     }
 }
 
-/// A cell that no spreadsheet takes for a formula: OWASP, "CSV injection", and ASVS 1.2.10.
+/// Keeps spreadsheets from reading a cell as a formula (OWASP "CSV injection", ASVS 1.2.10).
 fn escape_formula(cell: String) -> String {
     match cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0']) {
         true => format!("'{cell}"),
@@ -111,7 +110,6 @@ fn escape_formula(cell: String) -> String {
 }
 
 impl ExportFormat {
-    /// The ending of a file's name.
     pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -126,14 +124,14 @@ impl ExportFormat {
         }
     }
 
-    /// A part of a file; the first one has the names of the columns.
+    /// A chunk of the file. The first one starts with the column names.
     pub(crate) fn encode(
         self,
         rows: impl Iterator<Item = ExportRow>,
         first: bool,
         clinical: bool,
     ) -> Vec<u8> {
-        const IN_MEMORY: &str = "memory takes what is written";
+        const IN_MEMORY: &str = "writing to memory succeeds";
         match self {
             Self::JsonLines => {
                 let mut bytes = Vec::new();
@@ -144,7 +142,7 @@ impl ExportFormat {
                 bytes
             }
             Self::Csv => {
-                // Lines end as RFC 4180 says.
+                // RFC 4180
                 let mut file = csv::WriterBuilder::new()
                     .terminator(csv::Terminator::CRLF)
                     .from_writer(Vec::new());

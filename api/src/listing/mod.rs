@@ -1,7 +1,6 @@
-//! What lists of submissions can be asked for, and how they are told; shared by staff's list, everybody's
-//! own list and the export.
+//! Filters, pages and export formats of submissions, for staff's list, the caller's own list, exports and bulk retries.
 
-pub(crate) mod cursor;
+mod cursor;
 pub(crate) mod export_format;
 pub(crate) mod filter;
 pub(crate) mod page;

@@ -1,27 +1,25 @@
 //! Pages of a list, by number or by cursor.
 
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters};
-use crate::extract::time_format::rfc3339;
 use crate::listing::cursor;
 use axum::Json;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
 use diagflow_store::{
     NewAuditEntry, Page, PagePosition, Sort, SortBy, SortKey, Store, SubmissionFilter,
-    SubmissionId, SubmissionSummary, UserId,
+    SubmissionId, SubmissionSummary, UserId, UtcTime,
 };
 use serde::Serialize;
+use utoipa::openapi::path::Parameter;
 use utoipa::{IntoParams, ToSchema};
 
 /// Submissions of a page, unless request otherwise.
 const DEFAULT_PER_PAGE: usize = 20;
-/// Most submissions of a page.
 const MAX_PER_PAGE: usize = 100;
-/// Most submissions that a page by number may skip: the database reads all of them (about 10 ms).
+/// Submissions that a page by number may skip: the database reads all of them, which takes about 10 ms.
 const MAX_SKIPPED: usize = 10_000;
 
-/// Which page.
 #[derive(Debug, Clone)]
 pub(crate) struct PageRequest {
     page: usize,
@@ -30,38 +28,43 @@ pub(crate) struct PageRequest {
     sort: Sort,
 }
 
-/// Which page, and in which order.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what `PageRequest` reads")]
 pub(crate) struct PageQuery {
-    /// From 1. A page that would skip more than 10,000 submissions is refused: go on by cursors.
+    /// Number of the page, from 1. Pages beyond the first 10,000 submissions need a cursor.
     #[param(example = 1, minimum = 1)]
     page: Option<u32>,
-    /// At most 100; 20 if missing.
+    /// Submissions per page, 1 to 100. Default: 20.
     #[param(example = 20, minimum = 1, maximum = 100)]
     per_page: Option<u32>,
-    /// Instead of `page`: `next_cursor` or `prev_cursor` of an answer, with the same `sort`.
+    /// `next_cursor` or `prev_cursor` of another page, instead of `page`. Requires the same `sort`.
     cursor: Option<String>,
-    /// `created_at` or `updated_at`; the newest first when it begins with `-`. `-created_at` if missing.
+    /// `created_at` or `updated_at`, with a leading `-` for newest first. Default: `-created_at`.
     #[param(example = "-created_at")]
     sort: Option<String>,
 }
 
 impl FromParameters for PageRequest {
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::InvalidCursor, ErrorCode::PageTooFar];
+
+    fn parameters() -> Vec<Parameter> {
+        PageQuery::into_params(|| None)
+    }
+
     fn from_parameters(parameters: &mut Parameters) -> Self {
         let page = parameters.read("page", "page_invalid", |text| {
             let page = text.parse().ok().filter(|page| *page >= 1);
-            page.ok_or_else(|| "Pages are counted from 1".to_owned())
+            page.ok_or_else(|| "page must be a number from 1".to_owned())
         });
         let per_page = parameters.read("per_page", "per_page_invalid", |text| {
             let count = text.parse().ok().filter(|count| (1..=MAX_PER_PAGE).contains(count));
-            count.ok_or_else(|| format!("A page has 1 to {MAX_PER_PAGE} submissions"))
+            count.ok_or_else(|| format!("per_page must be a number from 1 to {MAX_PER_PAGE}"))
         });
         let sort = parameters.read("sort", "sort_invalid", parse_sort).unwrap_or_default();
         let cursor = parameters.take("cursor");
         if cursor.is_some() && page.is_some() {
-            let message = "Give a page or a cursor, not both".to_owned();
+            let message = "Use either page or cursor".to_owned();
             parameters.add_error("cursor", "page_and_cursor", message);
         }
         Self {
@@ -78,43 +81,40 @@ fn parse_sort(text: &str) -> Result<Sort, String> {
     let by = match by {
         "created_at" => SortBy::Created,
         "updated_at" => SortBy::Updated,
-        _ => return Err("Sort by created_at or updated_at, with - before it or not".to_owned()),
+        _ => {
+            return Err(
+                "sort must be created_at, -created_at, updated_at or -updated_at".to_owned()
+            );
+        }
     };
     Ok(Sort { by, descending })
 }
 
-/// A page of what a filter matches; `entry` is written down when it was read, and before it is shown.
-///
-/// # Errors
-/// When the cursor is none of this sort, the page is too far from the beginning, or the database does not
-/// answer.
+/// Reads a page of the submissions that match the filter, and appends `entry` before the page is returned.
 pub(crate) async fn list_page(
     store: &Store,
     filter: &SubmissionFilter,
     request: &PageRequest,
     entry: &NewAuditEntry,
 ) -> ApiResult<ListResponse> {
-    let (position, per_page) = position(request)?;
-    let page = store.list_submissions(filter, request.sort, position, per_page).await?;
+    let position = position(request)?;
+    let page = store.list_submissions(filter, request.sort, position, request.per_page).await?;
     let total = store.count_submissions(filter).await?;
     store.append_audit_entry(entry).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(response_body(request, position, page, total))))
 }
 
-/// Where the page begins, and how many submissions it has.
-fn position(request: &PageRequest) -> ApiResult<(PagePosition, usize)> {
-    let position = match &request.cursor {
-        Some(cursor) => cursor::decode(cursor, request.sort).ok_or(ApiError::InvalidCursor)?,
+fn position(request: &PageRequest) -> ApiResult<PagePosition> {
+    match &request.cursor {
+        Some(cursor) => cursor::decode(cursor, request.sort).ok_or(ApiError::InvalidCursor),
         None => {
             let skipped = (request.page - 1).checked_mul(request.per_page);
             let skipped = skipped.filter(|skipped| *skipped <= MAX_SKIPPED);
-            PagePosition::Skip(skipped.ok_or(ApiError::PageTooFar)?)
+            Ok(PagePosition::Skip(skipped.ok_or(ApiError::PageTooFar)?))
         }
-    };
-    Ok((position, request.per_page))
+    }
 }
 
-/// The answer to who asks for a page of a list.
 pub(crate) type ListResponse = ([(HeaderName, &'static str); 1], Json<ListBody>);
 
 /// A page of a list.
@@ -125,60 +125,59 @@ pub(crate) struct ListBody {
     success: bool,
     /// The submissions.
     data: Vec<SubmissionSummaryBody>,
-    /// Where the page is in the list.
+    /// Position of the page in the list.
     pagination: SubmissionPagination,
 }
 
-/// Where a page is in its list.
+/// Position of a page in a list.
 #[derive(Debug, Serialize, ToSchema)]
 struct SubmissionPagination {
-    /// From 1; not where a cursor was given.
+    /// Number of the page, from 1. `null` if the request has a cursor.
     page: Option<usize>,
-    /// Most submissions of a page.
     #[schema(example = 20)]
     per_page: usize,
-    /// How many submissions the filter matches, exactly.
+    /// Exact number of submissions that match.
     #[schema(example = 123)]
     total: i64,
-    /// Gives the next page; none on the last.
+    /// Cursor of the next page. `null` on the last page.
     next_cursor: Option<String>,
-    /// Gives the page before; none on the first.
+    /// Cursor of the previous page. `null` on the first page.
     prev_cursor: Option<String>,
 }
 
-/// A submission as a list shows it.
+/// A submission in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SubmissionSummaryBody {
-    /// Names it.
+    /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
     id: SubmissionId,
-    /// The patient's address.
+    /// E-mail address of the patient.
     #[schema(example = "ana@example.org")]
     email: String,
     /// `pending`, `processing`, `completed`, `failed`, `timed_out` or `cancelled`.
     #[schema(example = "failed")]
     status: &'static str,
-    /// How many runs it has had.
+    /// Number of runs.
     #[schema(example = 1)]
     runs: i32,
-    /// Why it failed.
+    /// Stable code of the failure.
     #[schema(example = "loopai_unreachable")]
     error_code: Option<String>,
-    /// When it was received (UTC).
-    #[schema(format = "date-time")]
-    created_at: String,
-    /// When anything about it changed last (UTC).
-    #[schema(format = "date-time")]
-    updated_at: String,
-    /// When it ended (UTC).
-    #[schema(format = "date-time")]
-    finished_at: Option<String>,
-    /// The account that sent it.
+    /// Time of receipt.
+    #[schema(value_type = String, format = "date-time")]
+    created_at: UtcTime,
+    /// Time of the last change.
+    #[schema(value_type = String, format = "date-time")]
+    updated_at: UtcTime,
+    /// Time at which the submission reached its final state.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    finished_at: Option<UtcTime>,
+    /// Id of the account that sent the submission.
     #[schema(value_type = Option<String>, format = "uuid")]
     submitted_by: Option<UserId>,
-    /// When staff deleted it (UTC).
-    #[schema(format = "date-time")]
-    deleted_at: Option<String>,
+    /// Time of deletion.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    deleted_at: Option<UtcTime>,
 }
 
 impl From<SubmissionSummary> for SubmissionSummaryBody {
@@ -189,16 +188,15 @@ impl From<SubmissionSummary> for SubmissionSummaryBody {
             status: row.status.name(),
             runs: row.run_number,
             error_code: row.error_code,
-            created_at: rfc3339(row.created_at),
-            updated_at: rfc3339(row.updated_at),
-            finished_at: row.finished_at.map(rfc3339),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            finished_at: row.finished_at,
             submitted_by: row.submitted_by,
-            deleted_at: row.deleted_at.map(rfc3339),
+            deleted_at: row.deleted_at,
         }
     }
 }
 
-/// The page that was request for.
 fn response_body(
     request: &PageRequest,
     position: PagePosition,
@@ -208,7 +206,7 @@ fn response_body(
     let sort = request.sort;
     let (is_first, is_last) = match position {
         PagePosition::Skip(skipped) => (skipped == 0, !page.has_more),
-        // Whoever comes with a cursor comes from somewhere.
+        // A cursor comes from another page.
         PagePosition::After(_) => (false, !page.has_more),
         PagePosition::Before(_) => (!page.has_more, false),
     };

@@ -14,68 +14,59 @@ use self::patient::{events, my_submissions, status, submit};
 use crate::app::AppState;
 use crate::auth::guard::guarded;
 use crate::auth::permissions::Permission;
-use crate::error::{ApiError, ApiResult};
 use crate::layers::limiters::RateLimitClass;
 use crate::layers::rate_limit::rate_limited;
-use crate::layers::time_limit::limit_time;
+use crate::layers::time_limit::{limit_time, time_limited};
 use crate::openapi::Document;
+use crate::openapi::route::route;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use diagflow_store::NewAuditEntry;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
-use utoipa_axum::routes;
 
 /// The routes with their part of the documentation. Each handler's attribute names its path.
 pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
     let settings = &state.app.settings;
-    let asks = from_fn_with_state(settings.request_timeout, limit_time);
-    let body = DefaultBodyLimit::max(settings.max_body());
-    let limit = DefaultBodyLimit::max(webhook::MAX_CALLBACK_BYTES);
-
+    let api = OpenApiRouter::new()
+        .merge(submissions(state))
+        .merge(loopai(state))
+        .merge(accounts(state))
+        .merge(staff_reads(state))
+        .merge(staff_actions(state));
+    // The upload of a submission has a time limit of its own.
+    let upload = rate_limited(state, RateLimitClass::Submit, route!(submit::create_submission))
+        .layer(DefaultBodyLimit::max(settings.max_body()));
     OpenApiRouter::with_openapi(Document::openapi())
-        // Limits its own time: what may take long is the upload, and only that.
-        .routes(rate_limited(state, RateLimitClass::Submit, routes!(submit::submit)).layer(body))
-        .routes(
-            rate_limited(state, RateLimitClass::Read, routes!(status::status)).layer(asks.clone()),
-        )
-        .routes(
-            rate_limited(state, RateLimitClass::Read, routes!(events::events)).layer(asks.clone()),
-        )
-        .routes(
-            rate_limited(state, RateLimitClass::Read, routes!(loopai_file::file))
-                .layer(asks.clone()),
-        )
-        .merge(accounts(state).layer(asks.clone()))
-        .routes(
-            rate_limited(state, RateLimitClass::Webhook, routes!(webhook::loopai_callback))
-                .layer(limit)
-                .layer(asks.clone()),
-        )
-        .merge(staff_reads(state).layer(asks.clone()))
-        .merge(staff_actions(state).layer(asks.clone()))
-        .merge(operation(state).layer(asks.clone()))
-        .routes(
-            rate_limited(state, RateLimitClass::Health, routes!(version::version))
-                .layer(asks.clone()),
-        )
-        .routes(rate_limited(state, RateLimitClass::Health, routes!(home::home)).layer(asks))
+        .routes(upload)
+        .merge(time_limited(settings.request_timeout, api))
+        .merge(operation(state).layer(from_fn_with_state(settings.request_timeout, limit_time)))
+}
+
+/// What patients follow their submissions with.
+fn submissions(state: &AppState) -> OpenApiRouter<AppState> {
+    let read = |routes| rate_limited(state, RateLimitClass::Read, routes);
+    OpenApiRouter::new()
+        .routes(read(route!(status::read_submission_status)))
+        .routes(read(route!(events::follow_submission)))
+}
+
+/// What LoopAI uses.
+fn loopai(state: &AppState) -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(rate_limited(state, RateLimitClass::Read, route!(loopai_file::read_signed_file)))
+        .routes(rate_limited(state, RateLimitClass::Webhook, route!(webhook::loopai_callback)))
 }
 
 /// How the service stands. Each question may be one to the database.
 fn operation(state: &AppState) -> OpenApiRouter<AppState> {
     let health = |routes| rate_limited(state, RateLimitClass::Health, routes);
     OpenApiRouter::new()
-        .routes(health(routes!(health::health)))
-        .routes(health(routes!(health::database)))
-        .routes(health(routes!(ready::ready)))
-        .routes(health(routes!(metrics::metrics)))
-}
-
-/// Writes down that what a caller asked for was refused, and passes the refusal on.
-async fn refused<T>(state: &AppState, entry: NewAuditEntry, refusal: ApiError) -> ApiResult<T> {
-    state.app.store.append_audit_entry(&entry.refused(refusal.code())).await?;
-    Err(refusal)
+        .routes(health(route!(health::read_health)))
+        .routes(health(route!(health::read_database_health)))
+        .routes(health(route!(ready::read_readiness)))
+        .routes(health(route!(metrics::read_metrics)))
+        .routes(health(route!(version::read_version)))
+        .routes(health(route!(home::read_home_page)))
 }
 
 /// Sign-in, one's own account, and those of others.
@@ -87,26 +78,25 @@ fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
     let reads = |routes| guarded(state, UsersRead, routes);
     let writes = |routes| guarded(state, UsersWrite, routes);
     OpenApiRouter::new()
-        .routes(rate_limited(state, RateLimitClass::SignIn, routes!(sign_in::sign_in)))
-        .routes(rate_limited(state, RateLimitClass::SignIn, routes!(refresh::refresh_session)))
-        .routes(own_account(routes!(sign_out::sign_out)))
-        .routes(own_account(routes!(validate::validate_session)))
-        .routes(own_account(routes!(password::change_password)))
-        .routes(own_account(routes!(
-            own_sessions::list_own_sessions,
-            own_sessions::end_own_other_sessions
-        )))
-        .routes(own_account(routes!(own_sessions::end_own_session)))
-        .routes(reads(routes!(list::list_users)))
-        .routes(reads(routes!(list::read_user)))
-        .routes(writes(routes!(create::create_user)))
-        .routes(writes(routes!(update::update_user, update::disable_user)))
-        .routes(reads(routes!(sessions::list_user_sessions)))
-        .routes(writes(routes!(sessions::end_user_sessions)))
-        .routes(writes(routes!(sessions::end_user_session)))
-        .routes(reads(routes!(keys::list_user_keys)))
-        .routes(writes(routes!(keys::create_user_key)))
-        .routes(writes(routes!(keys::revoke_user_key)))
+        .routes(rate_limited(state, RateLimitClass::SignIn, route!(sign_in::sign_in)))
+        .routes(rate_limited(state, RateLimitClass::SignIn, route!(refresh::refresh_session)))
+        .routes(own_account(route!(sign_out::sign_out)))
+        .routes(own_account(route!(validate::validate_session)))
+        .routes(own_account(route!(password::change_password)))
+        .routes(own_account(route!(own_sessions::list_own_sessions)))
+        .routes(own_account(route!(own_sessions::end_own_other_sessions)))
+        .routes(own_account(route!(own_sessions::end_own_session)))
+        .routes(reads(route!(list::list_users)))
+        .routes(reads(route!(list::read_user)))
+        .routes(writes(route!(create::create_user)))
+        .routes(writes(route!(update::update_user)))
+        .routes(writes(route!(update::disable_user)))
+        .routes(reads(route!(sessions::list_user_sessions)))
+        .routes(writes(route!(sessions::end_user_sessions)))
+        .routes(writes(route!(sessions::end_user_session)))
+        .routes(reads(route!(keys::list_user_keys)))
+        .routes(writes(route!(keys::create_user_key)))
+        .routes(writes(route!(keys::revoke_user_key)))
 }
 
 /// What staff do to runs and e-mails.
@@ -114,12 +104,12 @@ fn staff_actions(state: &AppState) -> OpenApiRouter<AppState> {
     use self::staff::{bulk_retry, cancel, history, resend, retry};
     use Permission::{DeliveriesResend, HistoryRead, SubmissionsCancel, SubmissionsRetry};
     OpenApiRouter::new()
-        .routes(guarded(state, SubmissionsCancel, routes!(cancel::cancel_submission)))
-        .routes(guarded(state, SubmissionsRetry, routes!(retry::retry_submission)))
-        .routes(guarded(state, SubmissionsRetry, routes!(bulk_retry::retry_submissions)))
-        .routes(guarded(state, DeliveriesResend, routes!(resend::resend_delivery)))
-        .routes(guarded(state, HistoryRead, routes!(history::read_history)))
-        .routes(guarded(state, HistoryRead, routes!(history::read_raw_history)))
+        .routes(guarded(state, SubmissionsCancel, route!(cancel::cancel_submission)))
+        .routes(guarded(state, SubmissionsRetry, route!(retry::retry_submission)))
+        .routes(guarded(state, SubmissionsRetry, route!(bulk_retry::retry_submissions)))
+        .routes(guarded(state, DeliveriesResend, route!(resend::resend_delivery)))
+        .routes(guarded(state, HistoryRead, route!(history::read_history)))
+        .routes(guarded(state, HistoryRead, route!(history::read_raw_history)))
 }
 
 /// What staff see of submissions, and senders of their own.
@@ -130,13 +120,13 @@ fn staff_reads(state: &AppState) -> OpenApiRouter<AppState> {
         SubmissionsReadOwn,
     };
     OpenApiRouter::new()
-        .routes(guarded(state, SubmissionsReadOwn, routes!(my_submissions::list_own_submissions)))
-        .routes(guarded(state, SubmissionsRead, routes!(list::list_submissions)))
-        .routes(guarded(state, SubmissionsExport, routes!(export::export_submissions)))
-        .routes(guarded(state, SubmissionsRead, routes!(detail::read_submission)))
-        .routes(guarded(state, SubmissionsDelete, routes!(deletion::delete_submission)))
-        .routes(guarded(state, SubmissionsDelete, routes!(deletion::restore_submission)))
-        .routes(guarded(state, ClinicalRead, routes!(file::read_file)))
-        .routes(guarded(state, SubmissionsRead, routes!(all_events::follow_submissions)))
-        .routes(guarded(state, AuditRead, routes!(audit::list_audit_entries)))
+        .routes(guarded(state, SubmissionsReadOwn, route!(my_submissions::list_own_submissions)))
+        .routes(guarded(state, SubmissionsRead, route!(list::list_submissions)))
+        .routes(guarded(state, SubmissionsExport, route!(export::export_submissions)))
+        .routes(guarded(state, SubmissionsRead, route!(detail::read_submission)))
+        .routes(guarded(state, SubmissionsDelete, route!(deletion::delete_submission)))
+        .routes(guarded(state, SubmissionsDelete, route!(deletion::restore_submission)))
+        .routes(guarded(state, ClinicalRead, route!(file::read_file)))
+        .routes(guarded(state, SubmissionsRead, route!(all_events::follow_submissions)))
+        .routes(guarded(state, AuditRead, route!(audit::list_audit_entries)))
 }

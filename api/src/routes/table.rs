@@ -77,7 +77,7 @@ fn access(operation: &Value) -> Access {
     let ways = &operation["security"];
     if let Some(permission) = ways[0]["session"][0].as_str() {
         let has = |role: &Role| Permission::of(*role).iter().any(|own| own.name() == permission);
-        let roles = Role::ALL.into_iter().filter(has).collect();
+        let roles = Role::ALL.iter().copied().filter(has).collect();
         return Access::Roles { permission: permission.to_owned(), roles };
     }
     match ways[0].get("bearer") {

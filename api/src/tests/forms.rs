@@ -110,7 +110,7 @@ async fn an_interrupted_form_upload_is_rejected() {
     let response = TestApi::new().await.send(post("multipart/form-data; boundary=x", body)).await;
     assert_eq!(
         response.refusal_with_message(),
-        refusal(400, "upload_incomplete", "The upload was cut off. Please send it again.")
+        refusal(400, "upload_incomplete", "The upload was interrupted. Please send it again.")
     );
 }
 

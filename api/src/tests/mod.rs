@@ -11,8 +11,7 @@ mod uploads;
 
 use crate::app::App;
 use crate::app::AppState;
-use crate::dispatch::start_runs::{RunStarterSettings, StartQueue};
-use crate::dispatch::temporal_runs::TemporalRuns;
+use crate::dispatch::{Dispatch, DispatchSettings};
 use crate::router;
 use crate::settings::ApiSettings;
 use crate::telemetry::metrics_builder;
@@ -36,8 +35,8 @@ pub(crate) async fn unreachable_store() -> Store {
     let settings = PoolSettings {
         url: "mysql://nobody@127.0.0.1:1/nothing".to_owned(),
         size: 2,
-        wait: Duration::from_millis(50),
-        statement: Duration::from_millis(50),
+        pool_timeout: Duration::from_millis(50),
+        statement_timeout: Duration::from_millis(50),
     };
     Store::connect(&settings).await.expect("a pool")
 }
@@ -106,21 +105,24 @@ impl TestApi {
         let folder = TempDir::new().expect("a folder");
         let address = Url::from_directory_path(folder.path()).expect("an address");
         let store = unreachable_store().await;
-        let schedule = PollSchedule::default();
-        let starter = RunStarterSettings {
+        let schedule = PollSchedule { waits_ms: vec![5000], deadline_ms: 3_600_000 };
+        let dispatch_settings = DispatchSettings {
             task_queue: "none".to_owned(),
             schedule,
             sweep_interval: Duration::from_secs(1),
+            reconcile_after: Duration::from_secs(1),
+            reconcile_interval: Duration::from_secs(1),
+            orphaned_file_age: Duration::from_secs(1),
         };
+        let blobs = BlobStore::open(&address).expect("a folder");
         let no_temporal = tokio::sync::watch::channel(None).1;
         let public_url = "https://diagflow.example.org/".parse().expect("an address");
         let mut settings = ApiSettings::new("a secret".into(), public_url);
         change(&mut settings);
         let app = App {
-            temporal_runs: TemporalRuns::new(no_temporal.clone()),
-            start_queue: StartQueue::new(store.clone(), no_temporal, starter).0,
+            dispatch: Dispatch::new(store.clone(), blobs.clone(), no_temporal, dispatch_settings).0,
             store,
-            bytes: BlobStore::open(&address).expect("a folder"),
+            bytes: blobs,
             temporal_health: Arc::new(|| async { false }.boxed()),
             metrics: metrics_builder().build_recorder().handle(),
             settings,
@@ -133,7 +135,10 @@ impl TestApi {
     }
 
     async fn send(&self, request: Request<Body>) -> TestResponse {
-        send_to(router(self.app.clone()), request).await
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let response = send_to(router(self.app.clone()), request).await;
+        documentation::expect_documented(&self.state(), &method, &path, &response);
+        response
     }
 
     async fn get(&self, path: &str) -> TestResponse {

@@ -376,7 +376,7 @@ async fn an_invalid_idempotency_key_is_rejected() {
             refusal(
                 400,
                 "invalid_idempotency_key",
-                "Idempotency-Key must be one text of 1 to 255 visible ASCII characters."
+                "Idempotency-Key must be one value of 1 to 255 visible ASCII characters."
             ),
             "{wrong:?}"
         );

@@ -17,7 +17,7 @@ async fn an_interrupted_upload_is_rejected() {
     let response = TestApi::new().await.send(post("application/json", body)).await;
     assert_eq!(
         response.refusal_with_message(),
-        refusal(400, "upload_incomplete", "The upload was cut off. Please send it again.")
+        refusal(400, "upload_incomplete", "The upload was interrupted. Please send it again.")
     );
 }
 
@@ -64,7 +64,7 @@ async fn a_stalled_upload_times_out() {
         let response = tokio::time::timeout(LONG, response).await.expect("an answer in time");
         match kind {
             "text/json" => assert_eq!(response.refusal().0, 415),
-            _ => assert_eq!(response.refusal(), (408, "timeout".to_owned()), "{kind}"),
+            _ => assert_eq!(response.refusal(), (408, "upload_timeout".to_owned()), "{kind}"),
         }
     }
 }

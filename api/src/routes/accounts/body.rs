@@ -1,39 +1,38 @@
-//! An account as answers show it.
+//! An account in responses.
 
-use crate::extract::time_format::rfc3339;
-use diagflow_store::{User, UserId};
+use diagflow_store::{User, UserId, UtcTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// An account.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UserBody {
-    /// Its name in the records.
+    /// Id of the account.
     #[schema(value_type = String, format = "uuid")]
     id: UserId,
-    /// What somebody signs in with; in lower case.
+    /// E-mail address to sign in with, in lower case.
     #[schema(example = "ana@example.org")]
     email: String,
-    /// What to call them.
+    /// Name of the person or program.
     #[schema(example = "Ana López")]
     name: String,
     /// `admin`, `operator`, `clinician`, `institution`, `patient` or `service`.
     #[schema(example = "operator")]
     role: String,
-    /// Whether it may be used.
+    /// Whether the account can be used.
     enabled: bool,
-    /// Since when it may not (UTC).
-    #[schema(format = "date-time")]
-    disabled_at: Option<String>,
-    /// When its password was set (UTC); never for a program.
-    #[schema(format = "date-time")]
-    password_changed_at: Option<String>,
-    /// When it was made (UTC).
-    #[schema(format = "date-time")]
-    created_at: String,
-    /// When it was changed last (UTC).
-    #[schema(format = "date-time")]
-    updated_at: String,
+    /// Time at which the account was disabled.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    disabled_at: Option<UtcTime>,
+    /// Time at which the password was set. `null` for programs.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    password_changed_at: Option<UtcTime>,
+    /// Time of creation.
+    #[schema(value_type = String, format = "date-time")]
+    created_at: UtcTime,
+    /// Time of the last change.
+    #[schema(value_type = String, format = "date-time")]
+    updated_at: UtcTime,
 }
 
 impl From<User> for UserBody {
@@ -44,15 +43,15 @@ impl From<User> for UserBody {
             name: user.name,
             role: user.role.to_string(),
             enabled: user.disabled_at.is_none(),
-            disabled_at: user.disabled_at.map(rfc3339),
-            password_changed_at: user.password_changed_at.map(rfc3339),
-            created_at: rfc3339(user.created_at),
-            updated_at: rfc3339(user.updated_at),
+            disabled_at: user.disabled_at,
+            password_changed_at: user.password_changed_at,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
         }
     }
 }
 
-/// The answer with one account.
+/// The response with an account.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UserResponse {
     /// Always `true`.

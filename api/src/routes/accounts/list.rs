@@ -1,9 +1,8 @@
-//! `GET /api/v1/users` and `GET /api/v1/users/{id}`.
+//! `GET /api/v1/users` and `GET /api/v1/users/{id}`
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::error::ApiResult;
-use crate::error::response::ErrorBody;
 use crate::extract::path_id::PathId;
 use crate::extract::query::{FromParameters, Parameters, ValidQuery};
 use crate::routes::accounts::body::{UserBody, UserResponse};
@@ -13,41 +12,56 @@ use axum::Json;
 use axum::extract::State;
 use diagflow_store::{Action, ObjectKind, UserFilter, UserId};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::path::Parameter;
+use utoipa::{IntoParams, ToSchema};
 
-/// Accounts of a page, unless search otherwise, and at most.
 const DEFAULT_PER_PAGE: i64 = 20;
 const MAX_PER_PAGE: i64 = 100;
-/// The last page that can be search for: nobody leafs so far, and the database would count up to it.
+/// The database reads all pages before the requested one.
 const MAX_PAGE: i64 = 100_000;
 
-/// One page of accounts.
+/// A page of accounts.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UserListResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// The newest first.
+    /// The accounts, newest first.
     data: Vec<UserBody>,
-    /// Which page this is.
+    /// Position of the page in the list.
     pagination: UserPagination,
 }
 
-/// Which page of how many.
+/// Position of a page in the list of accounts.
 #[derive(Debug, Serialize, ToSchema)]
 struct UserPagination {
-    /// From 1.
+    /// Number of the page, from 1.
     #[schema(example = 1)]
     page: i64,
-    /// Most accounts of one page.
+    /// Accounts per page.
     #[schema(example = 20)]
     per_page: i64,
-    /// How many match in all.
+    /// Number of accounts that match.
     #[schema(example = 42)]
     total: i64,
 }
 
-/// Which accounts, and which page of them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `UserSearch` reads")]
+struct UserQuery {
+    /// Part of the e-mail address or of the name.
+    search: Option<String>,
+    /// Role of the accounts.
+    role: Option<String>,
+    /// `true` for disabled accounts only, `false` for enabled accounts only.
+    disabled: Option<bool>,
+    /// Number of the page, from 1.
+    page: Option<i64>,
+    /// Accounts per page, 1 to 100. Default: 20.
+    per_page: Option<i64>,
+}
+
 pub(crate) struct UserSearch {
     filter: UserFilter,
     page: i64,
@@ -55,6 +69,10 @@ pub(crate) struct UserSearch {
 }
 
 impl FromParameters for UserSearch {
+    fn parameters() -> Vec<Parameter> {
+        UserQuery::into_params(|| None)
+    }
+
     fn from_parameters(parameters: &mut Parameters) -> Self {
         let mut number = |name: &'static str, default, max| {
             let read = parameters.read(name, "number_invalid", |text| {
@@ -76,22 +94,12 @@ impl FromParameters for UserSearch {
     }
 }
 
-/// Lists accounts.
+/// List accounts
 #[utoipa::path(
     get,
     path = "/api/v1/users",
     tag = "users",
-    params(
-        ("search" = Option<String>, Query, description = "Part of the address or of the name."),
-        ("role" = Option<String>, Query, description = "What they are for."),
-        ("disabled" = Option<bool>, Query, description = "Only disabled ones, or only enabled ones."),
-        ("page" = Option<i64>, Query, description = "From 1."),
-        ("per_page" = Option<i64>, Query, description = "1 to 100; 20 if missing."),
-    ),
-    responses(
-        (status = 200, description = "The newest first.", body = UserListResponse),
-        (status = 400, description = "`invalid_query` (lists every fault)", body = ErrorBody),
-    ),
+    responses((status = 200, description = "A page of the list.", body = UserListResponse)),
 )]
 pub(crate) async fn list_users(
     State(state): State<AppState>,
@@ -117,16 +125,12 @@ pub(crate) async fn list_users(
     Ok(Json(UserListResponse { success: true, data, pagination }))
 }
 
-/// Reads an account.
+/// Get an account
 #[utoipa::path(
     get,
     path = "/api/v1/users/{id}",
     tag = "users",
-    params(("id" = String, Path, description = "The account's `id`.", format = "uuid")),
-    responses(
-        (status = 200, description = "The account.", body = UserResponse),
-        (status = 404, description = "`not_found`", body = ErrorBody),
-    ),
+    responses((status = 200, description = "The account.", body = UserResponse)),
 )]
 pub(crate) async fn read_user(
     State(state): State<AppState>,
@@ -134,10 +138,7 @@ pub(crate) async fn read_user(
     PathId(id): PathId<UserId>,
 ) -> ApiResult<Json<UserResponse>> {
     let user = find_user(&state, &caller, Action::UsersView, id).await?;
-    state
-        .app
-        .store
-        .append_audit_entry(&caller.audit_entry(Action::UsersView, ObjectKind::User, user.id))
-        .await?;
+    let entry = caller.audit_entry(Action::UsersView, ObjectKind::User, user.id);
+    state.app.store.append_audit_entry(&entry).await?;
     Ok(Json(user.into()))
 }

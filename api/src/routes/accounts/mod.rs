@@ -10,13 +10,12 @@ pub(super) mod update;
 mod validation;
 
 use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult};
-use crate::routes::refused;
 use diagflow_store::{Action, ObjectKind, User, UserId};
 
-/// The account of this id, also a disabled one, to which `caller` wants to do `action`. Where there is none,
-/// that is written down.
+/// The account with this id, even if it is disabled. If there is none, `action` is audited as refused.
 async fn find_user(
     state: &AppState,
     caller: &Caller,
@@ -27,7 +26,7 @@ async fn find_user(
         Some(user) => Ok(user),
         None => {
             let entry = caller.audit_entry(action, ObjectKind::User, id);
-            refused(state, entry, ApiError::NotFound).await
+            Err(refuse(state, entry, ApiError::NotFound).await)
         }
     }
 }

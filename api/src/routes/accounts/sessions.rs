@@ -1,28 +1,23 @@
-//! `/api/v1/users/{id}/sessions`: the sessions of any account.
+//! `/api/v1/users/{id}/sessions`: sessions of any account.
 
 use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::{AuthMethod, Caller};
-use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
 use crate::routes::accounts::find_user;
 use crate::routes::accounts::session_body::{EndedSessionsResponse, SessionListResponse};
-use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use diagflow_store::{Action, ObjectKind, SessionId, UserId};
 
-/// Lists the sessions of an account, the newest first.
+/// List the sessions of an account
 #[utoipa::path(
     get,
     path = "/api/v1/users/{id}/sessions",
     tag = "users",
-    params(("id" = String, Path, description = "The account's `id`.", format = "uuid")),
-    responses(
-        (status = 200, description = "Those that are alive.", body = SessionListResponse),
-        (status = 404, description = "`not_found`", body = ErrorBody),
-    ),
+    responses((status = 200, description = "The active sessions.", body = SessionListResponse)),
 )]
 pub(crate) async fn list_user_sessions(
     State(state): State<AppState>,
@@ -31,11 +26,8 @@ pub(crate) async fn list_user_sessions(
 ) -> ApiResult<Json<SessionListResponse>> {
     let user = find_user(&state, &caller, Action::SessionsView, id).await?;
     let sessions = state.app.store.user_sessions(user.id).await?;
-    state
-        .app
-        .store
-        .append_audit_entry(&caller.audit_entry(Action::SessionsView, ObjectKind::User, user.id))
-        .await?;
+    let entry = caller.audit_entry(Action::SessionsView, ObjectKind::User, user.id);
+    state.app.store.append_audit_entry(&entry).await?;
     let current = match caller.auth_method {
         AuthMethod::Session(session) => Some(session),
         AuthMethod::ApiKey(_) => None,
@@ -43,16 +35,14 @@ pub(crate) async fn list_user_sessions(
     Ok(Json(SessionListResponse::of(sessions, current)))
 }
 
-/// Ends all sessions of an account, at once and everywhere.
+/// End all sessions of an account
+///
+/// Takes effect immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{id}/sessions",
     tag = "users",
-    params(("id" = String, Path, description = "The account's `id`.", format = "uuid")),
-    responses(
-        (status = 200, description = "They have ended.", body = EndedSessionsResponse),
-        (status = 404, description = "`not_found`", body = ErrorBody),
-    ),
+    responses((status = 200, description = "The sessions have ended.", body = EndedSessionsResponse)),
 )]
 pub(crate) async fn end_user_sessions(
     State(state): State<AppState>,
@@ -65,19 +55,14 @@ pub(crate) async fn end_user_sessions(
     Ok(Json(EndedSessionsResponse::of(ended)))
 }
 
-/// Ends one session of an account, at once and everywhere.
+/// End a session of an account
+///
+/// Takes effect immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{id}/sessions/{session_id}",
     tag = "users",
-    params(
-        ("id" = String, Path, description = "The account's `id`.", format = "uuid"),
-        ("session_id" = String, Path, description = "The session's `id`.", format = "uuid"),
-    ),
-    responses(
-        (status = 204, description = "It has ended."),
-        (status = 404, description = "`not_found`", body = ErrorBody),
-    ),
+    responses((status = 204, description = "The session has ended.")),
 )]
 pub(crate) async fn end_user_session(
     State(state): State<AppState>,
@@ -88,7 +73,7 @@ pub(crate) async fn end_user_session(
     let entry = caller.audit_entry(Action::SessionEnd, ObjectKind::Session, session);
     let entry = entry.with("user", user.id.to_string());
     if !state.app.store.end_user_session(user.id, session, "ended_by_admin", &entry).await? {
-        return refused(&state, entry, ApiError::NotFound).await;
+        return Err(refuse(&state, entry, ApiError::NotFound).await);
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,67 +1,64 @@
-//! `PUT` and `DELETE /api/v1/users/{id}`: accounts are changed and disabled.
+//! `PUT` and `DELETE /api/v1/users/{id}`
 
 use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::error::field_errors::FieldError;
-use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
 use crate::extract::path_id::PathId;
+use crate::openapi::error_responses::errors;
 use crate::routes::accounts::body::UserResponse;
 use crate::routes::accounts::find_user;
 use crate::routes::accounts::validation::FieldErrors;
-use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
 use diagflow_store::{
     Action, NewAuditEntry, ObjectKind, User, UserChange, UserChangeOutcome, UserId,
 };
+use futures::future::OptionFuture;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// What is to be changed about an account. What is missing stays.
+/// The changes to an account. Absent fields are not changed.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct UserUpdateRequest {
-    /// What somebody signs in with; kept in lower case.
+    /// E-mail address to sign in with. Stored in lower case.
     email: Option<String>,
-    /// What to call them; at most 200 characters.
+    /// Name of the person or program, at most 200 characters.
     name: Option<String>,
     /// `admin`, `operator`, `clinician`, `institution`, `patient` or `service`.
     role: Option<String>,
-    /// Whether it may be used. `false` ends its sessions.
+    /// Whether the account can be used. `false` ends its sessions.
     enabled: Option<bool>,
-    /// Another password; it ends the account's sessions.
+    /// New password: 12 to 128 characters, not easy to guess. Ends the account's sessions.
     #[schema(format = "password")]
     password: Option<String>,
 }
 
-/// Changes an account.
+errors!(UpdateUserErrors: EmailTaken, LastAdmin);
+
+/// Update an account
 ///
-/// Disabling it, setting its password, and making it one of a program or of a person end its sessions. The
-/// last admin that is enabled stays one.
+/// The account's sessions end if it is disabled, gets a new password, or changes to or from the role `service`. The
+/// last enabled admin cannot be disabled or lose the role.
 #[utoipa::path(
     put,
     path = "/api/v1/users/{id}",
     tag = "users",
-    params(("id" = String, Path, description = "The account's `id`.", format = "uuid")),
-    request_body = UserUpdateRequest,
     responses(
-        (status = 200, description = "It is so now.", body = UserResponse),
-        (status = 400, description = "`invalid_input` (lists every password_error), `invalid_json`", body = ErrorBody),
-        (status = 404, description = "`not_found`", body = ErrorBody),
-        (status = 409, description = "`email_taken`, `last_admin`", body = ErrorBody),
-        (status = 413, description = "`body_too_large`", body = ErrorBody),
-        (status = 415, description = "`unsupported_media_type`", body = ErrorBody),
+        (status = 200, description = "The updated account.", body = UserResponse),
+        UpdateUserErrors,
     ),
 )]
 pub(crate) async fn update_user(
     State(state): State<AppState>,
     caller: Caller,
     PathId(id): PathId<UserId>,
-    Body(given): Body<UserUpdateRequest>,
+    Body(request): Body<UserUpdateRequest>,
 ) -> ApiResult<Json<UserResponse>> {
     let user = find_user(&state, &caller, Action::UserUpdate, id).await?;
-    let change = validate(&state, &user, &given).await.map_err(ApiError::InvalidInput)?;
+    let change = validate(&state, &user, &request).await.map_err(ApiError::InvalidInput)?;
     let entry = update_entry(&caller, user.id, &change);
     Ok(Json(apply_update(&state, user.id, &change, entry).await?.into()))
 }
@@ -69,31 +66,28 @@ pub(crate) async fn update_user(
 async fn validate(
     state: &AppState,
     user: &User,
-    given: &UserUpdateRequest,
+    request: &UserUpdateRequest,
 ) -> Result<UserChange, Vec<FieldError>> {
     let mut errors = FieldErrors::default();
-    let email = given.email.as_deref().and_then(|text| errors.email(text));
-    let name = given.name.as_deref().and_then(|text| errors.name(text));
-    let role = given.role.as_deref().and_then(|text| errors.role(text));
-    let will_be = role.unwrap_or(user.role);
-    let address = given.email.as_deref().unwrap_or(user.email.as_str());
-    let called = name.as_deref().unwrap_or(&user.name);
-    let new = given.password.as_deref();
-    let password = errors.password(&state.passwords, new, Some(will_be), address, called).await;
+    let email = request.email.as_deref().and_then(|text| errors.email(text));
+    let name = request.name.as_deref().and_then(|text| errors.name(text));
+    let role = request.role.as_deref().and_then(|text| errors.role(text));
+    let new_role = role.unwrap_or(user.role);
+    let address = request.email.as_deref().unwrap_or(user.email.as_str());
+    let display_name = name.as_deref().unwrap_or(&user.name);
+    let new = request.password.as_deref();
+    let password =
+        errors.password(&state.passwords, new, Some(new_role), address, display_name).await;
     let errors = errors.into_inner();
     if !errors.is_empty() {
         return Err(errors);
     }
-    let password_hash = match password {
-        Some(password) => Some(state.passwords.hash(password).await),
-        None => None,
-    };
-    let disabled = given.enabled.map(|enabled| !enabled);
+    let password_hash = OptionFuture::from(password.map(|new| state.passwords.hash(new))).await;
+    let disabled = request.enabled.map(|enabled| !enabled);
     Ok(UserChange { email, name, role, disabled, password_hash })
 }
 
-/// The entry of a change that is asked for: which fields, and the values of those that decide what somebody may
-/// do.
+/// Names the changed fields, with the values of those that decide who has access.
 fn update_entry(caller: &Caller, user: UserId, change: &UserChange) -> NewAuditEntry {
     let action = match change.disabled {
         Some(true) => Action::UserDisable,
@@ -131,7 +125,7 @@ async fn apply_update(
         let (field, message) = ("password".to_owned(), message.to_owned());
         ApiError::InvalidInput(vec![FieldError { field, code, message }])
     };
-    let refusal = match state.app.store.change_user(id, change, &entry).await? {
+    let error = match state.app.store.change_user(id, change, &entry).await? {
         UserChangeOutcome::Applied(user) => return Ok(user),
         UserChangeOutcome::NotFound => ApiError::NotFound,
         UserChangeOutcome::LastAdmin => ApiError::LastAdmin,
@@ -139,23 +133,26 @@ async fn apply_update(
         UserChangeOutcome::PasswordMissing => {
             password_error("password_required", "Password is required")
         }
-        UserChangeOutcome::PasswordForbidden => {
-            password_error("password_forbidden", "A program has API keys instead of a password")
-        }
+        UserChangeOutcome::PasswordForbidden => password_error(
+            "password_forbidden",
+            "A service account has API keys instead of a password",
+        ),
     };
-    refused(state, entry, refusal).await
+    Err(refuse(state, entry, error).await)
 }
 
-/// Disables an account, and ends its sessions. What it did keeps its name.
+errors!(DisableUserErrors: LastAdmin);
+
+/// Disable an account
+///
+/// Ends its sessions. The audit keeps its name.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{id}",
     tag = "users",
-    params(("id" = String, Path, description = "The account's `id`.", format = "uuid")),
     responses(
-        (status = 200, description = "It is disabled.", body = UserResponse),
-        (status = 404, description = "`not_found`", body = ErrorBody),
-        (status = 409, description = "`last_admin`", body = ErrorBody),
+        (status = 200, description = "The disabled account.", body = UserResponse),
+        DisableUserErrors,
     ),
 )]
 pub(crate) async fn disable_user(

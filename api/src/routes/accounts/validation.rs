@@ -1,21 +1,18 @@
-//! Checks what somebody wants an account to be: all of it, so that every fault is told at once.
+//! Validates the fields of an account and collects every error.
 
-use crate::auth::password::{PasswordService, WeakPassword};
+use crate::auth::password::PasswordService;
 use crate::error::field_errors::FieldError;
 use diagflow_store::{EmailAddress, Role};
 
-/// Most characters of a name.
 const MAX_NAME_LENGTH: usize = 200;
 
-/// The role of this name, or what to tell whoever wrote something else.
 pub(super) fn parse_role(text: &str) -> Result<Role, String> {
     text.parse().map_err(|_| {
-        let names = Role::ALL.map(|role| role.to_string()).join(", ");
+        let names = Role::ALL.iter().map(Role::to_string).collect::<Vec<_>>().join(", ");
         format!("Role must be one of {names}")
     })
 }
 
-/// Notes errors while fields are read.
 #[derive(Default)]
 pub(super) struct FieldErrors(Vec<FieldError>);
 
@@ -24,12 +21,6 @@ impl FieldErrors {
         self.0.push(FieldError { field: field.to_owned(), code, message: message.into() });
     }
 
-    /// Notes a password that will not do.
-    pub(super) fn add_weak_password(&mut self, weak: WeakPassword) {
-        self.add("password", weak.code(), weak.to_string());
-    }
-
-    /// All of them.
     pub(super) fn into_inner(self) -> Vec<FieldError> {
         self.0
     }
@@ -49,7 +40,7 @@ impl FieldErrors {
         } else if name.chars().count() > MAX_NAME_LENGTH {
             self.add("name", "name_too_long", format!("Name exceeds {MAX_NAME_LENGTH} characters"));
         } else if name.contains(char::is_control) {
-            self.add("name", "name_invalid", "Name must be one~entry of text");
+            self.add("name", "name_invalid", "Name must be one line of text");
         } else {
             return Some(name.to_owned());
         }
@@ -60,14 +51,13 @@ impl FieldErrors {
         parse_role(text).map_err(|message| self.add("role", "role_invalid", message)).ok()
     }
 
-    /// The fault of a field that was not given.
     pub(super) fn required(&mut self, field: &str, code: &'static str) {
         let mut name = field.to_owned();
         name[..1].make_ascii_uppercase();
         self.add(field, code, format!("{name} is required"));
     }
 
-    /// Checks a password for an account of this role; programs have none. Returns the one to keep.
+    /// Returns the password if it is valid for an account with this role. Service accounts have none.
     pub(super) async fn password<'a>(
         &mut self,
         passwords: &PasswordService,
@@ -78,14 +68,14 @@ impl FieldErrors {
     ) -> Option<&'a str> {
         match (given, role) {
             (Some(_), Some(Role::Service)) => {
-                let message = "A program has API keys instead of a password";
+                let message = "A service account has API keys instead of a password";
                 self.add("password", "password_forbidden", message);
                 None
             }
             (Some(password), _) => match passwords.check(password, email, name).await {
                 Ok(()) => Some(password),
                 Err(weak) => {
-                    self.add_weak_password(weak);
+                    self.add("password", weak.code(), weak.to_string());
                     None
                 }
             },

@@ -1,6 +1,7 @@
 //! `POST /api/v1/auth/password`: another password for the account that asks.
 
 use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::auth::device;
 use crate::auth::device::Device;
@@ -12,8 +13,7 @@ use crate::extract::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum_extra::extract::cookie::CookieJar;
-use chrono::NaiveDateTime;
-use diagflow_store::{Action, NewAuditEntry, NewPassword, ObjectKind};
+use diagflow_store::{Action, NewAuditEntry, NewPassword, ObjectKind, UtcTime};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -62,7 +62,7 @@ pub(crate) async fn change_password(
         Err(refusal) => refusal,
     };
     if refusal.is_client_error() {
-        state.app.store.append_audit_entry(&entry.refused(refusal.code())).await?;
+        return Err(refuse(&state, entry, refusal).await);
     }
     Err(refusal)
 }
@@ -91,7 +91,7 @@ async fn check_passwords(
     caller: &Caller,
     device: Option<Device>,
     given: &PasswordChangeRequest,
-) -> ApiResult<Option<NaiveDateTime>> {
+) -> ApiResult<Option<UtcTime>> {
     let user = &caller.user;
     let (email, passwords) = (user.email.as_str(), &state.passwords);
     let field_error = |field: &str, code, message: String| {

@@ -1,7 +1,7 @@
 //! `POST /api/v1/auth/refresh`: the next access token, for a refresh token that is then used up.
 
 use crate::app::AppState;
-use crate::auth::audit::note;
+use crate::auth::audit::refuse;
 use crate::auth::caller::anonymous_entry;
 use crate::auth::cookies;
 use crate::auth::refresh::RefreshToken;
@@ -63,10 +63,11 @@ pub(crate) async fn refresh_session(
     };
     match outcome {
         Ok((user, next)) => Ok(session_response(&state, jar, with_cookies, &user, &next)),
-        Err(refusal) => {
-            audit_failed_refresh(&state, &client, given.as_ref(), &refusal).await?;
-            Err(refusal)
+        Err(error) if error.is_client_error() => {
+            let entry = failed_entry(&state, &client, given.as_ref()).await?;
+            Err(refuse(&state, entry, error).await)
         }
+        Err(error) => Err(error),
     }
 }
 
@@ -121,35 +122,21 @@ fn session_entry(
     NewAuditEntry { actor, object_kind, object_id, ..anonymous_entry(state, client, "", action) }
 }
 
-/// A token of ours tells of which session it was, and so whose, also when that has ended.
-async fn audit_failed_refresh(
-    state: &AppState,
-    client: &ClientInfo,
-    given: Option<&RefreshToken>,
-    refusal: &ApiError,
-) -> ApiResult<()> {
-    if refusal.is_client_error() {
-        let entry = match given {
-            Some(token) => failed_entry(state, client, token.session).await?,
-            None => anonymous_entry(state, client, "", Action::SessionRefresh),
-        };
-        note(state, &entry.refused(refusal.code())).await?;
-    }
-    Ok(())
-}
-
+/// A token of ours names its session, and so its owner, even if the session has ended.
 async fn failed_entry(
     state: &AppState,
     client: &ClientInfo,
-    session: SessionId,
+    given: Option<&RefreshToken>,
 ) -> ApiResult<NewAuditEntry> {
     let action = Action::SessionRefresh;
-    Ok(match state.app.store.session_owner(session).await? {
-        Some(user) => session_entry(state, client, &user, session, action),
-        // EndedSessionsResponse so long ago that it is not stored_hash any more.
+    let anonymous = anonymous_entry(state, client, "", action);
+    let Some(RefreshToken { session, .. }) = given else { return Ok(anonymous) };
+    Ok(match state.app.store.session_owner(*session).await? {
+        Some(user) => session_entry(state, client, &user, *session, action),
+        // Ended so long ago that its row is removed.
         None => {
             let (object_kind, object_id) = (ObjectKind::Session, session.to_string());
-            NewAuditEntry { object_kind, object_id, ..anonymous_entry(state, client, "", action) }
+            NewAuditEntry { object_kind, object_id, ..anonymous }
         }
     })
 }

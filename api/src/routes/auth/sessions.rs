@@ -1,12 +1,12 @@
 //! `/api/v1/auth/sessions`: one's own sessions.
 
 use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
 use crate::routes::accounts::session_body::{EndedSessionsResponse, SessionListResponse};
-use crate::routes::refused;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -48,7 +48,7 @@ pub(crate) async fn end_own_session(
     let entry = caller.audit_entry(Action::SessionEnd, ObjectKind::Session, session);
     let (store, user) = (&state.app.store, caller.user.id);
     if !store.end_user_session(user, session, "ended_by_user", &entry).await? {
-        return refused(&state, entry, ApiError::NotFound).await;
+        return Err(refuse(&state, entry, ApiError::NotFound).await);
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,7 @@
 //! `POST /api/v1/auth/login`: an e-mail address and a password for a session.
 
 use crate::app::AppState;
-use crate::auth::audit::note;
+use crate::auth::audit::refuse;
 use crate::auth::caller::anonymous_entry;
 use crate::auth::device;
 use crate::auth::device::Device;
@@ -77,8 +77,7 @@ pub(crate) async fn sign_in(
         }
         Err(refusal) if refusal.is_client_error() => {
             let entry = failed_entry(&state, &client, &given.email);
-            note(&state, &entry.refused(refusal.code())).await?;
-            Err(refusal)
+            Err(refuse(&state, entry, refusal).await)
         }
         Err(error) => Err(error),
     }

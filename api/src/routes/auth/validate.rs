@@ -55,7 +55,7 @@ pub(crate) async fn validate_session(
         permissions: Permission::of(caller.user.role).iter().map(|it| it.name()).collect(),
         user: caller.user.into(),
         session_id,
-        expires_at: expires.map(|at| rfc3339(at.naive_utc())),
+        expires_at: expires.map(rfc3339),
         csrf_token: state.keys.csrf.token(session_id),
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))

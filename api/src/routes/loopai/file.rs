@@ -1,58 +1,74 @@
 //! `GET /api/files/{id}`: an image, for LoopAI, by a signed link that the worker made.
 
 use crate::app::AppState;
-use crate::auth::audit::{refuse, with_file};
+use crate::auth::audit::{refuse_unauthenticated, with_file};
 use crate::auth::caller::anonymous_entry;
-use crate::error::response::ErrorBody;
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::client_info::ClientInfo;
 use crate::extract::path_id::PathId;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use crate::openapi::error_responses::errors;
+use crate::openapi::route::{Documented, RouteDocument};
+use axum::extract::{FromRequestParts, Query, State};
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::request::Parts;
 use bytes::Bytes;
 use chrono::Utc;
 use diagflow_store::{Action, FileId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// What makes a link valid.
+/// What makes a link valid. Without it, a file is not found.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SignedLink {
-    /// Until when it is valid: seconds since 1970 (UTC).
+    /// When the link expires, in seconds since 1970 (UTC).
     expires: u64,
     /// HMAC-SHA256 of file and time, in hexadecimal.
     signature: String,
 }
 
-/// Reads an image by a signed link.
+impl<S: Send + Sync> FromRequestParts<S> for SignedLink {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let link = Query::<Self>::from_request_parts(parts, state).await;
+        link.map(|Query(link)| link).map_err(|_| ApiError::NotFound)
+    }
+}
+
+impl Documented for SignedLink {
+    fn document(route: &mut RouteDocument<'_>) {
+        route.add_parameters(Self::into_params(|| None));
+        route.add_errors(&[ErrorCode::NotFound]);
+    }
+}
+
+errors!(ReadSignedFileErrors: TooManyRequests);
+
+/// Read an image by a signed link
 ///
-/// Only made when LoopAI fetches images by itself (`LOOPAI_IMAGES=url`).
+/// The worker makes such links when LoopAI downloads images itself (`LOOPAI_IMAGES=url`).
 #[utoipa::path(
     get,
     path = "/api/files/{id}",
     tag = "loopai",
-    params(("id" = String, Path, description = "The file.", format = "uuid"), SignedLink),
     responses(
-        (status = 200, description = "The image, as it was sent.", content_type = "image/*"),
-        (status = 404, description = "`not_found`: no such file, its submission was deleted, or the link is wrong or expired", body = ErrorBody),
-        (status = 503, description = "`unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
+        (status = 200, description = "The image, as it was uploaded.", content_type = "image/*"),
+        ReadSignedFileErrors,
     ),
 )]
-pub(crate) async fn file(
+pub(crate) async fn read_signed_file(
     PathId(id): PathId<FileId>,
-    link: Result<Query<SignedLink>, QueryRejection>,
+    link: SignedLink,
     State(state): State<AppState>,
     client: ClientInfo,
 ) -> ApiResult<([(HeaderName, String); 3], Bytes)> {
-    let Ok(Query(link)) = link else { return Err(ApiError::NotFound) };
     let is_expired = u64::try_from(Utc::now().timestamp()).is_ok_and(|now| now > link.expires);
     if is_expired || !state.keys.links.is_signed(id, link.expires, &link.signature) {
         let entry = anonymous_entry(&state, &client, "", Action::FileView);
         let entry = with_file(&state, id, entry).await;
-        return Err(refuse(&state, &client, entry, ApiError::NotFound).await);
+        return Err(refuse_unauthenticated(&state, &client, entry, ApiError::NotFound).await);
     }
     let file = state.app.store.file(id).await?.ok_or(ApiError::NotFound)?;
     let submission = state.app.store.submission(file.submission_id).await?;

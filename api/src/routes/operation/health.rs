@@ -1,6 +1,5 @@
 //! `GET /health` and `GET /health/db`: whether the service can do its work.
 
-use crate::error::kind;
 use crate::routes::operation::probe::probe;
 use axum::Json;
 use axum::extract::State;
@@ -19,7 +18,7 @@ use utoipa::ToSchema;
         (status = 503, description = "It cannot.", body = Health),
     ),
 )]
-pub(crate) async fn health(State(store): State<Store>) -> (StatusCode, Json<Health>) {
+pub(crate) async fn read_health(State(store): State<Store>) -> (StatusCode, Json<Health>) {
     let database = database_health(&store).await;
     (status_code(database), Json(Health { status: database, database }))
 }
@@ -29,13 +28,14 @@ pub(crate) async fn health(State(store): State<Store>) -> (StatusCode, Json<Heal
     get,
     path = "/health/db",
     tag = "operation",
-    operation_id = "health_db",
     responses(
         (status = 200, description = "It does.", body = DatabaseHealth),
         (status = 503, description = "It does not.", body = DatabaseHealth),
     ),
 )]
-pub(crate) async fn database(State(store): State<Store>) -> (StatusCode, Json<DatabaseHealth>) {
+pub(crate) async fn read_database_health(
+    State(store): State<Store>,
+) -> (StatusCode, Json<DatabaseHealth>) {
     let database = database_health(&store).await;
     (status_code(database), Json(DatabaseHealth { database }))
 }
@@ -67,7 +67,7 @@ async fn database_health(store: &Store) -> &'static str {
     match probe(async move { store.ping().await }).await {
         Some(Ok(())) => HEALTHY,
         Some(Err(error)) => {
-            tracing::warn!(error = kind(&error), "the database is unhealthy");
+            tracing::warn!(error = error.kind(), "the database is unhealthy");
             UNHEALTHY
         }
         None => {

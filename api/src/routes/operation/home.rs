@@ -9,6 +9,6 @@ use axum::response::Html;
     tag = "operation",
     responses((status = 200, description = "The page.", content_type = "text/html", body = String)),
 )]
-pub(crate) async fn home() -> Html<&'static str> {
+pub(crate) async fn read_home_page() -> Html<&'static str> {
     Html(include_str!("home.html"))
 }

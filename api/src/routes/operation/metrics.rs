@@ -18,7 +18,7 @@ const OVERDUE: Duration = Duration::from_secs(5);
     tag = "operation",
     responses((status = 200, description = "The numbers.", content_type = "text/plain", body = String)),
 )]
-pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
+pub(crate) async fn read_metrics(State(state): State<AppState>) -> Response {
     let store = state.app.store.clone();
     let count = async move { store.count_queued_runs(OVERDUE).await };
     let store = state.app.store.clone();

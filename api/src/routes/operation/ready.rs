@@ -22,7 +22,7 @@ use utoipa::ToSchema;
         (status = 503, description = "It may not.", body = Readiness),
     ),
 )]
-pub(crate) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
+pub(crate) async fn read_readiness(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
     let store = state.app.store.clone();
     let (database, temporal) = tokio::join!(database(store), probe((state.app.temporal_health)()));
     let is_ready = database == "migrated" && !state.closing.is_cancelled();

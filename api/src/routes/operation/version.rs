@@ -11,7 +11,7 @@ use utoipa::ToSchema;
     tag = "operation",
     responses((status = 200, description = "What is running.", body = Version)),
 )]
-pub(crate) async fn version() -> Json<Version> {
+pub(crate) async fn read_version() -> Json<Version> {
     Json(Version {
         name: "diagflow",
         version: env!("CARGO_PKG_VERSION"),

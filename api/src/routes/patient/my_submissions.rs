@@ -3,23 +3,19 @@
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::error::ApiResult;
-use crate::error::response::ErrorBody;
 use crate::extract::query::ValidQuery;
-use crate::listing::page::{self, ListBody, ListResponse, PageQuery, PageRequest};
+use crate::listing::page::{self, ListBody, ListResponse, PageRequest};
 use axum::extract::State;
 use diagflow_store::{Action, ObjectKind, SubmissionFilter};
 
-/// Lists the submissions that this account sent.
+/// List your own submissions
+///
+/// Submissions that were sent with this account's credentials.
 #[utoipa::path(
     get,
     path = "/api/v1/submissions",
     tag = "submissions",
-    params(PageQuery),
-    responses(
-        (status = 200, description = "A page of the list.", body = ListBody),
-        (status = 400, description = "`invalid_query` (lists every fault), `invalid_cursor`, \
-            `page_too_far`", body = ErrorBody),
-    ),
+    responses((status = 200, description = "A page of the list.", body = ListBody)),
 )]
 pub(crate) async fn list_own_submissions(
     State(state): State<AppState>,

@@ -1,7 +1,6 @@
 //! `GET /api/user/status/{id}`: how a submission stands now.
 
 use crate::error::ApiResult;
-use crate::error::response::ErrorBody;
 use crate::extract::submission_access::SubmissionAccess;
 use crate::extract::time_format::rfc3339;
 use axum::Json;
@@ -13,26 +12,16 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// Tells how a submission stands now, with its result once there is one.
+/// Get the status of a submission
+///
+/// Includes the result once the submission is *completed*.
 #[utoipa::path(
     get,
     path = "/api/user/status/{id}",
     tag = "submissions",
-    params(("id" = String, Path, description = "The `submission_id`.", format = "uuid")),
-    security(
-        ("bearer" = []),
-        ("cookie" = []),
-        ("session" = ["submissions:read", "submissions:read_own"]),
-        ("session_cookie" = ["submissions:read", "submissions:read_own"]),
-    ),
-    responses(
-        (status = 200, description = "How it stands.", body = StatusBody),
-        (status = 401, description = "`token_required`", body = ErrorBody),
-        (status = 404, description = "`not_found`: no such submission, or what was brought does not open it", body = ErrorBody),
-        (status = 503, description = "`unavailable`, `timeout`: repeat after `Retry-After`", body = ErrorBody),
-    ),
+    responses((status = 200, description = "The status.", body = StatusBody)),
 )]
-pub(crate) async fn status(
+pub(crate) async fn read_submission_status(
     access: SubmissionAccess,
     State(store): State<Store>,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<StatusBody>)> {

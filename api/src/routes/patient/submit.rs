@@ -5,7 +5,6 @@ use crate::auth::audit::RequestTarget;
 use crate::auth::caller::Caller;
 use crate::auth::credentials::{authenticate, bearer};
 use crate::auth::guard::optional_caller;
-use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::client_info::ClientInfo;
 use crate::extract::submission_access::{cookies, events_path, status_path};
@@ -13,6 +12,7 @@ use crate::header_names::IDEMPOTENCY_REPLAYED;
 use crate::intake::receive::receive;
 use crate::intake::store::{StoredSubmission, idempotency_key, store_submission};
 use crate::layers::time_limit::run_to_completion;
+use crate::openapi::error_responses::errors;
 use crate::telemetry;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -23,43 +23,40 @@ use diagflow_store::{Status, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Takes a submission and answers at once; the diagnosis goes on by itself.
+errors!(
+    CreateSubmissionErrors: InvalidSubmission, InvalidJson, InvalidMultipart, UploadIncomplete,
+    InvalidIdempotencyKey, TokenExpired, TokenInvalid, SessionEnded, ApiKeyInvalid, UploadTimeout,
+    IdempotencyKeyInUse, BodyTooLarge, UnsupportedMediaType, IdempotencyKeyReused, Internal, Busy,
+    Unavailable, OutcomeUnknown,
+);
+
+/// Send a submission
 ///
-/// Everything that is wrong is said in one answer. With an `Idempotency-Key`, a repeat of the same
-/// content (as JSON or as a form) is answered like the first time, and nothing happens twice. Nobody
-/// needs to sign in; whoever did finds it among their own submissions.
+/// The response comes at once; the diagnosis follows in the background. If something is wrong, the response lists
+/// all errors. With an `Idempotency-Key`, a repeat with the same content (as JSON or as a form) gets the same
+/// response, and nothing happens twice. No account is needed; a submission that is sent with credentials appears
+/// among the account's own submissions.
 #[utoipa::path(
     post,
     path = "/api/user/submit",
     tag = "submissions",
     params(("Idempotency-Key" = Option<String>, Header,
-        description = "1 to 255 visible ASCII characters; makes it safe to repeat this request for \
-            at least 24 hours.")),
+        description = "1 to 255 visible ASCII characters. Makes it safe to repeat the request for at least 24 hours.")),
     security((), ("session" = []), ("session_cookie" = [])),
     request_body(content(
         (JsonSubmission = "application/json"),
         (FormSubmission = "multipart/form-data"),
     )),
     responses(
-        (status = 202, description = "Stored; nothing of it will be lost.", body = Receipt, headers(
+        (status = 202, description = "Stored.", body = Receipt, headers(
             ("Location" = String, description = "The `status_url`."),
-            ("Set-Cookie" = String, description = "The access token, for this submission's paths."),
+            ("Set-Cookie" = String, description = "The access token, for the paths of this submission."),
             ("Idempotency-Replayed" = Option<String>, description = "`true` for a repeat."),
         )),
-        (status = 400, description = "`invalid_submission` (lists every fault), `invalid_json`, \
-            `invalid_multipart`, `upload_incomplete`, `invalid_idempotency_key`", body = ErrorBody),
-        (status = 401, description = "`token_expired`, `token_invalid`, `session_ended`, \
-            `api_key_invalid`: only for who brings one", body = ErrorBody),
-        (status = 408, description = "`timeout`: the upload took too long", body = ErrorBody),
-        (status = 409, description = "`idempotency_key_in_use`: repeat after `Retry-After`", body = ErrorBody),
-        (status = 413, description = "`body_too_large`", body = ErrorBody),
-        (status = 415, description = "`unsupported_media_type`", body = ErrorBody),
-        (status = 422, description = "`idempotency_key_reused`: used for another body", body = ErrorBody),
-        (status = 503, description = "`busy`, `unavailable`: repeat after `Retry-After`; \
-            `outcome_unknown`: it may have been stored", body = ErrorBody),
+        CreateSubmissionErrors,
     ),
 )]
-pub(crate) async fn submit(State(state): State<AppState>, request: Request) -> Response {
+pub(crate) async fn create_submission(State(state): State<AppState>, request: Request) -> Response {
     let owned = state.clone();
     let stored =
         run_to_completion(async move { receive_and_store(&owned, request).await }).await.flatten();

@@ -1,4 +1,4 @@
-//! `GET /api/admin/events`: follows all submissions live, for the list.
+//! `GET /api/admin/events`
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
@@ -6,27 +6,23 @@ use crate::auth::permissions::Permission;
 use crate::auth::watch::AccessWatch;
 use crate::error::ApiResult;
 use crate::events::all_events::{AllEvents, all_events};
-use crate::header_names::LAST_EVENT_ID;
+use crate::extract::last_event_id::LastEventId;
 use crate::routes::patient::events::STREAM_HEADERS;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::sse::Sse;
 use axum::response::{IntoResponse, Response};
 use diagflow_store::{Action, ObjectKind};
 
-/// Follows every change of every submission, as server-sent events.
+/// Follow all submissions
 ///
-/// Events named `submission_changed`, each with the data described as `ChangeBody`. A listener that comes
-/// back with the last `id` in `Last-Event-ID` gets everything that it missed; some of what it has already
-/// may be repeated. One that missed more than 10,000 changes gets `list_changed` instead: read the list anew.
-/// Comments are heartbeats. The stream ends within two seconds when its session ends, the account is
-/// disabled, or its role loses the permission.
+/// Server-sent events named `submission_changed`, with the data of `ChangeBody`. A client that reconnects with
+/// `Last-Event-ID` receives every change that it missed; some changes may be repeated. A client that missed more
+/// than 10,000 changes receives `list_changed` instead and must reload its list. Comments are heartbeats. The
+/// stream ends within two seconds when the session ends, the account is disabled, or its role loses the permission.
 #[utoipa::path(
     get,
     path = "/api/admin/events",
     tag = "staff",
-    params(("Last-Event-ID" = Option<String>, Header,
-        description = "The last event that was received. One that was never given out counts as none.")),
     responses(
         (status = 200, description = "The stream.", content_type = "text/event-stream", body = String),
     ),
@@ -34,15 +30,14 @@ use diagflow_store::{Action, ObjectKind};
 pub(crate) async fn follow_submissions(
     State(state): State<AppState>,
     caller: Caller,
-    headers: HeaderMap,
+    last: LastEventId,
 ) -> ApiResult<Response> {
-    let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
     let entry = caller.audit_entry(Action::SubmissionsFollow, ObjectKind::Service, "");
     state.app.store.append_audit_entry(&entry).await?;
     let stream = all_events(AllEvents {
         store: state.app.store.clone(),
         hub: state.hub.clone(),
-        last: last.and_then(|text| text.trim().parse().ok()),
+        last,
         heartbeat: state.app.settings.events_heartbeat,
         watch: AccessWatch::while_permitted(&state, &caller, Permission::SubmissionsRead),
     });

@@ -1,182 +1,163 @@
-//! `GET /api/v1/audit`: who did what.
+//! `GET /api/v1/audit`
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::error::ApiResult;
-use crate::error::response::ErrorBody;
-use crate::extract::query::{FromParameters, Parameters, ValidQuery};
-use crate::extract::time_format;
+use crate::extract::query::{FromParameters, Parameters, RecordedParameters, ValidQuery};
+use crate::extract::time_format::{range_end, range_start};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
-use diagflow_store::{Action, AuditEntry, AuditFilter, ObjectKind};
+use diagflow_store::{Action, AuditEntry, AuditFilter, ObjectKind, UtcTime};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+use utoipa::openapi::path::Parameter;
 use utoipa::{IntoParams, ToSchema};
 
-/// Lines of an answer, where nothing else is request for, and at most.
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 500;
-/// Longest text that a entry can have in any of its columns that are searched.
+/// The longest text in any of the searched columns.
 const MAX_TEXT_LENGTH: usize = 254;
+const INVALID: &str = "parameter_invalid";
 
-/// What entries to find; what is not given does not matter.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what `AuditSearch` reads")]
 pub(crate) struct AuditQuery {
-    /// The account that did it.
+    /// Id of the account that acted.
     #[param(format = "uuid")]
     actor_id: Option<String>,
-    /// The e-mail address of who did it, or who it claimed to be.
+    /// E-mail address of the actor, or the address that an anonymous client claimed.
     actor: Option<String>,
-    /// What was done, such as `submission_retry`.
+    /// Action, such as `submission_retry`.
     action: Option<String>,
-    /// What kind of thing it was done to, such as `submission`.
+    /// Kind of object, such as `submission`.
     object_kind: Option<String>,
-    /// The thing that it was done to.
+    /// Id of the object.
     object_id: Option<String>,
-    /// `success`, `unchanged`, `in_progress`, or the code of a refusal or failure.
+    /// `success`, `unchanged`, `in_progress`, or the code of an error.
     result: Option<String>,
-    /// The request that did it.
+    /// Id of the request.
     request_id: Option<String>,
-    /// Not before this day or time.
+    /// Earliest time: a day in UTC, or an RFC 3339 time.
     #[param(example = "2026-11-30")]
     from: Option<String>,
-    /// Until the end of this day, or before this time.
+    /// Latest time: a day in UTC, which is included, or an RFC 3339 time, which is not.
     #[param(example = "2026-11-30T12:00:00Z")]
     to: Option<String>,
-    /// Lines before the one of this number: the `next_before` of the last answer.
+    /// Only entries with a smaller number: the `next_before` of the previous page.
     before: Option<i64>,
-    /// How many entries, at most 500. Default: 50.
+    /// Largest number of entries, at most 500. Default: 50.
     limit: Option<i64>,
 }
 
-/// What is request for.
 pub(crate) struct AuditSearch {
     filter: AuditFilter,
     limit: i64,
-    /// The parameters as they were given, for the audit of this very question.
+    /// The parameters as given, for the audit entry of this search.
     audit_details: Map<String, Value>,
 }
 
 impl FromParameters for AuditSearch {
+    fn parameters() -> Vec<Parameter> {
+        AuditQuery::into_params(|| None)
+    }
+
     fn from_parameters(parameters: &mut Parameters) -> Self {
-        let mut audit_details = Map::new();
-        let mut given = AuditParameters { parameters, audit_details: &mut audit_details };
+        let mut given = RecordedParameters::new(parameters);
         let filter = AuditFilter {
-            actor_id: given.parsed("actor_id"),
-            actor: given.text("actor", char::is_control).map(|text| text.to_lowercase()),
-            action: given.parsed("action"),
-            object_kind: given.parsed("object_kind"),
-            object_id: given.text("object_id", is_not_graphic),
-            result: given.text("result", is_not_graphic),
-            request_id: given.text("request_id", is_not_graphic),
-            from: given.read("from", time_format::range_start),
-            to: given.read("to", time_format::range_end),
-            before: given.read("before", |text| parse_in_range(text, 1..=i64::MAX)),
+            actor_id: given.read("actor_id", INVALID, parsed),
+            actor: given.read("actor", INVALID, |value| {
+                text(value, char::is_control).map(|text| text.to_lowercase())
+            }),
+            action: given.read("action", INVALID, parsed),
+            object_kind: given.read("object_kind", INVALID, parsed),
+            object_id: given.read("object_id", INVALID, graphic),
+            result: given.read("result", INVALID, graphic),
+            request_id: given.read("request_id", INVALID, graphic),
+            from: given.read("from", INVALID, range_start),
+            to: given.read("to", INVALID, range_end),
+            before: given.read("before", INVALID, |text| parse_in_range(text, 1..=i64::MAX)),
         };
-        let limit = given
-            .read("limit", |text| parse_in_range(text, 1..=MAX_LIMIT))
-            .unwrap_or(DEFAULT_LIMIT);
-        Self { filter, limit, audit_details }
+        let limit = given.read("limit", INVALID, |text| parse_in_range(text, 1..=MAX_LIMIT));
+        let audit_details = given.values;
+        Self { filter, limit: limit.unwrap_or(DEFAULT_LIMIT), audit_details }
     }
 }
 
-/// Reads parameters, and remembers what was given.
-struct AuditParameters<'a> {
-    parameters: &'a mut Parameters,
-    audit_details: &'a mut Map<String, Value>,
+fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-impl AuditParameters<'_> {
-    fn read<T>(
-        &mut self,
-        name: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let audit_details = &mut *self.audit_details;
-        self.parameters.read(name, "parameter_invalid", |text| {
-            audit_details.insert(name.to_owned(), text.into());
-            parse(text)
-        })
+/// Rejects texts with characters that no entry contains: the database could not compare them.
+fn text(text: &str, is_invalid: impl Fn(char) -> bool) -> Result<String, String> {
+    if text.len() > MAX_TEXT_LENGTH || text.contains(is_invalid) {
+        return Err("No audit entry has such a value".to_owned());
     }
-
-    fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
-        self.read(name, |text| text.parse().map_err(|error: T::Err| error.to_string()))
-    }
-
-    /// A text without characters that no entry has there. The database would not compare them.
-    fn text(&mut self, name: &'static str, is_wrong: impl Fn(char) -> bool) -> Option<String> {
-        self.read(name, |text| {
-            if text.len() > MAX_TEXT_LENGTH || text.contains(is_wrong) {
-                return Err("No entry of the audit has such a text there".to_owned());
-            }
-            Ok(text.to_owned())
-        })
-    }
+    Ok(text.to_owned())
 }
 
-fn is_not_graphic(character: char) -> bool {
-    !character.is_ascii_graphic()
+fn graphic(value: &str) -> Result<String, String> {
+    text(value, |character| !character.is_ascii_graphic())
 }
 
-fn parse_in_range(text: &str, range: std::ops::RangeInclusive<i64>) -> Result<i64, String> {
+fn parse_in_range(text: &str, range: RangeInclusive<i64>) -> Result<i64, String> {
     let number = text.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| format!("Write a number from {} to {}", range.start(), range.end()))
+    number.ok_or_else(|| format!("Use a number from {} to {}", range.start(), range.end()))
 }
 
-/// Lines of the audit.
+/// A page of audit entries.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AuditResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// The newest ones that fit, newest first.
+    /// The matching entries, newest first.
     data: Vec<AuditEntryBody>,
-    /// What to give as `before` for those that come next; none when there are no more.
+    /// The `before` of the next page. `null` on the last page.
     next_before: Option<i64>,
 }
 
-/// A entry of the audit.
+/// An audit entry.
 #[derive(Debug, Serialize, ToSchema)]
 struct AuditEntryBody {
-    /// Its place, from 1, without gaps.
+    /// Number of the entry, from 1, without gaps.
     number: i64,
-    /// When (UTC).
-    #[schema(format = "date-time")]
-    at: String,
-    /// `user`, `service`, `operator` (at a command~entry) or `anonymous`.
+    /// Time of the action.
+    #[schema(value_type = String, format = "date-time")]
+    at: UtcTime,
+    /// `user`, `service`, `operator` (command line) or `anonymous`.
     #[schema(example = "user")]
     actor_kind: String,
-    /// The account.
+    /// Id of the account that acted.
     #[schema(format = "uuid")]
     actor_id: Option<String>,
-    /// Its e-mail address, or the one that was claimed.
+    /// E-mail address of the account, or the address that an anonymous client claimed.
     actor: String,
-    /// What was done.
+    /// Action.
     #[schema(example = "submission_retry")]
     action: String,
-    /// What kind of thing it was done to.
+    /// Kind of object.
     #[schema(example = "submission")]
     object_kind: String,
-    /// Which; empty where there is none in particular.
+    /// Id of the object. Empty if the action has no single object.
     object_id: String,
-    /// `success`; `unchanged` or `in_progress` where it was so already; of an export, `started` and then `success` or
-    /// `interrupted`; or the code of the refusal or failure.
+    /// `success`; `unchanged` or `in_progress` if there was nothing to do; the code of an error. An export has two
+    /// entries: `started`, then `success` or `interrupted`.
     #[schema(example = "success")]
     result: String,
-    /// From where.
+    /// IP address of the client.
     address: String,
-    /// The request, as in the log and in its answer.
+    /// Id of the request, as in the response and in the log.
     request_id: String,
-    /// More, such as the reason that was given.
+    /// Details, such as the reason.
     #[schema(value_type = Object)]
     details: Value,
-    /// Seals this entry together with the one before.
+    /// Hash of this entry and the previous one.
     hash: String,
 }
 
@@ -184,7 +165,7 @@ impl From<AuditEntry> for AuditEntryBody {
     fn from(entry: AuditEntry) -> Self {
         Self {
             number: entry.number,
-            at: time_format::rfc3339(entry.at),
+            at: entry.at,
             actor_kind: entry.actor_kind,
             actor_id: entry.actor_id,
             actor: entry.actor_name,
@@ -194,36 +175,32 @@ impl From<AuditEntry> for AuditEntryBody {
             result: entry.result,
             address: entry.address,
             request_id: entry.request_id,
-            // One that was tampered with is shown as it is.
+            // Details that were tampered with need not be JSON.
             details: serde_json::from_str(&entry.details).unwrap_or(Value::String(entry.details)),
             hash: entry.hash,
         }
     }
 }
 
-/// Finds entries of the audit. Asking for them is written down as well.
+/// List audit entries
+///
+/// Returns the newest matching entries. The search is audited too.
 #[utoipa::path(
     get,
     path = "/api/v1/audit",
     tag = "audit",
-    params(AuditQuery),
-    responses(
-        (status = 200, description = "The newest entries that fit.", body = AuditResponse),
-        (status = 400, description = "`invalid_query`: lists every fault", body = ErrorBody),
-    ),
+    responses((status = 200, description = "The entries.", body = AuditResponse)),
 )]
 pub(crate) async fn list_audit_entries(
     State(state): State<AppState>,
     caller: Caller,
-    ValidQuery(request): ValidQuery<AuditSearch>,
+    ValidQuery(search): ValidQuery<AuditSearch>,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<AuditResponse>)> {
     let store = &state.app.store;
-    let entries = store.find_audit_entries(&request.filter, request.limit).await?;
-    let entry = caller
-        .audit_entry(Action::AuditView, ObjectKind::Service, "")
-        .with("filter", request.audit_details);
-    store.append_audit_entry(&entry).await?;
-    let is_full = entries.len() as i64 >= request.limit;
+    let entries = store.find_audit_entries(&search.filter, search.limit).await?;
+    let entry = caller.audit_entry(Action::AuditView, ObjectKind::Service, "");
+    store.append_audit_entry(&entry.with("filter", search.audit_details)).await?;
+    let is_full = entries.len() as i64 >= search.limit;
     let next_before = entries.last().filter(|_| is_full).map(|entry| entry.number);
     let data = entries.into_iter().map(AuditEntryBody::from).collect();
     Ok(([(CACHE_CONTROL, "no-store")], Json(AuditResponse { success: true, data, next_before })))

@@ -1,14 +1,15 @@
-//! `POST /api/admin/submissions/retry`: sets everything going again that a filter matches.
+//! `POST /api/admin/submissions/retry`
 
 use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::error::field_errors::FieldError;
-use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
 use crate::extract::query::{FromParameters, Parameters};
 use crate::extract::reason::Reason;
 use crate::listing::filter::{self, FilterRequest};
+use crate::openapi::error_responses::errors;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,93 +17,93 @@ use diagflow_store::{Action, DeletedFilter, ObjectKind, RetryFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Submissions that one call sets going again at most.
+/// Submissions that one request retries at most.
 const MAX_RETRIES: i64 = 1000;
 
-/// What to set going again.
+/// Which submissions to retry.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BulkRetryRequest {
-    /// Which submissions; all that is given must hold.
+    /// Conditions, all of which must match.
     #[serde(default)]
     filter: RetryFilterBody,
-    /// Why, in 1 to 500 characters. It goes into the audit.
+    /// Reason for the audit, 1 to 500 characters. Do not include medical information.
     #[schema(example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
     reason: Option<String>,
-    /// Whether only to count. Default: no.
+    /// Only count the matching submissions. Default: `false`.
     #[serde(default)]
     dry_run: bool,
-    /// How many the dry run counted. Needed for the real run, and checked.
+    /// Number of matching submissions that the dry run returned. Required unless `dry_run` is `true`.
     expected: Option<i64>,
 }
 
-/// Which submissions: everything that the list can be request for, by the same names and in the same words.
+/// A filter, with the parameters of the list.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RetryFilterBody {
     /// `failed`, `timed_out`, `cancelled`, `completed`. Default: all but `completed`.
     #[serde(default)]
     status: Vec<String>,
-    /// Received then or later: a day (UTC), or a time by RFC 3339.
+    /// Earliest time of receipt: a day in UTC, or an RFC 3339 time.
     created_from: Option<String>,
-    /// Received before this time, or on this day (UTC) or earlier.
+    /// Latest time of receipt: a day in UTC, which is included, or an RFC 3339 time, which is not.
     created_to: Option<String>,
-    /// The patient's address, in upper or lower case; its beginning when it ends with `*`.
+    /// E-mail address of the patient, or its beginning followed by `*`. Case is ignored.
     email: Option<String>,
-    /// Words in the comments. Needs `clinical:read`.
+    /// Words in the comments. Requires `clinical:read`.
     comments: Option<String>,
-    /// Why they ended, as a stable code.
+    /// Error code of the submission.
     #[schema(example = "loopai_unavailable")]
     error_code: Option<String>,
-    /// `without`: what is deleted is restored first.
+    /// Only `without` is allowed: restore deleted submissions before you retry them.
     deleted: Option<String>,
 }
 
-/// What came of it.
+/// The result of a bulk retry.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BulkRetryResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// How many the filter matched.
+    /// Number of submissions that the filter matched.
     matched: i64,
-    /// How many were set going again; none in a dry run.
+    /// Number of submissions that were retried. Absent in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     retried: Option<i64>,
-    /// How many the filter still matches; none in a dry run. What to expect from the next call.
+    /// Number of submissions that still match: the `expected` of the next request. Absent in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     remaining: Option<i64>,
 }
 
-/// Sets everything going again that a filter matches, the oldest first, at most 1000 at once.
+errors!(RetrySubmissionsErrors: ReasonRequired, CommentSearchForbidden, MatchCountChanged);
+
+/// Retry all submissions that match a filter
 ///
-/// First with `dry_run`, which counts; then with `expected`, the number that was counted. Repeat it while
-/// `remaining` is not 0.
+/// Retries the oldest first, at most 1,000 per request. Send the request with `dry_run` first, then with the number
+/// that it returned as `expected`. Repeat while `remaining` is not 0.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/retry",
     tag = "staff",
-    request_body = BulkRetryRequest,
     responses(
-        (status = 200, description = "Counted (dry run).", body = BulkRetryResponse),
-        (status = 202, description = "Set going again.", body = BulkRetryResponse),
-        (status = 400, description = "`reason_required`, `invalid_input`, `invalid_json`", body = ErrorBody),
-        (status = 409, description = "`match_count_changed`: with the present count", body = ErrorBody),
+        (status = 200, description = "The result of the dry run.", body = BulkRetryResponse),
+        (status = 202, description = "The submissions are queued.", body = BulkRetryResponse),
+        RetrySubmissionsErrors,
     ),
 )]
 pub(crate) async fn retry_submissions(
     State(state): State<AppState>,
     caller: Caller,
-    Body(given): Body<BulkRetryRequest>,
+    Body(request): Body<BulkRetryRequest>,
 ) -> ApiResult<(StatusCode, Json<BulkRetryResponse>)> {
-    let BulkRetryRequest { filter, reason: why, dry_run, expected } = given;
-    let Reason(why) = Reason::parse(why)?;
-    let FilterRequest { filter, audit_details } = filter.read()?;
+    let BulkRetryRequest { filter, reason, dry_run, expected } = request;
+    let Reason(reason) = Reason::parse(reason)?;
+    let FilterRequest { filter, audit_details } = filter.parse()?;
     let entry = caller
         .audit_entry(Action::SubmissionsRetry, ObjectKind::Service, "")
-        .with("reason", why.clone())
+        .with("reason", reason.clone())
         .with("filter", audit_details);
-    filter::check_comment_search(&state.app.store, &caller, &filter, &entry).await?;
+    filter::check_comment_search(&state, &caller, &filter, &entry).await?;
     let filter = RetryFilter::from(filter);
     let matched = state.app.store.count_retryable(&filter).await?;
     let entry = entry.with("matched", matched);
@@ -112,32 +113,29 @@ pub(crate) async fn retry_submissions(
         return Ok((StatusCode::OK, Json(body)));
     }
     let expected = expected.ok_or_else(|| {
-        let message = "Say how many submissions the dry run counted".to_owned();
+        let message = "expected is required: send the number that the dry run returned".to_owned();
         let field = "expected".to_owned();
         ApiError::InvalidInput(vec![FieldError { field, code: "expected_required", message }])
     })?;
     if expected != matched {
-        let refusal = ApiError::MatchCountChanged { matched };
-        state.app.store.append_audit_entry(&entry.refused(refusal.code())).await?;
-        return Err(refusal);
+        return Err(refuse(&state, entry, ApiError::MatchCountChanged { matched }).await);
     }
-    let retry_entry =
-        caller.audit_entry(Action::SubmissionRetry, ObjectKind::Submission, "").with("reason", why);
+    let retry_entry = caller
+        .audit_entry(Action::SubmissionRetry, ObjectKind::Submission, "")
+        .with("reason", reason);
     let store = state.app.store.clone();
-    // Goes on to its end, and to the entry of the entry, also when nobody waits for the answer any more.
+    // A task of its own, so that it completes, with its audit entry, even if the client disconnects.
     let work = tokio::spawn(async move {
         store.retry_matching(&filter, MAX_RETRIES, &retry_entry, &entry).await
     });
-    let counts =
-        work.await.map_err(|_| ApiError::Internal("a retry of many broke off".into()))??;
+    let counts = work.await.map_err(|_| ApiError::Internal("a bulk retry panicked".into()))??;
     let (retried, remaining) = (Some(counts.retried), Some(counts.remaining));
     let body = BulkRetryResponse { success: true, matched, retried, remaining };
     Ok((StatusCode::ACCEPTED, Json(body)))
 }
 
 impl RetryFilterBody {
-    /// As the list reads it.
-    fn read(self) -> ApiResult<FilterRequest> {
+    fn parse(self) -> ApiResult<FilterRequest> {
         let status = (!self.status.is_empty()).then(|| self.status.join(","));
         let given = [
             ("status", status),
@@ -152,16 +150,17 @@ impl RetryFilterBody {
         let mut parameters = Parameters::given(given);
         let request = FilterRequest::from_parameters(&mut parameters);
         if request.filter.statuses.iter().any(|status| !status.is_final()) {
-            let message = "Only what has ended can be set going again".to_owned();
+            let message = "Only submissions in a final state can be retried".to_owned();
             parameters.add_error("status", "status_invalid", message);
         }
         if request.filter.deleted != DeletedFilter::Exclude {
-            let message = "What is deleted must be restored before".to_owned();
+            let message = "Deleted submissions must be restored first".to_owned();
             parameters.add_error("deleted", "deleted_invalid", message);
         }
-        let faults = parameters.finish().into_iter();
-        let faults: Vec<_> =
-            faults.map(|it| FieldError { field: format!("filter.{}", it.field), ..it }).collect();
-        if faults.is_empty() { Ok(request) } else { Err(ApiError::InvalidInput(faults)) }
+        let errors = parameters.finish().into_iter();
+        let errors: Vec<_> = errors
+            .map(|error| FieldError { field: format!("filter.{}", error.field), ..error })
+            .collect();
+        if errors.is_empty() { Ok(request) } else { Err(ApiError::InvalidInput(errors)) }
     }
 }

@@ -1,33 +1,35 @@
-//! `POST /api/admin/submissions/{id}/cancel`: calls a submission off.
+//! `POST /api/admin/submissions/{id}/cancel`
 
 use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
-use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
-use crate::extract::reason::{Reason, ReasonBody};
-use crate::routes::refused;
+use crate::extract::reason::Reason;
+use crate::openapi::error_responses::errors;
 use crate::routes::staff::response::StaffActionResponse;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use diagflow_store::{Action, CancelOutcome, SubmissionId};
 
-/// Calls a submission off, in any state that is not final. The patient is told.
+errors!(CancelSubmissionErrors: AlreadyFinal);
+
+/// Cancel a submission
 ///
-/// A run that goes on in Temporal hears of it at once, or when Temporal is back. Asking twice is asking
-/// once.
+/// Works in every state that is not final. The patient is informed by e-mail. If the run has already started,
+/// Temporal is asked to cancel it, now or as soon as Temporal is available. Safe to repeat.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/{id}/cancel",
     tag = "staff",
-    params(("id" = String, Path, description = "The submission.", format = "uuid")),
-    request_body = ReasonBody,
     responses(
-        (status = 202, description = "`cancelling`: its run was told, or will be. `cancelled`: it is.", body = StaffActionResponse),
-        (status = 400, description = "`reason_required`, `invalid_input`, `invalid_json`", body = ErrorBody),
-        (status = 404, description = "`not_found`", body = ErrorBody),
-        (status = 409, description = "`already_final`", body = ErrorBody),
+        (
+            status = 202,
+            description = "`cancelling`: the run is being cancelled. `cancelled`: the submission is cancelled.",
+            body = StaffActionResponse,
+        ),
+        CancelSubmissionErrors,
     ),
 )]
 pub(crate) async fn cancel_submission(
@@ -40,10 +42,10 @@ pub(crate) async fn cancel_submission(
     let (outcome, run) = match state.app.store.request_cancel(id, &entry).await? {
         CancelOutcome::Requested(run) => ("cancelling", Some(run.number)),
         CancelOutcome::Cancelled => ("cancelled", None),
-        CancelOutcome::Final(_) => return Err(ApiError::AlreadyFinal),
-        CancelOutcome::NotFound => return refused(&state, entry, ApiError::NotFound).await,
+        CancelOutcome::Final(_) => return Err(refuse(&state, entry, ApiError::AlreadyFinal).await),
+        CancelOutcome::NotFound => return Err(refuse(&state, entry, ApiError::NotFound).await),
     };
-    state.app.temporal_runs.wake_reconciler();
+    state.app.dispatch.wake_reconciler();
     let body = StaffActionResponse { success: true, submission_id: id.to_string(), outcome, run };
     Ok((StatusCode::ACCEPTED, Json(body)))
 }

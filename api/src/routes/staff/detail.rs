@@ -1,38 +1,33 @@
-//! `GET /api/admin/submissions/{id}`: everything about one submission.
+//! `GET /api/admin/submissions/{id}`
 
 use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
-use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
-use crate::extract::time_format::rfc3339;
-use crate::routes::refused;
+use crate::routes::staff::file;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
 use diagflow_store::{
     Action, Delivery, DeliveryId, Event, File, FileId, ObjectKind, Run, Store, Submission,
-    SubmissionId, UserId,
+    SubmissionId, UserId, UtcTime,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// Tells everything about a submission, also about a deleted one.
+/// Get a submission
 ///
-/// What is medical (comments, result, LoopAI's words, names and addresses of the files) only to those with the permission
-/// `clinical:read`; `clinical` says whether it is there.
+/// Everything about it, even if it is deleted. Medical information (comments, result, LoopAI's error text, names and
+/// addresses of files) is included with the permission `clinical:read` only; `clinical` shows whether it is.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/{id}",
     tag = "staff",
-    params(("id" = String, Path, description = "The submission.", format = "uuid")),
-    responses(
-        (status = 200, description = "The submission.", body = DetailBody),
-        (status = 404, description = "`not_found`", body = ErrorBody),
-    ),
+    responses((status = 200, description = "The submission.", body = DetailBody)),
 )]
 pub(crate) async fn read_submission(
     PathId(id): PathId<SubmissionId>,
@@ -43,14 +38,14 @@ pub(crate) async fn read_submission(
     let clinical = caller.has_permission(Permission::ClinicalRead);
     let entry = caller.audit_entry(Action::SubmissionView, ObjectKind::Submission, id);
     let Some(submission) = store.submission(id).await? else {
-        return refused(&state, entry, ApiError::NotFound).await;
+        return Err(refuse(&state, entry, ApiError::NotFound).await);
     };
     let body = DetailBody { success: true, data: Detail::read(store, submission, clinical).await? };
     store.append_audit_entry(&entry.with("clinical", clinical)).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
 }
 
-/// The answer about a submission.
+/// The response with a submission.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DetailBody {
     /// Always `true`.
@@ -60,105 +55,105 @@ pub(crate) struct DetailBody {
     data: Detail,
 }
 
-/// A submission with all that belongs to it.
+/// A submission with everything that belongs to it.
 #[derive(Debug, Serialize, ToSchema)]
 struct Detail {
-    /// Names it.
+    /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
     id: SubmissionId,
-    /// The patient's address.
+    /// E-mail address of the patient.
     #[schema(example = "ana@example.org")]
     email: String,
     /// `pending`, `processing`, `completed`, `failed`, `timed_out` or `cancelled`.
     #[schema(example = "failed")]
     status: &'static str,
-    /// Version of the consent text that was agreed to.
+    /// Version of the consent text that the patient agreed to.
     #[schema(example = "2026-11")]
     consent_version: String,
-    /// When consent was given (UTC).
-    #[schema(format = "date-time")]
-    consent_at: String,
-    /// Why it failed, as a stable code.
+    /// Time of consent.
+    #[schema(value_type = String, format = "date-time")]
+    consent_at: UtcTime,
+    /// Stable code of the failure.
     error_code: Option<String>,
-    /// Why it failed, in LoopAI's words, which may tell of the images. Medical.
+    /// LoopAI's text about the failure, which may describe the images. Medical.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_detail: Option<String>,
-    /// When it was received (UTC).
-    #[schema(format = "date-time")]
-    created_at: String,
-    /// When anything about it changed last (UTC).
-    #[schema(format = "date-time")]
-    updated_at: String,
-    /// When it ended (UTC).
-    #[schema(format = "date-time")]
-    finished_at: Option<String>,
-    /// The account that sent it.
+    /// Time of receipt.
+    #[schema(value_type = String, format = "date-time")]
+    created_at: UtcTime,
+    /// Time of the last change.
+    #[schema(value_type = String, format = "date-time")]
+    updated_at: UtcTime,
+    /// Time at which the submission reached its final state.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    finished_at: Option<UtcTime>,
+    /// Id of the account that sent the submission.
     #[schema(value_type = Option<String>, format = "uuid")]
     submitted_by: Option<UserId>,
-    /// When staff deleted it (UTC).
-    #[schema(format = "date-time")]
-    deleted_at: Option<String>,
-    /// Whether what is medical is here too.
+    /// Time of deletion.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    deleted_at: Option<UtcTime>,
+    /// Whether medical information is included.
     clinical: bool,
-    /// What the patient wrote. Medical.
+    /// Comments of the patient. Medical.
     #[serde(skip_serializing_if = "Option::is_none")]
     comments: Option<String>,
-    /// The newest result. Medical.
+    /// Latest result. Medical.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     result: Option<Map<String, Value>>,
-    /// Its images, in the order in which they were sent.
+    /// Images, in the order of upload.
     files: Vec<FileBody>,
-    /// Its story, oldest first.
+    /// Events, oldest first.
     events: Vec<TimelineEventBody>,
-    /// Its runs, oldest first.
+    /// Runs, oldest first.
     runs: Vec<RunBody>,
-    /// The e-mails that were owed for it, oldest first.
+    /// E-mails, oldest first.
     deliveries: Vec<DeliveryBody>,
 }
 
 /// An image.
 #[derive(Debug, Serialize, ToSchema)]
 struct FileBody {
-    /// Names it.
+    /// Id of the file.
     #[schema(value_type = String, format = "uuid")]
     id: FileId,
-    /// Place within the submission, from 1.
+    /// Position within the submission, from 1.
     position: i32,
-    /// What it is.
+    /// Media type.
     #[schema(example = "image/jpeg")]
     media_type: String,
-    /// Bytes.
+    /// Size in bytes.
     size: i64,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of the content.
     sha256: String,
-    /// The name that the patient's device gave it. Medical: people put words there.
+    /// File name on the patient's device. Medical, because names may describe the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// Where to read it. Medical.
+    /// Path of the image. Medical.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
 }
 
-/// One entry of the story.
+/// An event of the submission.
 #[derive(Debug, Serialize, ToSchema)]
 struct TimelineEventBody {
-    /// Place in the story, from 1.
+    /// Number within the submission, from 1.
     number: i32,
-    /// Its name on the wire.
+    /// Name of the server-sent event.
     #[schema(example = "status_update")]
     name: String,
     /// What happened.
     #[schema(example = "diagnosing")]
     step: &'static str,
-    /// Where the submission stood then.
+    /// Status of the submission after the event.
     #[schema(example = "processing")]
     status: &'static str,
-    /// What the patient reads.
+    /// Message to the patient.
     message: String,
-    /// When it happened (UTC).
-    #[schema(format = "date-time")]
-    at: String,
+    /// Time of the event.
+    #[schema(value_type = String, format = "date-time")]
+    at: UtcTime,
 }
 
 /// A run.
@@ -166,50 +161,50 @@ struct TimelineEventBody {
 struct RunBody {
     /// Number within the submission, from 1.
     number: i32,
-    /// Temporal's name for it; none while it waits to be started.
+    /// Run id in Temporal. `null` until the run is started.
     temporal_run_id: Option<String>,
-    /// LoopAI's name for what it runs for us.
+    /// Id of the execution at LoopAI.
     execution_id: Option<String>,
-    /// When it was queued (UTC).
-    #[schema(format = "date-time")]
-    created_at: String,
-    /// When it was started (UTC).
-    #[schema(format = "date-time")]
-    started_at: Option<String>,
-    /// When LoopAI took it (UTC).
-    #[schema(format = "date-time")]
-    requested_at: Option<String>,
-    /// When it ended (UTC).
-    #[schema(format = "date-time")]
-    finished_at: Option<String>,
+    /// Time at which the run was queued.
+    #[schema(value_type = String, format = "date-time")]
+    created_at: UtcTime,
+    /// Time at which Temporal started the run.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    started_at: Option<UtcTime>,
+    /// Time at which LoopAI accepted the request.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    requested_at: Option<UtcTime>,
+    /// Time at which the run ended.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    finished_at: Option<UtcTime>,
 }
 
-/// An e-mail that was owed.
+/// An e-mail to the patient.
 #[derive(Debug, Serialize, ToSchema)]
 struct DeliveryBody {
-    /// Names it.
+    /// Id of the delivery.
     #[schema(value_type = String, format = "uuid")]
     id: DeliveryId,
-    /// The run that gave the reason.
+    /// Number of the run that the e-mail is about.
     run: i32,
-    /// What it tells: `result`, `failed`, `timed_out` or `cancelled`.
+    /// `result`, `failed`, `timed_out` or `cancelled`.
     #[schema(example = "result")]
     kind: String,
     /// `planned`, `sending`, `sent`, `unknown` or `failed`.
     #[schema(example = "sent")]
     status: String,
-    /// How often sending it was tried.
+    /// Number of attempts to send it.
     attempts: i32,
-    /// Why the last attempt failed, as a stable code.
+    /// Stable code of the last failure.
     error_code: Option<String>,
-    /// Why the last attempt failed, for staff.
+    /// Details of the last failure, for staff.
     error_detail: Option<String>,
-    /// When it was planned (UTC).
-    #[schema(format = "date-time")]
-    created_at: String,
-    /// When it was sent, given up, or became unknown (UTC).
-    #[schema(format = "date-time")]
-    settled_at: Option<String>,
+    /// Time at which the e-mail was planned.
+    #[schema(value_type = String, format = "date-time")]
+    created_at: UtcTime,
+    /// Time at which it was sent, given up, or became unknown.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    settled_at: Option<UtcTime>,
 }
 
 impl Detail {
@@ -224,14 +219,14 @@ impl Detail {
             email: submission.email.as_str().to_owned(),
             status: submission.status.name(),
             consent_version: submission.consent_version,
-            consent_at: rfc3339(submission.consent_at),
+            consent_at: submission.consent_at,
             error_code: submission.error_code,
             error_detail: submission.error_detail.filter(|_| clinical),
-            created_at: rfc3339(submission.created_at),
-            updated_at: rfc3339(submission.updated_at),
-            finished_at: submission.finished_at.map(rfc3339),
+            created_at: submission.created_at,
+            updated_at: submission.updated_at,
+            finished_at: submission.finished_at,
             submitted_by: submission.submitted_by,
-            deleted_at: submission.deleted_at.map(rfc3339),
+            deleted_at: submission.deleted_at,
             clinical,
             comments: clinical.then_some(submission.comments),
             result: result.map(|result| result.object().clone()),
@@ -252,7 +247,7 @@ impl FileBody {
             size: file.size,
             sha256: file.sha256.to_string(),
             name: clinical.then_some(file.name),
-            url: clinical.then(|| crate::routes::staff::file::path(file.id)),
+            url: clinical.then(|| file::path(file.id)),
         }
     }
 }
@@ -265,7 +260,7 @@ impl From<Event> for TimelineEventBody {
             step: event.step.name(),
             status: event.status.name(),
             message: event.message,
-            at: rfc3339(event.created_at),
+            at: event.created_at,
         }
     }
 }
@@ -276,10 +271,10 @@ impl From<Run> for RunBody {
             number: run.number,
             temporal_run_id: run.temporal_run_id,
             execution_id: run.loopai_execution_id,
-            created_at: rfc3339(run.created_at),
-            started_at: run.started_at.map(rfc3339),
-            requested_at: run.requested_at.map(rfc3339),
-            finished_at: run.finished_at.map(rfc3339),
+            created_at: run.created_at,
+            started_at: run.started_at,
+            requested_at: run.requested_at,
+            finished_at: run.finished_at,
         }
     }
 }
@@ -294,8 +289,8 @@ impl From<Delivery> for DeliveryBody {
             attempts: delivery.attempts,
             error_code: delivery.error_code,
             error_detail: delivery.error_detail,
-            created_at: rfc3339(delivery.created_at),
-            settled_at: delivery.settled_at.map(rfc3339),
+            created_at: delivery.created_at,
+            settled_at: delivery.settled_at,
         }
     }
 }

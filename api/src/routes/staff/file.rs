@@ -1,11 +1,10 @@
-//! `GET /api/admin/files/{id}`: an image, for staff.
+//! `GET /api/admin/files/{id}`
 
 use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
-use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
-use crate::routes::refused;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::{
@@ -14,21 +13,18 @@ use axum::http::header::{
 use bytes::Bytes;
 use diagflow_store::{Action, FileId, ObjectKind};
 
-/// Where staff read a file.
 pub(super) fn path(file: FileId) -> String {
     format!("/api/admin/files/{file}")
 }
 
-/// Reads an image, as it was sent.
+/// Get an image
+///
+/// The image as it was uploaded.
 #[utoipa::path(
     get,
     path = "/api/admin/files/{id}",
     tag = "staff",
-    params(("id" = String, Path, description = "The file.", format = "uuid")),
-    responses(
-        (status = 200, description = "The image, as it was sent.", content_type = "image/*"),
-        (status = 404, description = "`not_found`", body = ErrorBody),
-    ),
+    responses((status = 200, description = "The image.", content_type = "image/*")),
 )]
 pub(crate) async fn read_file(
     PathId(id): PathId<FileId>,
@@ -37,20 +33,20 @@ pub(crate) async fn read_file(
 ) -> ApiResult<([(HeaderName, String); 4], Bytes)> {
     let Some(file) = state.app.store.file(id).await? else {
         let entry = caller.audit_entry(Action::FileView, ObjectKind::File, id);
-        return refused(&state, entry, ApiError::NotFound).await;
+        return Err(refuse(&state, entry, ApiError::NotFound).await);
     };
-    // Of the submission, so that who was shown a patient's images is found by that.
+    // The object is the submission, so that its entries show who viewed the patient's images.
     let entry = caller.audit_entry(Action::FileView, ObjectKind::Submission, file.submission_id);
     let entry = entry.with("file", id.to_string());
     let bytes = match state.app.bytes.get(file.sha256).await {
         Ok(bytes) => bytes,
-        Err(trouble) => return refused(&state, entry, trouble.into()).await,
+        Err(error) => return Err(refuse(&state, entry, error.into()).await),
     };
     state.app.store.append_audit_entry(&entry).await?;
-    // Shown in the page, under a name of ours; whatever is in it, a browser runs nothing of it.
-    let ending = file.media_type.rsplit('/').next().unwrap_or_default();
+    // Shown in the page under a name of ours. Whatever the file contains, the browser runs none of it.
+    let extension = file.media_type.rsplit('/').next().unwrap_or_default();
     let headers = [
-        (CONTENT_DISPOSITION, format!("inline; filename=\"{id}.{ending}\"")),
+        (CONTENT_DISPOSITION, format!("inline; filename=\"{id}.{extension}\"")),
         (CONTENT_TYPE, file.media_type),
         (CACHE_CONTROL, "no-store".to_owned()),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned()),

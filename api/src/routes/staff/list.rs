@@ -1,39 +1,42 @@
-//! `GET /api/admin/submissions`: the list of all submissions.
+//! `GET /api/admin/submissions`
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
-use crate::error::ApiResult;
-use crate::error::response::ErrorBody;
+use crate::error::{ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters, ValidQuery};
-use crate::listing::filter::{self, FilterQuery, FilterRequest};
-use crate::listing::page::{self, ListBody, ListResponse, PageQuery, PageRequest};
+use crate::listing::filter::{self, FilterRequest};
+use crate::listing::page::{self, ListBody, ListResponse, PageRequest};
 use axum::extract::State;
 use diagflow_store::{Action, ObjectKind};
+use utoipa::openapi::path::Parameter;
 
-/// A filter and a page of what it matches.
 pub(crate) struct ListRequest {
     filter: FilterRequest,
     page: PageRequest,
 }
 
 impl FromParameters for ListRequest {
+    const ERRORS: &'static [ErrorCode] =
+        &[ErrorCode::CommentSearchForbidden, ErrorCode::InvalidCursor, ErrorCode::PageTooFar];
+
+    fn parameters() -> Vec<Parameter> {
+        [FilterRequest::parameters(), PageRequest::parameters()].concat()
+    }
+
     fn from_parameters(parameters: &mut Parameters) -> Self {
         let filter = FilterRequest::from_parameters(parameters);
         Self { filter, page: PageRequest::from_parameters(parameters) }
     }
 }
 
-/// Lists submissions, with the exact number of those that the filter matches.
+/// List submissions
+///
+/// `pagination.total` is the exact number of submissions that match the filter.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions",
     tag = "staff",
-    params(FilterQuery, PageQuery),
-    responses(
-        (status = 200, description = "A page of the list.", body = ListBody),
-        (status = 400, description = "`invalid_query` (lists every fault), `invalid_cursor`, \
-            `page_too_far`", body = ErrorBody),
-    ),
+    responses((status = 200, description = "A page of the list.", body = ListBody)),
 )]
 pub(crate) async fn list_submissions(
     State(state): State<AppState>,
@@ -41,9 +44,8 @@ pub(crate) async fn list_submissions(
     ValidQuery(request): ValidQuery<ListRequest>,
 ) -> ApiResult<ListResponse> {
     let ListRequest { filter: FilterRequest { filter, audit_details }, page } = request;
-    let entry = caller
-        .audit_entry(Action::SubmissionsView, ObjectKind::Service, "")
-        .with("filter", audit_details);
-    filter::check_comment_search(&state.app.store, &caller, &filter, &entry).await?;
+    let entry = caller.audit_entry(Action::SubmissionsView, ObjectKind::Service, "");
+    let entry = entry.with("filter", audit_details);
+    filter::check_comment_search(&state, &caller, &filter, &entry).await?;
     page::list_page(&state.app.store, &filter, &page, &entry).await
 }

@@ -1,12 +1,12 @@
-//! `POST /api/admin/submissions/{id}/deliveries/{delivery_id}/resend`: sends an e-mail again.
+//! `POST /api/admin/submissions/{id}/deliveries/{delivery_id}/resend`
 
 use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
-use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
-use crate::extract::reason::{Reason, ReasonBody};
-use crate::routes::refused;
+use crate::extract::reason::Reason;
+use crate::openapi::error_responses::errors;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,37 +14,33 @@ use diagflow_store::{Action, DeliveryId, ResendOutcome, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The e-mail that is on its way.
+/// The e-mail that will be sent.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ResendResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// The delivery that is on its way: a new copy, or one that was before.
+    /// Id of the delivery that will be sent: the new copy, or the one in progress.
     #[schema(format = "uuid")]
     delivery_id: String,
-    /// `planned`: a new copy. `in_progress`: one is on its way already.
+    /// `planned`: a new copy. `in_progress`: a copy is already being sent.
     #[schema(example = "planned")]
     outcome: &'static str,
 }
 
-/// Sends an e-mail again whose fate is settled: *sent*, *unknown* or *failed*.
+errors!(ResendDeliveryErrors: Superseded);
+
+/// Resend an e-mail
 ///
-/// Only what still holds is sent again. Asking twice is asking once, until the copy is settled.
+/// Sends a new copy of an e-mail that is *sent*, *unknown* or *failed*, unless it is out of date. Safe to repeat
+/// until the copy is settled.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/{id}/deliveries/{delivery_id}/resend",
     tag = "staff",
-    params(
-        ("id" = String, Path, description = "The submission.", format = "uuid"),
-        ("delivery_id" = String, Path, description = "The delivery, or any copy of it.", format = "uuid"),
-    ),
-    request_body = ReasonBody,
     responses(
-        (status = 202, description = "It is on its way.", body = ResendResponse),
-        (status = 400, description = "`reason_required`, `invalid_input`, `invalid_json`", body = ErrorBody),
-        (status = 404, description = "`not_found`", body = ErrorBody),
-        (status = 409, description = "`superseded`: the submission was set going again since", body = ErrorBody),
+        (status = 202, description = "The e-mail will be sent.", body = ResendResponse),
+        ResendDeliveryErrors,
     ),
 )]
 pub(crate) async fn resend_delivery(
@@ -58,10 +54,10 @@ pub(crate) async fn resend_delivery(
     let (outcome, delivery) = match state.app.store.resend_delivery(id, delivery, &entry).await? {
         ResendOutcome::Planned(copy) => ("planned", copy),
         ResendOutcome::InProgress(copy) => ("in_progress", copy),
-        ResendOutcome::Superseded => return Err(ApiError::Superseded),
-        ResendOutcome::NotFound => return refused(&state, entry, ApiError::NotFound).await,
+        ResendOutcome::Superseded => return Err(refuse(&state, entry, ApiError::Superseded).await),
+        ResendOutcome::NotFound => return Err(refuse(&state, entry, ApiError::NotFound).await),
     };
-    state.app.temporal_runs.wake_reconciler();
+    state.app.dispatch.wake_reconciler();
     let body = ResendResponse { success: true, delivery_id: delivery.to_string(), outcome };
     Ok((StatusCode::ACCEPTED, Json(body)))
 }

@@ -1,20 +1,20 @@
-//! What staff are told that did something to a submission.
+//! The response to a staff action on one submission.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What came of it.
+/// The outcome of a staff action.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StaffActionResponse {
     /// Always `true`.
     #[schema(example = true)]
     pub(super) success: bool,
-    /// The submission.
+    /// Id of the submission.
     #[schema(format = "uuid")]
     pub(super) submission_id: String,
     /// `cancelling`, `cancelled`, `queued` or `in_progress`.
     #[schema(example = "queued")]
     pub(super) outcome: &'static str,
-    /// The run that it is about, by its number within the submission.
+    /// Number of the affected run within the submission.
     pub(super) run: Option<i32>,
 }

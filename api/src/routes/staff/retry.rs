@@ -1,33 +1,32 @@
-//! `POST /api/admin/submissions/{id}/retry`: sets a submission going again.
+//! `POST /api/admin/submissions/{id}/retry`
 
 use crate::app::AppState;
+use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
-use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
-use crate::extract::reason::{Reason, ReasonBody};
-use crate::routes::refused;
+use crate::extract::reason::Reason;
 use crate::routes::staff::response::StaffActionResponse;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use diagflow_store::{Action, RetryOutcome, SubmissionId};
 
-/// Sets a submission that has ended going again, also a completed one, as a new run.
+/// Retry a submission
 ///
-/// What its earlier runs still owed the patient is not sent any more: the new run tells how it ends. Asking
-/// twice is asking once.
+/// Starts a new run of a submission in a final state, even a *completed* one. E-mails of earlier runs that are not
+/// sent yet are cancelled; the new run informs the patient of its own outcome. Safe to repeat.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/{id}/retry",
     tag = "staff",
-    params(("id" = String, Path, description = "The submission.", format = "uuid")),
-    request_body = ReasonBody,
     responses(
-        (status = 200, description = "`in_progress`: it goes on already.", body = StaffActionResponse),
-        (status = 202, description = "`queued`: its new run starts soon.", body = StaffActionResponse),
-        (status = 400, description = "`reason_required`, `invalid_input`, `invalid_json`", body = ErrorBody),
-        (status = 404, description = "`not_found`", body = ErrorBody),
+        (
+            status = 200,
+            description = "`in_progress`: the submission is already being processed.",
+            body = StaffActionResponse,
+        ),
+        (status = 202, description = "`queued`: a new run starts soon.", body = StaffActionResponse),
     ),
 )]
 pub(crate) async fn retry_submission(
@@ -40,15 +39,12 @@ pub(crate) async fn retry_submission(
     let grace = state.app.settings.start_grace;
     let (status, outcome, run) = match state.app.store.retry_submission(id, grace, &entry).await? {
         RetryOutcome::Queued(run) => {
-            state.app.start_queue.push(run);
+            state.app.dispatch.start_soon(run);
             (StatusCode::ACCEPTED, "queued", run)
         }
         RetryOutcome::InProgress(run) => (StatusCode::OK, "in_progress", run),
-        RetryOutcome::NotFound => return refused(&state, entry, ApiError::NotFound).await,
+        RetryOutcome::NotFound => return Err(refuse(&state, entry, ApiError::NotFound).await),
     };
-    let submission_id = id.to_string();
-    Ok((
-        status,
-        Json(StaffActionResponse { success: true, submission_id, outcome, run: Some(run.number) }),
-    ))
+    let (submission_id, run) = (id.to_string(), Some(run.number));
+    Ok((status, Json(StaffActionResponse { success: true, submission_id, outcome, run })))
 }

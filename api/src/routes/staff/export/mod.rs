@@ -1,9 +1,7 @@
-//! `GET /api/admin/submissions/export`: everything that a filter matches, as a file.
+//! `GET /api/admin/submissions/export`
 //!
-//! Read and sent in reader, so an export of a million submissions takes no more memory than one of a
-//! thousand, and one of large results no more than one of small ones. An error on the way breaks the
-//! connection, and so does it when the reader loses the right meanwhile: a file that was cut off must not
-//! look whole.
+//! Read and sent in chunks, so the size of an export does not change the memory that it needs. An error breaks the
+//! connection, and so does the loss of the permission: a truncated file must not look complete.
 
 mod audit;
 mod reader;
@@ -11,11 +9,10 @@ mod reader;
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
-use crate::error::response::ErrorBody;
-use crate::error::{ApiResult, kind};
+use crate::error::{ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters, ValidQuery};
 use crate::listing::export_format::ExportFormat;
-use crate::listing::filter::{self, FilterQuery, FilterRequest};
+use crate::listing::filter::{self, FilterRequest};
 use crate::routes::staff::export::audit::ExportAudit;
 use crate::routes::staff::export::reader::{Chunk, ExportError, ExportReader};
 use async_stream::try_stream;
@@ -30,24 +27,29 @@ use futures::Stream;
 use std::io;
 use tracing::Instrument;
 use utoipa::IntoParams;
+use utoipa::openapi::path::Parameter;
 
-/// A filter and a format.
 pub(crate) struct ExportRequest {
     filter: FilterRequest,
     format: ExportFormat,
 }
 
-/// How the file is written.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what `ExportRequest` reads")]
 pub(crate) struct FormatQuery {
-    /// `csv` (the default), or `jsonl`: one JSON object a line.
+    /// `csv` (default), or `jsonl`: one JSON object per line.
     #[param(example = "csv")]
     format: Option<String>,
 }
 
 impl FromParameters for ExportRequest {
+    const ERRORS: &'static [ErrorCode] = FilterRequest::ERRORS;
+
+    fn parameters() -> Vec<Parameter> {
+        [FilterRequest::parameters(), FormatQuery::into_params(|| None)].concat()
+    }
+
     fn from_parameters(parameters: &mut Parameters) -> Self {
         let filter = FilterRequest::from_parameters(parameters);
         let format = parameters.read("format", "format_invalid", str::parse);
@@ -55,22 +57,20 @@ impl FromParameters for ExportRequest {
     }
 }
 
-/// Exports everything that a filter matches, the newest first.
+/// Export submissions
 ///
-/// With the permission `clinical:read`, comments and results come along. In CSV, a cell that a spreadsheet
-/// would take for a formula begins with an apostrophe. A connection that breaks before its end has not sent
-/// everything; it breaks also when the caller may not export any more.
+/// All submissions that match the filter, newest first. Comments and results are included with the permission
+/// `clinical:read`. In CSV, a cell that a spreadsheet would read as a formula starts with an apostrophe. A connection
+/// that breaks has not sent everything; it also breaks if the caller loses the permission.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/export",
     tag = "staff",
-    params(FilterQuery, FormatQuery),
     responses(
         (status = 200, description = "The file.", content(
             (String = "text/csv"),
             (String = "application/jsonl"),
         )),
-        (status = 400, description = "`invalid_query` (lists every fault)", body = ErrorBody),
     ),
 )]
 pub(crate) async fn export_submissions(
@@ -86,11 +86,11 @@ pub(crate) async fn export_submissions(
     let entry = entry.with("format", format.extension()).with("clinical", clinical);
 
     let store = state.app.store.clone();
-    filter::check_comment_search(&store, &caller, &filter, &entry).await?;
+    filter::check_comment_search(&state, &caller, &filter, &entry).await?;
     let idle = state.app.settings.session_idle;
     let mut reader =
         ExportReader::new(store.clone(), caller.auth_method, idle, filter, format, clinical);
-    // The first chunk before the answer: what goes wrong by then can still be said.
+    // Read before the response starts, so that an error can still be reported.
     let first = reader.read().await?;
     let audit = ExportAudit::start(store, entry).await?;
     let name =
@@ -103,7 +103,7 @@ pub(crate) async fn export_submissions(
     Ok((headers, Body::from_stream(file(reader, first, audit))).into_response())
 }
 
-/// The file, chunk by chunk. Whatever makes it end early also breaks its connection.
+/// The chunks of the file. An error breaks the connection.
 fn file(
     mut reader: ExportReader,
     first: Chunk,
@@ -119,17 +119,17 @@ fn file(
             }
             (reader, chunk) = next(reader).await?;
         }
-        // In a task of its own, like what is read.
+        // In a task of its own, like each query.
         let done = tokio::spawn(audit.finish().in_current_span()).await.map_err(io::Error::other)?;
         done.map_err(|error| {
-            tracing::error!(error = kind(&error), "the end of an export is not in the audit");
-            io::Error::other("the export was cut off")
+            tracing::error!(error = error.kind(), "cannot audit the end of an export");
+            io::Error::other("export interrupted")
         })?;
     }
 }
 
-/// Reads on, in a task of its own: a client may go away at any moment, and a statement that is dropped in
-/// the middle costs its connection.
+/// Reads in a task of its own: the client may disconnect at any moment, and dropping a statement in progress costs its
+/// database connection.
 async fn next(mut reader: ExportReader) -> Result<(ExportReader, Chunk), io::Error> {
     let read = async move {
         let chunk = reader.next().await;
@@ -138,10 +138,10 @@ async fn next(mut reader: ExportReader) -> Result<(ExportReader, Chunk), io::Err
     let (reader, chunk) = tokio::spawn(read.in_current_span()).await.map_err(io::Error::other)?;
     let chunk = chunk.map_err(|error| {
         match &error {
-            ExportError::Records(_) => tracing::error!(%error, "an export was cut off"),
-            ExportError::Forbidden => tracing::info!(%error, "an export was cut off"),
+            ExportError::Store(_) => tracing::error!(%error, "export interrupted"),
+            ExportError::Forbidden => tracing::info!(%error, "export interrupted"),
         }
-        io::Error::other("the export was cut off")
+        io::Error::other("export interrupted")
     })?;
     Ok((reader, chunk))
 }

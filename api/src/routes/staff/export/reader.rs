@@ -1,5 +1,5 @@
-//! An export, read in reader: as many submissions at once as their medical texts leave room for, however many
-//! match and however large their results are.
+//! Reads an export in chunks: as many submissions at a time as their medical texts leave room for, however many match
+//! and however large their results are.
 
 use crate::auth::caller::AuthMethod;
 use crate::auth::permissions::Permission;
@@ -8,62 +8,53 @@ use crate::listing::export_format::{ExportFormat, ExportRow};
 use bytes::Bytes;
 use diagflow_store::{
     Page, PagePosition, Sort, SortBy, SortKey, Store, StoreError, StoreResult, SubmissionFilter,
-    SubmissionSummary,
+    SubmissionId, SubmissionSummary,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Submissions that are looked up at once, without what is medical: some 100 KiB.
+/// Submissions per query without medical information: about 100 KiB.
 const LOOKUP_ROWS: usize = 500;
-/// The same where results come along: to tell its size, the database reads each of them.
+/// With results there are fewer, because the database reads each result to return its size.
 const CLINICAL_LOOKUP_ROWS: usize = 50;
-/// Bytes of medical texts that a chunk has at most, unless a single submission has more: a result may have
-/// 5 MiB (`activities/src/loopai/client.rs`).
+/// Limit for the medical texts of a chunk, unless a single submission has more: a result may have 5 MiB
+/// (`activities/src/loopai/client.rs`).
 const MAX_CHUNK_BYTES: usize = 1024 * 1024;
 
-/// Why an export does not go on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExportError {
-    /// The database did not answer.
-    #[error("{}", crate::error::kind(.0))]
-    Records(#[from] StoreError),
-    /// Whoever reads it may not do so any more.
-    #[error("its reader may not read it any more")]
+    #[error("{}", .0.kind())]
+    Store(#[from] StoreError),
+    #[error("the caller no longer has the permission")]
     Forbidden,
 }
 
-/// What is left of an export.
 pub(super) struct ExportReader {
     store: Store,
-    /// By what its reader was recognised.
     auth_method: AuthMethod,
-    /// How long a session may be unused.
     idle: Duration,
     filter: SubmissionFilter,
     format: ExportFormat,
     clinical: bool,
-    /// Where the next look-up begins; `None` when there is nothing more to look up.
+    /// Where the next query starts; `None` after the last one.
     next: Option<PagePosition>,
-    /// Looked up, and not written yet.
+    /// Queried and not sent yet.
     pending: VecDeque<PendingRow>,
     is_first: bool,
 }
 
-/// A submission, and how many bytes of medical texts come with it.
 struct PendingRow {
     row: SubmissionSummary,
+    /// Size of its medical texts.
     bytes: usize,
 }
 
-/// A chunk of the file.
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
-    /// Submissions in it.
     pub(super) rows: usize,
 }
 
 impl ExportReader {
-    /// An export of all that `filter` matches.
     pub(super) fn new(
         store: Store,
         auth_method: AuthMethod,
@@ -76,26 +67,26 @@ impl ExportReader {
         Self { store, auth_method, idle, filter, format, clinical, next, pending, is_first: true }
     }
 
-    /// Whether a chunk follows.
     pub(super) fn has_more(&self) -> bool {
         self.next.is_some() || !self.pending.is_empty()
     }
 
-    /// The next chunk, while its reader may read it.
+    /// The next chunk, if the caller still has the permission.
     pub(super) async fn next(&mut self) -> Result<Chunk, ExportError> {
         if let AuthMethod::Session(session) = self.auth_method {
-            // To read on is to use it, however long that takes.
+            // An export in progress keeps its session alive.
             self.store.authenticate_session(session, self.idle).await?;
         }
         let clinical = self.clinical.then_some(Permission::ClinicalRead);
-        let needed: Vec<_> = clinical.into_iter().chain([Permission::SubmissionsExport]).collect();
-        match has_permissions(&self.store, self.auth_method, &needed).await? {
+        let required: Vec<_> =
+            clinical.into_iter().chain([Permission::SubmissionsExport]).collect();
+        match has_permissions(&self.store, self.auth_method, &required).await? {
             true => Ok(self.read().await?),
             false => Err(ExportError::Forbidden),
         }
     }
 
-    /// The next chunk, for a reader who was let in just now.
+    /// The next chunk, without checking the permission again.
     pub(super) async fn read(&mut self) -> StoreResult<Chunk> {
         if self.pending.is_empty() {
             self.look_up().await?;
@@ -116,11 +107,11 @@ impl ExportReader {
     }
 
     async fn look_up(&mut self) -> StoreResult<()> {
-        let Some(place) = self.next.take() else { return Ok(()) };
+        let Some(position) = self.next.take() else { return Ok(()) };
         let sort = Sort { by: SortBy::Created, descending: true };
-        let most = if self.clinical { CLINICAL_LOOKUP_ROWS } else { LOOKUP_ROWS };
-        let Page { rows, has_more: more } =
-            self.store.list_submissions(&self.filter, sort, place, most).await?;
+        let limit = if self.clinical { CLINICAL_LOOKUP_ROWS } else { LOOKUP_ROWS };
+        let Page { rows, has_more } =
+            self.store.list_submissions(&self.filter, sort, position, limit).await?;
         let last = rows.last().map(|row| PagePosition::After(SortKey::of(row, sort.by)));
         let sizes = match self.clinical {
             true => self.store.clinical_data_sizes(&ids(&rows)).await?,
@@ -130,11 +121,11 @@ impl ExportReader {
             let bytes = sizes.get(&row.id).copied().unwrap_or_default();
             PendingRow { row, bytes }
         }));
-        self.next = last.filter(|_| more);
+        self.next = last.filter(|_| has_more);
         Ok(())
     }
 
-    /// The first of those that wait, and as many more as there is room for.
+    /// The first pending row, and as many more as fit into a chunk.
     fn take_fitting(&mut self) -> Vec<SubmissionSummary> {
         let mut bytes = 0;
         let fits = |pending: &&PendingRow| {
@@ -147,6 +138,6 @@ impl ExportReader {
     }
 }
 
-fn ids(rows: &[SubmissionSummary]) -> Vec<diagflow_store::SubmissionId> {
+fn ids(rows: &[SubmissionSummary]) -> Vec<SubmissionId> {
     rows.iter().map(|row| row.id).collect()
 }
