@@ -22,20 +22,21 @@ impl Failpoints {
     }
 
     /// The next process that reaches the failpoint is held.
-    pub fn arm(&self, boundary: Failpoint) {
-        fs::write(self.folder.join(boundary.name()), "").expect("a written file");
+    pub fn arm(&self, failpoint: Failpoint) {
+        fs::write(self.folder.join(failpoint.name()), "").expect("a written file");
     }
 
-    pub async fn wait_until_reached(&self, boundary: Failpoint) {
-        eventually(boundary, || async { self.reached_file(boundary).exists().then_some(()) }).await;
+    pub async fn wait_until_reached(&self, failpoint: Failpoint) {
+        eventually(failpoint, || async { self.reached_file(failpoint).exists().then_some(()) })
+            .await;
     }
 
     /// Lets the held process continue; for a killed one, removes its file.
-    pub fn release(&self, boundary: Failpoint) {
-        fs::remove_file(self.reached_file(boundary)).expect("a process is held there");
+    pub fn release(&self, failpoint: Failpoint) {
+        fs::remove_file(self.reached_file(failpoint)).expect("a process is held there");
     }
 
-    fn reached_file(&self, boundary: Failpoint) -> PathBuf {
-        self.folder.join(boundary.name()).with_extension("reached")
+    fn reached_file(&self, failpoint: Failpoint) -> PathBuf {
+        self.folder.join(failpoint.name()).with_extension("reached")
     }
 }

@@ -81,7 +81,7 @@ impl Process {
         self.child.id()
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("a killed process");
         self.child.wait().expect("the process ends");

@@ -52,7 +52,7 @@ struct ByteCounter {
 struct Shared {
     state: watch::Sender<LinkState>,
     lost_response: Arc<Mutex<Option<LostResponse>>>,
-    /// How many bytes of the server each next connection passes before it is cut.
+    /// How many bytes from the server each of the next connections passes before it is cut.
     byte_limits: Arc<Mutex<VecDeque<usize>>>,
     /// Counts whatever met a faulty link.
     disruptions: Arc<AtomicUsize>,
@@ -115,7 +115,7 @@ impl Proxy {
         self.shared.state.send_replace(LinkState::Slow(delay));
     }
 
-    /// Cuts each of the next connections after so many bytes from the server. Later ones are not cut.
+    /// Cuts each of the next connections after this many bytes from the server. Later ones are not cut.
     pub fn cut_after(&self, byte_limits: impl IntoIterator<Item = usize>) {
         let mut limits = self.shared.byte_limits.lock().unwrap_or_else(PoisonError::into_inner);
         *limits = byte_limits.into_iter().collect();
@@ -126,7 +126,7 @@ impl Proxy {
         self.shared.state.send_replace(LinkState::Stalled);
     }
 
-    /// Holds back all data, and for ever on the connections that exist before [`Proxy::restore`]. Nobody is notified,
+    /// Holds back all data, and permanently on the connections that exist before [`Proxy::restore`]. Nobody is notified,
     /// as when the peer's machine or a NAT entry has disappeared.
     pub fn half_open(&self) {
         self.shared.state.send_replace(LinkState::HalfOpen);

@@ -186,7 +186,7 @@ impl Stack {
         hung
     }
 
-    /// The system kills the API when a file grows beyond so many bytes.
+    /// The system kills the API when a file grows beyond this many bytes.
     pub async fn start_api_with_file_size_limit(&mut self, bytes: u64) {
         let limit = format!("--fsize={bytes}");
         self.start_api_wrapped(&["prlimit", &limit, "--core=0", "--"]).await;

@@ -183,18 +183,18 @@ impl Testbed {
     }
 
     /// Kills the worker when it is held at the failpoint, and starts another one.
-    pub(crate) async fn kill_worker_at(&mut self, boundary: Failpoint) {
-        self.stack.failpoints.wait_until_reached(boundary).await;
+    pub(crate) async fn kill_worker_at(&mut self, failpoint: Failpoint) {
+        self.stack.failpoints.wait_until_reached(failpoint).await;
         self.stack.worker.take().expect("is running").kill();
-        self.stack.failpoints.release(boundary);
+        self.stack.failpoints.release(failpoint);
         self.stack.start_worker().await;
     }
 
     /// Kills the API when it is held at the failpoint, and starts another one.
-    pub(crate) async fn kill_api_at(&mut self, boundary: Failpoint) {
-        self.stack.failpoints.wait_until_reached(boundary).await;
+    pub(crate) async fn kill_api_at(&mut self, failpoint: Failpoint) {
+        self.stack.failpoints.wait_until_reached(failpoint).await;
         self.stack.api.take().expect("is running").kill();
-        self.stack.failpoints.release(boundary);
+        self.stack.failpoints.release(failpoint);
         self.stack.start_api().await;
     }
 

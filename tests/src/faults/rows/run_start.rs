@@ -19,11 +19,11 @@ pub(crate) async fn killed_before_the_start() -> RowReport {
     killed_at(Failpoint::BeforeRunStart).await.merge(killed_at(Failpoint::AfterRunStart).await)
 }
 
-async fn killed_at(boundary: Failpoint) -> RowReport {
+async fn killed_at(failpoint: Failpoint) -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
-    testbed.stack.failpoints.arm(boundary);
+    testbed.stack.failpoints.arm(failpoint);
     testbed.submit().await;
-    testbed.kill_api_at(boundary).await;
+    testbed.kill_api_at(failpoint).await;
     testbed.report().await
 }
 

@@ -15,7 +15,7 @@ use futures::StreamExt;
 const CONCURRENT_TESTBEDS: usize = 4;
 
 /// The worker is killed at each failpoint in turn, on a testbed for each, and another worker takes over.
-pub(crate) async fn killed_at_every_boundary() -> RowReport {
+pub(crate) async fn killed_at_every_failpoint() -> RowReport {
     let testbeds = futures::stream::iter(Failpoint::IN_ACTIVITIES).map(killed_at);
     testbeds
         .buffer_unordered(CONCURRENT_TESTBEDS)
@@ -28,42 +28,42 @@ pub(crate) async fn killed_at_every_boundary() -> RowReport {
 /// after a poll nothing is repeated in either case.
 pub(crate) async fn killed_after_the_answer() -> RowReport {
     let mut all = RowReport::default();
-    for (boundary, executions) in
+    for (failpoint, executions) in
         [(Failpoint::AfterRequestAnswered, 2), (Failpoint::AfterPollAnswered, 1)]
     {
         let without_idempotency = loopai::Settings { honour_idempotency: false, ..fast_loopai() };
         let options = StackOptions { loopai: Some(without_idempotency), ..StackOptions::default() };
         let mut testbed = Testbed::start(options).await;
         testbed.tolerances.executions_per_run = executions;
-        testbed.stack.failpoints.arm(boundary);
+        testbed.stack.failpoints.arm(failpoint);
         let submission = testbed.submit().await;
-        testbed.kill_worker_at(boundary).await;
+        testbed.kill_worker_at(failpoint).await;
         testbed.stack.wait_for_status(&submission, "completed").await;
         let started = testbed.stack.loopai.executions().len();
-        assert_eq!(started, executions, "{boundary:?}: without idempotency keys");
+        assert_eq!(started, executions, "{failpoint:?}: without idempotency keys");
         all = all.merge(testbed.report().await);
     }
     all.merge(killed_at(Failpoint::AfterRequestAnswered).await)
 }
 
-async fn killed_at(boundary: Failpoint) -> RowReport {
+async fn killed_at(failpoint: Failpoint) -> RowReport {
     // How long the claim of a dead worker delays the e-mail.
     let mut options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2");
-    let ends_run = matches!(boundary, Failpoint::BeforeEndRecorded | Failpoint::AfterEndRecorded);
+    let ends_run = matches!(failpoint, Failpoint::BeforeEndRecorded | Failpoint::AfterEndRecorded);
     if ends_run {
         options = options.with("DIAGNOSIS_DEADLINE_SECONDS", "2").scenario("stuck*1, delay=100ms");
     }
     let mut testbed = Testbed::start(options).await;
-    if matches!(boundary, Failpoint::AfterMailClaimed | Failpoint::AfterMailAccepted) {
+    if matches!(failpoint, Failpoint::AfterMailClaimed | Failpoint::AfterMailAccepted) {
         // The next worker cannot know whether the e-mail was sent.
         testbed.tolerances.delivery_statuses = &["sent", "unknown"];
     }
-    testbed.stack.failpoints.arm(boundary);
+    testbed.stack.failpoints.arm(failpoint);
     let submission = testbed.submit().await;
     if ends_run {
         testbed.allow_ends(&submission, &[ExpectedEnd::TIMED_OUT]);
     }
-    testbed.kill_worker_at(boundary).await;
+    testbed.kill_worker_at(failpoint).await;
     testbed.report().await
 }
 
