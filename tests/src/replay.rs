@@ -1,4 +1,4 @@
-//! Replays recorded histories with workflow code: that of today, and careless changes of it.
+//! Replays recorded histories with today's workflow code, and with incompatible changes to it.
 
 use crate::cases::Case;
 use crate::history;
@@ -12,7 +12,7 @@ use temporalio_sdk::workflow_replayer::{
 };
 use temporalio_workflow::workflows::WorkflowImplementation;
 
-/// The recorded histories by name.
+/// The recorded histories, by name.
 pub fn histories() -> BTreeMap<String, WorkflowHistory> {
     let files = std::fs::read_dir(history::recordings()).expect("recorded histories");
     files
@@ -26,7 +26,7 @@ pub fn histories() -> BTreeMap<String, WorkflowHistory> {
         .collect()
 }
 
-/// The histories that do not replay with the workflow code of today, and why.
+/// The histories that do not replay with today's workflow code, and why.
 pub async fn failures() -> Vec<String> {
     let replayer = replayer::<DiagnosisWorkflow, DeliveryWorkflow>();
     let mut failures = Vec::new();
@@ -91,11 +91,11 @@ pub async fn wrong_verdicts_on_incompatible_changes() -> Vec<String> {
     wrong
 }
 
-/// Whether the runs of a case come to the place of a change.
+/// Whether the runs of a case execute the changed code.
 fn reaches(case: Case, change: &str) -> bool {
     use Case::*;
     match change {
-        // In `Cancelled` the added timer takes the place of the wait that is cancelled.
+        // In `Cancelled` the added timer looks like the first wait, and is cancelled like it.
         "timer_after_request" => !matches!(case, Resent | ResentRetried | Cancelled),
         "timer_before_request_retry" => matches!(case, LoopAiDownAtFirst),
         "timer_after_inconclusive_poll" => matches!(case, CompletedAfterManyPolls | TimedOut),
@@ -111,8 +111,8 @@ fn reaches(case: Case, change: &str) -> bool {
     }
 }
 
-/// A command that differs is told as such. But a timer that is called off with its run, and had fired by then, the
-/// SDK (1.1.1) takes amiss before it compares anything.
+/// A different command is reported as nondeterminism. But SDK 1.1.1 fails the task before it compares anything when a timer
+/// is cancelled that has already fired.
 fn is_expected(failure: &WorkflowReplayFailure, name: &str) -> bool {
     match failure {
         WorkflowReplayFailure::Nondeterminism { .. } => true,
@@ -123,8 +123,7 @@ fn is_expected(failure: &WorkflowReplayFailure, name: &str) -> bool {
     }
 }
 
-/// The case that a recorded history is of.
 fn case_of(name: &str) -> Case {
     let case = Case::ALL.into_iter().find(|case| name.split('.').next() == Some(case.name()));
-    case.unwrap_or_else(|| panic!("{name} is of no case"))
+    case.unwrap_or_else(|| panic!("{name} belongs to no case"))
 }

@@ -1,4 +1,4 @@
-//! Workflow code of today replays every recorded history; code that was changed carelessly does not.
+//! Today's workflow code replays every recorded history. Incompatibly changed code does not.
 
 use base64::Engine;
 use diagflow_tests::cases::Case;
@@ -29,7 +29,7 @@ async fn each_incompatible_change_is_caught_by_exactly_the_histories_that_reach_
     assert_eq!(replay::wrong_verdicts_on_incompatible_changes().await, Vec::<String>::new());
 }
 
-/// The recorded histories as they stand in their files.
+/// The recorded histories as JSON, by path.
 fn documents() -> BTreeMap<String, Value> {
     let files = std::fs::read_dir(history::recordings()).expect("recorded histories");
     files
@@ -47,11 +47,11 @@ fn no_recorded_history_contains_personal_data() {
         let text = history::decode_payloads(&document);
         let is_decoded = text.contains("submission_id") || text.contains("delivery_id");
         assert!(is_decoded, "{path} is not decoded");
-        // What every case sends (`Case::play`).
+        // Sent by every case (`Case::play`).
         for secret in ["ana@example.org", "since Monday", "retina.jpg", "no agent is free"] {
-            assert!(!text.contains(secret), "{secret:?} stands in {path}");
+            assert!(!text.contains(secret), "{secret:?} is in {path}");
         }
-        // And what nobody thought of.
+        // Anything else that looks personal.
         assert_eq!(history::possible_personal_data(&document), Vec::<String>::new(), "in {path}");
     }
 }
