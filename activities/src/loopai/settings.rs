@@ -1,4 +1,4 @@
-//! How to reach LoopAI.
+//! Settings of the LoopAI client.
 
 use diagflow_store::settings::{convert, http_url, parse, parse_seconds, seconds};
 use secrecy::SecretString;

@@ -1,4 +1,4 @@
-//! How to reach the mail server, and as whom.
+//! Settings of the mail server.
 
 use diagflow_store::settings::{convert, parse, parse_seconds, within};
 use lettre::message::Mailbox;
@@ -19,7 +19,7 @@ pub enum SmtpTls {
     Implicit,
     /// By STARTTLS, which the server must offer (port 587).
     StartTls,
-    /// Not at all: for a mail catcher on the same machine.
+    /// Not at all, for a mail catcher on the same machine.
     None,
 }
 
@@ -44,7 +44,7 @@ pub struct MailSettings {
     pub from: Mailbox,
     #[serde(rename = "SMTP_POOL_SIZE", deserialize_with = "within::<_, _, 1, 1000>")]
     pub pool_size: u32,
-    /// An e-mail that is given up earlier counts as unknown even though it arrived.
+    /// An e-mail without a reply within this time counts as unknown, even if it was accepted.
     #[serde(rename = "SMTP_RESPONSE_TIMEOUT_SECONDS", deserialize_with = "response_timeout")]
     pub response_timeout: Duration,
 }
