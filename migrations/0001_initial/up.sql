@@ -68,7 +68,7 @@ CREATE TABLE IF NOT EXISTS files (
     PRIMARY KEY (id),
     UNIQUE KEY files_of_submission (submission_id, position),
     KEY files_by_digest (sha256),
-    CONSTRAINT files_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+    CONSTRAINT files_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- Stored bytes that no submission refers to yet, or never will. A row is written before the bytes are stored, and
@@ -102,7 +102,7 @@ CREATE TABLE IF NOT EXISTS runs (
     UNIQUE KEY runs_by_temporal_run (temporal_run_id),
     KEY runs_waiting (temporal_run_id, finished_at, start_after, created_at),
     KEY runs_to_cancel (cancel_after),
-    CONSTRAINT runs_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+    CONSTRAINT runs_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- What LoopAI returned, as JSON text: it has no fixed schema.
@@ -112,7 +112,7 @@ CREATE TABLE IF NOT EXISTS results (
     body MEDIUMTEXT NOT NULL,
     created_at DATETIME(6) NOT NULL,
     PRIMARY KEY (submission_id, run_number),
-    CONSTRAINT results_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+    CONSTRAINT results_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- `number` counts from 1 without gaps within a submission; `id` is only the order in which a reader of the whole
@@ -128,7 +128,7 @@ CREATE TABLE IF NOT EXISTS events (
     created_at DATETIME(6) NOT NULL,
     PRIMARY KEY (id),
     UNIQUE KEY events_of_submission (submission_id, number),
-    CONSTRAINT events_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+    CONSTRAINT events_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- `sending_until` is when the sender must be done, and may be presumed dead. `claim` is a random name for each
@@ -153,7 +153,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     UNIQUE KEY deliveries_of_run (submission_id, run_number, kind, copy),
     KEY deliveries_to_start (start_after),
     KEY deliveries_open (settled_at, start_after, created_at, id),
-    CONSTRAINT deliveries_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+    CONSTRAINT deliveries_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- While `submission_id` is NULL the first request is in progress, until `claimed_until`; after that a repeat may
@@ -182,7 +182,7 @@ CREATE TABLE IF NOT EXISTS loopai_slots (
     KEY loopai_slots_waiting (turn_expires_at, queued_at, acquired_at),
     KEY loopai_slots_held (released_at, acquired_at),
     KEY loopai_slots_by_time (acquired_at),
-    CONSTRAINT loopai_slots_belong FOREIGN KEY (submission_id) REFERENCES submissions (id)
+    CONSTRAINT loopai_slots_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- One row. Its lock also serialises the allocation of slots over all workers.
@@ -236,7 +236,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     PRIMARY KEY (id),
     KEY sessions_of_user (user_id, created_at),
     KEY sessions_expired (expires_at),
-    CONSTRAINT sessions_belong FOREIGN KEY (user_id) REFERENCES users (id)
+    CONSTRAINT sessions_fk FOREIGN KEY (user_id) REFERENCES users (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- `secret` is a digest.
@@ -251,7 +251,7 @@ CREATE TABLE IF NOT EXISTS api_keys (
     revoked_at DATETIME(6) NULL,
     PRIMARY KEY (id),
     KEY api_keys_of_user (user_id, created_at),
-    CONSTRAINT api_keys_belong FOREIGN KEY (user_id) REFERENCES users (id)
+    CONSTRAINT api_keys_fk FOREIGN KEY (user_id) REFERENCES users (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- Failed sign-ins. `subject` is a digest of an account, a network, or both together.
@@ -260,7 +260,7 @@ CREATE TABLE IF NOT EXISTS throttles (
     failures INT NOT NULL,
     failed_at DATETIME(6) NOT NULL,
     PRIMARY KEY (subject),
-    KEY throttles_healed (failed_at)
+    KEY throttles_by_time (failed_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- Append-only. `number` counts without gaps; `hash` seals an entry together with the one before it.

@@ -77,10 +77,10 @@ impl Store {
                 ))
                 .execute(connection)
                 .await?;
-            let made = api_keys::table.find(new.id).select(ApiKey::as_select());
-            let made = made.first(connection).await?;
+            let created = api_keys::table.find(new.id).select(ApiKey::as_select());
+            let created = created.first(connection).await?;
             log::append(connection, entry).await?;
-            Ok(Some(made))
+            Ok(Some(created))
         })
     }
 
@@ -138,8 +138,8 @@ impl Store {
         if is_alive != Some(true) {
             return Ok(Some(ApiKeyOwner::Invalid(user)));
         }
-        let noted = before(USED_AT_PRECISION).nullable();
-        let stale = api_keys::used_at.is_null().or(api_keys::used_at.lt(noted));
+        let recently = before(USED_AT_PRECISION).nullable();
+        let stale = api_keys::used_at.is_null().or(api_keys::used_at.lt(recently));
         diesel::update(api_keys::table.find(key).filter(stale))
             .set(api_keys::used_at.eq(now().nullable()))
             .execute(&mut connection)

@@ -317,8 +317,8 @@ impl Store {
 }
 
 impl Store {
-    /// Deletes a batch of sessions that expired more than [`KNOWN_FOR`] ago; returns how many. Until then they show
-    /// from where an account signed in.
+    /// Deletes a batch of sessions that expired more than 30 days ago; returns how many. Until then they show from
+    /// where an account signed in.
     pub async fn sweep_sessions(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         // Every session has an absolute end.

@@ -187,14 +187,14 @@ async fn lock_state(connection: &mut Connection, subject: Sha256) -> StoreResult
     .execute(connection)
     .await?;
     // The shift halves once for each quarter of an hour without a failure.
-    let healed = format!(
+    let halved = format!(
         "CAST(failures >> LEAST(63, GREATEST(0, TIMESTAMPDIFF(SECOND, failed_at, NOW(6))) DIV {}) \
          AS SIGNED)",
         HALF_LIFE.as_secs()
     );
     let (failures, stored_failures, failed_at): (i64, i32, UtcTime) = throttles::table
         .find(subject)
-        .select((sql::<BigInt>(&healed), throttles::failures, throttles::failed_at))
+        .select((sql::<BigInt>(&halved), throttles::failures, throttles::failed_at))
         .for_update()
         .first(connection)
         .await?;

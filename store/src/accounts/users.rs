@@ -81,7 +81,7 @@ pub struct NewUser {
 impl Store {
     /// Returns `false`, without a change, if an account has this e-mail address already.
     pub async fn create_user(&self, new: &NewUser, entry: &NewAuditEntry) -> StoreResult<bool> {
-        let made = transaction!(self, connection => {
+        let created = transaction!(self, connection => {
             diesel::insert_into(users::table)
                 .values((
                     users::id.eq(new.id),
@@ -99,7 +99,7 @@ impl Store {
                 .await?;
             log::append(connection, entry).await
         });
-        match made {
+        match created {
             Ok(()) => Ok(true),
             Err(error) if error.is_duplicate() => Ok(false),
             Err(error) => Err(error),

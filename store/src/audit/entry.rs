@@ -143,7 +143,7 @@ impl FromSql<Datetime, Mysql> for LenientDatetime {
 }
 
 impl From<LenientDatetime> for UtcTime {
-    fn from(moment: LenientDatetime) -> Self {
-        moment.0
+    fn from(time: LenientDatetime) -> Self {
+        time.0
     }
 }

@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn details_always_fit_their_column() {
         let reason = "ü".repeat(500);
-        let whole = json!({"reason": reason, "page": 7, "all": true, "none": null});
-        assert_eq!(stored(whole.clone()), whole, "short values stay complete");
+        let short = json!({"reason": reason, "page": 7, "all": true, "none": null});
+        assert_eq!(stored(short.clone()), short, "short values stay complete");
 
         let long = "x".repeat(70_000);
         let nested = json!({"route": long, "filter": {"search": [long, {"deep": long}]}});

@@ -152,8 +152,8 @@ impl Store {
             .first(&mut connection)
             .await
             .optional()?;
-        Ok(found.map(|(expected, its_hash, found, hash)| AuditFault::HeadMismatch {
-            expected: AuditCheckpoint { number: expected, hash: its_hash },
+        Ok(found.map(|(expected, expected_hash, found, hash)| AuditFault::HeadMismatch {
+            expected: AuditCheckpoint { number: expected, hash: expected_hash },
             found: AuditCheckpoint { number: found, hash },
         }))
     }
@@ -197,13 +197,17 @@ impl<'a> Verifier<'a> {
         self.end = AuditCheckpoint { number: entry.number, hash: entry.hash.clone() };
     }
 
-    /// `head` is the head of the log at the start; `beyond` is a fault that was found at the end.
-    fn finish(mut self, head: AuditCheckpoint, beyond: Option<AuditFault>) -> AuditVerification {
+    /// `head` is the head of the log when the verification started.
+    fn finish(
+        mut self,
+        head: AuditCheckpoint,
+        fault_beyond: Option<AuditFault>,
+    ) -> AuditVerification {
         if self.end != head {
             let found = self.end.clone();
             self.faults.push(AuditFault::HeadMismatch { expected: head, found });
         }
-        self.faults.extend(beyond);
+        self.faults.extend(fault_beyond);
         if let Some(checkpoint) =
             self.checkpoint.filter(|checkpoint| checkpoint.number > self.end.number)
         {

@@ -33,29 +33,29 @@ impl std::str::FromStr for FullTextQuery {
     /// only the parts that are long enough are searched. Stopwords are ignored.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_of_a_word = |character: char| character.is_alphanumeric() || character == '_';
-        let mut words: Vec<String> = Vec::new();
+        let mut terms: Vec<String> = Vec::new();
         for term in text.split_whitespace() {
             let parts = term.split(|character| !is_of_a_word(character));
             let mut parts = parts.filter(|part| !part.is_empty()).peekable();
             if parts.peek().is_none() {
                 continue;
             }
-            let before = words.len();
+            let before = terms.len();
             let mut common = false;
             for part in parts.map(str::to_lowercase) {
                 common |= STOPWORDS.contains(&part.as_str());
                 if part.chars().count() >= MIN_TOKEN_LENGTH && !STOPWORDS.contains(&part.as_str()) {
-                    words.push(part);
+                    terms.push(part);
                 }
             }
-            if words.len() == before && !common {
+            if terms.len() == before && !common {
                 return Err(InvalidFullTextQuery::TooShort(term.to_owned()));
             }
         }
-        match words.len() {
+        match terms.len() {
             0 => Err(InvalidFullTextQuery::NoTerms),
             count if count > MAX_TERMS => Err(InvalidFullTextQuery::TooManyTerms),
-            _ => Ok(Self(words)),
+            _ => Ok(Self(terms)),
         }
     }
 }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn expression(text: &str) -> Result<String, InvalidFullTextQuery> {
-        text.parse::<FullTextQuery>().map(|words| words.boolean_expression())
+        text.parse::<FullTextQuery>().map(|terms| terms.boolean_expression())
     }
 
     #[test]

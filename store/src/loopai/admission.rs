@@ -135,10 +135,10 @@ impl Store {
             let others_wait = slots::waiting_runs(connection, Some(run.submission), now).await? > 0;
             breaker.record(now, permit.epoch, is_healthy, others_wait);
             save_breaker(connection, &breaker).await?;
-            let going = row.filter(|(status, number)| {
+            let active = row.filter(|(status, number)| {
                 !is_healthy && *number == run.number && !status.is_final()
             });
-            let Some((status, _)) = going else { return Ok(None) };
+            let Some((status, _)) = active else { return Ok(None) };
             let last = SlotRow { acquired_at: Some(now), ..SlotRow::new(now) };
             let mut after = None;
             if let Some(rest) = breaker.open_for(now) {

@@ -83,7 +83,7 @@ async fn exactly_the_listed_transitions_are_allowed_each_with_its_event() {
             let response = transition(store, run, to).await;
 
             let is_allowed = TRANSITIONS.contains(&(from, to));
-            assert_eq!(from.can_become(to), is_allowed, "{from} -> {to} in `Status::may_become`");
+            assert_eq!(from.can_become(to), is_allowed, "{from} -> {to} in `Status::can_become`");
             let status = if is_allowed { to } else { from };
             assert_eq!(status_of(store, id).await, status, "{from} -> {to}");
             let expected = if status == to {
