@@ -1,4 +1,4 @@
-//! The events of a history, in plain words.
+//! Describes the events of a history.
 
 use crate::history::failure::FailureBody;
 use crate::history::rfc3339;
@@ -15,29 +15,28 @@ use temporalio_common::protos::temporal::api::history::v1::{
 };
 use utoipa::ToSchema;
 
-/// What the SDK writes when an activity ran within the worker, without Temporal's queue.
+/// The marker that the SDK records for a local activity.
 const LOCAL_ACTIVITY: &str = "core_local_activity";
 
-/// One event of a history.
+/// An event of a history.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HistoryEventBody {
-    /// Its place in the history, from 1.
+    /// Number of the event, from 1.
     number: i64,
-    /// When (UTC).
+    /// Time of the event.
     #[schema(format = "date-time")]
     at: Option<String>,
     /// What happened.
-    #[schema(example = "Asked LoopAI (local attempt): accepted")]
+    #[schema(example = "Request to LoopAI (local activity): accepted")]
     description: String,
-    /// Which attempt, from 1.
+    /// Number of the attempt, from 1.
     attempt: Option<i32>,
-    /// Why it failed.
+    /// Failure.
     failure: Option<FailureBody>,
-    /// How long a timer is, in seconds.
+    /// Duration of a timer in seconds.
     seconds: Option<f64>,
 }
 
-/// What an event says beyond its number and time.
 #[derive(Default)]
 struct Description {
     description: String,
@@ -56,9 +55,8 @@ impl Description {
     }
 }
 
-/// The events of a history, in plain words.
 pub(crate) fn describe_events(events: &[HistoryEvent]) -> Vec<HistoryEventBody> {
-    let mut names = EventNames::default();
+    let mut names = Names::default();
     events
         .iter()
         .map(|event| {
@@ -70,20 +68,10 @@ pub(crate) fn describe_events(events: &[HistoryEvent]) -> Vec<HistoryEventBody> 
         .collect()
 }
 
-/// What later events refer to by number.
-#[derive(Default)]
-struct EventNames {
-    activities: HashMap<i64, String>,
-    timers: HashMap<i64, String>,
-}
+/// Names of activities and timers, by the number of the event that started them.
+type Names = HashMap<i64, String>;
 
-impl EventNames {
-    fn activity(&self, scheduled: i64) -> &str {
-        self.activities.get(&scheduled).map_or("", String::as_str)
-    }
-}
-
-fn describe_event(event: &HistoryEvent, names: &mut EventNames) -> Description {
+fn describe_event(event: &HistoryEvent, names: &mut Names) -> Description {
     let Some(attributes) = &event.attributes else { return describe_unknown(event) };
     describe_run_event(event, attributes)
         .or_else(|| describe_task_event(attributes))
@@ -92,7 +80,7 @@ fn describe_event(event: &HistoryEvent, names: &mut EventNames) -> Description {
         .unwrap_or_else(|| describe_unknown(event))
 }
 
-/// Nothing that our workflows do; told by Temporal's own name.
+/// An event that our workflows do not cause.
 fn describe_unknown(event: &HistoryEvent) -> Description {
     let name = EventType::try_from(event.event_type).unwrap_or_default().as_str_name();
     let name = name.trim_start_matches("EVENT_TYPE_").to_lowercase().replace('_', " ");
@@ -105,79 +93,70 @@ fn describe_run_event(event: &HistoryEvent, attributes: &Attributes) -> Option<D
         A::WorkflowExecutionStartedEventAttributes(started) => {
             let is_reset = started.first_execution_run_id != started.original_execution_run_id;
             Description::new(match (is_reset, summary(event)) {
-                (true, _) => "The run was reset".to_owned(),
-                (false, Some(summary)) => format!("The run began: {summary}"),
-                (false, None) => "The run began".to_owned(),
+                (true, _) => "Run reset".to_owned(),
+                (false, Some(summary)) => format!("Run started: {summary}"),
+                (false, None) => "Run started".to_owned(),
             })
         }
-        A::WorkflowExecutionCompletedEventAttributes(_) => Description::new("The run ended well"),
+        A::WorkflowExecutionCompletedEventAttributes(_) => Description::new("Run completed"),
         A::WorkflowExecutionFailedEventAttributes(failed) => {
-            Description::with_failure("The run ended without success", failed.failure.as_ref())
+            Description::with_failure("Run failed", failed.failure.as_ref())
         }
         A::WorkflowExecutionTimedOutEventAttributes(_) => {
-            Description::new("Temporal ended the run: it took too long")
+            Description::new("Run timed out in Temporal")
         }
         A::WorkflowExecutionCancelRequestedEventAttributes(_) => {
-            Description::new("Somebody called the run off")
+            Description::new("Cancellation requested")
         }
-        A::WorkflowExecutionCanceledEventAttributes(_) => {
-            Description::new("The run ended, since it was called off")
-        }
+        A::WorkflowExecutionCanceledEventAttributes(_) => Description::new("Run cancelled"),
         A::WorkflowExecutionTerminatedEventAttributes(terminated) => {
             let reason = &terminated.reason;
             Description::new(match reason.is_empty() {
-                true => "The run was terminated".to_owned(),
-                false => format!("The run was terminated: {reason}"),
+                true => "Run terminated".to_owned(),
+                false => format!("Run terminated: {reason}"),
             })
         }
         A::WorkflowExecutionContinuedAsNewEventAttributes(_) => {
-            Description::new("The run went on as a new one")
+            Description::new("Run continued as a new one")
         }
         A::WorkflowExecutionSignaledEventAttributes(signal) => {
             Description::new(match signal.signal_name.as_str() {
-                "execution_changed" => {
-                    "LoopAI, or an operator, description that something changed".into()
-                }
-                "make_room" => "A newer run of the submission asked for room".to_owned(),
-                other => format!("Signal {other}"),
+                "execution_changed" => "Signal: poll LoopAI now".to_owned(),
+                "make_room" => "Signal: a newer run is waiting to start".to_owned(),
+                other => format!("Signal: {other}"),
             })
         }
         A::WorkflowExecutionOptionsUpdatedEventAttributes(_) => {
-            Description::new("Somebody changed the run's options in Temporal")
+            Description::new("Run options changed in Temporal")
         }
         A::UpsertWorkflowSearchAttributesEventAttributes(upsert) => {
             let fields = upsert.search_attributes.as_ref().map(|all| &all.indexed_fields);
-            let mut shown: Vec<String> = fields
+            let mut values: Vec<String> = fields
                 .into_iter()
                 .flatten()
                 .map(|(name, payload)| format!("{name} = {}", plain_text(payload)))
                 .collect();
-            shown.sort();
-            Description::new(format!("Noted for searches: {}", shown.join(", ")))
+            values.sort();
+            Description::new(format!("Search attributes updated: {}", values.join(", ")))
         }
         _ => return None,
     })
 }
 
-/// The worker's own steps: what was to be decided next.
+/// Workflow tasks, in which a worker decides on the next step.
 fn describe_task_event(attributes: &Attributes) -> Option<Description> {
     use Attributes as A;
     Some(match attributes {
         A::WorkflowTaskScheduledEventAttributes(task) => Description {
             attempt: Some(task.attempt),
-            ..Description::new("Waiting for a worker to decide on the next step")
+            ..Description::new("Workflow task scheduled")
         },
-        A::WorkflowTaskStartedEventAttributes(_) => Description::new("A worker took the run up"),
-        A::WorkflowTaskCompletedEventAttributes(_) => {
-            Description::new("The worker decided on the next step")
+        A::WorkflowTaskStartedEventAttributes(_) => Description::new("Workflow task started"),
+        A::WorkflowTaskCompletedEventAttributes(_) => Description::new("Workflow task completed"),
+        A::WorkflowTaskTimedOutEventAttributes(_) => Description::new("Workflow task timed out"),
+        A::WorkflowTaskFailedEventAttributes(failed) => {
+            Description::with_failure("Workflow task failed", failed.failure.as_ref())
         }
-        A::WorkflowTaskTimedOutEventAttributes(_) => {
-            Description::new("The worker did not answer in time; another one takes over")
-        }
-        A::WorkflowTaskFailedEventAttributes(failed) => Description::with_failure(
-            "The worker could not decide on the next step",
-            failed.failure.as_ref(),
-        ),
         _ => return None,
     })
 }
@@ -185,60 +164,49 @@ fn describe_task_event(attributes: &Attributes) -> Option<Description> {
 fn describe_activity_event(
     number: i64,
     attributes: &Attributes,
-    names: &mut EventNames,
+    names: &mut Names,
 ) -> Option<Description> {
     use Attributes as A;
+    if let A::ActivityTaskScheduledEventAttributes(scheduled) = attributes {
+        let activity = scheduled.activity_type.as_ref().map_or("", |kind| kind.name.as_str());
+        names.insert(number, activity_name(activity).to_owned());
+    }
+    let name = |scheduled| names.get(scheduled).map_or("", String::as_str);
     Some(match attributes {
         A::MarkerRecordedEventAttributes(marker) if marker.marker_name == LOCAL_ACTIVITY => {
             describe_local_activity(marker)
         }
         A::MarkerRecordedEventAttributes(marker) => {
-            Description::new(format!("The workflow code noted its version: {}", marker.marker_name))
+            Description::new(format!("Version of the workflow code: {}", marker.marker_name))
         }
-        A::ActivityTaskScheduledEventAttributes(scheduled) => {
-            let name = scheduled.activity_type.as_ref().map(|kind| kind.name.clone());
-            let name = name.unwrap_or_default();
-            let description =
-                Description::new(format!("{}: handed to Temporal", activity_in_progress(&name)));
-            names.activities.insert(number, name);
-            description
+        A::ActivityTaskScheduledEventAttributes(_) => {
+            Description::new(format!("{}: scheduled", name(&number)))
         }
-        A::ActivityTaskStartedEventAttributes(started) => Description {
-            attempt: Some(started.attempt),
-            ..Description::with_failure(
-                format!(
-                    "{}: the last attempt began",
-                    activity_in_progress(names.activity(started.scheduled_event_id))
-                ),
-                started.last_failure.as_ref(),
-            )
-        },
+        A::ActivityTaskStartedEventAttributes(started) => {
+            let text = format!("{}: last attempt started", name(&started.scheduled_event_id));
+            Description {
+                attempt: Some(started.attempt),
+                ..Description::with_failure(text, started.last_failure.as_ref())
+            }
+        }
         A::ActivityTaskCompletedEventAttributes(completed) => {
-            let name = names.activity(completed.scheduled_event_id);
-            Description::new(format!(
-                "{}{}",
-                activity_done(name),
-                outcome(completed.result.as_ref())
-            ))
+            let name = name(&completed.scheduled_event_id);
+            Description::new(format!("{name}: {}", outcome(completed.result.as_ref())))
         }
         A::ActivityTaskFailedEventAttributes(failed) => {
-            let name = activity_in_progress(names.activity(failed.scheduled_event_id));
-            Description::with_failure(format!("{name}: failed"), failed.failure.as_ref())
+            let text = format!("{}: failed", name(&failed.scheduled_event_id));
+            Description::with_failure(text, failed.failure.as_ref())
         }
         A::ActivityTaskTimedOutEventAttributes(timed_out) => {
-            let name = activity_in_progress(names.activity(timed_out.scheduled_event_id));
-            Description::with_failure(
-                format!("{name}: its time is over"),
-                timed_out.failure.as_ref(),
-            )
+            let text = format!("{}: timed out", name(&timed_out.scheduled_event_id));
+            Description::with_failure(text, timed_out.failure.as_ref())
         }
         A::ActivityTaskCancelRequestedEventAttributes(request) => {
-            let name = activity_in_progress(names.activity(request.scheduled_event_id));
-            Description::new(format!("{name}: to be stopped"))
+            let name = name(&request.scheduled_event_id);
+            Description::new(format!("{name}: cancellation requested"))
         }
-        A::ActivityTaskCanceledEventAttributes(canceled) => {
-            let name = activity_in_progress(names.activity(canceled.scheduled_event_id));
-            Description::new(format!("{name}: stopped"))
+        A::ActivityTaskCanceledEventAttributes(cancelled) => {
+            Description::new(format!("{}: cancelled", name(&cancelled.scheduled_event_id)))
         }
         _ => return None,
     })
@@ -246,76 +214,64 @@ fn describe_activity_event(
 
 fn describe_local_activity(marker: &MarkerRecordedEventAttributes) -> Description {
     let data = marker.details.get("data").and_then(first).map(json).unwrap_or_default();
-    let name = data["activity_type"].as_str().unwrap_or_default();
+    let name = activity_name(data["activity_type"].as_str().unwrap_or_default());
     let attempt = data["attempt"].as_i64().and_then(|attempt| i32::try_from(attempt).ok());
-    let description = match &marker.failure {
-        Some(_) => format!("{} (local attempt): failed", activity_in_progress(name)),
-        None => format!(
-            "{} (local attempt){}",
-            activity_done(name),
-            outcome(marker.details.get("result"))
-        ),
+    let outcome = match &marker.failure {
+        Some(_) => "failed".to_owned(),
+        None => outcome(marker.details.get("result")),
     };
-    Description { attempt, ..Description::with_failure(description, marker.failure.as_ref()) }
+    let text = format!("{name} (local activity): {outcome}");
+    Description { attempt, ..Description::with_failure(text, marker.failure.as_ref()) }
 }
 
 fn describe_timer_event(
     event: &HistoryEvent,
     attributes: &Attributes,
-    names: &mut EventNames,
+    names: &mut Names,
 ) -> Option<Description> {
     use Attributes as A;
+    if let A::TimerStartedEventAttributes(_) = attributes {
+        let suffix = summary(event).map(|summary| format!(": {summary}"));
+        names.insert(event.event_id, suffix.unwrap_or_default());
+    }
+    let suffix = |started| names.get(started).map_or("", String::as_str);
     Some(match attributes {
         A::TimerStartedEventAttributes(timer) => {
-            let what = summary(event).map(|what| format!(" {what}")).unwrap_or_default();
-            names.timers.insert(event.event_id, what.clone());
-            let length = timer.start_to_fire_timeout;
-            let seconds = length.map(|it| it.seconds as f64 + f64::from(it.nanos) / 1e9);
-            Description { seconds, ..Description::new(format!("Waiting{what}")) }
+            let duration = timer.start_to_fire_timeout;
+            let seconds = duration.map(|it| it.seconds as f64 + f64::from(it.nanos) / 1e9);
+            let text = format!("Timer started{}", suffix(&event.event_id));
+            Description { seconds, ..Description::new(text) }
         }
         A::TimerFiredEventAttributes(fired) => {
-            let what = names.timers.get(&fired.started_event_id).map_or("", String::as_str);
-            Description::new(format!("The wait{what} is over"))
+            Description::new(format!("Timer fired{}", suffix(&fired.started_event_id)))
         }
-        A::TimerCanceledEventAttributes(canceled) => {
-            let what = names.timers.get(&canceled.started_event_id).map_or("", String::as_str);
-            Description::new(format!("The wait{what} was cut short"))
+        A::TimerCanceledEventAttributes(cancelled) => {
+            Description::new(format!("Timer cancelled{}", suffix(&cancelled.started_event_id)))
         }
         _ => return None,
     })
 }
 
-/// What an activity has done, by its name in Temporal.
-fn activity_done(activity: &str) -> &str {
+/// What an activity does, by its name in Temporal.
+pub(super) fn activity_name(activity: &str) -> &str {
     match activity.rsplit("::").next().unwrap_or_default() {
-        "request_diagnosis" => "Asked LoopAI",
-        "check_execution" => "Looked at LoopAI's execution",
-        "end_diagnosis" => "Recorded the end",
-        "deliver" => "E-mailed the patient",
-        _ => activity,
-    }
-}
-
-/// What an activity is about to do, by its name in Temporal.
-pub(super) fn activity_in_progress(activity: &str) -> &str {
-    match activity.rsplit("::").next().unwrap_or_default() {
-        "request_diagnosis" => "Asking LoopAI",
-        "check_execution" => "Looking at LoopAI's execution",
+        "request_diagnosis" => "Request to LoopAI",
+        "check_execution" => "Poll of LoopAI",
         "end_diagnosis" => "Recording the end",
-        "deliver" => "E-mailing the patient",
+        "deliver" => "E-mail to the patient",
         _ => activity,
     }
 }
 
-/// What came of an activity, as `: accepted`. It holds our own parts only.
+/// The outcome of an activity in our own words, such as `accepted`.
 fn outcome(result: Option<&Payloads>) -> String {
     let result = result.and_then(first).map(json).unwrap_or_default();
     let parts = [&result, &result["verdict"], &result["status"], &result["code"]];
     let parts: Vec<&str> = parts.into_iter().filter_map(Value::as_str).collect();
-    if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) }
+    if parts.is_empty() { "completed".to_owned() } else { parts.join(", ") }
 }
 
-/// The summary that the workflow gave an event.
+/// The summary that the workflow code gave the event.
 fn summary(event: &HistoryEvent) -> Option<String> {
     let payload = event.user_metadata.as_ref()?.summary.as_ref()?;
     json(payload).as_str().map(str::to_owned)
@@ -343,7 +299,7 @@ mod tests {
     use std::path::Path;
     use temporalio_client::WorkflowHistory;
 
-    /// The recorded histories, by name, in words.
+    /// The recorded histories, by name.
     fn recorded() -> Vec<(String, Vec<HistoryEventBody>)> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/histories");
         let files = std::fs::read_dir(folder).expect("recorded histories");
@@ -360,52 +316,57 @@ mod tests {
 
     fn descriptions_of(case: &str) -> Vec<String> {
         let all = recorded();
-        let (_, lines) = all.into_iter().find(|(name, _)| name == case).expect("is recorded");
-        lines.into_iter().map(|line| line.description).collect()
+        let (_, events) = all.into_iter().find(|(name, _)| name == case).expect("is recorded");
+        events.into_iter().map(|event| event.description).collect()
     }
 
     #[test]
     fn every_event_of_every_recorded_history_is_described() {
-        for (name, lines) in recorded() {
-            assert!(!lines.is_empty(), "{name}");
-            for line in lines {
-                assert!(!line.description.starts_with("Other:"), "{name}: {line:?}");
-                assert!(!line.description.contains("DiagnosisActivities"), "{name}: {line:?}");
-                assert!(line.at.is_some(), "{name}: {line:?}");
+        for (name, events) in recorded() {
+            assert!(!events.is_empty(), "{name}");
+            for event in events {
+                assert!(!event.description.starts_with("Other:"), "{name}: {event:?}");
+                assert!(!event.description.contains("DiagnosisActivities"), "{name}: {event:?}");
+                assert!(event.at.is_some(), "{name}: {event:?}");
             }
         }
     }
 
     #[test]
-    fn a_completed_run_reads_in_order() {
-        let description = descriptions_of("completed-at-once.1");
+    fn a_completed_run_is_described() {
+        let descriptions = descriptions_of("completed-at-once.1");
         for expected in [
-            "The run began: Diagnosis, run 1",
-            "Asked LoopAI (local attempt): accepted",
-            "Waiting before look 1",
-            "The wait before look 1 is over",
-            "Looked at LoopAI's execution (local attempt): ended, completed",
-            "Noted for searches: SubmissionStatus = completed",
-            "E-mailed the patient (local attempt): sent",
-            "The run ended well",
+            "Run started: Diagnosis, run 1",
+            "Request to LoopAI (local activity): accepted",
+            "Timer started: before look 1",
+            "Timer fired: before look 1",
+            "Poll of LoopAI (local activity): ended, completed",
+            "Search attributes updated: SubmissionStatus = completed",
+            "E-mail to the patient (local activity): sent",
+            "Run completed",
         ] {
             assert!(
-                description.iter().any(|line| line == expected),
-                "{expected:?} in {description:#?}"
+                descriptions.iter().any(|event| event == expected),
+                "{expected:?} in {descriptions:#?}"
             );
         }
     }
 
     #[test]
     fn failures_attempts_and_timers_are_described() {
-        let (_, lines) =
+        let (_, events) =
             recorded().into_iter().find(|(name, _)| name == "mail-retried.1").expect("recorded");
-        let local = lines.iter().find(|line| line.description.ends_with("(local attempt): failed"));
-        let failure = local.and_then(|line| line.failure.as_ref()).expect("a failure");
+        let local =
+            events.iter().find(|event| event.description.ends_with("(local activity): failed"));
+        let failure = local.and_then(|event| event.failure.as_ref()).expect("a failure");
         assert!(failure.kind.starts_with("smtp_"), "{failure:?}");
-        let last = lines.iter().find(|line| line.description.ends_with("the last attempt began"));
-        assert!(last.and_then(|line| line.attempt).is_some_and(|attempt| attempt > 1), "{last:?}");
-        let timer = lines.iter().find(|line| line.description.starts_with("Waiting before look"));
-        assert_eq!(timer.and_then(|line| line.seconds), Some(0.2));
+        let last = events.iter().find(|event| event.description.ends_with("last attempt started"));
+        assert!(
+            last.and_then(|event| event.attempt).is_some_and(|attempt| attempt > 1),
+            "{last:?}"
+        );
+        let timer =
+            events.iter().find(|event| event.description.starts_with("Timer started: before look"));
+        assert_eq!(timer.and_then(|event| event.seconds), Some(0.2));
     }
 }

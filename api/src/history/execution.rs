@@ -1,4 +1,4 @@
-//! What Temporal has of one execution.
+//! The history of one execution in Temporal.
 
 use crate::dispatch::temporal_runs::{TemporalError, describe, if_found};
 use crate::history::describe::{HistoryEventBody, describe_events};
@@ -10,32 +10,31 @@ use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
 use url::Url;
 use utoipa::ToSchema;
 
-/// An execution, as Temporal has it.
+/// An execution in Temporal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Execution {
-    /// Its page in the Temporal UI.
+    /// URL of its page in the Temporal UI.
     link: Option<String>,
-    /// `available`: all of it is here. `removed`: Temporal has removed it after its retention, or lost it.
-    /// `not_started`: Temporal does not have it yet.
+    /// `available`; `removed` after Temporal's retention period, or by an operator; `not_started` if Temporal does not
+    /// have it yet.
     #[schema(example = "available")]
     history: &'static str,
-    /// How it stands in Temporal, in the words of its UI.
+    /// Status, as Temporal's UI shows it.
     #[schema(example = "Failed")]
     status: Option<String>,
-    /// When it began (UTC).
+    /// Start time.
     #[schema(format = "date-time")]
     started_at: Option<String>,
-    /// When it was closed (UTC).
+    /// Close time.
     #[schema(format = "date-time")]
     closed_at: Option<String>,
-    /// What happened.
+    /// Events, oldest first.
     events: Vec<HistoryEventBody>,
-    /// What is not done yet.
+    /// Activities that are not completed.
     pending: Vec<PendingActivity>,
 }
 
 impl Execution {
-    /// One that Temporal does not have yet.
     pub(crate) fn not_started() -> Execution {
         Execution {
             link: None,
@@ -48,15 +47,11 @@ impl Execution {
         }
     }
 
-    /// One that Temporal does not have any more; `link` is its page.
     pub(crate) fn removed(link: String) -> Execution {
         Execution { link: Some(link), history: "removed", ..Execution::not_started() }
     }
 
-    /// What Temporal has of this execution; `None` when it has nothing.
-    ///
-    /// # Errors
-    /// When Temporal does not answer.
+    /// `None` if Temporal does not have the execution.
     pub(crate) async fn of<W: HasWorkflowDefinition>(
         handle: &WorkflowHandle<Client, W>,
         ui: &TemporalUi,
@@ -82,19 +77,18 @@ async fn events<W: HasWorkflowDefinition>(
     if_found(history.into_events().await)
 }
 
-/// Where the Temporal UI shows executions of our namespace.
+/// Links to executions of our namespace.
 pub(crate) struct TemporalUi {
     workflows: String,
 }
 
 impl TemporalUi {
-    /// `ui` is its address as a browser reaches it.
+    /// `ui` is its URL for browsers.
     pub(crate) fn new(ui: &Url, namespace: &str) -> TemporalUi {
         let ui = ui.as_str().trim_end_matches('/');
         TemporalUi { workflows: format!("{ui}/namespaces/{namespace}/workflows") }
     }
 
-    /// The page of an execution.
     pub(crate) fn page(&self, workflow_id: &str, run_id: &str) -> String {
         format!("{}/{workflow_id}/{run_id}/history", self.workflows)
     }

@@ -1,4 +1,4 @@
-//! Failures as they stand in histories.
+//! Failures in histories.
 
 use serde::Serialize;
 use temporalio_common::protos::temporal::api::enums::v1::TimeoutType;
@@ -6,22 +6,21 @@ use temporalio_common::protos::temporal::api::failure::v1::Failure;
 use temporalio_common::protos::temporal::api::failure::v1::failure::FailureInfo;
 use utoipa::ToSchema;
 
-/// Longest message that is shown.
 const MAX_MESSAGE_LENGTH: usize = 500;
 
-/// Why something failed.
+/// A failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FailureBody {
-    /// Our stable code, or Temporal's kind of failure.
+    /// Stable code, or Temporal's type of failure.
     #[serde(rename = "type")]
     #[schema(example = "loopai_unavailable")]
     pub(crate) kind: String,
-    /// In more words.
+    /// Message of the failure.
     message: String,
 }
 
 impl FailureBody {
-    /// The innermost failure that says more than that an activity failed.
+    /// The innermost failure with more information than that an activity failed.
     pub(crate) fn of(failure: &Failure) -> FailureBody {
         if let (Some(FailureInfo::ActivityFailureInfo(_)), Some(cause)) =
             (&failure.failure_info, &failure.cause)

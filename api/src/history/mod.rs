@@ -1,39 +1,39 @@
-//! What Temporal has of a submission's runs and e-mails, in plain words.
+//! Describes Temporal histories of runs and e-mails for staff.
 //!
-//! Histories hold ids and codes only, so nothing here can show what a patient sent. Of failures only type
-//! and message are shown, which are codes of ours, or Temporal's own words.
+//! Histories contain ids and codes only, so a description cannot show what a patient sent. Of failures only type and
+//! message are shown, which are our codes or Temporal's own texts.
 
 pub(crate) mod describe;
 pub(crate) mod execution;
 pub(crate) mod failure;
 
 use crate::history::failure::FailureBody;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
+use diagflow_store::UtcTime;
 use serde::Serialize;
 use std::time::SystemTime;
 use temporalio_client::WorkflowExecutionDescription;
 use temporalio_common::protos::temporal::api::workflow::v1::PendingActivityInfo;
 use utoipa::ToSchema;
 
-/// An activity that is not done yet.
+/// An activity that is not completed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PendingActivity {
-    /// What it does.
-    #[schema(example = "E-mailing the patient")]
+    /// What the activity does.
+    #[schema(example = "E-mail to the patient")]
     description: String,
-    /// Its name in Temporal.
+    /// Name of the activity in Temporal.
     #[schema(example = "DiagnosisActivities::deliver")]
     activity: String,
-    /// Which attempt is under way, or comes next; from 1.
+    /// Number of the current or next attempt, from 1.
     attempt: i32,
-    /// Why the last attempt failed.
+    /// Failure of the last attempt.
     last_failure: Option<FailureBody>,
-    /// When the next attempt begins (UTC); none while one is under way.
+    /// Time of the next attempt. `null` during an attempt.
     #[schema(format = "date-time")]
     next_attempt_at: Option<String>,
 }
 
-/// What is not done yet in an execution.
 fn pending_activities(description: &WorkflowExecutionDescription) -> Vec<PendingActivity> {
     description.raw().pending_activities.iter().map(PendingActivity::of).collect()
 }
@@ -43,7 +43,7 @@ impl PendingActivity {
         let activity =
             info.activity_type.as_ref().map(|kind| kind.name.clone()).unwrap_or_default();
         PendingActivity {
-            description: describe::activity_in_progress(&activity).to_owned(),
+            description: describe::activity_name(&activity).to_owned(),
             attempt: info.attempt,
             last_failure: info.last_failure.as_ref().map(FailureBody::of),
             next_attempt_at: info
@@ -55,12 +55,11 @@ impl PendingActivity {
     }
 }
 
-/// How an execution stands in Temporal, in the words of its UI.
+/// The status as Temporal's UI shows it.
 fn status_name(description: &WorkflowExecutionDescription) -> String {
     format!("{:?}", description.status())
 }
 
-/// A time as it stands in answers.
 fn rfc3339(at: SystemTime) -> String {
-    DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)
+    UtcTime::from(DateTime::<Utc>::from(at)).to_string()
 }

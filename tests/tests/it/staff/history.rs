@@ -50,7 +50,10 @@ async fn a_run_history_is_described_and_can_be_downloaded() {
     let events = run["events"].as_array().expect("events");
     let descriptions: Vec<_> =
         events.iter().filter_map(|event| event["description"].as_str()).collect();
-    assert!(descriptions.contains(&"Asked LoopAI (local attempt): accepted"), "{descriptions:#?}");
+    assert!(
+        descriptions.contains(&"Request to LoopAI (local activity): accepted"),
+        "{descriptions:#?}"
+    );
     let last = events.last().expect("an end");
     assert_eq!(last["failure"]["type"], "loopai_failed", "{last}");
     assert!(run["started_at"].is_string() && run["closed_at"].is_string(), "{run}");
@@ -115,7 +118,7 @@ async fn pending_activities_show_their_last_failure_and_next_attempt() {
     })
     .await;
 
-    assert_eq!(pending["description"], "E-mailing the patient");
+    assert_eq!(pending["description"], "E-mail to the patient");
     assert_eq!(pending["last_failure"]["type"], "smtp_deferred", "{pending}");
     assert!(pending["attempt"].as_i64() >= Some(2), "{pending}");
     assert!(!pending.to_string().contains("ana@"), "{pending}");
@@ -137,7 +140,7 @@ async fn a_standalone_delivery_is_listed_beside_the_runs() {
     let original = delivery(&stack, &accepted).await.id;
     let id = &accepted.submission_id;
     let resend = format!("/api/admin/submissions/{id}/deliveries/{original}/resend");
-    let planned = staff.post(&resend, &json!({"reason": "it did not come"})).await;
+    let planned = staff.post(&resend, &json!({"reason": "it did not arrive"})).await;
     let planned: Value = planned.json().await.expect("JSON");
 
     let history = eventually("the e-mail to be delivered", || async {
@@ -154,7 +157,7 @@ async fn a_standalone_delivery_is_listed_beside_the_runs() {
     assert!(
         descriptions
             .iter()
-            .any(|event| event["description"] == "E-mailed the patient (local attempt): sent"),
+            .any(|event| event["description"] == "E-mail to the patient (local activity): sent"),
         "{descriptions:#?}"
     );
     let link = history["link"].as_str().expect("a link");
