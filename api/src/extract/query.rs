@@ -1,5 +1,5 @@
-//! Query parameters, read strictly: what is unknown, repeated or malformed is refused, all of it at once.
-//! A parameter without a value counts as not given, as forms send those that were left empty.
+//! Query parameters. Unknown, repeated and invalid parameters are errors, and all of them are reported at once.
+//! Empty parameters count as missing, because forms send them for fields that were left empty.
 
 use crate::app::AppState;
 use crate::error::field_errors::FieldError;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 use utoipa::openapi::path::Parameter;
 
-/// The parameters of a request, and what is wrong with them.
+/// The parameters of a request that were not taken yet, and the errors found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
     given: Vec<(String, String)>,
@@ -24,12 +24,11 @@ impl Parameters {
         Self::given(given.filter(|(_, value)| !value.is_empty()))
     }
 
-    /// Parameters that came in another way than in a query; all of them count.
+    /// Parameters from elsewhere than a query. Empty ones count.
     pub(crate) fn given(given: impl Iterator<Item = (String, String)>) -> Self {
         Self { given: given.collect(), errors: Vec::new() }
     }
 
-    /// The value of a parameter.
     pub(crate) fn take(&mut self, name: &'static str) -> Option<String> {
         let mut values =
             self.given.extract_if(.., |(given, _)| given == name).map(|(_, value)| value);
@@ -40,7 +39,7 @@ impl Parameters {
         value
     }
 
-    /// The value of a parameter, as `parse` reads it. What it says is wrong is noted with `code`.
+    /// Takes and parses a parameter. An error of `parse` is recorded with `code`.
     pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
@@ -57,16 +56,15 @@ impl Parameters {
         }
     }
 
-    /// Notes something that is wrong.
     pub(crate) fn add_error(&mut self, name: &str, code: &'static str, message: String) {
         self.errors.push(FieldError { field: name.to_owned(), code, message });
     }
 
-    /// Everything that is wrong, once all that is known was taken.
+    /// All errors, after all known parameters were taken.
     pub(crate) fn finish(mut self) -> Vec<FieldError> {
         for (name, _) in std::mem::take(&mut self.given) {
             let name: String = name.chars().take(64).collect();
-            let message = format!("There is no parameter {name:?} here");
+            let message = format!("Unknown parameter {name:?}");
             self.add_error(&name, "unknown_parameter", message);
         }
         self.errors
@@ -98,20 +96,18 @@ impl<'a> RecordedParameters<'a> {
     }
 }
 
-/// What a query can ask for.
+/// A query of known parameters.
 pub(crate) trait FromParameters: Sized {
-    /// Errors beside [`ApiError::InvalidQuery`] that handlers return for such a query.
+    /// Errors that handlers return for such a query, besides [`ApiError::InvalidQuery`].
     const ERRORS: &'static [ErrorCode] = &[];
 
-    /// The parameters, for the documentation.
+    /// For the documentation.
     fn parameters() -> Vec<Parameter>;
 
-    /// Takes what is known here from the parameters, and notes what is wrong. What is read of faulty
-    /// parameters does not matter: it is never used.
+    /// Takes the known parameters. After an error, the result is not used.
     fn from_parameters(parameters: &mut Parameters) -> Self;
 }
 
-/// What a request's query asks for.
 #[derive(Debug)]
 pub(crate) struct ValidQuery<T>(pub(crate) T);
 
