@@ -1,4 +1,4 @@
-//! `/api/v1/auth`: sign in, stay signed in, sign out; one's own password and sessions.
+//! `/api/v1/auth`: sign-in and sign-out, and the caller's own password and sessions.
 
 pub(super) mod password;
 pub(super) mod refresh;

@@ -1,4 +1,4 @@
-//! What a sign-in and a refresh are answered with.
+//! The response to a sign-in and to a refresh.
 
 use crate::app::AppState;
 use crate::auth::cookies;
@@ -11,36 +11,35 @@ use diagflow_store::{SessionId, User};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A session.
+/// The tokens of a session.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SignInResponse {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// Brought along as `Authorization: Bearer`. Not where cookies were asked for.
+    /// Access token for `Authorization: Bearer`. Absent if cookies were requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<String>,
-    /// Gives the next access token, once. Not where cookies were asked for.
+    /// Refresh token, valid for one use. Absent if cookies were requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
     /// Always `Bearer`.
     #[schema(example = "Bearer")]
     token_type: &'static str,
-    /// Seconds that the access token is good.
+    /// Lifetime of the access token in seconds.
     #[schema(example = 900)]
     expires_in: u64,
-    /// What a page brings along in `X-CSRF-Token` with every change.
+    /// CSRF token for the header `X-CSRF-Token`, which each change with a session cookie needs.
     csrf_token: String,
-    /// Names the session.
+    /// Id of the session.
     #[schema(value_type = String, format = "uuid")]
     session_id: SessionId,
 }
 
-/// The answer that carries a session: tokens, or cookies that no cache may keep.
 pub(crate) type SessionResponse =
     (CookieJar, [(HeaderName, &'static str); 1], Json<SignInResponse>);
 
-/// Gives out an access token, and this refresh token, for a session of `user`.
+/// Issues an access token beside this refresh token, in the body or as cookies.
 pub(super) fn session_response(
     state: &AppState,
     jar: CookieJar,

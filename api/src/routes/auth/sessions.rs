@@ -1,9 +1,8 @@
-//! `/api/v1/auth/sessions`: one's own sessions.
+//! `/api/v1/auth/sessions`: the caller's own sessions.
 
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
-use crate::error::response::ErrorBody;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
 use crate::routes::accounts::session_body::{EndedSessionsResponse, SessionListResponse};
@@ -12,12 +11,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use diagflow_store::{Action, ObjectKind, SessionId};
 
-/// Lists one's own sessions, the newest first.
+/// List your own sessions
 #[utoipa::path(
     get,
     path = "/api/v1/auth/sessions",
     tag = "sign-in",
-    responses((status = 200, description = "Those that are alive.", body = SessionListResponse)),
+    responses((status = 200, description = "The active sessions.", body = SessionListResponse)),
 )]
 pub(crate) async fn list_own_sessions(
     State(state): State<AppState>,
@@ -29,16 +28,14 @@ pub(crate) async fn list_own_sessions(
     Ok(Json(SessionListResponse::of(sessions, Some(caller.session()?))))
 }
 
-/// Ends one of one's own sessions, at once and everywhere.
+/// End one of your own sessions
+///
+/// Takes effect immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/auth/sessions/{session_id}",
     tag = "sign-in",
-    params(("session_id" = String, Path, description = "The session's `id`.", format = "uuid")),
-    responses(
-        (status = 204, description = "It has ended."),
-        (status = 404, description = "`not_found`", body = ErrorBody),
-    ),
+    responses((status = 204, description = "The session has ended.")),
 )]
 pub(crate) async fn end_own_session(
     State(state): State<AppState>,
@@ -53,12 +50,14 @@ pub(crate) async fn end_own_session(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends all of one's own sessions but this one, at once and everywhere.
+/// End all your other sessions
+///
+/// Keeps the session of the request. Takes effect immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/auth/sessions",
     tag = "sign-in",
-    responses((status = 200, description = "They have ended.", body = EndedSessionsResponse)),
+    responses((status = 200, description = "The sessions have ended.", body = EndedSessionsResponse)),
 )]
 pub(crate) async fn end_own_other_sessions(
     State(state): State<AppState>,

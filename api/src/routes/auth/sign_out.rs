@@ -1,4 +1,4 @@
-//! `POST /api/v1/auth/logout`: ends the session that asks for it.
+//! `POST /api/v1/auth/logout`
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
@@ -9,12 +9,14 @@ use axum::http::StatusCode;
 use axum_extra::extract::cookie::CookieJar;
 use diagflow_store::{Action, ObjectKind};
 
-/// Ends this session, at once and everywhere, and takes its cookies back.
+/// Sign out
+///
+/// Ends the session of the request immediately and removes its cookies.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout",
     tag = "sign-in",
-    responses((status = 204, description = "It has ended.")),
+    responses((status = 204, description = "The session has ended.")),
 )]
 pub(crate) async fn sign_out(
     State(state): State<AppState>,

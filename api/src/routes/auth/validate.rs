@@ -1,21 +1,20 @@
-//! `GET /api/v1/auth/validate`: who am I?
+//! `GET /api/v1/auth/validate`
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
 use crate::error::ApiResult;
-use crate::extract::time_format::rfc3339;
 use crate::routes::accounts::body::UserBody;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
 use chrono::DateTime;
-use diagflow_store::SessionId;
+use diagflow_store::{SessionId, UtcTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Who calls, and by which session.
+/// The session of a request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ValidateResponse {
     /// Always `true`.
@@ -23,39 +22,41 @@ pub(crate) struct ValidateResponse {
     success: bool,
     /// The account.
     user: UserBody,
-    /// What it may do.
+    /// Permissions of the account.
     #[schema(example = json!(["account:self", "submissions:read"]))]
     permissions: Vec<&'static str>,
-    /// The session.
+    /// Id of the session.
     #[schema(value_type = String, format = "uuid")]
     session_id: SessionId,
-    /// Until when the access token is good (UTC).
-    #[schema(format = "date-time")]
-    expires_at: Option<String>,
-    /// What a page brings along in `X-CSRF-Token` with every change.
+    /// Time at which the access token expires.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    expires_at: Option<UtcTime>,
+    /// CSRF token for the header `X-CSRF-Token`, which each change with a session cookie needs.
     csrf_token: String,
 }
 
-/// Tells whose session this is, and what they may do.
+/// Get the current session
+///
+/// Returns the account, its permissions and the CSRF token.
 #[utoipa::path(
     get,
     path = "/api/v1/auth/validate",
     tag = "sign-in",
-    responses((status = 200, description = "It is good.", body = ValidateResponse)),
+    responses((status = 200, description = "The session is valid.", body = ValidateResponse)),
 )]
 pub(crate) async fn validate_session(
     State(state): State<AppState>,
     caller: Caller,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<ValidateResponse>)> {
     let session_id = caller.session()?;
-    let expires =
+    let expires_at =
         caller.presented_token.and_then(|token| DateTime::from_timestamp(token.expires_at, 0));
     let body = ValidateResponse {
         success: true,
         permissions: Permission::of(caller.user.role).iter().map(|it| it.name()).collect(),
         user: caller.user.into(),
         session_id,
-        expires_at: expires.map(rfc3339),
+        expires_at: expires_at.map(UtcTime::from),
         csrf_token: state.keys.csrf.token(session_id),
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))

@@ -128,7 +128,7 @@ pub(crate) async fn retry_submissions(
     let work = tokio::spawn(async move {
         store.retry_matching(&filter, MAX_RETRIES, &retry_entry, &entry).await
     });
-    let counts = work.await.map_err(|_| ApiError::Internal("a bulk retry panicked".into()))??;
+    let counts = work.await.map_err(|_| ApiError::internal("a bulk retry panicked"))??;
     let (retried, remaining) = (Some(counts.retried), Some(counts.remaining));
     let body = BulkRetryResponse { success: true, matched, retried, remaining };
     Ok((StatusCode::ACCEPTED, Json(body)))

@@ -143,7 +143,7 @@ async fn fetch_raw_history(state: &AppState, id: SubmissionId, run_id: &str) -> 
     let history = execution.fetch_history(WorkflowFetchHistoryOptions::default());
     history.to_json().await.map_err(|error| match error {
         WorkflowHistoryError::Fetch(WorkflowInteractionError::NotFound(_)) => ApiError::NotFound,
-        error => ApiError::TemporalUnavailable(error.to_string()),
+        error => ApiError::temporal_unavailable(error),
     })
 }
 
