@@ -63,7 +63,7 @@ fn is_anonymous(entry: &NewAuditEntry) -> bool {
     entry.actor.kind == ActorKind::Anonymous
 }
 
-/// A entry about somebody who was not let in, by name where that is known.
+/// An entry about a client without access, with its account if that is known.
 pub(crate) fn unauthenticated_entry(
     state: &AppState,
     client: &ClientInfo,
@@ -79,12 +79,12 @@ pub(crate) fn unauthenticated_entry(
     }
 }
 
-/// What a request asks for, as a entry about its refusal has it.
+/// What a refused request was about, for its audit entry.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestTarget {
     method: Method,
     path: String,
-    /// The path of the route, with the names of its parameters.
+    /// The route's path, with the names of its parameters.
     template: String,
 }
 
@@ -102,7 +102,7 @@ impl RequestTarget {
         &self.method
     }
 
-    /// The entry with what was asked for, and on which submission or account, so that it is found by that.
+    /// Adds the route, and the submission or account, so that searches find the entry.
     pub(crate) async fn annotate(&self, state: &AppState, entry: NewAuditEntry) -> NewAuditEntry {
         let entry = entry.with("route", format!("{} {}", self.method, self.path));
         let mut pairs = self.template.split('/').zip(self.path.split('/'));
@@ -123,7 +123,6 @@ impl RequestTarget {
     }
 }
 
-/// The entry with this object; without one where the path has no id of ours.
 fn with_object(
     entry: NewAuditEntry,
     object_kind: ObjectKind,
@@ -135,7 +134,7 @@ fn with_object(
     }
 }
 
-/// The entry with a file, as one about its submission: who was shown a patient's images is asked by that.
+/// Adds a file. The object is its submission, so that its entries show who requested the patient's images.
 pub(crate) async fn with_file(
     state: &AppState,
     file: FileId,

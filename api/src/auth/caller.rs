@@ -1,4 +1,4 @@
-//! Who calls.
+//! The caller of a request, and the audit entries about callers.
 
 use crate::app::AppState;
 use crate::auth::permissions::Permission;
@@ -13,17 +13,13 @@ use diagflow_store::{
 };
 use serde_json::Map;
 
-/// By what somebody was recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AuthMethod {
-    /// A session.
     Session(SessionId),
-    /// An API key.
     ApiKey(ApiKeyId),
 }
 
 impl AuthMethod {
-    /// The account as the audit names it, when it was recognised by this.
     pub(super) fn actor(self, user: UserId, name: String) -> Actor {
         let kind = match self {
             AuthMethod::Session(_) => ActorKind::User,
@@ -32,7 +28,7 @@ impl AuthMethod {
         Actor { kind, id: Some(user), name }
     }
 
-    /// The entry, with the session or the key.
+    /// Adds the session or the key to the entry.
     pub(super) fn annotate(self, entry: NewAuditEntry) -> NewAuditEntry {
         match self {
             AuthMethod::Session(session) => entry.with("session", session.to_string()),
@@ -41,42 +37,32 @@ impl AuthMethod {
     }
 }
 
-/// The access token that a caller presented_token.
+/// The access token of a request, with times in Unix seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PresentedToken {
-    /// Whether it came in a page's cookie.
     pub(crate) from_cookie: bool,
-    /// When it was given out (seconds since 1970, UTC).
     pub(crate) issued_at: i64,
-    /// Until when it is good (seconds since 1970, UTC).
     pub(crate) expires_at: i64,
 }
 
-/// Somebody, or some program, that may do what the route asks for. Handlers behind
-/// [`super::guarded`] take it as an argument.
+/// The account that sent the request, with the route's permission. Handlers behind [`crate::auth::guard::guarded`]
+/// take it as an argument.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// The account.
     pub(crate) user: User,
-    /// By what it was recognised.
     pub(crate) auth_method: AuthMethod,
-    /// Where the request comes from.
     pub(crate) client: ClientInfo,
-    /// The access token; none with an API key.
+    /// `None` with an API key.
     pub(crate) presented_token: Option<PresentedToken>,
     pub(super) audit_key: AuditKey,
 }
 
 impl Caller {
-    /// Whether the account's role has a permission.
     pub(crate) fn has_permission(&self, permission: Permission) -> bool {
         Permission::of(self.user.role).contains(&permission)
     }
 
-    /// The caller's session.
-    ///
-    /// # Errors
-    /// [`ApiError::Forbidden`], for a program: an API key has none.
+    /// [`ApiError::Forbidden`] for a program with an API key.
     pub(crate) fn session(&self) -> Result<SessionId, ApiError> {
         match self.auth_method {
             AuthMethod::Session(session) => Ok(session),
@@ -84,32 +70,24 @@ impl Caller {
         }
     }
 
-    /// As the audit names it.
     pub(super) fn actor(&self) -> Actor {
         self.auth_method.actor(self.user.id, self.user.email.to_string())
     }
 
-    /// A entry of the audit: this caller did `action` to the thing named `object_id` (empty where there is
-    /// none in particular).
+    /// An entry about an action of this caller. `object_id` is empty if the action has no single object.
     pub(crate) fn audit_entry(
         &self,
         action: Action,
         object_kind: ObjectKind,
         object_id: impl ToString,
     ) -> NewAuditEntry {
-        let (key, object_id) = (&self.audit_key, object_id.to_string());
-        self.auth_method.annotate(new_entry(
-            key,
-            self.actor(),
-            &self.client,
-            action,
-            object_kind,
-            object_id,
-        ))
+        let entry = new_entry(&self.audit_key, self.actor(), &self.client, action);
+        let object_id = object_id.to_string();
+        self.auth_method.annotate(NewAuditEntry { object_kind, object_id, ..entry })
     }
 }
 
-/// A entry of the audit about a request of nobody that we know. `claimed` is whom it claims to come from.
+/// An entry about an action of an unidentified client. `claimed` is the address that it claims to have.
 pub(crate) fn anonymous_entry(
     state: &AppState,
     client: &ClientInfo,
@@ -117,23 +95,30 @@ pub(crate) fn anonymous_entry(
     action: Action,
 ) -> NewAuditEntry {
     let actor = Actor { kind: ActorKind::Anonymous, id: None, name: claimed.to_owned() };
-    new_entry(&state.keys.audit, actor, client, action, ObjectKind::Service, String::new())
+    new_entry(&state.keys.audit, actor, client, action)
 }
 
-fn new_entry(
-    key: &AuditKey,
-    actor: Actor,
+/// An entry about a session, of the account that it belongs to.
+pub(crate) fn session_entry(
+    state: &AppState,
     client: &ClientInfo,
+    user: &User,
+    session: SessionId,
     action: Action,
-    object_kind: ObjectKind,
-    object_id: String,
 ) -> NewAuditEntry {
+    let actor = AuthMethod::Session(session).actor(user.id, user.email.to_string());
+    let (object_kind, object_id) = (ObjectKind::Session, session.to_string());
+    let entry = new_entry(&state.keys.audit, actor, client, action);
+    NewAuditEntry { object_kind, object_id, ..entry }
+}
+
+fn new_entry(key: &AuditKey, actor: Actor, client: &ClientInfo, action: Action) -> NewAuditEntry {
     NewAuditEntry {
         key: key.clone(),
         actor,
         action,
-        object_kind,
-        object_id,
+        object_kind: ObjectKind::Service,
+        object_id: String::new(),
         result: SUCCESS.to_owned(),
         address: client.address.to_string(),
         request_id: client.request_id.clone(),
@@ -145,9 +130,11 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
-        parts.extensions.get::<Caller>().cloned().ok_or_else(|| {
-            ApiError::Internal("a handler asks for a caller outside the guard".into())
-        })
+        parts
+            .extensions
+            .get::<Caller>()
+            .cloned()
+            .ok_or_else(|| ApiError::internal("a handler without a guard takes the caller"))
     }
 }
 

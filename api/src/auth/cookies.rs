@@ -44,26 +44,23 @@ impl CsrfTokens {
     }
 }
 
-/// The access token that a page's request brings.
 pub(crate) fn access_token(settings: &ApiSettings, headers: &HeaderMap) -> Option<String> {
     read(settings, SESSION, &CookieJar::from_headers(headers))
 }
 
-/// What a request brings in a cookie.
 pub(crate) fn read(settings: &ApiSettings, kind: CookieKind, jar: &CookieJar) -> Option<String> {
     let cookie = jar.get(&kind.full_name(settings))?;
     Some(cookie.value().to_owned()).filter(|value| !value.is_empty())
 }
 
 impl CookieKind {
-    /// Its name, as browsers know it.
+    /// With the prefix that it gets over https.
     pub(crate) fn full_name(self, settings: &ApiSettings) -> String {
         settings.cookie_name(self.name, self.path)
     }
 }
 
-/// A cookie that only our own pages send back, and no script can read. It ends with the browser, or
-/// earlier with its session.
+/// A cookie that only our own pages send and no script can read. It lasts until the browser closes.
 pub(crate) fn cookie(settings: &ApiSettings, kind: CookieKind, value: String) -> Cookie<'static> {
     Cookie::build((kind.full_name(settings), value))
         .path(kind.path)
@@ -73,7 +70,6 @@ pub(crate) fn cookie(settings: &ApiSettings, kind: CookieKind, value: String) ->
         .build()
 }
 
-/// The same, but it stays for so many seconds.
 pub(crate) fn persistent_cookie(
     settings: &ApiSettings,
     kind: CookieKind,
@@ -85,12 +81,11 @@ pub(crate) fn persistent_cookie(
     cookie
 }
 
-/// Takes a session's cookies back.
 pub(crate) fn clear_session(settings: &ApiSettings, jar: CookieJar) -> CookieJar {
     [SESSION, REFRESH].into_iter().fold(jar, |jar, kind| {
         let mut expired = cookie(settings, kind, String::new());
         expired.make_removal();
-        // `remove` would say nothing of a cookie that this request did not bring.
+        // `remove` would ignore a cookie that this request did not send.
         jar.add(expired)
     })
 }

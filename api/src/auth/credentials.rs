@@ -1,4 +1,4 @@
-//! Finds out who calls from what a request brings: an access token or an API key as Bearer, or a page's cookie.
+//! Identifies the caller by an access token or API key (`Authorization: Bearer`), or by the session cookie.
 
 use crate::app::AppState;
 use crate::auth::caller::{AuthMethod, Caller, PresentedToken};
@@ -10,14 +10,12 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
 use diagflow_store::{Actor, ApiKeyId, ApiKeyOwner, SessionId, Sha256, StoreError};
 
-/// What every API key begins with, so that one that leaked is recognised.
+/// Lets scanners recognise a leaked key.
 pub(crate) const API_KEY_PREFIX: &str = "dfk_";
 
-/// Why somebody is not let in.
 pub(crate) struct AuthFailure {
-    /// What they are told.
     pub(crate) error: ApiError,
-    /// Who it is and by which session or key, where what was presented_token proves that all the same. For the audit.
+    /// The account and the session or key, if the credentials prove them in spite of the error. For the audit.
     pub(crate) identity: Option<(Actor, AuthMethod)>,
 }
 
@@ -33,10 +31,7 @@ impl From<StoreError> for AuthFailure {
     }
 }
 
-/// Who calls; nobody when the request brings nothing to be recognised by.
-///
-/// # Errors
-/// When what it brings is no longer, or never was, good.
+/// `None` if the request has no credentials.
 pub(crate) async fn authenticate(
     state: &AppState,
     method: &Method,
@@ -58,7 +53,6 @@ pub(crate) async fn authenticate(
     Ok(Some(caller))
 }
 
-/// The token of an `Authorization: Bearer` header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -91,16 +85,13 @@ async fn by_session(
     ))
 }
 
-/// The refusal of a token that we gave out, and that opens nothing any more.
-async fn rejected_token(state: &AppState, claims: &Claims, refusal: ApiError) -> AuthFailure {
-    // The id is enough where the database does not answer.
+/// A token of ours that is no longer valid.
+async fn rejected_token(state: &AppState, claims: &Claims, error: ApiError) -> AuthFailure {
+    // The id is enough if the database does not respond.
     let user = state.app.store.user(claims.sub).await.ok().flatten();
     let name = user.map(|user| user.email.to_string()).unwrap_or_default();
     let auth_method = AuthMethod::Session(claims.sid);
-    AuthFailure {
-        error: refusal,
-        identity: Some((auth_method.actor(claims.sub, name), auth_method)),
-    }
+    AuthFailure { error, identity: Some((auth_method.actor(claims.sub, name), auth_method)) }
 }
 
 /// `key` is `{id}_{secret}`.

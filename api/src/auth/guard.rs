@@ -1,5 +1,5 @@
-//! Lets only those through to a route who have its permission, and says so in the documentation of that
-//! route: one call does both, so they cannot differ.
+//! Lets only callers with the route's permission pass, and documents that permission: one call does both, so they
+//! cannot differ.
 
 use crate::app::AppState;
 use crate::auth::audit::{RequestTarget, refuse, refuse_unauthenticated, unauthenticated_entry};
@@ -21,7 +21,6 @@ use diagflow_store::{Action, ObjectKind};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa_axum::router::UtoipaMethodRouter;
 
-/// Errors of a request that does not pass.
 const ERRORS: [ErrorCode; 8] = [
     ErrorCode::SignInRequired,
     ErrorCode::TokenExpired,
@@ -33,7 +32,7 @@ const ERRORS: [ErrorCode; 8] = [
     ErrorCode::TooManyRequests,
 ];
 
-/// Routes that ask for `permission`.
+/// Requires `permission` for these routes.
 pub(crate) fn guarded(
     state: &AppState,
     permission: Permission,
@@ -54,14 +53,13 @@ async fn authorize(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match authenticate_for(&state, permission, &mut request).await {
+    match authorize_request(&state, permission, &mut request).await {
         Ok(caller) => renew_cookie(&state, &caller, next.run(request).await),
-        Err(refusal) => refusal.into_response(),
+        Err(error) => error.into_response(),
     }
 }
 
-/// Who calls, where that need not be anybody. What is brought along and is not good is refused, and
-/// written down, rather than ignored.
+/// The caller of a route that needs no credentials. Invalid credentials are refused rather than ignored.
 pub(crate) async fn optional_caller(
     state: &AppState,
     target: &RequestTarget,
@@ -74,8 +72,8 @@ pub(crate) async fn optional_caller(
     }
 }
 
-/// Finds the caller and puts it into the request, or refuses and writes that down.
-async fn authenticate_for(
+/// Adds the caller to the request, if it has the permission.
+async fn authorize_request(
     state: &AppState,
     permission: Permission,
     request: &mut Request,
@@ -100,7 +98,6 @@ async fn authenticate_for(
     Err(reject(state, &target, &client, failure).await)
 }
 
-/// What somebody is sets_cookie who is not let in.
 async fn reject(
     state: &AppState,
     target: &RequestTarget,
@@ -115,8 +112,8 @@ async fn reject(
     refuse_unauthenticated(state, client, entry, failure.error).await
 }
 
-/// A page's access token is renew_cookie while it is in use: past half its life, the answer brings another one,
-/// unless it says something about that cookie itself.
+/// Renews the access token in a cookie while it is used: after half its lifetime the response sets a new one, unless
+/// the handler sets the cookie itself.
 fn renew_cookie(state: &AppState, caller: &Caller, mut response: Response) -> Response {
     let (Some(presented), AuthMethod::Session(session)) =
         (caller.presented_token, caller.auth_method)

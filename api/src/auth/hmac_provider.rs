@@ -1,5 +1,5 @@
-//! HMAC for `jsonwebtoken`, by the crates that everything else here uses. Its own two choices would
-//! bring a second TLS library's C code, or an RSA implementation with a known timing leak, into the binary.
+//! HMAC for `jsonwebtoken` with the crates that the rest of the API uses. The two providers of `jsonwebtoken` would add
+//! C code of a second TLS library, or an RSA implementation with a known timing leak.
 
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
@@ -14,13 +14,11 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes it the one of this process.
 pub(super) fn install() {
-    // Fails only when it is installed already.
+    // Fails only if it is already installed.
     let _ = PROVIDER.install_default();
 }
 
-/// One algorithm with one key.
 enum KeyedHmac {
     Hs256(Hmac<Sha256>),
     Hs384(Hmac<Sha384>),
@@ -51,7 +49,7 @@ impl Signer<Vec<u8>> for KeyedHmac {
 
 impl Verifier<Vec<u8>> for KeyedHmac {
     fn verify(&self, message: &[u8], given: &Vec<u8>) -> std::result::Result<(), signature::Error> {
-        // In the same time wherever it differs.
+        // In constant time.
         let verified = match self {
             Self::Hs256(mac) => mac.clone().chain_update(message).verify_slice(given),
             Self::Hs384(mac) => mac.clone().chain_update(message).verify_slice(given),

@@ -1,5 +1,5 @@
-//! Access tokens of sessions. A token says only which session it is of, and for how long; who that is and
-//! what they may do is read from the records at each request, so that a change there works at once.
+//! Access tokens of sessions. A token contains only the session and its expiry. The account and its permissions are read
+//! from the database for each request, so that changes take effect immediately.
 
 use crate::auth::hmac_provider;
 use crate::settings::{JwtAlgorithm, JwtSettings};
@@ -13,41 +13,33 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Who gives tokens out, and who they are for.
 const ISSUER: &str = "diagflow";
 const AUDIENCE: &str = "diagflow-api";
-/// The type in the head of an access token (RFC 9068, 2.1), so that no other token passes for one.
+/// The header type of an access token (RFC 9068, 2.1). Other kinds of tokens do not have it.
 const TYPE: &str = "at+jwt";
-/// Hexadecimal digits of a key's digest that name it.
+/// Hexadecimal digits of the key's digest.
 const KEY_ID_LENGTH: usize = 16;
 
-/// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claims {
-    /// Who gave it out.
     pub(crate) iss: String,
-    /// Who it is for.
     pub(crate) aud: String,
-    /// Whose it is.
     pub(crate) sub: UserId,
-    /// The session that it is of.
     pub(crate) sid: SessionId,
-    /// When it was given out (seconds since 1970, UTC).
+    /// Unix seconds.
     pub(crate) iat: i64,
-    /// Until when it is good (seconds since 1970, UTC).
+    /// Unix seconds.
     pub(crate) exp: i64,
 }
 
-/// Why a token is not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TokenError {
-    /// It was good once, and this is what it said.
+    /// A token of ours that was valid.
     Expired(Claims),
-    /// It is none of ours, or was changed.
+    /// Not ours, or altered.
     Invalid,
 }
 
-/// Signs and verifying_keys tokens.
 pub(crate) struct AccessTokens {
     algorithm: Algorithm,
     lifetime: Duration,
@@ -56,7 +48,7 @@ pub(crate) struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// The newest key signing_key; it and the previous ones check.
+    /// The current key signs. It and the previous keys verify.
     pub(crate) fn new(settings: &JwtSettings) -> Self {
         hmac_provider::install();
         let algorithm = match settings.algorithm {
@@ -65,22 +57,20 @@ impl AccessTokens {
             JwtAlgorithm::Hs512 => Algorithm::HS512,
         };
         let bytes = |secret: &SecretString| secret.expose_secret().as_bytes().to_vec();
-        let newest = bytes(&settings.secret_key);
-        let all = std::iter::once(newest.clone()).chain(settings.previous_keys.iter().map(bytes));
+        let current = bytes(&settings.secret_key);
+        let all = std::iter::once(current.clone()).chain(settings.previous_keys.iter().map(bytes));
         Self {
             algorithm,
             lifetime: settings.lifetime,
-            signing_key: (key_id(&newest), EncodingKey::from_secret(&newest)),
+            signing_key: (key_id(&current), EncodingKey::from_secret(&current)),
             verifying_keys: all.map(|key| (key_id(&key), DecodingKey::from_secret(&key))).collect(),
         }
     }
 
-    /// How long a token is verified.
     pub(crate) fn lifetime(&self) -> Duration {
         self.lifetime
     }
 
-    /// A token for a session of `user`.
     pub(crate) fn issue(&self, user: UserId, session: SessionId) -> String {
         let now = Utc::now().timestamp();
         let claims = Claims {
@@ -91,24 +81,25 @@ impl AccessTokens {
             iat: now,
             exp: now.saturating_add_unsigned(self.lifetime.as_secs()),
         };
-        let (name, key) = &self.signing_key;
+        let (id, key) = &self.signing_key;
         let mut header = Header::new(self.algorithm);
         header.typ = Some(TYPE.to_owned());
-        header.kid = Some(name.clone());
-        encode(&header, &claims, key).expect("the key fits the algorithm, and claims become JSON")
+        header.kid = Some(id.clone());
+        encode(&header, &claims, key)
+            .expect("the key fits the algorithm, and claims are valid JSON")
     }
 
-    /// What a token says, if it is verified. The algorithm is ours, whatever the token's head asks for.
+    /// Accepts only our algorithm, whatever the token's header says.
     pub(crate) fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
         if header.typ.as_deref() != Some(TYPE) || header.alg != self.algorithm {
             return Err(TokenError::Invalid);
         }
-        let name = header.kid.ok_or(TokenError::Invalid)?;
+        let id = header.kid.ok_or(TokenError::Invalid)?;
         let (_, key) = self
             .verifying_keys
             .iter()
-            .find(|(known, _)| *known == name)
+            .find(|(known, _)| *known == id)
             .ok_or(TokenError::Invalid)?;
         let mut rules = Validation::new(self.algorithm);
         rules.leeway = 0;
@@ -127,7 +118,7 @@ impl AccessTokens {
     }
 }
 
-/// Names a key without telling it.
+/// Identifies a key without revealing it.
 fn key_id(key: &[u8]) -> String {
     let mut name = Sha256::of(&[b"diagflow jwt key v1:".as_slice(), key].concat()).to_string();
     name.truncate(KEY_ID_LENGTH);
@@ -155,7 +146,7 @@ mod tests {
         BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
     }
 
-    /// A token with this head and these claims, signed with `key` as its head says, or by HMAC-SHA256.
+    /// A token with this header and these claims, signed with `key` by the algorithm of the header, or by HMAC-SHA256.
     fn forge(key: &str, head: &Value, claims: &Value) -> String {
         let text = format!("{}.{}", part(head), part(claims));
         let tag = match head["alg"].as_str() {

@@ -1,4 +1,4 @@
-//! The keys that everything is derived from, sealed or signed with.
+//! The keys that tokens, cookies, links, webhooks and audit entries are signed with.
 
 use crate::auth::cookies::CsrfTokens;
 use crate::auth::device::DeviceCookies;
@@ -10,19 +10,15 @@ use crate::settings::ApiSettings;
 use diagflow_store::{AuditKey, LinkKey};
 use secrecy::ExposeSecret;
 
-/// See the head of this file.
 pub(crate) struct Keys {
     pub(crate) submission_tokens: SubmissionTokens,
-    /// Tokens of sessions, and against forged requests.
     pub(crate) access_tokens: AccessTokens,
     pub(crate) csrf: CsrfTokens,
     pub(crate) refresh: RefreshTokens,
-    /// Devices that signed in before.
     pub(crate) device_cookies: DeviceCookies,
-    /// Seals the audit.
     pub(crate) audit: AuditKey,
     pub(crate) links: LinkKey,
-    /// Where LoopAI may call back.
+    /// `None` if LoopAI sends no callbacks.
     pub(crate) webhook: Option<WebhookKey>,
 }
 

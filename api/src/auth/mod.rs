@@ -1,7 +1,7 @@
-//! Sign-in: who calls, and what they may do.
+//! Authentication and permissions.
 //!
-//! A request of staff or of a program passes [`guard`], which finds the [`caller::Caller`] from what the request
-//! brings ([`credentials`]) and asks the one table ([`permissions`]). Handlers get the caller, never a token.
+//! [`guard`] identifies the [`caller::Caller`] by the request's [`credentials`] and checks the route's permission.
+//! Handlers receive the caller, never a token.
 
 pub(crate) mod anonymous_audit;
 pub(crate) mod audit;

@@ -1,41 +1,38 @@
-//! PasswordService: which are accepted, and how they are stored.
+//! Which passwords are accepted, and how they are hashed.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
 
-/// OWASP's parameters for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane.
+/// OWASP's parameters for argon2id (Password Storage Cheat Sheet).
 const MEMORY_KIB: u32 = 19 * 1024;
 const ITERATIONS: u32 = 2;
 const PARALLELISM: u32 = 1;
-/// Length in characters (ASVS 5.0, 6.2.1 and 6.2.9, and a little more than its least).
+/// In characters. ASVS 5.0 requires at least 8 and recommends 15 (6.2.1), and at least 64 as the maximum (6.2.9).
 const MIN_LENGTH: usize = 12;
 const MAX_LENGTH: usize = 128;
-/// The estimator's score from 0 to 4 that is enough: safe from guessing that is slowed down.
+/// zxcvbn's score, from 0 to 4, of a password that withstands throttled guessing.
 const MIN_SCORE: zxcvbn::Score = zxcvbn::Score::Three;
-/// PasswordService that are worked on at once: each takes a core and 19 MiB.
+/// Each hash takes a core and 19 MiB.
 const MAX_CONCURRENT: usize = 4;
 
-/// What is wrong with a password that somebody wants to have.
+/// Why a password is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WeakPassword {
-    /// Fewer than 12 characters.
-    #[error("The password needs at least {MIN_LENGTH} characters")]
+    #[error("The password must have at least {MIN_LENGTH} characters")]
     TooShort,
-    /// More than 128 characters.
-    #[error("The password may have at most {MAX_LENGTH} characters")]
+    #[error("The password must have at most {MAX_LENGTH} characters")]
     TooLong,
-    /// One of those that are tried first, or made from one, or from the account's name.
+    /// Common, or derived from a common password or from the account's name.
     #[error(
-        "This password is too easy to guess: it is a common one, or made from one, or from your name. \
-         Several unusual words make a good one"
+        "The password is too easy to guess: it is common, or contains your name. Use several unusual \
+         words instead"
     )]
     TooCommon,
 }
 
 impl WeakPassword {
-    /// The stable code.
     pub(crate) fn code(self) -> &'static str {
         match self {
             Self::TooShort => "password_too_short",
@@ -45,10 +42,7 @@ impl WeakPassword {
     }
 }
 
-/// Whether a password may be had by somebody with this address and name. Takes milliseconds.
-///
-/// # Errors
-/// What is wrong with it.
+/// Checks a password for the account with this address and name. Takes milliseconds.
 pub fn check_password(password: &str, email: &str, name: &str) -> Result<(), WeakPassword> {
     match password.chars().count() {
         ..MIN_LENGTH => return Err(WeakPassword::TooShort),
@@ -65,7 +59,7 @@ pub fn check_password(password: &str, email: &str, name: &str) -> Result<(), Wea
     if score < MIN_SCORE { Err(WeakPassword::TooCommon) } else { Ok(()) }
 }
 
-/// Hashes and verifies, a few at a time.
+/// Hashes and verifies passwords, a few at the same time.
 #[derive(Clone)]
 pub(crate) struct PasswordService(Arc<Semaphore>);
 
@@ -74,7 +68,7 @@ impl PasswordService {
         Self(Arc::new(Semaphore::new(MAX_CONCURRENT)))
     }
 
-    /// [`check`], aside from what answers requests.
+    /// [`check_password`] on a blocking thread.
     pub(crate) async fn check(
         &self,
         password: &str,
@@ -85,17 +79,15 @@ impl PasswordService {
         self.run_blocking(move || check_password(&password, &email, &name)).await
     }
 
-    /// What is stored of a password.
     pub(crate) async fn hash(&self, password: &str) -> String {
         let password = password.to_owned();
         self.run_blocking(move || hash_password(&password)).await
     }
 
-    /// Whether `password` is the one that `stored` was made from. Where nothing is stored it is not, and that
-    /// takes the same time.
+    /// Whether `stored` is the hash of `password`. Takes the same time if there is no hash.
     pub(crate) async fn verify(&self, password: &str, stored: Option<String>) -> bool {
         static DUMMY_HASH: LazyLock<String> =
-            LazyLock::new(|| hash_password("the password of nobody"));
+            LazyLock::new(|| hash_password("no account has this password"));
         let password = password.to_owned();
         self.run_blocking(move || {
             let has_password = stored.is_some();
@@ -123,13 +115,10 @@ fn argon2id() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// What is stored of a password. Takes a core for tens of milliseconds, and 19 MiB.
-///
-/// # Panics
-/// Never: any text has a hash.
+/// Takes a core for tens of milliseconds, and 19 MiB.
 pub fn hash_password(password: &str) -> String {
     let hash: PasswordHash =
-        argon2id().hash_password(password.as_bytes()).expect("any text of this length has a hash");
+        argon2id().hash_password(password.as_bytes()).expect("argon2id accepts any password");
     hash.to_string()
 }
 
@@ -165,6 +154,6 @@ mod tests {
         assert_ne!(stored, passwords.hash("correct horse battery staple").await, "salted");
         assert!(passwords.verify("correct horse battery staple", Some(stored.clone())).await);
         assert!(!passwords.verify("correct horse battery stable", Some(stored)).await);
-        assert!(!passwords.verify("the password of nobody", None).await);
+        assert!(!passwords.verify("no account has this password", None).await);
     }
 }

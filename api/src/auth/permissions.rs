@@ -1,41 +1,31 @@
-//! What each role may do: the one table. Routes ask for a permission, never for a role.
+//! The permissions of each role. Routes require a permission, never a role.
 
 use diagflow_store::Role;
 
-/// One thing that a caller may be allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Permission {
-    /// Sign out, change one's password, see and end one's own sessions.
+    /// Sign out, change the own password, list and end the own sessions.
     AccountSelf,
-    /// List submissions, and read what happened to each.
+    /// List submissions and read their progress.
     SubmissionsRead,
-    /// Read the submissions that this account sent.
     SubmissionsReadOwn,
-    /// Read what is medical about a submission: images, comments, result.
+    /// Read medical information: images, comments, results.
     ClinicalRead,
-    /// Read the workflow history of a submission.
     HistoryRead,
-    /// Call a submission off.
     SubmissionsCancel,
-    /// Set a submission going again.
     SubmissionsRetry,
-    /// Delete and restore a submission.
+    /// Delete and restore submissions.
     SubmissionsDelete,
-    /// Export what a filter matches.
     SubmissionsExport,
-    /// Send an e-mail again.
     DeliveriesResend,
-    /// Read accounts, their sessions and API keys.
     UsersRead,
-    /// Change accounts, end their sessions, make and revoke API keys.
+    /// Change accounts, end their sessions, create and revoke API keys.
     UsersWrite,
-    /// Read the audit.
     AuditRead,
 }
 
 use Permission::*;
 
-/// The table.
 const ALLOWED: &[(Role, &[Permission])] = &[
     (
         Role::Admin,
@@ -72,7 +62,7 @@ const ALLOWED: &[(Role, &[Permission])] = &[
 ];
 
 impl Permission {
-    /// Its name in `/openapi.json`, in answers and in the audit.
+    /// The name in the API and in the audit.
     pub(crate) fn name(self) -> &'static str {
         match self {
             AccountSelf => "account:self",
@@ -91,7 +81,6 @@ impl Permission {
         }
     }
 
-    /// What `role` may do.
     pub(crate) fn of(role: Role) -> &'static [Permission] {
         ALLOWED.iter().find(|(listed, _)| *listed == role).map_or(&[], |(_, allowed)| allowed)
     }
@@ -103,7 +92,7 @@ mod tests {
 
     #[test]
     fn each_role_is_listed_once_and_only_admins_may_change_accounts() {
-        for role in Role::ALL {
+        for role in Role::ALL.iter().copied() {
             assert_eq!(ALLOWED.iter().filter(|(listed, _)| *listed == role).count(), 1, "{role}");
             let own = Permission::of(role).contains(&SubmissionsReadOwn);
             let all = Permission::of(role).contains(&SubmissionsRead);

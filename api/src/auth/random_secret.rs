@@ -1,26 +1,25 @@
-//! Random secrets that we give out and keep only a digest of.
+//! Random secrets, of which the database stores only a digest.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use diagflow_store::Sha256;
 
-/// 256 random bits, as text. No need to slow down guessing: there is nothing to guess from.
+/// 256 random bits as text. Guessing is impossible, so the digest needs no slow hash.
 pub(crate) struct RandomSecret(String);
 
 impl RandomSecret {
-    /// A new one.
     pub(crate) fn new() -> Self {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).expect("the operating system has random numbers");
         Self(BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// What is given out, once.
+    /// The text for the client.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What is kept.
+    /// What the database stores.
     pub(crate) fn digest(&self) -> Sha256 {
         Sha256::of(self.0.as_bytes())
     }

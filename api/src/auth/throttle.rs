@@ -1,16 +1,15 @@
-//! How guessing of passwords is slowed down, and nobody locked out for good: failures heal everywhere, and
-//! whoever signed in before is counted apart from all others. An attempt is made in the first of these ways
-//! that is open:
+//! Throttles password guessing without locking anybody out: failures expire, and known clients of an account are
+//! counted separately. An attempt uses the first of these tracks whose limits allow it:
 //!
-//! 1. from a device that signed in to the account ([`super::device`]): failures of that device alone;
-//! 2. as everybody: failures of account and network together, of the network, and of the account;
-//! 3. from a network from which the account signed in lately: failures of its own; those of account and
-//!    network together and of the network must be open, but do not count these;
-//! 4. from the very address from which the account signed in lately: failures of account and address.
+//! 1. A device that signed in to the account before ([`super::device`]): failures of that device.
+//! 2. Everybody: failures of account and network together, of the network, and of the account.
+//! 3. A network from which the account signed in recently: failures on this track. The limits of account and network
+//!    together and of the network apply too, but these attempts do not count towards them.
+//! 4. An IP address from which the account signed in recently: failures of account and address.
 //!
-//! A network and an address are shared with strangers, so the last two may not show: they come after the way
-//! that everybody has, count nothing that everybody sees, and whoever fails there is told what everybody is
-//! told. Otherwise a colleague behind the same address would learn which accounts exist.
+//! Networks and addresses are shared with strangers, so tracks 3 and 4 must stay hidden: they come after track 2, do
+//! not affect its counters, and a failure on them gets the response of track 2. Otherwise a colleague behind the same
+//! address could find out which accounts exist.
 
 use crate::app::AppState;
 use crate::auth::device::Device;
@@ -22,30 +21,25 @@ use std::time::Duration;
 const FIFTEEN_MINUTES: Duration = Duration::from_secs(15 * 60);
 const ONE_MINUTE: Duration = Duration::from_secs(60);
 
-/// An attempt at a password that may be made. It counts as a failure unless it is said to be none.
-#[must_use = "an attempt that succeeded is to be taken back"]
+/// An attempt at a password. It counts as failed unless [`PasswordAttempt::succeeded`] is called.
+#[must_use = "a successful attempt must be reported"]
 pub(crate) struct PasswordAttempt {
     reserved: SignInAttempt,
-    /// What is counted for this account and whoever tries, and for nobody else.
+    /// The counter of this account and client only.
     own: Sha256,
-    /// What others would have been told instead, where only this account's own people may try.
+    /// On a hidden track: the wait that everybody else would get.
     public_wait: Option<Duration>,
 }
 
-/// The limits of each way that there is, those of this account and whoever tries first.
+/// The limits of each track. The first limit of a track is the one of this account and client only.
 struct LimitSets {
-    /// LimitSets that may be seen.
     visible: Vec<Vec<ThrottleLimit>>,
-    /// LimitSets that only accounts have, for whoever shares a network or an address with their people.
     hidden: Vec<Vec<ThrottleLimit>>,
 }
 
-/// Asks whether somebody at `origin` may try a password of the account of this address, which may exist
-/// or not: no difference is made that shows, as long as a failure is answered by [`PasswordAttempt::failed`].
-/// `device` is the one that they come from, where the account knows it.
-///
-/// # Errors
-/// [`ApiError::TooManyAttempts`].
+/// Reserves an attempt at the password of the account with this address, which need not exist: the result does not
+/// reveal that, as long as a failure is answered with [`PasswordAttempt::failed`]. `device` is the client's device, if
+/// the account knows it.
 pub(crate) async fn begin_attempt(
     state: &AppState,
     client: &ClientInfo,
@@ -89,20 +83,20 @@ async fn limit_sets(
         counts: true,
     };
     let own = |kind, of: &str| limit(&[kind, email, of], 5, FIFTEEN_MINUTES);
-    let only_open = |limit| ThrottleLimit { counts: false, ..limit };
+    let uncounted = |limit| ThrottleLimit { counts: false, ..limit };
     let (network, address) = (client.network(), client.address.to_string());
     let known = state.app.store.known_client(email, &network, &address).await?;
 
-    let here = own("account and network", &network);
-    let everybody_here = limit(&["network", &network], 20, FIFTEEN_MINUTES);
-    let everywhere = limit(&["account", email], 20, ONE_MINUTE);
+    let account_here = own("account and network", &network);
+    let network_wide = limit(&["network", &network], 20, FIFTEEN_MINUTES);
+    let account_wide = limit(&["account", email], 20, ONE_MINUTE);
     let device = device.map(|device| vec![own("account and device", &device.id())]);
-    let general = vec![here, everybody_here, everywhere];
+    let general = vec![account_here, network_wide, account_wide];
 
     let mut hidden = Vec::new();
     if known.network {
         let own = own("account and known network", &network);
-        hidden.push(vec![own, only_open(here), only_open(everybody_here)]);
+        hidden.push(vec![own, uncounted(account_here), uncounted(network_wide)]);
     }
     if known.address {
         hidden.push(vec![own("account and address", &address)]);
@@ -111,19 +105,18 @@ async fn limit_sets(
 }
 
 impl PasswordAttempt {
-    /// The password was right: nothing is counted, and this account's failures from here are forgotten.
+    /// Removes the attempt and the earlier failures of this account and client.
     pub(crate) async fn succeeded(self, state: &AppState) -> ApiResult<()> {
         Ok(state.app.store.sign_in_succeeded(&self.reserved, self.own).await?)
     }
 
-    /// The password was wrong: what to answer to somebody who may not learn whether there is an account.
-    /// That is `refusal`, unless the attempt was one that others could not have made.
-    pub(crate) fn failed(self, refusal: ApiError) -> ApiError {
-        self.public_wait.map_or(refusal, too_many_attempts)
+    /// The error to respond with: `error`, or on a hidden track the one that everybody else would get.
+    pub(crate) fn failed(self, error: ApiError) -> ApiError {
+        self.public_wait.map_or(error, too_many_attempts)
     }
 }
 
-/// A digest of names, each with its length, so that nothing can move from one into the next.
+/// A digest of names. Each has its length, so that no two lists of names have the same digest.
 fn subject(names: &[&str]) -> Sha256 {
     let text: String = names.iter().map(|name| format!("{}:{name};", name.len())).collect();
     Sha256::of(text.as_bytes())

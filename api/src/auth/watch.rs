@@ -1,30 +1,28 @@
-//! Ends what stays open when the one who opened it may not read it any more: the session was ended or is
-//! idle, the API key was revoked, the account disabled, or its role changed; on whichever replica that was.
+//! Ends event streams whose reader loses access: the session ends, the API key is revoked, the account is disabled, or
+//! its role changes, on any replica.
 
 use crate::app::AppState;
 use crate::auth::caller::{AuthMethod, Caller};
 use crate::auth::permissions::Permission;
-use crate::error::kind;
 use diagflow_store::{Store, StoreResult, User};
 use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How often it is looked whether the caller still may.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Stays with what is open. Ends with it, and with the process.
+/// Lives as long as the stream.
 pub(crate) struct AccessWatch {
     ended: CancellationToken,
     _stops_polling: Option<DropGuard>,
 }
 
 impl AccessWatch {
-    /// Nothing but the end of the process ends it: for whoever brings a submission's own token.
+    /// Ends at shutdown only: for readers with the submission's own token.
     pub(crate) fn until_shutdown(state: &AppState) -> Self {
         Self { ended: state.closing.clone(), _stops_polling: None }
     }
 
-    /// Ends when `caller` loses `permission`.
+    /// Ends at shutdown, or when `caller` loses `permission`.
     pub(crate) fn while_permitted(
         state: &AppState,
         caller: &Caller,
@@ -35,7 +33,6 @@ impl AccessWatch {
         Self { ended: ended.clone(), _stops_polling: Some(ended.drop_guard()) }
     }
 
-    /// Waits for the end.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
@@ -51,13 +48,15 @@ async fn poll(
         match has_permissions(&store, auth_method, &[permission]).await {
             Ok(true) => {}
             Ok(false) => ended.cancel(),
-            // Nothing can be read in the meantime, either.
-            Err(error) => tracing::debug!(error = kind(&error), "a session could not be looked at"),
+            // Without the database the stream has nothing to send either.
+            Err(error) => {
+                tracing::debug!(error = error.kind(), "cannot check the permission of a stream")
+            }
         }
     }
 }
 
-/// Whether whoever was recognised by this still has all of these permissions.
+/// Whether the account behind `auth_method` still has all of these permissions.
 pub(crate) async fn has_permissions(
     store: &Store,
     auth_method: AuthMethod,
