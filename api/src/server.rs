@@ -1,5 +1,5 @@
-//! Serves until it is asked to end, then lets requests end. A loop of our own, because axum's has no
-//! limit on how long a connection may stay open without a request.
+//! Serves connections until shutdown, then lets requests finish. axum's own server has no limit on how long a
+//! connection may stay open without a request.
 
 use crate::app::{App, AppState};
 use crate::extract::client_info::Peer;
@@ -10,53 +10,49 @@ use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-/// What limits the connections.
 #[derive(Debug, Clone, Copy)]
 struct ConnectionLimits {
-    /// How long a connection may take for a request's head, and how long one may lie idle between two
-    /// requests.
+    /// For the head of a request, and between two requests.
     head_timeout: Duration,
-    /// How long a client may take nothing of an answer that waits for it.
+    /// For a client that does not read its response.
     write_timeout: Duration,
-    /// How many there may be at once. Those beyond wait in the operating system's queue.
+    /// Connections at once. More of them wait in the operating system's queue.
     connections: usize,
 }
 
 const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
-    // Longer than the 60 s for which load balancers commonly keep theirs: if this end closed first, they
-    // would now and then send a request into a closing connection.
+    // Longer than the usual 60 s of load balancers: if this end closed first, they would sometimes send a request
+    // into a closing connection.
     head_timeout: Duration::from_secs(75),
     write_timeout: Duration::from_secs(60),
-    // Each takes some 20 kB, and a file descriptor of the process.
+    // Each takes about 20 kB and a file descriptor.
     connections: 10_000,
 };
 
-/// How many connections there may be where the process may have so many descriptors: half of them are left
-/// for files, the database and Temporal, without which no request could be answered.
+/// Half of the file descriptors are left for files, the database and Temporal, without which no request can be
+/// answered.
 fn max_connections(descriptors: std::io::Result<u64>) -> usize {
-    // What cannot be asked is not limited either.
+    // If the limit is unknown, there is none.
     let most = descriptors.map_or(usize::MAX, |all| usize::try_from(all / 2).unwrap_or(usize::MAX));
     most.min(CONNECTION_LIMITS.connections)
 }
 
-/// Serves `app` on `listener` until `shutdown` is cancelled. Then takes no new connections, ends
-/// event streams with a hint when to come back, and lets requests go on for at most the settings'
-/// `shutdown_timeout`.
+/// Serves `app` on `listener` until `shutdown` is cancelled. Then accepts no more connections, ends the event
+/// streams, and lets requests finish within the settings' `shutdown_timeout`.
 pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) {
     let grace = app.settings.shutdown_timeout;
     let router = router::build(AppState::new(app, shutdown.clone()));
-    // Up to what the system lets it have: the usual 1024 are few.
+    // As many as the system allows: the usual 1024 are few.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX);
     let limits =
         ConnectionLimits { connections: max_connections(descriptors), ..CONNECTION_LIMITS };
@@ -70,70 +66,53 @@ async fn serve_router(
     grace: Duration,
     limits: ConnectionLimits,
 ) {
-    let connections = TaskTracker::new();
+    let connections = GracefulShutdown::new();
+    // HTTP/1 only: detecting HTTP/2 would wait for the first bytes without a limit.
+    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout);
     let permits = Arc::new(Semaphore::new(limits.connections));
     while let Some((stream, peer, permit)) =
         shutdown.run_until_cancelled(accept(&mut listener, &permits)).await
     {
-        let serving = serve_connection(stream, peer, router.clone(), shutdown.clone(), limits);
-        connections.spawn(async move {
-            serving.await;
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.write_timeout));
+        let router = router.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let connection = http
+            .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
+            .into_owned();
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error, "connection failed");
+            }
             drop(permit);
         });
     }
     drop(listener);
-    connections.close();
-    if tokio::time::timeout(grace, connections.wait()).await.is_err() {
-        tracing::warn!("some requests had not ended in time, and were cut off");
+    if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
+        tracing::warn!("requests aborted: they did not finish before the shutdown timeout");
     }
 }
 
-/// The next connection, as soon as there is a place for one.
+/// Waits for a permit, then for a connection.
 async fn accept(
     listener: &mut TcpListener,
     permits: &Arc<Semaphore>,
 ) -> (TcpStream, Peer, OwnedSemaphorePermit) {
     if permits.available_permits() == 0 {
-        tracing::warn!("no place for another connection, new ones wait");
+        tracing::warn!("connection limit reached, new connections wait");
     }
     let permit = permits.clone().acquire_owned().await.expect("never closed");
-    // axum's `accept` passes over connections that broke already, and waits where descriptors ran out.
+    // Skips connections that failed already, and waits if there are no file descriptors.
     let (stream, peer) = Listener::accept(listener).await;
-    (stream, Peer(peer), permit)
-}
-
-async fn serve_connection(
-    stream: TcpStream,
-    peer: Peer,
-    router: Router,
-    shutdown: CancellationToken,
-    limits: ConnectionLimits,
-) {
     // Events are small and must not wait for more.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY on a connection");
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.write_timeout));
-    // HTTP/1 only: to find out whether it is HTTP/2 would wait for the first bytes without a limit.
-    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout);
-    let service =
-        TowerToHyperService::new(router.map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            request
-        }));
-    let mut serving = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error, "a connection broke");
-    }
+    (stream, Peer(peer), permit)
 }
 
 #[cfg(test)]
