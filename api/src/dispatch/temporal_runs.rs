@@ -32,7 +32,7 @@ pub(crate) enum TemporalError {
 
 impl From<TemporalError> for ApiError {
     fn from(error: TemporalError) -> Self {
-        Self::TemporalUnavailable(error.to_string())
+        Self::temporal_unavailable(error)
     }
 }
 

@@ -1,19 +1,18 @@
-//! One thing that is wrong with a submission, or with another request.
+//! Errors of single fields.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// One thing that is wrong with a submission.
+/// An error in one field of a submission, a body or a query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
-    /// Where: `email`, `comments`, `consent`, `consent_version`, `images`, or one of them, counted
-    /// from 0, as `images[2]`.
+    /// Name of the field. Images are counted from 0: `images[2]`.
     #[schema(example = "images[2]")]
     pub(crate) field: String,
     /// Stable code.
     #[schema(example = "image_too_large")]
     pub(crate) code: &'static str,
-    /// What to tell a person; images are counted from 1.
+    /// What is wrong, for people. Images are counted from 1.
     #[schema(example = "Image 3: Exceeds 10MB limit")]
     pub(crate) message: String,
 }

@@ -1,14 +1,13 @@
 //! Which error type belongs where:
 //!
-//! - [`ApiError`] is what a handler returns. Every refusal that a client can meet is a variant; its
-//!   comment gives the status, `code()` the stable code. Nothing internal is ever in an answer.
-//! - [`FieldError`] is one thing that is wrong with a submission, or with another request; all of
-//!   them together are one [`ApiError::InvalidSubmission`] or [`ApiError::InvalidInput`].
-//! - `StoreError`, `BytesError` and everything else of other crates become an `ApiError` by `?`, are
-//!   logged here with the request's id, and show as `unavailable` or `internal`. Of a database's error
-//!   only the kind is logged (`StoreError::kind`): its text may repeat what a patient sent.
+//! - [`ApiError`] is what handlers, extractors and layers return. Responses never contain internal text.
+//! - [`FieldError`] is one error in a submission, a body or a query; [`ApiError::InvalidSubmission`],
+//!   [`ApiError::InvalidInput`] and [`ApiError::InvalidQuery`] hold all of them.
+//! - Errors of other crates become an [`ApiError`] by `?`. They are logged with the request's id and the place in the
+//!   code, and are shown as `unavailable` or `internal`. Of a database error only the kind is logged
+//!   (`StoreError::kind`): its text may contain what a patient sent.
 //!
-//! `codes` has the table of statuses and codes, `response` what a client gets.
+//! `codes` has the table of codes, `response` the body of error responses.
 
 mod codes;
 pub(crate) mod field_errors;
@@ -18,6 +17,7 @@ use crate::error::field_errors::FieldError;
 use crate::settings::MIB;
 use axum::http::{HeaderName, HeaderValue};
 use diagflow_store::{BlobError, StoreError};
+use std::panic::Location;
 use strum::{EnumDiscriminants, EnumIter, EnumString, IntoStaticStr};
 
 /// Result of a handler.
@@ -126,28 +126,54 @@ pub(crate) enum ApiError {
     TooManyAttempts { seconds: u64 },
     #[error("Too many requests. Please try again later.")]
     TooManyRequests(Box<RateLimitExceeded>),
-    /// The text is for the log only.
     #[error("Something went wrong on our side. Please try again later.")]
-    Internal(String),
+    Internal(Cause),
     #[error("We are very busy at the moment. Please try again shortly.")]
     Busy,
-    /// The text is for the log only.
     #[error("The service is not available at the moment. Please try again shortly.")]
-    Unavailable(String),
+    Unavailable(Cause),
     /// The work goes on, and may well succeed.
     #[error(
         "We could not confirm in time that your request was saved. Repeat a submission only with the \
          same Idempotency-Key; without one, wait for our e-mail before you send it again."
     )]
     OutcomeUnknown,
-    /// The text is for the log only.
     #[error("The workflow service is not available at the moment. Please try again shortly.")]
-    TemporalUnavailable(String),
+    TemporalUnavailable(Cause),
     #[error("The response took too long. Please try again shortly.")]
     Timeout,
 }
 
+/// Why a request failed on our side. For the log only.
+#[derive(Debug)]
+pub(crate) struct Cause {
+    text: String,
+    location: &'static Location<'static>,
+}
+
+impl Cause {
+    #[track_caller]
+    fn new(text: impl ToString) -> Self {
+        Self { text: text.to_string(), location: Location::caller() }
+    }
+}
+
 impl ApiError {
+    #[track_caller]
+    pub(crate) fn internal(cause: impl ToString) -> Self {
+        Self::Internal(Cause::new(cause))
+    }
+
+    #[track_caller]
+    pub(crate) fn unavailable(cause: impl ToString) -> Self {
+        Self::Unavailable(Cause::new(cause))
+    }
+
+    #[track_caller]
+    pub(crate) fn temporal_unavailable(cause: impl ToString) -> Self {
+        Self::TemporalUnavailable(Cause::new(cause))
+    }
+
     pub(crate) fn body_too_large(limit: usize) -> Self {
         let limit = match limit {
             MIB.. => format!("{} MB", limit / MIB),
@@ -157,30 +183,32 @@ impl ApiError {
     }
 }
 
-/// What a client is told that sent too much.
+/// A client sent too many requests.
 #[derive(Debug)]
 pub(crate) struct RateLimitExceeded {
-    /// Until the next request may be sent.
+    /// Seconds until the next request is allowed.
     pub(crate) seconds: u64,
-    /// What it may, and where it stands.
+    /// `RateLimit-Policy` and `RateLimit`.
     pub(crate) headers: [(HeaderName, HeaderValue); 2],
 }
 
 impl From<StoreError> for ApiError {
+    #[track_caller]
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Corrupt(_) => Self::Internal(error.kind()),
+            StoreError::Corrupt(_) => Self::internal(error.kind()),
             StoreError::CommitUnknown(_) => Self::OutcomeUnknown,
-            _ => Self::Unavailable(error.kind()),
+            _ => Self::unavailable(error.kind()),
         }
     }
 }
 
 impl From<BlobError> for ApiError {
+    #[track_caller]
     fn from(error: BlobError) -> Self {
         match error {
-            BlobError::Storage(_) => Self::Unavailable(error.to_string()),
-            _ => Self::Internal(error.to_string()),
+            BlobError::Storage(_) => Self::unavailable(error),
+            _ => Self::internal(error),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! A refusal as clients get it, and as the log does.
+//! Error responses, and how they are logged.
 
 use crate::error::field_errors::FieldError;
-use crate::error::{ApiError, ErrorCode};
+use crate::error::{ApiError, Cause, ErrorCode};
 use crate::request_id;
 use axum::Json;
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -10,37 +10,39 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Every refusal looks like this.
+/// Every error response.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
     /// Always `false`.
     #[schema(example = false)]
     success: bool,
-    /// What to tell a person.
-    #[schema(example = "Your submission could not be accepted. Please correct what is listed.")]
+    /// What is wrong, for people.
+    #[schema(
+        example = "Your submission could not be accepted. Please correct the problems listed below."
+    )]
     message: String,
-    /// Only with `invalid_submission` and `invalid_input`: everything that is wrong, as sentences.
+    /// All errors as sentences. Only with `invalid_submission`, `invalid_input` and `invalid_query`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["Email is required", "Image 3: Exceeds 10MB limit"]))]
     errors: Vec<String>,
-    /// The same for programs.
+    /// What is wrong, for programs.
     error: ErrorDetail,
-    /// Names this request in our logs; also in the header `X-Request-Id`.
+    /// Id of the request in our logs; also in the header `X-Request-Id`.
     #[schema(example = "5f0c0f4e-6f0e-4f7b-9d53-0f1f6f3c2a11")]
     request_id: String,
 }
 
-/// A refusal for programs.
+/// What is wrong, for programs.
 #[derive(Debug, Serialize, ToSchema)]
 struct ErrorDetail {
     /// Stable code.
     #[schema(example = "invalid_submission")]
     code: &'static str,
-    /// As above.
+    /// The same as `message` above.
     message: String,
-    /// Only with `invalid_submission` and `invalid_input`: each thing that is wrong.
+    /// All errors. Only with `invalid_submission`, `invalid_input` and `invalid_query`.
     details: Vec<FieldError>,
-    /// Only with `match_count_changed`: how many submissions the filter matches now.
+    /// Number of submissions that the filter matches now. Only with `match_count_changed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     matched: Option<i64>,
 }
@@ -50,14 +52,14 @@ impl IntoResponse for ApiError {
         let code = ErrorCode::from(&self);
         let (status, code) = (code.status(), code.as_str());
         match &self {
-            Self::Internal(cause) => tracing::error!(code, cause, "request failed"),
-            Self::Unavailable(cause) | Self::TemporalUnavailable(cause) => {
-                tracing::error!(code, cause, "request refused")
+            Self::Internal(cause) | Self::Unavailable(cause) | Self::TemporalUnavailable(cause) => {
+                let Cause { text, location } = cause;
+                tracing::error!(code, cause = text, %location, "request failed");
             }
             Self::Busy | Self::OutcomeUnknown | Self::Timeout => {
-                tracing::warn!(code, "request refused")
+                tracing::warn!(code, "request failed");
             }
-            _ => tracing::debug!(code, "request refused"),
+            _ => tracing::debug!(code, "request rejected"),
         }
         let message = self.to_string();
         let retry_after = self.retry_after();
@@ -87,7 +89,7 @@ impl IntoResponse for ApiError {
         }
         headers.extend(limit.into_iter().flatten());
         if closes_connection {
-            // What is still to come of the body would be taken for the next request.
+            // The rest of the body would be read as the next request.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if challenge {

@@ -1,4 +1,5 @@
-//! An image in JSON: base64, bare or in a `data:` URL, with or without padding and line breaks.
+//! An image in JSON: base64, bare or in a `data:` URL. Written by hand because the size must be known before
+//! anything is decoded.
 
 use crate::intake::validation_errors::ImageError;
 use base64::Engine;
@@ -7,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use std::borrow::Cow;
 
-/// Lenient about padding: browsers and languages differ in it, and nothing hangs on it.
+/// Browsers and libraries differ in padding, so it does not matter.
 const ENGINE: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -15,16 +16,15 @@ const ENGINE: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The two parts of an image's text.
 pub(crate) struct ImageText<'a> {
-    /// The media type that a `data:` URL names.
+    /// From the `data:` URL.
     pub(crate) declared: Option<&'a str>,
-    /// The base64 digits, perhaps with white space.
+    /// May contain white space.
     encoded: &'a str,
 }
 
 impl<'a> ImageText<'a> {
-    /// Takes a text apart; `None` for a `data:` URL that is not base64.
+    /// `None` for a `data:` URL that is not base64.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let text = text.trim();
         let is_url = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
@@ -37,7 +37,7 @@ impl<'a> ImageText<'a> {
         encoding.trim().eq_ignore_ascii_case("base64").then_some(Self { declared, encoded })
     }
 
-    /// The bytes, at most `limit`. Counts before it decodes.
+    /// The decoded bytes. Their number is checked before they are decoded.
     pub(crate) fn decode(&self, limit: usize) -> Result<Bytes, ImageError> {
         let is_space = |byte: &u8| byte.is_ascii_whitespace();
         let digits = if self.encoded.bytes().any(|byte| is_space(&byte)) {

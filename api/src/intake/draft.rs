@@ -1,28 +1,25 @@
-//! A submission as it came, whatever it came as: nothing is checked yet, so that everything that is
-//! wrong can be said at once.
+//! A submission as it was sent, before validation. Invalid values are kept, so that all errors can be reported at
+//! once.
 
 use bytes::Bytes;
 use std::borrow::Cow;
 
-/// Most images that are looked at one by one; those beyond are only counted.
+/// Further images are only counted.
 pub(crate) const MAX_IMAGES: usize = 100;
 
-/// A value that ought to be text.
+/// A value that should be text.
 #[derive(Debug, Default)]
 pub(crate) enum DraftValue<'a> {
-    /// Not there, or null: the same.
+    /// Absent or null.
     #[default]
     Missing,
-    /// Text.
     Text(Cow<'a, str>),
-    /// `true` or `false`.
     Flag(bool),
-    /// Anything else.
     Other,
 }
 
 impl<'a> DraftValue<'a> {
-    /// The text, when there is one and it says something.
+    /// The trimmed text, if it is not empty.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) if !text.trim().is_empty() => Some(text.trim()),
@@ -30,7 +27,7 @@ impl<'a> DraftValue<'a> {
         }
     }
 
-    /// Whether this says yes, the way JSON or a form says it.
+    /// Whether a JSON value or a checkbox is checked.
     pub(crate) fn is_true(&self) -> bool {
         match self {
             Self::Flag(flag) => *flag,
@@ -43,7 +40,6 @@ impl<'a> DraftValue<'a> {
     }
 }
 
-/// A submission as it came.
 #[derive(Debug, Default)]
 pub(crate) struct Draft<'a> {
     pub(crate) email: DraftValue<'a>,
@@ -53,14 +49,12 @@ pub(crate) struct Draft<'a> {
     pub(crate) images: DraftImages<'a>,
 }
 
-/// The images as they came.
 #[derive(Debug, Default)]
 pub(crate) struct DraftImages<'a> {
-    /// The first ones, at most [`MAX_IMAGES`].
+    /// At most [`MAX_IMAGES`].
     pub(crate) list: Vec<DraftImage<'a>>,
-    /// How many there were.
+    /// The number of all images.
     pub(crate) count: usize,
-    /// Whether they were something else than a list.
     pub(crate) not_a_list: bool,
 }
 
@@ -73,26 +67,23 @@ impl<'a> DraftImages<'a> {
     }
 }
 
-/// One image as it came.
 #[derive(Debug)]
 pub(crate) struct DraftImage<'a> {
     pub(crate) name: DraftValue<'a>,
-    /// The media type that the sender says it has.
+    /// The media type that the sender declares.
     pub(crate) declared: DraftValue<'a>,
     pub(crate) content: Content<'a>,
 }
 
-/// An image's bytes as they came.
 #[derive(Debug)]
 pub(crate) enum Content<'a> {
-    /// As they are.
     Bytes(Bytes),
-    /// As base64 or a `data:` URL.
+    /// Base64 or a `data:` URL.
     Text(Cow<'a, str>),
-    /// More than allowed: not kept.
+    /// Discarded.
     TooLarge,
-    /// Something that is no text, or nothing.
+    /// Missing, or not text.
     None,
-    /// The name of a file sent before, which is not supported yet.
+    /// A reference to an uploaded file, which is not supported.
     FileId,
 }

@@ -1,8 +1,8 @@
-//! Looks at an image's bytes. What they are counts, not what the sender says they are.
+//! Checks the bytes of an image; what the sender declares does not count.
 //!
-//! Pixels are not decoded. It would take 0.2 s for a photo of 12 megapixels, and 300 MB of memory for
-//! 100 megapixels that one megabyte of PNG can hold, at anybody's wish. And it would not even find a
-//! JPEG that was cut off: decoders fill what is missing with grey. `image_end` finds that.
+//! Pixels are not decoded. Decoding takes 0.2 s for a photo of 12 megapixels, and 300 MB of memory for the 100
+//! megapixels that one megabyte of PNG can hold. It would not even detect a truncated JPEG, because decoders fill
+//! the missing part with grey; `truncation` detects that.
 
 use crate::intake::base64::ImageText;
 use crate::intake::draft::{Content, DraftImage, DraftValue};
@@ -14,18 +14,14 @@ use diagflow_store::{NewFile, Sha256};
 use image::{ImageFormat, ImageReader};
 use std::io::Cursor;
 
-/// Longest file name that is kept, in characters.
 const MAX_NAME_CHARS: usize = 255;
 
-/// Most memory for an image's header with all that stands in it. A colour profile, which is read with the
-/// header, is compressed in PNG: a megabyte of it could claim a gigabyte.
+/// The header includes a colour profile, which is compressed in PNG: one megabyte can expand to a gigabyte.
 const MAX_HEADER_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The kinds of images that are taken.
 const ALLOWED: [ImageFormat; 3] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
 
-/// Checks the image at `index` (from 0). Cheap checks first; bytes are looked through only if
-/// those passed.
+/// Checks the image at `index` (from 0). The bytes are read only if the cheap checks pass.
 pub(crate) fn check(
     image: DraftImage<'_>,
     index: usize,
@@ -53,7 +49,6 @@ pub(crate) fn check(
     Ok(ValidImage { record, bytes })
 }
 
-/// Whether the sender's word about the type is one that is taken, or says nothing.
 fn declared_type_is_allowed(image: &DraftImage<'_>) -> bool {
     let from_url = match &image.content {
         Content::Text(text) => ImageText::parse(text).and_then(|parts| parts.declared),
@@ -66,9 +61,9 @@ fn declared_type_is_allowed(image: &DraftImage<'_>) -> bool {
     };
     let media_type = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media_type.as_str() {
-        // Nothing said. Browsers send the second one for files whose type they do not know.
+        // Not declared. Browsers send the second one for unknown file types.
         "" | "application/octet-stream" => true,
-        // Common, though never registered.
+        // Common, but never registered.
         "image/jpg" | "image/pjpeg" => true,
         other => ALLOWED.iter().any(|format| format.to_mime_type() == other),
     }
@@ -87,8 +82,7 @@ fn content(content: Content<'_>, limits: Limits) -> Result<Bytes, ImageError> {
     if bytes.is_empty() { Err(ImageError::Empty) } else { Ok(bytes) }
 }
 
-/// What the bytes are: by their first ones, then by a decoder that must understand their header, then
-/// by their end, which must be there.
+/// The format by the first bytes. A decoder must understand the header, and the image must be complete.
 fn detect_format(bytes: &Bytes) -> Result<ImageFormat, ImageError> {
     let kind = infer::get(bytes).ok_or(ImageError::NotAnImage)?;
     let Some(format) = ALLOWED.into_iter().find(|format| format.to_mime_type() == kind.mime_type())
@@ -106,7 +100,7 @@ fn detect_format(bytes: &Bytes) -> Result<ImageFormat, ImageError> {
     }
 }
 
-/// Reads an image's header, in little memory.
+/// A reader of the image's header with limited memory.
 fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = image::Limits::no_limits();
@@ -115,7 +109,7 @@ fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
     reader
 }
 
-/// The name that the sender's device gave the file, without its folders and control characters.
+/// The file name without folders and control characters.
 fn file_name(name_sent: &DraftValue<'_>, index: usize, format: ImageFormat) -> String {
     let name_sent = name_sent.text().unwrap_or_default();
     let last = name_sent.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -146,7 +140,7 @@ mod tests {
         assert_eq!(named(&"x".repeat(999)).len(), MAX_NAME_CHARS);
     }
 
-    /// How many bytes of a colour profile are inflated by reading the header of a picture that has it.
+    /// Number of inflated bytes of a colour profile when the header of an image is read.
     fn inflated(profile: usize) -> Option<usize> {
         let mut png = Vec::new();
         let mut encoder = PngEncoder::new(&mut png);

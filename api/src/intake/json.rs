@@ -1,6 +1,5 @@
-//! Reads a draft from JSON: `{email, comments, consent, consent_version?, images: [{data, type, size,
-//! name?}]}`. Texts are borrowed from the body, because images in base64 are large. A value of the
-//! wrong kind is remembered as such, so that it becomes one fault among others.
+//! Reads a draft from JSON. Texts are borrowed from the body, because images in base64 are large. Values of a
+//! wrong type are kept as such, so that they become one error among others.
 
 use crate::error::ApiError;
 use crate::intake::draft::{Content, Draft, DraftImage, DraftImages, DraftValue};
@@ -37,10 +36,6 @@ struct Image<'a> {
     file_id: DraftValue<'a>,
 }
 
-/// Reads a body.
-///
-/// # Errors
-/// When it is no JSON object.
 pub(crate) fn draft(body: &[u8]) -> Result<Draft<'_>, ApiError> {
     let object: Object<Body<'_>> = serde_json::from_slice(body)
         .map_err(|error| ApiError::InvalidJson { line: error.line(), column: error.column() })?;
@@ -74,13 +69,12 @@ impl<'a> From<Object<Image<'a>>> for DraftImage<'a> {
     }
 }
 
-/// An object, or something else.
 enum Object<T> {
     Object(T),
     Other,
 }
 
-/// Implements the visits of a value that is neither text, nor list, nor object: numbers, flags, null.
+/// Visitor methods for numbers, flags and null.
 macro_rules! scalars {
     ($flag:expr, $null:expr, $number:expr) => {
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,7 +98,7 @@ macro_rules! scalars {
     };
 }
 
-/// Reads the rest of a list or object that nobody wants.
+/// Skips the rest of a list or an object.
 macro_rules! skip {
     (list $list:ident) => {
         while $list.next_element::<IgnoredAny>()?.is_some() {}

@@ -1,5 +1,5 @@
-//! From a request's body to a submission that is stored: reading (JSON or multipart), one validation for both,
-//! and storing. Nothing but [`store`] touches the database.
+//! Receives submissions: reads the body (JSON or multipart), validates it, and stores it. Only [`store`] uses the
+//! database.
 
 mod base64;
 mod draft;

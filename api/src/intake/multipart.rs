@@ -1,5 +1,5 @@
-//! Reads a draft from `multipart/form-data`: `email`, `comments`, `consent`, `consent_version`, and
-//! `images` (also `images[]`) once for each file. Other fields are passed over.
+//! Reads a draft from `multipart/form-data`. Files are in the field `images` or `images[]`; unknown fields are
+//! ignored.
 
 use crate::error::ApiError;
 use crate::intake::draft::{Content, Draft, DraftImage, DraftValue};
@@ -12,14 +12,10 @@ use axum::http::StatusCode;
 use bytes::BytesMut;
 use std::borrow::Cow;
 
-/// Most bytes of a field that is no image. More than the longest comments take; what is longer is
-/// cut there, and then too long in the eyes of the validation.
+/// More than the longest comments. A longer text is cut here, and then rejected by the validation.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// Reads a body of at most `max_body` bytes (the router enforces them).
-///
-/// # Errors
-/// When it is not multipart, too large, cut off, or there is no memory for it.
+/// The router limits the body to `max_body` bytes.
 pub(crate) async fn draft(
     request: Request,
     limits: Limits,
@@ -65,8 +61,7 @@ async fn text(
     Ok(text.map_or(DraftValue::Other, |text| DraftValue::Text(Cow::Owned(text))))
 }
 
-/// Reads a file; none where a form was sent with nothing chosen, which browsers write as an empty
-/// file without a name.
+/// `None` for an empty file without a name: browsers send it if no file was selected.
 async fn image(
     field: Field<'_>,
     limit: usize,
@@ -86,7 +81,7 @@ async fn image(
     Ok(Some(DraftImage { name, declared, content }))
 }
 
-/// Reads a field to its end, but keeps at most `most` bytes; tells whether that was all of it.
+/// Reads a field to its end, but keeps at most `limit` bytes. Also returns whether these are all.
 async fn read(
     mut field: Field<'_>,
     limit: usize,
@@ -108,7 +103,7 @@ fn multipart_error(error: &MultipartError, max_body: usize) -> ApiError {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(max_body),
         StatusCode::BAD_REQUEST => ApiError::InvalidMultipart,
-        // The connection, not the form.
+        // A connection error.
         _ => body_error(error),
     }
 }

@@ -1,4 +1,4 @@
-//! Receives a submission: finds out what the body is, reads it within limits, has it checked.
+//! Receives a submission: reads its body within limits and validates it.
 
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
@@ -17,10 +17,7 @@ use axum::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
-/// Receives a submission. The memory that it takes is given back once nobody has its images' bytes any more.
-///
-/// # Errors
-/// Everything that can be wrong with a submission, and [`ApiError::Busy`].
+/// The reserved memory is released when the last copy of the images' bytes is dropped.
 pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<ValidSubmission> {
     let settings = &state.app.settings;
     let limits = Limits { file_size: settings.max_file_bytes, files: settings.max_files };
@@ -49,8 +46,7 @@ pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<Val
     Ok(submission)
 }
 
-/// Reads an upload, but not for ever: nothing of ours is half-done when it is dropped, and the memory that
-/// it holds must come free.
+/// Limits the time of an upload, because it holds memory. Nothing is stored yet, so it can be dropped at any time.
 async fn with_upload_timeout<T>(
     settings: &ApiSettings,
     reading: impl Future<Output = ApiResult<T>>,
@@ -59,7 +55,7 @@ async fn with_upload_timeout<T>(
     read.unwrap_or(Err(ApiError::UploadTimeout))
 }
 
-/// Refuses a body by its announced length, before any of it is read.
+/// Rejects a body by its announced length before reading it.
 fn check_content_length(headers: &HeaderMap, settings: &ApiSettings) -> ApiResult<()> {
     let announced: Option<u64> = headers
         .get(CONTENT_LENGTH)
@@ -90,12 +86,12 @@ async fn read(body: Body, limit: usize, memory: &mut MemoryReservation) -> ApiRe
     Ok(bytes.freeze())
 }
 
-/// Runs what takes long on the threads that are meant for it.
+/// Runs slow work on the blocking threads.
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> ApiResult<T> + Send + 'static,
 ) -> ApiResult<T> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| ApiError::Internal("the validation panicked".to_owned()))?
+    done.map_err(|_| ApiError::internal("the validation panicked"))?
 }
 
 #[cfg(test)]
@@ -106,7 +102,7 @@ mod tests {
 
     #[tokio::test]
     async fn json_with_escapes_reserves_more_memory() {
-        // Of which one client gets the half.
+        // One client gets half of it.
         let memory = UploadMemory::new(60 * 1024);
         let client = Ipv4Addr::LOCALHOST.into();
         let read =

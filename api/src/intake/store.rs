@@ -1,9 +1,8 @@
-//! Keeps a checked submission: claims its Idempotency-Key, stores the bytes, then everything else in
-//! one transaction, and asks for its run to be started.
+//! Stores a valid submission: claims its Idempotency-Key, stores the images, then everything else in one
+//! transaction, and queues its run.
 //!
-//! Runs to its end even if the client goes away (see [`crate::layers::time_limit::run_to_completion`]), so nothing is
-//! left half-made by that. Bytes that were stored for a submission that was not are swept after a while
-//! ([`crate::dispatch::orphaned_files`]).
+//! Callers run it to completion ([`crate::layers::time_limit::run_to_completion`]) even if the client
+//! disconnects. Images without a submission are removed later ([`crate::dispatch::orphaned_files`]).
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
@@ -19,24 +18,17 @@ use diagflow_store::{
 use futures::future::try_join_all;
 use tokio::time::timeout;
 
-/// Longest key, in bytes.
 const MAX_KEY_BYTES: usize = 255;
-/// Number of a submission's first run.
 const FIRST_RUN: i32 = 1;
 
-/// A submission that is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoredSubmission {
-    /// By this request.
     Created(SubmissionId),
-    /// By an earlier one with the same key and content.
+    /// An earlier request with the same key and content has stored it.
     Replayed(SubmissionId),
 }
 
-/// Reads the Idempotency-Key, and forgets it: only its digest is used and stored.
-///
-/// # Errors
-/// When it is not one text of 1 to 255 visible ASCII characters.
+/// The digest of the Idempotency-Key; the key itself is not stored.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<IdempotencyKeyHash>> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(key) = keys.next() else { return Ok(None) };
@@ -48,10 +40,6 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<Idempoten
     Ok(Some(Sha256::of(key)))
 }
 
-/// See the head of this file.
-///
-/// # Errors
-/// When the key is in use or was used for something else, or storing fails.
 pub(crate) async fn store_submission(
     state: &AppState,
     key: Option<IdempotencyKeyHash>,
@@ -71,11 +59,11 @@ pub(crate) async fn store_submission(
     };
     let stored = create(state, submission, sender, claim.as_ref()).await;
     if let (Err(_), Some(claim)) = (&stored, &claim) {
-        // Only so that a repeat need not wait for the claim's end.
+        // A repeat does not have to wait until the claim expires.
         if let Err(error) = state.app.store.release_idempotency_key(claim).await {
             tracing::debug!(
                 error = error.kind(),
-                "a claim was not released, it will end by itself"
+                "idempotency key not released; its claim will expire"
             );
         }
     }
@@ -106,11 +94,12 @@ async fn create(
     let digests: Vec<_> = records.iter().map(|record| record.sha256).collect();
     state.app.store.reserve_blobs(&digests).await?;
     let settings = &state.app.settings;
-    // Less than the whole request gets, so that who is told to come again is told in time, and why. The storage
-    // may go on writing; the bytes' share of the memory is free when it has ended (`intake::upload_memory`).
+    // Shorter than the limit of the whole request, so that clients that must retry get their 503 early enough.
+    // The storage may continue writing; the memory of the bytes is released when it ends
+    // (`intake::upload_memory`).
     let limit = settings.request_timeout / 2;
     let Ok(put) = timeout(limit, put_images(state, bytes)).await else {
-        return Err(ApiError::Unavailable("the file storage does not answer".to_owned()));
+        return Err(ApiError::unavailable("the file storage does not respond"));
     };
     put?;
 

@@ -1,10 +1,9 @@
-//! Whether an image came to its end, or was cut off: by a broken copy, a full disk, an app that gave up.
-//! Looks only at how each format is laid out, in a few milliseconds and without memory of its own. What
-//! follows the end is nobody's business: phones append videos and other sizes there.
+//! Detects truncated images by the structure of their format, in a few milliseconds and without extra memory.
+//! Data after the end is allowed: phones append videos and other sizes there.
 
 use image::ImageFormat;
 
-/// Whether the image that begins with `bytes` ends within them.
+/// Whether the image in `bytes` is complete.
 pub(super) fn has_end(bytes: &[u8], format: ImageFormat) -> bool {
     let has_end = match format {
         ImageFormat::Jpeg => jpeg(bytes),
@@ -15,15 +14,15 @@ pub(super) fn has_end(bytes: &[u8], format: ImageFormat) -> bool {
     has_end.is_some()
 }
 
-/// Segments up to the scan (ITU T.81, B.1), then the marker for the end of the image, which cannot be
-/// part of a scan. Segments are skipped whole, since a thumbnail in one has an end of its own.
+/// Segments up to the scan (ITU T.81, B.1), then the end-of-image marker, which cannot occur within a scan.
+/// Segments are skipped as a whole, because a thumbnail in one has its own end marker.
 fn jpeg(bytes: &[u8]) -> Option<()> {
     const START_OF_SCAN: u8 = 0xDA;
     let mut rest = bytes.strip_prefix(&[0xFF, 0xD8])?;
     loop {
         let &[0xFF, marker, ..] = rest else { return None };
         match marker {
-            // A fill byte, and the markers that have no length.
+            // A fill byte, and the markers without a length.
             0xFF => rest = &rest[1..],
             0x01 | 0xD0..=0xD7 => rest = &rest[2..],
             _ => {
@@ -32,7 +31,7 @@ fn jpeg(bytes: &[u8]) -> Option<()> {
             }
         }
         if marker == START_OF_SCAN {
-            // Mostly at the very end.
+            // Usually at the very end.
             return rest.windows(2).rev().any(|pair| pair == [0xFF, 0xD9]).then_some(());
         }
     }
@@ -51,7 +50,7 @@ fn png(bytes: &[u8]) -> Option<()> {
     }
 }
 
-/// One RIFF chunk (WebP container, "RIFF file format"): its name, the length of the rest, the rest.
+/// One RIFF chunk (WebP container, "RIFF file format"): name, length of the rest, rest.
 fn webp(bytes: &[u8]) -> Option<()> {
     let length = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?);
     bytes.get(8..)?.get(..usize::try_from(length).ok()?).map(|_| ())
@@ -65,7 +64,6 @@ mod tests {
 
     const FORMATS: [ImageFormat; 3] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
 
-    /// A picture with something in it.
     fn picture(format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
         ImageBuffer::from_fn(64, 48, |x, y| Rgb([x as u8 * 3, y as u8 * 5, (x * y) as u8]))

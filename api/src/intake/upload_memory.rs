@@ -1,6 +1,6 @@
-//! Bounds the memory of all uploads in progress. Counted by what has arrived, not by how many
-//! requests there are: a slow phone with one small photo must not keep others out. One client gets at most
-//! half, so that a flood from one address leaves room for the others.
+//! Limits the memory of all uploads in progress. Received bytes count, not requests: a slow phone with one small
+//! photo must not block others. One client gets at most half, so that a flood from one address leaves room for
+//! others.
 
 use crate::error::ApiError;
 use crate::intake::draft::MAX_IMAGES;
@@ -10,23 +10,21 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How much memory JSON takes, in lengths of its body: for a while, the body, an image's digits without
-/// white space and the bytes decoded from them exist together.
+/// Memory for JSON, in lengths of its body: at times the body, an image's digits without white space, and the
+/// decoded bytes exist together.
 pub(super) const JSON_COPIES: usize = 3;
-/// The same where texts cannot be borrowed from the body, because they have escapes: some languages
-/// write `/`, a digit of base64, as `\/`.
+/// The same if texts cannot be borrowed from the body because they contain escapes: some languages write `/`, a
+/// base64 digit, as `\/`.
 const ESCAPED_JSON_COPIES: usize = JSON_COPIES + 1;
 
-/// The memory that all uploads share.
 #[derive(Clone)]
 pub(crate) struct UploadMemory {
-    /// Bytes, of all and of one client.
+    /// In bytes.
     limit: usize,
     limit_per_client: usize,
     used: Arc<Mutex<Used>>,
 }
 
-/// Bytes that are in use.
 #[derive(Default)]
 struct Used {
     all: usize,
@@ -34,31 +32,30 @@ struct Used {
 }
 
 impl UploadMemory {
-    /// `UPLOAD_MEMORY_BYTES`, but at least twice what the largest possible submission takes: with less, it
-    /// could never be sent, or would leave nothing to others.
+    /// At least twice the memory of the largest possible submission: otherwise it could never be sent, or would
+    /// leave nothing to others.
     pub(crate) fn for_uploads(settings: &ApiSettings) -> Self {
         debug_assert!(settings.max_files <= MAX_IMAGES);
         let largest = settings.max_body().saturating_mul(ESCAPED_JSON_COPIES);
         Self::new(settings.upload_memory.max(largest.saturating_mul(2)))
     }
 
-    /// Shares out `bytes`.
     pub(crate) fn new(bytes: usize) -> Self {
         Self { limit: bytes, limit_per_client: bytes / 2, used: Arc::default() }
     }
 
-    /// A share for one upload of a client ([`crate::extract::client_info::ClientInfo::key`]), empty at first.
+    /// An empty reservation for one upload. `client` is [`crate::extract::client_info::ClientInfo::key`].
     pub(crate) fn reserve(&self, client: IpAddr) -> MemoryReservation {
         MemoryReservation { memory: self.clone(), client, bytes: 0 }
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
-        // Nothing panics between two changes that belong together.
+        // No panic can leave it inconsistent.
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What one upload takes; given back when it is dropped. See [`MemoryReservation::attach_to`] for the time after it was read.
+/// The memory of one upload, released on drop.
 pub(crate) struct MemoryReservation {
     memory: UploadMemory,
     client: IpAddr,
@@ -66,11 +63,7 @@ pub(crate) struct MemoryReservation {
 }
 
 impl MemoryReservation {
-    /// Takes `more` bytes.
-    ///
-    /// # Errors
-    /// [`ApiError::Busy`] when they are not free. Waiting for them could last for ever, when all
-    /// uploads wait for one another.
+    /// Reserves `more` bytes. Fails instead of waiting, because uploads could wait for each other forever.
     pub(crate) fn grow(&mut self, more: usize) -> Result<(), ApiError> {
         let UploadMemory { limit, limit_per_client, .. } = self.memory;
         let mut used = self.memory.used();
@@ -89,8 +82,8 @@ impl MemoryReservation {
 }
 
 impl MemoryReservation {
-    /// Gives the share to the bytes that were read: it is given back once nobody has any of them any more. A
-    /// storage that was told to write them may have them long after its caller has stopped waiting.
+    /// Attaches the reservation to the bytes that were read. It is released when the last copy of any of them is
+    /// dropped: the storage may hold them long after its caller stopped waiting.
     pub(crate) fn attach_to<'a>(self, all: impl IntoIterator<Item = &'a mut Bytes>) {
         let reservation = Arc::new(self);
         for bytes in all {
@@ -101,7 +94,6 @@ impl MemoryReservation {
     }
 }
 
-/// Bytes with the share of their upload.
 struct TrackedBytes {
     bytes: Bytes,
     _reservation: Arc<MemoryReservation>,
@@ -170,9 +162,9 @@ mod tests {
         first.grow(3).expect("free");
         assert!(matches!(second.grow(3), Err(ApiError::Busy)));
         second.grow(2).expect("just half");
-        memory.reserve(client(2)).grow(5).expect("the other half");
+        memory.reserve(client(2)).grow(5).expect("the other half is free");
         drop((first, second));
-        assert!(memory.used().by_client.is_empty(), "nobody is remembered");
+        assert!(memory.used().by_client.is_empty(), "no client is left");
         memory.reserve(client(1)).grow(5).expect("free again");
     }
 }

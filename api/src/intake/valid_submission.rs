@@ -1,23 +1,21 @@
-//! A submission that was checked and may be stored.
+//! A submission that passed the validation.
 
 use crate::error::field_errors::FieldError;
 use bytes::Bytes;
 use diagflow_store::{EmailAddress, NewFile, Sha256};
 
-/// A submission that was checked.
 #[derive(Debug)]
 pub(crate) struct ValidSubmission {
     pub(crate) email: EmailAddress,
     pub(crate) comments: String,
-    /// The consent text that the sender named, if it named one.
+    /// The version that the sender named, if any.
     pub(crate) consent_version: Option<String>,
-    /// What is wrong with it, where that text is not the current one (any more): nothing may be stored then,
-    /// but a repeat of what was stored before is answered like the first time.
+    /// The error, if that version is not current (any more). Such a submission is not stored, but a repeat of one
+    /// that was stored before gets the first response.
     pub(crate) outdated: Option<FieldError>,
     pub(crate) images: Vec<ValidImage>,
 }
 
-/// An image that was checked.
 #[derive(Debug)]
 pub(crate) struct ValidImage {
     pub(crate) record: NewFile,
@@ -25,9 +23,8 @@ pub(crate) struct ValidImage {
 }
 
 impl ValidSubmission {
-    /// Digest of what was sent, however it was sent: the same content as JSON and as multipart has
-    /// the same digest. The consent version counts as it was sent, so that a repeat agrees with its
-    /// first request even if our default changed in between.
+    /// Digest of the content. It is the same for JSON and multipart. The consent version counts as it was sent,
+    /// so a repeat has the same digest even if the default version changed in between.
     pub(crate) fn digest(&self) -> Sha256 {
         let images: Vec<_> = self
             .images
@@ -37,7 +34,7 @@ impl ValidSubmission {
             })
             .collect();
         let version = self.consent_version.as_deref();
-        // JSON, because in it no two different submissions are written alike.
+        // JSON is unambiguous: different submissions have different texts.
         let canonical = serde_json::json!([
             "diagflow submission v1",
             self.email.as_str(),

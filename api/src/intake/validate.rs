@@ -1,4 +1,4 @@
-//! Checks a draft: everything that is wrong is said at once, in the order of the form.
+//! Validates a draft and reports all errors at once, in the order of the form.
 
 use crate::error::ApiError;
 use crate::error::field_errors::FieldError;
@@ -8,11 +8,8 @@ use crate::intake::valid_submission::ValidSubmission;
 use crate::intake::validation_errors::{Limits, MAX_COMMENTS, SubmissionError};
 use diagflow_store::EmailAddress;
 
-/// Checks a draft, whose consent must be to the text `current`; if nothing but that is wrong, it is accepted
-/// with that fault. Decodes base64 and reads through images: not for the threads that serve requests.
-///
-/// # Errors
-/// [`ApiError::InvalidSubmission`] with everything that is wrong.
+/// `current` is the current consent version. A wrong version alone does not reject the submission: see
+/// [`ValidSubmission::outdated`]. Decodes base64 and reads through all images, so it needs a blocking thread.
 pub(crate) fn validate(
     draft: Draft<'_>,
     limits: Limits,
@@ -61,15 +58,15 @@ fn comments(value: DraftValue<'_>) -> Result<String, SubmissionError<'static>> {
         DraftValue::Text(text) if text.chars().count() > MAX_COMMENTS => {
             Err(SubmissionError::CommentsTooLong)
         }
-        // No language writes with it, and text files, logs and C libraries end at it.
+        // Not used by any language, and many programs stop reading at it.
         DraftValue::Text(text) if text.contains('\0') => Err(SubmissionError::CommentsInvalid),
-        // Forms write line breaks in their own way; the text is the same.
+        // Forms send their own line breaks.
         DraftValue::Text(text) => Ok(text.replace("\r\n", "\n")),
         DraftValue::Flag(_) | DraftValue::Other => Err(SubmissionError::CommentsInvalid),
     }
 }
 
-/// Who agreed to another text has not agreed to what is done now, and must be shown the current one.
+/// Consent to another text is not consent to the current one.
 fn consent_version<'a>(
     value: &DraftValue<'_>,
     current: &'a str,

@@ -1,22 +1,20 @@
-//! Everything that can be wrong with a submission: code and sentence side by side, in one table.
-//! Sentences that the first front end already shows are kept word for word.
+//! All errors of submissions: codes and messages in one table. The existing front end shows some of these
+//! messages, so they must not change.
 
 use crate::error::field_errors::FieldError;
 use crate::settings::MIB;
 
-/// Most characters of the comments.
 pub(crate) const MAX_COMMENTS: usize = 5000;
-/// Most pixels of an image. Few bytes can claim billions, and whoever decodes them pays.
+/// A few bytes can declare billions of pixels, and decoding them is expensive.
 pub(crate) const MAX_PIXELS: u64 = 100_000_000;
 
-/// What limits a submission.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) file_size: usize,
     pub(crate) files: usize,
 }
 
-/// A kind of fault in the submission as a whole.
+/// An error of the submission as a whole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SubmissionError<'a> {
     EmailRequired,
@@ -69,7 +67,7 @@ impl SubmissionError<'_> {
     }
 }
 
-/// A kind of fault in one image.
+/// An error of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ImageError {
     TypeNotAllowed,
@@ -82,7 +80,7 @@ pub(crate) enum ImageError {
 }
 
 impl ImageError {
-    /// The fault in the image at `index`, from 0.
+    /// `index` counts from 0.
     pub(crate) fn field_error(self, index: usize, limits: Limits) -> FieldError {
         let (code, sentence) = match self {
             Self::TypeNotAllowed => {

@@ -1,4 +1,4 @@
-//! Which pages of other origins may call the API, and what they may send and read.
+//! Cross-origin requests: which origins may call the API, and which headers they may send and read.
 
 use crate::header_names::{
     CSRF_HEADER, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LAST_EVENT_ID, RATE_LIMIT,
@@ -10,10 +10,9 @@ use axum::http::{HeaderValue, Method};
 use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// How long browsers remember the answer to a preflight.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// The layer, from the settings. Origins that are no header text can match nothing, and are left out.
+/// Configured origins that are not valid header values cannot match any request and are ignored.
 pub(crate) fn cors(settings: &ApiSettings) -> CorsLayer {
     let any_origin = settings.cors_origins.iter().any(|origin| origin == "*");
     let listed = settings
@@ -23,7 +22,7 @@ pub(crate) fn cors(settings: &ApiSettings) -> CorsLayer {
     let origins = if any_origin { AllowOrigin::any() } else { AllowOrigin::list(listed) };
     CorsLayer::new()
         .allow_origin(origins)
-        // Browsers refuse cookies together with `*`.
+        // Browsers reject credentials together with `*`.
         .allow_credentials(!any_origin)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([

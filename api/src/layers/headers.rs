@@ -1,4 +1,4 @@
-//! Headers that keep browsers from guessing, leaking and embedding.
+//! Security headers of every response.
 
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
@@ -9,15 +9,15 @@ use axum::http::header::{
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// Everything from here and nowhere else. The browsable documentation brings its own styles inline.
+/// Only resources from this server. Swagger UI needs inline styles.
 const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// For two years, browsers come by nothing but https. Other hosts below this name are not ours to decide
-/// about, so it says nothing of them: a proxy that knows them may say more.
+/// Two years. Without `includeSubDomains`, because other hosts in the domain are not ours to decide about; a
+/// proxy can add it.
 const STRICT_TRANSPORT: &str = "max-age=63072000";
 
-/// Adds the headers to every answer; `is_secure` where browsers come by https.
+/// `is_secure`: browsers use HTTPS.
 pub(crate) async fn security_headers(
     State(is_secure): State<bool>,
     request: Request,
@@ -34,7 +34,7 @@ pub(crate) async fn security_headers(
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT_TRANSPORT));
     }
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    // A route may be stricter.
+    // A route may set a stricter policy.
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(CONTENT_POLICY));
     response
 }

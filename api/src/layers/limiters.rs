@@ -1,4 +1,4 @@
-//! Counts what each client sends, in this process. See [`super::rate_limit`].
+//! Counters of the rate limits, in this process.
 
 use crate::error::{ApiError, RateLimitExceeded};
 use crate::header_names::{RATE_LIMIT, RATE_LIMIT_POLICY};
@@ -16,28 +16,26 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A third of a minute's requests may come at once.
+/// A third of the requests per minute may arrive at once.
 const BURSTS_PER_MINUTE: u32 = 3;
-/// Call-backs for one submission: each makes its run look at once, with some ten events of a history that may
-/// have 51,200. An hour of them from each of five API processes stays below.
+/// Callbacks for one submission. Each makes its run poll at once, which adds about ten events to a history that
+/// may have 51,200: one hour of callbacks at each of five API processes stays below.
 const CALLBACKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(12).expect("not zero");
-/// Clients that are forgotten at the earliest after so many requests, once they are as if they were new.
+/// Unused counters are removed at the earliest after this many requests.
 const SWEEP_AFTER: usize = 1024;
 
-/// Routes that are counted together.
+/// Routes that share a counter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RateLimitClass {
-    /// Sending a submission.
     Submit,
-    /// Reading where one stands.
+    /// Status, event streams, and images for LoopAI.
     Read,
-    /// Signing in, and staying so.
+    /// Sign-in and refresh.
     SignIn,
-    /// LoopAI's call-backs.
     Webhook,
-    /// How the service itself stands, and its pages.
+    /// Health checks, metrics and documentation.
     Health,
-    /// Whatever was refused because nobody proved that they may, at any route.
+    /// Requests to any route without valid credentials.
     Unauthenticated,
 }
 
@@ -54,7 +52,6 @@ impl RateLimitClass {
     }
 }
 
-/// The counters of this process.
 pub(crate) struct Limiters {
     submit: Limiter,
     read: Limiter,
@@ -89,19 +86,14 @@ impl Limiters {
         }
     }
 
-    /// Counts something of a client ([`crate::extract::client_info::ClientInfo::key`]) that is not the whole request.
-    ///
-    /// # Errors
-    /// [`ApiError::TooManyRequests`].
+    /// Counts one event of a client that is not a whole request. `client` is
+    /// [`crate::extract::client_info::ClientInfo::key`].
     pub(crate) fn admit(&self, class: RateLimitClass, client: IpAddr) -> Result<(), ApiError> {
         let limiter = self.limiter(class);
         limiter.check(class.name(), limiter.count(client))
     }
 
-    /// Counts a call-back for a submission, whoever sends it.
-    ///
-    /// # Errors
-    /// [`ApiError::TooManyRequests`].
+    /// Counts a callback for a submission, whoever sent it.
     pub(crate) fn admit_callback(&self, submission: SubmissionId) -> Result<(), ApiError> {
         self.callbacks.check("callback", self.callbacks.count(submission))
     }
@@ -109,7 +101,7 @@ impl Limiters {
 
 type Counters<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, StateInformationMiddleware>;
 
-/// Counts for each key, which by default is a client.
+/// Counts by key; the default key is the client's address.
 pub(super) struct Limiter<K: Clone + Eq + Hash = IpAddr, C: Clock = DefaultClock> {
     counters: Counters<K, C>,
     burst: u32,
@@ -117,12 +109,12 @@ pub(super) struct Limiter<K: Clone + Eq + Hash = IpAddr, C: Clock = DefaultClock
     since_sweep: AtomicUsize,
 }
 
-/// Where a client stands after a request.
+/// What remains of the limit after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
     /// Requests that may follow at once.
     remaining: u32,
-    /// Until the next one may be sent; zero where this one was let through.
+    /// Time until the next request is allowed; zero if this one was allowed.
     wait: Duration,
 }
 
@@ -150,8 +142,8 @@ impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
         }
     }
 
-    /// Forgets keys that have their whole burst again. Once in as many requests as there are keys,
-    /// so it costs each request the same, however many there are.
+    /// Removes keys that have their whole burst again. Runs once per as many requests as there are keys, so its
+    /// cost per request is constant.
     fn sweep(&self) {
         let due = SWEEP_AFTER.max(self.counters.len());
         if self.since_sweep.fetch_add(1, Ordering::Relaxed) >= due {
@@ -171,7 +163,7 @@ impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
             .map(|(header, text)| (header, HeaderValue::from_str(&text).expect("plain ASCII")))
     }
 
-    /// Tells where the client stands, unless the answer is a refusal by another limit, which tells itself.
+    /// Adds the headers unless another limit, which rejected the request, has set them.
     pub(super) fn add_headers(&self, name: &str, usage: Usage, response: &mut Response) {
         for (header, value) in self.headers(name, usage) {
             response.headers_mut().entry(header).or_insert(value);

@@ -1,5 +1,5 @@
-//! Reads what a client still sends after its answer. Closing with bytes unread makes the operating system
-//! reset the connection, and the client then loses the answer that says what was wrong (RFC 9112, 9.6).
+//! Reads what a client still sends after its response. If a connection is closed with unread bytes, the operating
+//! system resets it, and the client may lose the error response (RFC 9112, 9.6).
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -12,16 +12,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How long a client may go on sending what nobody wants; nginx's default for its `lingering_time`.
+/// The default of nginx's `lingering_time`.
 const MAX_TIME: Duration = Duration::from_secs(30);
 
-/// Has the rest of a request's body read when its handler does without it. Nothing of it is kept.
+/// Reads and discards the rest of a request's body if its handler does not read it.
 pub(crate) fn drain_unread_body(request: Request) -> Request {
     request.map(|body| Body::new(DrainedBody { body }))
 }
 
 struct DrainedBody {
-    /// Empty once it ended or broke.
+    /// Empty after its end or an error.
     body: Body,
 }
 
@@ -54,7 +54,7 @@ impl Drop for DrainedBody {
         if self.body.is_end_stream() {
             return;
         }
-        // Without a runtime nobody sends any more.
+        // Without a runtime there is no connection.
         let Ok(runtime) = Handle::try_current() else { return };
         let mut rest = mem::take(&mut self.body).into_data_stream();
         runtime.spawn(tokio::time::timeout(MAX_TIME, async move {

@@ -1,5 +1,5 @@
-//! What every request passes through, outermost first: request id, log and metrics; headers; CORS;
-//! then, per route, its time limit, and how many requests one client may send.
+//! The layers around the routes, outermost first: request id, log and metrics; security headers; body timeout;
+//! CORS; then per route its rate limit and time limit.
 
 pub(crate) mod cors;
 pub(crate) mod headers;

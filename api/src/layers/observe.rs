@@ -1,5 +1,5 @@
-//! One span, one log line and two metrics for each request. Never a body, a token, an e-mail address
-//! or a query: only the method, the route's template, the status and the time.
+//! One span, one log line and two metrics per request. Only the method, the route's template, the status and the
+//! time: never a body, a token, an e-mail address or a query.
 
 use crate::header_names::X_REQUEST_ID;
 use crate::request_id;
@@ -12,10 +12,10 @@ use axum::response::Response;
 use std::time::Instant;
 use tracing::{Instrument, Span};
 
-/// Stands for every path that is no route, and every method that is none of HTTP's.
+/// Any path without a route, and any unknown method.
 const OTHER: &str = "other";
 
-/// A request under way. Tells about itself when it ends, also when the client went away before.
+/// A request in progress. Logs itself when it ends, also if the client disconnected.
 struct ObservedRequest {
     method: &'static str,
     route: String,
@@ -39,12 +39,11 @@ impl Drop for ObservedRequest {
         let elapsed = self.started.elapsed();
         let status = self.status.map_or("aborted".to_owned(), |status| status.as_str().to_owned());
         let latency_ms = elapsed.as_secs_f64() * 1000.0;
-        self.span.in_scope(|| tracing::info!(status, latency_ms, "answered"));
+        self.span.in_scope(|| tracing::info!(status, latency_ms, "request completed"));
         telemetry::request(self.method, std::mem::take(&mut self.route), status, elapsed);
     }
 }
 
-/// See the head of this file.
 pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
     let mut observed = ObservedRequest::start(&request, &id);
@@ -55,7 +54,7 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
-/// A name from a closed list: clients must not be able to make up metric labels.
+/// From a closed list: clients must not be able to create metric labels.
 fn method_name(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

@@ -1,10 +1,9 @@
-//! How many requests one client may send to the routes that anybody reaches. Each process counts for
-//! itself: this keeps one client from taking the service away from others; guessing of passwords is slowed
-//! down elsewhere (`auth::throttle`), over all processes. What is refused for want of a proof is counted at
-//! every route (`auth::refuse`).
+//! Limits how many requests one client may send to public routes. Each process counts for itself: the limits keep
+//! one client from taking all capacity. Password guessing is limited across processes (`auth::throttle`), and
+//! requests without valid credentials are counted on every route (`auth::audit`).
 //!
-//! Every answer of a route that is counted says where the client stands, by draft-ietf-httpapi-ratelimit-headers-10: the quota is the
-//! burst, and the window the time in which a burst that was used up comes back, evenly.
+//! Responses have the headers of draft-ietf-httpapi-ratelimit-headers-10: the quota is the burst, and the window
+//! is the time in which a used-up burst refills.
 
 use crate::app::AppState;
 use crate::error::ErrorCode;
@@ -17,7 +16,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::UtoipaMethodRouter;
 
-/// Routes that count what each client sends, and say so in their documentation.
+/// Counts the requests of each client to these routes, and documents the limit.
 pub(crate) fn rate_limited(
     state: &AppState,
     class: RateLimitClass,
@@ -28,7 +27,7 @@ pub(crate) fn rate_limited(
     (schemas, paths, router.route_layer(layer))
 }
 
-/// The same for routes that stand in no documentation.
+/// The same for routes without documentation.
 pub(crate) fn rate_limited_router(
     state: &AppState,
     class: RateLimitClass,

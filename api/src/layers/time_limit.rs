@@ -1,5 +1,5 @@
-//! Ends waiting, not work. A handler runs in a task of its own: a client that goes away, or an answer
-//! that takes too long, never stops it half-way, so that nothing is left half-made.
+//! Time limits end the waiting, not the work: handlers run in tasks of their own, so a disconnected client or a
+//! timeout never leaves work half done.
 
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult, ErrorCode};
@@ -16,8 +16,8 @@ use tower_http::timeout::TimeoutError;
 use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 
-/// Limits the time until the response of these routes begins, and documents the errors that every one of them can
-/// have.
+/// Limits the time until the responses of these routes begin, and documents the errors that each of them can
+/// return.
 pub(crate) fn time_limited(
     limit: Duration,
     mut router: OpenApiRouter<AppState>,
@@ -30,7 +30,6 @@ pub(crate) fn time_limited(
     router.layer(from_fn_with_state(limit, limit_time))
 }
 
-/// Lets a client wait for the beginning of an answer for this long.
 pub(crate) async fn limit_time(
     State(limit): State<Duration>,
     request: Request,
@@ -43,20 +42,17 @@ pub(crate) async fn limit_time(
     }
 }
 
-/// Works to the end, even if nobody waits for it any more.
-///
-/// # Errors
-/// When it panics. The panic's text may hold anything, so only its place is logged, by the binary's
-/// panic hook.
+/// Runs `work` to completion, even if nobody waits for it any more. If it panics, only the place is logged, by
+/// the binary's panic hook: the message may contain personal data.
 pub(crate) async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> ApiResult<T> {
     let work = request_id::scope(request_id::current(), work).in_current_span();
     let done = tokio::spawn(work).await;
-    done.map_err(|_| ApiError::Internal("the handler panicked".to_owned()))
+    done.map_err(|_| ApiError::internal("the handler panicked"))
 }
 
-/// Why a body did not come to its end: its client fell silent, or went away.
+/// Why a body is incomplete: the client stalled or disconnected.
 pub(crate) fn body_error(error: &(dyn Error + 'static)) -> ApiError {
     let mut causes = successors(Some(error), |error| (*error).source());
     match causes.any(|cause| cause.is::<TimeoutError>()) {

@@ -1,4 +1,4 @@
-//! `GET /api/files/{id}`: an image, for LoopAI, by a signed link that the worker made.
+//! `GET /api/files/{id}`: an image for LoopAI, by a signed link from the worker.
 
 use crate::app::AppState;
 use crate::auth::audit::{refuse_unauthenticated, with_file};
@@ -46,7 +46,7 @@ impl Documented for SignedLink {
 
 errors!(ReadSignedFileErrors: TooManyRequests);
 
-/// Read an image by a signed link
+/// Get an image by a signed link
 ///
 /// The worker makes such links when LoopAI downloads images itself (`LOOPAI_IMAGES=url`).
 #[utoipa::path(

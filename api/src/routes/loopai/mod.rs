@@ -1,4 +1,4 @@
-//! What LoopAI asks for: images, and that a run looks at its execution.
+//! Routes that LoopAI uses.
 
 pub(super) mod file;
 pub(super) mod webhook;

@@ -1,4 +1,4 @@
-//! `POST /api/hooks/loopai`: LoopAI says that an execution changed.
+//! `POST /api/hooks/loopai`: LoopAI reports that an execution changed.
 
 use crate::app::AppState;
 use crate::auth::audit::refuse_unauthenticated;
@@ -84,7 +84,7 @@ pub(crate) struct CallbackAccepted {
     ),
     responses((status = 202, description = "Accepted.", body = CallbackAccepted)),
 )]
-pub(crate) async fn loopai_callback(
+pub(crate) async fn report_execution_change(
     State(state): State<AppState>,
     SignedCallback(callback): SignedCallback,
 ) -> ApiResult<(StatusCode, Json<CallbackAccepted>)> {
@@ -93,7 +93,7 @@ pub(crate) async fn loopai_callback(
     if !submission.status.is_final() {
         state.limiters.admit_callback(id)?;
         let woken = state.app.dispatch.temporal.notify_execution_changed(id).await;
-        woken.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+        woken.map_err(|error| ApiError::unavailable(error))?;
     }
     Ok((StatusCode::ACCEPTED, Json(CallbackAccepted { success: true })))
 }
