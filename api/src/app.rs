@@ -1,4 +1,4 @@
-//! What the API is made of, and the state that its handlers share.
+//! The parts of the API, and the state that its handlers share.
 
 use crate::auth::anonymous_audit::AnonymousAuditLimiter;
 use crate::auth::keys::Keys;
@@ -17,23 +17,18 @@ use std::ops::Deref;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Asks Temporal for a sign of life. Only reported: submissions are accepted without Temporal.
+/// Checks whether Temporal responds. Only reported: submissions are accepted without Temporal.
 pub type TemporalHealth = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// The parts that the binary wires together.
 #[derive(Clone)]
 pub struct App {
-    /// The records.
     pub store: Store,
-    /// The images' bytes.
     pub bytes: BlobStore,
-    /// The background tasks and the connection to Temporal.
     pub dispatch: Dispatch,
-    /// Whether Temporal answers.
     pub temporal_health: TemporalHealth,
-    /// What `/metrics` shows; from [`crate::telemetry::metrics_builder`].
+    /// From [`crate::telemetry::metrics_builder`].
     pub metrics: PrometheusHandle,
-    /// Settings.
     pub settings: ApiSettings,
 }
 
@@ -47,18 +42,15 @@ impl fmt::Debug for App {
 #[derive(Clone)]
 pub(crate) struct AppState(Arc<Shared>);
 
-/// See [`AppState`].
 pub(crate) struct Shared {
     pub(crate) app: App,
     pub(crate) hub: EventHub,
     pub(crate) memory: UploadMemory,
     pub(crate) keys: Keys,
     pub(crate) passwords: PasswordService,
-    /// What each client sent.
     pub(crate) limiters: Limiters,
-    /// What nobody that we know was refused.
     pub(crate) anonymous_audit: AnonymousAuditLimiter,
-    /// Cancelled when the process is asked to end: event streams end then.
+    /// Cancelled at shutdown. Event streams end then.
     pub(crate) closing: CancellationToken,
 }
 

@@ -1,8 +1,7 @@
-//! HTTP: takes submissions, answers how they stand, and follows them live.
+//! The HTTP API: routes, validation, sign-in, event streams, and the background tasks that start runs in Temporal.
 //!
-//! What lives here: routes, validation, access tokens, event streams, and the starter of queued runs.
-//! What does not: SQL (`diagflow-store`), LoopAI and e-mail (`diagflow-activities`), reading the
-//! environment (the `diagflow` binary fills in [`ApiSettings`]).
+//! SQL is in `diagflow-store`, LoopAI and e-mail are in `diagflow-activities`, and the `diagflow` binary reads the
+//! settings.
 
 mod app;
 mod auth;

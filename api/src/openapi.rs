@@ -1,4 +1,4 @@
-//! The documentation's frame; paths and schemas come from the handlers.
+//! The frame of the OpenAPI document; paths and schemas come from the handlers.
 
 pub(crate) mod error_responses;
 pub(crate) mod route;
@@ -10,24 +10,23 @@ use utoipa::openapi::OpenApi as OpenApiDocument;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-/// See the head of this file.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Diagflow",
-        description = "Takes a patient's images, comments and consent, answers at once, and sees the \
-            diagnosis through. Every refusal has the same shape, a stable `error.code` and the \
-            request's id, which is also in the header `X-Request-Id` of every answer.",
+        description = "Receives a patient's photos, comments and consent, responds at once, and delivers the \
+            diagnosis when it is complete. All error responses have the same format, with a stable `error.code` \
+            and the id of the request, which is also in the header `X-Request-Id` of every response.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
-        (name = "submissions", description = "Send a submission, and follow it to its result."),
-        (name = "staff", description = "What staff see of submissions, and do to them."),
-        (name = "sign-in", description = "For people and programs with an account."),
-        (name = "users", description = "Accounts, their sessions and API keys."),
-        (name = "audit", description = "Who did what."),
-        (name = "loopai", description = "What LoopAI asks for."),
-        (name = "operation", description = "How the service itself stands."),
+        (name = "submissions", description = "Send a submission and follow it to its result."),
+        (name = "staff", description = "List and manage submissions."),
+        (name = "sign-in", description = "Sign in and manage your own sessions."),
+        (name = "users", description = "Manage accounts, their sessions and API keys."),
+        (name = "audit", description = "Read the audit."),
+        (name = "loopai", description = "Used by LoopAI."),
+        (name = "operation", description = "Health, metrics and version of the service."),
     ),
     components(schemas(EventBody, ChangeBody, ErrorBody)),
     modifiers(&Security),
@@ -40,24 +39,24 @@ impl Modify for Security {
     fn modify(&self, document: &mut OpenApiDocument) {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("The `access_token` that the submission was answered with."))
+            .description(Some("The `access_token` from the response to the submission."))
             .build();
         let cookie = ApiKeyValue::with_description(
             crate::extract::submission_access::ACCESS_COOKIE,
-            "The same token, as the cookie that came with the answer: for `EventSource`. Over https its \
-             name begins with `__Secure-`.",
+            "The same token in the cookie that the response set, for `EventSource`. With HTTPS its name \
+             begins with `__Secure-`.",
         );
         let session = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
-                "The `access_token` of a sign-in, or an API key. What stands beside it is the \
-                 permission that the route asks for.",
+                "The `access_token` of a session, or an API key. The scope is the permission that the \
+                 route requires.",
             ))
             .build();
         let session_cookie = ApiKeyValue::with_description(
             crate::auth::cookies::SESSION.name,
-            "The same as a cookie, for pages. Over https its name begins with `__Host-`. A change also \
-             needs the header `X-CSRF-Token`.",
+            "The access token in a cookie, for pages. With HTTPS its name begins with `__Host-`. Changes \
+             also need the header `X-CSRF-Token`.",
         );
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));

@@ -1,4 +1,4 @@
-//! Names each request: in its answer, in every log line about it, and in every refusal.
+//! The id of each request: in its response, in its log lines, and in error responses.
 
 use crate::header_names::X_REQUEST_ID;
 use axum::http::{HeaderMap, HeaderValue};
@@ -6,15 +6,14 @@ use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Longest id taken from a client or proxy.
 const MAX_LENGTH: usize = 128;
 
-/// Name of a request: letters, digits, `-`, `_` and `.`, so it can stand anywhere.
+/// Letters, digits, `-`, `_` and `.`, so it needs no escaping anywhere.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// The one that the request brings, when it is sane; else a new one.
+    /// The id that the client or a proxy has set, if it is valid; otherwise a new one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let is_valid = |text: &&str| {
             let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -25,7 +24,6 @@ impl RequestId {
         Self(given.map_or_else(|| Uuid::new_v4().to_string().into(), Into::into))
     }
 
-    /// As a header's value.
     pub(crate) fn header(&self) -> HeaderValue {
         HeaderValue::from_str(&self.0).expect("only plain ASCII characters")
     }
@@ -41,12 +39,11 @@ tokio::task_local! {
     static CURRENT: RequestId;
 }
 
-/// Runs `work` as part of the request `id`.
 pub(crate) async fn scope<T>(id: RequestId, work: impl Future<Output = T>) -> T {
     CURRENT.scope(id, work).await
 }
 
-/// The request that this code runs for; a new name outside of all requests.
+/// The id of the current request; a new one outside of requests.
 pub(crate) fn current() -> RequestId {
     CURRENT.try_with(Clone::clone).unwrap_or_else(|_| RequestId::of(&HeaderMap::new()))
 }

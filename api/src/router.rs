@@ -1,4 +1,4 @@
-//! Puts the routes, the documentation and the layers together.
+//! Combines the routes, the documentation and the layers.
 
 use crate::app::{App, AppState};
 use crate::error::ApiError;
@@ -19,15 +19,14 @@ use tower::ServiceBuilder;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutBody};
 use utoipa_swagger_ui::SwaggerUi;
 
-/// The whole API as a router, for a server of your own; [`crate::server::serve`] is the usual way.
+/// The API as a router. [`crate::server::serve`] also serves it.
 pub fn router(app: App) -> Router {
     build(AppState::new(app, CancellationToken::new()))
 }
 
-/// How long a client may be silent in the middle of a body.
+/// Longest pause of a client within a body.
 const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A request as the routes know it.
 fn prepare_body(request: Request<TimeoutBody<Body>>) -> Request<Body> {
     drain_unread_body(request.map(Body::new))
 }
@@ -36,7 +35,6 @@ pub(crate) fn build(state: AppState) -> Router {
     build_with_body_timeout(state, BODY_READ_TIMEOUT)
 }
 
-/// The same, where a client may be silent in the middle of a body for the time `patience`.
 pub(crate) fn build_with_body_timeout(state: AppState, body_timeout: Duration) -> Router {
     telemetry::describe();
     let settings = &state.app.settings;
@@ -49,7 +47,7 @@ pub(crate) fn build_with_body_timeout(state: AppState, body_timeout: Duration) -
         .merge(documentation)
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        // The last one is the outermost.
+        // The last layer is the outermost.
         .layer(cors)
         .layer(
             ServiceBuilder::new()

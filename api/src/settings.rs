@@ -49,7 +49,7 @@ pub struct RateLimits {
     pub unauthenticated: NonZeroU32,
 }
 
-/// The highest rate is as good as no limit.
+/// The highest rate is practically no limit.
 fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
     within::<_, _, 1, 1_000_000>(deserializer)
 }
@@ -188,13 +188,13 @@ impl ApiSettings {
 }
 
 impl ApiSettings {
-    /// Whether browsers reach this API over encrypted connections only.
+    /// Whether browsers use HTTPS.
     pub(crate) fn is_secure(&self) -> bool {
         self.public_url.scheme() == "https"
     }
 
-    /// The name of a cookie for this path. Browsers take one with a prefix over encrypted connections only,
-    /// `__Host-` besides from this host alone and for all its paths: nobody else can put one there.
+    /// The name of a cookie for this path. With these prefixes, browsers accept the cookie over HTTPS only, and with
+    /// `__Host-` only from this host and for all its paths, so nobody else can set it.
     pub(crate) fn cookie_name(&self, name: &str, path: &str) -> String {
         match (self.is_secure(), path) {
             (false, _) => name.to_owned(),
@@ -203,12 +203,12 @@ impl ApiSettings {
         }
     }
 
-    /// The public address of a path of this API.
+    /// The public URL of a path.
     pub(crate) fn address(&self, path: &str) -> String {
         format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
     }
 
-    /// Most bytes of a submission's body: all images in base64, and 1 MiB for everything else.
+    /// Largest body of a submission in bytes: all images in base64, and 1 MiB for everything else.
     pub(crate) fn max_body(&self) -> usize {
         let base64 = self.max_file_bytes.div_ceil(3) * 4;
         self.max_files.saturating_mul(base64).saturating_add(MIB)

@@ -1,8 +1,8 @@
-//! The stream of all changes, for the list of submissions. A listener that comes back gets what it missed;
-//! something that it has already may then come again, but nothing is left out.
+//! The stream of all changes, for the list of submissions. A client that reconnects gets everything that it
+//! missed; some of what it has may be repeated.
 //!
-//! An event's id is its row in the table. Rows can appear out of order (see [`super::cursor`]), so "after
-//! row n" is not everything that a listener misses: rows of shortly before count as well.
+//! An event's id is its row in the table. Rows can appear out of order (see [`super::cursor`]), so rows shortly
+//! before the last id may be missing too.
 
 use crate::auth::watch::AccessWatch;
 use crate::events::cursor::{GAP_TIMEOUT, MAX_GAPS};
@@ -22,29 +22,27 @@ use std::time::Duration;
 use tracing::Instrument;
 use utoipa::ToSchema;
 
-/// Most rows of one reading.
+/// Rows per query.
 const BATCH: i64 = 1000;
-/// Most rows that a listener that comes back is told; one that missed more is told to read its list anew.
+/// A client that missed more gets `list_changed` and reads the list again.
 const MAX_MISSED: i64 = 10_000;
 
-/// What a stream needs.
 pub(crate) struct AllEvents {
     pub(crate) store: Store,
     pub(crate) hub: EventHub,
-    /// The last event that the listener got, where it comes back.
     pub(crate) last: LastEventId,
     pub(crate) heartbeat: Duration,
-    /// Ends the stream.
+    /// Ends the stream when the reader loses access.
     pub(crate) watch: AccessWatch,
 }
 
-/// The data of one change.
+/// Data of a change.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChangeBody {
-    /// The submission that changed.
+    /// Id of the submission that changed.
     #[schema(value_type = String, format = "uuid")]
     submission_id: SubmissionId,
-    /// Where it stood then.
+    /// Status of the submission after the change.
     #[schema(example = "failed")]
     status: &'static str,
     /// What happened.
@@ -55,16 +53,15 @@ pub(crate) struct ChangeBody {
     at: String,
 }
 
-/// Follows all submissions, until the watch ends it.
 pub(crate) fn all_events(
     source: AllEvents,
 ) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
     stream! {
         let _open = OpenStream::new();
-        // Before the first reading: see `EventHub::listen_to_all`.
+        // Before the first query, so that no change is lost in between.
         let mut listener = source.hub.listen_to_all();
         let Some(Started { mut seen, missed }) = source.start().await else { return };
-        // Only now: whoever has read this is told everything that happens from then on.
+        // Only now: a client that has received this gets every change from here on.
         yield Ok(sse::Event::default().retry(CLIENT_RETRY));
         match missed {
             MissedChanges::TooMany => yield Ok(list_changed(seen.newest)),
@@ -76,12 +73,12 @@ pub(crate) fn all_events(
             let changes = tokio::select! {
                 changes = listener.next() => match changes {
                     Some(changes) => changes,
-                    // Too slow for the tail: whoever comes back is told what it missed.
+                    // Too slow. After reconnecting, the client gets what it missed.
                     None => break,
                 },
                 () = tokio::time::sleep(source.heartbeat) => {
                     yield Ok(sse::Event::default().comment(""));
-                    // Something may have been missed, and must not be.
+                    // A notification can be missed; an event must not be.
                     source.read(seen.newest).await.into()
                 }
                 () = source.watch.ended() => {
@@ -96,7 +93,6 @@ pub(crate) fn all_events(
     }
 }
 
-/// Where a stream begins.
 struct Started {
     seen: SeenRows,
     missed: MissedChanges,
@@ -108,15 +104,17 @@ enum MissedChanges {
 }
 
 impl AllEvents {
-    /// Reads what came after the last event that the listener got; tries until the database answers.
-    /// `None` when the stream is to end.
+    /// Reads what the client missed; retries until the database responds. `None` when the stream must end.
     async fn start(&self) -> Option<Started> {
         loop {
             let (store, last) = (self.store.clone(), self.last);
             match in_own_task(async move { read_missed(&store, last).await }).await {
                 Ok(started) => return Some(started),
                 Err(error) => {
-                    tracing::debug!(error = error.kind(), "a stream waits for the database")
+                    tracing::debug!(
+                        error = error.kind(),
+                        "event stream is waiting for the database"
+                    )
                 }
             }
             tokio::select! {
@@ -126,7 +124,7 @@ impl AllEvents {
         }
     }
 
-    /// Rows after row `after`; none while the database does not answer: the next reading gets them.
+    /// Rows after row `after`; none if the database does not respond, because the next query returns them.
     async fn read(&self, after: i64) -> Vec<EventRow> {
         let store = self.store.clone();
         let read = in_own_task(async move { store.events_after_id(after, &[], BATCH).await });
@@ -134,13 +132,12 @@ impl AllEvents {
     }
 }
 
-/// A listener may go away at any moment, and a statement that is dropped in the middle costs its
-/// connection.
+/// A client may disconnect at any moment, and a dropped statement would cost its connection.
 async fn in_own_task<T: Send + 'static>(
     work: impl Future<Output = StoreResult<T>> + Send + 'static,
 ) -> StoreResult<T> {
     let done = tokio::spawn(work.in_current_span()).await;
-    done.map_err(|_| StoreError::Unavailable("the reading ended early".to_owned()))?
+    done.map_err(|_| StoreError::Unavailable("the query was aborted".to_owned()))?
 }
 
 async fn read_missed(store: &Store, last: LastEventId) -> StoreResult<Started> {
@@ -156,7 +153,7 @@ async fn read_missed(store: &Store, last: LastEventId) -> StoreResult<Started> {
     let mut missed = Vec::new();
     let mut rows = store.events_after_id(last - MAX_GAPS, &[], BATCH).await?;
     let known = rows.iter().rfind(|change| change.id <= last);
-    // A row of before that was written longer ago than any transaction lasts was there already.
+    // A lower row that is older than any transaction was visible before.
     let recent = known.map(|change| change.created_at - GAP_TIMEOUT);
     loop {
         let read = rows.len() as i64;
@@ -174,16 +171,16 @@ async fn read_missed(store: &Store, last: LastEventId) -> StoreResult<Started> {
     }
 }
 
-/// The rows that a listener got, of those that may still come again.
+/// Rows that were sent, as long as they may be read again.
 struct SeenRows {
     newest: i64,
     rows: BTreeSet<i64>,
 }
 
 impl SeenRows {
-    /// Notes a row; whether it is new.
+    /// Records a row. Returns whether it is new.
     fn is_new(&mut self, row: i64) -> bool {
-        // Rows that the tail still asks for are not older.
+        // Gaps that are still queried are not older.
         let oldest = self.newest - 2 * MAX_GAPS;
         if row <= oldest || !self.rows.insert(row) {
             return false;
@@ -208,7 +205,7 @@ fn message(change: &EventRow) -> sse::Event {
         .expect("texts and numbers become JSON")
 }
 
-/// Tells the listener to read its list anew, and where to go on.
+/// Makes the client read the list again and continue from `newest`.
 fn list_changed(newest: i64) -> sse::Event {
     sse::Event::default().event("list_changed").id(newest.to_string()).data("{}")
 }

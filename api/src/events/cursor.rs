@@ -1,19 +1,17 @@
-//! Where the tail of the events table stands. Row numbers are given out before the commit, so a lower
-//! number can appear after a higher one: numbers that were passed over are remembered for a while
-//! (*holes*) and asked for again.
+//! Position in the events table. Row numbers are assigned before the commit, so a lower number can appear after a
+//! higher one: skipped numbers (*gaps*) are queried again for a while.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long a number that was passed over may still appear. Longer than any of our transactions; what
-/// appears later is found by the listeners' own look at each heartbeat.
+/// Longer than any of our transactions. Rows that appear even later are found at the next heartbeat of each
+/// stream.
 pub(super) const GAP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Most holes asked for at once, so that the question stays short. A cluster that gives out every
-/// seventh number makes many that will never appear.
+/// Limits the length of the query. A database cluster that assigns every seventh number leaves many gaps that are
+/// never filled.
 pub(super) const MAX_GAPS: i64 = 1000;
 
-/// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     position: i64,
@@ -21,23 +19,21 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Begins behind row `newest`, looking a little further back: a lower number may not have
-    /// appeared yet.
+    /// Starts a little before row `newest`, because a lower number may not be visible yet.
     pub(crate) fn behind(newest: i64) -> Self {
         Self { position: (newest - MAX_GAPS).max(0), gaps: BTreeMap::new() }
     }
 
-    /// All rows up to this one were seen, or are holes.
+    /// All rows up to this one were read, or are gaps.
     pub(crate) fn position(&self) -> i64 {
         self.position
     }
 
-    /// The numbers that were passed over.
     pub(crate) fn gaps(&self) -> Vec<i64> {
         self.gaps.keys().copied().collect()
     }
 
-    /// Takes in what was read: row numbers, in order.
+    /// Records the numbers of the rows that were read, in ascending order.
     pub(crate) fn advance(&mut self, rows: impl IntoIterator<Item = i64>, now: Instant) {
         for row in rows {
             if row <= self.position {
@@ -94,6 +90,6 @@ mod tests {
         let (cursor, _) = at(&[1, 1_000_000_000]);
         let gaps = cursor.gaps();
         assert!(gaps.len() <= MAX_GAPS as usize);
-        assert_eq!(gaps.last(), Some(&999_999_999), "the newest holes are the likely ones");
+        assert_eq!(gaps.last(), Some(&999_999_999), "the newest gaps are kept");
     }
 }

@@ -1,7 +1,6 @@
-//! One tail of the events table per process, however many listen. It runs only while somebody does,
-//! and wakes the listeners of the submissions that something happened to. Listeners read for
-//! themselves, so it does not matter which replica or worker wrote, and a slow reader holds nothing up.
-//! Who listens to all submissions gets what the tail read: reading it once more each would be the same.
+//! Polls the events table once per process, however many streams are open, and only while there are any. Streams
+//! of single submissions are notified and read for themselves, so it does not matter which process wrote the
+//! event, and a slow client does not delay others. Streams of all submissions get the rows that were read.
 
 use crate::events::cursor::Cursor;
 use diagflow_store::{EventRow, Store, StoreResult, SubmissionId};
@@ -11,14 +10,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
-/// Most rows of one look at the table.
+/// Rows per query.
 const BATCH: i64 = 1000;
-/// How long the tail rests after the database did not answer.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
-/// Looks at the table that a listener to all may be behind before it has to read for itself.
+/// Batches that a stream of all submissions may be behind.
 const BUFFERED_BATCHES: usize = 64;
 
-/// See the head of this file. Cheap to clone.
+/// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct EventHub(Arc<Shared>);
 
@@ -26,7 +24,7 @@ struct Shared {
     store: Store,
     poll: Duration,
     listeners: Mutex<Listeners>,
-    /// What each look found.
+    /// The rows of each query.
     batches: broadcast::Sender<Arc<[EventRow]>>,
 }
 
@@ -37,14 +35,12 @@ struct Listeners {
 }
 
 impl EventHub {
-    /// A hub that looks at the table every `poll`.
     pub(crate) fn new(store: Store, poll: Duration) -> Self {
         let batches = broadcast::Sender::new(BUFFERED_BATCHES);
         Self(Arc::new(Shared { store, poll, listeners: Mutex::default(), batches }))
     }
 
-    /// Listens to one submission. Whoever listens reads *after* this call, so that whatever happens
-    /// after the reading wakes it.
+    /// Listens to one submission. Query the events *after* this call, so that later changes cause a notification.
     pub(crate) fn listen(&self, submission: SubmissionId) -> Listener {
         let mut listeners = self.0.lock();
         let sender =
@@ -54,7 +50,7 @@ impl EventHub {
         Listener { hub: self.clone(), submission, wakes: Some(wakes) }
     }
 
-    /// Listens to all submissions. Whoever listens reads *after* this call what it wants of the past.
+    /// Listens to all submissions. Query earlier events *after* this call.
     pub(crate) fn listen_to_all(&self) -> AllEventsListener {
         let mut listeners = self.0.lock();
         let batches = self.0.batches.subscribe();
@@ -69,7 +65,7 @@ impl EventHub {
 }
 
 impl Shared {
-    /// A panic elsewhere leaves the map as good as it was.
+    /// No panic can leave the map inconsistent.
     fn lock(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +86,7 @@ impl Shared {
         }
     }
 
-    /// Whether the tail may go home: decided under the lock under which listeners arrive.
+    /// Stops polling if there are no listeners; decided under the lock under which listeners are added.
     fn stop_if_idle(&self) -> bool {
         let mut listeners = self.lock();
         let is_idle = listeners.by_submission.is_empty() && self.batches.receiver_count() == 0;
@@ -101,23 +97,22 @@ impl Shared {
     }
 }
 
-/// Somebody who listens to one submission.
 pub(crate) struct Listener {
     hub: EventHub,
     submission: SubmissionId,
-    /// Taken out only when dropped.
+    /// Empty only during drop.
     wakes: Option<watch::Receiver<()>>,
 }
 
 impl Listener {
-    /// Waits until something happened to the submission since the last call.
+    /// Waits for a change of the submission since the last call.
     pub(crate) async fn changed(&mut self) {
         let alive = match &mut self.wakes {
             Some(wakes) => wakes.changed().await.is_ok(),
             None => false,
         };
         if !alive {
-            // Cannot happen while this listener exists; waiting is right then, spinning is not.
+            // Cannot happen while this listener exists. Waiting is correct; spinning is not.
             std::future::pending::<()>().await;
         }
     }
@@ -134,33 +129,31 @@ impl Drop for Listener {
     }
 }
 
-/// Somebody who listens to all submissions.
 pub(crate) struct AllEventsListener(broadcast::Receiver<Arc<[EventRow]>>);
 
 impl AllEventsListener {
-    /// Waits for what the tail finds next; `None` when this listener was too slow, and has missed some.
+    /// Waits for the next rows. `None` if this listener was too slow and missed some.
     pub(crate) async fn next(&mut self) -> Option<Arc<[EventRow]>> {
         match self.0.recv().await {
             Ok(changes) => Some(changes),
             Err(RecvError::Lagged(_)) => None,
-            // Cannot happen while the hub exists; waiting is right then, spinning is not.
+            // Cannot happen while the hub exists. Waiting is correct; spinning is not.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }
 
-/// Follows the table while anybody listens.
 async fn poll_events(shared: Arc<Shared>) {
     let mut cursor = None;
     let mut is_failing = false;
     while !shared.stop_if_idle() {
         let polled = poll_once(&shared, &mut cursor).await;
-        // Told once, not with every try: an outage would fill the log.
+        // Logged once: an outage must not fill the log.
         match &polled {
             Err(error) if !is_failing => {
-                tracing::warn!(error = error.kind(), "cannot follow the events, trying again");
+                tracing::warn!(error = error.kind(), "polling events failed, retrying");
             }
-            Ok(_) if is_failing => tracing::info!("following the events again"),
+            Ok(_) if is_failing => tracing::info!("polling events again"),
             _ => {}
         }
         is_failing = polled.is_err();
@@ -173,7 +166,7 @@ async fn poll_events(shared: Arc<Shared>) {
     }
 }
 
-/// Looks at the table once; says whether there was more than one look could take in.
+/// Polls the table once. Returns whether there are more rows.
 async fn poll_once(shared: &Shared, cursor: &mut Option<Cursor>) -> StoreResult<bool> {
     let cursor = match cursor {
         Some(cursor) => cursor,
@@ -184,7 +177,7 @@ async fn poll_once(shared: &Shared, cursor: &mut Option<Cursor>) -> StoreResult<
     let more = rows.len() as i64 >= BATCH;
     shared.wake(rows.iter().map(|change| change.submission_id));
     if !rows.is_empty() {
-        // It does not matter when nobody gets it.
+        // Fails only if nobody listens.
         let _ = shared.batches.send(rows.into());
     }
     Ok(more)
@@ -209,7 +202,7 @@ mod tests {
         assert!(a.changed().now_or_never().is_some());
         assert!(b.changed().now_or_never().is_some());
         assert!(c.changed().now_or_never().is_none());
-        assert!(a.changed().now_or_never().is_none(), "it has heard that already");
+        assert!(a.changed().now_or_never().is_none(), "it was notified already");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Following submissions live: one tail of the events table per process, and a stream per listener.
+//! Server-sent events: one poller of the events table per process, and one stream per client.
 
 pub(crate) mod all_events;
 mod cursor;

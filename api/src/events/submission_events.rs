@@ -1,5 +1,4 @@
-//! One listener's stream: reads what is new, sends it, waits to be woken, and ends after the event
-//! that ends the submission's story.
+//! The event stream of one submission. It ends with the terminal event.
 
 use crate::auth::watch::AccessWatch;
 use crate::events::event_hub::EventHub;
@@ -15,39 +14,37 @@ use std::time::Duration;
 use tracing::Instrument;
 use utoipa::ToSchema;
 
-/// After what time a browser comes back when the stream broke.
+/// Browsers reconnect after this time.
 pub(super) const CLIENT_RETRY: Duration = Duration::from_secs(2);
-/// How long a stream waits before it asks a database again that did not answer.
 pub(super) const DATABASE_RETRY: Duration = Duration::from_secs(1);
 
-/// Most events that a stream has in hand, and so keeps in memory for a listener that does not take them.
+/// Events in memory per stream, for clients that do not read them.
 const BATCH: usize = 100;
 
-/// What a stream needs.
 pub(crate) struct FollowSubmission {
     pub(crate) store: Store,
     pub(crate) hub: EventHub,
     pub(crate) submission: SubmissionId,
-    /// Number of the last event that the listener already has.
+    /// Number of the last event that the client has.
     pub(crate) after: i32,
     pub(crate) heartbeat: Duration,
-    /// Ends the stream early.
+    /// Ends the stream when the reader loses access.
     pub(crate) watch: AccessWatch,
 }
 
-/// The data of one event.
+/// Data of an event.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EventBody {
-    /// The submission that it tells of.
+    /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
     submission_id: SubmissionId,
-    /// Where the submission stood then.
+    /// Status of the submission after the event.
     #[schema(example = "processing")]
     status: &'static str,
-    /// What to show.
+    /// What happened, for the patient.
     #[schema(example = "Processing your submission...")]
     message: String,
-    /// What happened.
+    /// What happened, for programs.
     #[schema(example = "diagnosing")]
     step: &'static str,
     /// When it happened (UTC).
@@ -55,32 +52,28 @@ pub(crate) struct EventBody {
     at: String,
 }
 
-/// What follows on what was read.
+/// What to do after a batch.
 #[derive(Debug, PartialEq, Eq)]
 enum AfterBatch {
-    /// More, which is there already.
+    /// Read again at once.
     More,
-    /// What is still to happen.
     Wait,
-    /// Nothing.
     End,
 }
 
-/// Why a stream stopped waiting.
 enum Wakeup {
     Read,
     Heartbeat,
     End,
 }
 
-/// Follows a submission. Any listener may come back with the number of the last event that it got:
-/// what it gets then begins with the next one, whichever replica it reaches.
+/// A client that reconnects with the number of its last event continues with the next one, at any replica.
 pub(crate) fn follow_submission(
     mut follow: FollowSubmission,
 ) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
     stream! {
         let _open = OpenStream::new();
-        // Before the first reading: see `EventHub::listen`.
+        // Before the first query, so that no change is lost in between.
         let mut listener = follow.hub.listen(follow.submission);
         yield Ok(sse::Event::default().retry(CLIENT_RETRY));
         loop {
@@ -97,8 +90,8 @@ pub(crate) fn follow_submission(
                     }
                 }
                 Err(error) => {
-                    // The hub warns, once for all streams.
-                    tracing::debug!(error = error.kind(), "an event stream waits for the database");
+                    // The hub logs a warning once for all streams.
+                    tracing::debug!(error = error.kind(), "event stream is waiting for the database");
                     DATABASE_RETRY
                 }
             };
@@ -109,7 +102,7 @@ pub(crate) fn follow_submission(
             };
             match next {
                 Wakeup::Read => {}
-                // Then reads as well: a wake can be missed, an event must not.
+                // Also reads: a notification can be missed; an event must not be.
                 Wakeup::Heartbeat => yield Ok(sse::Event::default().comment("")),
                 Wakeup::End => {
                     yield Ok(sse::Event::default().retry(CLIENT_RETRY));
@@ -121,28 +114,27 @@ pub(crate) fn follow_submission(
 }
 
 impl FollowSubmission {
-    /// Reads what comes next. Not all at once, since whoever does not read would have it all kept in memory.
+    /// Reads the next batch. Not everything at once: it stays in memory while the client does not read it.
     async fn read(&self) -> Result<(Vec<Event>, AfterBatch), StoreError> {
         let next = self.read_at_most(BATCH as i64).await?;
         match before_terminal_event(next, BATCH) {
             Some(read) => Ok(read),
-            // So many moves of an ended story are rare, and only all of them tell whether it was set going again.
+            // So many events after the end are rare, and only all of them show whether the submission was retried.
             None => Ok(to_terminal_event(self.read_at_most(i32::MAX.into()).await?)),
         }
     }
 
-    /// In a task of its own: a listener may go away at any moment, and a statement that is dropped in the
-    /// middle costs its connection.
+    /// In its own task: a client may disconnect at any moment, and a dropped statement would cost its connection.
     async fn read_at_most(&self, limit: i64) -> Result<Vec<Event>, StoreError> {
         let (store, submission, after) = (self.store.clone(), self.submission, self.after);
         let read = async move { store.events_page(submission, after, limit).await };
         let done = tokio::spawn(read.in_current_span()).await;
-        done.map_err(|_| StoreError::Unavailable("the reading ended early".to_owned()))?
+        done.map_err(|_| StoreError::Unavailable("the query was aborted".to_owned()))?
     }
 }
 
-/// What a listener gets of the next events, of which `limit` were asked for. Where there may be more, that ends
-/// before the first that might be the end. `None` when that is the very first.
+/// The events to send from a batch of at most `limit`. If there may be more, it stops before the first event that
+/// might be terminal; `None` if that is the very first.
 fn before_terminal_event(mut events: Vec<Event>, limit: usize) -> Option<(Vec<Event>, AfterBatch)> {
     if events.len() < limit {
         return Some(to_terminal_event(events));
@@ -151,22 +143,22 @@ fn before_terminal_event(mut events: Vec<Event>, limit: usize) -> Option<(Vec<Ev
     (!events.is_empty()).then_some((events, AfterBatch::More))
 }
 
-/// The same of all events that there are.
+/// The same for the last batch.
 fn to_terminal_event(events: Vec<Event>) -> (Vec<Event>, AfterBatch) {
     let (events, over) = until_terminal_event(events);
     (events, if over { AfterBatch::End } else { AfterBatch::Wait })
 }
 
-/// How many of these come before the story has ended for the last time.
+/// The number of events before the submission ended for the last time.
 fn active_prefix(events: &[Event]) -> usize {
-    // An event is written together with the state that it tells.
+    // An event has the status of its own transaction.
     events.iter().rposition(|event| !event.status.is_final()).map_or(0, |last| last + 1)
 }
 
-/// What a listener gets of the events that it does not have yet, and whether its stream ends there.
+/// The events to send, and whether the stream ends with them.
 ///
-/// It ends with the event that ends the story: how long the e-mail takes after that decides nothing.
-/// Where a story was set going again, the former end is an event like any other.
+/// It ends with the terminal event, no matter how long the e-mail takes after that. If the submission was
+/// retried, the earlier terminal event is an event like any other.
 pub(crate) fn until_terminal_event(mut events: Vec<Event>) -> (Vec<Event>, bool) {
     let going = active_prefix(&events);
     let over = going < events.len();

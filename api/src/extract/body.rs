@@ -1,5 +1,5 @@
-//! Reads a small JSON body into a type. Whatever is wrong with it is told in the envelope of all refusals,
-//! by the names of the fields; what somebody sent is never repeated, since it may be a password.
+//! Reads a JSON body of at most 64 KiB. Errors name the fields and never repeat their values, which may be
+//! passwords.
 
 use crate::error::field_errors::FieldError;
 use crate::error::{ApiError, ApiResult, ErrorCode};
@@ -13,10 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// Most bytes: nothing that a person types is longer.
+/// More than any form needs.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// A JSON object of at most 64 KiB.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -44,7 +43,7 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     name.trim().to_ascii_lowercase()
 }
 
-/// None where a request has no `Content-Type`.
+/// `None` without a `Content-Type`.
 impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
@@ -56,8 +55,8 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
     }
 }
 
-/// Reads the type, or finds every field that it cannot be read from: each such field is noted, taken away,
-/// and the rest tried again.
+/// Deserializes the object, or finds all invalid fields: serde stops at the first one, so each is recorded and
+/// removed, and the rest is tried again.
 fn deserialize<T: DeserializeOwned>(mut object: Map<String, Value>) -> Result<T, Vec<FieldError>> {
     let mut errors: Vec<FieldError> = Vec::new();
     loop {
@@ -68,7 +67,7 @@ fn deserialize<T: DeserializeOwned>(mut object: Map<String, Value>) -> Result<T,
         };
         let error = field_error(&error.path().to_string(), &error.inner().to_string());
         let top = error.field.split(['.', '[']).next().unwrap_or_default().to_owned();
-        // Missing because it was wrong and taken away: that was noted.
+        // A field that is missing now was invalid and removed before.
         let noted = errors.iter().any(|known| known.field == error.field);
         if !noted {
             errors.push(error);
@@ -79,7 +78,7 @@ fn deserialize<T: DeserializeOwned>(mut object: Map<String, Value>) -> Result<T,
     }
 }
 
-/// Of serde's sentence, only what was expected is told: the rest quotes what was sent.
+/// Serde's message quotes the value; only the part about what was expected is used.
 fn field_error(path: &str, error: &str) -> FieldError {
     let path = if path == "." { "" } else { path };
     if let Some(name) = quoted(error, "missing field `") {
@@ -88,10 +87,10 @@ fn field_error(path: &str, error: &str) -> FieldError {
         return FieldError { field, code: "field_missing", message };
     }
     if error.starts_with("unknown field `") {
-        let message = format!("There is no field {path} here");
+        let message = format!("Unknown field {path}");
         return FieldError { field: path.to_owned(), code: "field_unknown", message };
     }
-    let expected = error.rsplit_once("expected ").map_or("something else", |(_, rest)| rest);
+    let expected = error.rsplit_once("expected ").map_or("of another type", |(_, rest)| rest);
     let field = path.to_owned();
     let message = format!("{field} must be {expected}");
     FieldError { field, code: "field_invalid", message }

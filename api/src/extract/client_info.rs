@@ -1,4 +1,4 @@
-//! Where a request comes from: for limits, sessions and the audit.
+//! The client of a request, for rate limits, sessions and the audit.
 
 use crate::app::AppState;
 use crate::openapi::route::Documented;
@@ -10,33 +10,30 @@ use axum::http::{Extensions, HeaderMap, HeaderName};
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Added by each reverse proxy on the way: whom it got the request from.
+/// Each reverse proxy appends the address of its peer.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Longest text of a client about itself that is kept.
 const MAX_USER_AGENT_CHARS: usize = 255;
 
 /// The other end of the connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// Where a request comes from.
+/// The client of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientInfo {
-    /// The client's address, as far as it can be believed.
+    /// As far as it can be trusted.
     pub(crate) address: IpAddr,
-    /// What the client says that it is.
     pub(crate) user_agent: String,
-    /// Names the request.
     pub(crate) request_id: String,
 }
 
 impl ClientInfo {
-    /// Reads it from a request. `trusted_proxies` reverse proxies stand before us, and each has added the
-    /// address of whom it spoke to; what stands before those was written by the client, and proves nothing.
+    /// `trusted_proxies` is the number of our own reverse proxies. Each has appended one address to
+    /// `X-Forwarded-For`; earlier addresses come from the client and prove nothing.
     pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions, trusted_proxies: usize) -> Self {
         let peer =
             extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-        // Counted before anything is decoded: what a client wrote must not hide what a proxy added.
+        // Counted before decoding: bytes from the client must not hide an address from a proxy.
         let forwarded: Vec<&[u8]> = headers
             .get_all(FORWARDED_FOR)
             .iter()
@@ -55,12 +52,12 @@ impl ClientInfo {
         }
     }
 
-    /// Who counts as one client, see [`client`].
+    /// The key by which clients are counted, see [`client_key`].
     pub(crate) fn key(&self) -> IpAddr {
         client_key(self.address)
     }
 
-    /// The network that the address is of: what one household or company usually has (IPv4 /24, IPv6 /64).
+    /// The network of the address, as one household or company usually has (IPv4 /24, IPv6 /64).
     pub(crate) fn network(&self) -> String {
         match self.address {
             IpAddr::V4(address) => {
@@ -75,7 +72,7 @@ impl ClientInfo {
     }
 }
 
-/// One client: an IPv4 address, or the IPv6 network that one household has.
+/// An IPv4 address, or the /64 network of an IPv6 address, which one household usually has.
 fn client_key(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -120,7 +117,11 @@ mod tests {
         assert_eq!(address("1.2.3.4, nonsense", 1), "10.0.0.9");
         assert_eq!(address("1.2.3.4", 2), "10.0.0.9", "a proxy is missing on the way");
         assert_eq!(address("::ffff:1.2.3.4", 1), "1.2.3.4");
-        assert_eq!(address(b"\xe9, 1.2.3.4", 1), "1.2.3.4", "what a client wrote hides nobody");
+        assert_eq!(
+            address(b"\xe9, 1.2.3.4", 1),
+            "1.2.3.4",
+            "client bytes do not hide a proxy's address"
+        );
         assert_eq!(address(b"1.2.3.4, \xe9", 1), "10.0.0.9");
     }
 

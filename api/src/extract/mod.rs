@@ -1,4 +1,4 @@
-//! What handlers take out of requests: each extractor reads, checks and refuses one part of a request.
+//! Extractors. Each reads and checks one part of a request, and documents its parameters and errors.
 
 pub(crate) mod body;
 pub(crate) mod client_info;

@@ -1,4 +1,4 @@
-//! The reason that staff give for what they do, as a body `{"reason": "…"}`.
+//! The reason for a staff action, as a body `{"reason": "…"}`.
 
 use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult, ErrorCode};
@@ -9,23 +9,21 @@ use diagflow_store::{Action, NewAuditEntry, ObjectKind, SubmissionId};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// Longest reason, in characters.
 const MAX_CHARS: usize = 500;
 
-/// Why somebody does something; 1 to 500 characters.
+/// 1 to 500 characters.
 #[derive(Debug, Clone)]
 pub(crate) struct Reason(pub(crate) String);
 
-/// A body with a reason.
+/// The reason for an action.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ReasonBody {
-    /// In 1 to 500 characters. It goes into the audit: no medical words, please.
+    /// Reason, 1 to 500 characters. It is stored in the audit: do not include medical information.
     #[schema(example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
 impl Reason {
-    /// A reason, where enough and not too much is given.
     pub(crate) fn parse(text: Option<String>) -> ApiResult<Self> {
         let reason = text.unwrap_or_default().trim().to_owned();
         match reason.chars().count() {
@@ -34,7 +32,6 @@ impl Reason {
         }
     }
 
-    /// The line of the audit about what a caller does to a submission for this reason.
     pub(crate) fn audit_entry(
         self,
         caller: &Caller,

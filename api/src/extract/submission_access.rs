@@ -1,5 +1,5 @@
-//! Who may read a submission: whoever brings its access token, staff, and the account that sent it. What
-//! opens it travels as a Bearer token or in an HttpOnly cookie, never in a URL.
+//! Access to one submission: for its access token, for staff, and for the account that sent it. The token is sent
+//! as a Bearer token or in an HttpOnly cookie, never in a URL.
 
 use crate::app::AppState;
 use crate::auth::audit::{refuse, refuse_unauthenticated, unauthenticated_entry};
@@ -19,21 +19,19 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use diagflow_store::{Action, NewAuditEntry, ObjectKind, Submission, SubmissionId};
 use utoipa::openapi::security::SecurityRequirement;
 
-/// The cookie's name. Its path tells submissions apart: see [`cookies`].
+/// One cookie per submission: its path tells them apart.
 pub(crate) const ACCESS_COOKIE: &str = "diagflow_access";
 
-/// Where a submission's state is read.
 pub(crate) fn status_path(submission: SubmissionId) -> String {
     format!("/api/user/status/{submission}")
 }
 
-/// Where a submission is followed.
 pub(crate) fn events_path(submission: SubmissionId) -> String {
     format!("/api/user/events/{submission}")
 }
 
-/// The cookies that let a page's `EventSource`, which cannot send headers, read a submission. One for
-/// each of its paths: a browser with many submissions sends only the one that the path needs.
+/// Cookies for `EventSource`, which cannot send headers. There is one for each path of the submission, so a
+/// browser with many submissions sends only the one that it needs.
 pub(crate) fn cookies(
     settings: &ApiSettings,
     submission: SubmissionId,
@@ -49,17 +47,16 @@ pub(crate) fn cookies(
     })
 }
 
-/// A request that may read the submission named in its path.
+/// Permission to read the submission named in the path.
 pub(crate) struct SubmissionAccess {
-    /// The submission, which is not deleted.
+    /// Never a deleted one.
     pub(crate) submission: Submission,
-    /// The account that reads it, and the permission by which; nobody's where the submission's own token
-    /// was brought.
+    /// The account that reads it, and by which permission; `None` for the submission's own token.
     reader: Option<(Caller, Permission)>,
 }
 
 impl SubmissionAccess {
-    /// Whether what is medical may be read as well: by the patient, by who sent it, and by staff that may.
+    /// Whether medical data may be read: by the patient, the sender, and staff with the permission.
     pub(crate) fn is_clinical(&self) -> bool {
         match &self.reader {
             None | Some((_, Permission::SubmissionsReadOwn)) => true,
@@ -67,7 +64,7 @@ impl SubmissionAccess {
         }
     }
 
-    /// Ends a stream when its reader may not read any more.
+    /// Ends a stream when its reader loses access.
     pub(crate) fn watch(&self, state: &AppState) -> AccessWatch {
         match &self.reader {
             None => AccessWatch::until_shutdown(state),
@@ -109,8 +106,8 @@ impl Documented for SubmissionAccess {
     }
 }
 
-/// Access by a session or an API key. What does not open the submission, for whatever reason, is answered
-/// as if there were none.
+/// Access by a session or an API key. Without access the response is the same as for a submission that does not
+/// exist.
 async fn access_by_account(
     parts: &Parts,
     state: &AppState,
@@ -145,8 +142,8 @@ async fn access_by_caller(
     Ok(SubmissionAccess { submission, reader: Some((caller, permission)) })
 }
 
-/// What somebody is told whom nothing that was brought along lets in; `failure` has the reason, which only
-/// the audit is told.
+/// The error for a caller whose credentials do not grant access. `failure` is the actual reason, which only the
+/// audit shows.
 async fn deny(
     parts: &Parts,
     state: &AppState,
@@ -164,14 +161,12 @@ async fn deny(
     refuse_unauthenticated(state, &client, entry, refusal).await
 }
 
-/// By which permission somebody may read a submission.
 fn permission_for(caller: &Caller, submission: &Submission) -> Option<Permission> {
     let own = submission.submitted_by == Some(caller.user.id);
     let ways = [(Permission::SubmissionsRead, true), (Permission::SubmissionsReadOwn, own)];
     ways.into_iter().find(|(way, open)| *open && caller.has_permission(*way)).map(|(way, _)| way)
 }
 
-/// A submission that was not deleted.
 async fn find_submission(
     state: &AppState,
     id: SubmissionId,
@@ -180,7 +175,7 @@ async fn find_submission(
     Ok(submission.filter(|submission| submission.deleted_at.is_none()))
 }
 
-/// Everything that a request brings in place of a submission's token.
+/// All tokens in the request that may be the submission's.
 fn presented_tokens(settings: &ApiSettings, parts: &Parts) -> Vec<String> {
     let jar = CookieJar::from_headers(&parts.headers);
     let name = settings.cookie_name(ACCESS_COOKIE, parts.uri.path());

@@ -1,19 +1,18 @@
-//! Times as text.
+//! Times in requests and responses.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Utc};
 use diagflow_store::UtcTime;
 
-/// A time of the records (UTC) as answers tell it.
 pub(crate) fn rfc3339(at: impl Into<UtcTime>) -> String {
     at.into().to_string()
 }
 
-/// The beginning of what is asked for: a time by RFC 3339, or a day (UTC), which begins at midnight.
+/// Start of a range: an RFC 3339 time, or the start of a day (UTC).
 pub(crate) fn range_start(text: &str) -> Result<UtcTime, String> {
     day(text).map_or_else(|| time(text), |day| in_range(midnight(day)))
 }
 
-/// The end of what is asked for, which is no more part of it: a time by RFC 3339, or the end of a day (UTC).
+/// End of a range (exclusive): an RFC 3339 time, or the end of a day (UTC).
 pub(crate) fn range_end(text: &str) -> Result<UtcTime, String> {
     let next = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(day);
     day(text).map_or_else(|| time(text), |day| in_range(midnight(next(day))))
@@ -32,7 +31,7 @@ fn time(text: &str) -> Result<UtcTime, String> {
     time.map_err(|_| invalid()).and_then(|time| in_range(time.to_utc()))
 }
 
-/// Within what the database can compare.
+/// The range that the database can compare.
 fn in_range(time: DateTime<Utc>) -> Result<UtcTime, String> {
     if matches!(time.year(), 1000..=9999) { Ok(time.into()) } else { Err(invalid()) }
 }

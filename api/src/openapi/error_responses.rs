@@ -1,4 +1,4 @@
-//! Documents error responses. Each status of an operation has one response, which lists its codes.
+//! Documents error responses: one response for each status, which lists the codes.
 
 use crate::error::ErrorCode;
 use std::collections::BTreeMap;
@@ -7,10 +7,8 @@ use utoipa::openapi::{
     Content, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type,
 };
 
-/// Responses by status.
 type Responses = BTreeMap<String, RefOr<Response>>;
 
-/// Adds the responses for these codes to an operation.
 pub(crate) fn add(operation: &mut Operation, codes: &[ErrorCode]) {
     add_to(&mut operation.responses.responses, codes);
 }
@@ -40,15 +38,14 @@ fn add_to(responses: &mut Responses, codes: &[ErrorCode]) {
     }
 }
 
-/// The responses of a handler itself: see [`errors`].
 pub(crate) fn responses(codes: &[ErrorCode]) -> Responses {
     let mut responses = Responses::new();
     add_to(&mut responses, codes);
     responses
 }
 
-/// Names the error codes that a handler itself returns, for its `responses(…)`. Those of its extractors, its
-/// guard and its layers are documented by these.
+/// Declares the errors that a handler itself returns, for its `responses(…)`. Extractors, guards and layers
+/// document their own.
 macro_rules! errors {
     ($name:ident: $($code:ident),+ $(,)?) => {
         pub(crate) enum $name {}

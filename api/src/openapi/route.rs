@@ -1,5 +1,5 @@
-//! Documents a route from its handler's arguments, so that parameters, bodies and error responses of extractors
-//! are never listed by hand.
+//! Documents routes by the arguments of their handlers, so that no handler lists parameters, bodies and errors of
+//! extractors.
 
 use crate::app::AppState;
 use crate::error::ErrorCode;
@@ -14,16 +14,15 @@ use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{Content, Ref, RefOr, Required};
 use utoipa_axum::router::UtoipaMethodRouter;
 
-/// A handler's operation in the documentation.
+/// The documentation of a handler.
 pub(crate) struct RouteDocument<'a> {
     path: &'a str,
     operation: &'a mut Operation,
     schemas: &'a mut Vec<(String, RefOr<Schema>)>,
 }
 
-/// An argument of a handler.
 pub(crate) trait Documented {
-    /// Adds its parameters, its body and its error responses.
+    /// Adds parameters, body and errors of this argument.
     fn document(_route: &mut RouteDocument<'_>) {}
 }
 
@@ -53,7 +52,6 @@ impl RouteDocument<'_> {
         T::schemas(self.schemas);
     }
 
-    /// The names of the path's parameters, in order.
     pub(crate) fn path_parameters(&self) -> impl Iterator<Item = &str> {
         self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
     }
@@ -61,7 +59,7 @@ impl RouteDocument<'_> {
 
 #[cfg(test)]
 impl RouteDocument<'_> {
-    /// What an argument documents.
+    /// The documentation of one argument.
     pub(crate) fn of<T: Documented>(path: &str) -> Operation {
         let (mut operation, mut schemas) = (Operation::default(), Vec::new());
         T::document(&mut RouteDocument { path, operation: &mut operation, schemas: &mut schemas });
@@ -83,7 +81,6 @@ impl<T: Documented> Documented for Option<T> {
     }
 }
 
-/// A handler, by the types of its arguments.
 pub(crate) trait DocumentedHandler<Arguments> {
     fn document(route: &mut RouteDocument<'_>);
 }
@@ -118,7 +115,7 @@ pub(crate) fn documented<H: DocumentedHandler<Arguments>, Arguments>(
     (schemas, paths, router)
 }
 
-/// A handler as a route: its method, its path and its documentation come from its attribute and its arguments.
+/// A route with the documentation of its handler.
 macro_rules! route {
     ($handler:path) => {
         $crate::openapi::route::documented(utoipa_axum::routes!($handler), $handler)
@@ -126,7 +123,6 @@ macro_rules! route {
 }
 pub(crate) use route;
 
-/// All operations, with their paths.
 pub(crate) fn operations(paths: &mut Paths) -> impl Iterator<Item = (&str, &mut Operation)> {
     paths.paths.iter_mut().flat_map(|(path, item)| {
         [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
@@ -136,7 +132,6 @@ pub(crate) fn operations(paths: &mut Paths) -> impl Iterator<Item = (&str, &mut 
     })
 }
 
-/// All operations that change something.
 pub(crate) fn writes(paths: &mut Paths) -> impl Iterator<Item = &mut Operation> {
     let items = paths.paths.values_mut();
     let all =
@@ -144,7 +139,6 @@ pub(crate) fn writes(paths: &mut Paths) -> impl Iterator<Item = &mut Operation> 
     all.flatten()
 }
 
-/// Adds error responses to all operations.
 pub(crate) fn add_errors(paths: &mut Paths, codes: &[ErrorCode]) {
     for (_, operation) in operations(paths) {
         error_responses::add(operation, codes);

@@ -1,4 +1,4 @@
-//! Every route there is, in one list.
+//! All routes in one list.
 
 pub(crate) mod accounts;
 mod auth;
@@ -24,7 +24,7 @@ use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 
-/// The routes with their part of the documentation. Each handler's attribute names its path.
+/// The routes with their documentation. Each handler's attribute has its path.
 pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
     let settings = &state.app.settings;
     let api = OpenApiRouter::new()
@@ -33,7 +33,7 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(accounts(state))
         .merge(staff_reads(state))
         .merge(staff_actions(state));
-    // The upload of a submission has a time limit of its own.
+    // The upload has its own time limit.
     let upload = rate_limited(state, RateLimitClass::Submit, route!(submit::create_submission))
         .layer(DefaultBodyLimit::max(settings.max_body()));
     OpenApiRouter::with_openapi(Document::openapi())
@@ -42,7 +42,6 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(operation(state).layer(from_fn_with_state(settings.request_timeout, limit_time)))
 }
 
-/// What patients follow their submissions with.
 fn submissions(state: &AppState) -> OpenApiRouter<AppState> {
     let read = |routes| rate_limited(state, RateLimitClass::Read, routes);
     OpenApiRouter::new()
@@ -50,14 +49,17 @@ fn submissions(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(read(route!(events::follow_submission)))
 }
 
-/// What LoopAI uses.
 fn loopai(state: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(rate_limited(state, RateLimitClass::Read, route!(loopai_file::read_signed_file)))
-        .routes(rate_limited(state, RateLimitClass::Webhook, route!(webhook::loopai_callback)))
+        .routes(rate_limited(
+            state,
+            RateLimitClass::Webhook,
+            route!(webhook::report_execution_change),
+        ))
 }
 
-/// How the service stands. Each question may be one to the database.
+/// Rate limited, because each request may query the database.
 fn operation(state: &AppState) -> OpenApiRouter<AppState> {
     let health = |routes| rate_limited(state, RateLimitClass::Health, routes);
     OpenApiRouter::new()
@@ -69,7 +71,6 @@ fn operation(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(health(route!(home::read_home_page)))
 }
 
-/// Sign-in, one's own account, and those of others.
 fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
     use self::accounts::{create, keys, list, sessions, update};
     use self::auth::{password, refresh, sessions as own_sessions, sign_in, sign_out, validate};
@@ -99,7 +100,6 @@ fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(writes(route!(keys::revoke_user_key)))
 }
 
-/// What staff do to runs and e-mails.
 fn staff_actions(state: &AppState) -> OpenApiRouter<AppState> {
     use self::staff::{bulk_retry, cancel, history, resend, retry};
     use Permission::{DeliveriesResend, HistoryRead, SubmissionsCancel, SubmissionsRetry};
@@ -112,7 +112,6 @@ fn staff_actions(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(guarded(state, HistoryRead, route!(history::read_raw_history)))
 }
 
-/// What staff see of submissions, and senders of their own.
 fn staff_reads(state: &AppState) -> OpenApiRouter<AppState> {
     use self::staff::{all_events, audit, deletion, detail, export, file, list};
     use Permission::{

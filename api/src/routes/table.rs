@@ -1,4 +1,4 @@
-//! Who may do what, as a table: the routes as they are documented, with the roles that have their permission.
+//! The routes with their access rules, read from the OpenAPI document.
 
 use crate::app::{App, AppState};
 use crate::auth::permissions::Permission;
@@ -8,34 +8,25 @@ use serde_json::Value;
 use std::fmt;
 use tokio_util::sync::CancellationToken;
 
-/// The methods that a path can have, as the documentation writes them.
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// A route, and who may use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// `GET` and so on.
     pub method: String,
-    /// With its parameters in braces.
+    /// With parameters in braces.
     pub path: String,
-    /// What it asks for.
     pub access: Access,
 }
 
-/// Whom a route lets in.
+/// Who may use a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody, or whoever brings a signature or a token of the route's own kind.
+    /// Everybody. The route may check a signature or a token of its own.
     Public,
-    /// Whoever has the submission's token, the account that sent it, and staff that read submissions.
+    /// The submission's access token, the account that sent it, and staff with `submissions:read`.
     Submission,
-    /// The roles with this permission.
-    Roles {
-        /// The permission's name.
-        permission: String,
-        /// The roles that have it.
-        roles: Vec<Role>,
-    },
+    /// Roles with a permission.
+    Roles { permission: String, roles: Vec<Role> },
 }
 
 impl fmt::Display for Route {
@@ -54,10 +45,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// Every route of `app`, by path.
-///
-/// # Panics
-/// When the documentation is no JSON, which a test would have found.
+/// All routes of `app`, by path.
 pub fn route_table(app: App) -> Vec<Route> {
     let state = AppState::new(app, CancellationToken::new());
     let document = routes::all(&state).into_openapi();

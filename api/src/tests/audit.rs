@@ -1,4 +1,4 @@
-//! Which refusals are written down, as far as that shows without a database: one that is to be written fails.
+//! The limits of audit entries about anonymous callers. There is no database, so appending an entry fails.
 
 use super::TestApi;
 use crate::app::AppState;
@@ -19,20 +19,20 @@ async fn audit_entries_about_anonymous_callers_are_rate_limited() {
     let actor = Actor { kind: ActorKind::User, id: Some(UserId::new()), name: String::new() };
     let known = NewAuditEntry { actor, ..anonymous.clone() };
     let sign_in = anonymous_entry(&state, &client, "ana@example.org", Action::SignIn);
-    assert!(append_refusal(&state, &anonymous).await.is_err(), "it is to be written");
+    assert!(append_refusal(&state, &anonymous).await.is_err(), "the entry should be appended");
 
     let more = (0..).take_while(|_| state.anonymous_audit.allow(Action::Access)).count();
 
     assert!(more >= 599, "{more}");
     let mut dropped = 0;
-    // One in a tenth of a second comes back, and takes half of that to fail.
+    // One permit returns per tenth of a second, and failing takes half of that.
     for _ in 0..20 {
         dropped += usize::from(append_refusal(&state, &anonymous).await.is_ok());
     }
     assert!(dropped > 0);
-    assert!(append_refusal(&state, &known).await.is_err(), "whoever is known is written down");
     assert!(
-        append_refusal(&state, &sign_in).await.is_err(),
-        "noise of one kind does not drown another"
+        append_refusal(&state, &known).await.is_err(),
+        "entries about known users are not limited"
     );
+    assert!(append_refusal(&state, &sign_in).await.is_err(), "each action has its own limit");
 }

@@ -1,5 +1,4 @@
-//! The OpenAPI document: what clients are generated from. A change to it shows here; accept one that
-//! was meant by `INSTA_UPDATE=always cargo test -p diagflow-api`.
+//! The OpenAPI document. Accept an intended change with `INSTA_UPDATE=always cargo test -p diagflow-api`.
 
 use super::{TestApi, TestResponse};
 use crate::app::AppState;
@@ -29,7 +28,7 @@ async fn document() -> Value {
     TestApi::new().await.get("/openapi.json").await.json()
 }
 
-/// Every operation: path, method, description.
+/// All operations: path, method, documentation.
 fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let paths = document["paths"].as_object().expect("paths");
     let of_path = |(path, item): (&String, &Value)| {
@@ -41,9 +40,9 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
     paths.iter().flat_map(of_path).collect()
 }
 
-/// Panics for an error response that the documentation of its operation does not list.
+/// Fails for an error response that is not documented.
 pub(super) fn expect_documented(
-    state: &AppState,
+    state: impl FnOnce() -> AppState,
     method: &Method,
     path: &str,
     response: &TestResponse,
@@ -53,7 +52,7 @@ pub(super) fn expect_documented(
     }
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     let document = DOCUMENT
-        .get_or_init(|| serde_json::to_value(routes::all(state).into_openapi()).expect("JSON"));
+        .get_or_init(|| serde_json::to_value(routes::all(&state()).into_openapi()).expect("JSON"));
     let is_template_of = |template: &str| {
         template.split('/').count() == path.split('/').count()
             && template
@@ -87,7 +86,6 @@ fn documents(operation: &Operation, error: &ApiError) -> bool {
         if response.description.contains(&format!("`{}`: ", code.as_str())))
 }
 
-/// What an extractor makes of a body.
 async fn body_error<T>(content_type: &str, body: impl Into<Body>) -> ApiError
 where
     T: FromRequest<(), Rejection = ApiError> + Documented,
@@ -197,7 +195,7 @@ async fn every_error_response_is_documented_with_the_error_schema() {
         let responses = operation["responses"].as_object().expect("responses").clone();
         let refusals: Vec<_> =
             responses.iter().filter(|(status, _)| status.starts_with('4')).collect();
-        // How the service stands may be asked by everybody, but not without end.
+        // Operation routes have no client errors but the rate limit.
         let has_refusals = refusals.iter().any(|(status, _)| *status != "429");
         assert_eq!(has_refusals, path.starts_with("/api/"), "{method} {path}");
         for (status, response) in refusals {

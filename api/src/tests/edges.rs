@@ -1,4 +1,4 @@
-//! What every request meets: unknown paths, tokens, ids, CORS, headers, health, time limits.
+//! What all routes have in common: unknown paths, tokens, ids, CORS, headers, health, time limits.
 
 use super::TestApi;
 use axum::body::Body;
@@ -41,11 +41,11 @@ async fn reading_a_submission_requires_its_token() {
         let refused = (404, "not_found".to_owned());
         assert_eq!(with("authorization", format!("Bearer {wrong}")).await, refused);
         assert_eq!(with("cookie", format!("__Secure-diagflow_access={wrong}")).await, refused);
-        // Opened: then the database is asked, which nobody can reach.
+        // Access granted: the next error comes from the database, which is unreachable.
         let opened = (503, "unavailable".to_owned());
         assert_eq!(with("authorization", format!("bearer {right}")).await, opened);
         assert_eq!(with("cookie", format!("a=b; __Secure-diagflow_access={right}")).await, opened);
-        // No token in a URL.
+        // A token in the URL is ignored.
         let response = api.get(&format!("{path}?access_token={right}")).await;
         assert_eq!(response.refusal(), (401, "token_required".to_owned()));
     }
@@ -64,13 +64,13 @@ async fn cookies_are_read_only_under_their_full_name() {
             let cookie = format!("{name}={}", api.state().keys.submission_tokens.token(id));
             api.send(request("GET", &path, &[("cookie", &cookie)])).await.refusal()
         };
-        // Opened: then the database is asked, which nobody can reach.
+        // Access granted: the next error comes from the database, which is unreachable.
         assert_eq!(with(right).await, (503, "unavailable".to_owned()));
         assert_eq!(with(wrong).await, (401, "token_required".to_owned()));
     }
 }
 
-/// The API where nobody comes by https, as in development.
+/// An API without HTTPS, as in development.
 async fn by_http() -> TestApi {
     let public_url = "http://127.0.0.1:8080".parse().expect("an address");
     TestApi::with(|settings| settings.public_url = public_url).await

@@ -1,5 +1,5 @@
-//! Tests that need no server: requests go through the router, to a database that cannot be reached.
-//! Whatever is refused there was refused before the database was asked.
+//! Tests without a server: requests go through the router, and the database is unreachable. A request that passes
+//! all checks gets 503 `unavailable`.
 
 mod audit;
 mod documentation;
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use url::Url;
 
-/// Records that nobody can reach: what is answered without them is answered before they are asked.
+/// A database that does not exist.
 pub(crate) async fn unreachable_store() -> Store {
     let settings = PoolSettings {
         url: "mysql://nobody@127.0.0.1:1/nothing".to_owned(),
@@ -44,11 +44,11 @@ pub(crate) async fn unreachable_store() -> Store {
 /// The API without a database.
 struct TestApi {
     app: App,
-    /// Holds the images' bytes while the test runs.
+    /// The file storage.
     _folder: TempDir,
 }
 
-/// An answer, read to its end.
+/// A complete response.
 struct TestResponse {
     status: StatusCode,
     headers: HeaderMap,
@@ -60,7 +60,7 @@ impl TestResponse {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
     }
 
-    /// Status and stable code of a refusal, after a look at its envelope.
+    /// Status and code of an error response, after checking its format.
     fn refusal(&self) -> (u16, String) {
         let body = self.json();
         assert_eq!(body["success"], false, "{body}");
@@ -69,10 +69,10 @@ impl TestResponse {
         (self.status.as_u16(), body["error"]["code"].as_str().expect("a code").to_owned())
     }
 
-    /// What people read of a refusal, with its status and code.
+    /// Status, code and message of an error response.
     fn refusal_with_message(&self) -> (u16, String, String) {
         let (status, code) = self.refusal();
-        let message = self.json()["message"].as_str().expect("a sentence").to_owned();
+        let message = self.json()["message"].as_str().expect("a message").to_owned();
         (status, code, message)
     }
 
@@ -82,7 +82,7 @@ impl TestResponse {
     }
 }
 
-/// A refusal as [`TestResponse::refusal_with_message`] tells it.
+/// Compare with [`TestResponse::refusal_with_message`].
 fn refusal(status: u16, code: &str, message: &str) -> (u16, String, String) {
     (status, code.to_owned(), message.to_owned())
 }
@@ -100,7 +100,6 @@ impl TestApi {
         Self::with(|_| {}).await
     }
 
-    /// With other settings than the default ones.
     async fn with(change: impl FnOnce(&mut ApiSettings)) -> Self {
         let folder = TempDir::new().expect("a folder");
         let address = Url::from_directory_path(folder.path()).expect("an address");
@@ -137,7 +136,7 @@ impl TestApi {
     async fn send(&self, request: Request<Body>) -> TestResponse {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = send_to(router(self.app.clone()), request).await;
-        documentation::expect_documented(&self.state(), &method, &path, &response);
+        documentation::expect_documented(|| self.state(), &method, &path, &response);
         response
     }
 

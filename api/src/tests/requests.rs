@@ -1,4 +1,4 @@
-//! Makes images and requests.
+//! Images and requests for tests.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -11,43 +11,36 @@ use std::io::Cursor;
 
 const BOUNDARY: &str = "----a-boundary";
 
-/// A small image of a format.
 pub(super) fn picture(format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     RgbImage::new(3, 2).write_to(&mut bytes, format).expect("an image");
     bytes.into_inner()
 }
 
-/// An image in JSON, declared as `media_type`.
 pub(super) fn json_image(media_type: &str, bytes: &[u8]) -> Value {
     let data = format!("data:{media_type};base64,{}", BASE64_STANDARD.encode(bytes));
     json!({ "data": data, "type": media_type, "size": bytes.len(), "name": "photo" })
 }
 
-/// A submission with which nothing is wrong.
 pub(super) fn valid_submission() -> Value {
     let image = json_image("image/png", &picture(ImageFormat::Png));
     json!({ "email": "me@example.org", "comments": "Since Monday", "consent": true, "images": [image] })
 }
 
-/// A good submission, but for one member.
 pub(super) fn valid_except(member: &str, value: Value) -> Value {
     let mut body = valid_submission();
     body[member] = value;
     body
 }
 
-/// A good submission, but for its images.
 pub(super) fn valid_with_images(images: impl Into<Value>) -> Value {
     valid_except("images", images.into())
 }
 
-/// A submission as JSON.
 pub(super) fn post_json(body: &Value) -> Request<Body> {
     post("application/json", body.to_string())
 }
 
-/// A submission as anything.
 pub(super) fn post(content_type: &str, body: impl Into<Body>) -> Request<Body> {
     Request::post("/api/user/submit")
         .header(CONTENT_TYPE, content_type)
@@ -55,7 +48,6 @@ pub(super) fn post(content_type: &str, body: impl Into<Body>) -> Request<Body> {
         .expect("a request")
 }
 
-/// A form under construction.
 #[derive(Default)]
 pub(super) struct Form(Vec<u8>);
 
@@ -84,7 +76,7 @@ impl Form {
         post(&format!("multipart/form-data; boundary={BOUNDARY}"), body)
     }
 
-    /// Without its end, as after a broken connection that a proxy hid.
+    /// Without its end, as after a broken connection behind a proxy.
     pub(super) fn post_unfinished(self) -> Request<Body> {
         post(&format!("multipart/form-data; boundary={BOUNDARY}"), self.0)
     }

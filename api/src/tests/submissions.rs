@@ -1,4 +1,4 @@
-//! `POST /api/user/submit` as JSON: one test for each kind of bad input, and what is taken.
+//! `POST /api/user/submit` as JSON: one test for each kind of invalid input.
 
 use super::requests::{
     json_image, picture, post, post_json, valid_except, valid_submission, valid_with_images,
@@ -11,7 +11,7 @@ async fn submit(body: &Value) -> TestResponse {
     TestApi::new().await.send(post_json(body)).await
 }
 
-/// Sends a bad submission; returns field, code and sentence of everything that is said to be wrong.
+/// Sends an invalid submission. Returns field, code and message of all errors.
 async fn field_errors(body: &Value) -> Vec<(String, String, String)> {
     let response = submit(body).await;
     assert_eq!(response.refusal(), (400, "invalid_submission".to_owned()), "{}", response.text);
@@ -25,7 +25,7 @@ async fn field_errors(body: &Value) -> Vec<(String, String, String)> {
     details.iter().map(triple).collect()
 }
 
-/// Expects exactly one fault.
+/// Expects exactly one error.
 async fn expect_field_error(body: &Value, field: &str, code: &str, message: &str) {
     let expected = [(field.to_owned(), code.to_owned(), message.to_owned())];
     assert_eq!(
@@ -36,7 +36,7 @@ async fn expect_field_error(body: &Value, field: &str, code: &str, message: &str
     );
 }
 
-/// Whether a submission passes the validation: then the database is asked, which nobody can reach.
+/// Expects that the submission passes the validation: the next error comes from the database.
 async fn expect_valid(body: &Value) {
     let response = submit(body).await;
     assert_eq!(response.refusal(), (503, "unavailable".to_owned()), "{}", response.text);
@@ -51,7 +51,7 @@ async fn a_valid_submission_passes_validation() {
     let response = submit(&valid_submission()).await;
     assert_eq!(response.refusal(), (503, "unavailable".to_owned()));
     assert_eq!(response.header("retry-after"), "5");
-    assert!(!response.text.contains("127.0.0.1"), "nothing internal: {}", response.text);
+    assert!(!response.text.contains("127.0.0.1"), "no internal text: {}", response.text);
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn too_many_images_are_rejected() {
     let message = "Too many images (at most 10)";
     expect_field_error(&valid_with_images(pictures(11)), "images", "too_many_images", message)
         .await;
-    // Many tiny things must not become many large ones in memory.
+    // Many tiny elements must not use much memory.
     let body = valid_with_images(vec![json!({}); 200_000]);
     let field_errors = field_errors(&body).await;
     assert_eq!((field_errors.len(), field_errors[0].1.as_str()), (11, "too_many_images"));
@@ -218,7 +218,7 @@ async fn files_that_are_not_images_are_rejected() {
 #[tokio::test]
 async fn an_image_with_too_many_pixels_is_rejected() {
     let mut bomb = picture(ImageFormat::Png);
-    // Width and height stand at 16 and 20, followed by the checksum of the header chunk.
+    // Width and height are at 16 and 20, followed by the checksum of the header chunk.
     bomb[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x40, 0]);
     let checksum = crc32(&bomb[12..29]);
     bomb[29..33].copy_from_slice(&checksum.to_be_bytes());
@@ -227,7 +227,7 @@ async fn an_image_with_too_many_pixels_is_rejected() {
     expect_field_error(&body, "images[0]", "image_too_many_pixels", message).await;
 }
 
-/// The checksum of PNG chunks (ISO 3309).
+/// Checksum of PNG chunks (ISO 3309).
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
@@ -318,7 +318,7 @@ async fn a_body_that_is_not_a_json_object_is_rejected() {
         let response = api.send(post("application/json", wrong)).await;
         assert_eq!(response.refusal_with_message(), no_json(line, column), "{wrong:?}");
     }
-    // Read to its end, however deep it is.
+    // Deep nesting is no problem.
     let deep = "[".repeat(100_000);
     let response = api.send(post("application/json", deep)).await;
     assert_eq!(response.refusal_with_message(), no_json(1, 100_000));

@@ -1,4 +1,4 @@
-//! Uploads that are slow, cut off, or too much at once.
+//! Uploads that are slow, interrupted, or too many at once.
 
 use super::requests::post;
 use super::{TestApi, refusal, send_to};
@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use futures::StreamExt;
 use std::time::Duration;
 
-/// Far longer than anything here takes, and shorter than an upload may take.
+/// Longer than the test, shorter than the upload timeout.
 const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn a_slow_upload_times_out_and_frees_its_memory() {
     let router = crate::router::build(api.state());
     let send =
         |body: Body| tower::ServiceExt::oneshot(router.clone(), post("application/json", body));
-    // All that is allowed for one body, and then silence, but no end.
+    // A body of the largest size that never ends.
     let all = Bytes::from(" ".repeat(1024 * 1024 + 4));
     let (dropped, is_dropped) = tokio::sync::oneshot::channel::<()>();
     let chunks = futures::stream::unfold((Some(all), dropped), |(rest, held)| async {
@@ -88,7 +88,7 @@ async fn uploads_beyond_the_memory_limit_are_rejected() {
         router.clone(),
         post("application/json", Body::from_stream(chunks)),
     ));
-    // All that is allowed for one body: once more is asked for, too little is left for the next.
+    // All memory for one body, so too little is left for the next.
     sender.send(Bytes::from(" ".repeat(1024 * 1024 + 4))).expect("the upload goes on");
     for _ in 0..2 {
         asked.recv().await.expect("the upload is read");

@@ -1,4 +1,4 @@
-//! `GET /health` and `GET /health/db`: whether the service can do its work.
+//! `GET /health` and `GET /health/db`.
 
 use crate::routes::operation::probe::probe;
 use axum::Json;
@@ -8,14 +8,14 @@ use diagflow_store::Store;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Tells whether the service can do its work.
+/// Check the service
 #[utoipa::path(
     get,
     path = "/health",
     tag = "operation",
     responses(
-        (status = 200, description = "It can.", body = Health),
-        (status = 503, description = "It cannot.", body = Health),
+        (status = 200, description = "Healthy.", body = Health),
+        (status = 503, description = "Unhealthy.", body = Health),
     ),
 )]
 pub(crate) async fn read_health(State(store): State<Store>) -> (StatusCode, Json<Health>) {
@@ -23,14 +23,14 @@ pub(crate) async fn read_health(State(store): State<Store>) -> (StatusCode, Json
     (status_code(database), Json(Health { status: database, database }))
 }
 
-/// Tells whether the database answers.
+/// Check the database
 #[utoipa::path(
     get,
     path = "/health/db",
     tag = "operation",
     responses(
-        (status = 200, description = "It does.", body = DatabaseHealth),
-        (status = 503, description = "It does not.", body = DatabaseHealth),
+        (status = 200, description = "Healthy.", body = DatabaseHealth),
+        (status = 503, description = "Unhealthy.", body = DatabaseHealth),
     ),
 )]
 pub(crate) async fn read_database_health(
@@ -40,7 +40,7 @@ pub(crate) async fn read_database_health(
     (status_code(database), Json(DatabaseHealth { database }))
 }
 
-/// How the service stands. Why, the log tells.
+/// State of the service. The log has the reason.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// `healthy` or `unhealthy`.
@@ -51,7 +51,7 @@ pub(crate) struct Health {
     database: &'static str,
 }
 
-/// How the database stands.
+/// State of the database.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DatabaseHealth {
     /// `healthy` or `unhealthy`.
@@ -67,11 +67,11 @@ async fn database_health(store: &Store) -> &'static str {
     match probe(async move { store.ping().await }).await {
         Some(Ok(())) => HEALTHY,
         Some(Err(error)) => {
-            tracing::warn!(error = error.kind(), "the database is unhealthy");
+            tracing::warn!(error = error.kind(), "database unhealthy");
             UNHEALTHY
         }
         None => {
-            tracing::warn!("the database did not answer in time");
+            tracing::warn!("database did not respond in time");
             UNHEALTHY
         }
     }

@@ -1,8 +1,8 @@
-//! `GET /`: for people who open the address in a browser.
+//! `GET /`: a page with links.
 
 use axum::response::Html;
 
-/// A page that says what this is, with links.
+/// Show the start page
 #[utoipa::path(
     get,
     path = "/",

@@ -1,4 +1,4 @@
-//! `GET /metrics`: numbers for Prometheus.
+//! `GET /metrics`.
 
 use crate::app::AppState;
 use crate::routes::operation::probe::probe;
@@ -8,15 +8,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 
-/// A new run is started within moments; what waits longer is worth an alarm.
+/// Runs normally start within moments.
 const OVERDUE: Duration = Duration::from_secs(5);
 
-/// The process's numbers in Prometheus' text format.
+/// Get metrics in the Prometheus text format
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "operation",
-    responses((status = 200, description = "The numbers.", content_type = "text/plain", body = String)),
+    responses((status = 200, description = "The metrics.", content_type = "text/plain", body = String)),
 )]
 pub(crate) async fn read_metrics(State(state): State<AppState>) -> Response {
     let store = state.app.store.clone();
@@ -24,14 +24,14 @@ pub(crate) async fn read_metrics(State(state): State<AppState>) -> Response {
     let store = state.app.store.clone();
     let now = async move { store.loopai_usage().await };
     let (count, now) = tokio::join!(probe(count), probe(now));
-    // Whatever is missing, the other numbers are wanted all the more then.
+    // The other metrics are still useful without these.
     match count {
         Some(Ok(count)) => telemetry::queued_runs(count),
-        _ => tracing::warn!("cannot count the runs that wait"),
+        _ => tracing::warn!("cannot count queued runs"),
     }
     match now {
         Some(Ok(now)) => telemetry::loopai(now),
-        _ => tracing::warn!("cannot tell how much LoopAI has to do"),
+        _ => tracing::warn!("cannot read the usage of LoopAI"),
     }
     let text = state.app.metrics.render();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -1,4 +1,4 @@
-//! How the service itself stands.
+//! State of the service, for operators.
 
 pub(super) mod health;
 pub(super) mod home;

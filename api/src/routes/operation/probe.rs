@@ -1,12 +1,11 @@
-//! Questions that the operator's pages ask, and that must not keep them waiting.
+//! Queries of the health routes, with a short time limit.
 
 use std::time::Duration;
 
-/// Longest wait: less than health checks and scrapers usually allow.
+/// Shorter than the usual limit of health checks and scrapers.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks; `None` when no answer came in time. In a task of its own, which goes on then: a statement
-/// that is dropped in the middle costs its connection.
+/// `None` if there is no answer in time. The query runs on in its own task: dropping it would cost its connection.
 pub(super) async fn probe<T: Send + 'static>(
     check: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {

@@ -1,4 +1,4 @@
-//! `GET /ready`: whether this process may be sent requests.
+//! `GET /ready`.
 
 use crate::app::AppState;
 use crate::routes::operation::probe::probe;
@@ -9,17 +9,17 @@ use diagflow_store::Store;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Tells whether this process may be sent requests.
+/// Check whether this process can serve requests
 ///
-/// It may when the database answers and is migrated. Temporal is only reported: submissions are
-/// taken without it, and started when it is back.
+/// It can if the database responds and is migrated. Temporal is only reported: submissions are accepted without
+/// it and started later.
 #[utoipa::path(
     get,
     path = "/ready",
     tag = "operation",
     responses(
-        (status = 200, description = "It may.", body = Readiness),
-        (status = 503, description = "It may not.", body = Readiness),
+        (status = 200, description = "Ready.", body = Readiness),
+        (status = 503, description = "Not ready.", body = Readiness),
     ),
 )]
 pub(crate) async fn read_readiness(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
@@ -35,7 +35,7 @@ pub(crate) async fn read_readiness(State(state): State<AppState>) -> (StatusCode
     (code, Json(body))
 }
 
-/// How ready the process is.
+/// State of this process.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readiness {
     /// `ready` or `not_ready`.

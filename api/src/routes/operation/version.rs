@@ -1,10 +1,10 @@
-//! `GET /version`: what is running.
+//! `GET /version`.
 
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Tells what is running.
+/// Get the version
 #[utoipa::path(
     get,
     path = "/version",
@@ -26,10 +26,10 @@ pub(crate) struct Version {
     /// Always `diagflow`.
     #[schema(example = "diagflow")]
     name: &'static str,
-    /// The release.
+    /// Release.
     #[schema(example = "0.1.0")]
     version: &'static str,
-    /// The commit, where the build named one in `DIAGFLOW_COMMIT`.
+    /// Commit, if the build set `DIAGFLOW_COMMIT`.
     commit: Option<&'static str>,
     /// `debug` or `release`.
     #[schema(example = "release")]

@@ -1,4 +1,4 @@
-//! `GET /api/user/events/{id}`: follows a submission live.
+//! `GET /api/user/events/{id}`.
 
 use crate::app::AppState;
 use crate::error::ApiResult;
@@ -11,7 +11,7 @@ use axum::http::{HeaderName, StatusCode};
 use axum::response::sse::Sse;
 use axum::response::{IntoResponse, Response};
 
-/// Keeps proxies from changing or collecting what must flow.
+/// Proxies must not change or buffer the stream.
 pub(crate) const STREAM_HEADERS: [(HeaderName, &str); 2] = [
     (CACHE_CONTROL, "no-cache, no-transform"),
     (HeaderName::from_static("x-accel-buffering"), "no"),

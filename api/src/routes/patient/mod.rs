@@ -1,4 +1,4 @@
-//! What patients and other senders do: send a submission, and follow it.
+//! Routes for patients and other senders: send a submission and follow it.
 
 pub(crate) mod events;
 pub(super) mod my_submissions;

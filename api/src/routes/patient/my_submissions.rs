@@ -1,4 +1,4 @@
-//! `GET /api/v1/submissions`: the submissions that the caller's account sent.
+//! `GET /api/v1/submissions`.
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;

@@ -1,4 +1,4 @@
-//! `GET /api/user/status/{id}`: how a submission stands now.
+//! `GET /api/user/status/{id}`.
 
 use crate::error::ApiResult;
 use crate::extract::submission_access::SubmissionAccess;
@@ -42,49 +42,50 @@ pub(crate) async fn read_submission_status(
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
 }
 
-/// How a submission stands.
+/// Status of a submission.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StatusBody {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// The submission.
+    /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
     submission_id: SubmissionId,
     /// `pending`, `processing`, `completed`, `failed`, `timed_out` or `cancelled`.
     #[schema(example = "processing")]
     status: &'static str,
-    /// What to show: what happened last.
+    /// Last event, for people.
     message: String,
-    /// The same for programs.
+    /// Last event, for programs.
     #[schema(example = "diagnosing")]
     step: Option<&'static str>,
-    /// When it was received (UTC).
+    /// When the submission was received (UTC).
     #[schema(format = "date-time")]
     created_at: String,
-    /// When anything about it changed last (UTC).
+    /// When the submission last changed (UTC).
     #[schema(format = "date-time")]
     updated_at: String,
-    /// When it ended (UTC).
+    /// When the submission ended (UTC).
     #[schema(format = "date-time")]
     finished_at: Option<String>,
-    /// The result, once it is *completed*, for who may read what is medical. Usual members: `summary`, `findings`, `recommendations`.
+    /// Result of a *completed* submission, for readers of medical data. Usual members: `summary`, `findings`,
+    /// `recommendations`.
     #[schema(value_type = Option<Object>)]
     result: Option<Map<String, Value>>,
-    /// Why there is no result, once it ended without one.
+    /// Reason why there is no result, if the submission ended without one.
     error: Option<StatusError>,
-    /// The newest e-mail: `planned`, `sending`, `sent`, `unknown` or `failed`.
+    /// Status of the newest e-mail: `planned`, `sending`, `sent`, `unknown` or `failed`.
     #[schema(example = "sent")]
     email_status: Option<String>,
 }
 
-/// Why there is no result.
+/// Reason why there is no result.
 #[derive(Debug, Serialize, ToSchema)]
 struct StatusError {
     /// Stable code.
     #[schema(example = "timed_out")]
     code: String,
-    /// What to tell the patient.
+    /// Reason, for the patient.
     message: &'static str,
 }
 
@@ -110,10 +111,10 @@ fn status_error(status: Status, code: Option<String>) -> Option<StatusError> {
     let message = match status {
         Status::Pending | Status::Processing | Status::Completed => return None,
         Status::Failed => {
-            "We could not complete your diagnosis. Please send your images again, or see a doctor."
+            "We could not complete your diagnosis. Please send your photos again, or see a doctor."
         }
         Status::TimedOut => {
-            "Your diagnosis took too long, so we have stopped waiting for it. Please try again later."
+            "Your diagnosis took too long, so we have stopped it. Please send your photos again later."
         }
         Status::Cancelled => "Your submission was cancelled.",
     };

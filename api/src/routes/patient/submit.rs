@@ -1,4 +1,4 @@
-//! `POST /api/user/submit`: takes a submission.
+//! `POST /api/user/submit`.
 
 use crate::app::AppState;
 use crate::auth::audit::RequestTarget;
@@ -85,12 +85,12 @@ async fn receive_and_store(state: &AppState, request: Request) -> ApiResult<Stor
         run_to_completion(async move { store_submission(&owned, key, submission, sender).await });
     match tokio::time::timeout(state.app.settings.request_timeout, stored).await {
         Ok(stored) => stored.flatten(),
-        // It goes on, and may well succeed.
+        // The work continues and may succeed.
         Err(_) => Err(ApiError::OutcomeUnknown),
     }
 }
 
-/// Who sends, where somebody signed in does. The existing front end sends without.
+/// The account that sends the submission, if any. The existing front end sends without one.
 fn sender(
     state: &AppState,
     request: &Request,
@@ -103,7 +103,8 @@ fn sender(
         if bearer(&headers).is_some() {
             return optional_caller(&state, &target, &headers, client).await;
         }
-        // A browser sends the cookie of a session by itself, also after it has ended; the form is for anybody.
+        // Browsers send a session cookie on their own, even after the session has ended; that must not block the
+        // form.
         match authenticate(&state, target.method(), &headers, client).await {
             Ok(caller) => Ok(caller),
             Err(failure) if failure.error.is_client_error() => Ok(None),
@@ -112,7 +113,6 @@ fn sender(
     }
 }
 
-/// What the sender gets to follow its submission.
 fn receipt(state: &AppState, submission: SubmissionId) -> Response {
     let settings = &state.app.settings;
     let token = state.keys.submission_tokens.token(submission);
@@ -128,7 +128,7 @@ fn receipt(state: &AppState, submission: SubmissionId) -> Response {
     }
     let body = Receipt {
         success: true,
-        message: "Your data is submitted. You will receive results auth_method email.",
+        message: "Your data is submitted. You will receive results via email.",
         submission_id: submission,
         status: Status::Pending.name(),
         status_url,
@@ -138,78 +138,77 @@ fn receipt(state: &AppState, submission: SubmissionId) -> Response {
     (StatusCode::ACCEPTED, headers, Json(body)).into_response()
 }
 
-/// The answer to a submission.
+/// Response to a submission.
 #[derive(Debug, Serialize, ToSchema)]
 struct Receipt {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// What to show.
+    /// Message for people.
     message: &'static str,
-    /// Names the submission.
+    /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
     submission_id: SubmissionId,
-    /// Always `pending`: how it stands now, `status_url` tells.
+    /// Always `pending`; `status_url` has the current status.
     #[schema(example = "pending")]
     status: &'static str,
-    /// Tells how it stands.
+    /// URL of the status.
     status_url: String,
-    /// Follows it live.
+    /// URL of the event stream.
     events_url: String,
-    /// Opens both, as a Bearer token. Keep it: it is not shown again.
+    /// Bearer token for both URLs. It is not shown again.
     access_token: String,
 }
 
-/// A submission as JSON.
+/// Submission as JSON.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `intake::json` reads leniently, value by value")]
 struct JsonSubmission {
-    /// Where the result goes.
+    /// Address for the result.
     #[schema(format = "email", example = "patient@example.org")]
     email: String,
-    /// What the patient wants to say, at most 5000 characters.
+    /// Comments of the patient, at most 5000 characters.
     comments: Option<String>,
-    /// Must be `true`.
+    /// Whether the patient agrees to the consent text. Must be `true`.
     consent: bool,
-    /// Names the consent text that was shown: the current one, also if missing. Any other is refused,
-    /// and the refusal names the current one.
+    /// Version of the consent text that was shown. Default: the current version. Other versions are rejected with
+    /// the current one.
     #[schema(example = "2026-11")]
     consent_version: Option<String>,
     /// 1 to 10 images.
     images: Vec<JsonImage>,
 }
 
-/// An image in JSON.
+/// Image in JSON.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `intake::json` reads leniently, value by value")]
 struct JsonImage {
-    /// The image as a `data:` URL or as bare base64; at most 10 MB once decoded.
+    /// Image as a `data:` URL or as base64, at most 10 MB when decoded.
     data: String,
-    /// What it is: `image/jpeg`, `image/png` or `image/webp`. The bytes are looked at: what they are
-    /// counts.
+    /// Media type: `image/jpeg`, `image/png` or `image/webp`. The actual type of the bytes counts.
     #[schema(rename = "type", example = "image/jpeg")]
     r#type: Option<String>,
-    /// Its bytes. The bytes themselves are counted.
+    /// Number of bytes. Ignored: the bytes are counted.
     size: Option<u64>,
-    /// Its file name.
+    /// Name of the file.
     name: Option<String>,
 }
 
-/// A submission as a form.
+/// Submission as a form.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `intake::multipart` reads field by field")]
 struct FormSubmission {
-    /// Where the result goes.
+    /// Address for the result.
     #[schema(format = "email", example = "patient@example.org")]
     email: String,
-    /// What the patient wants to say, at most 5000 characters.
+    /// Comments of the patient, at most 5000 characters.
     comments: Option<String>,
-    /// `true`, `on`, `1` or `yes`.
+    /// Whether the patient agrees to the consent text: `true`, `on`, `1` or `yes`.
     consent: String,
-    /// Names the consent text that was shown: the current one, also if missing. Any other is refused,
-    /// and the refusal names the current one.
+    /// Version of the consent text that was shown. Default: the current version. Other versions are rejected with
+    /// the current one.
     consent_version: Option<String>,
-    /// 1 to 10 files, each JPEG, PNG or WebP of at most 10 MB.
+    /// 1 to 10 files: JPEG, PNG or WebP, at most 10 MB each.
     #[schema(value_type = Vec<String>, content_media_type = "application/octet-stream")]
     images: Vec<Vec<u8>>,
 }

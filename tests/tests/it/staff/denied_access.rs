@@ -108,7 +108,7 @@ async fn unauthenticated_requests_are_audited_with_their_target() {
 /// The number of entries that were not written.
 async fn entries_withheld(stack: &Stack, reason: &str) -> i64 {
     let metrics = stack.client.get("/metrics").await.text().await.expect("text");
-    let name = format!("diagflow_audit_lines_withheld_total{{why=\"{reason}\"}} ");
+    let name = format!("diagflow_audit_entries_dropped_total{{reason=\"{reason}\"}} ");
     let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
     value.map_or(0, |value| value.parse().expect("a number"))
 }
