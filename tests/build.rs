@@ -10,14 +10,14 @@ const FILES: [&str; 3] = ["policy", "delivery", "diagnosis"];
 
 const TIMER: &str = "ctx.timer(std::time::Duration::from_secs(1)).await;";
 
-/// A change that recorded histories do not agree with. `src/replay.rs` knows which cases reach it.
+/// A change that is incompatible with recorded histories. `src/replay.rs` lists the cases that reach it.
 struct Change {
     name: &'static str,
     file: &'static str,
     edits: &'static [Edit],
 }
 
-/// One line of the source, which occurs exactly once, and what happens to it.
+/// An edit at a line of the source, which must occur exactly once.
 enum Edit {
     InsertBefore(&'static str, &'static str),
     InsertAfter(&'static str, &'static str),
@@ -79,11 +79,11 @@ fn main() {
                 apply(edit, change.name, &mut text);
             }
         }
-        writeln!(copy, "pub(crate) mod {file} {{\n{text}}}").expect("a string grows");
+        writeln!(copy, "pub(crate) mod {file} {{\n{text}}}").expect("strings accept all writes");
     }
     let names = CHANGES.map(|change| change.name);
     writeln!(copy, "pub(crate) const CHANGES: [&str; {}] = {names:?};", names.len())
-        .expect("a string grows");
+        .expect("strings accept all writes");
     let target = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     fs::write(target.join("workflow_copy.rs"), copy).expect("written");
 }

@@ -1,5 +1,3 @@
-//! Responses of both simulators.
-
 use askama::Template;
 use axum::{
     Json,

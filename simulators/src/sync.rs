@@ -25,7 +25,7 @@ impl ChangeNotifier {
         self.0.send_modify(|count| *count += 1);
     }
 
-    /// Waits until `find` returns something for the current `state`.
+    /// Waits until `find` returns `Some` for the current `state`.
     pub(crate) async fn wait_for<S: Debug, T>(
         &self,
         limit: Duration,
@@ -35,7 +35,7 @@ impl ChangeNotifier {
         let mut changes = self.0.subscribe();
         let found = async {
             loop {
-                // Before `find`, so that a change during `find` wakes us again.
+                // Before `find`, so that a change during `find` ends the next wait at once.
                 changes.borrow_and_update();
                 if let Some(found) = find(&state()) {
                     return Some(found);
@@ -50,7 +50,6 @@ impl ChangeNotifier {
     }
 }
 
-/// A condition was not met in time.
 #[derive(Debug, thiserror::Error)]
 #[error("timed out after {waited:?}; last state: {seen}")]
 pub struct WaitTimeout {

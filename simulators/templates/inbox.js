@@ -20,7 +20,7 @@ async function refresh() {
 }
 
 document.getElementById("clear").addEventListener("click", async () => {
-  if (!confirm("Delete all mails?")) return;
+  if (!confirm("Delete all messages?")) return;
   await fetch("/api/mails", { method: "DELETE" });
   await refresh();
 });

@@ -1,5 +1,4 @@
-//! What must be true of a finished submission, checked through HTTP, MySQL, LoopAI's log, the mail server and
-//! Temporal.
+//! Assertions about finished submissions, checked through HTTP, MySQL, LoopAI's log, the mail server and Temporal.
 
 use crate::client::AcceptedSubmission;
 use crate::history;
@@ -47,7 +46,7 @@ pub async fn wait_completed_once(stack: &Stack, submission: &AcceptedSubmission)
     assert!(document["result"].is_object(), "{document}");
     assert_eq!(history::wait_until_closed(stack, submission).await, "Completed");
     assert_eq!(executions(stack, submission).len(), 1, "LoopAI runs once for each run");
-    assert_told_once(stack, submission, "Your diagnosis result").await;
+    assert_notified_once(stack, submission, "Your diagnosis result").await;
     assert_story(stack, submission, "completed").await;
     document
 }
@@ -67,7 +66,7 @@ pub async fn wait_ended_once(
         assert_eq!(failure_type(stack, submission).await.as_deref(), Some(end.code));
     }
     assert_story(stack, submission, end.status).await;
-    assert_told_once(stack, submission, end.subject).await
+    assert_notified_once(stack, submission, end.subject).await
 }
 
 pub fn executions(stack: &Stack, submission: &AcceptedSubmission) -> Vec<ExecutionRecord> {
@@ -89,7 +88,7 @@ pub async fn delivery(stack: &Stack, submission: &AcceptedSubmission) -> Deliver
 }
 
 /// One sent delivery, and one e-mail with text and HTML and the delivery's Message-ID.
-async fn assert_told_once(
+async fn assert_notified_once(
     stack: &Stack,
     submission: &AcceptedSubmission,
     subject: &str,

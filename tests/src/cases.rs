@@ -1,5 +1,5 @@
-//! The courses that a workflow can take. Each case makes one happen on a real stack. The resulting histories are
-//! recorded in `tests/histories/`, replayed by every test run, and counted against the history budget.
+//! The paths that a workflow can take. Each case runs one of them on a real stack. The resulting histories are recorded
+//! in `tests/histories/`, replayed by every test run, and counted against the history budget.
 
 use crate::client::AcceptedSubmission;
 use crate::eventually::eventually;
@@ -230,7 +230,7 @@ async fn deliveries(stack: &Stack, accepted: &AcceptedSubmission) -> Vec<Deliver
 
 async fn retry_while_mail_waits(stack: &Stack, accepted: &AcceptedSubmission) {
     let staff = Staff::with_role(stack, Role::Operator).await;
-    eventually("two attempts at the e-mail", || async {
+    eventually("two attempts to send the e-mail", || async {
         let all = deliveries(stack, accepted).await;
         all.first().filter(|one| one.attempts >= 2).map(drop)
     })

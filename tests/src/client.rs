@@ -33,7 +33,7 @@ pub struct ApiClient {
 
 impl ApiClient {
     pub fn new(base: String) -> ApiClient {
-        // Fails when another test was faster, which is fine.
+        // Fails if another test has installed it already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self::with_http(reqwest::Client::new(), vec![base])
     }

@@ -22,7 +22,7 @@ impl Server {
     fn start(&mut self, mut command: Command) {
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
-        // In a process group of its own, so that a Ctrl-C in the terminal does not reach it.
+        // In a separate process group, so that a Ctrl-C in the terminal does not reach it.
         self.child = Some(command.process_group(0).spawn().expect("a started process"));
     }
 
@@ -57,7 +57,7 @@ impl DedicatedMariaDb {
         Self::start_with(&[]).await
     }
 
-    /// With a binary log, from which a backup is brought up to a later moment.
+    /// With a binary log, for point-in-time recovery.
     pub async fn with_binary_log() -> DedicatedMariaDb {
         Self::start_with(&["--log-bin=binlog"]).await
     }
@@ -102,7 +102,7 @@ impl DedicatedMariaDb {
         ["--host=127.0.0.1".to_owned(), port, "--user=root".to_owned()]
     }
 
-    /// The URL without a database. Its user may do everything to test databases, and nothing else.
+    /// The URL without a database. Its user has all privileges on test databases, and no others.
     pub fn url(&self) -> String {
         format!("mysql://diagflow@127.0.0.1:{}", self.port)
     }
@@ -210,7 +210,7 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-/// MariaDB runs as root only when told to.
+/// MariaDB requires this option to run as root.
 fn as_root() -> Option<&'static str> {
     nix::unistd::Uid::effective().is_root().then_some("--user=root")
 }

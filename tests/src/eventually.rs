@@ -19,7 +19,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
     within(LIMIT, what, poll).await
 }
 
-/// Like [`eventually`], for what takes longer than [`LIMIT`] even on an idle machine.
+/// Like [`eventually`], for conditions that take longer than [`LIMIT`] even on an idle machine.
 pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
     limit: Duration,
     what: impl Debug,

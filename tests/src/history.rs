@@ -96,7 +96,7 @@ pub fn count_by_type(events: &[HistoryEvent]) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-/// The attempt number, where the event starts the attempt that decided an activity's outcome.
+/// The attempt number in an `ActivityTaskStarted` event. Temporal records only the attempt that decided the outcome.
 pub fn activity_attempt(event: &HistoryEvent) -> Option<i32> {
     match event.attributes.as_ref()? {
         Attributes::ActivityTaskStartedEventAttributes(started) => Some(started.attempt),
@@ -165,7 +165,7 @@ pub fn possible_personal_data(value: &Value) -> Vec<String> {
     }
 }
 
-/// The content of base64 as JSON or plain text; none when the text is not base64 of text.
+/// The content of base64 as JSON or plain text; `None` if `text` is not base64 of text.
 fn payload(text: &str) -> Option<Result<Value, String>> {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;

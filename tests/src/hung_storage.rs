@@ -24,8 +24,8 @@ impl HungStorage {
 
     /// The command prefix that mounts the file system and starts the API.
     pub(crate) fn wrapper(&self) -> [String; 6] {
-        // The API must not inherit descriptor 3: whoever holds it serves the file system, and unmounting could not end
-        // it.
+        // The API must not inherit descriptor 3: while any process holds it, the file system keeps hanging, even
+        // unmounted.
         let script = format!(
             "exec 3<>/dev/fuse && \
              mount -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none '{mount_point}' || exit 1; \

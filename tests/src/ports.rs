@@ -1,4 +1,4 @@
-//! Free ports for processes that bind theirs some time after the choice.
+//! Free ports for processes that bind them some time later.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
@@ -38,7 +38,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn no_connection_and_no_other_test_takes_a_port_that_was_given_out() {
+    fn an_allocated_port_is_not_taken_by_connections_or_other_tests() {
         let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
         let range = range.expect("the range of outgoing connections");
         let first = range.split_whitespace().next().expect("the first port");

@@ -28,8 +28,8 @@ impl Process {
         Self::start_wrapped(&[], role, variables, log)
     }
 
-    /// Starts it through another command, which gets the command line as its last arguments and must replace itself by
-    /// that program.
+    /// Starts it through another command, which gets the command line as its last arguments and must replace itself
+    /// with that program.
     pub fn start_wrapped(
         wrapper: &[&str],
         role: &'static str,

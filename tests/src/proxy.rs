@@ -52,9 +52,9 @@ struct ByteCounter {
 struct Shared {
     state: watch::Sender<LinkState>,
     lost_response: Arc<Mutex<Option<LostResponse>>>,
-    /// How many bytes from the server each of the next connections passes before it is cut.
+    /// Number of bytes from the server after which each of the next connections is cut.
     byte_limits: Arc<Mutex<VecDeque<usize>>>,
-    /// Counts whatever met a faulty link.
+    /// Connections and chunks of data that a faulty link affected.
     disruptions: Arc<AtomicUsize>,
     counter: Arc<Mutex<ByteCounter>>,
     cut_mid_event: Arc<AtomicUsize>,
@@ -106,7 +106,7 @@ impl Proxy {
         self.shared.state.send_replace(LinkState::Reset);
     }
 
-    /// How often a faulty link broke, refused, delayed or held back something.
+    /// Number of connections and chunks of data that a faulty link broke, refused, delayed or held back.
     pub fn disruptions(&self) -> usize {
         self.shared.disruptions.load(Ordering::Relaxed)
     }
@@ -149,7 +149,7 @@ impl Proxy {
         self.shared.counter().times
     }
 
-    /// How many of the connections that reached their byte limit were cut within an event.
+    /// Number of connections that were cut within an event.
     pub fn cut_mid_event(&self) -> usize {
         self.shared.cut_mid_event.load(Ordering::Relaxed)
     }
@@ -266,7 +266,8 @@ async fn relay(mut client: TcpStream, server: String, shared: Shared) {
     }
 }
 
-/// Forwards one direction. `passes` returns how many bytes of a chunk may pass; true when that was not all of them.
+/// Forwards one direction. `passes` returns the number of bytes of a chunk to forward. Returns true once that is less
+/// than the whole chunk.
 async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

@@ -60,7 +60,7 @@ mod copy {
 /// The change that is switched on in the copy.
 static ACTIVE_CHANGE: RwLock<Option<&'static str>> = RwLock::new(None);
 
-/// Whether the copy is to behave as if it had this change.
+/// Whether this change is switched on in the copy.
 fn is_active(change: &str) -> bool {
     *ACTIVE_CHANGE.read().expect("no writer panics") == Some(change)
 }

@@ -1,4 +1,4 @@
-//! What the API responds.
+//! Reads API responses.
 
 use reqwest::Response;
 use serde_json::Value;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: run the tests by `cargo xtask test`, which starts the servers")
+        panic!("{name} is not set: run the tests with `cargo xtask test`, which starts the servers")
     })
 }
 

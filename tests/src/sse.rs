@@ -46,7 +46,7 @@ impl SseStream {
         self.blocks().into_iter().filter_map(parse_event).collect()
     }
 
-    /// Reads until the text is `enough`. Heartbeats do not extend the time limit.
+    /// Reads until `enough` returns true for the text. Heartbeats do not extend the time limit.
     pub async fn read_until(&mut self, enough: impl Fn(&str) -> bool) {
         let reading = async {
             while !enough(&self.text) {
@@ -54,7 +54,7 @@ impl SseStream {
             }
         };
         let result = timeout(LIMIT, reading).await;
-        assert!(result.is_ok(), "not enough within {LIMIT:?}: {}", self.text);
+        assert!(result.is_ok(), "the expected text did not arrive within {LIMIT:?}: {}", self.text);
     }
 
     /// Reads until the server ends the stream.
@@ -91,7 +91,7 @@ impl SseStream {
     }
 }
 
-/// None for a block that is not an event, such as a heartbeat.
+/// `None` for a block that is not an event, such as a heartbeat.
 fn parse_event(block: &str) -> Option<SseEvent> {
     let field = |name: &str| {
         block.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))

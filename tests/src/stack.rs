@@ -100,7 +100,7 @@ impl Stack {
     }
 
     pub async fn without_processes(options: StackOptions) -> Stack {
-        // Fails when another test was faster, which is fine.
+        // Fails if another test has installed it already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mysql = options.mysql.unwrap_or_else(servers::mysql);
         let database = Database::migrated_on(mysql).await;
@@ -186,7 +186,7 @@ impl Stack {
         hung
     }
 
-    /// The system kills the API when a file grows beyond this many bytes.
+    /// The operating system kills the API when a file grows beyond this many bytes.
     pub async fn start_api_with_file_size_limit(&mut self, bytes: u64) {
         let limit = format!("--fsize={bytes}");
         self.start_api_wrapped(&["prlimit", &limit, "--core=0", "--"]).await;

@@ -1,4 +1,4 @@
-//! What operators do with the `temporal` command.
+//! Operator actions with the `temporal` command.
 
 use crate::client::AcceptedSubmission;
 use crate::eventually::eventually;

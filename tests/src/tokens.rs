@@ -12,11 +12,11 @@ pub const JWT_KEY: &str = "a JWT key for tests, 32 characters or more";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forgery {
-    /// Valid, but expired.
+    /// Correctly signed, but expired.
     Expired,
     /// Signed with another key under our key's id.
     WrongKey,
-    /// Claims that it needs no signature.
+    /// `alg: none`, without a signature.
     NoAlgorithm,
 }
 

@@ -1,4 +1,4 @@
-//! Runs cargo and finds what it builds.
+//! Runs cargo and locates the binaries that it builds.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::progress::Step;
 use crate::workspace::Workspace;
 use crate::{guard, process};
 
-/// The cargo that runs this program, in the workspace.
+/// Uses the cargo that runs this program, in the workspace root.
 pub(crate) fn command<'a>(
     workspace: &Workspace,
     arguments: impl IntoIterator<Item = &'a str>,
@@ -31,7 +31,6 @@ fn is_set_by_cargo_run(variable: &str) -> bool {
     ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
-/// Runs cargo as a step and shows its output.
 pub(crate) fn run(
     workspace: &Workspace,
     arguments: &[&str],
@@ -49,12 +48,10 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// The `diagflow` binary.
 pub(crate) fn product(release: bool) -> Result<PathBuf> {
     Ok(target()?.join(if release { "release" } else { "debug" }).join("diagflow"))
 }
 
-/// An example of the crate `tests`.
 pub(crate) fn example(name: &str) -> Result<PathBuf> {
     Ok(target()?.join("debug").join("examples").join(name))
 }

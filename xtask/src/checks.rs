@@ -12,16 +12,16 @@ use crate::progress;
 /// The compiler of `.github/workflows/ci.yml` and `Dockerfile`.
 const COMPILER: &str = "1.95";
 
-/// A call of cargo: its arguments and environment variables.
 pub(crate) struct Check {
     pub(crate) arguments: Vec<&'static str>,
     pub(crate) variables: Vec<(&'static str, String)>,
 }
 
-/// The checks for the installed compiler. Prints a note if it is not the one of CI.
+/// The checks for the installed compiler. Prints a note if CI uses another compiler.
 pub(crate) fn list() -> Result<Vec<Check>> {
     let version = rustc_version()?;
-    let version = version.split_ascii_whitespace().nth(1).context("rustc has no version")?;
+    let version =
+        version.split_ascii_whitespace().nth(1).context("rustc --version printed no version")?;
     let strict = is_compiler_of_ci(version);
     if !strict {
         progress::print(format!(
@@ -45,7 +45,6 @@ fn list_for(strict: bool) -> Vec<Check> {
     ]
 }
 
-/// What the compiler that cargo uses prints as its version.
 fn rustc_version() -> Result<String> {
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(compiler).arg("--version").output().context("cannot run rustc")?;

@@ -1,5 +1,3 @@
-//! Waiting in tests.
-
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: runs the fault table with servers of its own.
+//! `cargo xtask faults`: runs the fault table with its own servers.
 
 use std::process::ExitCode;
 

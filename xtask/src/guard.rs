@@ -34,10 +34,10 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Replaces this process with `command` and binds it to the life of `parent`.
+/// Replaces this process with `command`, which is killed when `parent` ends.
 pub(crate) fn become_child(parent: u32, command: &[OsString]) -> Result<ExitCode> {
     let (program, arguments) = command.split_first().context("no program given")?;
-    // SIGKILL cannot be ignored and takes no time; all servers here survive it.
+    // SIGKILL cannot be ignored and acts at once; all servers here can recover from it.
     set_pdeathsig(Signal::SIGKILL).context("cannot request a signal for the parent's end")?;
     // The parent may have died before the request; then this process has another parent.
     if std::os::unix::process::parent_id() != parent {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// How much of an error response is shown.
+/// Maximum length of an error response in a message, in bytes.
 const BODY_LIMIT: u64 = 4096;
 
 /// Succeeds if `GET path` on this port returns a 2xx status.
@@ -20,7 +20,7 @@ pub(crate) fn expect_success(port: u16, path: &str) -> Result<()> {
     let status = response.status();
     if !status.is_success() {
         let body = response.body_mut().with_config().limit(BODY_LIMIT).lossy_utf8(true);
-        bail!("GET {path} answers {} {}", status.as_u16(), body.read_to_string()?.trim());
+        bail!("GET {path} returned {} {}", status.as_u16(), body.read_to_string()?.trim());
     }
     Ok(())
 }
@@ -45,7 +45,7 @@ mod tests {
 
         let error = expect_success(port, "/ready").err().map(|error| error.to_string());
 
-        assert_eq!(error.as_deref(), Some("GET /ready answers 503 {\"database\":\"down\"}"));
+        assert_eq!(error.as_deref(), Some("GET /ready returned 503 {\"database\":\"down\"}"));
         assert!(server.join().is_ok());
         Ok(())
     }

@@ -40,11 +40,11 @@ struct CommandLine {
 enum Command {
     /// Start everything: database, Temporal, simulators, worker and API; stop with Ctrl-C
     Up(up::Options),
-    /// Run all checks and all tests with servers of their own, even while `up` is running
+    /// Run all checks and all tests with their own servers, even while `up` is running
     Test(test::Options),
     /// Run the fault table: inject each fault and check that the guarantees hold
     Faults(faults::Options),
-    /// Record new histories for the replay tests, with servers of their own
+    /// Record new histories for the replay tests, with their own servers
     Record,
     /// Start a program that dies with its parent (used for all child processes)
     #[command(name = guard::COMMAND, hide = true)]
@@ -66,8 +66,7 @@ fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| {
         if error.is::<interrupt::Interrupted>() {
             progress::print("Stopped.");
-            // The exit code that shells use after Ctrl-C.
-            return ExitCode::from(130);
+            return ExitCode::from(130); // as shells do after Ctrl-C
         }
         progress::print_error(&error);
         ExitCode::FAILURE

@@ -36,7 +36,7 @@ pub(crate) struct PortOptions {
     /// MariaDB [default: 3307]
     #[arg(long, value_name = "PORT")]
     mariadb_port: Option<u16>,
-    /// Number added to every port that has no flag of its own
+    /// Number added to every port without its own flag
     #[arg(long, value_name = "N", default_value_t = 0)]
     port_offset: u16,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Ports {
 }
 
 impl PortOptions {
-    /// The ports of the flags if all are free; otherwise an error that names each used port and what to do.
+    /// The configured ports if all are free; otherwise an error that lists each used port and what to do.
     pub(crate) fn resolve_free(&self) -> Result<Ports> {
         let ports = self.resolve(self.port_offset)?;
         let problems = ports.problems();
@@ -69,7 +69,7 @@ impl PortOptions {
         bail!(message)
     }
 
-    /// The ports of the flags, with this offset.
+    /// The configured ports, with this offset.
     pub(crate) fn resolve(&self, offset: u16) -> Result<Ports> {
         let choose = |flag: Option<u16>, default: u16| match flag {
             Some(port) => Ok(port),
@@ -93,7 +93,6 @@ impl PortOptions {
         Ok(ports)
     }
 
-    /// An offset with which every port is free.
     fn free_offset(&self) -> Option<u16> {
         let works =
             |offset: u16| self.resolve(offset).is_ok_and(|ports| ports.problems().is_empty());
@@ -102,7 +101,6 @@ impl PortOptions {
 }
 
 impl Ports {
-    /// For each port: its service and its flag.
     fn list(&self) -> [(&'static str, &'static str, u16); 8] {
         [
             ("the API", "--api-port", self.api),
@@ -165,7 +163,7 @@ pub(crate) fn find_free<const COUNT: usize>() -> Result<[u16; COUNT]> {
     Ok(ports)
 }
 
-/// The id and name of the process that listens on `port`; `None` without permission to find out.
+/// The id and name of the process that listens on `port`; `None` if this user may not see it.
 fn process_on_port(port: u16) -> Option<(u32, String)> {
     let socket = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()

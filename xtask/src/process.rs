@@ -18,9 +18,9 @@ use crate::progress::Step;
 use crate::{guard, interrupt};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How long an interrupted job may take to end.
+/// Grace period for an interrupted job.
 const JOB_STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much of a log is shown when its process fails.
+/// Number of log lines to show when a process fails.
 const TAIL_LINES: usize = 20;
 const TAIL_BYTES: u64 = 16 * 1024;
 
@@ -72,7 +72,6 @@ impl Server {
         }
     }
 
-    /// Fails with the end of the log if the server has ended.
     pub(crate) fn expect_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -82,7 +81,6 @@ impl Server {
         }
     }
 
-    /// Sends SIGTERM, waits, and kills the server after its timeout.
     fn stop(mut self) -> Result<()> {
         let step = Step::begin(format!("stop the {}", self.name));
         if self.child.try_wait()?.is_some() {
@@ -92,8 +90,8 @@ impl Server {
         // The id cannot belong to another process: only this process can reap the child, and has not.
         let process = process_id(&self.child)?;
         kill(process, Signal::SIGTERM)?;
-        let asked = Instant::now();
-        while asked.elapsed() < self.stop_timeout {
+        let requested = Instant::now();
+        while requested.elapsed() < self.stop_timeout {
             if self.child.try_wait()?.is_some() {
                 step.done(format!("the {} stopped", self.name));
                 return Ok(());
@@ -115,9 +113,9 @@ impl Server {
     }
 }
 
-/// Servers in the order of their start.
 #[derive(Default)]
 pub(crate) struct Servers {
+    /// In the order of their start.
     running: Vec<Server>,
 }
 
@@ -133,7 +131,6 @@ impl Servers {
         self.running.is_empty()
     }
 
-    /// Fails if one of them has ended.
     pub(crate) fn expect_alive(&mut self) -> Result<()> {
         self.running.iter_mut().try_for_each(Server::expect_alive)
     }
@@ -181,8 +178,8 @@ pub(crate) fn wait(
     };
     if outcome.is_err() {
         let _ = killpg(group, Signal::SIGTERM);
-        let asked = Instant::now();
-        while asked.elapsed() < JOB_STOP_TIMEOUT && !has_ended(group)? {
+        let requested = Instant::now();
+        while requested.elapsed() < JOB_STOP_TIMEOUT && !has_ended(group)? {
             sleep(POLL_INTERVAL);
         }
     }
@@ -215,7 +212,6 @@ fn with_log<'a>(command: &'a mut Command, log: &Path) -> Result<&'a mut Command>
     Ok(command.stdout(Stdio::from(file.try_clone()?)).stderr(Stdio::from(file)))
 }
 
-/// The name of the program behind a guarded command, for messages.
 fn program_name(command: &Command) -> String {
     let name = command.get_args().nth(guard::PROGRAM_INDEX).unwrap_or(command.get_program());
     Path::new(name).file_name().unwrap_or(name).display().to_string()

@@ -6,7 +6,6 @@ use anyhow::Result;
 
 use crate::{progress, test_servers};
 
-/// Records one more history of every case.
 pub(crate) fn run() -> Result<ExitCode> {
     test_servers::run_program("record_histories", false, |_, _| Ok(()))?;
     progress::print(

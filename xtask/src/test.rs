@@ -1,4 +1,4 @@
-//! `cargo xtask test`: runs all checks and all tests with servers of their own.
+//! `cargo xtask test`: runs all checks and all tests with their own servers.
 
 use std::io::{BufRead, BufReader, Write};
 use std::num::NonZero;
@@ -28,11 +28,10 @@ pub(crate) struct Options {
     filter: Vec<String>,
 }
 
-/// How long the output may stay open after the tests, held by a process that a test left behind.
+/// A process that a test left behind may hold the output open. Wait this long for its end.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tests in parallel in addition to one per core: tests mostly wait for servers.
 const EXTRA_TEST_THREADS: usize = 2;
-/// The environment variable that sets the number of parallel tests.
 const TEST_THREADS: &str = "RUST_TEST_THREADS";
 
 /// Runs everything. The last line of the output is the test count in the form `N passed, N failed`.
@@ -104,7 +103,7 @@ fn run_tests(
         command.env(TEST_THREADS, (cores + EXTRA_TEST_THREADS).to_string());
     }
     let mut child = command.spawn().context("cannot start cargo")?;
-    let output = child.stdout.take().context("cargo has no output")?;
+    let output = child.stdout.take().context("cargo's output is not captured")?;
     let (shared_count, ended) = count_and_print(output);
 
     let status = process::wait(child, || servers.expect_alive());

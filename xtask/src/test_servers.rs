@@ -40,8 +40,8 @@ pub(crate) fn run_program(
     })
 }
 
-/// Runs `work` with new servers, then stops them. `work` gets the environment variables with the addresses of the
-/// servers. `keep` keeps their data and logs.
+/// Runs `work` with new servers, then stops them. `work` gets environment variables with their addresses. `keep`
+/// preserves their data and logs.
 pub(crate) fn with_servers(
     workspace: &Workspace,
     tools: &Tools,
@@ -59,7 +59,6 @@ pub(crate) fn with_servers(
     stopped
 }
 
-/// Starts the servers and returns the environment variables with their addresses.
 fn start(
     tools: &Tools,
     home: &SystemFolder,
@@ -94,7 +93,6 @@ fn start(
     ])
 }
 
-/// The folder of one test run.
 struct TestFolder {
     path: PathBuf,
     keep: bool,
@@ -128,7 +126,7 @@ impl Drop for TestFolder {
     }
 }
 
-/// Deletes test folders with a lock that no process holds.
+/// Deletes the test folders of runs that have ended: no process holds their lock.
 fn remove_leftovers(state: &Path) -> Result<()> {
     for entry in fs::read_dir(state)?.flatten() {
         let lock = entry.path().join("lock");

@@ -56,7 +56,6 @@ fn home(workspace: &Workspace, options: &Options) -> Result<SystemFolder> {
     SystemFolder::open(folder)
 }
 
-/// Stops all servers and reports the outcome.
 fn finish(outcome: Result<()>, mut servers: Servers, data: &str) -> Result<ExitCode> {
     match outcome {
         Ok(()) => {

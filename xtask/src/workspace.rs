@@ -110,7 +110,6 @@ impl Lock {
         }
     }
 
-    /// The process that holds the lock `path`.
     pub(crate) fn holder(path: &Path) -> Option<u32> {
         fs::read_to_string(path).ok()?.trim().parse().ok()
     }

@@ -134,7 +134,7 @@ async fn download(url: &str) -> Result<Vec<u8>, String> {
         let client = reqwest::Client::builder().build();
         client.map_err(|error| error.to_string())
     });
-    // No message contains the URL: it is signed, so it is a secret until it expires.
+    // Error messages omit the URL: it is signed, and therefore a secret until it expires.
     let describe = |error: reqwest::Error| format!("its download failed: {}", error.without_url());
     let response = CLIENT.as_ref()?.get(url).send().await.map_err(describe)?;
     if !response.status().is_success() {

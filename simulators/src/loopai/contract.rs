@@ -1,4 +1,4 @@
-//! The two requests of the platform.
+//! The platform's two endpoints.
 
 use std::sync::Arc;
 

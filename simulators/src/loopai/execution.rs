@@ -1,5 +1,3 @@
-//! One execution: its record and its end.
-
 use chrono::Utc;
 use serde_json::Value;
 use uuid::Uuid;

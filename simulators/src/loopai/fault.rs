@@ -18,7 +18,6 @@ use super::{
 };
 use crate::http::ConnectionControl;
 
-/// The target of the `redirect` fault.
 pub(super) const LOGIN_PATH: &str = "/login";
 
 const HUGE_START: &[u8] = br#"{"status":"COMPLETED","result":{"padding":""#;
@@ -32,7 +31,7 @@ pub(super) struct Responder {
 }
 
 impl Responder {
-    /// Responds with `normal`, or as `fault` says.
+    /// Responds with `normal`, or applies `fault`.
     pub(super) async fn respond(&self, fault: Option<Fault>, normal: Value) -> Response {
         let faulty = match fault {
             Some(fault) => self.fault_response(fault, normal.clone()).await,
@@ -41,7 +40,7 @@ impl Responder {
         faulty.unwrap_or_else(|| Json(normal).into_response())
     }
 
-    /// The response to send instead of `normal`; `None` when it is time for the normal response.
+    /// The response to send instead of `normal`; `None` to send `normal`.
     pub(super) async fn fault_response(&self, fault: Fault, normal: Value) -> Option<Response> {
         self.simulation.log.set_fault(self.number, fault.to_string());
         let response = match fault {
@@ -119,7 +118,7 @@ fn truncated(text: &str) -> Response {
 fn cut(text: &str) -> Response {
     let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
     let body = stream::once(async { Ok(half) }).chain(stream::once(async {
-        // Lets the first half leave: a failed body would discard it.
+        // Sends the first half before the body fails, which would discard it.
         tokio::task::yield_now().await;
         Err(io::Error::from(io::ErrorKind::UnexpectedEof))
     }));

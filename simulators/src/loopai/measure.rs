@@ -26,12 +26,10 @@ const MIN_ALPHA: u8 = 128;
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Measurement {
-    /// Pixels.
     pub(super) width: u32,
-    /// Pixels.
     pub(super) height: u32,
     pub(super) megapixels: f64,
-    /// Variance of the Laplacian of the luma: 0 for a uniform surface, larger for sharper images.
+    /// Variance of the Laplacian (4 neighbours) of the luma: 0 for a uniform surface, larger for sharper images.
     pub(super) sharpness: f64,
     pub(super) exposure: Exposure,
     /// Standard deviation of the luma relative to its maximum, 0 to 1.
@@ -50,7 +48,6 @@ pub(super) struct Exposure {
     pub(super) clipped_highlights: f64,
 }
 
-/// A colour and its share of the opaque pixels, 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Colour {
     pub(super) hex: String,
@@ -93,7 +90,6 @@ fn measure_image(image: &DynamicImage) -> Measurement {
     }
 }
 
-/// Variance of the Laplacian (4 neighbours): large with edges, small with blur.
 fn sharpness(luma: &GrayImage) -> f64 {
     let (width, height) = luma.dimensions();
     if width < 3 || height < 3 {

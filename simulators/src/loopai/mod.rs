@@ -1,5 +1,5 @@
 //! The LoopAI simulator: implements the platform's HTTP contract, returns measurements instead of a diagnosis, and
-//! misbehaves on request.
+//! injects faults on request.
 //!
 //! # Contract
 //!
@@ -105,7 +105,6 @@ impl LoopAiSim {
         Ok(Self { server, simulation })
     }
 
-    /// Runs until `stop` resolves, then shuts down.
     pub async fn serve_until(self, stop: impl Future<Output = ()>) {
         stop.await;
         self.shutdown().await;
@@ -143,7 +142,7 @@ impl LoopAiSim {
         self.simulation.execution(execution_id)
     }
 
-    /// All requests of the contract, oldest first (up to [`Settings::capacity`]), without `/health`, `/` and `/_sim/`.
+    /// All platform API requests, oldest first (up to [`Settings::capacity`]), without `/health`, `/` and `/_sim/`.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.simulation.requests()
     }
@@ -162,17 +161,15 @@ impl LoopAiSim {
         self.simulation.complete_with(execution_id, result)
     }
 
-    /// Ends a running execution with `FAILED`.
     pub fn fail(&self, execution_id: &str, error: &str) -> Result<(), ControlError> {
         self.simulation.fail_manually(execution_id, error)
     }
 
-    /// Deletes all executions and requests and restores the configured scenario.
     pub fn reset(&self) {
         self.simulation.reset();
     }
 
-    /// Waits until `find` returns something for the list of executions.
+    /// Waits until `find` returns `Some` for the list of executions.
     pub async fn wait_for<T>(
         &self,
         find: impl FnMut(&[ExecutionRecord]) -> Option<T>,
@@ -181,7 +178,7 @@ impl LoopAiSim {
         self.simulation.wait_for_executions(find, limit).await
     }
 
-    /// Waits until `find` returns something for the request log.
+    /// Waits until `find` returns `Some` for the request log.
     pub async fn wait_for_request<T>(
         &self,
         find: impl FnMut(&[RequestRecord]) -> Option<T>,

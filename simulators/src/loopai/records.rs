@@ -62,7 +62,6 @@ pub struct ExecutionRecord {
     pub error: Option<String>,
 }
 
-/// One request of the contract.
 #[derive(Clone, Debug, Serialize)]
 pub struct RequestRecord {
     /// Starts at 1.
@@ -73,7 +72,7 @@ pub struct RequestRecord {
     pub path: String,
     /// `None` without a response, or before it.
     pub status: Option<u16>,
-    /// The fault that was applied, as the grammar writes it.
+    /// The fault that was applied, in the notation of the grammar.
     pub fault: Option<String>,
     /// The execution that was created, returned again or polled.
     pub execution_id: Option<String>,

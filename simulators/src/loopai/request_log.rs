@@ -1,4 +1,4 @@
-//! The log of requests to the contract, and the middleware that writes it.
+//! The log of platform API requests, and the middleware that writes it.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -175,7 +175,6 @@ impl ScenarioState {
     }
 }
 
-/// The position in a list of rules.
 #[derive(Clone, Debug, Default)]
 struct RuleCursor {
     rule: usize,

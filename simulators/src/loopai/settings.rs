@@ -1,5 +1,3 @@
-//! Settings of the LoopAI simulator.
-
 use std::fmt;
 
 use serde::Deserialize;
@@ -10,11 +8,10 @@ use super::scenario::Scenario;
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// If set, requests of the contract must send `Authorization: Bearer` with this key.
+    /// If set, platform API requests must send `Authorization: Bearer` with this key.
     pub api_key: Option<String>,
     /// Milliseconds from acceptance to the end of an execution, unless the scenario has a delay.
     pub delay_ms: u64,
-    /// Whether a repeated key returns the same execution.
     pub honour_idempotency: bool,
     pub scenario: Scenario,
     /// Maximum number of executions and of requests; the oldest are deleted first.

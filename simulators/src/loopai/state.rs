@@ -1,5 +1,3 @@
-//! The state of the simulator: executions, scenarios and their counts.
-
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
@@ -170,7 +168,7 @@ impl Simulation {
         });
     }
 
-    /// Ends the execution after its delay as its scenario says, unless it was ended manually.
+    /// Ends the execution after its delay with the outcome of its scenario, unless it was ended manually.
     pub(super) fn finish(&self, execution_id: &str) {
         self.change(execution_id, |execution| {
             if execution.is_running() {

@@ -1,4 +1,4 @@
-//! The body of a diagnose request, and a check for e-mail addresses, which Diagflow promises not to send.
+//! The body of a diagnose request, and a check for e-mail addresses, which Diagflow must not send.
 
 use serde_json::Value;
 
@@ -12,7 +12,6 @@ use super::{
 pub(super) struct Submission {
     pub(super) submission_id: Option<String>,
     pub(super) client_reference: Option<String>,
-    /// Left out if they contain an e-mail address.
     pub(super) comments: Option<String>,
     pub(super) directive: Option<Scenario>,
     pub(super) images: Vec<SentImage>,
@@ -34,7 +33,6 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// The name used in records.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Data(_) => "data",

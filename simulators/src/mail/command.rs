@@ -24,7 +24,6 @@ pub(super) struct MailFrom {
     pub(super) utf8: bool,
 }
 
-/// The reply to an invalid command.
 pub(super) type ErrorReply = &'static str;
 
 const SYNTAX: ErrorReply = "501 5.5.4 Syntax error in parameters";

@@ -18,7 +18,6 @@ const MAX_CHUNK: u64 = 64 * 1024;
 /// RFC 5321 requires at least five minutes.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What was read instead of a command.
 pub(super) enum Input {
     Line(String),
     TooLong,
@@ -26,12 +25,10 @@ pub(super) enum Input {
     End,
 }
 
-/// What was read after DATA.
 pub(super) enum Body {
     Message(Vec<u8>),
     /// Larger than allowed; read to its end nevertheless.
     TooLarge,
-    /// The client disconnected during the message.
     End,
 }
 
@@ -126,7 +123,6 @@ impl<'a> Connection<'a> {
         Ok(if total <= limit { Body::Message(message) } else { Body::TooLarge })
     }
 
-    /// Sends nothing until the client disconnects.
     pub(super) async fn stall(&mut self) -> io::Result<()> {
         let mut ignored = vec![0; 4096];
         while self.stream.read(&mut ignored).await? > 0 {}

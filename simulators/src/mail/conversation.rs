@@ -18,11 +18,8 @@ const MAX_LINES: usize = 2000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// From the client.
     In,
-    /// From the server.
     Out,
-    /// A remark about what happened.
     Note,
 }
 
@@ -33,10 +30,8 @@ pub struct Line {
     pub text: String,
 }
 
-/// One SMTP connection.
 #[derive(Clone, Debug, Serialize)]
 pub struct Conversation {
-    /// Starts at 1.
     pub id: u64,
     pub peer: SocketAddr,
     pub started_at: DateTime<Utc>,

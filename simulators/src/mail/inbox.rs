@@ -1,4 +1,4 @@
-//! The accepted mails, in memory and optionally in a spool folder.
+//! The accepted messages, in memory and optionally in a spool folder.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +30,6 @@ struct Inner {
 }
 
 impl Inbox {
-    /// Opens the inbox and loads the spool folder.
     pub(super) async fn open(
         capacity: usize,
         folder: Option<PathBuf>,
@@ -47,7 +46,7 @@ impl Inbox {
         Ok(Self { capacity: capacity.max(1), spool, changes, inner: Mutex::new(inner) })
     }
 
-    /// Stores a mail. After this the server may reply with 250.
+    /// Stores a message. After this the server may reply with 250.
     pub(super) async fn store(&self, envelope: Envelope, raw: Vec<u8>) -> io::Result<Arc<Mail>> {
         let id = {
             let mut inner = lock(&self.inner);
@@ -74,7 +73,7 @@ impl Inbox {
         };
         self.changes.notify();
         if let Err(error) = self.remove_files(old).await {
-            tracing::warn!(%error, "cannot delete old mails from the spool");
+            tracing::warn!(%error, "cannot delete old messages from the spool");
         }
         Ok(mail)
     }
@@ -93,7 +92,7 @@ impl Inbox {
         lock(&self.inner).mails.get(&id).cloned()
     }
 
-    /// Deletes all mails. Ids are not reused while the catcher runs.
+    /// Deletes all messages. Ids are not reused while the catcher runs.
     pub(super) async fn clear(&self) -> io::Result<()> {
         let mails = std::mem::take(&mut lock(&self.inner).mails);
         self.changes.notify();
@@ -110,7 +109,6 @@ impl Inbox {
     }
 }
 
-/// The filter of mail lists.
 #[derive(Deserialize)]
 pub(super) struct Filter {
     /// A recipient; empty or absent means all.

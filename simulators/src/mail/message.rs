@@ -1,4 +1,4 @@
-//! A received mail and its decoded content.
+//! A received message and its decoded content.
 
 use chrono::{DateTime, Utc};
 use mail_parser::{MessageParser, MimeHeaders, PartType, parsers::MessageStream};
@@ -11,7 +11,6 @@ pub struct Mail {
     pub received_at: DateTime<Utc>,
     /// Envelope sender (MAIL FROM); empty for bounces.
     pub from: String,
-    /// Envelope recipients (RCPT TO).
     pub to: Vec<String>,
     /// Decoded; empty without a Subject header.
     pub subject: String,
@@ -48,7 +47,6 @@ pub struct Attachment {
     pub size: usize,
 }
 
-/// The Message-ID without angle brackets.
 pub(super) fn message_id(raw: &[u8]) -> Option<String> {
     let headers = MessageParser::default().parse_headers(raw)?;
     headers.message_id().map(ToOwned::to_owned)
@@ -181,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_without_html_has_none() {
+    fn a_message_without_html_has_none() {
         let mail = read("Subject: plain\n\nhello\n");
         assert_eq!(mail.html, None);
         assert_eq!(mail.text.as_deref(), Some("hello\r\n"));

@@ -1,8 +1,8 @@
-//! The mail catcher: an SMTP server that stores every mail and forwards none.
+//! The mail catcher: an SMTP server that stores every message and forwards none.
 //!
 //! It speaks ESMTP, optionally with TLS and authentication, stores each message as received, shows an inbox in the
-//! browser, and lets tests read the mails over HTTP or in process. With a spool folder the mails survive a restart, as
-//! one `.eml` file each.
+//! browser, and lets tests read the messages over HTTP or in process. With a spool folder the messages survive a
+//! restart, as one `.eml` file each.
 //!
 //! # Inbox
 //!
@@ -10,8 +10,8 @@
 //! |---|---|
 //! | `GET /`, `GET /mail/{n}` | the inbox pages; `?to=` filters |
 //! | `GET /api/mails[?to=]` | `{"mails": [Mail …]}`, oldest first: [`Mail`] |
-//! | `GET /api/mails/{n}`, `GET /api/mails/{n}/raw` | one mail; its bytes as received |
-//! | `DELETE /api/mails` | deletes all mails, in the spool folder too |
+//! | `GET /api/mails/{n}`, `GET /api/mails/{n}/raw` | one message; its bytes as received |
+//! | `DELETE /api/mails` | deletes all messages, in the spool folder too |
 //! | `GET /api/conversations`, `GET /conversations` | the SMTP conversations: [`Conversation`] |
 //! | `GET`, `PUT /api/script` | the faults to inject: [`Script`] |
 //! | `GET /health` | health check |
@@ -75,7 +75,7 @@ pub struct MailCatcher {
 }
 
 impl MailCatcher {
-    /// Starts a catcher with SMTP at `smtp` and the inbox at `http`; port 0 picks a free port. Loads the mails of an
+    /// Starts a catcher with SMTP at `smtp` and the inbox at `http`; port 0 picks a free port. Loads the messages of an
     /// earlier run from the spool folder, which is created if missing.
     pub async fn start(smtp: SocketAddr, http: SocketAddr, settings: Settings) -> io::Result<Self> {
         let changes = Arc::new(ChangeNotifier::new());
@@ -96,13 +96,11 @@ impl MailCatcher {
         Ok(Self { smtp_address, smtp, http, shared })
     }
 
-    /// Runs until `stop` resolves, then shuts down.
     pub async fn serve_until(self, stop: impl Future<Output = ()>) {
         stop.await;
         self.shutdown().await;
     }
 
-    /// Stops listening and ends every conversation.
     pub async fn shutdown(self) {
         self.shared.stop.cancel();
         if let Err(error) = self.smtp.await {
@@ -124,12 +122,12 @@ impl MailCatcher {
         format!("http://{}", self.http_address())
     }
 
-    /// All accepted mails, oldest first (up to [`Settings::capacity`]).
+    /// All accepted messages, oldest first (up to [`Settings::capacity`]).
     pub fn mails(&self) -> Vec<Arc<Mail>> {
         self.shared.inbox.all()
     }
 
-    /// The mails to one envelope recipient, ignoring case.
+    /// The messages to one envelope recipient, ignoring case.
     pub fn mails_to(&self, recipient: &str) -> Vec<Arc<Mail>> {
         self.shared.inbox.addressed_to(recipient)
     }
@@ -151,12 +149,11 @@ impl MailCatcher {
         Ok(())
     }
 
-    /// Deletes all mails, in the spool folder too.
     pub async fn clear(&self) -> io::Result<()> {
         self.shared.inbox.clear().await
     }
 
-    /// Waits for a mail that `wanted` accepts, and returns the oldest one.
+    /// Waits for a message that `wanted` accepts, and returns the oldest one.
     pub async fn wait_for(
         &self,
         wanted: impl Fn(&Mail) -> bool,
@@ -166,7 +163,7 @@ impl MailCatcher {
         self.shared.changes.wait_for(limit, || self.mails(), find).await
     }
 
-    /// Waits until `find` returns something for the list of conversations.
+    /// Waits until `find` returns `Some` for the list of conversations.
     pub async fn wait_for_conversation<T>(
         &self,
         mut find: impl FnMut(&[Conversation]) -> Option<T>,

@@ -1,5 +1,5 @@
-//! The inbox pages. All content of a mail is untrusted: templates escape it, and HTML bodies are shown in a sandboxed
-//! frame whose policy forbids scripts and remote content.
+//! The inbox pages. All content of a message is untrusted: templates escape it, and HTML bodies are shown in a
+//! sandboxed frame whose policy forbids scripts and remote content.
 
 use std::sync::Arc;
 
@@ -102,7 +102,7 @@ async fn list(State(shared): State<Arc<Shared>>, Query(filter): Query<Filter>) -
 
 async fn mail(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
     let Some(mail) = shared.inbox.get(id) else {
-        return (StatusCode::NOT_FOUND, Html("<h1>Mail not found</h1>")).into_response();
+        return (StatusCode::NOT_FOUND, Html("<h1>Message not found</h1>")).into_response();
     };
     page(&MailPage {
         sender: sender(&mail),
@@ -130,7 +130,7 @@ async fn conversations(State(shared): State<Arc<Shared>>) -> Response {
     let rows = all.into_iter().rev().take(SHOWN).map(|conversation| ConversationRow {
         at: responses::time(conversation.started_at),
         outcome: match (conversation.mails.len(), conversation.acknowledged as usize) {
-            (0, _) => "no mail accepted",
+            (0, _) => "no message accepted",
             (stored, acknowledged) if acknowledged < stored => "accepted, but not acknowledged",
             _ => "accepted",
         },

@@ -1,5 +1,3 @@
-//! The JSON API.
-
 use std::sync::Arc;
 
 use axum::{
@@ -45,7 +43,7 @@ async fn raw(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response
     let Some(mail) = shared.inbox.get(id) else {
         return not_found();
     };
-    // As plain text and without sniffing: content of a mail must not run with the origin of the inbox.
+    // As plain text and without sniffing: message content must not run with the origin of the inbox.
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -57,8 +55,8 @@ async fn clear(State(shared): State<Arc<Shared>>) -> Response {
     match shared.inbox.clear().await {
         Ok(()) => Json(json!({"success": true})).into_response(),
         Err(error) => {
-            tracing::error!(%error, "cannot delete spooled mails");
-            json_error(StatusCode::INTERNAL_SERVER_ERROR, "the spooled mails cannot be deleted")
+            tracing::error!(%error, "cannot delete spooled messages");
+            json_error(StatusCode::INTERNAL_SERVER_ERROR, "the spooled messages cannot be deleted")
         }
     }
 }
@@ -83,5 +81,5 @@ async fn set_script(State(shared): State<Arc<Shared>>, text: String) -> Response
 }
 
 fn not_found() -> Response {
-    json_error(StatusCode::NOT_FOUND, "mail not found")
+    json_error(StatusCode::NOT_FOUND, "message not found")
 }

@@ -63,12 +63,10 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A rule that always applies.
     pub fn new(step: Step, action: Action) -> Self {
         Self { step, action, times: None, recipient: None, per_recipient: false }
     }
 
-    /// A rule that replies with an error.
     pub fn reply(step: Step, code: u16, text: &str) -> Self {
         let text = text.to_owned();
         Self::new(step, Action::Reply { code, text })
@@ -80,13 +78,11 @@ impl Rule {
         Self { per_recipient: true, ..rule.times(1) }
     }
 
-    /// Limits the rule to the first `times` times.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { times: Some(times), ..self }
     }
 
-    /// Limits the rule to one recipient.
     #[must_use]
     pub fn only_for(self, recipient: &str) -> Self {
         Self { recipient: Some(recipient.to_owned()), ..self }
@@ -125,7 +121,6 @@ pub(super) fn same_address(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-/// A rule that contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("rule {number} of the script is invalid: {reason}")]
 pub struct InvalidRule {

@@ -297,7 +297,7 @@ impl Session<'_> {
         let mail = match self.shared.inbox.store(envelope, message).await {
             Ok(mail) => mail,
             Err(error) => {
-                tracing::error!(%error, "cannot store a mail");
+                tracing::error!(%error, "cannot store a message");
                 return self.reply("451 4.3.0 Cannot store the message").await;
             }
         };
@@ -312,7 +312,6 @@ impl Session<'_> {
         }
     }
 
-    /// Applies the script to a command.
     async fn apply_script_to(&mut self, command: &Command) -> io::Result<Option<ControlFlow<()>>> {
         let (step, recipients) = match command {
             Command::Ehlo | Command::Helo => (Step::Ehlo, Vec::new()),
@@ -370,7 +369,6 @@ fn parse_plain_credentials(decoded: &str) -> Option<(String, String)> {
     parts.next().is_none().then_some(credentials)
 }
 
-/// The form of a command for the log.
 fn without_secrets(line: &str) -> String {
     let mut words = line.split_whitespace();
     match (words.next(), words.next(), words.next()) {

@@ -1,5 +1,3 @@
-//! Settings of the mail catcher.
-
 use std::{fmt, path::PathBuf};
 
 use serde::Deserialize;
@@ -19,9 +17,9 @@ pub struct Settings {
     pub max_message_bytes: usize,
     /// Whether non-ASCII addresses are accepted and SMTPUTF8 is announced.
     pub smtputf8: bool,
-    /// Maximum number of mails; the oldest are deleted first, in the spool folder too.
+    /// Maximum number of messages; the oldest are deleted first, in the spool folder too.
     pub capacity: usize,
-    /// Folder for the mails, one `.eml` file each; without it they are only in memory.
+    /// Folder for the messages, one `.eml` file each; without it they are only in memory.
     pub spool: Option<PathBuf>,
     pub script: Script,
     /// If set, TLS is offered and required.

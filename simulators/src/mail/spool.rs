@@ -1,7 +1,7 @@
-//! Mails on disk: one `.eml` file each, which any mail program can open.
+//! Messages on disk: one `.eml` file each, which any mail client can open.
 //!
 //! The first header line holds the envelope. It is not part of the message and is removed when the file is read. Files
-//! are written under another name and renamed, so that a crash leaves a complete mail or none.
+//! are written under another name and renamed, so that a crash leaves a complete message or none.
 
 use std::{
     fs::{self, File},
@@ -29,7 +29,7 @@ struct EnvelopeLine {
 }
 
 impl Spool {
-    /// Opens the folder, creates it if missing, and reads its mails, oldest first.
+    /// Opens the folder, creates it if missing, and reads its messages, oldest first.
     pub(super) fn open(folder: PathBuf) -> io::Result<(Self, Vec<Mail>)> {
         fs::create_dir_all(&folder)?;
         let mut mails = Vec::new();
@@ -46,7 +46,7 @@ impl Spool {
         Ok((Self(folder), mails))
     }
 
-    /// Writes a mail so that it survives a crash.
+    /// Writes a message so that it survives a crash.
     pub(super) fn write(&self, id: u64, envelope: &Envelope, raw: &[u8]) -> io::Result<()> {
         let line = serde_json::to_vec(&EnvelopeLine {
             from: envelope.from.clone(),
@@ -63,7 +63,7 @@ impl Spool {
         File::open(&self.0)?.sync_all()
     }
 
-    /// Removes a mail, if it exists.
+    /// Removes a message, if it exists.
     pub(super) fn remove(&self, id: u64) -> io::Result<()> {
         match fs::remove_file(self.path(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

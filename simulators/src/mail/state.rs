@@ -1,5 +1,3 @@
-//! The state of a mail catcher.
-
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;

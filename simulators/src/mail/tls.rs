@@ -40,7 +40,6 @@ impl Tls {
         Ok(Self { mode: settings.mode, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Performs the TLS handshake.
     pub(super) async fn accept(&self, stream: Box<dyn Stream>) -> io::Result<Box<dyn Stream>> {
         Ok(Box::new(self.acceptor.accept(stream).await?))
     }

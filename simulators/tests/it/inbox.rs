@@ -38,7 +38,7 @@ async fn json(catcher: &MailCatcher, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn mails_are_listed_filtered_and_deleted_as_json() {
+async fn messages_are_listed_filtered_and_deleted_as_json() {
     let catcher = catcher_with_mails().await;
     let all = json(&catcher, "/api/mails").await;
     assert_eq!(all["mails"].as_array().map(Vec::len), Some(2));
@@ -66,7 +66,7 @@ async fn mails_are_listed_filtered_and_deleted_as_json() {
 }
 
 #[tokio::test]
-async fn pages_escape_what_mails_contain() {
+async fn pages_escape_message_content() {
     let catcher = catcher_with_mails().await;
     for path in ["/", "/mail/1", "/?to=%22%3E%3Cscript%3Ealert(4)", "/conversations"] {
         let page = text(&catcher, path).await;

@@ -158,7 +158,7 @@ async fn reset_sends_a_tcp_reset_and_drop_closes_the_connection() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     let (response, end) = raw_exchange(&sim, &raw_status(&id)).await;
     assert_eq!(response, b"");
-    assert_eq!(end.expect("an orderly end"), 0);
+    assert_eq!(end.expect("a clean end of the connection"), 0);
 }
 
 #[tokio::test]
@@ -273,7 +273,7 @@ async fn a_stopped_simulator_can_restart_at_the_same_address() {
     let address = sim.address();
     submit(&sim, &submission("")).await;
     sim.shutdown().await;
-    TcpStream::connect(address).await.expect_err("nobody there");
+    TcpStream::connect(address).await.expect_err("the port is closed");
     let again = LoopAiSim::start(address, Default::default()).await;
     submit(&again.expect("the same address"), &submission("")).await;
 }

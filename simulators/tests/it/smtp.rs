@@ -6,7 +6,7 @@ use diagflow_simulators::mail::{Direction, MailCatcher, Settings};
 use crate::support::*;
 
 #[tokio::test]
-async fn a_mail_is_accepted_and_stored_unchanged() {
+async fn a_message_is_accepted_and_stored_unchanged() {
     let catcher = catcher(Settings::default()).await;
     let mut smtp = SmtpClient::greeted(&catcher).await;
     let message = "Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\n\
@@ -18,7 +18,7 @@ async fn a_mail_is_accepted_and_stored_unchanged() {
     smtp.command("QUIT", "221").await;
     assert_eq!(smtp.read_to_end().await, "");
 
-    let mail = catcher.wait_for(|mail| mail.subject == "Grüße", LIMIT).await.expect("the mail");
+    let mail = catcher.wait_for(|mail| mail.subject == "Grüße", LIMIT).await.expect("the message");
     assert_eq!(mail.from, "clinic@x.example");
     assert_eq!(mail.to, ["jo@x.example", "al@x.example"]);
     let sent = message.replace('\n', "\r\n") + "\r\n";
@@ -206,7 +206,7 @@ async fn conversations_are_logged_without_bodies() {
 }
 
 #[tokio::test]
-async fn mails_in_the_spool_survive_a_restart() {
+async fn messages_in_the_spool_survive_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = Settings {
         spool: Some(folder.path().join("made/if/missing")),
@@ -216,7 +216,7 @@ async fn mails_in_the_spool_survive_a_restart() {
     let first = catcher(settings.clone()).await;
     let mut smtp = SmtpClient::greeted(&first).await;
     for number in 1..=3 {
-        let message = format!("Subject: mail {number}\n\nGrüße");
+        let message = format!("Subject: message {number}\n\nGrüße");
         smtp.send(&["jo@x.example"], &message).await;
         assert!(smtp.read_reply().await.starts_with("250"));
     }
@@ -252,9 +252,9 @@ async fn a_stopped_catcher_can_restart_at_the_same_address() {
     let mut smtp = SmtpClient::greeted(&first).await;
     tokio::time::timeout(LIMIT, first.shutdown())
         .await
-        .expect("an open conversation does not keep the catcher up");
+        .expect("an open conversation does not delay the shutdown");
     assert_eq!(smtp.read_to_end().await, "");
-    tokio::net::TcpStream::connect(address).await.expect_err("nobody there");
+    tokio::net::TcpStream::connect(address).await.expect_err("the port is closed");
     let again = MailCatcher::start(address, any_port(), Settings::default()).await;
     SmtpClient::greeted(&again.expect("the same address")).await;
 }

@@ -10,7 +10,7 @@ const MESSAGE: &str = "Subject: result\n\nhello";
 
 async fn catcher_with_script(rules: impl IntoIterator<Item = Rule>) -> MailCatcher {
     let catcher = catcher(Settings::default()).await;
-    catcher.set_script(rules).expect("a good script");
+    catcher.set_script(rules).expect("a valid script");
     catcher
 }
 
@@ -61,7 +61,7 @@ async fn authentication_can_be_rejected() {
     })
     .await;
     let rule = Rule::reply(Step::Auth, 454, "4.7.0 Later").times(1);
-    catcher.set_script([rule]).expect("a good script");
+    catcher.set_script([rule]).expect("a valid script");
     let mut smtp = SmtpClient::greeted(&catcher).await;
     smtp.command("AUTH PLAIN AHUAcA==", "454").await;
     smtp.command("AUTH PLAIN AHUAcA==", "235").await;
@@ -100,7 +100,7 @@ async fn a_421_closes_the_connection_anywhere() {
 }
 
 #[tokio::test]
-async fn a_drop_before_acceptance_stores_no_mail() {
+async fn a_drop_before_acceptance_stores_no_message() {
     let catcher = catcher_with_script([Rule::new(Step::Body, Action::Drop).times(1)]).await;
     let mut smtp = SmtpClient::greeted(&catcher).await;
     smtp.send(&["jo@x.example"], MESSAGE).await;
@@ -111,7 +111,7 @@ async fn a_drop_before_acceptance_stores_no_mail() {
 }
 
 #[tokio::test]
-async fn a_drop_after_acceptance_stores_the_mail_without_a_reply() {
+async fn a_drop_after_acceptance_stores_the_message_without_a_reply() {
     let rule = Rule::new(Step::Body, Action::DropAfterAccept).only_for("jo@x.example");
     let catcher = catcher_with_script([rule]).await;
     let mut smtp = SmtpClient::greeted(&catcher).await;
@@ -164,12 +164,12 @@ async fn a_stall_sends_nothing_until_the_client_disconnects() {
 }
 
 #[tokio::test]
-async fn a_stall_after_acceptance_stores_the_mail() {
+async fn a_stall_after_acceptance_stores_the_message() {
     let catcher = catcher_with_script([Rule::new(Step::Body, Action::StallAfterAccept)]).await;
     let mut smtp = SmtpClient::greeted(&catcher).await;
     smtp.send(&["jo@x.example"], MESSAGE).await;
     let wanted = |mail: &diagflow_simulators::mail::Mail| mail.subject == "result";
-    catcher.wait_for(wanted, LIMIT).await.expect("the mail");
+    catcher.wait_for(wanted, LIMIT).await.expect("the message");
     let silence = tokio::time::timeout(Duration::from_millis(200), smtp.read_reply()).await;
     assert!(silence.is_err(), "{silence:?}");
     drop(smtp);
@@ -192,7 +192,7 @@ async fn a_new_script_resets_the_counts() {
     let catcher = catcher_with_script([rule.clone()]).await;
     assert!(SmtpClient::connect(&catcher).await.read_reply().await.starts_with("421"));
     assert!(SmtpClient::connect(&catcher).await.read_reply().await.starts_with("220"));
-    catcher.set_script([rule]).expect("a good script");
+    catcher.set_script([rule]).expect("a valid script");
     assert!(SmtpClient::connect(&catcher).await.read_reply().await.starts_with("421"));
     assert_eq!(catcher.script().rules().len(), 1);
     catcher.set_script([]).expect("no rules");
@@ -200,7 +200,7 @@ async fn a_new_script_resets_the_counts() {
 }
 
 #[tokio::test]
-async fn a_wait_timeout_lists_the_mails_received() {
+async fn a_wait_timeout_lists_the_received_messages() {
     let catcher = catcher_with_script([]).await;
     let mut smtp = SmtpClient::greeted(&catcher).await;
     smtp.send(&["jo@x.example"], MESSAGE).await;

@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Long enough for any machine; no test waits for it unless it fails.
+/// Generous: only failing tests wait this long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) fn any_port() -> SocketAddr {
@@ -50,7 +50,6 @@ pub(crate) async fn status(sim: &LoopAiSim, id: &str) -> reqwest::Result<reqwest
     client().get(url).send().await
 }
 
-/// Submits and returns the execution id.
 pub(crate) async fn submit(sim: &LoopAiSim, body: &Value) -> String {
     let response = diagnose(sim, body).await.expect("a response");
     assert_eq!(response.status(), 200);
@@ -63,7 +62,6 @@ pub(crate) async fn poll(sim: &LoopAiSim, id: &str) -> Value {
     response.json().await.expect("JSON")
 }
 
-/// Waits for the end of an execution and returns its status response.
 pub(crate) async fn wait_for_end(sim: &LoopAiSim, id: &str) -> Value {
     sim.wait_for(
         |all| {
@@ -176,7 +174,7 @@ impl SmtpClient {
     pub(crate) async fn read_to_end(&mut self) -> String {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(LIMIT, self.0.read_to_end(&mut rest)).await;
-        read.expect("an end in time").expect("an orderly end");
+        read.expect("an end in time").expect("a clean end of the connection");
         String::from_utf8(rest).expect("UTF-8")
     }
 }

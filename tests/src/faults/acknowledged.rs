@@ -1,4 +1,4 @@
-//! What patients and staff were promised: each submission with a 202 response, and each successful staff action.
+//! Acknowledged requests: each submission with a 202 response, and each successful staff action.
 
 use crate::client::AcceptedSubmission;
 use crate::photos::Photo;

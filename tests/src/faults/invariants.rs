@@ -1,5 +1,5 @@
-//! The six invariants, checked on what was acknowledged and on a snapshot of the system. Without I/O, so that a test
-//! can show how each is violated.
+//! The six invariants, checked on acknowledged requests and a snapshot of the system. The checks do no I/O, so that
+//! tests can construct violations.
 
 mod external;
 mod records;

@@ -76,7 +76,7 @@ async fn follow(
                     received().push(ReceivedEvent { number: event.id, status, step });
                 }
             }
-            // The API asked for a retry, or the connection broke.
+            // The API requested a retry, or the connection broke.
             Ok(response) if response.headers().contains_key("retry-after") => {}
             Err(_) => {}
             Ok(response) => {

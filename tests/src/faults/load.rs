@@ -145,7 +145,7 @@ async fn poll_status(api: &ApiClient, submission: &AcceptedSubmission, counts: &
     }
 }
 
-/// None where a client would retry.
+/// `None` if a client would retry.
 pub(super) async fn accepted_or_retry(
     response: reqwest::Result<Response>,
     counts: &LoadCounts,
@@ -154,7 +154,7 @@ pub(super) async fn accepted_or_retry(
     Some(serde_json::from_value(body).expect("a submission"))
 }
 
-/// The body of the expected response; none where a client would retry.
+/// The body of the expected response; `None` if a client would retry.
 ///
 /// # Panics
 ///

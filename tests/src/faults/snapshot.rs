@@ -98,7 +98,7 @@ pub(crate) struct AuditRow {
 
 #[derive(Debug, Clone)]
 pub(crate) struct AcceptedMail {
-    /// By the Message-ID.
+    /// From the Message-ID.
     pub(crate) delivery_id: String,
     pub(crate) to: Vec<String>,
     pub(crate) subject: String,
@@ -190,7 +190,7 @@ impl Snapshot {
 }
 
 impl Snapshot {
-    /// How many submissions and e-mails ended in which way.
+    /// Number of submissions and e-mails by final status.
     pub(crate) fn count_ends(&self) -> BTreeMap<String, i64> {
         let mut ends = BTreeMap::new();
         let submissions = self.submissions.iter().map(|row| match &row.error_code {

@@ -15,13 +15,14 @@ pub struct Row {
 }
 
 pub struct RowOutcome {
-    /// Or why the row could not be completed.
+    /// `Err` has the reason why the row could not be completed.
     pub report: Result<RowReport, String>,
     pub took: Duration,
 }
 
 impl RowOutcome {
-    /// Whether the row was completed, acknowledged submissions, and violated no invariant.
+    /// Whether the row was completed, at least one submission was acknowledged, and no invariant
+    /// was violated.
     pub fn passed(&self) -> bool {
         let is_whole = |report: &RowReport| report.submissions > 0 && report.violations.is_empty();
         self.report.as_ref().is_ok_and(is_whole)
@@ -48,14 +49,14 @@ macro_rules! rows {
 
 pub const ROWS: &[Row] = rows! {
     1 "API killed before the commit" rows::submission::killed_before_the_commit;
-    2 "API killed between commit and 202, client repeats" rows::submission::killed_before_the_answer;
+    2 "API killed between commit and 202, client retries" rows::submission::killed_before_the_answer;
     3 "API killed between 202 and the start of the run" rows::run_start::killed_before_the_start;
     4 "two sweepers compete for the same run" rows::run_start::two_sweepers;
     5 "same Idempotency-Key: 50 at once, another body, after expiry" rows::submission::one_key;
     6 "worker killed at every failpoint of every activity" rows::worker::killed_at_every_failpoint;
     7 "worker killed between LoopAI's response and the activity's end" rows::worker::killed_after_the_answer;
     8 "no worker while timers fire" rows::worker::down_while_timers_fire;
-    9 "Temporal down at submit, back later" rows::run_start::temporal_down;
+    9 "Temporal down during submission, available later" rows::run_start::temporal_down;
     10 "MySQL killed under load, deadlock, pool exhausted, read-only" rows::mysql::outages;
     11 "slow, reset and half-open connections on each link" rows::links::every_link;
     12 "LoopAI: 500, 429, no response, broken connections, flapping" rows::loopai::unavailable_and_busy;
@@ -64,7 +65,7 @@ pub const ROWS: &[Row] = rows! {
     15 "LoopAI's execution becomes 404" rows::loopai::forgotten_executions;
     16 "mail server drops the connection after DATA" rows::mail::dropped_after_data;
     17 "mail server: 421, greylisting, 550, address refused" rows::mail::refusals;
-    18 "mail server down for long" rows::mail::down_for_long;
+    18 "mail server down for a long time" rows::mail::down_for_long;
     19 "cancel during completion, twice, while LoopAI is down" rows::staff::cancels;
     20 "retry twice at once, retry while running" rows::staff::retries;
     21 "stream cut mid-event, other replica, odd event ids, stalled readers" rows::stream::interruptions;

@@ -77,7 +77,7 @@ async fn a_flood_from_one_address_does_not_block_other_clients() {
 
     // The client is served again as soon as its flood ends.
     drop(flood);
-    eventually("room for the client", || async {
+    eventually("capacity for the client", || async {
         let response = submit(&stack.client, &[photos::cat()]).await;
         (response.status() == StatusCode::ACCEPTED).then_some(())
     })

@@ -298,12 +298,12 @@ async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_
     }
     assert_eq!(mails(&stack, &ends_later).len(), 1, "sent after the point in time");
     assert_eq!(mails(&stack, &continues).len(), 0, "the patient may have been notified");
-    // Staff resend it after a look at the mail server's log.
+    // Staff resend it after checking the mail server's log.
     let staff = Staff::with_role(&stack, Role::Operator).await;
     let delivery = delivery(&stack, &continues).await.id;
     let id = &continues.submission_id;
     let path = format!("/api/admin/submissions/{id}/deliveries/{delivery}/resend");
-    let response = staff.post(&path, &json!({"reason": "not in the log"})).await;
+    let response = staff.post(&path, &json!({"reason": "not in the mail server's log"})).await;
     assert_eq!(response.status(), 202);
     wait_for_email(&stack, &continues).await;
     stack.stop().await;

@@ -1,4 +1,5 @@
-//! What operators and LoopAI's callback do to a run in Temporal: cancel, signal, query, search.
+//! Actions of operators and of LoopAI's callback on a run in Temporal: cancel, signal, query,
+//! search.
 
 use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_simulators::mail::{Rule, Script, Step};
@@ -300,7 +301,7 @@ async fn the_state_query_reports_the_current_state_of_a_run() {
     let handle = history::workflow_handle(&stack, &accepted).await;
     let execution = stack.wait_for_polls(2).await;
 
-    let processing = eventually("a failed poll to show", || async {
+    let processing = eventually("a failed poll to be reported", || async {
         let state = state(&handle).await;
         state.code.is_some().then_some(state)
     })

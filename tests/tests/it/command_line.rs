@@ -53,7 +53,7 @@ async fn submit(server: &str, more: &[&str]) -> Exit {
 }
 
 #[tokio::test]
-async fn submit_follows_a_photo_to_its_result() {
+async fn submit_waits_for_the_result() {
     let stack = Stack::start().await;
 
     let exit = submit(&stack.client.url("/"), &["--consent", "--comments", "itches"]).await;
@@ -284,7 +284,7 @@ async fn a_duplicate_execution_is_counted_and_logged() {
     let submission = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
     stack.failpoints.wait_until_reached(Failpoint::AfterRequestAnswered).await;
 
-    // The worker loses Temporal, so the activity is repeated by another worker.
+    // The worker loses its connection to Temporal, so another worker repeats the activity.
     temporal.cut();
     stack.set("TEMPORAL_ADDRESS", servers::temporal());
     let (second, _) = stack.start_second_worker().await;

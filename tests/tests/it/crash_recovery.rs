@@ -37,14 +37,14 @@ async fn assert_completed_once(stack: &Stack, submission: &AcceptedSubmission) {
     assert_eq!(steps, (1..).zip(expected).collect::<Vec<_>>());
 }
 
-/// The Temporal run id of the first run; none before it is started.
+/// The Temporal run id of the first run; `None` before it is started.
 async fn temporal_run(stack: &Stack, submission: &AcceptedSubmission) -> Option<String> {
     let runs = stack.store.runs(id_of(submission)).await.expect("runs");
     runs[0].temporal_run_id.clone()
 }
 
-/// Waits for the first poll, then takes the worker away by `end`, finishes the diagnosis, and
-/// starts a new worker.
+/// Waits for the first poll, then ends the worker with `end`, finishes the diagnosis, and starts a
+/// new worker.
 async fn replace_worker_between_polls(end: impl AsyncFnOnce(Process)) {
     let options = StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "0.2,2");
     let mut stack = Stack::with(options).await;
@@ -57,7 +57,7 @@ async fn replace_worker_between_polls(end: impl AsyncFnOnce(Process)) {
     end(stack.worker.take().expect("running")).await;
     stack.loopai.complete(&execution).expect("in progress");
     let document = stack.client.status(&submission).await.expect("a response");
-    assert_eq!(document["status"], "processing", "no worker has seen the end");
+    assert_eq!(document["status"], "processing", "no worker has recorded the end");
     stack.start_worker().await;
 
     assert_completed_once(&stack, &submission).await;
@@ -148,7 +148,7 @@ async fn an_unstarted_run_is_started_by_the_next_process() {
 #[tokio::test]
 async fn an_unstarted_run_is_started_by_another_replica() {
     let mut stack = Stack::without_processes(StackOptions::default()).await;
-    // It runs all the time, but only its sweeper takes over runs of other processes.
+    // The replica runs all the time, but only its sweeper takes over runs of other processes.
     let (replica, other) = stack.start_replica().await;
     let submission = accepted_by_an_api_without_temporal(&mut stack).await;
     stack.client = other;
@@ -176,7 +176,7 @@ async fn submissions_are_accepted_during_a_temporal_outage_and_run_afterwards() 
     let (code, ready) = readiness(&stack).await;
     assert_eq!((code, &ready["temporal"]), (200, &"unreachable".into()), "{ready}");
     assert_eq!(temporal_run(&stack, &submission).await, None);
-    // The API exits when asked to, although Temporal is unavailable.
+    // The API shuts down gracefully although Temporal is unavailable.
     stack.api.take().expect("running").stop().await;
     stack.start_api().await;
     temporal.restore();

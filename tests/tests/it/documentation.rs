@@ -1,4 +1,4 @@
-//! The documentation points at what exists: every path, test, link and heading that a page names.
+//! Every path, test, link and heading that a page of the documentation mentions exists.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ fn prose(text: &str) -> String {
     text.split("```").step_by(2).collect()
 }
 
-/// What stands in backticks.
+/// The text between backticks.
 fn code_spans(prose: &str) -> impl Iterator<Item = &str> {
     prose.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
 }

@@ -1,4 +1,4 @@
-//! A short selection of the fault table; `cargo xtask faults` plays all of it.
+//! A short selection of the fault table; `cargo xtask faults` runs all rows.
 
 use diagflow_tests::faults::ROWS;
 

@@ -13,7 +13,7 @@ use temporalio_common::protos::temporal::api::history::v1::history_event::Attrib
 
 const OUTSIDE_POLLING: usize = 12;
 const EACH_POLL: usize = 6;
-const EACH_ORDINARY_ACTIVITY: usize = 6;
+const EACH_REGULAR_ACTIVITY: usize = 6;
 /// A workflow task times out after ten seconds. During a local activity, the SDK requests a new
 /// task after four fifths of that.
 const EACH_FURTHER_TASK: usize = 3;
@@ -24,8 +24,8 @@ struct Cost {
     events: usize,
     polls: usize,
     /// Activities scheduled as regular ones, and their events.
-    ordinary: usize,
-    events_of_ordinary: usize,
+    regular: usize,
+    events_of_regular: usize,
     /// The highest attempt number of a regular activity.
     attempts: i32,
 }
@@ -52,8 +52,8 @@ impl Cost {
         Cost {
             events: events.len(),
             polls: count(EventType::TimerStarted),
-            ordinary: count(EventType::ActivityTaskScheduled),
-            events_of_ordinary: counts.iter().filter(of_activities).map(|(_, count)| count).sum(),
+            regular: count(EventType::ActivityTaskScheduled),
+            events_of_regular: counts.iter().filter(of_activities).map(|(_, count)| count).sum(),
             attempts: attempts.max().unwrap_or_default(),
         }
     }
@@ -94,11 +94,11 @@ async fn every_case_stays_within_the_event_budget() {
 
     for case in Case::BUDGETED {
         let (name, cost) = (case.name(), &costs[case.name()]);
-        let extra = cost.ordinary * EACH_ORDINARY_ACTIVITY;
+        let extra = cost.regular * EACH_REGULAR_ACTIVITY;
         assert!(cost.outside_polling() <= OUTSIDE_POLLING + extra, "{name}: {cost:?}");
-        assert_eq!(cost.ordinary > 0, has_outage(case), "{name}: {cost:?}");
+        assert_eq!(cost.regular > 0, has_outage(case), "{name}: {cost:?}");
         // Scheduled, started and completed once, whatever the number of attempts.
-        assert_eq!(cost.events_of_ordinary, cost.ordinary * 3, "{name}: {cost:?}");
+        assert_eq!(cost.events_of_regular, cost.regular * 3, "{name}: {cost:?}");
         assert_eq!(cost.attempts > 1, has_outage(case), "{name}: {cost:?}");
     }
 
@@ -136,6 +136,6 @@ async fn a_slow_external_call_costs_one_workflow_task_every_eight_seconds() {
         let extra = seconds / FURTHER_TASK_SECONDS * EACH_FURTHER_TASK;
         println!("{what}: {} outside polling, {cost:?}", cost.outside_polling());
         assert!(cost.outside_polling() <= OUTSIDE_POLLING + extra, "{what}: {cost:?}");
-        assert_eq!(cost.ordinary, 0, "{what}: {cost:?}");
+        assert_eq!(cost.regular, 0, "{what}: {cost:?}");
     }
 }

@@ -118,7 +118,7 @@ async fn concurrent_repeats_on_two_replicas_store_one_submission() {
 }
 
 #[tokio::test]
-async fn a_repeat_during_the_first_request_is_asked_to_retry_later() {
+async fn a_repeat_during_the_first_request_must_retry_later() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let body = body("hello");
     // Blocks the first request.

@@ -240,7 +240,7 @@ async fn json_logs_have_one_object_per_line() {
         log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let line = lines.iter().find(|it| it["span"]["request_id"] == request_id.as_str());
     let line = line.unwrap_or_else(|| panic!("no log line for the request: {log}"));
-    assert_eq!(line["message"], "answered", "{line}");
+    assert_eq!(line["message"], "request completed", "{line}");
     assert_eq!(line["level"], "INFO", "{line}");
     stack.stop().await;
 }

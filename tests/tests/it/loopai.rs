@@ -339,7 +339,7 @@ fn unusual_result() -> serde_json::Value {
     serde_json::json!({
         "summary": "Größe ≈ 3 µm — 診断 مرحبا 🩺👩🏽‍⚕️ e\u{301} \u{0} \u{feff} \"quoted\" \\ '; DROP TABLE results; --",
         "findings": [{"label": "", "confidence": 1e-300}, null, 17, [], {}, {"label": {"de": "x"}}],
-        "": "a name of nothing",
+        "": "an empty name",
         "数字": [i64::MIN, u64::MAX, -0.0, 0.1, 1.7976931348623157e308, true, null],
         "nested": nested,
         "big": "ß🩺".repeat(500_000),

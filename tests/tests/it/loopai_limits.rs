@@ -28,7 +28,7 @@ async fn wait_until_waiting(stack: &Stack, submission: &AcceptedSubmission) {
     .await;
 }
 
-/// The largest number of concurrent executions, by LoopAI's own log.
+/// The largest number of concurrent executions, according to LoopAI's log.
 fn max_concurrent(all: &[ExecutionRecord]) -> usize {
     let at = |moment: DateTime<Utc>| {
         let is_running =
@@ -156,7 +156,7 @@ async fn polls_wait_while_the_breaker_is_open() {
         |stack: &Stack| stack.loopai.executions().first().map_or(0, |execution| execution.polls);
     let before = polls(&stack);
 
-    eventually("the breaker's time to pass", || async {
+    eventually("the breaker's open interval to end", || async {
         let over = "SELECT open_until < NOW(6) FROM loopai_breaker";
         (stack.database.number(over).await == 1).then_some(())
     })
@@ -172,7 +172,7 @@ async fn polls_wait_while_the_breaker_is_open() {
 }
 
 #[tokio::test]
-async fn a_slot_survives_the_death_of_its_worker() {
+async fn a_slot_stays_reserved_after_its_worker_is_killed() {
     let options = StackOptions::default().with("LOOPAI_MAX_EXECUTIONS", "1");
     let mut stack = Stack::with(options).await;
     stack.failpoints.arm(Failpoint::AfterSlotGranted);
@@ -282,7 +282,7 @@ async fn staff_see_waiting_runs_and_a_cancelled_run_frees_its_slot() {
         history.to_string().contains("\"loopai_no_free_slot\"").then_some(history)
     })
     .await;
-    assert!(shown.to_string().contains("Asking LoopAI"), "{shown}");
+    assert!(shown.to_string().contains("Request to LoopAI"), "{shown}");
     let api = stack.client.url("");
     for (name, value) in [("executions", 1.0), ("waiting", 1.0), ("breaker_state", 0.0)] {
         assert_eq!(metric(&api, &format!("diagflow_loopai_{name} ")).await, value, "{name}");

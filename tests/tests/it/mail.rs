@@ -127,14 +127,14 @@ async fn an_email_that_may_have_been_accepted_is_never_resent() {
     history::reset(&stack, &accepted).await;
     completed_with_mail(&stack, &accepted, "unknown").await;
 
-    assert_eq!(mails(&stack, &accepted).len(), 1, "the server has it once");
+    assert_eq!(mails(&stack, &accepted).len(), 1, "the server accepted it once");
     assert_eq!(executions(&stack, &accepted).len(), 1, "no second request was needed");
     stack.stop().await;
 }
 
 #[tokio::test]
 async fn an_email_lost_with_its_connection_is_unknown() {
-    // The sender cannot tell this from a message that the server has accepted.
+    // The sender cannot distinguish this from an accepted message.
     let (stack, accepted) = submit_with_rules([Rule::new(Step::Body, Action::Drop).times(1)]).await;
 
     let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
@@ -145,7 +145,7 @@ async fn an_email_lost_with_its_connection_is_unknown() {
 }
 
 #[tokio::test]
-async fn silence_after_the_message_leaves_the_email_unknown() {
+async fn no_reply_to_the_message_leaves_the_email_unknown() {
     let mut options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "1");
     let silence = Rule::new(Step::Body, Action::StallAfterAccept);
     options.mail.script = Script::new(vec![silence]).expect("a script");
@@ -185,7 +185,7 @@ async fn a_connection_lost_before_the_message_is_retried() {
 }
 
 #[tokio::test]
-async fn silence_before_the_message_is_retried() {
+async fn no_reply_before_the_message_is_retried() {
     let (stack, accepted) =
         submit_with_rules([Rule::new(Step::Rcpt, Action::Stall).times(1)]).await;
 

@@ -179,7 +179,7 @@ async fn an_unrecorded_earlier_run_is_not_adopted_as_the_queued_one() {
     make_due(&stack).await;
     stack.wait_for_status(&accepted, "completed").await;
     let recorded_run_ids = recorded_run_ids(&stack, &accepted).await;
-    assert_eq!(recorded_run_ids[0], None, "it has changed nothing");
+    assert_eq!(recorded_run_ids[0], None, "the earlier execution changed nothing");
     assert!(
         recorded_run_ids[1].as_ref().is_some_and(|run| *run != execution),
         "{recorded_run_ids:?}"

@@ -84,7 +84,7 @@ async fn an_interrupted_stream_resumes_without_gaps_or_repeats() {
 }
 
 #[tokio::test]
-async fn a_client_with_all_events_is_told_not_to_reconnect() {
+async fn a_client_with_all_events_gets_204_and_stops_reconnecting() {
     let stack = Stack::start().await;
     let submission = submit(&stack).await;
     stack.wait_for_status(&submission, "completed").await;

@@ -89,7 +89,7 @@ async fn connections_over_the_limit_wait_without_affecting_open_ones() {
     assert!(idle.iter().all(Result::is_ok), "accepted by the operating system");
     eventually("all connections to be in use", || async {
         let log = stack.api.as_ref().expect("an API").log();
-        log.contains("no place for another connection").then_some(())
+        log.contains("connection limit reached").then_some(())
     })
     .await;
 

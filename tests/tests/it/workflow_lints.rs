@@ -60,7 +60,7 @@ fn clippy_output(lines: &str) -> String {
         .args([folder.path(), &source])
         .output()
         .unwrap_or_else(|error| {
-            panic!("{}: {error}; add it by `rustup component add clippy`", clippy.display())
+            panic!("{}: {error}; add it with `rustup component add clippy`", clippy.display())
         });
     let output = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{output}");

@@ -9,7 +9,6 @@ use super::{create_atomically, lock, with_install_hint};
 use crate::progress::Step;
 use crate::workspace::{self, Workspace};
 
-/// The installed library, or the one in `.diagflow/tools/`, which is downloaded if missing.
 pub(crate) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     let step = Step::begin("libfaketime");
     if let Some(found) = find(Path::new("/")) {

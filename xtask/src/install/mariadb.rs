@@ -15,10 +15,9 @@ use crate::workspace::{Workspace, create_private_dir};
 /// Folders of servers that are not on the PATH of ordinary users.
 const SERVER_FOLDERS: [&str; 4] =
     ["/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin"];
-/// The oldest supported version.
 const MIN_VERSION: (u32, u32) = (10, 6);
 
-/// The programs for backup and restore.
+/// Needed for backup and restore.
 const CLIENTS: [&str; 3] = ["mariadb", "mariadb-dump", "mariadb-binlog"];
 
 pub(crate) struct MariaDb {
@@ -38,7 +37,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
     }
     let home = workspace.tools().join("mariadb");
     if !CLIENTS.iter().all(|name| is_executable(&home.join("bin").join(name))) {
-        // Missing, or unpacked by a version that needed fewer programs.
+        // Missing, or unpacked by an older version of this program that needed fewer tools.
         install(workspace, &home)
             .map_err(|error| with_install_hint(error, "mariadb-server-core mariadb-client"))?;
     }
@@ -100,7 +99,7 @@ fn install(workspace: &Workspace, home: &Path) -> Result<()> {
     })
 }
 
-/// The beginning of every wrapper: uses the libraries next to the program.
+/// The start of every wrapper: sets the library path to the unpacked libraries.
 const WRAPPER_START: &str = r#"#!/bin/sh
 home=$(cd "$(dirname "$0")/.." && pwd)
 for folder in "$home"/usr/lib/*-linux-* "$home"/lib/*-linux-*; do

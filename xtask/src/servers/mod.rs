@@ -14,7 +14,6 @@ pub(crate) use diagflow::Diagflow;
 pub(crate) use mariadb::{Accounts, OPTIONS as MARIADB_OPTIONS, start as start_mariadb};
 pub(crate) use temporal::{Addresses as TemporalAddresses, start as start_temporal};
 
-/// The folder with the data and logs of one running system.
 pub(crate) struct SystemFolder {
     folder: PathBuf,
 }
@@ -28,7 +27,6 @@ impl SystemFolder {
         Ok(home)
     }
 
-    /// The data folder of a server.
     pub(crate) fn data(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

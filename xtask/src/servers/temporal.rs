@@ -16,7 +16,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy)]
 pub(crate) struct Addresses {
-    /// For clients and workers.
     pub(crate) grpc: u16,
     /// For the UI; `None` starts the server without it.
     pub(crate) ui: Option<u16>,

@@ -1,4 +1,4 @@
-//! I3 and I4, by the logs of LoopAI and of the mail server.
+//! I3 and I4, checked against the logs of LoopAI and the mail server.
 
 use super::{Checker, Invariant};
 use crate::faults::snapshot::{AcceptedMail, DeliveryRow};
@@ -53,7 +53,7 @@ impl<'a> Checker<'a> {
         let Some(submission) = self.acknowledged.get(id) else { return };
         let received = execution.images.iter().map(|image| image.sha256.as_ref());
         if execution.measured && !received.eq(submission.photos.iter().map(Some)) {
-            let detail = format!("LoopAI received other photos than were sent for {reference}");
+            let detail = format!("LoopAI received different photos than were sent for {reference}");
             self.add(Invariant::NothingLost, detail);
         }
     }

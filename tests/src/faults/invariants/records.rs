@@ -1,4 +1,4 @@
-//! I1 and I2, by the database and the API.
+//! I1 and I2, checked against the database and the API.
 
 use super::{Checker, Invariant, RETRIED, TERMINAL, is_terminal_step};
 use crate::faults::acknowledged::{AcknowledgedSubmission, ExpectedEnd};
@@ -84,12 +84,12 @@ impl<'a> Checker<'a> {
         let id = &row.id;
         let sent = (&submission.email, &submission.comments, &submission.consent_version);
         if (&row.email, &row.comments, &row.consent_version) != sent {
-            self.add(Invariant::NothingLost, format!("{id} differs from what was sent"));
+            self.add(Invariant::NothingLost, format!("{id} differs from its request"));
         }
         let files = self.files.get(id.as_str()).into_iter().flatten();
         let files: Vec<_> = files.map(|file| file.sha256.clone()).collect();
         if files != submission.photos {
-            self.add(Invariant::NothingLost, format!("{id} has other photos than were sent"));
+            self.add(Invariant::NothingLost, format!("{id} has different photos than were sent"));
         }
         if submission.photos.iter().any(|photo| !self.intact_files.contains(photo.as_str())) {
             self.add(Invariant::NothingLost, format!("{id}: a photo is missing or corrupted"));
@@ -102,7 +102,7 @@ impl<'a> Checker<'a> {
         let numbers: Vec<_> =
             self.event_log(id).into_iter().map(|received| received.number).collect();
         if numbers != (1..=i64::from(last)).collect::<Vec<_>>() {
-            let detail = format!("{id} has {last} events, but stored are {numbers:?}");
+            let detail = format!("{id} has {last} events, but {numbers:?} are stored");
             self.add(Invariant::NothingLost, detail);
         }
     }
@@ -138,7 +138,7 @@ impl<'a> Checker<'a> {
         } else if stored != returned || shown != returned {
             self.add(
                 Invariant::NothingLost,
-                format!("{id} has another result than LoopAI returned"),
+                format!("{id} has a different result than LoopAI returned"),
             );
         }
     }

@@ -18,10 +18,9 @@ const SECRET_KEY: &str = "a secret for tests, 32 characters or more";
 /// The clock of one API is an hour ahead, then an hour behind; a second API and the worker have the correct time.
 /// LoopAI fetches images by links, whose expiry the worker sets and the APIs check.
 ///
-/// Patients notice nothing. Whatever expires by the clock of the API that issued it is rejected early by the other
-/// API, or stays valid for another hour: an access token is rejected with `token_expired` and replaced by means of the
-/// refresh token. The API with the wrong clock rejects callbacks (`invalid_signature`), and the run polls instead.
-/// Nothing is lost.
+/// Patients notice nothing. An access token is issued by one API and used at the other, so it is rejected early or
+/// stays valid for an hour too long. A client that gets `token_expired` uses its refresh token. The API with the wrong
+/// clock rejects callbacks (`invalid_signature`), and the run polls instead. Nothing is lost.
 pub(crate) async fn off_by_an_hour() -> RowReport {
     off_by(ClockSkew::Ahead).await.merge(off_by(ClockSkew::Behind).await)
 }
@@ -37,7 +36,7 @@ async fn off_by(skew: ClockSkew) -> RowReport {
         .with("SECRET_KEY", SECRET_KEY)
         .with("LOOPAI_CALLBACK_SECRET", loopai_callback::SECRET)
         .with("LOOPAI_IMAGES", "url")
-        // Longer than clocks may differ (`docs/loopai.md`).
+        // Longer than the largest difference of the clocks (`docs/loopai.md`).
         .with("LOOPAI_IMAGE_URL_LIFETIME_SECONDS", "7200");
     let mut testbed = Testbed::without_processes(options).await;
     let (replica, accurate) = start_two(&mut testbed, skew).await;
@@ -136,7 +135,7 @@ async fn assert_patients_unaffected(
     }
 }
 
-/// The error, or none when the token is valid.
+/// The error; `None` if the token is valid.
 async fn validate_session(staff: &Staff) -> Option<(u16, String)> {
     let response = staff.get("/api/v1/auth/validate").await;
     match response.status() {

@@ -15,7 +15,7 @@ const PATIENTS: usize = 4;
 const BATCH: usize = 4;
 /// Long enough that streams are open when an API stops.
 const SLOW_MS: u64 = 1500;
-/// The graceful shutdown must outlast all waiting below.
+/// The graceful shutdown must outlast all waits below.
 const LONG_SECONDS: &str = "200";
 
 /// Every recorded history replays with the current workflow code, and each incompatible change is detected by exactly

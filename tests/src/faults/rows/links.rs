@@ -1,5 +1,5 @@
-//! Network faults between any two parts: slow, reset and half-open connections. Each lasts until the time limit that
-//! protects the link has visibly taken effect.
+//! Network faults between any two parts: slow, reset and half-open connections. Each lasts until the timeout of the
+//! link has visibly taken effect.
 //!
 //! The link by which LoopAI fetches images (`LOOPAI_IMAGES=url`) is not included: LoopAI decides whether to retry, and
 //! the product is not notified.
@@ -48,7 +48,7 @@ enum LinkFault {
 
 const LINK_FAULTS: [LinkFault; 3] = [LinkFault::Slow, LinkFault::Reset, LinkFault::HalfOpen];
 
-/// Each link with each fault. A submission in progress and a new one meet the fault and complete afterwards.
+/// Each link with each fault. The fault affects a submission in progress and a new one. Both complete afterwards.
 pub(crate) async fn every_link() -> RowReport {
     let testbeds = LINKS.map(async |link| match link {
         Link::PatientToApi => patient::run().await,
@@ -104,7 +104,7 @@ async fn run_link_faults(link: Link) -> RowReport {
 }
 
 impl Link {
-    /// Added to every chunk. Longer than the limit named below allows for a request and its response.
+    /// Added to every chunk. Longer than the timeout that applies to a request and its response.
     fn delay(self) -> Duration {
         Duration::from_millis(match self {
             // Health checks: 2 s. SMTP commands before the message: 15 s.
@@ -115,7 +115,7 @@ impl Link {
     }
 }
 
-/// Whether the effect of the link's time limit is visible.
+/// Whether the effect of the link's timeout is visible.
 async fn limit_reached(
     testbed: &Testbed,
     link: Link,
@@ -140,7 +140,7 @@ async fn limit_reached(
         Link::WorkerToTemporal => {
             let address = testbed.stack.setting("WORKER_LISTEN_ADDRESS");
             let ready = reqwest::get(format!("http://{address}/ready")).await.ok()?;
-            ready.text().await.ok()? == "Temporal does not answer"
+            ready.text().await.ok()? == "Temporal is unavailable"
         }
         Link::WorkerToLoopAi => {
             let now = LoopAiCalls::of(testbed).await;
@@ -175,7 +175,7 @@ async fn failed_in_temporal(
             .contains(code)
 }
 
-/// Failed requests to LoopAI, by the worker's metrics.
+/// Failed requests to LoopAI, from the worker's metrics.
 #[derive(Debug, Default)]
 struct LoopAiCalls {
     timeout: u64,

@@ -87,7 +87,7 @@ fn completed(testbed: &Testbed) -> usize {
     all.iter().filter(|execution| execution.state == ExecutionState::Completed).count()
 }
 
-/// Invalid responses are retried for a while, and never taken for a result.
+/// Invalid responses are retried for a while, and never stored as a result.
 pub(crate) async fn invalid_responses() -> RowReport {
     run_scripts(&[
         ("diagnose=html*1", &[(1, "POST", "html")]),

@@ -69,7 +69,7 @@ pub(crate) async fn down_for_long() -> RowReport {
     let mut testbed =
         Testbed::start(StackOptions { mail: settings.clone(), ..StackOptions::default() }).await;
     let address = testbed.stack.mail.smtp_address();
-    // The stack needs a mail server meanwhile; the product does not know this one.
+    // `Stack` needs a mail server meanwhile; the worker does not use this one.
     let placeholder =
         MailCatcher::start(LOCAL, LOCAL, Settings::default()).await.expect("a started process");
     std::mem::replace(&mut testbed.stack.mail, placeholder).shutdown().await;

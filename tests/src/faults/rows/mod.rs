@@ -1,4 +1,4 @@
-//! The faults, by the part that they affect.
+//! The rows of the fault table, by the component that they affect.
 
 pub(super) mod clock;
 pub(super) mod deploy;

@@ -91,11 +91,11 @@ async fn pool_exhausted() -> RowReport {
     testbed.report().await
 }
 
-/// How often the API has logged that the pool had no connection (`store/src/db/pool.rs`).
+/// Number of requests that failed because the pool had no connection, from the API's log (`store/src/db/pool.rs`).
 fn pool_refusals(testbed: &Testbed) -> usize {
     let log = testbed.stack.api.as_ref().expect("is running").log();
     let of_the_pool = |line: &&str| {
-        line.contains("request refused")
+        line.contains("request failed")
             && (line.contains("no connection was free in time")
                 || line.contains("the queue for connections is stalled"))
     };

@@ -27,16 +27,16 @@ async fn killed_at(failpoint: Failpoint) -> RowReport {
     testbed.report().await
 }
 
-/// One sweeper has selected a run when the other one sweeps. Then it claims the run and is held until the claim
-/// expires and the other one has started it.
+/// Two sweepers select the same run. The first one claims it and is held until the claim expires and the second one has
+/// started the run.
 pub(crate) async fn two_sweepers() -> RowReport {
     let mut testbed = Testbed::without_processes(StackOptions::default()).await;
     let unstarted = leave_unstarted(&mut testbed).await;
     testbed.stack.failpoints.arm(Failpoint::BeforeRunsClaimed);
     let (first, at_first) = testbed.stack.start_replica().await;
     testbed.stack.failpoints.wait_until_reached(Failpoint::BeforeRunsClaimed).await;
-    // Only a sweeper starts these runs, and the first one is held. When a later run is completed, the second sweeper
-    // has passed over the one that the first had selected.
+    // Only sweepers start these runs, and the first sweeper is held. Once a later run is completed, the second sweeper
+    // has skipped the run that the first one had selected.
     let later = leave_unstarted(&mut testbed).await;
     testbed.stack.start_api().await;
     testbed.stack.start_worker().await;
@@ -59,7 +59,7 @@ pub(crate) async fn two_sweepers() -> RowReport {
     assert!(started.is_some(), "started by the second sweeper");
     // Fails unless the first sweeper is still held.
     testbed.stack.failpoints.release(Failpoint::BeforeRunStart);
-    // The sweeper starts runs one by one: its late start is done when it has started this one.
+    // The sweeper starts runs one by one, so its late attempt is over once it has started this run.
     let (email, photo) = (testbed.new_patient(), photos::cat());
     let body = ApiClient::submission_body(&email, "", std::slice::from_ref(&photo));
     let response = at_first.post(&body, None).await.expect("a response");
@@ -71,7 +71,7 @@ pub(crate) async fn two_sweepers() -> RowReport {
     testbed.report().await
 }
 
-/// The Temporal run id of a submission's only run; none before it is started.
+/// The Temporal run id of a submission's only run; `None` before it is started.
 async fn execution_of(testbed: &Testbed, submission: &AcceptedSubmission) -> Option<String> {
     let runs = testbed.stack.store.runs(id_of(submission)).await.expect("runs");
     let [run] = runs.as_slice() else { panic!("expected one run: {runs:?}") };

@@ -77,7 +77,7 @@ pub(crate) async fn retries() -> RowReport {
     testbed.record_staff_action(&submission, "submission_retry");
 
     let execution = &testbed.stack.loopai.executions()[0].execution_id;
-    testbed.stack.loopai.fail(execution, "a failure of the test").expect("is in progress");
+    testbed.stack.loopai.fail(execution, "failed by the test").expect("is in progress");
     testbed.stack.wait_for_status(&submission, "failed").await;
     let responses = tokio::join!(
         send_action(&staff, "retry", &submission),

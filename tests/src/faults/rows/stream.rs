@@ -74,7 +74,7 @@ pub(crate) async fn interruptions() -> RowReport {
     let stale = testbed.stack.client.open_events(&submission, Some("0")).await.expect("a response");
     assert_eq!(stale.status(), StatusCode::OK, "all events again");
 
-    eventually("the cuts to be over", || async {
+    eventually("all cuts to happen", || async {
         (cut_client.streams_opened() > CUTS).then_some(())
     })
     .await;
@@ -145,11 +145,11 @@ impl StalledReader {
         StalledReader { connection, api, since }
     }
 
-    /// None when the API has closed the connection.
+    /// `None` if the API has closed the connection.
     ///
     /// # Panics
     ///
-    /// When it did so before [`WRITE_TIMEOUT`].
+    /// If it was closed before [`WRITE_TIMEOUT`].
     fn in_flight(&self, connections: &[TcpConnection]) -> Option<Queues> {
         let ours = self.connection.local_addr().expect("an address").port();
         let api = self.api.port();

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// The client's connection breaks, nothing is left behind, and a retry creates a new submission.
 pub(crate) async fn killed_before_the_commit() -> RowReport {
-    // How long the killed process's lease on the key delays the retry.
+    // The killed process's lease on the key delays the retry by this long.
     let options = StackOptions::default().with("IDEMPOTENCY_LEASE_SECONDS", "3");
     let mut testbed = Testbed::start(options).await;
     let email = testbed.new_patient();

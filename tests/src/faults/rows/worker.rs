@@ -11,7 +11,7 @@ use diagflow_simulators::loopai::{self, ExecutionRecord};
 use diagflow_store::Failpoint;
 use futures::StreamExt;
 
-/// They mostly wait for Temporal's 10 s timeout of a dead worker.
+/// Testbeds mostly wait for Temporal's 10 s timeout for a dead worker.
 const CONCURRENT_TESTBEDS: usize = 4;
 
 /// The worker is killed at each failpoint in turn, on a testbed for each, and another worker takes over.
@@ -47,7 +47,7 @@ pub(crate) async fn killed_after_the_answer() -> RowReport {
 }
 
 async fn killed_at(failpoint: Failpoint) -> RowReport {
-    // How long the claim of a dead worker delays the e-mail.
+    // The claim of a dead worker delays the e-mail by this long.
     let mut options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2");
     let ends_run = matches!(failpoint, Failpoint::BeforeEndRecorded | Failpoint::AfterEndRecorded);
     if ends_run {

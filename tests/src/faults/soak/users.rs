@@ -42,7 +42,7 @@ const SCRIPTS: [(&str, Option<ExpectedEnd>); 8] = [
 
 pub(super) enum UserEvent {
     SubmissionAccepted(Box<AcknowledgedSubmission>, Listener),
-    /// Not acknowledged when there was no response, so that the action may or may not have happened.
+    /// Without a response it is unknown whether the action happened; then it is not acknowledged.
     ActionSent {
         submission: AcceptedSubmission,
         action: StaffAction,
@@ -86,7 +86,7 @@ impl StaffAction {
 }
 
 impl SimulatedUsers {
-    /// Each user gets a seed of its own.
+    /// Each user gets a separate seed.
     pub(super) fn start(
         rng: &mut Rng,
         client: &ApiClient,

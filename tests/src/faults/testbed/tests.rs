@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// Something is awaited that never happens.
+/// Short, because the awaited change never happens.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A testbed with one completed submission.

@@ -202,7 +202,11 @@ async fn an_email_deferred_for_days_fails() {
     expire_activity(&stack, &accepted).await;
 
     let given_up = completed_with_mail(&stack, &accepted, "failed").await;
-    assert_eq!(given_up.error_code.as_deref(), Some("smtp_deferred"), "the last reason stays");
+    assert_eq!(
+        given_up.error_code.as_deref(),
+        Some("smtp_deferred"),
+        "the last reason is preserved"
+    );
     assert_eq!(last_step(&stack, &accepted).await, "mail_failed");
     stack.stop().await;
 }

@@ -14,12 +14,12 @@ use serde_json::json;
 use temporalio_client::WorkflowDescribeOptions;
 
 /// A failed submission that staff have retried while its e-mail was being sent: the mail server has
-/// deferred the message, but the ledger does not know yet. LoopAI follows `scenario`.
+/// deferred the message, but this is not recorded in the ledger yet. LoopAI follows `scenario`.
 async fn retried_during_its_email(scenario: &str) -> (Stack, AcceptedSubmission) {
     let mut options = StackOptions::default().scenario(scenario);
     let refusals = [
-        // The run continues its e-mail as a regular activity, so it can hand it over and make room
-        // for the next run.
+        // The run continues its e-mail as a regular activity, so it can close and leave the e-mail
+        // to a delivery workflow.
         Rule::reply(Step::Rcpt, 451, "4.7.1 Later").times(1),
         Rule::reply(Step::Body, 452, "4.3.1 Insufficient storage").times(1),
     ];

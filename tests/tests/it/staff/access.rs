@@ -208,7 +208,10 @@ async fn check_role(callers: &Callers, role: Role, staff: &Staff, row: &(&str, &
     match rule {
         Open | Optional => assert!(is_allowed_through(status), "{context}"),
         OtherProof => {
-            assert!(matches!(status, 400 | 401 | 404), "a session is no such proof: {context}")
+            assert!(
+                matches!(status, 400 | 401 | 404),
+                "a session is not the required proof: {context}"
+            )
         }
         OfSubmission if allowed(role, "submissions:read") => assert_eq!(status, 200, "{context}"),
         // Another account's submission: its existence is not revealed.
@@ -228,7 +231,7 @@ async fn check_anonymous(stack: &Stack, callers: &Callers, row: &(&str, &str, Ru
     let nobody = admin.with_token(String::new());
     let response = request(&nobody, method, path, &callers.submission).await;
     let status = response.status().as_u16();
-    let context = format!("nobody at {method} {path}: {status}");
+    let context = format!("anonymous at {method} {path}: {status}");
     if !matches!(rule, Needs(_)) {
         assert!(response.headers().contains_key("ratelimit"), "no rate limit: {context}");
     }
@@ -243,7 +246,11 @@ async fn check_anonymous(stack: &Stack, callers: &Callers, row: &(&str, &str, Ru
             let other = stack.client.submit("ben@example.org", "", &[photos::retina()]).await;
             let other = admin.with_token(other.access_token);
             let response = request(&other, method, path, &callers.submission).await;
-            assert_eq!(refusal(response).await, (404, "not_found".into()), "another's: {context}");
+            assert_eq!(
+                refusal(response).await,
+                (404, "not_found".into()),
+                "token of another submission: {context}"
+            );
         }
         Needs(_) => {
             assert_eq!(refusal(response).await, (401, "sign_in_required".into()), "{context}")

@@ -102,7 +102,7 @@ async fn all_changes_are_streamed_and_a_reconnecting_client_misses_none() {
 }
 
 #[tokio::test]
-async fn a_client_too_far_behind_is_told_to_reload_the_list() {
+async fn a_client_too_far_behind_must_reload_the_list() {
     /// The documented limit.
     const MOST_MISSED: i64 = 10_000;
     let stack = Stack::api_only(StackOptions::default()).await;

@@ -100,7 +100,7 @@ async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
 }
 
 #[tokio::test]
-async fn the_audit_names_the_owner_of_an_invalid_key_but_not_a_guesser() {
+async fn denied_requests_are_audited_under_the_owner_of_a_known_key_but_not_of_a_guessed_one() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let (program, email) = staff::create_account(&stack, Role::Service).await;

@@ -47,7 +47,7 @@ async fn every_kind_of_tampering_is_detected() {
     assert_eq!(verify_log(&stack, None).await, [AuditFault::Removed(3, 4)]);
     restore().await;
 
-    // The numbers are closed up, as if the entry had never existed.
+    // Later entries are renumbered, as if the entry had never existed.
     database.execute("DELETE FROM audit WHERE number = 3").await;
     database.execute("UPDATE audit SET number = number - 1 WHERE number > 3 ORDER BY number").await;
     let found = verify_log(&stack, None).await;

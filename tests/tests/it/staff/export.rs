@@ -277,7 +277,7 @@ async fn an_interrupted_export_is_visibly_incomplete() {
         end = chunk.map(|_| ());
     }
 
-    assert!(end.is_err(), "the response ended regularly");
+    assert!(end.is_err(), "the response ended normally");
     proxy.restore();
     stack.stop().await;
 }

@@ -150,7 +150,7 @@ async fn a_password_change_that_lost_a_race_changes_nothing() {
         .expect("changed");
 
     let session = signed_in().await;
-    assert!(!set(session, before).await, "it proved the old password only");
+    assert!(!set(session, before).await, "only the old password was verified");
     assert!(!set(ended, seen().await).await, "its session has ended");
     assert_eq!(stack.database.texts(stored_hash).await, ["reset"]);
     assert!(set(session, seen().await).await);

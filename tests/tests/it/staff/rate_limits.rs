@@ -5,7 +5,7 @@ use diagflow_tests::{Stack, StackOptions};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_rate_limited_client_is_told_when_to_retry() {
+async fn a_rate_limited_client_gets_a_retry_after_header() {
     let options = StackOptions::default()
         .with("TRUSTED_PROXIES", "1")
         .with("RATE_LIMIT_SUBMIT_PER_MINUTE", "6")

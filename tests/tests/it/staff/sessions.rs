@@ -269,10 +269,10 @@ async fn only_sessions_that_ended_long_ago_are_removed() {
     let rows = [
         session("expired long ago", 40, 1, "NULL"),
         session("ended long ago", 40, 1, "NOW(6) - INTERVAL 40 DAY"),
-        session("from where somebody signed in", 29, 0, "NOW(6) - INTERVAL 29 DAY"),
-        session("begun long ago, expired lately", 40, 20, "NULL"),
-        session("ended early, of a long life", 40, 50, "NOW(6) - INTERVAL 39 DAY"),
-        session("goes on", 40, 50, "NULL"),
+        session("sign-in from a known network", 29, 0, "NOW(6) - INTERVAL 29 DAY"),
+        session("started long ago, expired recently", 40, 20, "NULL"),
+        session("ended before its expiry", 40, 50, "NOW(6) - INTERVAL 39 DAY"),
+        session("still active", 40, 50, "NULL"),
     ];
     let insert = format!("INSERT INTO sessions ({columns}) VALUES {}", rows.join(", "));
     stack.database.execute(&insert).await;
@@ -285,10 +285,10 @@ async fn only_sessions_that_ended_long_ago_are_removed() {
     })
     .await;
     let expected = [
-        "begun long ago, expired lately",
-        "ended early, of a long life",
-        "from where somebody signed in",
-        "goes on",
+        "ended before its expiry",
+        "sign-in from a known network",
+        "started long ago, expired recently",
+        "still active",
     ];
     assert_eq!(left, expected);
     // More rows than one statement removes.

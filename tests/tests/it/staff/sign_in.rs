@@ -49,8 +49,8 @@ async fn sign_in(
     (response, started.elapsed())
 }
 
-/// An address for each reason to refuse a sign-in.
-async fn who_fails(stack: &Stack) -> [(&'static str, String, &'static str); 4] {
+/// An account for each reason to refuse a sign-in.
+async fn refused_accounts(stack: &Stack) -> [(&'static str, String, &'static str); 4] {
     let (_, known) = create_account(stack, Role::Operator).await;
     let (disabled_id, disabled) = create_account(stack, Role::Operator).await;
     let (_, program) = create_account(stack, Role::Service).await;
@@ -73,7 +73,7 @@ async fn all_failed_sign_ins_get_the_same_response_in_the_same_time() {
     const TRIES: usize = 9;
     let stack = Stack::api_only(StackOptions::default()).await;
     let client = reqwest::Client::new();
-    let who = who_fails(&stack).await;
+    let who = refused_accounts(&stack).await;
     let mut responses = Vec::new();
     for (_, email, password) in &who {
         responses

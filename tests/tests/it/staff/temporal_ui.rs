@@ -1,4 +1,5 @@
-//! What operators do in Temporal with its own CLI: the database, the stream and the ledger follow.
+//! Operator actions in Temporal, with its CLI: the database, the stream and the ledger are updated
+//! accordingly.
 
 use diagflow_simulators::mail::{Rule, Step};
 use diagflow_store::Role;

@@ -332,6 +332,6 @@ async fn a_successful_sign_in_does_not_change_the_network_throttle() {
         let from = format!("192.0.2.{host}");
         assert_eq!(sign_in(&stack, &from, &email, PASSWORD).await.status, 200);
     }
-    assert_eq!(stack.database.texts(network).await, before, "it recovers by time alone");
+    assert_eq!(stack.database.texts(network).await, before, "only time reduces the count");
     stack.stop().await;
 }

@@ -101,7 +101,7 @@ async fn the_first_admin_is_created_and_signs_in() {
 }
 
 #[tokio::test]
-async fn a_typed_password_is_asked_for_twice_and_never_echoed() {
+async fn a_typed_password_is_requested_twice_and_never_echoed() {
     let database = Database::migrated().await;
     let arguments = ["create", "--email", "ana@example.org", "--name", "Ana", "--role", "admin"];
     for (typed, success) in [([PASSWORD, "something else"], false), ([PASSWORD, PASSWORD], true)] {
@@ -120,7 +120,7 @@ async fn a_typed_password_is_asked_for_twice_and_never_echoed() {
         let status = timeout(LIMIT, child.wait()).await.expect("an exit").expect("runs");
         assert_eq!(status.success(), success);
         let mut seen = [0; 256];
-        // The terminal's output. Reading fails when there is none, since the other end is closed.
+        // The terminal's output. Reading fails if there is none, because the other end is closed.
         let seen = keyboard.read(&mut seen).map(|count| seen[..count].to_vec()).unwrap_or_default();
         let seen = String::from_utf8_lossy(&seen);
         assert!(!seen.contains("horse") && !seen.contains("something"), "{seen}");

@@ -272,7 +272,7 @@ async fn the_last_admin_cannot_be_removed() {
 }
 
 #[tokio::test]
-async fn one_of_two_admins_who_demote_each_other_stays() {
+async fn one_admin_remains_when_two_demote_each_other() {
     let stack = Stack::without_processes(StackOptions::default()).await;
     let (one, _) = staff::create_account(&stack, Role::Admin).await;
     let (two, _) = staff::create_account(&stack, Role::Admin).await;

@@ -20,7 +20,7 @@ async fn an_abandoned_response_is_not_used_for_the_next_query() {
     let records = Records::new().await;
     let (proxy, store) = store_by_proxy(&records, Duration::from_secs(30)).await;
     let (ana, ben) = (records.submission().await.submission, records.submission().await.submission);
-    // The pool may have tested the connection as often without success.
+    // The pool may have sent as many test queries without a response.
     for queries in 1..=3 {
         for _ in 0..2 {
             store.submission(ana).await.expect("a response").expect("found");
@@ -64,7 +64,7 @@ async fn a_statement_without_a_response_times_out() {
     let records = Records::new().await;
     let (_proxy, store) = store_by_proxy(&records, WAIT).await;
     let run = records.submission().await;
-    // A stalled proxy would not do: the pool does not hand out a connection that fails its test.
+    // A stalled proxy is not enough: the pool does not hand out a connection that fails its test.
     let mut holder = records.database.connect().await;
     holder.batch_execute("BEGIN; UPDATE runs SET start_after = NOW(6)").await.expect("held");
 

@@ -59,7 +59,8 @@ async fn a_failed_claim_does_not_affect_the_holder() {
     let claimed =
         store.claim_delivery(&other, LONG_CLAIM).await.expect("a response").expect("claimed");
 
-    // The claim of the first attempt got no response, so it does not know whether it was written.
+    // The first attempt got no response to its claim, so it is unknown whether the claim was
+    // written.
     let withdrawn =
         store.withdraw_claim(&one, FailureReason::new(FailureCode::RecordsUnavailable, "")).await;
 
@@ -70,7 +71,7 @@ async fn a_failed_claim_does_not_affect_the_holder() {
 }
 
 #[tokio::test]
-async fn a_claim_is_withdrawn_whether_written_or_late() {
+async fn a_claim_can_be_withdrawn_before_and_after_it_is_written() {
     let records = Records::new().await;
     let store = &records.store;
     let (run, delivery) = due(&records).await;
@@ -232,7 +233,7 @@ async fn assert_superseded(store: &Store, delivery: &Delivery) {
 async fn an_old_email_deferred_after_a_retry_is_not_sent() {
     let records = Records::new().await;
     let store = &records.store;
-    // Before the new run ends, and after.
+    // The old e-mail is deferred before the new run ends, and after.
     for ends in [false, true] {
         let (run, delivery, claimed) = sending(&records).await;
         let entry = audit_entry(Action::SubmissionRetry);

@@ -1,5 +1,5 @@
-//! Every query uses an index. The queries are those that the store really sends: they are recorded
-//! on their way to a database with enough rows to make an index worthwhile.
+//! Every query uses an index. The test records the queries that the store sends to a database with
+//! enough rows to make an index worthwhile.
 
 mod accounts;
 mod coverage;

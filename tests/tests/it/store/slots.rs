@@ -342,7 +342,7 @@ async fn a_run_whose_request_fails_again_is_waiting_although_the_breaker_is_clos
 }
 
 #[tokio::test]
-async fn room_under_the_hourly_limit_goes_to_the_run_that_has_waited_longest() {
+async fn capacity_under_the_hourly_limit_goes_to_the_run_that_has_waited_longest() {
     let limits = LoopAiLimits { max_executions: None, max_per_hour: Some(2) };
     let records = Records::new().await;
     let mut runs = Vec::new();

@@ -75,7 +75,7 @@ async fn begin_session(store: &Store, user: &User, refresh: Sha256) -> SessionId
         refresh,
         network: "127.0.0.0/24".to_owned(),
         address: "127.0.0.1".to_owned(),
-        user_agent: "tests, of course".to_owned(),
+        user_agent: "Mozilla/5.0 (X11, Linux)".to_owned(),
         idle: DAY,
         lifetime: DAY,
     };

@@ -1,4 +1,4 @@
-//! Query plans and what is wrong with them.
+//! Query plans and their problems.
 
 use diagflow_tests::database::Database;
 use diesel::sql_types::{Nullable, Text};
@@ -6,7 +6,7 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::fmt;
 
-/// What a statement may do besides reading by an index in its order.
+/// An exception from the rule that a statement reads rows through an index, in index order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Allowance {
     /// Sort the rows it found, or read more rows than it returns.
@@ -66,7 +66,7 @@ const EXCEPTIONS: [(&str, Allowance, &str); 16] = [
 /// Rows that a limited query may read for each row it returns: the row itself, a joined row, and
 /// rows at the ends of ranges.
 const READS_PER_ROW: i64 = 4;
-/// Rows that may be read besides, however few are returned.
+/// Additional rows that may be read, however few are returned.
 const EXTRA_READS: i64 = 20;
 
 /// One line of a plan.
@@ -131,7 +131,7 @@ impl Server {
         Server(database.connect().await)
     }
 
-    /// What is wrong with the plan of a statement, if anything.
+    /// The problem with a statement's plan, if any.
     pub(super) async fn problem_with(&mut self, statement: &str) -> Option<String> {
         let exception = EXCEPTIONS.iter().find(|(part, ..)| statement.contains(part));
         let allowance = exception.map(|(_, allowance, _)| *allowance);

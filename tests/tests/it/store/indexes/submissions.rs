@@ -40,7 +40,7 @@ pub(super) async fn call_everything(records: &Records) {
     staff_actions(records, run, &delivery).await;
     reconcile(records).await;
     delete(store, run.submission).await;
-    sweep_bytes(store).await;
+    sweep_orphaned_files(store).await;
     store.recount_submissions().await.expect("counted");
     let restored = TemporalState::Restored;
     store
@@ -88,8 +88,8 @@ async fn claim_keys(store: &Store) {
     store.sweep_idempotency_keys().await.expect("swept");
 }
 
-/// Some were reserved long ago.
-async fn sweep_bytes(store: &Store) {
+/// Three rows of `fill` were reserved long ago.
+async fn sweep_orphaned_files(store: &Store) {
     let folder = TempDir::new().expect("a folder");
     let address = Url::from_file_path(folder.path()).expect("an address");
     let bytes = BlobStore::open(&address).expect("a storage");
