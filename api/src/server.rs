@@ -126,7 +126,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(100);
     const LONG: Duration = Duration::from_secs(20);
 
-    /// A server with these limits, at this address until it is stopped.
+    /// Starts a server with these limits.
     async fn started(
         router: Router,
         limits: ConnectionLimits,
@@ -138,7 +138,7 @@ mod tests {
         (address, stop, server)
     }
 
-    /// What the server answers until it closes the connection.
+    /// Everything that the server sends until it closes the connection.
     async fn answered(request: &str, head_timeout: Duration) -> String {
         let router = Router::new().route("/", get(|| async { "hello" }));
         let limits = ConnectionLimits { head_timeout, ..CONNECTION_LIMITS };
@@ -189,8 +189,8 @@ mod tests {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sends");
 
         stop.cancel();
-        // The router goes with the server, and the answer with its connection: then nobody holds a sender.
-        assert!(tokio::time::timeout(LONG, gone.recv()).await.expect("let go").is_none());
+        // Both the router and the response are dropped, so no sender is left.
+        assert!(tokio::time::timeout(LONG, gone.recv()).await.expect("disconnected").is_none());
 
         server.await.expect("ends well");
         drop(stream);
@@ -207,7 +207,7 @@ mod tests {
         second.write_all(request).await.expect("sends");
         let mut answer = String::new();
         let early = tokio::time::timeout(SOON, second.read_to_string(&mut answer)).await;
-        assert!(early.is_err(), "the first one has the only place: {answer}");
+        assert!(early.is_err(), "the first one has the only permit: {answer}");
 
         drop(first);
         let read = tokio::time::timeout(LONG, second.read_to_string(&mut answer)).await;

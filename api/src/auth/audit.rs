@@ -1,7 +1,7 @@
 //! Refused requests in the audit.
 //!
-//! One rule: whoever refuses a request calls [`refuse`], which appends the entry. The store appends entries only
-//! for what it did, in the same transaction.
+//! One rule: every refusal goes through [`refuse`], which appends its entry. The store appends entries only for what
+//! it did, in the same transaction.
 //!
 //! Each entry takes the lock on the audit's head and is never deleted. Clients that prove nothing could use that
 //! to delay everybody and to bury what matters, so entries about anonymous clients are limited twice: per client

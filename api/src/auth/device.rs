@@ -1,6 +1,6 @@
 //! Device cookies (OWASP): a device that signed in to an account is recognised, so that failed attempts by
 //! strangers do not lock it out. The cookie grants nothing and identifies no account: attempts from the device are
-//! only counted separately. It is bound to the account's address, so nobody has one for an account that they never
+//! only counted separately. It is bound to the account's address, so nobody has one for an account that they have not
 //! signed in to.
 
 use crate::auth::cookies;

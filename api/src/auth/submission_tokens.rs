@@ -1,4 +1,4 @@
-//! Access tokens of submissions: whoever holds one may read that submission. Derived from the id, so none is
+//! Access tokens of submissions, which let their holder read the submission. Derived from the id, so none is
 //! stored and a repeated request returns the same one.
 
 use base64::Engine;

@@ -1,4 +1,4 @@
-//! What the API asks of Temporal about runs, and about e-mails that are delivered outside a run.
+//! The connection to Temporal, and its operations on runs and on e-mails outside a run.
 
 use crate::error::ApiError;
 use diagflow_store::{DeliveryId, StartedRun, SubmissionId};
@@ -14,7 +14,7 @@ use temporalio_client::{
 use temporalio_common::HasWorkflowDefinition;
 use tokio::sync::watch;
 
-/// The connection to Temporal, which may come late. Cheap to clone.
+/// The client is missing until the connection is established. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct TemporalRuns {
     client: watch::Receiver<Option<Client>>,

@@ -30,7 +30,7 @@ errors!(DeleteSubmissionErrors: NotFinal);
 
 /// Delete a submission
 ///
-/// The submission must be in a final state. It becomes invisible to its patient and in lists, unless they ask for
+/// The submission must be in a final state. It is hidden from its patient, and from lists unless they include
 /// deleted submissions. E-mails that are not sent yet are cancelled. No data is removed. Safe to repeat.
 #[utoipa::path(
     delete,

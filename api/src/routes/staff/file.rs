@@ -43,7 +43,7 @@ pub(crate) async fn read_file(
         Err(error) => return Err(refuse(&state, entry, error.into()).await),
     };
     state.app.store.append_audit_entry(&entry).await?;
-    // Shown in the page under a name of ours. Whatever the file contains, the browser runs none of it.
+    // Displayed in the page, under our own file name. The policy keeps the browser from running any content.
     let extension = file.media_type.rsplit('/').next().unwrap_or_default();
     let headers = [
         (CONTENT_DISPOSITION, format!("inline; filename=\"{id}.{extension}\"")),
