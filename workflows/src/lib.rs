@@ -4,6 +4,8 @@
 //! reads a clock or draws a random number. Read `docs/CHANGING-WORKFLOWS.md` before you change [`diagnosis`] or
 //! [`delivery`]: recorded histories must replay.
 
+#![warn(missing_docs)]
+
 pub mod contract;
 pub mod delivery;
 pub mod diagnosis;

@@ -1,7 +1,9 @@
-//! Timeouts and retry policies. Each activity is tried once as a *local* activity, which costs one history event
-//! instead of six and no round trip through the server's task queues. If that fails, it is scheduled as a regular
-//! activity, whose attempts and last failure the Temporal UI shows and whose retries add no events. Polls are the
-//! exception: a failed poll is followed by the next one. `docs/adr/0002-history-budget.md` has the figures.
+//! Every timeout, retry policy and interval of the workflows.
+//!
+//! **Local first.** Each activity is tried once as a *local* activity, which costs one history event instead of six
+//! and no round trip through the server's task queues. If that fails, it is scheduled as an ordinary activity, whose
+//! attempts and last failure the Temporal UI shows and whose retries add no events. Polls are the exception: a
+//! failed poll is followed by the next one. `docs/adr/0002-history-budget.md` has the figures.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -16,12 +18,14 @@ const fn seconds(count: u64) -> Duration {
 
 /// LoopAI may take 30 s for a request (docs/loopai.md); the rest is for the database.
 const ATTEMPT_TIMEOUT: Duration = seconds(45);
-/// Timeout of one attempt to send an e-mail. Longer than the mail client's own timeouts together (asserted in the
-/// client), so that an attempt always ends by itself and records its outcome.
+/// Timeout of one attempt at an e-mail. Longer than the mail client's own timeouts together (the client asserts it),
+/// so that an attempt always ends by itself and records its outcome.
 pub const EMAIL_ATTEMPT_TIMEOUT: Duration = seconds(165);
+/// Longest interval between two requests for a diagnosis.
 pub const MAX_REQUEST_BACKOFF: Duration = seconds(60);
-/// RFC 5321, 4.5.4.1 recommends retrying for four to five days. The mailer itself has no limit.
+/// How long an e-mail is retried: RFC 5321, 4.5.4.1 asks for four to five days. The mailer itself never gives up.
 const EMAIL_RETRY_PERIOD: Duration = seconds(4 * 24 * 60 * 60);
+/// How long a local activity may wait for a free slot in its worker.
 const LOCAL_QUEUE_TIMEOUT: Duration = seconds(60);
 
 /// Consecutive requests or polls that LoopAI may refuse (401, 404 and the like) before the run fails.
@@ -45,23 +49,25 @@ impl PollSchedule {
         Duration::from_millis(wait.max(1))
     }
 
+    /// Time from the run's first workflow task until it times out.
     pub fn deadline(&self) -> Duration {
         Duration::from_millis(self.deadline_ms)
     }
 }
 
+/// One local attempt at LoopAI or the database.
 pub(crate) fn local(summary: &str) -> LocalActivityOptions {
     local_once(summary, ATTEMPT_TIMEOUT)
 }
 
-/// A cancellation must not stop the attempt.
+/// One local attempt at an e-mail, which a cancellation must not stop.
 pub(crate) fn local_email(summary: &str) -> LocalActivityOptions {
     let mut options = local_once(summary, EMAIL_ATTEMPT_TIMEOUT);
     options.cancellation_token = Some(WorkflowCancellationToken::new());
     options
 }
 
-/// A cancellation must not stop the attempt.
+/// One local attempt at recording an end, which a cancellation must not stop.
 pub(crate) fn local_end(summary: &str) -> LocalActivityOptions {
     let mut options = local_once(summary, ATTEMPT_TIMEOUT);
     options.cancellation_token = Some(WorkflowCancellationToken::new());
@@ -77,7 +83,7 @@ fn local_once(summary: &str, limit: Duration) -> LocalActivityOptions {
         .build()
 }
 
-/// Retries after 2, 4, 8 … 60 s until `remaining` has passed.
+/// Attempts at LoopAI 2, 4, 8 … 60 s apart until `remaining` has passed.
 pub(crate) fn durable_request(remaining: Duration) -> ActivityOptions {
     ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::ScheduleAndStartToClose {
         schedule_to_close: remaining.max(seconds(1)),
@@ -88,7 +94,8 @@ pub(crate) fn durable_request(remaining: Duration) -> ActivityOptions {
     .build()
 }
 
-/// Retries after 1, 2, 4 … 30 s without limit: the record must not be lost, however long the database is down.
+/// Attempts at the database 1, 2, 4 … 30 s apart without limit: the record must not be lost, however long the
+/// database is down.
 pub(crate) fn durable_record(summary: &str) -> ActivityOptions {
     ActivityOptions::with_start_to_close_timeout(ATTEMPT_TIMEOUT)
         .retry_policy(backoff(seconds(1), seconds(30)))
@@ -97,8 +104,8 @@ pub(crate) fn durable_record(summary: &str) -> ActivityOptions {
         .build()
 }
 
-/// Retries after 5, 10, 20 … 900 s for [`EMAIL_RETRY_PERIOD`]. Only `cancellation` stops them earlier; a cancellation of
-/// the workflow does not.
+/// Attempts at an e-mail 5, 10, 20 … 900 s apart for [`EMAIL_RETRY_PERIOD`]. Only `cancellation` stops them earlier;
+/// a cancellation of the workflow does not.
 pub(crate) fn durable_email(
     summary: &str,
     cancellation: WorkflowCancellationToken,
