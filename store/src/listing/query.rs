@@ -64,7 +64,7 @@ impl Store {
         let mut connection = self.connection().await?;
         if filter.is_status_only() {
             let statuses: &[Status] =
-                if filter.statuses.is_empty() { &Status::ALL } else { &filter.statuses };
+                if filter.statuses.is_empty() { Status::ALL } else { &filter.statuses };
             return counters::total(&mut connection, statuses, filter.deleted.flags()).await;
         }
         let total = matching_all(filter).count().get_result(&mut connection).await?;
