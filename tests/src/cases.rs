@@ -180,8 +180,9 @@ impl Case {
             Case::Failed => options.scenario("fail=no agent is free, delay=100ms"),
             Case::TimedOut => options.scenario("stuck").with("DIAGNOSIS_DEADLINE_SECONDS", "1"),
             Case::Cancelled => options.scenario("stuck"),
+            // Long enough to kill the worker and to cancel before the timer fires, also on a busy machine.
             Case::CancelledAsTimerFired => {
-                options.scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "5")
+                options.scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "15")
             }
         }
     }
