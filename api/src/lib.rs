@@ -25,6 +25,7 @@ mod telemetry;
 pub use app::{App, TemporalHealth};
 pub use auth::password::{WeakPassword, check_password, hash_password};
 pub use dispatch::{BackgroundTasks, Dispatch, DispatchSettings};
+pub use error::ErrorCode;
 pub use router::router;
 pub use routes::table::{Access, Route, route_table};
 pub use server::serve;

@@ -3,127 +3,85 @@
 use crate::error::{ApiError, ErrorCode};
 use axum::http::StatusCode;
 
+/// Each row is `code: status, "meaning";`. A code without a row does not compile.
+macro_rules! error_codes {
+    ($($code:ident: $status:ident, $meaning:literal;)+) => {
+        fn status_and_meaning(code: ErrorCode) -> (StatusCode, &'static str) {
+            match code {
+                $(ErrorCode::$code => (StatusCode::$status, $meaning),)+
+            }
+        }
+    };
+}
+
+error_codes! {
+    InvalidSubmission: BAD_REQUEST, "The submission has errors; `details` lists all of them.";
+    InvalidInput: BAD_REQUEST, "Fields are missing or invalid; `details` lists all of them.";
+    InvalidJson: BAD_REQUEST, "The body is not a JSON object.";
+    InvalidMultipart: BAD_REQUEST, "The body is not valid `multipart/form-data`.";
+    UploadIncomplete: BAD_REQUEST, "The connection broke before the body was complete.";
+    InvalidIdempotencyKey: BAD_REQUEST,
+        "`Idempotency-Key` is not one value of 1 to 255 visible ASCII characters.";
+    ReasonRequired: BAD_REQUEST, "The reason is missing, or longer than 500 characters.";
+    InvalidQuery: BAD_REQUEST,
+        "Query parameters are unknown, repeated or invalid; `details` lists all of them.";
+    InvalidCursor: BAD_REQUEST, "The cursor does not belong to a list in this order.";
+    PageTooFar: BAD_REQUEST, "The page is too far from the start. Use `next_cursor`.";
+    TokenRequired: UNAUTHORIZED, "The request has no token.";
+    SignInRequired: UNAUTHORIZED, "The request has no credentials.";
+    SignInFailed: UNAUTHORIZED, "The e-mail address or the password is incorrect.";
+    TokenExpired: UNAUTHORIZED, "The access token has expired. Refresh it.";
+    TokenInvalid: UNAUTHORIZED, "The token is not valid.";
+    SessionEnded: UNAUTHORIZED, "The session has ended. Sign in again.";
+    ApiKeyInvalid: UNAUTHORIZED, "The API key is unknown, revoked or expired.";
+    InvalidSignature: UNAUTHORIZED,
+        "The signature is wrong, or the timestamp is more than five minutes off.";
+    Forbidden: FORBIDDEN, "The account does not have the permission.";
+    CommentSearchForbidden: FORBIDDEN,
+        "Searching comments requires the permission `clinical:read`.";
+    CsrfTokenInvalid: FORBIDDEN,
+        "A change with a session cookie needs the session's `csrf_token` in the header \
+         `X-CSRF-Token`.";
+    NotFound: NOT_FOUND, "It does not exist, or the credentials do not grant access to it.";
+    MethodNotAllowed: METHOD_NOT_ALLOWED, "The path does not support this method.";
+    UploadTimeout: REQUEST_TIMEOUT, "The upload took too long.";
+    IdempotencyKeyInUse: CONFLICT, "The first request with this key is still being processed.";
+    LastAdmin: CONFLICT, "The change would leave no enabled admin.";
+    EmailTaken: CONFLICT, "Another account has this e-mail address.";
+    NotAServiceAccount: CONFLICT, "Only enabled accounts with the role `service` have API keys.";
+    AlreadyFinal: CONFLICT, "The submission has already ended.";
+    NotFinal: CONFLICT, "The submission is still being processed. Cancel it first.";
+    Superseded: CONFLICT, "The submission has been retried since, so the e-mail is out of date.";
+    MatchCountChanged: CONFLICT,
+        "The filter matches another number of submissions now; `matched` has the number.";
+    BodyTooLarge: PAYLOAD_TOO_LARGE, "The body is too large.";
+    UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE, "The `Content-Type` is not supported.";
+    IdempotencyKeyReused: UNPROCESSABLE_ENTITY, "The key was used for a different submission.";
+    TooManyAttempts: TOO_MANY_REQUESTS, "Too many failed sign-in attempts.";
+    TooManyRequests: TOO_MANY_REQUESTS,
+        "Too many requests from this client. The headers `RateLimit-Policy` and `RateLimit` show \
+         the limits.";
+    Internal: INTERNAL_SERVER_ERROR, "An error on our side. It is logged.";
+    Busy: SERVICE_UNAVAILABLE, "Too many uploads are in progress.";
+    Unavailable: SERVICE_UNAVAILABLE, "The database or the file storage does not respond.";
+    OutcomeUnknown: SERVICE_UNAVAILABLE,
+        "The request may have succeeded; the confirmation did not arrive in time.";
+    TemporalUnavailable: SERVICE_UNAVAILABLE, "Temporal does not respond.";
+    Timeout: SERVICE_UNAVAILABLE, "The response took too long.";
+}
+
 impl ErrorCode {
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         self.into()
     }
 
     pub(crate) fn status(self) -> StatusCode {
-        self.status_and_meaning().0
+        status_and_meaning(self).0
     }
 
     /// As the documentation explains it.
     pub(crate) fn meaning(self) -> &'static str {
-        self.status_and_meaning().1
-    }
-
-    fn status_and_meaning(self) -> (StatusCode, &'static str) {
-        use StatusCode as S;
-        match self {
-            Self::InvalidSubmission => {
-                (S::BAD_REQUEST, "The submission has errors; `details` lists all of them.")
-            }
-            Self::InvalidInput => {
-                (S::BAD_REQUEST, "Fields are missing or invalid; `details` lists all of them.")
-            }
-            Self::InvalidJson => (S::BAD_REQUEST, "The body is not a JSON object."),
-            Self::InvalidMultipart => {
-                (S::BAD_REQUEST, "The body is not valid `multipart/form-data`.")
-            }
-            Self::UploadIncomplete => {
-                (S::BAD_REQUEST, "The connection broke before the body was complete.")
-            }
-            Self::InvalidIdempotencyKey => (
-                S::BAD_REQUEST,
-                "`Idempotency-Key` is not one value of 1 to 255 visible ASCII characters.",
-            ),
-            Self::ReasonRequired => {
-                (S::BAD_REQUEST, "The reason is missing, or longer than 500 characters.")
-            }
-            Self::InvalidQuery => (
-                S::BAD_REQUEST,
-                "Query parameters are unknown, repeated or invalid; `details` lists all of them.",
-            ),
-            Self::InvalidCursor => {
-                (S::BAD_REQUEST, "The cursor does not belong to a list in this order.")
-            }
-            Self::PageTooFar => {
-                (S::BAD_REQUEST, "The page is too far from the start. Use `next_cursor`.")
-            }
-            Self::TokenRequired => (S::UNAUTHORIZED, "The request has no token."),
-            Self::SignInRequired => (S::UNAUTHORIZED, "The request has no credentials."),
-            Self::SignInFailed => {
-                (S::UNAUTHORIZED, "The e-mail address or the password is incorrect.")
-            }
-            Self::TokenExpired => (S::UNAUTHORIZED, "The access token has expired. Refresh it."),
-            Self::TokenInvalid => (S::UNAUTHORIZED, "The token is not valid."),
-            Self::SessionEnded => (S::UNAUTHORIZED, "The session has ended. Sign in again."),
-            Self::ApiKeyInvalid => (S::UNAUTHORIZED, "The API key is unknown, revoked or expired."),
-            Self::InvalidSignature => (
-                S::UNAUTHORIZED,
-                "The signature is wrong, or the timestamp is more than five minutes off.",
-            ),
-            Self::Forbidden => (S::FORBIDDEN, "The account does not have the permission."),
-            Self::CommentSearchForbidden => {
-                (S::FORBIDDEN, "Searching comments requires the permission `clinical:read`.")
-            }
-            Self::CsrfTokenInvalid => (
-                S::FORBIDDEN,
-                "A change with a session cookie needs the session's `csrf_token` in the header \
-                 `X-CSRF-Token`.",
-            ),
-            Self::NotFound => {
-                (S::NOT_FOUND, "It does not exist, or the credentials do not grant access to it.")
-            }
-            Self::MethodNotAllowed => {
-                (S::METHOD_NOT_ALLOWED, "The path does not support this method.")
-            }
-            Self::UploadTimeout => (S::REQUEST_TIMEOUT, "The upload took too long."),
-            Self::IdempotencyKeyInUse => {
-                (S::CONFLICT, "The first request with this key is still being processed.")
-            }
-            Self::LastAdmin => (S::CONFLICT, "The change would leave no enabled admin."),
-            Self::EmailTaken => (S::CONFLICT, "Another account has this e-mail address."),
-            Self::NotAServiceAccount => {
-                (S::CONFLICT, "Only enabled accounts with the role `service` have API keys.")
-            }
-            Self::AlreadyFinal => (S::CONFLICT, "The submission has already ended."),
-            Self::NotFinal => {
-                (S::CONFLICT, "The submission is still being processed. Cancel it first.")
-            }
-            Self::Superseded => (
-                S::CONFLICT,
-                "The submission has been retried since, so the e-mail is out of date.",
-            ),
-            Self::MatchCountChanged => (
-                S::CONFLICT,
-                "The filter matches another number of submissions now; `matched` has the number.",
-            ),
-            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "The body is too large."),
-            Self::UnsupportedMediaType => {
-                (S::UNSUPPORTED_MEDIA_TYPE, "The `Content-Type` is not supported.")
-            }
-            Self::IdempotencyKeyReused => {
-                (S::UNPROCESSABLE_ENTITY, "The key was used for a different submission.")
-            }
-            Self::TooManyAttempts => (S::TOO_MANY_REQUESTS, "Too many failed sign-in attempts."),
-            Self::TooManyRequests => (
-                S::TOO_MANY_REQUESTS,
-                "Too many requests from this client. The headers `RateLimit-Policy` and `RateLimit` \
-                 show the limits.",
-            ),
-            Self::Internal => (S::INTERNAL_SERVER_ERROR, "An error on our side. It is logged."),
-            Self::Busy => (S::SERVICE_UNAVAILABLE, "Too many uploads are in progress."),
-            Self::Unavailable => {
-                (S::SERVICE_UNAVAILABLE, "The database or the file storage does not respond.")
-            }
-            Self::OutcomeUnknown => (
-                S::SERVICE_UNAVAILABLE,
-                "The request may have succeeded; the confirmation did not arrive in time.",
-            ),
-            Self::TemporalUnavailable => (S::SERVICE_UNAVAILABLE, "Temporal does not respond."),
-            Self::Timeout => (S::SERVICE_UNAVAILABLE, "The response took too long."),
-        }
+        status_and_meaning(self).1
     }
 
     /// Whether responses with this code have the header `Retry-After`.

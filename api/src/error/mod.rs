@@ -1,11 +1,14 @@
-//! Which error type belongs where:
+//! The errors of the API, and where each type belongs:
 //!
 //! - [`ApiError`] is what handlers, extractors and layers return. Responses never contain internal text.
 //! - [`FieldError`] is one error in a submission, a body or a query; [`ApiError::InvalidSubmission`],
 //!   [`ApiError::InvalidInput`] and [`ApiError::InvalidQuery`] hold all of them.
-//! - Errors of other crates become an [`ApiError`] by `?`. They are logged with the request's id and the place in the
+//! - Errors of other crates become an [`ApiError`] by `?`. They are logged with the request's id and the line of
 //!   code, and are shown as `unavailable` or `internal`. Of a database error only the kind is logged
 //!   (`StoreError::kind`): its text may contain what a patient sent.
+//!
+//! Each error has two texts: the message of its variant is for the caller of one request, and its meaning in `codes` is
+//! for the readers of the reference, who have not sent a request.
 //!
 //! `codes` has the table of codes, `response` the body of error responses.
 
@@ -29,7 +32,7 @@ pub(crate) type ApiResult<T> = Result<T, ApiError>;
 #[derive(Debug, thiserror::Error, EnumDiscriminants)]
 #[strum_discriminants(
     name(ErrorCode),
-    vis(pub(crate)),
+    vis(pub),
     derive(EnumIter, EnumString, IntoStaticStr),
     strum(serialize_all = "snake_case"),
     doc = "The stable code of an error response."
@@ -196,8 +199,8 @@ impl From<StoreError> for ApiError {
     #[track_caller]
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Corrupt(_) => Self::internal(error.kind()),
             StoreError::CommitUnknown(_) => Self::OutcomeUnknown,
+            _ if !error.is_retryable() => Self::internal(error.kind()),
             _ => Self::unavailable(error.kind()),
         }
     }

@@ -1,4 +1,4 @@
-//! Accounts of people and programs.
+//! Creates accounts and finds them for a sign-in.
 
 use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::now;
@@ -39,7 +39,6 @@ pub enum Role {
     Operator,
     /// Reads submissions with all their contents.
     Clinician,
-    /// Sends submissions, and reads its own.
     Institution,
     /// The same as an institution, for one person.
     Patient,
@@ -67,11 +66,15 @@ pub struct User {
     pub updated_at: UtcTime,
 }
 
+impl User {
+    pub const MAX_NAME_CHARS: usize = 200;
+}
+
 #[derive(Debug, Clone)]
 pub struct NewUser {
     pub id: UserId,
     pub email: EmailAddress,
-    /// At most 200 characters.
+    /// At most [`User::MAX_NAME_CHARS`] characters.
     pub name: String,
     pub role: Role,
     /// `None` for a service account.

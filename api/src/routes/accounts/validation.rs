@@ -1,10 +1,8 @@
 //! Validates the fields of an account and collects every error.
 
 use crate::auth::password::PasswordService;
-use crate::error::field_errors::FieldError;
-use diagflow_store::{EmailAddress, Role};
-
-const MAX_NAME_LENGTH: usize = 200;
+use crate::error::field_errors::{FieldError, FieldErrorCode};
+use diagflow_store::{EmailAddress, Role, User};
 
 pub(super) fn parse_role(text: &str) -> Result<Role, String> {
     text.parse().map_err(|_| {
@@ -17,7 +15,7 @@ pub(super) fn parse_role(text: &str) -> Result<Role, String> {
 pub(super) struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
-    pub(super) fn add(&mut self, field: &str, code: &'static str, message: impl Into<String>) {
+    pub(super) fn add(&mut self, field: &str, code: FieldErrorCode, message: impl Into<String>) {
         self.0.push(FieldError { field: field.to_owned(), code, message: message.into() });
     }
 
@@ -28,7 +26,7 @@ impl FieldErrors {
     pub(super) fn email(&mut self, text: &str) -> Option<EmailAddress> {
         let email = text.to_lowercase().parse().ok();
         if email.is_none() {
-            self.add("email", "email_invalid", "Invalid email format");
+            self.add("email", FieldErrorCode::EmailInvalid, "Invalid email format");
         }
         email
     }
@@ -36,11 +34,15 @@ impl FieldErrors {
     pub(super) fn name(&mut self, text: &str) -> Option<String> {
         let name = text.trim();
         if name.is_empty() {
-            self.add("name", "name_required", "Name is required");
-        } else if name.chars().count() > MAX_NAME_LENGTH {
-            self.add("name", "name_too_long", format!("Name exceeds {MAX_NAME_LENGTH} characters"));
+            self.add("name", FieldErrorCode::NameRequired, "Name is required");
+        } else if name.chars().count() > User::MAX_NAME_CHARS {
+            self.add(
+                "name",
+                FieldErrorCode::NameTooLong,
+                format!("Name exceeds {} characters", User::MAX_NAME_CHARS),
+            );
         } else if name.contains(char::is_control) {
-            self.add("name", "name_invalid", "Name must be one line of text");
+            self.add("name", FieldErrorCode::NameInvalid, "Name must be one line of text");
         } else {
             return Some(name.to_owned());
         }
@@ -48,10 +50,12 @@ impl FieldErrors {
     }
 
     pub(super) fn role(&mut self, text: &str) -> Option<Role> {
-        parse_role(text).map_err(|message| self.add("role", "role_invalid", message)).ok()
+        parse_role(text)
+            .map_err(|message| self.add("role", FieldErrorCode::RoleInvalid, message))
+            .ok()
     }
 
-    pub(super) fn required(&mut self, field: &str, code: &'static str) {
+    pub(super) fn required(&mut self, field: &str, code: FieldErrorCode) {
         let mut name = field.to_owned();
         name[..1].make_ascii_uppercase();
         self.add(field, code, format!("{name} is required"));
@@ -69,7 +73,7 @@ impl FieldErrors {
         match (given, role) {
             (Some(_), Some(Role::Service)) => {
                 let message = "A service account has API keys instead of a password";
-                self.add("password", "password_forbidden", message);
+                self.add("password", FieldErrorCode::PasswordForbidden, message);
                 None
             }
             (Some(password), _) => match passwords.check(password, email, name).await {

@@ -1,11 +1,11 @@
-//! `diagflow user`.
+//! `diagflow user`: creates, lists and disables accounts.
 
 mod password;
 
 use super::operator;
 use crate::settings::AdminSettings;
 use anyhow::{Context, bail};
-use diagflow_api::{check_password, hash_password};
+use diagflow_api::{ErrorCode, check_password, hash_password};
 use diagflow_store::{
     Action, AuditKey, EmailAddress, NewUser, Role, Store, User, UserChange, UserChangeOutcome,
     UserFilter, UserId,
@@ -14,7 +14,6 @@ use secrecy::ExposeSecret;
 use std::io::{self, Write};
 
 const PAGE_SIZE: i64 = 500;
-const MAX_NAME_CHARS: usize = 200;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -54,11 +53,11 @@ struct Create {
 
 fn parse_name(text: &str) -> Result<String, String> {
     let name = text.trim();
-    let fits = (1..=MAX_NAME_CHARS).contains(&name.chars().count());
+    let fits = (1..=User::MAX_NAME_CHARS).contains(&name.chars().count());
     if fits && !name.contains(char::is_control) {
         return Ok(name.to_owned());
     }
-    Err(format!("a name has 1 to {MAX_NAME_CHARS} characters and one line"))
+    Err(format!("a name has 1 to {} characters and one line", User::MAX_NAME_CHARS))
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -85,14 +84,14 @@ async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()
     } else {
         let password = password::read(new.password_stdin)?;
         if let Err(weak) = check_password(&password, new.email.as_str(), &new.name) {
-            store.append_audit_entry(&entry.with_result("invalid_input")).await?;
+            store.append_audit_entry(&entry.with_result(ErrorCode::InvalidInput.as_str())).await?;
             return Err(weak.into());
         }
         Some(hash_password(&password))
     };
     let user = NewUser { id, email: new.email, name: new.name, role: new.role, password_hash };
     if !store.create_user(&user, &entry).await? {
-        store.append_audit_entry(&entry.with_result("email_taken")).await?;
+        store.append_audit_entry(&entry.with_result(ErrorCode::EmailTaken.as_str())).await?;
         bail!("an account for {} already exists", user.email);
     }
     println!("created the account {} with the role {}: {}", user.email, user.role, user.id);
@@ -125,7 +124,7 @@ async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow:
     let Some(user) = store.user_by_email(email.as_str()).await? else {
         let entry =
             operator::audit_entry(key, Action::UserDisable, None).with("email", email.as_str());
-        store.append_audit_entry(&entry.with_result("not_found")).await?;
+        store.append_audit_entry(&entry.with_result(ErrorCode::NotFound.as_str())).await?;
         bail!("no account has the address {email}");
     };
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
@@ -134,7 +133,7 @@ async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow:
     match store.change_user(user.id, &change, &entry).await? {
         UserChangeOutcome::Applied(_) => println!("disabled the account {email}"),
         UserChangeOutcome::LastAdmin => {
-            store.append_audit_entry(&entry.with_result("last_admin")).await?;
+            store.append_audit_entry(&entry.with_result(ErrorCode::LastAdmin.as_str())).await?;
             bail!("{email} is the last admin; give another account the role admin first")
         }
         other => bail!("cannot disable the account: {other:?}"),
