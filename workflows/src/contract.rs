@@ -9,9 +9,6 @@ use temporalio_common::ActivityError;
 use temporalio_common::search_attributes::SearchAttributeKey;
 use temporalio_macros::activity_definitions;
 
-/// Default task queue.
-pub const TASK_QUEUE: &str = "diagnosis";
-
 /// Search attribute: the status of the submission ([`RunStatus::name`]).
 pub const SUBMISSION_STATUS: SearchAttributeKey<String> =
     SearchAttributeKey::keyword("SubmissionStatus");

@@ -13,7 +13,6 @@ pub mod policy;
 
 pub use contract::{
     DeliveryInput, DeliveryRef, DiagnosisActivities, DiagnosisInput, RunRef, SubmissionRef,
-    TASK_QUEUE,
 };
 pub use delivery::DeliveryWorkflow;
 pub use diagnosis::DiagnosisWorkflow;
