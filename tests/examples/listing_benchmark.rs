@@ -24,7 +24,7 @@ const FILL: &str = "
             WHEN n MOD 100 < 97 THEN 'timed_out' WHEN n MOD 100 < 98 THEN 'cancelled'
             WHEN n MOD 100 = 98 THEN 'processing' ELSE 'pending' END,
         '2026-11', NOW(6), 1, 1, IF(n MOD 100 BETWEEN 90 AND 94, ELT(1 + n MOD 5, 'loopai_failed',
-            'loopai_refused', 'loopai_unreachable', 'invalid_answer', 'rare'), NULL), NULL,
+            'loopai_refused', 'loopai_unreachable', 'invalid_response', 'rare'), NULL), NULL,
         NOW(6) - INTERVAL n * 31 SECOND, NOW(6) - INTERVAL n * 30 SECOND, NULL, NULL,
         IF(n MOD 200 = 7, NOW(6), NULL)
     FROM (SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d + 100000 * g.d AS n

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 /// All shard folders are links to one mount point. There, visible to the API only, a FUSE file system is mounted whose
-/// server never answers. After unmounting, the mount point is an ordinary folder.
+/// server never responds. After unmounting, the mount point is an ordinary directory.
 pub struct HungStorage {
     mount_point: PathBuf,
     /// Created by the test to end the hang.

@@ -186,7 +186,7 @@ async fn request_once(
     let first =
         ctx.execute_local_activity(DiagnosisActivities::request_diagnosis, run.clone(), options);
     let retry_after = match first.await {
-        Ok(answer) => return Ok(answer),
+        Ok(verdict) => return Ok(verdict),
         Err(_) if is_cancelled(ctx) => return Err(Decision::cancelled()),
         Err(error) => retry_after(&error),
     };
@@ -197,7 +197,7 @@ async fn request_once(
     let options = policy::durable_request(remaining(ctx, started_at));
     let retried = ctx.execute_activity(DiagnosisActivities::request_diagnosis, run, options);
     match retried.await {
-        Ok(answer) => Ok(answer),
+        Ok(verdict) => Ok(verdict),
         Err(_) if is_cancelled(ctx) => Err(Decision::cancelled()),
         Err(error) => {
             Err(non_retryable_code(&error).map_or_else(Decision::timed_out, Decision::failed))
@@ -284,8 +284,8 @@ async fn poll(ctx: &Context, execution_id: &ExecutionId, is_final_poll: bool) ->
     let options = policy::local("poll the execution");
     let first =
         ctx.execute_local_activity(DiagnosisActivities::check_execution, input.clone(), options);
-    let answer = match first.await {
-        Ok(answer) => Ok(answer),
+    let verdict = match first.await {
+        Ok(verdict) => Ok(verdict),
         Err(_) if is_cancelled(ctx) => return PollResult::Decided(Decision::cancelled()),
         Err(error) if !is_final_poll => Err(error),
         Err(_) => {
@@ -295,14 +295,14 @@ async fn poll(ctx: &Context, execution_id: &ExecutionId, is_final_poll: bool) ->
     };
     ctx.state_mut(|w| {
         w.state.polls += 1;
-        w.state.code = match &answer {
+        w.state.code = match &verdict {
             Ok(CheckVerdict::Unreachable { code, .. } | CheckVerdict::Refused { code }) => {
                 Some(code.clone())
             }
             _ => None,
         };
     });
-    match answer {
+    match verdict {
         Ok(CheckVerdict::Unreachable { retry_after_ms: Some(requested_delay), .. }) => {
             PollResult::Running { retry_after: Duration::from_millis(requested_delay) }
         }
@@ -325,14 +325,14 @@ async fn record_end(
     let options = policy::local_end("record the end");
     let first =
         ctx.execute_local_activity(DiagnosisActivities::end_diagnosis, input.clone(), options);
-    let answer = match first.await {
-        Ok(answer) => answer,
+    let verdict = match first.await {
+        Ok(verdict) => verdict,
         Err(_) => {
             let options = policy::durable_record("record the end");
             ctx.execute_activity(DiagnosisActivities::end_diagnosis, input, options).await?
         }
     };
-    Ok(match answer {
+    Ok(match verdict {
         EndVerdict::Ended(outcome) => Some(outcome),
         EndVerdict::Superseded => None,
     })

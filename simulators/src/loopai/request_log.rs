@@ -94,7 +94,7 @@ impl RequestLog {
     }
 }
 
-/// Logs each request when it arrives, and its status when it is answered.
+/// Logs each request when it arrives, and its status when the response is sent.
 pub(super) async fn log(
     State(log): State<Arc<RequestLog>>,
     mut request: Request,

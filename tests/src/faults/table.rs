@@ -49,12 +49,12 @@ macro_rules! rows {
 
 pub const ROWS: &[Row] = rows! {
     1 "API killed before the commit" rows::submission::killed_before_the_commit;
-    2 "API killed between commit and 202, client retries" rows::submission::killed_before_the_answer;
+    2 "API killed between commit and 202, client retries" rows::submission::killed_before_the_response;
     3 "API killed between 202 and the start of the run" rows::run_start::killed_before_the_start;
     4 "two sweepers compete for the same run" rows::run_start::two_sweepers;
     5 "same Idempotency-Key: 50 at once, another body, after expiry" rows::submission::one_key;
     6 "worker killed at every failpoint of every activity" rows::worker::killed_at_every_failpoint;
-    7 "worker killed between LoopAI's response and the activity's end" rows::worker::killed_after_the_answer;
+    7 "worker killed between LoopAI's response and the activity's end" rows::worker::killed_after_the_response;
     8 "no worker while timers fire" rows::worker::down_while_timers_fire;
     9 "Temporal down during submission, available later" rows::run_start::temporal_down;
     10 "MySQL killed under load, deadlock, pool exhausted, read-only" rows::mysql::outages;

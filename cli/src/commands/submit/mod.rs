@@ -141,7 +141,7 @@ mod tests {
             "submission_id": "s", "status_url": format!("{server}status"), "access_token": "t",
             "events_url": format!("{server}events"),
         }))
-        .expect("an answer");
+        .expect("a response");
         let client =
             Client::new(server.parse().expect("an address"), SHORT_TIMEOUT).expect("a client");
         let mut out = Vec::new();

@@ -145,7 +145,7 @@ async fn orphaned_file() -> RowReport {
     })
     .await;
     assert_eq!(stored(&testbed), before, "the file of {} remains", stays.submission_id);
-    assert_eq!(testbed.stack.database.count_rows("orphaned_files").await, 0);
+    assert_eq!(testbed.stack.database.count_rows("blob_reservations").await, 0);
     testbed.report().await
 }
 

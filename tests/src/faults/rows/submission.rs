@@ -28,15 +28,15 @@ pub(crate) async fn killed_before_the_commit() -> RowReport {
 }
 
 /// A retry with the same key returns the committed submission, which the sweeper starts.
-pub(crate) async fn killed_before_the_answer() -> RowReport {
+pub(crate) async fn killed_before_the_response() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let email = testbed.new_patient();
     testbed.stack.failpoints.arm(Failpoint::AfterSubmissionCommit);
-    let sending = testbed.send(&email, Some("before-the-answer"));
+    let sending = testbed.send(&email, Some("before-the-response"));
     testbed.kill_api_at(Failpoint::AfterSubmissionCommit).await;
 
     sending.await.expect("a finished task").expect_err("a broken connection");
-    repeat_until_accepted(&mut testbed, &email, "before-the-answer").await;
+    repeat_until_accepted(&mut testbed, &email, "before-the-response").await;
     assert_eq!(testbed.stack.database.count_rows("submissions").await, 1, "stored once");
     testbed.report().await
 }

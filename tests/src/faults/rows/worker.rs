@@ -26,7 +26,7 @@ pub(crate) async fn killed_at_every_failpoint() -> RowReport {
 /// The worker is killed after LoopAI has accepted the request and before that is recorded. With an idempotency key the
 /// retry returns the same execution. Without one LoopAI starts a second execution, which is the one that is recorded;
 /// after a poll nothing is repeated in either case.
-pub(crate) async fn killed_after_the_answer() -> RowReport {
+pub(crate) async fn killed_after_the_response() -> RowReport {
     let mut all = RowReport::default();
     for (failpoint, executions) in
         [(Failpoint::AfterRequestAnswered, 2), (Failpoint::AfterPollAnswered, 1)]

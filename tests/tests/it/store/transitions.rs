@@ -152,12 +152,12 @@ async fn a_run_follows_the_execution_recorded_first() {
     let records = Records::new().await;
     let store = &records.store;
     let run = records.submission().await;
-    for answered in ["first", "second", "first"] {
-        let stored = store.start_processing(run, 1, answered).await.expect("a response");
+    for execution in ["first", "second", "first"] {
+        let stored = store.start_processing(run, 1, execution).await.expect("a response");
         assert_eq!(
             stored,
             TransitionOutcome::Applied("first".to_owned()),
-            "after LoopAI answered {answered}"
+            "after LoopAI returned {execution}"
         );
         let runs = store.runs(run.submission).await.expect("runs");
         assert_eq!(runs[0].loopai_execution_id.as_deref(), Some("first"));
