@@ -112,12 +112,12 @@ async fn images_are_downloaded_from_their_url() {
 #[tokio::test]
 async fn manual_completion_waits_for_the_measurements() {
     let release = Arc::new(Semaphore::new(0));
-    let gate = release.clone();
+    let semaphore = release.clone();
     let bytes = png(&plain(255, 0, 0));
     let router = Router::new().route(
         "/red.png",
         get(async move || {
-            gate.acquire().await.expect("open").forget();
+            semaphore.acquire().await.expect("open").forget();
             bytes
         }),
     );

@@ -15,8 +15,8 @@ async fn catcher_with_script(rules: impl IntoIterator<Item = Rule>) -> MailCatch
 }
 
 async fn wait_for_end(catcher: &MailCatcher) -> Conversation {
-    let look = |all: &[Conversation]| all.first().filter(|it| it.ended_at.is_some()).cloned();
-    let conversation = catcher.wait_for_conversation(look, LIMIT).await;
+    let ended = |all: &[Conversation]| all.first().filter(|it| it.ended_at.is_some()).cloned();
+    let conversation = catcher.wait_for_conversation(ended, LIMIT).await;
     conversation.expect("the end")
 }
 

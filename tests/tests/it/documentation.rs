@@ -53,8 +53,8 @@ fn links(prose: &str) -> impl Iterator<Item = &str> {
 /// The anchor that GitHub gives a heading.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
-    let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    let valid = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    valid.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 fn has_anchor(page: &str, wanted: &str) -> bool {

@@ -185,11 +185,11 @@ async fn a_repeat_completes_the_request_of_a_killed_api() {
 #[tokio::test]
 async fn a_failure_is_not_replayed() {
     let stack = Stack::api_only(StackOptions::default()).await;
-    stack.database.execute("RENAME TABLE files TO files_away").await;
+    stack.database.execute("RENAME TABLE files TO files_renamed").await;
     let (status, code, _) = read(post(&stack.client, &body("hello"), "key-1").await).await;
     assert_eq!((status, code.as_str()), (503, "unavailable"));
     assert_eq!(stack.database.count_rows("submissions").await, 0);
-    stack.database.execute("RENAME TABLE files_away TO files").await;
+    stack.database.execute("RENAME TABLE files_renamed TO files").await;
 
     // Without a wait: the failed request has released its claim.
     let (status, _, _) = read(post(&stack.client, &body("hello"), "key-1").await).await;
@@ -206,9 +206,9 @@ async fn a_key_is_stored_as_a_digest_for_one_day_and_then_reusable() {
         diagflow_tests::client::expect_accepted(post(&stack.client, &body(""), "key-1").await);
     let submission = id_of(&accepted.await);
 
-    let kept = "SELECT TIMESTAMPDIFF(SECOND, created_at, expires_at) FROM idempotency_keys \
+    let lifetime = "SELECT TIMESTAMPDIFF(SECOND, created_at, expires_at) FROM idempotency_keys \
          JOIN submissions ON submissions.id = submission_id";
-    assert!(stack.database.number(kept).await >= 24 * 60 * 60);
+    assert!(stack.database.number(lifetime).await >= 24 * 60 * 60);
     let by_digest = format!(
         "SELECT COUNT(*) FROM idempotency_keys WHERE key_hash = '{}' AND submission_id = '{submission}'",
         Sha256::of(b"key-1")

@@ -95,19 +95,19 @@ async fn excessive_callbacks_for_one_submission_are_rate_limited() {
         .with("DIAGNOSIS_POLL_SECONDS", "3600");
     let (stack, accepted) = Stack::with_submission(options).await;
     let other = stack.client.submit("ben@example.org", "", &[photos::cat()]).await;
-    let call_back = async |id: &str| {
+    let send_callback = async |id: &str| {
         let body = format!(r#"{{"submission_id":"{id}"}}"#);
         loopai_callback::send(&stack.client, &body, loopai_callback::SECRET, Duration::ZERO).await
     };
 
     let rate_limited = eventually("a callback to be rate limited", || async {
-        let response = call_back(&accepted.submission_id).await;
+        let response = send_callback(&accepted.submission_id).await;
         (response.status() != StatusCode::ACCEPTED).then_some(response)
     })
     .await;
 
     assert_eq!(rate_limited.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(rate_limited.headers().contains_key("retry-after"));
-    assert_eq!(call_back(&other.submission_id).await.status(), StatusCode::ACCEPTED);
+    assert_eq!(send_callback(&other.submission_id).await.status(), StatusCode::ACCEPTED);
     stack.stop().await;
 }

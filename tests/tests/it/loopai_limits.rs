@@ -238,13 +238,13 @@ async fn a_worker_that_dies_during_a_probe_does_not_keep_the_breaker_open() {
 #[tokio::test]
 async fn a_probe_that_cannot_read_its_images_returns_its_permit() {
     let stack = Stack::with(StackOptions::default()).await;
-    let folder = stack.setting("STORAGE_URL").trim_start_matches("file://").to_owned();
-    let moved = format!("{folder}.away");
+    let directory = stack.setting("STORAGE_URL").trim_start_matches("file://").to_owned();
+    let renamed = format!("{directory}.renamed");
     stack.failpoints.arm(Failpoint::BeforeRequest);
     let unable = submit(&stack, 1).await.remove(0);
     stack.failpoints.wait_until_reached(Failpoint::BeforeRequest).await;
     stack.database.execute("UPDATE loopai_breaker SET epoch = 1, open_until = NOW(6)").await;
-    std::fs::rename(&folder, &moved).expect("moved away");
+    std::fs::rename(&directory, &renamed).expect("renamed");
 
     stack.failpoints.release(Failpoint::BeforeRequest);
 
@@ -259,7 +259,7 @@ async fn a_probe_that_cannot_read_its_images_returns_its_permit() {
     let permit_returned =
         "SELECT open_until IS NOT NULL AND probe_until IS NULL FROM loopai_breaker";
     assert_eq!(stack.database.number(permit_returned).await, 1);
-    std::fs::rename(&moved, &folder).expect("moved back");
+    std::fs::rename(&renamed, &directory).expect("renamed back");
     wait_completed_once(&stack, &unable).await;
     stack.stop().await;
 }

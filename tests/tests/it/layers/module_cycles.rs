@@ -181,15 +181,15 @@ fn expand(tree: &str) -> Vec<Vec<String>> {
     };
     let inner = rest.rsplit_once('}').map_or(rest, |(inner, _)| inner);
     let (mut depth, mut branches) = (0, vec![String::new()]);
-    for letter in inner.chars() {
-        match letter {
+    for character in inner.chars() {
+        match character {
             '{' => depth += 1,
             '}' => depth -= 1,
             ',' if depth == 0 => branches.push(String::new()),
             _ => {}
         }
-        if letter != ',' || depth > 0 {
-            branches.last_mut().expect("one branch").push(letter);
+        if character != ',' || depth > 0 {
+            branches.last_mut().expect("one branch").push(character);
         }
     }
     let branches = branches.iter().filter(|branch| !branch.trim().is_empty());
@@ -198,8 +198,9 @@ fn expand(tree: &str) -> Vec<Vec<String>> {
 
 /// Every path of two segments or more in some code.
 fn qualified_paths(code: &str) -> Vec<Vec<String>> {
-    let is_path = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
-    let words = code.split(|letter| !is_path(letter)).filter(|word| word.contains("::"));
+    let is_path =
+        |character: char| character.is_alphanumeric() || character == '_' || character == ':';
+    let words = code.split(|character| !is_path(character)).filter(|word| word.contains("::"));
     words
         .map(|word| word.split("::").map(str::to_owned).filter(|it| !it.is_empty()).collect())
         .filter(|path: &Vec<String>| !path.is_empty())

@@ -52,9 +52,9 @@ async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
         (&json!("import"), &json!("export"))
     );
     assert_eq!(list["data"][1]["used_at"], Value::Null);
-    let kept = stack.database.texts("SELECT secret FROM api_keys").await;
+    let digests = stack.database.texts("SELECT secret FROM api_keys").await;
     assert!(
-        kept.iter().all(|kept| !first.contains(kept) && kept.len() == 64),
+        digests.iter().all(|digest| !first.contains(digest) && digest.len() == 64),
         "only digests are stored"
     );
 

@@ -34,12 +34,12 @@ async fn every_kind_of_tampering_is_detected() {
     let mark = stack.store.audit_head().await.expect("a response");
     assert!(mark.number >= 8, "{mark:?}");
     let database = &stack.database;
-    database.execute("CREATE TABLE kept AS SELECT * FROM audit").await;
-    database.execute("CREATE TABLE kept_head AS SELECT * FROM audit_head").await;
+    database.execute("CREATE TABLE audit_copy AS SELECT * FROM audit").await;
+    database.execute("CREATE TABLE head_copy AS SELECT * FROM audit_head").await;
     let restore = async || {
-        database.execute("DELETE FROM audit; INSERT INTO audit SELECT * FROM kept").await;
+        database.execute("DELETE FROM audit; INSERT INTO audit SELECT * FROM audit_copy").await;
         database
-            .execute("DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM kept_head")
+            .execute("DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM head_copy")
             .await;
     };
 
@@ -76,15 +76,16 @@ async fn every_kind_of_tampering_is_detected() {
     restore().await;
 
     // An entry inserted after the last one.
-    let line = format!("SELECT number + 1, {COLUMNS} FROM kept WHERE number = {}", mark.number);
-    database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {line}")).await;
+    let row =
+        format!("SELECT number + 1, {COLUMNS} FROM audit_copy WHERE number = {}", mark.number);
+    database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {row}")).await;
     assert!(matches!(verify_log(&stack, None).await[..], [AuditFault::HeadMismatch { .. }]));
     restore().await;
 
     // Entries inserted before the first one, with unused numbers.
     for number in [0, -5, i64::MIN] {
-        let line = format!("SELECT {number}, {COLUMNS} FROM kept WHERE number = 3");
-        database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {line}")).await;
+        let row = format!("SELECT {number}, {COLUMNS} FROM audit_copy WHERE number = 3");
+        database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {row}")).await;
     }
     let inserted = [i64::MIN, -5, 0].map(AuditFault::Inserted);
     assert_eq!(verify_log(&stack, None).await, inserted);
@@ -107,7 +108,7 @@ async fn a_change_to_any_column_is_detected_and_the_entry_is_still_listed() {
     };
     let of_admin = number("actor_id IS NOT NULL AND action = 'sign_in'").await;
     let of_nobody = number("actor_id IS NULL AND action = 'sign_in'").await;
-    database.execute("CREATE TABLE kept AS SELECT * FROM audit").await;
+    database.execute("CREATE TABLE audit_copy AS SELECT * FROM audit").await;
     let changes = [
         ("at", "at + INTERVAL 1 MICROSECOND"),
         ("at", "'0000-00-00 00:00:00'"),
@@ -153,9 +154,9 @@ async fn a_change_to_any_column_is_detected_and_the_entry_is_still_listed() {
             _ => assert_eq!(others, [], "{column} = {value}"),
         }
         let listed =
-            stack.store.find_audit_entries(&AuditFilter::default(), 500).await.expect("lines");
-        assert!(listed.iter().any(|line| line.number == number), "{column} = {value}");
-        database.execute("DELETE FROM audit; INSERT INTO audit SELECT * FROM kept").await;
+            stack.store.find_audit_entries(&AuditFilter::default(), 500).await.expect("entries");
+        assert!(listed.iter().any(|entry| entry.number == number), "{column} = {value}");
+        database.execute("DELETE FROM audit; INSERT INTO audit SELECT * FROM audit_copy").await;
     }
     stack.stop().await;
 }
@@ -207,17 +208,17 @@ async fn entries_are_filtered_by_actor_object_and_request() {
         response.json().await.expect("JSON")
     };
     let of_the_other = find(&format!("actor_id={}", other.id)).await;
-    let lines = of_the_other["data"].as_array().expect("lines");
-    assert_eq!(lines.len(), 2, "{of_the_other}");
-    assert_eq!(lines[0]["action"], "access");
-    assert_eq!(lines[0]["result"], "forbidden");
-    assert_eq!(lines[0]["details"]["route"], "GET /api/v1/audit");
-    assert_eq!(lines[0]["address"], "127.0.0.1");
-    assert_eq!(lines[1]["action"], "sign_in");
-    assert_eq!(lines[1]["actor"], other.email.as_str());
-    let refused = lines[0]["request_id"].as_str().expect("a request");
+    let entries = of_the_other["data"].as_array().expect("entries");
+    assert_eq!(entries.len(), 2, "{of_the_other}");
+    assert_eq!(entries[0]["action"], "access");
+    assert_eq!(entries[0]["result"], "forbidden");
+    assert_eq!(entries[0]["details"]["route"], "GET /api/v1/audit");
+    assert_eq!(entries[0]["address"], "127.0.0.1");
+    assert_eq!(entries[1]["action"], "sign_in");
+    assert_eq!(entries[1]["actor"], other.email.as_str());
+    let refused = entries[0]["request_id"].as_str().expect("a request");
     let of_it = find(&format!("request_id={refused}&result=forbidden")).await;
-    assert_eq!(of_it["data"].as_array().expect("lines").len(), 1);
+    assert_eq!(of_it["data"].as_array().expect("entries").len(), 1);
     assert_eq!(find("to=2020-01-01").await["data"], Value::Array(Vec::new()));
 
     let first = find("limit=1").await;

@@ -277,11 +277,11 @@ async fn one_admin_remains_when_two_demote_each_other() {
     let (one, _) = staff::create_account(&stack, Role::Admin).await;
     let (two, _) = staff::create_account(&stack, Role::Admin).await;
     let to = |role| UserChange { role: Some(role), ..UserChange::default() };
-    let away = UserChange { disabled: Some(true), ..to(Role::Admin) };
-    let back = UserChange { disabled: Some(false), ..to(Role::Admin) };
+    let disable = UserChange { disabled: Some(true), ..to(Role::Admin) };
+    let restore = UserChange { disabled: Some(false), ..to(Role::Admin) };
     let entry = seeding::audit_entry(Action::UserUpdate);
     for round in 0..20 {
-        let demotion = if round % 2 == 0 { to(Role::Operator) } else { away.clone() };
+        let demotion = if round % 2 == 0 { to(Role::Operator) } else { disable.clone() };
 
         let (first, second) = tokio::join!(
             stack.store.change_user(one, &demotion, &entry),
@@ -294,7 +294,7 @@ async fn one_admin_remains_when_two_demote_each_other() {
             outcomes.iter().filter(|it| matches!(it, UserChangeOutcome::LastAdmin)).count();
         assert_eq!((done, refused), (1, 1), "round {round}");
         for user in [one, two] {
-            stack.store.change_user(user, &back, &entry).await.expect("restored");
+            stack.store.change_user(user, &restore, &entry).await.expect("restored");
         }
     }
     stack.stop().await;

@@ -8,11 +8,11 @@ use diagflow_tests::{ApiClient, Stack, StackOptions, photos};
 async fn consent_is_stored_with_its_time_and_text_version() {
     let options = StackOptions::default().with("CONSENT_VERSION", "2031-05");
     let stack = Stack::api_only(options).await;
-    let unnamed = ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
-    let mut named = unnamed.clone();
-    named["consent_version"] = "2031-05".into();
+    let without_version = ApiClient::submission_body("ana@example.org", "", &[photos::retina()]);
+    let mut with_version = without_version.clone();
+    with_version["consent_version"] = "2031-05".into();
 
-    for (body, version) in [(unnamed, "2031-05"), (named, "2031-05")] {
+    for (body, version) in [(without_version, "2031-05"), (with_version, "2031-05")] {
         let response = stack.client.post(&body, None).await.expect("a response");
         let id = id_of(&expect_accepted(response).await);
         let submission = stack.store.submission(id).await.expect("read").expect("stored");

@@ -75,8 +75,8 @@ fn with_values(shown: &str) -> String {
 fn parts(shown: &str) -> Vec<&str> {
     let (mut parts, mut start_of_part) = (Vec::new(), 0);
     let (mut in_text, mut is_escaped) = (false, false);
-    for (index, letter) in shown.char_indices() {
-        match letter {
+    for (index, character) in shown.char_indices() {
+        match character {
             _ if is_escaped => is_escaped = false,
             '\\' => is_escaped = true,
             '"' => in_text = !in_text,
@@ -115,11 +115,11 @@ fn literal(shown: &str) -> String {
 
 fn snake_case(name: &str) -> String {
     let mut snake = String::new();
-    for letter in name.chars() {
-        if letter.is_uppercase() && !snake.is_empty() {
+    for character in name.chars() {
+        if character.is_uppercase() && !snake.is_empty() {
             snake.push('_');
         }
-        snake.extend(letter.to_lowercase());
+        snake.extend(character.to_lowercase());
     }
     snake
 }
