@@ -1,3 +1,5 @@
+//! Responses of both simulators: JSON errors, HTML pages and times.
+
 use askama::Template;
 use axum::{
     Json,

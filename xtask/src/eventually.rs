@@ -1,3 +1,5 @@
+//! Waits for a condition.
+
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

@@ -12,11 +12,11 @@ use url::Url;
 
 /// 256 bits, if it is random text.
 pub(super) const MIN_SECRET_CHARS: usize = 32;
-/// `/docs` promises it to clients.
+/// The minimum that the API documentation states.
 const MIN_IDEMPOTENCY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The database's password in `defaults.toml`.
 const DEFAULT_PASSWORD: &str = "diagflow";
-/// Temporal terminates a run with more than 51,200 events; the difference is for what is not a poll.
+/// Temporal terminates a run with more than 51,200 events; the rest is for events other than polls.
 const MAX_POLL_EVENTS: u64 = 40_000;
 /// docs/adr/0002-history-budget.md
 const EVENTS_PER_POLL: u64 = 6;

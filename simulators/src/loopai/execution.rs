@@ -1,3 +1,5 @@
+//! One execution and its transitions.
+
 use chrono::Utc;
 use serde_json::Value;
 use uuid::Uuid;

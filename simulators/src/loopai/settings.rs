@@ -1,3 +1,5 @@
+//! Settings of the LoopAI simulator.
+
 use std::fmt;
 
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+//! State of the LoopAI simulator: executions, scenarios and idempotency keys.
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},

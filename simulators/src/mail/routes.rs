@@ -1,3 +1,5 @@
+//! JSON API of the mail catcher.
+
 use std::sync::Arc;
 
 use axum::{

@@ -1,3 +1,5 @@
+//! Settings of the mail catcher.
+
 use std::{fmt, path::PathBuf};
 
 use serde::Deserialize;

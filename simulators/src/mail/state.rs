@@ -1,3 +1,5 @@
+//! State of the mail catcher.
+
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
