@@ -24,7 +24,7 @@ pub(crate) struct PortOptions {
     /// Temporal UI [default: 8233]
     #[arg(long, value_name = "PORT")]
     temporal_ui_port: Option<u16>,
-    /// Inbox pages of the mail catcher [default: 8025]
+    /// Web inbox of the mail catcher [default: 8025]
     #[arg(long, value_name = "PORT")]
     inbox_port: Option<u16>,
     /// SMTP of the mail catcher [default: 1025]

@@ -1,5 +1,5 @@
-//! The cookies of browser sessions, which no script can read, and the CSRF token that each change needs beside
-//! them (OWASP's signed double submit: derived from the session, so none is stored).
+//! The cookies of browser sessions, which no script can read, and the CSRF token, which requests
+//! that change data also need (OWASP's signed double submit: derived from the session, so none is stored).
 
 use crate::header_names::CSRF_HEADER;
 use crate::settings::ApiSettings;

@@ -22,7 +22,7 @@ pub(crate) struct Device([u8; 16]);
 impl Device {
     fn new() -> Self {
         let mut random = [0; 16];
-        getrandom::fill(&mut random).expect("the operating system has random numbers");
+        getrandom::fill(&mut random).expect("the operating system provides random numbers");
         Self(random)
     }
 

@@ -10,7 +10,7 @@ pub(crate) struct RandomSecret(String);
 impl RandomSecret {
     pub(crate) fn new() -> Self {
         let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).expect("the operating system has random numbers");
+        getrandom::fill(&mut bytes).expect("the operating system provides random numbers");
         Self(BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 

@@ -47,7 +47,7 @@ impl RefreshTokens {
 
     pub(crate) fn issue_first(&self, session: SessionId) -> RefreshToken {
         let mut random = [0; RANDOM_BYTES];
-        getrandom::fill(&mut random).expect("the operating system has random numbers");
+        getrandom::fill(&mut random).expect("the operating system provides random numbers");
         self.issue(session, random)
     }
 

@@ -72,7 +72,7 @@ pub struct RequestRecord {
     pub path: String,
     /// `None` without a response, or before it.
     pub status: Option<u16>,
-    /// The fault that was applied, in the notation of the grammar.
+    /// The fault that was applied, in the syntax of a directive.
     pub fault: Option<String>,
     /// The execution that was created, returned again or polled.
     pub execution_id: Option<String>,

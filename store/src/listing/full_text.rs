@@ -11,7 +11,7 @@ const STOPWORDS: [&str; 18] = [
     "when", "where", "who", "will", "with", "www",
 ];
 
-/// Terms, each of which must begin a word of the comments.
+/// Search terms. Each must match the beginning of a word in the comments.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FullTextQuery(Vec<String>);
 

@@ -44,7 +44,7 @@ fn the_runbook_explains_every_failure_code() {
     let unknown: Vec<_> = documented_others.difference(&last).collect();
     assert!(
         unknown.iter().all(|code| retryable.contains(*code)),
-        "in the runbook, but no failure code: {unknown:?}"
+        "in the runbook, but not a failure code: {unknown:?}"
     );
 }
 

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_external_mail_server_gets_no_settings_of_the_catcher() -> Result<()> {
+    fn settings_of_the_catcher_are_not_used_with_an_external_mail_server() -> Result<()> {
         assert_eq!(defaults(&["SMTP_HOST"])?, ["LOOPAI_API_URL"]);
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(crate) struct SignInResponse {
     /// Lifetime of the access token in seconds.
     #[schema(example = 900)]
     expires_in: u64,
-    /// CSRF token for the header `X-CSRF-Token`, which each change with a session cookie needs.
+    /// CSRF token for the header `X-CSRF-Token`. Required in requests that change data with a session cookie.
     csrf_token: String,
     /// Id of the session.
     #[schema(value_type = String, format = "uuid")]
