@@ -17,7 +17,7 @@ struct Change {
     edits: &'static [Edit],
 }
 
-/// An edit at a line of the source, which must occur exactly once.
+/// An edit at a source line that must occur exactly once.
 enum Edit {
     InsertBefore(&'static str, &'static str),
     InsertAfter(&'static str, &'static str),

@@ -24,7 +24,7 @@ use utoipa::{Modify, OpenApi};
         (name = "staff", description = "List and manage submissions."),
         (name = "sign-in", description = "Sign in and manage your own sessions."),
         (name = "users", description = "Manage accounts, their sessions and API keys."),
-        (name = "audit", description = "Read the audit."),
+        (name = "audit", description = "Read the audit log."),
         (name = "loopai", description = "Used by LoopAI."),
         (name = "operation", description = "Health, metrics and version of the service."),
     ),

@@ -35,7 +35,7 @@ enum Command {
     Submit(commands::submit::Args),
     /// List the routes of the API and the roles that may use them
     Routes,
-    /// Verify the audit
+    /// Verify the audit log
     Audit(commands::audit::Args),
     /// Settle e-mails, runs and sessions after a restore, before the API and the workers start
     AfterRestore(commands::after_restore::Args),

@@ -12,7 +12,7 @@ pub enum SendError {
     /// Certainly not accepted, and a retry cannot succeed: a 5xx reply, or an address that the server does not support.
     #[error("rejected: {detail}")]
     Rejected { code: FailureCode, reply: Option<u16>, detail: String },
-    /// The connection broke after the text was sent and before the server replied.
+    /// The connection broke after the message data was sent and before the server replied.
     #[error("outcome unknown: {detail}")]
     Unknown { detail: String },
 }

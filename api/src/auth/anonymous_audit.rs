@@ -4,7 +4,7 @@ use diagflow_store::Action;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::num::NonZeroU32;
 
-/// Per process and action. At ten entries per second of a few milliseconds each, the audit's lock is mostly free for
+/// Per process and action. At ten entries per second of a few ms each, the lock of the audit log is mostly free for
 /// identified callers. Honest mistakes stay far below.
 const ENTRIES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).expect("not zero");
 

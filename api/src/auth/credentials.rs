@@ -15,7 +15,7 @@ pub(crate) const API_KEY_PREFIX: &str = "dfk_";
 
 pub(crate) struct AuthFailure {
     pub(crate) error: ApiError,
-    /// The account and the session or key, if the credentials prove them in spite of the error. For the audit.
+    /// The account and the session or key, if the credentials prove them in spite of the error. For the audit log.
     pub(crate) identity: Option<(Actor, AuthMethod)>,
 }
 
@@ -85,7 +85,7 @@ async fn by_session(
     ))
 }
 
-/// A token of ours that is no longer valid.
+/// For a token that we issued but that is no longer valid.
 async fn rejected_token(state: &AppState, claims: &Claims, error: ApiError) -> AuthFailure {
     // The id is enough if the database does not respond.
     let user = state.app.store.user(claims.sub).await.ok().flatten();

@@ -62,7 +62,7 @@ const ALLOWED: &[(Role, &[Permission])] = &[
 ];
 
 impl Permission {
-    /// The name in the API and in the audit.
+    /// The name in the API and in the audit log.
     pub(crate) fn name(self) -> &'static str {
         match self {
             AccountSelf => "account:self",

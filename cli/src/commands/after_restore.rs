@@ -1,4 +1,4 @@
-//! `diagflow after-restore`: settles what may have happened after the moment to which the database was restored.
+//! `diagflow after-restore`: settles what may have happened after the restore point of the database.
 
 use super::operator;
 use crate::settings::AdminSettings;
@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Temporal {
-    /// Temporal still has its data of after the restored moment
+    /// Temporal still has its data from after the restore point
     Retained,
     /// Temporal was restored too, or is empty
     Restored,
@@ -15,7 +15,7 @@ enum Temporal {
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Why the database was restored, for the audit
+    /// Why the database was restored, for the audit log
     #[arg(long)]
     reason: String,
     /// The state of Temporal; "restored" with the compose file, where it is part of the same backup
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     );
     println!("{} sessions ended: all users must sign in again", outcome.sessions);
     println!(
-        "review accounts and API keys: those disabled or revoked after the restored moment are valid again"
+        "review accounts and API keys: those disabled or revoked after the restore point are valid again"
     );
     println!("now start the workers and the API; docs/backup.md describes what to check then");
     Ok(())

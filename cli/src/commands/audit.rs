@@ -30,7 +30,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let Command::Verify { checkpoint } = args.command;
     let check = store.verify_audit(&key, checkpoint.as_ref()).await;
     let check =
-        check.with_context(|| format!("cannot read the audit at {address} (DATABASE_URL)"))?;
+        check.with_context(|| format!("cannot read the audit log at {address} (DATABASE_URL)"))?;
     for fault in &check.faults {
         println!("{fault}");
     }
@@ -39,5 +39,5 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         println!("no entry was changed, removed or inserted");
         return Ok(());
     }
-    bail!("the audit was tampered with: {} finding(s)", check.faults.len())
+    bail!("the audit log was tampered with: {} finding(s)", check.faults.len())
 }

@@ -24,7 +24,7 @@ pub(super) fn audit_entry(key: &AuditKey, action: Action, user: Option<UserId>) 
     }
 }
 
-/// In lower case, as all names in the audit are.
+/// In lower case, as all names in the audit log are.
 fn audit_name(uid: Uid, system_name: Option<String>) -> String {
     system_name.map_or_else(|| format!("uid {uid}"), |name| name.to_lowercase())
 }

@@ -22,7 +22,7 @@ impl Store {
         Ok(())
     }
 
-    /// Claims up to `limit` e-mails whose workflow is to be started, for the time `lease`. Concurrent callers skip
+    /// Claims up to `limit` e-mails whose workflow is to be started, for the duration `lease`. Concurrent callers skip
     /// one another's rows.
     pub async fn claim_standalone_deliveries(
         &self,

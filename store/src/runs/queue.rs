@@ -15,7 +15,7 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 impl Store {
-    /// Claims up to `limit` queued runs for the time `lease`. Concurrent callers skip one another's rows.
+    /// Claims up to `limit` queued runs for the duration `lease`. Concurrent callers skip one another's rows.
     pub async fn claim_queued_runs(&self, limit: i64, lease: Duration) -> StoreResult<Vec<RunKey>> {
         transaction!(self, connection => {
             let keys: Vec<(SubmissionId, i32)> = runs::table

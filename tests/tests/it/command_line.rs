@@ -294,7 +294,9 @@ async fn a_duplicate_execution_is_counted_and_logged() {
     let expected = "diagflow_loopai_duplicate_executions_total 1";
     eventually(expected, || async { has_metric(&first, expected).await.then_some(()) }).await;
     let executions = stack.loopai.executions();
-    let [duplicate, followed] = &*executions else { panic!("not two executions: {executions:?}") };
+    let [duplicate, followed] = &*executions else {
+        panic!("expected two executions: {executions:?}")
+    };
     let log = stack.worker.as_ref().expect("runs").log();
     let logged = log.lines().find(|line| line.contains("duplicate=")).expect("a warning");
     assert!(logged.contains(&format!("duplicate={}", duplicate.execution_id)), "{logged}");

@@ -139,7 +139,7 @@ async fn the_breaker_limits_requests_during_an_outage_and_ramps_up_afterwards() 
         let least = (2.0 * number as f64 + 1.0).sqrt() - 1.0;
         let after = request.at - successful[0].at;
         let least = TimeDelta::milliseconds((1000.0 * least) as i64);
-        assert!(after >= least, "number {number} after {after}, not {least}");
+        assert!(after >= least, "request {number} came after {after}, expected at least {least}");
     }
     assert_eq!(metric(&stack.client.url(""), "diagflow_loopai_breaker_state").await, 0.0);
     stack.stop().await;

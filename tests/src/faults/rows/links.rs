@@ -54,7 +54,7 @@ pub(crate) async fn every_link() -> RowReport {
         Link::PatientToApi => patient::run().await,
         link => run_link_faults(link).await,
     });
-    // All at once: they mostly wait for time limits.
+    // Concurrently, because they mostly wait for timeouts.
     join_all(testbeds).await.into_iter().fold(RowReport::default(), RowReport::merge)
 }
 

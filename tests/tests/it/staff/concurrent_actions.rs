@@ -82,7 +82,7 @@ async fn concurrent_cancellations_end_a_run_once() {
     let path = format!("/api/admin/submissions/{}/cancel", accepted.submission_id);
     let responses = call_concurrently(&staff, &path, "submission_id").await;
 
-    // Calls after the end of the run find it cancelled.
+    // Calls that arrive after the run has ended return `cancelled`.
     let accepted_outcomes = ["cancelling", "cancelled"];
     assert!(responses.iter().all(|(status, outcome, _)| {
         *status == 202 && accepted_outcomes.contains(&outcome.as_str())
