@@ -1,7 +1,7 @@
 //! Describes the events of a history.
 
+use crate::extract::time_format::rfc3339;
 use crate::history::failure::FailureBody;
-use crate::history::rfc3339;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;

@@ -1,8 +1,9 @@
 //! The history of one execution in Temporal.
 
 use crate::dispatch::temporal_runs::{TemporalError, describe, if_found};
+use crate::extract::time_format::rfc3339;
 use crate::history::describe::{HistoryEventBody, describe_events};
-use crate::history::{PendingActivity, pending_activities, rfc3339, status_name};
+use crate::history::{PendingActivity, pending_activities, status_name};
 use serde::Serialize;
 use temporalio_client::{Client, WorkflowFetchHistoryOptions, WorkflowHandle};
 use temporalio_common::HasWorkflowDefinition;

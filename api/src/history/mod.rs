@@ -7,9 +7,8 @@ pub(crate) mod describe;
 pub(crate) mod execution;
 pub(crate) mod failure;
 
+use crate::extract::time_format::rfc3339;
 use crate::history::failure::FailureBody;
-use chrono::{DateTime, Utc};
-use diagflow_store::UtcTime;
 use serde::Serialize;
 use std::time::SystemTime;
 use temporalio_client::WorkflowExecutionDescription;
@@ -58,8 +57,4 @@ impl PendingActivity {
 /// The status as Temporal's UI shows it.
 fn status_name(description: &WorkflowExecutionDescription) -> String {
     format!("{:?}", description.status())
-}
-
-fn rfc3339(at: SystemTime) -> String {
-    UtcTime::from(DateTime::<Utc>::from(at)).to_string()
 }

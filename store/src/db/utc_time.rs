@@ -1,4 +1,4 @@
-//! Times.
+//! Times in UTC, and how they are stored and written.
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -9,9 +9,9 @@ use diesel::sql_types::Datetime;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-/// A time in UTC, to the microsecond. `Display` and JSON are RFC 3339, to the millisecond.
+/// To the microsecond. `Display` and JSON are RFC 3339, to the millisecond.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow,
 )]
@@ -31,6 +31,12 @@ impl UtcTime {
     /// Zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         (self.0 - earlier.0).to_std().unwrap_or_default()
+    }
+}
+
+impl From<SystemTime> for UtcTime {
+    fn from(time: SystemTime) -> Self {
+        DateTime::<Utc>::from(time).into()
     }
 }
 
