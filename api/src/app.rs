@@ -40,9 +40,9 @@ impl fmt::Debug for App {
 
 /// State of the handlers. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct AppState(Arc<Shared>);
+pub(crate) struct AppState(Arc<StateInner>);
 
-pub(crate) struct Shared {
+pub(crate) struct StateInner {
     pub(crate) app: App,
     pub(crate) hub: EventHub,
     pub(crate) memory: UploadMemory,
@@ -57,7 +57,7 @@ pub(crate) struct Shared {
 impl AppState {
     pub(crate) fn new(app: App, closing: CancellationToken) -> Self {
         let settings = &app.settings;
-        Self(Arc::new(Shared {
+        Self(Arc::new(StateInner {
             hub: EventHub::new(app.store.clone(), settings.events_poll),
             memory: UploadMemory::for_uploads(settings),
             limiters: Limiters::new(&settings.rate_limits),
@@ -71,8 +71,8 @@ impl AppState {
 }
 
 impl Deref for AppState {
-    type Target = Shared;
-    fn deref(&self) -> &Shared {
+    type Target = StateInner;
+    fn deref(&self) -> &StateInner {
         &self.0
     }
 }

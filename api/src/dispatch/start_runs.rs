@@ -109,7 +109,7 @@ impl RunStarter {
         match owner.map(|owner| owner.number) {
             Some(number) if number == run.number => Ok(()),
             Some(_) => {
-                self.temporal.request_room(run.submission, existing).await?;
+                self.temporal.request_yield(run.submission, existing).await?;
                 self.store.requeue_run(run, self.sweep_interval).await?;
                 Err(StartError::EarlierRunOpen)
             }

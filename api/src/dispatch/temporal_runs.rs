@@ -36,7 +36,6 @@ impl From<TemporalError> for ApiError {
     }
 }
 
-/// The latest execution of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LatestExecution {
     /// Running, with this Temporal run id.
@@ -69,8 +68,8 @@ impl TemporalRuns {
         Ok(())
     }
 
-    /// Asks an earlier run to end, so that a newer one can start. No effect if it is closed.
-    pub(super) async fn request_room(
+    /// Signals an earlier run to end, so that a newer one can start. No effect if it is closed.
+    pub(super) async fn request_yield(
         &self,
         submission: SubmissionId,
         temporal_run_id: &str,
@@ -88,7 +87,6 @@ impl TemporalRuns {
         Ok(())
     }
 
-    /// Whether a known execution is closed.
     pub(super) async fn is_closed(
         &self,
         submission: SubmissionId,
@@ -131,7 +129,6 @@ impl TemporalRuns {
         }
     }
 
-    /// The execution of a submission with this Temporal run id.
     pub(crate) fn execution(
         &self,
         submission: SubmissionId,

@@ -6,8 +6,8 @@
 
 use crate::auth::watch::AccessWatch;
 use crate::events::cursor::{GAP_TIMEOUT, MAX_GAPS};
-use crate::events::event_hub::EventHub;
-use crate::events::submission_events::{CLIENT_RETRY, DATABASE_RETRY};
+use crate::events::event_hub::{DATABASE_RETRY, EventHub};
+use crate::events::submission_events::CLIENT_RETRY;
 use crate::extract::last_event_id::LastEventId;
 use crate::extract::time_format::rfc3339;
 use crate::telemetry::OpenStream;
@@ -48,7 +48,7 @@ pub(crate) struct ChangeBody {
     /// What happened.
     #[schema(example = "failed")]
     step: String,
-    /// When it happened (UTC).
+    /// Time of the event.
     #[schema(format = "date-time")]
     at: String,
 }

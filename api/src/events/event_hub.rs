@@ -12,7 +12,8 @@ use tokio::sync::{broadcast, watch};
 
 /// Rows per query.
 const BATCH: i64 = 1000;
-const DATABASE_RETRY: Duration = Duration::from_secs(1);
+/// Pause after a failed query, also of the streams.
+pub(super) const DATABASE_RETRY: Duration = Duration::from_secs(1);
 /// Batches that a stream of all submissions may be behind.
 const BUFFERED_BATCHES: usize = 64;
 

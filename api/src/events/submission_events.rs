@@ -1,7 +1,7 @@
 //! The event stream of one submission. It ends with the terminal event.
 
 use crate::auth::watch::AccessWatch;
-use crate::events::event_hub::EventHub;
+use crate::events::event_hub::{DATABASE_RETRY, EventHub};
 use crate::extract::time_format::rfc3339;
 use crate::telemetry::OpenStream;
 use async_stream::stream;
@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 
 /// Browsers reconnect after this time.
 pub(super) const CLIENT_RETRY: Duration = Duration::from_secs(2);
-pub(super) const DATABASE_RETRY: Duration = Duration::from_secs(1);
 
 /// Events in memory per stream, for clients that do not read them.
 const BATCH: usize = 100;
@@ -47,7 +46,7 @@ pub(crate) struct EventBody {
     /// What happened, for programs.
     #[schema(example = "diagnosing")]
     step: &'static str,
-    /// When it happened (UTC).
+    /// Time of the event.
     #[schema(format = "date-time")]
     at: String,
 }
@@ -68,7 +67,7 @@ enum Wakeup {
 }
 
 /// A client that reconnects with the number of its last event continues with the next one, at any replica.
-pub(crate) fn follow_submission(
+pub(crate) fn submission_events(
     mut follow: FollowSubmission,
 ) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
     stream! {

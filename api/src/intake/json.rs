@@ -11,7 +11,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 #[derive(Deserialize)]
-struct Body<'a> {
+struct JsonDraft<'a> {
     #[serde(default, borrow)]
     email: DraftValue<'a>,
     #[serde(default, borrow)]
@@ -25,7 +25,7 @@ struct Body<'a> {
 }
 
 #[derive(Deserialize)]
-struct Image<'a> {
+struct JsonImage<'a> {
     #[serde(default, borrow)]
     name: DraftValue<'a>,
     #[serde(default, borrow, rename = "type")]
@@ -37,7 +37,7 @@ struct Image<'a> {
 }
 
 pub(crate) fn draft(body: &[u8]) -> Result<Draft<'_>, ApiError> {
-    let object: Object<Body<'_>> = serde_json::from_slice(body)
+    let object: Object<JsonDraft<'_>> = serde_json::from_slice(body)
         .map_err(|error| ApiError::InvalidJson { line: error.line(), column: error.column() })?;
     let Object::Object(body) = object else {
         return Err(ApiError::InvalidJson { line: 1, column: 1 });
@@ -51,8 +51,8 @@ pub(crate) fn draft(body: &[u8]) -> Result<Draft<'_>, ApiError> {
     })
 }
 
-impl<'a> From<Object<Image<'a>>> for DraftImage<'a> {
-    fn from(item: Object<Image<'a>>) -> Self {
+impl<'a> From<Object<JsonImage<'a>>> for DraftImage<'a> {
+    fn from(item: Object<JsonImage<'a>>) -> Self {
         let Object::Object(image) = item else {
             return Self {
                 name: DraftValue::Missing,
@@ -147,7 +147,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for DraftImages<'a> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut images = DraftImages::default();
-                while let Some(item) = list.next_element::<Object<Image<'de>>>()? {
+                while let Some(item) = list.next_element::<Object<JsonImage<'de>>>()? {
                     images.push(item.into());
                 }
                 Ok(images)

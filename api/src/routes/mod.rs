@@ -82,7 +82,7 @@ fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(rate_limited(state, RateLimitClass::SignIn, route!(sign_in::sign_in)))
         .routes(rate_limited(state, RateLimitClass::SignIn, route!(refresh::refresh_session)))
         .routes(own_account(route!(sign_out::sign_out)))
-        .routes(own_account(route!(validate::validate_session)))
+        .routes(own_account(route!(validate::read_session)))
         .routes(own_account(route!(password::change_password)))
         .routes(own_account(route!(own_sessions::list_own_sessions)))
         .routes(own_account(route!(own_sessions::end_own_other_sessions)))

@@ -31,7 +31,7 @@ pub(crate) struct ValidateResponse {
     /// Time at which the access token expires.
     #[schema(value_type = Option<String>, format = "date-time")]
     expires_at: Option<UtcTime>,
-    /// CSRF token for the header `X-CSRF-Token`, which each change with a session cookie needs.
+    /// CSRF token for the header `X-CSRF-Token`. Required in requests that change data with a session cookie.
     csrf_token: String,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct ValidateResponse {
     tag = "sign-in",
     responses((status = 200, description = "The session is valid.", body = ValidateResponse)),
 )]
-pub(crate) async fn validate_session(
+pub(crate) async fn read_session(
     State(state): State<AppState>,
     caller: Caller,
 ) -> ApiResult<([(HeaderName, &'static str); 1], Json<ValidateResponse>)> {

@@ -2,7 +2,7 @@
 
 use crate::app::AppState;
 use crate::error::ApiResult;
-use crate::events::submission_events::{self, FollowSubmission, until_terminal_event};
+use crate::events::submission_events::{FollowSubmission, submission_events, until_terminal_event};
 use crate::extract::last_event_id::LastEventId;
 use crate::extract::submission_access::SubmissionAccess;
 use axum::extract::State;
@@ -49,7 +49,7 @@ pub(crate) async fn follow_submission(
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
     }
-    let stream = submission_events::follow_submission(FollowSubmission {
+    let stream = submission_events(FollowSubmission {
         store: state.app.store.clone(),
         hub: state.hub.clone(),
         submission: id,
