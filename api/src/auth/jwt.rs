@@ -34,9 +34,9 @@ pub(crate) struct Claims {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TokenError {
-    /// A token of ours that was valid.
+    /// Issued by us, but past its expiry.
     Expired(Claims),
-    /// Not ours, or altered.
+    /// Not issued by us, or altered.
     Invalid,
 }
 
@@ -212,8 +212,12 @@ mod tests {
             assert_eq!(check(&head(), &wrong), Err(TokenError::Invalid), "{wrong}");
         }
         let late = with(claims(), "exp", json!(Utc::now().timestamp() - 1));
-        let said = serde_json::from_value(late.clone()).expect("claims");
-        assert_eq!(check(&head(), &late), Err(TokenError::Expired(said)), "whose it was is known");
+        let expired = serde_json::from_value(late.clone()).expect("claims");
+        assert_eq!(
+            check(&head(), &late),
+            Err(TokenError::Expired(expired)),
+            "the claims of an expired token are known"
+        );
         let late_and_wrong = with(late, "aud", json!("another"));
         assert_eq!(check(&head(), &late_and_wrong), Err(TokenError::Invalid));
         assert_eq!(

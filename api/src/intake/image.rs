@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unnamed_image_gets_a_name() {
+    fn an_image_without_a_name_gets_one() {
         for nothing in ["", "  ", "folder/", "\u{7}"] {
             assert_eq!(named(nothing), "image-2.png", "{nothing:?}");
         }

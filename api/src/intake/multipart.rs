@@ -33,8 +33,8 @@ pub(crate) async fn draft(
             "consent" => draft.consent = text(field, memory, map_error).await?,
             "consent_version" => draft.consent_version = text(field, memory, map_error).await?,
             "images" | "images[]" => {
-                let kept = draft.images.count < limits.files;
-                let limit = if kept { limits.file_size } else { 0 };
+                let within_limit = draft.images.count < limits.files;
+                let limit = if within_limit { limits.file_size } else { 0 };
                 if let Some(image) = image(field, limit, memory, map_error).await? {
                     draft.images.push(image);
                 }
@@ -81,22 +81,22 @@ async fn image(
     Ok(Some(DraftImage { name, declared, content }))
 }
 
-/// Reads a field to its end, but keeps at most `limit` bytes. Also returns whether these are all.
+/// Reads a field to its end, but stores at most `limit` bytes. Also returns whether these are all.
 async fn read(
     mut field: Field<'_>,
     limit: usize,
     memory: &mut MemoryReservation,
     map_error: impl Fn(MultipartError) -> ApiError,
 ) -> Result<(BytesMut, bool), ApiError> {
-    let (mut kept, mut is_complete) = (BytesMut::new(), true);
+    let (mut buffer, mut is_complete) = (BytesMut::new(), true);
     while let Some(chunk) = field.chunk().await.map_err(&map_error)? {
-        let room = limit - kept.len();
+        let room = limit - buffer.len();
         is_complete &= chunk.len() <= room;
         let chunk = &chunk[..chunk.len().min(room)];
         memory.grow(chunk.len())?;
-        kept.extend_from_slice(chunk);
+        buffer.extend_from_slice(chunk);
     }
-    Ok((kept, is_complete))
+    Ok((buffer, is_complete))
 }
 
 fn multipart_error(error: &MultipartError, max_body: usize) -> ApiError {
