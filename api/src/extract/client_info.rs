@@ -1,4 +1,4 @@
-//! The client of a request, for rate limits, sessions and the audit.
+//! The client of a request, for rate limits, sessions and the audit log.
 
 use crate::app::AppState;
 use crate::openapi::route::Documented;
@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName};
+use diagflow_store::truncated;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -18,7 +19,6 @@ const MAX_USER_AGENT_CHARS: usize = 255;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// The client of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientInfo {
     /// As far as it can be trusted.
@@ -47,7 +47,7 @@ impl ClientInfo {
             headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         Self {
             address: address.to_canonical(),
-            user_agent: user_agent.chars().take(MAX_USER_AGENT_CHARS).collect(),
+            user_agent: truncated(user_agent, MAX_USER_AGENT_CHARS),
             request_id: request_id::current().to_string(),
         }
     }

@@ -1,5 +1,6 @@
 //! Failures in histories.
 
+use diagflow_store::truncated;
 use serde::Serialize;
 use temporalio_common::protos::temporal::api::enums::v1::TimeoutType;
 use temporalio_common::protos::temporal::api::failure::v1::Failure;
@@ -38,6 +39,6 @@ impl FailureBody {
             Some(FailureInfo::ResetWorkflowFailureInfo(_)) => "reset".into(),
             _ => "failure".into(),
         };
-        FailureBody { kind, message: failure.message.chars().take(MAX_MESSAGE_LENGTH).collect() }
+        FailureBody { kind, message: truncated(&failure.message, MAX_MESSAGE_LENGTH) }
     }
 }
