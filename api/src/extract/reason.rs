@@ -5,11 +5,9 @@ use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::body::Body;
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::{FromRequest, Request};
-use diagflow_store::{Action, NewAuditEntry, ObjectKind, SubmissionId};
+use diagflow_store::{Action, MAX_REASON_LENGTH, NewAuditEntry, ObjectKind, SubmissionId};
 use serde::Deserialize;
 use utoipa::ToSchema;
-
-const MAX_CHARS: usize = 500;
 
 /// 1 to 500 characters.
 #[derive(Debug, Clone)]
@@ -18,7 +16,7 @@ pub(crate) struct Reason(pub(crate) String);
 /// The reason for an action.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ReasonBody {
-    /// Reason, 1 to 500 characters. It is stored in the audit: do not include medical information.
+    /// Reason, 1 to 500 characters. It is stored in the audit log: do not include medical information.
     #[schema(example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
@@ -27,7 +25,7 @@ impl Reason {
     pub(crate) fn parse(text: Option<String>) -> ApiResult<Self> {
         let reason = text.unwrap_or_default().trim().to_owned();
         match reason.chars().count() {
-            1..=MAX_CHARS => Ok(Self(reason)),
+            1..=MAX_REASON_LENGTH => Ok(Self(reason)),
             _ => Err(ApiError::ReasonRequired),
         }
     }
@@ -65,7 +63,7 @@ mod tests {
     #[test]
     fn a_reason_must_have_1_to_500_characters() {
         assert_eq!(Reason::parse(Some(" because ".into())).expect("a reason").0, "because");
-        assert!(Reason::parse(Some("ß".repeat(MAX_CHARS))).is_ok());
+        assert!(Reason::parse(Some("ß".repeat(MAX_REASON_LENGTH))).is_ok());
         for bad in [None, Some(String::new()), Some(" \n".into()), Some("x".repeat(501))] {
             assert!(matches!(Reason::parse(bad.clone()), Err(ApiError::ReasonRequired)), "{bad:?}");
         }
