@@ -188,7 +188,6 @@ impl ApiSettings {
 }
 
 impl ApiSettings {
-    /// Whether browsers use HTTPS.
     pub(crate) fn is_secure(&self) -> bool {
         self.public_url.scheme() == "https"
     }
@@ -203,7 +202,6 @@ impl ApiSettings {
         }
     }
 
-    /// The public URL of a path.
     pub(crate) fn address(&self, path: &str) -> String {
         format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
     }

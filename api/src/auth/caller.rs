@@ -28,7 +28,6 @@ impl AuthMethod {
         Actor { kind, id: Some(user), name }
     }
 
-    /// Adds the session or the key to the entry.
     pub(super) fn annotate(self, entry: NewAuditEntry) -> NewAuditEntry {
         match self {
             AuthMethod::Session(session) => entry.with("session", session.to_string()),

@@ -17,7 +17,6 @@ pub(crate) struct CookieKind {
     path: &'static str,
 }
 
-/// Carries the access token.
 pub(crate) const SESSION: CookieKind = CookieKind { name: "diagflow_session", path: "/" };
 /// Carries the refresh token, to the one path that accepts it.
 pub(crate) const REFRESH: CookieKind =
@@ -54,7 +53,6 @@ pub(crate) fn read(settings: &ApiSettings, kind: CookieKind, jar: &CookieJar) ->
 }
 
 impl CookieKind {
-    /// With the prefix that it gets over https.
     pub(crate) fn full_name(self, settings: &ApiSettings) -> String {
         settings.cookie_name(self.name, self.path)
     }

@@ -51,7 +51,6 @@ impl RefreshTokens {
         self.issue(session, random)
     }
 
-    /// The successor of `token`.
     pub(crate) fn next(&self, token: &RefreshToken) -> RefreshToken {
         let derived = self.successors.tag(message(token.session, &token.random));
         let random = *derived.first_chunk().expect("a tag is longer");

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 /// Further images are only counted.
 pub(crate) const MAX_IMAGES: usize = 100;
 
-/// A value that should be text.
 #[derive(Debug, Default)]
 pub(crate) enum DraftValue<'a> {
     /// Absent or null.
@@ -53,7 +52,6 @@ pub(crate) struct Draft<'a> {
 pub(crate) struct DraftImages<'a> {
     /// At most [`MAX_IMAGES`].
     pub(crate) list: Vec<DraftImage<'a>>,
-    /// The number of all images.
     pub(crate) count: usize,
     pub(crate) not_a_list: bool,
 }

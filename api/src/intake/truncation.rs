@@ -3,7 +3,6 @@
 
 use image::ImageFormat;
 
-/// Whether the image in `bytes` is complete.
 pub(super) fn has_end(bytes: &[u8], format: ImageFormat) -> bool {
     let has_end = match format {
         ImageFormat::Jpeg => jpeg(bytes),

@@ -109,7 +109,6 @@ pub(super) struct Limiter<K: Clone + Eq + Hash = IpAddr, C: Clock = DefaultClock
     since_sweep: AtomicUsize,
 }
 
-/// What remains of the limit after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
     /// Requests that may follow at once.

@@ -41,12 +41,10 @@ impl From<SortBy> for By {
     }
 }
 
-/// The cursor of the page after this submission.
 pub(super) fn after(sort: Sort, key: SortKey) -> String {
     encode(sort, Direction::After, key)
 }
 
-/// The cursor of the page before this submission.
 pub(super) fn before(sort: Sort, key: SortKey) -> String {
     encode(sort, Direction::Before, key)
 }

@@ -24,7 +24,6 @@ impl FromStr for ExportFormat {
     }
 }
 
-/// A submission in an export.
 #[derive(Debug, Serialize)]
 pub(crate) struct ExportRow {
     id: String,
