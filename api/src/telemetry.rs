@@ -1,4 +1,4 @@
-//! The metrics of the API.
+//! Prometheus metrics: their names, help texts and the functions that record them.
 
 use diagflow_store::{BreakerState, LoopAiUsage};
 use metrics::{
@@ -41,7 +41,7 @@ pub(crate) fn describe() {
     describe_gauge!(QUEUED_RUNS, "Runs that have been queued for more than 5 seconds");
     describe_gauge!(LOOPAI_EXECUTIONS, "Runs that have a slot at LoopAI");
     describe_gauge!(LOOPAI_LAST_HOUR, "Executions started at LoopAI within the last hour");
-    describe_gauge!(LOOPAI_WAITING, "Runs that wait for a slot at LoopAI");
+    describe_gauge!(LOOPAI_WAITING, "Runs whose request to LoopAI is deferred");
     describe_gauge!(
         LOOPAI_BREAKER_STATE,
         "Circuit breaker of LoopAI: 0 closed, 1 half-open, 2 open"
@@ -82,7 +82,6 @@ pub(crate) fn loopai(now: LoopAiUsage) {
     });
 }
 
-/// Counts an open event stream until it is dropped.
 pub(crate) struct OpenStream(());
 
 impl OpenStream {

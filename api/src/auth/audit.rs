@@ -1,10 +1,10 @@
-//! Refused requests in the audit.
+//! Refused requests in the audit log.
 //!
 //! One rule: every refusal goes through [`refuse`], which appends its entry. The store appends entries only for what
 //! it did, in the same transaction.
 //!
-//! Each entry takes the lock on the audit's head and is never deleted. Clients that prove nothing could use that
-//! to delay everybody and to bury what matters, so entries about anonymous clients are limited twice: per client
+//! Each entry takes the lock on the head of the audit log and is never deleted. Clients that prove nothing could use
+//! that to delay everybody and to bury what matters, so entries about anonymous clients are limited twice: per client
 //! ([`refuse_unauthenticated`]) and per process.
 
 use crate::app::AppState;
@@ -25,14 +25,14 @@ use diagflow_store::{
 pub(crate) async fn refuse(state: &AppState, entry: NewAuditEntry, error: ApiError) -> ApiError {
     if let Err(failure) = append_refusal(state, &entry.with_result(error.code())).await {
         telemetry::audit_entry_dropped("database");
-        tracing::error!(error = failure.kind(), "cannot append a refusal to the audit");
+        tracing::error!(error = failure.kind(), "cannot append a refusal to the audit log");
     }
     error
 }
 
 /// The same for a request that may be anonymous. A client that is refused too often gets 429 instead, without
-/// another entry. Identified callers are not limited: they share their address with strangers, and answer for
-/// what they do.
+/// another entry. Identified callers are not limited: they may share their address with strangers, and
+/// the entry identifies them.
 pub(crate) async fn refuse_unauthenticated(
     state: &AppState,
     client: &ClientInfo,

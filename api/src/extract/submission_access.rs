@@ -19,7 +19,7 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use diagflow_store::{Action, NewAuditEntry, ObjectKind, Submission, SubmissionId};
 use utoipa::openapi::security::SecurityRequirement;
 
-/// One cookie per submission: its path tells them apart.
+/// All cookies have this name. Each submission has its own cookies, with its own paths.
 pub(crate) const ACCESS_COOKIE: &str = "diagflow_access";
 
 pub(crate) fn status_path(submission: SubmissionId) -> String {

@@ -13,8 +13,8 @@ use axum::response::Response;
 const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// Two years. Without `includeSubDomains`, because other hosts in the domain are not ours to decide about; a
-/// proxy can add it.
+/// Two years. Without `includeSubDomains`, because other hosts in the domain may not use HTTPS; a proxy can
+/// add it.
 const STRICT_TRANSPORT: &str = "max-age=63072000";
 
 /// `is_secure`: browsers use HTTPS.

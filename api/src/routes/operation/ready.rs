@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 /// Check whether this process can serve requests
 ///
-/// It can if the database responds and is migrated. Temporal is only reported: submissions are accepted without
-/// it and started later.
+/// The process is ready when the database responds and is migrated. Temporal is only reported: submissions are
+/// accepted without it and started later.
 #[utoipa::path(
     get,
     path = "/ready",

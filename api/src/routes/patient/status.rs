@@ -59,13 +59,13 @@ pub(crate) struct StatusBody {
     /// Last event, for programs.
     #[schema(example = "diagnosing")]
     step: Option<&'static str>,
-    /// When the submission was received (UTC).
+    /// Time of receipt.
     #[schema(format = "date-time")]
     created_at: String,
-    /// When the submission last changed (UTC).
+    /// Time of the last change.
     #[schema(format = "date-time")]
     updated_at: String,
-    /// When the submission ended (UTC).
+    /// Time at which the submission reached its final state.
     #[schema(format = "date-time")]
     finished_at: Option<String>,
     /// Result of a *completed* submission, for readers of medical data. Usual members: `summary`, `findings`,

@@ -18,7 +18,7 @@ errors!(CancelSubmissionErrors: AlreadyFinal);
 /// Cancel a submission
 ///
 /// Works in every state that is not final. The patient is informed by e-mail. If the run has already started,
-/// Temporal is asked to cancel it, now or as soon as Temporal is available. Safe to repeat.
+/// it is cancelled, now or as soon as Temporal is available. Safe to repeat.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/{id}/cancel",
