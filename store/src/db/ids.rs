@@ -72,6 +72,12 @@ pub struct RunKey {
     pub number: i32,
 }
 
+impl RunKey {
+    pub fn first(submission: SubmissionId) -> Self {
+        Self { submission, number: FIRST_RUN }
+    }
+}
+
 pub(crate) const FIRST_RUN: i32 = 1;
 
 /// Written as 64 lower-case hexadecimal digits.
