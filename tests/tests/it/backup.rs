@@ -157,6 +157,32 @@ impl Backup {
     }
 }
 
+async fn assert_files_restored(
+    stack: &Stack,
+    backup: &Backup,
+    expected: [(&AcceptedSubmission, photos::Photo); 2],
+) {
+    for (submission, photo) in expected {
+        let files = stack.store.files(id_of(submission)).await.expect("files");
+        let digest = files[0].sha256.to_string();
+        let bytes = std::fs::read(Path::new(&backup.stored).join(&digest[..2]).join(&digest));
+        assert_eq!(bytes.expect("bytes"), photo.bytes);
+    }
+}
+
+async fn retry_until_completed(stack: &Stack, submission: &AcceptedSubmission) {
+    let staff = Staff::with_role(stack, Role::Operator).await;
+    let path = format!("/api/admin/submissions/{}/retry", submission.submission_id);
+    let response = staff.post(&path, &json!({"reason": "restored"})).await;
+    assert_eq!(outcome(response).await, (202, "queued".to_owned()));
+    eventually("a second execution", || async {
+        (executions(stack, submission).len() == 2).then_some(())
+    })
+    .await;
+    finish_at_loopai(stack, submission);
+    stack.wait_for_status(submission, "completed").await;
+}
+
 #[tokio::test]
 async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() {
     let mut server = DedicatedMariaDb::with_binary_log().await;
@@ -209,12 +235,12 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
 
     // Restored completely, with its files.
     assert_eq!(stack.wait_for_status(&notified, "completed").await["status"], "completed");
-    for (submission, photo) in [(&notified, photos::retina()), (&with_cat, photos::cat())] {
-        let files = stack.store.files(id_of(submission)).await.expect("files");
-        let digest = files[0].sha256.to_string();
-        let bytes = std::fs::read(Path::new(&backup.stored).join(&digest[..2]).join(&digest));
-        assert_eq!(bytes.expect("bytes"), photo.bytes);
-    }
+    assert_files_restored(
+        &stack,
+        &backup,
+        [(&notified, photos::retina()), (&with_cat, photos::cat())],
+    )
+    .await;
     // A run that is still open in Temporal continues.
     finish_at_loopai(&stack, &continues);
     stack.wait_for_status(&continues, "completed").await;
@@ -232,16 +258,7 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
         401,
         "sessions have ended"
     );
-    let staff = Staff::with_role(&stack, Role::Operator).await;
-    let path = format!("/api/admin/submissions/{}/retry", ends_later.submission_id);
-    let response = staff.post(&path, &json!({"reason": "restored"})).await;
-    assert_eq!(outcome(response).await, (202, "queued".to_owned()));
-    eventually("a second execution", || async {
-        (executions(&stack, &ends_later).len() == 2).then_some(())
-    })
-    .await;
-    finish_at_loopai(&stack, &ends_later);
-    stack.wait_for_status(&ends_later, "completed").await;
+    retry_until_completed(&stack, &ends_later).await;
 
     let open = "SELECT COUNT(*) FROM submissions WHERE finished_at IS NULL";
     assert_eq!(stack.database.number(open).await, 0, "a submission is still open");

@@ -15,16 +15,14 @@ const STEPS: [(&str, &str); 5] = [
     ("mail_sent", "completed"),
 ];
 
-/// A completed submission whose patient was notified.
-fn valid() -> (Vec<AcknowledgedSubmission>, Snapshot) {
-    let id = || "s".to_owned();
+fn acknowledged() -> AcknowledgedSubmission {
     let accepted = AcceptedSubmission {
-        submission_id: id(),
+        submission_id: "s".to_owned(),
         access_token: String::new(),
         status_url: String::new(),
         events_url: String::new(),
     };
-    let acknowledged = AcknowledgedSubmission {
+    AcknowledgedSubmission {
         accepted,
         email: "ana@example.org".to_owned(),
         comments: "itches".to_owned(),
@@ -32,7 +30,13 @@ fn valid() -> (Vec<AcknowledgedSubmission>, Snapshot) {
         consent_version: "2026-11".to_owned(),
         staff_actions: vec!["submission_retry"],
         allowed_ends: vec![ExpectedEnd::COMPLETED],
-    };
+    }
+}
+
+/// A completed submission whose patient was notified.
+fn valid() -> (Vec<AcknowledgedSubmission>, Snapshot) {
+    let id = || "s".to_owned();
+    let acknowledged = acknowledged();
     let events: Vec<_> = (1..)
         .zip(STEPS)
         .map(|(number, (step, status))| EventRow {

@@ -15,6 +15,27 @@ async fn send(staff: &Staff, method: Method, path: &str, body: &Value) -> Respon
     staff.request(method, path).json(body).send().await.expect("a response")
 }
 
+async fn assert_deletion_entries(stack: &Stack, id: &str) {
+    let entries = stack
+        .database
+        .audit_rows(&format!(
+            "SELECT CONCAT_WS(' ', action, result, details) FROM audit WHERE object_id = '{id}' \
+             AND action IN ('submission_delete', 'submission_restore') ORDER BY number"
+        ))
+        .await;
+    let entry = |what: &str| format!(r#"{what} {{"reason":"asked for by the patient"}}"#);
+    assert_eq!(
+        entries,
+        [
+            entry("submission_delete not_final"),
+            entry("submission_delete success"),
+            entry("submission_delete unchanged"),
+            entry("submission_restore success"),
+            entry("submission_restore unchanged"),
+        ]
+    );
+}
+
 #[tokio::test]
 async fn a_deleted_submission_is_hidden_until_it_is_restored() {
     let stack = Stack::api_only(StackOptions::default()).await;
@@ -66,24 +87,7 @@ async fn a_deleted_submission_is_hidden_until_it_is_restored() {
     let list = body(admin.get("/api/admin/submissions").await).await;
     assert_eq!(members(&list, "id"), [id.as_str()]);
 
-    let lines = stack
-        .database
-        .audit_rows(&format!(
-            "SELECT CONCAT_WS(' ', action, result, details) FROM audit WHERE object_id = '{id}' \
-             AND action IN ('submission_delete', 'submission_restore') ORDER BY number"
-        ))
-        .await;
-    let line = |what: &str| format!(r#"{what} {{"reason":"asked for by the patient"}}"#);
-    assert_eq!(
-        lines,
-        [
-            line("submission_delete not_final"),
-            line("submission_delete success"),
-            line("submission_delete unchanged"),
-            line("submission_restore success"),
-            line("submission_restore unchanged"),
-        ]
-    );
+    assert_deletion_entries(&stack, &id).await;
     stack.stop().await;
 }
 

@@ -5,6 +5,36 @@ use diagflow_tests::responses::{body, refusal};
 use diagflow_tests::{Stack, StackOptions, Staff, photos};
 use serde_json::Value;
 
+async fn assert_image_response(image: reqwest::Response) {
+    assert_eq!(image.status(), 200);
+    assert_eq!(image.headers()["content-type"], "image/jpeg");
+    assert_eq!(image.headers()["cache-control"], "no-store");
+    assert_eq!(image.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(image.headers()["content-security-policy"], "default-src 'none'; sandbox");
+    let name = image.headers()["content-disposition"].to_str().expect("text").to_owned();
+    assert!(name.starts_with("inline; filename=") && name.ends_with(".jpeg\""), "{name}");
+    assert_eq!(image.bytes().await.expect("bytes"), photos::retina().bytes);
+}
+
+async fn assert_view_entries(stack: &Stack, id: &str, file_id: &str, staff: [&Staff; 2]) {
+    let entries = stack
+        .database
+        .audit_rows(&format!(
+            "SELECT CONCAT_WS(' ', action, result, actor_name, details) FROM audit \
+             WHERE object_id = '{id}' AND result = 'success' ORDER BY number"
+        ))
+        .await;
+    let [c, o] = staff.map(|it| &it.email);
+    assert_eq!(
+        entries,
+        [
+            format!(r#"submission_view success {c} {{"clinical":true}}"#),
+            format!(r#"submission_view success {o} {{"clinical":false}}"#),
+            format!(r#"file_view success {c} {{"file":"{file_id}"}}"#),
+        ]
+    );
+}
+
 #[tokio::test]
 async fn staff_see_submission_details_and_clinical_data_only_with_permission() {
     let (stack, submission) = Stack::with_submission(StackOptions::default()).await;
@@ -43,35 +73,11 @@ async fn staff_see_submission_details_and_clinical_data_only_with_permission() {
 
     let file = data["files"][0]["url"].as_str().expect("a link");
     let image = clinician.get(file).await;
-    assert_eq!(image.status(), 200);
-    assert_eq!(image.headers()["content-type"], "image/jpeg");
-    assert_eq!(image.headers()["cache-control"], "no-store");
-    assert_eq!(image.headers()["x-content-type-options"], "nosniff");
-    assert_eq!(image.headers()["content-security-policy"], "default-src 'none'; sandbox");
-    let name = image.headers()["content-disposition"].to_str().expect("text").to_owned();
-    assert!(name.starts_with("inline; filename=") && name.ends_with(".jpeg\""), "{name}");
-    assert_eq!(image.bytes().await.expect("bytes"), photos::retina().bytes);
+    assert_image_response(image).await;
     assert_eq!(refusal(operator.get(file).await).await, (403, "forbidden".to_owned()));
 
-    let lines = stack
-        .database
-        .audit_rows(&format!(
-            "SELECT CONCAT_WS(' ', action, result, actor_name, details) FROM audit \
-             WHERE object_id = '{id}' AND result = 'success' ORDER BY number"
-        ))
-        .await;
-    let (c, o) = (&clinician.email, &operator.email);
-    assert_eq!(
-        lines,
-        [
-            format!(r#"submission_view success {c} {{"clinical":true}}"#),
-            format!(r#"submission_view success {o} {{"clinical":false}}"#),
-            format!(
-                r#"file_view success {c} {{"file":"{}"}}"#,
-                data["files"][0]["id"].as_str().expect("an id")
-            ),
-        ]
-    );
+    let file_id = data["files"][0]["id"].as_str().expect("an id");
+    assert_view_entries(&stack, id, file_id, [&clinician, &operator]).await;
 
     for missing in ["0b9f3c9e-1111-4222-8333-444444444444", "1", "../users"] {
         for path in ["submissions", "files"] {

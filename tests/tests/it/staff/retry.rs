@@ -188,20 +188,14 @@ async fn a_retry_does_not_wait_for_an_unavailable_mail_server() {
     stack.stop().await;
 }
 
-#[tokio::test]
-async fn a_bulk_retry_restarts_everything_its_filter_matches() {
-    const MANY: &str = "/api/admin/submissions/retry";
-    let stack = Stack::with(StackOptions::default().scenario("fail*3")).await;
-    let staff = Staff::with_role(&stack, Role::Admin).await;
-    let mut all = Vec::new();
-    for number in 0..4 {
-        let email = format!("ana{number}@example.org");
-        let accepted = stack.client.submit(&email, "itches", &[photos::retina()]).await;
-        let status = if number < 3 { "failed" } else { "completed" };
-        stack.wait_for_status(&accepted, status).await;
-        all.push(accepted);
-    }
+/// Requests a bulk retry; returns the status and the body of the response.
+async fn bulk_retry(staff: &Staff, body: &Value) -> (u16, Value) {
+    let response = staff.post("/api/admin/submissions/retry", body).await;
+    let status = response.status().as_u16();
+    (status, response.json().await.expect("JSON"))
+}
 
+async fn add_deleted_submission(stack: &Stack) {
     let deleted =
         diagflow_tests::seeding::submission(&stack.store, "ana1@example.org", "", None).await;
     diagflow_tests::seeding::end(
@@ -213,16 +207,9 @@ async fn a_bulk_retry_restarts_everything_its_filter_matches() {
     .await;
     let entry = diagflow_tests::seeding::audit_entry(diagflow_store::Action::SubmissionDelete);
     stack.store.delete_submission(deleted.submission, &entry).await.expect("deleted");
+}
 
-    let count = |body: Value| {
-        let staff = &staff;
-        async move {
-            let response = staff.post(MANY, &body).await;
-            let status = response.status().as_u16();
-            (status, response.json::<Value>().await.expect("JSON"))
-        }
-    };
-    let reason = "LoopAI was down";
+async fn assert_filters_match(staff: &Staff, reason: &str) {
     for (filter, expected) in [
         (json!({}), 3),
         (json!({"status": ["completed"]}), 1),
@@ -241,9 +228,12 @@ async fn a_bulk_retry_restarts_everything_its_filter_matches() {
         (json!({"created_to": "2100-01-01T00:00:00Z"}), 3),
     ] {
         let body = json!({"filter": filter, "reason": reason, "dry_run": true});
-        let (status, counted) = count(body).await;
+        let (status, counted) = bulk_retry(staff, &body).await;
         assert_eq!((status, &counted["matched"]), (200, &json!(expected)), "{filter}: {counted}");
     }
+}
+
+async fn assert_filter_errors_are_reported(staff: &Staff, reason: &str) {
     for (wrong, field, code) in [
         (json!({"filter": {"status": ["pending"]}}), "filter.status", "status_invalid"),
         (json!({"filter": {"deleted": "with"}}), "filter.deleted", "deleted_invalid"),
@@ -257,17 +247,40 @@ async fn a_bulk_retry_restarts_everything_its_filter_matches() {
         let mut body = wrong;
         body["reason"] = reason.into();
         body["dry_run"] = true.into();
-        let (status, refused) = count(body).await;
+        let (status, refused) = bulk_retry(staff, &body).await;
         let fault = &refused["error"]["details"][0];
         assert_eq!((status, &fault["field"]), (400, &json!(field)), "{refused}");
         assert_eq!(fault["code"], code, "{refused}");
     }
-    let (status, refused) = count(json!({"reason": reason, "expected": 2})).await;
+}
+
+#[tokio::test]
+async fn a_bulk_retry_restarts_everything_its_filter_matches() {
+    let stack = Stack::with(StackOptions::default().scenario("fail*3")).await;
+    let staff = Staff::with_role(&stack, Role::Admin).await;
+    let mut all = Vec::new();
+    for number in 0..4 {
+        let email = format!("ana{number}@example.org");
+        let accepted = stack.client.submit(&email, "itches", &[photos::retina()]).await;
+        let status = if number < 3 { "failed" } else { "completed" };
+        stack.wait_for_status(&accepted, status).await;
+        all.push(accepted);
+    }
+
+    add_deleted_submission(&stack).await;
+    let reason = "LoopAI was down";
+    assert_filters_match(&staff, reason).await;
+    assert_filter_errors_are_reported(&staff, reason).await;
+    let (status, refused) = bulk_retry(&staff, &json!({"reason": reason, "expected": 2})).await;
     assert_eq!((status, &refused["error"]["code"]), (409, &json!("match_count_changed")));
     assert_eq!(refused["error"]["matched"], 3, "{refused}");
-    assert_eq!(count(json!({"reason": reason})).await.0, 400, "the expected count is required");
+    assert_eq!(
+        bulk_retry(&staff, &json!({"reason": reason})).await.0,
+        400,
+        "the expected count is required"
+    );
 
-    let (status, done) = count(json!({"reason": reason, "expected": 3})).await;
+    let (status, done) = bulk_retry(&staff, &json!({"reason": reason, "expected": 3})).await;
     assert_eq!(status, 202, "{done}");
     assert_eq!((&done["retried"], &done["remaining"]), (&json!(3), &json!(0)));
     for accepted in &all {

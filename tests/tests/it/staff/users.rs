@@ -34,6 +34,41 @@ async fn can_sign_in(stack: &Stack, email: &str) -> u16 {
     call.json(&given).send().await.expect("a response").status().as_u16()
 }
 
+async fn assert_account_entries(stack: &Stack, admin: &Staff) {
+    let entries = stack
+        .database
+        .audit_rows(
+            "SELECT CONCAT_WS(' ', action, result, details) FROM audit \
+             WHERE action IN ('user_create', 'user_update', 'user_disable') AND number > 1 \
+             ORDER BY number",
+        )
+        .await;
+    let own = admin.email.strip_suffix("@example.org").expect("the domain");
+    let addresses = |new: &str, old: &str| {
+        format!(r#""email":"{new}@example.org","email_before":"{old}@example.org""#)
+    };
+    let changed = addresses("ana", "ana.lopez");
+    assert_eq!(
+        entries,
+        [
+            r#"user_create success {"role":"operator"}"#.to_owned(),
+            r#"user_create email_taken {"role":"operator"}"#.to_owned(),
+            format!(
+                r#"user_update success {{{changed},"fields":["email","name","role"],"role":"clinician","role_before":"operator"}}"#
+            ),
+            format!(
+                r#"user_update email_taken {{"email":"{own}@example.org","fields":["email"]}}"#
+            ),
+            r#"user_disable success {"enabled":false,"enabled_before":true,"fields":["enabled"]}"#
+                .to_owned(),
+            r#"user_disable unchanged {"enabled":false,"fields":["enabled"]}"#.to_owned(),
+            r#"user_update success {"enabled":true,"enabled_before":false,"fields":["enabled"]}"#
+                .to_owned(),
+            "user_disable not_found {}".to_owned(),
+        ]
+    );
+}
+
 #[tokio::test]
 async fn an_account_is_created_read_changed_and_disabled() {
     let stack = Stack::api_only(StackOptions::default()).await;
@@ -82,38 +117,7 @@ async fn an_account_is_created_read_changed_and_disabled() {
         assert_eq!(refusal(admin.get(&format!("{USERS}/{id}")).await).await, not_found);
         assert_eq!(refusal(admin.delete(&format!("{USERS}/{id}")).await).await, not_found);
     }
-    let lines = stack
-        .database
-        .audit_rows(
-            "SELECT CONCAT_WS(' ', action, result, details) FROM audit \
-             WHERE action IN ('user_create', 'user_update', 'user_disable') AND number > 1 \
-             ORDER BY number",
-        )
-        .await;
-    let own = admin.email.strip_suffix("@example.org").expect("the domain");
-    let addresses = |new: &str, old: &str| {
-        format!(r#""email":"{new}@example.org","email_before":"{old}@example.org""#)
-    };
-    let changed = addresses("ana", "ana.lopez");
-    assert_eq!(
-        lines,
-        [
-            r#"user_create success {"role":"operator"}"#.to_owned(),
-            r#"user_create email_taken {"role":"operator"}"#.to_owned(),
-            format!(
-                r#"user_update success {{{changed},"fields":["email","name","role"],"role":"clinician","role_before":"operator"}}"#
-            ),
-            format!(
-                r#"user_update email_taken {{"email":"{own}@example.org","fields":["email"]}}"#
-            ),
-            r#"user_disable success {"enabled":false,"enabled_before":true,"fields":["enabled"]}"#
-                .to_owned(),
-            r#"user_disable unchanged {"enabled":false,"fields":["enabled"]}"#.to_owned(),
-            r#"user_update success {"enabled":true,"enabled_before":false,"fields":["enabled"]}"#
-                .to_owned(),
-            "user_disable not_found {}".to_owned(),
-        ]
-    );
+    assert_account_entries(&stack, &admin).await;
     stack.stop().await;
 }
 
