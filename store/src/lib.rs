@@ -19,23 +19,24 @@ mod staff;
 mod submissions;
 
 pub use accounts::api_keys::{ApiKey, ApiKeyOwner, NewApiKey};
-pub use accounts::sessions::{NewSession, RefreshOutcome, Rotation, Session};
+pub use accounts::sessions::{EndReason, NewSession, RefreshOutcome, Rotation, Session};
 pub use accounts::throttles::{AttemptDecision, KnownClient, SignInAttempt, ThrottleLimit};
 pub use accounts::user_admin::{NewPassword, UserChange, UserChangeOutcome, UserFilter, UserPage};
 pub use accounts::users::{NewUser, Role, User};
 pub use audit::entry::{
     Action, Actor, ActorKind, AuditEntry, INTERRUPTED, ObjectKind, STARTED, SUCCESS,
 };
-pub use audit::log::NewAuditEntry;
+pub use audit::log::{MAX_REASON_LENGTH, NewAuditEntry};
 pub use audit::seal::AuditKey;
 pub use audit::search::AuditFilter;
 pub use audit::verify::{AuditCheckpoint, AuditFault, AuditVerification};
 pub use codes::FailureCode;
-pub use db::email_address::{EmailAddress, InvalidEmailAddress};
+pub use db::email_address::{EmailAddress, InvalidEmailAddress, MAX_EMAIL_LENGTH};
 pub use db::error::{StoreError, StoreResult};
 pub use db::failpoint::Failpoint;
 pub use db::ids::{ApiKeyId, DeliveryId, FileId, RunKey, SessionId, Sha256, SubmissionId, UserId};
 pub use db::pool::{PoolSettings, Store};
+pub use db::sql_text::truncated;
 pub use db::utc_time::UtcTime;
 pub use deliveries::attempts::{DeliveryAttempt, DeliveryState, FailureReason};
 pub use deliveries::model::{Delivery, DeliveryKind, DeliveryStatus};

@@ -1,6 +1,7 @@
 //! API keys, with which programs sign in. A key is valid until it is revoked, it expires, or its account is
 //! disabled.
 
+use crate::accounts::USED_AT_PRECISION;
 use crate::accounts::users::{Role, User};
 use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::{before, now};
@@ -11,15 +12,10 @@ use crate::db::schema::{api_keys, users};
 use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use std::time::Duration;
-
-/// `used_at` is written at most once in this time.
-const USED_AT_PRECISION: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = api_keys)]
 pub struct ApiKey {
-    /// Part of the key itself.
     pub id: ApiKeyId,
     pub name: String,
     pub created_at: UtcTime,
@@ -34,7 +30,6 @@ pub struct NewApiKey {
     pub id: ApiKeyId,
     pub user: UserId,
     pub name: String,
-    /// Digest of the secret.
     pub secret: Sha256,
     pub expires_at: Option<UtcTime>,
 }

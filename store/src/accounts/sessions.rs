@@ -1,5 +1,6 @@
 //! Sessions. A session is active until it is ended, idle for too long, or too old, or its account is disabled.
 
+use crate::accounts::USED_AT_PRECISION;
 use crate::accounts::throttles::KNOWN_FOR;
 use crate::accounts::users::User;
 use crate::audit::log::{self, NewAuditEntry};
@@ -17,9 +18,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Bool, Datetime};
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
-
-/// `used_at` is written at most once in this time.
-const USED_AT_PRECISION: Duration = Duration::from_secs(60);
+use strum::IntoStaticStr;
 
 #[derive(Debug, Clone)]
 pub struct NewSession {
@@ -27,13 +26,11 @@ pub struct NewSession {
     pub user: UserId,
     /// When the password that the user signed in with was set.
     pub password_changed_at: Option<UtcTime>,
-    /// Digest of the first refresh token.
     pub refresh: Sha256,
     pub network: String,
     pub address: String,
     /// At most 255 characters.
     pub user_agent: String,
-    /// How long the session stays active without being used.
     pub idle: Duration,
     pub lifetime: Duration,
 }
@@ -52,7 +49,27 @@ pub struct Session {
     pub expires_at: UtcTime,
 }
 
-/// Digests of a presented refresh token and its successor.
+/// Why a session ended, written in snake case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum EndReason {
+    SignedOut,
+    EndedByUser,
+    EndedByAdmin,
+    RefreshReused,
+    UserDisabled,
+    PasswordChanged,
+    RoleChanged,
+    /// The database was restored from a backup.
+    Restored,
+}
+
+impl EndReason {
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct Rotation {
     pub given: Sha256,
@@ -69,7 +86,6 @@ pub enum RefreshOutcome {
     Repeated,
     /// The token was rotated earlier: somebody else has a copy. The session has ended.
     Reused,
-    /// The session is not active.
     Ended,
 }
 
@@ -93,11 +109,11 @@ pub(crate) async fn end_all(
     connection: &mut Connection,
     user: UserId,
     except: Option<SessionId>,
-    reason: &str,
+    reason: EndReason,
 ) -> StoreResult<usize> {
     let open = sessions::table.filter(sessions::user_id.eq(user));
     let open = open.filter(sessions::ended_at.is_null());
-    let end = ended(reason);
+    let end = ended(reason.as_str());
     let ended = match except {
         Some(except) => {
             let others = open.filter(sessions::id.ne(except));
@@ -147,8 +163,8 @@ async fn insert(connection: &mut Connection, new: &NewSession) -> StoreResult<()
 }
 
 impl Store {
-    /// Returns `false`, without a change, if the account was disabled or got another password since the password
-    /// was verified: whoever did that meant to end this session, too.
+    /// Returns `false`, without a change, if the account was disabled or its password was changed since the
+    /// password was verified: both end all sessions of an account, so they must prevent this one.
     pub async fn create_session(
         &self,
         new: &NewSession,
@@ -170,23 +186,23 @@ impl Store {
         })
     }
 
-    /// `reason` is a code such as `signed_out`. Does nothing if the session has ended already.
+    /// Does nothing if the session has ended already.
     pub async fn end_session(
         &self,
         session: SessionId,
-        reason: &str,
+        reason: EndReason,
         entry: &NewAuditEntry,
     ) -> StoreResult<()> {
         transaction!(self, connection => {
             diesel::update(sessions::table.find(session).filter(sessions::ended_at.is_null()))
-                .set(ended(reason))
+                .set(ended(reason.as_str()))
                 .execute(connection)
                 .await?;
             log::append(connection, entry).await
         })
     }
 
-    /// The active sessions of an account, newest first.
+    /// Newest first.
     pub async fn user_sessions(&self, user: UserId) -> StoreResult<Vec<Session>> {
         let mut connection = self.connection().await?;
         let found = sessions::table
@@ -206,13 +222,13 @@ impl Store {
         &self,
         user: UserId,
         session: SessionId,
-        reason: &str,
+        reason: EndReason,
         entry: &NewAuditEntry,
     ) -> StoreResult<bool> {
         transaction!(self, connection => {
             let open = sessions::table.find(session).filter(sessions::user_id.eq(user));
             let ended = diesel::update(open.filter(sessions::ended_at.is_null()))
-                .set(ended(reason))
+                .set(ended(reason.as_str()))
                 .execute(connection)
                 .await?;
             if ended == 1 {
@@ -222,12 +238,12 @@ impl Store {
         })
     }
 
-    /// Ends all sessions of an account except one; returns how many.
+    /// Returns the number of ended sessions.
     pub async fn end_user_sessions(
         &self,
         user: UserId,
         except: Option<SessionId>,
-        reason: &str,
+        reason: EndReason,
         entry: &NewAuditEntry,
     ) -> StoreResult<usize> {
         transaction!(self, connection => {
@@ -280,7 +296,7 @@ impl Store {
                 return Ok(RefreshOutcome::Repeated);
             }
             diesel::update(row)
-                .set(ended("refresh_reused"))
+                .set(ended(EndReason::RefreshReused.as_str()))
                 .execute(connection)
                 .await?;
             log::append(connection, reused).await?;
@@ -317,11 +333,9 @@ impl Store {
 }
 
 impl Store {
-    /// Deletes a batch of sessions that expired more than 30 days ago; returns how many. Until then they show from
-    /// where an account signed in.
+    /// Deletes a batch of sessions that expired more than 30 days ago; returns how many.
     pub async fn sweep_sessions(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
-        // Every session has an absolute end.
         expired_rows::delete_expired(&mut connection, "sessions", "expires_at", KNOWN_FOR).await
     }
 }

@@ -21,20 +21,16 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 const HALF_LIFE: Duration = Duration::from_secs(15 * 60);
-/// More failures are not counted: they would only take longer to halve.
 const MAX_FAILURES: i32 = 1000;
-/// 1000 failures halve to zero in 2.5 hours, so an older row is as good as none.
+/// 1000 failures halve to zero in 2.5 hours, so older rows can be deleted.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-/// A network or address from which an account signed in within this time is known.
 pub(crate) const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Debug, Clone, Copy)]
 pub struct ThrottleLimit {
     /// Digest of the subject's name.
     pub subject: Sha256,
-    /// Number of failures without a wait.
     pub free: u32,
-    /// Longest wait.
     pub longest: Duration,
     /// Whether an attempt counts here. If not, the limit is only checked.
     pub counts: bool,
@@ -53,7 +49,7 @@ impl ThrottleLimit {
 
 /// An attempt in progress. It counts as a failure until [`Store::sign_in_succeeded`] undoes it.
 #[derive(Debug, Clone)]
-#[must_use = "an attempt that succeeded is to be taken back"]
+#[must_use = "call `sign_in_succeeded` for a successful attempt"]
 pub struct SignInAttempt {
     at: UtcTime,
     before: Vec<ThrottleState>,
@@ -62,11 +58,10 @@ pub struct SignInAttempt {
 #[derive(Debug, Clone)]
 pub enum AttemptDecision {
     Allowed(SignInAttempt),
-    /// Not before this time has passed; the attempt does not count.
+    /// Time until the next attempt is allowed. This one does not count.
     Delayed(Duration),
 }
 
-/// Whether an account signed in from this network and from this address before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownClient {
     pub network: bool,
@@ -76,7 +71,6 @@ pub struct KnownClient {
 #[derive(Debug, Clone)]
 struct ThrottleState {
     subject: Sha256,
-    /// Halved up to now.
     failures: i32,
     /// As stored, not halved.
     stored_failures: i32,
@@ -84,7 +78,6 @@ struct ThrottleState {
 }
 
 impl Store {
-    /// Begins an attempt if none of `limits` forbids it.
     pub async fn begin_sign_in(&self, limits: &[ThrottleLimit]) -> StoreResult<AttemptDecision> {
         // In a fixed order, so that two attempts do not deadlock.
         let mut limits = limits.to_vec();
@@ -151,7 +144,7 @@ impl Store {
         })
     }
 
-    /// Whether somebody signed in to this account from this network, and from this address, in the last 30 days.
+    /// Whether somebody signed in to this account from this network or address in the last 30 days.
     pub async fn known_client(
         &self,
         email: &str,

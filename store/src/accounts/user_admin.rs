@@ -1,7 +1,7 @@
 //! Administration of accounts. A change that would leave the service without an enabled admin is rejected within
 //! its transaction.
 
-use crate::accounts::sessions;
+use crate::accounts::sessions::{self, EndReason};
 use crate::accounts::users::{Role, User};
 use crate::audit::entry::UNCHANGED;
 use crate::audit::log::{self, NewAuditEntry};
@@ -27,11 +27,9 @@ pub struct UserFilter {
     pub disabled: Option<bool>,
 }
 
-/// Newest first.
 #[derive(Debug, Clone)]
 pub struct UserPage {
     pub users: Vec<User>,
-    /// Number of all matching accounts.
     pub total: i64,
 }
 
@@ -73,12 +71,9 @@ pub struct NewPassword {
 pub enum UserChangeOutcome {
     Applied(User),
     NotFound,
-    /// The account is the last enabled admin, and would no longer be one.
     LastAdmin,
     EmailTaken,
-    /// The account would become one of a person, and has no password.
     PasswordMissing,
-    /// Service accounts have no password.
     PasswordForbidden,
 }
 
@@ -103,7 +98,6 @@ impl UserFilter {
 }
 
 impl Store {
-    /// A page of the accounts that match, newest first.
     pub async fn users(
         &self,
         filter: &UserFilter,
@@ -195,16 +189,16 @@ impl Store {
                 ))
                 .execute(connection)
                 .await?;
-            let others = Some(new.session);
-            let ended = sessions::end_all(connection, new.user, others, "password_changed").await?;
+            let (others, reason) = (Some(new.session), EndReason::PasswordChanged);
+            let ended = sessions::end_all(connection, new.user, others, reason).await?;
             log::append(connection, &entry.clone().with("sessions_ended", ended)).await?;
             Ok(true)
         })
     }
 }
 
-/// Locks every enabled admin in a fixed order, so that of two transactions that would remove the last two admins,
-/// the second one waits and sees what the first one did.
+/// Locks every enabled admin in a fixed order: of two transactions that remove one of the last two admins each, the
+/// second waits and sees the change of the first.
 async fn lock_admins(connection: &mut Connection) -> StoreResult<Vec<UserId>> {
     let admins = users::table
         .filter(users::role.eq(Role::Admin))
@@ -235,7 +229,7 @@ fn change_entry(entry: &NewAuditEntry, before: &User, now: &User, same: bool) ->
     entry
 }
 
-/// The account before and after the change, or why nothing was changed.
+/// Returns the account before and after the change.
 async fn apply(
     connection: &mut Connection,
     id: UserId,
@@ -278,13 +272,13 @@ async fn apply(
     Ok(Ok((user, now_is)))
 }
 
-fn session_end_reason(change: &UserChange, kind_changed: bool) -> Option<&'static str> {
+fn session_end_reason(change: &UserChange, kind_changed: bool) -> Option<EndReason> {
     if change.disabled == Some(true) {
-        Some("user_disabled")
+        Some(EndReason::UserDisabled)
     } else if change.password_hash.is_some() {
-        Some("password_changed")
+        Some(EndReason::PasswordChanged)
     } else {
-        kind_changed.then_some("role_changed")
+        kind_changed.then_some(EndReason::RoleChanged)
     }
 }
 

@@ -24,10 +24,8 @@ pub(crate) const IN_PROGRESS: &str = "in_progress";
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum ActorKind {
-    /// Not signed in.
     Anonymous,
     User,
-    /// A program with an API key.
     Service,
     /// Somebody at the command line of one of our machines.
     Operator,

@@ -6,6 +6,7 @@
 use crate::audit::entry::{Action, Actor, AuditEntry, ObjectKind};
 use crate::audit::seal::AuditKey;
 use crate::db::connection::Connection;
+use crate::db::email_address::MAX_EMAIL_LENGTH;
 use crate::db::error::StoreResult;
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{audit, audit_head};
@@ -19,10 +20,11 @@ use serde_json::{Map, Value, json};
 
 /// Id of the only row of `audit_head`.
 pub(crate) const HEAD_ROW: i32 = 1;
-/// Of a text in the details: as long as the longest reason that staff can give.
-const MAX_TEXT_LENGTH: usize = 500;
+/// Longest reason that staff can give, in characters.
+pub const MAX_REASON_LENGTH: usize = 500;
+/// Of a text in the details.
+const MAX_TEXT_LENGTH: usize = MAX_REASON_LENGTH;
 const MAX_MEMBERS: usize = 50;
-/// Size of the column.
 const MAX_DETAILS_BYTES: usize = 65_535;
 
 #[derive(Debug, Clone)]
@@ -33,12 +35,9 @@ pub struct NewAuditEntry {
     pub object_kind: ObjectKind,
     /// Empty if there is no single object.
     pub object_id: String,
-    /// See [`AuditEntry::result`].
     pub result: String,
-    /// IP address of the client.
     pub address: String,
     pub request_id: String,
-    /// For example the given reason, or the requested filter.
     pub details: Map<String, Value>,
 }
 
@@ -56,7 +55,7 @@ impl NewAuditEntry {
     }
 }
 
-/// Appends an entry in the caller's transaction. Locks the head of the log until that ends, so it comes last there.
+/// Appends an entry in the caller's transaction. Call it last: it locks the head of the log until the transaction ends.
 pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -> StoreResult<()> {
     let (number, previous, at): (i64, String, UtcTime) = audit_head::table
         .find(HEAD_ROW)
@@ -70,7 +69,7 @@ pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -
         at,
         actor_kind: entry.actor.kind.to_string(),
         actor_id: entry.actor.id.map(|id| id.to_string()),
-        actor_name: truncated(&entry.actor.name, 254),
+        actor_name: truncated(&entry.actor.name, MAX_EMAIL_LENGTH),
         action: entry.action.to_string(),
         object_kind: entry.object_kind.to_string(),
         object_id: truncated(&entry.object_id, 64),
@@ -90,8 +89,7 @@ pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -
     Ok(())
 }
 
-/// Clients can influence the details. They are shortened to fit the column, since an entry that the database
-/// rejects would be missing.
+/// Clients can influence the details, so they are shortened to fit the column.
 fn bounded_details(details: &Map<String, Value>) -> String {
     let text = shorten(&Value::Object(details.clone())).to_string();
     if text.len() <= MAX_DETAILS_BYTES {

@@ -9,7 +9,6 @@ use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// `None` matches every entry.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
     pub actor_id: Option<UserId>,

@@ -11,7 +11,6 @@ use diesel_async::RunQueryDsl;
 use std::fmt;
 
 const BATCH_SIZE: i64 = 1000;
-/// The seal before the first entry.
 const GENESIS_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// An entry that was noted outside the database. As long as it is found again, nothing before it was changed, even
@@ -43,13 +42,11 @@ impl std::str::FromStr for AuditCheckpoint {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditFault {
-    /// First and last number of the missing entries.
     Removed(i64, i64),
     /// The seal does not match the content.
     Changed(i64),
     /// The entry does not follow the one before it: one of the two was inserted or replaced.
     Unlinked(i64),
-    /// The number is below 1.
     Inserted(i64),
     /// The last entry is not the one in `audit_head`: entries at the end were removed or inserted.
     HeadMismatch {
@@ -116,7 +113,6 @@ impl Store {
         Ok(verifier.finish(head, self.entry_beyond_head().await?))
     }
 
-    /// The newest entry.
     pub async fn audit_head(&self) -> StoreResult<AuditCheckpoint> {
         let mut connection = self.connection().await?;
         let (number, hash) = audit_head::table
@@ -127,7 +123,6 @@ impl Store {
         Ok(AuditCheckpoint { number, hash })
     }
 
-    /// A batch of entries from `first` to `last`.
     async fn read_entries(&self, first: i64, last: i64) -> StoreResult<Vec<AuditEntry>> {
         let mut connection = self.connection().await?;
         let entries = audit::table
@@ -140,8 +135,7 @@ impl Store {
         Ok(entries)
     }
 
-    /// The last entry, if it comes after the head. One statement reads both, since they are always written
-    /// together.
+    /// One statement reads the last entry and the head, since they are always written together.
     async fn entry_beyond_head(&self) -> StoreResult<Option<AuditFault>> {
         let mut connection = self.connection().await?;
         let found: Option<(i64, String, i64, String)> = audit_head::table

@@ -1,4 +1,4 @@
-//! E-mail addresses.
+//! Validated e-mail addresses.
 
 use crate::db::sql_text::stored_as_text;
 use diesel::deserialize::FromSqlRow;
@@ -8,8 +8,8 @@ use email_address::Options;
 use std::fmt;
 use std::str::FromStr;
 
-/// RFC 5321, 4.5.3.1.3, erratum 1690.
-const MAX_LENGTH: usize = 254;
+/// In bytes (RFC 5321, 4.5.3.1.3, erratum 1690).
+pub const MAX_EMAIL_LENGTH: usize = 254;
 
 /// `Debug` hides the address, so that it is not logged by accident.
 #[derive(Clone, PartialEq, Eq, AsExpression, FromSqlRow)]
@@ -34,7 +34,7 @@ impl FromStr for EmailAddress {
         let options =
             Options::default().with_required_tld().without_display_text().without_domain_literal();
         let quoted = text.starts_with('"');
-        if text.len() > MAX_LENGTH || quoted || text.contains(char::is_control) {
+        if text.len() > MAX_EMAIL_LENGTH || quoted || text.contains(char::is_control) {
             return Err(InvalidEmailAddress);
         }
         email_address::EmailAddress::parse_with_options(text, options)

@@ -1,6 +1,6 @@
 //! Text in SQL: types that are stored as text, `LIKE` patterns, lengths.
 
-/// Stores a type as text, by its `Display` and `FromStr`.
+/// By `Display` and `FromStr`.
 macro_rules! stored_as_text {
     ($name:ty) => {
         impl diesel::serialize::ToSql<diesel::sql_types::Text, diesel::mysql::Mysql> for $name {
@@ -26,12 +26,12 @@ macro_rules! stored_as_text {
 }
 pub(crate) use stored_as_text;
 
-/// A `LIKE … ESCAPE '!'` pattern for texts that contain `text` literally.
+/// For `LIKE … ESCAPE '!'`.
 pub(crate) fn contains_pattern(text: &str) -> String {
     format!("%{}%", escape_like(text))
 }
 
-/// A `LIKE … ESCAPE '!'` pattern for texts that begin with `text` literally.
+/// For `LIKE … ESCAPE '!'`.
 pub(crate) fn prefix_pattern(text: &str) -> String {
     format!("{}%", escape_like(text))
 }
@@ -49,8 +49,8 @@ fn escape_like(text: &str) -> String {
 /// Size of the `error_detail` columns in characters.
 pub(crate) const MAX_ERROR_DETAIL: usize = 1000;
 
-pub(crate) fn truncated(text: &str, longest: usize) -> String {
-    text.chars().take(longest).collect()
+pub fn truncated(text: &str, max_chars: usize) -> String {
+    text.chars().take(max_chars).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Settles what is uncertain after the database was restored from a backup: the database does not know what
 //! happened since, but patients may.
 
+use crate::accounts::sessions::EndReason;
 use crate::audit::log::{self, NewAuditEntry};
 use crate::db::clock::now;
 use crate::db::error::StoreResult;
@@ -12,10 +13,8 @@ use crate::submissions::status::Status;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// E-mails or runs in one batch.
 const BATCH: usize = 500;
 
-/// State of Temporal's own database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TemporalState {
     /// Not restored: Temporal knows what happened since.
@@ -26,11 +25,8 @@ pub enum TemporalState {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestoreSummary {
-    /// E-mails that are *unknown* now.
     pub deliveries_settled: usize,
-    /// Open runs whose patient may have been notified.
     pub runs: usize,
-    /// Sessions that were ended.
     pub sessions: usize,
 }
 
@@ -60,7 +56,7 @@ impl Store {
         let runs = self.mark_open_runs(temporal).await?;
         transaction!(self, connection => {
             let open = sessions::table.filter(sessions::ended_at.is_null());
-            let end = (sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq("restored"));
+            let end = (sessions::ended_at.eq(now().nullable()), sessions::end_reason.eq(EndReason::Restored.as_str()));
             let sessions = diesel::update(open).set(end).execute(connection).await?;
             let entry = entry.clone().with("deliveries_settled", deliveries_settled).with("runs", runs);
             let entry = entry.with("sessions", sessions);
@@ -79,7 +75,6 @@ impl Store {
         Ok(due)
     }
 
-    /// Returns how many runs were not marked before.
     async fn mark_open_runs(&self, temporal: TemporalState) -> StoreResult<usize> {
         let newest =
             runs::submission_id.eq(submissions::id).and(runs::number.eq(submissions::run_number));

@@ -10,7 +10,7 @@ use crate::routes::accounts::session_body::{EndedSessionsResponse, SessionListRe
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use diagflow_store::{Action, ObjectKind, SessionId, UserId};
+use diagflow_store::{Action, EndReason, ObjectKind, SessionId, UserId};
 
 /// List the sessions of an account
 #[utoipa::path(
@@ -51,7 +51,8 @@ pub(crate) async fn end_user_sessions(
 ) -> ApiResult<Json<EndedSessionsResponse>> {
     let user = find_user(&state, &caller, Action::SessionEnd, id).await?;
     let entry = caller.audit_entry(Action::SessionEnd, ObjectKind::User, user.id);
-    let ended = state.app.store.end_user_sessions(user.id, None, "ended_by_admin", &entry).await?;
+    let ended =
+        state.app.store.end_user_sessions(user.id, None, EndReason::EndedByAdmin, &entry).await?;
     Ok(Json(EndedSessionsResponse::of(ended)))
 }
 
@@ -72,7 +73,7 @@ pub(crate) async fn end_user_session(
     let user = find_user(&state, &caller, Action::SessionEnd, id).await?;
     let entry = caller.audit_entry(Action::SessionEnd, ObjectKind::Session, session);
     let entry = entry.with("user", user.id.to_string());
-    if !state.app.store.end_user_session(user.id, session, "ended_by_admin", &entry).await? {
+    if !state.app.store.end_user_session(user.id, session, EndReason::EndedByAdmin, &entry).await? {
         return Err(refuse(&state, entry, ApiError::NotFound).await);
     }
     Ok(StatusCode::NO_CONTENT)

@@ -12,12 +12,14 @@ use crate::openapi::error_responses::errors;
 use crate::routes::auth::session_response::{SessionResponse, SignInResponse, session_response};
 use axum::extract::State;
 use axum_extra::extract::cookie::CookieJar;
-use diagflow_store::{Action, NewAuditEntry, ObjectKind, RefreshOutcome, Rotation, User};
+use diagflow_store::{
+    Action, EndReason, NewAuditEntry, ObjectKind, RefreshOutcome, Rotation, User,
+};
 use serde::Deserialize;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// How long a request may be repeated because its response was lost.
+/// A client that did not receive the response may repeat the request for this long.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A refresh token. Browsers send it as a cookie instead.
@@ -84,14 +86,14 @@ async fn rotate(
     };
     let refreshed = session_entry(state, client, &user, session, Action::SessionRefresh);
     let reused = session_entry(state, client, &user, session, Action::SessionEnd)
-        .with("reason", "refresh_reused");
+        .with("reason", EndReason::RefreshReused.as_str());
     match store.refresh_session(session, &rotation, &refreshed, &reused).await? {
         RefreshOutcome::Rotated | RefreshOutcome::Repeated => Ok((user, next)),
         RefreshOutcome::Reused | RefreshOutcome::Ended => Err(ApiError::SessionEnded),
     }
 }
 
-/// A token of ours identifies its session, and so the account, even if the session has ended.
+/// A token that we issued identifies the session and its account, even after the session has ended.
 async fn failed_entry(
     state: &AppState,
     client: &ClientInfo,

@@ -9,7 +9,7 @@ use crate::routes::accounts::session_body::{EndedSessionsResponse, SessionListRe
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use diagflow_store::{Action, ObjectKind, SessionId};
+use diagflow_store::{Action, EndReason, ObjectKind, SessionId};
 
 /// List your own sessions
 #[utoipa::path(
@@ -44,7 +44,7 @@ pub(crate) async fn end_own_session(
 ) -> ApiResult<StatusCode> {
     let entry = caller.audit_entry(Action::SessionEnd, ObjectKind::Session, session);
     let (store, user) = (&state.app.store, caller.user.id);
-    if !store.end_user_session(user, session, "ended_by_user", &entry).await? {
+    if !store.end_user_session(user, session, EndReason::EndedByUser, &entry).await? {
         return Err(refuse(&state, entry, ApiError::NotFound).await);
     }
     Ok(StatusCode::NO_CONTENT)
@@ -66,6 +66,6 @@ pub(crate) async fn end_own_other_sessions(
     let (this, user) = (caller.session()?, caller.user.id);
     let entry = caller.audit_entry(Action::SessionEnd, ObjectKind::User, user);
     let ended =
-        state.app.store.end_user_sessions(user, Some(this), "ended_by_user", &entry).await?;
+        state.app.store.end_user_sessions(user, Some(this), EndReason::EndedByUser, &entry).await?;
     Ok(Json(EndedSessionsResponse::of(ended)))
 }

@@ -7,7 +7,7 @@ use crate::error::ApiResult;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum_extra::extract::cookie::CookieJar;
-use diagflow_store::{Action, ObjectKind};
+use diagflow_store::{Action, EndReason, ObjectKind};
 
 /// Sign out
 ///
@@ -25,6 +25,6 @@ pub(crate) async fn sign_out(
 ) -> ApiResult<(CookieJar, StatusCode)> {
     let session = caller.session()?;
     let entry = caller.audit_entry(Action::SignOut, ObjectKind::Session, session);
-    state.app.store.end_session(session, "signed_out", &entry).await?;
+    state.app.store.end_session(session, EndReason::SignedOut, &entry).await?;
     Ok((cookies::clear_session(&state.app.settings, jar), StatusCode::NO_CONTENT))
 }

@@ -1,9 +1,9 @@
 //! Calls of every store method for accounts, sessions and API keys.
 
 use diagflow_store::{
-    Action, ApiKeyId, AttemptDecision, NewApiKey, NewPassword, NewSession, NewUser, RefreshOutcome,
-    Role, Rotation, SessionId, Sha256, Store, ThrottleLimit, User, UserChange, UserChangeOutcome,
-    UserFilter, UserId,
+    Action, ApiKeyId, AttemptDecision, EndReason, NewApiKey, NewPassword, NewSession, NewUser,
+    RefreshOutcome, Role, Rotation, SessionId, Sha256, Store, ThrottleLimit, User, UserChange,
+    UserChangeOutcome, UserFilter, UserId,
 };
 use diagflow_tests::seeding::audit_entry;
 use std::time::Duration;
@@ -101,8 +101,9 @@ async fn sign_in_and_out(store: &Store, user: &User) {
 
     let (own, other) =
         (begin_session(store, user, first).await, begin_session(store, user, first).await);
-    let ended =
-        store.end_user_session(user.id, other, "a test", &audit_entry(Action::SessionEnd)).await;
+    let ended = store
+        .end_user_session(user.id, other, EndReason::EndedByUser, &audit_entry(Action::SessionEnd))
+        .await;
     assert!(ended.expect("ended"));
     let known = store.user(user.id).await.expect("read").expect("found");
     let new = NewPassword {
@@ -112,9 +113,12 @@ async fn sign_in_and_out(store: &Store, user: &User) {
         hash: "another".to_owned(),
     };
     assert!(store.set_password(&new, &audit_entry(Action::PasswordChange)).await.expect("set"));
-    store.end_session(own, "signed_out", &audit_entry(Action::SignOut)).await.expect("ended");
     store
-        .end_user_sessions(user.id, None, "a test", &audit_entry(Action::SessionEnd))
+        .end_session(own, EndReason::SignedOut, &audit_entry(Action::SignOut))
+        .await
+        .expect("ended");
+    store
+        .end_user_sessions(user.id, None, EndReason::EndedByAdmin, &audit_entry(Action::SessionEnd))
         .await
         .expect("ended");
 }
