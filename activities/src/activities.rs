@@ -1,6 +1,6 @@
 //! The activities. Each is idempotent; its doc comment says why.
 
-use crate::failure::{non_retryable, retryable, store_failure};
+use crate::failure::{fail, store_failure};
 use crate::loopai::{ErrorClass, ExecutionStatus, LoopAiError};
 use crate::mail::Mailer;
 use crate::request::{DiagnosisRequester, RequestOutcome};
@@ -56,7 +56,7 @@ impl Activities {
                     return Ok(RequestVerdict::Refused { code });
                 }
                 RequestOutcome::Failed(error, after) => {
-                    return Err(retryable(error.code(), &error, after));
+                    return Err(fail(error.code(), &error, after));
                 }
             },
         };
@@ -103,9 +103,9 @@ impl Activities {
             return Ok(CheckVerdict::Ended(self.recorded_end(adopted.run).await?));
         }
         Failpoint::BeforePoll.pass().await;
-        let answer = self.requester.loopai.execution_status(execution_id).await;
+        let response = self.requester.loopai.execution_status(execution_id).await;
         Failpoint::AfterPollAnswered.pass().await;
-        let stored = match answer {
+        let stored = match response {
             Ok(ExecutionStatus::Running) => return Ok(CheckVerdict::Running),
             Ok(ExecutionStatus::Completed(result)) => {
                 let stored = self.store.complete_run(adopted.run, &result).await;
@@ -185,7 +185,7 @@ impl Activities {
             .delivery_id
             .as_str()
             .parse()
-            .map_err(|_| non_retryable(FailureCode::DeliveryNotFound, "no id"))?;
+            .map_err(|_| fail(FailureCode::DeliveryNotFound, "no id", None))?;
         if input.give_up {
             self.mailer.give_up(&self.store, delivery).await
         } else {
@@ -212,7 +212,7 @@ impl Activities {
             .submission_id
             .as_str()
             .parse()
-            .map_err(|_| non_retryable(FailureCode::SubmissionNotFound, "no id"))?;
+            .map_err(|_| fail(FailureCode::SubmissionNotFound, "no id", None))?;
         let started_as = RunKey { submission, number: run.run };
         let temporal_run_id = ctx.info().workflow_run_id.as_deref().unwrap_or_default();
         let adoption = self
@@ -225,11 +225,10 @@ impl Activities {
                 Ok(Some(Adopted { run, status, execution_id }))
             }
             Adoption::Superseded => Ok(None),
-            Adoption::NotFound => Err(non_retryable(FailureCode::SubmissionNotFound, submission)),
+            Adoption::NotFound => Err(fail(FailureCode::SubmissionNotFound, submission, None)),
         }
     }
 
-    /// Records that LoopAI rejected the submission permanently.
     async fn refused(
         &self,
         run: RunKey,
@@ -256,14 +255,14 @@ impl Activities {
             .submission(run.submission)
             .await
             .map_err(store_failure)?
-            .ok_or_else(|| non_retryable(FailureCode::SubmissionNotFound, run.submission))?;
+            .ok_or_else(|| fail(FailureCode::SubmissionNotFound, run.submission, None))?;
         let (status, kind) = match submission.status {
             Status::Completed => (RunStatus::Completed, DeliveryKind::Result),
             Status::Failed => (RunStatus::Failed, DeliveryKind::Failed),
             Status::TimedOut => (RunStatus::TimedOut, DeliveryKind::TimedOut),
             Status::Cancelled => (RunStatus::Cancelled, DeliveryKind::Cancelled),
             Status::Pending | Status::Processing => {
-                return Err(retryable(FailureCode::EndNotRecorded, submission.status, None));
+                return Err(fail(FailureCode::EndNotRecorded, submission.status, None));
             }
         };
         let deliveries = self.store.deliveries(run.submission).await.map_err(store_failure)?;

@@ -72,39 +72,35 @@ impl From<&StoreError> for LogDetail {
     }
 }
 
-/// Fails this attempt; the retry policy schedules the next one, after `delay` if there is one.
-pub(crate) fn retryable(
+/// Fails this attempt. The code decides whether the activity is retried, and after `delay` if there is one.
+pub(crate) fn fail(
     code: FailureCode,
     detail: impl Into<LogDetail>,
     delay: Option<Duration>,
 ) -> ActivityError {
-    tracing::warn!(%code, detail = %detail.into(), "activity attempt failed");
-    failure(code, true, delay)
-}
-
-/// Fails the activity. It is not retried.
-pub(crate) fn non_retryable(code: FailureCode, detail: impl Into<LogDetail>) -> ActivityError {
-    tracing::error!(%code, detail = %detail.into(), "activity failed");
-    failure(code, false, None)
-}
-
-fn failure(code: FailureCode, is_retryable: bool, delay: Option<Duration>) -> ActivityError {
+    let detail = detail.into();
+    if code.is_retryable() {
+        tracing::warn!(%code, %detail, "activity attempt failed");
+    } else {
+        tracing::error!(%code, %detail, "activity failed");
+    }
     let failure = ApplicationFailure::builder(code.to_string())
         .type_name(code.to_string())
-        .non_retryable(!is_retryable)
+        .non_retryable(!code.is_retryable())
         .maybe_next_retry_delay(delay)
         .build();
     ActivityError::Application(Box::new(failure))
 }
 
 pub(crate) fn store_failure(error: StoreError) -> ActivityError {
-    if error.is_retryable() {
-        retryable(FailureCode::RecordsUnavailable, &error, None)
+    let code = if error.is_retryable() {
+        FailureCode::RecordsUnavailable
     } else {
-        non_retryable(FailureCode::RecordsUnreadable, &error)
-    }
+        FailureCode::RecordsUnreadable
+    };
+    fail(code, &error, None)
 }
 
 pub(crate) fn blob_failure(error: BlobError) -> ActivityError {
-    retryable(FailureCode::FileStorageUnavailable, &error, None)
+    fail(FailureCode::FileStorageUnavailable, &error, None)
 }

@@ -27,7 +27,6 @@ pub struct Finding {
     /// Such as `87 %`.
     pub confidence: Option<String>,
     pub description: Option<String>,
-    /// The image that shows it.
     pub file: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Requests a diagnosis from LoopAI, within the limits of this worker ([`RequestLimiter`]) and of all workers together
 //! (slots, hourly limit and circuit breaker in the store).
 
-use crate::failure::{blob_failure, non_retryable, retryable, store_failure};
+use crate::failure::{blob_failure, fail, store_failure};
 use crate::loopai::{DiagnoseRequest, ImageTransfer, LoopAiClient, LoopAiError, RequestLimiter};
 use crate::telemetry;
 use diagflow_store::{
@@ -16,9 +16,7 @@ pub(crate) enum RequestOutcome {
     Accepted(String),
     /// The request failed. The delay before the next attempt, if one is known.
     Failed(LoopAiError, Option<Duration>),
-    /// The submission has ended.
     Ended,
-    /// A newer run took over.
     Superseded,
 }
 
@@ -46,11 +44,7 @@ impl DiagnosisRequester {
             Ok(permit) => permit,
             Err(rejected) => {
                 let detail = "this worker has reached its limit of concurrent requests";
-                return Err(retryable(
-                    FailureCode::WorkerBusy,
-                    detail,
-                    delay(rejected.retry_after),
-                ));
+                return Err(fail(FailureCode::WorkerBusy, detail, delay(rejected.retry_after)));
             }
         };
         let permit =
@@ -59,7 +53,7 @@ impl DiagnosisRequester {
                 SlotOutcome::Deferred { reason, after } => {
                     let (code, detail) = wait_code(reason);
                     telemetry::request_deferred(code);
-                    return Err(retryable(code, detail, delay(Some(after))));
+                    return Err(fail(code, detail, delay(Some(after))));
                 }
                 SlotOutcome::Ended => return Ok(RequestOutcome::Ended),
                 SlotOutcome::Superseded => return Ok(RequestOutcome::Superseded),
@@ -125,7 +119,7 @@ impl DiagnosisRequester {
             .submission(run.submission)
             .await
             .map_err(store_failure)?
-            .ok_or_else(|| non_retryable(FailureCode::SubmissionNotFound, run.submission))?;
+            .ok_or_else(|| fail(FailureCode::SubmissionNotFound, run.submission, None))?;
         let mut images = Vec::new();
         for file in files {
             images.push(self.images.image(file).await.map_err(blob_failure)?);

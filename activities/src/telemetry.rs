@@ -1,4 +1,4 @@
-//! Every metric of the worker.
+//! Names, labels and descriptions of the worker's metrics.
 
 use crate::loopai::error::LoopAiError;
 use diagflow_store::{FailureCode, LoopAiLimits, Status};

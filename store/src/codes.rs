@@ -1,15 +1,14 @@
 //! Why a submission, a run or an e-mail failed: stored with it, recorded in Temporal's history, counted in
 //! metrics. `docs/runbook.md` says what to do about each; a test compares the two.
 
-use strum::{Display, EnumIter, IntoStaticStr};
+use strum::{Display, EnumIter, EnumProperty, IntoStaticStr};
 
-/// A stable failure code, written in snake case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, IntoStaticStr)]
+/// `retryable` marks the codes of failed attempts that are repeated; the others are final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumProperty, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum FailureCode {
     /// LoopAI did not finish before the run's deadline.
     DeadlineExceeded,
-    /// Staff or an operator cancelled the run.
     Cancelled,
     /// A newer run took over.
     Superseded,
@@ -23,51 +22,52 @@ pub enum FailureCode {
     LoopaiUnauthorized,
     /// LoopAI does not know the agent or the execution (404 or 410).
     LoopaiNotFound,
-    /// LoopAI's address has moved (3xx).
+    /// LoopAI redirects to another address (3xx).
     LoopaiRedirected,
-    /// LoopAI's response is larger than allowed.
     LoopaiResponseTooLarge,
-    /// LoopAI reports success without a result.
     LoopaiNoResult,
-    /// LoopAI did not respond in time.
+    #[strum(props(retryable = true))]
     LoopaiTimeout,
-    /// No connection to LoopAI.
+    #[strum(props(retryable = true))]
     LoopaiUnreachable,
-    /// LoopAI answered with a 5xx, 408, 409, 423 or 425.
+    /// LoopAI responded with a 5xx, 408, 409, 423 or 425.
+    #[strum(props(retryable = true))]
     LoopaiUnavailable,
-    /// LoopAI asks us to slow down (429).
+    /// LoopAI's rate limit is exceeded (429).
+    #[strum(props(retryable = true))]
     LoopaiRateLimited,
     /// LoopAI's response does not follow its contract.
+    #[strum(props(retryable = true))]
     LoopaiUnreadable,
-    /// All slots at LoopAI are taken.
+    #[strum(props(retryable = true))]
     LoopaiNoFreeSlot,
-    /// The hourly limit of executions at LoopAI is reached.
+    #[strum(props(retryable = true))]
     LoopaiHourlyLimit,
-    /// The circuit breaker is open.
+    #[strum(props(retryable = true))]
     LoopaiCircuitOpen,
     /// The worker has as many requests in progress as it allows.
+    #[strum(props(retryable = true))]
     WorkerBusy,
-    /// The worker is stopping.
+    #[strum(props(retryable = true))]
     WorkerShuttingDown,
-    /// The database does not respond.
+    #[strum(props(retryable = true))]
     RecordsUnavailable,
     /// A row in the database cannot be read.
     RecordsUnreadable,
-    /// The file storage does not respond.
+    #[strum(props(retryable = true))]
     FileStorageUnavailable,
     /// The end of the run is being recorded by another transaction.
+    #[strum(props(retryable = true))]
     EndNotRecorded,
-    /// The database does not have the submission.
     SubmissionNotFound,
-    /// The database does not have the e-mail.
     DeliveryNotFound,
     /// Another attempt is sending the same e-mail.
+    #[strum(props(retryable = true))]
     DeliveryInProgress,
     /// An e-mail outside a run was not accepted.
     MailFailed,
     /// It is unknown whether an e-mail outside a run was accepted.
     MailUnknown,
-    /// The e-mail could not be rendered.
     EmailNotRendered,
     /// The submission was deleted before the e-mail was sent.
     SubmissionDeleted,
@@ -75,7 +75,7 @@ pub enum FailureCode {
     Restored,
     /// The process that was sending the e-mail ended before it recorded the outcome.
     SenderLost,
-    /// The e-mail was not delivered in four days, and no other reason is known.
+    /// The e-mail was not delivered within four days, and no other reason is known.
     GivenUp,
     /// The mail server rejects the e-mail permanently.
     SmtpRejected,
@@ -84,49 +84,29 @@ pub enum FailureCode {
     /// The mail server did not respond after it received the text.
     SmtpNoResponse,
     /// The mail server asks to try again later (a 4xx reply).
+    #[strum(props(retryable = true))]
     SmtpDeferred,
     /// The connection to the mail server broke before the text was sent.
+    #[strum(props(retryable = true))]
     SmtpConnectionLost,
     /// The mail server rejects our certificate, password or sender address.
+    #[strum(props(retryable = true))]
     SmtpAccessDenied,
     /// The mail server did not respond before the text was sent.
+    #[strum(props(retryable = true))]
     SmtpTimeout,
-    /// No connection to the mail server.
+    #[strum(props(retryable = true))]
     SmtpUnreachable,
-    /// All connections to the mail server are in use.
+    #[strum(props(retryable = true))]
     SmtpPoolExhausted,
 }
 
 impl FailureCode {
-    /// As it is stored and shown.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 
-    /// Whether the failed attempt is repeated; the other codes are final.
     pub fn is_retryable(self) -> bool {
-        matches!(
-            self,
-            Self::LoopaiTimeout
-                | Self::LoopaiUnreachable
-                | Self::LoopaiUnavailable
-                | Self::LoopaiRateLimited
-                | Self::LoopaiUnreadable
-                | Self::LoopaiNoFreeSlot
-                | Self::LoopaiHourlyLimit
-                | Self::LoopaiCircuitOpen
-                | Self::WorkerBusy
-                | Self::WorkerShuttingDown
-                | Self::RecordsUnavailable
-                | Self::FileStorageUnavailable
-                | Self::EndNotRecorded
-                | Self::DeliveryInProgress
-                | Self::SmtpDeferred
-                | Self::SmtpConnectionLost
-                | Self::SmtpAccessDenied
-                | Self::SmtpTimeout
-                | Self::SmtpUnreachable
-                | Self::SmtpPoolExhausted
-        )
+        self.get_bool("retryable") == Some(true)
     }
 }

@@ -29,7 +29,6 @@ pub struct Image {
     pub name: String,
     /// Such as `image/jpeg`.
     pub media_type: String,
-    /// In bytes.
     pub size: i64,
     pub sha256: Sha256,
     pub content: ImageContent,
@@ -158,7 +157,6 @@ impl LoopAiClient {
         Ok(id)
     }
 
-    /// Polls an execution.
     pub async fn execution_status(
         &self,
         execution_id: &str,

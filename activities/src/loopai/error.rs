@@ -6,9 +6,8 @@ use std::time::Duration;
 /// Whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// Retry later.
     Transient,
-    /// Retry later, but it rarely goes away without an operator (a wrong key, a moved address, a lost execution).
+    /// Retry later, but it usually needs an operator: a wrong key, a changed address, a missing execution.
     NeedsOperator,
     /// LoopAI does not accept this submission. Do not retry.
     Permanent,

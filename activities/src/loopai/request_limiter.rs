@@ -2,9 +2,9 @@
 //! carry a hundred megabytes and take half a minute. The limits of all workers together (slots, hourly limit, circuit
 //! breaker) are in the store; `docs/adr/0012-loopai-limits-and-circuit-breaker.md` describes them.
 //!
-//! A request never waits here, because it would occupy one of the worker's slots. It is admitted or rejected at once,
-//! and a rejected one is retried like any failed attempt. Rejected requests are queued, and others are admitted only
-//! if they leave enough room for the first in the queue. So a large request is not starved by small ones.
+//! A request never waits here, because it would occupy one of the worker's task slots. It is admitted or rejected at
+//! once, and a rejected one is retried like any failed attempt. Rejected requests are queued, and others are admitted
+//! only if they leave enough room for the first in the queue. So a large request is not starved by small ones.
 
 use diagflow_store::RunKey;
 use diagflow_workflows::policy::MAX_REQUEST_BACKOFF;
@@ -43,7 +43,6 @@ struct QueuedRequest {
     memory: u64,
     /// Whether it was given a short delay. No room is reserved for the others, because they return too late.
     retries_soon: bool,
-    /// When it loses its position.
     expires_at: Instant,
 }
 

@@ -25,7 +25,6 @@ pub struct LoopAiSettings {
     pub image_url_lifetime: Duration,
 }
 
-/// How LoopAI gets the images of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageMode {

@@ -19,7 +19,6 @@ pub(super) enum LedgerWrite<'a> {
     Withdraw(FailureReason<'a>),
 }
 
-/// How long a failed write is repeated.
 pub(super) struct RetryLimit<'a> {
     /// Before the claim expires, or now if there is no claim.
     pub(super) until: Instant,

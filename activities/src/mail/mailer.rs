@@ -5,7 +5,7 @@ use super::client::SmtpClient;
 use super::content::EmailContent;
 use super::error::SendError;
 use super::ledger::{LedgerWrite, RetryLimit, verdict};
-use crate::failure::{non_retryable, retryable, store_failure};
+use crate::failure::{fail, store_failure};
 use crate::report::Report;
 use crate::telemetry;
 use diagflow_store::{
@@ -61,7 +61,7 @@ impl Mailer {
             Err(error) => return record_failure(store, &attempt, error, &once).await,
         };
         if self.shutdown.is_cancelled() {
-            return Err(retryable(FailureCode::WorkerShuttingDown, "", None));
+            return Err(fail(FailureCode::WorkerShuttingDown, "", None));
         }
         let text = message.formatted();
         // Counted from before the claim, so that both end before the claim expires.
@@ -95,7 +95,7 @@ impl Mailer {
         match store.claim_delivery(attempt, lease).await {
             Ok(Some(claimed)) => Ok(claimed),
             Ok(None) => {
-                Err(retryable(FailureCode::DeliveryInProgress, "another attempt was faster", None))
+                Err(fail(FailureCode::DeliveryInProgress, "another attempt was faster", None))
             }
             Err(error) => {
                 // The claim may have been written and only the response lost.
@@ -142,7 +142,7 @@ async fn find_due(
 ) -> Result<Result<(Delivery, DeliveryAttempt), DeliverVerdict>, ActivityError> {
     match store.delivery_state(id).await.map_err(store_failure)? {
         DeliveryState::Planned(delivery, attempt) => Ok(Ok((delivery, attempt))),
-        DeliveryState::Sending { left } => Err(retryable(
+        DeliveryState::Sending { left } => Err(fail(
             FailureCode::DeliveryInProgress,
             "another attempt is sending the text",
             Some(left),
@@ -152,11 +152,10 @@ async fn find_due(
             telemetry::delivery_settled(DeliverVerdict::Unknown);
             Ok(Err(DeliverVerdict::Unknown))
         }
-        DeliveryState::NotFound => Err(non_retryable(FailureCode::DeliveryNotFound, id)),
+        DeliveryState::NotFound => Err(fail(FailureCode::DeliveryNotFound, id, None)),
     }
 }
 
-/// Ends an attempt whose e-mail could not be rendered.
 async fn content_failed(
     store: &Store,
     attempt: &DeliveryAttempt,
@@ -200,7 +199,7 @@ async fn record_failure(
         SendError::Deferred { code, reply, detail } => {
             let write = LedgerWrite::Release(FailureReason::new(code, &detail));
             write.write(store, attempt, retry_limit).await.map_err(store_failure)?;
-            Err(retryable(code, reply, None))
+            Err(fail(code, reply, None))
         }
     }
 }
@@ -220,6 +219,6 @@ fn verdict_if_settled(settled: bool, status: DeliveryStatus) -> AttemptResult {
     if settled {
         Ok(verdict(status))
     } else {
-        Err(retryable(FailureCode::DeliveryInProgress, "another attempt was faster", None))
+        Err(fail(FailureCode::DeliveryInProgress, "another attempt was faster", None))
     }
 }

@@ -1,4 +1,4 @@
-//! E-mail: its content, the SMTP client, and the delivery ledger that [`Mailer`] keeps around both.
+//! E-mail: its content, the SMTP client, and [`Mailer`], which sends e-mails and records them in the delivery ledger.
 
 mod client;
 mod content;

@@ -22,8 +22,8 @@ use tokio::time::timeout;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Servers close idle connections after minutes (RFC 5321, 4.5.3.2).
 const MAX_IDLE: Duration = Duration::from_secs(60);
-/// E-mails that may wait for each connection. Few, because a waiting e-mail occupies one of the worker's slots, and a slow
-/// mail server must leave some of them for polls.
+/// E-mails that may wait for each connection. Few, because a waiting e-mail occupies one of the worker's task slots,
+/// and a slow mail server must leave some of them for polls.
 const WAITERS_PER_CONNECTION: usize = 2;
 /// Much longer than an e-mail usually takes.
 const MAX_WAIT: Duration = Duration::from_secs(5);

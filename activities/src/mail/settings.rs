@@ -11,7 +11,6 @@ use std::time::Duration;
 pub const MAX_RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 const MIN_RESPONSE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How the connection to the mail server is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpTls {
