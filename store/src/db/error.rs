@@ -20,7 +20,6 @@ pub enum StoreError {
     /// A row cannot be read by this version, or is not as it was found just before.
     #[error("corrupt record: {0}")]
     Corrupt(String),
-    /// A migration failed, or the database has migrations of another version.
     #[error("migration: {0}")]
     Migration(String),
 }
@@ -32,8 +31,10 @@ impl StoreError {
         match self {
             Self::Unavailable(_) | Self::CommitUnknown(_) | Self::BlobsSwept => self.to_string(),
             Self::Database(DieselError::DatabaseError(kind, _)) => format!("database: {kind:?}"),
-            Self::Database(_) => "database: unexpected answer".to_owned(),
-            Self::Corrupt(_) => "corrupt record".to_owned(),
+            Self::Corrupt(_) | Self::Database(DieselError::DeserializationError(_)) => {
+                "corrupt record".to_owned()
+            }
+            Self::Database(_) => "database: unexpected response".to_owned(),
             Self::Migration(_) => "migration".to_owned(),
         }
     }
@@ -69,7 +70,8 @@ mod tests {
         let unreadable = DieselError::DeserializationError("ana@example.org is no number".into());
         for (error, expected) in [
             (refused.into(), "UniqueViolation"),
-            (unreadable.into(), "database"),
+            (unreadable.into(), "corrupt record"),
+            (DieselError::NotFound.into(), "unexpected response"),
             (StoreError::Corrupt("result: ana@example.org".to_owned()), "corrupt record"),
         ] {
             let kind = StoreError::kind(&error);
@@ -80,6 +82,8 @@ mod tests {
     #[test]
     fn only_a_corrupt_record_is_not_retryable() {
         assert!(!StoreError::Corrupt("no JSON".to_owned()).is_retryable());
+        let unreadable = DieselError::DeserializationError("not a number".into());
+        assert!(!StoreError::from(unreadable).is_retryable());
         assert!(StoreError::from(DieselError::NotFound).is_retryable());
         assert!(StoreError::Unavailable("no connection was free".to_owned()).is_retryable());
     }
