@@ -11,7 +11,7 @@ DROP TABLE IF EXISTS deliveries;
 DROP TABLE IF EXISTS events;
 DROP TABLE IF EXISTS results;
 DROP TABLE IF EXISTS runs;
-DROP TABLE IF EXISTS orphaned_files;
+DROP TABLE IF EXISTS blob_reservations;
 DROP TABLE IF EXISTS files;
 DROP TABLE IF EXISTS submission_counts;
 DROP TABLE IF EXISTS submissions;

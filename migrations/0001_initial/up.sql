@@ -32,16 +32,16 @@ CREATE TABLE IF NOT EXISTS submissions (
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- Number of submissions in each state. One row per state would be locked by every transition, so each count is
--- spread over 16 slots, by the first digit of the submission's id.
+-- spread over 16 shards, by the first digit of the submission's id.
 CREATE TABLE IF NOT EXISTS submission_counts (
-    slot INT NOT NULL,
+    shard INT NOT NULL,
     deleted INT NOT NULL,
     status VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     amount BIGINT NOT NULL,
-    PRIMARY KEY (slot, deleted, status)
+    PRIMARY KEY (shard, deleted, status)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
-INSERT IGNORE INTO submission_counts (slot, deleted, status, amount)
+INSERT IGNORE INTO submission_counts (shard, deleted, status, amount)
 SELECT fours.n * 4 + ones.n, flags.n, statuses.name, 0
 FROM (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS fours
 CROSS JOIN (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS ones
@@ -71,19 +71,19 @@ CREATE TABLE IF NOT EXISTS files (
     CONSTRAINT files_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- Stored bytes that no submission refers to yet, or never will. A row is written before the bytes are stored, and
--- removed by the transaction of the submission that refers to them.
-CREATE TABLE IF NOT EXISTS orphaned_files (
+-- A row is written before the bytes are stored, and removed by the transaction of the submission that refers to
+-- them. The bytes of an old reservation are an orphaned file.
+CREATE TABLE IF NOT EXISTS blob_reservations (
     sha256 CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     reserved_at DATETIME(6) NOT NULL,
     PRIMARY KEY (sha256),
-    KEY orphaned_files_by_age (reserved_at)
+    KEY blob_reservations_by_age (reserved_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 -- The outbox: a run without a `temporal_run_id` waits to be started, not before `start_after`. `cancel_after` is set
--- while Temporal does not know of a requested cancellation, and says when to try next. `maybe_notified` is set only
--- after a restore from a backup: 'unknown', or 'if_closed' (if Temporal has closed the run). `runs_waiting` includes
--- `created_at`, so that counting overdue runs reads the index alone.
+-- until Temporal has accepted a requested cancellation; it is the time of the next attempt. `maybe_notified` is set
+-- only after a restore from a backup: 'unknown', or 'if_closed' (if Temporal has closed the run). `runs_waiting`
+-- includes `created_at`, so that counting overdue runs reads the index alone.
 CREATE TABLE IF NOT EXISTS runs (
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     number INT NOT NULL,
@@ -115,8 +115,7 @@ CREATE TABLE IF NOT EXISTS results (
     CONSTRAINT results_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- `number` counts from 1 without gaps within a submission; `id` is only the order in which a reader of the whole
--- table meets the rows.
+-- `number` counts from 1 without gaps within a submission; `id` only orders the rows for readers of all submissions.
 CREATE TABLE IF NOT EXISTS events (
     id BIGINT NOT NULL AUTO_INCREMENT,
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

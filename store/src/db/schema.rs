@@ -185,8 +185,8 @@ diesel::table! {
 }
 
 diesel::table! {
-    submission_counts (slot, deleted, status) {
-        slot -> Integer,
+    submission_counts (shard, deleted, status) {
+        shard -> Integer,
         deleted -> Integer,
         status -> Text,
         amount -> Bigint,
@@ -218,7 +218,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    orphaned_files (sha256) {
+    blob_reservations (sha256) {
         sha256 -> Text,
         reserved_at -> Datetime,
     }

@@ -15,13 +15,10 @@ use url::Url;
 pub enum BlobError {
     #[error("file storage: {0}")]
     Storage(#[from] object_store::Error),
-    /// The bytes do not match their checksum.
     #[error("file storage: {0} does not match its checksum")]
     Corrupt(Sha256),
-    /// The storage directory could not be read.
     #[error("file storage: {0}")]
-    Folder(#[source] std::io::Error),
-    /// The address names no storage.
+    Directory(#[source] std::io::Error),
     #[error("file storage: {0}")]
     Address(String),
 }
@@ -31,7 +28,6 @@ pub enum BlobError {
 pub struct BlobStore {
     storage: Arc<dyn ObjectStore>,
     root: Path,
-    /// Only of a directory.
     temp_files: Option<Arc<TempFiles>>,
 }
 
@@ -42,7 +38,7 @@ impl BlobStore {
         let (scheme, root) =
             ObjectStoreScheme::parse(address).map_err(object_store::Error::from)?;
         if matches!(scheme, ObjectStoreScheme::Local) {
-            return Self::open_folder(address);
+            return Self::open_directory(address);
         }
         let variables = std::env::vars()
             .filter(|(name, _)| name.starts_with("AWS_"))
@@ -51,26 +47,24 @@ impl BlobStore {
         Ok(BlobStore { storage: storage.into(), root, temp_files: None })
     }
 
-    fn open_folder(address: &Url) -> Result<BlobStore, BlobError> {
-        let folder = address
+    fn open_directory(address: &Url) -> Result<BlobStore, BlobError> {
+        let directory = address
             .to_file_path()
             .map_err(|()| BlobError::Address(format!("{address} is not a directory")))?;
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| BlobError::Address(format!("{}: {error}", folder.display())))?;
+        std::fs::create_dir_all(&directory)
+            .map_err(|error| BlobError::Address(format!("{}: {error}", directory.display())))?;
         // Written to disk before the database may refer to them.
-        let storage = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        let temp_files = Some(Arc::new(TempFiles::of(folder)));
+        let storage = LocalFileSystem::new_with_prefix(&directory)?.with_fsync(true);
+        let temp_files = Some(Arc::new(TempFiles::of(directory)));
         Ok(BlobStore { storage: Arc::new(storage), root: Path::default(), temp_files })
     }
 
-    /// Returns the digest under which the bytes are found.
     pub async fn put(&self, bytes: Bytes) -> Result<Sha256, BlobError> {
         let digest = Sha256::of(&bytes);
         self.storage.put(&self.path(digest), bytes.into()).await?;
         Ok(digest)
     }
 
-    /// Reads the bytes and verifies their checksum.
     pub async fn get(&self, digest: Sha256) -> Result<Bytes, BlobError> {
         let bytes = self.storage.get(&self.path(digest)).await?.bytes().await?;
         if Sha256::of(&bytes) != digest {
@@ -79,7 +73,6 @@ impl BlobStore {
         Ok(bytes)
     }
 
-    /// Does nothing if there are no such bytes.
     pub(crate) async fn remove(&self, digest: Sha256) -> Result<(), BlobError> {
         match self.storage.delete(&self.path(digest)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -87,12 +80,12 @@ impl BlobStore {
         }
     }
 
-    /// Deletes temporary files that a killed process left, if nothing was written to them for the time `age`;
+    /// Deletes temporary files that a killed process left, if they have not been written to for at least `age`;
     /// returns how many. In a large storage each call covers a part, and the next call the next part.
     pub async fn sweep_temp_files(&self, age: Duration) -> Result<usize, BlobError> {
         let Some(temp_files) = self.temp_files.clone() else { return Ok(0) };
         let swept = tokio::task::spawn_blocking(move || temp_files.sweep(age)).await;
-        swept.map_err(std::io::Error::from).flatten().map_err(BlobError::Folder)
+        swept.map_err(std::io::Error::from).flatten().map_err(BlobError::Directory)
     }
 
     /// Spread over 256 directories, so that none becomes too large to list.

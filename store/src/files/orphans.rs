@@ -10,7 +10,7 @@ use crate::db::connection::Connection;
 use crate::db::error::{StoreError, StoreResult};
 use crate::db::ids::Sha256;
 use crate::db::pool::{Store, transaction};
-use crate::db::schema::{files, orphaned_files};
+use crate::db::schema::{blob_reservations, files};
 use crate::files::blobs::BlobStore;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -21,25 +21,24 @@ enum SweepOutcome {
     Removed,
     /// A submission refers to them, or an upload is storing them again.
     InUse,
-    /// The storage did not delete them. The next sweep tries again.
     Failed,
 }
 
 impl Store {
     /// Reserves bytes that are about to be stored. Must precede every [`BlobStore::put`].
     pub async fn reserve_blobs(&self, digests: &[Sha256]) -> StoreResult<()> {
-        // In a fixed order, so that two uploads of the same images do not deadlock.
+        // Against deadlocks of two uploads of the same images.
         let mut digests = digests.to_vec();
         digests.sort_unstable_by_key(|digest| digest.to_string());
         digests.dedup();
         let rows: Vec<_> = digests
             .iter()
             .map(|digest| {
-                (orphaned_files::sha256.eq(digest), orphaned_files::reserved_at.eq(now()))
+                (blob_reservations::sha256.eq(digest), blob_reservations::reserved_at.eq(now()))
             })
             .collect();
         transaction!(self, connection => {
-            diesel::replace_into(orphaned_files::table).values(&rows).execute(connection).await?;
+            diesel::replace_into(blob_reservations::table).values(&rows).execute(connection).await?;
             Ok(())
         })
     }
@@ -52,11 +51,11 @@ impl Store {
         age: Duration,
         limit: i64,
     ) -> StoreResult<usize> {
-        let old: Vec<Sha256> = orphaned_files::table
-            .filter(orphaned_files::reserved_at.le(before(age)))
-            .order(orphaned_files::reserved_at)
+        let old: Vec<Sha256> = blob_reservations::table
+            .filter(blob_reservations::reserved_at.le(before(age)))
+            .order(blob_reservations::reserved_at)
             .limit(limit)
-            .select(orphaned_files::sha256)
+            .select(blob_reservations::sha256)
             .load(&mut self.connection().await?)
             .await?;
         let mut removed = 0;
@@ -78,10 +77,10 @@ impl Store {
         age: Duration,
     ) -> StoreResult<SweepOutcome> {
         transaction!(self, connection => {
-            let still_old = orphaned_files::table
+            let still_old = blob_reservations::table
                 .find(digest)
-                .filter(orphaned_files::reserved_at.le(before(age)))
-                .select(orphaned_files::sha256)
+                .filter(blob_reservations::reserved_at.le(before(age)))
+                .select(blob_reservations::sha256)
                 .for_update()
                 .first::<Sha256>(connection)
                 .await
@@ -107,9 +106,9 @@ impl Store {
 /// Removes the reservations of bytes that a submission is about to refer to. Must precede the insertion of its
 /// files. Fails with [`StoreError::BlobsSwept`] if some of the bytes were swept meanwhile.
 pub(crate) async fn attach(connection: &mut Connection, digests: &[Sha256]) -> StoreResult<()> {
-    let reserved: Vec<Sha256> = orphaned_files::table
-        .filter(orphaned_files::sha256.eq_any(digests))
-        .select(orphaned_files::sha256)
+    let reserved: Vec<Sha256> = blob_reservations::table
+        .filter(blob_reservations::sha256.eq_any(digests))
+        .select(blob_reservations::sha256)
         .for_update()
         .load(connection)
         .await?;
@@ -130,7 +129,7 @@ pub(crate) async fn attach(connection: &mut Connection, digests: &[Sha256]) -> S
 }
 
 async fn remove_reservations(connection: &mut Connection, digests: &[Sha256]) -> StoreResult<()> {
-    diesel::delete(orphaned_files::table.filter(orphaned_files::sha256.eq_any(digests)))
+    diesel::delete(blob_reservations::table.filter(blob_reservations::sha256.eq_any(digests)))
         .execute(connection)
         .await?;
     Ok(())

@@ -11,7 +11,6 @@ use diesel_async::RunQueryDsl;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFile {
-    /// The name on the patient's device.
     pub name: String,
     /// Detected from the bytes, e.g. `image/jpeg`.
     pub media_type: String,

@@ -9,49 +9,49 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-/// A sweep stops after the directory in which it reaches this number.
 const NAMES_PER_SWEEP: usize = 50_000;
 
 #[derive(Debug)]
 pub(crate) struct TempFiles {
-    folder: PathBuf,
+    directory: PathBuf,
     names_per_sweep: usize,
     /// The last subdirectory of the previous sweep, if that stopped early.
-    last_folder: Mutex<Option<PathBuf>>,
+    last_directory: Mutex<Option<PathBuf>>,
 }
 
 impl TempFiles {
-    pub(crate) fn of(folder: PathBuf) -> TempFiles {
-        TempFiles { folder, names_per_sweep: NAMES_PER_SWEEP, last_folder: Mutex::new(None) }
+    pub(crate) fn of(directory: PathBuf) -> TempFiles {
+        TempFiles { directory, names_per_sweep: NAMES_PER_SWEEP, last_directory: Mutex::new(None) }
     }
 
-    /// Deletes temporary files to which nothing was written for the time `age`; returns how many. Continues where
-    /// the last sweep stopped. Blocks. If a subdirectory fails, the others are swept first.
+    /// Deletes temporary files that have not been written to for at least `age`, and returns their number. Continues
+    /// where the last sweep stopped. Blocks. If a subdirectory fails, the others are swept first.
     ///
-    /// If a file is still being written after so long, its rename fails, and the upload with it: nothing that was
-    /// confirmed is ever deleted.
+    /// If an upload is still writing to a deleted file, its rename fails, and so does the upload. A confirmed file is
+    /// never deleted.
     pub(crate) fn sweep(&self, age: Duration) -> io::Result<usize> {
-        let mut last_folder =
-            self.last_folder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut folders = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
+        let mut last_directory =
+            self.last_directory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut directories = Vec::new();
+        for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
+                directories.push(entry.path());
             }
         }
-        folders.sort_unstable();
+        directories.sort_unstable();
         let mut sweep = Sweep::default();
         let (mut failure, mut last) = (None, None);
-        let done = last_folder.take();
-        for folder in folders.into_iter().filter(|folder| Some(folder) > done.as_ref()) {
+        let done = last_directory.take();
+        for directory in directories.into_iter().filter(|directory| Some(directory) > done.as_ref())
+        {
             if sweep.read >= self.names_per_sweep {
-                *last_folder = last;
+                *last_directory = last;
                 break;
             }
             // A directory that fails must not block the ones after it.
-            failure = sweep.folder(&folder, age).err().or(failure);
-            last = Some(folder);
+            failure = sweep.sweep_directory(&directory, age).err().or(failure);
+            last = Some(directory);
         }
         failure.map_or(Ok(sweep.removed), Err)
     }
@@ -64,8 +64,8 @@ struct Sweep {
 }
 
 impl Sweep {
-    fn folder(&mut self, folder: &Path, age: Duration) -> io::Result<()> {
-        for entry in std::fs::read_dir(folder)? {
+    fn sweep_directory(&mut self, directory: &Path, age: Duration) -> io::Result<()> {
+        for entry in std::fs::read_dir(directory)? {
             let path = entry?.path();
             self.read += 1;
             if is_temp_file(&path) && is_older(&path, age)? {
@@ -96,7 +96,6 @@ fn is_older(path: &Path, age: Duration) -> io::Result<bool> {
 
 fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
-        // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
     }
@@ -108,13 +107,13 @@ mod tests {
 
     #[test]
     fn each_sweep_continues_where_the_last_one_stopped_and_then_starts_again() {
-        let folder = tempfile::TempDir::new().expect("a directory");
+        let directory = tempfile::TempDir::new().expect("a directory");
         let temp_file = |n: u8| {
-            let inside = folder.path().join(format!("{n:02x}"));
+            let inside = directory.path().join(format!("{n:02x}"));
             std::fs::create_dir_all(&inside).expect("a directory");
             std::fs::write(inside.join(format!("{n:064x}#1")), "incomplete").expect("written");
         };
-        let files = TempFiles { names_per_sweep: 2, ..TempFiles::of(folder.path().to_owned()) };
+        let files = TempFiles { names_per_sweep: 2, ..TempFiles::of(directory.path().to_owned()) };
         let sweep = || files.sweep(Duration::ZERO).expect("swept");
         (1..=5).for_each(temp_file);
 
@@ -126,14 +125,17 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_fails_does_not_block_the_others() {
-        let folder = tempfile::TempDir::new().expect("a directory");
-        let temp_file = |n: u8| folder.path().join(format!("{n:02x}")).join(format!("{n:064x}#1"));
+    fn a_directory_that_fails_does_not_block_the_others() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let temp_file =
+            |n: u8| directory.path().join(format!("{n:02x}")).join(format!("{n:064x}#1"));
         std::fs::create_dir_all(temp_file(1)).expect("a directory in place of a file");
         std::fs::create_dir_all(temp_file(2).parent().expect("a directory")).expect("a directory");
         std::fs::write(temp_file(2), "incomplete").expect("written");
 
-        TempFiles::of(folder.path().to_owned()).sweep(Duration::ZERO).expect_err("it is reported");
+        TempFiles::of(directory.path().to_owned())
+            .sweep(Duration::ZERO)
+            .expect_err("it is reported");
 
         assert!(!temp_file(2).exists());
     }

@@ -14,13 +14,13 @@ use diesel_async::RunQueryDsl;
 
 const RECOUNT: &str = "UPDATE submission_counts SET amount = COALESCE((\
     SELECT counted.amount FROM (\
-        SELECT CONV(LEFT(id, 1), 16, 10) AS slot, deleted_at IS NOT NULL AS deleted, status, \
+        SELECT CONV(LEFT(id, 1), 16, 10) AS shard, deleted_at IS NOT NULL AS deleted, status, \
             COUNT(*) AS amount FROM submissions GROUP BY 1, 2, 3) AS counted \
-    WHERE counted.slot = submission_counts.slot AND counted.deleted = submission_counts.deleted \
+    WHERE counted.shard = submission_counts.shard AND counted.deleted = submission_counts.deleted \
         AND counted.status = submission_counts.status), 0)";
 
 /// The first digit of the id. `RECOUNT` computes the same in SQL.
-fn slot(submission: SubmissionId) -> i32 {
+fn shard(submission: SubmissionId) -> i32 {
     let digit = submission.to_string().chars().next().and_then(|first| first.to_digit(16));
     digit.and_then(|digit| i32::try_from(digit).ok()).unwrap_or_default()
 }
@@ -29,7 +29,7 @@ pub(crate) async fn count_created(
     connection: &mut Connection,
     submission: SubmissionId,
 ) -> StoreResult<()> {
-    diesel::update(counts::table.find((slot(submission), 0, Status::Pending)))
+    diesel::update(counts::table.find((shard(submission), 0, Status::Pending)))
         .set(counts::amount.eq(counts::amount + 1))
         .execute(connection)
         .await?;
@@ -63,7 +63,7 @@ pub(crate) async fn count_transition(
     to: Status,
 ) -> StoreResult<()> {
     let rows = counts::table
-        .filter(counts::slot.eq(slot(submission)))
+        .filter(counts::shard.eq(shard(submission)))
         .filter(counts::deleted.eq(0))
         .filter(counts::status.eq_any([from, to]));
     let change = case_when(counts::status.eq(to), 1i64.into_sql::<BigInt>())
@@ -82,7 +82,7 @@ pub(crate) async fn count_deleted(
     deleted: bool,
 ) -> StoreResult<()> {
     let rows = counts::table
-        .filter(counts::slot.eq(slot(submission)))
+        .filter(counts::shard.eq(shard(submission)))
         .filter(counts::deleted.eq_any([0, 1]))
         .filter(counts::status.eq(status));
     let change = case_when(counts::deleted.eq(i32::from(deleted)), 1i64.into_sql::<BigInt>())
@@ -100,7 +100,7 @@ pub(crate) async fn total(
     deleted: &[i32],
 ) -> StoreResult<i64> {
     let total: Option<i64> = counts::table
-        .filter(counts::slot.between(0, 15))
+        .filter(counts::shard.between(0, 15))
         .filter(counts::deleted.eq_any(deleted))
         .filter(counts::status.eq_any(statuses))
         .select(sql::<Nullable<BigInt>>("CAST(SUM(amount) AS SIGNED)"))

@@ -191,7 +191,7 @@ async fn a_stalled_database_rejects_new_requests_while_earlier_ones_still_wait()
     let stack = Stack::api_only(options).await;
     expect_accepted(submit(&stack.client, &[photos::cat()]).await).await;
     let mut other = stack.database.connect().await;
-    other.batch_execute("LOCK TABLES orphaned_files WRITE").await.expect("locked");
+    other.batch_execute("LOCK TABLES blob_reservations WRITE").await.expect("locked");
 
     let (client, answered) = (stack.client.clone(), Arc::new(AtomicUsize::new(0)));
     let first: Vec<_> = (0..FIRST)

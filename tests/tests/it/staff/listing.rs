@@ -264,7 +264,7 @@ async fn counters_are_exact_after_concurrent_transitions() {
     assert_eq!(real.iter().sum::<i64>(), 60);
     assert_eq!(real[9], 10, "deleted after a timeout: {real:?}");
 
-    stack.database.execute("UPDATE submission_counts SET amount = amount + slot").await;
+    stack.database.execute("UPDATE submission_counts SET amount = amount + shard").await;
     assert_ne!(both_totals(&stack).await.0, real);
     store.recount_submissions().await.expect("recounted");
     assert_eq!(both_totals(&stack).await.0, real);

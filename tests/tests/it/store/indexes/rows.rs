@@ -19,7 +19,7 @@ pub(in crate::store) async fn fill(records: &Records) {
         .database
         .execute(
             "ANALYZE TABLE submissions, files, runs, results, events, deliveries, \
-             idempotency_keys, audit, users, sessions, api_keys, throttles, orphaned_files, loopai_slots",
+             idempotency_keys, audit, users, sessions, api_keys, throttles, blob_reservations, loopai_slots",
         )
         .await;
 }
@@ -66,7 +66,7 @@ fn submissions() -> Vec<String> {
              IF({waits}, NOW(6) + INTERVAL 1 DAY, NULL), IF({waits}, NULL, created_at), \
              IF({ended}, created_at, NULL) FROM submissions"
         ),
-        "INSERT INTO orphaned_files SELECT SHA2(n, 256), IF(n < 4, NOW(6) - INTERVAL 2 DAY, NOW(6)) \
+        "INSERT INTO blob_reservations SELECT SHA2(n, 256), IF(n < 4, NOW(6) - INTERVAL 2 DAY, NOW(6)) \
          FROM numbers"
             .to_owned(),
     ]
