@@ -4,7 +4,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 
-/// A key for one purpose.
 #[derive(Clone)]
 pub struct MacKey(Hmac<Sha256>);
 
@@ -24,7 +23,6 @@ impl MacKey {
         self.0.clone().chain_update(message).finalize().into_bytes().into()
     }
 
-    /// Takes constant time.
     pub fn verify(&self, message: impl AsRef<[u8]>, tag: &[u8]) -> bool {
         self.0.clone().chain_update(message).verify_slice(tag).is_ok()
     }

@@ -16,12 +16,10 @@ pub fn convert<'de, D: Deserializer<'de>, T>(
     convert(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("invalid"))
 }
 
-/// A type that parses itself.
 pub fn parse<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<T, D::Error> {
     convert(deserializer, |text| text.parse().ok())
 }
 
-/// A whole number from `MIN` to `MAX`.
 pub fn within<'de, D: Deserializer<'de>, T: FromStr, const MIN: u64, const MAX: u64>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -31,7 +29,6 @@ pub fn within<'de, D: Deserializer<'de>, T: FromStr, const MIN: u64, const MAX: 
     })
 }
 
-/// A duration in seconds.
 pub fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     convert(deserializer, parse_seconds)
 }
@@ -42,7 +39,6 @@ pub fn parse_seconds(text: &str) -> Option<Duration> {
     (duration >= Duration::from_millis(1)).then_some(duration)
 }
 
-/// Items separated by commas.
 pub fn list<'de, D: Deserializer<'de>, T: From<String>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -52,7 +48,6 @@ pub fn list<'de, D: Deserializer<'de>, T: From<String>>(
     })
 }
 
-/// An http or https address.
 pub fn http_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
     convert(deserializer, |text| {
         text.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"))

@@ -27,13 +27,11 @@ use url::Url;
 /// READ COMMITTED: each statement sees what is committed, and locks only the rows it touches. Gap locks would turn
 /// concurrent inserts of neighbours into deadlocks.
 ///
-/// `wait_timeout`: a client whose machine vanished within a transaction stays silent, and others wait for its
-/// locks, all of them for the lock of the circuit breaker. The server releases them after two minutes instead of
+/// `wait_timeout`: the server releases the locks of a client whose machine vanished after two minutes instead of
 /// eight hours. It closes idle connections, too; the pool replaces them.
 ///
 /// `sql_mode` is MySQL 8's default plus `PIPES_AS_CONCAT`, which Diesel relies on: MariaDB's default is less
-/// strict, and a server may be configured to truncate long values. `lc_messages`: errors without a kind of their
-/// own in Diesel are recognised by their text.
+/// strict. `lc_messages`: errors without a kind of their own in Diesel are recognised by their text.
 const SESSION_SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
     SET SESSION time_zone = '+00:00'; \
     SET SESSION lc_messages = 'en_US'; \
@@ -41,13 +39,11 @@ const SESSION_SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMIT
     SET SESSION sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
         ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT'";
 
-/// Much shorter than TCP's own timeout, which takes minutes.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) struct Connection {
     inner: AsyncMysqlConnection,
-    answer_timeout: Duration,
-    /// Whether a statement was sent and its response has not begun.
+    response_timeout: Duration,
     in_flight: bool,
 }
 
@@ -55,18 +51,17 @@ type Rows<'conn> =
     BoxStream<'conn, QueryResult<<Connection as AsyncConnectionCore>::Row<'conn, 'conn>>>;
 
 impl Connection {
-    async fn open(url: &str, answer_timeout: Duration) -> ConnectionResult<Connection> {
+    async fn open(url: &str, response_timeout: Duration) -> ConnectionResult<Connection> {
         let inner = AsyncMysqlConnection::establish(&without_socket(url)).await?;
-        let mut connection = Connection { inner, answer_timeout, in_flight: false };
+        let mut connection = Connection { inner, response_timeout, in_flight: false };
         let set = connection.batch_execute(SESSION_SETUP).await;
         set.map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(connection)
     }
 }
 
-/// Forbids the driver to use a Unix socket. By itself it asks the server for the path of its socket, and connects
-/// there whatever host the URL names. If the server runs in a container or behind a tunnel, another server listens
-/// on that path, perhaps with a database of the same name.
+/// Forbids the driver to use a Unix socket. It would ask the server for the socket's path and connect there, although
+/// another server may listen on that path if the URL names a container or a tunnel.
 pub(crate) fn without_socket(url: &str) -> String {
     let Ok(mut address) = Url::parse(url) else { return url.to_owned() };
     if address.query_pairs().all(|(name, _)| name != "prefer_socket") {
@@ -76,8 +71,8 @@ pub(crate) fn without_socket(url: &str) -> String {
 }
 
 /// Waits for the response to a statement, unless the one before it has none.
-async fn answer<T>(
-    answer_timeout: Duration,
+async fn await_response<T>(
+    response_timeout: Duration,
     in_flight: &mut bool,
     statement: impl Future<Output = QueryResult<T>>,
 ) -> QueryResult<T> {
@@ -85,17 +80,17 @@ async fn answer<T>(
         return Err(connection_lost("the previous statement has no response"));
     }
     *in_flight = true;
-    let answer = timeout(answer_timeout, statement)
+    let response = timeout(response_timeout, statement)
         .await
         .map_err(|_| connection_lost("no response in time"))?;
     *in_flight = false;
-    answer
+    response
 }
 
 /// The rows of a response that has begun. Rows may be left unread: the driver knows of them.
-fn timed_rows(rows: Rows<'_>, answer_timeout: Duration) -> Rows<'_> {
+fn timed_rows(rows: Rows<'_>, response_timeout: Duration) -> Rows<'_> {
     stream::unfold(rows, move |mut rows| async move {
-        match timeout(answer_timeout, rows.next()).await {
+        match timeout(response_timeout, rows.next()).await {
             Ok(row) => row.map(|row| (row, rows)),
             Err(_) => Some((Err(connection_lost("no response in time")), rows)),
         }
@@ -109,7 +104,8 @@ fn connection_lost(why: &str) -> Error {
 
 impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        answer(self.answer_timeout, &mut self.in_flight, self.inner.batch_execute(query)).await
+        await_response(self.response_timeout, &mut self.in_flight, self.inner.batch_execute(query))
+            .await
     }
 }
 
@@ -125,10 +121,13 @@ impl AsyncConnectionCore for Connection {
         T: AsQuery + 'query,
         T::Query: QueryFragment<Self::Backend> + QueryId + 'query,
     {
-        let Self { inner, answer_timeout, in_flight } = self;
+        let Self { inner, response_timeout, in_flight } = self;
         let statement = AsyncConnectionCore::load(inner, source);
         async move {
-            Ok(timed_rows(answer(*answer_timeout, in_flight, statement).await?, *answer_timeout))
+            Ok(timed_rows(
+                await_response(*response_timeout, in_flight, statement).await?,
+                *response_timeout,
+            ))
         }
         .boxed()
     }
@@ -140,9 +139,9 @@ impl AsyncConnectionCore for Connection {
     where
         T: QueryFragment<Self::Backend> + QueryId + 'query,
     {
-        let Self { inner, answer_timeout, in_flight } = self;
+        let Self { inner, response_timeout, in_flight } = self;
         let statement = AsyncConnectionCore::execute_returning_count(inner, source);
-        answer(*answer_timeout, in_flight, statement).boxed()
+        await_response(*response_timeout, in_flight, statement).boxed()
     }
 }
 
@@ -173,7 +172,7 @@ impl AsyncConnection for Connection {
 #[derive(Debug)]
 pub(crate) struct ConnectionManager {
     pub(crate) url: String,
-    pub(crate) answer_timeout: Duration,
+    pub(crate) response_timeout: Duration,
 }
 
 impl bb8::ManageConnection for ConnectionManager {
@@ -181,7 +180,8 @@ impl bb8::ManageConnection for ConnectionManager {
     type Error = StoreError;
 
     async fn connect(&self) -> Result<Connection, StoreError> {
-        let opened = timeout(OPEN_TIMEOUT, Connection::open(&self.url, self.answer_timeout)).await;
+        let opened =
+            timeout(OPEN_TIMEOUT, Connection::open(&self.url, self.response_timeout)).await;
         let opened =
             opened.map_err(|_| StoreError::Unavailable("no response in time".to_owned()))?;
         opened.map_err(|error| StoreError::Unavailable(error.to_string()))

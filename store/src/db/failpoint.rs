@@ -2,8 +2,8 @@
 //! later.
 //!
 //! A test arms a failpoint by creating a file of its name in the directory `DIAGFLOW_FAILPOINTS`. The first task
-//! that gets there renames the file, which tells the test, and waits until the file is deleted. Optimised builds,
-//! and so production, have no failpoints. See `docs/adr/0011-fault-injection.md`.
+//! that reaches the point renames the file, which the test detects, and waits until the file is deleted. Optimised
+//! builds, and so production, have no failpoints. See `docs/adr/0011-fault-injection.md`.
 
 /// `After…` lies between an effect, in the database or outside, and whatever records or reports it next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +30,7 @@ pub enum Failpoint {
 }
 
 impl Failpoint {
-    /// Those in activities, in the order in which a submission gets there.
+    /// Those in activities, in the order in which a submission reaches them.
     pub const IN_ACTIVITIES: [Failpoint; 13] = [
         Failpoint::BeforeRequest,
         Failpoint::AfterSlotGranted,
@@ -65,13 +65,13 @@ mod hold {
     use std::sync::LazyLock;
     use std::time::Duration;
 
-    static FOLDER: LazyLock<Option<PathBuf>> =
+    static DIRECTORY: LazyLock<Option<PathBuf>> =
         LazyLock::new(|| std::env::var_os("DIAGFLOW_FAILPOINTS").map(PathBuf::from));
     const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
     pub(super) async fn wait(boundary: Failpoint) {
-        let Some(folder) = &*FOLDER else { return };
-        let armed = folder.join(boundary.name());
+        let Some(directory) = &*DIRECTORY else { return };
+        let armed = directory.join(boundary.name());
         let reached = armed.with_extension("reached");
         // Only one task is held: a rename succeeds once.
         if std::fs::rename(&armed, &reached).is_err() {

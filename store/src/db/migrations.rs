@@ -15,7 +15,6 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
 /// Named locks belong to the whole server, so the name includes the database: as a digest, since a lock's name may
 /// have 64 characters, as many as a database's name alone.
 const LOCK_NAME: &str = "CONCAT('diagflow_migrations_', LEFT(SHA2(DATABASE(), 256), 32))";
-/// How long a replica waits for another one that is migrating.
 const LOCK_WAIT_SECONDS: u32 = 300;
 
 #[derive(QueryableByName)]
@@ -44,7 +43,6 @@ impl crate::Store {
         .await
     }
 
-    /// Whether the database has every migration of this version.
     pub async fn is_migrated(&self) -> StoreResult<bool> {
         #[derive(QueryableByName)]
         struct Version {

@@ -1,5 +1,5 @@
-//! What the other modules need of the database: connections and their pool, the schema, migrations, ids, times,
-//! errors and failpoints. Nothing here knows about submissions.
+//! Access to the database: connections and their pool, the schema, migrations, ids, times, errors and failpoints.
+//! Independent of submissions.
 
 pub(crate) mod clock;
 pub(crate) mod connection;

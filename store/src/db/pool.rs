@@ -51,11 +51,10 @@ pub struct Store {
     queue: Arc<WaitQueue>,
 }
 
-/// Callers that wait for a connection.
 struct WaitQueue {
     waiting: AtomicUsize,
     last_served_at: Mutex<Instant>,
-    /// If nobody got a connection for this long, a new caller would wait in vain.
+    /// If nobody got a connection for this long, a new caller would only time out.
     stalled_after: Duration,
 }
 
@@ -66,7 +65,7 @@ impl Store {
     pub async fn connect(settings: &PoolSettings) -> StoreResult<Store> {
         let manager = ConnectionManager {
             url: settings.url.clone(),
-            answer_timeout: settings.statement_timeout,
+            response_timeout: settings.statement_timeout,
         };
         let pool = Pool::builder()
             .max_size(settings.size)
@@ -82,8 +81,7 @@ impl Store {
         Ok(Store { pool, queue: Arc::new(queue) })
     }
 
-    /// Fails at once if nobody got a connection for half of the pool's timeout: the database does not keep up, and
-    /// one more caller would only fail later.
+    /// Fails at once if nobody got a connection for half of the pool's timeout.
     pub(crate) async fn connection(&self) -> StoreResult<PooledConnection<'_, ConnectionManager>> {
         let Some(ticket) = self.queue.join() else {
             return Err(StoreError::Unavailable("the queue for connections is stalled".to_owned()));
@@ -105,11 +103,9 @@ impl Store {
     }
 }
 
-/// A position in the queue, until it is dropped.
 struct Ticket<'a>(&'a WaitQueue);
 
 impl WaitQueue {
-    /// `None` if the queue is stalled.
     fn join(&self) -> Option<Ticket<'_>> {
         let was_empty = self.waiting.fetch_add(1, Ordering::SeqCst) == 0;
         let ticket = Ticket(self);
@@ -133,8 +129,8 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// Runs `$body` in one transaction on a connection of `$store`, and repeats it after a deadlock. A macro because
-/// the compiler cannot yet prove a generic asynchronous closure to be `Send`.
+/// Repeats the transaction after a deadlock. A macro because the compiler cannot yet prove a generic asynchronous
+/// closure to be `Send`.
 macro_rules! transaction {
     ($store:expr, $connection:ident => $body:block) => {{
         let mut attempt = 1;

@@ -32,20 +32,16 @@ macro_rules! current_row {
     };
 }
 
-/// One attempt. What it writes has an effect only while the delivery has not changed, so an attempt that was
-/// overtaken by another one changes nothing.
+/// Its writes have an effect only while no other attempt has changed the delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryAttempt {
     delivery: DeliveryId,
     submission: SubmissionId,
     /// *planned*, or *sending* by this attempt's own claim.
     status: DeliveryStatus,
-    /// `deliveries.attempts`. It only grows.
     number: i32,
-    /// `deliveries.claim`: the name of the last claim.
     claim: String,
-    /// The name of the claim that this attempt makes. Random, since two attempts that know the same number would
-    /// count up to the same next one.
+    /// Random: two attempts that know the same number would count up to the same next one.
     next_claim: String,
 }
 
@@ -108,7 +104,7 @@ impl Store {
         }
     }
 
-    /// A delivery, the time that its sender has left, and an attempt.
+    /// Also returns the time that the sender has left.
     async fn load_attempt(
         &self,
         id: DeliveryId,
@@ -139,7 +135,7 @@ impl Store {
 
     /// Whether the delivery was cancelled, because it must not be sent any more.
     async fn cancel_if_stale(&self, delivery: &Delivery) -> StoreResult<bool> {
-        // Stale deliveries are rare, and this check takes no lock.
+        // Without a lock, since stale deliveries are rare.
         if stale(&mut *self.connection().await?, delivery).await?.is_none() {
             return Ok(false);
         }
@@ -156,7 +152,7 @@ impl Store {
         })
     }
 
-    /// *planned → sending*, for the time `lease`; after that the sender is presumed dead. `None` if another attempt
+    /// *planned → sending*, for the duration `lease`; after that the sender is presumed dead. `None` if another attempt
     /// was faster. After an error the claim may have been written all the same: see [`Store::withdraw_claim`].
     pub async fn claim_delivery(
         &self,
@@ -183,7 +179,7 @@ impl Store {
         attempt: &DeliveryAttempt,
         reason: FailureReason<'_>,
     ) -> StoreResult<bool> {
-        // In this order: after the first statement, a claim that arrives late finds another number.
+        // In this order: after the first statement, a late claim no longer matches the attempt number.
         Ok(self.release_delivery(attempt, reason).await?
             || self.release_delivery(&attempt.claimed(), reason).await?)
     }
@@ -269,7 +265,6 @@ impl Store {
 }
 
 impl DeliveryAttempt {
-    /// This attempt, once its claim is written.
     fn claimed(&self) -> DeliveryAttempt {
         DeliveryAttempt {
             status: DeliveryStatus::Sending,
@@ -291,7 +286,6 @@ impl DeliveryAttempt {
 #[derive(Clone, Copy)]
 enum Stale {
     Deleted,
-    /// A newer run has a newer outcome, or will have.
     Superseded,
 }
 

@@ -23,7 +23,7 @@ use strum::{Display, EnumString};
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum MaybeNotified {
-    /// Only if Temporal has closed the run. An open run has notified nobody, and will.
+    /// Only if Temporal has closed the run. An open run has not sent its e-mail yet.
     IfClosed,
     Unknown,
 }

@@ -29,11 +29,9 @@ stored_as_text!(DeliveryKind);
 #[strum(serialize_all = "snake_case")]
 pub enum DeliveryStatus {
     Planned,
-    /// The text is being sent.
     Sending,
-    /// The mail server accepted it.
     Sent,
-    /// The connection broke after the text was sent: the mail server may have accepted it.
+    /// The connection broke after the message data was sent: the mail server may have accepted it.
     Unknown,
     /// It will not be sent: rejected permanently, given up after four days, superseded by a newer run, or cancelled
     /// because its submission was deleted.
@@ -46,7 +44,6 @@ stored_as_text!(DeliveryStatus);
 pub struct Delivery {
     pub id: DeliveryId,
     pub submission_id: SubmissionId,
-    /// The run that caused it.
     pub run_number: i32,
     pub kind: DeliveryKind,
     pub status: DeliveryStatus,

@@ -12,8 +12,8 @@ use crate::deliveries::model::{DeliveryKind, DeliveryStatus};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// Plans an e-mail; one for each run and kind. E-mails that earlier runs planned are not sent any more: after this
-/// one, the patient would read old news.
+/// Plans an e-mail; one for each run and kind. Planned e-mails of earlier runs are cancelled, because they would
+/// arrive after this one and be out of date.
 pub(crate) async fn plan(
     connection: &mut Connection,
     run: RunKey,
@@ -36,7 +36,6 @@ pub(crate) async fn plan(
     maybe_notified::hold_for_staff(connection, run, id).await
 }
 
-/// Cancels the planned e-mails of earlier runs.
 pub(crate) async fn supersede(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     cancel(connection, run, FailureCode::Superseded).await
 }

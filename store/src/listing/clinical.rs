@@ -15,7 +15,6 @@ use std::collections::HashMap;
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClinicalData {
     pub comments: String,
-    /// The newest result, as JSON.
     pub result: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Filters of lists.
+//! The filter of a list, and the indexes that can read it.
 
 use crate::db::ids::UserId;
 use crate::db::utc_time::UtcTime;
@@ -41,7 +41,6 @@ pub struct SubmissionFilter {
     /// Exclusive.
     pub created_to: Option<UtcTime>,
     pub email: Option<EmailFilter>,
-    /// In the comments.
     pub full_text: Option<FullTextQuery>,
     pub error_code: Option<String>,
     pub submitted_by: Option<UserId>,
@@ -49,7 +48,6 @@ pub struct SubmissionFilter {
 }
 
 impl SubmissionFilter {
-    /// Whether the filter selects only by state and deletion.
     pub(crate) fn is_status_only(&self) -> bool {
         let Self { created_from, created_to, email, full_text, error_code, submitted_by, .. } =
             self;

@@ -55,7 +55,6 @@ impl Sort {
     }
 }
 
-/// The position of one submission in a sorted list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SortKey {
     pub at: UtcTime,
@@ -76,9 +75,7 @@ impl SortKey {
 pub enum PagePosition {
     /// After this many. Takes time in proportion, so callers limit it.
     Skip(usize),
-    /// After this submission, whether it still is in the list or not.
     After(SortKey),
-    /// The page that ends before this submission.
     Before(SortKey),
 }
 
@@ -94,6 +91,5 @@ impl PagePosition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     pub rows: Vec<SubmissionSummary>,
-    /// In the direction in which the page was read.
     pub has_more: bool,
 }

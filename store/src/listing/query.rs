@@ -88,7 +88,6 @@ fn matching_all(filter: &SubmissionFilter) -> BoxedQuery<'_, Mysql> {
     }
 }
 
-/// All conditions except the states.
 pub(crate) fn matching_any_status(filter: &SubmissionFilter) -> BoxedQuery<'_, Mysql> {
     let mut query = submissions::table.into_boxed();
     query = match filter.deleted {

@@ -1,6 +1,5 @@
 //! Decides whether a run may send its request to LoopAI. A run acquires a slot and passes the circuit breaker in
-//! one transaction, under the lock of the breaker's row. So slots are granted one by one over all workers, and all
-//! workers see at once how LoopAI is.
+//! one transaction, under the lock of the breaker's row. So all workers share the limits and the breaker's state.
 
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
@@ -23,7 +22,7 @@ const BREAKER_ROW: i32 = 1;
 /// Temporal treats a delay close to zero as no requested delay, and uses the retry policy instead, with up to a
 /// minute.
 const MIN_WAIT: Duration = Duration::from_millis(100);
-/// How late a deferred run may return before it loses its turn.
+/// How late a deferred run may return.
 const TURN_GRACE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -33,19 +32,17 @@ pub enum SlotOutcome {
     Granted(Permit),
     Deferred {
         reason: WaitReason,
-        /// When to try again.
         after: Duration,
     },
     Ended,
     Superseded,
 }
 
-/// Permission to send one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permit {
     run: RunKey,
     epoch: i64,
-    /// The breaker had no failures when the permit was granted, so a success changes nothing.
+    /// The breaker had no failures, so a success changes nothing.
     is_healthy: bool,
     /// The run was deferred before: if it fails now, the patient sees that it waits.
     was_deferred: bool,
@@ -53,25 +50,21 @@ pub struct Permit {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestHealth {
-    /// LoopAI responded, whatever the response.
     Healthy,
     Unavailable,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoopAiUsage {
-    /// Runs that hold a slot.
     pub running: i64,
-    /// Runs that acquired a slot in the last hour.
     pub last_hour: i64,
-    /// Runs that were deferred.
     pub waiting: i64,
     pub breaker: BreakerState,
 }
 
 impl Store {
-    /// Acquires a slot for a run, or says why not and when to try again; then the patient sees that the submission
-    /// waits. A run keeps its slot, and can still be deferred while LoopAI is unavailable.
+    /// Acquires a slot for a run. If it is deferred, the patient sees that the submission waits. A run with a slot
+    /// is deferred, too, while LoopAI is unavailable.
     pub async fn acquire_loopai_slot(
         &self,
         run: RunKey,
@@ -116,9 +109,8 @@ impl Store {
         })
     }
 
-    /// Records how a request went. If LoopAI counts as unavailable now, returns when to try again. A run whose
-    /// request failed goes to the end of the queue: if its own request is the cause, the others must not wait for
-    /// it.
+    /// Records the outcome of a request. Returns the delay before the next attempt if LoopAI is unavailable now. A
+    /// run whose request failed goes to the end of the queue: its request may be the cause of the failure.
     pub async fn record_loopai_request(
         &self,
         permit: Permit,

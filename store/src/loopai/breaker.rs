@@ -7,27 +7,23 @@ use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use std::time::Duration;
 
-/// Failures in a row that open the breaker.
 const FAILURE_THRESHOLD: i32 = 5;
-/// Doubles each time the breaker opens again.
+/// Doubles with each trip.
 const FIRST_OPEN_TIME: Duration = Duration::from_secs(4);
-/// LoopAI may have recovered for this long before it is noticed.
+/// Also the longest time until a recovery is noticed.
 const MAX_OPEN_TIME: Duration = Duration::from_secs(60);
-/// After this time the outcome of a request no longer comes: an activity attempt takes at most 45 s, and its worker
-/// may have died.
+/// An activity attempt takes at most 45 s. A request without an outcome by then is lost: its worker has died.
 const MAX_REQUEST_TIME: Duration = Duration::from_secs(45);
-/// Steps by which a failure slows a half-open breaker, where a success speeds it up by one. So the rate grows as
-/// long as less than one request in three fails, and shrinks beyond that: in the long run an overloaded LoopAI gets
-/// half as many requests again as it can process.
+/// Steps by which a failure slows a half-open breaker; a success speeds it up by one. So the rate grows while less
+/// than one request in three fails: an overloaded LoopAI gets 1.5 times as many requests as it can process.
 const FAILURE_STEPS: i32 = 2;
 /// After this many steps LoopAI counts as recovered, and the next failure as a new incident.
 const RECOVERED_STEPS: i32 = 20;
-/// When to try again while a probe is running.
-const RETRY_SOON: Duration = Duration::from_secs(2);
+/// Delay while a probe is running, and for the next runs in the queue.
+pub(crate) const RETRY_SOON: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Requests pass.
     Closed,
     /// LoopAI has recovered: waiting requests follow one another, slowly at first.
     HalfOpen,
@@ -38,15 +34,12 @@ pub enum BreakerState {
 #[derive(Debug, Clone, Default, PartialEq, Queryable, Selectable, AsChangeset)]
 #[diesel(table_name = loopai_breaker, treat_none_as_null = true)]
 pub(crate) struct CircuitBreaker {
-    /// Since the last success.
     failures: i32,
     /// How often the breaker opened since it was last closed.
     trips: i32,
-    /// How often the breaker opened at all. The outcome of a request from an earlier epoch says nothing about now.
+    /// How often the breaker has opened. Outcomes of requests from earlier epochs are ignored.
     epoch: i64,
-    /// Set while the breaker is open; a probe may follow afterwards.
     open_until: Option<UtcTime>,
-    /// A probe is running, and its outcome is expected by then.
     probe_until: Option<UtcTime>,
     /// Set while the breaker is half-open. Each step is a little faster than the one before.
     ramp_step: Option<i32>,
@@ -66,12 +59,11 @@ impl CircuitBreaker {
         self.epoch
     }
 
-    /// Closed, and the last request succeeded.
     pub(crate) fn is_healthy(&self) -> bool {
         self.failures == 0 && self.state() == BreakerState::Closed
     }
 
-    /// Lets one request through, or returns after what time to try again.
+    /// Returns the delay before the next attempt if the request must not pass.
     pub(crate) fn try_pass(&mut self, now: UtcTime) -> Result<(), Duration> {
         if let Some(rest) = self.open_for(now) {
             return Err(rest);
@@ -105,8 +97,7 @@ impl CircuitBreaker {
         Duration::from_secs_f64(rate(last) - rate(ramp_step))
     }
 
-    /// Records the outcome of a request that passed in `epoch`. `others_wait` says whether other runs were
-    /// deferred.
+    /// `others_wait`: other runs were deferred.
     pub(crate) fn record(&mut self, now: UtcTime, epoch: i64, succeeded: bool, others_wait: bool) {
         if epoch != self.epoch {
             return;
@@ -136,7 +127,6 @@ impl CircuitBreaker {
         }
     }
 
-    /// No outcome will come of a request that passed in `epoch`.
     pub(crate) fn release_probe(&mut self, epoch: i64) {
         if epoch == self.epoch {
             self.probe_until = None;
@@ -160,7 +150,6 @@ fn rate(ramp_step: i32) -> f64 {
     (1.0 + 2.0 * f64::from(ramp_step)).sqrt()
 }
 
-/// `None` if `then` is over.
 fn until(then: UtcTime, now: UtcTime) -> Option<Duration> {
     Some(then.since(now)).filter(|rest| !rest.is_zero())
 }

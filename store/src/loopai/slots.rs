@@ -11,6 +11,7 @@ use crate::db::ids::{RunKey, SubmissionId};
 use crate::db::pool::Store;
 use crate::db::schema::{loopai_slots as slots, submissions};
 use crate::db::utc_time::UtcTime;
+use crate::loopai::breaker::RETRY_SOON;
 use crate::settings::within;
 use crate::submissions::status::Status;
 use diesel::dsl::{count, count_star};
@@ -19,9 +20,6 @@ use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
-/// When the next runs in the queue try again.
-const RETRY_SOON: Duration = Duration::from_secs(2);
-/// Number of waiting runs that try again soon, at least.
 const MIN_NEXT: i64 = 4;
 /// The same as the longest pause of the retry policy: a run must not miss that LoopAI has recovered.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -30,7 +28,6 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Over all workers. `None` is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct LoopAiLimits {
-    /// Executions in progress.
     #[serde(rename = "LOOPAI_MAX_EXECUTIONS", deserialize_with = "limit")]
     pub max_executions: Option<i64>,
     /// Executions started within any hour.
@@ -56,11 +53,9 @@ pub enum WaitReason {
 pub(crate) struct SlotRow {
     pub(crate) queued_at: UtcTime,
     pub(crate) acquired_at: Option<UtcTime>,
-    /// When a deferred run loses its turn.
     pub(crate) turn_expires_at: Option<UtcTime>,
 }
 
-/// Deferred runs that come first.
 pub(crate) struct QueueAhead {
     pub(crate) all: i64,
     /// Without those that hold their slot, and wait for LoopAI alone.
@@ -120,7 +115,7 @@ impl SlotRow {
     }
 }
 
-/// Why a run gets no slot now, and when to try again. Free slots go to the runs that wait longest.
+/// Free slots go to the runs that wait longest.
 pub(crate) async fn unavailable(
     connection: &mut Connection,
     run: RunKey,
@@ -191,7 +186,7 @@ pub(crate) async fn waiting_runs(
 /// For a run that has ended or is superseded. The caller holds the submission's lock.
 pub(crate) async fn release(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     let row = slots::table
-        // By its key: a search by an index over all slots would lock them all, in any order.
+        // By primary key: a search through an index on all slots would lock every row, in no fixed order.
         .find((run.submission, run.number))
         .filter(slots::released_at.is_null());
     diesel::update(row)

@@ -19,7 +19,6 @@ use diesel_async::RunQueryDsl;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Adoption {
-    /// The execution is the submission's current run.
     Current {
         run: RunKey,
         status: Status,
@@ -51,8 +50,7 @@ impl Store {
                 return Ok(Adoption::NotFound);
             };
             let is_original = temporal_run_id == first_run_id;
-            // Before the lookup: the starter may record the same at any moment, and whoever comes second must find
-            // what the first one wrote.
+            // Before the lookup, which must find the run even if its starter has not recorded it yet.
             if is_original && started_as.number == current {
                 mark_started(connection, started_as, temporal_run_id).await?;
             }
@@ -117,7 +115,7 @@ async fn insert_reset(
         .set(submissions::run_number.eq(run.number))
         .execute(connection)
         .await?;
-    // A queued retry must not start: it would disturb this run, and then find that it is superseded.
+    // A queued retry must not start: its workflow would replace this run's, and then end as superseded.
     diesel::update(
         runs::table
             .filter(runs::submission_id.eq(run.submission))

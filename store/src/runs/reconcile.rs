@@ -1,5 +1,5 @@
-//! What Temporal and the database do not agree on: requested cancellations that Temporal does not know of, and runs
-//! and e-mails that nobody works on any more.
+//! Differences between Temporal and the database: cancellations that were not passed on to Temporal yet, and runs
+//! and e-mails whose workflow no longer exists.
 
 use crate::codes::FailureCode;
 use crate::db::clock::{after, before, now};
@@ -24,12 +24,10 @@ pub struct StartedRun {
     pub temporal_run_id: String,
 }
 
-/// What has not changed for so long that Temporal is asked whether anybody still works on it.
+/// An item unchanged for so long that it is checked in Temporal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StaleItem {
-    /// A submission that has not ended.
     Run(StartedRun),
-    /// An unsettled e-mail.
     Delivery(DeliveryId, SubmissionId),
 }
 
@@ -42,18 +40,17 @@ impl StaleItem {
     }
 }
 
-/// The position of an item in the order in which Temporal is asked.
+/// Position of an item in the order of the checks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StaleCursor {
-    /// The last change.
     since: UtcTime,
     /// Of the submission or the delivery.
     id: String,
 }
 
 impl Store {
-    /// Claims up to `limit` cancellations that Temporal does not know of, for the time `lease`. Concurrent callers
-    /// skip one another's rows.
+    /// Claims up to `limit` cancellations that Temporal has not accepted yet, for the duration `lease`. Concurrent
+    /// callers skip one another's rows.
     pub async fn claim_cancellations(
         &self,
         limit: i64,
@@ -84,7 +81,7 @@ impl Store {
         })
     }
 
-    /// Temporal knows of the cancellation, or there is nothing left to cancel.
+    /// Call this when Temporal has accepted the cancellation, or nothing is left to cancel.
     pub async fn clear_cancellation(&self, run: RunKey) -> StoreResult<()> {
         diesel::update(runs::table.find((run.submission, run.number)))
             .set(runs::cancel_after.eq(None::<UtcTime>))
@@ -93,9 +90,9 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a run that Temporal has closed, or does not know, although its submission has not ended: as *cancelled*
-    /// if staff cancelled it, else as *failed* with the code `run_orphaned`. A standalone workflow delivers its
-    /// e-mail. Returns whether the run was orphaned; a newer run is left alone.
+    /// Ends a run that is closed or missing in Temporal while its submission has not ended: as *cancelled* if staff
+    /// cancelled it, else as *failed* with the code `run_orphaned`. A standalone workflow delivers its e-mail.
+    /// Returns `false`, without a change, if the run was not orphaned or is not the newest.
     pub async fn end_orphaned_run(&self, run: RunKey) -> StoreResult<bool> {
         transaction!(self, connection => {
             let from = match lock(connection, run.submission).await? {
@@ -120,7 +117,7 @@ impl Store {
         })
     }
 
-    /// The next `limit` items after `after_cursor` that have not changed for the time `unchanged`, oldest first.
+    /// The next `limit` items after `after_cursor` that have not changed for at least `unchanged`, oldest first.
     /// Empty at the end.
     pub async fn stale_items(
         &self,
@@ -132,7 +129,7 @@ impl Store {
         let after_cursor = after_cursor.unwrap_or(&first);
         let mut connection = self.connection().await?;
         let mut found = Vec::new();
-        // One by one: an index returns each in the order of time, and none returns both.
+        // An index returns the runs of one status in the order of time, but not of both.
         for status in [Status::Pending, Status::Processing] {
             found
                 .extend(stale_runs(&mut connection, status, unchanged, after_cursor, limit).await?);

@@ -18,7 +18,6 @@ pub struct Run {
     pub loopai_execution_id: Option<String>,
     pub created_at: UtcTime,
     pub started_at: Option<UtcTime>,
-    /// When LoopAI accepted the request.
     pub requested_at: Option<UtcTime>,
     pub finished_at: Option<UtcTime>,
     pub cancel_requested_at: Option<UtcTime>,

@@ -20,7 +20,6 @@ use crate::submissions::status::Status;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// An end without a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunEnd {
     pub status: EndStatus,
@@ -64,19 +63,15 @@ impl EndStatus {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransitionOutcome<T = ()> {
-    /// The submission is in the requested state, by this call or an earlier one.
+    /// The submission is in the requested state, because of this call or an earlier one.
     Applied(T),
-    /// The submission is in another state, and stays there.
     Conflict(Status),
-    /// A newer run has taken over.
     Superseded,
 }
 
 impl Store {
-    /// LoopAI accepted the request: records its execution and moves *pending → processing*.
-    ///
-    /// Returns the run's execution. That is the first one recorded; it differs from `execution_id` if LoopAI
-    /// started a second one for a repeated request.
+    /// Records LoopAI's execution and sets the state *processing*. Returns the execution that was recorded first: it
+    /// differs from `execution_id` if LoopAI started a second one for a repeated request.
     pub async fn start_processing(
         &self,
         run: RunKey,
@@ -100,7 +95,7 @@ impl Store {
         })
     }
 
-    /// Stores the result, moves *processing → completed* and plans the e-mail.
+    /// Also plans the e-mail.
     pub async fn complete_run(
         &self,
         run: RunKey,
@@ -132,7 +127,7 @@ impl Store {
         })
     }
 
-    /// Records an end without a result, and plans the e-mail.
+    /// Also plans the e-mail.
     pub async fn end_run(&self, run: RunKey, end: &RunEnd) -> StoreResult<TransitionOutcome> {
         let final_status = end.status.final_status();
         transaction!(self, connection => {

@@ -20,7 +20,6 @@ use std::time::Duration;
 /// Submissions per transaction: few enough to hold their locks only for a moment.
 const BATCH: i64 = 50;
 
-/// Time of creation and id.
 type RetryCursor = (UtcTime, SubmissionId);
 
 /// A filter that matches only submissions that can be retried: ended, not deleted; and without a result, unless the
@@ -31,7 +30,6 @@ pub struct RetryFilter(SubmissionFilter);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetryCounts {
     pub retried: i64,
-    /// Submissions that still match afterwards.
     pub remaining: i64,
 }
 
@@ -137,8 +135,7 @@ impl Store {
             let found = filter.next(connection, after_cursor, limit).await?;
             let mut retried = Vec::with_capacity(found.len());
             for (_, submission) in &found {
-                // Another request may have been faster.
-                let Some((status, number)) = lock_not_deleted(connection, *submission).await? else {
+                        let Some((status, number)) = lock_not_deleted(connection, *submission).await? else {
                     continue;
                 };
                 if filter.0.statuses.contains(&status) {

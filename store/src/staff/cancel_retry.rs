@@ -22,9 +22,7 @@ use std::time::Duration;
 pub enum CancelOutcome {
     /// The run has started, and Temporal is to cancel it.
     Requested(RunKey),
-    /// The submission is cancelled, now or before.
     Cancelled,
-    /// The submission has ended otherwise, and stays so.
     Final(Status),
     /// Or the submission is deleted.
     NotFound,
@@ -33,7 +31,6 @@ pub enum CancelOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryOutcome {
     Queued(RunKey),
-    /// The submission has not ended, or is retried already.
     InProgress(RunKey),
     NotFound,
 }
@@ -106,7 +103,7 @@ async fn cancel_run(
     if started.is_some() {
         return Ok((CancelOutcome::Requested(run), requested == 1));
     }
-    // If a start is in progress right now, its execution finds this end.
+    // If the run is being started at the same time, its execution will find that it has already ended.
     let end = RunEnd {
         status: EndStatus::Cancelled,
         code: FailureCode::Cancelled.to_string(),

@@ -22,7 +22,6 @@ use diesel_async::RunQueryDsl;
 pub enum DeleteOutcome {
     Done,
     Unchanged,
-    /// The submission has not ended.
     NotFinal(Status),
     NotFound,
 }

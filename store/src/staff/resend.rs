@@ -17,7 +17,6 @@ use diesel_async::RunQueryDsl;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResendOutcome {
     Planned(DeliveryId),
-    /// A copy is being delivered already.
     InProgress(DeliveryId),
     /// The e-mail is out of date: the submission was retried since.
     Superseded,

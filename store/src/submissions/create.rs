@@ -23,7 +23,6 @@ use std::time::Duration;
 /// The time of the consent is the time of the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
-    /// Version of the text that the patient agreed to.
     pub version: String,
 }
 
@@ -31,7 +30,6 @@ pub struct Consent {
 pub struct NewSubmission {
     pub id: SubmissionId,
     pub email: EmailAddress,
-    /// May be empty.
     pub comments: String,
     pub consent: Consent,
     /// Their bytes are stored already.
@@ -44,7 +42,7 @@ pub struct NewSubmission {
 }
 
 impl Store {
-    /// Stores a submission with its files, first run, first event, audit entry and the answer to its idempotency
+    /// Stores a submission with its files, first run, first event, audit entry and the outcome of its idempotency
     /// key. The bytes of its files were reserved ([`Store::reserve_blobs`]) and stored before.
     ///
     /// Returns `false`, with nothing stored, if the claim on the key was lost to another request.

@@ -17,7 +17,6 @@ use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 use strum::{Display, EnumString, IntoStaticStr};
 
-/// The name of an event in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
@@ -43,13 +42,9 @@ pub enum Step {
     Failed,
     TimedOut,
     Cancelled,
-    /// By staff or an operator.
     Retried,
-    /// The mail server accepted our e-mail.
     MailSent,
-    /// The mail server may have accepted our e-mail.
     MailUnknown,
-    /// Our e-mail will not be sent.
     MailFailed,
     Deleted,
     Restored,
@@ -84,10 +79,10 @@ impl Step {
             Step::Completed => "Your diagnosis is complete.",
             Step::ResultReady => "Your results are ready! Check your email.",
             Step::Failed => {
-                "We could not complete your diagnosis. We will e-mail you what you can do next."
+                "We could not complete your diagnosis. We will send you an e-mail with the next steps."
             }
             Step::TimedOut => {
-                "Your diagnosis took too long, so we stopped it. We will e-mail you what you can do next."
+                "Your diagnosis took too long, so we stopped it. We will send you an e-mail with the next steps."
             }
             Step::Cancelled => {
                 "Your submission was cancelled. We will send you an e-mail about it."
@@ -112,21 +107,18 @@ pub struct Event {
     pub number: i32,
     pub name: EventName,
     pub step: Step,
-    /// State of the submission after the event.
     pub status: Status,
-    /// What the patient reads.
     pub message: String,
     pub created_at: UtcTime,
 }
 
-/// An event as a reader of all submissions sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = events)]
 pub struct EventRow {
     pub id: i64,
     pub submission_id: SubmissionId,
-    /// A [`Step`], or one that only a newer version knows. A reader passes on what it does not know, or it would
-    /// stop there while versions are mixed.
+    /// A [`Step`], or one of a newer version. Text, because a reader must not fail at unknown steps while versions
+    /// are mixed.
     pub step: String,
     pub status: Status,
     pub created_at: UtcTime,
@@ -190,13 +182,10 @@ pub(crate) async fn append_waiting(
 }
 
 impl Store {
-    /// All events after number `after`, oldest first.
     pub async fn events(&self, submission: SubmissionId, after: i32) -> StoreResult<Vec<Event>> {
-        // Numbers are of type `i32`, so there are no more.
         self.events_page(submission, after, i32::MAX.into()).await
     }
 
-    /// The first `limit` events after number `after`.
     pub async fn events_page(
         &self,
         submission: SubmissionId,
@@ -227,7 +216,7 @@ impl Store {
     /// `limit`, in the order of ids.
     ///
     /// Ids are assigned before the commit, so a lower one can appear after a higher one. A reader therefore
-    /// remembers the gaps, and asks for them again.
+    /// remembers the gaps, and requests them again.
     pub async fn events_after_id(
         &self,
         after: i64,

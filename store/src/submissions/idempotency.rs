@@ -29,16 +29,13 @@ pub struct IdempotencyClaim {
 pub enum IdempotencyState {
     /// The caller does the work, and passes the claim to [`Store::create_submission`].
     Claimed(IdempotencyClaim),
-    /// An earlier request stored this submission.
     Completed(SubmissionId),
-    /// Another request with the same key is in progress.
     InProgress,
-    /// The key was used with another body.
     BodyMismatch,
 }
 
 impl Store {
-    /// Claims a key for the time `lease`; `body` is the digest of the request's body. A completed key is remembered
+    /// Claims a key for the duration `lease`; `body` is the digest of the request's body. A completed key is remembered
     /// for `lifetime`.
     pub async fn claim_idempotency_key(
         &self,
@@ -68,14 +65,14 @@ impl Store {
                 .first(connection)
                 .await
                 .optional()?;
-            let Some((known_body, answered, claim_is_over, expired)) = row else {
+            let Some((known_body, completed, claim_is_over, expired)) = row else {
                 // Expired and swept between the two statements: a repetition of the request will succeed.
                 return Ok(IdempotencyState::InProgress);
             };
             if !expired && known_body != body {
                 return Ok(IdempotencyState::BodyMismatch);
             }
-            match answered {
+            match completed {
                 Some(submission) if !expired => return Ok(IdempotencyState::Completed(submission)),
                 None if !claim_is_over => return Ok(IdempotencyState::InProgress),
                 _ => {}

@@ -20,11 +20,8 @@ pub struct Submission {
     pub status: Status,
     pub consent_version: String,
     pub consent_at: UtcTime,
-    /// The newest run.
     pub run_number: i32,
-    /// Number of the newest event.
     pub last_event: i32,
-    /// A stable code.
     pub error_code: Option<String>,
     /// For staff.
     pub error_detail: Option<String>,
@@ -66,7 +63,6 @@ pub(crate) async fn lock(
     Ok(found)
 }
 
-/// Locks a submission that is not deleted; returns its state and newest run.
 pub(crate) async fn lock_not_deleted(
     connection: &mut Connection,
     submission: SubmissionId,

@@ -29,14 +29,10 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 pub enum Status {
     /// Stored; LoopAI has no request yet.
     Pending,
-    /// LoopAI is working.
     Processing,
     Completed,
-    /// LoopAI could not make a diagnosis, or rejected the request.
     Failed,
-    /// LoopAI did not finish before the deadline.
     TimedOut,
-    /// By staff or an operator.
     Cancelled,
 }
 stored_as_text!(Status);
@@ -69,17 +65,16 @@ impl Status {
         self.into()
     }
 
-    /// Whether nothing more happens by itself.
     pub fn is_final(self) -> bool {
         matches!(self, Status::Completed | Status::Failed | Status::TimedOut | Status::Cancelled)
     }
 
-    /// Whether a run may move a submission from this state to `next`.
+    /// By a run. Staff may do more.
     pub fn can_become(self, next: Status) -> bool {
         TRANSITIONS.iter().any(|(from, to_by_run, _)| *from == self && to_by_run.contains(&next))
     }
 
-    /// Whether staff may move a submission from this state to `next`: whatever a run may, and more.
+    /// Includes the transitions by a run.
     pub fn can_be_set_by_staff(self, next: Status) -> bool {
         let to_by_staff = TRANSITIONS
             .iter()
@@ -87,12 +82,10 @@ impl Status {
         to_by_staff || self.can_become(next)
     }
 
-    /// The states from which a run may move a submission to this one.
     pub(crate) fn sources(self) -> Vec<Status> {
         Status::ALL.iter().copied().filter(|from| from.can_become(self)).collect()
     }
 
-    /// The states from which staff may move a submission to this one.
     pub(crate) fn staff_sources(self) -> Vec<Status> {
         Status::ALL.iter().copied().filter(|from| from.can_be_set_by_staff(self)).collect()
     }
