@@ -1,6 +1,6 @@
 //! Every side effect of a diagnosis run (LoopAI, e-mail, database), and the worker that runs them.
 //!
-//! One folder for each external system, with its client, errors and settings. The order of the steps is in the crate
+//! One directory for each external system, with its client, errors and settings. The order of the steps is in the crate
 //! `workflows`, the SQL in `store`.
 
 pub mod loopai;
