@@ -1,5 +1,6 @@
 //! Which passwords are accepted, and how they are hashed.
 
+use crate::error::field_errors::FieldErrorCode;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use std::sync::{Arc, LazyLock};
@@ -33,11 +34,11 @@ pub enum WeakPassword {
 }
 
 impl WeakPassword {
-    pub(crate) fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> FieldErrorCode {
         match self {
-            Self::TooShort => "password_too_short",
-            Self::TooLong => "password_too_long",
-            Self::TooCommon => "password_too_common",
+            Self::TooShort => FieldErrorCode::PasswordTooShort,
+            Self::TooLong => FieldErrorCode::PasswordTooLong,
+            Self::TooCommon => FieldErrorCode::PasswordTooCommon,
         }
     }
 }
@@ -52,7 +53,7 @@ pub fn check_password(password: &str, email: &str, name: &str) -> Result<(), Wea
     let local = email.split('@').next().unwrap_or_default();
     let joined: String = name.split_whitespace().collect();
     let words =
-        name.split_whitespace().chain(local.split(|letter: char| !letter.is_alphanumeric()));
+        name.split_whitespace().chain(local.split(|character: char| !character.is_alphanumeric()));
     let known = [email, local, name, &joined, "diagflow"];
     let known: Vec<&str> = known.into_iter().chain(words).filter(|it| !it.is_empty()).collect();
     let score = zxcvbn::zxcvbn(password, &known).score();

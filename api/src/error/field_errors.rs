@@ -10,9 +10,63 @@ pub(crate) struct FieldError {
     #[schema(example = "images[2]")]
     pub(crate) field: String,
     /// Stable code.
-    #[schema(example = "image_too_large")]
-    pub(crate) code: &'static str,
+    #[schema(value_type = String, example = "image_too_large")]
+    pub(crate) code: FieldErrorCode,
     /// What is wrong, for people. Images are counted from 1.
     #[schema(example = "Image 3: Exceeds 10MB limit")]
     pub(crate) message: String,
+}
+
+/// The stable code of an error in one field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FieldErrorCode {
+    EmailRequired,
+    EmailInvalid,
+    CommentsInvalid,
+    CommentsTooLong,
+    ConsentRequired,
+    ConsentVersionInvalid,
+    ConsentVersionNotCurrent,
+    ImagesRequired,
+    ImagesInvalid,
+    TooManyImages,
+    ImageTypeNotAllowed,
+    ImageTooLarge,
+    ImageEmpty,
+    ImageDataInvalid,
+    FileIdNotSupported,
+    ImageNotAnImage,
+    ImageTooManyPixels,
+    FieldMissing,
+    FieldUnknown,
+    FieldInvalid,
+    Repeated,
+    UnknownParameter,
+    ParameterInvalid,
+    StatusInvalid,
+    TimeInvalid,
+    TimeInThePast,
+    ErrorCodeInvalid,
+    DeletedInvalid,
+    FormatInvalid,
+    PageInvalid,
+    PerPageInvalid,
+    SortInvalid,
+    PageAndCursor,
+    NumberInvalid,
+    FlagInvalid,
+    ExpectedRequired,
+    NameRequired,
+    NameTooLong,
+    NameInvalid,
+    RoleRequired,
+    RoleInvalid,
+    PasswordRequired,
+    PasswordForbidden,
+    PasswordTooShort,
+    PasswordTooLong,
+    PasswordTooCommon,
+    PasswordWrong,
+    PasswordUnchanged,
 }

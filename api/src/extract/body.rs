@@ -1,7 +1,7 @@
 //! Reads a JSON body of at most 64 KiB. Errors name the fields and never repeat their values, which may be
 //! passwords.
 
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::layers::time_limit::body_error;
 use crate::openapi::route::{Documented, RouteDocument};
@@ -84,16 +84,16 @@ fn field_error(path: &str, error: &str) -> FieldError {
     if let Some(name) = quoted(error, "missing field `") {
         let field = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         let message = format!("{field} is missing");
-        return FieldError { field, code: "field_missing", message };
+        return FieldError { field, code: FieldErrorCode::FieldMissing, message };
     }
     if error.starts_with("unknown field `") {
         let message = format!("Unknown field {path}");
-        return FieldError { field: path.to_owned(), code: "field_unknown", message };
+        return FieldError { field: path.to_owned(), code: FieldErrorCode::FieldUnknown, message };
     }
     let expected = error.rsplit_once("expected ").map_or("of another type", |(_, rest)| rest);
     let field = path.to_owned();
     let message = format!("{field} must be {expected}");
-    FieldError { field, code: "field_invalid", message }
+    FieldError { field, code: FieldErrorCode::FieldInvalid, message }
 }
 
 fn quoted<'a>(error: &'a str, before: &str) -> Option<&'a str> {
@@ -132,7 +132,7 @@ mod tests {
     use serde_json::json;
 
     #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "only reading it is looked at")]
+    #[expect(dead_code, reason = "only deserialized")]
     struct Example {
         name: String,
         count: u8,
@@ -143,12 +143,12 @@ mod tests {
     }
 
     #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "only reading it is looked at")]
+    #[expect(dead_code, reason = "only deserialized")]
     struct Inner {
         size: u8,
     }
 
-    fn errors(body: Value) -> Vec<(String, &'static str)> {
+    fn errors(body: Value) -> Vec<(String, FieldErrorCode)> {
         let Value::Object(object) = body else { panic!("an object") };
         let Err(errors) = deserialize::<Example>(object) else { return Vec::new() };
         errors.into_iter().map(|error| (error.field, error.code)).collect()
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn every_invalid_field_is_reported_without_its_value() {
         assert_eq!(errors(json!({"name": "x", "count": 1, "more": 2})), []);
-        let missing = |name: &str| (name.to_owned(), "field_missing");
-        let invalid = |name: &str| (name.to_owned(), "field_invalid");
+        let missing = |name: &str| (name.to_owned(), FieldErrorCode::FieldMissing);
+        let invalid = |name: &str| (name.to_owned(), FieldErrorCode::FieldInvalid);
         assert_eq!(errors(json!({"count": 1})), [missing("name")]);
         assert_eq!(errors(json!({"name": 1, "count": 1})), [invalid("name")]);
         let inner = json!({"name": "x", "count": 1, "inner": {}});

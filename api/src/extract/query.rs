@@ -2,11 +2,12 @@
 //! Empty parameters count as missing, because forms send them for fields that were left empty.
 
 use crate::app::AppState;
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::error::{ApiError, ErrorCode};
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use diagflow_store::truncated;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 use utoipa::openapi::path::Parameter;
@@ -34,7 +35,11 @@ impl Parameters {
             self.given.extract_if(.., |(given, _)| given == name).map(|(_, value)| value);
         let value = values.next();
         if values.count() > 0 {
-            self.add_error(name, "repeated", format!("{name} is given more than once"));
+            self.add_error(
+                name,
+                FieldErrorCode::Repeated,
+                format!("{name} is given more than once"),
+            );
         }
         value
     }
@@ -43,7 +48,7 @@ impl Parameters {
     pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
-        code: &'static str,
+        code: FieldErrorCode,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let value = self.take(name)?;
@@ -56,22 +61,22 @@ impl Parameters {
         }
     }
 
-    pub(crate) fn add_error(&mut self, name: &str, code: &'static str, message: String) {
+    pub(crate) fn add_error(&mut self, name: &str, code: FieldErrorCode, message: String) {
         self.errors.push(FieldError { field: name.to_owned(), code, message });
     }
 
     /// All errors, after all known parameters were taken.
     pub(crate) fn finish(mut self) -> Vec<FieldError> {
         for (name, _) in std::mem::take(&mut self.given) {
-            let name: String = name.chars().take(64).collect();
+            let name = truncated(&name, 64);
             let message = format!("Unknown parameter {name:?}");
-            self.add_error(&name, "unknown_parameter", message);
+            self.add_error(&name, FieldErrorCode::UnknownParameter, message);
         }
         self.errors
     }
 }
 
-/// Reads parameters and records the given values for the audit.
+/// Reads parameters and records the given values for the audit log.
 pub(crate) struct RecordedParameters<'a> {
     parameters: &'a mut Parameters,
     pub(crate) values: Map<String, Value>,
@@ -86,7 +91,7 @@ impl<'a> RecordedParameters<'a> {
     pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
-        code: &'static str,
+        code: FieldErrorCode,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         self.parameters.read(name, code, |text| {
@@ -134,9 +139,9 @@ impl<T: FromParameters> Documented for ValidQuery<T> {
 mod tests {
     use super::*;
 
-    fn errors(query: &str) -> Vec<(String, &'static str)> {
+    fn errors(query: &str) -> Vec<(String, FieldErrorCode)> {
         let mut parameters = Parameters::of(query);
-        parameters.read("page", "page_invalid", |text| {
+        parameters.read("page", FieldErrorCode::PageInvalid, |text| {
             text.parse::<u32>().map_err(|_| "Page must be a number".to_owned())
         });
         parameters.finish().into_iter().map(|error| (error.field, error.code)).collect()
@@ -147,13 +152,13 @@ mod tests {
         assert_eq!(errors(""), []);
         assert_eq!(errors("page=3&"), []);
         assert_eq!(errors("page=&other="), [], "left empty in a form");
-        assert_eq!(errors("page=1&page=2"), [("page".to_owned(), "repeated")]);
+        assert_eq!(errors("page=1&page=2"), [("page".to_owned(), FieldErrorCode::Repeated)]);
         assert_eq!(
             errors("page=x&Page=1&a%20b=c"),
             [
-                ("page".to_owned(), "page_invalid"),
-                ("Page".to_owned(), "unknown_parameter"),
-                ("a b".to_owned(), "unknown_parameter"),
+                ("page".to_owned(), FieldErrorCode::PageInvalid),
+                ("Page".to_owned(), FieldErrorCode::UnknownParameter),
+                ("a b".to_owned(), FieldErrorCode::UnknownParameter),
             ]
         );
     }

@@ -1,7 +1,7 @@
 //! All errors of submissions: codes and messages in one table. The existing front end shows some of these
 //! messages, so they must not change.
 
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::settings::MIB;
 
 pub(crate) const MAX_COMMENTS: usize = 5000;
@@ -14,7 +14,6 @@ pub(crate) struct Limits {
     pub(crate) files: usize,
 }
 
-/// An error of the submission as a whole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SubmissionError<'a> {
     EmailRequired,
@@ -32,42 +31,51 @@ pub(crate) enum SubmissionError<'a> {
 impl SubmissionError<'_> {
     pub(crate) fn field_error(self, limits: Limits) -> FieldError {
         let (field, code, message) = match self {
-            Self::EmailRequired => ("email", "email_required", "Email is required".to_owned()),
-            Self::EmailInvalid => ("email", "email_invalid", "Invalid email format".to_owned()),
+            Self::EmailRequired => {
+                ("email", FieldErrorCode::EmailRequired, "Email is required".to_owned())
+            }
+            Self::EmailInvalid => {
+                ("email", FieldErrorCode::EmailInvalid, "Invalid email format".to_owned())
+            }
             Self::CommentsInvalid => {
-                ("comments", "comments_invalid", "Comments must be text".to_owned())
+                ("comments", FieldErrorCode::CommentsInvalid, "Comments must be text".to_owned())
             }
             Self::CommentsTooLong => (
                 "comments",
-                "comments_too_long",
+                FieldErrorCode::CommentsTooLong,
                 format!("Comments exceed {MAX_COMMENTS} characters"),
             ),
             Self::ConsentRequired => {
-                ("consent", "consent_required", "Consent is required".to_owned())
+                ("consent", FieldErrorCode::ConsentRequired, "Consent is required".to_owned())
             }
             Self::ConsentVersionInvalid => (
                 "consent_version",
-                "consent_version_invalid",
+                FieldErrorCode::ConsentVersionInvalid,
                 "Consent version must be text".to_owned(),
             ),
             Self::ConsentVersionNotCurrent { current } => (
                 "consent_version",
-                "consent_version_not_current",
+                FieldErrorCode::ConsentVersionNotCurrent,
                 format!("The consent text has changed: the current version is {current}"),
             ),
-            Self::ImagesRequired => {
-                ("images", "images_required", "At least one image is required".to_owned())
+            Self::ImagesRequired => (
+                "images",
+                FieldErrorCode::ImagesRequired,
+                "At least one image is required".to_owned(),
+            ),
+            Self::ImagesInvalid => {
+                ("images", FieldErrorCode::ImagesInvalid, "Images must be a list".to_owned())
             }
-            Self::ImagesInvalid => ("images", "images_invalid", "Images must be a list".to_owned()),
-            Self::TooManyImages => {
-                ("images", "too_many_images", format!("Too many images (at most {})", limits.files))
-            }
+            Self::TooManyImages => (
+                "images",
+                FieldErrorCode::TooManyImages,
+                format!("Too many images (at most {})", limits.files),
+            ),
         };
         FieldError { field: field.to_owned(), code, message }
     }
 }
 
-/// An error of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ImageError {
     TypeNotAllowed,
@@ -83,26 +91,30 @@ impl ImageError {
     /// `index` counts from 0.
     pub(crate) fn field_error(self, index: usize, limits: Limits) -> FieldError {
         let (code, sentence) = match self {
-            Self::TypeNotAllowed => {
-                ("image_type_not_allowed", "Invalid format. Allowed: JPEG, PNG, WebP".to_owned())
-            }
-            Self::TooLarge => {
-                ("image_too_large", format!("Exceeds {}MB limit", limits.file_size / MIB))
-            }
-            Self::Empty => ("image_empty", "Is empty".to_owned()),
-            Self::DataInvalid => {
-                ("image_data_invalid", "Data must be base64 or a base64 data: URL".to_owned())
-            }
+            Self::TypeNotAllowed => (
+                FieldErrorCode::ImageTypeNotAllowed,
+                "Invalid format. Allowed: JPEG, PNG, WebP".to_owned(),
+            ),
+            Self::TooLarge => (
+                FieldErrorCode::ImageTooLarge,
+                format!("Exceeds {}MB limit", limits.file_size / MIB),
+            ),
+            Self::Empty => (FieldErrorCode::ImageEmpty, "Is empty".to_owned()),
+            Self::DataInvalid => (
+                FieldErrorCode::ImageDataInvalid,
+                "Data must be base64 or a base64 data: URL".to_owned(),
+            ),
             Self::FileIdNotSupported => (
-                "file_id_not_supported",
+                FieldErrorCode::FileIdNotSupported,
                 "Send the image itself: file_id is not supported".to_owned(),
             ),
             Self::NotAnImage => {
-                ("image_not_an_image", "Is damaged, or not really an image".to_owned())
+                (FieldErrorCode::ImageNotAnImage, "Is damaged, or not really an image".to_owned())
             }
-            Self::TooManyPixels => {
-                ("image_too_many_pixels", format!("Exceeds {} megapixels", MAX_PIXELS / 1_000_000))
-            }
+            Self::TooManyPixels => (
+                FieldErrorCode::ImageTooManyPixels,
+                format!("Exceeds {} megapixels", MAX_PIXELS / 1_000_000),
+            ),
         };
         let message = format!("Image {}: {sentence}", index + 1);
         FieldError { field: format!("images[{index}]"), code, message }

@@ -1,21 +1,21 @@
-//! The filter of lists, exports and bulk retries.
+//! The parameters that select submissions: parsing, and the permission for searches in comments.
 
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
+use crate::error::field_errors::FieldErrorCode;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters, RecordedParameters};
 use crate::extract::time_format::{range_end, range_start};
 use diagflow_store::{
-    DeletedFilter, EmailFilter, FullTextQuery, NewAuditEntry, Status, SubmissionFilter,
+    DeletedFilter, EmailFilter, FullTextQuery, MAX_EMAIL_LENGTH, NewAuditEntry, Status,
+    SubmissionFilter,
 };
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 use utoipa::openapi::path::Parameter;
 
-/// The same as in a submission.
-const MAX_EMAIL_LENGTH: usize = 254;
 const MAX_CODE_LENGTH: usize = 64;
 
 #[derive(Clone, Default)]
@@ -42,8 +42,8 @@ pub(crate) struct FilterQuery {
     /// E-mail address of the patient, or its beginning followed by `*`. Case is ignored.
     #[param(example = "ana@*")]
     email: Option<String>,
-    /// At most 10 terms, each of which must begin a word of the comments. Terms have at least three letters; common
-    /// words (`the`, `with`) are ignored. Requires `clinical:read`.
+    /// At most 10 terms. Each must match the beginning of a word in the comments. Terms have at least three letters;
+    /// common words (`the`, `with`) are ignored. Requires `clinical:read`.
     #[param(example = "red eye")]
     comments: Option<String>,
     /// Error code of the submission.
@@ -62,17 +62,21 @@ impl FromParameters for FilterRequest {
     }
 
     fn from_parameters(parameters: &mut Parameters) -> Self {
-        let full_text = parameters.read("comments", "comments_invalid", |text| {
+        let full_text = parameters.read("comments", FieldErrorCode::CommentsInvalid, |text| {
             text.parse::<FullTextQuery>().map_err(|error| error.to_string())
         });
         let mut given = RecordedParameters::new(parameters);
         let filter = SubmissionFilter {
-            statuses: given.read("status", "status_invalid", statuses).unwrap_or_default(),
-            created_from: given.read("created_from", "time_invalid", range_start),
-            created_to: given.read("created_to", "time_invalid", range_end),
-            email: given.read("email", "email_invalid", email),
-            error_code: given.read("error_code", "error_code_invalid", code),
-            deleted: given.read("deleted", "deleted_invalid", deleted).unwrap_or_default(),
+            statuses: given
+                .read("status", FieldErrorCode::StatusInvalid, statuses)
+                .unwrap_or_default(),
+            created_from: given.read("created_from", FieldErrorCode::TimeInvalid, range_start),
+            created_to: given.read("created_to", FieldErrorCode::TimeInvalid, range_end),
+            email: given.read("email", FieldErrorCode::EmailInvalid, email),
+            error_code: given.read("error_code", FieldErrorCode::ErrorCodeInvalid, code),
+            deleted: given
+                .read("deleted", FieldErrorCode::DeletedInvalid, deleted)
+                .unwrap_or_default(),
             full_text,
             ..SubmissionFilter::default()
         };

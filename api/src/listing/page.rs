@@ -1,5 +1,6 @@
 //! Pages of a list, by number or by cursor.
 
+use crate::error::field_errors::FieldErrorCode;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters};
 use crate::listing::cursor;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use utoipa::openapi::path::Parameter;
 use utoipa::{IntoParams, ToSchema};
 
-/// Submissions of a page, unless request otherwise.
+/// Default number of submissions per page.
 const DEFAULT_PER_PAGE: usize = 20;
 const MAX_PER_PAGE: usize = 100;
 /// Submissions that a page by number may skip: the database reads all of them, which takes about 10 ms.
@@ -53,19 +54,20 @@ impl FromParameters for PageRequest {
     }
 
     fn from_parameters(parameters: &mut Parameters) -> Self {
-        let page = parameters.read("page", "page_invalid", |text| {
+        let page = parameters.read("page", FieldErrorCode::PageInvalid, |text| {
             let page = text.parse().ok().filter(|page| *page >= 1);
             page.ok_or_else(|| "page must be a number from 1".to_owned())
         });
-        let per_page = parameters.read("per_page", "per_page_invalid", |text| {
+        let per_page = parameters.read("per_page", FieldErrorCode::PerPageInvalid, |text| {
             let count = text.parse().ok().filter(|count| (1..=MAX_PER_PAGE).contains(count));
             count.ok_or_else(|| format!("per_page must be a number from 1 to {MAX_PER_PAGE}"))
         });
-        let sort = parameters.read("sort", "sort_invalid", parse_sort).unwrap_or_default();
+        let sort =
+            parameters.read("sort", FieldErrorCode::SortInvalid, parse_sort).unwrap_or_default();
         let cursor = parameters.take("cursor");
         if cursor.is_some() && page.is_some() {
             let message = "Use either page or cursor".to_owned();
-            parameters.add_error("cursor", "page_and_cursor", message);
+            parameters.add_error("cursor", FieldErrorCode::PageAndCursor, message);
         }
         Self {
             page: page.unwrap_or(1),

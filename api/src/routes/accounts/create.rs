@@ -3,7 +3,7 @@
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
 use crate::openapi::error_responses::errors;
@@ -72,7 +72,7 @@ async fn validate(state: &AppState, request: &NewUserRequest) -> Result<NewUser,
     let email = match text(&request.email) {
         Some(text) => errors.email(&text),
         None => {
-            errors.required("email", "email_required");
+            errors.required("email", FieldErrorCode::EmailRequired);
             None
         }
     };
@@ -80,7 +80,7 @@ async fn validate(state: &AppState, request: &NewUserRequest) -> Result<NewUser,
     let role = match text(&request.role) {
         Some(text) => errors.role(&text),
         None => {
-            errors.required("role", "role_required");
+            errors.required("role", FieldErrorCode::RoleRequired);
             None
         }
     };
@@ -88,7 +88,7 @@ async fn validate(state: &AppState, request: &NewUserRequest) -> Result<NewUser,
     let display_name = name.as_deref().unwrap_or_default();
     let password = request.password.as_deref();
     if password.is_none() && role != Some(Role::Service) {
-        errors.required("password", "password_required");
+        errors.required("password", FieldErrorCode::PasswordRequired);
     }
     let password = errors.password(&state.passwords, password, role, address, display_name).await;
     let errors = errors.into_inner();

@@ -5,7 +5,7 @@ use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::auth::credentials::API_KEY_PREFIX;
 use crate::auth::random_secret::RandomSecret;
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
 use crate::extract::path_id::PathId;
@@ -159,13 +159,17 @@ fn validate(request: &NewKeyRequest) -> Result<(String, Option<UtcTime>), Vec<Fi
     let expires_at = request.expires_at.as_deref().map(DateTime::parse_from_rfc3339);
     let expires_at = match expires_at.transpose() {
         Ok(Some(at)) if at <= Utc::now() => {
-            errors.add("expires_at", "time_in_the_past", "expires_at must be in the future");
+            errors.add(
+                "expires_at",
+                FieldErrorCode::TimeInThePast,
+                "expires_at must be in the future",
+            );
             None
         }
         Ok(at) => at.map(|at| at.to_utc().into()),
         Err(_) => {
             let message = "expires_at must be an RFC 3339 time, such as 2026-11-21T12:00:00Z";
-            errors.add("expires_at", "time_invalid", message);
+            errors.add("expires_at", FieldErrorCode::TimeInvalid, message);
             None
         }
     };

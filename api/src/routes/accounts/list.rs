@@ -3,6 +3,7 @@
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::error::ApiResult;
+use crate::error::field_errors::FieldErrorCode;
 use crate::extract::path_id::PathId;
 use crate::extract::query::{FromParameters, Parameters, ValidQuery};
 use crate::routes::accounts::body::{UserBody, UserResponse};
@@ -75,7 +76,7 @@ impl FromParameters for UserSearch {
 
     fn from_parameters(parameters: &mut Parameters) -> Self {
         let mut number = |name: &'static str, default, max| {
-            let read = parameters.read(name, "number_invalid", |text| {
+            let read = parameters.read(name, FieldErrorCode::NumberInvalid, |text| {
                 let number = text.parse().ok().filter(|number| (1..=max).contains(number));
                 number.ok_or_else(|| format!("{name} must be a whole number from 1 to {max}"))
             });
@@ -85,8 +86,8 @@ impl FromParameters for UserSearch {
         let per_page = number("per_page", DEFAULT_PER_PAGE, MAX_PER_PAGE);
         let filter = UserFilter {
             search: parameters.take("search"),
-            role: parameters.read("role", "role_invalid", parse_role),
-            disabled: parameters.read("disabled", "flag_invalid", |text| {
+            role: parameters.read("role", FieldErrorCode::RoleInvalid, parse_role),
+            disabled: parameters.read("disabled", FieldErrorCode::FlagInvalid, |text| {
                 text.parse().map_err(|_| "disabled must be true or false".to_owned())
             }),
         };

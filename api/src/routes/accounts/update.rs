@@ -3,7 +3,7 @@
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
 use crate::extract::path_id::PathId;
@@ -131,10 +131,10 @@ async fn apply_update(
         UserChangeOutcome::LastAdmin => ApiError::LastAdmin,
         UserChangeOutcome::EmailTaken => ApiError::EmailTaken,
         UserChangeOutcome::PasswordMissing => {
-            password_error("password_required", "Password is required")
+            password_error(FieldErrorCode::PasswordRequired, "Password is required")
         }
         UserChangeOutcome::PasswordForbidden => password_error(
-            "password_forbidden",
+            FieldErrorCode::PasswordForbidden,
             "A service account has API keys instead of a password",
         ),
     };
@@ -145,7 +145,7 @@ errors!(DisableUserErrors: LastAdmin);
 
 /// Disable an account
 ///
-/// Ends its sessions. The audit keeps its name.
+/// Ends its sessions. The audit log keeps its name.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{id}",

@@ -6,7 +6,7 @@ use crate::auth::caller::Caller;
 use crate::auth::device;
 use crate::auth::device::Device;
 use crate::auth::throttle;
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
 use crate::openapi::error_responses::errors;
@@ -99,12 +99,12 @@ async fn check_passwords(
     let (found, stored_hash) = found.filter(|(found, _)| found.id == user.id).unzip();
     if !passwords.verify(&request.current_password, stored_hash.flatten()).await {
         let message = "The current password is incorrect".to_owned();
-        return Err(field_error("current_password", "password_wrong", message));
+        return Err(field_error("current_password", FieldErrorCode::PasswordWrong, message));
     }
     attempt.succeeded(state).await?;
     if request.current_password == request.new_password {
         let message = "The new password must differ from the current one".to_owned();
-        return Err(field_error("new_password", "password_unchanged", message));
+        return Err(field_error("new_password", FieldErrorCode::PasswordUnchanged, message));
     }
     Ok(found.and_then(|found| found.password_changed_at))
 }

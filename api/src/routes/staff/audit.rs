@@ -3,13 +3,14 @@
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::error::ApiResult;
+use crate::error::field_errors::FieldErrorCode;
 use crate::extract::query::{FromParameters, Parameters, RecordedParameters, ValidQuery};
 use crate::extract::time_format::{range_end, range_start};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
-use diagflow_store::{Action, AuditEntry, AuditFilter, ObjectKind, UtcTime};
+use diagflow_store::{Action, AuditEntry, AuditFilter, MAX_EMAIL_LENGTH, ObjectKind, UtcTime};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt::Display;
@@ -20,9 +21,9 @@ use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 500;
-/// The longest text in any of the searched columns.
-const MAX_TEXT_LENGTH: usize = 254;
-const INVALID: &str = "parameter_invalid";
+/// No searched column is longer than the actor's e-mail address.
+const MAX_TEXT_LENGTH: usize = MAX_EMAIL_LENGTH;
+const INVALID: FieldErrorCode = FieldErrorCode::ParameterInvalid;
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -3,7 +3,7 @@
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
-use crate::error::field_errors::FieldError;
+use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
 use crate::extract::query::{FromParameters, Parameters};
@@ -27,7 +27,7 @@ pub(crate) struct BulkRetryRequest {
     /// Conditions, all of which must match.
     #[serde(default)]
     filter: RetryFilterBody,
-    /// Reason for the audit, 1 to 500 characters. Do not include medical information.
+    /// Reason for the audit log, 1 to 500 characters. Do not include medical information.
     #[schema(example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
     reason: Option<String>,
     /// Only count the matching submissions. Default: `false`.
@@ -50,7 +50,8 @@ pub(crate) struct RetryFilterBody {
     created_to: Option<String>,
     /// E-mail address of the patient, or its beginning followed by `*`. Case is ignored.
     email: Option<String>,
-    /// Words in the comments. Requires `clinical:read`.
+    /// At most 10 terms. Each must match the beginning of a word in the comments. Terms have at least three letters;
+    /// common words (`the`, `with`) are ignored. Requires `clinical:read`.
     comments: Option<String>,
     /// Error code of the submission.
     #[schema(example = "loopai_unavailable")]
@@ -70,7 +71,7 @@ pub(crate) struct BulkRetryResponse {
     /// Number of submissions that were retried. Absent in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     retried: Option<i64>,
-    /// Number of submissions that still match: the `expected` of the next request. Absent in a dry run.
+    /// Number of submissions that still match. Send it as `expected` in the next request. Absent in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     remaining: Option<i64>,
 }
@@ -115,7 +116,11 @@ pub(crate) async fn retry_submissions(
     let expected = expected.ok_or_else(|| {
         let message = "expected is required: send the number that the dry run returned".to_owned();
         let field = "expected".to_owned();
-        ApiError::InvalidInput(vec![FieldError { field, code: "expected_required", message }])
+        ApiError::InvalidInput(vec![FieldError {
+            field,
+            code: FieldErrorCode::ExpectedRequired,
+            message,
+        }])
     })?;
     if expected != matched {
         return Err(refuse(&state, entry, ApiError::MatchCountChanged { matched }).await);
@@ -151,11 +156,11 @@ impl RetryFilterBody {
         let request = FilterRequest::from_parameters(&mut parameters);
         if request.filter.statuses.iter().any(|status| !status.is_final()) {
             let message = "Only submissions in a final state can be retried".to_owned();
-            parameters.add_error("status", "status_invalid", message);
+            parameters.add_error("status", FieldErrorCode::StatusInvalid, message);
         }
         if request.filter.deleted != DeletedFilter::Exclude {
             let message = "Deleted submissions must be restored first".to_owned();
-            parameters.add_error("deleted", "deleted_invalid", message);
+            parameters.add_error("deleted", FieldErrorCode::DeletedInvalid, message);
         }
         let errors = parameters.finish().into_iter();
         let errors: Vec<_> = errors

@@ -1,4 +1,4 @@
-//! `GET /api/admin/submissions/export`
+//! `GET /api/admin/submissions/export`: submissions as a CSV or JSON lines file.
 //!
 //! Read and sent in chunks, so the size of an export does not change the memory that it needs. An error breaks the
 //! connection, and so does the loss of the permission: a truncated file must not look complete.
@@ -9,6 +9,7 @@ mod reader;
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
+use crate::error::field_errors::FieldErrorCode;
 use crate::error::{ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters, ValidQuery};
 use crate::listing::export_format::ExportFormat;
@@ -52,7 +53,7 @@ impl FromParameters for ExportRequest {
 
     fn from_parameters(parameters: &mut Parameters) -> Self {
         let filter = FilterRequest::from_parameters(parameters);
-        let format = parameters.read("format", "format_invalid", str::parse);
+        let format = parameters.read("format", FieldErrorCode::FormatInvalid, str::parse);
         Self { filter, format: format.unwrap_or_default() }
     }
 }
