@@ -40,9 +40,9 @@ error_codes! {
     CommentSearchForbidden: FORBIDDEN,
         "Searching comments requires the permission `clinical:read`.";
     CsrfTokenInvalid: FORBIDDEN,
-        "A change with a session cookie needs the session's `csrf_token` in the header \
-         `X-CSRF-Token`.";
-    NotFound: NOT_FOUND, "It does not exist, or the credentials do not grant access to it.";
+        "With a session cookie, a request that changes data needs the session's `csrf_token` in \
+         the header `X-CSRF-Token`.";
+    NotFound: NOT_FOUND, "The resource does not exist, or the credentials do not grant access to it.";
     MethodNotAllowed: METHOD_NOT_ALLOWED, "The path does not support this method.";
     UploadTimeout: REQUEST_TIMEOUT, "The upload took too long.";
     IdempotencyKeyInUse: CONFLICT, "The first request with this key is still being processed.";
@@ -53,7 +53,7 @@ error_codes! {
     NotFinal: CONFLICT, "The submission is still being processed. Cancel it first.";
     Superseded: CONFLICT, "The submission has been retried since, so the e-mail is out of date.";
     MatchCountChanged: CONFLICT,
-        "The filter matches another number of submissions now; `matched` has the number.";
+        "The filter now matches a different number of submissions, returned as `matched`.";
     BodyTooLarge: PAYLOAD_TOO_LARGE, "The body is too large.";
     UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE, "The `Content-Type` is not supported.";
     IdempotencyKeyReused: UNPROCESSABLE_ENTITY, "The key was used for a different submission.";
