@@ -21,18 +21,21 @@ use diagflow_store::{Action, ObjectKind};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa_axum::router::UtoipaMethodRouter;
 
-const ERRORS: [ErrorCode; 8] = [
-    ErrorCode::SignInRequired,
+/// Errors of [`optional_caller`].
+pub(crate) const CREDENTIAL_ERRORS: [ErrorCode; 4] = [
     ErrorCode::TokenExpired,
     ErrorCode::TokenInvalid,
     ErrorCode::SessionEnded,
     ErrorCode::ApiKeyInvalid,
+];
+/// Errors of [`guarded`], besides [`CREDENTIAL_ERRORS`].
+const GUARD_ERRORS: [ErrorCode; 4] = [
+    ErrorCode::SignInRequired,
     ErrorCode::Forbidden,
     ErrorCode::CsrfTokenInvalid,
     ErrorCode::TooManyRequests,
 ];
 
-/// Requires `permission` for these routes.
 pub(crate) fn guarded(
     state: &AppState,
     permission: Permission,
@@ -42,7 +45,8 @@ pub(crate) fn guarded(
         let schemes = ["session", "session_cookie"];
         let schemes = schemes.map(|scheme| SecurityRequirement::new(scheme, [permission.name()]));
         operation.security = Some(schemes.to_vec());
-        error_responses::add(operation, &ERRORS);
+        error_responses::add(operation, &CREDENTIAL_ERRORS);
+        error_responses::add(operation, &GUARD_ERRORS);
     }
     let guard = from_fn_with_state((state.clone(), permission), authorize);
     (schemas, paths, router.route_layer(guard))

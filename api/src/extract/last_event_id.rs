@@ -5,8 +5,7 @@ use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::convert::Infallible;
-use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
-use utoipa::openapi::{ObjectBuilder, Type};
+use utoipa::openapi::{Required, Type};
 
 /// The id of the last event that the client received, if it sends a number.
 #[derive(Debug, Clone, Copy)]
@@ -30,14 +29,12 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
 
 impl Documented for LastEventId {
     fn document(route: &mut RouteDocument<'_>) {
-        let parameter = ParameterBuilder::new()
-            .name("Last-Event-ID")
-            .parameter_in(ParameterIn::Header)
-            .description(Some(
-                "Id of the last event that was received. An id that was never assigned is ignored.",
-            ))
-            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
-        route.add_parameters([parameter.build()]);
+        route.add_header(
+            "Last-Event-ID",
+            Type::String,
+            Required::False,
+            "Id of the last event that was received. An id that was never assigned is ignored.",
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! Receives a submission: reads its body within limits and validates it.
 
 use crate::app::AppState;
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::body::media_type;
 use crate::extract::client_info::ClientInfo;
 use crate::intake::upload_memory::{JSON_COPIES, MemoryReservation};
@@ -16,6 +16,16 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+
+/// Errors of [`receive`], besides those of reading a body.
+pub(crate) const RECEIVE_ERRORS: [ErrorCode; 6] = [
+    ErrorCode::InvalidSubmission,
+    ErrorCode::InvalidJson,
+    ErrorCode::InvalidMultipart,
+    ErrorCode::UnsupportedMediaType,
+    ErrorCode::Busy,
+    ErrorCode::Internal,
+];
 
 /// The reserved memory is released when the last copy of the images' bytes is dropped.
 pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<ValidSubmission> {
@@ -86,7 +96,6 @@ async fn read(body: Body, limit: usize, memory: &mut MemoryReservation) -> ApiRe
     Ok(bytes.freeze())
 }
 
-/// Runs slow work on the blocking threads.
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> ApiResult<T> + Send + 'static,
 ) -> ApiResult<T> {

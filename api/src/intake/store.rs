@@ -6,9 +6,10 @@
 
 use crate::app::AppState;
 use crate::auth::caller::Caller;
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::header_names::IDEMPOTENCY_KEY;
 use crate::intake::valid_submission::ValidSubmission;
+use crate::openapi::route::RouteDocument;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use diagflow_store::{
@@ -17,9 +18,9 @@ use diagflow_store::{
 };
 use futures::future::try_join_all;
 use tokio::time::timeout;
+use utoipa::openapi::{Required, Type};
 
 const MAX_KEY_BYTES: usize = 255;
-const FIRST_RUN: i32 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoredSubmission {
@@ -39,6 +40,27 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<Idempoten
     }
     Ok(Some(Sha256::of(key)))
 }
+
+/// Documents [`idempotency_key`].
+pub(crate) fn document_idempotency_key(route: &mut RouteDocument<'_>) {
+    route.add_header(
+        "Idempotency-Key",
+        Type::String,
+        Required::False,
+        "1 to 255 visible ASCII characters. Makes it safe to repeat the request for at least 24 hours.",
+    );
+    route.add_errors(&[ErrorCode::InvalidIdempotencyKey]);
+}
+
+/// Errors of [`store_submission`].
+pub(crate) const STORE_ERRORS: [ErrorCode; 6] = [
+    ErrorCode::InvalidSubmission,
+    ErrorCode::IdempotencyKeyInUse,
+    ErrorCode::IdempotencyKeyReused,
+    ErrorCode::Internal,
+    ErrorCode::Unavailable,
+    ErrorCode::OutcomeUnknown,
+];
 
 pub(crate) async fn store_submission(
     state: &AppState,
@@ -123,7 +145,7 @@ async fn create(
         return Err(ApiError::IdempotencyKeyInUse);
     }
     Failpoint::AfterSubmissionCommit.pass().await;
-    state.app.dispatch.start_soon(RunKey { submission: new.id, number: FIRST_RUN });
+    state.app.dispatch.start_soon(RunKey::first(new.id));
     Ok(new.id)
 }
 

@@ -4,14 +4,14 @@
 use crate::app::AppState;
 use crate::error::ErrorCode;
 use crate::openapi::error_responses;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum_extra::extract::cookie::CookieJar;
 use utoipa::ToSchema;
-use utoipa::openapi::path::{Operation, Parameter, Paths};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, Paths};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::Schema;
-use utoipa::openapi::{Content, Ref, RefOr, Required};
+use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, Type};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 /// The documentation of a handler.
@@ -42,6 +42,22 @@ impl RouteDocument<'_> {
             .extend(parameters.into_iter().map(RefOr::T));
     }
 
+    pub(crate) fn add_header(
+        &mut self,
+        name: &str,
+        schema_type: Type,
+        required: Required,
+        description: &str,
+    ) {
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(required)
+            .description(Some(description))
+            .schema(Some(ObjectBuilder::new().schema_type(schema_type)));
+        self.add_parameters([parameter.build()]);
+    }
+
     pub(crate) fn add_json_body<T: ToSchema>(&mut self) {
         let content = Content::new(Some(Ref::from_schema_name(T::name())));
         let body = RequestBodyBuilder::new()
@@ -59,7 +75,6 @@ impl RouteDocument<'_> {
 
 #[cfg(test)]
 impl RouteDocument<'_> {
-    /// The documentation of one argument.
     pub(crate) fn of<T: Documented>(path: &str) -> Operation {
         let (mut operation, mut schemas) = (Operation::default(), Vec::new());
         T::document(&mut RouteDocument { path, operation: &mut operation, schemas: &mut schemas });
@@ -70,7 +85,6 @@ impl RouteDocument<'_> {
 impl<T> Documented for State<T> {}
 impl Documented for HeaderMap {}
 impl Documented for CookieJar {}
-impl Documented for Request {}
 
 impl<T: Documented> Documented for Option<T> {
     fn document(route: &mut RouteDocument<'_>) {

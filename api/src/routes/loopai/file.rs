@@ -6,7 +6,6 @@ use crate::auth::caller::anonymous_entry;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::client_info::ClientInfo;
 use crate::extract::path_id::PathId;
-use crate::openapi::error_responses::errors;
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::HeaderName;
@@ -22,7 +21,7 @@ use utoipa::IntoParams;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SignedLink {
-    /// When the link expires, in seconds since 1970 (UTC).
+    /// Expiry time of the link, in seconds since 1970 (UTC).
     expires: u64,
     /// HMAC-SHA256 of file and time, in hexadecimal.
     signature: String,
@@ -44,8 +43,6 @@ impl Documented for SignedLink {
     }
 }
 
-errors!(ReadSignedFileErrors: TooManyRequests);
-
 /// Get an image by a signed link
 ///
 /// The worker makes such links when LoopAI downloads images itself (`LOOPAI_IMAGES=url`).
@@ -55,7 +52,6 @@ errors!(ReadSignedFileErrors: TooManyRequests);
     tag = "loopai",
     responses(
         (status = 200, description = "The image, as it was uploaded.", content_type = "image/*"),
-        ReadSignedFileErrors,
     ),
 )]
 pub(crate) async fn read_signed_file(

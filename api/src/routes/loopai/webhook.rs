@@ -14,8 +14,9 @@ use chrono::Utc;
 use diagflow_store::{Action, SubmissionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::{Required, Type};
 
-/// A callback only names a submission.
+/// A callback needs to contain only a submission id.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// A callback of LoopAI.
@@ -26,7 +27,6 @@ pub(crate) struct LoopAiCallback {
     submission_id: String,
 }
 
-/// A callback with a valid signature.
 pub(crate) struct SignedCallback(LoopAiCallback);
 
 impl FromRequest<AppState> for SignedCallback {
@@ -50,13 +50,18 @@ impl FromRequest<AppState> for SignedCallback {
 
 impl Documented for SignedCallback {
     fn document(route: &mut RouteDocument<'_>) {
+        let name = "X-LoopAI-Timestamp";
+        let description = "Time of sending, in seconds since 1970 (UTC).";
+        route.add_header(name, Type::Integer, Required::True, description);
+        let name = "X-LoopAI-Signature";
+        let description = "HMAC-SHA256 of `{timestamp}.{body}` with the secret, in hexadecimal.";
+        route.add_header(name, Type::String, Required::True, description);
         route.add_json_body::<LoopAiCallback>();
         route.add_errors(&READ_ERRORS);
         route.add_errors(&[
             ErrorCode::InvalidJson,
             ErrorCode::InvalidSignature,
             ErrorCode::NotFound,
-            ErrorCode::TooManyRequests,
         ]);
     }
 }
@@ -77,11 +82,6 @@ pub(crate) struct CallbackAccepted {
     post,
     path = "/api/hooks/loopai",
     tag = "loopai",
-    params(
-        ("X-LoopAI-Timestamp" = i64, Header, description = "Time of sending, in seconds since 1970 (UTC)."),
-        ("X-LoopAI-Signature" = String, Header,
-            description = "HMAC-SHA256 of `{timestamp}.{body}` with the secret, in hexadecimal."),
-    ),
     responses((status = 202, description = "Accepted.", body = CallbackAccepted)),
 )]
 pub(crate) async fn report_execution_change(

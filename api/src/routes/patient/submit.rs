@@ -4,31 +4,49 @@ use crate::app::AppState;
 use crate::auth::audit::RequestTarget;
 use crate::auth::caller::Caller;
 use crate::auth::credentials::{authenticate, bearer};
-use crate::auth::guard::optional_caller;
+use crate::auth::guard::{CREDENTIAL_ERRORS, optional_caller};
 use crate::error::{ApiError, ApiResult};
+use crate::extract::body::READ_ERRORS;
 use crate::extract::client_info::ClientInfo;
 use crate::extract::submission_access::{cookies, events_path, status_path};
 use crate::header_names::IDEMPOTENCY_REPLAYED;
-use crate::intake::receive::receive;
-use crate::intake::store::{StoredSubmission, idempotency_key, store_submission};
+use crate::intake::receive::{RECEIVE_ERRORS, receive};
+use crate::intake::store::{
+    STORE_ERRORS, StoredSubmission, document_idempotency_key, idempotency_key, store_submission,
+};
 use crate::layers::time_limit::run_to_completion;
-use crate::openapi::error_responses::errors;
+use crate::openapi::route::{Documented, RouteDocument};
 use crate::telemetry;
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use diagflow_store::{Status, SubmissionId};
 use serde::Serialize;
+use std::convert::Infallible;
 use utoipa::ToSchema;
 
-errors!(
-    CreateSubmissionErrors: InvalidSubmission, InvalidJson, InvalidMultipart, UploadIncomplete,
-    InvalidIdempotencyKey, TokenExpired, TokenInvalid, SessionEnded, ApiKeyInvalid, UploadTimeout,
-    IdempotencyKeyInUse, BodyTooLarge, UnsupportedMediaType, IdempotencyKeyReused, Internal, Busy,
-    Unavailable, OutcomeUnknown,
-);
+/// The request of a submission. The handler reads it itself, so that it can count every outcome.
+pub(crate) struct SubmissionRequest(Request);
+
+impl<S: Send + Sync> FromRequest<S> for SubmissionRequest {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(request))
+    }
+}
+
+impl Documented for SubmissionRequest {
+    fn document(route: &mut RouteDocument<'_>) {
+        document_idempotency_key(route);
+        route.add_errors(&CREDENTIAL_ERRORS);
+        route.add_errors(&READ_ERRORS);
+        route.add_errors(&RECEIVE_ERRORS);
+        route.add_errors(&STORE_ERRORS);
+    }
+}
 
 /// Send a submission
 ///
@@ -40,8 +58,6 @@ errors!(
     post,
     path = "/api/user/submit",
     tag = "submissions",
-    params(("Idempotency-Key" = Option<String>, Header,
-        description = "1 to 255 visible ASCII characters. Makes it safe to repeat the request for at least 24 hours.")),
     security((), ("session" = []), ("session_cookie" = [])),
     request_body(content(
         (JsonSubmission = "application/json"),
@@ -53,10 +69,12 @@ errors!(
             ("Set-Cookie" = String, description = "The access token, for the paths of this submission."),
             ("Idempotency-Replayed" = Option<String>, description = "`true` for a repeat."),
         )),
-        CreateSubmissionErrors,
     ),
 )]
-pub(crate) async fn create_submission(State(state): State<AppState>, request: Request) -> Response {
+pub(crate) async fn create_submission(
+    State(state): State<AppState>,
+    SubmissionRequest(request): SubmissionRequest,
+) -> Response {
     let owned = state.clone();
     let stored =
         run_to_completion(async move { receive_and_store(&owned, request).await }).await.flatten();
@@ -188,7 +206,7 @@ struct JsonImage {
     /// Media type: `image/jpeg`, `image/png` or `image/webp`. The actual type of the bytes counts.
     #[schema(rename = "type", example = "image/jpeg")]
     r#type: Option<String>,
-    /// Number of bytes. Ignored: the bytes are counted.
+    /// Number of bytes. Ignored: the API counts the bytes itself.
     size: Option<u64>,
     /// Name of the file.
     name: Option<String>,
