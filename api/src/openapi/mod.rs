@@ -1,4 +1,4 @@
-//! The frame of the OpenAPI document; paths and schemas come from the handlers.
+//! The OpenAPI document: its title, tags and security schemes. Paths and schemas come from the handlers.
 
 pub(crate) mod error_responses;
 pub(crate) mod route;
