@@ -46,7 +46,7 @@ async fn an_email_is_sent_after_a_mail_server_outage() {
 }
 
 #[tokio::test]
-async fn a_worker_killed_during_the_handover_leaves_the_email_unknown() {
+async fn a_worker_killed_while_sending_leaves_the_email_unknown() {
     let mut options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "1");
     let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
     options.mail.script = Script::new(vec![stall]).expect("a script");
@@ -63,7 +63,7 @@ async fn a_worker_killed_during_the_handover_leaves_the_email_unknown() {
 }
 
 #[tokio::test]
-async fn a_worker_killed_before_the_handover_resends_the_email() {
+async fn an_email_is_sent_although_a_worker_was_killed_before_sending_it() {
     let stall = Rule::new(Step::Ehlo, Action::Stall).times(1);
     let (mut stack, accepted) = submit_with_rules([stall]).await;
     let greeted = |talks: &[Conversation]| {
@@ -81,7 +81,7 @@ async fn a_worker_killed_before_the_handover_resends_the_email() {
 }
 
 #[tokio::test]
-async fn a_worker_stopped_during_the_handover_leaves_the_email_unknown() {
+async fn a_worker_stopped_while_sending_leaves_the_email_unknown() {
     let mut options = StackOptions::default().with("WORKER_SHUTDOWN_TIMEOUT_SECONDS", "1");
     let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
     options.mail.script = Script::new(vec![stall]).expect("a script");
@@ -174,7 +174,7 @@ async fn an_email_whose_claim_got_no_response_is_sent_later() {
     stack.stop().await;
 }
 
-/// Lets the running activity time out now instead of after days, with the Temporal CLI.
+/// Uses the Temporal CLI to make the running activity time out now instead of after days.
 async fn expire_activity(stack: &Stack, submission: &AcceptedSubmission) {
     let events = history::events(stack, submission).await;
     let scheduled = events.iter().rev().find_map(|event| match event.attributes.as_ref()? {
