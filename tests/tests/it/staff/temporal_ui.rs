@@ -53,7 +53,7 @@ async fn a_run_shows_its_summary_and_current_details_in_temporal() {
             temporal_cli::submission_workflow("metadata", &accepted, &["--output", "json"]).await;
         let details = output.split_once("\"currentDetails\": \"");
         let (_, details) = details.unwrap_or_else(|| panic!("no current details in {output}"));
-        (details.starts_with("waiting ") && details.contains(" before ")).then_some(())
+        (details.starts_with("Waiting ") && details.contains(" before ")).then_some(())
     })
     .await;
     stack.stop().await;
