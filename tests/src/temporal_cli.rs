@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Runs `temporal workflow …` and returns its output.
 pub async fn workflow(arguments: &[&str]) -> String {
-    temporal("workflow", arguments).await
+    expect_output(temporal("workflow", arguments).await)
 }
 
 /// Runs `temporal activity …` for one activity of a workflow and returns its output.
@@ -19,10 +19,10 @@ pub async fn activity(
     options: &[&str],
 ) -> String {
     let names = [verb, "--workflow-id", workflow_id, "--activity-id", activity_id];
-    temporal("activity", &[&names, options].concat()).await
+    expect_output(temporal("activity", &[&names, options].concat()).await)
 }
 
-async fn temporal(group: &str, arguments: &[&str]) -> String {
+async fn temporal(group: &str, arguments: &[&str]) -> Result<String, String> {
     let done = tokio::process::Command::new(servers::temporal_command())
         .arg(group)
         .args(arguments)
@@ -30,10 +30,14 @@ async fn temporal(group: &str, arguments: &[&str]) -> String {
         .output()
         .await
         .expect("the command runs");
-    let (printed, errors) =
-        (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    assert!(done.status.success(), "temporal {group} {arguments:?}: {printed}{errors}");
-    printed.into_owned()
+    if done.status.success() {
+        return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
+    }
+    Err(String::from_utf8_lossy(&done.stderr).into_owned())
+}
+
+fn expect_output(output: Result<String, String>) -> String {
+    output.unwrap_or_else(|errors| panic!("the temporal command failed: {errors}"))
 }
 
 /// Runs `temporal workflow VERB` for the latest run of a submission.
@@ -48,10 +52,12 @@ pub async fn submission_workflow(
     workflow(&arguments).await
 }
 
-/// Waits until the submission's history contains these event types in this order.
+/// Waits until the submission's run has been started and its history contains these event types in this order.
 pub async fn wait_for_history(submission: &AcceptedSubmission, events: &[&str]) {
     eventually(events, || async {
-        let shown = submission_workflow("show", submission, &["--output", "json"]).await;
+        let id = SubmissionRef::new(&submission.submission_id).workflow_id();
+        let show = ["show", "--workflow-id", &id, "--output", "json"];
+        let shown = temporal("workflow", &show).await.ok()?;
         let mut rest = shown.as_str();
         for event in events {
             rest = &rest[rest.find(event)? + event.len()..];

@@ -54,7 +54,8 @@ fn posts(all: &[RequestRecord]) -> Vec<&RequestRecord> {
 async fn concurrent_executions_stay_within_the_limit_across_workers() {
     const AT_ONCE: usize = 3;
     let options = StackOptions::default()
-        .scenario("delay=1s")
+        // Long enough that the slots fill up, also on a busy machine.
+        .scenario("delay=3s")
         .with("LOOPAI_MAX_EXECUTIONS", AT_ONCE.to_string());
     let stack = Stack::with(options).await;
     let (second, address) = stack.start_second_worker().await;

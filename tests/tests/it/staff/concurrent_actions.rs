@@ -33,9 +33,9 @@ async fn call_concurrently(
     responses
 }
 
-/// The audit results of an action, sorted.
+/// The audit results of an action, `success` before `in_progress`.
 async fn results(stack: &Stack, action: &str) -> Vec<String> {
-    let query = format!("SELECT result FROM audit WHERE action = '{action}' ORDER BY result");
+    let query = format!("SELECT result FROM audit WHERE action = '{action}' ORDER BY result DESC");
     stack.database.texts(&query).await
 }
 
@@ -112,8 +112,9 @@ async fn concurrent_resends_plan_one_copy() {
 
     let id = &accepted.submission_id;
     let path = format!("/api/admin/submissions/{id}/deliveries/{original}/resend");
-    let responses = call_concurrently(&staff, &path, "delivery_id").await;
+    let mut responses = call_concurrently(&staff, &path, "delivery_id").await;
 
+    responses.reverse();
     let copy = responses[0].2.clone();
     let response = |outcome: &str| (202, outcome.to_owned(), copy.clone());
     assert_eq!(responses, one_and_rest(response("planned"), response("in_progress")));

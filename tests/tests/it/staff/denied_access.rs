@@ -136,8 +136,8 @@ async fn a_repeatedly_denied_client_is_rate_limited_and_no_longer_audited() {
 
     let all = [&first, &second, &third].map(|response| response.status().as_u16());
     assert_eq!(all, [401, 401, 429]);
-    assert_eq!(header(&third, "ratelimit-policy"), "\"refused\";q=2;w=20");
-    assert_eq!(header(&third, "ratelimit"), "\"refused\";r=0;t=20");
+    assert_eq!(header(&third, "ratelimit-policy"), "\"unauthenticated\";q=2;w=20");
+    assert_eq!(header(&third, "ratelimit"), "\"unauthenticated\";r=0;t=20");
     let wait: u64 = header(&third, "retry-after").parse().expect("seconds");
     assert!((8..=10).contains(&wait), "{wait}");
     assert_eq!(refusal(third).await, (429, "too_many_requests".to_owned()));
@@ -145,7 +145,7 @@ async fn a_repeatedly_denied_client_is_rate_limited_and_no_longer_audited() {
     let elsewhere = request(&http, &stack.client, "192.0.2.1", &status).await;
     assert_eq!(
         header(&elsewhere, "ratelimit"),
-        "\"refused\";r=0;t=20",
+        "\"unauthenticated\";r=0;t=20",
         "the limit of denied requests"
     );
     assert_eq!(elsewhere.status(), 429, "all denials are counted together");

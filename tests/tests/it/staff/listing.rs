@@ -185,7 +185,7 @@ async fn all_query_errors_are_reported_at_once_and_queries_are_audited() {
         .database
         .audit_rows("SELECT CONCAT(action, details) FROM audit WHERE action = 'submissions_view' ORDER BY number DESC")
         .await;
-    assert_eq!(lines[0], r#"submissions_view{"filter":{"status":"failed","comment_terms":1}}"#);
+    assert_eq!(lines[0], r#"submissions_view{"filter":{"comment_terms":1,"status":"failed"}}"#);
 
     let patient = Staff::with_role(&stack, Role::Patient).await;
     let refused = patient.get("/api/admin/submissions").await;
