@@ -199,7 +199,7 @@ async fn all_query_errors_are_reported_at_once_and_queries_are_audited() {
 /// rows.
 async fn both_totals(stack: &Stack) -> (Vec<i64>, Vec<i64>) {
     let (mut counted, mut real) = (Vec::new(), Vec::new());
-    for status in Status::ALL.iter().copied() {
+    for status in Status::ALL {
         for (deleted, flag) in [("IS NULL", 0), ("IS NOT NULL", 1)] {
             let counts = format!(
                 "SELECT CAST(SUM(amount) AS SIGNED) FROM submission_counts \
