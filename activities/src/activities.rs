@@ -275,7 +275,7 @@ impl Activities {
     }
 }
 
-/// Counts an end that was written just now.
+/// Counts the end of a submission if this call wrote it.
 fn count_end(
     stored: StoreResult<TransitionOutcome>,
     status: Status,

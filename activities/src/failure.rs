@@ -8,8 +8,8 @@ use std::time::Duration;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_sdk::activities::ActivityError;
 
-/// What the log shows beside the code. Texts from outside may hold personal data ("450 <ana@example.org>:
-/// rejected"), so a detail can only be made from the types below, each of which holds none.
+/// The detail that the log shows beside the code. Texts from outside may contain personal data
+/// ("450 <ana@example.org>: rejected"), so a detail can only be made from the types below, which contain none.
 #[derive(Debug, Default)]
 pub(crate) struct LogDetail(String);
 

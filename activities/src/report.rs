@@ -4,15 +4,16 @@
 use diagflow_store::DiagnosisResult;
 use serde_json::{Map, Value};
 
-/// Most findings, recommendations and details in a report, each. The database has the full result.
+/// Maximum number of findings in a report; the same for recommendations and for details. The database has the full
+/// result.
 const MAX_ITEMS: usize = 200;
-/// Most characters in a report.
+/// Maximum number of characters in a report.
 const MAX_CHARS: usize = 100_000;
 const TRUNCATED_NOTICE: &str = "The result is too long to show in full. This is the first part.";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// A remark of LoopAI on the whole result, such as that it is simulated.
+    /// LoopAI's note on the whole result, for example that it is simulated.
     pub notice: Option<String>,
     pub summary: Option<String>,
     pub findings: Vec<Finding>,
@@ -61,7 +62,7 @@ impl Report {
         report
     }
 
-    /// Cuts the report to a size that fits into an e-mail, and adds a notice if it did.
+    /// Cuts the report to a size that fits into an e-mail, and adds a notice if anything was cut.
     fn truncate_all(&mut self) {
         let items = self.findings.len().max(self.recommendations.len()).max(self.details.len());
         self.findings.truncate(MAX_ITEMS);

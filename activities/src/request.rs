@@ -24,9 +24,9 @@ pub struct DiagnosisRequester {
     pub store: Store,
     pub images: ImageTransfer,
     pub loopai: LoopAiClient,
-    /// Of this worker.
+    /// Limits the requests of this worker.
     pub limiter: RequestLimiter,
-    /// Of all workers together.
+    /// Limits over all workers together.
     pub limits: LoopAiLimits,
 }
 

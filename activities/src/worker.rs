@@ -21,7 +21,8 @@ const FINAL_WRITE_PERIOD: Duration = Duration::from_secs(10);
 pub struct WorkerSettings {
     #[serde(rename = "TEMPORAL_TASK_QUEUE")]
     pub task_queue: String,
-    /// The default is as long as the longest activity but one: an e-mail without a reply by then is recorded as unknown.
+    /// The default is the duration of the longest activity except an e-mail. If the mail server has not replied by
+    /// then, the e-mail is recorded as unknown.
     #[serde(rename = "WORKER_SHUTDOWN_TIMEOUT_SECONDS", deserialize_with = "seconds")]
     pub shutdown_period: Duration,
     #[serde(rename = "WORKER_CONCURRENCY", deserialize_with = "within::<_, _, 2, 1000>")]

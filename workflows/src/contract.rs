@@ -1,4 +1,4 @@
-//! What passes between the API, the workflows and their activities: names, ids and verdicts.
+//! The contract between the API, the workflows and their activities: names, ids and verdicts.
 //!
 //! All of it is written into Temporal's history, so it contains ids and codes but no personal data: no e-mail
 //! address, comment, image or result.
@@ -257,7 +257,7 @@ pub enum DeliverVerdict {
 /// Response to the query `state`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RunState {
-    /// Status of the submission, as far as this run knows.
+    /// Status of the submission, according to this run.
     pub status: RunStatus,
     /// LoopAI's id of the execution.
     pub execution_id: Option<ExecutionId>,

@@ -94,8 +94,7 @@ pub(crate) fn durable_request(remaining: Duration) -> ActivityOptions {
     .build()
 }
 
-/// Attempts at the database 1, 2, 4 … 30 s apart without limit: the record must not be lost, however long the
-/// database is down.
+/// Unlimited attempts, 1, 2, 4 … 30 s apart: the record must not be lost, however long the database is down.
 pub(crate) fn durable_record(summary: &str) -> ActivityOptions {
     ActivityOptions::with_start_to_close_timeout(ATTEMPT_TIMEOUT)
         .retry_policy(backoff(seconds(1), seconds(30)))

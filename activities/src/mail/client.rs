@@ -33,8 +33,8 @@ pub struct SmtpClient {
     response_timeout: Duration,
 }
 
-/// A mail transaction in which the server waits for the text. If it is dropped before, the connection closes and nothing
-/// was sent.
+/// A mail transaction in which the server waits for the text. If it is dropped before the text is sent, the connection
+/// closes and nothing is sent.
 pub(super) struct MailTransaction<'a>(PooledConnection<'a>);
 
 impl SmtpClient {

@@ -50,7 +50,7 @@ impl Mailer {
             Err(verdict) => return Ok(verdict),
         };
         Failpoint::BeforeMailClaimed.pass().await;
-        // Without a claim one write is enough: if it fails, the delivery stays planned.
+        // Before the claim, one attempt to write is enough: if it fails, the delivery stays planned.
         let once = RetryLimit { until: Instant::now(), shutdown: &self.shutdown };
         let message = match self.message(store, &delivery).await {
             Ok(message) => message,

@@ -47,7 +47,7 @@ pub(super) enum PoolError {
     Connect(#[from] SmtpError),
 }
 
-/// Closed when it is dropped, unless it was released.
+/// A connection that is closed when it is dropped, unless it was released.
 pub(super) struct PooledConnection<'a> {
     pub(super) smtp: AsyncSmtpConnection,
     pool: &'a Pool,
@@ -124,7 +124,7 @@ impl Pool {
 }
 
 impl PooledConnection<'_> {
-    /// Returns it to the pool. No command may be in progress.
+    /// Returns the connection to the pool. No command may be in progress.
     pub(super) fn release(self) {
         if !self.smtp.has_broken() {
             let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);

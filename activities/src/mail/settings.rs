@@ -30,7 +30,7 @@ pub struct MailSettings {
     pub port: u16,
     #[serde(rename = "SMTP_USER")]
     pub user: Option<String>,
-    /// Set if and only if the user is.
+    /// Set if and only if `SMTP_USER` is set.
     #[serde(rename = "SMTP_PASSWORD")]
     pub password: Option<SecretString>,
     #[serde(rename = "SMTP_TLS")]

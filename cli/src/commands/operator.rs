@@ -1,4 +1,4 @@
-//! What the commands for operators share.
+//! Code shared by the commands for operators.
 
 use diagflow_store::{
     Action, Actor, ActorKind, AuditKey, NewAuditEntry, ObjectKind, PoolSettings, SUCCESS,
@@ -29,7 +29,7 @@ fn audit_name(uid: Uid, system_name: Option<String>) -> String {
     system_name.map_or_else(|| format!("uid {uid}"), |name| name.to_lowercase())
 }
 
-/// Replaces a database error by what to do about it: its own text may contain data.
+/// Replaces a database error by an instruction for the operator: its own text may contain data.
 pub(super) fn explain(error: anyhow::Error, database: &PoolSettings) -> anyhow::Error {
     let address = database.address();
     match error.downcast::<StoreError>() {

@@ -1,4 +1,4 @@
-//! Checks that concern several settings, and what production does not allow.
+//! Checks that concern several settings, and checks for production.
 
 use super::reader::Reader;
 use super::{AdminSettings, Environment, Settings};

@@ -67,7 +67,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// What the commands that only need the database and the audit log read.
+/// The settings of commands that only need the database and the audit log.
 #[derive(Deserialize)]
 pub(crate) struct AdminSettings {
     #[serde(rename = "DIAGFLOW_ENV")]

@@ -10,7 +10,7 @@ use std::fmt;
 
 type Values = BTreeMap<&'static str, String>;
 
-/// Invalid settings by name, with what is wrong.
+/// Invalid settings by name, each with the reason.
 #[derive(Debug, Default)]
 pub(crate) struct InvalidSettings(BTreeMap<&'static str, String>);
 

@@ -26,7 +26,7 @@ pub struct ImageRecord {
     pub size: Option<u64>,
     /// SHA-256 of the bytes in lower-case hex; `None` until the image is read, or if it is unreadable.
     pub sha256: Option<String>,
-    /// Whether the hash equals the hash that was sent; `None` without one of them.
+    /// Whether the hash equals the hash that was sent; `None` if either is missing.
     pub sha256_matches: Option<bool>,
 }
 
@@ -70,7 +70,7 @@ pub struct RequestRecord {
     pub method: String,
     /// Without the query.
     pub path: String,
-    /// `None` without a response, or before it.
+    /// `None` if there is no response, or not yet.
     pub status: Option<u16>,
     /// The fault that was applied, in the syntax of a directive.
     pub fault: Option<String>,

@@ -168,13 +168,13 @@ fn mail_row(mail: &Mail) -> MailRow {
     }
 }
 
-/// The From header, or the envelope sender without one.
+/// The From header, or the envelope sender if there is none.
 fn sender(mail: &Mail) -> String {
     let named = mail.header("From").filter(|it| !it.is_empty());
     named.unwrap_or(&mail.from).to_owned()
 }
 
-/// Inserts [`NEW_TAB`] into the head, or at the beginning without one.
+/// Inserts [`NEW_TAB`] into the head, or at the beginning if there is none.
 fn with_new_tab(html: &str) -> String {
     let lower = html.to_ascii_lowercase();
     let head = lower.find("<head>").map(|at| at + "<head>".len());

@@ -37,7 +37,7 @@ pub struct ThrottleLimit {
 }
 
 impl ThrottleLimit {
-    /// The wait after the newest of `failures`: none up to the free ones, then 1, 2, 4 … seconds.
+    /// The wait after the newest of `failures`: none for the first few (`free`), then 1, 2, 4 … seconds.
     fn pause(&self, failures: i32) -> Duration {
         let failures = u32::try_from(failures).unwrap_or(0);
         match failures.checked_sub(self.free) {

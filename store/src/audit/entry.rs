@@ -14,9 +14,9 @@ use strum::{Display, EnumString};
 pub const SUCCESS: &str = "success";
 /// Another entry of the same request records the end.
 pub const STARTED: &str = "started";
-/// What had started did not finish.
+/// The action was started but not finished.
 pub const INTERRUPTED: &str = "interrupted";
-/// The requested state was there already.
+/// The object already had the requested state.
 pub(crate) const UNCHANGED: &str = "unchanged";
 /// The same action is in progress already.
 pub(crate) const IN_PROGRESS: &str = "in_progress";

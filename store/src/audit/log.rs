@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 pub(crate) const HEAD_ROW: i32 = 1;
 /// Longest reason that staff can give, in characters.
 pub const MAX_REASON_LENGTH: usize = 500;
-/// Of a text in the details.
+/// Maximum length of a text in the details, in characters.
 const MAX_TEXT_LENGTH: usize = MAX_REASON_LENGTH;
 const MAX_MEMBERS: usize = 50;
 const MAX_DETAILS_BYTES: usize = 65_535;
@@ -59,7 +59,8 @@ impl NewAuditEntry {
 pub(crate) async fn append(connection: &mut Connection, entry: &NewAuditEntry) -> StoreResult<()> {
     let (number, previous, at): (i64, String, UtcTime) = audit_head::table
         .find(HEAD_ROW)
-        // `NOW` would be the time before the wait for the lock, and times would not follow the order of numbers.
+        // `NOW` would return the time before the wait for the lock, so an entry could have an earlier time than the
+        // one before it.
         .select((audit_head::number, audit_head::hash, sql::<Datetime>("SYSDATE(6)")))
         .for_update()
         .first(connection)
@@ -113,7 +114,8 @@ fn shorten(value: &Value) -> Value {
 }
 
 impl Store {
-    /// For what changes nothing, such as a read or a refusal. If this fails, the data must not be returned.
+    /// Records an action that changes nothing, such as a read or a refusal. If this fails, the data must not be
+    /// returned.
     pub async fn append_audit_entry(&self, entry: &NewAuditEntry) -> StoreResult<()> {
         transaction!(self, connection => { append(connection, entry).await })
     }

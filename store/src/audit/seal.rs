@@ -16,7 +16,7 @@ impl AuditKey {
     pub(crate) fn seal(&self, previous: &str, entry: &AuditEntry) -> String {
         let number = entry.number.to_string();
         let at = entry.at.micros().to_string();
-        // No account is sealed as an empty text, so an empty id must be sealed as something else.
+        // A missing account is sealed as an empty text, so an empty id must be sealed as another text.
         let actor_id =
             entry.actor_id.as_deref().map_or("", |id| if id.is_empty() { "\0" } else { id });
         let fields = [

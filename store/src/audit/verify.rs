@@ -13,8 +13,8 @@ use std::fmt;
 const BATCH_SIZE: i64 = 1000;
 const GENESIS_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// An entry that was noted outside the database. As long as it is found again, nothing before it was changed, even
-/// by somebody who knows the key.
+/// Number and hash of an entry, stored outside the database. If the log still has this entry, no earlier one was
+/// changed, not even by somebody who knows the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditCheckpoint {
     pub number: i64,

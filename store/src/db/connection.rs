@@ -1,4 +1,4 @@
-//! A connection that knows whether it is in sync with the server.
+//! A connection that tracks whether it is in sync with the server.
 //!
 //! The driver matches responses to statements only by their order. A caller that stops waiting for a response (a
 //! timeout, a client that disconnects, a process that ends) leaves it in the connection, where the next user would
@@ -27,11 +27,11 @@ use url::Url;
 /// READ COMMITTED: each statement sees what is committed, and locks only the rows it touches. Gap locks would turn
 /// concurrent inserts of neighbours into deadlocks.
 ///
-/// `wait_timeout`: the server releases the locks of a client whose machine vanished after two minutes instead of
+/// `wait_timeout`: if a client's machine disappears, the server releases its locks after two minutes instead of
 /// eight hours. It closes idle connections, too; the pool replaces them.
 ///
 /// `sql_mode` is MySQL 8's default plus `PIPES_AS_CONCAT`, which Diesel relies on: MariaDB's default is less
-/// strict. `lc_messages`: errors without a kind of their own in Diesel are recognised by their text.
+/// strict. `lc_messages`: errors for which Diesel has no kind are recognised by their text.
 const SESSION_SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
     SET SESSION time_zone = '+00:00'; \
     SET SESSION lc_messages = 'en_US'; \
@@ -87,7 +87,7 @@ async fn await_response<T>(
     response
 }
 
-/// The rows of a response that has begun. Rows may be left unread: the driver knows of them.
+/// The rows of a response that has begun. Rows may be left unread: the driver handles that.
 fn timed_rows(rows: Rows<'_>, response_timeout: Duration) -> Rows<'_> {
     stream::unfold(rows, move |mut rows| async move {
         match timeout(response_timeout, rows.next()).await {

@@ -5,7 +5,7 @@
 //! that reaches the point renames the file, which the test detects, and waits until the file is deleted. Optimised
 //! builds, and so production, have no failpoints. See `docs/adr/0011-fault-injection.md`.
 
-/// `After…` lies between an effect, in the database or outside, and whatever records or reports it next.
+/// A point `After…` is between an effect, in the database or outside, and the step that records or reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Failpoint {
     BeforeBlobStored,
@@ -30,7 +30,7 @@ pub enum Failpoint {
 }
 
 impl Failpoint {
-    /// Those in activities, in the order in which a submission reaches them.
+    /// The failpoints in activities, in the order in which a submission reaches them.
     pub const IN_ACTIVITIES: [Failpoint; 13] = [
         Failpoint::BeforeRequest,
         Failpoint::AfterSlotGranted,

@@ -12,8 +12,8 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
 
-/// Named locks belong to the whole server, so the name includes the database: as a digest, since a lock's name may
-/// have 64 characters, as many as a database's name alone.
+/// Named locks apply to the whole server, so the name includes the database. It is included as a digest, since a
+/// lock's name has at most 64 characters, and so does a database's name alone.
 const LOCK_NAME: &str = "CONCAT('diagflow_migrations_', LEFT(SHA2(DATABASE(), 256), 32))";
 const LOCK_WAIT_SECONDS: u32 = 300;
 

@@ -41,13 +41,13 @@ pub struct DeliveryAttempt {
     status: DeliveryStatus,
     number: i32,
     claim: String,
-    /// Random: two attempts that know the same number would count up to the same next one.
+    /// Random: two attempts that have read the same number would compute the same next one.
     next_claim: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Due. To be claimed when only the text is left to send.
+    /// Due. Claim it just before the text is sent.
     Planned(Delivery, DeliveryAttempt),
     Sending {
         /// Time until the sender must be done.
@@ -72,7 +72,7 @@ impl<'a> FailureReason<'a> {
 }
 
 impl Store {
-    /// If a delivery is *sending* and its sender's time is over, the sender died or could not record the outcome.
+    /// If a delivery is still *sending* after its claim has expired, the sender died or could not record the outcome.
     /// Whether the e-mail was accepted cannot be known, so the delivery is settled as *unknown*. A *planned* delivery
     /// whose submission was deleted or retried while its text was being sent is cancelled.
     pub async fn delivery_state(&self, id: DeliveryId) -> StoreResult<DeliveryState> {
@@ -172,8 +172,9 @@ impl Store {
         Ok((changed == 1).then_some(claimed))
     }
 
-    /// Undoes an attempt's claim whose response was lost, whether it was written, was not, or still is on its way.
-    /// The text was not sent and must not be. Returns whether the delivery belonged to this attempt.
+    /// Undoes an attempt's claim whose response was lost. The database may have written the claim, may write it later,
+    /// or may never do so. The text was not sent and must not be. Returns whether the delivery belonged to this
+    /// attempt.
     pub async fn withdraw_claim(
         &self,
         attempt: &DeliveryAttempt,
@@ -184,8 +185,8 @@ impl Store {
             || self.release_delivery(&attempt.claimed(), reason).await?)
     }
 
-    /// Records a failed attempt and leaves the delivery *planned*. Only if the mail server certainly did not accept
-    /// the e-mail. Returns whether the delivery belonged to this attempt.
+    /// Records a failed attempt and leaves the delivery *planned*. Call it only if the mail server certainly did not
+    /// accept the e-mail. Returns whether the delivery belonged to this attempt.
     pub async fn release_delivery(
         &self,
         attempt: &DeliveryAttempt,

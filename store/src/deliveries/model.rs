@@ -48,9 +48,9 @@ pub struct Delivery {
     pub kind: DeliveryKind,
     pub status: DeliveryStatus,
     pub attempts: i32,
-    /// Of the last attempt.
+    /// Failure code of the last attempt.
     pub error_code: Option<String>,
-    /// Of the last attempt; for staff.
+    /// Details of that failure, for staff.
     pub error_detail: Option<String>,
     pub created_at: UtcTime,
     pub settled_at: Option<UtcTime>,

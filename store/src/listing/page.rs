@@ -49,7 +49,7 @@ impl Sort {
     }
 
     pub(crate) fn compare(self, a: &SortKey, b: &SortKey) -> Ordering {
-        // Ids as SQL compares them: as text, which for UUIDs in one spelling is the order of their bytes.
+        // SQL compares ids as text. For UUIDs in canonical form, that is the order of their bytes.
         let ascending = (a.at, a.id).cmp(&(b.at, b.id));
         if self.descending { ascending.reverse() } else { ascending }
     }

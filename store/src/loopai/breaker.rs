@@ -81,15 +81,14 @@ impl CircuitBreaker {
         Ok(())
     }
 
-    /// Until the next probe may follow; `None` if requests pass.
+    /// Time until the next probe may be sent; `None` if requests pass.
     pub(crate) fn open_for(&self, now: UtcTime) -> Option<Duration> {
         let open_until = self.open_until?;
         let probe_running = self.probe_until.is_some_and(|probe_until| probe_until > now);
         until(open_until, now).or(probe_running.then_some(RETRY_SOON))
     }
 
-    /// How much later than the first waiting request another one can pass that has `ahead` others before it, if all
-    /// of them succeed.
+    /// Time between the first waiting request and one that has `ahead` others before it, if all of them succeed.
     pub(crate) fn turn_delay(&self, ahead: i64) -> Duration {
         let ramp_step = self.ramp_step.unwrap_or_default();
         // The sum of the intervals between them, up to rounding.

@@ -21,11 +21,11 @@ use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
 const MIN_NEXT: i64 = 4;
-/// The same as the longest pause of the retry policy: a run must not miss that LoopAI has recovered.
+/// The same as the longest pause of the retry policy, so that a run continues soon after LoopAI has recovered.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Over all workers. `None` is no limit.
+/// Limits over all workers. `None` means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct LoopAiLimits {
     #[serde(rename = "LOOPAI_MAX_EXECUTIONS", deserialize_with = "limit")]
@@ -35,7 +35,7 @@ pub struct LoopAiLimits {
     pub max_per_hour: Option<i64>,
 }
 
-/// 0 is no limit. The maximum bounds the index rows that are read under a lock for each request.
+/// 0 means no limit. The maximum bounds the index rows that are read under a lock for each request.
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let limit: i64 = within::<_, _, 0, 100_000>(deserializer)?;
     Ok((limit > 0).then_some(limit))
@@ -199,7 +199,7 @@ pub(crate) async fn release(connection: &mut Connection, run: RunKey) -> StoreRe
     Ok(())
 }
 
-/// For a run whose execution is in progress already, whatever the limits.
+/// Acquires a slot regardless of the limits, for a run whose execution is already in progress.
 pub(crate) async fn force_acquire(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     diesel::insert_into(slots::table)
         .values((

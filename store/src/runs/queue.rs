@@ -59,7 +59,7 @@ impl Store {
         Ok(count)
     }
 
-    /// Makes a run available to sweeps after `pause`, whoever has claimed it.
+    /// Makes a run available to sweeps after `pause`, even if another process has claimed it.
     pub async fn requeue_run(&self, run: RunKey, pause: Duration) -> StoreResult<()> {
         diesel::update(runs::table.find((run.submission, run.number)).filter(is_queued()))
             .set(runs::start_after.eq(after(pause)))
@@ -89,8 +89,8 @@ pub(crate) async fn mark_started(
     Ok(changed == 1)
 }
 
-/// For a run that is found by its key. Written so that no index applies: if few runs are queued, the database would
-/// search those instead, and wait for rows that a sweep has locked.
+/// A condition for a run that is found by its key. It is written so that no index applies: if few runs are queued, the
+/// database would search the queued runs instead, and wait for rows that a sweep has locked.
 fn is_queued() -> SqlLiteral<Bool> {
     sql("COALESCE(runs.temporal_run_id, '') = ''")
 }

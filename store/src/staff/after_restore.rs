@@ -1,5 +1,5 @@
-//! Settles what is uncertain after the database was restored from a backup: the database does not know what
-//! happened since, but patients may.
+//! Settles e-mails, runs and sessions after the database was restored from a backup: their later changes are missing,
+//! but patients may have been notified of them.
 
 use crate::accounts::sessions::EndReason;
 use crate::audit::log::{self, NewAuditEntry};
@@ -17,9 +17,9 @@ const BATCH: usize = 500;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TemporalState {
-    /// Not restored: Temporal knows what happened since.
+    /// Not restored: Temporal has its data from after the restore point.
     Retained,
-    /// Restored too, or empty: Temporal repeats what happened since.
+    /// Restored too, or empty: Temporal repeats the steps after the restore point.
     Restored,
 }
 

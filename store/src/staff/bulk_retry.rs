@@ -51,7 +51,7 @@ impl RetryFilter {
         matching_any_status(filter).filter(submissions::status.eq_any(&filter.statuses))
     }
 
-    /// The same in parts, each of which an index returns in the order of time.
+    /// The query split into parts, so that an index can return each part in the order of time.
     fn parts(&self) -> Vec<submissions::BoxedQuery<'_, Mysql>> {
         let Self(filter) = self;
         if filter.is_selective() {
@@ -123,7 +123,7 @@ impl Store {
         Ok(RetryCounts { retried, remaining })
     }
 
-    /// Returns the last submission of the batch, if there may be more, and the number of retries.
+    /// Returns the last submission of the batch if more may follow, and the number of retries.
     async fn retry_batch(
         &self,
         filter: &RetryFilter,

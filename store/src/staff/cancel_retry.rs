@@ -20,7 +20,7 @@ use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelOutcome {
-    /// The run has started, and Temporal is to cancel it.
+    /// The run has started, and Temporal has to cancel it.
     Requested(RunKey),
     Cancelled,
     Final(Status),
@@ -36,8 +36,8 @@ pub enum RetryOutcome {
 }
 
 impl Store {
-    /// A run that Temporal does not have yet ends at once, without a request to LoopAI. For any other the request
-    /// is recorded until Temporal knows of it ([`Store::claim_cancellations`]).
+    /// A run that Temporal does not have yet ends at once, without a request to LoopAI. For any other run, the request
+    /// is stored until Temporal has accepted it ([`Store::claim_cancellations`]).
     pub async fn request_cancel(
         &self,
         submission: SubmissionId,

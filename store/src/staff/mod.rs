@@ -1,5 +1,5 @@
-//! What staff do to submissions: cancel, retry, resend an e-mail, delete and restore; and what an operator settles
-//! after the database was restored from a backup.
+//! Staff actions on submissions: cancel, retry, resend an e-mail, delete and restore; and the operator's command after
+//! the database was restored from a backup.
 
 pub(crate) mod after_restore;
 pub(crate) mod bulk_retry;

@@ -18,7 +18,7 @@ use diesel_async::RunQueryDsl;
 pub enum ResendOutcome {
     Planned(DeliveryId),
     InProgress(DeliveryId),
-    /// The e-mail is out of date: the submission was retried since.
+    /// The e-mail is out of date: the submission has been retried since.
     Superseded,
     /// Or the submission is deleted.
     NotFound,

@@ -34,7 +34,7 @@ pub struct NewSubmission {
     pub consent: Consent,
     /// Their bytes are stored already.
     pub files: Vec<NewFile>,
-    /// How long sweeps leave the first run to whoever stored it.
+    /// How long sweeps leave the first run to the process that stored it.
     pub start_grace: Duration,
     pub submitted_by: Option<UserId>,
     /// `None` for an anonymous submission.

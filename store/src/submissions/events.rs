@@ -216,7 +216,7 @@ impl Store {
     /// `limit`, in the order of ids.
     ///
     /// Ids are assigned before the commit, so a lower one can appear after a higher one. A reader therefore
-    /// remembers the gaps, and requests them again.
+    /// stores the gaps, and requests them again.
     pub async fn events_after_id(
         &self,
         after: i64,

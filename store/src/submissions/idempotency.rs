@@ -35,7 +35,7 @@ pub enum IdempotencyState {
 }
 
 impl Store {
-    /// Claims a key for the duration `lease`; `body` is the digest of the request's body. A completed key is remembered
+    /// Claims a key for the duration `lease`; `body` is the digest of the request's body. A completed key is stored
     /// for `lifetime`.
     pub async fn claim_idempotency_key(
         &self,
@@ -115,7 +115,7 @@ impl Store {
         token: &str,
         lease: Duration,
     ) -> StoreResult<()> {
-        // As long as a completed key is remembered at least: a repetition within that time must still have the same
+        // At least as long as a completed key is stored: a repetition within that time must still have the same
         // body.
         const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
         let mut connection = self.connection().await?;

@@ -1,4 +1,4 @@
-//! What LoopAI returned, stored completely.
+//! LoopAI's results, stored completely.
 
 use crate::db::error::{StoreError, StoreResult};
 use crate::db::ids::SubmissionId;

@@ -110,7 +110,7 @@ async fn every_case_stays_within_the_event_budget() {
 }
 
 /// The cost of a run that completes at its first poll, and an upper limit of its duration in
-/// seconds: a busy machine adds some to the slow external call.
+/// seconds, because a run takes longer on a busy machine.
 async fn cost_of(options: StackOptions) -> (Cost, usize) {
     let started = Instant::now();
     let (stack, accepted) = Stack::with_submission(options).await;

@@ -77,7 +77,7 @@ impl Apt {
             format!("Dir::Cache={state}/cache"),
             // The system locks protect changes to the system only.
             "Debug::NoLocking=true".to_owned(),
-            // As root, apt would download as a user who cannot enter a private folder.
+            // When run as root, apt downloads as the user `_apt`, who cannot access a private folder.
             "APT::Sandbox::User=root".to_owned(),
         ] {
             command.arg("-o").arg(option);

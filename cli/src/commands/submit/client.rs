@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// The attempts share one Idempotency-Key. Their pauses add up to two minutes, longer than an interrupted attempt
 /// reserves the key (`IDEMPOTENCY_LEASE_SECONDS`).
 const MAX_ATTEMPTS: u32 = 7;
-/// Whatever delay the server requests.
+/// Applies even if the server requests a longer delay.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]

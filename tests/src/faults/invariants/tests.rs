@@ -179,7 +179,7 @@ fn i1_each_submission_must_reach_exactly_one_terminal_state() {
                 snapshot.submissions.push(second);
             },
             |snapshot| snapshot.open_workflows.push("diagnosis-s".to_owned()),
-            // Everything agrees, but this submission had no reason to fail.
+            // All records are consistent, but this submission had no reason to fail.
             |snapshot| fail(snapshot, "loopai_failed"),
         ],
     );

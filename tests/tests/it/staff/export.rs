@@ -122,8 +122,8 @@ async fn an_export_of_large_results_uses_bounded_memory_and_has_the_latest_resul
         let grown = api.peak_memory().saturating_sub(before);
         let exported = file.len();
         assert!(exported > count * size, "{exported}");
-        // If all of it were buffered, memory would grow by all of it; with the driver's own
-        // buffers, by four fifths.
+        // If the whole export were buffered, memory would grow by its full size; if the driver
+        // buffered it, by four fifths.
         assert!(
             grown * 2 < exported as u64,
             "{format}: memory grew by {grown} bytes for {exported}"
