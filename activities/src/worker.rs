@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The SDK's default. A workflow task does no I/O, but occupies its slot while one of its local activities runs.
 const MAX_WORKFLOW_TASKS: usize = 100;
-/// Added to `WORKER_SHUTDOWN_TIMEOUT_SECONDS`, so that activities can record the outcome of an e-mail that they no longer
-/// wait for.
+/// Added to `WORKER_SHUTDOWN_TIMEOUT_SECONDS`, so that activities can record the outcome of an e-mail that they no
+/// longer wait for.
 const FINAL_WRITE_PERIOD: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Deserialize)]
@@ -27,7 +27,7 @@ pub struct WorkerSettings {
     pub shutdown_period: Duration,
     #[serde(rename = "WORKER_CONCURRENCY", deserialize_with = "within::<_, _, 2, 1000>")]
     pub concurrency: usize,
-    /// For the images of concurrent requests, in bytes.
+    /// Memory for the images of concurrent requests, in bytes.
     #[serde(rename = "WORKER_IMAGE_MEMORY_BYTES", deserialize_with = "parse")]
     pub image_memory: u64,
 }

@@ -23,7 +23,7 @@ const ATTEMPT_TIMEOUT: Duration = seconds(45);
 pub const EMAIL_ATTEMPT_TIMEOUT: Duration = seconds(165);
 /// Longest interval between two requests for a diagnosis.
 pub const MAX_REQUEST_BACKOFF: Duration = seconds(60);
-/// How long an e-mail is retried: RFC 5321, 4.5.4.1 asks for four to five days. The mailer itself never gives up.
+/// How long an e-mail is retried: RFC 5321, 4.5.4.1 recommends at least four to five days. The mailer itself never gives up.
 const EMAIL_RETRY_PERIOD: Duration = seconds(4 * 24 * 60 * 60);
 /// How long a local activity may wait for a free slot in its worker.
 const LOCAL_QUEUE_TIMEOUT: Duration = seconds(60);

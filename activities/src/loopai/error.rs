@@ -81,7 +81,7 @@ impl LoopAiError {
         }
     }
 
-    /// Whether the circuit breaker counts it as a failure: LoopAI is down or asks to slow down, so that other requests
+    /// Whether the circuit breaker counts it as a failure: LoopAI is down or rate-limits us, so that other requests
     /// would fail too. Another 4xx or a redirect shows that LoopAI is up.
     pub fn trips_breaker(&self) -> bool {
         match self {

@@ -7,9 +7,9 @@ use url::Url;
 
 #[derive(Clone)]
 pub enum ImageTransfer {
-    /// In the request.
+    /// The request contains the images.
     Data(BlobStore),
-    /// By signed links. The request stays small, and no worker reads a patient's images.
+    /// The request contains signed links. It stays small, and no worker reads a patient's images.
     Links(Box<ImageLinks>),
 }
 

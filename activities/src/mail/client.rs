@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// For everything before the text.
+/// Time limit for everything before the text.
 const PREPARATION_TIMEOUT: Duration = Duration::from_secs(15);
-/// For the database.
+/// Time for writes to the database.
 const WRITE_ALLOWANCE: Duration = Duration::from_secs(30);
-/// So an attempt is never interrupted, and its outcome is always recorded.
+/// Ensures that an attempt is never interrupted, and its outcome is always recorded.
 const _: () = assert!(
     PREPARATION_TIMEOUT.as_secs() + MAX_RESPONSE_TIMEOUT.as_secs() + WRITE_ALLOWANCE.as_secs()
         <= EMAIL_ATTEMPT_TIMEOUT.as_secs()
@@ -68,7 +68,7 @@ impl SmtpClient {
         let mut connection = self.pool.get().await.map_err(from_pool_error)?;
         let smtp = &mut connection.smtp;
         if !is_ascii(envelope) && !smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
-            // RFC 6531, 3.2 forbids to send such an address to a server without SMTPUTF8.
+            // RFC 6531, 3.2 forbids sending such an address to a server without SMTPUTF8.
             let detail = "the mail server accepts only ASCII addresses".to_owned();
             connection.release();
             return Err(SendError::Rejected { code: FailureCode::SmtpNoUtf8, reply: None, detail });
@@ -136,7 +136,8 @@ fn command_error(error: &SmtpError) -> SendError {
     SendError::Deferred { code, reply, detail }
 }
 
-/// A wrong password, certificate or sender is our fault and not that of the patient's address, so even a 5xx is retried.
+/// A wrong password, certificate or sender is our fault, and the patient's address is not wrong, so even a 5xx is
+/// retried.
 fn session_error(error: &SmtpError) -> SendError {
     match command_error(error) {
         SendError::Rejected { reply, detail, .. } => {

@@ -1,5 +1,5 @@
-//! Sends e-mails and records them in the delivery ledger: claims a delivery just before its text is sent, and settles it
-//! afterwards.
+//! Sends e-mails and records them in the delivery ledger: claims a delivery just before its text is sent, and settles
+//! it afterwards.
 
 use super::client::SmtpClient;
 use super::content::EmailContent;
@@ -43,7 +43,8 @@ impl Mailer {
         self.shutdown.clone()
     }
 
-    /// Sends a delivery unless it is settled. Concurrent calls are safe: the ledger lets only one of them send the text.
+    /// Sends a delivery unless it is settled. Concurrent calls are safe: the ledger allows only one of them to send the
+    /// text.
     pub(crate) async fn deliver(&self, store: &Store, id: DeliveryId) -> AttemptResult {
         let (delivery, attempt) = match find_due(store, id).await? {
             Ok(due) => due,

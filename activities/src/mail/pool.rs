@@ -1,7 +1,8 @@
 //! A pool of connections to the mail server.
 //!
-//! Pool crates do not fit: they hide why a connection failed, which operators must see in the ledger, and they reuse a
-//! connection that was dropped in the middle of a command, so that the next e-mail would read the reply to that command.
+//! Pool crates do not fit: they hide the reason why a connection failed, which operators must see in the ledger. They
+//! also reuse a connection that was dropped in the middle of a command, so that the next e-mail would read the reply to
+//! that command.
 
 use super::settings::{MailSettings, SmtpTls};
 use lettre::transport::smtp::Error as SmtpError;
@@ -27,7 +28,7 @@ const MAX_IDLE: Duration = Duration::from_secs(60);
 const WAITERS_PER_CONNECTION: usize = 2;
 /// Much longer than an e-mail usually takes.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-/// For the check of an idle connection.
+/// Time limit for the check of an idle connection.
 const NOOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Pool {

@@ -79,7 +79,7 @@ struct ThrottleState {
 
 impl Store {
     pub async fn begin_sign_in(&self, limits: &[ThrottleLimit]) -> StoreResult<AttemptDecision> {
-        // In a fixed order, so that two attempts do not deadlock.
+        // Sorted, so that two attempts do not deadlock.
         let mut limits = limits.to_vec();
         limits.sort_by_key(|limit| limit.subject);
         transaction!(self, connection => {
@@ -127,7 +127,7 @@ impl Store {
                 let untouched = untouched.filter(throttles::failures.eq(before.failures + 1));
                 let restored = diesel::update(untouched)
                     .set((
-                        // Not the halved ones, which would be halved for the same time once more.
+                        // Not the halved count: it would be halved again for the same period.
                         throttles::failures.eq(before.stored_failures),
                         throttles::failed_at.eq(before.failed_at),
                     ))

@@ -60,8 +60,8 @@ impl Connection {
     }
 }
 
-/// Forbids the driver to use a Unix socket. It would ask the server for the socket's path and connect there, although
-/// another server may listen on that path if the URL names a container or a tunnel.
+/// Prevents the driver from using a Unix socket. Otherwise it would query the server for the socket's path and connect
+/// there, although another server may listen on that path if the URL names a container or a tunnel.
 pub(crate) fn without_socket(url: &str) -> String {
     let Ok(mut address) = Url::parse(url) else { return url.to_owned() };
     if address.query_pairs().all(|(name, _)| name != "prefer_socket") {

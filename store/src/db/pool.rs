@@ -54,7 +54,7 @@ pub struct Store {
 struct WaitQueue {
     waiting: AtomicUsize,
     last_served_at: Mutex<Instant>,
-    /// If nobody got a connection for this long, a new caller would only time out.
+    /// If no caller has got a connection for this long, a new caller would only time out.
     stalled_after: Duration,
 }
 
@@ -81,7 +81,7 @@ impl Store {
         Ok(Store { pool, queue: Arc::new(queue) })
     }
 
-    /// Fails at once if nobody got a connection for half of the pool's timeout.
+    /// Fails at once if no caller has got a connection for half of the pool's timeout.
     pub(crate) async fn connection(&self) -> StoreResult<PooledConnection<'_, ConnectionManager>> {
         let Some(ticket) = self.queue.join() else {
             return Err(StoreError::Unavailable("the queue for connections is stalled".to_owned()));

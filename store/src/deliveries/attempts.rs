@@ -104,7 +104,7 @@ impl Store {
         }
     }
 
-    /// Also returns the time that the sender has left.
+    /// Also returns the time until the claim expires.
     async fn load_attempt(
         &self,
         id: DeliveryId,

@@ -1,5 +1,5 @@
-//! Orphaned files: stored bytes that no submission refers to, of uploads that broke off or whose transaction was
-//! not committed.
+//! Orphaned files: stored bytes that no submission refers to, from uploads that failed or whose transaction was not
+//! committed.
 //!
 //! Bytes are reserved here before they are stored, and the reservation is removed by the transaction of the
 //! submission that refers to them. Old reservations are swept. The row is locked while its bytes are deleted, so an
@@ -27,7 +27,7 @@ enum SweepOutcome {
 impl Store {
     /// Reserves bytes that are about to be stored. Must precede every [`BlobStore::put`].
     pub async fn reserve_blobs(&self, digests: &[Sha256]) -> StoreResult<()> {
-        // Against deadlocks of two uploads of the same images.
+        // Sorted, so that two uploads of the same images do not deadlock.
         let mut digests = digests.to_vec();
         digests.sort_unstable_by_key(|digest| digest.to_string());
         digests.dedup();

@@ -8,7 +8,7 @@ use crate::submissions::status::Status;
 use diesel::prelude::*;
 use std::cmp::Ordering;
 
-/// Without clinical data.
+/// A listed submission, without clinical data.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = submissions)]
 pub struct SubmissionSummary {

@@ -14,8 +14,8 @@ const FIRST_OPEN_TIME: Duration = Duration::from_secs(4);
 const MAX_OPEN_TIME: Duration = Duration::from_secs(60);
 /// An activity attempt takes at most 45 s. A request without an outcome by then is lost: its worker has died.
 const MAX_REQUEST_TIME: Duration = Duration::from_secs(45);
-/// Steps by which a failure slows a half-open breaker; a success speeds it up by one. So the rate grows while less
-/// than one request in three fails: an overloaded LoopAI gets 1.5 times as many requests as it can process.
+/// Steps by which a failure slows a half-open breaker; a success speeds it up by one. So the rate grows while fewer
+/// than one request in three fail: an overloaded LoopAI gets 1.5 times as many requests as it can process.
 const FAILURE_STEPS: i32 = 2;
 /// After this many steps LoopAI counts as recovered, and the next failure as a new incident.
 const RECOVERED_STEPS: i32 = 20;

@@ -58,7 +58,7 @@ pub(crate) struct SlotRow {
 
 pub(crate) struct QueueAhead {
     pub(crate) all: i64,
-    /// Without those that hold their slot, and wait for LoopAI alone.
+    /// Runs ahead that have no slot yet; the others hold one and only wait for LoopAI to recover.
     without_slot: i64,
 }
 

@@ -142,7 +142,7 @@ impl Store {
     }
 }
 
-/// Returns whether the state allowed it. The caller holds the submission's lock, and read the state `from`.
+/// Returns whether the state allowed it. The caller holds the submission's lock and has read the state `from`.
 pub(crate) async fn apply_end(
     connection: &mut Connection,
     run: RunKey,
@@ -191,7 +191,7 @@ async fn record_execution(
 }
 
 /// Moves a submission from a final state back to *pending*, for `run`, its newest one. E-mails that earlier runs
-/// planned are not sent any more. The caller holds the submission's lock, and read the state `from`.
+/// planned are not sent any more. The caller holds the submission's lock and has read the state `from`.
 pub(crate) async fn reopen(
     connection: &mut Connection,
     run: RunKey,
@@ -220,7 +220,7 @@ pub(crate) async fn reopen(
 }
 
 /// Compare-and-set of the state, as the table of transitions allows; returns whether it changed. The caller holds
-/// the submission's lock, and read the state `from`.
+/// the submission's lock and has read the state `from`.
 pub(crate) async fn change_status(
     connection: &mut Connection,
     run: RunKey,

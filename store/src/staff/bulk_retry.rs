@@ -97,8 +97,7 @@ impl Store {
     }
 
     /// Retries up to `limit` matching submissions, oldest first, in several transactions. `each` is the audit entry
-    /// of every submission, `summary` the last one, for all of them. After an error, what was retried before stays
-    /// so.
+    /// of every submission, `summary` the last one, for all of them. An error does not undo the retries before it.
     pub async fn retry_matching(
         &self,
         filter: &RetryFilter,
@@ -144,7 +143,7 @@ impl Store {
                     retried.push(submission);
                 }
             }
-            // The lock of the audit log comes after all others, so that its holder waits for nobody.
+            // The lock of the audit log comes after all others, so that its holder waits for no other lock.
             for submission in &retried {
                 let entry = NewAuditEntry { object_id: submission.to_string(), ..each.clone() };
                 log::append(connection, &entry).await?;

@@ -1,4 +1,4 @@
-//! Deletes and restores submissions. The data stays: a deleted submission is visible only to staff who ask for
+//! Deletes and restores submissions. The data stays: a deleted submission is visible only to staff who request
 //! deleted ones.
 
 use crate::audit::entry::UNCHANGED;

@@ -36,8 +36,8 @@ pub(crate) async fn count_created(
     Ok(())
 }
 
-/// Fails unless exactly the one row that was locked and read as `from` was changed. Else the transition must be
-/// neither counted nor committed.
+/// Fails unless exactly the one row that was locked and read as `from` was changed. Otherwise the transition
+/// must be neither counted nor committed.
 pub(crate) fn expect_one_row(
     changed: usize,
     submission: SubmissionId,

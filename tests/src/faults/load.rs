@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Before a retry without a requested delay.
+/// Pause before a retry if the response requests no delay.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a patient watches an unfinished submission before sending the next one. Without this pause a debug build

@@ -44,7 +44,7 @@ async fn last_step(stack: &Stack, submission: &AcceptedSubmission) -> String {
     document["step"].as_str().expect("a step").to_owned()
 }
 
-/// The mail server's notes on all conversations.
+/// The notes in the mail server's log of all conversations.
 fn server_notes(stack: &Stack) -> impl Iterator<Item = String> {
     let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
     lines.filter(|line| line.direction == Direction::Note).map(|line| line.text)

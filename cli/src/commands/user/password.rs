@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::io::{self, BufRead, IsTerminal, Stdin, Write};
 
-/// From the first line of the standard input, or from two prompts at the terminal.
+/// Reads the password from the first line of the standard input, or from two prompts at the terminal.
 pub(super) fn read(from_stdin: bool) -> anyhow::Result<String> {
     let stdin = io::stdin();
     if from_stdin {
