@@ -66,7 +66,7 @@ fn is_active(change: &str) -> bool {
 }
 
 /// Replays every history with the copy, first unchanged and then with each change. Returns the histories that
-/// reach a change and replay all the same, and those that do not reach it and fail.
+/// reach a change but replay without an error, and those that do not reach it but fail.
 pub async fn wrong_verdicts_on_incompatible_changes() -> Vec<String> {
     let replayer =
         replayer::<copy::diagnosis::DiagnosisWorkflow, copy::delivery::DeliveryWorkflow>();
