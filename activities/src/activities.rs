@@ -1,4 +1,4 @@
-//! The activities. Each is idempotent; its doc comment says why.
+//! The activities. Each is idempotent; its doc comment gives the reason.
 
 use crate::failure::{fail, store_failure};
 use crate::loopai::{ErrorClass, ExecutionStatus, LoopAiError};

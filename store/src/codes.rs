@@ -1,5 +1,5 @@
 //! Why a submission, a run or an e-mail failed: stored with it, recorded in Temporal's history, counted in
-//! metrics. `docs/runbook.md` says what to do about each; a test compares the two.
+//! metrics. `docs/runbook.md` describes what to do about each; a test compares the two.
 
 use strum::{Display, EnumIter, EnumProperty, IntoStaticStr};
 
@@ -20,7 +20,7 @@ pub enum FailureCode {
     LoopaiRefused,
     /// LoopAI rejects our key (401 or 403).
     LoopaiUnauthorized,
-    /// LoopAI does not know the agent or the execution (404 or 410).
+    /// LoopAI does not have the agent or the execution (404 or 410).
     LoopaiNotFound,
     /// LoopAI redirects to another address (3xx).
     LoopaiRedirected,

@@ -18,7 +18,8 @@ impl MacKey {
         MacKey(with_key(secret.as_bytes()))
     }
 
-    /// If a message has several parts, the caller makes sure that no two lists of parts give the same message.
+    /// If a message has several parts, the caller ensures that different lists never result in the same
+    /// message.
     pub fn tag(&self, message: impl AsRef<[u8]>) -> [u8; 32] {
         self.0.clone().chain_update(message).finalize().into_bytes().into()
     }

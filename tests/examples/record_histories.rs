@@ -1,5 +1,5 @@
 //! Records one history for each [`Case`] into `tests/histories/`. `cargo xtask record` starts the servers and runs it;
-//! `docs/CHANGING-WORKFLOWS.md` says when to record.
+//! `docs/CHANGING-WORKFLOWS.md` describes when to record.
 
 use anyhow::{Context, Result};
 use diagflow_tests::cases::Case;

@@ -23,7 +23,8 @@ const ATTEMPT_TIMEOUT: Duration = seconds(45);
 pub const EMAIL_ATTEMPT_TIMEOUT: Duration = seconds(165);
 /// Longest interval between two requests for a diagnosis.
 pub const MAX_REQUEST_BACKOFF: Duration = seconds(60);
-/// How long an e-mail is retried: RFC 5321, 4.5.4.1 recommends at least four to five days. The mailer itself never gives up.
+/// How long an e-mail is retried: RFC 5321, 4.5.4.1 recommends at least four to five days. The mailer itself never
+/// gives up.
 const EMAIL_RETRY_PERIOD: Duration = seconds(4 * 24 * 60 * 60);
 /// How long a local activity may wait for a free slot in its worker.
 const LOCAL_QUEUE_TIMEOUT: Duration = seconds(60);
@@ -103,8 +104,8 @@ pub(crate) fn durable_record(summary: &str) -> ActivityOptions {
         .build()
 }
 
-/// Attempts at an e-mail 5, 10, 20 … 900 s apart for [`EMAIL_RETRY_PERIOD`]. Only `cancellation` stops them earlier;
-/// a cancellation of the workflow does not.
+/// Attempts to send an e-mail, 5, 10, 20 … 900 s apart, for [`EMAIL_RETRY_PERIOD`]. Only `cancellation` stops them
+/// earlier; a cancellation of the workflow does not.
 pub(crate) fn durable_email(
     summary: &str,
     cancellation: WorkflowCancellationToken,

@@ -123,7 +123,7 @@ impl LoopAiClient {
         self.settings.agent_id
     }
 
-    /// Requests a diagnosis and returns the execution id. After an error the execution may exist all the same; a
+    /// Requests a diagnosis and returns the execution id. After an error the execution may exist nevertheless; a
     /// request with the same `reference` returns it if LoopAI supports that.
     pub async fn diagnose(&self, request: &DiagnoseRequest) -> Result<String, LoopAiError> {
         let outcome = self.post_diagnose(request).await;

@@ -4,7 +4,7 @@
 //!
 //! A request never waits here, because it would occupy one of the worker's task slots. It is admitted or rejected at
 //! once, and a rejected one is retried like any failed attempt. Rejected requests are queued, and others are admitted
-//! only if they leave enough room for the first in the queue. So a large request is not starved by small ones.
+//! only if they leave enough capacity for the first in the queue. So a large request is not starved by small ones.
 
 use diagflow_store::RunKey;
 use diagflow_workflows::policy::MAX_REQUEST_BACKOFF;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// An image is in memory as it was read, in base64, and in the request body: 1 + 4/3 + 4/3.
 const COPIES_IN_MEMORY: u64 = 4;
-/// Delay for the requests that are next. Short, because room is reserved for the first of them.
+/// Delay for the requests that are next. Short, because capacity is reserved for the first of them.
 const SHORT_DELAY: Duration = Duration::from_secs(2);
 /// A queued request that is this late loses its position: another worker may have taken it, or its submission was
 /// cancelled.
@@ -41,7 +41,7 @@ struct State {
 struct QueuedRequest {
     run: RunKey,
     memory: u64,
-    /// Whether it was given a short delay. No room is reserved for the others, because they return too late.
+    /// Whether it got a short delay. No capacity is reserved for the others, because they are retried too late.
     retries_soon: bool,
     expires_at: Instant,
 }
@@ -226,8 +226,8 @@ mod tests {
 
     #[test]
     fn a_large_request_is_not_starved_by_small_ones() {
-        // A small request every quarter of a second that takes ten seconds: more than the limit allows, so that others
-        // always wait for the room that becomes free.
+        // A small request starts every quarter of a second and takes ten seconds. That exceeds the limit, so other
+        // small requests are always waiting for free capacity.
         const LASTS: Duration = Duration::from_secs(10);
         let limiter = RequestLimiter::new(200, 512 * MIB);
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! `diagflow after-restore`: settles what may have happened after the restore point of the database.
+//! `diagflow after-restore`: settles e-mails, runs and sessions after the database was restored.
 
 use super::operator;
 use crate::settings::AdminSettings;

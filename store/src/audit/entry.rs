@@ -76,7 +76,7 @@ stored_as_text!(Action);
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum ObjectKind {
-    /// No single object; the details say more.
+    /// No single object; the details have more.
     Service,
     Submission,
     File,
@@ -130,7 +130,7 @@ pub struct AuditEntry {
     pub hash: String,
 }
 
-/// Reads any column value; 1970 for one that is no valid time, such as day 0.
+/// Reads any column value. A value that is not a valid time, such as day 0, is read as 1970.
 #[derive(FromSqlRow)]
 pub struct LenientDatetime(UtcTime);
 

@@ -145,7 +145,7 @@ mod tests {
         let many: Vec<_> = (0..51).collect();
         assert_eq!(stored(json!({"many": many})), json!({"many": many[..50]}));
 
-        // JSON writes each as six bytes.
+        // JSON encodes each character as six bytes.
         let control = "\u{1}".repeat(500);
         let stored = stored(json!({"list": vec![control; 50]}));
         assert!(stored["cut"].is_string(), "{stored}");

@@ -17,7 +17,7 @@ pub enum StoreError {
     /// The bytes were deleted before the submission referred to them. They must be stored again.
     #[error("stored bytes were deleted before a submission referred to them")]
     BlobsSwept,
-    /// A row cannot be read by this version, or is not as it was found just before.
+    /// A row cannot be read by this version, or contradicts an earlier read of it.
     #[error("corrupt record: {0}")]
     Corrupt(String),
     #[error("migration: {0}")]

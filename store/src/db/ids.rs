@@ -57,7 +57,7 @@ macro_rules! random_id {
 random_id!(SubmissionId);
 random_id!(FileId);
 random_id!(
-    /// The Message-ID of the e-mail is made from it.
+    /// The Message-ID of the e-mail is derived from it.
     DeliveryId
 );
 

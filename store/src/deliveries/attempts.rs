@@ -54,7 +54,7 @@ pub enum DeliveryState {
         left: Duration,
     },
     Settled(DeliveryStatus),
-    /// The sender's time was over: this call settled the delivery as *unknown*.
+    /// The claim had expired: this call settled the delivery as *unknown*.
     Abandoned,
     NotFound,
 }
@@ -153,7 +153,7 @@ impl Store {
     }
 
     /// *planned → sending*, for the duration `lease`; after that the sender is presumed dead. `None` if another attempt
-    /// was faster. After an error the claim may have been written all the same: see [`Store::withdraw_claim`].
+    /// was faster. After an error the claim may have been written nevertheless: see [`Store::withdraw_claim`].
     pub async fn claim_delivery(
         &self,
         attempt: &DeliveryAttempt,

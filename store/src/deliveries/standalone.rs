@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 impl Store {
-    /// Delivers an unsettled e-mail outside its run, which no longer does it.
+    /// Queues an unsettled e-mail for delivery outside its run, because the run no longer delivers it.
     pub async fn queue_standalone_delivery(&self, delivery: DeliveryId) -> StoreResult<()> {
         diesel::update(deliveries::table.find(delivery).filter(deliveries::settled_at.is_null()))
             .set(deliveries::start_after.eq(now().nullable()))

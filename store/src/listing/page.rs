@@ -73,7 +73,7 @@ impl SortKey {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PagePosition {
-    /// After this many. Takes time in proportion, so callers limit it.
+    /// Skips this many rows. The time grows with the number, so callers limit it.
     Skip(usize),
     After(SortKey),
     Before(SortKey),

@@ -197,7 +197,7 @@ async fn read_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreake
 async fn lock_breaker(connection: &mut Connection) -> StoreResult<(CircuitBreaker, UtcTime)> {
     let found = loopai_breaker::table
         .find(BREAKER_ROW)
-        // `NOW` would be the time before the wait for the lock.
+        // `NOW` would return the time before the wait for the lock.
         .select((CircuitBreaker::as_select(), sql::<Datetime>("SYSDATE(6)")))
         .for_update()
         .first(connection)

@@ -190,7 +190,7 @@ async fn record_execution(
     Ok(execution_id.to_owned())
 }
 
-/// Moves a submission from a final state back to *pending*, for `run`, its newest one. E-mails that earlier runs
+/// Changes a submission from a final state back to *pending*, for `run`, its newest one. E-mails that earlier runs
 /// planned are not sent any more. The caller holds the submission's lock and has read the state `from`.
 pub(crate) async fn reopen(
     connection: &mut Connection,

@@ -27,8 +27,8 @@ pub enum DeleteOutcome {
 }
 
 impl Store {
-    /// Deletes a submission that has ended, and cancels its planned e-mails, also if it is restored later. An
-    /// e-mail whose text is being sent is not cancelled.
+    /// Deletes a submission that has ended, and cancels its planned e-mails. They stay cancelled if it is restored
+    /// later. An e-mail whose text is being sent is not cancelled.
     pub async fn delete_submission(
         &self,
         submission: SubmissionId,

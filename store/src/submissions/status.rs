@@ -37,8 +37,8 @@ pub enum Status {
 }
 stored_as_text!(Status);
 
-/// All transitions: from which state, to which states by a run, and to which states by staff besides. See
-/// `docs/ARCHITECTURE.md`, "State".
+/// All transitions: the current state, the next states that a run may set, and further ones that only staff may set.
+/// See `docs/ARCHITECTURE.md`, "State".
 const TRANSITIONS: &[(Status, &[Status], &[Status])] = &[
     (
         Status::Pending,

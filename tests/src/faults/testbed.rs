@@ -24,7 +24,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub(crate) struct Testbed {
     pub(crate) stack: Stack,
     pub(crate) tolerances: Tolerances,
-    /// For everything to finish after the last fault, and for the probe.
+    /// Time limit for all work to finish after the last fault, and for the probe.
     pub(crate) settle_timeout: Duration,
     acknowledged: Vec<AcknowledgedSubmission>,
     listeners: Vec<Listener>,
@@ -260,7 +260,7 @@ impl Testbed {
     }
 }
 
-/// Always with the same key.
+/// Repeats a request with the same key until it is accepted.
 ///
 /// # Panics
 ///

@@ -1,5 +1,5 @@
 //! The mail server misbehaves. The diagnosis stays completed; the patient gets at most one e-mail,
-//! and the ledger records which.
+//! and the ledger records its outcome.
 
 mod addresses;
 mod content;

@@ -95,7 +95,7 @@ async fn a_client_with_all_events_gets_204_and_stops_reconnecting() {
     };
     assert_eq!(status_after("3").await, StatusCode::OK);
     assert_eq!(status_after("4").await, StatusCode::NO_CONTENT);
-    // Also when events of the e-mail follow the final one.
+    // The response is the same after events of the e-mail have followed the final event.
     eventually("the event of the e-mail", || async {
         let events = stack.store.events(id_of(&submission), 4).await.expect("events");
         events.first().map(|event| assert_eq!(event.step.name(), "mail_sent"))

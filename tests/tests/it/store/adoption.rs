@@ -24,8 +24,8 @@ async fn a_run_whose_start_is_being_recorded_is_not_adopted_as_a_second_one() {
         async move { store.adopt(run, &id, &id, None).await }
     });
     eventually("the worker to wait for the API", || async {
-        // Not from `innodb_trx`, whose contents stay the same when it is read more than ten times a
-        // second.
+        // `innodb_trx` is not used: its contents do not change when it is read more than ten times
+        // a second.
         let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
              WHERE db = DATABASE() AND command = 'Execute' AND info LIKE 'UPDATE `runs`%'";
         (records.database.number(waiting).await == 1).then_some(())

@@ -101,8 +101,8 @@ impl PlanLine {
     /// that order, no more than the `LIMIT` is read.
     fn is_by_index(&self, allowance: Option<Allowance>, is_limited: bool) -> bool {
         let extra = self.extra.as_deref().unwrap_or_default();
-        // The last two: no row has the requested unique key, which the planner has looked up
-        // already.
+        // The last two mean that the planner has already looked up the requested unique key
+        // and found no row.
         let nothing_to_read = [
             "No tables used",
             "Select tables optimized away",

@@ -191,7 +191,7 @@ async fn capacity_under_the_hourly_limit_goes_to_the_run_that_has_waited_longest
     records.database.execute(&taken_ago(first, 3600)).await;
     records.database.execute(&taken_ago(second, 3580)).await;
 
-    // There is room for one run now, for another in 20 s, and for the last in an hour.
+    // The hourly limit allows one run now, another in 20 s, and the last in an hour.
     let (reason, after) = deferred(&records, fourth, limits).await;
     assert_eq!(reason, WaitReason::HourlyLimit, "the third is first in line");
     assert!(after <= 22 * SECOND, "{after:?}");
@@ -199,7 +199,7 @@ async fn capacity_under_the_hourly_limit_goes_to_the_run_that_has_waited_longest
     assert_eq!(reason, WaitReason::HourlyLimit);
     assert!(after >= 30 * SECOND, "{after:?}");
     let permit = granted(&records, third, limits).await;
-    // A repeated request is counted already, so it takes no room from waiting runs, although it is
+    // A repeated request is counted already, so it takes no capacity from waiting runs, although it is
     // the newest.
     records
         .store
