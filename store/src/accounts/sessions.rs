@@ -255,7 +255,7 @@ impl Store {
 
     /// Rotates a refresh token. The caller has verified that we issued it. A token that is neither the newest one,
     /// nor the one before it within the grace period, ends the session. `done` is the audit entry of a rotation,
-    /// `reused` of such an end.
+    /// `reused` that of a session ended this way.
     pub async fn refresh_session(
         &self,
         session: SessionId,

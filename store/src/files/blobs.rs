@@ -53,7 +53,7 @@ impl BlobStore {
             .map_err(|()| BlobError::Address(format!("{address} is not a directory")))?;
         std::fs::create_dir_all(&directory)
             .map_err(|error| BlobError::Address(format!("{}: {error}", directory.display())))?;
-        // Written to disk before the database may refer to them.
+        // Synced to disk, because the database refers to the bytes afterwards.
         let storage = LocalFileSystem::new_with_prefix(&directory)?.with_fsync(true);
         let temp_files = Some(Arc::new(TempFiles::of(directory)));
         Ok(BlobStore { storage: Arc::new(storage), root: Path::default(), temp_files })

@@ -20,7 +20,7 @@ pub enum ResendOutcome {
     InProgress(DeliveryId),
     /// The e-mail is out of date: the submission has been retried since.
     Superseded,
-    /// Or the submission is deleted.
+    /// The submission or the e-mail does not exist, or the submission is deleted.
     NotFound,
 }
 
