@@ -105,7 +105,7 @@ async fn a_cancellation_after_the_result_changes_nothing() {
     // The result is stored, but the run stays open while its e-mail is deferred.
     eventually("a second attempt to fail", || async {
         stack.wait_for_status(&accepted, "completed").await;
-        (delivery(&stack, &accepted).await.attempts == 2).then_some(())
+        (delivery(&stack, &accepted).await.attempts >= 2).then_some(())
     })
     .await;
 
