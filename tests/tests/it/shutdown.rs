@@ -96,7 +96,9 @@ async fn assert_nothing_retried(stack: &Stack, accepted: &AcceptedSubmission) {
 #[tokio::test]
 async fn a_running_poll_finishes_in_the_same_attempt_before_the_worker_exits() {
     let boundary = Failpoint::AfterPollAnswered;
-    let (mut stack, accepted) = hold_worker_at(boundary, StackOptions::default()).await;
+    // Late enough that the first poll finds the result, also on a busy machine.
+    let options = StackOptions::default().with("DIAGNOSIS_POLL_SECONDS", "3");
+    let (mut stack, accepted) = hold_worker_at(boundary, options).await;
     let worker = request_stop(&mut stack).await;
     let polls = |stack: &Stack| stack.loopai.executions()[0].polls;
     let polls_before = polls(&stack);
