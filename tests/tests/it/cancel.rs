@@ -3,6 +3,7 @@
 
 use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_simulators::mail::{Rule, Script, Step};
+use diagflow_store::Failpoint;
 use diagflow_tests::assertions::{
     UnsuccessfulEnd, cancelled, delivery, executions, failed, mails, wait_completed_once,
     wait_ended_once,
@@ -103,11 +104,15 @@ async fn a_cancellation_after_the_result_changes_nothing() {
     options.mail.script = Script::new(vec![refusal]).expect("a script");
     let (stack, accepted) = Stack::with_submission(options).await;
     // The result is stored, but the run stays open while its e-mail is deferred.
-    eventually("a second attempt to fail", || async {
-        stack.wait_for_status(&accepted, "completed").await;
-        (delivery(&stack, &accepted).await.attempts >= 2).then_some(())
+    stack.wait_for_status(&accepted, "completed").await;
+    eventually("an attempt to fail", || async {
+        (delivery(&stack, &accepted).await.attempts >= 1).then_some(())
     })
     .await;
+    // The next attempt is held. Later ones follow after ever longer waits.
+    stack.failpoints.arm(Failpoint::BeforeMailClaimed);
+    stack.failpoints.wait_until_reached(Failpoint::BeforeMailClaimed).await;
+    stack.mail.set_script([]).expect("a script");
 
     cancel(&stack, &accepted).await;
 
@@ -117,7 +122,7 @@ async fn a_cancellation_after_the_result_changes_nothing() {
     })
     .await;
     assert_eq!(delivery(&stack, &accepted).await.status.to_string(), "planned");
-    stack.mail.set_script([]).expect("a script");
+    stack.failpoints.release(Failpoint::BeforeMailClaimed);
     wait_completed_once(&stack, &accepted).await;
     stack.stop().await;
 }

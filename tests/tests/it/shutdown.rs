@@ -1,6 +1,7 @@
 //! Stopping the API or the worker: work in progress is finished first, within the grace period.
 //! Event streams are tested in `stream.rs`, e-mails in `mail/interrupted.rs`.
 
+use diagflow_simulators::loopai::ExecutionRecord;
 use diagflow_store::Failpoint;
 use diagflow_tests::eventually::LIMIT;
 use diagflow_tests::process::Process;
@@ -95,10 +96,15 @@ async fn assert_nothing_retried(stack: &Stack, accepted: &AcceptedSubmission) {
 
 #[tokio::test]
 async fn a_running_poll_finishes_in_the_same_attempt_before_the_worker_exits() {
+    let (mut stack, accepted) =
+        hold_worker_at(Failpoint::BeforePoll, StackOptions::default()).await;
+    // The poll must find the result, or else another one follows.
+    let finished = |all: &[ExecutionRecord]| all[0].finished_at;
+    stack.loopai.wait_for(finished, LIMIT).await.expect("a finished execution");
     let boundary = Failpoint::AfterPollAnswered;
-    // Late enough that the first poll finds the result, also on a busy machine.
-    let options = StackOptions::default().with("DIAGNOSIS_POLL_SECONDS", "3");
-    let (mut stack, accepted) = hold_worker_at(boundary, options).await;
+    stack.failpoints.arm(boundary);
+    stack.failpoints.release(Failpoint::BeforePoll);
+    stack.failpoints.wait_until_reached(boundary).await;
     let worker = request_stop(&mut stack).await;
     let polls = |stack: &Stack| stack.loopai.executions()[0].polls;
     let polls_before = polls(&stack);
