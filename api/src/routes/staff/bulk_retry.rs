@@ -4,14 +4,15 @@ use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::error::field_errors::{FieldError, FieldErrorCode};
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::body::Body;
 use crate::extract::query::{FromParameters, Parameters};
 use crate::extract::reason::Reason;
 use crate::listing::filter::{self, FilterRequest};
 use crate::openapi::error_responses::errors;
+use crate::openapi::route::{Documented, RouteDocument};
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use diagflow_store::{Action, DeletedFilter, ObjectKind, RetryFilter};
 use serde::{Deserialize, Serialize};
@@ -76,7 +77,34 @@ pub(crate) struct BulkRetryResponse {
     remaining: Option<i64>,
 }
 
-errors!(RetrySubmissionsErrors: ReasonRequired, CommentSearchForbidden, MatchCountChanged);
+/// A [`BulkRetryRequest`] with a valid filter and reason.
+pub(crate) struct BulkRetry {
+    filter: FilterRequest,
+    reason: Reason,
+    dry_run: bool,
+    expected: Option<i64>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for BulkRetry {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
+        let Body(body) = Body::<BulkRetryRequest>::from_request(request, state).await?;
+        let BulkRetryRequest { filter, reason, dry_run, expected } = body;
+        let reason = Reason::parse(reason)?;
+        Ok(Self { filter: filter.parse()?, reason, dry_run, expected })
+    }
+}
+
+impl Documented for BulkRetry {
+    fn document(route: &mut RouteDocument<'_>) {
+        Body::<BulkRetryRequest>::document(route);
+        route.add_errors(&[ErrorCode::ReasonRequired]);
+        route.add_errors(FilterRequest::ERRORS);
+    }
+}
+
+errors!(RetrySubmissionsErrors: MatchCountChanged);
 
 /// Retry all submissions that match a filter
 ///
@@ -95,11 +123,10 @@ errors!(RetrySubmissionsErrors: ReasonRequired, CommentSearchForbidden, MatchCou
 pub(crate) async fn retry_submissions(
     State(state): State<AppState>,
     caller: Caller,
-    Body(request): Body<BulkRetryRequest>,
+    request: BulkRetry,
 ) -> ApiResult<(StatusCode, Json<BulkRetryResponse>)> {
-    let BulkRetryRequest { filter, reason, dry_run, expected } = request;
-    let Reason(reason) = Reason::parse(reason)?;
-    let FilterRequest { filter, audit_details } = filter.parse()?;
+    let BulkRetry { filter, reason: Reason(reason), dry_run, expected } = request;
+    let FilterRequest { filter, audit_details } = filter;
     let entry = caller
         .audit_entry(Action::SubmissionsRetry, ObjectKind::Service, "")
         .with("reason", reason.clone())
