@@ -17,8 +17,9 @@ use utoipa::openapi::path::Parameter;
 pub(crate) struct Parameters {
     given: Vec<(String, String)>,
     errors: Vec<FieldError>,
+    /// Names that were looked up.
     #[cfg(test)]
-    taken: Vec<&'static str>,
+    pub(crate) taken: Vec<&'static str>,
 }
 
 impl Parameters {
@@ -142,27 +143,6 @@ impl<T: FromParameters> Documented for ValidQuery<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routes::accounts::list::UserSearch;
-    use crate::routes::staff::audit::AuditSearch;
-    use crate::routes::staff::export::ExportRequest;
-    use crate::routes::staff::list::ListRequest;
-
-    fn assert_parameters_documented<T: FromParameters>() {
-        let mut parameters = Parameters::default();
-        T::from_parameters(&mut parameters);
-        parameters.taken.sort_unstable();
-        let mut documented: Vec<_> = T::parameters().into_iter().map(|it| it.name).collect();
-        documented.sort_unstable();
-        assert_eq!(documented, parameters.taken, "{}", std::any::type_name::<T>());
-    }
-
-    #[test]
-    fn exactly_the_parameters_that_are_read_are_documented() {
-        assert_parameters_documented::<ListRequest>();
-        assert_parameters_documented::<ExportRequest>();
-        assert_parameters_documented::<AuditSearch>();
-        assert_parameters_documented::<UserSearch>();
-    }
 
     fn errors(query: &str) -> Vec<(String, FieldErrorCode)> {
         let mut parameters = Parameters::of(query);

@@ -129,3 +129,31 @@ fn staff_reads(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(guarded(state, SubmissionsRead, route!(all_events::follow_submissions)))
         .routes(guarded(state, AuditRead, route!(audit::list_audit_entries)))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::extract::query::{FromParameters, Parameters};
+    use crate::routes::accounts::list::UserSearch;
+    use crate::routes::staff::audit::AuditSearch;
+    use crate::routes::staff::export::ExportRequest;
+    use crate::routes::staff::list::ListRequest;
+    use std::any::type_name;
+
+    fn assert_parameters_documented<T: FromParameters>() {
+        let mut parameters = Parameters::default();
+        T::from_parameters(&mut parameters);
+        let mut read = parameters.taken;
+        read.sort_unstable();
+        let mut documented: Vec<_> = T::parameters().into_iter().map(|it| it.name).collect();
+        documented.sort_unstable();
+        assert_eq!(documented, read, "{}", type_name::<T>());
+    }
+
+    #[test]
+    fn exactly_the_parameters_that_are_read_are_documented() {
+        assert_parameters_documented::<ListRequest>();
+        assert_parameters_documented::<ExportRequest>();
+        assert_parameters_documented::<AuditSearch>();
+        assert_parameters_documented::<UserSearch>();
+    }
+}
