@@ -1,4 +1,4 @@
-//! The one binary: reads the settings, wires the crates together, and runs one command.
+//! The `diagflow` binary: reads the settings, wires the crates together, and runs one command.
 
 mod commands;
 mod database;
@@ -37,7 +37,7 @@ enum Command {
     Routes,
     /// Verify the audit log
     Audit(commands::audit::Args),
-    /// Settle e-mails, runs and sessions after a restore, before the API and the workers start
+    /// Update e-mails, runs and sessions after a restore; run this before the API and the workers start
     AfterRestore(commands::after_restore::Args),
     /// Create, list and disable accounts, including the first admin
     User(commands::user::Args),
@@ -45,7 +45,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The TLS back end of every client in the process. Fails only if one is already installed.
+    // Installs the TLS back end of every client in the process. Fails only if one is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match Cli::parse().command {
         Command::Serve => commands::serve::run().await,

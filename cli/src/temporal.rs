@@ -1,4 +1,4 @@
-//! The connection to Temporal, which may be unavailable at start and later.
+//! The connection to Temporal, which may be unavailable at startup or later.
 
 use diagflow_activities::temporal::{self, TemporalSettings};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `diagflow after-restore`: settles e-mails, runs and sessions after the database was restored.
+//! `diagflow after-restore`: updates e-mails, runs and sessions after the database was restored.
 
 use super::operator;
 use crate::settings::AdminSettings;
@@ -15,10 +15,10 @@ enum Temporal {
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Why the database was restored, for the audit log
+    /// Reason for the restore, for the audit log
     #[arg(long)]
     reason: String,
-    /// The state of Temporal; "restored" with the compose file, where it is part of the same backup
+    /// State of Temporal's data. With the compose file, use "restored": the backup includes Temporal
     #[arg(long)]
     temporal: Temporal,
 }
@@ -30,24 +30,24 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let entry =
         operator::audit_entry(&key, Action::BackupRestore, None).with("reason", args.reason);
     let (temporal, affected_runs) = match args.temporal {
-        Temporal::Retained => (TemporalState::Retained, "for runs that Temporal has closed since"),
-        Temporal::Restored => (TemporalState::Restored, "for all of them, when they end"),
+        Temporal::Retained => (TemporalState::Retained, "the runs that Temporal has closed"),
+        Temporal::Restored => (TemporalState::Restored, "all these runs"),
     };
     let outcome = store.settle_after_restore(temporal, &entry).await;
     let outcome = outcome.map_err(|error| operator::explain(error.into(), &settings.database))?;
     println!(
-        "{} pending e-mails are now unknown: they may have been sent and are not sent again",
+        "marked {} pending e-mails as unknown: they may have been sent and will not be sent again",
         outcome.deliveries_settled
     );
     println!(
-        "{} runs were open, and their patients may have been notified: the e-mails {affected_runs}, are \
-         unknown too",
+        "{} runs were open, and their patients may have been notified: the e-mails of {affected_runs} \
+         will be marked as unknown too",
         outcome.runs
     );
-    println!("{} sessions ended: all users must sign in again", outcome.sessions);
+    println!("ended {} sessions: all users must sign in again", outcome.sessions);
     println!(
         "review accounts and API keys: those disabled or revoked after the restore point are valid again"
     );
-    println!("now start the workers and the API; docs/backup.md describes what to check then");
+    println!("now start the workers and the API, and then do the checks in docs/backup.md");
     Ok(())
 }

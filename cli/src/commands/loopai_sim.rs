@@ -25,7 +25,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     logging::init(&LogSettings::read()?)?;
-    let delay = Duration::try_from_secs_f64(args.delay).context("--delay")?;
+    let delay = Duration::try_from_secs_f64(args.delay).context("--delay is invalid")?;
     let settings = Settings {
         // An empty variable counts as unset.
         api_key: args.api_key.filter(|key| !key.is_empty()),

@@ -15,7 +15,7 @@ pub(crate) struct Args {
     /// Address for the inbox in the browser
     #[arg(long, default_value = "127.0.0.1:8025")]
     http: SocketAddr,
-    /// Folder that stores the e-mails; without it they are lost when the process ends
+    /// Folder for the e-mails; without it, they are lost when the process exits
     #[arg(long)]
     spool: Option<PathBuf>,
 }

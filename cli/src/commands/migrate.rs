@@ -29,7 +29,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         println!("{verb} {name}");
     }
     if !args.revert_all {
-        // A version without counters may have written to the database meanwhile.
+        // A version that does not update the counters may have written to the database in the meantime.
         let store = Store::connect(&settings.database).await?;
         store.recount_submissions().await.context("cannot recount the submissions")?;
     }

@@ -7,7 +7,7 @@ use diagflow_store::{
 use nix::unistd::{Uid, User as SystemUser};
 use serde_json::Map;
 
-/// An audit entry whose actor is the system user. `user` is the account that the action concerns, if it concerns one.
+/// An audit entry whose actor is the system user. `user` is the account that the action concerns, if any.
 pub(super) fn audit_entry(key: &AuditKey, action: Action, user: Option<UserId>) -> NewAuditEntry {
     let uid = Uid::current();
     let system_name = SystemUser::from_uid(uid).ok().flatten().map(|user| user.name);
@@ -24,12 +24,12 @@ pub(super) fn audit_entry(key: &AuditKey, action: Action, user: Option<UserId>) 
     }
 }
 
-/// In lower case, as all names in the audit log are.
+/// Returns the name in lower case, like all names in the audit log.
 fn audit_name(uid: Uid, system_name: Option<String>) -> String {
     system_name.map_or_else(|| format!("uid {uid}"), |name| name.to_lowercase())
 }
 
-/// Replaces a database error by an instruction for the operator: its own text may contain data.
+/// Replaces a database error with instructions for the operator: its own text may contain patient data.
 pub(super) fn explain(error: anyhow::Error, database: &PoolSettings) -> anyhow::Error {
     let address = database.address();
     match error.downcast::<StoreError>() {

@@ -10,7 +10,7 @@ use url::Url;
 /// Prints every route with its permission and the roles that have it, without connecting to any server.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let settings = Settings::read()?;
-    // The routes are those of a complete API, whose connections are only opened when needed.
+    // Building the complete API opens no connections: they are opened only when they are needed.
     let store = Store::connect(&settings.database).await?;
     let temporal = watch::channel(None).1;
     let folder = Url::from_directory_path(std::env::temp_dir())

@@ -40,8 +40,8 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     run_until_stopped(serve(listener, app, stop.clone()), background, &stop).await
 }
 
-/// Without its background tasks, the API would accept submissions that are never started. So if they end early, the API
-/// shuts down and the process fails, to be restarted by its supervisor.
+/// Without its background tasks, the API would accept submissions that are never started. If they end early, the API
+/// therefore shuts down and the process fails, so that its supervisor restarts it.
 async fn run_until_stopped(
     serving: impl Future<Output = ()>,
     mut background: JoinHandle<()>,

@@ -62,7 +62,7 @@ fn image_transfer(settings: &Settings) -> anyhow::Result<ImageTransfer> {
     })
 }
 
-/// The client once connected; `None` if the process is stopped before.
+/// Waits until the client is connected. Returns `None` if the process is stopped first.
 async fn wait_for_client(
     temporal: &mut watch::Receiver<Option<Client>>,
     stop: &CancellationToken,
@@ -73,7 +73,8 @@ async fn wait_for_client(
     }
 }
 
-/// `/health`: the process runs. `/ready`: Temporal and the database are available. `/metrics`.
+/// `/health` succeeds while the process runs, `/ready` only if Temporal and the database are available. `/metrics`
+/// returns the metrics.
 fn health_router(
     store: Store,
     temporal: watch::Receiver<Option<Client>>,

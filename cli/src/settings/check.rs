@@ -10,15 +10,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 use url::Url;
 
-/// 256 bits, if it is random text.
+/// 32 random hexadecimal digits have 128 bits of entropy.
 pub(super) const MIN_SECRET_CHARS: usize = 32;
-/// The minimum that the API documentation states.
+/// The API documentation guarantees this minimum.
 const MIN_IDEMPOTENCY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The database's password in `defaults.toml`.
 const DEFAULT_PASSWORD: &str = "diagflow";
-/// Temporal terminates a run with more than 51,200 events; the rest is for events other than polls.
+/// Temporal terminates a run with more than 51,200 events. The difference is reserved for events other than polls.
 const MAX_POLL_EVENTS: u64 = 40_000;
-/// docs/adr/0002-history-budget.md
+/// Explained in docs/adr/0002-history-budget.md.
 const EVENTS_PER_POLL: u64 = 6;
 
 pub(super) fn all(reader: &mut Reader, settings: &Settings) {
@@ -46,7 +46,7 @@ fn check_history_size(reader: &mut Reader, schedule: &PollSchedule) {
         reader.reject(
             "DIAGNOSIS_POLL_SECONDS",
             format!(
-                "Use a longer last wait, or a shorter DIAGNOSIS_DEADLINE_SECONDS: a run can poll \
+                "Use a longer last delay, or a shorter DIAGNOSIS_DEADLINE_SECONDS: a run can poll \
                  at most {max_polls} times."
             ),
         );
@@ -83,7 +83,7 @@ fn check_production(reader: &mut Reader, settings: &Settings) {
 fn check_database(reader: &mut Reader, settings: &PoolSettings) {
     let url: Option<Url> = settings.url.parse().ok();
     if url.as_ref().and_then(Url::password) == Some(DEFAULT_PASSWORD) {
-        reader.reject("DATABASE_URL", "Use another password than the default in production.");
+        reader.reject("DATABASE_URL", "Use a password other than the default in production.");
     }
 }
 
@@ -108,7 +108,7 @@ fn is_private_host(host: &str) -> bool {
     match host.parse() {
         Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_private(),
         Ok(IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
-        // Resolved by the machine itself, or by the network of its containers.
+        // Such a name is resolved by the machine itself or within its container network.
         Err(_) => !host.contains('.'),
     }
 }

@@ -1,8 +1,8 @@
 //! All settings: the defaults (`defaults.toml`), overridden by the environment. Every invalid setting is reported at
 //! once.
 //!
-//! One struct per concern, in the crate that uses it. A field carries the name of its variable; a field without one
-//! is a struct of settings itself.
+//! Each concern has one struct, in the crate that uses it. A field that holds a setting is renamed to its environment
+//! variable. All other fields are structs of settings themselves.
 
 mod check;
 mod defaults;

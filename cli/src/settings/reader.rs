@@ -68,7 +68,7 @@ impl Reader {
         }
     }
 
-    /// Records what is wrong with a setting. Only the first problem of each counts: after that it has its default.
+    /// Records a problem with a setting. Only the first problem is reported, because the setting then has its default.
     pub(crate) fn reject(&mut self, name: &'static str, problem: impl Into<String>) {
         self.invalid.0.entry(name).or_insert_with(|| problem.into());
     }
@@ -78,7 +78,7 @@ impl Reader {
     }
 }
 
-/// The name of an invalid setting. Its value stays out of all messages: it may be a password.
+/// The name of an invalid setting. No message contains the value, because it may be a password.
 #[derive(Debug)]
 struct Invalid(String);
 
@@ -100,7 +100,7 @@ impl serde::de::Error for Invalid {
     }
 }
 
-/// Deserializes a struct. A field in upper case is a variable; any other is a struct of variables itself.
+/// Deserializes a struct. A field in upper case is a variable; any other field is a nested struct of variables.
 #[derive(Clone, Copy)]
 struct Variables<'a>(&'a Values);
 
@@ -117,7 +117,7 @@ impl<'de> Deserializer<'de> for Variables<'_> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Invalid> {
-        Err(serde::de::Error::custom("only structs"))
+        Err(serde::de::Error::custom("only structs can be deserialized"))
     }
 
     forward_to_deserialize_any! {

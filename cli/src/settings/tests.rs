@@ -1,4 +1,4 @@
-//! Which settings are valid, and that they are documented.
+//! Tests of the validation and the documentation of settings.
 
 use super::check::MIN_SECRET_CHARS;
 use super::*;
@@ -121,10 +121,10 @@ fn a_run_must_fit_into_one_history() {
     // 40,000 events, 6 per poll: 6,666 polls.
     assert!(fits("0.05", "333.3") && !fits("0.05", "333.301"));
     assert!(fits("60", "399960") && !fits("60", "399961"));
-    // Only the last wait repeats.
+    // Only the last delay repeats.
     assert!(fits("0.05,0.05,1", "3600") && !fits("60,0.5", "3600"));
     let error = schedule("0.5", "3600").expect_err("an error");
-    assert!(error.contains("DIAGNOSIS_POLL_SECONDS: Use a longer last wait"), "{error}");
+    assert!(error.contains("DIAGNOSIS_POLL_SECONDS: Use a longer last delay"), "{error}");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn the_compose_file_passes_every_setting_and_nothing_else() {
     assert_eq!(passed, expected);
 }
 
-/// docs/settings.md, from `defaults.toml`.
+/// Generates docs/settings.md from `defaults.toml`.
 fn documentation() -> String {
     let mut page =
         String::from("# Settings\n\n<!-- Generated from cli/src/settings/defaults.toml. -->\n");
@@ -215,7 +215,7 @@ fn documentation() -> String {
 fn the_documentation_matches_the_defaults() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/settings.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(path, documentation()).expect("writes docs/settings.md");
+        std::fs::write(path, documentation()).expect("docs/settings.md is writable");
     }
     let page = std::fs::read_to_string(path).unwrap_or_default();
     assert!(

@@ -227,7 +227,7 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
     backup.restore(&mut server, &point_in_time).await;
     let settle = ["after-restore", "--temporal", "retained", "--reason", "the disk died"];
     let output = diagflow(&stack, &settle).await;
-    assert!(output.contains("1 pending e-mails are now unknown"), "{output}");
+    assert!(output.contains("marked 1 pending e-mails as unknown"), "{output}");
     assert!(output.contains("2 runs were open"), "{output}");
     assert!(output.contains("1 sessions ended"), "{output}");
     stack.start_worker().await;

@@ -15,8 +15,8 @@ use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
-/// The attempts share one Idempotency-Key. Their pauses add up to two minutes, longer than an interrupted attempt
-/// reserves the key (`IDEMPOTENCY_LEASE_SECONDS`).
+/// All attempts share one Idempotency-Key. An interrupted attempt reserves the key for
+/// `IDEMPOTENCY_LEASE_SECONDS`, so the pauses between the attempts must be longer in total. They add up to two minutes.
 const MAX_ATTEMPTS: u32 = 7;
 /// Applies even if the server requests a longer delay.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(60);
@@ -52,7 +52,7 @@ pub(super) struct AcceptedSubmission {
     access_token: String,
 }
 
-/// The API rejected a request, with its error messages.
+/// The rejection of a request by the API, with the error messages.
 #[derive(Debug)]
 pub(super) struct Rejected {
     status: StatusCode,
@@ -99,7 +99,8 @@ impl Client {
         Ok(Client { http, http_with_timeout, server })
     }
 
-    /// Retries with the same key if the connection breaks or the server is busy, but not if the first connection fails.
+    /// Retries with the same key if the connection breaks or the server is busy, but not if the first attempt cannot
+    /// connect.
     pub(super) async fn submit(
         &self,
         email: &str,

@@ -1,4 +1,4 @@
-//! `diagflow submit`: the quickest way to see Diagflow work.
+//! `diagflow submit`: submits photos and prints the progress and the result.
 
 mod client;
 mod show;
@@ -17,7 +17,7 @@ use url::Url;
 
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Three heartbeats of the API. A connection can break without notice.
+/// Three heartbeat intervals of the API. Without this timeout, a broken connection could stay undetected.
 const READ_TIMEOUT: Duration = Duration::from_secs(45);
 
 #[derive(clap::Args)]
@@ -147,7 +147,7 @@ mod tests {
         let mut out = Vec::new();
         let following = follow(&client, &accepted, Instant::now(), &mut out);
         let status = tokio::time::timeout(Duration::from_secs(20), following).await;
-        let status = status.expect("ends in time").expect("ends well");
+        let status = status.expect("an end in time").expect("a final status");
         (status, String::from_utf8(out).expect("text"))
     }
 

@@ -82,7 +82,7 @@ mod tests {
 
     fn printed(body: Value) -> String {
         let mut out = Vec::new();
-        result(&mut out, &json!({ "result": body })).expect("writes");
+        result(&mut out, &json!({ "result": body })).expect("written");
         String::from_utf8(out).expect("text")
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Create an account. Asks for its password, unless it is an account of a program
+    /// Create an account. Prompts for a password, unless the role is service
     Create(Create),
     /// List all accounts
     List,
@@ -46,7 +46,7 @@ struct Create {
     /// admin, operator, clinician, institution, patient or service
     #[arg(long)]
     role: Role,
-    /// Read the password from the first line of the standard input
+    /// Read the password from the first line of standard input
     #[arg(long)]
     password_stdin: bool,
 }
@@ -57,7 +57,7 @@ fn parse_name(text: &str) -> Result<String, String> {
     if fits && !name.contains(char::is_control) {
         return Ok(name.to_owned());
     }
-    Err(format!("a name has 1 to {} characters and one line", User::MAX_NAME_CHARS))
+    Err(format!("the name must be a single line of 1 to {} characters", User::MAX_NAME_CHARS))
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {

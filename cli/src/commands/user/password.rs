@@ -4,14 +4,14 @@ use anyhow::{Context, bail};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::io::{self, BufRead, IsTerminal, Stdin, Write};
 
-/// Reads the password from the first line of the standard input, or from two prompts at the terminal.
+/// Reads the password from the first line of standard input, or prompts for it twice on the terminal.
 pub(super) fn read(from_stdin: bool) -> anyhow::Result<String> {
     let stdin = io::stdin();
     if from_stdin {
         return read_line(&stdin);
     }
     if !stdin.is_terminal() {
-        bail!("cannot ask for the password without a terminal; use --password-stdin");
+        bail!("cannot prompt for the password without a terminal; use --password-stdin");
     }
     let first = prompt(&stdin, "Password: ")?;
     if prompt(&stdin, "Repeat password: ")? != first {
@@ -24,12 +24,12 @@ fn read_line(stdin: &Stdin) -> anyhow::Result<String> {
     let mut text = String::new();
     let read = stdin.lock().read_line(&mut text).context("cannot read the password")?;
     if read == 0 {
-        bail!("the standard input contains no password");
+        bail!("standard input contains no password");
     }
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Hides input at the terminal until it is dropped.
+/// Disables the echo of the terminal until this value is dropped.
 struct EchoOff<'a> {
     stdin: &'a Stdin,
     before: Termios,
@@ -48,7 +48,7 @@ impl<'a> EchoOff<'a> {
 
 impl Drop for EchoOff<'_> {
     fn drop(&mut self) {
-        // Fails only if the terminal is gone.
+        // Fails only if the terminal has been closed.
         let _ = tcsetattr(self.stdin, SetArg::TCSAFLUSH, &self.before);
     }
 }
