@@ -21,7 +21,7 @@ LABEL org.opencontainers.image.title="Diagflow" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 # Certificate authorities for https to LoopAI and object storage. (SMTP uses built-in ones.)
-# Not pinned: Debian's mirrors have only the newest version, and a current list is wanted.
+# Not pinned: Debian's mirrors have only the newest version, and the list should be current.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \

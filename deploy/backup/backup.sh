@@ -47,7 +47,7 @@ gzip <"$folder/dump.unfinished" >"$folder/dump.sql.gz.unfinished"
 rm "$folder/dump.unfinished"
 mv "$folder/dump.sql.gz.unfinished" "$folder/dump.sql.gz"
 if [ -n "$missing" ]; then
-    echo "backup.sh: $folder/dump.sql.gz has the databases, but some files were not copied: see above" >&2
+    echo "backup.sh: $folder/dump.sql.gz contains the databases, but some files were not copied: see above" >&2
     exit 1
 fi
 echo "backup.sh: $folder/dump.sql.gz is complete"

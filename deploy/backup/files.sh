@@ -1,5 +1,5 @@
 #!/bin/sh
-# Copies the files in the folder of STORAGE_URL that the copy does not have yet. Called by the other scripts.
+# Copies files from the folder of STORAGE_URL unless the copy has them already. Called by the other scripts.
 #
 #   files.sh SOURCE TARGET
 #

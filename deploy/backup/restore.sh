@@ -4,7 +4,7 @@
 #
 #   restore.sh BACKUP [--until 'YYYY-MM-DD HH:MM:SS'] [options of the client]
 #
-# The time is UTC; changes in that second and later are left out. The password comes from MYSQL_PWD.
+# The time is in UTC. Changes in that second or later are not restored. The password comes from MYSQL_PWD.
 set -eu
 backup=${1:?usage: restore.sh BACKUP [--until TIME] [options of the client]}
 shift
@@ -54,7 +54,7 @@ if [ -n "$binlogs" ]; then
         exit 1
         ;;
     esac
-    # All logs are read before any change is applied, so that an unreadable log is not taken for the last one.
+    # All logs are read before any change is applied, so that nothing is applied if a log is unreadable.
     statements=$(mktemp)
     trap 'rm -f "$statements"' EXIT
     # --stop-datetime is in the local time zone.

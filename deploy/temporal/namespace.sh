@@ -3,7 +3,7 @@
 # be inspected and reset.
 set -eu
 
-# By IP address: Temporal's own sample had trouble with the host name.
+# Uses the IP address, because the host name caused problems in Temporal's own sample.
 TEMPORAL_ADDRESS=$(getent hosts temporal | awk '{ print $1; exit }'):7233
 export TEMPORAL_ADDRESS
 

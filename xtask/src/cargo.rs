@@ -26,7 +26,7 @@ pub(crate) fn command<'a>(
 }
 
 /// Whether cargo set a variable for this program. Build scripts (such as that of ring) depend on these variables, so
-/// passing them on would recompile half of the workspace after each direct call of cargo.
+/// passing them on would recompile half of the workspace after each direct use of cargo.
 fn is_set_by_cargo_run(variable: &str) -> bool {
     ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| variable.starts_with(prefix))
 }

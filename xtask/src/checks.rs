@@ -25,7 +25,7 @@ pub(crate) fn list() -> Result<Vec<Check>> {
     let strict = is_compiler_of_ci(version);
     if !strict {
         progress::print(format!(
-            "CI uses Rust {COMPILER}, this is {version}: warnings are shown but do not fail the run."
+            "CI uses Rust {COMPILER}, not {version}: warnings are shown but do not fail the run."
         ));
     }
     Ok(list_for(strict))

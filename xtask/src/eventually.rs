@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 /// Calls `find` until it returns something, for 10 seconds at most.
 ///
-/// Needed for ports and locks that were just released: another test may be starting a process at that moment, and
-/// until that process runs its own program it shares all our open files.
+/// Needed for ports and locks that were just released: another test may be starting a process at that moment, and the
+/// new process shares all our open files until it calls `exec`.
 pub(crate) fn eventually<T>(find: impl Fn() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {

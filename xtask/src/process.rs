@@ -87,7 +87,7 @@ impl Server {
             step.warn(format!("the {} had already ended", self.name));
             return Ok(());
         }
-        // The id cannot belong to another process: only this process can reap the child, and has not.
+        // The id cannot belong to another process: only this process can reap the child, and it has not done so.
         let process = process_id(&self.child)?;
         kill(process, Signal::SIGTERM)?;
         let requested = Instant::now();
@@ -147,7 +147,7 @@ impl Servers {
     }
 }
 
-/// Runs `command`, made with [`guard::command`], with its output in `log`. Fails with the end of the log.
+/// Runs `command`, made with [`guard::command`], and writes its output to `log`. An error contains the end of the log.
 pub(crate) fn run_logged(mut command: Command, log: &Path) -> Result<()> {
     let program = program_name(&command);
     let child =
@@ -159,15 +159,15 @@ pub(crate) fn run_logged(mut command: Command, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a job and calls `meanwhile` repeatedly. If that fails, or on an interrupt, the job and its children are
-/// stopped.
+/// Waits for a job and calls `meanwhile` repeatedly. If `meanwhile` fails, or on an interrupt, the job and its children
+/// are stopped.
 pub(crate) fn wait(
     mut child: Child,
     mut meanwhile: impl FnMut() -> Result<()>,
 ) -> Result<ExitStatus> {
     let group = process_id(&child)?;
     let outcome = loop {
-        // Without reaping the child: while its id is in use, the group id belongs to this group.
+        // Does not reap the child: until it is reaped, its id cannot become the id of another group.
         if has_ended(group)? {
             break Ok(());
         }
@@ -183,7 +183,7 @@ pub(crate) fn wait(
             sleep(POLL_INTERVAL);
         }
     }
-    // Kills what the job left in its group. Usually nothing is left, so an error is normal.
+    // Kills the processes that the job left in its group. Usually there are none, so an error is normal.
     let _ = killpg(group, Signal::SIGKILL);
     let status = child.wait()?;
     outcome.map(|()| status)
@@ -252,7 +252,7 @@ mod tests {
 
         assert_eq!(status.code(), Some(3));
         let left_behind: i32 = fs::read_to_string(file)?.trim().parse()?;
-        // Gone, or a zombie that process 1 has not reaped yet.
+        // The process has ended, or is a zombie that process 1 has not reaped yet.
         let ended = || {
             let state = fs::read_to_string(format!("/proc/{left_behind}/stat")).unwrap_or_default();
             state.is_empty() || state.contains(") Z ")
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_tail_holds_the_last_lines() -> Result<()> {
+    fn the_log_tail_contains_the_last_lines() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let log = folder.path().join("a.log");
         let text: Vec<String> = (1..=9_000).map(|number| format!("line {number}")).collect();

@@ -1,7 +1,7 @@
 //! The output: one line per step, with its outcome and duration.
 //!
-//! A terminal shows a spinner until the step ends; elsewhere (file, CI) the line is printed once at the end. Errors are
-//! ignored, because a closed terminal must not prevent an orderly stop.
+//! A terminal shows a spinner until the step ends; elsewhere (file, CI) the line is printed once at the end. Write
+//! errors are ignored, because a closed terminal must not prevent an orderly shutdown.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use console::{StyledObject, style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// Width of a step's text, in front of its duration.
+/// Width of a step's text, which is followed by its duration.
 const TEXT_WIDTH: usize = 62;
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 

@@ -28,13 +28,13 @@ pub(crate) struct Options {
     filter: Vec<String>,
 }
 
-/// A process that a test left behind may hold the output open. Wait this long for its end.
+/// Time limit for the end of the output, which a process that a test left behind may hold open.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Tests in parallel in addition to one per core: tests mostly wait for servers.
+/// Number of parallel tests in addition to one per core: tests mostly wait for servers.
 const EXTRA_TEST_THREADS: usize = 2;
 const TEST_THREADS: &str = "RUST_TEST_THREADS";
 
-/// Runs everything. The last line of the output is the test count in the form `N passed, N failed`.
+/// Runs all checks and tests. The last line of the output is the test count in the form `N passed, N failed`.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let started = Instant::now();
     interrupt::install_handler()?;
@@ -64,7 +64,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Records a failure so that the next steps still run. An interrupt ends everything.
+/// Records a failure so that the next steps still run. An interrupt is returned as an error, which ends the run.
 fn collect<T>(outcome: Result<T>, failures: &mut Vec<String>) -> Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),

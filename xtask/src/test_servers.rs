@@ -13,7 +13,7 @@ use crate::servers::{self, Accounts, SystemFolder, TemporalAddresses};
 use crate::workspace::{Lock, Workspace, create_private_dir};
 use crate::{cargo, guard, interrupt, ports, progress};
 
-/// Builds the `diagflow` binary and all tests with one set of features, so that `cargo test` compiles nothing again.
+/// Builds the `diagflow` binary and all tests with one set of features, so that `cargo test` recompiles nothing.
 pub(crate) const BUILD: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
 
 /// The URL of the tests' database server. If it is set, no database server is started.
@@ -40,7 +40,7 @@ pub(crate) fn run_program(
     })
 }
 
-/// Runs `work` with new servers, then stops them. `work` gets environment variables with their addresses. `keep`
+/// Runs `work` with new servers, then stops them. `work` receives environment variables with their addresses. `keep`
 /// preserves their data and logs.
 pub(crate) fn with_servers(
     workspace: &Workspace,

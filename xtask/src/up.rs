@@ -74,7 +74,7 @@ fn finish(outcome: Result<()>, mut servers: Servers, data: &str) -> Result<ExitC
             Err(error)
         }
         Err(error) => {
-            // First, because stopping takes a while.
+            // Printed first, because stopping the servers takes a while.
             progress::print_error(&error);
             progress::print("");
             servers.stop_all()?;
@@ -112,7 +112,7 @@ fn start(
     let product = product(workspace, options)?;
     let password = workspace::read_or_create_secret(&home.folder().join("mariadb-password"))?;
     let diagflow = Diagflow::new(product, home, ports, &password)?;
-    // Servers stop in the opposite order: those that accept work first, those that store data last.
+    // Servers stop in reverse order: those that accept work first, those that store data last.
     let accounts = Accounts::Product { password: &password };
     servers::start_mariadb(servers, &tools.mariadb, home, ports.mariadb, &accounts)?;
     let temporal = TemporalAddresses { grpc: ports.temporal, ui: Some(ports.temporal_ui) };

@@ -1,7 +1,7 @@
 //! Unpacks Debian packages into a folder instead of installing them.
 //!
-//! `apt-get install` needs root, may start services, and would replace an installed MySQL by MariaDB. Unpacking changes
-//! nothing on the machine. apt still selects, downloads and verifies the packages, with its own package lists, so that
+//! `apt-get install` needs root, may start services, and would replace an installed MySQL with MariaDB. Unpacking
+//! changes nothing on the machine. apt still selects, downloads and verifies the packages, with its own package lists, so that
 //! it works with empty or old system lists and takes no system-wide lock.
 
 use std::fs;
@@ -75,9 +75,9 @@ impl Apt {
         for option in [
             format!("Dir::State::Lists={state}/lists"),
             format!("Dir::Cache={state}/cache"),
-            // The system locks protect changes to the system only.
+            // The system locks only protect changes to the system.
             "Debug::NoLocking=true".to_owned(),
-            // When run as root, apt downloads as the user `_apt`, who cannot access a private folder.
+            // When run as root, apt downloads as the user `_apt`, which cannot access a private folder.
             "APT::Sandbox::User=root".to_owned(),
         ] {
             command.arg("-o").arg(option);
@@ -87,7 +87,7 @@ impl Apt {
     }
 }
 
-/// Deletes the package lists, which are not needed any more.
+/// Deletes the package lists, which are no longer needed.
 pub(super) fn clear(workspace: &Workspace) -> Result<()> {
     let state = state(workspace);
     if state.exists() {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_plain_name_wins_over_the_highest_version() {
+    fn the_plain_name_takes_precedence_over_the_highest_version() {
         let choose = |found| choose("mariadb-server-core", found);
         let both = "mariadb-server-core-10.5 - files\nmariadb-server-core - files\n";
         assert_eq!(choose(both).as_deref(), Some("mariadb-server-core"));

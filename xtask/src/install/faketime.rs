@@ -31,7 +31,7 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
     Ok(found)
 }
 
-/// Distributions put it into a folder named after the architecture.
+/// Distributions put the library into a folder named after the architecture.
 fn find(root: &Path) -> Option<PathBuf> {
     let folders = std::fs::read_dir(root.join("usr/lib")).ok()?.flatten();
     let mut files = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));

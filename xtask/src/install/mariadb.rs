@@ -53,7 +53,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
 }
 
 fn find_on_machine() -> Option<(MariaDb, String)> {
-    // `mysqld` is the old name in MariaDB and the name in MySQL: the version shows which one it is.
+    // `mysqld` is the server of MySQL or an older name of MariaDB's server: the version shows which one it is.
     let server =
         ["mariadbd", "mysqld"].iter().find_map(|name| find_program(name, &SERVER_FOLDERS))?;
     let install_db = ["mariadb-install-db", "mysql_install_db"]
@@ -91,7 +91,7 @@ fn in_folder(home: &Path) -> MariaDb {
 
 fn install(workspace: &Workspace, home: &Path) -> Result<()> {
     let apt = Apt::prepare(workspace)?;
-    // `mariadb-install-db` needs `my_print_defaults`, which comes with the package of the client.
+    // `mariadb-install-db` needs `my_print_defaults`, which is in the client package.
     let packages = [apt.resolve("mariadb-server-core")?, apt.resolve("mariadb-client")?];
     create_atomically(home, |folder| {
         apt.unpack(&packages, folder)?;
@@ -181,8 +181,8 @@ mod tests {
         write_wrappers(&home)?;
 
         let run = |program: PathBuf| -> Result<String> {
-            // Through the shell: executing a new file fails as "busy" while a process that another test is starting holds
-            // it open.
+            // Runs the file with a shell: executing a new file fails with ETXTBSY while a process that another test is
+            // starting holds it open.
             let mut shell = Command::new("/bin/sh");
             let output = shell.arg(program).args(["--no-defaults", "a b"]).output()?;
             Ok(String::from_utf8(output.stdout)?)

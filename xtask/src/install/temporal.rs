@@ -95,7 +95,8 @@ struct Pip {
 }
 
 impl Pip {
-    /// Debian's Python comes without pip. In that case, unpacks the package of pip next to the other tools.
+    /// Finds the installed pip. Debian's Python comes without pip; in that case, unpacks its package next to the other
+    /// tools.
     fn find_or_install(workspace: &Workspace, python: PathBuf) -> Result<Self> {
         let mut pip = Self { python, modules: Vec::new() };
         if pip.works() {

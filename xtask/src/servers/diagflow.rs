@@ -101,7 +101,7 @@ fn fixed_settings(
     ports: Ports,
     database_password: &str,
 ) -> Result<Vec<(&'static str, String)>> {
-    let storage = file_url(&home.data("storage")).context("the storage folder")?;
+    let storage = file_url(&home.data("storage")).context("the storage folder has no URL")?;
     Ok(vec![
         ("DIAGFLOW_ENV", "development".to_owned()),
         (

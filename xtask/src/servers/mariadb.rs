@@ -1,4 +1,4 @@
-//! A MariaDB with its own data directory and port, separate from an installed one.
+//! A MariaDB server with its own data directory and port, separate from an installed one.
 
 use std::fs;
 use std::io::Read;
@@ -31,12 +31,12 @@ pub(crate) const OPTIONS: [&str; 7] = [
     "--default-time-zone=+00:00",
     "--character-set-server=utf8mb4",
     "--collation-server=utf8mb4_unicode_ci",
-    // Memory that any machine has; connections for many parallel tests.
+    // Fits into the memory of any machine, and allows many parallel tests.
     "--innodb-buffer-pool-size=64M",
     "--max-connections=500",
 ];
-/// For the server that tests share. Waiting for the disk takes most of the time of creating and dropping a database,
-/// and is unnecessary because this server is never killed.
+/// For the server that tests share. Creating and dropping a database consists mostly of waiting for the disk, which is
+/// unnecessary because this server is never killed.
 const WITHOUT_SYNC: [&str; 3] =
     ["--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=2", "--sync-frm=0"];
 
