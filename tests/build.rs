@@ -1,11 +1,11 @@
-//! Generates one copy of the workflow code in which `src/replay.rs` can switch on incompatible changes, one at a
-//! time. The copy is made from the source, so that nothing else can differ.
+//! Generates a copy of the workflow code in which `src/replay.rs` can switch on incompatible changes, one at a time.
+//! The copy is generated from the source, so that it has no other differences.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The files of the workflows; each uses only those before it.
+/// The source files of the workflows. Each file uses only the files before it.
 const FILES: [&str; 3] = ["policy", "delivery", "diagnosis"];
 
 const TIMER: &str = "ctx.timer(std::time::Duration::from_secs(1)).await;";
@@ -79,16 +79,17 @@ fn main() {
                 apply(edit, change.name, &mut text);
             }
         }
-        writeln!(copy, "pub(crate) mod {file} {{\n{text}}}").expect("strings accept all writes");
+        writeln!(copy, "pub(crate) mod {file} {{\n{text}}}")
+            .expect("writing to a string cannot fail");
     }
     let names = CHANGES.map(|change| change.name);
     writeln!(copy, "pub(crate) const CHANGES: [&str; {}] = {names:?};", names.len())
-        .expect("strings accept all writes");
-    let target = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    fs::write(target.join("workflow_copy.rs"), copy).expect("written");
+        .expect("writing to a string cannot fail");
+    let target = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR"));
+    fs::write(target.join("workflow_copy.rs"), copy).expect("a written file");
 }
 
-/// A source file without its tests, so that it compiles as a module of another crate.
+/// Reads a source file without its tests, so that it compiles as a module of another crate.
 fn read(source: &Path, file: &str) -> String {
     let path = source.join(file).with_extension("rs");
     println!("cargo::rerun-if-changed={}", path.display());
@@ -114,7 +115,7 @@ fn apply(edit: &Edit, change: &str, text: &mut String) {
         Edit::Remove(line) => (line, format!("if !{is_active} {{ {line} }}")),
     };
     let count = text.lines().filter(|it| it.trim() == *line).count();
-    assert_eq!(count, 1, "{change}: {line:?} must be one line of the workflow code");
+    assert_eq!(count, 1, "{change}: {line:?} must be exactly one line of the workflow code");
     *text = text
         .lines()
         .flat_map(|it| [if it.trim() == *line { becomes.as_str() } else { it }, "\n"])

@@ -16,7 +16,7 @@ use temporalio_common::protos::temporal::api::history::v1::history_event::Attrib
 #[derive(Debug, Clone, Copy)]
 pub struct UnsuccessfulEnd<'a> {
     pub status: &'static str,
-    /// The code in MySQL, in Temporal and in the API's response.
+    /// The error code in MySQL, in Temporal and in the API's response.
     pub code: &'a str,
     /// The status of the workflow in Temporal.
     pub run: &'static str,
@@ -39,7 +39,7 @@ pub fn cancelled() -> UnsuccessfulEnd<'static> {
     UnsuccessfulEnd { status: "cancelled", code: "cancelled", run: "Canceled", subject }
 }
 
-/// Waits until the submission is completed and its workflow closed. Checks that LoopAI ran once and that one e-mail
+/// Waits until the submission is completed and its workflow is closed. Checks that LoopAI ran once and that one e-mail
 /// was accepted. Returns the status document.
 pub async fn wait_completed_once(stack: &Stack, submission: &AcceptedSubmission) -> Value {
     let document = stack.wait_for_status(submission, "completed").await;
@@ -47,7 +47,7 @@ pub async fn wait_completed_once(stack: &Stack, submission: &AcceptedSubmission)
     assert_eq!(history::wait_until_closed(stack, submission).await, "Completed");
     assert_eq!(executions(stack, submission).len(), 1, "LoopAI runs once for each run");
     assert_notified_once(stack, submission, "Your diagnosis result").await;
-    assert_story(stack, submission, "completed").await;
+    assert_event_stream(stack, submission, "completed").await;
     document
 }
 
@@ -65,7 +65,7 @@ pub async fn wait_ended_once(
     if end.run == "Failed" {
         assert_eq!(failure_type(stack, submission).await.as_deref(), Some(end.code));
     }
-    assert_story(stack, submission, end.status).await;
+    assert_event_stream(stack, submission, end.status).await;
     assert_notified_once(stack, submission, end.subject).await
 }
 
@@ -87,7 +87,8 @@ pub async fn delivery(stack: &Stack, submission: &AcceptedSubmission) -> Deliver
     delivery.clone()
 }
 
-/// One sent delivery, and one e-mail with text and HTML and the delivery's Message-ID.
+/// Checks that the only delivery was sent, and that one e-mail was accepted, with text, HTML and the delivery's
+/// Message-ID.
 async fn assert_notified_once(
     stack: &Stack,
     submission: &AcceptedSubmission,
@@ -103,7 +104,7 @@ async fn assert_notified_once(
     mail.clone()
 }
 
-/// The steps of a submission's events, which are numbered without gaps.
+/// Returns the steps of a submission's events. Checks that the events are numbered without gaps.
 pub async fn steps(stack: &Stack, submission: &AcceptedSubmission) -> Vec<&'static str> {
     let events = stack.store.events(id_of(submission), 0).await.expect("events");
     let numbers: Vec<_> = events.iter().map(|event| event.number).collect();
@@ -111,7 +112,7 @@ pub async fn steps(stack: &Stack, submission: &AcceptedSubmission) -> Vec<&'stat
     events.iter().map(|event| event.step.name()).collect()
 }
 
-async fn assert_story(stack: &Stack, submission: &AcceptedSubmission, status: &str) {
+async fn assert_event_stream(stack: &Stack, submission: &AcceptedSubmission, status: &str) {
     let events: Vec<_> = stack.client.events(submission, None).await.collect().await;
     let numbers: Vec<_> = events.iter().map(|event| event.id).collect();
     assert_eq!(numbers, (1..=numbers.len() as i64).collect::<Vec<_>>());
@@ -119,7 +120,7 @@ async fn assert_story(stack: &Stack, submission: &AcceptedSubmission, status: &s
     assert_eq!(last.data["status"], status, "{events:?}");
 }
 
-/// The type of the failure that closed the workflow: operators search for it in Temporal.
+/// The type of the failure that closed the workflow. Operators search for it in Temporal.
 async fn failure_type(stack: &Stack, submission: &AcceptedSubmission) -> Option<String> {
     let last = history::events(stack, submission).await.pop()?;
     let Some(Attributes::WorkflowExecutionFailedEventAttributes(ended)) = last.attributes else {

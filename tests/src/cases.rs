@@ -155,7 +155,7 @@ impl Case {
             .maybe_run_id(run)
             .build();
         let execution = info.bind_untyped(stack.temporal().await);
-        // A history that is recorded earlier lacks its end.
+        // A history that is fetched earlier lacks its last events.
         eventually("the workflow to be closed", || async {
             execution.describe(WorkflowDescribeOptions::default()).await.ok()?.close_time()
         })
@@ -170,17 +170,18 @@ impl Case {
                 options
             }
             Case::SupersededByRetry => options.scenario("fail*1, delay=100ms"),
-            // Completed by `complete_after_polls`.
+            // `complete_after_polls` completes the execution.
             Case::CompletedAfterManyPolls => options.scenario("stuck"),
             Case::LoopAiDownAtFirst => options.scenario("diagnose=503*2, delay=100ms"),
-            // Only the callback can end a wait that is longer than the test.
+            // The poll interval is longer than the test, so only the callback can end the wait.
             Case::WokenByCallback => options
                 .with("DIAGNOSIS_POLL_SECONDS", "600")
                 .with("LOOPAI_CALLBACK_SECRET", loopai_callback::SECRET),
             Case::Failed => options.scenario("fail=no agent is free, delay=100ms"),
             Case::TimedOut => options.scenario("stuck").with("DIAGNOSIS_DEADLINE_SECONDS", "1"),
             Case::Cancelled => options.scenario("stuck"),
-            // Long enough to kill the worker and to cancel before the timer fires, also on a busy machine.
+            // The interval is long enough to kill the worker and cancel the run before the timer fires, even on a busy
+            // machine.
             Case::CancelledAsTimerFired => {
                 options.scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "15")
             }
@@ -191,7 +192,7 @@ impl Case {
 async fn complete_after_polls(stack: &Stack) {
     const MANY: u32 = 7;
     let execution = stack.wait_for_polls(MANY).await;
-    stack.loopai.complete(&execution).expect("is in progress");
+    stack.loopai.complete(&execution).expect("an execution in progress");
 }
 
 async fn send_callback(stack: &Stack, accepted: &AcceptedSubmission) {
@@ -209,13 +210,14 @@ async fn send_callback(stack: &Stack, accepted: &AcceptedSubmission) {
     assert_eq!(response.status().as_u16(), 202);
 }
 
-/// Both happen while no worker is running, so that the next one receives them together.
+/// Cancels the run and waits for the timer while no worker is running, so that the next worker receives both events in
+/// one workflow task.
 async fn cancel_as_timer_fires(stack: &mut Stack, accepted: &AcceptedSubmission) {
     const TIMER_STARTED: &str = "EVENT_TYPE_TIMER_STARTED";
     const CANCEL_REQUESTED: &str = "EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED";
     const TIMER_FIRED: &str = "EVENT_TYPE_TIMER_FIRED";
     temporal_cli::wait_for_history(accepted, &[TIMER_STARTED]).await;
-    stack.worker.take().expect("is running").kill();
+    stack.worker.take().expect("a running process").kill();
     cancel(stack, accepted).await;
     temporal_cli::wait_for_history(accepted, &[TIMER_STARTED, CANCEL_REQUESTED, TIMER_FIRED]).await;
     stack.start_worker().await;

@@ -22,7 +22,7 @@ pub struct AcceptedSubmission {
     pub events_url: String,
 }
 
-/// A client of one API process, or of several in turn.
+/// A client that uses one API process, or several in turn.
 #[derive(Debug, Clone)]
 pub struct ApiClient {
     http: reqwest::Client,
@@ -33,7 +33,7 @@ pub struct ApiClient {
 
 impl ApiClient {
     pub fn new(base: String) -> ApiClient {
-        // Fails if another test has installed it already, which is fine.
+        // The call fails if another test has already installed a provider, which does no harm.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self::with_http(reqwest::Client::new(), vec![base])
     }
@@ -42,20 +42,20 @@ impl ApiClient {
         ApiClient { http, bases, next: Arc::default(), streams: Arc::default() }
     }
 
-    /// Sends each request to the next API, like a load balancer. Clones share the position.
+    /// Sends each request to the next API process, as a load balancer does. Clones share the position.
     pub fn round_robin(apis: &[ApiClient]) -> ApiClient {
         let bases = apis.iter().flat_map(|api| api.bases.clone()).collect();
         Self::with_http(reqwest::Client::new(), bases)
     }
 
-    /// Connects from another local address, so that the API sees another client.
+    /// Connects from another local address, so that requests appear to come from another client.
     pub fn with_local_address(base: String, address: IpAddr) -> ApiClient {
         let http =
             reqwest::Client::builder().local_address(address).build().expect("an HTTP client");
         Self::with_http(http, vec![base])
     }
 
-    /// Gives up on a connection that is silent for this long.
+    /// Aborts a request if no data arrives for this long.
     pub fn with_read_timeout(base: String, silence: Duration) -> ApiClient {
         let http =
             reqwest::Client::builder().read_timeout(silence).build().expect("an HTTP client");
@@ -149,7 +149,7 @@ impl ApiClient {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// The events after event `after`, until the stream ends or breaks, for at most [`LIMIT`].
+    /// The events that follow event number `after`. Stops when the response ends or breaks, or after [`LIMIT`].
     pub async fn events(
         &self,
         submission: &AcceptedSubmission,

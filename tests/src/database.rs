@@ -7,7 +7,7 @@ use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsy
 use url::Url;
 use uuid::Uuid;
 
-/// Dropped by [`Database::remove`].
+/// A database of one test, which [`Database::remove`] drops.
 pub struct Database {
     server: String,
     name: String,
@@ -42,7 +42,7 @@ impl Database {
         format!("{}/{}", self.server, self.name)
     }
 
-    /// A proxy to the server, and the database's URL through it.
+    /// Starts a proxy to the server. Returns it and the database's URL through it.
     pub async fn via_proxy(&self) -> (Proxy, String) {
         let direct: Url = self.url().parse().expect("an address");
         let host = direct.host_str().expect("a host name");
@@ -66,14 +66,15 @@ impl Database {
         diesel::dsl::sql::<Text>(query).load(&mut connection).await.expect(query)
     }
 
-    /// The rows of a query of the audit log, without the session or API key of the actor, which differs in each run.
+    /// Queries the audit log, and removes the actor's session or API key from the rows, because it differs in each test
+    /// run.
     pub async fn audit_rows(&self, query: &str) -> Vec<String> {
         let mut entries = self.texts(query).await;
         for entry in &mut entries {
             for name in ["\"session\":\"", "\"key\":\""] {
                 if let Some(start) = entry.find(name) {
                     let id = start + name.len();
-                    let end = id + entry[id..].find('"').expect("the end of a text") + 1;
+                    let end = id + entry[id..].find('"').expect("a closing quote") + 1;
                     entry.replace_range(start..end, "");
                 }
             }

@@ -1,4 +1,4 @@
-//! MariaDB and Temporal servers that a test may kill. They keep their ports.
+//! MariaDB and Temporal servers that a test may kill. A restarted server uses the same port.
 
 use crate::eventually::eventually;
 use crate::ports::free_port;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// Killed when it is dropped.
+/// A server process that is killed on drop.
 struct Server {
     child: Option<Child>,
     log: PathBuf,
@@ -22,12 +22,12 @@ impl Server {
     fn start(&mut self, mut command: Command) {
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
-        // In a separate process group, so that a Ctrl-C in the terminal does not reach it.
+        // The server has its own process group, so that Ctrl+C in the terminal does not stop it.
         self.child = Some(command.process_group(0).spawn().expect("a started process"));
     }
 
     fn kill(&mut self) {
-        let mut child = self.child.take().expect("is running");
+        let mut child = self.child.take().expect("a running process");
         child.kill().expect("a killed process");
         child.wait().expect("the process ends");
     }
@@ -57,7 +57,7 @@ impl DedicatedMariaDb {
         Self::start_with(&[]).await
     }
 
-    /// With a binary log, for point-in-time recovery.
+    /// Starts a server with a binary log, for point-in-time recovery.
     pub async fn with_binary_log() -> DedicatedMariaDb {
         Self::start_with(&["--log-bin=binlog"]).await
     }
@@ -72,10 +72,10 @@ impl DedicatedMariaDb {
         database
     }
 
-    /// Simulates the loss of the disk: starts again with an empty data directory.
+    /// Simulates the loss of the disk: restarts the server with an empty data directory.
     pub async fn replace_disk(&mut self) {
         self.kill();
-        std::fs::remove_dir_all(self.folder.path().join("data")).expect("removed");
+        std::fs::remove_dir_all(self.folder.path().join("data")).expect("a removed folder");
         self.initialise().await;
     }
 
@@ -102,7 +102,7 @@ impl DedicatedMariaDb {
         ["--host=127.0.0.1".to_owned(), port, "--user=root".to_owned()]
     }
 
-    /// The URL without a database. Its user has all privileges on test databases, and no others.
+    /// The URL without a database. Its user has all privileges on test databases and no other privileges.
     pub fn url(&self) -> String {
         format!("mysql://diagflow@127.0.0.1:{}", self.port)
     }
@@ -170,17 +170,17 @@ impl DedicatedTemporal {
         self.server.kill();
     }
 
-    /// The server must be stopped.
+    /// The server must not be running.
     pub fn copy_to(&self, folder: &Path) {
         copy_files(self.folder.path(), folder);
     }
 
-    /// The server must be stopped.
+    /// The server must not be running.
     pub fn restore_from(&self, copy: &Path) {
         for entry in std::fs::read_dir(self.folder.path()).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path != self.server.log {
-                std::fs::remove_file(path).expect("removed");
+                std::fs::remove_file(path).expect("a removed file");
             }
         }
         copy_files(copy, self.folder.path());
@@ -200,7 +200,7 @@ impl DedicatedTemporal {
     }
 }
 
-/// The database file and its journal.
+/// Copies the database file and its journal.
 fn copy_files(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");

@@ -1,9 +1,9 @@
-//! Waits for conditions instead of for a fixed time.
+//! Waits for a condition instead of sleeping for a fixed time.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// Generous, because other tests may keep the machine busy.
+/// The limit is generous, because other tests may keep the machine busy.
 pub const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -11,7 +11,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 ///
 /// # Panics
 ///
-/// With `what`, after [`LIMIT`].
+/// Panics with `what` in the message if `poll` returns no value within [`LIMIT`].
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
     what: impl Debug,
     poll: impl FnMut() -> F,
@@ -30,7 +30,7 @@ pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
         if let Some(found) = poll().await {
             return found;
         }
-        assert!(started.elapsed() < limit, "waited {limit:?} without success for {what:?}");
+        assert!(started.elapsed() < limit, "timed out after {limit:?} waiting for {what:?}");
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -5,7 +5,7 @@ use diagflow_store::Failpoint;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The protocol is in `store/src/db/failpoint.rs`.
+/// The protocol is described in `store/src/db/failpoint.rs`.
 pub struct Failpoints {
     folder: PathBuf,
 }
@@ -21,7 +21,7 @@ impl Failpoints {
         self.folder.display().to_string()
     }
 
-    /// The next process that reaches the failpoint is held.
+    /// Holds the next process that reaches the failpoint.
     pub fn arm(&self, failpoint: Failpoint) {
         fs::write(self.folder.join(failpoint.name()), "").expect("a written file");
     }
@@ -31,9 +31,9 @@ impl Failpoints {
             .await;
     }
 
-    /// Lets the held process continue; for a killed one, removes its file.
+    /// Lets the held process continue. If the process was killed, only removes the file that it left.
     pub fn release(&self, failpoint: Failpoint) {
-        fs::remove_file(self.reached_file(failpoint)).expect("a process is held there");
+        fs::remove_file(self.reached_file(failpoint)).expect("a process held at the failpoint");
     }
 
     fn reached_file(&self, failpoint: Failpoint) -> PathBuf {

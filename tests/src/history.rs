@@ -1,4 +1,4 @@
-//! Workflow histories: fetching, counting, searching.
+//! Fetches and inspects workflow histories.
 
 use crate::client::AcceptedSubmission;
 use crate::eventually::eventually;
@@ -32,7 +32,7 @@ pub async fn workflow_handle(
     )
 }
 
-/// Returns the workflow's status.
+/// Returns the status of the closed workflow.
 pub async fn wait_until_closed(stack: &Stack, submission: &AcceptedSubmission) -> String {
     let handle = workflow_handle(stack, submission).await;
     eventually("the run to be closed", || async {
@@ -79,7 +79,7 @@ pub async fn events(stack: &Stack, submission: &AcceptedSubmission) -> Vec<Histo
     fetch(stack, submission).await.into_events().await.expect("a history")
 }
 
-/// Without the identities of processes.
+/// The history as JSON, without the identities of processes.
 pub async fn json(stack: &Stack, submission: &AcceptedSubmission) -> Value {
     let bytes = fetch(stack, submission).await.to_json().await.expect("a history");
     let mut document = serde_json::from_slice(&bytes).expect("JSON");
@@ -125,7 +125,7 @@ pub fn redact_identities(document: &mut Value) {
     }
 }
 
-/// Summaries that the workflows have set, now or in recorded histories. A number may follow.
+/// Summaries in current and in recorded histories. A number may follow a summary.
 const SUMMARIES: [&str; 16] = [
     "Diagnosis, run",
     "E-mail outside a run",
@@ -165,7 +165,7 @@ pub fn possible_personal_data(value: &Value) -> Vec<String> {
     }
 }
 
-/// The content of base64 as JSON or plain text; `None` if `text` is not base64 of text.
+/// Decodes base64 to JSON, or to plain text if it is not JSON. Returns `None` if `text` is not base64-encoded text.
 fn payload(text: &str) -> Option<Result<Value, String>> {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
@@ -180,7 +180,7 @@ fn personal_text(text: &str) -> Vec<String> {
     if is_ours && !contains_email_address(text) { Vec::new() } else { vec![text.to_owned()] }
 }
 
-/// All text of a JSON document, with decoded base64.
+/// All text in a JSON document, including the decoded content of base64.
 pub fn decode_payloads(value: &Value) -> String {
     use base64::Engine;
     match value {

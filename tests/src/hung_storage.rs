@@ -1,13 +1,13 @@
-//! A storage that hangs, like a network file system whose server is down: opening a file blocks in the kernel.
+//! Storage that hangs, like a network file system whose server is down: opening a file blocks in the kernel.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// All shard folders are links to one mount point. There, visible to the API only, a FUSE file system is mounted whose
-/// server never responds. After unmounting, the mount point is an ordinary directory.
+/// All shard folders are links to one mount point. A FUSE file system, visible only to the API, is mounted there, and
+/// its server never responds. Once it is unmounted, the mount point is an ordinary directory.
 pub struct HungStorage {
     mount_point: PathBuf,
-    /// Created by the test to end the hang.
+    /// The test creates this file to end the hang.
     resume: PathBuf,
 }
 
@@ -24,7 +24,7 @@ impl HungStorage {
 
     /// The command prefix that mounts the file system and starts the API.
     pub(crate) fn wrapper(&self) -> [String; 6] {
-        // The API must not inherit descriptor 3: while any process holds it, the file system keeps hanging, even
+        // The API must not inherit descriptor 3: while any process has it open, the file system hangs, even after it is
         // unmounted.
         let script = format!(
             "exec 3<>/dev/fuse && \

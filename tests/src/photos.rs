@@ -15,7 +15,7 @@ pub struct Photo {
 }
 
 impl Photo {
-    /// As the existing front end sends it: a `data:` URL in JSON.
+    /// The photo as the existing front end sends it: a `data:` URL in JSON.
     pub fn json(&self) -> Value {
         let data = format!("data:{};base64,{}", self.media_type, STANDARD.encode(&self.bytes));
         json!({"data": data, "type": self.media_type, "size": self.bytes.len(), "name": self.name})
@@ -38,7 +38,7 @@ pub fn cat() -> Photo {
     Photo { name: "chelsea.png", media_type: "image/png", bytes: read("chelsea.png") }
 }
 
-/// With a random comment segment, so that no two copies share a stored file.
+/// A photo with a random comment segment, so that each copy is stored as a separate file.
 pub fn unique_retina() -> Photo {
     const START_OF_IMAGE: usize = 2;
     let note = Uuid::new_v4();

@@ -1,4 +1,4 @@
-//! Free ports for processes that bind them some time later.
+//! Free ports for processes that bind them later.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
@@ -19,9 +19,9 @@ fn below_outgoing() -> Range<u16> {
     end.saturating_sub(MOST).max(FIRST)..end
 }
 
-/// A free port that no other test in this process gets.
+/// A free port that is returned to no other test in this process.
 pub fn free_port() -> u16 {
-    // A random start, so that test binaries that run in parallel rarely collide.
+    // The search starts at a random port, so that test binaries that run in parallel rarely collide.
     static NEXT: OnceLock<(Range<u16>, AtomicU16)> = OnceLock::new();
     let (range, next) =
         NEXT.get_or_init(|| (below_outgoing(), AtomicU16::new(Uuid::new_v4().as_fields().1)));
@@ -46,7 +46,7 @@ mod tests {
 
         let ports: BTreeSet<u16> = (0..500).map(|_| free_port()).collect();
 
-        assert_eq!(ports.len(), 500, "all are different");
+        assert_eq!(ports.len(), 500, "all ports are different");
         assert!(ports.iter().all(|port| (1024..outgoing).contains(port)), "{ports:?}");
     }
 }

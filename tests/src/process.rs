@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Killed when it is dropped.
+/// A process that is killed on drop.
 pub struct Process {
     role: &'static str,
     child: Child,
@@ -19,7 +19,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `diagflow ROLE` with no environment but `variables`, and appends its output to `log`.
+    /// Starts `diagflow ROLE` with only `variables` as its environment, and appends its output to `log`.
     pub fn start(
         role: &'static str,
         variables: &BTreeMap<&'static str, String>,
@@ -28,8 +28,8 @@ impl Process {
         Self::start_wrapped(&[], role, variables, log)
     }
 
-    /// Starts it through another command, which gets the command line as its last arguments and must replace itself
-    /// with that program.
+    /// Starts the process through `wrapper`, a command that gets the command line as its last arguments and must `exec`
+    /// it.
     pub fn start_wrapped(
         wrapper: &[&str],
         role: &'static str,
@@ -129,7 +129,7 @@ impl Process {
 
     /// # Panics
     ///
-    /// With the log, when the process has exited.
+    /// Panics with the log if the process has exited.
     pub fn assert_alive(&mut self) {
         if let Some(status) = self.child.try_wait().expect("a process status") {
             panic!("diagflow {} ended with {status}:\n{}", self.role, self.log());

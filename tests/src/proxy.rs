@@ -1,4 +1,4 @@
-//! A TCP proxy that can cut, reset, stall and slow connections, and count what clients send.
+//! A TCP proxy that can cut, reset, stall and slow down connections, and count what clients send.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 enum LinkState {
     Healthy,
     Slow(Duration),
-    /// Nothing passes, and neither side is notified.
+    /// No data passes, and neither side is notified.
     Stalled,
     /// Like [`LinkState::Stalled`], but affected connections never recover.
     HalfOpen,
@@ -34,7 +34,7 @@ impl LinkState {
     }
 }
 
-/// Lose the response to `statement`, on a connection that has sent `after` before.
+/// The response to lose: the one to `statement`, on a connection on which the client has already sent `after`.
 #[derive(Debug, Clone)]
 struct LostResponse {
     statement: String,
@@ -47,14 +47,14 @@ struct ByteCounter {
     times: usize,
 }
 
-/// Shared by all connections.
+/// State that all connections share.
 #[derive(Clone)]
 struct Shared {
     state: watch::Sender<LinkState>,
     lost_response: Arc<Mutex<Option<LostResponse>>>,
-    /// Number of bytes from the server after which each of the next connections is cut.
+    /// One limit for each of the next connections, which is cut after this many bytes from the server.
     byte_limits: Arc<Mutex<VecDeque<usize>>>,
-    /// Connections and chunks of data that a faulty link affected.
+    /// Number of connections and chunks of data that a faulty link affected.
     disruptions: Arc<AtomicUsize>,
     counter: Arc<Mutex<ByteCounter>>,
     cut_mid_event: Arc<AtomicUsize>,
@@ -69,7 +69,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// `server` is host and port.
+    /// `server` is a host and a port.
     pub async fn to(server: &str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -101,7 +101,7 @@ impl Proxy {
         self.shared.state.send_replace(LinkState::Cut);
     }
 
-    /// Breaks existing and new connections with an error.
+    /// Breaks existing and new connections with RST.
     pub fn reset(&self) {
         self.shared.state.send_replace(LinkState::Reset);
     }
@@ -115,7 +115,8 @@ impl Proxy {
         self.shared.state.send_replace(LinkState::Slow(delay));
     }
 
-    /// Cuts each of the next connections after this many bytes from the server. Later ones are not cut.
+    /// Cuts the next connections, one for each limit, after that many bytes from the server. Later connections are not
+    /// cut.
     pub fn cut_after(&self, byte_limits: impl IntoIterator<Item = usize>) {
         let mut limits = self.shared.byte_limits.lock().unwrap_or_else(PoisonError::into_inner);
         *limits = byte_limits.into_iter().collect();
@@ -126,14 +127,14 @@ impl Proxy {
         self.shared.state.send_replace(LinkState::Stalled);
     }
 
-    /// Holds back all data, and permanently on the connections that exist before [`Proxy::restore`]. Nobody is notified,
-    /// as when the peer's machine or a NAT entry has disappeared.
+    /// Holds back all data. Connections that were opened before [`Proxy::restore`] never recover. Neither side is
+    /// notified, as when the peer's machine or a NAT entry has disappeared.
     pub fn half_open(&self) {
         self.shared.state.send_replace(LinkState::HalfOpen);
     }
 
-    /// Cuts a connection once, before the response to `statement` passes, if it has sent `after` before. The server
-    /// has then executed the statement.
+    /// Cuts one connection before the response to `statement` passes, if the client has already sent `after` on it. The
+    /// server has then executed the statement.
     pub fn drop_response_to(&self, statement: &str, after: &str) {
         let lost_response =
             LostResponse { statement: statement.to_owned(), after: after.to_owned() };
@@ -154,7 +155,7 @@ impl Proxy {
         self.shared.cut_mid_event.load(Ordering::Relaxed)
     }
 
-    /// Restores the link for new connections and for stalled data. Half-open connections stay as they are.
+    /// Restores the link for new connections and for stalled data. Half-open connections remain half-open.
     pub fn restore(&self) {
         self.shared.state.send_replace(LinkState::Healthy);
     }
@@ -185,7 +186,7 @@ impl Shared {
     }
 }
 
-/// An event ends with an empty line.
+/// Whether the sent bytes end in the middle of an event. An event ends with an empty line.
 fn ends_in_an_event(sent: &[u8]) -> bool {
     let text = String::from_utf8_lossy(sent);
     let last = text.rsplit("\n\n").next().unwrap_or_default();
@@ -254,20 +255,20 @@ async fn relay(mut client: TcpStream, server: String, shared: Shared) {
     };
     let Some(is_reset) = is_reset else {
         shared.disruptions.fetch_add(1, Ordering::Relaxed);
-        // Both sockets stay open, and nobody reads them.
+        // Both sockets stay open, but are no longer read.
         return shared.dropped.cancelled().await;
     };
     if state.borrow().is_broken() {
         shared.disruptions.fetch_add(1, Ordering::Relaxed);
     }
     if is_reset {
-        // Closing without lingering sends RST.
+        // Closing a socket with a linger time of zero sends RST.
         let _ = client.set_zero_linger().and_then(|()| server.set_zero_linger());
     }
 }
 
-/// Forwards one direction. `passes` returns the number of bytes of a chunk to forward. Returns true once that is less
-/// than the whole chunk.
+/// Forwards one direction. `passes` returns how many bytes of a chunk to forward. Stops and returns true when this is
+/// less than the whole chunk.
 async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

@@ -17,16 +17,16 @@ pub fn histories() -> BTreeMap<String, WorkflowHistory> {
     let files = std::fs::read_dir(history::recordings()).expect("recorded histories");
     files
         .map(|file| {
-            let path = file.expect("a file").path();
+            let path = file.expect("an entry").path();
             let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            let bytes = std::fs::read(&path).expect("readable");
+            let bytes = std::fs::read(&path).expect("a readable file");
             let history = WorkflowHistory::from_json(&bytes);
             (name.clone(), history.unwrap_or_else(|error| panic!("{name}: {error}")))
         })
         .collect()
 }
 
-/// The histories that do not replay with today's workflow code, and why.
+/// The histories that do not replay with today's workflow code, with their errors.
 pub async fn failures() -> Vec<String> {
     let replayer = replayer::<DiagnosisWorkflow, DeliveryWorkflow>();
     let mut failures = Vec::new();
@@ -48,7 +48,7 @@ where
     let options = WorkflowReplayerOptions::new()
         .register_workflow::<Diagnosis>()
         .and_then(|options| options.register_workflow::<Delivery>());
-    WorkflowReplayer::new(options.expect("registers").build()).expect("a replayer")
+    WorkflowReplayer::new(options.expect("registered workflows").build()).expect("a replayer")
 }
 
 /// A copy of the workflow code with incompatible changes that can be switched on (`build.rs`).
@@ -95,14 +95,16 @@ pub async fn wrong_verdicts_on_incompatible_changes() -> Vec<String> {
 fn reaches(case: Case, change: &str) -> bool {
     use Case::*;
     match change {
-        // In `Cancelled` the added timer looks like the first wait, and is cancelled like it.
+        // In `Cancelled`, replay cannot distinguish the added timer from that of the first wait: both are started and
+        // cancelled in the same way.
         "timer_after_request" => !matches!(case, Resent | ResentRetried | Cancelled),
         "timer_before_request_retry" => matches!(case, LoopAiDownAtFirst),
         "timer_after_inconclusive_poll" => matches!(case, CompletedAfterManyPolls | TimedOut),
         "failure_code_set_before_recording" => {
             matches!(case, TimedOut | Cancelled | CancelledAsTimerFired)
         }
-        // Temporal does not notice when a search attribute update moves across a local activity only.
+        // Temporal does not detect that the update of a search attribute was moved if only a local activity is between
+        // its old and new positions.
         "end_published_after_email" => matches!(case, MailRetried | SupersededByRetry),
         "timer_before_email_retry" => {
             matches!(case, MailRetried | SupersededByRetry | ResentRetried)
@@ -111,8 +113,8 @@ fn reaches(case: Case, change: &str) -> bool {
     }
 }
 
-/// A different command is reported as nondeterminism. But SDK 1.1.1 fails the task before it compares anything when a timer
-/// is cancelled that has already fired.
+/// A different command is reported as nondeterminism. However, if the workflow cancels a timer that has already fired,
+/// SDK 1.1.1 fails the task before it compares any commands.
 fn is_expected(failure: &WorkflowReplayFailure, name: &str) -> bool {
     match failure {
         WorkflowReplayFailure::Nondeterminism { .. } => true,

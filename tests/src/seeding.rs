@@ -34,21 +34,21 @@ pub async fn submission(
         submitted_by,
         audit_entry: None,
     };
-    store.reserve_blobs(&[Sha256::of(photo)]).await.expect("reserved");
-    assert!(store.create_submission(&new, None).await.expect("stored"));
+    store.reserve_blobs(&[Sha256::of(photo)]).await.expect("reserved blobs");
+    assert!(store.create_submission(&new, None).await.expect("a stored submission"));
     RunKey { submission: id, number: 1 }
 }
 
 pub async fn end(store: &Store, run: RunKey, outcome: EndStatus, code: &str) {
     let ending = RunEnd { status: outcome, code: code.to_owned(), detail: String::new() };
-    store.end_run(run, &ending).await.expect("the run ends");
+    store.end_run(run, &ending).await.expect("an ended run");
 }
 
 pub async fn complete(store: &Store, run: RunKey) {
-    store.start_processing(run, 1, "an execution").await.expect("requested");
+    store.start_processing(run, 1, "an execution").await.expect("a started run");
     let result = json!({"summary": "=all is well"});
     let result = DiagnosisResult::new(result.as_object().expect("an object").clone());
-    store.complete_run(run, &result).await.expect("completed");
+    store.complete_run(run, &result).await.expect("a completed run");
 }
 
 pub fn audit_entry(action: Action) -> NewAuditEntry {

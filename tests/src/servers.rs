@@ -8,7 +8,7 @@ fn variable(name: &str) -> String {
     })
 }
 
-/// Without a database: `mysql://root@127.0.0.1:PORT`.
+/// The URL without a database: `mysql://root@127.0.0.1:PORT`.
 pub fn mysql() -> String {
     variable("DIAGFLOW_TEST_MYSQL_URL").trim_end_matches('/').to_owned()
 }

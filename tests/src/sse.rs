@@ -28,7 +28,7 @@ impl SseStream {
         SseStream { response, text: String::new() }
     }
 
-    /// The response, without the part of the body that has been read.
+    /// The response, without the part of the body that has already been read.
     pub fn response(&self) -> &Response {
         &self.response
     }

@@ -41,7 +41,7 @@ impl StackOptions {
         self
     }
 
-    /// LoopAI follows a script; see `simulators::loopai`.
+    /// Sets the script that LoopAI follows; see `simulators::loopai`.
     #[must_use]
     pub fn scenario(mut self, script: &str) -> Self {
         let settings = self.loopai.get_or_insert_with(fast_loopai);
@@ -50,12 +50,12 @@ impl StackOptions {
     }
 }
 
-/// Completes after 100 ms.
+/// Settings of a LoopAI that completes each execution after 100 ms.
 pub fn fast_loopai() -> loopai::Settings {
     loopai::Settings { delay_ms: 100, ..loopai::Settings::default() }
 }
 
-/// API, worker, database, LoopAI and mail server.
+/// The API, the worker, the database, LoopAI and the mail server of one test.
 pub struct Stack {
     pub loopai: LoopAiSim,
     pub mail: MailCatcher,
@@ -100,7 +100,7 @@ impl Stack {
     }
 
     pub async fn without_processes(options: StackOptions) -> Stack {
-        // Fails if another test has installed it already, which is fine.
+        // The call fails if another test has already installed a provider, which does no harm.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mysql = options.mysql.unwrap_or_else(servers::mysql);
         let database = Database::migrated_on(mysql).await;
@@ -166,7 +166,8 @@ impl Stack {
         self.start_api_wrapped(&[]).await;
     }
 
-    /// Starts the API with a storage of 1 MiB that only this process can see. Returns its path as seen from outside.
+    /// Starts the API with 1 MiB of storage that only its process can see. Returns the path at which the test can
+    /// access this storage.
     pub async fn start_api_on_a_small_disk(&mut self) -> PathBuf {
         let files = self.files();
         std::fs::create_dir_all(&files).expect("a folder");
@@ -174,7 +175,7 @@ impl Stack {
             format!("mount -t tmpfs -o size=1m none '{}' && exec \"$0\" \"$@\"", files.display());
         self.start_api_wrapped(&["unshare", "--mount", "--map-root-user", "sh", "-c", &mount])
             .await;
-        let process = self.api.as_ref().expect("is running").id();
+        let process = self.api.as_ref().expect("a running process").id();
         let root = PathBuf::from(format!("/proc/{process}/root"));
         root.join(files.strip_prefix("/").expect("an absolute path"))
     }
@@ -186,7 +187,7 @@ impl Stack {
         hung
     }
 
-    /// The operating system kills the API when a file grows beyond this many bytes.
+    /// Starts an API that the operating system kills when it writes a file of more than this many bytes.
     pub async fn start_api_with_file_size_limit(&mut self, bytes: u64) {
         let limit = format!("--fsize={bytes}");
         self.start_api_wrapped(&["prlimit", &limit, "--core=0", "--"]).await;
@@ -220,7 +221,7 @@ impl Stack {
         self.start_second("serve", "LISTEN_ADDRESS", &address, "replica.log").await
     }
 
-    /// Returns its address, too.
+    /// Returns the worker's address, too.
     pub async fn start_second_worker(&self) -> (Process, String) {
         let address = format!("127.0.0.1:{}", free_port());
         (self.start_second_worker_at(&address).await, address)
@@ -289,7 +290,7 @@ impl Stack {
         }
     }
 
-    /// The error of `diagflow audit verify`.
+    /// The output of `diagflow audit verify` if the command fails.
     pub async fn audit_verify_error(&self) -> Option<String> {
         let done = tokio::process::Command::new(servers::diagflow())
             .args(["audit", "verify"])
@@ -302,7 +303,7 @@ impl Stack {
         (!done.status.success()).then(|| String::from_utf8_lossy(&output).into_owned())
     }
 
-    /// Stops everything gracefully.
+    /// Stops all processes gracefully and removes the database.
     pub async fn stop(mut self) {
         if let Some(api) = self.api.take() {
             api.stop().await;

@@ -1,4 +1,4 @@
-//! Forged access tokens, made by an attacker who knows the format (`api/src/auth/jwt.rs`).
+//! Expired and forged access tokens. The format is that of `api/src/auth/jwt.rs`.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ pub const JWT_KEY: &str = "a JWT key for tests, 32 characters or more";
 pub enum Forgery {
     /// Correctly signed, but expired.
     Expired,
-    /// Signed with another key under our key's id.
+    /// Signed with another key, but with the id of our key.
     WrongKey,
     /// `alg: none`, without a signature.
     NoAlgorithm,
@@ -23,7 +23,7 @@ pub enum Forgery {
 impl Forgery {
     pub const ALL: [Forgery; 3] = [Forgery::Expired, Forgery::WrongKey, Forgery::NoAlgorithm];
 
-    /// A token like `valid`, with this flaw.
+    /// A copy of the token `valid` with this flaw.
     pub fn of(self, valid: &str) -> String {
         let mut parts = valid.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part));
         let mut part = || parts.next().expect("a part").expect("base64");

@@ -11,12 +11,12 @@ pub(crate) struct AcknowledgedSubmission {
     pub(crate) accepted: AcceptedSubmission,
     pub(crate) email: String,
     pub(crate) comments: String,
-    /// SHA-256 digests, in the order sent.
+    /// SHA-256 digests of the photos, in the order in which they were sent.
     pub(crate) photos: Vec<String>,
     pub(crate) consent_version: String,
     /// Successful staff actions, by their names in the audit log.
     pub(crate) staff_actions: Vec<&'static str>,
-    /// Only completion, unless the row allows more.
+    /// Completion only, unless the row allows other ends.
     pub(crate) allowed_ends: Vec<ExpectedEnd>,
 }
 

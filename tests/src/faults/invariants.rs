@@ -25,7 +25,7 @@ pub enum Invariant {
     NothingLost,
     /// I3: LoopAI runs once for each run.
     OneExecution,
-    /// I4: at most one e-mail is accepted for each delivery, or the delivery is `unknown`.
+    /// I4: one e-mail is accepted for each sent delivery, and at most one for each `unknown` delivery.
     OneMail,
     /// I5: a listener that reconnects receives each event once, in order.
     CompleteStream,
@@ -70,7 +70,7 @@ impl fmt::Display for Violation {
 /// Deviations that a row allows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tolerances {
-    /// 1, or 2 where LoopAI has no idempotency keys and a request was repeated (`docs/loopai.md`).
+    /// 1, or 2 where LoopAI ignores idempotency keys and a request is repeated (`docs/loopai.md`).
     pub(crate) executions_per_run: usize,
     pub(crate) delivery_statuses: &'static [&'static str],
 }
@@ -110,7 +110,10 @@ pub(crate) fn check(
         checker.add(Invariant::OneEnd, format!("{workflow} is still open in Temporal"));
     }
     if let Some(fault) = &snapshot.audit_error {
-        checker.add(Invariant::NothingLost, format!("the audit log does not verify: {fault}"));
+        checker.add(
+            Invariant::NothingLost,
+            format!("the verification of the audit log failed: {fault}"),
+        );
     }
     if let Some(reason) = &snapshot.not_recovered {
         checker.add(Invariant::Recovers, reason.clone());
@@ -130,7 +133,7 @@ struct Checker<'a> {
     deliveries: Grouped<'a, DeliveryRow>,
     audit: Grouped<'a, AuditRow>,
     mails: Grouped<'a, AcceptedMail>,
-    /// By client reference, which names the run.
+    /// Executions by client reference, which identifies the run.
     executions: Grouped<'a, ExecutionRecord>,
     documents: HashMap<&'a str, &'a Value>,
     intact_files: HashSet<&'a str>,
@@ -185,7 +188,7 @@ impl<'a> Checker<'a> {
         self.violations.push(Violation { invariant, detail: detail.into() });
     }
 
-    /// I5: the received events are the event log from its start, without gaps or repeats, up to a terminal event.
+    /// I5: the listener received the events from the first one to a terminal one, without gaps or repeats.
     fn check_listener(&mut self, listener: &ListenerRecord) {
         let id = &listener.submission_id;
         let log = self.event_log(id);

@@ -1,4 +1,4 @@
-//! Listeners, which follow the event stream of a submission to its end.
+//! Clients that follow the event stream of a submission to its end.
 
 use crate::client::{AcceptedSubmission, ApiClient};
 use crate::sse::SseStream;
@@ -15,7 +15,7 @@ pub(crate) struct ReceivedEvent {
     pub(crate) step: String,
 }
 
-/// Reconnects when the stream breaks.
+/// A client that follows an event stream and reconnects when it breaks.
 pub(crate) struct Listener {
     pub(crate) submission_id: String,
     received: Arc<Mutex<Vec<ReceivedEvent>>>,
@@ -43,7 +43,7 @@ impl Listener {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Responses that make a browser give up.
+    /// Statuses of responses after which a browser would not reconnect.
     pub(crate) fn refused(&self) -> Vec<StatusCode> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -55,7 +55,7 @@ impl Drop for Listener {
     }
 }
 
-/// Follows the stream until the API responds 204: no further events.
+/// Follows the stream until the API responds with 204, which means that no further events follow.
 async fn follow(
     client: ApiClient,
     submission: AcceptedSubmission,

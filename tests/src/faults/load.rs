@@ -13,11 +13,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Pause before a retry if the response requests no delay.
+/// Pause before a retry and between two polls of the status.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a patient watches an unfinished submission before sending the next one. Without this pause a debug build
-/// could not keep up; with a longer one nobody would submit during a fault.
+/// How long a patient watches an unfinished submission before sending the next one. With a shorter time, a debug build
+/// could not handle the load; with a longer one, nobody would submit during a fault.
 const WATCH_TIME: Duration = Duration::from_secs(2);
 
 pub(crate) struct Load {
@@ -36,7 +36,7 @@ pub(crate) struct FollowedSubmission {
 pub(super) struct LoadCounts {
     accepted: AtomicUsize,
     repeated: AtomicUsize,
-    /// Retries that the API requested by 503 with `Retry-After`.
+    /// Number of 503 responses with `Retry-After`.
     deferred: AtomicUsize,
     stream_clients: Mutex<Vec<ApiClient>>,
 }
@@ -61,7 +61,7 @@ impl Load {
         self.counts.deferred.load(Ordering::Relaxed)
     }
 
-    /// The number of streams that broke before their end and were opened again.
+    /// The number of streams that broke before their end and were reopened.
     pub(crate) fn resumed(&self) -> usize {
         let stream_clients =
             self.counts.stream_clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,11 +79,11 @@ impl Load {
         .await;
     }
 
-    /// Lets each patient finish the current submission. Returns all accepted ones.
+    /// Lets each patient finish the current submission. Returns all accepted submissions.
     ///
     /// # Panics
     ///
-    /// When a request failed in a way that no client would retry.
+    /// Panics if a request failed in a way that no client would retry.
     pub(crate) async fn stop(self) -> Vec<FollowedSubmission> {
         self.stop.cancel();
         let mut all = Vec::new();
@@ -113,7 +113,7 @@ async fn run_patient(
             counts.repeated.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(PAUSE).await;
         };
-        // So that each API has listeners.
+        // The rotation distributes the listeners over all APIs.
         apis.rotate_left(1);
         let stream_client = ApiClient::round_robin(&apis);
         counts
@@ -136,7 +136,7 @@ async fn run_patient(
     all
 }
 
-/// A failure that a client would retry is left to the next poll.
+/// Ignores a failure that a client would retry, because the next poll is the retry.
 async fn poll_status(api: &ApiClient, submission: &AcceptedSubmission, counts: &LoadCounts) {
     let response = api.get_status(submission).await;
     match success_or_retry(response, StatusCode::OK, counts).await {
@@ -158,13 +158,13 @@ pub(super) async fn accepted_or_retry(
 ///
 /// # Panics
 ///
-/// With any other response.
+/// Panics on any other response.
 async fn success_or_retry(
     response: reqwest::Result<Response>,
     expected: StatusCode,
     counts: &LoadCounts,
 ) -> Option<Value> {
-    // The connection broke. Reads and requests with a key can be repeated.
+    // An error means that the connection broke. Reads and requests with a key can be repeated.
     let response = response.ok()?;
     let (status, has_retry_after) =
         (response.status(), response.headers().contains_key("retry-after"));

@@ -110,7 +110,7 @@ pub(crate) struct ListenerRecord {
     pub(crate) submission_id: String,
     pub(crate) received: Vec<ReceivedEvent>,
     pub(crate) is_done: bool,
-    /// Responses that make a browser give up.
+    /// Statuses of responses after which a browser would not reconnect.
     pub(crate) refused: Vec<StatusCode>,
 }
 
@@ -123,18 +123,18 @@ pub(crate) struct Snapshot {
     pub(crate) deliveries: Vec<DeliveryRow>,
     pub(crate) files: Vec<FileRow>,
     pub(crate) audit: Vec<AuditRow>,
-    /// Digests of the stored files whose content matches.
+    /// Digests of the stored files whose content matches the digest.
     pub(crate) intact_files: Vec<String>,
     /// The status document of each acknowledged submission.
     pub(crate) documents: Vec<(String, Value)>,
     pub(crate) executions: Vec<ExecutionRecord>,
     pub(crate) mails: Vec<AcceptedMail>,
     pub(crate) listeners: Vec<ListenerRecord>,
-    /// The error of `diagflow audit verify`.
+    /// The output of `diagflow audit verify` if the command failed.
     pub(crate) audit_error: Option<String>,
-    /// Workflows that are still open although the database has recorded their end.
+    /// Workflows that are still open in Temporal.
     pub(crate) open_workflows: Vec<String>,
-    /// Why the service did not recover.
+    /// The reason why the service did not recover.
     pub(crate) not_recovered: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! A long random run: patients, staff and faults at the same time, followed by the usual checks.
 //!
-//! The seed determines what each of them does and in which order, but not the exact timing. To investigate a
-//! violation, start with its seed.
+//! The seed determines what each of them does and in which order, but not the exact timing. To investigate a violation,
+//! start a run with the same seed.
 
 mod users;
 
@@ -21,12 +21,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// Long enough for the longest backoff of an e-mail or poll, and for Temporal's timeouts after it was killed.
+/// The timeout exceeds the longest backoff of an e-mail or poll, and Temporal's own timeouts after it was killed.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(600);
 const FAULT_INTERVAL: Duration = Duration::from_secs(5);
 /// The number of faulty responses that one fault of LoopAI or of the mail server causes.
 const FAULTY_RESPONSES: u32 = 5;
-/// The simulators must not discard any record.
+/// The capacity must be large enough that the simulators discard no records.
 const CAPACITY: usize = 1_000_000;
 
 pub struct SoakReport {
@@ -72,7 +72,7 @@ impl Soak {
                 .with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2")
                 .with("RECONCILE_AFTER_SECONDS", "30")
                 .with("RECONCILE_SWEEP_SECONDS", "5")
-                // One sign-in lasts for the whole run.
+                // One sign-in is valid for the whole run.
                 .with("ACCESS_TOKEN_LIFETIME_SECONDS", "86400")
                 .with("SESSION_IDLE_TIMEOUT_SECONDS", "86400")
                 .with("SESSION_LIFETIME_SECONDS", "86400")
@@ -125,22 +125,22 @@ impl Soak {
         let testbed = &mut self.testbed;
         let what = match self.rng.u32(..8) {
             0 => {
-                testbed.stack.api.take().expect("is running").kill();
+                testbed.stack.api.take().expect("a running process").kill();
                 testbed.stack.start_api().await;
                 "API killed"
             }
             1 => {
-                testbed.stack.worker.take().expect("is running").kill();
+                testbed.stack.worker.take().expect("a running process").kill();
                 testbed.stack.start_worker().await;
                 "worker killed"
             }
             2 => {
-                testbed.stack.api.take().expect("is running").stop().await;
+                testbed.stack.api.take().expect("a running process").stop().await;
                 testbed.stack.start_api().await;
                 "API restarted"
             }
             3 => {
-                testbed.stack.worker.take().expect("is running").stop().await;
+                testbed.stack.worker.take().expect("a running process").stop().await;
                 testbed.stack.start_worker().await;
                 "worker restarted"
             }

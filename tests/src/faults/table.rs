@@ -8,14 +8,14 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 pub struct Row {
-    /// As in `docs/reliability.md`.
+    /// The number of the row in `docs/reliability.md`.
     pub number: u8,
     pub fault: &'static str,
     run: fn() -> LocalBoxFuture<'static, RowReport>,
 }
 
 pub struct RowOutcome {
-    /// `Err` has the reason why the row could not be completed.
+    /// `Err` contains the reason why the row could not be completed.
     pub report: Result<RowReport, String>,
     pub took: Duration,
 }
@@ -35,7 +35,7 @@ impl Row {
         let report = AssertUnwindSafe((self.run)()).catch_unwind().await.map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_else(|| "it panicked".to_owned())
+                .unwrap_or_else(|| "the row panicked".to_owned())
         });
         RowOutcome { report, took: started.elapsed() }
     }

@@ -76,7 +76,7 @@ impl Testbed {
         all
     }
 
-    /// In the background, because the fault may break the connection.
+    /// Submits in the background, because the fault may break the connection.
     pub(crate) fn send(
         &self,
         email: &str,
@@ -96,7 +96,7 @@ impl Testbed {
         tokio::spawn(async move { client.post(&body, key.as_deref()).await })
     }
 
-    /// Retries in the background until the submission is accepted, as a client would.
+    /// Submits in the background, and retries until the submission is accepted, as a client would.
     pub(crate) fn send_until_accepted(&self, email: &str, key: &str) -> JoinHandle<Response> {
         let body = ApiClient::submission_body(email, "", &[photos::cat()]);
         let (client, key) = (self.stack.client.clone(), key.to_owned());
@@ -128,7 +128,7 @@ impl Testbed {
         accepted
     }
 
-    /// Records a submission of [`Load`](super::load::Load): a photo without comments.
+    /// Records a submission of [`Load`](super::load::Load): one photo without comments.
     pub(crate) fn record_followed(
         &mut self,
         FollowedSubmission { accepted, email, listener }: FollowedSubmission,
@@ -167,7 +167,7 @@ impl Testbed {
         self.acknowledged_mut(submission).staff_actions.push(action);
     }
 
-    /// Replaces the allowed ends, which are completion only by default.
+    /// Replaces the allowed ends. By default, only completion is allowed.
     pub(crate) fn allow_ends(&mut self, submission: &AcceptedSubmission, ends: &[ExpectedEnd]) {
         self.acknowledged_mut(submission).allowed_ends = ends.to_vec();
     }
@@ -179,13 +179,13 @@ impl Testbed {
         let of_it = |one: &&mut AcknowledgedSubmission| {
             one.accepted.submission_id == submission.submission_id
         };
-        self.acknowledged.iter_mut().find(of_it).expect("acknowledged")
+        self.acknowledged.iter_mut().find(of_it).expect("an acknowledged submission")
     }
 
     /// Kills the worker when it is held at the failpoint, and starts another one.
     pub(crate) async fn kill_worker_at(&mut self, failpoint: Failpoint) {
         self.stack.failpoints.wait_until_reached(failpoint).await;
-        self.stack.worker.take().expect("is running").kill();
+        self.stack.worker.take().expect("a running process").kill();
         self.stack.failpoints.release(failpoint);
         self.stack.start_worker().await;
     }
@@ -193,7 +193,7 @@ impl Testbed {
     /// Kills the API when it is held at the failpoint, and starts another one.
     pub(crate) async fn kill_api_at(&mut self, failpoint: Failpoint) {
         self.stack.failpoints.wait_until_reached(failpoint).await;
-        self.stack.api.take().expect("is running").kill();
+        self.stack.api.take().expect("a running process").kill();
         self.stack.failpoints.release(failpoint);
         self.stack.start_api().await;
     }
@@ -226,7 +226,7 @@ impl Testbed {
             match self.stack.client.post(&body, None).await {
                 Ok(response) if response.status() == StatusCode::ACCEPTED => break response,
                 other if started.elapsed() > self.settle_timeout => {
-                    return Err(format!("no submission is accepted: {other:?}"));
+                    return Err(format!("no submission was accepted: {other:?}"));
                 }
                 Ok(_) | Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
             }
@@ -239,10 +239,10 @@ impl Testbed {
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        Err("a submission after the fault does not reach a terminal state".to_owned())
+        Err("a submission that was sent after the fault did not reach a terminal state".to_owned())
     }
 
-    /// Waits until nothing is in progress. After the timeout the invariants decide.
+    /// Waits until nothing is in progress. After the timeout the checks of the invariants report what has not finished.
     async fn settle(&self) {
         let started = Instant::now();
         while started.elapsed() < self.settle_timeout && !self.is_settled().await {
@@ -255,7 +255,7 @@ impl Testbed {
              + (SELECT COUNT(*) FROM deliveries WHERE settled_at IS NULL)";
         self.listeners.iter().all(Listener::is_done)
             && self.stack.database.number(open).await == 0
-            // An open workflow may still change something.
+            // An open workflow may still change records.
             && history::open_workflows(&self.stack).await.is_empty()
     }
 }
@@ -264,7 +264,7 @@ impl Testbed {
 ///
 /// # Panics
 ///
-/// With a response that no client would retry.
+/// Panics on a response that no client would retry.
 async fn repeat_until_accepted(client: &ApiClient, body: &Value, key: &str) -> Response {
     let started = Instant::now();
     loop {
@@ -277,7 +277,7 @@ async fn repeat_until_accepted(client: &ApiClient, body: &Value, key: &str) -> R
             }
             Err(_) => {}
         }
-        assert!(started.elapsed() < 2 * LIMIT, "not accepted in time");
+        assert!(started.elapsed() < 2 * LIMIT, "the submission was not accepted in time");
         tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

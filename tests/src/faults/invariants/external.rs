@@ -14,7 +14,8 @@ const SUBJECTS: [(&str, &str); 4] = [
 ];
 
 impl<'a> Checker<'a> {
-    /// I3: at most one execution for each run and none for unknown runs, with the photos and without e-mail addresses.
+    /// I3: there is at most one execution for each run and none for an unknown run. Each execution received the photos
+    /// and no e-mail address.
     pub(super) fn check_executions(&mut self) {
         let mut count: BTreeMap<String, usize> = BTreeMap::new();
         for run in &self.snapshot.runs {
@@ -30,7 +31,7 @@ impl<'a> Checker<'a> {
             if self.executions_of(&row.id, row.run_number).is_empty() {
                 self.add(
                     Invariant::OneExecution,
-                    format!("{} completed without an execution", row.id),
+                    format!("{} is completed without an execution", row.id),
                 );
             }
         }
@@ -53,12 +54,13 @@ impl<'a> Checker<'a> {
         let Some(submission) = self.acknowledged.get(id) else { return };
         let received = execution.images.iter().map(|image| image.sha256.as_ref());
         if execution.measured && !received.eq(submission.photos.iter().map(Some)) {
-            let detail = format!("LoopAI received different photos than were sent for {reference}");
+            let detail =
+                format!("the photos that LoopAI received for {reference} are not those sent");
             self.add(Invariant::NothingLost, detail);
         }
     }
 
-    /// I4: each delivery is settled, its e-mails were accepted as often as its status says, and they went to the
+    /// I4: each delivery is settled, the number of its accepted e-mails matches its status, and they were sent to the
     /// patient. No other e-mail was accepted.
     pub(super) fn check_mails(&mut self) {
         for delivery in &self.snapshot.deliveries {
@@ -72,7 +74,7 @@ impl<'a> Checker<'a> {
             self.snapshot.deliveries.iter().map(|delivery| &delivery.id).collect();
         let strays = self.snapshot.mails.iter().filter(|mail| !due.contains(&mail.delivery_id));
         for mail in strays {
-            self.add(Invariant::OneMail, format!("an e-mail to {:?} without a delivery", mail.to));
+            self.add(Invariant::OneMail, format!("an e-mail to {:?} has no delivery", mail.to));
         }
     }
 
@@ -85,7 +87,8 @@ impl<'a> Checker<'a> {
                 .get(submission_id.as_str())
                 .is_some_and(|row| row.run_number > delivery.run_number);
         if !is_superseded && !self.tolerances.delivery_statuses.contains(&status.as_str()) {
-            let detail = format!("{kind} of {submission_id} is {status} ({error_code:?})");
+            let detail =
+                format!("the {kind} e-mail of {submission_id} is {status} ({error_code:?})");
             self.add(Invariant::OneMail, detail);
         }
         let allowed = match status.as_str() {
@@ -94,10 +97,10 @@ impl<'a> Checker<'a> {
             _ => accepted == 0,
         };
         if !allowed {
-            self.add(
-                Invariant::OneMail,
-                format!("{accepted} e-mails were accepted for {kind} of {submission_id}, {status}"),
+            let detail = format!(
+                "the {kind} e-mail of {submission_id} is {status}, but was accepted {accepted} times"
             );
+            self.add(Invariant::OneMail, detail);
         }
     }
 

@@ -20,7 +20,7 @@ impl<'a> Checker<'a> {
         self.check_delivery(row);
     }
 
-    /// I1: no submission exists that was not acknowledged.
+    /// I1: every stored submission was acknowledged.
     pub(super) fn check_unacknowledged(&mut self) {
         for row in &self.snapshot.submissions {
             if !self.acknowledged.contains_key(row.id.as_str()) {
@@ -30,7 +30,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// I1: each run has one allowed end, and the status is that of the last one.
+    /// I1: each run has exactly one end, the end is allowed, and the submission's status is that of the last run.
     fn check_one_end(&mut self, submission: &AcknowledgedSubmission, row: &SubmissionRow) {
         let id = &row.id;
         let Some((_, last_step)) = TERMINAL.iter().find(|(status, _)| *status == row.status) else {
@@ -52,7 +52,7 @@ impl<'a> Checker<'a> {
         if runs.iter().any(|ends| ends.len() != 1) {
             self.add(
                 Invariant::OneEnd,
-                format!("{id} needs one terminal step for each run: {steps:?}"),
+                format!("{id} does not have exactly one terminal step for each run: {steps:?}"),
             );
         } else if runs.last().is_some_and(|ends| ends[0] != last_step) {
             self.add(
@@ -65,7 +65,7 @@ impl<'a> Checker<'a> {
             if !submission.allowed_ends.iter().any(|end| Some(end.status) == status) {
                 self.add(
                     Invariant::OneEnd,
-                    format!("{id} had the end {step}, which is not allowed"),
+                    format!("{id} had the terminal step {step}, which is not allowed"),
                 );
             }
         }
@@ -89,7 +89,7 @@ impl<'a> Checker<'a> {
         let files = self.files.get(id.as_str()).into_iter().flatten();
         let files: Vec<_> = files.map(|file| file.sha256.clone()).collect();
         if files != submission.photos {
-            self.add(Invariant::NothingLost, format!("{id} has different photos than were sent"));
+            self.add(Invariant::NothingLost, format!("the photos of {id} are not those sent"));
         }
         if submission.photos.iter().any(|photo| !self.intact_files.contains(photo.as_str())) {
             self.add(Invariant::NothingLost, format!("{id}: a photo is missing or corrupted"));
@@ -107,8 +107,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// I2: a completed submission has the result that LoopAI returned, in the database and in the API. A submission
-    /// that failed with `loopai_failed` failed at LoopAI.
+    /// I2: a completed submission has the result that LoopAI returned, in the database and in the API. If a submission
+    /// failed with `loopai_failed`, its execution failed at LoopAI.
     fn check_result(&mut self, row: &SubmissionRow) {
         let (id, run) = (&row.id, row.run_number);
         let runs = self.runs.get(id.as_str()).into_iter().flatten();
@@ -132,13 +132,14 @@ impl<'a> Checker<'a> {
         let stored = results.filter(|one| one.run_number == run).map(|one| &one.body).next();
         let shown = self.document(id).map(|document| &document["result"]);
         if returned.is_none() {
-            let detail =
-                format!("{id} is completed by {recorded:?}, which has no result at LoopAI");
+            let detail = format!(
+                "{id} is completed, but its execution {recorded:?} has no result at LoopAI"
+            );
             self.add(Invariant::NothingLost, detail);
         } else if stored != returned || shown != returned {
             self.add(
                 Invariant::NothingLost,
-                format!("{id} has a different result than LoopAI returned"),
+                format!("the result of {id} is not the one that LoopAI returned"),
             );
         }
     }

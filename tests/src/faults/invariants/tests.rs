@@ -1,4 +1,4 @@
-//! Shows for each invariant which snapshots violate it.
+//! Checks that each invariant detects the snapshots that violate it.
 
 use super::super::acknowledged::{AcknowledgedSubmission, ExpectedEnd};
 use super::*;
@@ -172,20 +172,20 @@ fn i1_each_submission_must_reach_exactly_one_terminal_state() {
             |snapshot| snapshot.events[2].step = "retried".to_owned(),
             |snapshot| snapshot.documents[0].1["status"] = json!("processing"),
             |snapshot| snapshot.documents.clear(),
-            // A repeated request that became a second submission.
+            // A repeated request created a second submission.
             |snapshot| {
                 let second =
                     SubmissionRow { id: "t".to_owned(), ..snapshot.submissions[0].clone() };
                 snapshot.submissions.push(second);
             },
             |snapshot| snapshot.open_workflows.push("diagnosis-s".to_owned()),
-            // All records are consistent, but this submission had no reason to fail.
+            // All records are consistent, but this submission is not allowed to fail.
             |snapshot| fail(snapshot, "loopai_failed"),
         ],
     );
 }
 
-/// Makes all parts agree that the submission failed with this code.
+/// Changes all records to those of a submission that failed with this code.
 fn fail(snapshot: &mut Snapshot, code: &str) {
     let failed = || "failed".to_owned();
     snapshot.submissions[0].status = failed();
@@ -300,7 +300,7 @@ fn i3_a_second_execution_is_a_violation() {
     let (acknowledged, mut snapshot) = valid();
     twice(&mut snapshot);
     let without_keys = Tolerances { executions_per_run: 2, ..Tolerances::default() };
-    assert_eq!(check(&acknowledged, &snapshot, without_keys), [], "documented");
+    assert_eq!(check(&acknowledged, &snapshot, without_keys), [], "two executions are allowed");
 
     let (acknowledged, mut snapshot) = valid();
     snapshot.runs.push(RunRow { number: 2, execution: None, ..snapshot.runs[0].clone() });
@@ -309,7 +309,7 @@ fn i3_a_second_execution_is_a_violation() {
     assert_eq!(
         check(&acknowledged, &snapshot, Tolerances::default()),
         [],
-        "another run, another execution"
+        "each run may have an execution"
     );
 }
 
@@ -355,7 +355,7 @@ fn i4_a_second_email_is_a_violation_unless_the_delivery_is_unknown() {
         assert_eq!(
             check(&acknowledged, &snapshot, tolerances),
             [],
-            "{mails} e-mails of an unknown delivery"
+            "{mails} e-mails for an unknown delivery"
         );
         let found = check(&acknowledged, &snapshot, Tolerances::default());
         assert_eq!(found.len(), 1, "unknown is not allowed by default: {found:?}");
@@ -386,6 +386,6 @@ fn i5_a_missing_or_repeated_event_is_a_violation() {
 fn i6_a_service_that_does_not_recover_is_a_violation() {
     assert_each_violates(
         Invariant::Recovers,
-        &[|snapshot| snapshot.not_recovered = Some("no submission is accepted".to_owned())],
+        &[|snapshot| snapshot.not_recovered = Some("no submission was accepted".to_owned())],
     );
 }

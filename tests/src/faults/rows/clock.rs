@@ -18,9 +18,9 @@ const SECRET_KEY: &str = "a secret for tests, 32 characters or more";
 /// The clock of one API is an hour ahead, then an hour behind; a second API and the worker have the correct time.
 /// LoopAI fetches images by links, whose expiry the worker sets and the APIs check.
 ///
-/// Patients notice nothing. An access token is issued by one API and used at the other, so it is rejected early or
-/// stays valid for an hour too long. A client that gets `token_expired` uses its refresh token. The API with the wrong
-/// clock rejects callbacks (`invalid_signature`), and the run polls instead. Nothing is lost.
+/// Patients are not affected. An access token is issued by one API and used at the other, so it is rejected too early
+/// or stays valid for an hour too long. A client that gets `token_expired` uses its refresh token. The API with the
+/// wrong clock rejects callbacks (`invalid_signature`), and the run polls instead. Nothing is lost.
 pub(crate) async fn off_by_an_hour() -> RowReport {
     off_by(ClockSkew::Ahead).await.merge(off_by(ClockSkew::Behind).await)
 }
@@ -36,7 +36,7 @@ async fn off_by(skew: ClockSkew) -> RowReport {
         .with("SECRET_KEY", SECRET_KEY)
         .with("LOOPAI_CALLBACK_SECRET", loopai_callback::SECRET)
         .with("LOOPAI_IMAGES", "url")
-        // Longer than the largest difference of the clocks (`docs/loopai.md`).
+        // The lifetime exceeds the largest difference between the clocks (`docs/loopai.md`).
         .with("LOOPAI_IMAGE_URL_LIFETIME_SECONDS", "7200");
     let mut testbed = Testbed::without_processes(options).await;
     let (replica, accurate) = start_two(&mut testbed, skew).await;
@@ -108,13 +108,13 @@ async fn start_two(testbed: &mut Testbed, skew: ClockSkew) -> (Process, ApiClien
     (replica, accurate)
 }
 
-/// By the `Date` header.
+/// The number of minutes by which the API's clock is ahead, according to the `Date` header.
 async fn minutes_ahead(api: &ApiClient) -> i64 {
     let response = api.get("/health").await;
     let date = response.headers()["date"].to_str().expect("text").to_owned();
     let date_of_response = chrono::DateTime::parse_from_rfc2822(&date).expect("an RFC 2822 date");
     let seconds = (date_of_response.to_utc() - chrono::Utc::now()).num_seconds();
-    // Rounded to the nearest minute.
+    // The result is rounded to the nearest minute.
     (seconds + 30).div_euclid(60)
 }
 
@@ -135,7 +135,7 @@ async fn assert_patients_unaffected(
     }
 }
 
-/// The error; `None` if the token is valid.
+/// Returns the error, or `None` if the token is valid.
 async fn validate_session(staff: &Staff) -> Option<(u16, String)> {
     let response = staff.get("/api/v1/auth/validate").await;
     match response.status() {
@@ -155,8 +155,9 @@ async fn assert_expired_then_refreshed(staff: &Staff, at: &ApiClient) {
     assert_eq!(validate_session(&staff.with_token(token)).await, None);
 }
 
-/// The API that serves a link checks its expiry. A link for the next 30 minutes has expired for the API that is ahead;
-/// one that expired 30 minutes ago is valid for the API that is behind. LoopAI's links outlast the difference.
+/// The API that serves a link checks its expiry. The API that is ahead rejects a link that expires in 30 minutes, and
+/// the API that is behind accepts a link that expired 30 minutes ago. LoopAI's links are valid for longer than the
+/// clocks differ.
 async fn assert_links(
     testbed: &Testbed,
     skew: ClockSkew,
@@ -184,7 +185,7 @@ async fn assert_links(
     }
 }
 
-/// The API with the wrong clock rejects the callback, the other one accepts it.
+/// The API with the wrong clock rejects the callback, and the other one accepts it.
 async fn assert_callbacks(testbed: &mut Testbed, skewed: &ApiClient, accurate: &ApiClient) {
     let submission = testbed.submit_with_comments("[sim: delay=2s]").await;
     testbed.stack.wait_for_status(&submission, "processing").await;

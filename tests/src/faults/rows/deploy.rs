@@ -13,9 +13,9 @@ use diagflow_store::Failpoint;
 
 const PATIENTS: usize = 4;
 const BATCH: usize = 4;
-/// Long enough that streams are open when an API stops.
+/// The delay is long enough that streams are still open when an API stops.
 const SLOW_MS: u64 = 1500;
-/// The graceful shutdown must outlast all waits below.
+/// The timeouts of the graceful shutdowns must exceed all waits below.
 const LONG_SECONDS: &str = "200";
 
 /// Every recorded history replays with the current workflow code, and each incompatible change is detected by exactly
@@ -26,8 +26,8 @@ pub(crate) async fn workflow_code_changed() -> RowReport {
     Testbed::start(StackOptions::default()).await.report().await
 }
 
-/// Restarts two APIs and two workers one by one (SIGTERM), so that one of each is always running. When they stop, the
-/// first API is processing a submission, and each worker an activity.
+/// Restarts two APIs and two workers one by one (SIGTERM), so that one of each is always running. When they are
+/// stopped, the first API is processing a submission, and each worker is executing an activity.
 pub(crate) async fn rolling_restart() -> RowReport {
     let slow = loopai::Settings { delay_ms: SLOW_MS, ..fast_loopai() };
     let options = StackOptions { loopai: Some(slow), ..StackOptions::default() }
@@ -44,7 +44,7 @@ pub(crate) async fn rolling_restart() -> RowReport {
     load.wait_for_accepted(BATCH).await;
 
     wait_for_listeners(&testbed.stack.client).await;
-    let api = testbed.stack.api.take().expect("is running");
+    let api = testbed.stack.api.take().expect("a running process");
     assert_graceful_stop(&testbed, &load, api, Failpoint::AfterSubmissionCommit).await;
     let response =
         pending.await.expect("a finished task").expect("a response, although the API was stopped");
@@ -59,11 +59,11 @@ pub(crate) async fn rolling_restart() -> RowReport {
     let replica = testbed.stack.start_replica_at(&other).await;
     load.wait_for_accepted(BATCH).await;
 
-    // Armed while only one worker is running, so it is this one that is held.
+    // The failpoint is armed while only one worker is running, so that this worker is held.
     testbed.stack.failpoints.arm(Failpoint::AfterPollAnswered);
     testbed.stack.failpoints.wait_until_reached(Failpoint::AfterPollAnswered).await;
     let (second, address) = testbed.stack.start_second_worker().await;
-    let first = testbed.stack.worker.take().expect("is running");
+    let first = testbed.stack.worker.take().expect("a running process");
     assert_graceful_stop(&testbed, &load, first, Failpoint::AfterPollAnswered).await;
     testbed.stack.failpoints.arm(Failpoint::AfterRequestAnswered);
     testbed.stack.failpoints.wait_until_reached(Failpoint::AfterRequestAnswered).await;
@@ -81,8 +81,8 @@ pub(crate) async fn rolling_restart() -> RowReport {
     report
 }
 
-/// Stops a process that is held at a failpoint. It must finish its work first; meanwhile the others accept and
-/// complete submissions.
+/// Stops a process that is held at a failpoint. The process must finish its work first; meanwhile the other processes
+/// accept and complete submissions.
 async fn assert_graceful_stop(
     testbed: &Testbed,
     load: &Load,
@@ -96,7 +96,7 @@ async fn assert_graceful_stop(
     .await;
     let before = completed(testbed).await;
     load.wait_for_accepted(BATCH).await;
-    eventually("others to complete submissions", || async {
+    eventually("the other processes to complete submissions", || async {
         (completed(testbed).await >= before + BATCH as i64).then_some(())
     })
     .await;

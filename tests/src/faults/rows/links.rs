@@ -1,5 +1,5 @@
-//! Network faults between any two parts: slow, reset and half-open connections. Each lasts until the timeout of the
-//! link has visibly taken effect.
+//! Network faults between any two parts: slow, reset and half-open connections. Each fault lasts until the effect of
+//! the link's timeout is visible.
 //!
 //! The link by which LoopAI fetches images (`LOOPAI_IMAGES=url`) is not included: LoopAI decides whether to retry, and
 //! the product is not notified.
@@ -48,13 +48,13 @@ enum LinkFault {
 
 const LINK_FAULTS: [LinkFault; 3] = [LinkFault::Slow, LinkFault::Reset, LinkFault::HalfOpen];
 
-/// Each link with each fault. The fault affects a submission in progress and a new one. Both complete afterwards.
+/// Injects each fault on each link. It affects a submission in progress and a new one, and both complete afterwards.
 pub(crate) async fn every_link() -> RowReport {
     let testbeds = LINKS.map(async |link| match link {
         Link::PatientToApi => patient::run().await,
         link => run_link_faults(link).await,
     });
-    // Concurrently, because they mostly wait for timeouts.
+    // The testbeds run concurrently, because they mostly wait for timeouts.
     join_all(testbeds).await.into_iter().fold(RowReport::default(), RowReport::merge)
 }
 
@@ -66,7 +66,7 @@ async fn run_link_faults(link: Link) -> RowReport {
         .with("LOOPAI_TIMEOUT_SECONDS", "1")
         .with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2");
     let mut testbed = Testbed::without_processes(options).await;
-    // When the connection breaks just after the mail server's reply, the outcome is unknown.
+    // If the connection breaks just after the mail server's reply, the outcome is unknown.
     testbed.tolerances.delivery_statuses = &["sent", "unknown"];
     let proxy = start_with(&mut testbed, link).await;
     for fault in LINK_FAULTS {
@@ -83,7 +83,7 @@ async fn run_link_faults(link: Link) -> RowReport {
         }
         let (email, key) = (testbed.new_patient(), format!("{fault:?}"));
         let sent = (link != Link::ApiToMySql).then(|| testbed.send_until_accepted(&email, &key));
-        let what = format!("the time limit of {link:?} with {fault:?}");
+        let what = format!("the timeout of {link:?} with {fault:?}");
         eventually(&what, || {
             limit_reached(&testbed, link, fault, &in_progress, (&email, &key), &before)
         })
@@ -104,10 +104,10 @@ async fn run_link_faults(link: Link) -> RowReport {
 }
 
 impl Link {
-    /// Added to every chunk. Longer than the timeout that applies to a request and its response.
+    /// The delay of every chunk of data. A request and its response together take longer than the timeout.
     fn delay(self) -> Duration {
         Duration::from_millis(match self {
-            // Health checks: 2 s. SMTP commands before the message: 15 s.
+            // The timeouts are 2 s for health checks and 15 s for the SMTP commands before the message.
             Link::ApiToTemporal | Link::WorkerToTemporal | Link::WorkerToMail => 2500,
             Link::ApiToMySql | Link::WorkerToMySql => 1200,
             Link::WorkerToLoopAi | Link::PatientToApi => 700,
@@ -175,7 +175,7 @@ async fn failed_in_temporal(
             .contains(code)
 }
 
-/// Failed requests to LoopAI, from the worker's metrics.
+/// Numbers of failed requests to LoopAI, from the worker's metrics.
 #[derive(Debug, Default)]
 struct LoopAiCalls {
     timeout: u64,
@@ -197,8 +197,8 @@ impl LoopAiCalls {
     }
 }
 
-/// Waits for a moment without open transactions: MySQL holds the locks of a vanished client for two minutes
-/// (`store/src/db/connection.rs`), longer than a row may take.
+/// Makes the link half-open. On links to MySQL, first waits for a moment without open transactions: MySQL holds the
+/// locks of an unreachable client for two minutes (`store/src/db/connection.rs`), which is longer than a row may take.
 async fn half_open(testbed: &Testbed, link: Link, proxy: &Proxy) {
     let open = "SELECT COUNT(*) FROM information_schema.innodb_trx AS t \
          JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id \

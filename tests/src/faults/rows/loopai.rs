@@ -10,7 +10,7 @@ use diagflow_simulators::loopai::{ExecutionState, RequestRecord};
 use diagflow_store::{BreakerState, Failpoint};
 use std::collections::BTreeMap;
 
-/// So that a silent LoopAI is noticed within a second.
+/// Requests to which LoopAI does not respond fail after one second.
 fn with_short_timeouts() -> StackOptions {
     StackOptions::default().with("LOOPAI_TIMEOUT_SECONDS", "1")
 }
@@ -38,11 +38,11 @@ async fn run_scripts(scripts: &[ScriptedFaults]) -> RowReport {
     for (times, method, fault) in scripts.iter().flat_map(|(_, faults)| faults.iter()) {
         *expected.entry(((*method).to_owned(), (*fault).to_owned())).or_insert(0) += times;
     }
-    assert_eq!(observed, expected, "the faults that LoopAI injected");
+    assert_eq!(observed, expected, "the faults that the LoopAI simulator injected");
     testbed.report().await
 }
 
-/// The system recovers from unavailable, busy, silent and flapping servers, for requests and for polls.
+/// The system recovers when LoopAI is unavailable, busy, silent or flapping, for requests and for polls.
 pub(crate) async fn unavailable_and_busy() -> RowReport {
     let one_by_one = run_scripts(&[
         ("diagnose=500*2", &[(2, "POST", "500")]),
@@ -59,7 +59,7 @@ pub(crate) async fn unavailable_and_busy() -> RowReport {
     one_by_one.await.merge(flapping().await)
 }
 
-/// LoopAI becomes unavailable and available again, twice. Submissions wait in the meantime.
+/// LoopAI becomes unavailable twice. Submissions wait until it is available again.
 async fn flapping() -> RowReport {
     const MANY: usize = 6;
     let mut testbed = Testbed::start(with_short_timeouts()).await;
@@ -87,7 +87,7 @@ fn completed(testbed: &Testbed) -> usize {
     all.iter().filter(|execution| execution.state == ExecutionState::Completed).count()
 }
 
-/// Invalid responses are retried for a while, and never stored as a result.
+/// Requests with invalid responses are retried for a while, and the responses are never stored as results.
 pub(crate) async fn invalid_responses() -> RowReport {
     run_scripts(&[
         ("diagnose=html*1", &[(1, "POST", "html")]),
@@ -125,7 +125,7 @@ pub(crate) async fn around_the_deadline() -> RowReport {
     let after = testbed.submit().await;
     testbed.allow_ends(&after, &[ExpectedEnd::TIMED_OUT]);
     testbed.stack.failpoints.wait_until_reached(Failpoint::AfterPollAnswered).await;
-    // LoopAI had answered that it was still working.
+    // LoopAI's response to the last poll was that the execution was still running.
     complete(&testbed, &after);
     testbed.stack.failpoints.release(Failpoint::AfterPollAnswered);
     testbed.stack.wait_for_status(&after, "timed_out").await;
@@ -139,17 +139,17 @@ fn complete(testbed: &Testbed, submission: &AcceptedSubmission) {
     let executions = testbed.stack.loopai.executions();
     let execution = executions.iter().find(|one| one.submission_id.as_deref() == id);
     let id = &execution.expect("an execution").execution_id;
-    testbed.stack.loopai.complete(id).expect("is in progress");
+    testbed.stack.loopai.complete(id).expect("an execution in progress");
 }
 
-/// LoopAI responds 404 for a while, and then permanently.
+/// LoopAI responds with 404 temporarily for one submission, and permanently for another.
 pub(crate) async fn forgotten_executions() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let temporarily = testbed.submit_with_comments("[sim: status=404*3, delay=100ms]").await;
     testbed.stack.wait_for_status(&temporarily, "completed").await;
     let forgotten = |request: &RequestRecord| request.fault.as_deref() == Some("404");
     let times = testbed.stack.loopai.requests().iter().filter(|it| forgotten(it)).count();
-    assert_eq!(times, 3, "LoopAI responded 404");
+    assert_eq!(times, 3, "LoopAI responded with 404");
     let forgotten_for_good = testbed.submit_with_comments("[sim: status=404, delay=100ms]").await;
     testbed.allow_ends(&forgotten_for_good, &[ExpectedEnd::failed("loopai_not_found")]);
     testbed.report().await

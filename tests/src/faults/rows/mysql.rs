@@ -10,13 +10,14 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::time::Duration;
 
 const PATIENTS: usize = 4;
-/// Submissions to wait for between faults.
+/// Number of submissions to wait for between faults.
 const BATCH: usize = 5;
 /// The pool size of each process, and a number of patients that exceeds it.
 const CONNECTIONS: &str = "4";
 const PATIENTS_OVER_POOL: usize = 12;
 
-/// Killed under load; a deadlock; slow statements; an exhausted pool; read-only mode.
+/// MySQL is killed under load, resolves a deadlock, delays statements and becomes read-only. The connection pool is
+/// exhausted.
 pub(crate) async fn outages() -> RowReport {
     under_load().await.merge(pool_exhausted().await)
 }
@@ -32,7 +33,7 @@ async fn under_load() -> RowReport {
             .with("IDEMPOTENCY_LEASE_SECONDS", "3")
     };
     let mut testbed = Testbed::start(options).await;
-    // When MySQL fails just after the mail server's reply, the outcome is unknown.
+    // If MySQL fails just after the mail server's reply, the outcome is unknown.
     testbed.tolerances.delivery_statuses = &["sent", "unknown"];
     let load = Load::start(PATIENTS, &[testbed.stack.client.clone()]);
     load.wait_for_accepted(BATCH).await;
@@ -61,8 +62,8 @@ async fn under_load() -> RowReport {
     testbed.report().await
 }
 
-/// More requests than connections, while each connection waits for a lock. The statement timeout is long, so only the
-/// pool's own timeout can reject requests.
+/// There are more requests than connections, and each connection waits for a lock. The statement timeout is long, so
+/// that only the pool's own timeout can reject requests.
 async fn pool_exhausted() -> RowReport {
     let options = StackOptions::default()
         .with("DATABASE_POOL_SIZE", CONNECTIONS)
@@ -70,7 +71,7 @@ async fn pool_exhausted() -> RowReport {
         .with("DATABASE_STATEMENT_TIMEOUT_SECONDS", "600")
         .with("IDEMPOTENCY_LEASE_SECONDS", "3");
     let mut testbed = Testbed::start(options).await;
-    // An e-mail may have been sent when its outcome cannot be stored in time.
+    // If the outcome of an e-mail cannot be stored in time, it is unknown whether the e-mail was sent.
     testbed.tolerances.delivery_statuses = &["sent", "unknown"];
     let load = Load::start(PATIENTS_OVER_POOL, &[testbed.stack.client.clone()]);
     load.wait_for_accepted(BATCH).await;
@@ -93,7 +94,7 @@ async fn pool_exhausted() -> RowReport {
 
 /// Number of requests that failed because the pool had no connection, from the API's log (`store/src/db/pool.rs`).
 fn pool_refusals(testbed: &Testbed) -> usize {
-    let log = testbed.stack.api.as_ref().expect("is running").log();
+    let log = testbed.stack.api.as_ref().expect("a running process").log();
     let of_the_pool = |line: &&str| {
         line.contains("request failed")
             && (line.contains("no connection was free in time")
@@ -116,8 +117,8 @@ async fn wait_for_deferral(load: &Load) {
     .await;
 }
 
-/// Locks rows in the opposite order once a transaction of the product waits for them. MySQL rolls back the transaction
-/// with fewer changes, which is the product's.
+/// Causes a deadlock: locks the counters and, once a transaction of the product waits for them, the submissions, in the
+/// opposite order to the product. MySQL rolls back the transaction with fewer changes, which is the product's.
 async fn deadlock(testbed: &Testbed, database: &DedicatedMariaDb) {
     let mut other = testbed.stack.database.connect().await;
     let heavy = "CREATE TABLE IF NOT EXISTS ballast (n INT); START TRANSACTION; \
@@ -148,7 +149,7 @@ async fn deadlocks(testbed: &Testbed) -> i64 {
     testbed.stack.database.number(count).await
 }
 
-/// Statements that change a submission wait until the connection is dropped.
+/// Until the returned connection is dropped, statements that change a submission wait.
 async fn lock_all_submissions(testbed: &Testbed) -> AsyncMysqlConnection {
     let mut other = testbed.stack.database.connect().await;
     other.batch_execute("START TRANSACTION").await.expect("a transaction");

@@ -13,8 +13,8 @@ use futures::StreamExt;
 use std::time::Duration;
 use temporalio_client::WorkflowListOptions;
 
-/// The API is killed before it calls Temporal, and after Temporal has started the workflow but before that is
-/// recorded.
+/// The API is killed before it calls Temporal, and on another testbed after Temporal has started the workflow but
+/// before the start is recorded.
 pub(crate) async fn killed_before_the_start() -> RowReport {
     killed_at(Failpoint::BeforeRunStart).await.merge(killed_at(Failpoint::AfterRunStart).await)
 }
@@ -43,13 +43,13 @@ pub(crate) async fn two_sweepers() -> RowReport {
     testbed.stack.wait_for_status(&later, "completed").await;
     assert_eq!(execution_of(&testbed, &unstarted).await, None, "reserved for the first sweeper");
     let queued = testbed.stack.store.count_queued_runs(Duration::ZERO).await.expect("the database");
-    assert_eq!(queued, 1, "only the first sweeper's run is queued, so it is held next");
+    assert_eq!(queued, 1, "the first sweeper's run must be the only one in the queue");
 
     testbed.stack.failpoints.arm(Failpoint::BeforeRunStart);
     testbed.stack.failpoints.release(Failpoint::BeforeRunsClaimed);
     testbed.stack.failpoints.wait_until_reached(Failpoint::BeforeRunStart).await;
     assert_eq!(execution_of(&testbed, &unstarted).await, None, "claimed but not started");
-    // The claim expires after 30 s, half of the usual limit.
+    // The claim expires after 30 s, which is half of the usual limit.
     within(2 * LIMIT, "the second sweeper to start the run", || async {
         let document = testbed.stack.client.status(&unstarted).await.ok()?;
         (document["status"] == "completed").then_some(())
@@ -57,9 +57,9 @@ pub(crate) async fn two_sweepers() -> RowReport {
     .await;
     let started = execution_of(&testbed, &unstarted).await;
     assert!(started.is_some(), "started by the second sweeper");
-    // Fails unless the first sweeper is still held.
+    // This call fails unless the first sweeper is still held.
     testbed.stack.failpoints.release(Failpoint::BeforeRunStart);
-    // The sweeper starts runs one by one, so its late attempt is over once it has started this run.
+    // The first sweeper starts runs one by one, so its late attempt is over once it has started the next run.
     let (email, photo) = (testbed.new_patient(), photos::cat());
     let body = ApiClient::submission_body(&email, "", std::slice::from_ref(&photo));
     let response = at_first.post(&body, None).await.expect("a response");
@@ -71,20 +71,20 @@ pub(crate) async fn two_sweepers() -> RowReport {
     testbed.report().await
 }
 
-/// The Temporal run id of a submission's only run; `None` before it is started.
+/// The Temporal run id of a submission's only run; `None` before the run is started.
 async fn execution_of(testbed: &Testbed, submission: &AcceptedSubmission) -> Option<String> {
     let runs = testbed.stack.store.runs(id_of(submission)).await.expect("runs");
     let [run] = runs.as_slice() else { panic!("expected one run: {runs:?}") };
     run.temporal_run_id.clone()
 }
 
-/// A submission accepted by an API that cannot reach Temporal and is then killed.
+/// Returns a submission whose run is not started: the API that accepts it cannot reach Temporal and is then killed.
 async fn leave_unstarted(testbed: &mut Testbed) -> AcceptedSubmission {
     let temporal = testbed.stack.setting("TEMPORAL_ADDRESS");
     testbed.stack.set("TEMPORAL_ADDRESS", "127.0.0.1:1");
     testbed.stack.start_api().await;
     let unstarted = testbed.submit().await;
-    testbed.stack.api.take().expect("is running").kill();
+    testbed.stack.api.take().expect("a running process").kill();
     testbed.stack.set("TEMPORAL_ADDRESS", temporal);
     unstarted
 }
@@ -92,7 +92,7 @@ async fn leave_unstarted(testbed: &mut Testbed) -> AcceptedSubmission {
 async fn executions(stack: &Stack, submission_id: &str) -> usize {
     let query = format!("WorkflowId = '{}'", SubmissionRef::new(submission_id).workflow_id());
     let temporal = stack.temporal().await;
-    // Temporal's list lags behind its state.
+    // Temporal's list of workflows is eventually consistent.
     eventually("Temporal to list the workflow", || async {
         let found = temporal.list_workflows(query.clone(), WorkflowListOptions::default());
         let count = found.filter(|found| std::future::ready(found.is_ok())).count().await;
@@ -101,7 +101,7 @@ async fn executions(stack: &Stack, submission_id: &str) -> usize {
     .await
 }
 
-/// Submissions are accepted while Temporal is down, and complete when it is back.
+/// Submissions are accepted while Temporal is down, and complete when it is available again.
 pub(crate) async fn temporal_down() -> RowReport {
     let mut temporal = DedicatedTemporal::start().await;
     let options = StackOptions { temporal: Some(temporal.address()), ..StackOptions::default() };

@@ -1,4 +1,4 @@
-//! Staff actions at the worst moment.
+//! Staff actions at critical moments.
 
 use crate::AcceptedSubmission;
 use crate::eventually;
@@ -16,7 +16,8 @@ async fn send_action(staff: &Staff, action: &str, submission: &AcceptedSubmissio
     (response.status().as_u16(), response.json().await.expect("JSON"))
 }
 
-/// Cancelled just before and just after the result is stored; twice at once; while LoopAI is unavailable.
+/// Staff cancel submissions just before and just after the result is stored, twice at once, and while LoopAI is
+/// unavailable.
 pub(crate) async fn cancels() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
@@ -64,7 +65,7 @@ pub(crate) async fn cancels() -> RowReport {
     testbed.report().await
 }
 
-/// Two retries at once start one run. A retry of a running submission changes nothing.
+/// Two simultaneous retries start one run. A retry of a running submission changes nothing.
 pub(crate) async fn retries() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let staff = Staff::with_role(&testbed.stack, Role::Operator).await;
@@ -77,7 +78,7 @@ pub(crate) async fn retries() -> RowReport {
     testbed.record_staff_action(&submission, "submission_retry");
 
     let execution = &testbed.stack.loopai.executions()[0].execution_id;
-    testbed.stack.loopai.fail(execution, "failed by the test").expect("is in progress");
+    testbed.stack.loopai.fail(execution, "failed by the test").expect("an execution in progress");
     testbed.stack.wait_for_status(&submission, "failed").await;
     let responses = tokio::join!(
         send_action(&staff, "retry", &submission),

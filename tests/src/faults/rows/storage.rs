@@ -15,7 +15,7 @@ pub(crate) async fn uploads_and_files() -> RowReport {
     broken.merge(orphaned_file().await).merge(partially_written_file().await)
 }
 
-/// The connection closes after half of the body, as JSON and as multipart. Nothing is stored.
+/// The client closes the connection after half of a JSON or multipart body. Nothing is stored.
 async fn interrupted_uploads() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let address = testbed.stack.setting("LISTEN_ADDRESS");
@@ -31,7 +31,7 @@ async fn interrupted_uploads() -> RowReport {
             connection.write_all(head.as_bytes()).await.expect("a sent request");
             connection.write_all(&body[..body.len() / 2]).await.expect("a sent request");
             if waits {
-                // Half-closed: the client still waits for the response.
+                // The connection is only half-closed, because the client still waits for the response.
                 connection.shutdown().await.expect("a half-closed connection");
                 let mut response = String::new();
                 let _ = connection.read_to_string(&mut response).await;
@@ -41,7 +41,7 @@ async fn interrupted_uploads() -> RowReport {
     }
     assert!(!responses.iter().any(|response| response.contains(" 202 ")), "{responses:?}");
     // A graceful stop finishes all received requests first.
-    testbed.stack.api.take().expect("is running").stop().await;
+    testbed.stack.api.take().expect("a running process").stop().await;
     assert_eq!(testbed.stack.database.count_rows("submissions").await, 0);
     assert_eq!(stored(&testbed), Vec::<PathBuf>::new());
     testbed.stack.start_api().await;
@@ -75,8 +75,7 @@ async fn full_disk() -> RowReport {
     let mut testbed = Testbed::without_processes(StackOptions::default()).await;
     let disk = testbed.stack.start_api_on_a_small_disk().await;
     let ballast = disk.join("ballast");
-    std::fs::write(&ballast, vec![0; 960 * 1024])
-        .expect("there is space for it, but not for a photo");
+    std::fs::write(&ballast, vec![0; 960 * 1024]).expect("enough space for the ballast");
     let email = testbed.new_patient();
     let refused = testbed.send(&email, None).await.expect("a finished task").expect("a response");
     let (status, has_retry_after) =
@@ -88,17 +87,17 @@ async fn full_disk() -> RowReport {
     }
     assert_eq!(files_below(&disk), std::slice::from_ref(&ballast));
 
-    std::fs::remove_file(&ballast).expect("removed");
+    std::fs::remove_file(&ballast).expect("a removed file");
     let response = testbed.send(&email, None).await.expect("a finished task").expect("a response");
     testbed.record_sent(response, &email).await;
-    // Only that process sees the small disk, so its files are copied to where the others look.
+    // Only that process can access the small disk, so its files are copied to the folder that the other processes use.
     for file in files_below(&disk) {
         let visible =
             testbed.stack.files().join(file.strip_prefix(&disk).expect("a path below the disk"));
         std::fs::create_dir_all(visible.parent().expect("a folder")).expect("a folder");
         std::fs::copy(&file, visible).expect("a copied file");
     }
-    testbed.stack.api.take().expect("is running").stop().await;
+    testbed.stack.api.take().expect("a running process").stop().await;
     testbed.stack.start_api().await;
     testbed.stack.start_worker().await;
     testbed.report().await
@@ -116,7 +115,7 @@ async fn corrupted_file() -> RowReport {
     std::fs::write(path, &damaged).expect("a written file");
     testbed.stack.start_worker().await;
     eventually("the corruption to be detected", || async {
-        let log = testbed.stack.worker.as_ref().expect("is running").log();
+        let log = testbed.stack.worker.as_ref().expect("a running process").log();
         log.contains("does not match its checksum").then_some(())
     })
     .await;
@@ -149,8 +148,8 @@ async fn orphaned_file() -> RowReport {
     testbed.report().await
 }
 
-/// The API is killed while it writes a file. The partial file is removed, and the same photo, submitted again,
-/// remains.
+/// The API is killed while it writes a file. The partial file is removed. When the same photo is submitted again, its
+/// file remains.
 async fn partially_written_file() -> RowReport {
     let options = StackOptions::default().with("ORPHANED_FILE_SECONDS", "3");
     let mut testbed = Testbed::without_processes(options).await;
@@ -160,7 +159,7 @@ async fn partially_written_file() -> RowReport {
     sent.expect_err("a broken connection");
     let [partial] = &stored(&testbed)[..] else { panic!("expected one partial file") };
     assert_eq!(std::fs::metadata(partial).expect("a file").len(), 100_000);
-    testbed.stack.api.take().expect("is running").kill();
+    testbed.stack.api.take().expect("a running process").kill();
     testbed.stack.start_api().await;
     testbed.stack.start_worker().await;
     let again = testbed.send(&email, None).await.expect("a finished task").expect("a response");

@@ -16,21 +16,21 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Each connection is cut a little later than the one before.
+/// Number of cuts. Each connection is cut a little later than the one before.
 const CUTS: usize = 40;
-/// After the response headers and the start of an event.
+/// The first cut comes after the response headers and the start of an event.
 const FIRST_CUT: usize = 700;
-/// Not a multiple of an event's length, so that cuts fall everywhere.
+/// The step is not a multiple of an event's length, so that events are cut at different positions.
 const CUT_STEP: usize = 97;
 const STALLED_READERS: usize = 20;
-/// At most this much fits into the receive buffer of a stalled reader.
+/// The size of a stalled reader's receive buffer. Linux doubles it.
 const RECEIVE_BUFFER: u32 = 4096;
-/// The maximum length in the database.
+/// The maximum length of a message in the database.
 const MESSAGE_LENGTH: usize = 500;
-/// The API closes a connection whose client accepts nothing for this long (`write_time` in `api/src/server.rs`).
+/// The API closes a connection whose client accepts no data for this long (`write_timeout` in `api/src/server.rs`).
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Streams are cut mid-event and resumed at another replica; `Last-Event-ID` is stale or absurd; readers stall while
+/// Streams are cut mid-event and resumed at another replica; `Last-Event-ID` is stale or invalid; readers stall while
 /// the API has more events than the socket buffers hold.
 pub(crate) async fn interruptions() -> RowReport {
     let options = StackOptions::default().scenario("stuck*1, delay=100ms");
@@ -38,7 +38,7 @@ pub(crate) async fn interruptions() -> RowReport {
     let (replica, other) = testbed.stack.start_replica().await;
     let submission = testbed.submit().await;
     testbed.stack.wait_for_status(&submission, "processing").await;
-    let api = testbed.stack.api.as_ref().expect("is running").id();
+    let api = testbed.stack.api.as_ref().expect("a running process").id();
     let event_count = events_to_fill_buffers();
     let before = Footprint::of(api);
     insert_events(&testbed, &submission, event_count).await;
@@ -62,17 +62,21 @@ pub(crate) async fn interruptions() -> RowReport {
     for mark in ["-1", "many", "99999999999999999999", "999999999"] {
         let response = testbed.stack.client.open_events(&submission, Some(mark)).await;
         let first = SseStream::new(response.expect("a response")).into_events().next().await;
-        assert_eq!(first.map(|event| event.id), Some(1), "{mark}: from the first event");
+        assert_eq!(
+            first.map(|event| event.id),
+            Some(1),
+            "{mark}: the stream starts with the first event"
+        );
     }
     let execution = testbed.stack.wait_for_polls(1).await;
-    testbed.stack.loopai.complete(&execution).expect("is in progress");
+    testbed.stack.loopai.complete(&execution).expect("an execution in progress");
     testbed.stack.wait_for_status(&submission, "completed").await;
     eventually("the listener to receive the end", || async { listener.is_done().then_some(()) })
         .await;
     wait_until_blocked(&stalled_readers, event_count).await;
     Footprint::of(api).assert_small(&before, event_count);
     let stale = testbed.stack.client.open_events(&submission, Some("0")).await.expect("a response");
-    assert_eq!(stale.status(), StatusCode::OK, "all events again");
+    assert_eq!(stale.status(), StatusCode::OK, "a stale event id gets all events again");
 
     eventually("all cuts to happen", || async {
         (cut_client.streams_opened() > CUTS).then_some(())
@@ -88,11 +92,11 @@ pub(crate) async fn interruptions() -> RowReport {
     report
 }
 
-/// Proxies that cut connections again and again, and count how many resume after an event.
+/// Starts proxies that cut connections repeatedly and count how many resume after an event.
 async fn cutting_proxies(apis: [&ApiClient; 2]) -> [Proxy; 2] {
     let proxies = apis.map(async |api| {
         let proxy = Proxy::to(&api.url("").replace("http://", "")).await;
-        // Twice as many as needed: a connection that gets 503 uses one up, too.
+        // There are twice as many cuts as needed, because a connection that gets a 503 uses one up, too.
         proxy.cut_after((0..=CUTS).map(|cut| FIRST_CUT + 2 * CUT_STEP * cut));
         proxy.count(b"last-event-id: ");
         proxy
@@ -100,14 +104,14 @@ async fn cutting_proxies(apis: [&ApiClient; 2]) -> [Proxy; 2] {
     futures::future::join_all(proxies).await.try_into().ok().expect("two proxies")
 }
 
-/// One and a half times what Linux buffers for an unread connection.
+/// The number of events that take one and a half times the space that Linux buffers for an unread connection.
 fn events_to_fill_buffers() -> usize {
     let sizes = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem").expect("the buffer sizes");
     let largest = sizes.split_whitespace().last().and_then(|size| size.parse::<usize>().ok());
     (largest.expect("a number") + 2 * RECEIVE_BUFFER as usize) * 3 / 2 / MESSAGE_LENGTH
 }
 
-/// A run would take days to produce so many events.
+/// Inserts events directly, because a run would take days to produce so many.
 async fn insert_events(testbed: &Testbed, submission: &AcceptedSubmission, event_count: usize) {
     let id = &submission.submission_id;
     let statement = format!(
@@ -127,7 +131,7 @@ struct StalledReader {
     since: Instant,
 }
 
-/// The bytes in the sender's and in the receiver's socket buffers.
+/// Numbers of bytes in the sender's and in the receiver's socket buffers.
 type Queues = (u64, u64);
 
 impl StalledReader {
@@ -149,7 +153,7 @@ impl StalledReader {
     ///
     /// # Panics
     ///
-    /// If it was closed before [`WRITE_TIMEOUT`].
+    /// Panics if the API closed the connection before [`WRITE_TIMEOUT`].
     fn in_flight(&self, connections: &[TcpConnection]) -> Option<Queues> {
         let ours = self.connection.local_addr().expect("an address").port();
         let api = self.api.port();
@@ -165,7 +169,7 @@ impl StalledReader {
 }
 
 /// Waits until the API is blocked on every stalled reader: the buffers hold less than all events and no longer change.
-/// Connections that it has closed do not count.
+/// Connections that the API has closed do not count.
 async fn wait_until_blocked(stalled_readers: &[StalledReader], event_count: usize) {
     let all = || {
         let connections = TcpConnection::all();
@@ -197,7 +201,7 @@ impl TcpConnection {
         table.lines().skip(1).filter_map(Self::of).collect()
     }
 
-    /// Index, local address, remote address, state, queues: see `proc(5)`.
+    /// The fields of a line are index, local address, remote address, state and queues (see `proc(5)`).
     fn of(line: &str) -> Option<TcpConnection> {
         let mut fields = line.split_whitespace().skip(1);
         let mut port = || {
@@ -230,7 +234,7 @@ impl Footprint {
         Footprint { memory: number("VmRSS:") << 10, threads: number("Threads:") }
     }
 
-    /// A quarter of what it would take to hold all events in memory for each stalled reader.
+    /// Allows a quarter of the memory that would hold all events for each stalled reader.
     fn assert_small(&self, before: &Footprint, event_count: usize) {
         let memory = (STALLED_READERS * event_count * MESSAGE_LENGTH / 4) as u64;
         assert!(self.memory < before.memory + memory, "{self:?}, before {before:?}");

@@ -27,7 +27,7 @@ pub(crate) async fn killed_before_the_commit() -> RowReport {
     testbed.report().await
 }
 
-/// A retry with the same key returns the committed submission, which the sweeper starts.
+/// A retry with the same key returns the committed submission, whose run the sweeper starts.
 pub(crate) async fn killed_before_the_response() -> RowReport {
     let mut testbed = Testbed::start(StackOptions::default()).await;
     let email = testbed.new_patient();
@@ -41,7 +41,7 @@ pub(crate) async fn killed_before_the_response() -> RowReport {
     testbed.report().await
 }
 
-/// The lease of a killed process expires.
+/// Repeats the request until the lease of the killed process has expired.
 async fn repeat_until_accepted(testbed: &mut Testbed, email: &str, key: &str) {
     let response = crate::eventually("the retry to be accepted", || async {
         let response = testbed.send(email, Some(key)).await.expect("a finished task").ok()?;
@@ -51,8 +51,8 @@ async fn repeat_until_accepted(testbed: &mut Testbed, email: &str, key: &str) {
     testbed.record_sent(response, email).await;
 }
 
-/// Fifty requests with one key create one submission, and another body is rejected. After the key has expired, the
-/// same request creates a new submission.
+/// Fifty requests with one key create one submission, and a request with another body is rejected. After the key has
+/// expired, the same request creates a new submission.
 pub(crate) async fn one_key() -> RowReport {
     fifty_with_one_key().await.merge(expired_key().await)
 }
@@ -69,7 +69,7 @@ async fn fifty_with_one_key() -> RowReport {
                 testbed.record_sent(response, &email).await;
                 accepted += 1;
             }
-            // Another request holds the key, or too many wait for a database connection.
+            // Another request holds the key, or too many requests wait for a database connection.
             StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => {
                 assert!(response.headers().contains_key("retry-after"));
             }

@@ -14,7 +14,7 @@ use futures::StreamExt;
 /// Testbeds mostly wait for Temporal's 10 s timeout for a dead worker.
 const CONCURRENT_TESTBEDS: usize = 4;
 
-/// The worker is killed at each failpoint in turn, on a testbed for each, and another worker takes over.
+/// For each failpoint, on a separate testbed, the worker is killed there and another worker takes over.
 pub(crate) async fn killed_at_every_failpoint() -> RowReport {
     let testbeds = futures::stream::iter(Failpoint::IN_ACTIVITIES).map(killed_at);
     testbeds
@@ -23,9 +23,9 @@ pub(crate) async fn killed_at_every_failpoint() -> RowReport {
         .await
 }
 
-/// The worker is killed after LoopAI has accepted the request and before that is recorded. With an idempotency key the
-/// retry returns the same execution. Without one LoopAI starts a second execution, which is the one that is recorded;
-/// after a poll nothing is repeated in either case.
+/// The worker is killed after LoopAI has accepted the request and before the execution is recorded. With an idempotency
+/// key, the retry returns the same execution. Without one, LoopAI starts a second execution, and this one is recorded.
+/// If the worker is killed after a poll, there is only one execution in either case.
 pub(crate) async fn killed_after_the_response() -> RowReport {
     let mut all = RowReport::default();
     for (failpoint, executions) in
@@ -47,7 +47,7 @@ pub(crate) async fn killed_after_the_response() -> RowReport {
 }
 
 async fn killed_at(failpoint: Failpoint) -> RowReport {
-    // The claim of a dead worker delays the e-mail by this long.
+    // The claim of a killed worker delays the e-mail by this long.
     let mut options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "2");
     let ends_run = matches!(failpoint, Failpoint::BeforeEndRecorded | Failpoint::AfterEndRecorded);
     if ends_run {
@@ -67,19 +67,19 @@ async fn killed_at(failpoint: Failpoint) -> RowReport {
     testbed.report().await
 }
 
-/// No worker is running while timers fire, and then while a deadline passes. The next worker catches up.
+/// No worker is running while timers fire, and then while a deadline passes. The next worker continues the runs.
 pub(crate) async fn down_while_timers_fire() -> RowReport {
     down_during_poll_wait().await.merge(down_past_the_deadline().await)
 }
 
-/// The numbers of started and of fired timers.
+/// The numbers of started and fired timers.
 async fn timers(testbed: &Testbed, submission: &AcceptedSubmission) -> (usize, usize) {
     let counts = history::count_by_type(&history::events(&testbed.stack, submission).await);
     let of = |name| counts.get(name).copied().unwrap_or(0);
     (of("EVENT_TYPE_TIMER_STARTED"), of("EVENT_TYPE_TIMER_FIRED"))
 }
 
-/// Waits until each run waits for its next poll.
+/// Submits, and waits until each run has started the timer for its next poll.
 async fn wait_for_poll_timer(testbed: &mut Testbed, many: usize) -> Vec<AcceptedSubmission> {
     let submissions = testbed.submit_many(many).await;
     for submission in &submissions {
@@ -96,11 +96,11 @@ async fn down_during_poll_wait() -> RowReport {
     const MANY: usize = 10;
     let options = StackOptions::default()
         .scenario("stuck*10, delay=100ms")
-        // Longer than it takes to start all runs.
+        // The interval is longer than it takes to start all runs.
         .with("DIAGNOSIS_POLL_SECONDS", "12");
     let mut testbed = Testbed::start(options).await;
     let submissions = wait_for_poll_timer(&mut testbed, MANY).await;
-    testbed.stack.worker.take().expect("is running").kill();
+    testbed.stack.worker.take().expect("a running process").kill();
     for submission in &submissions {
         let (started, fired) = timers(&testbed, submission).await;
         assert_eq!(started, fired + 1, "the timer has not fired when the worker is killed");
@@ -113,13 +113,13 @@ async fn down_during_poll_wait() -> RowReport {
         .await;
     }
     for execution in testbed.stack.loopai.executions() {
-        testbed.stack.loopai.complete(&execution.execution_id).expect("is in progress");
+        testbed.stack.loopai.complete(&execution.execution_id).expect("an execution in progress");
     }
     testbed.stack.start_worker().await;
     testbed.report().await
 }
 
-/// The deadline has passed when the next worker starts. Results that LoopAI has by then are not lost.
+/// The deadline has passed when the next worker starts. Results that LoopAI has produced by then are not lost.
 async fn down_past_the_deadline() -> RowReport {
     const DEADLINE: u32 = 12;
     let options = StackOptions::default()
@@ -127,12 +127,12 @@ async fn down_past_the_deadline() -> RowReport {
         .with("DIAGNOSIS_DEADLINE_SECONDS", DEADLINE.to_string());
     let mut testbed = Testbed::start(options).await;
     let [done, stuck] = &wait_for_poll_timer(&mut testbed, 2).await[..] else { unreachable!() };
-    testbed.stack.worker.take().expect("is running").kill();
+    testbed.stack.worker.take().expect("a running process").kill();
     testbed.allow_ends(stuck, &[ExpectedEnd::TIMED_OUT]);
     let executions = testbed.stack.loopai.executions();
     let of_done = |one: &&ExecutionRecord| one.submission_id.as_ref() == Some(&done.submission_id);
     let execution = executions.iter().find(of_done).expect("an execution");
-    testbed.stack.loopai.complete(&execution.execution_id).expect("is in progress");
+    testbed.stack.loopai.complete(&execution.execution_id).expect("an execution in progress");
     let over = format!(
         "SELECT COUNT(*) FROM submissions WHERE created_at < NOW(6) - INTERVAL {} SECOND",
         DEADLINE + 2

@@ -17,15 +17,15 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Each patient pauses this many milliseconds after a submission. Together they send about two a second, which two
-/// cores can handle beside the faults.
+/// Together, the patients send about two submissions a second, which two cores can handle in addition to the faults.
 const PATIENTS: u32 = 4;
+/// Pause of a patient after a submission, in milliseconds.
 const PATIENTS_PAUSE: std::ops::Range<u64> = 1000..3000;
-/// Each staff member pauses this many milliseconds between two actions.
 const STAFF: u32 = 2;
+/// Pause of a staff member between two actions, in milliseconds.
 const STAFF_PAUSE: std::ops::Range<u64> = 2000..8000;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// Staff choose among the newest submissions.
+/// Number of recent submissions from which staff choose.
 const RECENT_LIMIT: usize = 200;
 
 /// Simulator scripts, and the failures that they cause.
@@ -42,7 +42,7 @@ const SCRIPTS: [(&str, Option<ExpectedEnd>); 8] = [
 
 pub(super) enum UserEvent {
     SubmissionAccepted(Box<AcknowledgedSubmission>, Listener),
-    /// Without a response it is unknown whether the action happened; then it is not acknowledged.
+    /// Without a response, it is unknown whether the action happened, and it counts as not acknowledged.
     ActionSent {
         submission: AcceptedSubmission,
         action: StaffAction,
@@ -108,7 +108,7 @@ impl SimulatedUsers {
 
     /// # Panics
     ///
-    /// When a user got a response that no client would retry.
+    /// Panics if a user got a response that no client would retry.
     pub(super) fn assert_running(&self) {
         assert!(!self.tasks.iter().any(JoinHandle::is_finished), "a user has stopped");
     }

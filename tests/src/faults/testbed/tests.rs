@@ -1,4 +1,4 @@
-//! Real systems with deliberate damage: the same checks that follow every fault have to find it.
+//! Damages real systems deliberately. The checks that follow every fault must detect the damage.
 
 use super::*;
 use crate::faults::invariants::Invariant;
@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// Short, because the awaited change never happens.
+/// The timeout is short, because the expected change never happens.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A testbed with one completed submission.
@@ -80,7 +80,7 @@ async fn i4_detects_an_email_that_is_sent_twice() {
     let (testbed, _) = testbed().await;
     let sent = testbed.stack.mail.mails()[0].clone();
     send_again(&testbed, &sent.to[0], &sent.raw).await;
-    assert_eq!(testbed.stack.mail.mails().len(), 2, "the mail server accepted it");
+    assert_eq!(testbed.stack.mail.mails().len(), 2, "the mail server accepted the second e-mail");
     assert_eq!(broken(testbed).await, [Invariant::OneMail]);
 }
 
@@ -120,11 +120,11 @@ async fn i5_detects_an_event_that_its_listener_never_received() {
 async fn i6_detects_a_service_that_does_not_recover() {
     let (mut without_worker, _) = testbed().await;
     without_worker.settle_timeout = SHORT_TIMEOUT;
-    without_worker.stack.worker.take().expect("is running").kill();
+    without_worker.stack.worker.take().expect("a running process").kill();
     assert!(broken(without_worker).await.contains(&Invariant::Recovers), "no worker is running");
 
     let (mut without_api, _) = testbed().await;
     without_api.settle_timeout = SHORT_TIMEOUT;
-    without_api.stack.api.take().expect("is running").kill();
+    without_api.stack.api.take().expect("a running process").kill();
     assert!(broken(without_api).await.contains(&Invariant::Recovers), "no API is running");
 }

@@ -9,13 +9,13 @@ use crate::{ApiClient, assertions, eventually, photos};
 use diagflow_store::Failpoint;
 use std::time::Duration;
 
-/// Longer than the patient waits.
+/// The delay is longer than the patient's timeout.
 const DELAY: Duration = Duration::from_millis(1500);
-/// The patient gives up on a connection that is silent for this long. Heartbeats are more frequent.
+/// The patient's timeout, after which a connection without data is closed. Heartbeats are more frequent.
 const SILENCE: Duration = Duration::from_secs(1);
 const HEARTBEAT: &str = "0.3";
 
-/// The response to a submission and to its retry are lost. When the link works again, a retry with the same key
+/// The responses to a submission and to its retry are lost. When the link works again, a retry with the same key
 /// returns the same submission. The event stream breaks and is resumed.
 pub(super) async fn run() -> RowReport {
     let options = StackOptions::default()
@@ -58,7 +58,7 @@ pub(super) async fn run() -> RowReport {
             "{fault:?}: the retry gets no response"
         );
         let execution = &assertions::executions(&testbed.stack, &followed)[0].execution_id;
-        testbed.stack.loopai.complete(execution).expect("is in progress");
+        testbed.stack.loopai.complete(execution).expect("an execution in progress");
         testbed.stack.wait_for_status(&followed, "completed").await;
 
         proxy.restore();
