@@ -25,7 +25,7 @@ use super::{
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_FETCH_BYTES: usize = 32 * 1024 * 1024;
 
-/// A decoded photo takes up to several hundred megabytes, so one is decoded per core at a time.
+/// A decoded photo takes up to several hundred megabytes, so only one photo per core is decoded at a time.
 static DECODERS: LazyLock<Semaphore> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Semaphore::new(cores)
@@ -94,7 +94,7 @@ async fn hash_and_measure(bytes: ImageBytes) -> Result<Analysis, String> {
             measured: measure::measure(&bytes).map_err(|error| error.to_string()),
         })
     });
-    // A decoder that panics on a damaged file is a finding about that file.
+    // If the decoder panics on a damaged file, the panic is reported as a problem of that file.
     work.await.unwrap_or_else(|error| Err(format!("the decoder failed: {error}")))
 }
 
@@ -129,7 +129,7 @@ fn decode(text: &str) -> Result<Vec<u8>, String> {
 
 async fn download(url: &str) -> Result<Vec<u8>, String> {
     static CLIENT: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
-        // All code of this process shares one provider; it may be installed already.
+        // All code in this process shares one provider, which may be installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().build();
         client.map_err(|error| error.to_string())
@@ -156,7 +156,7 @@ mod tests {
     use super::decode;
 
     #[test]
-    fn reads_data_urls_and_bare_base64_with_and_without_padding() {
+    fn data_urls_and_plain_base64_are_decoded_with_and_without_padding() {
         for text in [
             "data:image/png;base64,aGV5IQ==",
             "aGV5IQ==",

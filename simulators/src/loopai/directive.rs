@@ -10,8 +10,8 @@ pub const GRAMMAR: &str = "Allowed, separated by commas: \
     delay=20s | complete | fail | fail=TEXT | stuck | no-result | diagnose=FAULT | status=FAULT. \
     FAULT: 400..599 | 429:7s (Retry-After) | hang | reset | drop | cut | html | truncated | \
     unknown | unknown:WORD (status only) | no-id (diagnose only) | huge | huge:50MB | redirect | \
-    slow:5s. diagnose=accept+FAULT creates the execution first. *N after an item limits it to the \
-    first N times. \"then\" before an item is optional.";
+    slow:5s. diagnose=accept+FAULT creates the execution first. An item followed by *N applies \
+    only the first N times. \"then\" before an item is optional.";
 
 /// The size of `huge` without a value: just above the 5 MB that Diagflow accepts.
 const DEFAULT_HUGE: u64 = 6_000_000;
@@ -60,7 +60,7 @@ pub(super) fn find(comments: &str) -> Result<Option<Scenario>, DirectiveError> {
     parse(&rest[..end]).map(Some)
 }
 
-/// Parses a scenario, with or without `[sim: …]` around it. An empty text is the scenario without faults.
+/// Parses a scenario, with or without `[sim: …]` around it. Empty text means a scenario without faults.
 pub(super) fn parse(text: &str) -> Result<Scenario, DirectiveError> {
     let text = text.trim();
     if text.to_ascii_lowercase().starts_with(OPENING) {

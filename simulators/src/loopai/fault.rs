@@ -118,7 +118,7 @@ fn truncated(text: &str) -> Response {
 fn cut(text: &str) -> Response {
     let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
     let body = stream::once(async { Ok(half) }).chain(stream::once(async {
-        // Sends the first half before the body fails, which would discard it.
+        // Yields so that the first half is sent: when a body fails, unsent data is discarded.
         tokio::task::yield_now().await;
         Err(io::Error::from(io::ErrorKind::UnexpectedEof))
     }));

@@ -1,7 +1,7 @@
 //! Measures size, sharpness, exposure, contrast and colour of an image.
 //!
-//! All but the size is measured on a copy of at most [`COPY_EDGE`] pixels per side, so that photos and thumbnails can
-//! be compared.
+//! Everything except the size is measured on a copy of at most [`COPY_EDGE`] pixels per side, so that photos and
+//! thumbnails can be compared.
 
 use std::io::Cursor;
 
@@ -14,7 +14,8 @@ const COPY_EDGE: u32 = 512;
 const MAX_EDGE: u32 = 20_000;
 /// Memory limit for decoding, in bytes: enough for 100 megapixels of RGB.
 const MAX_MEMORY: u64 = 320 * 1024 * 1024;
-/// Luma up to this value is a clipped shadow, and from 255 minus this value a clipped highlight.
+/// Pixels whose luma is at most this value are clipped shadows. Pixels whose luma is at least 255 minus this value are
+/// clipped highlights.
 const CLIP_MARGIN: u8 = 5;
 /// Bits per channel of the colour histogram.
 const COLOUR_BITS: u32 = 3;
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn blur_lowers_sharpness_step_by_step() {
+    fn sharpness_decreases_as_blur_increases() {
         let sharp = checkerboard(256, 16);
         let steps = [&sharp, &sharp.blur(1.0), &sharp.blur(3.0), &sharp.blur(8.0)];
         let sharpness: Vec<f64> = steps.map(|it| measure_image(it).sharpness).to_vec();
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn half_black_half_white_has_the_maximum_contrast() {
+    fn an_image_half_black_and_half_white_has_the_maximum_contrast() {
         let image = GrayImage::from_fn(10, 10, |x, _| Luma([if x < 5 { 0 } else { 255 }]));
         assert_eq!(measure_image(&image.into()).contrast, 1.0);
     }

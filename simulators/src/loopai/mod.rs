@@ -39,11 +39,12 @@
 //! | `redirect` | 302 to a login page |
 //! | `slow:5s` | the correct response, delayed |
 //!
-//! `*N` after an item limits it to the first N times. `then` before an item is optional and only helps readers:
+//! An item followed by `*N` applies only the first N times. `then` before an item is optional and only helps readers:
 //! `[sim: status=429*2, then status=html*1, delay=1s]`. Items for the same request apply in order. Outcomes are counted
-//! per execution (`fail*1`: the first run fails, a retry succeeds), faults per request. A directive is counted for its
-//! submission, the default scenario for all submissions together. Outcome and delay are fixed when the execution is
-//! created. Faults are looked up for each request, so a new default scenario also applies to running executions.
+//! per execution (`fail*1`: the first run fails, a retry succeeds), and faults per request. Each directive has its own
+//! counts; those of the default scenario are shared by all submissions. The outcome and the delay are fixed when the
+//! execution is created. Faults are looked up for each request, so a new default scenario also applies to running
+//! executions.
 //!
 //! # Control
 //!

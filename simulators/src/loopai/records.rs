@@ -36,7 +36,7 @@ pub struct ExecutionRecord {
     pub agent_id: String,
     pub submission_id: Option<String>,
     pub client_reference: Option<String>,
-    /// Left out if they contain an e-mail address.
+    /// Omitted if they contain an e-mail address.
     pub comments: Option<String>,
     pub idempotency_key: Option<String>,
     /// The scenario as text; empty without faults.
@@ -44,7 +44,7 @@ pub struct ExecutionRecord {
     pub state: ExecutionState,
     pub created_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
-    /// Number of executions created with the same key. More than 1 means that work was done twice.
+    /// Number of executions created with the same key. A number above 1 means that work was done more than once.
     pub creations: u32,
     /// Number of further diagnose requests with the same key.
     pub repeats: u32,
@@ -56,7 +56,7 @@ pub struct ExecutionRecord {
     pub measured: bool,
     /// Whether the body contained an `email` field or text that looks like an e-mail address.
     pub contains_email: bool,
-    /// JSON paths of these e-mail addresses. The addresses themselves are not stored.
+    /// JSON paths of the e-mail addresses in the body. The addresses themselves are not stored.
     pub email_paths: Vec<String>,
     pub result: Option<Value>,
     pub error: Option<String>,
@@ -70,7 +70,7 @@ pub struct RequestRecord {
     pub method: String,
     /// Without the query.
     pub path: String,
-    /// `None` if there is no response, or not yet.
+    /// `None` until a response is sent.
     pub status: Option<u16>,
     /// The fault that was applied, in the syntax of a directive.
     pub fault: Option<String>,

@@ -2,8 +2,8 @@
 //!
 //! # Confidence values
 //!
-//! A confidence grows with the distance of a measurement from the threshold between two labels: 0.5 at the threshold,
-//! towards 1 with growing distance.
+//! A confidence grows with the distance of a measurement from the threshold between two labels. It is 0.5 at the
+//! threshold and approaches 1 as the distance grows.
 //!
 //! * Sharpness `s` (variance of the Laplacian), with the common threshold of 100: `s / (s + 100)` for "Image is sharp",
 //!   `100 / (s + 100)` for "Image is blurred". Below a contrast `c` of 0.02 there are no edges to measure, so the label
@@ -96,8 +96,8 @@ const CHECKSUM_DIFFERS: &str = "Checksum differs";
 fn sharpness(measured: &Measurement) -> (String, f64, String) {
     let (sharpness, contrast) = (measured.sharpness, measured.contrast);
     let description = format!(
-        "Variance of the Laplacian {sharpness:.0}, {SHARP:.0} and above counts as sharp; \
-         contrast {:.0} %.",
+        "Variance of the Laplacian: {sharpness:.0} ({SHARP:.0} or more is sharp). \
+         Contrast: {:.0} %.",
         contrast * 100.0
     );
     let sharp = sharpness / (sharpness + SHARP);

@@ -55,7 +55,7 @@ pub(super) enum BodyError {
 }
 
 impl Submission {
-    /// Slow for large bodies: do not call it on async threads.
+    /// Slow for large bodies: do not call this on async threads.
     pub(super) fn parse(body: &[u8]) -> Result<Self, BodyError> {
         let mut body: Value = serde_json::from_slice(body)?;
         let images = match body.get_mut("images").map(Value::take) {
@@ -149,7 +149,8 @@ fn find_emails(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Whether a word of `text` looks like an e-mail address. Deliberately broad: a miss is worse than a false alarm.
+/// Whether a word of `text` looks like an e-mail address. Deliberately broad: false negatives are worse than false
+/// positives.
 pub fn contains_email_address(text: &str) -> bool {
     let separators = |c: char| c.is_whitespace() || "<>()[]{},;:\"'|/".contains(c);
     text.split(separators).any(|word| {

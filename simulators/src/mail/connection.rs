@@ -27,7 +27,7 @@ pub(super) enum Input {
 
 pub(super) enum Body {
     Message(Vec<u8>),
-    /// Larger than allowed; read to its end nevertheless.
+    /// The message is too large. It was read to its end nevertheless.
     TooLarge,
     End,
 }
@@ -43,7 +43,7 @@ impl<'a> Connection<'a> {
         Self { stream: BufReader::new(Box::new(tcp)), log, id }
     }
 
-    /// Continues with TLS. Discards plain-text input that was sent early, because an attacker may have injected it
+    /// Starts TLS. Discards plain-text input that was sent early, because an attacker may have injected it
     /// (RFC 3207, section 6).
     pub(super) async fn encrypt(&mut self, tls: &Tls) -> io::Result<()> {
         let nothing = BufReader::new(Box::new(tokio::io::empty()) as Box<dyn Stream>);
@@ -130,7 +130,7 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// Reads up to a line end or `limit` bytes; less means that the client disconnected.
+/// Reads up to a line end or `limit` bytes. Anything shorter means that the client disconnected.
 async fn read_chunk(
     stream: &mut BufReader<Box<dyn Stream>>,
     limit: u64,

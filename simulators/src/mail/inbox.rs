@@ -46,7 +46,7 @@ impl Inbox {
         Ok(Self { capacity: capacity.max(1), spool, changes, inner: Mutex::new(inner) })
     }
 
-    /// Stores a message. After this the server may reply with 250.
+    /// Stores a message. The server may reply with 250 only afterwards.
     pub(super) async fn store(&self, envelope: Envelope, raw: Vec<u8>) -> io::Result<Arc<Mail>> {
         let id = {
             let mut inner = lock(&self.inner);

@@ -18,8 +18,8 @@
 //!
 //! # Faults
 //!
-//! A [`Script`] is a list of [`Rule`]s. At each [`Step`] of a conversation the first matching rule that is not used up
-//! applies:
+//! A [`Script`] is a list of [`Rule`]s. At each [`Step`] of a conversation, the first matching rule applies that has
+//! not reached its limit (`times`):
 //!
 //! ```json
 //! {"rules": [
@@ -63,7 +63,7 @@ use script::ScriptState;
 use state::Shared;
 use tls::Tls;
 
-/// Delay after a failed accept, for example without free file descriptors.
+/// Delay after a failed accept, for example because there are no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A running mail catcher. Dropping it stops it without waiting.
@@ -188,7 +188,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             }
         }
     }
-    // New connections must be refused now, not when the last conversation has ended.
+    // New connections must be refused immediately, not only after the last conversation has ended.
     drop(listener);
     sessions.close();
     sessions.wait().await;

@@ -54,7 +54,8 @@ pub struct Rule {
     /// `None` means always.
     #[serde(default)]
     pub times: Option<u32>,
-    /// Only for this recipient: the one in RCPT TO, or any accepted one at DATA and after the body.
+    /// Applies only to this recipient. At RCPT TO, the command must name it. At DATA and after the body, it must have
+    /// been accepted.
     #[serde(default)]
     pub recipient: Option<String>,
     /// Whether `times` is counted per recipient ([`Step::Rcpt`] only).
@@ -187,7 +188,7 @@ impl ScriptState {
         *lock(&self.0) = Inner { script, ..Inner::default() };
     }
 
-    /// The action to perform at `step`. `recipients` is the one in RCPT TO, or those accepted so far.
+    /// The action to perform at `step`. `recipients` contains the recipient in RCPT TO, or those accepted so far.
     pub(super) fn next(&self, step: Step, recipients: &[String]) -> Option<Action> {
         let inner = &mut *lock(&self.0);
         let rules = inner.script.rules.iter().enumerate();

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::sync::ChangeNotifier;
 
-/// Shared by conversations, pages and the owner.
+/// State shared by the conversations, the pages and the [`MailCatcher`](super::MailCatcher).
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) inbox: Inbox,

@@ -61,7 +61,7 @@ async fn messages_are_listed_filtered_and_deleted_as_json() {
     assert_eq!(raw.text().await.expect("text"), "Subject: second\r\n\r\nhi\r\n");
 
     let delete = client().delete(format!("{}/api/mails", catcher.url()));
-    assert_eq!(delete.send().await.expect("it").status(), 200);
+    assert_eq!(delete.send().await.expect("a response").status(), 200);
     assert!(catcher.mails().is_empty());
 }
 
@@ -121,7 +121,7 @@ async fn a_script_is_set_over_http() {
     let catcher = catcher(Settings::default()).await;
     let put = async |body: Value| {
         let url = format!("{}/api/script", catcher.url());
-        client().put(url).json(&body).send().await.expect("it")
+        client().put(url).json(&body).send().await.expect("a response")
     };
     let rule = json!({"step": "body", "action": "drop_after_accept", "times": 1});
     let response = put(json!({ "rules": [rule] })).await;

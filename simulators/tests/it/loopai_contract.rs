@@ -60,7 +60,7 @@ async fn the_status_is_running_until_the_delay_has_passed() {
     assert_eq!(poll(&sim, &id).await, json!({"execution_id": id, "status": "RUNNING"}));
     sim.complete(&id).expect("completed by hand");
     assert_eq!(wait_for_end(&sim, &id).await["status"], "COMPLETED");
-    assert_eq!(sim.execution(&id).expect("it").polls, 2);
+    assert_eq!(sim.execution(&id).expect("the execution").polls, 2);
     assert_eq!(sim.fail(&id, "late"), Err(ControlError::AlreadyEnded));
     assert_eq!(sim.complete("nobody"), Err(ControlError::NotFound));
 }
@@ -100,7 +100,7 @@ async fn images_are_downloaded_from_their_url() {
     let id = submit(&sim, &body).await;
     let response = wait_for_end(&sim, &id).await;
 
-    let images = sim.execution(&id).expect("it").images;
+    let images = sim.execution(&id).expect("the execution").images;
     assert_eq!(images[0].sha256.as_ref(), Some(&expected));
     assert_eq!(images[0].source, "url");
     assert_eq!(labels(&response["result"], "gone.png"), ["Image could not be read"]);
@@ -117,7 +117,7 @@ async fn manual_completion_waits_for_the_measurements() {
     let router = Router::new().route(
         "/red.png",
         get(async move || {
-            semaphore.acquire().await.expect("open").forget();
+            semaphore.acquire().await.expect("an open semaphore").forget();
             bytes
         }),
     );
@@ -190,12 +190,12 @@ async fn without_idempotency_a_repeated_key_creates_a_second_execution() {
 #[tokio::test]
 async fn the_api_key_is_required_when_configured() {
     let sim = sim(Settings { api_key: Some("right".to_owned()), ..Settings::default() }).await;
-    assert_eq!(diagnose(&sim, &submission("")).await.expect("it").status(), 401);
-    assert_eq!(status(&sim, "x").await.expect("it").status(), 401);
+    assert_eq!(diagnose(&sim, &submission("")).await.expect("a response").status(), 401);
+    assert_eq!(status(&sim, "x").await.expect("a response").status(), 401);
     let url = format!("{}/api/public/agent/1/action/diagnose/", sim.url());
     for (key, code) in [("wrong", 401), ("right", 200)] {
         let request = client().post(&url).bearer_auth(key).json(&submission(""));
-        assert_eq!(request.send().await.expect("it").status(), code);
+        assert_eq!(request.send().await.expect("a response").status(), code);
     }
     let log = format!("{:?}", sim.requests());
     assert!(log.contains("(redacted)") && !log.contains("right"), "{log}");
@@ -209,13 +209,13 @@ async fn the_api_key_is_required_when_configured() {
 async fn requests_outside_the_contract_are_rejected() {
     let sim = instant_sim().await;
     let url = format!("{}/api/public/agent/1/action/diagnose/", sim.url());
-    let text = client().post(&url).body("{}").send().await.expect("it");
+    let text = client().post(&url).body("{}").send().await.expect("a response");
     assert_eq!(text.status(), 415);
     let broken = client().post(&url).header("content-type", "application/json");
-    assert_eq!(broken.body("{\"a\"").send().await.expect("it").status(), 400);
-    assert_eq!(status(&sim, "nobody").await.expect("it").status(), 404);
+    assert_eq!(broken.body("{\"a\"").send().await.expect("a response").status(), 400);
+    assert_eq!(status(&sim, "nobody").await.expect("a response").status(), 404);
     let elsewhere = client().get(format!("{}/api/other", sim.url()));
-    assert_eq!(elsewhere.send().await.expect("it").status(), 404);
+    assert_eq!(elsewhere.send().await.expect("a response").status(), 404);
     assert!(sim.executions().is_empty());
 }
 
@@ -225,7 +225,7 @@ async fn ten_images_of_ten_megabytes_are_accepted() {
     let data = "A".repeat(10 * 1024 * 1024 / 3 * 4);
     let images: Vec<Value> = (0..10).map(|_| json!({ "data": data })).collect();
     let id = submit(&sim, &json!({ "images": images })).await;
-    assert_eq!(sim.execution(&id).expect("it").images.len(), 10);
+    assert_eq!(sim.execution(&id).expect("the execution").images.len(), 10);
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn an_email_address_in_the_body_is_reported_but_not_stored() {
     let mut body = submission("write to jo@home.example");
     body["email"] = json!("jo@home.example");
     let id = submit(&sim, &body).await;
-    let execution = sim.execution(&id).expect("it");
+    let execution = sim.execution(&id).expect("the execution");
     assert!(execution.contains_email);
     assert!(execution.email_paths.contains(&"$.email".to_owned()));
     assert!(execution.email_paths.contains(&"$.comments".to_owned()));
@@ -246,23 +246,23 @@ async fn the_control_api_matches_the_methods() {
     let sim = instant_sim().await;
     let at = |path: &str| format!("{}{path}", sim.url());
     let put = client().put(at("/_sim/scenario")).body("stuck, status=429*1");
-    assert_eq!(put.send().await.expect("it").status(), 200);
-    assert_eq!(sim.scenario(), "stuck, status=429*1".parse::<Scenario>().expect("it"));
+    assert_eq!(put.send().await.expect("a response").status(), 200);
+    assert_eq!(sim.scenario(), "stuck, status=429*1".parse::<Scenario>().expect("a scenario"));
     let bad = client().put(at("/_sim/scenario")).body("explode");
-    let bad = bad.send().await.expect("it");
+    let bad = bad.send().await.expect("a response");
     assert_eq!(bad.status(), 400);
     assert!(bad.text().await.expect("text").contains("Allowed"));
 
     let one = submit(&sim, &submission("")).await;
     let other = submit(&sim, &submission("")).await;
     let complete = client().post(at(&format!("/_sim/executions/{one}/complete")));
-    assert_eq!(complete.send().await.expect("it").status(), 200);
+    assert_eq!(complete.send().await.expect("a response").status(), 200);
     let fail = client().post(at(&format!("/_sim/executions/{other}/fail")));
     let fail = fail.json(&json!({"error": "by hand"}));
-    assert_eq!(fail.send().await.expect("it").status(), 200);
+    assert_eq!(fail.send().await.expect("a response").status(), 200);
     let again = client().post(at(&format!("/_sim/executions/{other}/fail")));
-    assert_eq!(again.send().await.expect("it").status(), 409);
-    assert_eq!(status(&sim, &one).await.expect("it").status(), 429);
+    assert_eq!(again.send().await.expect("a response").status(), 409);
+    assert_eq!(status(&sim, &one).await.expect("a response").status(), 429);
     assert_eq!(wait_for_end(&sim, &one).await["status"], "COMPLETED");
     assert_eq!(poll(&sim, &other).await["error"], "by hand");
 
@@ -278,7 +278,7 @@ async fn the_control_api_matches_the_methods() {
     assert_eq!(requests["requests"][2]["execution_id"], json!(one));
     assert_eq!(json("/health").await["status"], "ok");
 
-    let reset = client().post(at("/_sim/reset")).send().await.expect("it");
+    let reset = client().post(at("/_sim/reset")).send().await.expect("a response");
     assert_eq!(reset.status(), 200);
     assert!(sim.executions().is_empty() && sim.requests().is_empty());
     assert_eq!(sim.scenario(), Scenario::default());
@@ -290,7 +290,7 @@ async fn the_status_page_escapes_untrusted_text() {
     let mut body = submission("");
     body["submission_id"] = json!("<script>alert(1)</script>");
     submit(&sim, &body).await;
-    let page = client().get(sim.url()).send().await.expect("it");
+    let page = client().get(sim.url()).send().await.expect("a response");
     let page = page.text().await.expect("text");
     assert!(page.contains("&#60;script&#62;alert(1)"), "{page}");
     assert!(!page.contains("<script>alert"), "{page}");
@@ -306,7 +306,7 @@ async fn the_oldest_executions_are_evicted() {
         body["client_reference"] = json!(format!("s-{number}"));
         ids.push(submit(&sim, &body).await);
     }
-    assert_eq!(status(&sim, &ids[0]).await.expect("it").status(), 404);
-    assert_eq!(status(&sim, &ids[2]).await.expect("it").status(), 200);
+    assert_eq!(status(&sim, &ids[0]).await.expect("a response").status(), 404);
+    assert_eq!(status(&sim, &ids[2]).await.expect("a response").status(), 200);
     assert_eq!(sim.requests().len(), 2);
 }

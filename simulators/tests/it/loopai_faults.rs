@@ -43,7 +43,7 @@ async fn a_directive_affects_only_its_submission() {
 #[tokio::test]
 async fn an_invalid_directive_is_rejected_with_the_allowed_items() {
     let sim = instant_sim().await;
-    let response = diagnose(&sim, &submission("[sim: explode]")).await.expect("it");
+    let response = diagnose(&sim, &submission("[sim: explode]")).await.expect("a response");
     assert_eq!(response.status(), 400);
     let response: Value = response.json().await.expect("JSON");
     let error = response["error"].as_str().expect("an error");
@@ -84,7 +84,7 @@ async fn an_execution_takes_as_long_as_its_delay() {
     let sim = instant_sim().await;
     let id = submit(&sim, &submission("[sim: delay=300ms]")).await;
     wait_for_end(&sim, &id).await;
-    let execution = sim.execution(&id).expect("it");
+    let execution = sim.execution(&id).expect("the execution");
     let took = execution.finished_at.expect("ended") - execution.created_at;
     assert!(took.num_milliseconds() >= 300, "{took}");
 }
@@ -102,7 +102,7 @@ async fn status_faults_are_counted_per_request_and_then_end() {
     }
     let wait = Some("7".to_owned());
     assert_eq!(seen, [(429, wait.clone()), (429, wait), (500, None), (200, None)]);
-    assert_eq!(sim.execution(&id).expect("it").polls, 4);
+    assert_eq!(sim.execution(&id).expect("the execution").polls, 4);
     assert_eq!(sim.requests()[1].fault.as_deref(), Some("429:7s"));
 }
 
@@ -110,11 +110,11 @@ async fn status_faults_are_counted_per_request_and_then_end() {
 async fn a_new_default_scenario_applies_to_running_executions() {
     let sim = instant_sim().await;
     let id = submit(&sim, &submission("")).await;
-    assert_eq!(status(&sim, &id).await.expect("it").status(), 200);
+    assert_eq!(status(&sim, &id).await.expect("a response").status(), 200);
     set_scenario(&sim, "status=404");
-    assert_eq!(status(&sim, &id).await.expect("it").status(), 404);
+    assert_eq!(status(&sim, &id).await.expect("a response").status(), 404);
     set_scenario(&sim, "");
-    assert_eq!(status(&sim, &id).await.expect("it").status(), 200);
+    assert_eq!(status(&sim, &id).await.expect("a response").status(), 200);
 }
 
 #[tokio::test]
@@ -123,11 +123,11 @@ async fn a_diagnose_fault_creates_no_execution_unless_accepted() {
     let mut body = submission("");
     body["client_reference"] = json!("s-1-1");
     set_scenario(&sim, "diagnose=503:9s*1, diagnose=accept+500*1");
-    let refused = diagnose(&sim, &body).await.expect("it");
+    let refused = diagnose(&sim, &body).await.expect("a response");
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["retry-after"], "9");
     assert!(sim.executions().is_empty());
-    assert_eq!(diagnose(&sim, &body).await.expect("it").status(), 500);
+    assert_eq!(diagnose(&sim, &body).await.expect("a response").status(), 500);
     assert_eq!(sim.executions().len(), 1);
     let id = submit(&sim, &body).await;
     let executions = sim.executions();
@@ -175,12 +175,12 @@ async fn a_hang_lasts_until_the_client_or_the_simulator_stops() {
         let hung = all.iter().filter(|it| it.fault.as_deref() == Some("hang"));
         (hung.count() == 2).then_some(())
     };
-    sim.wait_for_request(hanging, LIMIT).await.expect("two hang");
+    sim.wait_for_request(hanging, LIMIT).await.expect("two hanging requests");
     tokio::time::timeout(LIMIT, sim.shutdown())
         .await
-        .expect("a hanging request does not keep the simulator up");
+        .expect("a hanging request does not delay the shutdown");
     let patient = tokio::time::timeout(LIMIT, patient).await;
-    let patient = patient.expect("let go").expect("no panic");
+    let patient = patient.expect("an end in time").expect("no panic");
     patient.expect_err("no response");
 }
 
@@ -194,22 +194,22 @@ async fn html_truncated_unknown_and_redirect_replace_the_response() {
         "status=html*1, status=truncated*1, status=unknown*1, status=unknown:MAYBE*1, \
          status=redirect*1, diagnose=no-id, diagnose=accept+no-id",
     );
-    let html = status(&sim, &id).await.expect("it");
+    let html = status(&sim, &id).await.expect("a response");
     assert_eq!(html.status(), 200);
     assert_eq!(html.headers()["content-type"], "text/html; charset=utf-8");
-    let truncated = status(&sim, &id).await.expect("it");
+    let truncated = status(&sim, &id).await.expect("a response");
     assert_eq!(truncated.status(), 200);
     let text = truncated.text().await.expect("complete as HTTP");
     assert!(text.starts_with('{'), "{text}");
     assert!(serde_json::from_str::<Value>(&text).is_err(), "{text}");
     assert_eq!(poll(&sim, &id).await["status"], "THINKING");
     assert_eq!(poll(&sim, &id).await["status"], "MAYBE");
-    let redirect = status(&sim, &id).await.expect("it");
+    let redirect = status(&sim, &id).await.expect("a response");
     assert_eq!(redirect.status(), 302);
     assert_eq!(redirect.headers()["location"], "/login");
     let login = client().get(format!("{}/login", sim.url())).send().await;
-    assert_eq!(login.expect("it").status(), 200);
-    let no_id = diagnose(&sim, &submission("")).await.expect("it");
+    assert_eq!(login.expect("a response").status(), 200);
+    let no_id = diagnose(&sim, &submission("")).await.expect("a response");
     let no_id: Value = no_id.json().await.expect("JSON");
     assert_eq!(no_id.get("execution_id"), None);
 }
@@ -235,7 +235,7 @@ async fn a_huge_response_has_the_requested_size() {
     let sim = instant_sim().await;
     let id = submit(&sim, &submission("[sim: status=huge*1, status=huge:50MB]")).await;
     for size in [6_000_000, 50_000_000] {
-        let response = status(&sim, &id).await.expect("it");
+        let response = status(&sim, &id).await.expect("a response");
         assert_eq!(response.content_length(), None);
         assert_eq!(response.bytes().await.expect("a body").len(), size);
     }

@@ -195,13 +195,13 @@ async fn conversations_are_logged_without_bodies() {
         .expect("the end");
     assert!(conversation.accepted);
     assert_eq!((conversation.acknowledged, conversation.mails.as_slice()), (1, [1].as_slice()));
-    let said = |direction, text: &str| {
+    let logged = |direction, text: &str| {
         let mut lines = conversation.lines.iter();
         lines.any(|it| it.direction == direction && it.text.starts_with(text))
     };
-    assert!(said(Direction::In, "RCPT TO:<jo@x.example>"));
-    assert!(said(Direction::Out, "354"));
-    assert!(said(Direction::Note, "message of 23 bytes"), "{:?}", conversation.lines);
+    assert!(logged(Direction::In, "RCPT TO:<jo@x.example>"));
+    assert!(logged(Direction::Out, "354"));
+    assert!(logged(Direction::Note, "message of 23 bytes"), "{:?}", conversation.lines);
     assert!(!format!("{conversation:?}").contains("private"));
 }
 

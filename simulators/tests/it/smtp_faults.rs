@@ -206,6 +206,6 @@ async fn a_wait_timeout_lists_the_received_messages() {
     smtp.send(&["jo@x.example"], MESSAGE).await;
     smtp.read_reply().await;
     let limit = Duration::from_millis(50);
-    let error = catcher.wait_for(|_| false, limit).await.expect_err("none");
+    let error = catcher.wait_for(|_| false, limit).await.expect_err("a timeout");
     assert!(error.to_string().contains("jo@x.example"), "{error}");
 }

@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Generous: only failing tests wait this long.
+/// Can be generous, because only failing tests wait this long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) fn any_port() -> SocketAddr {
@@ -23,7 +23,7 @@ pub(crate) fn any_port() -> SocketAddr {
 }
 
 pub(crate) fn client() -> reqwest::Client {
-    // Another test of this process may have installed it.
+    // Another test in this process may have installed the provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -37,7 +37,7 @@ pub(crate) async fn instant_sim() -> LoopAiSim {
 }
 
 pub(crate) async fn sim(settings: Settings) -> LoopAiSim {
-    LoopAiSim::start(any_port(), settings).await.expect("a sim")
+    LoopAiSim::start(any_port(), settings).await.expect("a simulator")
 }
 
 pub(crate) async fn diagnose(sim: &LoopAiSim, body: &Value) -> reqwest::Result<reqwest::Response> {

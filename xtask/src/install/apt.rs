@@ -1,8 +1,8 @@
 //! Unpacks Debian packages into a folder instead of installing them.
 //!
 //! `apt-get install` needs root, may start services, and would replace an installed MySQL with MariaDB. Unpacking
-//! changes nothing on the machine. apt still selects, downloads and verifies the packages, with its own package lists, so that
-//! it works with empty or old system lists and takes no system-wide lock.
+//! changes nothing on the machine. apt still selects, downloads and verifies the packages, but with its own package
+//! lists, so that it works with empty or old system lists and takes no system-wide lock.
 
 use std::fs;
 use std::path::{Path, PathBuf};
