@@ -1,4 +1,4 @@
-//! The parts of the API, and the state that its handlers share.
+//! The dependencies of the API, and the state that its handlers share.
 
 use crate::auth::anonymous_audit::AnonymousAuditLimiter;
 use crate::auth::keys::Keys;
@@ -17,17 +17,17 @@ use std::ops::Deref;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Checks whether Temporal responds. Only reported: submissions are accepted without Temporal.
+/// Checks whether Temporal responds. The result is only reported: submissions are accepted without Temporal.
 pub type TemporalHealth = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// The parts that the binary wires together.
+/// The dependencies of the API, which the binary provides.
 #[derive(Clone)]
 pub struct App {
     pub store: Store,
     pub bytes: BlobStore,
     pub dispatch: Dispatch,
     pub temporal_health: TemporalHealth,
-    /// From [`crate::telemetry::metrics_builder`].
+    /// Built with [`crate::telemetry::metrics_builder`].
     pub metrics: PrometheusHandle,
     pub settings: ApiSettings,
 }
@@ -38,7 +38,6 @@ impl fmt::Debug for App {
     }
 }
 
-/// State of the handlers. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct AppState(Arc<StateInner>);
 
@@ -50,7 +49,7 @@ pub(crate) struct StateInner {
     pub(crate) passwords: PasswordService,
     pub(crate) limiters: Limiters,
     pub(crate) anonymous_audit: AnonymousAuditLimiter,
-    /// Cancelled at shutdown. Event streams end then.
+    /// Cancelled at shutdown, which ends the event streams.
     pub(crate) closing: CancellationToken,
 }
 

@@ -1,4 +1,4 @@
-//! The id of each request: in its response, in its log lines, and in error responses.
+//! Request ids, which appear in response headers, log lines and error responses.
 
 use crate::header_names::X_REQUEST_ID;
 use axum::http::{HeaderMap, HeaderValue};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 const MAX_LENGTH: usize = 128;
 
-/// Letters, digits, `-`, `_` and `.`, so it needs no escaping anywhere.
+/// Contains only letters, digits, `-`, `_` and `.`, so it never needs escaping.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(Arc<str>);
 
@@ -43,7 +43,7 @@ pub(crate) async fn scope<T>(id: RequestId, work: impl Future<Output = T>) -> T 
     CURRENT.scope(id, work).await
 }
 
-/// The id of the current request; a new one outside of requests.
+/// The id of the current request, or a new one outside a request.
 pub(crate) fn current() -> RequestId {
     CURRENT.try_with(Clone::clone).unwrap_or_else(|_| RequestId::of(&HeaderMap::new()))
 }

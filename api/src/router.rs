@@ -19,12 +19,12 @@ use tower::ServiceBuilder;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutBody};
 use utoipa_swagger_ui::SwaggerUi;
 
-/// The API as a router. [`crate::server::serve`] also serves it.
+/// The API as a router, for use without [`crate::server::serve`].
 pub fn router(app: App) -> Router {
     build(AppState::new(app, CancellationToken::new()))
 }
 
-/// Longest pause of a client within a body.
+/// Longest wait for the next part of a request body.
 const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn prepare_body(request: Request<TimeoutBody<Body>>) -> Request<Body> {

@@ -22,37 +22,36 @@ use tower::ServiceExt;
 
 #[derive(Debug, Clone, Copy)]
 struct ConnectionLimits {
-    /// For the head of a request, and between two requests.
+    /// Longest wait for a complete request head, on a new connection or after the previous request.
     head_timeout: Duration,
-    /// For a client that does not read its response.
+    /// Longest wait for a client that does not read its response.
     write_timeout: Duration,
-    /// Connections at once. More of them wait in the operating system's queue.
+    /// Largest number of open connections. Further ones wait in the operating system's queue.
     connections: usize,
 }
 
 const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
-    // Longer than the usual 60 s of load balancers: if this end closed first, they would sometimes send a request
-    // into a closing connection.
+    // Longer than the idle timeout of most load balancers (60 s): if the server closed a connection first, they would
+    // sometimes send a request on it while it is closing.
     head_timeout: Duration::from_secs(75),
     write_timeout: Duration::from_secs(60),
-    // Each takes about 20 kB and a file descriptor.
+    // Each connection uses about 20 kB of memory and a file descriptor.
     connections: 10_000,
 };
 
-/// Half of the file descriptors are left for files, the database and Temporal, without which no request can be
-/// answered.
+/// Leaves half of the file descriptors for files, the database and Temporal: without those, no request can be answered.
 fn max_connections(descriptors: std::io::Result<u64>) -> usize {
-    // If the limit is unknown, there is none.
+    // An unknown limit is treated as no limit.
     let most = descriptors.map_or(usize::MAX, |all| usize::try_from(all / 2).unwrap_or(usize::MAX));
     most.min(CONNECTION_LIMITS.connections)
 }
 
-/// Serves `app` on `listener` until `shutdown` is cancelled. Then accepts no more connections, ends the event
-/// streams, and lets requests finish within the settings' `shutdown_timeout`.
+/// Serves `app` on `listener` until `shutdown` is cancelled. It then stops accepting connections, ends the
+/// event streams, and lets requests finish within the settings' `shutdown_timeout`.
 pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) {
     let grace = app.settings.shutdown_timeout;
     let router = router::build(AppState::new(app, shutdown.clone()));
-    // As many as the system allows: the usual 1024 are few.
+    // Raised as far as the system allows, because the usual limit of 1024 is too low.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX);
     let limits =
         ConnectionLimits { connections: max_connections(descriptors), ..CONNECTION_LIMITS };
@@ -67,7 +66,7 @@ async fn serve_router(
     limits: ConnectionLimits,
 ) {
     let connections = GracefulShutdown::new();
-    // HTTP/1 only: detecting HTTP/2 would wait for the first bytes without a limit.
+    // HTTP/1 only: the detection of HTTP/2 waits for the first bytes without a time limit.
     let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
     http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout);
     let permits = Arc::new(Semaphore::new(limits.connections));
@@ -105,10 +104,10 @@ async fn accept(
     if permits.available_permits() == 0 {
         tracing::warn!("connection limit reached, new connections wait");
     }
-    let permit = permits.clone().acquire_owned().await.expect("never closed");
-    // Skips connections that failed already, and waits if there are no file descriptors.
+    let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+    // Skips connections that have already failed, and waits while no file descriptor is available.
     let (stream, peer) = Listener::accept(listener).await;
-    // Events are small and must not wait for more.
+    // Events are small and must be sent without waiting for more data.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
@@ -126,7 +125,6 @@ mod tests {
     const SOON: Duration = Duration::from_millis(100);
     const LONG: Duration = Duration::from_secs(20);
 
-    /// Starts a server with these limits.
     async fn started(
         router: Router,
         limits: ConnectionLimits,
@@ -150,7 +148,7 @@ mod tests {
         let closed = tokio::time::timeout(LONG, read).await;
         closed.expect("closed in time").expect("text");
         stop.cancel();
-        server.await.expect("ends well");
+        server.await.expect("no panic");
         answer
     }
 
@@ -192,7 +190,7 @@ mod tests {
         // Both the router and the response are dropped, so no sender is left.
         assert!(tokio::time::timeout(LONG, gone.recv()).await.expect("disconnected").is_none());
 
-        server.await.expect("ends well");
+        server.await.expect("no panic");
         drop(stream);
     }
 
@@ -215,6 +213,6 @@ mod tests {
         read.expect("in time").expect("text");
         assert!(answer.ends_with("hello"), "{answer}");
         stop.cancel();
-        server.await.expect("ends well");
+        server.await.expect("no panic");
     }
 }

@@ -1,4 +1,4 @@
-//! The settings of the API. `cli/src/settings/defaults.toml` documents each and has its default.
+//! The settings of the API. `cli/src/settings/defaults.toml` documents each setting and its default.
 
 use diagflow_store::settings::{convert, http_url, list, parse, parse_seconds, seconds, within};
 use diagflow_workflows::PollSchedule;
@@ -10,7 +10,6 @@ use url::Url;
 
 pub(crate) const MIB: usize = 1024 * 1024;
 
-/// How access tokens of sessions are signed.
 #[derive(Debug, Clone, Deserialize)]
 pub struct JwtSettings {
     #[serde(rename = "JWT_SECRET_KEY")]
@@ -23,7 +22,7 @@ pub struct JwtSettings {
     pub lifetime: Duration,
 }
 
-/// Never taken from the token.
+/// The algorithm is never taken from a token's header, which an attacker could change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum JwtAlgorithm {
@@ -32,7 +31,7 @@ pub enum JwtAlgorithm {
     Hs512,
 }
 
-/// Requests per client and minute; a third of them at once.
+/// Requests per client and minute. A third of them may arrive at once.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct RateLimits {
     #[serde(rename = "RATE_LIMIT_SUBMIT_PER_MINUTE", deserialize_with = "rate")]
@@ -49,7 +48,7 @@ pub struct RateLimits {
     pub unauthenticated: NonZeroU32,
 }
 
-/// The highest rate is practically no limit.
+/// The highest rate is effectively unlimited.
 fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
     within::<_, _, 1, 1_000_000>(deserializer)
 }
@@ -99,12 +98,12 @@ pub struct ApiSettings {
     pub events_poll: Duration,
     #[serde(rename = "EVENTS_HEARTBEAT_SECONDS", deserialize_with = "seconds")]
     pub events_heartbeat: Duration,
-    /// The default is below the 30 s after which most orchestrators kill.
+    /// The default is shorter than the 30 s after which most orchestrators kill a process.
     #[serde(rename = "SHUTDOWN_TIMEOUT_SECONDS", deserialize_with = "seconds")]
     pub shutdown_timeout: Duration,
 }
 
-/// As long as the column that holds it.
+/// The length limit is that of the database column.
 fn consent_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     convert(deserializer, |text| {
         let is_valid = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -112,7 +111,7 @@ fn consent_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
-/// The schedule that each run is given as it starts.
+/// The schedule that is passed to each new run.
 pub(crate) fn poll_schedule<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<PollSchedule, D::Error> {
@@ -127,7 +126,7 @@ pub(crate) fn poll_schedule<'de, D: Deserializer<'de>>(
     Ok(PollSchedule { waits_ms, deadline_ms: milliseconds(deadline) })
 }
 
-/// A shorter wait would occupy LoopAI with polls alone.
+/// Shorter waits would overload LoopAI with polls.
 const MIN_POLL_WAIT: Duration = Duration::from_millis(50);
 
 fn poll_waits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
@@ -144,7 +143,6 @@ fn milliseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 impl ApiSettings {
-    /// For tests: one secret for all purposes.
     pub(crate) fn new(secret_key: SecretString, public_url: Url) -> Self {
         let rate = |number| NonZeroU32::new(number).expect("not zero");
         Self {
@@ -192,8 +190,8 @@ impl ApiSettings {
         self.public_url.scheme() == "https"
     }
 
-    /// The name of a cookie for this path. With these prefixes, browsers accept the cookie over HTTPS only, and with
-    /// `__Host-` only from this host and for all its paths, so nobody else can set it.
+    /// The full name of a cookie, which has a prefix over HTTPS. Browsers accept a `__Secure-` cookie only over HTTPS,
+    /// and a `__Host-` cookie only from this host and for all its paths, so no other host can set it.
     pub(crate) fn cookie_name(&self, name: &str, path: &str) -> String {
         match (self.is_secure(), path) {
             (false, _) => name.to_owned(),

@@ -22,11 +22,11 @@ const AUDIT_ENTRIES_DROPPED: &str = "diagflow_audit_entries_dropped_total";
 const DURATION_BUCKETS: [f64; 11] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
-/// A recorder with the histograms of the API, for [`crate::app::App::metrics`].
+/// A recorder with the histogram buckets of the API, for [`crate::app::App::metrics`].
 pub fn metrics_builder() -> PrometheusBuilder {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(REQUEST_TIME.to_owned()), &DURATION_BUCKETS)
-        .expect("there are bounds")
+        .expect("the list of buckets is not empty")
 }
 
 pub(crate) fn describe() {
@@ -61,7 +61,7 @@ pub(crate) fn submission(outcome: &'static str) {
     counter!(SUBMISSIONS, "outcome" => outcome).increment(1);
 }
 
-/// `reason` is `client` or `process` (too many of them), or `database` (it could not be written).
+/// `reason` is `client` or `process` if a limit was exceeded, or `database` if the write failed.
 pub(crate) fn audit_entry_dropped(reason: &'static str) {
     counter!(AUDIT_ENTRIES_DROPPED, "reason" => reason).increment(1);
 }

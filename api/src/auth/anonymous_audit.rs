@@ -4,11 +4,11 @@ use diagflow_store::Action;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::num::NonZeroU32;
 
-/// Per process and action. At ten entries per second of a few ms each, the lock of the audit log is mostly free for
-/// identified callers. Honest mistakes stay far below.
+/// Limit per process and action. Ten entries per second, which take a few milliseconds each, leave the lock of the
+/// audit log mostly free for identified callers. Honest mistakes are far less frequent.
 const ENTRIES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).expect("not zero");
 
-/// Counts each action separately, so that noise of one kind does not suppress another.
+/// Counts each action separately, so that many entries about one action do not suppress entries about another.
 pub(crate) struct AnonymousAuditLimiter(DefaultKeyedRateLimiter<Action>);
 
 impl AnonymousAuditLimiter {

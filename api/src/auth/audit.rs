@@ -1,11 +1,11 @@
 //! Refused requests in the audit log.
 //!
-//! One rule: every refusal goes through [`refuse`], which appends its entry. The store appends entries only for what
-//! it did, in the same transaction.
+//! Every refusal goes through [`refuse`], which appends its entry. The store appends entries only for actions that it
+//! performed, in the same transaction.
 //!
-//! Each entry takes the lock on the head of the audit log and is never deleted. Clients that prove nothing could use
-//! that to delay everybody and to bury what matters, so entries about anonymous clients are limited twice: per client
-//! ([`refuse_unauthenticated`]) and per process.
+//! Appending an entry takes the lock on the head of the audit log, and entries are never deleted. Anonymous clients
+//! could use this to delay all other requests and to hide important entries among useless ones, so entries about them
+//! are limited twice: per client ([`refuse_unauthenticated`]) and per process ([`append_refusal`]).
 
 use crate::app::AppState;
 use crate::auth::caller::anonymous_entry;
@@ -20,8 +20,8 @@ use diagflow_store::{
     Action, ActorKind, FileId, NewAuditEntry, ObjectKind, StoreResult, SubmissionId, UserId,
 };
 
-/// Appends the entry of a refused request and returns the error to respond with. A refusal discloses nothing, so
-/// it does not depend on a database that cannot take the entry.
+/// Appends the entry of a refused request and returns the error for the response. A refusal discloses no data, so the
+/// error is the same if the entry cannot be appended.
 pub(crate) async fn refuse(state: &AppState, entry: NewAuditEntry, error: ApiError) -> ApiError {
     if let Err(failure) = append_refusal(state, &entry.with_result(error.code())).await {
         telemetry::audit_entry_dropped("database");
@@ -30,9 +30,9 @@ pub(crate) async fn refuse(state: &AppState, entry: NewAuditEntry, error: ApiErr
     error
 }
 
-/// The same for a request that may be anonymous. A client that is refused too often gets 429 instead, without
-/// another entry. Identified callers are not limited: they may share their address with strangers, and
-/// the entry identifies them.
+/// Like [`refuse`], but for a request that may be anonymous. A client that is refused too often gets 429 instead,
+/// without another entry. Identified callers are not limited: they may share their address with strangers, and the
+/// entry identifies them.
 pub(crate) async fn refuse_unauthenticated(
     state: &AppState,
     client: &ClientInfo,
@@ -63,7 +63,7 @@ fn is_anonymous(entry: &NewAuditEntry) -> bool {
     entry.actor.kind == ActorKind::Anonymous
 }
 
-/// An entry about a client without access, with its account if that is known.
+/// An entry about a client without access, with its account if known.
 pub(crate) fn unauthenticated_entry(
     state: &AppState,
     client: &ClientInfo,
@@ -79,7 +79,7 @@ pub(crate) fn unauthenticated_entry(
     }
 }
 
-/// What a refused request was about, for its audit entry.
+/// The method and the path of a request, for the audit entry of a refusal.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestTarget {
     method: Method,
@@ -134,7 +134,7 @@ fn with_object(
     }
 }
 
-/// Adds a file. The object is its submission, so that its entries show who requested the patient's images.
+/// Adds a file, with its submission as the object, so that the entries of the submission show who requested its images.
 pub(crate) async fn with_file(
     state: &AppState,
     file: FileId,

@@ -44,8 +44,8 @@ pub(crate) struct PresentedToken {
     pub(crate) expires_at: i64,
 }
 
-/// The account that sent the request, with the route's permission. Handlers behind [`crate::auth::guard::guarded`]
-/// take it as an argument.
+/// The authenticated account that sent the request. Handlers behind [`crate::auth::guard::guarded`] take it as an
+/// argument; the guard has checked its permission.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) user: User,
@@ -61,7 +61,7 @@ impl Caller {
         Permission::of(self.user.role).contains(&permission)
     }
 
-    /// [`ApiError::Forbidden`] for a program with an API key.
+    /// Returns [`ApiError::Forbidden`] for an API key, which has no session.
     pub(crate) fn session(&self) -> Result<SessionId, ApiError> {
         match self.auth_method {
             AuthMethod::Session(session) => Ok(session),
@@ -86,7 +86,8 @@ impl Caller {
     }
 }
 
-/// An entry about an action of an unidentified client. `claimed` is the address that it claims to have.
+/// An entry about an action of an unidentified client. `claimed` is the e-mail address that it claims to
+/// have.
 pub(crate) fn anonymous_entry(
     state: &AppState,
     client: &ClientInfo,
@@ -97,7 +98,7 @@ pub(crate) fn anonymous_entry(
     new_entry(&state.keys.audit, actor, client, action)
 }
 
-/// An entry about a session, of the account that it belongs to.
+/// An entry about a session. Its actor is the account that the session belongs to.
 pub(crate) fn session_entry(
     state: &AppState,
     client: &ClientInfo,
@@ -129,11 +130,9 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
-        parts
-            .extensions
-            .get::<Caller>()
-            .cloned()
-            .ok_or_else(|| ApiError::internal("a handler without a guard takes the caller"))
+        parts.extensions.get::<Caller>().cloned().ok_or_else(|| {
+            ApiError::internal("a handler takes the caller, but its route has no guard")
+        })
     }
 }
 

@@ -1,5 +1,5 @@
-//! The cookies of browser sessions, which no script can read, and the CSRF token, which requests
-//! that change data also need (OWASP's signed double submit: derived from the session, so none is stored).
+//! The cookies of browser sessions, which scripts cannot read, and the CSRF token, which requests that change data also
+//! need. The token is derived from the session (OWASP's signed double-submit pattern), so it is not stored.
 
 use crate::header_names::CSRF_HEADER;
 use crate::settings::ApiSettings;
@@ -12,16 +12,16 @@ use secrecy::{ExposeSecret, SecretString};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CookieKind {
-    /// Without the prefix that it gets over https.
+    /// Name without the prefix that is added over HTTPS.
     pub(crate) name: &'static str,
     path: &'static str,
 }
 
 pub(crate) const SESSION: CookieKind = CookieKind { name: "diagflow_session", path: "/" };
-/// Carries the refresh token, to the one path that accepts it.
+/// Contains the refresh token. Browsers send it only to the one path that accepts it.
 pub(crate) const REFRESH: CookieKind =
     CookieKind { name: "diagflow_refresh", path: "/api/v1/auth/refresh" };
-/// Identifies a known device at sign-in: [`super::device`].
+/// Identifies a known device at sign-in (see [`super::device`]).
 pub(crate) const DEVICE: CookieKind = CookieKind { name: "diagflow_device", path: "/api/v1/auth" };
 
 pub(crate) struct CsrfTokens(MacKey);
@@ -35,7 +35,7 @@ impl CsrfTokens {
         BASE64_URL_SAFE_NO_PAD.encode(self.0.tag(session.to_string()))
     }
 
-    /// Whether a request may use the session's cookie: it changes nothing, or has the token.
+    /// Whether a request may use the session's cookie: its method is safe, or it has the session's CSRF token.
     pub(crate) fn allows(&self, method: &Method, headers: &HeaderMap, session: SessionId) -> bool {
         let token = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
         let tag = token.and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok());
@@ -58,7 +58,8 @@ impl CookieKind {
     }
 }
 
-/// A cookie that only our own pages send and no script can read. It lasts until the browser closes.
+/// A cookie that scripts cannot read and that browsers send only with requests from our own pages. It expires when the
+/// browser is closed.
 pub(crate) fn cookie(settings: &ApiSettings, kind: CookieKind, value: String) -> Cookie<'static> {
     Cookie::build((kind.full_name(settings), value))
         .path(kind.path)

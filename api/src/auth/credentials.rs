@@ -15,7 +15,7 @@ pub(crate) const API_KEY_PREFIX: &str = "dfk_";
 
 pub(crate) struct AuthFailure {
     pub(crate) error: ApiError,
-    /// The account and the session or key, if the credentials prove them in spite of the error. For the audit log.
+    /// The account with the session or key, if the credentials identify it despite the error. For the audit log.
     pub(crate) identity: Option<(Actor, AuthMethod)>,
 }
 
@@ -85,7 +85,7 @@ async fn by_session(
     ))
 }
 
-/// For a token that we issued but that is no longer valid.
+/// The failure for a token that we issued but that is no longer valid.
 async fn rejected_token(state: &AppState, claims: &Claims, error: ApiError) -> AuthFailure {
     // The id is enough if the database does not respond.
     let user = state.app.store.user(claims.sub).await.ok().flatten();

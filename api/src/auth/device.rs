@@ -1,7 +1,6 @@
-//! Device cookies (OWASP): a device that signed in to an account is recognised, so that failed attempts by
-//! strangers do not lock it out. The cookie grants nothing and identifies no account: attempts from the device are
-//! only counted separately. It is bound to the account's address, so nobody has one for an account that they have not
-//! signed in to.
+//! Device cookies (OWASP) identify devices that have signed in to an account, so that failed attempts by strangers do
+//! not lock these devices out. A cookie grants no access and does not reveal the account: attempts from the device are
+//! only counted separately. It is bound to the account's e-mail address, so it is useless for any other account.
 
 use crate::auth::cookies;
 use crate::auth::cookies::DEVICE;
@@ -45,7 +44,7 @@ impl DeviceCookies {
         BASE64_URL_SAFE_NO_PAD.encode([&device.0[..], &issued_at, &tag].concat())
     }
 
-    /// The device, if it signed in with this address within [`LIFETIME`].
+    /// The device, if it signed in with this address less than [`LIFETIME`] ago.
     fn verify(&self, text: &str, email: &str, now: i64) -> Option<Device> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         let (random, rest) = bytes.split_first_chunk()?;
@@ -57,7 +56,7 @@ impl DeviceCookies {
     }
 }
 
-/// All parts but the last have a fixed length.
+/// Unambiguous, because all parts but the last have a fixed length.
 fn message(Device(random): Device, issued_at: [u8; 8], email: &str) -> Vec<u8> {
     [&random[..], &issued_at, email.to_lowercase().as_bytes()].concat()
 }
@@ -73,7 +72,7 @@ pub(crate) fn find(
     key.verify(&text, email.trim(), Utc::now().timestamp())
 }
 
-/// The cookie that makes a device known to the account with this address. A known device stays the same.
+/// The cookie that makes a device known to the account with this address. A known device keeps its id.
 pub(crate) fn cookie(
     settings: &ApiSettings,
     key: &DeviceCookies,

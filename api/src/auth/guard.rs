@@ -1,5 +1,5 @@
-//! Lets only callers with the route's permission pass, and documents that permission: one call does both, so they
-//! cannot differ.
+//! Checks the permission that a route requires, and documents it. One call does both, so that the check and the
+//! documentation cannot differ.
 
 use crate::app::AppState;
 use crate::auth::audit::{RequestTarget, refuse, refuse_unauthenticated, unauthenticated_entry};
@@ -116,8 +116,8 @@ async fn reject(
     refuse_unauthenticated(state, client, entry, failure.error).await
 }
 
-/// Renews the access token in a cookie while it is used: after half its lifetime the response sets a new one, unless
-/// the handler sets the cookie itself.
+/// Renews an access token that came in a cookie: after half its lifetime, the response sets a new one, unless the
+/// handler sets the cookie itself.
 fn renew_cookie(state: &AppState, caller: &Caller, mut response: Response) -> Response {
     let (Some(presented), AuthMethod::Session(session)) =
         (caller.presented_token, caller.auth_method)

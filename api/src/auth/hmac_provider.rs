@@ -1,5 +1,5 @@
-//! HMAC for `jsonwebtoken` with the crates that the rest of the API uses. The two providers of `jsonwebtoken` would add
-//! C code of a second TLS library, or an RSA implementation with a known timing leak.
+//! HMAC for `jsonwebtoken` with the crates that the rest of the API uses. The two providers in `jsonwebtoken` would add
+//! either the C code of a second TLS library or an RSA implementation with a known timing side channel.
 
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
@@ -49,7 +49,7 @@ impl Signer<Vec<u8>> for KeyedHmac {
 
 impl Verifier<Vec<u8>> for KeyedHmac {
     fn verify(&self, message: &[u8], given: &Vec<u8>) -> std::result::Result<(), signature::Error> {
-        // In constant time.
+        // `verify_slice` compares in constant time.
         let verified = match self {
             Self::Hs256(mac) => mac.clone().chain_update(message).verify_slice(given),
             Self::Hs384(mac) => mac.clone().chain_update(message).verify_slice(given),

@@ -1,5 +1,5 @@
-//! Access tokens of sessions. A token contains only the session and its expiry. The account and its permissions are read
-//! from the database for each request, so that changes take effect immediately.
+//! Access tokens of sessions. A token identifies only the account and the session. The permissions are read from the
+//! database for each request, so that changes take effect immediately.
 
 use crate::auth::hmac_provider;
 use crate::settings::{JwtAlgorithm, JwtSettings};
@@ -17,7 +17,7 @@ const ISSUER: &str = "diagflow";
 const AUDIENCE: &str = "diagflow-api";
 /// The header type of an access token (RFC 9068, 2.1). Other kinds of tokens do not have it.
 const TYPE: &str = "at+jwt";
-/// Hexadecimal digits of the key's digest.
+/// Number of hexadecimal digits of the key's digest.
 const KEY_ID_LENGTH: usize = 16;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,15 +26,13 @@ pub(crate) struct Claims {
     pub(crate) aud: String,
     pub(crate) sub: UserId,
     pub(crate) sid: SessionId,
-    /// Unix seconds.
     pub(crate) iat: i64,
-    /// Unix seconds.
     pub(crate) exp: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TokenError {
-    /// Issued by us, but past its expiry.
+    /// Issued by us, but expired.
     Expired(Claims),
     /// Not issued by us, or altered.
     Invalid,
@@ -48,7 +46,7 @@ pub(crate) struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// The current key signs. It and the previous keys verify.
+    /// Signs with the current key. Verifies with the current and the previous keys.
     pub(crate) fn new(settings: &JwtSettings) -> Self {
         hmac_provider::install();
         let algorithm = match settings.algorithm {
@@ -89,7 +87,7 @@ impl AccessTokens {
             .expect("the key fits the algorithm, and claims are valid JSON")
     }
 
-    /// Accepts only our algorithm, whatever the token's header says.
+    /// Accepts only the configured algorithm, regardless of the token's header.
     pub(crate) fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
         if header.typ.as_deref() != Some(TYPE) || header.alg != self.algorithm {
@@ -146,7 +144,8 @@ mod tests {
         BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
     }
 
-    /// A token with this header and these claims, signed with `key` by the algorithm of the header, or by HMAC-SHA256.
+    /// A token with this header and these claims, signed with HMAC-SHA512 for `HS512` and with
+    /// HMAC-SHA256 otherwise.
     fn forge(key: &str, head: &Value, claims: &Value) -> String {
         let text = format!("{}.{}", part(head), part(claims));
         let tag = match head["alg"].as_str() {
@@ -185,10 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_our_own_token_is_invalid() {
+    fn forged_tokens_are_invalid() {
         let signer = signer("a key", &[]);
         let check = |head: &Value, claims: &Value| signer.verify(&forge("a key", head, claims));
-        assert!(check(&head(), &claims()).is_ok(), "the forgery is right where nothing is wrong");
+        assert!(check(&head(), &claims()).is_ok(), "a forgery without an error is valid");
         let with = |mut value: Value, name: &str, new: Value| {
             value[name] = new;
             value
@@ -216,7 +215,7 @@ mod tests {
         assert_eq!(
             check(&head(), &late),
             Err(TokenError::Expired(expired)),
-            "the claims of an expired token are known"
+            "the claims of an expired token are returned"
         );
         let late_and_wrong = with(late, "aud", json!("another"));
         assert_eq!(check(&head(), &late_and_wrong), Err(TokenError::Invalid));

@@ -1,4 +1,4 @@
-//! Which passwords are accepted, and how they are hashed.
+//! The rules for passwords, and password hashing.
 
 use crate::error::field_errors::FieldErrorCode;
 use argon2::password_hash::phc::PasswordHash;
@@ -10,15 +10,15 @@ use tokio::sync::Semaphore;
 const MEMORY_KIB: u32 = 19 * 1024;
 const ITERATIONS: u32 = 2;
 const PARALLELISM: u32 = 1;
-/// In characters. ASVS 5.0 requires at least 8 and recommends 15 (6.2.1), and at least 64 as the maximum (6.2.9).
+/// In characters. ASVS 5.0 requires a minimum of at least 8, recommends 15 (6.2.1), and requires a maximum of at least
+/// 64 (6.2.9).
 const MIN_LENGTH: usize = 12;
 const MAX_LENGTH: usize = 128;
-/// zxcvbn's score, from 0 to 4, of a password that withstands throttled guessing.
+/// Lowest accepted zxcvbn score, from 0 to 4. A password with this score resists throttled guessing.
 const MIN_SCORE: zxcvbn::Score = zxcvbn::Score::Three;
-/// Each hash takes a core and 19 MiB.
+/// Each hash occupies a core and 19 MiB of memory.
 const MAX_CONCURRENT: usize = 4;
 
-/// Why a password is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WeakPassword {
     #[error("The password must have at least {MIN_LENGTH} characters")]
@@ -60,7 +60,7 @@ pub fn check_password(password: &str, email: &str, name: &str) -> Result<(), Wea
     if score < MIN_SCORE { Err(WeakPassword::TooCommon) } else { Ok(()) }
 }
 
-/// Hashes and verifies passwords, a few at the same time.
+/// Hashes and verifies passwords with limited concurrency.
 #[derive(Clone)]
 pub(crate) struct PasswordService(Arc<Semaphore>);
 
@@ -105,18 +105,17 @@ impl PasswordService {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        let _permit = self.0.acquire().await.expect("never closed");
+        let _permit = self.0.acquire().await.expect("the semaphore is never closed");
         tokio::task::spawn_blocking(work).await.expect("hashing does not panic")
     }
 }
 
 fn argon2id() -> Argon2<'static> {
-    let params =
-        Params::new(MEMORY_KIB, ITERATIONS, PARALLELISM, None).expect("OWASP's parameters");
+    let params = Params::new(MEMORY_KIB, ITERATIONS, PARALLELISM, None).expect("valid parameters");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// Takes a core for tens of milliseconds, and 19 MiB.
+/// Occupies a core for tens of milliseconds, and 19 MiB of memory.
 pub fn hash_password(password: &str) -> String {
     let hash: PasswordHash =
         argon2id().hash_password(password.as_bytes()).expect("argon2id accepts any password");

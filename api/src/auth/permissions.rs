@@ -4,7 +4,7 @@ use diagflow_store::Role;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Permission {
-    /// Sign out, change the own password, list and end the own sessions.
+    /// Sign out, change your own password, and list and end your own sessions.
     AccountSelf,
     /// List submissions and read their progress.
     SubmissionsRead,
@@ -96,7 +96,7 @@ mod tests {
             assert_eq!(ALLOWED.iter().filter(|(listed, _)| *listed == role).count(), 1, "{role}");
             let own = Permission::of(role).contains(&SubmissionsReadOwn);
             let all = Permission::of(role).contains(&SubmissionsRead);
-            assert!(own != all, "{role} reads its own or all");
+            assert!(own != all, "{role} reads either its own submissions or all");
             let writes = Permission::of(role).contains(&UsersWrite);
             assert_eq!(writes, role == Role::Admin, "{role}");
         }

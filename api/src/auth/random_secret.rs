@@ -1,10 +1,10 @@
-//! Random secrets, of which the database stores only a digest.
+//! Random secrets. The database stores only their digests.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use diagflow_store::Sha256;
 
-/// 256 random bits as text. Guessing is impossible, so the digest needs no slow hash.
+/// 256 random bits as text. Guessing is infeasible, so the digest needs no slow hash.
 pub(crate) struct RandomSecret(String);
 
 impl RandomSecret {
@@ -14,12 +14,11 @@ impl RandomSecret {
         Self(BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// The text for the client.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What the database stores.
+    /// Stored in the database instead of the secret.
     pub(crate) fn digest(&self) -> Sha256 {
         Sha256::of(self.0.as_bytes())
     }

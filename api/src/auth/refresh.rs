@@ -1,6 +1,7 @@
-//! Refresh tokens: `dfr_{session}_{text}`. The text is random and has a tag for its session, so that a token of
-//! ours is recognised even long after its use; then two parties hold it. Each is valid for one use and determines
-//! its successor, so a client that lost the response and repeats the request gets the same one.
+//! Refresh tokens: `dfr_{session}_{text}`. The text consists of random bytes and their MAC, which includes the session.
+//! A token that we issued is therefore recognised even long after its use, which means that two parties hold it. Each
+//! token is valid for one use and determines its successor, so a client that did not receive the response and repeats
+//! the request gets the same successor.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -25,12 +26,11 @@ pub(crate) struct RefreshToken {
 }
 
 impl RefreshToken {
-    /// The text for the client.
     pub(crate) fn reveal(&self) -> String {
         format!("{PREFIX}{}_{}", self.session, self.text)
     }
 
-    /// What the database stores.
+    /// Stored in the database instead of the token.
     pub(crate) fn digest(&self) -> Sha256 {
         Sha256::of(self.text.as_bytes())
     }
@@ -53,7 +53,7 @@ impl RefreshTokens {
 
     pub(crate) fn next(&self, token: &RefreshToken) -> RefreshToken {
         let derived = self.successors.tag(message(token.session, &token.random));
-        let random = *derived.first_chunk().expect("a tag is longer");
+        let random = *derived.first_chunk().expect("a tag is longer than the random part");
         self.issue(token.session, random)
     }
 
@@ -63,7 +63,7 @@ impl RefreshTokens {
         RefreshToken { session, random, text }
     }
 
-    /// `None` if the token is not ours.
+    /// `None` if we did not issue the token.
     pub(crate) fn verify(&self, text: &str) -> Option<RefreshToken> {
         let (session, text) = text.trim().strip_prefix(PREFIX)?.split_once('_')?;
         let session: SessionId = session.parse().ok()?;
@@ -74,7 +74,7 @@ impl RefreshTokens {
     }
 }
 
-/// Both parts have a fixed length.
+/// Unambiguous, because both parts have a fixed length.
 fn message(session: SessionId, random: &[u8]) -> Vec<u8> {
     [session.to_string().as_bytes(), random].concat()
 }
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(key.verify(&first.reveal()), Some(first.clone()));
         assert_ne!(first, key.issue_first(one), "random");
         let next = key.next(&first);
-        assert_eq!(next, key.next(&first), "a repeated request gets the same");
+        assert_eq!(next, key.next(&first), "a repeated request gets the same token");
         assert_ne!(next.digest(), first.digest());
         assert_eq!(key.verify(&next.reveal()), Some(next));
         let swapped = first.reveal().replace(&one.to_string(), &other.to_string());

@@ -1,5 +1,5 @@
-//! Access tokens of submissions, which let their holder read the submission. Derived from the id, so none is
-//! stored and a repeated request returns the same one.
+//! Access tokens of submissions. The holder of a token may read its submission. Tokens are derived from the id of the
+//! submission, so they are not stored, and a repeated request returns the same token.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -1,15 +1,17 @@
 //! Throttles password guessing without locking anybody out: failures expire, and known clients of an account are
 //! counted separately. An attempt uses the first of these tracks whose limits allow it:
 //!
-//! 1. A device that signed in to the account before ([`super::device`]): failures of that device.
-//! 2. Everybody: failures of account and network together, of the network, and of the account.
-//! 3. A network from which the account signed in recently: failures on this track. The limits of account and network
-//!    together and of the network apply too, but these attempts do not count towards them.
-//! 4. An IP address from which the account signed in recently: failures of account and address.
+//! 1. For a device that signed in to the account before ([`super::device`]): limits the failures from that device.
+//! 2. For all clients: limits the failures for the account from the network, from the network for any account, and for
+//!    the account from any network.
+//! 3. For a network from which the account signed in recently: limits the failures on this track. The first two limits
+//!    of track 2 apply too, but these attempts do not count towards them.
+//! 4. For an IP address from which the account signed in recently: limits the failures for the account from that
+//!    address.
 //!
-//! Networks and addresses are shared with strangers, so tracks 3 and 4 must stay hidden: they come after track 2, do
-//! not affect its counters, and a failure on them gets the response of track 2. Otherwise a colleague behind the same
-//! address could find out which accounts exist.
+//! Strangers can share a network or an IP address with the account's owner, so tracks 3 and 4 must stay hidden: they
+//! are tried after track 2, do not affect its counters, and fail with the response of track 2. Otherwise a colleague
+//! behind the same address could find out which accounts exist.
 
 use crate::app::AppState;
 use crate::auth::device::Device;
@@ -21,25 +23,25 @@ use std::time::Duration;
 const FIFTEEN_MINUTES: Duration = Duration::from_secs(15 * 60);
 const ONE_MINUTE: Duration = Duration::from_secs(60);
 
-/// An attempt at a password. It counts as failed unless [`PasswordAttempt::succeeded`] is called.
+/// A password attempt, which counts as failed unless [`PasswordAttempt::succeeded`] is called.
 #[must_use = "a successful attempt must be reported"]
 pub(crate) struct PasswordAttempt {
     reserved: SignInAttempt,
     /// The counter of this account and client only.
     own: Sha256,
-    /// On a hidden track: the wait that everybody else would get.
+    /// On a hidden track, the wait that any other client would get.
     public_wait: Option<Duration>,
 }
 
-/// The limits of each track. The first limit of a track is the one of this account and client only.
+/// The limits of each track. The first limit of a track applies to this account and client only.
 struct LimitSets {
     visible: Vec<Vec<ThrottleLimit>>,
     hidden: Vec<Vec<ThrottleLimit>>,
 }
 
-/// Reserves an attempt at the password of the account with this address, which need not exist: the result does not
-/// reveal that, as long as a failure is answered with [`PasswordAttempt::failed`]. `device` is the client's device, if
-/// the account knows it.
+/// Reserves a password attempt for the account with this e-mail address. The account need not exist, and the result
+/// does not reveal whether it does, provided that the response to a failure comes from [`PasswordAttempt::failed`].
+/// `device` is the client's device, if it has signed in to the account before.
 pub(crate) async fn begin_attempt(
     state: &AppState,
     client: &ClientInfo,
@@ -110,13 +112,13 @@ impl PasswordAttempt {
         Ok(state.app.store.sign_in_succeeded(&self.reserved, self.own).await?)
     }
 
-    /// The error to respond with: `error`, or on a hidden track the one that everybody else would get.
+    /// The error for the response: `error`, or on a hidden track the error that any other client would get.
     pub(crate) fn failed(self, error: ApiError) -> ApiError {
         self.public_wait.map_or(error, too_many_attempts)
     }
 }
 
-/// A digest of names. Each has its length, so that no two lists of names have the same digest.
+/// A digest of names. Each is preceded by its length, so that different lists have different digests.
 fn subject(names: &[&str]) -> Sha256 {
     let text: String = names.iter().map(|name| format!("{}:{name};", name.len())).collect();
     Sha256::of(text.as_bytes())

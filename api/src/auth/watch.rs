@@ -1,5 +1,5 @@
-//! Ends event streams whose reader loses access: the session ends, the API key is revoked, the account is disabled, or
-//! its role changes, on any replica.
+//! Ends an event stream when its reader loses access: when the session ends, the API key is revoked, the account is
+//! disabled, or its role changes, on any replica.
 
 use crate::app::AppState;
 use crate::auth::caller::{AuthMethod, Caller};
@@ -10,14 +10,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Lives as long as the stream.
+/// Owned by the stream, so that the polling stops with it.
 pub(crate) struct AccessWatch {
     ended: CancellationToken,
     _stops_polling: Option<DropGuard>,
 }
 
 impl AccessWatch {
-    /// Ends at shutdown only: for readers with the submission's own token.
+    /// Ends only at shutdown. For readers with the submission's access token.
     pub(crate) fn until_shutdown(state: &AppState) -> Self {
         Self { ended: state.closing.clone(), _stops_polling: None }
     }
@@ -56,7 +56,6 @@ async fn poll(
     }
 }
 
-/// Whether the account behind `auth_method` still has all of these permissions.
 pub(crate) async fn has_permissions(
     store: &Store,
     auth_method: AuthMethod,

@@ -1,5 +1,4 @@
-//! Verifies that a callback comes from LoopAI: it is signed with a shared secret, together with the time of
-//! sending.
+//! Verifies that a callback comes from LoopAI, which signs the body and the time of sending with a shared secret.
 
 use crate::error::ApiError;
 use axum::http::HeaderMap;
@@ -12,8 +11,8 @@ pub(crate) const TIMESTAMP: &str = "x-loopai-timestamp";
 /// Header with the HMAC-SHA256 of `{timestamp}.{body}`, in hexadecimal.
 pub(crate) const SIGNATURE: &str = "x-loopai-signature";
 
-/// Largest difference between the two clocks. A replayed callback only causes one more poll, but it must not work
-/// for ever.
+/// Largest difference between the time of sending and now. A replayed callback only causes one more poll, but it must
+/// not be accepted for ever.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
 pub(crate) struct WebhookKey(MacKey);

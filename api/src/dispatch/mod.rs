@@ -1,8 +1,7 @@
 //! Background tasks: start queued runs, reconcile Temporal with the database, remove orphaned files and
 //! expired rows. One file per task.
 //!
-//! All pending work is in the database and every step is safe to repeat, so a task that fails or stops
-//! loses nothing.
+//! All pending work is in the database and every step is idempotent, so no work is lost when a task fails or stops.
 
 mod expired_rows;
 mod orphaned_files;
@@ -25,16 +24,16 @@ use temporalio_client::Client;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Runs that wait in memory to be started; any others are found by the next sweep.
+/// Largest number of runs that wait in memory to be started. The next sweep finds any others.
 const QUEUE_LENGTH: usize = 1024;
-/// Calls to Temporal that one task makes at the same time.
+/// Largest number of concurrent calls to Temporal by one task.
 const CONCURRENCY: usize = 16;
-/// Rows that one sweep claims.
+/// Largest number of rows that one sweep claims.
 const BATCH: i64 = 100;
 /// How long claimed rows belong to this process before another one may claim them.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// `cli/src/settings/defaults.toml` documents each setting and has its default.
+/// `cli/src/settings/defaults.toml` documents each setting and its default.
 #[derive(Debug, Clone, Deserialize)]
 pub struct DispatchSettings {
     #[serde(rename = "TEMPORAL_TASK_QUEUE")]
@@ -51,7 +50,7 @@ pub struct DispatchSettings {
     pub orphaned_file_age: Duration,
 }
 
-/// The handlers' side of the background tasks. Cheap to clone.
+/// The handlers' interface to the background tasks. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     pub(crate) temporal: TemporalRuns,
@@ -59,7 +58,6 @@ pub struct Dispatch {
     reconcile: Arc<Notify>,
 }
 
-/// The background tasks of one [`Dispatch`].
 pub struct BackgroundTasks {
     store: Store,
     blobs: BlobStore,
@@ -93,22 +91,22 @@ impl Dispatch {
         (dispatch, BackgroundTasks { store, blobs, temporal, queue, reconcile, settings })
     }
 
-    /// Requests that a stored run is started soon, without waiting.
+    /// Requests the start of a stored run, without waiting for it.
     pub(crate) fn start_soon(&self, run: RunKey) {
         if self.queue.try_send(run).is_err() {
             tracing::debug!(submission = %run.submission, "start queue full, run left to the sweep");
         }
     }
 
-    /// Requests that stored cancellations and e-mails are passed to Temporal soon.
+    /// Makes the reconciler pass stored cancellations and e-mails to Temporal now.
     pub(crate) fn wake_reconciler(&self) {
         self.reconcile.notify_one();
     }
 }
 
 impl BackgroundTasks {
-    /// Runs all tasks until `stop` is cancelled. Steps in progress are dropped then: the next sweep, in
-    /// whichever process, repeats them.
+    /// Runs all tasks until `stop` is cancelled. It then drops steps in progress, which the next sweep of any process
+    /// repeats.
     pub async fn run(self, stop: CancellationToken) {
         let Self { store, blobs, temporal, queue, reconcile, settings } = self;
         let starter = RunStarter::new(store.clone(), temporal.clone(), &settings);

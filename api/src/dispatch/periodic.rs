@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// What a run of a task left to do.
+/// Whether a run of a task left work to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Backlog {
     None,
@@ -13,8 +13,8 @@ pub(super) enum Backlog {
     Some,
 }
 
-/// Runs `work` every `period`, and at once when `wake` is notified, without end. Errors are logged; the
-/// next run tries again.
+/// Runs `work` every `period`, and at once when `wake` is notified. Never returns. Errors are logged, and the next run
+/// tries again.
 pub(super) async fn periodic<F, E>(
     task: &'static str,
     period: Duration,

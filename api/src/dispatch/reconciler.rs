@@ -1,5 +1,5 @@
-//! Brings Temporal and the database back in line: passes cancellations to Temporal, starts e-mails that are
-//! delivered outside a run, and ends runs that Temporal closed without recording an end.
+//! Reconciles Temporal with the database: passes cancellations to Temporal, starts the delivery of e-mails outside a
+//! run, and ends runs whose execution closed without recording the end.
 
 use crate::dispatch::periodic::{Backlog, periodic};
 use crate::dispatch::temporal_runs::{LatestExecution, TemporalRuns};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
-/// Time limit for one item, below the lease.
+/// Time limit for one item, which is shorter than the lease.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct Reconciler {
@@ -19,7 +19,7 @@ pub(super) struct Reconciler {
     temporal: TemporalRuns,
     wake: Arc<Notify>,
     settings: DispatchSettings,
-    /// Where the last check of stale items ended.
+    /// Position at which the last check of stale items ended.
     cursor: Mutex<Option<StaleCursor>>,
 }
 
@@ -42,7 +42,6 @@ impl Reconciler {
         );
     }
 
-    /// Passes on what Temporal does not know yet.
     async fn dispatch_pending(&self) -> Result<Backlog, TaskError> {
         if !self.temporal.is_connected() {
             return Ok(Backlog::None);
@@ -68,7 +67,7 @@ impl Reconciler {
         Ok(self.store.mark_delivery_started(delivery).await?)
     }
 
-    /// Handles a cancelled run that was closed from outside, or that another execution has replaced.
+    /// Handles a cancelled run whose execution is closed or was replaced by another execution.
     async fn reconcile_cancelled_run(&self, run: &StartedRun) -> Result<(), TaskError> {
         let submission = run.run.submission;
         let latest = match self.temporal.latest_execution(submission).await? {
@@ -76,10 +75,11 @@ impl Reconciler {
             LatestExecution::Open(same) if same == run.temporal_run_id => return Ok(()),
             LatestExecution::Open(another) => another,
         };
-        // It may belong to a newer run, whose start need not be recorded yet; that run was not cancelled.
+        // The other execution may belong to a newer run, which was not cancelled and whose start may not be recorded
+        // yet.
         let known = self.store.runs(submission).await?;
         let has_newer_run = known.iter().any(|known| known.number > run.run.number);
-        // Otherwise a *Reset* made it from this run, and it has not been adopted yet.
+        // Otherwise it was created by a *Reset* of this run and has not been adopted yet.
         if !has_newer_run {
             let reset = StartedRun { temporal_run_id: latest, ..run.clone() };
             self.temporal.cancel(&reset).await?;
@@ -87,8 +87,8 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Checks the next batch of runs and e-mails that have been unchanged for long. After the last item it starts
-    /// again with the first.
+    /// Checks the next batch of runs and e-mails that have not changed for a long time. The check after the last item
+    /// starts again with the first.
     async fn reconcile_stale(&self) -> Result<Backlog, TaskError> {
         if !self.temporal.is_connected() {
             return Ok(Backlog::None);
@@ -128,7 +128,7 @@ impl Reconciler {
     }
 }
 
-/// Handles `items`, several at the same time. A failure is logged; a later sweep tries the item again.
+/// Handles `items` concurrently. A failure is logged, and a later sweep tries the item again.
 async fn for_each<T, F>(items: Vec<T>, handle: impl Fn(T) -> F)
 where
     F: Future<Output = Result<(), TaskError>>,

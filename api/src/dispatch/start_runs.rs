@@ -1,7 +1,7 @@
-//! Starts queued runs: at once after a submission or retry, and by sweeping what is left.
+//! Starts queued runs: at once after a submission or retry, and in a periodic sweep of the outbox.
 //!
-//! A run without a Temporal execution is the outbox entry. Starting it twice is harmless: Temporal keeps one
-//! open execution per submission, and the database lets only one execution adopt the run.
+//! A run without a Temporal execution is an outbox entry. Starting it twice is harmless: Temporal allows only one open
+//! execution per submission, and the database lets only one execution adopt the run.
 
 use crate::dispatch::periodic::{Backlog, periodic};
 use crate::dispatch::temporal_runs::{TemporalError, TemporalRuns};
@@ -43,7 +43,7 @@ impl RunStarter {
         Self { store, temporal, task_queue, schedule, sweep_interval }
     }
 
-    /// Starts the runs in `queue` until its senders are gone.
+    /// Starts the runs in `queue` until all senders are dropped.
     pub(super) async fn start_queued(&self, mut queue: mpsc::Receiver<RunKey>) {
         let mut runs = Vec::with_capacity(CONCURRENCY);
         while queue.recv_many(&mut runs, CONCURRENCY).await > 0 {
@@ -113,22 +113,22 @@ impl RunStarter {
                 self.store.requeue_run(run, self.sweep_interval).await?;
                 Err(StartError::EarlierRunOpen)
             }
-            // A first run is started once, so a closed execution was this run, terminated before a worker
-            // adopted it. Once it is recorded, the reconciler ends it as orphaned.
+            // The first run is started only once, so a closed execution belonged to this run and was terminated before
+            // a worker adopted it. Once the execution is recorded, the reconciler ends the run as orphaned.
             None if run.number == 1
                 && self.temporal.is_closed(run.submission, existing).await? =>
             {
                 self.store.mark_run_started(run, existing).await?;
                 Ok(())
             }
-            // Either this run, by a start whose response was lost, or an earlier one. The execution records
-            // itself before it does anything else.
+            // The execution belongs either to this run, if the response to its start was lost, or to an earlier run. A
+            // later sweep can decide, because an execution records itself before it does anything else.
             None => Err(StartError::NotAdopted),
         }
     }
 
     fn options(&self, run: RunKey) -> WorkflowStartOptions {
-        // A first run is started once, even if an earlier start has closed since.
+        // The first run is started only once, even if its execution has closed since.
         let reuse = match run.number {
             1 => WorkflowIdReusePolicy::RejectDuplicate,
             _ => WorkflowIdReusePolicy::AllowDuplicate,

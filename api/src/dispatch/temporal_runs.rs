@@ -57,7 +57,7 @@ impl TemporalRuns {
         self.client.borrow().clone().ok_or(TemporalError::NoConnection)
     }
 
-    /// Makes the submission's run poll LoopAI now. No effect if none is running.
+    /// Makes the submission's run poll LoopAI now. Has no effect if none is running.
     pub(crate) async fn notify_execution_changed(
         &self,
         submission: SubmissionId,
@@ -68,7 +68,7 @@ impl TemporalRuns {
         Ok(())
     }
 
-    /// Signals an earlier run to end, so that a newer one can start. No effect if it is closed.
+    /// Signals an earlier run to end, so that a newer one can start. Has no effect if it is closed.
     pub(super) async fn request_yield(
         &self,
         submission: SubmissionId,
@@ -80,7 +80,7 @@ impl TemporalRuns {
         Ok(())
     }
 
-    /// Cancels an execution. No effect if it is closed.
+    /// Cancels an execution. Has no effect if it is closed.
     pub(super) async fn cancel(&self, started: &StartedRun) -> Result<(), TemporalError> {
         let run = self.execution(started.run.submission, &started.temporal_run_id)?;
         if_found(run.cancel(WorkflowCancelOptions::default()).await)?;
@@ -116,7 +116,7 @@ impl TemporalRuns {
         task_queue: &str,
     ) -> Result<(), TemporalError> {
         let delivery_id = DeliveryRef::new(delivery);
-        // A terminated one may start again: the ledger sends nothing twice.
+        // A terminated workflow may start again: the ledger prevents a second e-mail.
         let options = WorkflowStartOptions::new(task_queue.to_owned(), delivery_id.workflow_id())
             .id_reuse_policy(WorkflowIdReusePolicy::AllowDuplicate)
             .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
@@ -143,7 +143,7 @@ impl TemporalRuns {
         Ok(WorkflowHandle::new(client, info))
     }
 
-    /// The latest execution of an e-mail outside a run, which need not exist.
+    /// The latest execution for an e-mail outside a run. It need not exist.
     pub(crate) fn delivery_execution(
         &self,
         delivery: DeliveryId,
@@ -166,7 +166,7 @@ pub(crate) async fn describe<W: HasWorkflowDefinition>(
     if_found(execution.describe(WorkflowDescribeOptions::default()).await)
 }
 
-/// `None` if Temporal does not have the execution, or not as an open one where the call needs that.
+/// `None` if Temporal does not have the execution, or if the call requires an open execution and it is closed.
 pub(crate) fn if_found<T>(
     result: Result<T, WorkflowInteractionError>,
 ) -> Result<Option<T>, TemporalError> {

@@ -1,4 +1,4 @@
-//! Every error code of the API: its status, its meaning, and when a repeat makes sense.
+//! Every error code of the API: its status, its meaning, and whether a retry makes sense.
 
 use crate::error::{ApiError, ErrorCode};
 use axum::http::StatusCode;
@@ -25,7 +25,7 @@ error_codes! {
     ReasonRequired: BAD_REQUEST, "The reason is missing, or longer than 500 characters.";
     InvalidQuery: BAD_REQUEST,
         "Query parameters are unknown, repeated or invalid; `details` lists all of them.";
-    InvalidCursor: BAD_REQUEST, "The cursor does not belong to a list in this order.";
+    InvalidCursor: BAD_REQUEST, "The cursor is not valid for a list in this order.";
     PageTooFar: BAD_REQUEST, "The page is too far from the start. Use `next_cursor`.";
     TokenRequired: UNAUTHORIZED, "The request has no token.";
     SignInRequired: UNAUTHORIZED, "The request has no credentials.";
@@ -51,7 +51,7 @@ error_codes! {
     NotAServiceAccount: CONFLICT, "Only enabled accounts with the role `service` have API keys.";
     AlreadyFinal: CONFLICT, "The submission has already ended.";
     NotFinal: CONFLICT, "The submission is still being processed. Cancel it first.";
-    Superseded: CONFLICT, "The submission has been retried since, so the e-mail is out of date.";
+    Superseded: CONFLICT, "The submission has since been retried, so the e-mail is out of date.";
     MatchCountChanged: CONFLICT,
         "The filter now matches a different number of submissions, returned as `matched`.";
     BodyTooLarge: PAYLOAD_TOO_LARGE, "The body is too large.";
@@ -79,7 +79,7 @@ impl ErrorCode {
         status_and_meaning(self).0
     }
 
-    /// As the documentation explains it.
+    /// The explanation in the API reference.
     pub(crate) fn meaning(self) -> &'static str {
         status_and_meaning(self).1
     }
@@ -95,17 +95,15 @@ impl ErrorCode {
 }
 
 impl ApiError {
-    /// The stable code.
     pub(crate) fn code(&self) -> &'static str {
         ErrorCode::from(self).as_str()
     }
 
-    /// Whether the caller, and not the service, is the reason.
     pub(crate) fn is_client_error(&self) -> bool {
         ErrorCode::from(self).status().is_client_error()
     }
 
-    /// Seconds after which a repeat makes sense.
+    /// Seconds to wait before a retry.
     pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyAttempts { seconds } => Some(*seconds),

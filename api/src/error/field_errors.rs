@@ -12,12 +12,11 @@ pub(crate) struct FieldError {
     /// Stable code.
     #[schema(value_type = String, example = "image_too_large")]
     pub(crate) code: FieldErrorCode,
-    /// What is wrong, for people. Images are counted from 1.
+    /// Human-readable description of the error. Images are counted from 1.
     #[schema(example = "Image 3: Exceeds 10MB limit")]
     pub(crate) message: String,
 }
 
-/// The stable code of an error in one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FieldErrorCode {

@@ -1,16 +1,16 @@
-//! The errors of the API, and where each type belongs:
+//! The errors of the API:
 //!
 //! - [`ApiError`] is what handlers, extractors and layers return. Responses never contain internal text.
 //! - [`FieldError`] is one error in a submission, a body or a query; [`ApiError::InvalidSubmission`],
 //!   [`ApiError::InvalidInput`] and [`ApiError::InvalidQuery`] hold all of them.
-//! - Errors of other crates become an [`ApiError`] by `?`. They are logged with the request's id and the line of
-//!   code, and are shown as `unavailable` or `internal`. Of a database error only the kind is logged
-//!   (`StoreError::kind`): its text may contain what a patient sent.
+//! - The operator `?` converts errors of other crates to an [`ApiError`]. They are logged with the request id and the
+//!   source location, and clients see only `unavailable` or `internal`. For a database error, only the kind is logged
+//!   (`StoreError::kind`), because its text may contain patient data.
 //!
-//! Each error has two texts: the message of its variant is for the caller of one request, and its meaning in `codes` is
-//! for the readers of the reference, who have not sent a request.
+//! Each error has two texts: the message of its variant is for the client that sent the request, and its meaning in
+//! `codes` is for readers of the API reference.
 //!
-//! `codes` has the table of codes, `response` the body of error responses.
+//! `codes` contains the table of error codes, and `response` the body of error responses.
 
 mod codes;
 pub(crate) mod field_errors;
@@ -23,12 +23,10 @@ use diagflow_store::{BlobError, StoreError};
 use std::panic::Location;
 use strum::{EnumDiscriminants, EnumIter, EnumString, IntoStaticStr};
 
-/// Result of a handler.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
-/// An error response. See the head of this file.
-///
-/// Each variant is also an [`ErrorCode`]: its name in snake case, such as `invalid_submission`.
+/// An error response. Each variant is also an [`ErrorCode`], whose text is the name in snake case, such as
+/// `invalid_submission`.
 #[derive(Debug, thiserror::Error, EnumDiscriminants)]
 #[strum_discriminants(
     name(ErrorCode),
@@ -38,17 +36,15 @@ pub(crate) type ApiResult<T> = Result<T, ApiError>;
     doc = "The stable code of an error response."
 )]
 pub(crate) enum ApiError {
-    /// All errors of the submission.
     #[error("Your submission could not be accepted. Please correct the problems listed below.")]
     InvalidSubmission(Vec<FieldError>),
-    /// All errors of the body.
     #[error("The request has errors. Please correct the problems listed below.")]
     InvalidInput(Vec<FieldError>),
     #[error("The body is not a valid JSON object (line {line}, column {column}).")]
     InvalidJson {
-        /// From 1.
+        /// Counted from 1.
         line: usize,
-        /// From 1; 0 in an empty line.
+        /// Counted from 1, or 0 in an empty line.
         column: usize,
     },
     #[error("The body is not valid multipart/form-data.")]
@@ -59,26 +55,25 @@ pub(crate) enum ApiError {
     InvalidIdempotencyKey,
     #[error("Give a reason of 1 to 500 characters.")]
     ReasonRequired,
-    /// All errors of the query.
     #[error("The query parameters are not valid. Please correct the problems listed below.")]
     InvalidQuery(Vec<FieldError>),
-    #[error("The cursor does not belong to a list in this order. Start again without a cursor.")]
+    #[error("The cursor is not valid for a list in this order. Start again without a cursor.")]
     InvalidCursor,
-    /// It would take the database too long to get there.
+    /// The database would take too long to read this page.
     #[error("This page is too far from the start. Use next_cursor, or narrow the filter.")]
     PageTooFar,
     #[error("An access token is required.")]
     TokenRequired,
     #[error("Please sign in.")]
     SignInRequired,
-    /// The account does not exist, is disabled, or has another password: the three get the same response.
+    /// The account does not exist, is disabled, or has another password: the response does not reveal which.
     #[error("The e-mail address or the password is incorrect.")]
     SignInFailed,
     #[error("The access token has expired. Refresh it, or sign in again.")]
     TokenExpired,
     #[error("The access token is not valid. Please sign in again.")]
     TokenInvalid,
-    /// Signed out, ended by an admin, idle for too long, too old, or the account is disabled.
+    /// The user signed out, an admin ended the session or disabled the account, or the session expired.
     #[error("The session has ended. Please sign in again.")]
     SessionEnded,
     #[error("The API key is not valid.")]
@@ -87,12 +82,12 @@ pub(crate) enum ApiError {
     InvalidSignature,
     #[error("Your account does not have permission for this.")]
     Forbidden,
-    /// Otherwise the filter would disclose comments to somebody who may not read them.
+    /// The filter would disclose comments to an account that may not read them.
     #[error("Your account may not search comments. Remove the filter `comments`.")]
     CommentSearchForbidden,
     #[error("Send the session's csrf_token in the header X-CSRF-Token.")]
     CsrfTokenInvalid,
-    /// Also for what exists but may not be read: the two get the same response.
+    /// Also returned for resources that the caller may not read, so that the response does not reveal their existence.
     #[error("Not found")]
     NotFound,
     #[error("This method is not allowed here.")]
@@ -111,20 +106,20 @@ pub(crate) enum ApiError {
     AlreadyFinal,
     #[error("The submission is still being processed. Cancel it first.")]
     NotFinal,
-    #[error("The submission has been retried since; this e-mail is out of date.")]
+    #[error("The submission has since been retried, so this e-mail is out of date.")]
     Superseded,
     #[error("The filter matches {matched} submissions now. Please check again.")]
     MatchCountChanged { matched: i64 },
     #[error("The body is too large (at most {limit}).")]
     BodyTooLarge {
-        /// For people, such as `64 KB`.
+        /// Human-readable size, such as `64 KB`.
         limit: String,
     },
     #[error("Send {accepted}.")]
     UnsupportedMediaType { accepted: &'static str },
     #[error("This Idempotency-Key was used for a different submission.")]
     IdempotencyKeyReused,
-    /// For this account or from this network, whether the account exists or not.
+    /// Returned for an account or a network, regardless of whether the account exists.
     #[error("Too many failed attempts. Please try again later.")]
     TooManyAttempts { seconds: u64 },
     #[error("Too many requests. Please try again later.")]
@@ -135,7 +130,7 @@ pub(crate) enum ApiError {
     Busy,
     #[error("The service is not available at the moment. Please try again shortly.")]
     Unavailable(Cause),
-    /// The work goes on, and may well succeed.
+    /// The operation may have succeeded, or may still succeed.
     #[error(
         "We could not confirm in time that your request was saved. Repeat a submission only with the \
          same Idempotency-Key; without one, wait for our e-mail before you send it again."
@@ -147,7 +142,7 @@ pub(crate) enum ApiError {
     Timeout,
 }
 
-/// Why a request failed on our side. For the log only.
+/// The internal cause of a failed request, which is only logged.
 #[derive(Debug)]
 pub(crate) struct Cause {
     text: String,
@@ -186,7 +181,6 @@ impl ApiError {
     }
 }
 
-/// A client sent too many requests.
 #[derive(Debug)]
 pub(crate) struct RateLimitExceeded {
     /// Seconds until the next request is allowed.

@@ -10,13 +10,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Every error response.
+/// Body of every error response.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
     /// Always `false`.
     #[schema(example = false)]
     success: bool,
-    /// What is wrong, for people.
+    /// Human-readable description of the error.
     #[schema(
         example = "Your submission could not be accepted. Please correct the problems listed below."
     )]
@@ -25,22 +25,22 @@ pub(crate) struct ErrorBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["Email is required", "Image 3: Exceeds 10MB limit"]))]
     errors: Vec<String>,
-    /// What is wrong, for programs.
+    /// Machine-readable description of the error.
     error: ErrorDetail,
     /// Id of the request in our logs; also in the header `X-Request-Id`.
     #[schema(example = "5f0c0f4e-6f0e-4f7b-9d53-0f1f6f3c2a11")]
     request_id: String,
 }
 
-/// What is wrong, for programs.
+/// Machine-readable description of an error.
 #[derive(Debug, Serialize, ToSchema)]
 struct ErrorDetail {
     /// Stable code.
     #[schema(example = "invalid_submission")]
     code: &'static str,
-    /// The same as `message` above.
+    /// Copy of the top-level `message`.
     message: String,
-    /// All errors. Only with `invalid_submission`, `invalid_input` and `invalid_query`.
+    /// All field errors. Empty except with `invalid_submission`, `invalid_input` and `invalid_query`.
     details: Vec<FieldError>,
     /// Number of submissions that the filter matches now. Only with `match_count_changed`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +89,7 @@ impl IntoResponse for ApiError {
         }
         headers.extend(limit.into_iter().flatten());
         if closes_connection {
-            // The rest of the body would be read as the next request.
+            // Otherwise the rest of the body would be read as the next request.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if challenge {

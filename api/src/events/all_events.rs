@@ -1,8 +1,8 @@
-//! The stream of all changes, for the list of submissions. A client that reconnects gets everything that it
-//! missed; some of what it has may be repeated.
+//! The stream of all changes, for the list of submissions. A client that reconnects gets all changes that it missed,
+//! and possibly some that it already has.
 //!
-//! An event's id is its row in the table. Rows can appear out of order (see [`super::cursor`]), so rows shortly
-//! before the last id may be missing too.
+//! The id of an event is its row number in the table. Rows can become visible out of order (see [`super::cursor`]), so
+//! a client may also have missed rows shortly before its last id.
 
 use crate::auth::watch::AccessWatch;
 use crate::events::cursor::{GAP_TIMEOUT, MAX_GAPS};
@@ -32,7 +32,6 @@ pub(crate) struct AllEvents {
     pub(crate) hub: EventHub,
     pub(crate) last: LastEventId,
     pub(crate) heartbeat: Duration,
-    /// Ends the stream when the reader loses access.
     pub(crate) watch: AccessWatch,
 }
 
@@ -45,7 +44,7 @@ pub(crate) struct ChangeBody {
     /// Status of the submission after the change.
     #[schema(example = "failed")]
     status: &'static str,
-    /// What happened.
+    /// Machine-readable name of the event.
     #[schema(example = "failed")]
     step: String,
     /// Time of the event.
@@ -58,10 +57,10 @@ pub(crate) fn all_events(
 ) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
     stream! {
         let _open = OpenStream::new();
-        // Before the first query, so that no change is lost in between.
+        // Starts before the first query, so that no change is missed in between.
         let mut listener = source.hub.listen_to_all();
         let Some(Started { mut seen, missed }) = source.start().await else { return };
-        // Only now: a client that has received this gets every change from here on.
+        // Sent only now, because a client that has received this gets every later change.
         yield Ok(sse::Event::default().retry(CLIENT_RETRY));
         match missed {
             MissedChanges::TooMany => yield Ok(list_changed(seen.newest)),
@@ -73,7 +72,7 @@ pub(crate) fn all_events(
             let changes = tokio::select! {
                 changes = listener.next() => match changes {
                     Some(changes) => changes,
-                    // Too slow. After reconnecting, the client gets what it missed.
+                    // The stream was too slow. After reconnecting, the client gets the changes that it missed.
                     None => break,
                 },
                 () = tokio::time::sleep(source.heartbeat) => {
@@ -104,7 +103,7 @@ enum MissedChanges {
 }
 
 impl AllEvents {
-    /// Reads what the client missed; retries until the database responds. `None` when the stream must end.
+    /// Reads the changes that the client missed. Retries until the database responds. `None` if the stream must end.
     async fn start(&self) -> Option<Started> {
         loop {
             let (store, last) = (self.store.clone(), self.last);
@@ -124,7 +123,7 @@ impl AllEvents {
         }
     }
 
-    /// Rows after row `after`; none if the database does not respond, because the next query returns them.
+    /// Rows after row `after`. Empty if the database does not respond, because the next query returns them.
     async fn read(&self, after: i64) -> Vec<EventRow> {
         let store = self.store.clone();
         let read = in_own_task(async move { store.events_after_id(after, &[], BATCH).await });
@@ -132,7 +131,7 @@ impl AllEvents {
     }
 }
 
-/// A client may disconnect at any moment, and a dropped statement would cost its connection.
+/// A client may disconnect at any moment, and cancelling a statement would close its database connection.
 async fn in_own_task<T: Send + 'static>(
     work: impl Future<Output = StoreResult<T>> + Send + 'static,
 ) -> StoreResult<T> {
@@ -153,7 +152,7 @@ async fn read_missed(store: &Store, last: LastEventId) -> StoreResult<Started> {
     let mut missed = Vec::new();
     let mut rows = store.events_after_id(last - MAX_GAPS, &[], BATCH).await?;
     let known = rows.iter().rfind(|change| change.id <= last);
-    // A lower row that is older than any transaction was visible before.
+    // A lower row that is older than any open transaction was already visible.
     let recent = known.map(|change| change.created_at - GAP_TIMEOUT);
     loop {
         let read = rows.len() as i64;
@@ -171,7 +170,7 @@ async fn read_missed(store: &Store, last: LastEventId) -> StoreResult<Started> {
     }
 }
 
-/// Rows that were sent, as long as they may be read again.
+/// Recently sent rows, which may be read again.
 struct SeenRows {
     newest: i64,
     rows: BTreeSet<i64>,
@@ -180,7 +179,7 @@ struct SeenRows {
 impl SeenRows {
     /// Records a row. Returns whether it is new.
     fn is_new(&mut self, row: i64) -> bool {
-        // Gaps that are still queried are not older.
+        // Gaps that are still queried are newer than this row.
         let oldest = self.newest - 2 * MAX_GAPS;
         if row <= oldest || !self.rows.insert(row) {
             return false;
@@ -202,7 +201,7 @@ fn message(change: &EventRow) -> sse::Event {
         .event("submission_changed")
         .id(change.id.to_string())
         .json_data(body)
-        .expect("texts and numbers become JSON")
+        .expect("the body is valid JSON")
 }
 
 /// Makes the client read the list again and continue from `newest`.

@@ -1,6 +1,6 @@
-//! Polls the events table once per process, however many streams are open, and only while there are any. Streams
-//! of single submissions are notified and read for themselves, so it does not matter which process wrote the
-//! event, and a slow client does not delay others. Streams of all submissions get the rows that were read.
+//! Polls the events table once per process, regardless of the number of open streams, and only while there are any.
+//! Streams of single submissions are notified and then read their own events, so it does not matter which process wrote
+//! an event, and a slow client does not delay others. Streams of all submissions receive the rows that were polled.
 
 use crate::events::cursor::Cursor;
 use diagflow_store::{EventRow, Store, StoreResult, SubmissionId};
@@ -12,12 +12,11 @@ use tokio::sync::{broadcast, watch};
 
 /// Rows per query.
 const BATCH: i64 = 1000;
-/// Pause after a failed query, also of the streams.
+/// Pause after a failed query, both here and in the streams.
 pub(super) const DATABASE_RETRY: Duration = Duration::from_secs(1);
-/// Batches that a stream of all submissions may be behind.
+/// Number of batches by which a stream of all submissions may lag.
 const BUFFERED_BATCHES: usize = 64;
 
-/// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct EventHub(Arc<Shared>);
 
@@ -25,7 +24,6 @@ struct Shared {
     store: Store,
     poll: Duration,
     listeners: Mutex<Listeners>,
-    /// The rows of each query.
     batches: broadcast::Sender<Arc<[EventRow]>>,
 }
 
@@ -66,7 +64,7 @@ impl EventHub {
 }
 
 impl Shared {
-    /// No panic can leave the map inconsistent.
+    /// Ignores poisoning, because no panic can leave the map inconsistent.
     fn lock(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,7 +85,7 @@ impl Shared {
         }
     }
 
-    /// Stops polling if there are no listeners; decided under the lock under which listeners are added.
+    /// Stops polling if there are no listeners. The lock prevents a listener from being added meanwhile.
     fn stop_if_idle(&self) -> bool {
         let mut listeners = self.lock();
         let is_idle = listeners.by_submission.is_empty() && self.batches.receiver_count() == 0;
@@ -101,7 +99,7 @@ impl Shared {
 pub(crate) struct Listener {
     hub: EventHub,
     submission: SubmissionId,
-    /// Empty only during drop.
+    /// `None` only during drop.
     wakes: Option<watch::Receiver<()>>,
 }
 
@@ -113,7 +111,7 @@ impl Listener {
             None => false,
         };
         if !alive {
-            // Cannot happen while this listener exists. Waiting is correct; spinning is not.
+            // Cannot happen while this listener exists. Waiting for ever is better than a busy loop.
             std::future::pending::<()>().await;
         }
     }
@@ -138,7 +136,7 @@ impl AllEventsListener {
         match self.0.recv().await {
             Ok(changes) => Some(changes),
             Err(RecvError::Lagged(_)) => None,
-            // Cannot happen while the hub exists. Waiting is correct; spinning is not.
+            // Cannot happen while the hub exists. Waiting for ever is better than a busy loop.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
@@ -149,12 +147,12 @@ async fn poll_events(shared: Arc<Shared>) {
     let mut is_failing = false;
     while !shared.stop_if_idle() {
         let polled = poll_once(&shared, &mut cursor).await;
-        // Logged once: an outage must not fill the log.
+        // Logged once per outage, so that the log does not fill up.
         match &polled {
             Err(error) if !is_failing => {
                 tracing::warn!(error = error.kind(), "polling events failed, retrying");
             }
-            Ok(_) if is_failing => tracing::info!("polling events again"),
+            Ok(_) if is_failing => tracing::info!("polling events works again"),
             _ => {}
         }
         is_failing = polled.is_err();
@@ -178,7 +176,7 @@ async fn poll_once(shared: &Shared, cursor: &mut Option<Cursor>) -> StoreResult<
     let more = rows.len() as i64 >= BATCH;
     shared.wake(rows.iter().map(|change| change.submission_id));
     if !rows.is_empty() {
-        // Fails only if nobody listens.
+        // Fails only if there are no listeners.
         let _ = shared.batches.send(rows.into());
     }
     Ok(more)

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 /// Browsers reconnect after this time.
 pub(super) const CLIENT_RETRY: Duration = Duration::from_secs(2);
 
-/// Events in memory per stream, for clients that do not read them.
+/// Limits the events in memory per stream, because a client may not read them.
 const BATCH: usize = 100;
 
 pub(crate) struct FollowSubmission {
@@ -27,7 +27,6 @@ pub(crate) struct FollowSubmission {
     /// Number of the last event that the client has.
     pub(crate) after: i32,
     pub(crate) heartbeat: Duration,
-    /// Ends the stream when the reader loses access.
     pub(crate) watch: AccessWatch,
 }
 
@@ -40,10 +39,10 @@ pub(crate) struct EventBody {
     /// Status of the submission after the event.
     #[schema(example = "processing")]
     status: &'static str,
-    /// What happened, for the patient.
+    /// Description of the event for the patient.
     #[schema(example = "Processing your submission...")]
     message: String,
-    /// What happened, for programs.
+    /// Machine-readable name of the event.
     #[schema(example = "diagnosing")]
     step: &'static str,
     /// Time of the event.
@@ -51,7 +50,6 @@ pub(crate) struct EventBody {
     at: String,
 }
 
-/// What to do after a batch.
 #[derive(Debug, PartialEq, Eq)]
 enum AfterBatch {
     /// Read again at once.
@@ -66,13 +64,13 @@ enum Wakeup {
     End,
 }
 
-/// A client that reconnects with the number of its last event continues with the next one, at any replica.
+/// A client that reconnects with the number of its last event continues with the next one, on any replica.
 pub(crate) fn submission_events(
     mut follow: FollowSubmission,
 ) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
     stream! {
         let _open = OpenStream::new();
-        // Before the first query, so that no change is lost in between.
+        // Starts before the first query, so that no change is missed in between.
         let mut listener = follow.hub.listen(follow.submission);
         yield Ok(sse::Event::default().retry(CLIENT_RETRY));
         loop {
@@ -101,7 +99,7 @@ pub(crate) fn submission_events(
             };
             match next {
                 Wakeup::Read => {}
-                // Also reads: a notification can be missed; an event must not be.
+                // The next iteration reads too: a notification can be missed, but an event must not be.
                 Wakeup::Heartbeat => yield Ok(sse::Event::default().comment("")),
                 Wakeup::End => {
                     yield Ok(sse::Event::default().retry(CLIENT_RETRY));
@@ -113,17 +111,18 @@ pub(crate) fn submission_events(
 }
 
 impl FollowSubmission {
-    /// Reads the next batch. Not everything at once: it stays in memory while the client does not read it.
+    /// Reads the next batch. The size is limited, because a batch stays in memory until the client has read it.
     async fn read(&self) -> Result<(Vec<Event>, AfterBatch), StoreError> {
         let next = self.read_at_most(BATCH as i64).await?;
         match before_terminal_event(next, BATCH) {
             Some(read) => Ok(read),
-            // So many events after the end are rare, and only all of them show whether the submission was retried.
+            // So many events after the end are rare. Only the complete list shows whether the submission was retried.
             None => Ok(to_terminal_event(self.read_at_most(i32::MAX.into()).await?)),
         }
     }
 
-    /// In its own task: a client may disconnect at any moment, and a dropped statement would cost its connection.
+    /// Runs in its own task, because a client may disconnect at any moment, and cancelling a statement would close its
+    /// database connection.
     async fn read_at_most(&self, limit: i64) -> Result<Vec<Event>, StoreError> {
         let (store, submission, after) = (self.store.clone(), self.submission, self.after);
         let read = async move { store.events_page(submission, after, limit).await };
@@ -132,8 +131,8 @@ impl FollowSubmission {
     }
 }
 
-/// The events to send from a batch of at most `limit`. If there may be more, it stops before the first event that
-/// might be terminal; `None` if that is the very first.
+/// The events to send from a batch of at most `limit` events. If there may be more events, the result ends before the
+/// first one that might be terminal, or is `None` if that is the first of the batch.
 fn before_terminal_event(mut events: Vec<Event>, limit: usize) -> Option<(Vec<Event>, AfterBatch)> {
     if events.len() < limit {
         return Some(to_terminal_event(events));
@@ -142,7 +141,7 @@ fn before_terminal_event(mut events: Vec<Event>, limit: usize) -> Option<(Vec<Ev
     (!events.is_empty()).then_some((events, AfterBatch::More))
 }
 
-/// The same for the last batch.
+/// Like [`before_terminal_event`], but for the last batch.
 fn to_terminal_event(events: Vec<Event>) -> (Vec<Event>, AfterBatch) {
     let (events, over) = until_terminal_event(events);
     (events, if over { AfterBatch::End } else { AfterBatch::Wait })
@@ -156,8 +155,8 @@ fn active_prefix(events: &[Event]) -> usize {
 
 /// The events to send, and whether the stream ends with them.
 ///
-/// It ends with the terminal event, no matter how long the e-mail takes after that. If the submission was
-/// retried, the earlier terminal event is an event like any other.
+/// The stream ends with the terminal event and does not wait for the e-mail. If the submission was retried, the earlier
+/// terminal event does not end the stream.
 pub(crate) fn until_terminal_event(mut events: Vec<Event>) -> (Vec<Event>, bool) {
     let going = active_prefix(&events);
     let over = going < events.len();
@@ -178,7 +177,7 @@ fn message(event: Event) -> sse::Event {
         .event(event.name.to_string())
         .id(event.number.to_string())
         .json_data(body)
-        .expect("texts and numbers become JSON")
+        .expect("the body is valid JSON")
 }
 
 #[cfg(test)]
@@ -236,7 +235,7 @@ mod tests {
         assert_eq!(part(&[RECEIVED, RECEIVED, RECEIVED]), Some((3, AfterBatch::More)));
         assert_eq!(part(&[RECEIVED, COMPLETED, READY]), Some((1, AfterBatch::More)));
         assert_eq!(part(&[READY, MAILED, retried]), Some((3, AfterBatch::More)));
-        assert_eq!(part(&[COMPLETED, READY, MAILED]), None, "all of it has to be read");
+        assert_eq!(part(&[COMPLETED, READY, MAILED]), None, "all events have to be read");
     }
 
     #[test]

@@ -25,7 +25,7 @@ async fn audit_entries_about_anonymous_callers_are_rate_limited() {
 
     assert!(more >= 599, "{more}");
     let mut dropped = 0;
-    // One permit returns per tenth of a second, and failing takes half of that.
+    // The limiter allows one entry per 100 ms, and a failed append takes 50 ms.
     for _ in 0..20 {
         dropped += usize::from(append_refusal(&state, &anonymous).await.is_ok());
     }

@@ -75,7 +75,7 @@ pub(super) fn expect_documented(
 
 #[derive(Debug, Deserialize, ToSchema)]
 struct Example {
-    #[expect(dead_code, reason = "only reading it is tested")]
+    #[expect(dead_code, reason = "only its deserialization is tested")]
     name: String,
 }
 
@@ -183,7 +183,7 @@ async fn every_operation_has_a_unique_id_and_a_summary() {
     let mut names = HashSet::new();
     for (path, method, operation) in operations(&document) {
         let name = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path}"));
-        assert!(names.insert(name.to_owned()), "{name} twice");
+        assert!(names.insert(name.to_owned()), "{name} is not unique");
         assert!(operation["summary"].is_string(), "{method} {path} has a summary");
     }
     assert!(names.len() >= 9, "{names:?}");
@@ -195,7 +195,7 @@ async fn every_error_response_is_documented_with_the_error_schema() {
         let responses = operation["responses"].as_object().expect("responses").clone();
         let refusals: Vec<_> =
             responses.iter().filter(|(status, _)| status.starts_with('4')).collect();
-        // Operation routes have no client errors but the rate limit.
+        // Operational routes have no client errors other than the rate limit.
         let has_refusals = refusals.iter().any(|(status, _)| *status != "429");
         assert_eq!(has_refusals, path.starts_with("/api/"), "{method} {path}");
         for (status, response) in refusals {

@@ -1,4 +1,4 @@
-//! What all routes have in common: unknown paths, tokens, ids, CORS, headers, health, time limits.
+//! Behaviour that routes share: unknown paths, tokens, ids, CORS, headers, health, time limits.
 
 use super::TestApi;
 use axum::body::Body;
@@ -52,7 +52,7 @@ async fn reading_a_submission_requires_its_token() {
 }
 
 #[tokio::test]
-async fn cookies_are_read_only_under_their_full_name() {
+async fn only_cookies_with_the_full_name_are_accepted() {
     let (https, http) = (TestApi::new().await, by_http().await);
     let id = SubmissionId::new();
     let path = format!("/api/user/status/{id}");

@@ -28,7 +28,7 @@ async fn a_valid_form_passes_validation() {
     let png = picture(ImageFormat::Png);
     for field in ["images", "images[]"] {
         let form = form()
-            .text("something_else", "passed over")
+            .text("something_else", "ignored")
             .file(field, "a.png", "image/png", &png)
             .file(field, "b", "application/octet-stream", &png);
         assert_eq!(submit(form).await.refusal(), (503, "unavailable".to_owned()), "{field}");

@@ -41,14 +41,12 @@ pub(crate) async fn unreachable_store() -> Store {
     Store::connect(&settings).await.expect("a pool")
 }
 
-/// The API without a database.
 struct TestApi {
     app: App,
     /// The file storage.
     _folder: TempDir,
 }
 
-/// A complete response.
 struct TestResponse {
     status: StatusCode,
     headers: HeaderMap,
@@ -57,7 +55,7 @@ struct TestResponse {
 
 impl TestResponse {
     fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
 
     /// Status and code of an error response, after checking its format.
@@ -69,7 +67,6 @@ impl TestResponse {
         (self.status.as_u16(), body["error"]["code"].as_str().expect("a code").to_owned())
     }
 
-    /// Status, code and message of an error response.
     fn refusal_with_message(&self) -> (u16, String, String) {
         let (status, code) = self.refusal();
         let message = self.json()["message"].as_str().expect("a message").to_owned();

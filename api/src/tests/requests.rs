@@ -76,7 +76,7 @@ impl Form {
         post(&format!("multipart/form-data; boundary={BOUNDARY}"), body)
     }
 
-    /// Without its end, as after a broken connection behind a proxy.
+    /// Omits the closing boundary, as after a broken connection behind a proxy.
     pub(super) fn post_unfinished(self) -> Request<Body> {
         post(&format!("multipart/form-data; boundary={BOUNDARY}"), self.0)
     }

@@ -318,7 +318,7 @@ async fn a_body_that_is_not_a_json_object_is_rejected() {
         let response = api.send(post("application/json", wrong)).await;
         assert_eq!(response.refusal_with_message(), no_json(line, column), "{wrong:?}");
     }
-    // Deep nesting is no problem.
+    // Deep nesting does not overflow the stack.
     let deep = "[".repeat(100_000);
     let response = api.send(post("application/json", deep)).await;
     assert_eq!(response.refusal_with_message(), no_json(1, 100_000));

@@ -33,7 +33,7 @@ async fn a_slow_upload_times_out_and_frees_its_memory() {
     let router = crate::router::build(api.state());
     let send =
         |body: Body| tower::ServiceExt::oneshot(router.clone(), post("application/json", body));
-    // A body of the largest size that never ends.
+    // A body that reaches the maximum size but never ends.
     let all = Bytes::from(" ".repeat(1024 * 1024 + 4));
     let (dropped, is_dropped) = tokio::sync::oneshot::channel::<()>();
     let chunks = futures::stream::unfold((Some(all), dropped), |(rest, held)| async {
@@ -48,9 +48,9 @@ async fn a_slow_upload_times_out_and_frees_its_memory() {
 
     assert_eq!(stuck.status(), 408);
     assert_eq!(stuck.headers()["connection"], "close");
-    assert!(is_dropped.await.is_err(), "nobody reads it any more");
+    assert!(is_dropped.await.is_err(), "the body was dropped");
     let next = send(Body::from(" ".repeat(512 * 1024))).await.expect("never fails");
-    assert_eq!(next.status(), 400, "the memory came back");
+    assert_eq!(next.status(), 400, "the memory was released");
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn a_stalled_upload_times_out() {
         let body = Body::from_stream(chunks.chain(futures::stream::pending()));
         let router = build_with_body_timeout(api.state(), Duration::from_millis(1));
         let response = send_to(router, post(kind, body));
-        let response = tokio::time::timeout(LONG, response).await.expect("an answer in time");
+        let response = tokio::time::timeout(LONG, response).await.expect("a response in time");
         match kind {
             "text/json" => assert_eq!(response.refusal().0, 415),
             _ => assert_eq!(response.refusal(), (408, "upload_timeout".to_owned()), "{kind}"),
@@ -80,7 +80,7 @@ async fn uploads_beyond_the_memory_limit_are_rejected() {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
     let (asking, mut asked) = tokio::sync::mpsc::unbounded_channel();
     let chunks = futures::stream::unfold((receiver, asking), |(mut receiver, asking)| async {
-        asking.send(()).expect("the test goes on");
+        asking.send(()).expect("the test is still running");
         receiver.recv().await.map(|chunk| (Ok::<_, std::io::Error>(chunk), (receiver, asking)))
     });
     let router = crate::router::build(api.state());
@@ -88,8 +88,8 @@ async fn uploads_beyond_the_memory_limit_are_rejected() {
         router.clone(),
         post("application/json", Body::from_stream(chunks)),
     ));
-    // All memory for one body, so too little is left for the next.
-    sender.send(Bytes::from(" ".repeat(1024 * 1024 + 4))).expect("the upload goes on");
+    // This body occupies all the memory, so too little is left for the next one.
+    sender.send(Bytes::from(" ".repeat(1024 * 1024 + 4))).expect("the upload is still running");
     for _ in 0..2 {
         asked.recv().await.expect("the upload is read");
     }
@@ -101,5 +101,5 @@ async fn uploads_beyond_the_memory_limit_are_rejected() {
     drop(sender);
     assert_eq!(first.await.expect("no panic").expect("never fails").status(), 400);
     let third = tower::ServiceExt::oneshot(router, post("application/json", "{  }")).await;
-    assert_eq!(third.expect("never fails").status(), 400, "the memory came back");
+    assert_eq!(third.expect("never fails").status(), 400, "the memory was released");
 }
