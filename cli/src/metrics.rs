@@ -1,4 +1,4 @@
-//! The metrics recorder.
+//! Installs the metrics recorder.
 
 use diagflow_api::metrics_builder;
 use metrics_exporter_prometheus::PrometheusHandle;

@@ -20,7 +20,7 @@ impl ChangeNotifier {
         Self(watch::Sender::new(0))
     }
 
-    /// Wakes every waiter. Call it when the change is visible.
+    /// Wakes every waiter. Call this once the change is visible.
     pub(crate) fn notify(&self) {
         self.0.send_modify(|count| *count += 1);
     }
@@ -54,6 +54,6 @@ impl ChangeNotifier {
 #[error("timed out after {waited:?}; last state: {seen}")]
 pub struct WaitTimeout {
     pub waited: Duration,
-    /// The state at that moment, for the message of a failed test.
+    /// The state at the timeout, for the message of a failed test.
     pub seen: String,
 }

@@ -62,7 +62,7 @@ pub(crate) fn xtask() -> Result<PathBuf> {
 }
 
 fn target() -> Result<PathBuf> {
-    // This program is in `<target>/debug/`, however the target folder was set.
+    // This program is in `<target>/debug/`, wherever the target folder is.
     let own = std::env::current_exe().context("cannot find the path of this program")?;
     let target = own.ancestors().nth(2).context("this program is not in a target folder")?;
     Ok(target.to_owned())

@@ -1,4 +1,4 @@
-//! The checks of formatting, lints and documentation.
+//! Checks formatting, lints and documentation.
 //!
 //! Every compiler version has different lints, so only those of the version in CI fail a run. There is no
 //! `rust-toolchain.toml`, because rustup would then need the internet to download that version.

@@ -15,7 +15,7 @@ pub(crate) struct Options {
     /// Run a random mix of patients, staff and faults for this many minutes instead of the table
     #[arg(long, value_name = "MINUTES", conflicts_with = "rows")]
     soak: Option<u64>,
-    /// Seed of the random mix; a random seed is printed
+    /// Seed of the random mix [default: a random seed, which is printed]
     #[arg(long, value_name = "N", requires = "soak")]
     seed: Option<u64>,
     /// Keep the data and logs of the servers in .diagflow/test-…

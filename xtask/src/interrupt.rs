@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Unwinds an interrupted command; not reported as an error.
+/// The error that ends an interrupted command. It is not shown as an error.
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
@@ -19,7 +19,7 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// From now on a signal sets the flag instead of ending this process.
+/// After this call, a signal sets the flag instead of ending this process.
 pub(crate) fn install_handler() -> Result<()> {
     ctrlc::set_handler(|| REQUESTED.store(true, Ordering::SeqCst)).context("cannot handle Ctrl-C")
 }

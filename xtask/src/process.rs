@@ -115,7 +115,7 @@ impl Server {
 
 #[derive(Default)]
 pub(crate) struct Servers {
-    /// In the order of their start.
+    /// In the order in which they were started.
     running: Vec<Server>,
 }
 

@@ -117,7 +117,7 @@ impl TestFolder {
 impl Drop for TestFolder {
     fn drop(&mut self) {
         if self.keep {
-            // Without its lock file the folder is not deleted by the next run.
+            // The next run does not delete a folder without a lock file.
             let _ = fs::remove_file(self.path.join("lock"));
             progress::print(format!("Data and logs are kept in {}", self.path.display()));
         } else if let Err(error) = fs::remove_dir_all(&self.path) {
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_folders_of_dead_runs_are_removed() -> Result<()> {
+    fn only_folders_of_killed_runs_are_removed() -> Result<()> {
         let state = tempfile::tempdir()?;
         for name in ["test-1", "test-2", "test-3", "mariadb"] {
             fs::create_dir(state.path().join(name))?;

@@ -67,7 +67,7 @@ fn finish(outcome: Result<()>, mut servers: Servers, data: &str) -> Result<ExitC
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if servers.is_empty() => Err(error),
-        // Interrupted during the start: the same outcome as an interrupt before it.
+        // An interrupt during the start has the same outcome as one before it.
         Err(error) if error.is::<interrupt::Interrupted>() => {
             progress::print("");
             servers.stop_all()?;

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_has_one_holder_and_names_it() -> Result<()> {
+    fn a_lock_has_one_holder_and_contains_its_process_id() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("lock");
 

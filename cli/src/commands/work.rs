@@ -47,7 +47,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let health = health_router(store, temporal.clone(), metrics);
     tokio::spawn(axum::serve(listener, health).into_future());
     let Some(client) = wait_for_client(&mut temporal, &stop).await else { return Ok(()) };
-    tracing::info!(queue = settings.worker.task_queue, "working");
+    tracing::info!(queue = settings.worker.task_queue, "polling the task queue");
     run_worker(client, activities, &settings.worker, stop).await
 }
 

@@ -118,7 +118,7 @@ fn a_run_must_fit_into_one_history() {
             .map(|settings| settings.dispatch.schedule)
     };
     let fits = |waits, deadline| schedule(waits, deadline).is_ok();
-    // 40,000 events, 6 per poll: 6,666 polls.
+    // 40,000 events at 6 per poll allow 6,666 polls.
     assert!(fits("0.05", "333.3") && !fits("0.05", "333.301"));
     assert!(fits("60", "399960") && !fits("60", "399961"));
     // Only the last delay repeats.

@@ -16,7 +16,7 @@ pub(super) struct Execution {
     /// The key of the directive whose scenario applies; `None` for the default scenario.
     pub(super) directive_key: Option<String>,
     pub(super) outcome: Outcome,
-    /// The measurements as soon as they exist, whatever the outcome.
+    /// The measurements, once they are available. Every execution has them, whatever its outcome.
     pub(super) measured: Option<Value>,
     /// Completed manually, but still waiting for the measurements.
     pub(super) complete_when_measured: bool,

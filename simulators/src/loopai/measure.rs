@@ -104,7 +104,7 @@ fn sharpness(luma: &GrayImage) -> f64 {
     deviation * deviation
 }
 
-/// Mean and standard deviation in one pass; both 0 without values.
+/// Calculates the mean and the standard deviation in one pass. Both are 0 if there are no values.
 fn mean_and_deviation(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
     for value in values {

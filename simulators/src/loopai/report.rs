@@ -24,7 +24,7 @@ use super::measure::{Exposure, Measurement, round};
 const SHARP: f64 = 100.0;
 /// Images with less contrast are plain surfaces.
 const PLAIN: f64 = 0.02;
-/// A mean luma between these values is neither dark nor bright.
+/// A mean luma between `DARK` and `BRIGHT` is neither dark nor bright.
 const DARK: f64 = 0.35;
 const BRIGHT: f64 = 0.65;
 

@@ -56,7 +56,7 @@ impl RequestLog {
         });
     }
 
-    /// Recorded before the fault is applied, because a hanging request may never return.
+    /// Records the fault before it is applied, because a hanging request may never return.
     pub(super) fn set_fault(&self, number: RequestNumber, fault: String) {
         self.change(number, |record| record.fault = Some(fault));
     }

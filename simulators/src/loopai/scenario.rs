@@ -48,7 +48,7 @@ pub struct Injection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repeated<T> {
     pub what: T,
-    /// `None` means every time.
+    /// `None` means no limit.
     pub times: Option<u32>,
 }
 

@@ -18,8 +18,8 @@
 //!
 //! # Faults
 //!
-//! A [`Script`] is a list of [`Rule`]s. At each [`Step`] of a conversation, the first matching rule applies that has
-//! not reached its limit (`times`):
+//! A [`Script`] is a list of [`Rule`]s. At each [`Step`] of a conversation, the first matching rule that has not
+//! reached its limit (`times`) applies:
 //!
 //! ```json
 //! {"rules": [

@@ -45,7 +45,7 @@ async fn raw(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response
     let Some(mail) = shared.inbox.get(id) else {
         return not_found();
     };
-    // As plain text and without sniffing: message content must not run with the origin of the inbox.
+    // Plain text without sniffing, because message content must not run with the origin of the inbox.
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -51,7 +51,7 @@ pub enum Action {
 pub struct Rule {
     pub step: Step,
     pub action: Action,
-    /// `None` means always.
+    /// `None` means no limit.
     #[serde(default)]
     pub times: Option<u32>,
     /// Applies only to this recipient. At RCPT TO, the command must name it. At DATA and after the body, it must have

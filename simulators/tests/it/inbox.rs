@@ -102,7 +102,7 @@ async fn html_bodies_are_shown_in_a_sandbox() {
 }
 
 #[tokio::test]
-async fn the_list_shows_the_newest_first_and_filters() {
+async fn the_list_shows_the_newest_message_first_and_can_be_filtered() {
     let catcher = catcher_with_mails().await;
     let list = text(&catcher, "/").await;
     let (newer, older) = (list.find("/mail/2"), list.find("/mail/1"));

@@ -91,7 +91,7 @@ async fn one_recipient_can_be_rejected_permanently() {
 }
 
 #[tokio::test]
-async fn a_421_closes_the_connection_anywhere() {
+async fn a_421_reply_closes_the_connection_at_any_step() {
     let catcher = catcher_with_script([Rule::reply(Step::Rcpt, 421, "4.3.2 Going down")]).await;
     let mut smtp = SmtpClient::greeted(&catcher).await;
     smtp.command("MAIL FROM:<clinic@x.example>", "250").await;

@@ -100,7 +100,7 @@ fn state(workspace: &Workspace) -> PathBuf {
     workspace.tools().join("apt")
 }
 
-/// Selects from the lines `name - description` of apt-cache.
+/// Selects a package from the output of apt-cache, which has lines of the form `name - description`.
 fn choose(base: &str, found: &str) -> Option<String> {
     let names: Vec<&str> =
         found.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();

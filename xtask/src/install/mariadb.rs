@@ -37,7 +37,7 @@ pub(super) fn find_or_install(workspace: &Workspace) -> Result<MariaDb> {
     }
     let home = workspace.tools().join("mariadb");
     if !CLIENTS.iter().all(|name| is_executable(&home.join("bin").join(name))) {
-        // Missing, or unpacked by an older version of this program that needed fewer tools.
+        // The tools are missing, or were unpacked by an older version of this program, which needed fewer of them.
         install(workspace, &home)
             .map_err(|error| with_install_hint(error, "mariadb-server-core mariadb-client"))?;
     }

@@ -59,7 +59,7 @@ pub(crate) fn start(
 }
 
 fn expect_namespace(program: &Path, port: u16) -> Result<()> {
-    // Cheaper than the command below while nothing listens yet.
+    // While nothing listens yet, this is cheaper than the command below.
     std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port))?;
     let mut command = guard::command(program);
     command

@@ -37,7 +37,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Create {
-    /// E-mail address to sign in with
+    /// E-mail address for signing in
     #[arg(long)]
     email: EmailAddress,
     /// Name of the person or program
