@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 const ROWS: i64 = 1_000_000;
 
-/// Comments, states and codes are distributed like those of a few months of a busy service. The numbers come from a
-/// table of ten digits, because every server can join it with itself.
+/// Comments, statuses and codes are distributed like those of a few months of a busy service. The numbers come from
+/// self-joins of a table of ten digits, which work on every database server.
 const FILL: &str = "
     CREATE TABLE digits (d INT PRIMARY KEY);
     INSERT INTO digits VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9);
@@ -54,13 +54,14 @@ async fn main() {
     measure(&store).await;
 }
 
-async fn measure(store: &Store) {
+/// The measured filters, by description.
+fn filters() -> Vec<(&'static str, SubmissionFilter)> {
     let month = chrono::Utc::now() - chrono::TimeDelta::days(30);
     let month = Some(month.into());
     let failed = vec![Status::Failed];
-    let words = |text: &str| Some(text.parse().expect("a full-text query"));
+    let full_text = |text: &str| Some(text.parse().expect("a full-text query"));
     let email = |filter| SubmissionFilter { email: Some(filter), ..SubmissionFilter::default() };
-    let filters = [
+    vec![
         ("everything", SubmissionFilter::default()),
         ("failed", SubmissionFilter { statuses: failed.clone(), ..SubmissionFilter::default() }),
         (
@@ -83,44 +84,49 @@ async fn measure(store: &Store) {
         ("an address prefix", email(EmailFilter::Prefix("patient77".into()))),
         (
             "a rare term",
-            SubmissionFilter { full_text: words("keratoconus"), ..SubmissionFilter::default() },
+            SubmissionFilter { full_text: full_text("keratoconus"), ..SubmissionFilter::default() },
         ),
         (
             "a common term",
-            SubmissionFilter { full_text: words("itches"), ..SubmissionFilter::default() },
+            SubmissionFilter { full_text: full_text("itches"), ..SubmissionFilter::default() },
         ),
         (
             "an error code",
             SubmissionFilter { error_code: Some("rare".into()), ..SubmissionFilter::default() },
         ),
-    ];
+    ]
+}
+
+async fn measure(store: &Store) {
     println!(
         "{:24} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "", "matches", "total", "page 1", "far", "changed"
     );
-    for (name, filter) in filters {
-        let total = store.count_submissions(&filter).await.expect("a count");
-        let (_, counting) =
-            timed(async || store.count_submissions(&filter).await.expect("a count")).await;
-        let newest = Sort::default();
-        let list = async |sort, position| {
-            store.list_submissions(&filter, sort, position, 20).await.expect("a list")
-        };
-        let (_, first) = timed(async || list(newest, PagePosition::Skip(0)).await).await;
-        let (far, skipping) = timed(async || list(newest, PagePosition::Skip(10_000)).await).await;
-        let changed = Sort { by: SortBy::Updated, ..newest };
-        let (_, by_change) = timed(async || list(changed, PagePosition::Skip(0)).await).await;
-        println!(
-            "{name:24} {total:>9} {counting:>9.1?} {first:>9.1?} {skipping:>9.1?} {by_change:>9.1?}"
-        );
-        if let Some(row) = far.rows.last() {
-            let after = PagePosition::After(SortKey::of(row, newest.by));
-            let (_, cursor) = timed(async || list(newest, after).await).await;
-            println!(
-                "{:24} {:>9} {:>9} {:>9} {cursor:>9.1?}",
-                "  by cursor from there", "", "", ""
-            );
-        }
+    for (name, filter) in filters() {
+        measure_filter(store, name, &filter).await;
+    }
+}
+
+/// Prints the number of matches of a filter and the times of its queries.
+async fn measure_filter(store: &Store, name: &str, filter: &SubmissionFilter) {
+    let total = store.count_submissions(filter).await.expect("a count");
+    let (_, counting) =
+        timed(async || store.count_submissions(filter).await.expect("a count")).await;
+    let newest = Sort::default();
+    let list = async |sort, position| {
+        store.list_submissions(filter, sort, position, 20).await.expect("a list")
+    };
+    let (_, first) = timed(async || list(newest, PagePosition::Skip(0)).await).await;
+    let (far, skipping) = timed(async || list(newest, PagePosition::Skip(10_000)).await).await;
+    let changed = Sort { by: SortBy::Updated, ..newest };
+    let (_, by_change) = timed(async || list(changed, PagePosition::Skip(0)).await).await;
+    println!(
+        "{name:24} {total:>9} {counting:>9.1?} {first:>9.1?} {skipping:>9.1?} {by_change:>9.1?}"
+    );
+    if let Some(row) = far.rows.last() {
+        let after = PagePosition::After(SortKey::of(row, newest.by));
+        let (_, cursor) = timed(async || list(newest, after).await).await;
+        println!("{:24} {:>9} {:>9} {:>9} {cursor:>9.1?}", "  by cursor from there", "", "", "");
     }
 }
 

@@ -17,8 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// An API that accepts one image of at most `bytes` per submission and has memory for two of the
-/// largest bodies.
+/// Options for an API that accepts one image of at most `bytes` bytes per submission and has memory
+/// for two request bodies of the maximum size.
 fn small_limits(bytes: usize) -> StackOptions {
     StackOptions::default()
         .with("MAX_FILES", "1")
@@ -47,7 +47,7 @@ async fn submit(client: &ApiClient, photos: &[Photo]) -> Response {
         .expect("a response")
 }
 
-/// Asserts that a response is 503 with this code and has `Retry-After`.
+/// Asserts that a response has status 503, this error code and a `Retry-After` header.
 async fn assert_unavailable(response: Response, code: &str) {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(response.headers().contains_key("retry-after"));
@@ -61,7 +61,7 @@ async fn a_flood_from_one_address_does_not_block_other_clients() {
     let mut flood = Vec::new();
     let fill = async {
         loop {
-            // One at a time: concurrent uploads may all be refused and leave room.
+            // One upload at a time, because concurrent uploads may all be refused and leave memory free.
             flood.push(unfinished_upload(&stack, 300 * 1024).await);
             let response = submit(&stack.client, &[photos::cat()]).await;
             if response.status() != StatusCode::ACCEPTED {
@@ -69,7 +69,7 @@ async fn a_flood_from_one_address_does_not_block_other_clients() {
             }
         }
     };
-    let rejected = timeout(LIMIT, fill).await.expect("the flood to fill its share");
+    let rejected = timeout(LIMIT, fill).await.expect("the flood to use up its share of the memory");
     assert_unavailable(rejected, "busy").await;
 
     let other = ApiClient::with_local_address(stack.client.url(""), [127, 0, 0, 2].into());
@@ -104,8 +104,8 @@ async fn a_client_that_keeps_sending_after_an_early_refusal_still_gets_the_respo
 async fn memory_stays_bounded_at_ten_times_the_load() {
     const MIB: usize = 1024 * 1024;
     const IMAGE: usize = 2 * MIB;
-    // Base64 makes a body 4/3 of its image, and escaped JSON up to four times that; there is room
-    // for two.
+    // Base64 makes a body 4/3 the size of its image, and JSON with escapes needs up to four times the
+    // memory of its body. The API has memory for two such bodies.
     const BUDGET: usize = IMAGE * 4 / 3 * 4 * 2;
     const UPLOAD: usize = IMAGE;
     const UPLOADS: usize = 10 * BUDGET / (3 * UPLOAD);
@@ -133,7 +133,7 @@ async fn memory_stays_bounded_at_ten_times_the_load() {
 #[tokio::test]
 async fn hung_storage_does_not_exhaust_memory() {
     const IMAGE: usize = 2 * 1024 * 1024;
-    // As above.
+    // See `memory_stays_bounded_at_ten_times_the_load`.
     const BUDGET: usize = IMAGE * 4 / 3 * 4 * 2;
     const UPLOADS: u8 = 40;
     let options = small_limits(IMAGE).with("REQUEST_TIMEOUT_SECONDS", "1");
@@ -182,7 +182,8 @@ fn peak_memory(stack: &Stack) -> usize {
 async fn a_stalled_database_rejects_new_requests_while_earlier_ones_still_wait() {
     const CONNECTIONS: usize = 2;
     const FIRST: usize = 3 * CONNECTIONS;
-    // Waiting requests fail after 20 s; after 10 s of waiting, new requests are refused at once.
+    // Waiting requests fail after 20 s. Once none of them has got a connection for 10 s, new requests
+    // are refused at once.
     let options = StackOptions::default()
         .with("DATABASE_POOL_SIZE", CONNECTIONS.to_string())
         .with("DATABASE_POOL_TIMEOUT_SECONDS", "20")
@@ -233,11 +234,7 @@ async fn unresponsive_storage_is_reported_before_the_request_times_out() {
     let response = submit(&stack.client, &[photos::cat()]).await;
 
     assert_unavailable(response, "unavailable").await;
-    assert_eq!(
-        stack.database.count_rows("submissions").await,
-        0,
-        "the submission is known not to be stored"
-    );
+    assert_eq!(stack.database.count_rows("submissions").await, 0, "the submission is not stored");
     stack.failpoints.release(Failpoint::BeforeBlobStored);
     expect_accepted(submit(&stack.client, &[photos::cat()]).await).await;
     stack.stop().await;

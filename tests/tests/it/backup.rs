@@ -57,8 +57,8 @@ async fn diagflow(stack: &Stack, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// A time (UTC) after all writes so far and before all later ones. Binary logs are searched by
-/// whole seconds.
+/// A time (UTC) after all writes so far and before all later ones. Point-in-time recovery has a
+/// resolution of one second.
 async fn point_in_time(stack: &Stack) -> String {
     let next = "SELECT DATE_FORMAT(NOW() + INTERVAL 1 SECOND, '%Y-%m-%d %H:%i:%s')";
     let point_in_time = stack.database.texts(next).await.remove(0);
@@ -98,8 +98,8 @@ async fn delivery(stack: &Stack, submission: &AcceptedSubmission) -> Delivery {
     all.into_iter().next().expect("one")
 }
 
-/// The e-mail may have been sent after the restored point in time: it is not resent automatically,
-/// and staff decide.
+/// Asserts that an e-mail is not resent automatically: it may have been sent after the restored point
+/// in time, so staff decide.
 async fn assert_left_to_staff(stack: &Stack, submission: &AcceptedSubmission) -> Delivery {
     let delivery = delivery(stack, submission).await;
     assert_eq!(delivery.status, DeliveryStatus::Unknown);
@@ -107,7 +107,7 @@ async fn assert_left_to_staff(stack: &Stack, submission: &AcceptedSubmission) ->
     delivery
 }
 
-/// A backup of a running system, with the binary logs since.
+/// A backup of a running system, with the binary logs written since then.
 struct Backup {
     folder: TempDir,
     client: [String; 3],
@@ -183,6 +183,48 @@ async fn retry_until_completed(stack: &Stack, submission: &AcceptedSubmission) {
     stack.wait_for_status(submission, "completed").await;
 }
 
+/// A submission whose e-mail the mail server defers.
+async fn submit_with_deferred_email(stack: &Stack) -> AcceptedSubmission {
+    let defer = Rule::reply(Step::Rcpt, 451, "4.7.1 Later").only_for("deferred@example.org");
+    stack.mail.set_script([defer]).expect("a script");
+    let deferred = submit(stack, "deferred@example.org", "").await;
+    eventually("an e-mail to be deferred", || async {
+        let all = stack.store.deliveries(id_of(&deferred)).await.expect("deliveries");
+        all.first().filter(|one| one.attempts > 0).map(|_| ())
+    })
+    .await;
+    deferred
+}
+
+/// Restores everything except Temporal after a disk failure, and starts the processes again.
+async fn restore_with_temporal_retained(
+    stack: &mut Stack,
+    backup: &Backup,
+    server: &mut DedicatedMariaDb,
+    point_in_time: &str,
+) {
+    stack.api.take().expect("runs").kill();
+    stack.worker.take().expect("runs").kill();
+    backup.restore(server, point_in_time).await;
+    let settle = ["after-restore", "--temporal", "retained", "--reason", "the disk died"];
+    let output = diagflow(stack, &settle).await;
+    assert!(output.contains("marked 1 pending e-mails as unknown"), "{output}");
+    assert!(output.contains("2 runs were open"), "{output}");
+    assert!(output.contains("1 sessions ended"), "{output}");
+    stack.start_worker().await;
+    stack.start_api().await;
+}
+
+/// Asserts that a run that has meanwhile ended in Temporal is ended in the database too. Its patient
+/// has received an e-mail already, so none is sent. Staff can retry it.
+async fn assert_orphaned_run_can_be_retried(stack: &Stack, submission: &AcceptedSubmission) {
+    let document = stack.wait_for_status(submission, "failed").await;
+    assert_eq!(document["error"]["code"], "run_orphaned");
+    assert_left_to_staff(stack, submission).await;
+    assert_eq!(mails(stack, submission).len(), 1, "sent after the point in time");
+    retry_until_completed(stack, submission).await;
+}
+
 #[tokio::test]
 async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() {
     let mut server = DedicatedMariaDb::with_binary_log().await;
@@ -203,14 +245,7 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
     let photo = [photos::cat()];
     let with_cat = stack.client.submit("cat@example.org", "", &photo).await;
     wait_for_email(&stack, &with_cat).await;
-    let defer = Rule::reply(Step::Rcpt, 451, "4.7.1 Later").only_for("deferred@example.org");
-    stack.mail.set_script([defer]).expect("a script");
-    let deferred = submit(&stack, "deferred@example.org", "").await;
-    eventually("an e-mail to be deferred", || async {
-        let all = stack.store.deliveries(id_of(&deferred)).await.expect("deliveries");
-        all.first().filter(|one| one.attempts > 0).map(|_| ())
-    })
-    .await;
+    let deferred = submit_with_deferred_email(&stack).await;
     let point_in_time = point_in_time(&stack).await;
 
     // After the point in time.
@@ -222,18 +257,9 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
     wait_for_email(&stack, &after_moment).await;
     backup.script("binlogs.sh").await;
 
-    stack.api.take().expect("runs").kill();
-    stack.worker.take().expect("runs").kill();
-    backup.restore(&mut server, &point_in_time).await;
-    let settle = ["after-restore", "--temporal", "retained", "--reason", "the disk died"];
-    let output = diagflow(&stack, &settle).await;
-    assert!(output.contains("marked 1 pending e-mails as unknown"), "{output}");
-    assert!(output.contains("2 runs were open"), "{output}");
-    assert!(output.contains("1 sessions ended"), "{output}");
-    stack.start_worker().await;
-    stack.start_api().await;
+    restore_with_temporal_retained(&mut stack, &backup, &mut server, &point_in_time).await;
 
-    // Restored completely, with its files.
+    // The completed submissions are restored with their files.
     assert_eq!(stack.wait_for_status(&notified, "completed").await["status"], "completed");
     assert_files_restored(
         &stack,
@@ -247,18 +273,12 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
     wait_for_email(&stack, &continues).await;
     // An e-mail sent after the point in time is not resent; staff decide.
     assert_left_to_staff(&stack, &deferred).await;
-    // A run that has ended in Temporal meanwhile is ended here too. Its patient has received an
-    // e-mail already, so none is sent. Staff retry it.
-    let document = stack.wait_for_status(&ends_later, "failed").await;
-    assert_eq!(document["error"]["code"], "run_orphaned");
-    assert_left_to_staff(&stack, &ends_later).await;
-    assert_eq!(mails(&stack, &ends_later).len(), 1, "sent after the point in time");
     assert_eq!(
         signed_in_before.get("/api/v1/auth/validate").await.status(),
         401,
         "sessions have ended"
     );
-    retry_until_completed(&stack, &ends_later).await;
+    assert_orphaned_run_can_be_retried(&stack, &ends_later).await;
 
     let open = "SELECT COUNT(*) FROM submissions WHERE finished_at IS NULL";
     assert_eq!(stack.database.number(open).await, 0, "a submission is still open");
@@ -326,8 +346,8 @@ async fn after_temporal_is_restored_too_emails_that_may_have_been_sent_are_left_
     stack.stop().await;
 }
 
-/// Writes bytes into a storage folder, named by their digest or by that of other bytes; returns the
-/// path below the folder.
+/// Writes bytes into a storage folder under the digest of `named_after`; returns their path below the
+/// folder.
 fn stored(storage: &Path, bytes: &[u8], named_after: &[u8]) -> String {
     let digest = Sha256::of(named_after).to_string();
     let path = format!("{}/{digest}", &digest[..2]);
@@ -366,7 +386,7 @@ async fn an_incomplete_backup_is_reported_as_failed() {
     assert!(!Path::new(&copy).join(&damaged).exists(), "the copy holds intact files only");
     std::fs::remove_file(Path::new(&storage).join(&damaged)).expect("removed");
 
-    // The disk of the copy is full: small files still fit, the large one does not.
+    // The disk of the copy is so small that only the large file does not fit.
     let large = stored(Path::new(&storage), &[7; 256 * 1024], &[7; 256 * 1024]);
     let full = path_of("full");
     std::fs::create_dir(&full).expect("a folder");

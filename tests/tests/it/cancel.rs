@@ -138,9 +138,10 @@ async fn race(stack: &Stack, number: usize) -> String {
         |all: &[ExecutionRecord]| all.iter().find(|it| it.execution_id == execution)?.finished_at;
     stack.loopai.wait_for(done, LIMIT).await.expect("finished");
 
-    // Either one goes first, with a growing delay between them.
+    // The signal goes first in half of the races and the cancellation in the others, with a growing
+    // delay between them.
     let step = number as u64 / 2;
-    // The last two are so far apart that each of the two ends occurs at least once.
+    // In the last two races, the delay is so long that each of the two ends occurs at least once.
     let head_start = Duration::from_millis(if step < 10 { step * step * 5 } else { 3000 });
     let delay = async |first: bool| {
         if !first {
@@ -180,7 +181,7 @@ async fn a_cancellation_racing_a_result_ends_the_run_once() {
 
     let ends = join_all((0..22).map(|number| race(&stack, number))).await;
 
-    // Which runs end in which way depends on the machine.
+    // How each of the other races ends depends on the machine.
     assert_eq!(ends.len(), 22);
     stack.stop().await;
 }
@@ -191,7 +192,7 @@ async fn wait_for_poll(stack: &Stack) {
     stack.loopai.wait_for_request(poll_seen, LIMIT).await.expect("a poll");
 }
 
-/// Waits until the poll that was running at the cancellation has ended, with everything it writes.
+/// Waits until the poll that was running at the cancellation has ended, including all its writes.
 async fn wait_for_late_poll(stack: &mut Stack) {
     let answered = |all: &[RequestRecord]| {
         all.iter().any(|it| it.method == "GET" && it.status.is_some()).then_some(())
@@ -203,7 +204,7 @@ async fn wait_for_late_poll(stack: &mut Stack) {
 
 #[tokio::test]
 async fn a_result_after_the_cancellation_changes_nothing() {
-    // Long enough that the workflow receives the cancellation while the poll is running.
+    // The poll is so slow that the workflow receives the cancellation while it is running.
     let (mut stack, accepted) =
         Stack::with_submission(scenario("status=slow:15s*1, delay=0s")).await;
     wait_for_poll(&stack).await;

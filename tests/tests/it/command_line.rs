@@ -247,7 +247,7 @@ async fn has_metric(address: &str, line: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_worker_exports_metrics_of_its_work() {
+async fn the_worker_exports_metrics_of_submissions_and_deliveries() {
     let address = format!("127.0.0.1:{}", free_port());
     let options = StackOptions::default().with("WORKER_LISTEN_ADDRESS", address.clone());
     let (stack, submission) = Stack::with_submission(options).await;
@@ -262,7 +262,7 @@ async fn the_worker_exports_metrics_of_its_work() {
         eventually(expected, || async { has_metric(&address, expected).await.then_some(()) }).await;
     }
 
-    // After a reset, the run finds its e-mail sent and counts nothing again.
+    // After a reset, the e-mail is already sent, so nothing is counted again.
     assert_eq!(history::wait_until_closed(&stack, &submission).await, "Completed");
     history::reset(&stack, &submission).await;
     assert_eq!(history::wait_until_closed(&stack, &submission).await, "Completed");

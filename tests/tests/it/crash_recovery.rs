@@ -16,8 +16,8 @@ async fn submit(stack: &Stack) -> AcceptedSubmission {
     stack.client.submit("ana@example.org", "", &[photos::retina()]).await
 }
 
-/// Waits until the submission completes. Then there is one execution, one e-mail, and no gap in its
-/// events.
+/// Waits until the submission completes, and asserts that there is one execution, one e-mail, and no
+/// gap in the events.
 async fn assert_completed_once(stack: &Stack, submission: &AcceptedSubmission) {
     stack.wait_for_status(submission, "completed").await;
     assert_eq!(history::wait_until_closed(stack, submission).await, "Completed");

@@ -61,7 +61,7 @@ fn has_anchor(page: &str, wanted: &str) -> bool {
     prose(page).lines().filter(|line| line.starts_with('#')).any(|line| anchor(line) == wanted)
 }
 
-/// Why a span that names a file or a test of this repository is wrong.
+/// The problem with a span that names a file or a test of this repository, if any.
 fn broken_path(span: &str) -> Option<String> {
     let span = match span.strip_prefix("it/") {
         Some(rest) => format!("tests/tests/it/{rest}"),

@@ -31,7 +31,7 @@ async fn a_submission_is_diagnosed_stored_and_emailed() {
     assert_eq!(status["result"]["measurements"].as_array().map(Vec::len), Some(3), "{status}");
 
     let mail = stack.mail.wait_for(|mail| mail.subject == "Your diagnosis result", LIMIT).await;
-    let mail = mail.expect("a mail");
+    let mail = mail.expect("an e-mail");
     assert!(format!("{mail:?}").contains("ana@example.org"));
     let summary = status["result"]["summary"].as_str().expect("a summary");
     for body in [mail.text.as_deref(), mail.html.as_deref()] {

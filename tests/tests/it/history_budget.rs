@@ -1,6 +1,6 @@
 //! The budget of Temporal history events (`docs/adr/0002-history-budget.md`): at most 12 for a
 //! submission outside polling, 6 for each poll, 6 for each activity that is scheduled as a regular
-//! one, and 3 for every 8 s of a local activity. Counted in real histories of every case.
+//! one, and 3 for every 8 s of a local activity. The test counts them in real histories of every case.
 
 use diagflow_simulators::mail::{Action, Rule, Script, Step};
 use diagflow_tests::cases::Case;
@@ -83,7 +83,7 @@ fn has_outage(case: Case) -> bool {
 #[tokio::test]
 async fn every_case_stays_within_the_event_budget() {
     let mut costs = BTreeMap::new();
-    // In pairs, since they spend most of their time waiting.
+    // The cases run in pairs, since they spend most of their time waiting.
     for pair in Case::BUDGETED.chunks(2) {
         let played = join_all(pair.iter().map(|case| Cost::of(*case))).await;
         costs.extend(pair.iter().map(|case| case.name()).zip(played));
@@ -97,7 +97,7 @@ async fn every_case_stays_within_the_event_budget() {
         let extra = cost.regular * EACH_REGULAR_ACTIVITY;
         assert!(cost.outside_polling() <= OUTSIDE_POLLING + extra, "{name}: {cost:?}");
         assert_eq!(cost.regular > 0, has_outage(case), "{name}: {cost:?}");
-        // Scheduled, started and completed once, whatever the number of attempts.
+        // Each is scheduled, started and completed once, whatever the number of attempts.
         assert_eq!(cost.events_of_regular, cost.regular * 3, "{name}: {cost:?}");
         assert_eq!(cost.attempts > 1, has_outage(case), "{name}: {cost:?}");
     }
@@ -109,8 +109,8 @@ async fn every_case_stays_within_the_event_budget() {
     assert!(each <= EACH_POLL, "{each} events per poll");
 }
 
-/// The cost of a run that completes at its first poll, and an upper limit of its duration in
-/// seconds, because a run takes longer on a busy machine.
+/// The cost of a run that completes at its first poll, and an upper bound of its duration in
+/// seconds. On a busy machine, the run takes longer and may need more workflow tasks.
 async fn cost_of(options: StackOptions) -> (Cost, usize) {
     let started = Instant::now();
     let (stack, accepted) = Stack::with_submission(options).await;

@@ -118,7 +118,7 @@ async fn concurrent_repeats_on_two_replicas_store_one_submission() {
 }
 
 #[tokio::test]
-async fn a_repeat_during_the_first_request_must_retry_later() {
+async fn a_repeat_during_the_first_request_is_rejected_with_retry_after() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let body = body("hello");
     // Blocks the first request.
@@ -191,7 +191,7 @@ async fn a_failure_is_not_replayed() {
     assert_eq!(stack.database.count_rows("submissions").await, 0);
     stack.database.execute("RENAME TABLE files_renamed TO files").await;
 
-    // Without a wait: the failed request has released its claim.
+    // The repeat need not wait: the failed request has released its claim.
     let (status, _, _) = read(post(&stack.client, &body("hello"), "key-1").await).await;
 
     assert_eq!(status, 202);

@@ -11,7 +11,7 @@ use std::path::Path;
 
 const LIMIT_BYTES: usize = 10 * 1024 * 1024;
 
-/// All files below a folder, by their relative paths.
+/// The relative paths of all files below a folder.
 fn files_below(folder: &Path) -> BTreeSet<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return BTreeSet::new() };
     let mut found = BTreeSet::new();
@@ -51,7 +51,7 @@ async fn identical_files_are_stored_once_under_their_digest() {
     assert_eq!(files_below(&stack.files()), expected);
     for photo in both {
         let stored = std::fs::read(stack.files().join(stored_path(&photo))).expect("stored");
-        assert!(stored == photo.bytes, "{} byte for byte", photo.name);
+        assert!(stored == photo.bytes, "{} is not stored byte for byte", photo.name);
         let digest = Sha256::of(&photo.bytes);
         let rows = format!("SELECT COUNT(*) FROM files WHERE sha256 = '{digest}'");
         assert!(stack.database.number(&rows).await >= 1, "{rows}");
@@ -91,7 +91,7 @@ async fn a_rejected_submission_leaves_no_data() {
     for table in ["submissions", "files", "runs", "events", "deliveries", "idempotency_keys"] {
         assert_eq!(stack.database.count_rows(table).await, 0, "{table}");
     }
-    // Exactly the limit is accepted.
+    // A file of exactly the maximum size is accepted.
     let just_allowed = [pad_to(photos::retina(), LIMIT_BYTES)];
     let response = stack.client.submit_multipart("ana@example.org", "", &just_allowed, None).await;
     assert_eq!(response.status(), 202);
@@ -208,7 +208,7 @@ async fn responses_carry_the_request_id_of_the_caller() {
     assert_eq!(returned_id("/nothing/here", Some("trace-18")).await, "trace-18");
     let (one, other) = (returned_id("/version", None).await, returned_id("/version", None).await);
     assert_ne!(one, other);
-    // The log has the same id.
+    // The log contains the same ids.
     let log = stack.api.as_ref().expect("running").log();
     assert!(log.contains("trace-17") && log.contains("trace-18"), "{log}");
     assert!(!log.contains('\u{1b}'), "escape codes in a log file: {log}");

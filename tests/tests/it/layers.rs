@@ -1,5 +1,5 @@
-//! Dependencies between crates and between modules run in one direction, and workflow code can do
-//! no I/O. Checked with `cargo metadata`, `cargo tree` and the source text.
+//! Dependencies between crates and between modules run in one direction, and workflow code cannot
+//! do I/O. The tests read `cargo metadata`, `cargo tree` and the source text.
 
 mod module_cycles;
 
@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 fn metadata() -> Value {
-    // Workspace members only: the packages of other platforms were not downloaded, so `--offline`
-    // would fail.
+    // `--no-deps`, because the packages for other platforms are not downloaded: with `--offline`,
+    // resolving them would fail.
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--offline", "--locked", "--no-deps"])
         .output()
@@ -18,7 +18,7 @@ fn metadata() -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// The members that each member may depend on.
+/// The workspace members that each member may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("diagflow-workflows", &[]),
     ("diagflow-store", &[]),
@@ -45,10 +45,10 @@ fn crate_dependencies_are_acyclic_and_as_declared() {
     let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
     let packages = metadata["packages"].as_array().expect("packages");
     let ours: Vec<&Value> = packages.iter().filter(|package| package["source"].is_null()).collect();
-    assert_eq!(ours.len(), allowed.len(), "a member has no row in this table");
+    assert_eq!(ours.len(), allowed.len(), "a member has no row in `ALLOWED`");
     for package in ours {
         let name = package["name"].as_str().expect("a name");
-        let row = allowed.get(name).unwrap_or_else(|| panic!("{name} has no row in this table"));
+        let row = allowed.get(name).unwrap_or_else(|| panic!("{name} has no row in `ALLOWED`"));
         for dependency in package["dependencies"].as_array().expect("dependencies") {
             if dependency["path"].is_string() {
                 let imported = dependency["name"].as_str().expect("a name");
@@ -58,8 +58,8 @@ fn crate_dependencies_are_acyclic_and_as_declared() {
     }
 }
 
-/// The only crates that workflow code may use, each reviewed: none of them can do I/O. `futures` is
-/// excluded because its `select!` polls in random order.
+/// The only crates that workflow code may depend on. A review found that none of them can do I/O.
+/// `futures` is excluded because its `select!` polls in random order.
 const WORKFLOWS_IMPORT: &[&str] = &[
     "serde",
     "temporalio-common-wasm",
@@ -89,9 +89,9 @@ const IO_CRATES: &[&str] = &[
     "ureq",
 ];
 
-/// The crates that workflow code depends on, to this depth, as `cargo tree` prints them.
+/// The crates that workflow code depends on, down to this depth of `cargo tree`.
 fn reached(depth: &str) -> BTreeSet<String> {
-    // For this member alone, without features that other members enable in shared crates.
+    // `--package` leaves out the features that other members enable in shared crates.
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--package", "diagflow-workflows"])
         .args(["--edges", "normal", "--prefix", "none", "--format", "{p}", "--depth", depth])

@@ -1,5 +1,5 @@
-//! LoopAI misbehaves: errors, invalid bodies, broken connections, silence. None of it may prevent a
-//! diagnosis, start a second execution, or send a second e-mail.
+//! LoopAI misbehaves: errors, invalid bodies, broken connections, missing responses. None of these
+//! may prevent a diagnosis, or cause a second execution or a second e-mail.
 
 use diagflow_simulators::loopai::{LoopAiSim, RequestRecord, Settings};
 use diagflow_tests::assertions::{
@@ -331,7 +331,8 @@ async fn an_unusual_result_is_stored_unchanged() {
     stack.stop().await;
 }
 
-/// Many scripts, characters that JSON allows and SQL may reject, 100 levels of nesting, 3 MB.
+/// A result with many scripts, characters that JSON allows and SQL may reject, 100 levels of
+/// nesting, and 3 MB of text.
 fn unusual_result() -> serde_json::Value {
     let nested = (0..100).fold(serde_json::json!("bottom"), |inner, level| {
         if level % 2 == 0 { serde_json::json!({ "in": inner }) } else { serde_json::json!([inner]) }

@@ -1,4 +1,4 @@
-//! Requests from LoopAI: it downloads images by signed links and calls back.
+//! Requests from LoopAI: image downloads by signed link, and callbacks.
 
 use diagflow_store::LinkKey;
 use diagflow_tests::cases::Case;

@@ -38,7 +38,6 @@ fn max_concurrent(all: &[ExecutionRecord]) -> usize {
     all.iter().map(|one| at(one.created_at)).max().unwrap_or_default()
 }
 
-/// The value of a metric.
 async fn metric(address: &str, line: &str) -> f64 {
     let text = reqwest::get(format!("{address}/metrics")).await.expect("a response");
     let text = text.text().await.expect("text");
@@ -54,7 +53,7 @@ fn posts(all: &[RequestRecord]) -> Vec<&RequestRecord> {
 async fn concurrent_executions_stay_within_the_limit_across_workers() {
     const AT_ONCE: usize = 3;
     let options = StackOptions::default()
-        // Long enough that the slots fill up, also on a busy machine.
+        // Long enough that the slots fill up, even on a busy machine.
         .scenario("delay=3s")
         .with("LOOPAI_MAX_EXECUTIONS", AT_ONCE.to_string());
     let stack = Stack::with(options).await;
@@ -164,7 +163,7 @@ async fn polls_wait_while_the_breaker_is_open() {
     .await;
 
     let while_open = polls(&stack) - before;
-    // One poll that was running, and the one that finds the breaker open.
+    // One poll may have been running already, and another one finds the breaker open.
     assert!(while_open <= 3, "{while_open} polls in 8 s, instead of one every 0.2 s");
     stack.loopai.set_scenario("delay=0s".parse().expect("a scenario"));
     stack.loopai.complete(&execution).expect("in progress");
@@ -225,7 +224,7 @@ async fn a_worker_that_dies_during_a_probe_does_not_keep_the_breaker_open() {
     stack.worker.take().expect("runs").kill();
     stack.failpoints.release(Failpoint::AfterSlotGranted);
     stack.start_worker().await;
-    // As if the timeout of the probe had passed.
+    // Simulate that the timeout of the probe has passed.
     let shift = "UPDATE loopai_breaker SET probe_until = probe_until - INTERVAL 45 SECOND";
     stack.database.execute(shift).await;
 

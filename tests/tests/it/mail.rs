@@ -20,8 +20,8 @@ async fn submit_with_rules(rules: impl IntoIterator<Item = Rule>) -> (Stack, Acc
     Stack::with_submission(options).await
 }
 
-/// Waits until the run is closed. The submission is completed, and the ledger has its e-mail as
-/// `status`.
+/// Waits until the run is closed, and asserts that the submission is completed and that its e-mail
+/// has this status in the ledger.
 async fn completed_with_mail(
     stack: &Stack,
     submission: &AcceptedSubmission,

@@ -1,4 +1,4 @@
-//! Tests of the whole system from outside, in one binary, so that it is linked once.
+//! End-to-end tests of the whole system. They share one binary, so that linking happens once.
 
 mod api_overload;
 mod backup;

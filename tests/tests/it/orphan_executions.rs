@@ -18,7 +18,7 @@ const QUEUE: &str = "TEMPORAL_TASK_QUEUE";
 /// A port without a listener.
 const NOWHERE: &str = "127.0.0.1:1";
 const LIMIT: Duration = Duration::from_secs(60);
-/// Longer than a test: the sweeper does not start the run.
+/// Longer than a test, so that the sweeper does not start the run.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn queue() -> String {
@@ -46,7 +46,7 @@ async fn start_unrecorded(stack: &Stack, run: RunKey, queue: &str) -> String {
     let options = WorkflowStartOptions::new(queue.to_owned(), id).build();
     let client = stack.temporal().await;
     let started = client.start_workflow(DiagnosisWorkflow::run, input, options).await;
-    started.expect("started").run_id().expect("a name").to_owned()
+    started.expect("started").run_id().expect("a run id").to_owned()
 }
 
 /// The recorded Temporal run ids of a submission's runs.
@@ -156,7 +156,7 @@ async fn an_unrecorded_earlier_run_is_not_adopted_as_the_queued_one() {
     let submission = id_of(&accepted);
     let first = RunKey { submission, number: 1 };
     let execution = start_unrecorded(&stack, first, &queue).await;
-    // As recorded, it has not started, so it is cancelled at once.
+    // According to the database, the run has not started, so it is cancelled at once.
     let cancelled =
         stack.store.request_cancel(submission, &audit_entry(Action::SubmissionCancel)).await;
     assert_eq!(cancelled.expect("a response"), CancelOutcome::Cancelled);

@@ -1,4 +1,4 @@
-//! Today's workflow code replays every recorded history. Incompatibly changed code does not.
+//! The current workflow code replays every recorded history. Incompatibly changed code does not.
 
 use base64::Engine;
 use diagflow_tests::cases::Case;
@@ -47,11 +47,11 @@ fn no_recorded_history_contains_personal_data() {
         let text = history::decode_payloads(&document);
         let is_decoded = text.contains("submission_id") || text.contains("delivery_id");
         assert!(is_decoded, "{path} is not decoded");
-        // Sent by every case (`Case::play`).
+        // Every case sends these (`Case::play`).
         for secret in ["ana@example.org", "since Monday", "retina.jpg", "no agent is free"] {
             assert!(!text.contains(secret), "{secret:?} is in {path}");
         }
-        // Anything else that looks personal.
+        // Other data that looks personal.
         assert_eq!(history::possible_personal_data(&document), Vec::<String>::new(), "in {path}");
     }
 }

@@ -9,8 +9,8 @@ use strum::IntoEnumIterator;
 
 const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
 
-/// The codes in tables with a column `code`: those of the table of retried attempts, and the
-/// others.
+/// The codes in the runbook's tables with a column `code`: first the codes of retried attempts, then
+/// the others.
 fn documented() -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut retryable, mut others) = (BTreeSet::new(), BTreeSet::new());
     let mut table: Option<(usize, bool)> = None;

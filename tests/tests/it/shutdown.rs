@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Reads until `enough`, or to the end.
+/// Reads until `enough` accepts the text, or to the end.
 async fn read_until(stream: &mut TcpStream, enough: impl Fn(&str) -> bool) -> String {
     let mut text = String::new();
     let mut bytes = [0; 4096];
@@ -71,7 +71,7 @@ async fn hold_worker_at(boundary: Failpoint, options: StackOptions) -> (Stack, A
     (stack, accepted)
 }
 
-/// Sends SIGTERM to the worker, and waits until it has logged that.
+/// Sends SIGTERM to the worker, and waits until it has logged the signal.
 async fn request_stop(stack: &mut Stack) -> Process {
     let mut worker = stack.worker.take().expect("running");
     worker.terminate();
@@ -98,7 +98,7 @@ async fn assert_nothing_retried(stack: &Stack, accepted: &AcceptedSubmission) {
 async fn a_running_poll_finishes_in_the_same_attempt_before_the_worker_exits() {
     let (mut stack, accepted) =
         hold_worker_at(Failpoint::BeforePoll, StackOptions::default()).await;
-    // The poll must find the result, or else another one follows.
+    // The poll must find the result; otherwise another poll follows.
     let finished = |all: &[ExecutionRecord]| all[0].finished_at;
     stack.loopai.wait_for(finished, LIMIT).await.expect("a finished execution");
     let boundary = Failpoint::AfterPollAnswered;
@@ -124,7 +124,7 @@ async fn a_running_poll_finishes_in_the_same_attempt_before_the_worker_exits() {
 
 #[tokio::test]
 async fn a_running_activity_finishes_in_the_same_attempt_before_the_worker_exits() {
-    // The local attempt fails, so a regular activity sends the request.
+    // The attempt as a local activity fails, so a regular activity sends the request.
     let boundary = Failpoint::AfterRequestAnswered;
     let options = StackOptions::default().scenario("diagnose=503*1, delay=100ms");
     let (mut stack, accepted) = hold_worker_at(boundary, options).await;
@@ -145,7 +145,8 @@ async fn a_running_activity_finishes_in_the_same_attempt_before_the_worker_exits
     stack.stop().await;
 }
 
-/// The worker exits although its activity does not end, and another worker completes the run.
+/// Asserts that the worker exits although its activity does not end, and that another worker
+/// completes the run.
 async fn assert_grace_period_is_honoured(boundary: Failpoint, options: StackOptions) {
     let options = options.with("WORKER_SHUTDOWN_TIMEOUT_SECONDS", "1");
     let (mut stack, accepted) = hold_worker_at(boundary, options).await;

@@ -19,7 +19,7 @@ fn body() -> Value {
 }
 
 #[tokio::test]
-async fn a_slow_store_continues_after_the_timeout_and_the_repeat_finds_it() {
+async fn a_slow_request_continues_after_its_timeout_and_a_repeat_returns_its_response() {
     let options = StackOptions::default().with("REQUEST_TIMEOUT_SECONDS", "1");
     let stack = Stack::api_only(options).await;
     let mut lock = stack.database.connect().await;
@@ -56,7 +56,7 @@ async fn a_lost_commit_response_is_not_reported_as_a_failure() {
     stack.stop().await;
 }
 
-/// The files in the only folder of the storage, by name.
+/// The files in the only folder of the storage, sorted by name.
 fn stored(stack: &Stack) -> Vec<PathBuf> {
     let folders = std::fs::read_dir(stack.files()).expect("the storage");
     let folder = folders.map(|entry| entry.expect("an entry").path()).next().expect("a folder");
@@ -76,7 +76,9 @@ async fn the_partial_file_of_a_killed_process_is_swept_once_it_is_old() {
     assert_eq!(partial.metadata().expect("a file").len(), 100_000);
     stack.start_api().await;
     stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
-    let [complete, _] = &stored(&stack)[..] else { panic!("not the image and the partial file") };
+    let [complete, _] = &stored(&stack)[..] else {
+        panic!("expected the image and the partial file")
+    };
     assert_eq!(std::fs::read(complete).expect("bytes"), photos::retina().bytes);
 
     let address = Url::from_file_path(stack.files()).expect("an address");

@@ -27,7 +27,7 @@ async fn submit(stack: &Stack) -> AcceptedSubmission {
     stack.client.submit("ana@example.org", "", &[photos::retina()]).await
 }
 
-/// Completes the diagnosis once LoopAI has it.
+/// Completes the diagnosis once LoopAI has started it.
 async fn complete(stack: &Stack) {
     let started = |all: &[_]| all.first().map(|one: &Execution| one.execution_id.clone());
     let execution = stack.loopai.wait_for(started, LIMIT).await.expect("an execution");
@@ -155,7 +155,7 @@ async fn one_query_reads_the_events_for_all_listeners() {
     stack.set("DATABASE_URL", url);
     stack.set("EVENTS_POLL_SECONDS", POLL.as_secs_f64().to_string());
     stack.start_api().await;
-    // A number that occurs in no statement by chance.
+    // A number that no other statement contains by chance.
     stack.database.execute("ALTER TABLE events AUTO_INCREMENT = 1234567890123456789").await;
     let submissions = join_all((0..4).map(|_| submit(&stack))).await;
     // The query for new events contains the latest id.
@@ -174,10 +174,10 @@ async fn one_query_reads_the_events_for_all_listeners() {
         eventually("twenty polls", || async { (proxy.occurrences() >= 20).then_some(()) }).await;
 
         // The poller pauses between two polls, and no timer fires early. One poll may have been
-        // running before.
+        // running already.
         let (polls, time) = (proxy.occurrences(), started.elapsed());
         let at_most = 2 + time.as_millis() / POLL.as_millis();
-        assert!(polls as u128 <= at_most, "{polls} in {time:?} while {listeners} listen");
+        assert!(polls as u128 <= at_most, "{polls} polls in {time:?} with {listeners} listeners");
     }
     stack.stop().await;
 }
@@ -205,7 +205,7 @@ async fn an_idle_stream_sends_heartbeat_comments() {
     let submission = submit(&stack).await;
 
     let mut stream = open(&stack.client, &submission).await;
-    let heartbeats = |text: &str| text.lines().filter(|proxy| proxy.starts_with(':')).count();
+    let heartbeats = |text: &str| text.lines().filter(|line| line.starts_with(':')).count();
     stream.read_until(|text| text.contains("id: 2")).await;
     let before = heartbeats(stream.text());
     stream.read_until(|text| heartbeats(text) >= before + 3).await;
@@ -256,7 +256,7 @@ async fn a_browser_listens_with_its_cookie() {
         .collect();
     let submission = expect_accepted(response).await;
 
-    // As a browser does: with the cookie of this path, and no other header.
+    // Like a browser, send the cookie of this path and no other header.
     let path = format!("/api/user/events/{}", submission.submission_id);
     let cookie = cookies.iter().find(|cookie| cookie.contains(&format!("Path={path}")));
     let cookie = cookie.unwrap_or_else(|| panic!("a cookie for {path} in {cookies:?}"));

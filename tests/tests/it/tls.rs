@@ -30,7 +30,7 @@ impl Authority {
         self.folder.path().join("authority.pem").display().to_string()
     }
 
-    /// A certificate for `host`, for the mail server.
+    /// The mail server's certificate for `host`.
     fn server(&self, host: &str, mode: TlsMode) -> TlsSettings {
         let key = KeyPair::generate().expect("a key");
         let parameters = CertificateParams::new([host.to_owned()]).expect("parameters");
@@ -48,8 +48,8 @@ impl Authority {
     }
 }
 
-/// A worker with TLS in `mode`, which trusts `authority` and has a password; a mail server that
-/// requires the password.
+/// Options for a worker that uses TLS in this mode, trusts `authority` and has a password, and for a
+/// mail server that requires the password.
 fn options(mode: &str, authority: &Authority, tls: Option<TlsSettings>) -> StackOptions {
     let mut options = StackOptions::default()
         .with("SMTP_HOST", "localhost")
@@ -75,7 +75,8 @@ fn transcript(stack: &Stack) -> Vec<String> {
         .collect()
 }
 
-/// Waits for a second failed attempt. The e-mail is pending, and no message was sent.
+/// Waits for a second failed attempt, and asserts that the e-mail is pending and that no message was
+/// sent.
 async fn assert_rejected(stack: &Stack, submission: &AcceptedSubmission, code: &str) -> Delivery {
     stack.wait_for_status(submission, "completed").await;
     let pending = eventually("a second attempt to fail", || async {

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// A running `up`.
+/// A running `cargo xtask up`.
 struct Up {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
@@ -37,7 +37,7 @@ const PORTS: [&str; 8] = [
 ];
 
 impl Up {
-    /// Starts it with its data in `folder`, and waits until everything is up.
+    /// Starts the command with its data in `folder`, and waits until everything is up.
     async fn start(folder: &Path) -> Up {
         let ports: Vec<_> =
             PORTS.iter().flat_map(|flag| [(*flag).to_owned(), free_port().to_string()]).collect();
@@ -71,7 +71,7 @@ impl Up {
                 return;
             }
         }
-        panic!("`up` ended before {text:?}:\n{}", self.lines.join("\n"));
+        panic!("`up` exited before it printed {text:?}:\n{}", self.lines.join("\n"));
     }
 
     fn api(&self) -> ApiClient {
@@ -114,7 +114,7 @@ async fn get(address: &str) -> String {
     response.text().await.expect("text")
 }
 
-/// The submission's workflow, at the address of the Temporal UI.
+/// The address of the submission's workflow in the Temporal UI.
 fn history_address(up: &Up, submission: &AcceptedSubmission) -> String {
     let id = SubmissionRef::new(&submission.submission_id).workflow_id();
     format!("{}/api/v1/namespaces/default/workflows/{id}", up.addresses["Temporal UI"])
@@ -155,7 +155,7 @@ async fn up_starts_everything_stops_it_in_order_and_keeps_its_data() {
     let status = up.api().status(&submission).await.expect("a response");
     assert_eq!(status["status"], "completed", "{status}");
     assert!(get(&up.addresses["Inbox"]).await.contains("Your diagnosis result"));
-    // The UI starts a little earlier than its data.
+    // The UI responds shortly before its data is available.
     let history = eventually("the workflow in the Temporal UI", || async {
         let response = reqwest::get(history_address(&up, &submission)).await.ok()?;
         response.error_for_status().ok()?.text().await.ok()
@@ -191,7 +191,7 @@ async fn staff_find_a_failed_submission_retry_it_and_read_the_audit() {
     })
     .await;
     let path = format!("/api/admin/submissions/{id}");
-    // The database is slightly ahead of the run.
+    // The database is updated shortly before the history.
     eventually("the failure in the history", || async {
         let history = read(&format!("{path}/history")).await;
         history.to_string().contains("loopai_failed").then_some(())

@@ -6,7 +6,7 @@ use diagflow_tests::{Stack, StackOptions, eventually, photos};
 use futures::future::join_all;
 use tokio::net::TcpStream;
 
-/// The numbers of requests that LoopAI holds, and that it has answered.
+/// The number of slow requests that LoopAI is holding, and the number that it has answered.
 fn count_held_and_answered(all: &[RequestRecord]) -> (usize, usize) {
     let slow = || all.iter().filter(|it| it.method == "POST" && it.fault.is_some());
     let answered = slow().filter(|it| it.status.is_some()).count();
@@ -30,7 +30,7 @@ async fn polling_continues_while_slow_requests_are_in_progress() {
 
     stack.wait_for_polls(polls + 5).await;
 
-    // All polls came while the same requests were held.
+    // All polls arrived while LoopAI held the same requests.
     assert_eq!(count_held_and_answered(&stack.loopai.requests()), (AT_ONCE / 2, 0));
     stack.worker.take().expect("a worker").kill();
     stack.stop().await;
@@ -93,7 +93,7 @@ async fn connections_over_the_limit_wait_without_affecting_open_ones() {
     })
     .await;
 
-    // It needs descriptors for the database and for the image file.
+    // A submission needs descriptors for the database and for the image file.
     stack.client.submit("ana@example.org", "", &photos).await;
     assert_eq!(stack.database.count_rows("submissions").await, 2);
     drop(idle);

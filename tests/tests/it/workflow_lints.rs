@@ -1,5 +1,6 @@
-//! Code that would make a replay differ from its run is banned from workflow code: clippy, which
-//! runs in every `cargo xtask test`, reads `workflows/clippy.toml` and finds each use.
+//! Nondeterministic code is banned from workflow code, because it would make a replay differ from
+//! its run. Clippy, which `cargo xtask test` runs, finds each use of the items that
+//! `workflows/clippy.toml` lists.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,7 +52,7 @@ fn clippy_output(lines: &str) -> String {
          fn banned(path: &std::path::Path) {{\n{lines}\n}}\n"
     );
     std::fs::write(&source, text).expect("written");
-    // From the toolchain that runs this test.
+    // Clippy of the toolchain that runs this test.
     let clippy = Path::new(env!("CARGO")).with_file_name("clippy-driver");
     let done = Command::new(&clippy)
         .env("CARGO_MANIFEST_DIR", workflows())

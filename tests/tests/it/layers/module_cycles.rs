@@ -1,18 +1,18 @@
-//! Modules of a crate import one another in one direction: no cycle, except between a module and
-//! its own submodules. Read from the source text: `use` trees, paths that begin with `crate`,
-//! `super` or `self`, and paths through an imported module.
+//! The modules of a crate have no import cycles, except between a module and its own submodules.
+//! Imports are found in the source text: `use` trees, paths that begin with `crate`, `super` or
+//! `self`, and paths through an imported module.
 
 use super::metadata;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
-/// A module by its path in the crate; empty for the root.
+/// A module's path in its crate; empty for the root.
 type Module = Vec<String>;
 
 /// A module's source, without comments and unit tests.
 struct Source {
     code: String,
-    /// `pub use` by the name it exports.
+    /// The path of each `pub use`, by the exported name.
     exports: BTreeMap<String, Vec<String>>,
 }
 
@@ -57,7 +57,7 @@ impl Modules {
         self.0.insert(module, Source { code, exports });
     }
 
-    /// The modules that a module imports, without itself, its ancestors and its descendants.
+    /// The modules that a module imports, except itself, its ancestors and its descendants.
     fn imports(&self, module: &Module) -> BTreeSet<Module> {
         let code = &self.0[module].code;
         let mut paths: Vec<_> = use_trees(code).flat_map(|(_, tree)| expand(tree)).collect();
@@ -79,7 +79,7 @@ impl Modules {
         found.filter(|other| !other.starts_with(module) && !module.starts_with(other)).collect()
     }
 
-    /// The module that defines what a path names, seen from a module; re-exports are followed.
+    /// The module that defines the item that `path` names in the module `from`. Follows re-exports.
     fn resolve(&self, from: &Module, path: &[String]) -> Option<Module> {
         let mut module = match path.first()?.as_str() {
             "crate" => Module::new(),
@@ -117,7 +117,7 @@ impl Modules {
         module
     }
 
-    /// Each cycle once, shortest first for each module that is part of one: `a → b → a`.
+    /// The shortest cycle through each module, without duplicates: `a → b → a`.
     fn cycles(&self) -> BTreeSet<String> {
         let imports: BTreeMap<_, _> =
             self.0.keys().map(|module| (module, self.imports(module))).collect();
@@ -134,7 +134,7 @@ impl Modules {
     }
 }
 
-/// The shortest way from a module back to itself.
+/// The shortest chain of imports from a module back to itself.
 fn cycle_through(
     module: &Module,
     imports: &BTreeMap<&Module, BTreeSet<Module>>,
@@ -154,7 +154,7 @@ fn cycle_through(
     None
 }
 
-/// The code of a file, up to its unit tests.
+/// The code of a file before its unit tests, without comments.
 fn without_tests_and_comments(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
@@ -171,7 +171,7 @@ fn use_trees(code: &str) -> impl Iterator<Item = (bool, &str)> {
     })
 }
 
-/// The paths of a `use` tree: `a::{b, c::d}` is `a::b` and `a::c::d`.
+/// The paths of a `use` tree: `a::{b, c::d}` expands to `a::b` and `a::c::d`.
 fn expand(tree: &str) -> Vec<Vec<String>> {
     let tree = tree.trim();
     let Some((prefix, rest)) = tree.split_once('{') else {
@@ -196,7 +196,7 @@ fn expand(tree: &str) -> Vec<Vec<String>> {
     branches.flat_map(|branch| expand(&format!("{prefix}{}", branch.trim()))).collect()
 }
 
-/// Every path of two segments or more in some code.
+/// Every path with at least two segments in some code.
 fn qualified_paths(code: &str) -> Vec<Vec<String>> {
     let is_path =
         |character: char| character.is_alphanumeric() || character == '_' || character == ':';
@@ -228,7 +228,7 @@ fn modules_of_each_crate_have_no_import_cycles() {
     assert!(faults.is_empty(), "import cycles:\n{}", faults.join("\n"));
 }
 
-/// The cycles of a crate with these modules: path and source.
+/// The cycles of a crate with these modules, each given as path and source.
 fn cycles_of(modules: &[(&str, &str)]) -> Vec<String> {
     let mut all = Modules::default();
     for (path, source) in modules {
@@ -276,7 +276,7 @@ fn a_module_and_its_submodules_may_import_one_another() {
 }
 
 #[test]
-fn comments_and_unit_tests_import_nothing() {
+fn imports_in_comments_and_unit_tests_are_ignored() {
     let modules = [
         ("a", "use crate::b::B;"),
         ("b", "// See `crate::a::A`.\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}\n"),

@@ -1,4 +1,5 @@
-//! Addresses in any script. They need a mail server that offers SMTPUTF8 (RFC 6531, 3.2).
+//! Internationalized addresses. A non-ASCII local part needs a mail server that offers SMTPUTF8
+//! (RFC 6531, section 3.2).
 
 use super::{completed_with_mail, submit_with_rules};
 use diagflow_simulators::mail::Direction;

@@ -10,7 +10,7 @@ const NOT_A_DOCTOR: &str = "It does not replace a doctor.";
 const EMERGENCY: &str = "If you feel unwell or your symptoms get worse, do not wait: call your doctor or, \
     in an emergency, the emergency number.";
 
-/// Both bodies as people read them: without markup, with joined lines, and in lower case.
+/// The text and the HTML of an e-mail, without markup, on one line and in lower case.
 fn bodies(mail: &Mail) -> [String; 2] {
     let text = mail.text.as_deref().expect("text");
     let html = mail.html.as_deref().expect("HTML");
@@ -24,7 +24,7 @@ fn readable(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
-/// Asserts that the body contains these texts, one after another.
+/// Asserts that the body contains these texts in this order.
 fn assert_contains_in_order<'a>(body: &str, expected: impl IntoIterator<Item = &'a str>) {
     let mut rest = body;
     for text_part in expected {
@@ -45,8 +45,8 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
-/// A finding as each of the two bodies shows it. In full, since other sentences mention its image
-/// too.
+/// A finding as the text and the HTML show it. The tests compare it in full, because other sentences
+/// mention its image too.
 fn finding_texts(finding: &Value) -> [String; 2] {
     let share = finding["confidence"].as_f64().expect("a confidence");
     let label = format!("{} ({:.0} % confidence)", text(finding, "label"), share * 100.0);

@@ -49,7 +49,7 @@ async fn ledger(stack: &Stack, submission: &AcceptedSubmission) -> Vec<Delivery>
 }
 
 /// Lets the worker record that the old e-mail was deferred, and retries it at once with the
-/// Temporal CLI: by itself the retry would wait until the claim of the first sender expires. Waits
+/// Temporal CLI: otherwise the retry would wait until the claim of the first sender expires. Waits
 /// until the e-mail is settled.
 async fn retry_old_email(stack: &Stack, submission: &AcceptedSubmission) {
     let old = ledger(stack, submission).await.remove(0);

@@ -1,4 +1,4 @@
-//! An e-mail whose rows cannot be read fails at once instead of being retried for days.
+//! An e-mail whose database rows cannot be read fails at once instead of being retried for days.
 
 use diagflow_store::{DeliveryStatus, Role};
 use diagflow_tests::assertions::{delivery, wait_completed_once};

@@ -1,5 +1,6 @@
-//! Access control: every documented route, called by every role, anonymously, and with every kind
-//! of invalid token, against one table of what is allowed. A route without a row fails the test.
+//! Access control: the test calls every documented route with every role, anonymously, and with every
+//! kind of invalid token, and compares the responses with a table. A route without a row fails the
+//! test.
 
 use Rule::{Needs, OfSubmission, Open, Optional, OtherProof};
 use diagflow_store::Role;
@@ -28,8 +29,8 @@ enum Rule {
     Needs(&'static str),
 }
 
-/// The permissions of each role. Repeated here, so that a change in `api/src/auth/permissions.rs`
-/// is deliberate.
+/// The permissions of each role. They are repeated here, so that a change in
+/// `api/src/auth/permissions.rs` is deliberate.
 const ROLES: &[(Role, &[&str])] = &[
     (
         Role::Admin,
@@ -65,7 +66,7 @@ const ROLES: &[(Role, &[&str])] = &[
     (Role::Service, &["submissions:read", "history:read", "submissions:export"]),
 ];
 
-/// Every route.
+/// Every route, and who may call it.
 const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/", Open),
     ("GET", "/health", Open),
@@ -120,7 +121,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
 
 struct Callers {
     by_role: BTreeMap<String, (Role, Staff)>,
-    /// Invalid tokens, each with the expected code.
+    /// Invalid tokens, each with the expected error code.
     bad: Vec<(String, &'static str)>,
     submission: AcceptedSubmission,
 }

@@ -142,7 +142,7 @@ async fn a_client_too_far_behind_must_reload_the_list() {
     let reload = format!("event: list_changed\nid: {}\ndata: {{}}\n\n", last + MOST_MISSED);
     beyond_limit.read_until(|text| text.contains(&reload)).await;
     let two = seeding::submission(store, "bo@example.org", "", None).await;
-    // Events that this process has not published yet may come twice, but no new event is missing.
+    // Events that this process has not published yet may be sent twice, but no new event is missing.
     let of_two = two.submission.to_string();
     beyond_limit.read_until(|text| text.contains(&of_two) && text.ends_with("\n\n")).await;
     let received: Vec<_> = changes(&beyond_limit).iter().map(summary).collect();

@@ -31,6 +31,44 @@ async fn created(response: Response) -> (String, String) {
     (text(&body["api_key"]), text(&body["key"]["id"]))
 }
 
+async fn list_keys(admin: &Staff, keys: &str) -> Value {
+    admin.get(keys).await.json().await.expect("JSON")
+}
+
+/// Asserts that the two keys of an account are listed, newest first, and that `key` can be read
+/// neither from the list nor from the database.
+async fn assert_keys_are_listed_without_secrets(stack: &Stack, list: &Value, key: &str) {
+    let secret = key.rsplit_once('_').expect("a secret").1;
+    assert!(!list.to_string().contains(secret), "{list}");
+    assert_eq!(list["data"][0]["expires_at"], "2200-01-01T00:00:00.000Z");
+    assert_eq!(
+        (&list["data"][0]["name"], &list["data"][1]["name"]),
+        (&json!("import"), &json!("export"))
+    );
+    assert_eq!(list["data"][1]["used_at"], Value::Null);
+    let digests = stack.database.texts("SELECT secret FROM api_keys").await;
+    assert!(
+        digests.iter().all(|digest| !key.contains(digest) && digest.len() == 64),
+        "only digests are stored"
+    );
+}
+
+async fn assert_key_entries(stack: &Stack, first_id: &str, second_id: &str) {
+    let entries = stack
+        .database
+        .texts("SELECT CONCAT_WS(' ', action, object_id) FROM audit WHERE object_kind = 'api_key' ORDER BY number")
+        .await;
+    assert_eq!(
+        entries,
+        [
+            format!("key_create {first_id}"),
+            format!("key_create {second_id}"),
+            format!("key_revoke {first_id}"),
+            format!("key_revoke {first_id}"),
+        ]
+    );
+}
+
 #[tokio::test]
 async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
     let stack = Stack::api_only(StackOptions::default()).await;
@@ -43,29 +81,18 @@ async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
     let (second, second_id) = created(admin.post(&keys, &later).await).await;
 
     assert!(first.starts_with(&format!("dfk_{first_id}_")), "{first}");
-    let list: Value = admin.get(&keys).await.json().await.expect("JSON");
-    let secret = first.rsplit_once('_').expect("a secret").1;
-    assert!(!list.to_string().contains(secret), "{list}");
-    assert_eq!(list["data"][0]["expires_at"], "2200-01-01T00:00:00.000Z");
-    assert_eq!(
-        (&list["data"][0]["name"], &list["data"][1]["name"]),
-        (&json!("import"), &json!("export"))
-    );
-    assert_eq!(list["data"][1]["used_at"], Value::Null);
-    let digests = stack.database.texts("SELECT secret FROM api_keys").await;
-    assert!(
-        digests.iter().all(|digest| !first.contains(digest) && digest.len() == 64),
-        "only digests are stored"
-    );
+    let list = list_keys(&admin, &keys).await;
+    assert_keys_are_listed_without_secrets(&stack, &list, &first).await;
 
+    let secret = first.rsplit_once('_').expect("a secret").1;
     let guessed = format!("dfk_{first_id}_{}", "x".repeat(secret.len()));
     assert_eq!(with_key(&stack, &guessed).await, unknown());
-    let list: Value = admin.get(&keys).await.json().await.expect("JSON");
+    let list = list_keys(&admin, &keys).await;
     assert_eq!(list["data"][1]["used_at"], Value::Null, "a guess does not count as a use");
 
     assert_eq!(with_key(&stack, &first).await, recognized());
     assert_eq!(with_key(&stack, &second).await, recognized());
-    let list: Value = admin.get(&keys).await.json().await.expect("JSON");
+    let list = list_keys(&admin, &keys).await;
     assert!(list["data"][1]["used_at"].is_string(), "{list}");
     let crossed = format!("dfk_{second_id}_{secret}");
     for wrong in [crossed.as_str(), "dfk_x", "dfk_", &first[..first.len() - 1]] {
@@ -83,19 +110,7 @@ async fn a_key_is_shown_once_and_valid_until_it_expires_or_is_revoked() {
     let past = "expires_at = DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 1 SECOND)";
     stack.database.execute(&format!("UPDATE api_keys SET {past} WHERE id = '{second_id}'")).await;
     assert_eq!(with_key(&stack, &second).await, unknown(), "expired");
-    let lines = stack
-        .database
-        .texts("SELECT CONCAT_WS(' ', action, object_id) FROM audit WHERE object_kind = 'api_key' ORDER BY number")
-        .await;
-    assert_eq!(
-        lines,
-        [
-            format!("key_create {first_id}"),
-            format!("key_create {second_id}"),
-            format!("key_revoke {first_id}"),
-            format!("key_revoke {first_id}"),
-        ]
-    );
+    assert_key_entries(&stack, &first_id, &second_id).await;
     stack.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! The audit log and the detection of tampering.
 
 use diagflow_store::{Action, AuditCheckpoint, AuditFault, AuditFilter, AuditKey, Role};
+use diagflow_tests::database::Database;
 use diagflow_tests::seeding::audit_entry;
 use diagflow_tests::stack::AUDIT_KEY;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, servers};
@@ -25,40 +26,37 @@ async fn write_entries(staff: &Staff, count: usize) {
     }
 }
 
-#[tokio::test]
-async fn every_kind_of_tampering_is_detected() {
-    let stack = Stack::api_only(StackOptions::default()).await;
-    let admin = Staff::with_role(&stack, Role::Admin).await;
-    write_entries(&admin, 6).await;
-    assert_eq!(verify_log(&stack, None).await, []);
-    let mark = stack.store.audit_head().await.expect("a response");
-    assert!(mark.number >= 8, "{mark:?}");
-    let database = &stack.database;
+async fn copy_log(database: &Database) {
     database.execute("CREATE TABLE audit_copy AS SELECT * FROM audit").await;
     database.execute("CREATE TABLE head_copy AS SELECT * FROM audit_head").await;
-    let restore = async || {
-        database.execute("DELETE FROM audit; INSERT INTO audit SELECT * FROM audit_copy").await;
-        database
-            .execute("DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM head_copy")
-            .await;
-    };
+}
 
+/// Restores the audit log from the tables of `copy_log`.
+async fn restore_log(database: &Database) {
+    database.execute("DELETE FROM audit; INSERT INTO audit SELECT * FROM audit_copy").await;
+    database
+        .execute("DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM head_copy")
+        .await;
+}
+
+async fn assert_removed_entries_are_detected(stack: &Stack, mark: &AuditCheckpoint) {
+    let database = &stack.database;
     database.execute("DELETE FROM audit WHERE number IN (3, 4)").await;
-    assert_eq!(verify_log(&stack, None).await, [AuditFault::Removed(3, 4)]);
-    restore().await;
+    assert_eq!(verify_log(stack, None).await, [AuditFault::Removed(3, 4)]);
+    restore_log(database).await;
 
     // Later entries are renumbered, as if the entry had never existed.
     database.execute("DELETE FROM audit WHERE number = 3").await;
     database.execute("UPDATE audit SET number = number - 1 WHERE number > 3 ORDER BY number").await;
-    let found = verify_log(&stack, None).await;
+    let found = verify_log(stack, None).await;
     assert!(found.contains(&AuditFault::Unlinked(3)), "{found:?}");
     assert!(found.contains(&AuditFault::Changed(3)), "{found:?}");
     assert!(matches!(found.last(), Some(AuditFault::HeadMismatch { .. })), "{found:?}");
-    restore().await;
+    restore_log(database).await;
 
     database.execute(&format!("DELETE FROM audit WHERE number = {}", mark.number)).await;
-    assert!(matches!(verify_log(&stack, None).await[..], [AuditFault::HeadMismatch { .. }]));
-    restore().await;
+    assert!(matches!(verify_log(stack, None).await[..], [AuditFault::HeadMismatch { .. }]));
+    restore_log(database).await;
 
     // The last entry is removed together with its record in the head: only a checkpoint stored
     // elsewhere shows it.
@@ -68,19 +66,19 @@ async fn every_kind_of_tampering_is_detected() {
         "UPDATE audit_head SET number = {last}, hash = (SELECT hash FROM audit WHERE number = {last})"
     );
     database.execute(&back).await;
-    assert_eq!(verify_log(&stack, None).await, []);
-    assert_eq!(
-        verify_log(&stack, Some(&mark)).await,
-        [AuditFault::CheckpointMismatch(mark.clone())]
-    );
-    restore().await;
+    assert_eq!(verify_log(stack, None).await, []);
+    assert_eq!(verify_log(stack, Some(mark)).await, [AuditFault::CheckpointMismatch(mark.clone())]);
+    restore_log(database).await;
+}
 
+async fn assert_inserted_entries_are_detected(stack: &Stack, mark: &AuditCheckpoint) {
+    let database = &stack.database;
     // An entry inserted after the last one.
     let row =
         format!("SELECT number + 1, {COLUMNS} FROM audit_copy WHERE number = {}", mark.number);
     database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {row}")).await;
-    assert!(matches!(verify_log(&stack, None).await[..], [AuditFault::HeadMismatch { .. }]));
-    restore().await;
+    assert!(matches!(verify_log(stack, None).await[..], [AuditFault::HeadMismatch { .. }]));
+    restore_log(database).await;
 
     // Entries inserted before the first one, with unused numbers.
     for number in [0, -5, i64::MIN] {
@@ -88,11 +86,48 @@ async fn every_kind_of_tampering_is_detected() {
         database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {row}")).await;
     }
     let inserted = [i64::MIN, -5, 0].map(AuditFault::Inserted);
-    assert_eq!(verify_log(&stack, None).await, inserted);
-    restore().await;
+    assert_eq!(verify_log(stack, None).await, inserted);
+    restore_log(database).await;
+}
+
+#[tokio::test]
+async fn every_kind_of_tampering_is_detected() {
+    let stack = Stack::api_only(StackOptions::default()).await;
+    let admin = Staff::with_role(&stack, Role::Admin).await;
+    write_entries(&admin, 6).await;
+    assert_eq!(verify_log(&stack, None).await, []);
+    let mark = stack.store.audit_head().await.expect("a response");
+    assert!(mark.number >= 8, "{mark:?}");
+    copy_log(&stack.database).await;
+
+    assert_removed_entries_are_detected(&stack, &mark).await;
+    assert_inserted_entries_are_detected(&stack, &mark).await;
     assert_eq!(verify_log(&stack, Some(&mark)).await, [], "restored");
     stack.stop().await;
 }
+
+/// A change to each column of an entry: the column and its new value as SQL.
+const CHANGES: &[(&str, &str)] = &[
+    ("at", "at + INTERVAL 1 MICROSECOND"),
+    ("at", "'0000-00-00 00:00:00'"),
+    ("actor_kind", "'operator'"),
+    ("actor_kind", "'nothing'"),
+    ("actor_id", "UUID()"),
+    ("actor_id", "'nobody'"),
+    ("actor_name", "'eve@example.org'"),
+    ("action", "'sign_out'"),
+    ("action", "'nothing'"),
+    ("object_kind", "'api_key'"),
+    ("object_kind", "'nothing'"),
+    ("object_id", "'somebody'"),
+    ("result", "'forbidden'"),
+    ("address", "'192.0.2.1'"),
+    ("request_id", "UUID()"),
+    ("details", "'{\"more\":1}'"),
+    ("details", "'nothing'"),
+    ("hash", "REPEAT('0', 64)"),
+    ("previous", "REPEAT('0', 64)"),
+];
 
 #[tokio::test]
 async fn a_change_to_any_column_is_detected_and_the_entry_is_still_listed() {
@@ -109,29 +144,9 @@ async fn a_change_to_any_column_is_detected_and_the_entry_is_still_listed() {
     let of_admin = number("actor_id IS NOT NULL AND action = 'sign_in'").await;
     let of_nobody = number("actor_id IS NULL AND action = 'sign_in'").await;
     database.execute("CREATE TABLE audit_copy AS SELECT * FROM audit").await;
-    let changes = [
-        ("at", "at + INTERVAL 1 MICROSECOND"),
-        ("at", "'0000-00-00 00:00:00'"),
-        ("actor_kind", "'operator'"),
-        ("actor_kind", "'nothing'"),
-        ("actor_id", "UUID()"),
-        ("actor_id", "'nobody'"),
-        ("actor_name", "'eve@example.org'"),
-        ("action", "'sign_out'"),
-        ("action", "'nothing'"),
-        ("object_kind", "'api_key'"),
-        ("object_kind", "'nothing'"),
-        ("object_id", "'somebody'"),
-        ("result", "'forbidden'"),
-        ("address", "'192.0.2.1'"),
-        ("request_id", "UUID()"),
-        ("details", "'{\"more\":1}'"),
-        ("details", "'nothing'"),
-        ("hash", "REPEAT('0', 64)"),
-        ("previous", "REPEAT('0', 64)"),
-    ];
-    let of_admin = changes
-        .into_iter()
+    let of_admin = CHANGES
+        .iter()
+        .copied()
         .chain([("actor_id", "NULL"), ("actor_id", "''")])
         .map(|it| (of_admin, it));
     let of_nobody = [("actor_id", "''"), ("actor_id", "UUID()")].map(|it| (of_nobody, it));
@@ -181,7 +196,7 @@ async fn an_entry_inserted_at_the_end_is_detected_during_concurrent_writes() {
     .await;
 
     for _ in 0..5 {
-        assert_eq!(verify_log(&stack, None).await, [], "concurrent entries are no fault");
+        assert_eq!(verify_log(&stack, None).await, [], "concurrent entries are not faults");
     }
     let copy = format!("SELECT 1000000000, {COLUMNS} FROM audit WHERE number = 2");
     stack.database.execute(&format!("INSERT INTO audit (number, {COLUMNS}) {copy}")).await;

@@ -55,7 +55,7 @@ async fn all_entries_about_a_submission_are_found_by_its_id() {
     let image = format!("/api/admin/files/{file}");
     let resend = format!("/api/admin/submissions/{id}/deliveries/{delivery}/resend");
 
-    // Its file is missing. The failed view is audited as unavailable.
+    // The image file is missing, so the failed view is audited as unavailable.
     assert_eq!(admin.get(&image).await.status(), 503);
     assert_eq!(patient.get(&image).await.status(), 403);
     assert_eq!(patient.get(&format!("/api/admin/submissions/{id}")).await.status(), 403);

@@ -53,7 +53,7 @@ async fn a_running_submission_is_cancelled_once_despite_repeated_requests() {
         (&entries[0], &entries[2], entries.len()),
         (&entry("success"), &entry("unchanged"), 3)
     );
-    // The run may have been faster.
+    // The run may have ended before the second request.
     assert!([entry("in_progress"), entry("unchanged")].contains(&entries[1]), "{entries:?}");
     stack.stop().await;
 }
@@ -100,7 +100,7 @@ async fn a_cancellation_survives_a_temporal_outage_and_an_api_kill() {
     })
     .await;
     stack.api.take().expect("running").kill();
-    // As if the lease had expired, so that the next process need not wait.
+    // Simulate that the lease has expired, so that the next process need not wait.
     stack
         .database
         .execute("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")
@@ -145,7 +145,7 @@ async fn cancelling_an_unstarted_submission_sends_no_request_and_one_email() {
     stack.stop().await;
 }
 
-/// A run that staff cancelled while the API could not reach Temporal. The worker can.
+/// A run that staff cancelled while the API could not reach Temporal. The worker can reach it.
 async fn cancelled_while_temporal_is_unreachable() -> (Stack, AcceptedSubmission, Proxy) {
     let temporal = Proxy::to(&servers::temporal()).await;
     let options = StackOptions::default().scenario("stuck").with("DIAGNOSIS_POLL_SECONDS", "600");
@@ -167,7 +167,7 @@ async fn a_run_terminated_before_its_cancellation_ends_as_cancelled() {
     let (stack, accepted, temporal) = cancelled_while_temporal_is_unreachable().await;
     temporal_cli::submission_workflow("terminate", &accepted, &["--reason", "a test"]).await;
     temporal.restore();
-    // As if the lease of the failed attempt had expired.
+    // Simulate that the lease of the failed attempt has expired.
     stack
         .database
         .execute("UPDATE runs SET cancel_after = NOW(6) WHERE cancel_after IS NOT NULL")

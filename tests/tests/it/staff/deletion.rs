@@ -49,7 +49,7 @@ async fn a_deleted_submission_is_hidden_until_it_is_restored() {
     let reason = json!({"reason": "asked for by the patient"});
     let delete = async || send(&admin, Method::DELETE, &path, &reason).await;
 
-    // Only final submissions are deleted, and only with a reason.
+    // Only submissions in a final state can be deleted, and only with a reason.
     assert_eq!(refusal(delete().await).await, (409, "not_final".to_owned()));
     seeding::end(&stack.store, run, EndStatus::Failed, "loopai_failed").await;
     let no_reason = send(&admin, Method::DELETE, &path, &json!({"reason": " "})).await;

@@ -197,7 +197,7 @@ async fn known_users_are_still_audited_when_their_address_is_rate_limited() {
             call.header("x-forwarded-for", "192.0.2.1").send().await.expect("a response");
         refusal(response).await
     };
-    let ask_with = async |token: &str, path: &str| {
+    let call_with = async |token: &str, path: &str| {
         send(http.get(stack.client.url(path)).bearer_auth(token)).await
     };
     let forged = async || {
@@ -205,7 +205,7 @@ async fn known_users_are_still_audited_when_their_address_is_rate_limited() {
         send(call.header("cookie", format!("diagflow_session={}", admin.access_token))).await
     };
 
-    let junk = [ask_with("x", "/api/v1/audit").await.0, ask_with("x", "/api/v1/audit").await.0];
+    let junk = [call_with("x", "/api/v1/audit").await.0, call_with("x", "/api/v1/audit").await.0];
     assert_eq!(junk, [401, 429]);
     for _ in 0..2 {
         for (token, code) in [
@@ -213,12 +213,12 @@ async fn known_users_are_still_audited_when_their_address_is_rate_limited() {
             (&signed_out.access_token, "session_ended"),
             (&key, "api_key_invalid"),
         ] {
-            assert_eq!(ask_with(token, "/api/v1/audit").await, (401, code.to_owned()));
+            assert_eq!(call_with(token, "/api/v1/audit").await, (401, code.to_owned()));
         }
         assert_eq!(forged().await, (403, "csrf_token_invalid".to_owned()));
-        assert_eq!(ask_with(&expired, &status).await, (404, "not_found".to_owned()));
+        assert_eq!(call_with(&expired, &status).await, (404, "not_found".to_owned()));
     }
-    assert_eq!(ask_with("x", "/api/v1/audit").await.0, 429, "anonymous clients are still limited");
+    assert_eq!(call_with("x", "/api/v1/audit").await.0, 429, "anonymous clients are still limited");
 
     let per_round = [
         "user access token_expired",

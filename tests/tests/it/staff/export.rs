@@ -54,7 +54,7 @@ async fn an_export_contains_matching_rows_and_clinical_data_only_with_permission
     assert_eq!(rows[61]["result"]["summary"], "=all is well");
     assert_eq!(rows[61]["comments"], "=HYPERLINK(\"x\")");
 
-    // A role that may export but not read clinical data.
+    // This role may export submissions but not read clinical data.
     let update = format!("UPDATE users SET role = 'service' WHERE id = '{}'", program.id);
     stack.database.execute(&update).await;
     for format in ["csv", "jsonl"] {
@@ -83,7 +83,7 @@ async fn audit_entries(stack: &Stack) -> Vec<String> {
     stack.database.audit_rows(query).await
 }
 
-/// Completes submissions with results of this size, each after an earlier result.
+/// Completes submissions whose latest results have this size. Each also has an earlier result.
 async fn with_results(stack: &Stack, count: usize, bytes: usize) -> Vec<RunKey> {
     let mut runs = Vec::new();
     for number in 0..count {
@@ -112,7 +112,7 @@ async fn an_export_of_large_results_uses_bounded_memory_and_has_the_latest_resul
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let runs = with_results(&stack, count, size).await;
     for format in ["csv", "jsonl"] {
-        // A quarter of the rows first, to exclude memory that is allocated once and reused.
+        // Export a quarter of the rows first, to exclude memory that is allocated once and reused.
         text(&admin, &format!("format={format}&email=ana1*")).await;
         std::fs::write(format!("/proc/{}/clear_refs", api.id()), "5").expect("a reset of the peak");
         let before = api.memory();
@@ -147,7 +147,7 @@ async fn an_export_aborted_by_its_client_is_audited_as_interrupted() {
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let response = admin.get(&format!("{PATH}?format=jsonl")).await;
     let mut chunks = response.bytes_stream();
-    chunks.next().await.expect("a beginning").expect("bytes");
+    chunks.next().await.expect("a first chunk").expect("bytes");
     let started = audit_entries(&stack).await;
     assert_eq!(started.len(), 1, "{started:?}");
     assert!(started[0].starts_with("started "), "{started:?}");
@@ -188,7 +188,7 @@ async fn a_failed_read_is_not_audited_as_a_view() {
     stack.stop().await;
 }
 
-/// More rows than fit into the buffers between the server and its client.
+/// Stores more submissions than fit into the buffers between the server and its client.
 async fn seed_many(stack: &Stack) {
     seeding::submission(&stack.store, "ana@example.org", &"x".repeat(5000), None).await;
     for _ in 0..13 {
@@ -212,7 +212,7 @@ async fn an_export_stops_when_its_caller_loses_permission() {
         let response = admin.get(&format!("{PATH}?format=jsonl")).await;
         assert_eq!(response.status(), 200);
         let mut chunks = response.bytes_stream();
-        chunks.next().await.expect("a beginning").expect("bytes");
+        chunks.next().await.expect("a first chunk").expect("bytes");
 
         let id = admin.id;
         stack.database.execute(&format!("UPDATE users SET {change} WHERE id = '{id}'")).await;
@@ -248,7 +248,7 @@ async fn a_slow_export_outlasts_the_session_idle_limit() {
         let chunk = chunk.expect("an uninterrupted export");
         lines += chunk.iter().filter(|byte| **byte == b'\n').count();
         if started.elapsed() < IDLE + Duration::from_secs(2) {
-            // A slow connection: 3 MB per second, of more than 40 MB.
+            // Simulate a slow connection: 3 MB per second, for more than 40 MB.
             tokio::time::sleep(Duration::from_secs_f64(chunk.len() as f64 / 3e6)).await;
         }
     }
@@ -270,7 +270,7 @@ async fn an_interrupted_export_is_visibly_incomplete() {
     let response = admin.get(&format!("{PATH}?format=jsonl")).await;
     assert_eq!(response.status(), 200);
     let mut chunks = response.bytes_stream();
-    chunks.next().await.expect("a beginning").expect("bytes");
+    chunks.next().await.expect("a first chunk").expect("bytes");
     proxy.cut();
     let mut end = Ok(());
     while let Some(chunk) = chunks.next().await {

@@ -94,7 +94,7 @@ async fn cursors_page_forward_and_back() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let ids = twelve_submissions(&stack).await;
     let staff = Staff::with_role(&stack, Role::Operator).await;
-    // Submissions of the same time are ordered by id, highest first.
+    // Submissions with the same time are ordered by id, highest first.
     let mut by_id: Vec<(SubmissionId, u32)> = ids.into_iter().zip(1..).collect();
     by_id.sort_by_key(|(id, _)| std::cmp::Reverse(id.to_string()));
     let by_id: Vec<u32> = by_id.into_iter().map(|(_, number)| number).collect();
@@ -195,8 +195,7 @@ async fn all_query_errors_are_reported_at_once_and_queries_are_audited() {
     stack.stop().await;
 }
 
-/// The totals by status, of submissions that exist and of deleted ones: by the counters, and by the
-/// rows.
+/// The totals by status and by deletion: first those of the counters, then those of the rows.
 async fn both_totals(stack: &Stack) -> (Vec<i64>, Vec<i64>) {
     let (mut counted, mut real) = (Vec::new(), Vec::new());
     for status in Status::ALL {

@@ -71,6 +71,28 @@ async fn users_read_their_own_submissions_and_staff_read_all() {
     stack.stop().await;
 }
 
+/// Signs in as a browser does; returns the session's cookie and its CSRF token.
+async fn sign_in_with_cookies(
+    stack: &Stack,
+    http: &reqwest::Client,
+    email: &str,
+) -> (String, String) {
+    let sign_in = json!({
+        "email": email, "password": diagflow_tests::staff::PASSWORD, "cookies": true
+    });
+    let login = http.post(stack.client.url("/api/v1/auth/login")).json(&sign_in);
+    let login = login.send().await.expect("a response");
+    let cookies: Vec<_> = login.headers().get_all("set-cookie").iter().collect();
+    let pair = |cookie: &&reqwest::header::HeaderValue| {
+        let text = cookie.to_str().expect("text");
+        text.split(';').next().expect("a pair").to_owned()
+    };
+    let cookie = cookies.iter().map(pair).find(|pair| pair.starts_with("diagflow_session="));
+    let cookie = cookie.expect("a session's cookie");
+    let body: Value = login.json().await.expect("JSON");
+    (cookie, body["csrf_token"].as_str().expect("a token").to_owned())
+}
+
 #[tokio::test]
 async fn a_valid_session_is_recorded_as_the_submitter_and_an_invalid_one_is_rejected() {
     let stack = Stack::api_only(StackOptions::default()).await;
@@ -87,26 +109,14 @@ async fn a_valid_session_is_recorded_as_the_submitter_and_an_invalid_one_is_reje
 
     // The cookie identifies the account only together with the CSRF token.
     let http = reqwest::Client::new();
-    let sign_in = json!({
-        "email": patient.email, "password": diagflow_tests::staff::PASSWORD, "cookies": true
-    });
-    let login = http.post(stack.client.url("/api/v1/auth/login")).json(&sign_in);
-    let login = login.send().await.expect("a response");
-    let cookies: Vec<_> = login.headers().get_all("set-cookie").iter().collect();
-    let pair = |cookie: &&reqwest::header::HeaderValue| {
-        let text = cookie.to_str().expect("text");
-        text.split(';').next().expect("a pair").to_owned()
-    };
-    let cookie = cookies.iter().map(pair).find(|pair| pair.starts_with("diagflow_session="));
-    let cookie = cookie.expect("a session's cookie");
-    let csrf = login.json::<Value>().await.expect("JSON")["csrf_token"].clone();
+    let (cookie, csrf) = sign_in_with_cookies(&stack, &http, &patient.email).await;
     let call = || {
         let call = http.post(stack.client.url("/api/user/submit")).json(&sent);
         call.header("cookie", &cookie)
     };
     let forged = expect_accepted(call().send().await.expect("a response")).await;
     assert_eq!(sender(&forged.submission_id).await, "", "anonymous submissions are allowed");
-    let page = call().header("x-csrf-token", csrf.as_str().expect("a token"));
+    let page = call().header("x-csrf-token", &csrf);
     let page = expect_accepted(page.send().await.expect("a response")).await;
     assert_eq!(sender(&page.submission_id).await, patient.id.to_string());
 

@@ -19,7 +19,7 @@ async fn sign_in(stack: &Stack, email: &str, password: &str) -> Response {
     call.json(&given).send().await.expect("a response")
 }
 
-/// A session that was started with the password of this time.
+/// A session whose sign-in verified the password that was set at this time.
 fn session(user: UserId, password_changed_at: Option<UtcTime>) -> NewSession {
     NewSession {
         id: SessionId::new(),
@@ -173,8 +173,8 @@ async fn guessing_the_current_password_is_throttled() {
         tries += 1;
         assert!(tries < 30, "never throttled");
     };
-    // Five attempts for everybody, five more from a known address. The pauses start at one second,
-    // so on a slow machine some more may pass.
+    // Everybody has five attempts, and a known address has five more. The pauses start at one second,
+    // so on a slow machine a few more may pass.
     assert!((10..=16).contains(&tries), "{tries}");
     assert!(blocked.headers().contains_key("retry-after"));
     assert_eq!(refusal(blocked).await, (429, "too_many_attempts".to_owned()));

@@ -4,6 +4,38 @@ use diagflow_tests::responses::header;
 use diagflow_tests::{Stack, StackOptions};
 use serde_json::{Value, json};
 
+async fn assert_pages_have_the_health_limit(stack: &Stack, http: &reqwest::Client) {
+    for page in ["/", "/version", "/docs/", "/openapi.json"] {
+        let response = http.get(stack.client.url(page)).send().await.expect("a response");
+        assert_eq!(response.status(), 200, "{page}");
+        assert!(header(&response, "ratelimit").starts_with("\"health\";r="), "{page}");
+    }
+}
+
+/// Asserts that reads, sign-ins, webhooks and health checks from an address have separate limits.
+async fn assert_limits_are_counted_separately(stack: &Stack, http: &reqwest::Client, from: &str) {
+    let id = "3f1f6b0e-6f0e-4f7b-9d53-0f1f6f3c2a11";
+    let (status, events) = (format!("/api/user/status/{id}"), format!("/api/user/events/{id}"));
+    let read = async |path: &str| {
+        let call = http.get(stack.client.url(path)).header("x-forwarded-for", from);
+        call.send().await.expect("a response").status().as_u16()
+    };
+    let image = format!("/api/files/{id}");
+    let all = [read(&status).await, read(&events).await, read(&image).await];
+    assert_eq!(all, [401, 429, 429], "counted together");
+    let post = async |path: &str, body: Value| {
+        let call = http.post(stack.client.url(path)).header("x-forwarded-for", from);
+        call.json(&body).send().await.expect("a response").status().as_u16()
+    };
+    let sign_in = json!({"email": "nobody@example.org", "password": "nothing"});
+    assert_eq!(post("/api/v1/auth/login", sign_in).await, 401);
+    assert_eq!(post("/api/v1/auth/refresh", json!({"refresh_token": "x"})).await, 429);
+    assert_ne!(post("/api/hooks/loopai", json!({})).await, 429);
+    assert_eq!(post("/api/hooks/loopai", json!({})).await, 429);
+    assert_eq!(read("/health").await, 200, "counted separately");
+    assert_eq!(read("/health").await, 200);
+}
+
 #[tokio::test]
 async fn a_rate_limited_client_gets_a_retry_after_header() {
     let options = StackOptions::default()
@@ -39,31 +71,7 @@ async fn a_rate_limited_client_gets_a_retry_after_header() {
     let six = async |last: &str| submit(&format!("2001:db8:1:2::{last}")).await.status().as_u16();
     assert_eq!([six("1").await, six("2").await, six("3").await], [400, 400, 429], "one network");
 
-    for page in ["/", "/version", "/docs/", "/openapi.json"] {
-        let response = http.get(stack.client.url(page)).send().await.expect("a response");
-        assert_eq!(response.status(), 200, "{page}");
-        assert!(header(&response, "ratelimit").starts_with("\"health\";r="), "{page}");
-    }
-
-    let id = "3f1f6b0e-6f0e-4f7b-9d53-0f1f6f3c2a11";
-    let (status, events) = (format!("/api/user/status/{id}"), format!("/api/user/events/{id}"));
-    let read = async |path: &str| {
-        let call = http.get(stack.client.url(path)).header("x-forwarded-for", "192.0.2.1");
-        call.send().await.expect("a response").status().as_u16()
-    };
-    let image = format!("/api/files/{id}");
-    let all = [read(&status).await, read(&events).await, read(&image).await];
-    assert_eq!(all, [401, 429, 429], "counted together");
-    let post = async |path: &str, body: Value| {
-        let call = http.post(stack.client.url(path)).header("x-forwarded-for", "192.0.2.1");
-        call.json(&body).send().await.expect("a response").status().as_u16()
-    };
-    let sign_in = json!({"email": "nobody@example.org", "password": "nothing"});
-    assert_eq!(post("/api/v1/auth/login", sign_in).await, 401);
-    assert_eq!(post("/api/v1/auth/refresh", json!({"refresh_token": "x"})).await, 429);
-    assert_ne!(post("/api/hooks/loopai", json!({})).await, 429);
-    assert_eq!(post("/api/hooks/loopai", json!({})).await, 429);
-    assert_eq!(read("/health").await, 200, "counted separately");
-    assert_eq!(read("/health").await, 200);
+    assert_pages_have_the_health_limit(&stack, &http).await;
+    assert_limits_are_counted_separately(&stack, &http, "192.0.2.1").await;
     stack.stop().await;
 }

@@ -78,7 +78,7 @@ async fn superseded_and_missing_emails_are_not_resent() {
     let retry = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
     assert_eq!(staff.post(&retry, &reason_body()).await.status(), 202);
 
-    for _ in ["while it is being sent", "after it has ended"] {
+    for _ in ["during the new run", "after the new run"] {
         let response = staff.post(&path(&accepted, &original), &reason_body()).await;
         assert_eq!(refusal(response).await, (409, "superseded".to_owned()));
         stack.wait_for_status(&accepted, "completed").await;

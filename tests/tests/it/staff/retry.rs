@@ -167,15 +167,15 @@ async fn a_retry_does_not_wait_for_an_unavailable_mail_server() {
     let history = format!("/api/admin/submissions/{}/history", accepted.submission_id);
     let history: Value = staff.get(&history).await.json().await.expect("JSON");
     let first = &history["runs"][1];
-    let room_request = "Signal: a newer run is waiting to start";
+    let signal = "Signal: a newer run is waiting to start";
     let descriptions = |it: &Value| it["description"].as_str().unwrap_or_default().to_owned();
     let descriptions: Vec<_> =
         first["events"].as_array().expect("events").iter().map(descriptions).collect();
-    let room =
-        descriptions.iter().position(|it| it == room_request).expect("the request to make room");
-    let stopped =
-        descriptions[room..].iter().any(|it| it == "E-mail to the patient: cancellation requested");
-    assert!(stopped, "the e-mail was not handed over: {descriptions:#?}");
+    let signalled = descriptions.iter().position(|it| it == signal).expect("the signal");
+    let stopped = descriptions[signalled..]
+        .iter()
+        .any(|it| it == "E-mail to the patient: cancellation requested");
+    assert!(stopped, "the e-mail was not stopped: {descriptions:#?}");
     stack.mail.set_script([]).expect("a script");
     let all = wait_until_sent(&stack, &accepted, 1).await;
     let states: Vec<_> = all

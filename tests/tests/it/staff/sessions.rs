@@ -98,7 +98,7 @@ async fn a_refresh_token_works_once_with_a_grace_period_for_lost_responses() {
     refreshed.access_token = second["access_token"].as_str().expect("a token").to_owned();
     assert_eq!(refreshed.get(VALIDATE).await.status(), 200);
 
-    // Beyond the grace period of ten seconds.
+    // Simulate that the grace period of ten seconds has ended.
     stack
         .database
         .execute("UPDATE sessions SET refreshed_at = DATE_SUB(refreshed_at, INTERVAL 11 SECOND)")
@@ -291,7 +291,7 @@ async fn only_sessions_that_ended_long_ago_are_removed() {
         "still active",
     ];
     assert_eq!(left, expected);
-    // More rows than one statement removes.
+    // Insert more rows than one statement removes.
     let copies = format!(
         "INSERT INTO sessions ({columns}) SELECT UUID(), user_id, refresh, refreshed_at, network, \
          address, user_agent, created_at, used_at, idle_after, NOW(6) - INTERVAL 31 DAY, ended_at \

@@ -13,7 +13,7 @@ const WRONG: &str = "not the password at all";
 /// Headers that differ in every response.
 const ALWAYS_NEW: [&str; 2] = ["date", "x-request-id"];
 
-/// A complete response, except for the request id.
+/// A complete response, except for the values that differ in every response.
 #[derive(Debug, PartialEq, Eq)]
 struct ComparableResponse {
     status: u16,
@@ -40,7 +40,7 @@ async fn sign_in(
     email: &str,
     password: &str,
 ) -> (Response, Duration) {
-    // No throttling in this test.
+    // Sign-ins must not be throttled in this test.
     stack.database.execute("DELETE FROM throttles").await;
     let given = json!({"email": email, "password": password});
     let call = client.post(stack.client.url("/api/v1/auth/login")).json(&given);
@@ -58,7 +58,7 @@ async fn refused_accounts(stack: &Stack) -> [(&'static str, String, &'static str
         .database
         .execute(&format!("UPDATE users SET disabled_at = NOW(6) WHERE id = '{disabled_id}'"))
         .await;
-    // As long as the other addresses, which are random.
+    // This address is as long as the others, which are random.
     let unknown = known.replace("operator-", "operatox-");
     [
         ("a wrong password", known, WRONG),
@@ -87,7 +87,7 @@ async fn all_failed_sign_ins_get_the_same_response_in_the_same_time() {
         assert_eq!(response, &responses[0], "{why}");
     }
 
-    // In turns, so that other load affects all of them alike.
+    // The attempts take turns, so that other load affects all of them alike.
     let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
     for _ in 0..TRIES {
         for (why, email, password) in &who {

@@ -47,7 +47,7 @@ async fn a_run_shows_its_summary_and_current_details_in_temporal() {
     let run = history::workflow_handle(&stack, &accepted).await;
     let described = run.describe(WorkflowDescribeOptions::default()).await.expect("a response");
     assert_eq!(described.static_summary(), Some("Diagnosis, run 1"));
-    // The database is slightly ahead of the run.
+    // The database is updated shortly before the workflow's details.
     eventually("the run to show that it waits", || async {
         let output =
             temporal_cli::submission_workflow("metadata", &accepted, &["--output", "json"]).await;
@@ -63,7 +63,7 @@ async fn a_run_shows_its_summary_and_current_details_in_temporal() {
 async fn signal_triggers_an_immediate_poll() {
     let (stack, accepted) = Stack::with_submission(long_polls()).await;
     stack.wait_for_status(&accepted, "processing").await;
-    // Without a wait for the poll timer: the signal must find the change.
+    // The test does not wait for the poll timer: the signal must cause a poll that finds the result.
     let execution = &executions(&stack, &accepted)[0].execution_id;
     stack.loopai.complete_with(execution, json!({"summary": "dry skin"})).expect("in progress");
 
@@ -259,7 +259,7 @@ async fn the_saved_filters_of_the_runbook_match_their_runs() {
         .await;
     }
     for filter in filters.iter().filter(|filter| !matching.contains(*filter)) {
-        // Also fails if Temporal does not understand the filter.
+        // This also fails if Temporal rejects the filter.
         assert!(!temporal_cli::search(filter).await.contains(&ours), "{filter}");
     }
     stack.stop().await;

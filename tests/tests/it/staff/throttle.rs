@@ -136,7 +136,7 @@ async fn throttling_does_not_reveal_who_signed_in_from_a_shared_address() {
         assert!(is_blocked(&refused), "{refused:?}");
     }
 
-    // A pause for everybody that outlasts any slow machine, without failures of the account itself.
+    // The network's pause outlasts the test even on a slow machine. The account has no failures.
     stack.database.execute("DELETE FROM throttles").await;
     assert_eq!(sign_in(&stack, home, "other@example.org", WRONG).await.status, 401);
     stack.database.execute("UPDATE throttles SET failures = 1000").await;
@@ -199,7 +199,7 @@ async fn attacks_from_elsewhere_do_not_lock_a_user_out_at_their_usual_network() 
         let attempt = sign_in(&stack, &format!("10.0.{number}.1"), &email, WRONG).await;
         assert_eq!(attempt.status, 401, "{number}: {attempt:?}");
     }
-    // No pause so far; the next failure causes one.
+    // There is no pause so far. Simulate five more failures, which cause one.
     stack.database.execute("UPDATE throttles SET failures = 25 WHERE failures = 20").await;
 
     let elsewhere = sign_in(&stack, "198.51.100.1", &email, PASSWORD).await;
@@ -209,7 +209,7 @@ async fn attacks_from_elsewhere_do_not_lock_a_user_out_at_their_usual_network() 
     assert_eq!(at_home.status, 200, "{at_home:?}");
     let wrong = sign_in(&stack, "203.0.113.99", &email, WRONG).await;
     assert!(is_blocked(&wrong), "the refusal does not reveal that the account exists: {wrong:?}");
-    // From elsewhere the pause is at most a minute, whatever the number of failures.
+    // The pause for other networks is at most a minute, whatever the number of failures.
     stack.database.execute("UPDATE throttles SET failures = 1000 WHERE failures >= 20").await;
     let elsewhere = sign_in(&stack, "198.51.100.1", &email, PASSWORD).await;
     let wait = elsewhere.retry_after.expect("a pause");

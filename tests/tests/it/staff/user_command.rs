@@ -27,7 +27,7 @@ fn command(database: &Database, arguments: &[&str]) -> Command {
 async fn user(database: &Database, arguments: &[&str], input: &str) -> Exit {
     let mut child = command(database, arguments).spawn().expect("started");
     let mut stdin = child.stdin.take().expect("a standard input");
-    // A process that does not read it may have exited already.
+    // A process that does not read its input may have exited already.
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
     let output = timeout(LIMIT, child.wait_with_output()).await;

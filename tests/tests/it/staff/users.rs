@@ -241,12 +241,12 @@ async fn an_account_change_applies_to_open_sessions_at_once() {
     assert_eq!(refusal(staff.get("/api/v1/auth/validate").await).await, ended);
     assert_eq!(refusal(other.get("/api/v1/auth/validate").await).await, ended);
 
-    let doomed = Staff::with_role(&stack, Role::Clinician).await.at_api(&client);
-    assert_eq!(doomed.get("/api/v1/auth/validate").await.status(), 200);
-    assert_eq!(admin.delete(&path(doomed.id)).await.status(), 200);
-    assert_eq!(refusal(doomed.get("/api/v1/auth/validate").await).await, ended);
-    body(admin.put(&path(doomed.id), &json!({"enabled": true})).await, 200).await;
-    let still = refusal(doomed.get("/api/v1/auth/validate").await).await;
+    let disabled_user = Staff::with_role(&stack, Role::Clinician).await.at_api(&client);
+    assert_eq!(disabled_user.get("/api/v1/auth/validate").await.status(), 200);
+    assert_eq!(admin.delete(&path(disabled_user.id)).await.status(), 200);
+    assert_eq!(refusal(disabled_user.get("/api/v1/auth/validate").await).await, ended);
+    body(admin.put(&path(disabled_user.id), &json!({"enabled": true})).await, 200).await;
+    let still = refusal(disabled_user.get("/api/v1/auth/validate").await).await;
     assert_eq!(still, ended, "enabled again, but old sessions stay closed");
     replica.stop().await;
     stack.stop().await;

@@ -12,7 +12,7 @@ async fn a_run_whose_start_is_being_recorded_is_not_adopted_as_a_second_one() {
     let records = Records::new().await;
     let run = records.submission().await;
     let temporal_run_id = Uuid::new_v4().to_string();
-    // The API records the start, without a commit yet.
+    // The API has recorded the start, but not committed it yet.
     let mut starter = records.database.connect().await;
     let record_start = format!(
         "BEGIN; UPDATE runs SET temporal_run_id = '{temporal_run_id}', started_at = NOW(6)"
@@ -24,8 +24,8 @@ async fn a_run_whose_start_is_being_recorded_is_not_adopted_as_a_second_one() {
         async move { store.adopt(run, &id, &id, None).await }
     });
     eventually("the worker to wait for the API", || async {
-        // `innodb_trx` is not used: its contents do not change when it is read more than ten times
-        // a second.
+        // Not `innodb_trx`: its contents are not updated while it is read more than ten times a
+        // second.
         let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
              WHERE db = DATABASE() AND command = 'Execute' AND info LIKE 'UPDATE `runs`%'";
         (records.database.number(waiting).await == 1).then_some(())

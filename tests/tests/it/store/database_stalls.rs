@@ -20,7 +20,7 @@ async fn an_abandoned_response_is_not_used_for_the_next_query() {
     let records = Records::new().await;
     let (proxy, store) = store_by_proxy(&records, Duration::from_secs(30)).await;
     let (ana, ben) = (records.submission().await.submission, records.submission().await.submission);
-    // The pool may have sent as many test queries without a response.
+    // The pool may also have sent this many test queries that got no response.
     for queries in 1..=3 {
         for _ in 0..2 {
             store.submission(ana).await.expect("a response").expect("found");

@@ -162,7 +162,7 @@ async fn a_message_being_sent_is_left_to_its_sender() {
 }
 
 #[tokio::test]
-async fn an_expired_send_is_unknown_for_good() {
+async fn an_email_with_an_expired_claim_is_settled_as_unknown() {
     let records = Records::new().await;
     let store = &records.store;
     let (run, delivery) = due(&records).await;
@@ -213,7 +213,7 @@ async fn an_abandoned_delivery_keeps_its_last_reason() {
     records.remove().await;
 }
 
-/// Claims the e-mail of a failed run, as a worker that is sending it.
+/// Claims the e-mail of a failed run, like a worker that is sending it.
 async fn sending(records: &Records) -> (RunKey, Delivery, DeliveryAttempt) {
     let (run, delivery) = due(records).await;
     let attempt = planned(&records.store, &delivery).await;

@@ -61,9 +61,9 @@ async fn each_migration_reverts_cleanly_and_can_be_reapplied() {
         let after = schema(&database).await;
         assert_ne!(after, before, "{folder:?} changes nothing");
         database.execute(&sql("down.sql")).await;
-        assert_eq!(schema(&database).await, before, "{folder:?}: down");
+        assert_eq!(schema(&database).await, before, "{folder:?}: after down.sql");
         database.execute(&sql("up.sql")).await;
-        assert_eq!(schema(&database).await, after, "{folder:?}: up again");
+        assert_eq!(schema(&database).await, after, "{folder:?}: after up.sql is applied again");
     }
     database.remove().await;
 }
@@ -160,7 +160,7 @@ async fn an_interrupted_migration_is_completed_by_the_next_attempt() {
 #[tokio::test]
 async fn migrating_one_database_does_not_block_another() {
     let (held, other) = (Database::empty().await, with_migrations(&[]).await);
-    // Its migration gets the lock, and then cannot read the applied versions.
+    // The migration of this database gets the lock, and then cannot read the applied versions.
     held.execute(&format!("CREATE TABLE {LEDGER} LIKE {}.{LEDGER}", other.name())).await;
     let mut holder = held.connect().await;
     holder.batch_execute(&format!("LOCK TABLES {LEDGER} WRITE")).await.expect("locked");
@@ -189,7 +189,8 @@ async fn migrating_one_database_does_not_block_another() {
     other.remove().await;
 }
 
-/// The tables of `store/src/db/schema.rs`: `table column Type` and `table key column, …`.
+/// The columns and primary keys in `store/src/db/schema.rs`, as `table column Type` and
+/// `table key column, …`.
 fn diesel_columns() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src/db/schema.rs");
     let text = std::fs::read_to_string(path).expect("the schema");
@@ -209,7 +210,7 @@ fn diesel_columns() -> Vec<String> {
     lines
 }
 
-/// The same from the database.
+/// The columns and primary keys of the database, in the format of `diesel_columns`.
 async fn database_columns(database: &Database) -> Vec<String> {
     let columns = format!(
         "SELECT CONCAT_WS(' ', table_name, column_name, data_type, is_nullable, \
@@ -253,7 +254,8 @@ async fn the_diesel_schema_matches_the_database() {
     database.remove().await;
 }
 
-/// The workflow's status for one of the store. A missing variant does not compile.
+/// The workflow's counterpart of a store status. The `match` is exhaustive, so that every new status
+/// must be added.
 fn workflow_status(status: Status) -> RunStatus {
     match status {
         Status::Pending => RunStatus::Pending,

@@ -31,6 +31,9 @@ async fn stale_items_are_listed_in_order_without_gaps_or_repeats() {
     let most = records.database.number(&count).await;
 
     let found = i64::try_from(cursors.len()).expect("a small number");
-    assert!(least > 1000 && (least..=most).contains(&found), "{found} of {least} to {most}");
+    assert!(
+        least > 1000 && (least..=most).contains(&found),
+        "{found} items instead of {least} to {most}"
+    );
     records.remove().await;
 }

@@ -1,4 +1,5 @@
-//! Status transitions: exactly the listed ones, each by one writer only.
+//! Only the listed status transitions are possible, and only one of several concurrent writers makes
+//! a transition.
 
 use super::Records;
 use diagflow_store::{
@@ -10,8 +11,8 @@ use futures::future::join_all;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Every transition, as `docs/ARCHITECTURE.md` draws them. Repeated here, so that a change in
-/// `store/src/submissions/status.rs` is deliberate.
+/// Every transition in the diagram of `docs/ARCHITECTURE.md`. They are repeated here, so that a change
+/// in `store/src/submissions/status.rs` is deliberate.
 const TRANSITIONS: [(Status, Status); 11] = [
     (Status::Pending, Status::Processing),
     (Status::Pending, Status::Failed),

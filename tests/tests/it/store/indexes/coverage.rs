@@ -1,4 +1,4 @@
-//! Whether every store method is called.
+//! Checks that the index test calls every store method.
 
 use std::path::Path;
 

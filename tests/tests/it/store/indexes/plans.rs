@@ -6,16 +6,16 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::fmt;
 
-/// An exception from the rule that a statement reads rows through an index, in index order.
+/// An exception to the rule that a statement reads rows through an index, in index order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Allowance {
-    /// Sort the rows it found, or read more rows than it returns.
+    /// The statement may sort the rows that it finds, or read more rows than it returns.
     Sort,
-    /// Read a whole table or index.
+    /// The statement may read a whole table or index.
     ReadWhole,
 }
 
-/// Statements with an allowance, by a part of their text, each with its reason.
+/// The exceptions: a part of the statement's text, what is allowed, and the reason.
 const EXCEPTIONS: [(&str, Allowance, &str); 16] = [
     (
         "FROM `deliveries` WHERE (`deliveries`.`submission_id` = ",
@@ -54,7 +54,7 @@ const EXCEPTIONS: [(&str, Allowance, &str); 16] = [
     (
         "SELECT `submissions`.`id`, `runs`.`number`, `runs`.`temporal_run_id` FROM",
         Allowance::ReadWhole,
-        "once, after a restore; open runs, which here are every other row",
+        "once, after a restore; it reads the open runs, which are every other row in this test",
     ),
     (
         "UPDATE submission_counts SET amount = COALESCE(",
@@ -97,8 +97,8 @@ impl fmt::Display for PlanLine {
 }
 
 impl PlanLine {
-    /// Whether rows are found by an index in the requested order, or none had to be read. Within
-    /// that order, no more than the `LIMIT` is read.
+    /// Whether rows are found by an index in the requested order, or none had to be read. In that
+    /// order, no more rows than the `LIMIT` are read.
     fn is_by_index(&self, allowance: Option<Allowance>, is_limited: bool) -> bool {
         let extra = self.extra.as_deref().unwrap_or_default();
         // The last two mean that the planner has already looked up the requested unique key
@@ -139,7 +139,7 @@ impl Server {
         let plan = self.plan_of(statement).await;
         let shown = plan.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         if !plan.iter().all(|line| line.is_by_index(allowance, max_rows.is_some())) {
-            return Some(format!("not by an index: {statement}\n{shown}"));
+            return Some(format!("does not use an index: {statement}\n{shown}"));
         }
         if scans_audit_by_number(statement, &plan) {
             return Some(format!("scans the audit log: {statement}\n{shown}"));
@@ -148,11 +148,11 @@ impl Server {
             max_rows.filter(|_| allowance.is_none() && statement.starts_with("SELECT"))?;
         let read = self.rows_read_by(statement).await;
         (read > max_rows)
-            .then(|| format!("reads {read} rows, not {max_rows}: {statement}\n{shown}"))
+            .then(|| format!("reads {read} rows, more than {max_rows}: {statement}\n{shown}"))
     }
 
     async fn plan_of(&mut self, statement: &str) -> Vec<PlanLine> {
-        // MySQL's default is a tree.
+        // MySQL's default format is a tree.
         sql_query(format!("EXPLAIN FORMAT=TRADITIONAL {statement}"))
             .load(&mut self.0)
             .await
@@ -182,8 +182,8 @@ fn max_rows_read(statement: &str) -> Option<i64> {
     Some(returned * READS_PER_ROW + EXTRA_READS)
 }
 
-/// Whether a search of the audit log reads entries by number, which is their order: it would read
-/// all of them when nothing matches.
+/// Whether a search of the audit log reads entries by number, which is their order. Such a search
+/// reads all of them when nothing matches.
 fn scans_audit_by_number(statement: &str, plan: &[PlanLine]) -> bool {
     let columns = [
         "at",

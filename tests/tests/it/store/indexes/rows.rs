@@ -4,7 +4,8 @@ use crate::store::Records;
 
 const ROWS: usize = 3000;
 
-/// A fifth each: processing; queued; cancelled before the start; failed; completed.
+/// Each status applies to a fifth of the submissions. Pending ones are queued, and cancelled ones were
+/// never started.
 const STATUS: &str = "ELT(n % 5 + 1, 'processing', 'pending', 'cancelled', 'failed', 'completed')";
 
 /// Fills every table. No row is due to be started, cancelled or delivered within a day.
@@ -51,7 +52,7 @@ fn submissions() -> Vec<String> {
             "INSERT INTO events (submission_id, number, name, step, status, message, created_at) \
              SELECT id, {first_event} FROM submissions"
         ),
-        // Half of the open ones belong to a run, the others to a standalone workflow.
+        // Half of the open deliveries belong to a run, the others to a standalone workflow.
         "INSERT INTO deliveries SELECT UUID(), id, 1, 'result', IF(status = 'failed', 'sent', 'planned'), \
          1, NULL, NULL, created_at, NULL, IF(status = 'failed', created_at, NULL), 0, \
          IF(status = 'cancelled', NOW(6) + INTERVAL 1 DAY, NULL), '' FROM submissions \
@@ -60,7 +61,7 @@ fn submissions() -> Vec<String> {
         "INSERT INTO idempotency_keys SELECT SHA2(id, 256), SHA2(id, 256), UUID(), NOW(6), id, \
          NOW(6) + INTERVAL 1 DAY FROM submissions"
             .to_owned(),
-        // Waiting rows are within their time; the others have ended or are running.
+        // The turns of waiting rows have not expired. The other rows have ended or are running.
         format!(
             "INSERT INTO loopai_slots SELECT id, 1, created_at, \
              IF({waits}, NOW(6) + INTERVAL 1 DAY, NULL), IF({waits}, NULL, created_at), \
@@ -81,7 +82,7 @@ const ACCOUNTS: [&str; 5] = [
      NOW(6) + INTERVAL IF(email IN ('1@example.org', '2@example.org'), -40, 1) DAY, NULL, NULL FROM users",
     "INSERT INTO api_keys SELECT UUID(), id, '', SHA2(id, 256), created_at, NULL, NULL, NULL FROM users",
     "INSERT INTO throttles SELECT SHA2(id, 256), 1, NOW(6) FROM users",
-    // Above the numbers of the entries that the test writes.
+    // Their numbers are above those of the entries that the test writes.
     "INSERT INTO audit SELECT 1000000 + n, NOW(6) - INTERVAL 4000 - n MINUTE, 'user', \
      UUID(), CONCAT(n, '@example.org'), 'submissions_view', 'service', '', 'success', '', UUID(), \
      '{}', '', '' FROM numbers",

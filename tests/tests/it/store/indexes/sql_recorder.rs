@@ -71,7 +71,7 @@ fn with_values(shown: &str) -> String {
     whole
 }
 
-/// The members of a list in Rust's debug format. Texts may contain commas.
+/// The members of a list in Rust's debug format. Strings may contain commas.
 fn parts(shown: &str) -> Vec<&str> {
     let (mut parts, mut start_of_part) = (Vec::new(), 0);
     let (mut in_text, mut is_escaped) = (false, false);

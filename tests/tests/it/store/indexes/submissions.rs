@@ -73,7 +73,7 @@ async fn request_slots(store: &Store, run: RunKey) {
         store.return_loopai_permit(permit).await.expect("recorded");
         store.record_loopai_request(permit, RequestHealth::Unavailable).await.expect("recorded");
     }
-    // Not this one, since its run is open.
+    // This slot is not released, since its run is open.
     store.release_stale_slots().await.expect("none");
     store.loopai_retry_after(run.submission).await.expect("a response");
     store.loopai_usage().await.expect("a response");
@@ -88,7 +88,7 @@ async fn claim_keys(store: &Store) {
     store.sweep_idempotency_keys().await.expect("swept");
 }
 
-/// Three rows of `fill` were reserved long ago.
+/// Sweeps the three blobs that `fill` reserved long ago.
 async fn sweep_orphaned_files(store: &Store) {
     let folder = TempDir::new().expect("a folder");
     let address = Url::from_file_path(folder.path()).expect("an address");
@@ -167,7 +167,7 @@ async fn staff_actions(records: &Records, run: RunKey, delivery: &Delivery) {
         store.count_retryable(&filter).await.expect("counted");
         store.retry_matching(&filter, 2, &each, &whole).await.expect("retried");
     }
-    // More than fit into one transaction.
+    // More submissions than fit into one transaction.
     let failed =
         diagflow_store::SubmissionFilter { statuses: vec![Status::Failed], ..Default::default() };
     store.retry_matching(&failed.into(), 60, &each, &whole).await.expect("retried");

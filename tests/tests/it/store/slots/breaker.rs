@@ -5,7 +5,7 @@ use super::{deferred, granted, steps};
 use diagflow_store::{BreakerState, LoopAiLimits, RequestHealth, WaitReason};
 use std::time::Duration;
 
-/// A breaker whose time has passed: the next request is a probe.
+/// Ends the breaker's open interval, so that the next request is a probe.
 const DUE_FOR_PROBE: &str = "UPDATE loopai_breaker SET epoch = 1, open_until = NOW(6)";
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_probe_lost_with_its_worker_does_not_keep_the_breaker_open() {
         WaitReason::LoopAiUnavailable
     );
 
-    // As if the timeout of the probe had passed.
+    // Simulate that the timeout of the probe has passed.
     records.database.execute("UPDATE loopai_breaker SET probe_until = NOW(6)").await;
 
     let permit = granted(&records, other, LoopAiLimits::default()).await;

@@ -219,7 +219,7 @@ async fn a_slot_left_behind_by_its_run_is_freed_later() {
     for run in [left_behind, superseded, held] {
         granted(&records, run, three).await;
     }
-    // As by a worker of a version without slots.
+    // Simulate a worker of a version without slots.
     for (run, change) in [(left_behind, "status = 'completed'"), (superseded, "run_number = 2")] {
         let ends = format!("UPDATE submissions SET {change} WHERE id = '{}'", run.submission);
         records.database.execute(&ends).await;
