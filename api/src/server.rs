@@ -51,7 +51,7 @@ fn max_connections(descriptors: std::io::Result<u64>) -> usize {
 pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) {
     let grace = app.settings.shutdown_timeout;
     let router = router::build(AppState::new(app, shutdown.clone()));
-    // Raised as far as the system allows, because the usual limit of 1024 is too low.
+    // The limit is raised as far as the system allows, because the usual 1024 is too low.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX);
     let limits =
         ConnectionLimits { connections: max_connections(descriptors), ..CONNECTION_LIMITS };

@@ -22,7 +22,7 @@ const AUDIT_ENTRIES_DROPPED: &str = "diagflow_audit_entries_dropped_total";
 const DURATION_BUCKETS: [f64; 11] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
-/// A recorder with the histogram buckets of the API, for [`crate::app::App::metrics`].
+/// Builder of the recorder for [`crate::app::App::metrics`], with the histogram buckets of the API.
 pub fn metrics_builder() -> PrometheusBuilder {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(REQUEST_TIME.to_owned()), &DURATION_BUCKETS)

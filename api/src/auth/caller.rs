@@ -86,8 +86,7 @@ impl Caller {
     }
 }
 
-/// An entry about an action of an unidentified client. `claimed` is the e-mail address that it claims to
-/// have.
+/// An entry about an action of an unidentified client. `claimed` is the e-mail address that it claims to have.
 pub(crate) fn anonymous_entry(
     state: &AppState,
     client: &ClientInfo,

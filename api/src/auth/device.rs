@@ -56,7 +56,7 @@ impl DeviceCookies {
     }
 }
 
-/// Unambiguous, because all parts but the last have a fixed length.
+/// The encoding is unambiguous, because all parts but the last have a fixed length.
 fn message(Device(random): Device, issued_at: [u8; 8], email: &str) -> Vec<u8> {
     [&random[..], &issued_at, email.to_lowercase().as_bytes()].concat()
 }

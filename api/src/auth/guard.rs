@@ -76,7 +76,7 @@ pub(crate) async fn optional_caller(
     }
 }
 
-/// Adds the caller to the request, if it has the permission.
+/// Adds the caller to the request if the caller has the permission.
 async fn authorize_request(
     state: &AppState,
     permission: Permission,

@@ -69,7 +69,7 @@ impl PasswordService {
         Self(Arc::new(Semaphore::new(MAX_CONCURRENT)))
     }
 
-    /// [`check_password`] on a blocking thread.
+    /// Runs [`check_password`] on a blocking thread.
     pub(crate) async fn check(
         &self,
         password: &str,

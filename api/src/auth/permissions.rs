@@ -19,7 +19,7 @@ pub(crate) enum Permission {
     SubmissionsExport,
     DeliveriesResend,
     UsersRead,
-    /// Change accounts, end their sessions, create and revoke API keys.
+    /// Create and change accounts, end their sessions, and create and revoke their API keys.
     UsersWrite,
     AuditRead,
 }

@@ -1,7 +1,7 @@
 //! Refresh tokens: `dfr_{session}_{text}`. The text consists of random bytes and their MAC, which includes the session.
-//! A token that we issued is therefore recognised even long after its use, which means that two parties hold it. Each
-//! token is valid for one use and determines its successor, so a client that did not receive the response and repeats
-//! the request gets the same successor.
+//! A token that we issued is therefore recognised even long after its use; its reuse means that two parties hold it.
+//! Each token is valid for one use and determines its successor, so a client that did not receive the response and
+//! repeats the request gets the same successor.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -74,7 +74,7 @@ impl RefreshTokens {
     }
 }
 
-/// Unambiguous, because both parts have a fixed length.
+/// The encoding is unambiguous, because both parts have a fixed length.
 fn message(session: SessionId, random: &[u8]) -> Vec<u8> {
     [session.to_string().as_bytes(), random].concat()
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Owned by the stream, so that the polling stops with it.
+/// Owned by the stream, so that polling stops when the stream is dropped.
 pub(crate) struct AccessWatch {
     ended: CancellationToken,
     _stops_polling: Option<DropGuard>,

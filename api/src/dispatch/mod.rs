@@ -30,7 +30,7 @@ const QUEUE_LENGTH: usize = 1024;
 const CONCURRENCY: usize = 16;
 /// Largest number of rows that one sweep claims.
 const BATCH: i64 = 100;
-/// How long claimed rows belong to this process before another one may claim them.
+/// Time after which another process may claim the same rows.
 const LEASE: Duration = Duration::from_secs(30);
 
 /// `cli/src/settings/defaults.toml` documents each setting and its default.

@@ -185,7 +185,7 @@ impl ApiError {
 pub(crate) struct RateLimitExceeded {
     /// Seconds until the next request is allowed.
     pub(crate) seconds: u64,
-    /// `RateLimit-Policy` and `RateLimit`.
+    /// The headers `RateLimit-Policy` and `RateLimit`.
     pub(crate) headers: [(HeaderName, HeaderValue); 2],
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct ErrorBody {
         example = "Your submission could not be accepted. Please correct the problems listed below."
     )]
     message: String,
-    /// All errors as sentences. Only with `invalid_submission`, `invalid_input` and `invalid_query`.
+    /// Messages of all field errors. Only with `invalid_submission`, `invalid_input` and `invalid_query`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["Email is required", "Image 3: Exceeds 10MB limit"]))]
     errors: Vec<String>,

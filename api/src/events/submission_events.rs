@@ -149,7 +149,7 @@ fn to_terminal_event(events: Vec<Event>) -> (Vec<Event>, AfterBatch) {
 
 /// The number of events before the submission ended for the last time.
 fn active_prefix(events: &[Event]) -> usize {
-    // An event has the status of its own transaction.
+    // An event's status is that of its own transaction, not the current status of the submission.
     events.iter().rposition(|event| !event.status.is_final()).map_or(0, |last| last + 1)
 }
 

@@ -77,7 +77,7 @@ async fn by_http() -> TestApi {
 }
 
 #[tokio::test]
-async fn an_invalid_id_is_not_found() {
+async fn a_request_with_an_invalid_id_returns_not_found() {
     let api = TestApi::new().await;
     for id in ["1", "abc", "%00", "3F1F6B0E-6F0E-4F7B-9D53-0F1F6F3C2A11", "%ff", "..%2f"] {
         let path = format!("/api/user/status/{id}");

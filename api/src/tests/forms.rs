@@ -39,7 +39,7 @@ async fn a_valid_form_passes_validation() {
 async fn an_empty_form_reports_every_missing_field() {
     let missing = ["email_required", "consent_required", "images_required"];
     assert_eq!(codes(&submit(Form::default()).await), missing);
-    // What browsers send for an empty form.
+    // Browsers send this for an empty form.
     let untouched = Form::default().text("email", "").text("comments", "").file(
         "images",
         "",
@@ -139,7 +139,7 @@ async fn json_and_form_with_the_same_content_have_the_same_digest() {
     };
     let images = [
         named(json_image("image/png", &png), "a.png"),
-        // With a wrong declared type.
+        // The declared type is wrong.
         named(json_image("image/png", &jpeg), "b.jpg"),
     ];
     let body =

@@ -79,7 +79,7 @@ impl TestResponse {
     }
 }
 
-/// Compare with [`TestResponse::refusal_with_message`].
+/// An expected value of [`TestResponse::refusal_with_message`].
 fn refusal(status: u16, code: &str, message: &str) -> (u16, String, String) {
     (status, code.to_owned(), message.to_owned())
 }

@@ -18,7 +18,7 @@ async fn field_errors(body: &Value) -> Vec<(String, String, String)> {
     let body = response.json();
     let details = body["error"]["details"].as_array().expect("details").clone();
     let sentences: Vec<_> = details.iter().map(|detail| detail["message"].clone()).collect();
-    assert_eq!(body["errors"], Value::from(sentences), "the same sentences, as plain strings");
+    assert_eq!(body["errors"], Value::from(sentences), "the same messages, as plain strings");
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let triple =
         |detail: &Value| (text(&detail["field"]), text(&detail["code"]), text(&detail["message"]));
@@ -167,7 +167,7 @@ async fn an_actual_type_that_is_not_allowed_is_rejected() {
 }
 
 #[tokio::test]
-async fn the_bytes_decide_when_the_declared_type_is_allowed_or_missing() {
+async fn an_allowed_or_missing_declared_type_is_replaced_by_the_actual_type() {
     let jpeg = picture(ImageFormat::Jpeg);
     for declared in ["image/png", "image/jpg", "IMAGE/JPEG; q=1", "application/octet-stream", ""] {
         expect_valid(&valid_with_images([json_image(declared, &jpeg)])).await;
@@ -218,7 +218,7 @@ async fn files_that_are_not_images_are_rejected() {
 #[tokio::test]
 async fn an_image_with_too_many_pixels_is_rejected() {
     let mut bomb = picture(ImageFormat::Png);
-    // Width and height are at 16 and 20, followed by the checksum of the header chunk.
+    // Width and height are at the offsets 16 and 20, followed by the checksum of the header chunk.
     bomb[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x40, 0]);
     let checksum = crc32(&bomb[12..29]);
     bomb[29..33].copy_from_slice(&checksum.to_be_bytes());
@@ -347,7 +347,7 @@ async fn a_body_over_the_size_limit_is_rejected() {
         settings.max_file_bytes = 3;
     })
     .await;
-    // 4 bytes for the image, 1 MiB for everything else.
+    // The limit is 4 bytes for the image and 1 MiB for everything else.
     let body = " ".repeat(1024 * 1024 + 5);
     let mut announced = post("application/json", body.clone());
     announced.headers_mut().insert("content-length", body.len().into());
