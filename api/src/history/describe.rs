@@ -1,5 +1,3 @@
-//! Describes the events of a history.
-
 use crate::extract::time_format::rfc3339;
 use crate::history::failure::FailureBody;
 use serde::Serialize;
@@ -18,7 +16,7 @@ use utoipa::ToSchema;
 /// The marker that the SDK records for a local activity.
 const LOCAL_ACTIVITY: &str = "core_local_activity";
 
-/// An event of a history.
+/// An event in a workflow history.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HistoryEventBody {
     /// Number of the event, from 1.
@@ -26,14 +24,14 @@ pub(crate) struct HistoryEventBody {
     /// Time of the event.
     #[schema(format = "date-time")]
     at: Option<String>,
-    /// What happened.
+    /// Description of the event.
     #[schema(example = "Request to LoopAI (local activity): accepted")]
     description: String,
     /// Number of the attempt, from 1.
     attempt: Option<i32>,
-    /// Failure.
+    /// Failure, if the event reports one.
     failure: Option<FailureBody>,
-    /// Duration of a timer in seconds.
+    /// Duration of the timer in seconds.
     seconds: Option<f64>,
 }
 
@@ -80,7 +78,7 @@ fn describe_event(event: &HistoryEvent, names: &mut Names) -> Description {
         .unwrap_or_else(|| describe_unknown(event))
 }
 
-/// An event that our workflows do not cause.
+/// Describes an event of a type that our workflows do not produce.
 fn describe_unknown(event: &HistoryEvent) -> Description {
     let name = EventType::try_from(event.event_type).unwrap_or_default().as_str_name();
     let name = name.trim_start_matches("EVENT_TYPE_").to_lowercase().replace('_', " ");
@@ -117,7 +115,7 @@ fn describe_run_event(event: &HistoryEvent, attributes: &Attributes) -> Option<D
             })
         }
         A::WorkflowExecutionContinuedAsNewEventAttributes(_) => {
-            Description::new("Run continued as a new one")
+            Description::new("Run continued as new")
         }
         A::WorkflowExecutionSignaledEventAttributes(signal) => {
             Description::new(match signal.signal_name.as_str() {
@@ -143,7 +141,7 @@ fn describe_run_event(event: &HistoryEvent, attributes: &Attributes) -> Option<D
     })
 }
 
-/// Workflow tasks, in which a worker decides on the next step.
+/// Describes workflow tasks, in which a worker executes the workflow code.
 fn describe_task_event(attributes: &Attributes) -> Option<Description> {
     use Attributes as A;
     Some(match attributes {
@@ -252,18 +250,18 @@ fn describe_timer_event(
     })
 }
 
-/// What an activity does, by its name in Temporal.
+/// Maps an activity type in Temporal to a description for staff.
 pub(super) fn activity_name(activity: &str) -> &str {
     match activity.rsplit("::").next().unwrap_or_default() {
         "request_diagnosis" => "Request to LoopAI",
         "check_execution" => "Poll of LoopAI",
-        "end_diagnosis" => "Recording the end",
+        "end_diagnosis" => "Recording the outcome",
         "deliver" => "E-mail to the patient",
         _ => activity,
     }
 }
 
-/// The outcome of an activity in our own words, such as `accepted`.
+/// Reads the outcome of an activity from its result, such as `accepted`.
 fn outcome(result: Option<&Payloads>) -> String {
     let result = result.and_then(first).map(json).unwrap_or_default();
     let parts = [&result, &result["verdict"], &result["status"], &result["code"]];
@@ -271,7 +269,7 @@ fn outcome(result: Option<&Payloads>) -> String {
     if parts.is_empty() { "completed".to_owned() } else { parts.join(", ") }
 }
 
-/// The summary that the workflow code gave the event.
+/// The summary that the workflow code set for the event.
 fn summary(event: &HistoryEvent) -> Option<String> {
     let payload = event.user_metadata.as_ref()?.summary.as_ref()?;
     json(payload).as_str().map(str::to_owned)

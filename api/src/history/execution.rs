@@ -1,5 +1,3 @@
-//! The history of one execution in Temporal.
-
 use crate::dispatch::temporal_runs::{TemporalError, describe, if_found};
 use crate::extract::time_format::rfc3339;
 use crate::history::describe::{HistoryEventBody, describe_events};
@@ -11,16 +9,16 @@ use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
 use url::Url;
 use utoipa::ToSchema;
 
-/// An execution in Temporal.
+/// A workflow execution in Temporal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Execution {
-    /// URL of its page in the Temporal UI.
+    /// URL of the execution in the Temporal UI.
     link: Option<String>,
-    /// `available`; `removed` after Temporal's retention period, or by an operator; `not_started` if Temporal does not
-    /// have it yet.
+    /// `available`, `removed` (after Temporal's retention period, or by an operator) or `not_started` (not in Temporal
+    /// yet).
     #[schema(example = "available")]
     history: &'static str,
-    /// Status, as Temporal's UI shows it.
+    /// Status, as shown in the Temporal UI.
     #[schema(example = "Failed")]
     status: Option<String>,
     /// Start time.
@@ -31,7 +29,7 @@ pub(crate) struct Execution {
     closed_at: Option<String>,
     /// Events, oldest first.
     events: Vec<HistoryEventBody>,
-    /// Activities that are not completed.
+    /// Pending activities.
     pending: Vec<PendingActivity>,
 }
 
@@ -78,13 +76,13 @@ async fn events<W: HasWorkflowDefinition>(
     if_found(history.into_events().await)
 }
 
-/// Links to executions of our namespace.
+/// URLs of executions in the Temporal UI.
 pub(crate) struct TemporalUi {
     workflows: String,
 }
 
 impl TemporalUi {
-    /// `ui` is its URL for browsers.
+    /// `ui` is the URL at which browsers reach the Temporal UI.
     pub(crate) fn new(ui: &Url, namespace: &str) -> TemporalUi {
         let ui = ui.as_str().trim_end_matches('/');
         TemporalUi { workflows: format!("{ui}/namespaces/{namespace}/workflows") }

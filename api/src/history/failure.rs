@@ -1,5 +1,3 @@
-//! Failures in histories.
-
 use diagflow_store::truncated;
 use serde::Serialize;
 use temporalio_common::protos::temporal::api::enums::v1::TimeoutType;
@@ -9,10 +7,10 @@ use utoipa::ToSchema;
 
 const MAX_MESSAGE_LENGTH: usize = 500;
 
-/// A failure.
+/// A failure in a workflow history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FailureBody {
-    /// Stable code, or Temporal's type of failure.
+    /// Stable error code, or the failure type in Temporal.
     #[serde(rename = "type")]
     #[schema(example = "loopai_unavailable")]
     pub(crate) kind: String,
@@ -21,7 +19,7 @@ pub(crate) struct FailureBody {
 }
 
 impl FailureBody {
-    /// The innermost failure with more information than that an activity failed.
+    /// Skips activity failures, which only state that an activity failed, and describes their cause.
     pub(crate) fn of(failure: &Failure) -> FailureBody {
         if let (Some(FailureInfo::ActivityFailureInfo(_)), Some(cause)) =
             (&failure.failure_info, &failure.cause)

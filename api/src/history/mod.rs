@@ -1,7 +1,7 @@
-//! Describes Temporal histories of runs and e-mails for staff.
+//! Describes the workflow histories of runs and e-mails for staff.
 //!
-//! Histories contain ids and codes only, so a description cannot show what a patient sent. Of failures only type and
-//! message are shown, which are our codes or Temporal's own texts.
+//! Histories contain only ids and codes, so a description cannot show a patient's data. A failure is described by its
+//! type and message, which are our codes or Temporal's own texts.
 
 pub(crate) mod describe;
 pub(crate) mod execution;
@@ -15,13 +15,13 @@ use temporalio_client::WorkflowExecutionDescription;
 use temporalio_common::protos::temporal::api::workflow::v1::PendingActivityInfo;
 use utoipa::ToSchema;
 
-/// An activity that is not completed.
+/// An activity that is in progress or waiting for its next attempt.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PendingActivity {
-    /// What the activity does.
+    /// Description of the activity.
     #[schema(example = "E-mail to the patient")]
     description: String,
-    /// Name of the activity in Temporal.
+    /// Activity type in Temporal.
     #[schema(example = "DiagnosisActivities::deliver")]
     activity: String,
     /// Number of the current or next attempt, from 1.
@@ -54,7 +54,7 @@ impl PendingActivity {
     }
 }
 
-/// The status as Temporal's UI shows it.
+/// The status as shown in the Temporal UI.
 fn status_name(description: &WorkflowExecutionDescription) -> String {
     format!("{:?}", description.status())
 }

@@ -1,5 +1,5 @@
-//! An image in JSON: base64, bare or in a `data:` URL. Written by hand because the size must be known before
-//! anything is decoded.
+//! Decodes an image in JSON: base64, plain or in a `data:` URL. The URL is parsed by hand, because the size must be
+//! checked before anything is decoded.
 
 use crate::intake::validation_errors::ImageError;
 use base64::Engine;
@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use std::borrow::Cow;
 
-/// Browsers and libraries differ in padding, so it does not matter.
+/// Browsers and libraries differ in padding, so padding is optional.
 const ENGINE: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -17,9 +17,9 @@ const ENGINE: GeneralPurpose = GeneralPurpose::new(
 );
 
 pub(crate) struct ImageText<'a> {
-    /// From the `data:` URL.
+    /// The media type in the `data:` URL.
     pub(crate) declared: Option<&'a str>,
-    /// May contain white space.
+    /// May contain whitespace.
     encoded: &'a str,
 }
 
@@ -37,7 +37,7 @@ impl<'a> ImageText<'a> {
         encoding.trim().eq_ignore_ascii_case("base64").then_some(Self { declared, encoded })
     }
 
-    /// The decoded bytes. Their number is checked before they are decoded.
+    /// Checks the size before decoding.
     pub(crate) fn decode(&self, limit: usize) -> Result<Bytes, ImageError> {
         let is_space = |byte: &u8| byte.is_ascii_whitespace();
         let digits = if self.encoded.bytes().any(|byte| is_space(&byte)) {

@@ -1,10 +1,10 @@
-//! A submission as it was sent, before validation. Invalid values are kept, so that all errors can be reported at
-//! once.
+//! A submission as it was sent, before validation. It can contain invalid values, so that all errors can be reported
+//! at once.
 
 use bytes::Bytes;
 use std::borrow::Cow;
 
-/// Further images are only counted.
+/// Images beyond this number are counted but not stored.
 pub(crate) const MAX_IMAGES: usize = 100;
 
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ impl<'a> DraftValue<'a> {
         }
     }
 
-    /// Whether a JSON value or a checkbox is checked.
+    /// Whether a JSON boolean is true or a form's checkbox is checked.
     pub(crate) fn is_true(&self) -> bool {
         match self {
             Self::Flag(flag) => *flag,
@@ -50,7 +50,7 @@ pub(crate) struct Draft<'a> {
 
 #[derive(Debug, Default)]
 pub(crate) struct DraftImages<'a> {
-    /// At most [`MAX_IMAGES`].
+    /// At most [`MAX_IMAGES`] images.
     pub(crate) list: Vec<DraftImage<'a>>,
     pub(crate) count: usize,
     pub(crate) not_a_list: bool,
@@ -78,9 +78,9 @@ pub(crate) enum Content<'a> {
     Bytes(Bytes),
     /// Base64 or a `data:` URL.
     Text(Cow<'a, str>),
-    /// Discarded.
+    /// The bytes were discarded.
     TooLarge,
-    /// Missing, or not text.
+    /// The content is missing or is not text.
     None,
     /// A reference to an uploaded file, which is not supported.
     FileId,

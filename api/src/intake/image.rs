@@ -1,8 +1,8 @@
-//! Checks the bytes of an image; what the sender declares does not count.
+//! Checks images by their bytes, because the media type that the sender declares cannot be trusted.
 //!
-//! Pixels are not decoded. Decoding takes 0.2 s for a photo of 12 megapixels, and 300 MB of memory for the 100
-//! megapixels that one megabyte of PNG can hold. It would not even detect a truncated JPEG, because decoders fill
-//! the missing part with grey; `truncation` detects that.
+//! Pixels are not decoded. Decoding takes 0.2 s for a 12-megapixel photo, and 300 MB of memory for the 100 megapixels
+//! that a PNG file of one megabyte can contain. It would not even detect a truncated JPEG, because decoders fill the
+//! missing part with grey; `truncation` detects it.
 
 use crate::intake::base64::ImageText;
 use crate::intake::draft::{Content, DraftImage, DraftValue};
@@ -61,9 +61,9 @@ fn declared_type_is_allowed(image: &DraftImage<'_>) -> bool {
     };
     let media_type = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media_type.as_str() {
-        // Not declared. Browsers send the second one for unknown file types.
+        // The type is not declared. Browsers send `application/octet-stream` for unknown file types.
         "" | "application/octet-stream" => true,
-        // Common, but never registered.
+        // These types are common, but not registered with IANA.
         "image/jpg" | "image/pjpeg" => true,
         other => ALLOWED.iter().any(|format| format.to_mime_type() == other),
     }
@@ -82,7 +82,7 @@ fn content(content: Content<'_>, limits: Limits) -> Result<Bytes, ImageError> {
     if bytes.is_empty() { Err(ImageError::Empty) } else { Ok(bytes) }
 }
 
-/// The format by the first bytes. A decoder must understand the header, and the image must be complete.
+/// Detects the format from the first bytes. Images with an unreadable header or without their end are rejected.
 fn detect_format(bytes: &Bytes) -> Result<ImageFormat, ImageError> {
     let kind = infer::get(bytes).ok_or(ImageError::NotAnImage)?;
     let Some(format) = ALLOWED.into_iter().find(|format| format.to_mime_type() == kind.mime_type())
@@ -100,7 +100,7 @@ fn detect_format(bytes: &Bytes) -> Result<ImageFormat, ImageError> {
     }
 }
 
-/// A reader of the image's header with limited memory.
+/// Returns a reader that uses limited memory for the header of an image.
 fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = image::Limits::no_limits();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn file_names_lose_folders_and_control_characters() {
+    fn folders_and_control_characters_are_removed_from_file_names() {
         assert_eq!(named("C:\\fakepath\\my photo.png"), "my photo.png");
         assert_eq!(named("../../etc/passwd"), "passwd");
         assert_eq!(named("a\u{0}b\r\n.png"), "ab.png");
@@ -140,15 +140,15 @@ mod tests {
         assert_eq!(named(&"x".repeat(999)).len(), MAX_NAME_CHARS);
     }
 
-    /// Number of inflated bytes of a colour profile when the header of an image is read.
+    /// Reads the header of an image with a colour profile of this size. Returns the number of inflated bytes.
     fn inflated(profile: usize) -> Option<usize> {
         let mut png = Vec::new();
         let mut encoder = PngEncoder::new(&mut png);
-        encoder.set_icc_profile(vec![0; profile]).expect("PNG has profiles");
+        encoder.set_icc_profile(vec![0; profile]).expect("PNG supports colour profiles");
         encoder.write_image(&[0; 12], 2, 2, ExtendedColorType::Rgb8).expect("an image");
         assert!(png.len() < 1024 * 1024, "{} bytes", png.len());
-        assert!(detect_format(&png.clone().into()).is_ok(), "the picture itself is good");
-        let mut decoder = reader(&png, ImageFormat::Png).into_decoder().expect("a picture");
+        assert!(detect_format(&png.clone().into()).is_ok(), "the image itself is valid");
+        let mut decoder = reader(&png, ImageFormat::Png).into_decoder().expect("an image");
         decoder.icc_profile().expect("read").map(|profile| profile.len())
     }
 
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_without_a_name_gets_one() {
+    fn an_image_without_a_name_gets_a_generated_name() {
         for nothing in ["", "  ", "folder/", "\u{7}"] {
             assert_eq!(named(nothing), "image-2.png", "{nothing:?}");
         }

@@ -1,5 +1,5 @@
-//! Reads a draft from JSON. Texts are borrowed from the body, because images in base64 are large. Values of a
-//! wrong type are kept as such, so that they become one error among others.
+//! Reads a draft from JSON. Strings are borrowed from the body, because images in base64 are large. A value of the
+//! wrong type does not end the parsing, so that it is reported together with all other errors.
 
 use crate::error::ApiError;
 use crate::intake::draft::{Content, Draft, DraftImage, DraftImages, DraftValue};
@@ -74,7 +74,7 @@ enum Object<T> {
     Other,
 }
 
-/// Visitor methods for numbers, flags and null.
+/// Visitor methods for numbers, booleans and null.
 macro_rules! scalars {
     ($flag:expr, $null:expr, $number:expr) => {
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

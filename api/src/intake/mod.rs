@@ -1,5 +1,5 @@
-//! Receives submissions: reads the body (JSON or multipart), validates it, and stores it. Only [`store`] uses the
-//! database.
+//! Receives submissions: reads the body (JSON or multipart), validates it, and stores the submission. Only [`store`]
+//! uses the database.
 
 mod base64;
 mod draft;

@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use bytes::BytesMut;
 use std::borrow::Cow;
 
-/// More than the longest comments. A longer text is cut here, and then rejected by the validation.
+/// Longer than the longest valid comments. Longer texts are truncated here and then rejected by the validation.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
 /// The router limits the body to `max_body` bytes.
@@ -61,7 +61,7 @@ async fn text(
     Ok(text.map_or(DraftValue::Other, |text| DraftValue::Text(Cow::Owned(text))))
 }
 
-/// `None` for an empty file without a name: browsers send it if no file was selected.
+/// `None` for an empty file without a name: browsers send one if no file is selected.
 async fn image(
     field: Field<'_>,
     limit: usize,
@@ -81,7 +81,7 @@ async fn image(
     Ok(Some(DraftImage { name, declared, content }))
 }
 
-/// Reads a field to its end, but stores at most `limit` bytes. Also returns whether these are all.
+/// Reads a field to its end, and returns at most `limit` bytes and whether the field is complete.
 async fn read(
     mut field: Field<'_>,
     limit: usize,

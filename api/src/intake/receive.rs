@@ -1,5 +1,3 @@
-//! Receives a submission: reads its body within limits and validates it.
-
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::body::media_type;
@@ -17,7 +15,7 @@ use axum::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
-/// Errors of [`receive`], besides those of reading a body.
+/// Errors of [`receive`], in addition to [`crate::extract::body::READ_ERRORS`].
 pub(crate) const RECEIVE_ERRORS: [ErrorCode; 6] = [
     ErrorCode::InvalidSubmission,
     ErrorCode::InvalidJson,
@@ -56,7 +54,7 @@ pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<Val
     Ok(submission)
 }
 
-/// Limits the time of an upload, because it holds memory. Nothing is stored yet, so it can be dropped at any time.
+/// Limits the duration of an upload, because uploads hold memory. Dropping it is safe, because nothing is stored yet.
 async fn with_upload_timeout<T>(
     settings: &ApiSettings,
     reading: impl Future<Output = ApiResult<T>>,
@@ -65,7 +63,7 @@ async fn with_upload_timeout<T>(
     read.unwrap_or(Err(ApiError::UploadTimeout))
 }
 
-/// Rejects a body by its announced length before reading it.
+/// Rejects a body that is too large by its `Content-Length`, before reading it.
 fn check_content_length(headers: &HeaderMap, settings: &ApiSettings) -> ApiResult<()> {
     let announced: Option<u64> = headers
         .get(CONTENT_LENGTH)
@@ -111,13 +109,13 @@ mod tests {
 
     #[tokio::test]
     async fn json_with_escapes_reserves_more_memory() {
-        // One client gets half of it.
+        // One client can reserve half of the memory.
         let memory = UploadMemory::new(60 * 1024);
         let client = Ipv4Addr::LOCALHOST.into();
         let read =
             async |body: String| read(body.into(), usize::MAX, &mut memory.reserve(client)).await;
         assert!(read("x".repeat(10 * 1024)).await.is_ok());
-        assert!(read("\\/".repeat(3 * 1024)).await.is_ok(), "24 KiB in all");
+        assert!(read("\\/".repeat(3 * 1024)).await.is_ok(), "24 KiB in total");
         assert!(matches!(read("\\/".repeat(5 * 1024)).await, Err(ApiError::Busy)));
     }
 }

@@ -1,7 +1,7 @@
 //! Stores a valid submission: claims its Idempotency-Key, stores the images, then everything else in one
 //! transaction, and queues its run.
 //!
-//! Callers run it to completion ([`crate::layers::time_limit::run_to_completion`]) even if the client
+//! Callers run [`store_submission`] to completion ([`crate::layers::time_limit::run_to_completion`]) even if the client
 //! disconnects. Images without a submission are removed later ([`crate::dispatch::orphaned_files`]).
 
 use crate::app::AppState;
@@ -25,7 +25,7 @@ const MAX_KEY_BYTES: usize = 255;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoredSubmission {
     Created(SubmissionId),
-    /// An earlier request with the same key and content has stored it.
+    /// An earlier request with the same key and content has stored the submission.
     Replayed(SubmissionId),
 }
 
@@ -41,18 +41,16 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<Idempoten
     Ok(Some(Sha256::of(key)))
 }
 
-/// Documents [`idempotency_key`].
 pub(crate) fn document_idempotency_key(route: &mut RouteDocument<'_>) {
     route.add_header(
         "Idempotency-Key",
         Type::String,
         Required::False,
-        "1 to 255 visible ASCII characters. Makes it safe to repeat the request for at least 24 hours.",
+        "Key of 1 to 255 visible ASCII characters. Makes it safe to repeat the request for at least 24 hours.",
     );
     route.add_errors(&[ErrorCode::InvalidIdempotencyKey]);
 }
 
-/// Errors of [`store_submission`].
 pub(crate) const STORE_ERRORS: [ErrorCode; 6] = [
     ErrorCode::InvalidSubmission,
     ErrorCode::IdempotencyKeyInUse,
@@ -81,7 +79,7 @@ pub(crate) async fn store_submission(
     };
     let stored = create(state, submission, sender, claim.as_ref()).await;
     if let (Err(_), Some(claim)) = (&stored, &claim) {
-        // A repeat does not have to wait until the claim expires.
+        // A repeated request then does not have to wait until the claim expires.
         if let Err(error) = state.app.store.release_idempotency_key(claim).await {
             tracing::debug!(
                 error = error.kind(),
@@ -117,7 +115,7 @@ async fn create(
     state.app.store.reserve_blobs(&digests).await?;
     let settings = &state.app.settings;
     // Shorter than the limit of the whole request, so that clients that must retry get their 503 early enough.
-    // The storage may continue writing; the memory of the bytes is released when it ends
+    // The storage may continue writing; the memory of the bytes is released when it finishes
     // (`intake::upload_memory`).
     let limit = settings.request_timeout / 2;
     let Ok(put) = timeout(limit, put_images(state, bytes)).await else {
@@ -163,7 +161,7 @@ mod tests {
     fn read(keys: &[&[u8]]) -> ApiResult<Option<IdempotencyKeyHash>> {
         let mut headers = HeaderMap::new();
         for key in keys {
-            let value = HeaderValue::from_bytes(key).expect("a header's value");
+            let value = HeaderValue::from_bytes(key).expect("a header value");
             headers.append(IDEMPOTENCY_KEY, value);
         }
         idempotency_key(&headers)

@@ -1,5 +1,5 @@
-//! Detects truncated images by the structure of their format, in a few milliseconds and without extra memory.
-//! Data after the end is allowed: phones append videos and other sizes there.
+//! Detects truncated images by the structure of the file, in a few milliseconds and without extra memory. Data after
+//! the end of the image is allowed: phones append videos and other image sizes there.
 
 use image::ImageFormat;
 
@@ -13,15 +13,15 @@ pub(super) fn has_end(bytes: &[u8], format: ImageFormat) -> bool {
     has_end.is_some()
 }
 
-/// Segments up to the scan (ITU T.81, B.1), then the end-of-image marker, which cannot occur within a scan.
-/// Segments are skipped as a whole, because a thumbnail in one has its own end marker.
+/// Skips the segments before the scan (ITU T.81, B.1), because a thumbnail in a segment has its own end-of-image
+/// marker. Then searches for that marker, which cannot occur within a scan.
 fn jpeg(bytes: &[u8]) -> Option<()> {
     const START_OF_SCAN: u8 = 0xDA;
     let mut rest = bytes.strip_prefix(&[0xFF, 0xD8])?;
     loop {
         let &[0xFF, marker, ..] = rest else { return None };
         match marker {
-            // A fill byte, and the markers without a length.
+            // Fill bytes and these markers have no length.
             0xFF => rest = &rest[1..],
             0x01 | 0xD0..=0xD7 => rest = &rest[2..],
             _ => {
@@ -30,13 +30,13 @@ fn jpeg(bytes: &[u8]) -> Option<()> {
             }
         }
         if marker == START_OF_SCAN {
-            // Usually at the very end.
+            // The marker is usually at the very end.
             return rest.windows(2).rev().any(|pair| pair == [0xFF, 0xD9]).then_some(());
         }
     }
 }
 
-/// Chunks up to `IEND` (PNG, 5.3): length, name, data, checksum.
+/// Skips chunks (PNG specification, 5.3: length, type, data, CRC) up to and including `IEND`.
 fn png(bytes: &[u8]) -> Option<()> {
     let mut rest = bytes.get(8..)?;
     loop {
@@ -49,7 +49,7 @@ fn png(bytes: &[u8]) -> Option<()> {
     }
 }
 
-/// One RIFF chunk (WebP container, "RIFF file format"): name, length of the rest, rest.
+/// Checks that the file is as long as its RIFF header declares (WebP container, "RIFF file format").
 fn webp(bytes: &[u8]) -> Option<()> {
     let length = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?);
     bytes.get(8..)?.get(..usize::try_from(length).ok()?).map(|_| ())
@@ -76,10 +76,16 @@ mod tests {
         for format in FORMATS {
             let bytes = picture(format);
             for length in 0..bytes.len() {
-                assert!(!has_end(&bytes[..length], format), "{format:?} cut to {length} bytes");
+                assert!(
+                    !has_end(&bytes[..length], format),
+                    "{format:?} truncated to {length} bytes"
+                );
             }
             assert!(has_end(&bytes, format), "{format:?}");
-            assert!(has_end(&[&bytes[..], &[0; 9]].concat(), format), "{format:?} and more");
+            assert!(
+                has_end(&[&bytes[..], &[0; 9]].concat(), format),
+                "{format:?} with trailing data"
+            );
         }
     }
 

@@ -1,6 +1,6 @@
-//! Limits the memory of all uploads in progress. Received bytes count, not requests: a slow phone with one small
-//! photo must not block others. One client gets at most half, so that a flood from one address leaves room for
-//! others.
+//! Limits the memory of all uploads in progress. The limit counts received bytes instead of requests: a slow phone with
+//! one small photo must not block others. One client gets at most half, so that a flood from one address leaves memory
+//! for others.
 
 use crate::error::ApiError;
 use crate::intake::draft::MAX_IMAGES;
@@ -10,11 +10,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Memory for JSON, in lengths of its body: at times the body, an image's digits without white space, and the
-/// decoded bytes exist together.
+/// Peak memory for a JSON body, as a multiple of its length: the body, the base64 digits of an image without
+/// whitespace, and the decoded bytes exist at the same time.
 pub(super) const JSON_COPIES: usize = 3;
-/// The same if texts cannot be borrowed from the body because they contain escapes: some languages write `/`, a
-/// base64 digit, as `\/`.
+/// The multiple if strings cannot be borrowed from the body because they contain escapes: some languages write `/`,
+/// a base64 digit, as `\/`.
 const ESCAPED_JSON_COPIES: usize = JSON_COPIES + 1;
 
 #[derive(Clone)]
@@ -32,8 +32,7 @@ struct Used {
 }
 
 impl UploadMemory {
-    /// At least twice the memory of the largest possible submission: otherwise it could never be sent, or would
-    /// leave nothing to others.
+    /// The limit is at least twice the memory of the largest possible submission, because one client gets only half.
     pub(crate) fn for_uploads(settings: &ApiSettings) -> Self {
         debug_assert!(settings.max_files <= MAX_IMAGES);
         let largest = settings.max_body().saturating_mul(ESCAPED_JSON_COPIES);
@@ -50,7 +49,7 @@ impl UploadMemory {
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
-        // No panic can leave it inconsistent.
+        // A panic cannot leave the counters inconsistent.
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,8 +81,8 @@ impl MemoryReservation {
 }
 
 impl MemoryReservation {
-    /// Attaches the reservation to the bytes that were read. It is released when the last copy of any of them is
-    /// dropped: the storage may hold them long after its caller stopped waiting.
+    /// Attaches the reservation to the bytes, so that it is released when the last copy of them is dropped. The storage
+    /// may hold them long after its caller stopped waiting.
     pub(crate) fn attach_to<'a>(self, all: impl IntoIterator<Item = &'a mut Bytes>) {
         let reservation = Arc::new(self);
         for bytes in all {
@@ -134,7 +133,7 @@ mod tests {
         let mut third = memory.reserve(client(3));
         first.grow(1).expect("free");
         first.grow(4).expect("free");
-        second.grow(5).expect("just free");
+        second.grow(5).expect("exactly enough");
         assert!(matches!(third.grow(1), Err(ApiError::Busy)));
         drop(first);
         third.grow(5).expect("free again");
@@ -161,7 +160,7 @@ mod tests {
         let (mut first, mut second) = (memory.reserve(client(1)), memory.reserve(client(1)));
         first.grow(3).expect("free");
         assert!(matches!(second.grow(3), Err(ApiError::Busy)));
-        second.grow(2).expect("just half");
+        second.grow(2).expect("exactly half");
         memory.reserve(client(2)).grow(5).expect("the other half is free");
         drop((first, second));
         assert!(memory.used().by_client.is_empty(), "no client is left");

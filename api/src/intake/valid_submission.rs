@@ -1,5 +1,3 @@
-//! A submission that passed the validation.
-
 use crate::error::field_errors::FieldError;
 use bytes::Bytes;
 use diagflow_store::{EmailAddress, NewFile, Sha256};
@@ -8,10 +6,10 @@ use diagflow_store::{EmailAddress, NewFile, Sha256};
 pub(crate) struct ValidSubmission {
     pub(crate) email: EmailAddress,
     pub(crate) comments: String,
-    /// The version that the sender named, if any.
+    /// The consent version in the request, if any.
     pub(crate) consent_version: Option<String>,
-    /// The error, if that version is not current (any more). Such a submission is not stored, but a repeat of one
-    /// that was stored before gets the first response.
+    /// The error if the consent version is not the current one. Such a submission is not stored, but a repeat of a
+    /// submission that was stored earlier gets the original response.
     pub(crate) outdated: Option<FieldError>,
     pub(crate) images: Vec<ValidImage>,
 }
@@ -23,8 +21,8 @@ pub(crate) struct ValidImage {
 }
 
 impl ValidSubmission {
-    /// Digest of the content. It is the same for JSON and multipart. The consent version counts as it was sent,
-    /// so a repeat has the same digest even if the default version changed in between.
+    /// Digest of the content, which is the same for JSON and multipart. It includes the consent version as sent, so a
+    /// repeat has the same digest even if the default version has changed since.
     pub(crate) fn digest(&self) -> Sha256 {
         let images: Vec<_> = self
             .images
@@ -34,7 +32,7 @@ impl ValidSubmission {
             })
             .collect();
         let version = self.consent_version.as_deref();
-        // JSON is unambiguous: different submissions have different texts.
+        // JSON is unambiguous: different submissions have different JSON texts.
         let canonical = serde_json::json!([
             "diagflow submission v1",
             self.email.as_str(),

@@ -1,4 +1,4 @@
-//! Validates a draft and reports all errors at once, in the order of the form.
+//! Validates a draft and reports all errors at once, in the order of the form's fields.
 
 use crate::error::ApiError;
 use crate::error::field_errors::FieldError;
@@ -8,8 +8,8 @@ use crate::intake::valid_submission::ValidSubmission;
 use crate::intake::validation_errors::{Limits, MAX_COMMENTS, SubmissionError};
 use diagflow_store::EmailAddress;
 
-/// `current` is the current consent version. A wrong version alone does not reject the submission: see
-/// [`ValidSubmission::outdated`]. Decodes base64 and reads through all images, so it needs a blocking thread.
+/// `current` is the current consent version. If the only error is another version, the draft is not rejected here: see
+/// [`ValidSubmission::outdated`]. Decodes base64 and reads all images, so it must run on a blocking thread.
 pub(crate) fn validate(
     draft: Draft<'_>,
     limits: Limits,
@@ -58,9 +58,9 @@ fn comments(value: DraftValue<'_>) -> Result<String, SubmissionError<'static>> {
         DraftValue::Text(text) if text.chars().count() > MAX_COMMENTS => {
             Err(SubmissionError::CommentsTooLong)
         }
-        // Not used by any language, and many programs stop reading at it.
+        // No text needs NUL, and many programs stop reading at it.
         DraftValue::Text(text) if text.contains('\0') => Err(SubmissionError::CommentsInvalid),
-        // Forms send their own line breaks.
+        // HTML forms send line breaks as CRLF.
         DraftValue::Text(text) => Ok(text.replace("\r\n", "\n")),
         DraftValue::Flag(_) | DraftValue::Other => Err(SubmissionError::CommentsInvalid),
     }

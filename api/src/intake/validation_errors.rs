@@ -1,11 +1,11 @@
-//! All errors of submissions: codes and messages in one table. The existing front end shows some of these
-//! messages, so they must not change.
+//! The codes and messages of all validation errors. The existing front end shows some of these messages, so they must
+//! not change.
 
 use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::settings::MIB;
 
 pub(crate) const MAX_COMMENTS: usize = 5000;
-/// A few bytes can declare billions of pixels, and decoding them is expensive.
+/// A few bytes can declare billions of pixels, which are expensive to decode.
 pub(crate) const MAX_PIXELS: u64 = 100_000_000;
 
 #[derive(Debug, Clone, Copy)]
