@@ -55,8 +55,8 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
     }
 }
 
-/// Deserializes the object, or finds all invalid fields: serde stops at the first one, so each is recorded and
-/// removed, and the rest is tried again.
+/// Deserializes the object, or returns the errors of all invalid fields. Serde stops at the first error, so each
+/// invalid field is recorded and removed, and the rest is deserialized again.
 fn deserialize<T: DeserializeOwned>(mut object: Map<String, Value>) -> Result<T, Vec<FieldError>> {
     let mut errors: Vec<FieldError> = Vec::new();
     loop {
@@ -67,7 +67,7 @@ fn deserialize<T: DeserializeOwned>(mut object: Map<String, Value>) -> Result<T,
         };
         let error = field_error(&error.path().to_string(), &error.inner().to_string());
         let top = error.field.split(['.', '[']).next().unwrap_or_default().to_owned();
-        // A field that is missing now was invalid and removed before.
+        // A field can also be missing because it was invalid and has been removed.
         let noted = errors.iter().any(|known| known.field == error.field);
         if !noted {
             errors.push(error);
@@ -78,7 +78,7 @@ fn deserialize<T: DeserializeOwned>(mut object: Map<String, Value>) -> Result<T,
     }
 }
 
-/// Serde's message quotes the value; only the part about what was expected is used.
+/// Serde's message quotes the value, so only the part after `expected` is used.
 fn field_error(path: &str, error: &str) -> FieldError {
     let path = if path == "." { "" } else { path };
     if let Some(name) = quoted(error, "missing field `") {
@@ -109,7 +109,6 @@ pub(crate) async fn read(mut request: Request, limit: usize) -> ApiResult<Bytes>
     })
 }
 
-/// Errors of [`read`].
 pub(crate) const READ_ERRORS: [ErrorCode; 3] =
     [ErrorCode::UploadIncomplete, ErrorCode::UploadTimeout, ErrorCode::BodyTooLarge];
 

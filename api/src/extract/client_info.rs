@@ -15,13 +15,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const MAX_USER_AGENT_CHARS: usize = 255;
 
-/// The other end of the connection.
+/// The remote address of the TCP connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
 #[derive(Debug, Clone)]
 pub(crate) struct ClientInfo {
-    /// As far as it can be trusted.
+    /// The address from `X-Forwarded-For` if a trusted proxy added it, and otherwise the address of the peer.
     pub(crate) address: IpAddr,
     pub(crate) user_agent: String,
     pub(crate) request_id: String,
@@ -29,11 +29,12 @@ pub(crate) struct ClientInfo {
 
 impl ClientInfo {
     /// `trusted_proxies` is the number of our own reverse proxies. Each has appended one address to
-    /// `X-Forwarded-For`; earlier addresses come from the client and prove nothing.
+    /// `X-Forwarded-For`; earlier addresses come from the client and cannot be trusted.
     pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions, trusted_proxies: usize) -> Self {
         let peer =
             extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-        // Counted before decoding: bytes from the client must not hide an address from a proxy.
+        // Addresses are counted before they are decoded, so that invalid bytes from the client cannot hide an address
+        // that a proxy added.
         let forwarded: Vec<&[u8]> = headers
             .get_all(FORWARDED_FOR)
             .iter()
@@ -52,12 +53,12 @@ impl ClientInfo {
         }
     }
 
-    /// The key by which clients are counted, see [`client_key`].
+    /// The key by which requests of clients are counted. See [`client_key`].
     pub(crate) fn key(&self) -> IpAddr {
         client_key(self.address)
     }
 
-    /// The network of the address, as one household or company usually has (IPv4 /24, IPv6 /64).
+    /// The network of the address (IPv4 /24, IPv6 /64), which usually belongs to one household or company.
     pub(crate) fn network(&self) -> String {
         match self.address {
             IpAddr::V4(address) => {
@@ -72,7 +73,7 @@ impl ClientInfo {
     }
 }
 
-/// An IPv4 address, or the /64 network of an IPv6 address, which one household usually has.
+/// An IPv4 address, or the /64 network of an IPv6 address, which usually belongs to one household.
 fn client_key(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -115,7 +116,7 @@ mod tests {
         assert_eq!(address("6.6.6.6, 1.2.3.4, 10.0.0.1", 2), "1.2.3.4");
         assert_eq!(address("nonsense, 1.2.3.4", 1), "1.2.3.4");
         assert_eq!(address("1.2.3.4, nonsense", 1), "10.0.0.9");
-        assert_eq!(address("1.2.3.4", 2), "10.0.0.9", "a proxy is missing on the way");
+        assert_eq!(address("1.2.3.4", 2), "10.0.0.9", "fewer addresses than trusted proxies");
         assert_eq!(address("::ffff:1.2.3.4", 1), "1.2.3.4");
         assert_eq!(
             address(b"\xe9, 1.2.3.4", 1),

@@ -1,5 +1,3 @@
-//! The event after which an event stream continues.
-
 use crate::header_names::LAST_EVENT_ID;
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::FromRequestParts;
@@ -7,12 +5,12 @@ use axum::http::request::Parts;
 use std::convert::Infallible;
 use utoipa::openapi::{Required, Type};
 
-/// The id of the last event that the client received, if it sends a number.
+/// The id of the last event that the client received, if it sent a number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LastEventId(Option<i64>);
 
 impl LastEventId {
-    /// The id, unless it was never assigned; `newest` is the newest one that was.
+    /// Returns the id if it was ever assigned. `newest` is the newest assigned id.
     pub(crate) fn up_to(self, newest: i64) -> Option<i64> {
         self.0.filter(|id| (0..=newest).contains(id))
     }
@@ -33,7 +31,7 @@ impl Documented for LastEventId {
             "Last-Event-ID",
             Type::String,
             Required::False,
-            "Id of the last event that was received. An id that was never assigned is ignored.",
+            "Id of the last received event. An id that was never assigned is ignored.",
         );
     }
 }

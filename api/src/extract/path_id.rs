@@ -1,5 +1,3 @@
-//! The ids in a path.
-
 use crate::error::{ApiError, ErrorCode};
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::{FromRequestParts, Path};
@@ -9,7 +7,7 @@ use serde::de::DeserializeOwned;
 use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, Required, SchemaFormat, Type};
 
-/// The id in a path, or all of them in order. An id that cannot be parsed is not found.
+/// The id in a path, or a tuple of all ids in order. An id that cannot be parsed results in the error `not_found`.
 pub(crate) struct PathId<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathId<T> {
@@ -21,12 +19,11 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathId<
     }
 }
 
-/// What the documentation says about the ids of a path.
+/// Descriptions of the ids in a path, for the OpenAPI document.
 pub(crate) trait Ids {
     const DESCRIPTIONS: &'static [&'static str];
 }
 
-/// What the documentation says about an id.
 trait Id {
     const DESCRIPTION: &'static str;
 }
@@ -55,7 +52,6 @@ impl Id for ApiKeyId {
     const DESCRIPTION: &'static str = "Id of the API key.";
 }
 
-/// Temporal's own ids.
 impl Id for String {
     const DESCRIPTION: &'static str = "Run id in Temporal.";
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 use utoipa::openapi::path::Parameter;
 
-/// The parameters of a request that were not taken yet, and the errors found so far.
+/// The parameters of a request that have not been taken yet, and the errors found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
     given: Vec<(String, String)>,
@@ -28,7 +28,7 @@ impl Parameters {
         Self::given(given.filter(|(_, value)| !value.is_empty()))
     }
 
-    /// Parameters from elsewhere than a query. Empty ones count.
+    /// Parameters from another source than a query. Empty values are not ignored.
     pub(crate) fn given(given: impl Iterator<Item = (String, String)>) -> Self {
         Self { given: given.collect(), ..Self::default() }
     }
@@ -70,7 +70,7 @@ impl Parameters {
         self.errors.push(FieldError { field: name.to_owned(), code, message });
     }
 
-    /// All errors, after all known parameters were taken.
+    /// Returns all errors. The parameters that have not been taken are unknown.
     pub(crate) fn finish(mut self) -> Vec<FieldError> {
         for (name, _) in std::mem::take(&mut self.given) {
             let name = truncated(&name, 64);
@@ -106,12 +106,11 @@ impl<'a> RecordedParameters<'a> {
     }
 }
 
-/// A query of known parameters.
 pub(crate) trait FromParameters: Sized {
-    /// Errors that handlers return for such a query, besides [`ApiError::InvalidQuery`].
+    /// Errors that handlers return for these parameters, in addition to [`ApiError::InvalidQuery`].
     const ERRORS: &'static [ErrorCode] = &[];
 
-    /// For the documentation.
+    /// The parameters for the OpenAPI document.
     fn parameters() -> Vec<Parameter>;
 
     /// Takes the known parameters. After an error, the result is not used.

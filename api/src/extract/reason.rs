@@ -1,4 +1,4 @@
-//! The reason for a staff action, as a body `{"reason": "…"}`.
+//! The reason for a staff action, in a body `{"reason": "…"}`.
 
 use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult, ErrorCode};

@@ -1,5 +1,5 @@
-//! Access to one submission: for its access token, for staff, and for the account that sent it. The token is sent
-//! as a Bearer token or in an HttpOnly cookie, never in a URL.
+//! Grants access to one submission to the holder of its access token, to staff, and to the account that sent it. The
+//! token is sent as a Bearer token or in an HttpOnly cookie, never in a URL.
 
 use crate::app::AppState;
 use crate::auth::audit::{refuse, refuse_unauthenticated, unauthenticated_entry};
@@ -19,7 +19,7 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use diagflow_store::{Action, NewAuditEntry, ObjectKind, Submission, SubmissionId};
 use utoipa::openapi::security::SecurityRequirement;
 
-/// All cookies have this name. Each submission has its own cookies, with its own paths.
+/// The cookies of all submissions have this name, but different paths.
 pub(crate) const ACCESS_COOKIE: &str = "diagflow_access";
 
 pub(crate) fn status_path(submission: SubmissionId) -> String {
@@ -47,16 +47,16 @@ pub(crate) fn cookies(
     })
 }
 
-/// Permission to read the submission named in the path.
+/// Permission to read the submission in the path.
 pub(crate) struct SubmissionAccess {
-    /// Never a deleted one.
+    /// Never a deleted submission.
     pub(crate) submission: Submission,
-    /// The account that reads it, and by which permission; `None` for the submission's own token.
+    /// The account that reads the submission, and the permission that grants access. `None` for the submission's token.
     reader: Option<(Caller, Permission)>,
 }
 
 impl SubmissionAccess {
-    /// Whether medical data may be read: by the patient, the sender, and staff with the permission.
+    /// Whether the reader may see medical data. The patient, the sender, and staff with `clinical:read` may.
     pub(crate) fn is_clinical(&self) -> bool {
         match &self.reader {
             None | Some((_, Permission::SubmissionsReadOwn)) => true,
@@ -64,7 +64,7 @@ impl SubmissionAccess {
         }
     }
 
-    /// Ends a stream when its reader loses access.
+    /// Returns a watch that ends a stream when the reader loses access.
     pub(crate) fn watch(&self, state: &AppState) -> AccessWatch {
         match &self.reader {
             None => AccessWatch::until_shutdown(state),
@@ -142,8 +142,8 @@ async fn access_by_caller(
     Ok(SubmissionAccess { submission, reader: Some((caller, permission)) })
 }
 
-/// The error for a caller whose credentials do not grant access. `failure` is the actual reason, which only the
-/// audit shows.
+/// The error for a caller whose credentials do not grant access. `failure` is the actual reason, which is
+/// recorded only in the audit log.
 async fn deny(
     parts: &Parts,
     state: &AppState,
@@ -175,7 +175,7 @@ async fn find_submission(
     Ok(submission.filter(|submission| submission.deleted_at.is_none()))
 }
 
-/// All tokens in the request that may be the submission's.
+/// All tokens in the request that could be the submission's access token.
 fn presented_tokens(settings: &ApiSettings, parts: &Parts) -> Vec<String> {
     let jar = CookieJar::from_headers(&parts.headers);
     let name = settings.cookie_name(ACCESS_COOKIE, parts.uri.path());

@@ -1,5 +1,3 @@
-//! Times in requests and responses.
-
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Utc};
 use diagflow_store::UtcTime;
 
@@ -31,7 +29,7 @@ fn time(text: &str) -> Result<UtcTime, String> {
     time.map_err(|_| invalid()).and_then(|time| in_range(time.to_utc()))
 }
 
-/// The range that the database can compare.
+/// Rejects times that the database cannot compare.
 fn in_range(time: DateTime<Utc>) -> Result<UtcTime, String> {
     if matches!(time.year(), 1000..=9999) { Ok(time.into()) } else { Err(invalid()) }
 }

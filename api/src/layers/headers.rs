@@ -1,5 +1,3 @@
-//! Security headers of every response.
-
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::{
@@ -9,15 +7,14 @@ use axum::http::header::{
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// Only resources from this server. Swagger UI needs inline styles.
+/// Allows only resources from this server. Swagger UI needs inline styles.
 const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// Two years. Without `includeSubDomains`, because other hosts in the domain may not use HTTPS; a proxy can
-/// add it.
+/// Two years. `includeSubDomains` is missing because other hosts in the domain may not use HTTPS; a proxy can add it.
 const STRICT_TRANSPORT: &str = "max-age=63072000";
 
-/// `is_secure`: browsers use HTTPS.
+/// `is_secure` is whether browsers use HTTPS.
 pub(crate) async fn security_headers(
     State(is_secure): State<bool>,
     request: Request,

@@ -1,4 +1,4 @@
-//! Counters of the rate limits, in this process.
+//! The rate limit counters of this process.
 
 use crate::error::{ApiError, RateLimitExceeded};
 use crate::header_names::{RATE_LIMIT, RATE_LIMIT_POLICY};
@@ -18,10 +18,10 @@ use std::time::Duration;
 
 /// A third of the requests per minute may arrive at once.
 const BURSTS_PER_MINUTE: u32 = 3;
-/// Callbacks for one submission. Each makes its run poll at once, which adds about ten events to a history that
-/// may have 51,200: one hour of callbacks at each of five API processes stays below.
+/// Callbacks for one submission. Each makes the run poll at once, which adds about ten events to its history. One hour
+/// of callbacks at each of five API processes stays below Temporal's limit of 51,200 events.
 const CALLBACKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(12).expect("not zero");
-/// Unused counters are removed at the earliest after this many requests.
+/// Minimum number of requests before idle counters are removed again.
 const SWEEP_AFTER: usize = 1024;
 
 /// Routes that share a counter.
@@ -86,7 +86,7 @@ impl Limiters {
         }
     }
 
-    /// Counts one event of a client that is not a whole request. `client` is
+    /// Counts an event that is not counted for its route, such as a request without valid credentials. `client` is
     /// [`crate::extract::client_info::ClientInfo::key`].
     pub(crate) fn admit(&self, class: RateLimitClass, client: IpAddr) -> Result<(), ApiError> {
         let limiter = self.limiter(class);
@@ -101,7 +101,7 @@ impl Limiters {
 
 type Counters<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, StateInformationMiddleware>;
 
-/// Counts by key; the default key is the client's address.
+/// Counts by key. The default key is the client's address.
 pub(super) struct Limiter<K: Clone + Eq + Hash = IpAddr, C: Clock = DefaultClock> {
     counters: Counters<K, C>,
     burst: u32,
@@ -111,7 +111,7 @@ pub(super) struct Limiter<K: Clone + Eq + Hash = IpAddr, C: Clock = DefaultClock
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// Requests that may follow at once.
+    /// Number of further requests that are allowed at once.
     remaining: u32,
     /// Time until the next request is allowed; zero if this one was allowed.
     wait: Duration,
@@ -121,8 +121,9 @@ impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
     fn new(per_minute: NonZeroU32) -> Self {
         let each = Duration::from_secs(60) / per_minute.get();
         let burst = per_minute.get().div_ceil(BURSTS_PER_MINUTE);
-        let quota = Quota::with_period(each).expect("a minute has less than 10^9 of them");
-        let quota = quota.allow_burst(NonZeroU32::new(burst).expect("rounded up"));
+        let quota = Quota::with_period(each).expect("60 s divided by a u32 is not zero");
+        let quota =
+            quota.allow_burst(NonZeroU32::new(burst).expect("a rounded-up quotient is not zero"));
         let counters = RateLimiter::new(quota, DefaultKeyedStateStore::default(), C::default());
         Self { counters, burst, each, since_sweep: AtomicUsize::new(0) }
     }
@@ -141,8 +142,8 @@ impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
         }
     }
 
-    /// Removes keys that have their whole burst again. Runs once per as many requests as there are keys, so its
-    /// cost per request is constant.
+    /// Removes keys whose burst has completely refilled. With N keys, this happens at most once in N requests, so the
+    /// average cost per request is constant.
     fn sweep(&self) {
         let due = SWEEP_AFTER.max(self.counters.len());
         if self.since_sweep.fetch_add(1, Ordering::Relaxed) >= due {

@@ -1,5 +1,5 @@
-//! Reads what a client still sends after its response. If a connection is closed with unread bytes, the operating
-//! system resets it, and the client may lose the error response (RFC 9112, 9.6).
+//! Reads the data that a client still sends after its response. If a connection is closed with unread bytes, the
+//! operating system resets it, and the client may lose the error response (RFC 9112, 9.6).
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -21,7 +21,7 @@ pub(crate) fn drain_unread_body(request: Request) -> Request {
 }
 
 struct DrainedBody {
-    /// Empty after its end or an error.
+    /// Empty after the end of the body or an error.
     body: Body,
 }
 

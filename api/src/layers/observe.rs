@@ -1,5 +1,5 @@
-//! One span, one log line and two metrics per request. Only the method, the route's template, the status and the
-//! time: never a body, a token, an e-mail address or a query.
+//! Records one span, one log line and two metrics per request. They contain the method, the route template, the status
+//! and the duration, but never a body, a token, an e-mail address or a query.
 
 use crate::header_names::X_REQUEST_ID;
 use crate::request_id;
@@ -15,7 +15,7 @@ use tracing::{Instrument, Span};
 /// Any path without a route, and any unknown method.
 const OTHER: &str = "other";
 
-/// A request in progress. Logs itself when it ends, also if the client disconnected.
+/// A request in progress. It is logged when it is dropped, even if the client disconnected.
 struct ObservedRequest {
     method: &'static str,
     route: String,
@@ -54,7 +54,7 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
-/// From a closed list: clients must not be able to create metric labels.
+/// Unknown methods share one name, so that clients cannot create metric labels.
 fn method_name(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

@@ -1,5 +1,5 @@
-//! Limits how many requests one client may send to public routes. Each process counts for itself: the limits keep
-//! one client from taking all capacity. Password guessing is limited across processes (`auth::throttle`), and
+//! Limits how many requests one client may send to public routes. Each process counts for itself: the limits prevent
+//! one client from using all capacity. Password guessing is limited across processes (`auth::throttle`), and
 //! requests without valid credentials are counted on every route (`auth::audit`).
 //!
 //! Responses have the headers of draft-ietf-httpapi-ratelimit-headers-10: the quota is the burst, and the window
@@ -27,7 +27,7 @@ pub(crate) fn rate_limited(
     (schemas, paths, router.route_layer(layer))
 }
 
-/// The same for routes without documentation.
+/// Like [`rate_limited`], but for routes without documentation.
 pub(crate) fn rate_limited_router(
     state: &AppState,
     class: RateLimitClass,

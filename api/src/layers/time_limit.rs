@@ -1,5 +1,5 @@
-//! Time limits end the waiting, not the work: handlers run in tasks of their own, so a disconnected client or a
-//! timeout never leaves work half done.
+//! Limits the time until a response. Handlers run in their own tasks and continue after a timeout or a disconnect, so
+//! that no work is left half done.
 
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult, ErrorCode};
@@ -42,8 +42,8 @@ pub(crate) async fn limit_time(
     }
 }
 
-/// Runs `work` to completion, even if nobody waits for it any more. If it panics, only the place is logged, by
-/// the binary's panic hook: the message may contain personal data.
+/// Runs `work` to completion, even if its caller stops waiting. If it panics, the binary's panic hook logs only the
+/// location, because the message may contain personal data.
 pub(crate) async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> ApiResult<T> {
@@ -52,7 +52,7 @@ pub(crate) async fn run_to_completion<T: Send + 'static>(
     done.map_err(|_| ApiError::internal("the handler panicked"))
 }
 
-/// Why a body is incomplete: the client stalled or disconnected.
+/// The error for an incomplete body: the client either stalled or disconnected.
 pub(crate) fn body_error(error: &(dyn Error + 'static)) -> ApiError {
     let mut causes = successors(Some(error), |error| (*error).source());
     match causes.any(|cause| cause.is::<TimeoutError>()) {

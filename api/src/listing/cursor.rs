@@ -1,12 +1,12 @@
-//! Cursors: the position of a page by the submission next to it. They stay correct while submissions change, and the
-//! last page is as fast as the first. Opaque to clients.
+//! Cursors identify a page by the submission next to it (keyset pagination). They stay correct while submissions
+//! change, and the last page is as fast as the first. Cursors are opaque to clients.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use diagflow_store::{PagePosition, Sort, SortBy, SortKey, SubmissionId, UtcTime};
 use serde::{Deserialize, Serialize};
 
-/// Sent as JSON in base64url.
+/// Encoded as JSON in base64url.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CursorData {
@@ -53,11 +53,11 @@ fn encode(sort: Sort, to: Direction, key: SortKey) -> String {
     let Sort { by, descending } = sort;
     let at = key.at.micros();
     let data = CursorData { by: by.into(), descending, to, at, id: key.id };
-    let json = serde_json::to_vec(&data).expect("texts and numbers are valid JSON");
+    let json = serde_json::to_vec(&data).expect("strings and numbers are valid JSON");
     BASE64_URL_SAFE_NO_PAD.encode(json)
 }
 
-/// `None` if it is not a cursor of a list with this sort.
+/// Returns `None` if `text` is not a cursor of a list with this sort order.
 pub(super) fn decode(text: &str, sort: Sort) -> Option<PagePosition> {
     let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
     let data: CursorData = serde_json::from_slice(&json).ok()?;

@@ -1,4 +1,4 @@
-//! How an export is written: CSV for spreadsheets, JSON lines for programs.
+//! The formats of exports: CSV for spreadsheets, JSON Lines for programs.
 
 use crate::extract::time_format::rfc3339;
 use diagflow_store::{ClinicalData, SubmissionSummary};
@@ -55,7 +55,7 @@ const COLUMNS: [&str; 10] = [
     "submitted_by",
     "deleted_at",
 ];
-/// The columns after those, with medical information.
+/// Additional columns with medical information.
 const CLINICAL_COLUMNS: [&str; 2] = ["comments", "result"];
 
 impl ExportRow {
@@ -100,7 +100,7 @@ impl ExportRow {
     }
 }
 
-/// Keeps spreadsheets from reading a cell as a formula (OWASP "CSV injection", ASVS 1.2.10).
+/// Prevents spreadsheets from interpreting a cell as a formula (OWASP "CSV injection", ASVS 1.2.10).
 fn escape_formula(cell: String) -> String {
     match cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0']) {
         true => format!("'{cell}"),
@@ -123,7 +123,7 @@ impl ExportFormat {
         }
     }
 
-    /// A chunk of the file. The first one starts with the column names.
+    /// Encodes a chunk of the file. In CSV, the first chunk starts with the column names.
     pub(crate) fn encode(
         self,
         rows: impl Iterator<Item = ExportRow>,

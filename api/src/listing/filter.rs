@@ -1,4 +1,4 @@
-//! The parameters that select submissions: parsing, and the permission for searches in comments.
+//! Parses the parameters that filter submissions, and checks the permission to search in comments.
 
 use crate::app::AppState;
 use crate::auth::audit::refuse;
@@ -21,13 +21,13 @@ const MAX_CODE_LENGTH: usize = 64;
 #[derive(Clone, Default)]
 pub(crate) struct FilterRequest {
     pub(crate) filter: SubmissionFilter,
-    /// The parameters as given. Search terms are only counted, because they may be medical.
+    /// The parameters as given, but only the number of comment search terms, because the terms may be medical.
     pub(crate) audit_details: Map<String, Value>,
 }
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what `FilterRequest` reads")]
+#[expect(dead_code, reason = "documents the parameters of `FilterRequest`")]
 pub(crate) struct FilterQuery {
     /// Statuses, separated by commas: `pending`, `processing`, `completed`, `failed`, `timed_out`, `cancelled`.
     /// Default: all.
@@ -36,20 +36,20 @@ pub(crate) struct FilterQuery {
     /// Earliest time of receipt: a day in UTC, or an RFC 3339 time.
     #[param(example = "2026-11-01")]
     created_from: Option<String>,
-    /// Latest time of receipt: a day in UTC, which is included, or an RFC 3339 time, which is not.
+    /// Latest time of receipt: a day in UTC (inclusive), or an RFC 3339 time (exclusive).
     #[param(example = "2026-11-30")]
     created_to: Option<String>,
-    /// E-mail address of the patient, or its beginning followed by `*`. Case is ignored.
+    /// E-mail address of the patient, or a prefix of it followed by `*`. Case is ignored.
     #[param(example = "ana@*")]
     email: Option<String>,
-    /// At most 10 terms. Each must match the beginning of a word in the comments. Terms have at least three letters;
-    /// common words (`the`, `with`) are ignored. Requires `clinical:read`.
+    /// Search terms, at most 10. Each term must match the beginning of a word in the comments and have at least three
+    /// letters. Common words (`the`, `with`) are ignored. Requires `clinical:read`.
     #[param(example = "red eye")]
     comments: Option<String>,
     /// Error code of the submission.
     #[param(example = "timed_out")]
     error_code: Option<String>,
-    /// `without` deleted submissions (default), `with` them, or `only` them.
+    /// Handling of deleted submissions: `without` (default) excludes them, `with` includes them, `only` selects them.
     #[param(example = "without")]
     deleted: Option<String>,
 }
@@ -88,7 +88,7 @@ impl FromParameters for FilterRequest {
     }
 }
 
-/// Refuses a search in comments to a caller who may not read them: the exact totals for prefixes would reveal the
+/// Rejects a search in comments by a caller who may not read them: the exact totals for prefixes would reveal the
 /// comments letter by letter.
 pub(crate) async fn check_comment_search(
     state: &AppState,
@@ -120,7 +120,7 @@ fn statuses(text: &str) -> Result<Vec<Status>, String> {
 fn email(text: &str) -> Result<EmailFilter, String> {
     let (prefix, is_prefix) = text.strip_suffix('*').map_or((text, false), |prefix| (prefix, true));
     if prefix.is_empty() || prefix.len() > MAX_EMAIL_LENGTH || prefix.contains('*') {
-        return Err("email must be an address, or its beginning followed by *".to_owned());
+        return Err("email must be an address, or a prefix of one followed by *".to_owned());
     }
     let prefix = prefix.to_owned();
     Ok(if is_prefix { EmailFilter::Prefix(prefix) } else { EmailFilter::Exact(prefix) })

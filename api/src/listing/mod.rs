@@ -1,4 +1,5 @@
-//! Filters, pages and export formats of submissions, for staff's list, the caller's own list, exports and bulk retries.
+//! Filters, pages and export formats of submissions, for the staff list, the caller's own list, exports and bulk
+//! retries.
 
 mod cursor;
 pub(crate) mod export_format;

@@ -15,10 +15,9 @@ use serde::Serialize;
 use utoipa::openapi::path::Parameter;
 use utoipa::{IntoParams, ToSchema};
 
-/// Default number of submissions per page.
 const DEFAULT_PER_PAGE: usize = 20;
 const MAX_PER_PAGE: usize = 100;
-/// Submissions that a page by number may skip: the database reads all of them, which takes about 10 ms.
+/// Limit for pages by number: the database reads all submissions that it skips, which takes about 10 ms.
 const MAX_SKIPPED: usize = 10_000;
 
 #[derive(Debug, Clone)]
@@ -33,15 +32,15 @@ pub(crate) struct PageRequest {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what `PageRequest` reads")]
 pub(crate) struct PageQuery {
-    /// Number of the page, from 1. Pages beyond the first 10,000 submissions need a cursor.
+    /// Number of the page, from 1. Pages beyond the first 10,000 submissions require a cursor.
     #[param(example = 1, minimum = 1)]
     page: Option<u32>,
-    /// Submissions per page, 1 to 100. Default: 20.
+    /// Number of submissions per page, 1 to 100. Default: 20.
     #[param(example = 20, minimum = 1, maximum = 100)]
     per_page: Option<u32>,
     /// `next_cursor` or `prev_cursor` of another page, instead of `page`. Requires the same `sort`.
     cursor: Option<String>,
-    /// `created_at` or `updated_at`, with a leading `-` for newest first. Default: `-created_at`.
+    /// Sort order: `created_at` or `updated_at`, with a leading `-` for newest first. Default: `-created_at`.
     #[param(example = "-created_at")]
     sort: Option<String>,
 }
@@ -56,7 +55,7 @@ impl FromParameters for PageRequest {
     fn from_parameters(parameters: &mut Parameters) -> Self {
         let page = parameters.read("page", FieldErrorCode::PageInvalid, |text| {
             let page = text.parse().ok().filter(|page| *page >= 1);
-            page.ok_or_else(|| "page must be a number from 1".to_owned())
+            page.ok_or_else(|| "page must be a number of at least 1".to_owned())
         });
         let per_page = parameters.read("per_page", FieldErrorCode::PerPageInvalid, |text| {
             let count = text.parse().ok().filter(|count| (1..=MAX_PER_PAGE).contains(count));
@@ -136,9 +135,10 @@ pub(crate) struct ListBody {
 struct SubmissionPagination {
     /// Number of the page, from 1. `null` if the request has a cursor.
     page: Option<usize>,
+    /// Number of submissions per page.
     #[schema(example = 20)]
     per_page: usize,
-    /// Exact number of submissions that match.
+    /// Exact number of matching submissions.
     #[schema(example = 123)]
     total: i64,
     /// Cursor of the next page. `null` on the last page.
@@ -208,7 +208,7 @@ fn response_body(
     let sort = request.sort;
     let (is_first, is_last) = match position {
         PagePosition::Skip(skipped) => (skipped == 0, !page.has_more),
-        // A cursor comes from another page.
+        // A cursor was returned by an adjacent page, so that page exists.
         PagePosition::After(_) => (false, !page.has_more),
         PagePosition::Before(_) => (!page.has_more, false),
     };
