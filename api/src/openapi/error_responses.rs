@@ -1,4 +1,4 @@
-//! Documents error responses: one response for each status, which lists the codes.
+//! Documents error responses: one response per status, with a list of its codes.
 
 use crate::error::ErrorCode;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ fn add_to(responses: &mut Responses, codes: &[ErrorCode]) {
             let seconds = ObjectBuilder::new().schema_type(Type::Integer);
             let header = HeaderBuilder::new()
                 .schema(Some(seconds))
-                .description(Some("Seconds to wait before the request is repeated."));
+                .description(Some("Number of seconds to wait before the request is repeated."));
             response.headers.insert("Retry-After".to_owned(), header.build().into());
         }
     }

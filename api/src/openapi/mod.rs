@@ -25,7 +25,7 @@ use utoipa::{Modify, OpenApi};
         (name = "sign-in", description = "Sign in and manage your own sessions."),
         (name = "users", description = "Manage accounts, their sessions and API keys."),
         (name = "audit", description = "Read the audit log."),
-        (name = "loopai", description = "Used by LoopAI."),
+        (name = "loopai", description = "Endpoints that LoopAI calls."),
         (name = "operation", description = "Health, metrics and version of the service."),
     ),
     components(schemas(EventBody, ChangeBody, ErrorBody)),
@@ -43,8 +43,8 @@ impl Modify for Security {
             .build();
         let cookie = ApiKeyValue::with_description(
             crate::extract::submission_access::ACCESS_COOKIE,
-            "The same token in the cookie that the response set, for `EventSource`. With HTTPS its name \
-             begins with `__Secure-`.",
+            "The same token in a cookie that the response sets, for `EventSource`. With HTTPS, the name of the \
+             cookie begins with `__Secure-`.",
         );
         let session = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
@@ -55,8 +55,8 @@ impl Modify for Security {
             .build();
         let session_cookie = ApiKeyValue::with_description(
             crate::auth::cookies::SESSION.name,
-            "The access token in a cookie, for pages. With HTTPS its name begins with `__Host-`. Changes \
-             also need the header `X-CSRF-Token`.",
+            "The access token in a cookie, for web pages. With HTTPS, the name of the cookie begins with \
+             `__Host-`. Requests that change data also require the header `X-CSRF-Token`.",
         );
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));

@@ -1,5 +1,5 @@
-//! Documents routes by the arguments of their handlers, so that no handler lists parameters, bodies and errors of
-//! extractors.
+//! Documents routes from the argument types of their handlers, so that no handler has to list the parameters, bodies
+//! and errors of its extractors.
 
 use crate::app::AppState;
 use crate::error::ErrorCode;
@@ -14,7 +14,6 @@ use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, Type};
 use utoipa_axum::router::UtoipaMethodRouter;
 
-/// The documentation of a handler.
 pub(crate) struct RouteDocument<'a> {
     path: &'a str,
     operation: &'a mut Operation,
@@ -22,7 +21,7 @@ pub(crate) struct RouteDocument<'a> {
 }
 
 pub(crate) trait Documented {
-    /// Adds parameters, body and errors of this argument.
+    /// Adds the parameters, the body and the errors of this argument.
     fn document(_route: &mut RouteDocument<'_>) {}
 }
 

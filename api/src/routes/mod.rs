@@ -1,5 +1,3 @@
-//! All routes in one list.
-
 pub(crate) mod accounts;
 mod auth;
 mod loopai;
@@ -24,7 +22,7 @@ use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 
-/// The routes with their documentation. Each handler's attribute has its path.
+/// All routes with their documentation. The path of a route is in the attribute of its handler.
 pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
     let settings = &state.app.settings;
     let api = OpenApiRouter::new()
@@ -59,7 +57,7 @@ fn loopai(state: &AppState) -> OpenApiRouter<AppState> {
         ))
 }
 
-/// Rate limited, because each request may query the database.
+/// Rate-limited, because each request may query the database.
 fn operation(state: &AppState) -> OpenApiRouter<AppState> {
     let health = |routes| rate_limited(state, RateLimitClass::Health, routes);
     OpenApiRouter::new()

@@ -18,12 +18,12 @@ pub struct Route {
     pub access: Access,
 }
 
-/// Who may use a route.
+/// The callers that may use a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
     /// Everybody. The route may check a signature or a token of its own.
     Public,
-    /// The submission's access token, the account that sent it, and staff with `submissions:read`.
+    /// Holders of the submission's access token, the account that sent it, and staff with `submissions:read`.
     Submission,
     /// Roles with a permission.
     Roles { permission: String, roles: Vec<Role> },

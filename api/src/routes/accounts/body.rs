@@ -1,5 +1,3 @@
-//! An account in responses.
-
 use diagflow_store::{User, UserId, UtcTime};
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,5 +1,3 @@
-//! `POST /api/v1/users`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -31,7 +29,8 @@ pub(crate) struct NewUserRequest {
     /// `admin`, `operator`, `clinician`, `institution`, `patient` or `service`.
     #[schema(required, example = "operator")]
     role: Option<String>,
-    /// 12 to 128 characters, not easy to guess. Required, except for `service`, which has no password.
+    /// Password of 12 to 128 characters that is not easy to guess. Required, except for the role `service`, which has
+    /// none.
     #[schema(format = "password")]
     password: Option<String>,
 }

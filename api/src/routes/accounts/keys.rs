@@ -1,5 +1,3 @@
-//! `/api/v1/users/{id}/keys`: API keys of service accounts.
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -47,7 +45,7 @@ pub(crate) struct ApiKeyListResponse {
 /// An API key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 struct ApiKeyBody {
-    /// Id of the key, which is part of the key itself.
+    /// Id of the key. It is part of `api_key`.
     #[schema(value_type = String, format = "uuid")]
     id: ApiKeyId,
     /// Name of the key.
@@ -186,7 +184,7 @@ fn validate(request: &NewKeyRequest) -> Result<(String, Option<UtcTime>), Vec<Fi
     delete,
     path = "/api/v1/users/{id}/keys/{key_id}",
     tag = "users",
-    responses((status = 204, description = "Revoked.")),
+    responses((status = 204, description = "The key is revoked.")),
 )]
 pub(crate) async fn revoke_user_key(
     State(state): State<AppState>,

@@ -1,5 +1,3 @@
-//! `GET /api/v1/users` and `GET /api/v1/users/{id}`
-
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::error::ApiResult;
@@ -18,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_PER_PAGE: i64 = 20;
 const MAX_PER_PAGE: i64 = 100;
-/// The database reads all pages before the requested one.
+/// Limited because the database reads all pages before the requested one.
 const MAX_PAGE: i64 = 100_000;
 
 /// A page of accounts.
@@ -39,17 +37,17 @@ struct UserPagination {
     /// Number of the page, from 1.
     #[schema(example = 1)]
     page: i64,
-    /// Accounts per page.
+    /// Number of accounts per page.
     #[schema(example = 20)]
     per_page: i64,
-    /// Number of accounts that match.
+    /// Number of matching accounts.
     #[schema(example = 42)]
     total: i64,
 }
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what `UserSearch` reads")]
+#[expect(dead_code, reason = "documents the parameters of `UserSearch`")]
 struct UserQuery {
     /// Part of the e-mail address or of the name.
     search: Option<String>,
@@ -59,7 +57,7 @@ struct UserQuery {
     disabled: Option<bool>,
     /// Number of the page, from 1.
     page: Option<i64>,
-    /// Accounts per page, 1 to 100. Default: 20.
+    /// Number of accounts per page, 1 to 100. Default: 20.
     per_page: Option<i64>,
 }
 

@@ -1,5 +1,3 @@
-//! Sessions in responses.
-
 use diagflow_store::{Session, SessionId, UtcTime};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,7 +18,7 @@ struct SessionBody {
     /// Id of the session.
     #[schema(value_type = String, format = "uuid")]
     id: SessionId,
-    /// Whether it is the session of this request.
+    /// Whether this is the session of the request.
     current: bool,
     /// IP address of the sign-in.
     #[schema(example = "192.0.2.7")]
@@ -36,7 +34,7 @@ struct SessionBody {
     /// Time at which the session ends unless it is used.
     #[schema(value_type = String, format = "date-time")]
     idle_after: UtcTime,
-    /// Time at which the session ends in any case.
+    /// Time at which the session ends even if it is used.
     #[schema(value_type = String, format = "date-time")]
     expires_at: UtcTime,
 }
@@ -58,7 +56,7 @@ impl SessionListResponse {
     }
 }
 
-/// The response after sessions were ended.
+/// The response to a request that ends sessions.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EndedSessionsResponse {
     /// Always `true`.

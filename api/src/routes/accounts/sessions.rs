@@ -1,5 +1,3 @@
-//! `/api/v1/users/{id}/sessions`: sessions of any account.
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::{AuthMethod, Caller};

@@ -1,5 +1,3 @@
-//! `PUT` and `DELETE /api/v1/users/{id}`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -31,7 +29,7 @@ pub(crate) struct UserUpdateRequest {
     role: Option<String>,
     /// Whether the account can be used. `false` ends its sessions.
     enabled: Option<bool>,
-    /// New password: 12 to 128 characters, not easy to guess. Ends the account's sessions.
+    /// New password of 12 to 128 characters that is not easy to guess. Ends the account's sessions.
     #[schema(format = "password")]
     password: Option<String>,
 }
@@ -41,7 +39,7 @@ errors!(UpdateUserErrors: EmailTaken, LastAdmin);
 /// Update an account
 ///
 /// The account's sessions end if it is disabled, gets a new password, or changes to or from the role `service`. The
-/// last enabled admin cannot be disabled or lose the role.
+/// last enabled admin cannot be disabled or change to another role.
 #[utoipa::path(
     put,
     path = "/api/v1/users/{id}",
@@ -87,7 +85,7 @@ async fn validate(
     Ok(UserChange { email, name, role, disabled, password_hash })
 }
 
-/// Names the changed fields, with the values of those that decide who has access.
+/// Records the names of the changed fields, and the values of the fields that affect access.
 fn update_entry(caller: &Caller, user: UserId, change: &UserChange) -> NewAuditEntry {
     let action = match change.disabled {
         Some(true) => Action::UserDisable,
@@ -145,7 +143,7 @@ errors!(DisableUserErrors: LastAdmin);
 
 /// Disable an account
 ///
-/// Ends its sessions. The audit log keeps its name.
+/// Ends its sessions. Its name remains in the audit log.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{id}",

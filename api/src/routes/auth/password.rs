@@ -1,5 +1,3 @@
-//! `POST /api/v1/auth/password`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -23,7 +21,7 @@ pub(crate) struct PasswordChangeRequest {
     /// Current password.
     #[schema(format = "password")]
     current_password: String,
-    /// New password: 12 to 128 characters, not easy to guess.
+    /// New password of 12 to 128 characters that is not easy to guess.
     #[schema(format = "password")]
     new_password: String,
 }
@@ -74,12 +72,12 @@ async fn set_password(
     let hash = state.passwords.hash(&request.new_password).await;
     let new = NewPassword { user: caller.user.id, session, known_since, hash };
     let is_set = state.app.store.set_password(&new, entry).await?;
-    // It is not set if the session has ended, or if another request changed the password.
+    // The password is not set if the session has ended, or if another request changed the password.
     if is_set { Ok(()) } else { Err(ApiError::SessionEnded) }
 }
 
-/// Returns the time at which the current password was set. Checks the new password first, because that costs no
-/// attempt at the current one.
+/// Returns the time at which the current password was set. Checks the new password first, because an invalid new
+/// password must not count as an attempt to guess the current one.
 async fn check_passwords(
     state: &AppState,
     caller: &Caller,

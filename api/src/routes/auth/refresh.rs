@@ -1,5 +1,3 @@
-//! `POST /api/v1/auth/refresh`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::{anonymous_entry, session_entry};
@@ -34,7 +32,7 @@ errors!(RefreshSessionErrors: TokenRequired, TokenInvalid, SessionEnded);
 /// Refresh the access token
 ///
 /// Returns the next access token and the next refresh token. A refresh token is valid for one use; a repeated request
-/// within ten seconds gets the same response. A later repeat means that two parties hold the token, and ends the
+/// within ten seconds gets the same response. A later repeat means that two parties have the token, so it ends the
 /// session. Browsers send only the cookie, without a body and without `X-CSRF-Token`: other sites can neither send it
 /// nor read the response.
 #[utoipa::path(
@@ -104,7 +102,7 @@ async fn failed_entry(
     let Some(&RefreshToken { session, .. }) = token else { return Ok(anonymous) };
     Ok(match state.app.store.session_owner(session).await? {
         Some(user) => session_entry(state, client, &user, session, action),
-        // Ended so long ago that its row is removed.
+        // The session ended so long ago that its row was removed.
         None => {
             let (object_kind, object_id) = (ObjectKind::Session, session.to_string());
             NewAuditEntry { object_kind, object_id, ..anonymous }

@@ -39,7 +39,7 @@ pub(crate) struct SignInResponse {
 pub(crate) type SessionResponse =
     (CookieJar, [(HeaderName, &'static str); 1], Json<SignInResponse>);
 
-/// Issues an access token beside this refresh token, in the body or as cookies.
+/// Issues an access token and returns it with the refresh token, in the body or as cookies.
 pub(super) fn session_response(
     state: &AppState,
     jar: CookieJar,

@@ -1,5 +1,3 @@
-//! `/api/v1/auth/sessions`: the caller's own sessions.
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -52,7 +50,7 @@ pub(crate) async fn end_own_session(
 
 /// End all your other sessions
 ///
-/// Keeps the session of the request. Takes effect immediately.
+/// Does not end the session of the request. Takes effect immediately.
 #[utoipa::path(
     delete,
     path = "/api/v1/auth/sessions",

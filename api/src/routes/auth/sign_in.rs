@@ -1,5 +1,3 @@
-//! `POST /api/v1/auth/login`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::{anonymous_entry, session_entry};
@@ -27,7 +25,7 @@ pub(crate) struct SignInRequest {
     /// Password.
     #[schema(format = "password")]
     password: String,
-    /// Set cookies, for browsers, instead of returning tokens. Default: `false`.
+    /// Whether to set cookies, for browsers, instead of returning tokens. Default: `false`.
     #[serde(default)]
     cookies: bool,
 }
@@ -37,8 +35,9 @@ errors!(SignInErrors: SignInFailed, TooManyAttempts);
 /// Sign in
 ///
 /// Starts a session. An unknown address and a wrong password get the same response after the same time. Failed attempts
-/// delay later ones by seconds up to 15 minutes; the delay shrinks with time. A successful sign-in also sets the cookie
-/// `diagflow_device` for a year: attempts from that device are throttled separately from everybody else's.
+/// delay later ones, by seconds at first and by up to 15 minutes. The delay decreases over time. A successful sign-in
+/// also sets the cookie `diagflow_device` for a year: attempts from that device are throttled separately from all
+/// others.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/login",
@@ -66,7 +65,8 @@ pub(crate) async fn sign_in(
     }
 }
 
-/// Has the address as accounts store it, so that a search finds it; and the typed one, if it differs.
+/// Records the address in lower case, as accounts store it, so that a search finds it. If the typed address differs, it
+/// is recorded too.
 fn failed_entry(state: &AppState, client: &ClientInfo, typed: &str) -> NewAuditEntry {
     let claimed = typed.trim().to_lowercase();
     let entry = anonymous_entry(state, client, &claimed, Action::SignIn);

@@ -1,5 +1,3 @@
-//! `POST /api/v1/auth/logout`
-
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::auth::cookies;

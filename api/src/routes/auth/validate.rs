@@ -1,5 +1,3 @@
-//! `GET /api/v1/auth/validate`
-
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;

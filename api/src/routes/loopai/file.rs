@@ -1,5 +1,3 @@
-//! `GET /api/files/{id}`: an image for LoopAI, by a signed link from the worker.
-
 use crate::app::AppState;
 use crate::auth::audit::{refuse_unauthenticated, with_file};
 use crate::auth::caller::anonymous_entry;
@@ -17,13 +15,13 @@ use diagflow_store::{Action, FileId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// What makes a link valid. Without it, a file is not found.
+/// The expiry time and the signature of a link. Without them, the error is `not_found`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SignedLink {
-    /// Expiry time of the link, in seconds since 1970 (UTC).
+    /// Expiry time of the link, as Unix time in seconds.
     expires: u64,
-    /// HMAC-SHA256 of file and time, in hexadecimal.
+    /// HMAC-SHA256 of `{id}:{expires}`, in hexadecimal.
     signature: String,
 }
 
@@ -43,9 +41,9 @@ impl Documented for SignedLink {
     }
 }
 
-/// Get an image by a signed link
+/// Get an image with a signed link
 ///
-/// The worker makes such links when LoopAI downloads images itself (`LOOPAI_IMAGES=url`).
+/// The worker creates these links if LoopAI downloads the images itself (`LOOPAI_IMAGES=url`).
 #[utoipa::path(
     get,
     path = "/api/files/{id}",

@@ -1,5 +1,3 @@
-//! `POST /api/hooks/loopai`: LoopAI reports that an execution changed.
-
 use crate::app::AppState;
 use crate::auth::audit::refuse_unauthenticated;
 use crate::auth::caller::anonymous_entry;
@@ -19,10 +17,10 @@ use utoipa::openapi::{Required, Type};
 /// A callback needs to contain only a submission id.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// A callback of LoopAI.
+/// A callback from LoopAI.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct LoopAiCallback {
-    /// The `submission_id` of the request that LoopAI received.
+    /// `submission_id` of the request to LoopAI.
     #[schema(format = "uuid")]
     submission_id: String,
 }
@@ -51,7 +49,7 @@ impl FromRequest<AppState> for SignedCallback {
 impl Documented for SignedCallback {
     fn document(route: &mut RouteDocument<'_>) {
         let name = "X-LoopAI-Timestamp";
-        let description = "Time of sending, in seconds since 1970 (UTC).";
+        let description = "Time of sending, as Unix time in seconds.";
         route.add_header(name, Type::Integer, Required::True, description);
         let name = "X-LoopAI-Signature";
         let description = "HMAC-SHA256 of `{timestamp}.{body}` with the secret, in hexadecimal.";
@@ -74,10 +72,10 @@ pub(crate) struct CallbackAccepted {
     success: bool,
 }
 
-/// Report a change of an execution
+/// Report a changed execution
 ///
-/// The submission's run then polls LoopAI at once instead of waiting for its timer; only what it finds there counts.
-/// Available if `LOOPAI_CALLBACK_SECRET` is set.
+/// The run of the submission then polls LoopAI at once instead of waiting for its timer. It reads the state of the
+/// execution from LoopAI, not from this request. Only available if `LOOPAI_CALLBACK_SECRET` is set.
 #[utoipa::path(
     post,
     path = "/api/hooks/loopai",

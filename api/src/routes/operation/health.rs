@@ -1,5 +1,3 @@
-//! `GET /health` and `GET /health/db`.
-
 use crate::routes::operation::probe::probe;
 use axum::Json;
 use axum::extract::State;
@@ -8,7 +6,7 @@ use diagflow_store::Store;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Check the service
+/// Check the health of the service
 #[utoipa::path(
     get,
     path = "/health",
@@ -23,7 +21,7 @@ pub(crate) async fn read_health(State(store): State<Store>) -> (StatusCode, Json
     (status_code(database), Json(Health { status: database, database }))
 }
 
-/// Check the database
+/// Check the health of the database
 #[utoipa::path(
     get,
     path = "/health/db",
@@ -40,7 +38,7 @@ pub(crate) async fn read_database_health(
     (status_code(database), Json(DatabaseHealth { database }))
 }
 
-/// State of the service. The log has the reason.
+/// Health of the service. The log contains the reason if it is unhealthy.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// `healthy` or `unhealthy`.
@@ -51,7 +49,7 @@ pub(crate) struct Health {
     database: &'static str,
 }
 
-/// State of the database.
+/// Health of the database.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DatabaseHealth {
     /// `healthy` or `unhealthy`.

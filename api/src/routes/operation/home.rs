@@ -1,8 +1,6 @@
-//! `GET /`: a page with links.
-
 use axum::response::Html;
 
-/// Show the start page
+/// Get the start page
 #[utoipa::path(
     get,
     path = "/",

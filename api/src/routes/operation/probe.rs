@@ -1,11 +1,12 @@
-//! Queries of the health routes, with a short time limit.
+//! Runs the queries of health routes and metrics with a short time limit.
 
 use std::time::Duration;
 
-/// Shorter than the usual limit of health checks and scrapers.
+/// Shorter than the usual timeout of health checks and scrapers.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// `None` if there is no answer in time. The query runs on in its own task: dropping it would cost its connection.
+/// Returns `None` if there is no response in time. The query then continues in its own task, because dropping it would
+/// close its database connection.
 pub(super) async fn probe<T: Send + 'static>(
     check: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {

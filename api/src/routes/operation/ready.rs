@@ -1,5 +1,3 @@
-//! `GET /ready`.
-
 use crate::app::AppState;
 use crate::routes::operation::probe::probe;
 use axum::Json;
@@ -11,8 +9,8 @@ use utoipa::ToSchema;
 
 /// Check whether this process can serve requests
 ///
-/// The process is ready when the database responds and is migrated. Temporal is only reported: submissions are
-/// accepted without it and started later.
+/// The process is ready when the database responds and is migrated. Temporal is reported but not required: without it,
+/// submissions are accepted and started later.
 #[utoipa::path(
     get,
     path = "/ready",
@@ -35,7 +33,7 @@ pub(crate) async fn read_readiness(State(state): State<AppState>) -> (StatusCode
     (code, Json(body))
 }
 
-/// State of this process.
+/// Readiness of this process.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readiness {
     /// `ready` or `not_ready`.

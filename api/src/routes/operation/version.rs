@@ -1,5 +1,3 @@
-//! `GET /version`.
-
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,7 +7,7 @@ use utoipa::ToSchema;
     get,
     path = "/version",
     tag = "operation",
-    responses((status = 200, description = "What is running.", body = Version)),
+    responses((status = 200, description = "The version of the running service.", body = Version)),
 )]
 pub(crate) async fn read_version() -> Json<Version> {
     Json(Version {
@@ -20,18 +18,18 @@ pub(crate) async fn read_version() -> Json<Version> {
     })
 }
 
-/// What is running.
+/// Version of the running service.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Version {
     /// Always `diagflow`.
     #[schema(example = "diagflow")]
     name: &'static str,
-    /// Release.
+    /// Release number.
     #[schema(example = "0.1.0")]
     version: &'static str,
-    /// Commit, if the build set `DIAGFLOW_COMMIT`.
+    /// Commit, if `DIAGFLOW_COMMIT` was set in the build.
     commit: Option<&'static str>,
-    /// `debug` or `release`.
+    /// Build profile: `debug` or `release`.
     #[schema(example = "release")]
     profile: &'static str,
 }

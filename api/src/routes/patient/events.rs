@@ -1,5 +1,3 @@
-//! `GET /api/user/events/{id}`.
-
 use crate::app::AppState;
 use crate::error::ApiResult;
 use crate::events::submission_events::{FollowSubmission, submission_events, until_terminal_event};
@@ -19,18 +17,20 @@ pub(crate) const STREAM_HEADERS: [(HeaderName, &str); 2] = [
 
 /// Follow a submission
 ///
-/// A stream of server-sent events until the submission ends. Events are named `status_update`, and `result_ready`
-/// once there is a result; their data is an `EventBody`, and their `id` is a number. A client that reconnects with
-/// the last `id` in `Last-Event-ID` continues with the next event, without gaps or repeats. Comments are heartbeats.
+/// Returns server-sent events until the submission reaches a final state. Events are named `status_update`, or
+/// `result_ready` when there is a result. Their data is an `EventBody`, and their `id` is a number. A client that
+/// reconnects with the last `id` in `Last-Event-ID` continues with the next event, without gaps or repeats. Comments
+/// are heartbeats.
 #[utoipa::path(
     get,
     path = "/api/user/events/{id}",
     tag = "submissions",
     responses(
-        (status = 200, description = "The stream. It ends with the event that ends the submission, and within two \
-            seconds of the end of the session that opened it.",
+        (status = 200, description = "The stream. It ends with the last event of the submission, or within two \
+            seconds after the session that opened it ends.",
             content_type = "text/event-stream", body = String),
-        (status = 204, description = "The submission has ended, and all events were received. Do not reconnect."),
+        (status = 204, description = "The submission is in a final state, and all events were received. Do not \
+            reconnect."),
     ),
 )]
 pub(crate) async fn follow_submission(

@@ -1,5 +1,3 @@
-//! `GET /api/v1/submissions`.
-
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::error::ApiResult;
@@ -10,7 +8,7 @@ use diagflow_store::{Action, ObjectKind, SubmissionFilter};
 
 /// List your own submissions
 ///
-/// Submissions that were sent with this account's credentials.
+/// Returns the submissions that were sent with the credentials of your account.
 #[utoipa::path(
     get,
     path = "/api/v1/submissions",

@@ -1,5 +1,3 @@
-//! `GET /api/user/status/{id}`.
-
 use crate::error::ApiResult;
 use crate::extract::submission_access::SubmissionAccess;
 use crate::extract::time_format::rfc3339;
@@ -54,9 +52,9 @@ pub(crate) struct StatusBody {
     /// `pending`, `processing`, `completed`, `failed`, `timed_out` or `cancelled`.
     #[schema(example = "processing")]
     status: &'static str,
-    /// Last event, for people.
+    /// Message of the last event, for the patient.
     message: String,
-    /// Last event, for programs.
+    /// Stable code of the last event.
     #[schema(example = "diagnosing")]
     step: Option<&'static str>,
     /// Time of receipt.
@@ -68,13 +66,13 @@ pub(crate) struct StatusBody {
     /// Time at which the submission reached its final state.
     #[schema(format = "date-time")]
     finished_at: Option<String>,
-    /// Result of a *completed* submission, for readers of medical data. Usual members: `summary`, `findings`,
+    /// Result of a *completed* submission, if the caller may read medical data. Usual members: `summary`, `findings`,
     /// `recommendations`.
     #[schema(value_type = Option<Object>)]
     result: Option<Map<String, Value>>,
     /// Reason why there is no result, if the submission ended without one.
     error: Option<StatusError>,
-    /// Status of the newest e-mail: `planned`, `sending`, `sent`, `unknown` or `failed`.
+    /// Status of the latest e-mail: `planned`, `sending`, `sent`, `unknown` or `failed`.
     #[schema(example = "sent")]
     email_status: Option<String>,
 }
@@ -82,10 +80,10 @@ pub(crate) struct StatusBody {
 /// Reason why there is no result.
 #[derive(Debug, Serialize, ToSchema)]
 struct StatusError {
-    /// Stable code.
+    /// Stable error code.
     #[schema(example = "timed_out")]
     code: String,
-    /// Reason, for the patient.
+    /// Message for the patient.
     message: &'static str,
 }
 

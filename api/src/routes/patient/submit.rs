@@ -1,5 +1,3 @@
-//! `POST /api/user/submit`.
-
 use crate::app::AppState;
 use crate::auth::audit::RequestTarget;
 use crate::auth::caller::Caller;
@@ -27,7 +25,7 @@ use serde::Serialize;
 use std::convert::Infallible;
 use utoipa::ToSchema;
 
-/// The request of a submission. The handler reads it itself, so that it can count every outcome.
+/// The request, which the handler itself reads, so that it can count every outcome.
 pub(crate) struct SubmissionRequest(Request);
 
 impl<S: Send + Sync> FromRequest<S> for SubmissionRequest {
@@ -50,10 +48,10 @@ impl Documented for SubmissionRequest {
 
 /// Send a submission
 ///
-/// The response comes at once; the diagnosis follows in the background. If something is wrong, the response lists
-/// all errors. With an `Idempotency-Key`, a repeat with the same content (as JSON or as a form) gets the same
-/// response, and nothing happens twice. No account is needed; a submission that is sent with credentials appears
-/// among the account's own submissions.
+/// Responds at once; the diagnosis follows in the background. If the submission is invalid, the response lists all
+/// errors. With an `Idempotency-Key`, a repeated request with the same content (as JSON or as a form) gets the same
+/// response and does not create another submission. No account is required. A submission that is sent with credentials
+/// appears in the account's list of its own submissions.
 #[utoipa::path(
     post,
     path = "/api/user/submit",
@@ -64,10 +62,11 @@ impl Documented for SubmissionRequest {
         (FormSubmission = "multipart/form-data"),
     )),
     responses(
-        (status = 202, description = "Stored.", body = Receipt, headers(
+        (status = 202, description = "The submission is stored.", body = Receipt, headers(
             ("Location" = String, description = "The `status_url`."),
-            ("Set-Cookie" = String, description = "The access token, for the paths of this submission."),
-            ("Idempotency-Replayed" = Option<String>, description = "`true` for a repeat."),
+            ("Set-Cookie" = String, description = "Access token, for the paths of this submission."),
+            ("Idempotency-Replayed" = Option<String>, description = "`true` if an earlier request with the same key \
+                created the submission."),
         )),
     ),
 )]
@@ -108,7 +107,7 @@ async fn receive_and_store(state: &AppState, request: Request) -> ApiResult<Stor
     }
 }
 
-/// The account that sends the submission, if any. The existing front end sends without one.
+/// The account that sends the submission, if any. The existing front end sends submissions without one.
 fn sender(
     state: &AppState,
     request: &Request,
@@ -121,8 +120,8 @@ fn sender(
         if bearer(&headers).is_some() {
             return optional_caller(&state, &target, &headers, client).await;
         }
-        // Browsers send a session cookie on their own, even after the session has ended; that must not block the
-        // form.
+        // Browsers send a session cookie automatically, even after the session has ended. Such a cookie must not block
+        // the form.
         match authenticate(&state, target.method(), &headers, client).await {
             Ok(caller) => Ok(caller),
             Err(failure) if failure.error.is_client_error() => Ok(None),
@@ -162,7 +161,7 @@ struct Receipt {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// Message for people.
+    /// Message for the patient.
     message: &'static str,
     /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
@@ -180,17 +179,17 @@ struct Receipt {
 
 /// Submission as JSON.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `intake::json` reads leniently, value by value")]
+#[expect(dead_code, reason = "documents the fields that `intake::json` reads")]
 struct JsonSubmission {
-    /// Address for the result.
+    /// E-mail address for the result.
     #[schema(format = "email", example = "patient@example.org")]
     email: String,
     /// Comments of the patient, at most 5000 characters.
     comments: Option<String>,
     /// Whether the patient agrees to the consent text. Must be `true`.
     consent: bool,
-    /// Version of the consent text that was shown. Default: the current version. Other versions are rejected with
-    /// the current one.
+    /// Version of the consent text that was shown. Default: the current version. Other versions are rejected, and the
+    /// error contains the current version.
     #[schema(example = "2026-11")]
     consent_version: Option<String>,
     /// 1 to 10 images.
@@ -199,11 +198,11 @@ struct JsonSubmission {
 
 /// Image in JSON.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `intake::json` reads leniently, value by value")]
+#[expect(dead_code, reason = "documents the fields that `intake::json` reads")]
 struct JsonImage {
     /// Image as a `data:` URL or as base64, at most 10 MB when decoded.
     data: String,
-    /// Media type: `image/jpeg`, `image/png` or `image/webp`. The actual type of the bytes counts.
+    /// Media type: `image/jpeg`, `image/png` or `image/webp`. The API detects the actual type from the content.
     #[schema(rename = "type", example = "image/jpeg")]
     r#type: Option<String>,
     /// Number of bytes. Ignored: the API counts the bytes itself.
@@ -214,17 +213,17 @@ struct JsonImage {
 
 /// Submission as a form.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `intake::multipart` reads field by field")]
+#[expect(dead_code, reason = "documents the fields that `intake::multipart` reads")]
 struct FormSubmission {
-    /// Address for the result.
+    /// E-mail address for the result.
     #[schema(format = "email", example = "patient@example.org")]
     email: String,
     /// Comments of the patient, at most 5000 characters.
     comments: Option<String>,
     /// Whether the patient agrees to the consent text: `true`, `on`, `1` or `yes`.
     consent: String,
-    /// Version of the consent text that was shown. Default: the current version. Other versions are rejected with
-    /// the current one.
+    /// Version of the consent text that was shown. Default: the current version. Other versions are rejected, and the
+    /// error contains the current version.
     consent_version: Option<String>,
     /// 1 to 10 files: JPEG, PNG or WebP, at most 10 MB each.
     #[schema(value_type = Vec<String>, content_media_type = "application/octet-stream")]

@@ -1,5 +1,3 @@
-//! `GET /api/admin/events`
-
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
@@ -15,10 +13,10 @@ use diagflow_store::{Action, ObjectKind};
 
 /// Follow all submissions
 ///
-/// Server-sent events named `submission_changed`, with the data of `ChangeBody`. A client that reconnects with
-/// `Last-Event-ID` receives every change that it missed; some changes may be repeated. A client that missed more
-/// than 10,000 changes receives `list_changed` instead and must reload its list. Comments are heartbeats. The
-/// stream ends within two seconds when the session ends, the account is disabled, or its role loses the permission.
+/// Returns server-sent events named `submission_changed`, whose data is a `ChangeBody`. A client that reconnects with
+/// `Last-Event-ID` receives every change that it missed; some changes may be repeated. A client that missed more than
+/// 10,000 changes receives `list_changed` instead and must reload its list. Comments are heartbeats. The stream ends
+/// within two seconds after the session ends, the account is disabled, or its role loses the permission.
 #[utoipa::path(
     get,
     path = "/api/admin/events",

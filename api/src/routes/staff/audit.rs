@@ -1,5 +1,3 @@
-//! `GET /api/v1/audit`
-
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::error::ApiResult;
@@ -27,7 +25,7 @@ const INVALID: FieldErrorCode = FieldErrorCode::ParameterInvalid;
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what `AuditSearch` reads")]
+#[expect(dead_code, reason = "documents the parameters of `AuditSearch`")]
 pub(crate) struct AuditQuery {
     /// Id of the account that acted.
     #[param(format = "uuid")]
@@ -40,19 +38,19 @@ pub(crate) struct AuditQuery {
     object_kind: Option<String>,
     /// Id of the object.
     object_id: Option<String>,
-    /// `success`, `unchanged`, `in_progress`, or the code of an error.
+    /// Result: `success`, `unchanged`, `in_progress`, or an error code.
     result: Option<String>,
     /// Id of the request.
     request_id: Option<String>,
     /// Earliest time: a day in UTC, or an RFC 3339 time.
     #[param(example = "2026-11-30")]
     from: Option<String>,
-    /// Latest time: a day in UTC, which is included, or an RFC 3339 time, which is not.
+    /// Latest time: a day in UTC (inclusive), or an RFC 3339 time (exclusive).
     #[param(example = "2026-11-30T12:00:00Z")]
     to: Option<String>,
-    /// Only entries with a smaller number: the `next_before` of the previous page.
+    /// Upper limit (exclusive) of the entry number: `next_before` of the previous page.
     before: Option<i64>,
-    /// Largest number of entries, at most 500. Default: 50.
+    /// Maximum number of entries, 1 to 500. Default: 50.
     limit: Option<i64>,
 }
 
@@ -94,7 +92,7 @@ fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-/// Rejects texts with characters that no entry contains: the database could not compare them.
+/// Rejects texts with characters that no entry contains, because the database cannot compare them.
 fn text(text: &str, is_invalid: impl Fn(char) -> bool) -> Result<String, String> {
     if text.len() > MAX_TEXT_LENGTH || text.contains(is_invalid) {
         return Err("No audit entry has such a value".to_owned());
@@ -119,7 +117,7 @@ pub(crate) struct AuditResponse {
     success: bool,
     /// The matching entries, newest first.
     data: Vec<AuditEntryBody>,
-    /// The `before` of the next page. `null` on the last page.
+    /// Value of `before` for the next page. `null` on the last page.
     next_before: Option<i64>,
 }
 
@@ -147,7 +145,7 @@ struct AuditEntryBody {
     object_kind: String,
     /// Id of the object. Empty if the action has no single object.
     object_id: String,
-    /// `success`; `unchanged` or `in_progress` if there was nothing to do; the code of an error. An export has two
+    /// `success`, `unchanged` or `in_progress` (if there was nothing to do), or an error code. An export has two
     /// entries: `started`, then `success` or `interrupted`.
     #[schema(example = "success")]
     result: String,
@@ -176,7 +174,7 @@ impl From<AuditEntry> for AuditEntryBody {
             result: entry.result,
             address: entry.address,
             request_id: entry.request_id,
-            // Details that were tampered with need not be JSON.
+            // Details that were tampered with may not be valid JSON.
             details: serde_json::from_str(&entry.details).unwrap_or(Value::String(entry.details)),
             hash: entry.hash,
         }

@@ -1,5 +1,3 @@
-//! `POST /api/admin/submissions/retry`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -18,41 +16,41 @@ use diagflow_store::{Action, DeletedFilter, ObjectKind, RetryFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Submissions that one request retries at most.
+/// Maximum number of submissions that one request retries.
 const MAX_RETRIES: i64 = 1000;
 
-/// Which submissions to retry.
+/// Filter and options of a bulk retry.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BulkRetryRequest {
-    /// Conditions, all of which must match.
+    /// Filter for the submissions. All conditions must match.
     #[serde(default)]
     filter: RetryFilterBody,
     /// Reason for the audit log, 1 to 500 characters. Do not include medical information.
     #[schema(example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
     reason: Option<String>,
-    /// Only count the matching submissions. Default: `false`.
+    /// Whether to count the matching submissions without retrying them. Default: `false`.
     #[serde(default)]
     dry_run: bool,
     /// Number of matching submissions that the dry run returned. Required unless `dry_run` is `true`.
     expected: Option<i64>,
 }
 
-/// A filter, with the parameters of the list.
+/// A filter with the same parameters as the list of submissions.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RetryFilterBody {
-    /// `failed`, `timed_out`, `cancelled`, `completed`. Default: all but `completed`.
+    /// Statuses: `failed`, `timed_out`, `cancelled`, `completed`. Default: all except `completed`.
     #[serde(default)]
     status: Vec<String>,
     /// Earliest time of receipt: a day in UTC, or an RFC 3339 time.
     created_from: Option<String>,
-    /// Latest time of receipt: a day in UTC, which is included, or an RFC 3339 time, which is not.
+    /// Latest time of receipt: a day in UTC (inclusive), or an RFC 3339 time (exclusive).
     created_to: Option<String>,
-    /// E-mail address of the patient, or its beginning followed by `*`. Case is ignored.
+    /// E-mail address of the patient, or a prefix of it followed by `*`. Case is ignored.
     email: Option<String>,
-    /// At most 10 terms. Each must match the beginning of a word in the comments. Terms have at least three letters;
-    /// common words (`the`, `with`) are ignored. Requires `clinical:read`.
+    /// Search terms, at most 10. Each term must match the beginning of a word in the comments and have at least three
+    /// letters. Common words (`the`, `with`) are ignored. Requires `clinical:read`.
     comments: Option<String>,
     /// Error code of the submission.
     #[schema(example = "loopai_unavailable")]
@@ -108,8 +106,8 @@ errors!(RetrySubmissionsErrors: MatchCountChanged);
 
 /// Retry all submissions that match a filter
 ///
-/// Retries the oldest first, at most 1,000 per request. Send the request with `dry_run` first, then with the number
-/// that it returned as `expected`. Repeat while `remaining` is not 0.
+/// Retries the oldest submissions first, at most 1,000 per request. Send the request with `dry_run` first, then with
+/// the returned `matched` as `expected`. Repeat it until `remaining` is 0.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/retry",
@@ -156,7 +154,7 @@ pub(crate) async fn retry_submissions(
         .audit_entry(Action::SubmissionRetry, ObjectKind::Submission, "")
         .with("reason", reason);
     let store = state.app.store.clone();
-    // A task of its own, so that it completes, with its audit entry, even if the client disconnects.
+    // Runs in its own task, so that the retry and its audit entry complete even if the client disconnects.
     let work = tokio::spawn(async move {
         store.retry_matching(&filter, MAX_RETRIES, &retry_entry, &entry).await
     });

@@ -1,5 +1,3 @@
-//! `POST /api/admin/submissions/{id}/cancel`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -17,8 +15,8 @@ errors!(CancelSubmissionErrors: AlreadyFinal);
 
 /// Cancel a submission
 ///
-/// Works in every state that is not final. The patient is informed by e-mail. If the run has already started,
-/// it is cancelled, now or as soon as Temporal is available. Safe to repeat.
+/// The submission must not be in a final state. The patient is informed by e-mail. If the run has already started, it
+/// is cancelled as soon as Temporal is available. Safe to repeat.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/{id}/cancel",

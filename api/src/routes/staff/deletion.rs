@@ -1,6 +1,3 @@
-//! `DELETE /api/admin/submissions/{id}` and `POST /api/admin/submissions/{id}/restore`. Deletion removes no data: it
-//! hides the submission from its patient and from lists.
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -14,7 +11,7 @@ use diagflow_store::{Action, DeleteOutcome, NewAuditEntry, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Whether a submission is deleted.
+/// The result of a deletion or restoration.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeletionResponse {
     /// Always `true`.
@@ -22,7 +19,7 @@ pub(crate) struct DeletionResponse {
     success: bool,
     /// Whether the submission is deleted now.
     deleted: bool,
-    /// Whether this request changed that.
+    /// Whether this request changed the value of `deleted`.
     changed: bool,
 }
 
@@ -31,7 +28,7 @@ errors!(DeleteSubmissionErrors: NotFinal);
 /// Delete a submission
 ///
 /// The submission must be in a final state. It is hidden from its patient, and from lists unless they include
-/// deleted submissions. E-mails that are not sent yet are cancelled. No data is removed. Safe to repeat.
+/// deleted submissions. E-mails that have not been sent are cancelled. No data is removed. Safe to repeat.
 #[utoipa::path(
     delete,
     path = "/api/admin/submissions/{id}",
@@ -59,7 +56,7 @@ pub(crate) async fn delete_submission(
     post,
     path = "/api/admin/submissions/{id}/restore",
     tag = "staff",
-    responses((status = 200, description = "The submission is not deleted.", body = DeletionResponse)),
+    responses((status = 200, description = "The submission is no longer deleted.", body = DeletionResponse)),
 )]
 pub(crate) async fn restore_submission(
     PathId(id): PathId<SubmissionId>,

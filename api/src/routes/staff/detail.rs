@@ -1,5 +1,3 @@
-//! `GET /api/admin/submissions/{id}`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -21,8 +19,9 @@ use utoipa::ToSchema;
 
 /// Get a submission
 ///
-/// Everything about it, even if it is deleted. Medical information (comments, result, LoopAI's error text, names and
-/// addresses of files) is included with the permission `clinical:read` only; `clinical` shows whether it is.
+/// Returns all data of the submission, even if it is deleted. Medical information (comments, result, LoopAI's error
+/// text, file names and paths) requires the permission `clinical:read`. The field `clinical` shows whether it is
+/// included.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/{id}",
@@ -55,7 +54,7 @@ pub(crate) struct DetailBody {
     data: Detail,
 }
 
-/// A submission with everything that belongs to it.
+/// A submission with its files, events, runs and e-mails.
 #[derive(Debug, Serialize, ToSchema)]
 struct Detail {
     /// Id of the submission.
@@ -75,7 +74,7 @@ struct Detail {
     consent_at: UtcTime,
     /// Stable code of the failure.
     error_code: Option<String>,
-    /// LoopAI's text about the failure, which may describe the images. Medical.
+    /// LoopAI's error text, which may describe the images. Medical.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_detail: Option<String>,
     /// Time of receipt.
@@ -143,7 +142,7 @@ struct TimelineEventBody {
     /// Name of the server-sent event.
     #[schema(example = "status_update")]
     name: String,
-    /// What happened.
+    /// Stable code of the event.
     #[schema(example = "diagnosing")]
     step: &'static str,
     /// Status of the submission after the event.
@@ -193,7 +192,7 @@ struct DeliveryBody {
     /// `planned`, `sending`, `sent`, `unknown` or `failed`.
     #[schema(example = "sent")]
     status: String,
-    /// Number of attempts to send it.
+    /// Number of attempts to send the e-mail.
     attempts: i32,
     /// Stable code of the last failure.
     error_code: Option<String>,
@@ -202,7 +201,7 @@ struct DeliveryBody {
     /// Time at which the e-mail was planned.
     #[schema(value_type = String, format = "date-time")]
     created_at: UtcTime,
-    /// Time at which it was sent, given up, or became unknown.
+    /// Time at which `status` became `sent`, `unknown` or `failed`.
     #[schema(value_type = Option<String>, format = "date-time")]
     settled_at: Option<UtcTime>,
 }

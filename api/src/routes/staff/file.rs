@@ -1,5 +1,3 @@
-//! `GET /api/admin/files/{id}`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -19,7 +17,7 @@ pub(super) fn path(file: FileId) -> String {
 
 /// Get an image
 ///
-/// The image as it was uploaded.
+/// Returns the image as it was uploaded.
 #[utoipa::path(
     get,
     path = "/api/admin/files/{id}",
@@ -35,7 +33,7 @@ pub(crate) async fn read_file(
         let entry = caller.audit_entry(Action::FileView, ObjectKind::File, id);
         return Err(refuse(&state, entry, ApiError::NotFound).await);
     };
-    // The object is the submission, so that its entries show who viewed the patient's images.
+    // The object is the submission, so that the audit entries of a submission show who viewed its images.
     let entry = caller.audit_entry(Action::FileView, ObjectKind::Submission, file.submission_id);
     let entry = entry.with("file", id.to_string());
     let bytes = match state.app.bytes.get(file.sha256).await {
@@ -43,7 +41,7 @@ pub(crate) async fn read_file(
         Err(error) => return Err(refuse(&state, entry, error.into()).await),
     };
     state.app.store.append_audit_entry(&entry).await?;
-    // Displayed in the page, under our own file name. The policy keeps the browser from running any content.
+    // Browsers display the image, under our own file name. The policy prevents them from executing its content.
     let extension = file.media_type.rsplit('/').next().unwrap_or_default();
     let headers = [
         (CONTENT_DISPOSITION, format!("inline; filename=\"{id}.{extension}\"")),

@@ -1,5 +1,3 @@
-//! `GET /api/admin/submissions/{id}/history` and `GET /api/admin/submissions/{id}/history/{run_id}/raw`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -29,8 +27,8 @@ pub(crate) struct HistoryBody {
     submission_id: String,
     /// The runs, newest first.
     runs: Vec<RunHistory>,
-    /// E-mails that were delivered outside a run, oldest first: resent by staff, or left by an orphaned or
-    /// superseded run. Only those that Temporal still has.
+    /// E-mails that were delivered outside a run, oldest first: resent by staff, or left over from an orphaned or
+    /// superseded run. Only e-mails whose workflow history Temporal still has.
     deliveries: Vec<DeliveryHistory>,
 }
 
@@ -45,7 +43,7 @@ pub(crate) struct RunHistory {
     execution: Execution,
 }
 
-/// The workflow history of an e-mail outside a run.
+/// The workflow history of an e-mail that was delivered outside a run.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeliveryHistory {
     /// Id of the delivery.
@@ -62,7 +60,8 @@ errors!(ReadHistoryErrors: TemporalUnavailable);
 
 /// Get the workflow history of a submission
 ///
-/// Describes the events of its runs and of its e-mails outside runs. Works for deleted submissions.
+/// Describes the events of its runs, and of e-mails that were delivered outside a run. Also available for deleted
+/// submissions.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/{id}/history",
@@ -106,7 +105,7 @@ errors!(ReadRawHistoryErrors: TemporalUnavailable);
 
 /// Download the workflow history of a run
 ///
-/// Temporal's JSON, as the replay tests read it. Works for deleted submissions.
+/// Returns the history in Temporal's JSON format, which replay tests can read. Also available for deleted submissions.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/{id}/history/{run_id}/raw",
@@ -165,7 +164,7 @@ async fn run_history(
     Ok(RunHistory { number: run.number, run_id: run.temporal_run_id, execution })
 }
 
-/// `None` for an e-mail that its run delivered itself.
+/// Returns `None` for an e-mail that was delivered in its run.
 async fn delivery_history(
     state: &AppState,
     ui: &TemporalUi,

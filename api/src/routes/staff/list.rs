@@ -1,5 +1,3 @@
-//! `GET /api/admin/submissions`
-
 use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::error::{ApiResult, ErrorCode};

@@ -1,4 +1,4 @@
-//! `/api/admin`: what staff read about all submissions and do to them; and the audit log.
+//! Routes for staff: reads of and actions on all submissions (`/api/admin`), and the audit log.
 
 pub(super) mod all_events;
 pub(super) mod audit;

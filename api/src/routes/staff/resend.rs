@@ -1,5 +1,3 @@
-//! `POST /api/admin/submissions/{id}/deliveries/{delivery_id}/resend`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -32,8 +30,8 @@ errors!(ResendDeliveryErrors: Superseded);
 
 /// Resend an e-mail
 ///
-/// Sends a new copy of an e-mail that is *sent*, *unknown* or *failed*, unless it is out of date. Safe to repeat
-/// until the copy is settled.
+/// Sends a new copy of an e-mail that is *sent*, *unknown* or *failed*, unless the submission has been retried since.
+/// Safe to repeat until the copy is *sent*, *unknown* or *failed*.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/{id}/deliveries/{delivery_id}/resend",

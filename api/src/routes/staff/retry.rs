@@ -1,5 +1,3 @@
-//! `POST /api/admin/submissions/{id}/retry`
-
 use crate::app::AppState;
 use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
@@ -14,8 +12,8 @@ use diagflow_store::{Action, RetryOutcome, SubmissionId};
 
 /// Retry a submission
 ///
-/// Starts a new run of a submission in a final state, even a *completed* one. E-mails of earlier runs that are not
-/// sent yet are cancelled; the new run informs the patient of its own outcome. Safe to repeat.
+/// Starts a new run of a submission in a final state, even a *completed* one. E-mails of earlier runs that have
+/// not been sent are cancelled. The new run informs the patient of its own outcome. Safe to repeat.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/{id}/retry",

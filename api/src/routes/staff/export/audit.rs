@@ -1,9 +1,9 @@
-//! The audit entries of an export: one before anything is sent, and one with its end. An export with only the first
-//! ended with its process.
+//! Writes two audit entries for an export: one before anything is sent, and one at its end. If the second is missing,
+//! the process stopped during the export.
 
 use diagflow_store::{INTERRUPTED, NewAuditEntry, STARTED, Store, StoreResult};
 
-/// Dropped before [`ExportAudit::finish`], the export counts as interrupted.
+/// If it is dropped before [`ExportAudit::finish`], the export is recorded as interrupted.
 pub(super) struct ExportAudit {
     store: Store,
     entry: NewAuditEntry,

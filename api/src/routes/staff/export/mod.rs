@@ -1,7 +1,7 @@
-//! `GET /api/admin/submissions/export`: submissions as a CSV or JSON lines file.
+//! Exports submissions as a CSV or JSON Lines file.
 //!
-//! Read and sent in chunks, so the size of an export does not change the memory that it needs. An error breaks the
-//! connection, and so does the loss of the permission: a truncated file must not look complete.
+//! The file is read and sent in chunks, so the memory does not depend on the size of the export. An error aborts the
+//! connection, and so does the loss of the permission, because a truncated file must not look complete.
 
 mod audit;
 mod reader;
@@ -37,7 +37,7 @@ pub(crate) struct ExportRequest {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what `ExportRequest` reads")]
+#[expect(dead_code, reason = "documents the parameters of `ExportRequest`")]
 pub(crate) struct FormatQuery {
     /// `csv` (default), or `jsonl`: one JSON object per line.
     #[param(example = "csv")]
@@ -60,9 +60,9 @@ impl FromParameters for ExportRequest {
 
 /// Export submissions
 ///
-/// All submissions that match the filter, newest first. Comments and results are included with the permission
-/// `clinical:read`. In CSV, a cell that a spreadsheet would read as a formula starts with an apostrophe. A connection
-/// that breaks has not sent everything; it also breaks if the caller loses the permission.
+/// Returns all submissions that match the filter, newest first. Comments and results require the permission
+/// `clinical:read`. In CSV, a cell that a spreadsheet would read as a formula starts with an apostrophe. If an error
+/// occurs or the caller loses the permission, the connection is aborted, and the file is incomplete.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/export",
@@ -91,7 +91,7 @@ pub(crate) async fn export_submissions(
     let idle = state.app.settings.session_idle;
     let mut reader =
         ExportReader::new(store.clone(), caller.auth_method, idle, filter, format, clinical);
-    // Read before the response starts, so that an error can still be reported.
+    // The first chunk is read before the response starts, so that an error can still be reported.
     let first = reader.read().await?;
     let audit = ExportAudit::start(store, entry).await?;
     let name =
@@ -104,7 +104,7 @@ pub(crate) async fn export_submissions(
     Ok((headers, Body::from_stream(file(reader, first, audit))).into_response())
 }
 
-/// The chunks of the file. An error breaks the connection.
+/// The chunks of the file. An error aborts the connection.
 fn file(
     mut reader: ExportReader,
     first: Chunk,
@@ -120,7 +120,7 @@ fn file(
             }
             (reader, chunk) = next(reader).await?;
         }
-        // In a task of its own, like each query.
+        // Runs in its own task, like each query.
         let done = tokio::spawn(audit.finish().in_current_span()).await.map_err(io::Error::other)?;
         done.map_err(|error| {
             tracing::error!(error = error.kind(), "cannot audit the end of an export");
@@ -129,8 +129,8 @@ fn file(
     }
 }
 
-/// Reads in a task of its own: the client may disconnect at any moment, and dropping a statement in progress costs its
-/// database connection.
+/// Reads in its own task: the client may disconnect at any moment, and dropping a query in progress closes its database
+/// connection.
 async fn next(mut reader: ExportReader) -> Result<(ExportReader, Chunk), io::Error> {
     let read = async move {
         let chunk = reader.next().await;

@@ -1,5 +1,4 @@
-//! Reads an export in chunks: as many submissions at a time as their medical texts leave room for, however many match
-//! and however large their results are.
+//! Reads an export in chunks of limited size, regardless of the number of submissions and the size of their results.
 
 use crate::auth::caller::AuthMethod;
 use crate::auth::permissions::Permission;
@@ -15,9 +14,9 @@ use std::time::Duration;
 
 /// Submissions per query without medical information: about 100 KiB.
 const LOOKUP_ROWS: usize = 500;
-/// With results there are fewer, because the database reads each result to return its size.
+/// Fewer submissions per query with medical information, because the database reads each result to return its size.
 const CLINICAL_LOOKUP_ROWS: usize = 50;
-/// Limit for the medical texts of a chunk, unless a single submission has more: a result may have 5 MiB
+/// Limit for the medical texts of a chunk. A single submission may exceed it, because a result can have 5 MiB
 /// (`activities/src/loopai/client.rs`).
 const MAX_CHUNK_BYTES: usize = 1024 * 1024;
 
@@ -36,16 +35,16 @@ pub(super) struct ExportReader {
     filter: SubmissionFilter,
     format: ExportFormat,
     clinical: bool,
-    /// Where the next query starts; `None` after the last one.
+    /// Start of the next query; `None` after the last one.
     next: Option<PagePosition>,
-    /// Queried and not sent yet.
+    /// Rows that were read but not sent yet.
     pending: VecDeque<PendingRow>,
     is_first: bool,
 }
 
 struct PendingRow {
     row: SubmissionSummary,
-    /// Size of its medical texts.
+    /// Size of the medical texts.
     bytes: usize,
 }
 
@@ -125,7 +124,7 @@ impl ExportReader {
         Ok(())
     }
 
-    /// The first pending row, and as many more as fit into a chunk.
+    /// Takes the first pending row, and as many more as fit into a chunk.
     fn take_fitting(&mut self) -> Vec<SubmissionSummary> {
         let mut bytes = 0;
         let fits = |pending: &&PendingRow| {
