@@ -196,6 +196,20 @@ async fn submit_with_deferred_email(stack: &Stack) -> AcceptedSubmission {
     deferred
 }
 
+/// Makes changes after the point in time: e-mails are sent, a run ends, and a submission is received.
+async fn make_changes_after_point_in_time(
+    stack: &Stack,
+    deferred: &AcceptedSubmission,
+    ends_later: &AcceptedSubmission,
+) {
+    stack.mail.set_script([]).expect("a script");
+    wait_for_email(stack, deferred).await;
+    finish_at_loopai(stack, ends_later);
+    wait_for_email(stack, ends_later).await;
+    let forgotten = submit(stack, "forgotten@example.org", "").await;
+    wait_for_email(stack, &forgotten).await;
+}
+
 /// Restores everything except Temporal after a disk failure, and starts the processes again.
 async fn restore_with_temporal_retained(
     stack: &mut Stack,
@@ -248,13 +262,7 @@ async fn after_a_point_in_time_restore_every_submission_reaches_a_final_state() 
     let deferred = submit_with_deferred_email(&stack).await;
     let point_in_time = point_in_time(&stack).await;
 
-    // After the point in time.
-    stack.mail.set_script([]).expect("a script");
-    wait_for_email(&stack, &deferred).await;
-    finish_at_loopai(&stack, &ends_later);
-    wait_for_email(&stack, &ends_later).await;
-    let after_moment = submit(&stack, "forgotten@example.org", "").await;
-    wait_for_email(&stack, &after_moment).await;
+    make_changes_after_point_in_time(&stack, &deferred, &ends_later).await;
     backup.script("binlogs.sh").await;
 
     restore_with_temporal_retained(&mut stack, &backup, &mut server, &point_in_time).await;

@@ -36,7 +36,7 @@ impl Cost {
         Self::counted(stack, &accepted).await
     }
 
-    /// The cost of a closed run. Also asserts that its history holds no personal data.
+    /// The cost of a closed run. Also asserts that its history contains no personal data.
     async fn counted(stack: Stack, accepted: &AcceptedSubmission) -> Cost {
         let events = history::events(&stack, accepted).await;
         let personal = history::possible_personal_data(&history::json(&stack, accepted).await);

@@ -134,7 +134,7 @@ async fn the_breaker_limits_requests_during_an_outage_and_ramps_up_afterwards() 
     let all = stack.loopai.requests();
     let successful: Vec<_> = posts(&all).into_iter().filter(|it| it.status == Some(200)).collect();
     assert_eq!(successful.len(), MANY, "{successful:?}");
-    // First one probe, then a rate that grows by one request per second every second.
+    // LoopAI gets one probe first, then a rate that grows by one request per second every second.
     for (number, request) in successful.iter().enumerate() {
         let least = (2.0 * number as f64 + 1.0).sqrt() - 1.0;
         let after = request.at - successful[0].at;

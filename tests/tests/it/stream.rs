@@ -13,7 +13,7 @@ use reqwest::{Response, StatusCode};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// The events of a submission that completes: received, diagnosing, completed, result ready.
+/// The event numbers of a completed submission: received, diagnosing, completed, result ready.
 const ALL_EVENTS: [i64; 4] = [1, 2, 3, 4];
 /// The reconnection delay for browsers.
 const RETRY_HINT: &str = "retry: 2000";
@@ -95,7 +95,7 @@ async fn a_client_with_all_events_gets_204_and_stops_reconnecting() {
     };
     assert_eq!(status_after("3").await, StatusCode::OK);
     assert_eq!(status_after("4").await, StatusCode::NO_CONTENT);
-    // The response is the same after events of the e-mail have followed the final event.
+    // The response stays the same after the event of the e-mail has followed the final event.
     eventually("the event of the e-mail", || async {
         let events = stack.store.events(id_of(&submission), 4).await.expect("events");
         events.first().map(|event| assert_eq!(event.step.name(), "mail_sent"))

@@ -52,7 +52,7 @@ fn clippy_output(lines: &str) -> String {
          fn banned(path: &std::path::Path) {{\n{lines}\n}}\n"
     );
     std::fs::write(&source, text).expect("written");
-    // Clippy of the toolchain that runs this test.
+    // Use Clippy of the toolchain that runs this test.
     let clippy = Path::new(env!("CARGO")).with_file_name("clippy-driver");
     let done = Command::new(&clippy)
         .env("CARGO_MANIFEST_DIR", workflows())

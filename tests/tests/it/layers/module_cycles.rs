@@ -16,7 +16,6 @@ struct Source {
     exports: BTreeMap<String, Vec<String>>,
 }
 
-/// The modules of a crate.
 #[derive(Default)]
 struct Modules(BTreeMap<Module, Source>);
 

@@ -18,8 +18,8 @@ use temporalio_client::WorkflowDescribeOptions;
 async fn retried_during_its_email(scenario: &str) -> (Stack, AcceptedSubmission) {
     let mut options = StackOptions::default().scenario(scenario);
     let refusals = [
-        // The run continues its e-mail as a regular activity, so it can close and leave the e-mail
-        // to a delivery workflow.
+        // After this refusal, the run sends its e-mail in a regular activity, so that the run can
+        // close and leave the e-mail to a delivery workflow.
         Rule::reply(Step::Rcpt, 451, "4.7.1 Later").times(1),
         Rule::reply(Step::Body, 452, "4.3.1 Insufficient storage").times(1),
     ];
@@ -77,8 +77,8 @@ async fn retry_old_email(stack: &Stack, submission: &AcceptedSubmission) {
     .await;
 }
 
-/// Asserts that the e-mail of the first run was superseded, and that only that of the second was
-/// sent.
+/// Asserts that the e-mail of the first run was superseded, and that only the e-mail of the second
+/// run was sent.
 async fn assert_only_result_was_sent(stack: &Stack, submission: &AcceptedSubmission) {
     eventually("the result to be sent", || async {
         let all = ledger(stack, submission).await;

@@ -1,4 +1,4 @@
-//! Accounts read their own submissions; only staff read those of others.
+//! Users read their own submissions; only staff read those of others.
 
 use diagflow_store::Role;
 use diagflow_tests::client::expect_accepted;

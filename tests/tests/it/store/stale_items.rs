@@ -17,7 +17,7 @@ async fn stale_items_are_listed_in_order_without_gaps_or_repeats() {
            + (SELECT COUNT(*) FROM deliveries \
              WHERE settled_at IS NULL AND start_after IS NULL AND created_at <= {AGO})"
     );
-    // More may become stale meanwhile.
+    // More items may become stale meanwhile.
     let least = records.database.number(&count).await;
     let mut cursors = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Calls of every store method for accounts, sessions and API keys.
+//! Calls every store method for accounts, sessions and API keys.
 
 use diagflow_store::{
     Action, ApiKeyId, AttemptDecision, EndReason, NewApiKey, NewPassword, NewSession, NewUser,

@@ -1,4 +1,4 @@
-//! Calls of every method that lists, counts and searches.
+//! Calls every store method that lists, counts or searches.
 
 use diagflow_store::{
     Action, AuditFilter, AuditKey, DeletedFilter, EmailFilter, ObjectKind, PagePosition, Sort,

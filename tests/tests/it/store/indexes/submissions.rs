@@ -1,4 +1,4 @@
-//! Calls of every store method for submissions.
+//! Calls every store method for submissions.
 
 use crate::store::Records;
 use diagflow_store::{
@@ -173,7 +173,7 @@ async fn staff_actions(records: &Records, run: RunKey, delivery: &Delivery) {
     store.retry_matching(&failed.into(), 60, &each, &whole).await.expect("retried");
 }
 
-/// The calls of the reconciler.
+/// Calls the methods that the reconciler uses.
 async fn reconcile(records: &Records) {
     let store = &records.store;
     let run = records.submission().await;

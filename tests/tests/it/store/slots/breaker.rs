@@ -1,4 +1,4 @@
-//! The circuit breaker: when requests are deferred, and which run probes.
+//! The circuit breaker: when requests are deferred, and which run sends the probe.
 
 use super::super::Records;
 use super::{deferred, granted, steps};

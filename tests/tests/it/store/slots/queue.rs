@@ -199,8 +199,7 @@ async fn capacity_under_the_hourly_limit_goes_to_the_run_that_has_waited_longest
     assert_eq!(reason, WaitReason::HourlyLimit);
     assert!(after >= 30 * SECOND, "{after:?}");
     let permit = granted(&records, third, limits).await;
-    // A repeated request is counted already, so it takes no capacity from waiting runs, although it is
-    // the newest.
+    // A repeated request has been counted already, so it takes no capacity from waiting runs.
     records
         .store
         .record_loopai_request(permit, RequestHealth::Unavailable)
