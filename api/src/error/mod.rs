@@ -88,7 +88,7 @@ pub(crate) enum ApiError {
     #[error("Send the session's csrf_token in the header X-CSRF-Token.")]
     CsrfTokenInvalid,
     /// Also returned for resources that the caller may not read, so that the response does not reveal their existence.
-    #[error("Not found")]
+    #[error("Not found.")]
     NotFound,
     #[error("This method is not allowed here.")]
     MethodNotAllowed,

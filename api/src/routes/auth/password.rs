@@ -36,7 +36,7 @@ errors!(ChangePasswordErrors: TooManyAttempts);
     path = "/api/v1/auth/password",
     tag = "sign-in",
     responses(
-        (status = 204, description = "The password is changed."),
+        (status = 204, description = "The password has been changed."),
         ChangePasswordErrors,
     ),
 )]

@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A refresh token. Browsers send it as a cookie instead.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct RefreshRequest {
-    /// `refresh_token` of the sign-in or of the previous refresh.
+    /// Refresh token from the sign-in or from the previous refresh.
     refresh_token: Option<String>,
 }
 

@@ -65,8 +65,8 @@ pub(crate) async fn sign_in(
     }
 }
 
-/// Records the address in lower case, as accounts store it, so that a search finds it. If the typed address differs, it
-/// is recorded too.
+/// The entry contains the address in lower case, as accounts do, so that a search finds it. If the typed address
+/// differs, the entry contains it too.
 fn failed_entry(state: &AppState, client: &ClientInfo, typed: &str) -> NewAuditEntry {
     let claimed = typed.trim().to_lowercase();
     let entry = anonymous_entry(state, client, &claimed, Action::SignIn);
