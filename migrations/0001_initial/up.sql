@@ -1,9 +1,9 @@
--- MySQL commits each statement by itself. Every statement can therefore run again over what an interrupted
--- migration left behind.
+-- MySQL commits each statement by itself. Every statement must therefore be safe to run again after an interrupted
+-- migration.
 
--- `last_event` numbers the events, `run_number` is the newest run. The indexes `listed_by_…` serve one way of
--- listing each. They include `deleted_at`, so that counting reads the index alone, but none begins with it: the
--- database would choose that one for deep pages, which then take seconds.
+-- `last_event` is the number of the newest event, and `run_number` that of the newest run. Each index `listed_by_…`
+-- serves one kind of list. These indexes include `deleted_at`, so that counting reads only the index. None begins with
+-- `deleted_at`, because the database would choose that index for deep pages, which would then take seconds.
 CREATE TABLE IF NOT EXISTS submissions (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     email VARCHAR(254) NOT NULL,
@@ -71,8 +71,8 @@ CREATE TABLE IF NOT EXISTS files (
     CONSTRAINT files_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- A row is written before the bytes are stored, and removed by the transaction of the submission that refers to
--- them. The bytes of an old reservation are an orphaned file.
+-- A row is inserted before the bytes are stored, and deleted by the transaction of the submission that refers to them.
+-- If a reservation is old, its bytes are an orphaned file.
 CREATE TABLE IF NOT EXISTS blob_reservations (
     sha256 CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     reserved_at DATETIME(6) NOT NULL,
@@ -80,10 +80,11 @@ CREATE TABLE IF NOT EXISTS blob_reservations (
     KEY blob_reservations_by_age (reserved_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- The outbox: a run without a `temporal_run_id` waits to be started, not before `start_after`. `cancel_after` is set
--- until Temporal has accepted a requested cancellation; it is the time of the next attempt. `maybe_notified` is set
--- only after a restore from a backup: 'unknown', or 'if_closed' (if Temporal has closed the run). `runs_waiting`
--- includes `created_at`, so that counting overdue runs reads the index alone.
+-- The table is also the outbox: a run without a `temporal_run_id` is queued, and is started at `start_after` or later.
+-- `cancel_after` is set while Temporal has not yet accepted a requested cancellation, and is the time of the next
+-- attempt. `maybe_notified` is set only after a restore from a backup, if the patient may already have been notified:
+-- 'unknown', or 'if_closed' (only if Temporal has closed the run). `runs_waiting` includes `created_at`, so that
+-- counting overdue runs reads only the index.
 CREATE TABLE IF NOT EXISTS runs (
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     number INT NOT NULL,
@@ -105,7 +106,7 @@ CREATE TABLE IF NOT EXISTS runs (
     CONSTRAINT runs_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- What LoopAI returned, as JSON text: it has no fixed schema.
+-- The results of LoopAI as JSON text, because they have no fixed schema.
 CREATE TABLE IF NOT EXISTS results (
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     run_number INT NOT NULL,
@@ -115,7 +116,7 @@ CREATE TABLE IF NOT EXISTS results (
     CONSTRAINT results_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- `number` counts from 1 without gaps within a submission; `id` only orders the rows for readers of all submissions.
+-- `number` counts from 1 without gaps within a submission. `id` orders the events of all submissions.
 CREATE TABLE IF NOT EXISTS events (
     id BIGINT NOT NULL AUTO_INCREMENT,
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -130,9 +131,9 @@ CREATE TABLE IF NOT EXISTS events (
     CONSTRAINT events_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- `sending_until` is when the sender must be done, and may be presumed dead. `claim` is a random name for each
--- claim, since two attempts could count up to the same number. `copy` counts how often staff resent the same e-mail.
--- `start_after` is set while the delivery's own workflow is not started yet.
+-- `sending_until` is the time after which the sender is presumed dead. `claim` is a random id of each claim, because
+-- two attempts could compute the same attempt number. `copy` is 0 for the original e-mail, and counts the copies that
+-- staff resend. `start_after` is set while a standalone workflow must still be started for the delivery.
 CREATE TABLE IF NOT EXISTS deliveries (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -155,8 +156,8 @@ CREATE TABLE IF NOT EXISTS deliveries (
     CONSTRAINT deliveries_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- While `submission_id` is NULL the first request is in progress, until `claimed_until`; after that a repeat may
--- take over.
+-- While `submission_id` is NULL, the first request is in progress. After `claimed_until`, a repeated request may take
+-- over.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
     key_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     body_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -168,7 +169,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
     KEY idempotency_keys_expired (expires_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- A run without `acquired_at` has waited for a slot since `queued_at`; with it, it holds one until `released_at`.
+-- A run waits for a slot from `queued_at`, and holds the slot from `acquired_at` to `released_at`.
 -- A deferred run that has not returned by `turn_expires_at` loses its turn.
 CREATE TABLE IF NOT EXISTS loopai_slots (
     submission_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -184,7 +185,7 @@ CREATE TABLE IF NOT EXISTS loopai_slots (
     CONSTRAINT loopai_slots_fk FOREIGN KEY (submission_id) REFERENCES submissions (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- One row. Its lock also serialises the allocation of slots over all workers.
+-- A single row. Its lock also serialises the allocation of slots across all workers.
 CREATE TABLE IF NOT EXISTS loopai_breaker (
     id INT NOT NULL,
     failures INT NOT NULL,
@@ -199,7 +200,7 @@ CREATE TABLE IF NOT EXISTS loopai_breaker (
 
 INSERT IGNORE INTO loopai_breaker (id, failures, trips, epoch) VALUES (1, 0, 0, 0);
 
--- Never deleted: the audit refers to them. `email` is stored in lower case.
+-- Users are never deleted, because the audit log refers to them. `email` is stored in lower case.
 CREATE TABLE IF NOT EXISTS users (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     email VARCHAR(254) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
@@ -216,7 +217,7 @@ CREATE TABLE IF NOT EXISTS users (
     KEY users_by_role (role, disabled_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- Only digests of refresh tokens are stored; `previous_refresh` reveals a stolen one.
+-- Refresh tokens are stored only as digests. With `previous_refresh`, the reuse of a stolen token is detected.
 CREATE TABLE IF NOT EXISTS sessions (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     user_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -238,7 +239,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     CONSTRAINT sessions_fk FOREIGN KEY (user_id) REFERENCES users (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- `secret` is a digest.
+-- `secret` is a digest of the secret.
 CREATE TABLE IF NOT EXISTS api_keys (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     user_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -253,7 +254,7 @@ CREATE TABLE IF NOT EXISTS api_keys (
     CONSTRAINT api_keys_fk FOREIGN KEY (user_id) REFERENCES users (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- Failed sign-ins. `subject` is a digest of an account, a network, or both together.
+-- Counts of failed sign-ins. `subject` is a digest of an account, a network, a device or a combination of them.
 CREATE TABLE IF NOT EXISTS throttles (
     subject CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     failures INT NOT NULL,
@@ -262,7 +263,7 @@ CREATE TABLE IF NOT EXISTS throttles (
     KEY throttles_by_time (failed_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- Append-only. `number` counts without gaps; `hash` seals an entry together with the one before it.
+-- Append-only. `number` counts without gaps. `hash` seals an entry together with the previous one.
 CREATE TABLE IF NOT EXISTS audit (
     number BIGINT NOT NULL,
     at DATETIME(6) NOT NULL,
@@ -289,7 +290,7 @@ CREATE TABLE IF NOT EXISTS audit (
     KEY audit_by_kind (object_kind, number)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
--- One row: the newest entry. Its lock orders the appends.
+-- A single row, which identifies the newest audit entry. Its lock orders the appends.
 CREATE TABLE IF NOT EXISTS audit_head (
     id INT NOT NULL,
     number BIGINT NOT NULL,

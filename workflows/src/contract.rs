@@ -1,7 +1,7 @@
 //! The contract between the API, the workflows and their activities: names, ids and verdicts.
 //!
-//! All of it is written into Temporal's history, so it contains ids and codes but no personal data: no e-mail
-//! address, comment, image or result.
+//! Temporal's history stores all of these, so they must not contain personal data: no e-mail addresses, comments,
+//! images or results.
 
 use crate::policy::PollSchedule;
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,12 @@ use temporalio_common::ActivityError;
 use temporalio_common::search_attributes::SearchAttributeKey;
 use temporalio_macros::activity_definitions;
 
-/// Search attribute: the status of the submission ([`RunStatus::name`]).
+/// Search attribute for the status of the submission ([`RunStatus::name`]).
 pub const SUBMISSION_STATUS: SearchAttributeKey<String> =
     SearchAttributeKey::keyword("SubmissionStatus");
-/// Search attribute: the failure code of the run.
+/// Search attribute for the failure code of the run.
 pub const FAILURE_CODE: SearchAttributeKey<String> = SearchAttributeKey::keyword("FailureCode");
-/// Search attribute: the LoopAI agent that makes the diagnosis.
+/// Search attribute for the LoopAI agent that makes the diagnosis.
 pub const AGENT_ID: SearchAttributeKey<i64> = SearchAttributeKey::int("AgentId");
 
 /// Code of a run that LoopAI did not finish before the deadline.
@@ -23,12 +23,12 @@ pub const CODE_DEADLINE_EXCEEDED: &str = "deadline_exceeded";
 pub const CODE_CANCELLED: &str = "cancelled";
 /// Code of a run that a newer one replaced.
 pub const CODE_SUPERSEDED: &str = "superseded";
-/// Code of an e-mail outside a run that was not accepted.
+/// Code of a standalone delivery whose e-mail was not accepted.
 pub const CODE_MAIL_FAILED: &str = "mail_failed";
-/// Code of an e-mail outside a run whose outcome is unknown.
+/// Code of a standalone delivery whose outcome is unknown.
 pub const CODE_MAIL_UNKNOWN: &str = "mail_unknown";
 
-/// Declares an id that is written into Temporal's history as plain text. A type for each, so that one cannot be
+/// Declares the type of an id that Temporal's history stores as text. Each id has its own type, so that one cannot be
 /// passed for another.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -38,12 +38,12 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// From the id's text form.
+            /// Creates the id from its text form.
             pub fn new(id: impl ToString) -> Self {
                 Self(id.to_string())
             }
 
-            /// The id's text form.
+            /// Returns the text form.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -52,37 +52,37 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// A submission.
+    /// Id of a submission.
     SubmissionRef
 }
 text_id! {
-    /// An e-mail delivery.
+    /// Id of an e-mail delivery.
     DeliveryRef
 }
 text_id! {
-    /// An execution at LoopAI, by LoopAI's own id.
+    /// LoopAI's id of an execution.
     ExecutionId
 }
 text_id! {
-    /// A Temporal execution of a workflow.
+    /// Temporal's id of a workflow execution.
     TemporalRunId
 }
 
 impl SubmissionRef {
-    /// The workflow id of the submission's runs; only one of them is open at a time.
+    /// Workflow id that all runs of the submission share. Only one of them is open at a time.
     pub fn workflow_id(&self) -> String {
         format!("submission-{}", self.0)
     }
 }
 
 impl DeliveryRef {
-    /// The workflow id of a delivery outside a run.
+    /// Workflow id of a standalone delivery.
     pub fn workflow_id(&self) -> String {
         format!("delivery-{}", self.0)
     }
 }
 
-/// Input of a delivery outside a run.
+/// Input of a standalone delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryInput {
     /// The delivery.
@@ -111,18 +111,18 @@ pub struct RunRef {
     pub first_run_id: TemporalRunId,
 }
 
-/// Status of a submission. The names are those of the database.
+/// Status of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
-    /// Not requested from LoopAI yet.
+    /// LoopAI has not accepted a request yet.
     #[default]
     Pending,
     /// LoopAI is working on it.
     Processing,
     /// The result is stored.
     Completed,
-    /// No diagnosis.
+    /// The diagnosis failed.
     Failed,
     /// LoopAI did not finish before the deadline.
     TimedOut,
@@ -149,9 +149,9 @@ impl RunStatus {
 pub struct RunOutcome {
     /// Status of the submission.
     pub status: RunStatus,
-    /// Failure code, unless it completed.
+    /// Failure code, unless the submission is completed.
     pub code: Option<String>,
-    /// The e-mail that is due for it.
+    /// Delivery of the e-mail about this outcome.
     pub delivery_id: Option<DeliveryRef>,
 }
 
@@ -166,12 +166,12 @@ pub enum RequestVerdict {
         /// The agent that makes the diagnosis.
         agent_id: i64,
     },
-    /// Refused for a reason that rarely goes away without an operator (such as 401 for our key).
+    /// LoopAI refused the request for a reason that an operator usually has to fix (such as 401 for our key).
     Refused {
         /// Failure code.
         code: String,
     },
-    /// The run has ended and that is recorded: LoopAI rejected it permanently, or it had ended before.
+    /// The end of the run is recorded: LoopAI rejected the request permanently, or the run had ended before.
     Ended(RunOutcome),
     /// A newer run took over; change nothing.
     Superseded,
@@ -200,12 +200,12 @@ pub enum CheckVerdict {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
     },
-    /// Refused for a reason that rarely goes away without an operator (such as 404 for a known execution).
+    /// LoopAI refused the poll for a reason that an operator usually has to fix (such as 404 for a known execution).
     Refused {
         /// Failure code.
         code: String,
     },
-    /// The run has ended and that is recorded.
+    /// The end of the run is recorded.
     Ended(RunOutcome),
     /// A newer run took over; change nothing.
     Superseded,
@@ -237,7 +237,7 @@ pub enum EndVerdict {
 pub struct DeliverInput {
     /// The delivery.
     pub delivery_id: DeliveryRef,
-    /// Do not send the e-mail, only record that it was given up.
+    /// Record the delivery as failed instead of sending the e-mail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub give_up: bool,
 }
@@ -248,9 +248,9 @@ pub struct DeliverInput {
 pub enum DeliverVerdict {
     /// The mail server accepted the e-mail.
     Sent,
-    /// The mail server may have accepted it.
+    /// The mail server may have accepted the e-mail.
     Unknown,
-    /// It was not sent and will not be.
+    /// The e-mail was not sent and will not be sent.
     Failed,
 }
 
@@ -263,7 +263,7 @@ pub struct RunState {
     pub execution_id: Option<ExecutionId>,
     /// Number of polls.
     pub polls: u32,
-    /// Code of the last failed poll or of the failed run.
+    /// Failure code of the last request, the last poll or the run.
     pub code: Option<String>,
 }
 
@@ -273,12 +273,11 @@ mod activities {
     #![expect(missing_docs, reason = "generated by the macro")]
     use super::*;
 
-    /// The activities' names and types. The crate `activities` implements them.
+    /// Implemented by the crate `activities`.
     pub struct DiagnosisActivities;
 
     #[activity_definitions]
     impl DiagnosisActivities {
-        /// Requests a diagnosis from LoopAI and records its execution.
         #[activity]
         pub fn request_diagnosis(run: RunRef) -> Result<RequestVerdict, ActivityError> {
             unimplemented!()
@@ -296,7 +295,6 @@ mod activities {
             unimplemented!()
         }
 
-        /// Sends an e-mail that is due.
         #[activity]
         pub fn deliver(input: DeliverInput) -> Result<DeliverVerdict, ActivityError> {
             unimplemented!()
@@ -306,7 +304,7 @@ mod activities {
     pub use diagnosis_activities::{CheckExecution, Deliver, EndDiagnosis, RequestDiagnosis};
 }
 
-/// The activities' definitions as types, for the crate that implements them.
+/// Types of the activity definitions, for the crate that implements them.
 pub mod definitions {
     pub use super::activities::{CheckExecution, Deliver, EndDiagnosis, RequestDiagnosis};
 }

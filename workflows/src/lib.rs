@@ -1,8 +1,7 @@
-//! The deterministic workflow code: the steps of a diagnosis run, their order and their timeouts.
+//! The deterministic workflow code. It must not do I/O, read a clock or use random numbers.
 //!
-//! Contains the workflows, the contract with their activities, and every timeout. Contains nothing that does I/O,
-//! reads a clock or draws a random number. Read `docs/CHANGING-WORKFLOWS.md` before you change [`diagnosis`] or
-//! [`delivery`]: recorded histories must replay.
+//! Read `docs/CHANGING-WORKFLOWS.md` before you change [`diagnosis`] or [`delivery`]: recorded histories must still
+//! replay.
 
 #![warn(missing_docs)]
 

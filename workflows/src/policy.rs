@@ -1,9 +1,9 @@
 //! Every timeout, retry policy and interval of the workflows.
 //!
-//! **Local first.** Each activity is tried once as a *local* activity, which costs one history event instead of six
-//! and no round trip through the server's task queues. If that fails, it is scheduled as an ordinary activity, whose
-//! attempts and last failure the Temporal UI shows and whose retries add no events. Polls are the exception: a
-//! failed poll is followed by the next one. `docs/adr/0002-history-budget.md` has the figures.
+//! Each activity is first tried once as a *local* activity, which costs one history event instead of six and needs no
+//! task queue. If that fails, it is scheduled as a regular activity: the Temporal UI shows its attempts and last
+//! failure, and its retries add no events. Polls are the exception, because a failed poll is followed by the next one.
+//! See `docs/adr/0002-history-budget.md`.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -18,27 +18,26 @@ const fn seconds(count: u64) -> Duration {
 
 /// LoopAI may take 30 s for a request (docs/loopai.md); the rest is for the database.
 const ATTEMPT_TIMEOUT: Duration = seconds(45);
-/// Timeout of one attempt at an e-mail. Longer than the mail client's own timeouts together (the client asserts it),
-/// so that an attempt always ends by itself and records its outcome.
+/// Timeout of one attempt to send an e-mail. It is longer than all timeouts of the mail client together (the client
+/// asserts this), so that every attempt can record its outcome.
 pub const EMAIL_ATTEMPT_TIMEOUT: Duration = seconds(165);
 /// Longest interval between two requests for a diagnosis.
 pub const MAX_REQUEST_BACKOFF: Duration = seconds(60);
-/// How long an e-mail is retried: RFC 5321, 4.5.4.1 recommends at least four to five days. The mailer itself never
-/// gives up.
+/// RFC 5321, 4.5.4.1 recommends retrying an e-mail for at least four to five days.
 const EMAIL_RETRY_PERIOD: Duration = seconds(4 * 24 * 60 * 60);
 /// How long a local activity may wait for a free slot in its worker.
 const LOCAL_QUEUE_TIMEOUT: Duration = seconds(60);
 
-/// Consecutive requests or polls that LoopAI may refuse (401, 404 and the like) before the run fails.
+/// The run fails after LoopAI has refused this many consecutive requests or polls (with 401, 404 or a similar status).
 pub const MAX_CONSECUTIVE_REFUSALS: u32 = 5;
 
-/// When to poll an execution, and for how long. Part of the input, so that a run keeps the schedule that it was
-/// started with.
+/// When to poll an execution, and for how long. The schedule is part of a run's input, so changed settings affect only
+/// new runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollSchedule {
-    /// Milliseconds to wait before the first poll, the second, and so on. The last one repeats.
+    /// Milliseconds to wait before each poll. The last value repeats.
     pub waits_ms: Vec<u64>,
-    /// Milliseconds from the run's first workflow task until it times out.
+    /// Milliseconds from the first workflow task until the run times out.
     pub deadline_ms: u64,
 }
 
@@ -50,25 +49,24 @@ impl PollSchedule {
         Duration::from_millis(wait.max(1))
     }
 
-    /// Time from the run's first workflow task until it times out.
+    /// Time from the first workflow task until the run times out.
     pub fn deadline(&self) -> Duration {
         Duration::from_millis(self.deadline_ms)
     }
 }
 
-/// One local attempt at LoopAI or the database.
 pub(crate) fn local(summary: &str) -> LocalActivityOptions {
     local_once(summary, ATTEMPT_TIMEOUT)
 }
 
-/// One local attempt at an e-mail, which a cancellation must not stop.
+/// A cancellation must not stop the attempt.
 pub(crate) fn local_email(summary: &str) -> LocalActivityOptions {
     let mut options = local_once(summary, EMAIL_ATTEMPT_TIMEOUT);
     options.cancellation_token = Some(WorkflowCancellationToken::new());
     options
 }
 
-/// One local attempt at recording an end, which a cancellation must not stop.
+/// A cancellation must not stop the recording of the end.
 pub(crate) fn local_end(summary: &str) -> LocalActivityOptions {
     let mut options = local_once(summary, ATTEMPT_TIMEOUT);
     options.cancellation_token = Some(WorkflowCancellationToken::new());
@@ -84,7 +82,7 @@ fn local_once(summary: &str, limit: Duration) -> LocalActivityOptions {
         .build()
 }
 
-/// Attempts at LoopAI 2, 4, 8 … 60 s apart until `remaining` has passed.
+/// Retries after 2, 4, 8 … 60 s until `remaining` has passed.
 pub(crate) fn durable_request(remaining: Duration) -> ActivityOptions {
     ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::ScheduleAndStartToClose {
         schedule_to_close: remaining.max(seconds(1)),
@@ -95,7 +93,7 @@ pub(crate) fn durable_request(remaining: Duration) -> ActivityOptions {
     .build()
 }
 
-/// Unlimited attempts, 1, 2, 4 … 30 s apart: the record must not be lost, however long the database is down.
+/// Retries without limit after 1, 2, 4 … 30 s, because the record must not be lost, however long the database is down.
 pub(crate) fn durable_record(summary: &str) -> ActivityOptions {
     ActivityOptions::with_start_to_close_timeout(ATTEMPT_TIMEOUT)
         .retry_policy(backoff(seconds(1), seconds(30)))
@@ -104,8 +102,8 @@ pub(crate) fn durable_record(summary: &str) -> ActivityOptions {
         .build()
 }
 
-/// Attempts to send an e-mail, 5, 10, 20 … 900 s apart, for [`EMAIL_RETRY_PERIOD`]. Only `cancellation` stops them
-/// earlier; a cancellation of the workflow does not.
+/// Retries after 5, 10, 20 … 900 s, for [`EMAIL_RETRY_PERIOD`]. Only `cancellation` stops the retries early; a
+/// cancellation of the workflow does not.
 pub(crate) fn durable_email(
     summary: &str,
     cancellation: WorkflowCancellationToken,
