@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_addresses_of_one_ipv6_network_are_one_client() {
+    fn the_addresses_of_one_ipv6_network_count_as_one_client() {
         let client = |text: &str| client_key(text.parse().expect("an address"));
         assert_eq!(client("2001:db8:1:2::1"), client("2001:db8:1:2:ffff::2"));
         assert_ne!(client("2001:db8:1:2::1"), client("2001:db8:1:3::1"));

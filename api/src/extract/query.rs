@@ -17,7 +17,7 @@ use utoipa::openapi::path::Parameter;
 pub(crate) struct Parameters {
     given: Vec<(String, String)>,
     errors: Vec<FieldError>,
-    /// Names that were looked up.
+    /// Names of the parameters that have been taken.
     #[cfg(test)]
     pub(crate) taken: Vec<&'static str>,
 }

@@ -261,7 +261,7 @@ pub(super) fn activity_name(activity: &str) -> &str {
     }
 }
 
-/// Reads the outcome of an activity from its result, such as `accepted`.
+/// Reads the outcome of an activity, such as `accepted`, from its result.
 fn outcome(result: Option<&Payloads>) -> String {
     let result = result.and_then(first).map(json).unwrap_or_default();
     let parts = [&result, &result["verdict"], &result["status"], &result["code"]];
@@ -305,7 +305,7 @@ mod tests {
             .map(|file| {
                 let path = file.expect("a file").path();
                 let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-                let bytes = std::fs::read(&path).expect("readable");
+                let bytes = std::fs::read(&path).expect("a readable file");
                 let history = WorkflowHistory::from_json(&bytes).expect("a history");
                 (name, describe_events(&block_on(history.into_events()).expect("events")))
             })
@@ -314,7 +314,8 @@ mod tests {
 
     fn descriptions_of(case: &str) -> Vec<String> {
         let all = recorded();
-        let (_, events) = all.into_iter().find(|(name, _)| name == case).expect("is recorded");
+        let (_, events) =
+            all.into_iter().find(|(name, _)| name == case).expect("a recorded history");
         events.into_iter().map(|event| event.description).collect()
     }
 
@@ -352,8 +353,10 @@ mod tests {
 
     #[test]
     fn failures_attempts_and_timers_are_described() {
-        let (_, events) =
-            recorded().into_iter().find(|(name, _)| name == "mail-retried.1").expect("recorded");
+        let (_, events) = recorded()
+            .into_iter()
+            .find(|(name, _)| name == "mail-retried.1")
+            .expect("a recorded history");
         let local =
             events.iter().find(|event| event.description.ends_with("(local activity): failed"));
         let failure = local.and_then(|event| event.failure.as_ref()).expect("a failure");

@@ -149,7 +149,7 @@ mod tests {
         assert!(png.len() < 1024 * 1024, "{} bytes", png.len());
         assert!(detect_format(&png.clone().into()).is_ok(), "the image itself is valid");
         let mut decoder = reader(&png, ImageFormat::Png).into_decoder().expect("an image");
-        decoder.icc_profile().expect("read").map(|profile| profile.len())
+        decoder.icc_profile().expect("a readable profile").map(|profile| profile.len())
     }
 
     #[test]

@@ -67,7 +67,7 @@ mod tests {
         let mut bytes = Cursor::new(Vec::new());
         ImageBuffer::from_fn(64, 48, |x, y| Rgb([x as u8 * 3, y as u8 * 5, (x * y) as u8]))
             .write_to(&mut bytes, format)
-            .expect("encodes");
+            .expect("an encoded image");
         bytes.into_inner()
     }
 

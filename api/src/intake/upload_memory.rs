@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_memory_is_free_again_after_the_upload() {
+    fn reserved_memory_is_released_after_the_upload() {
         let memory = UploadMemory::new(10);
         let (mut first, mut second) = (memory.reserve(client(1)), memory.reserve(client(2)));
         let mut third = memory.reserve(client(3));

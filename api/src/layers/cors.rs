@@ -1,4 +1,4 @@
-//! Cross-origin requests (CORS): the allowed origins, and the headers that they may send and read.
+//! The CORS policy: the allowed origins, and the headers that their pages may send and read.
 
 use crate::header_names::{
     CSRF_HEADER, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LAST_EVENT_ID, RATE_LIMIT,

@@ -11,10 +11,10 @@ use axum::response::Response;
 const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// Two years. `includeSubDomains` is missing because other hosts in the domain may not use HTTPS; a proxy can add it.
+/// Two years. `includeSubDomains` is not set, because other hosts in the domain may not use HTTPS; a proxy can add it.
 const STRICT_TRANSPORT: &str = "max-age=63072000";
 
-/// `is_secure` is whether browsers use HTTPS.
+/// `is_secure` is true if browsers use HTTPS.
 pub(crate) async fn security_headers(
     State(is_secure): State<bool>,
     request: Request,

@@ -1,5 +1,5 @@
 //! The layers around the routes, outermost first: request id, log and metrics; security headers; body timeout;
-//! CORS; then per route its rate limit and time limit.
+//! CORS; then the rate limit and the time limit of each route.
 
 pub(crate) mod cors;
 pub(crate) mod headers;

@@ -12,7 +12,7 @@ use axum::response::Response;
 use std::time::Instant;
 use tracing::{Instrument, Span};
 
-/// Any path without a route, and any unknown method.
+/// Label for paths without a route and for unknown methods.
 const OTHER: &str = "other";
 
 /// A request in progress. It is logged when it is dropped, even if the client disconnected.

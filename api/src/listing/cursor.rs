@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_valid_for_its_own_sort_only() {
+    fn a_cursor_is_only_valid_for_its_own_sort_order() {
         let at = UtcTime::from_micros(1_700_000_000_123_456).expect("a time");
         let key = SortKey { at, id: SubmissionId::new() };
         let sort = Sort { by: SortBy::Updated, descending: false };

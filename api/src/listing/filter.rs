@@ -21,7 +21,8 @@ const MAX_CODE_LENGTH: usize = 64;
 #[derive(Clone, Default)]
 pub(crate) struct FilterRequest {
     pub(crate) filter: SubmissionFilter,
-    /// The parameters as given, but only the number of comment search terms, because the terms may be medical.
+    /// The parameters for the audit log. Comment search terms are replaced by their number, because they may be
+    /// medical.
     pub(crate) audit_details: Map<String, Value>,
 }
 

@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_PER_PAGE: usize = 20;
 const MAX_PER_PAGE: usize = 100;
-/// Limit for pages by number: the database reads all submissions that it skips, which takes about 10 ms.
+/// Maximum number of skipped submissions: the database reads all of them, which takes about 10 ms.
 const MAX_SKIPPED: usize = 10_000;
 
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub(crate) struct PageRequest {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what `PageRequest` reads")]
+#[expect(dead_code, reason = "documents the parameters of `PageRequest`")]
 pub(crate) struct PageQuery {
     /// Number of the page, from 1. Pages beyond the first 10,000 submissions require a cursor.
     #[param(example = 1, minimum = 1)]

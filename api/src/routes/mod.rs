@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_the_parameters_that_are_read_are_documented() {
+    fn the_documented_parameters_match_the_parsed_parameters() {
         assert_parameters_documented::<ListRequest>();
         assert_parameters_documented::<ExportRequest>();
         assert_parameters_documented::<AuditSearch>();

@@ -49,7 +49,7 @@ impl Documented for SignedLink {
     path = "/api/files/{id}",
     tag = "loopai",
     responses(
-        (status = 200, description = "The image, as it was uploaded.", content_type = "image/*"),
+        (status = 200, description = "The image as it was uploaded.", content_type = "image/*"),
     ),
 )]
 pub(crate) async fn read_signed_file(

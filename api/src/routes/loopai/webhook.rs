@@ -80,7 +80,7 @@ pub(crate) struct CallbackAccepted {
     post,
     path = "/api/hooks/loopai",
     tag = "loopai",
-    responses((status = 202, description = "Accepted.", body = CallbackAccepted)),
+    responses((status = 202, description = "The callback is accepted.", body = CallbackAccepted)),
 )]
 pub(crate) async fn report_execution_change(
     State(state): State<AppState>,

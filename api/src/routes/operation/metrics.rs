@@ -6,7 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 
-/// Runs normally start much sooner.
+/// Queued runs normally start much sooner.
 const OVERDUE: Duration = Duration::from_secs(5);
 
 /// Get metrics in the Prometheus text format

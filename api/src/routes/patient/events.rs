@@ -19,8 +19,8 @@ pub(crate) const STREAM_HEADERS: [(HeaderName, &str); 2] = [
 ///
 /// Returns server-sent events until the submission reaches a final state. Events are named `status_update`, or
 /// `result_ready` when there is a result. Their data is an `EventBody`, and their `id` is a number. A client that
-/// reconnects with the last `id` in `Last-Event-ID` continues with the next event, without gaps or repeats. Comments
-/// are heartbeats.
+/// reconnects with the last `id` in `Last-Event-ID` continues with the next event, without gaps or repeats. SSE
+/// comments are heartbeats.
 #[utoipa::path(
     get,
     path = "/api/user/events/{id}",

@@ -15,8 +15,8 @@ use diagflow_store::{Action, ObjectKind};
 ///
 /// Returns server-sent events named `submission_changed`, whose data is a `ChangeBody`. A client that reconnects with
 /// `Last-Event-ID` receives every change that it missed; some changes may be repeated. A client that missed more than
-/// 10,000 changes receives `list_changed` instead and must reload its list. Comments are heartbeats. The stream ends
-/// within two seconds after the session ends, the account is disabled, or its role loses the permission.
+/// 10,000 changes receives `list_changed` instead and must reload its list. SSE comments are heartbeats. The stream
+/// ends within two seconds after the session ends, the account is disabled, or its role loses the permission.
 #[utoipa::path(
     get,
     path = "/api/admin/events",

@@ -107,7 +107,7 @@ errors!(RetrySubmissionsErrors: MatchCountChanged);
 /// Retry all submissions that match a filter
 ///
 /// Retries the oldest submissions first, at most 1,000 per request. Send the request with `dry_run` first, then with
-/// the returned `matched` as `expected`. Repeat it until `remaining` is 0.
+/// the returned `matched` as `expected`. Repeat it with `remaining` as `expected` until `remaining` is 0.
 #[utoipa::path(
     post,
     path = "/api/admin/submissions/retry",

@@ -70,7 +70,7 @@ impl ExportReader {
         self.next.is_some() || !self.pending.is_empty()
     }
 
-    /// The next chunk, if the caller still has the permission.
+    /// Returns the next chunk if the caller still has the permission.
     pub(super) async fn next(&mut self) -> Result<Chunk, ExportError> {
         if let AuthMethod::Session(session) = self.auth_method {
             // An export in progress keeps its session alive.
@@ -85,7 +85,7 @@ impl ExportReader {
         }
     }
 
-    /// The next chunk, without checking the permission again.
+    /// Returns the next chunk without checking the permission again.
     pub(super) async fn read(&mut self) -> StoreResult<Chunk> {
         if self.pending.is_empty() {
             self.look_up().await?;
