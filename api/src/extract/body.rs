@@ -100,7 +100,6 @@ fn quoted<'a>(error: &'a str, before: &str) -> Option<&'a str> {
     error.strip_prefix(before)?.split('`').next()
 }
 
-/// Reads a body of at most `limit` bytes.
 pub(crate) async fn read(mut request: Request, limit: usize) -> ApiResult<Bytes> {
     DefaultBodyLimit::max(limit).apply(&mut request);
     Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {

@@ -19,7 +19,6 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathId<
     }
 }
 
-/// Descriptions of the ids in a path, for the OpenAPI document.
 pub(crate) trait Ids {
     const DESCRIPTIONS: &'static [&'static str];
 }

@@ -297,7 +297,6 @@ mod tests {
     use std::path::Path;
     use temporalio_client::WorkflowHistory;
 
-    /// The recorded histories, by name.
     fn recorded() -> Vec<(String, Vec<HistoryEventBody>)> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/histories");
         let files = std::fs::read_dir(folder).expect("recorded histories");

@@ -109,7 +109,6 @@ fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
     reader
 }
 
-/// The file name without folders and control characters.
 fn file_name(name_sent: &DraftValue<'_>, index: usize, format: ImageFormat) -> String {
     let name_sent = name_sent.text().unwrap_or_default();
     let last = name_sent.rsplit(['/', '\\']).next().unwrap_or_default();

@@ -1,5 +1,3 @@
-//! Pages of a list, by number or by cursor.
-
 use crate::error::field_errors::FieldErrorCode;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters};

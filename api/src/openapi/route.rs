@@ -117,7 +117,6 @@ documented_handler!(A, B);
 documented_handler!(A, B, C);
 documented_handler!(A, B, C, D);
 
-/// See [`route`].
 pub(crate) fn documented<H: DocumentedHandler<Arguments>, Arguments>(
     (mut schemas, mut paths, router): UtoipaMethodRouter<AppState>,
     _: H,

@@ -1,5 +1,3 @@
-//! The response to a sign-in and to a refresh.
-
 use crate::app::AppState;
 use crate::auth::cookies;
 use crate::auth::refresh::RefreshToken;

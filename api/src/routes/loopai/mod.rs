@@ -1,4 +1,2 @@
-//! Routes that LoopAI uses.
-
 pub(super) mod file;
 pub(super) mod webhook;

@@ -1,5 +1,3 @@
-//! State of the service, for operators.
-
 pub(super) mod health;
 pub(super) mod home;
 pub(super) mod metrics;

@@ -1,5 +1,3 @@
-//! The response to a staff action on one submission.
-
 use serde::Serialize;
 use utoipa::ToSchema;
 
