@@ -155,7 +155,7 @@ async fn deny(
         ClientInfo::of(&parts.headers, &parts.extensions, state.app.settings.trusted_proxies);
     let entry = unauthenticated_entry(state, &client, &failure, Action::SubmissionView)
         .with("route", format!("{} {}", parts.method, parts.uri.path()))
-        .with("because", failure.error.code());
+        .with("error", failure.error.code());
     let (object_kind, object_id) = (ObjectKind::Submission, id.to_string());
     let entry = NewAuditEntry { object_kind, object_id, ..entry };
     refuse_unauthenticated(state, &client, entry, refusal).await

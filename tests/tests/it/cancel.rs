@@ -181,8 +181,9 @@ async fn a_cancellation_racing_a_result_ends_the_run_once() {
 
     let ends = join_all((0..22).map(|number| race(&stack, number))).await;
 
-    // How each of the other races ends depends on the machine.
-    assert_eq!(ends.len(), 22);
+    for end in ["Completed", "Canceled"] {
+        assert!(ends.iter().any(|it| it == end), "no run ended as {end}: {ends:?}");
+    }
     stack.stop().await;
 }
 

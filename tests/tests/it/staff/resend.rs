@@ -78,9 +78,9 @@ async fn superseded_and_missing_emails_are_not_resent() {
     let retry = format!("/api/admin/submissions/{}/retry", accepted.submission_id);
     assert_eq!(staff.post(&retry, &reason_body()).await.status(), 202);
 
-    for _ in ["during the new run", "after the new run"] {
+    for moment in ["during the new run", "after the new run"] {
         let response = staff.post(&path(&accepted, &original), &reason_body()).await;
-        assert_eq!(refusal(response).await, (409, "superseded".to_owned()));
+        assert_eq!(refusal(response).await, (409, "superseded".to_owned()), "{moment}");
         stack.wait_for_status(&accepted, "completed").await;
     }
     let unknown = path(&accepted, "5f0c0f4e-6f0e-4f7b-9d53-0f1f6f3c2a11");
