@@ -25,7 +25,7 @@ pub struct Activities {
 
 #[activities]
 impl Activities {
-    /// Idempotent by the recorded execution id, and at LoopAI by the reference `{submission}-{run}`.
+    /// Idempotent, because the execution id is recorded and LoopAI recognises the reference `{submission}-{run}`.
     #[activity(definition = definitions::RequestDiagnosis)]
     pub async fn request_diagnosis(
         self: Arc<Self>,
@@ -88,7 +88,7 @@ impl Activities {
         })
     }
 
-    /// Idempotent: a poll changes nothing, and an end is stored by compare-and-set.
+    /// Idempotent, because a poll changes nothing and an end is stored by compare-and-set.
     #[activity(definition = definitions::CheckExecution)]
     pub async fn check_execution(
         self: Arc<Self>,
@@ -143,7 +143,7 @@ impl Activities {
         })
     }
 
-    /// Idempotent by compare-and-set: an end that is already recorded stays as it is.
+    /// Idempotent, because of the compare-and-set: an end that is already recorded does not change.
     #[activity(definition = definitions::EndDiagnosis)]
     pub async fn end_diagnosis(
         self: Arc<Self>,
@@ -174,7 +174,8 @@ impl Activities {
         })
     }
 
-    /// Idempotent by the delivery ledger: a delivery is claimed before its text is sent, and settled afterwards.
+    /// Idempotent, because of the delivery ledger: a delivery is claimed before its text is sent, and settled
+    /// afterwards.
     #[activity(definition = definitions::Deliver)]
     pub async fn deliver(
         self: Arc<Self>,
@@ -185,7 +186,7 @@ impl Activities {
             .delivery_id
             .as_str()
             .parse()
-            .map_err(|_| fail(FailureCode::DeliveryNotFound, "no id", None))?;
+            .map_err(|_| fail(FailureCode::DeliveryNotFound, "invalid id", None))?;
         if input.give_up {
             self.mailer.give_up(&self.store, delivery).await
         } else {
@@ -212,7 +213,7 @@ impl Activities {
             .submission_id
             .as_str()
             .parse()
-            .map_err(|_| fail(FailureCode::SubmissionNotFound, "no id", None))?;
+            .map_err(|_| fail(FailureCode::SubmissionNotFound, "invalid id", None))?;
         let started_as = RunKey { submission, number: run.run };
         let temporal_run_id = ctx.info().workflow_run_id.as_deref().unwrap_or_default();
         let adoption = self
@@ -275,7 +276,7 @@ impl Activities {
     }
 }
 
-/// Counts the end of a submission if this call wrote it.
+/// Counts the end of a submission if this call recorded it.
 fn count_end(
     stored: StoreResult<TransitionOutcome>,
     status: Status,

@@ -1,5 +1,5 @@
-//! How an activity fails. The failure is written into Temporal's history, so it carries a stable code and nothing
-//! else. The log adds a [`LogDetail`].
+//! Failures of activities. Temporal's history stores a failure, so it contains only a stable code. The log entry also
+//! contains a [`LogDetail`].
 
 use crate::loopai::error::LoopAiError;
 use diagflow_store::{BlobError, DeliveryId, FailureCode, Status, StoreError, SubmissionId};
@@ -8,8 +8,8 @@ use std::time::Duration;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_sdk::activities::ActivityError;
 
-/// The detail that the log shows beside the code. Texts from outside may contain personal data
-/// ("450 <ana@example.org>: rejected"), so a detail can only be made from the types below, which contain none.
+/// A detail that is logged with the code. Texts from other systems may contain personal data
+/// ("450 <ana@example.org>: rejected"), so a detail can be created only from the types below, which contain none.
 #[derive(Debug, Default)]
 pub(crate) struct LogDetail(String);
 
@@ -50,7 +50,7 @@ impl From<Status> for LogDetail {
     }
 }
 
-/// Its texts contain HTTP status codes, positions in a response and network errors, but nothing that was sent or
+/// These errors contain HTTP status codes, positions in a response and network errors, but no data that was sent or
 /// received.
 impl From<&LoopAiError> for LogDetail {
     fn from(error: &LoopAiError) -> LogDetail {
@@ -58,21 +58,22 @@ impl From<&LoopAiError> for LogDetail {
     }
 }
 
-/// Identifies a file by its digest.
+/// These errors identify a file by its digest.
 impl From<&BlobError> for LogDetail {
     fn from(error: &BlobError) -> LogDetail {
         LogDetail(error.to_string())
     }
 }
 
-/// Only the kind: the database's own error texts quote values.
+/// Only the kind, because the error messages of the database contain values.
 impl From<&StoreError> for LogDetail {
     fn from(error: &StoreError) -> LogDetail {
         LogDetail(error.kind())
     }
 }
 
-/// Fails this attempt. The code decides whether the activity is retried, and after `delay` if there is one.
+/// Logs a failed attempt and returns its error. The code decides whether Temporal retries the activity. `delay`, if
+/// there is one, overrides the delay of the retry policy.
 pub(crate) fn fail(
     code: FailureCode,
     detail: impl Into<LogDetail>,

@@ -1,7 +1,7 @@
-//! Every side effect of a diagnosis run (LoopAI, e-mail, database), and the worker that runs them.
+//! The activities of a diagnosis run, which use LoopAI, e-mail and the database, and the worker that runs them.
 //!
-//! One directory for each external system, with its client, errors and settings. The order of the steps is in the crate
-//! `workflows`, the SQL in `store`.
+//! Each external system has a directory with its client, errors and settings. The crate `workflows` defines the order
+//! of the steps, and the crate `store` contains the SQL.
 
 pub mod loopai;
 pub mod mail;

@@ -1,11 +1,10 @@
-//! Turns a result into text for people. LoopAI's results have no schema: known fields get their own sections, and the
-//! rest is listed as details, so that a patient sees everything.
+//! Turns a result into a readable report. LoopAI's results have no schema: known fields get their own sections, and all
+//! other fields are listed as details, so that the patient sees everything.
 
 use diagflow_store::DiagnosisResult;
 use serde_json::{Map, Value};
 
-/// Maximum number of findings in a report; the same for recommendations and for details. The database has the full
-/// result.
+/// Maximum number of findings, of recommendations and of details in a report. The database stores the full result.
 const MAX_ITEMS: usize = 200;
 /// Maximum number of characters in a report.
 const MAX_CHARS: usize = 100_000;
@@ -62,7 +61,7 @@ impl Report {
         report
     }
 
-    /// Cuts the report to a size that fits into an e-mail, and adds a notice if anything was cut.
+    /// Shortens the report to a size that fits into an e-mail, and adds a notice if it was too long.
     fn truncate_all(&mut self) {
         let items = self.findings.len().max(self.recommendations.len()).max(self.details.len());
         self.findings.truncate(MAX_ITEMS);
@@ -136,7 +135,7 @@ impl Report {
     }
 }
 
-/// Removes a string or number from an object. A value of another type stays, to be listed as details.
+/// Removes a string or number from an object. A value of another type is left, and is later listed as a detail.
 fn take_text(object: &mut Map<String, Value>, name: &str) -> Option<String> {
     match object.get(name)? {
         Value::String(_) | Value::Number(_) => {}
@@ -156,7 +155,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Formats a number between 0 and 1 as a percentage, and anything else as it is.
+/// Formats a number between 0 and 1 as a percentage. Other values are not changed.
 fn percent(value: &Value) -> String {
     match value.as_f64() {
         Some(share) if (0.0..=1.0).contains(&share) => format!("{:.0} %", share * 100.0),

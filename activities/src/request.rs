@@ -12,9 +12,9 @@ use std::time::Duration;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 pub(crate) enum RequestOutcome {
-    /// LoopAI accepted it, with this execution id.
+    /// LoopAI accepted the request and returned this execution id.
     Accepted(String),
-    /// The request failed. The delay before the next attempt, if one is known.
+    /// The error, and the delay before the next attempt, if one is known.
     Failed(LoopAiError, Option<Duration>),
     Ended,
     Superseded,
@@ -26,7 +26,7 @@ pub struct DiagnosisRequester {
     pub loopai: LoopAiClient,
     /// Limits the requests of this worker.
     pub limiter: RequestLimiter,
-    /// Limits over all workers together.
+    /// Limits across all workers.
     pub limits: LoopAiLimits,
 }
 
@@ -36,7 +36,7 @@ impl DiagnosisRequester {
         ctx: &ActivityContext,
         run: RunKey,
     ) -> Result<RequestOutcome, ActivityError> {
-        // After a local attempt the workflow would wait with a timer of its own, which costs history events.
+        // A local attempt returns no delay, because the workflow would wait with a timer, which costs history events.
         let delay = |retry_after: Option<Duration>| retry_after.filter(|_| !ctx.info().is_local);
         let files = self.store.files(run.submission).await.map_err(store_failure)?;
         let bytes = self.images.embedded_bytes(&files);
@@ -87,7 +87,8 @@ impl DiagnosisRequester {
         })
     }
 
-    /// Reports the result of a request to the circuit breaker. Best effort: LoopAI's response counts either way.
+    /// Reports the outcome of a request to the circuit breaker. An error is only logged, because LoopAI's response is
+    /// valid nevertheless.
     async fn record_health(&self, permit: Permit, health: RequestHealth) -> Option<Duration> {
         let result = self.store.record_loopai_request(permit, health).await;
         result.unwrap_or_else(|error| {
@@ -96,7 +97,8 @@ impl DiagnosisRequester {
         })
     }
 
-    /// The delay before the next poll after a failed one: not before the circuit breaker lets a request through again.
+    /// Delay before the next poll after a failed one. It lasts at least until the circuit breaker admits a request
+    /// again.
     pub(crate) async fn poll_retry_after(
         &self,
         submission: SubmissionId,

@@ -12,7 +12,7 @@ const LIMIT: &str = "diagflow_loopai_limit";
 const DELIVERIES: &str = "diagflow_deliveries_total";
 const ENDED: &str = "diagflow_submissions_ended_total";
 
-/// Describes the metrics and starts them at zero, because a rate needs the first event too.
+/// Describes the metrics and initialises the counters to zero, so that a rate includes the first event.
 pub(crate) fn describe(limits: LoopAiLimits) {
     describe_counter!(
         LOOPAI_REQUESTS,
@@ -24,15 +24,15 @@ pub(crate) fn describe(limits: LoopAiLimits) {
     );
     describe_counter!(
         DUPLICATE_EXECUTIONS,
-        "Executions that LoopAI started for a repeated request and whose results are not used"
+        "Duplicate executions that LoopAI started for repeated requests; their results are not used"
     );
     describe_gauge!(
         LIMIT,
-        "Limits for LoopAI: executions at the same time, and started within an hour; 0 means no limit"
+        "Limits on concurrent LoopAI executions and on executions started within an hour; 0 means no limit"
     );
     describe_counter!(DELIVERIES, "Settled e-mail deliveries, by outcome");
     describe_counter!(ENDED, "Submissions that reached a final status, by status");
-    // Exact up to 2^53.
+    // The conversion to f64 is exact up to 2^53.
     gauge!(LIMIT, "limit" => "max_executions")
         .set(limits.max_executions.unwrap_or_default() as f64);
     gauge!(LIMIT, "limit" => "max_per_hour").set(limits.max_per_hour.unwrap_or_default() as f64);
@@ -78,7 +78,7 @@ pub(crate) fn duplicate_execution() {
     counter!(DUPLICATE_EXECUTIONS).increment(1);
 }
 
-/// Call this only for a delivery that was settled just now: a *Reset* must not count it again.
+/// Call this only for a delivery that was settled just now, because a *Reset* must not count it again.
 pub(crate) fn delivery_settled(verdict: DeliverVerdict) {
     counter!(DELIVERIES, "outcome" => outcome(verdict)).increment(1);
 }

@@ -20,19 +20,19 @@ pub struct TemporalSettings {
     pub namespace: String,
 }
 
-/// Host and port.
+/// Parses `host:port`.
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
     convert(deserializer, |text| {
         format!("http://{text}").parse().ok().filter(|url: &Url| url.port().is_some())
     })
 }
 
-/// A dead connection is noticed after 25 s instead of the SDK's default of 45 s, during which no run is started and no
-/// worker gets work. Temporal may close a connection that sends keep-alives less than ten seconds apart.
+/// A dead connection is detected after 25 s (the SDK's default is 45 s). Until then no run is started and no worker
+/// gets tasks. Temporal may close a connection that sends keep-alives less than ten seconds apart.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects, and registers the search attributes that do not exist yet.
+/// Connects to Temporal and registers the search attributes that do not exist yet.
 pub async fn connect(settings: &TemporalSettings, identity: &str) -> anyhow::Result<Client> {
     let keep_alive = ClientKeepAliveOptions::builder()
         .interval(KEEP_ALIVE_INTERVAL)

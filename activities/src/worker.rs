@@ -13,16 +13,16 @@ use tokio_util::sync::CancellationToken;
 
 /// The SDK's default. A workflow task does no I/O, but occupies its slot while one of its local activities runs.
 const MAX_WORKFLOW_TASKS: usize = 100;
-/// Added to `WORKER_SHUTDOWN_TIMEOUT_SECONDS`, so that activities can record the outcome of an e-mail that they no
-/// longer wait for.
+/// Added to `WORKER_SHUTDOWN_TIMEOUT_SECONDS`, so that activities that stopped waiting for the reply to an e-mail can
+/// record its outcome.
 const FINAL_WRITE_PERIOD: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct WorkerSettings {
     #[serde(rename = "TEMPORAL_TASK_QUEUE")]
     pub task_queue: String,
-    /// The default is the duration of the longest activity except an e-mail. If the mail server has not replied by
-    /// then, the e-mail is recorded as unknown.
+    /// The default is the longest duration of an activity that sends no e-mail. An e-mail to which the mail server has
+    /// not replied by then is recorded as unknown.
     #[serde(rename = "WORKER_SHUTDOWN_TIMEOUT_SECONDS", deserialize_with = "seconds")]
     pub shutdown_period: Duration,
     #[serde(rename = "WORKER_CONCURRENCY", deserialize_with = "within::<_, _, 2, 1000>")]
@@ -32,7 +32,8 @@ pub struct WorkerSettings {
     pub image_memory: u64,
 }
 
-/// Runs until `stop` is cancelled, then lets activities finish. Not `Send`: await it where it is called.
+/// Runs until `stop` is cancelled, then lets activities finish. The future is not `Send`: await it instead of spawning
+/// it.
 pub async fn run_worker(
     client: Client,
     activities: Activities,

@@ -82,8 +82,8 @@ impl DiagnosisWorkflow {
         self.callbacks = self.callbacks.saturating_add(1);
     }
 
-    /// Ends this run early, because a newer run is waiting for it to close. If the run is polling, its next poll follows
-    /// at once and returns `Superseded`. If its e-mail is still due, a standalone workflow delivers it.
+    /// Ends this run early, because a newer run is waiting for it to close. If the run is polling, its next poll
+    /// follows at once and returns `Superseded`. If its e-mail is still due, a standalone workflow delivers it.
     #[signal]
     pub fn make_room(&mut self, _ctx: &mut SyncWorkflowContext<Self>) {
         self.yield_requested = true;

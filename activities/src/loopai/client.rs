@@ -1,4 +1,4 @@
-//! The HTTP client: two requests, each limited in time and in the size of its response.
+//! LoopAI's HTTP client. It limits the duration of each request and the size of its response.
 
 use super::error::LoopAiError;
 use super::settings::LoopAiSettings;
@@ -16,16 +16,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
-/// `docs/loopai.md`.
+/// As described in `docs/loopai.md`.
 const MAX_RESPONSE_BYTES: usize = 5 * 1024 * 1024;
-/// A longer `Retry-After` is cut to this.
+/// A longer `Retry-After` is reduced to this.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 /// The size of the database column.
 const MAX_EXECUTION_ID_LEN: usize = 255;
 
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// As named by the patient's device.
+    /// File name on the patient's device.
     pub name: String,
     /// Such as `image/jpeg`.
     pub media_type: String,
@@ -41,7 +41,7 @@ pub enum ImageContent {
     Url(String),
 }
 
-/// Has no e-mail address, because a diagnosis needs none.
+/// Contains no e-mail address, because a diagnosis does not need it.
 #[derive(Debug, Clone)]
 pub struct DiagnoseRequest {
     pub submission_id: String,
@@ -53,10 +53,10 @@ pub struct DiagnoseRequest {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExecutionStatus {
-    /// Any status but `COMPLETED` and `FAILED`.
+    /// Any status except `COMPLETED` and `FAILED`.
     Running,
     Completed(DiagnosisResult),
-    /// With LoopAI's own message.
+    /// Contains LoopAI's error message.
     Failed(String),
 }
 
@@ -123,8 +123,8 @@ impl LoopAiClient {
         self.settings.agent_id
     }
 
-    /// Requests a diagnosis and returns the execution id. After an error the execution may exist nevertheless; a
-    /// request with the same `reference` returns it if LoopAI supports that.
+    /// Requests a diagnosis and returns the execution id. Even after an error, LoopAI may have started an execution. A
+    /// repeated request with the same `reference` then returns its id, if LoopAI supports that.
     pub async fn diagnose(&self, request: &DiagnoseRequest) -> Result<String, LoopAiError> {
         let outcome = self.post_diagnose(request).await;
         telemetry::loopai_request(Call::Diagnose, &outcome);
@@ -148,7 +148,7 @@ impl LoopAiClient {
                 ));
             }
         };
-        // The two dot segments would vanish from the URL of a poll.
+        // The dot segments `.` and `..` would be removed from the URL of a poll.
         if id.is_empty() || id.len() > MAX_EXECUTION_ID_LEN || matches!(id.as_str(), "." | "..") {
             return Err(LoopAiError::Unreadable(
                 "execution_id is empty, too long, or a dot segment".into(),
@@ -285,7 +285,7 @@ async fn read_bounded(response: Response) -> Result<Bytes, LoopAiError> {
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, LoopAiError> {
-    // The position only: the text may contain a patient's data.
+    // Only the position, because the text may contain a patient's data.
     serde_json::from_slice(body).map_err(|error| {
         LoopAiError::Unreadable(format!("line {}, column {}", error.line(), error.column()))
     })

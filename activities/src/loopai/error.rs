@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
     Transient,
-    /// Retry later, but it usually needs an operator: a wrong key, a changed address, a missing execution.
+    /// Retry later. Usually an operator has to fix the cause: a wrong key, a changed address, a missing execution.
     NeedsOperator,
     /// LoopAI does not accept this submission. Do not retry.
     Permanent,
@@ -18,13 +18,13 @@ pub enum ErrorClass {
 pub enum LoopAiError {
     #[error("no response in time")]
     Timeout,
-    /// No connection, or it broke.
+    /// There is no connection, or it broke.
     #[error("no connection: {0}")]
     Unreachable(String),
     /// 429.
     #[error("rate limit exceeded")]
     RateLimited { retry_after: Option<Duration> },
-    /// 5xx, 408, 409, 423 or 425: a failure of LoopAI, or our first request with the same key is still in progress.
+    /// 5xx, 408, 409, 423 or 425: LoopAI failed, or an earlier request with the same key is still in progress.
     #[error("unavailable: HTTP {status}")]
     Unavailable { status: u16, retry_after: Option<Duration> },
     /// 401 or 403.
@@ -81,8 +81,8 @@ impl LoopAiError {
         }
     }
 
-    /// Whether the circuit breaker counts it as a failure: LoopAI is down or rate-limits us, so that other requests
-    /// would fail too. Another 4xx or a redirect shows that LoopAI is up.
+    /// Whether the circuit breaker counts this error as a failure. It does if LoopAI is down or rate-limits us, because
+    /// other requests would fail, too. Other 4xx responses and redirects show that LoopAI is up.
     pub fn trips_breaker(&self) -> bool {
         match self {
             Self::Timeout

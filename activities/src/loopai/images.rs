@@ -1,4 +1,4 @@
-//! How LoopAI gets the patients' images: in the request, or by links that it fetches.
+//! Transfers the patients' images to LoopAI, either in the request or as links that LoopAI fetches.
 
 use super::client::{Image, ImageContent};
 use diagflow_store::{BlobError, BlobStore, File, FileId, LinkKey};
@@ -16,9 +16,9 @@ pub enum ImageTransfer {
 #[derive(Clone)]
 pub struct ImageLinks {
     pub key: LinkKey,
-    /// Where LoopAI reaches the API.
+    /// Address at which LoopAI reaches the API.
     pub public_url: Url,
-    /// A link is valid for one to two times this long.
+    /// A link is valid for at least this long, and for at most twice as long.
     pub lifetime: Duration,
 }
 
@@ -26,8 +26,8 @@ impl ImageLinks {
     fn url(&self, file: FileId) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let lifetime = self.lifetime.as_secs().max(1);
-        // In whole lifetimes, so that a repeated request has the same body: a platform may refuse a known
-        // Idempotency-Key with another body.
+        // Rounded to whole lifetimes, so that a repeated request usually has the same body: a platform may refuse a
+        // known Idempotency-Key with a different body.
         let expires = (now / lifetime + 2) * lifetime;
         let base = self.public_url.as_str().trim_end_matches('/');
         format!("{base}{}", self.key.path(file, expires))

@@ -1,10 +1,11 @@
-//! Limits the concurrent requests to LoopAI of one worker, in number and in memory for their images: one request may
-//! carry a hundred megabytes and take half a minute. The limits of all workers together (slots, hourly limit, circuit
+//! Limits one worker's concurrent requests to LoopAI: their number, and the memory for their images. One request may
+//! contain a hundred megabytes and take half a minute. The limits across all workers (slots, hourly limit, circuit
 //! breaker) are in the store; `docs/adr/0012-loopai-limits-and-circuit-breaker.md` describes them.
 //!
 //! A request never waits here, because it would occupy one of the worker's task slots. It is admitted or rejected at
-//! once, and a rejected one is retried like any failed attempt. Rejected requests are queued, and others are admitted
-//! only if they leave enough capacity for the first in the queue. So a large request is not starved by small ones.
+//! once, and a rejected request is retried like any failed attempt. Rejected requests are queued. Another request is
+//! admitted only if it leaves enough capacity for the first one in the queue, so that small requests cannot starve a
+//! large one.
 
 use diagflow_store::RunKey;
 use diagflow_workflows::policy::MAX_REQUEST_BACKOFF;
@@ -12,12 +13,13 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// An image is in memory as it was read, in base64, and in the request body: 1 + 4/3 + 4/3.
+/// An image is in memory three times: as it was read, in base64, and in the request body. Together, these take
+/// 1 + 4/3 + 4/3 times its size, rounded up here.
 const COPIES_IN_MEMORY: u64 = 4;
-/// Delay for the requests that are next. Short, because capacity is reserved for the first of them.
+/// Delay for the requests at the front of the queue. It is short, because capacity is reserved for the first of them.
 const SHORT_DELAY: Duration = Duration::from_secs(2);
-/// A queued request that is this late loses its position: another worker may have taken it, or its submission was
-/// cancelled.
+/// A queued request loses its position if its retry is this late: another worker may have taken it, or its submission
+/// may have been cancelled.
 const RETRY_GRACE: Duration = Duration::from_secs(15);
 const MAX_QUEUE_LEN: usize = 1000;
 
@@ -41,7 +43,7 @@ struct State {
 struct QueuedRequest {
     run: RunKey,
     memory: u64,
-    /// Whether it got a short delay. No capacity is reserved for the others, because they are retried too late.
+    /// Whether the request is retried after the short delay. Capacity is reserved only for such a request.
     retries_soon: bool,
     expires_at: Instant,
 }
@@ -55,14 +57,14 @@ pub(crate) struct RequestPermit<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LimitReached {
-    /// Delay before the next attempt, for the requests that are next.
+    /// Delay before the next attempt, for requests at the front of the queue.
     pub(crate) retry_after: Option<Duration>,
 }
 
 impl RequestLimiter {
-    /// For a worker that runs `concurrency` activities at once and has `memory` bytes for images.
+    /// Creates the limiter of a worker that runs `concurrency` activities at once and has `memory` bytes for images.
     pub fn new(concurrency: usize, memory: u64) -> RequestLimiter {
-        // The other half is left for short activities: polls and e-mails.
+        // Half of the concurrency is left for short activities: polls and e-mails.
         RequestLimiter { max_requests: (concurrency / 2).max(1), memory, state: Mutex::default() }
     }
 
@@ -71,8 +73,8 @@ impl RequestLimiter {
         image_bytes.saturating_mul(COPIES_IN_MEMORY)
     }
 
-    /// Admits or rejects a run's request. One that needs more than all of the memory gets all of it, because it
-    /// could never be sent otherwise.
+    /// Admits or rejects a run's request. A request that needs more than the total memory is treated as needing exactly
+    /// the total, because it could never be sent otherwise.
     pub(crate) fn try_acquire(
         &self,
         run: RunKey,
@@ -113,8 +115,8 @@ impl RequestLimiter {
 }
 
 impl State {
-    /// Queues a rejected request, or extends the time of one that is queued already. The first `soon_count` in the
-    /// queue get a short delay.
+    /// Queues a rejected request, or extends the expiry of one that is already queued. The first `soon_count` requests
+    /// in the queue get the short delay.
     fn reject(
         &mut self,
         now: Instant,
@@ -172,7 +174,7 @@ mod tests {
     fn every_copy_of_an_image_counts_against_the_memory_limit() {
         let limiter = RequestLimiter::new(100, 8 * MIB);
         let first = limiter.try_acquire(run(), MIB).expect("room");
-        let _second = limiter.try_acquire(run(), MIB).expect("just room");
+        let _second = limiter.try_acquire(run(), MIB).expect("just enough room");
         let third = run();
         assert!(limiter.try_acquire(third, 1).is_err());
         assert!(limiter.try_acquire(run(), 0).is_err(), "the third has priority");
@@ -204,7 +206,8 @@ mod tests {
             RetryingRequest { run: run(), image_bytes, next_attempt, backoff: SECOND }
         }
 
-        /// Tries when it is time. After a rejection it waits as requested, or else with exponential backoff.
+        /// Does nothing before the time of the next attempt. After a rejection, that time follows from the requested
+        /// delay, or else from exponential backoff.
         fn attempt<'a>(
             &mut self,
             limiter: &'a RequestLimiter,
@@ -253,7 +256,7 @@ mod tests {
                 None => true,
             });
         }
-        panic!("it was never admitted");
+        panic!("the large request was never admitted");
     }
 
     #[test]

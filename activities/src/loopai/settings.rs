@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 use url::Url;
 
-/// An attempt at an activity ends after 45 s (`workflows::policy`); the rest is for the database.
+/// An activity attempt times out after 45 s (`workflows::policy`). The rest is left for the database.
 const MAX_TIMEOUT: Duration = Duration::from_secs(40);
 
 #[derive(Debug, Clone, Deserialize)]

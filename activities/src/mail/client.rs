@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Time limit for everything before the text.
+/// Time limit for all commands before the text.
 const PREPARATION_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for writes to the database.
 const WRITE_ALLOWANCE: Duration = Duration::from_secs(30);
-/// Ensures that an attempt is never interrupted, and its outcome is always recorded.
+/// Ensures that Temporal never interrupts an attempt before its outcome is recorded.
 const _: () = assert!(
     PREPARATION_TIMEOUT.as_secs() + MAX_RESPONSE_TIMEOUT.as_secs() + WRITE_ALLOWANCE.as_secs()
         <= EMAIL_ATTEMPT_TIMEOUT.as_secs()
@@ -34,7 +34,7 @@ pub struct SmtpClient {
 }
 
 /// A mail transaction in which the server waits for the text. If it is dropped before the text is sent, the connection
-/// closes and nothing is sent.
+/// closes and no e-mail is sent.
 pub(super) struct MailTransaction<'a>(PooledConnection<'a>);
 
 impl SmtpClient {
@@ -59,7 +59,7 @@ impl SmtpClient {
             Err(_) => Err(SendError::Deferred {
                 code: FailureCode::SmtpTimeout,
                 reply: None,
-                detail: "no reply before the text".to_owned(),
+                detail: "the mail server did not reply in time before the text was sent".to_owned(),
             }),
         }
     }
@@ -99,8 +99,8 @@ impl MailTransaction<'_> {
     }
 }
 
-/// Only a rejected recipient concerns this one e-mail. A server that rejects our sender or the `DATA` command rejects
-/// every e-mail, and will accept them once that is fixed.
+/// Only a rejected recipient is a problem of this one e-mail. A server that rejects our sender or the `DATA` command
+/// rejects every e-mail until an operator fixes the cause.
 async fn send_envelope(
     smtp: &mut AsyncSmtpConnection,
     envelope: &Envelope,
@@ -122,7 +122,7 @@ fn is_ascii(envelope: &Envelope) -> bool {
     envelope.to().iter().chain(envelope.from()).all(|address| address.to_string().is_ascii())
 }
 
-/// An error reply, or a broken connection before the text was accepted.
+/// Converts an error reply, or the error of a connection that broke before the text was accepted.
 fn command_error(error: &SmtpError) -> SendError {
     let (reply, detail) = (reply_code(error), error.to_string());
     if error.is_permanent() {
@@ -136,8 +136,8 @@ fn command_error(error: &SmtpError) -> SendError {
     SendError::Deferred { code, reply, detail }
 }
 
-/// A wrong password, certificate or sender is our fault, and the patient's address is not wrong, so even a 5xx is
-/// retried.
+/// A wrong password, certificate or sender is our fault and not a fault of the patient's address, so even a 5xx reply
+/// is retried.
 fn session_error(error: &SmtpError) -> SendError {
     match command_error(error) {
         SendError::Rejected { reply, detail, .. } => {

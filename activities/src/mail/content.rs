@@ -53,8 +53,8 @@ const FAILED: [&str; 3] = [
     "We could not complete your diagnosis",
     "We are sorry: your images could not be analysed. This can happen when a photo is too dark or blurred, or shows \
      something that the analysis does not recognise.",
-    "Please take new photos and send them to us again. Sharp, bright photos from close up work best. If it does not \
-     work the second time, reply to this e-mail and we will look into it.",
+    "Please take new photos and send them to us. Sharp, bright photos from close up work best. If this does not work \
+     either, reply to this e-mail and we will look into it.",
 ];
 const FAILED_BY_US: [&str; 3] = [
     "We could not complete your diagnosis",
@@ -86,8 +86,8 @@ fn with_ascii_domain(to: &EmailAddress) -> anyhow::Result<Address> {
 }
 
 impl EmailContent {
-    /// Renders the e-mail of a delivery. `report` is used for a result, and `error_code` for a failure, because the cause
-    /// decides what the patient can do.
+    /// Renders the e-mail of a delivery. `report` is used only for a result. `error_code` is used only for a failure,
+    /// because what the patient can do depends on its cause.
     pub fn render(
         delivery: &Delivery,
         report: &Report,

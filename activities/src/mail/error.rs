@@ -1,4 +1,4 @@
-//! Errors of sending an e-mail, by whether the server may have accepted it.
+//! Errors from sending an e-mail, classified by whether the server may have accepted it.
 
 use diagflow_store::FailureCode;
 

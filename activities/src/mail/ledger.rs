@@ -1,5 +1,5 @@
-//! Writes the outcome of an attempt to the delivery ledger. When a claim expires without an outcome, the e-mail counts as
-//! *unknown*, even one that was certainly not sent. So a failed write is repeated as long as the claim lasts.
+//! Writes the outcome of an attempt to the delivery ledger. If a claim expires without an outcome, the e-mail counts as
+//! *unknown*, even if it was certainly not sent. A failed write is therefore retried until the claim expires.
 
 use crate::telemetry;
 use diagflow_store::{DeliveryAttempt, DeliveryStatus, FailureReason, Store, StoreResult};
@@ -20,9 +20,9 @@ pub(super) enum LedgerWrite<'a> {
 }
 
 pub(super) struct RetryLimit<'a> {
-    /// Before the claim expires, or now if there is no claim.
+    /// A time before the claim expires, or the current time if there is no claim.
     pub(super) until: Instant,
-    /// Stops the repetitions.
+    /// Cancelling this token stops the retries.
     pub(super) shutdown: &'a CancellationToken,
 }
 

@@ -27,7 +27,7 @@ const WRITE_MARGIN: Duration = Duration::from_secs(5);
 pub struct Mailer {
     client: SmtpClient,
     from: Mailbox,
-    /// Stops the wait for replies.
+    /// See [`Mailer::shutdown`].
     shutdown: CancellationToken,
 }
 
@@ -38,13 +38,13 @@ impl Mailer {
         Mailer { client, from, shutdown: CancellationToken::new() }
     }
 
-    /// Cancelling this token settles e-mails without a reply as unknown, and no further text is sent.
+    /// Cancelling this token settles e-mails without a reply as unknown, and prevents further e-mails from being sent.
     pub(crate) fn shutdown(&self) -> CancellationToken {
         self.shutdown.clone()
     }
 
-    /// Sends a delivery unless it is settled. Concurrent calls are safe: the ledger allows only one of them to send the
-    /// text.
+    /// Sends the e-mail of a delivery that is not settled. Concurrent calls are safe: the ledger allows only one of
+    /// them to send the text.
     pub(crate) async fn deliver(&self, store: &Store, id: DeliveryId) -> AttemptResult {
         let (delivery, attempt) = match find_due(store, id).await? {
             Ok(due) => due,
@@ -65,7 +65,7 @@ impl Mailer {
             return Err(fail(FailureCode::WorkerShuttingDown, "", None));
         }
         let text = message.formatted();
-        // Counted from before the claim, so that both end before the claim expires.
+        // Both time limits start before the claim, so that they end before the claim expires.
         let deadline = Instant::now() + self.client.response_timeout();
         let retry_limit = RetryLimit { until: deadline + WRITE_MARGIN, shutdown: &self.shutdown };
         let claimed = self.claim(store, &attempt, &retry_limit).await?;
@@ -74,7 +74,7 @@ impl Mailer {
             biased;
             outcome = transaction.send(&text, deadline) => outcome,
             () = self.shutdown.cancelled() => {
-                Err(SendError::Unknown { detail: "the worker stopped before the reply".to_owned() })
+                Err(SendError::Unknown { detail: "the worker stopped before the mail server replied".to_owned() })
             }
         };
         Failpoint::AfterMailAccepted.pass().await;
@@ -99,7 +99,7 @@ impl Mailer {
                 Err(fail(FailureCode::DeliveryInProgress, "another attempt was faster", None))
             }
             Err(error) => {
-                // The claim may have been written and only the response lost.
+                // The claim may have been written although the response was lost.
                 let write =
                     LedgerWrite::Withdraw(FailureReason::new(FailureCode::RecordsUnavailable, ""));
                 write.write(store, attempt, retry_limit).await.map_err(store_failure)?;
@@ -108,7 +108,7 @@ impl Mailer {
         }
     }
 
-    /// Settles a delivery as failed, unless it is settled.
+    /// Settles a delivery as failed, unless it is already settled.
     pub(crate) async fn give_up(&self, store: &Store, id: DeliveryId) -> AttemptResult {
         let (delivery, attempt) = match find_due(store, id).await? {
             Ok(due) => due,
@@ -136,7 +136,7 @@ impl Mailer {
     }
 }
 
-/// A delivery that is due, or the verdict of one that is settled.
+/// Returns the delivery if it is due, or its verdict if it is settled.
 async fn find_due(
     store: &Store,
     id: DeliveryId,
@@ -166,7 +166,7 @@ async fn content_failed(
     match error.downcast::<StoreError>() {
         Ok(error) => {
             if !error.is_retryable() {
-                // So that the ledger has the reason when the delivery is given up.
+                // The ledger must contain the reason if the delivery is given up later.
                 let reason = FailureReason::new(FailureCode::RecordsUnreadable, "");
                 let write = LedgerWrite::Release(reason);
                 write.write(store, attempt, retry_limit).await.map_err(store_failure)?;

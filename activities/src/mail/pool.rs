@@ -1,8 +1,8 @@
 //! A pool of connections to the mail server.
 //!
-//! Pool crates do not fit: they hide the reason why a connection failed, which operators must see in the ledger. They
-//! also reuse a connection that was dropped in the middle of a command, so that the next e-mail would read the reply to
-//! that command.
+//! The existing pool crates are not suitable: they hide the reason why a connection failed, which operators must see in
+//! the ledger. They also reuse a connection that was dropped in the middle of a command, so that the next e-mail would
+//! read the reply to that command.
 
 use super::settings::{MailSettings, SmtpTls};
 use lettre::transport::smtp::Error as SmtpError;
@@ -21,10 +21,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Servers close idle connections after minutes (RFC 5321, 4.5.3.2).
+/// Servers close idle connections after a few minutes (RFC 5321, 4.5.3.2).
 const MAX_IDLE: Duration = Duration::from_secs(60);
-/// E-mails that may wait for each connection. Few, because a waiting e-mail occupies one of the worker's task slots,
-/// and a slow mail server must leave some of them for polls.
+/// Number of e-mails that may wait for each connection. It is small, because each of them occupies one of the worker's
+/// task slots, and a slow mail server must not delay the polls.
 const WAITERS_PER_CONNECTION: usize = 2;
 /// Much longer than an e-mail usually takes.
 const MAX_WAIT: Duration = Duration::from_secs(5);

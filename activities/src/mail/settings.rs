@@ -6,19 +6,19 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
-/// Longest wait for the reply to an e-mail's text. RFC 5321, 4.5.3.2.6 allows ten minutes, and servers that scan for
-/// viruses do take long; but after this time the activity attempt would be interrupted.
+/// Longest wait for the reply to the text of an e-mail. RFC 5321, 4.5.3.2.6 recommends ten minutes, because servers may
+/// take long, for example to scan for viruses. But the activity attempt would time out before that.
 pub const MAX_RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 const MIN_RESPONSE_TIMEOUT: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpTls {
-    /// From the first byte (port 465).
+    /// TLS from the first byte (port 465).
     Implicit,
-    /// By STARTTLS, which the server must offer (port 587).
+    /// TLS after STARTTLS, which the server must offer (port 587).
     StartTls,
-    /// Not at all, for a mail catcher on the same machine.
+    /// No TLS, for a mail catcher on the same machine.
     None,
 }
 

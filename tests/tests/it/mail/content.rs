@@ -116,7 +116,7 @@ async fn the_failure_email_has_the_next_steps_and_the_data_notice() {
             "We could not complete your diagnosis",
             "We are sorry: your images could not be analysed.",
             "What to do next",
-            "Please take new photos and send them to us again.",
+            "Please take new photos and send them to us.",
             EMERGENCY,
             "What happens to your data",
             "until you ask us to delete them. To ask, just reply to this e-mail.",
