@@ -1,9 +1,9 @@
-//! Why a submission, a run or an e-mail failed: stored with it, recorded in Temporal's history, counted in
-//! metrics. `docs/runbook.md` describes what to do about each; a test compares the two.
+//! Codes for why a submission, a run or an e-mail failed. They are stored in the database, recorded in Temporal's
+//! history and counted in metrics. `docs/runbook.md` describes what to do about each; a test compares the two lists.
 
 use strum::{Display, EnumIter, EnumProperty, IntoStaticStr};
 
-/// `retryable` marks the codes of failed attempts that are repeated; the others are final.
+/// `retryable` marks the codes of failed attempts that are retried. The others are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumProperty, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum FailureCode {
@@ -45,7 +45,7 @@ pub enum FailureCode {
     LoopaiHourlyLimit,
     #[strum(props(retryable = true))]
     LoopaiCircuitOpen,
-    /// The worker has as many requests in progress as it allows.
+    /// The worker has reached its limit of concurrent requests.
     #[strum(props(retryable = true))]
     WorkerBusy,
     #[strum(props(retryable = true))]
@@ -64,14 +64,14 @@ pub enum FailureCode {
     /// Another attempt is sending the same e-mail.
     #[strum(props(retryable = true))]
     DeliveryInProgress,
-    /// An e-mail outside a run was not accepted.
+    /// The e-mail of a standalone delivery was not accepted.
     MailFailed,
-    /// It is unknown whether an e-mail outside a run was accepted.
+    /// It is unknown whether the e-mail of a standalone delivery was accepted.
     MailUnknown,
     EmailNotRendered,
     /// The submission was deleted before the e-mail was sent.
     SubmissionDeleted,
-    /// The database was restored to a moment at which the e-mail was due.
+    /// The database was restored from a backup in which the e-mail was still due.
     Restored,
     /// The process that was sending the e-mail ended before it recorded the outcome.
     SenderLost,
@@ -83,7 +83,7 @@ pub enum FailureCode {
     SmtpNoUtf8,
     /// The mail server did not respond after it received the text.
     SmtpNoResponse,
-    /// The mail server asks to try again later (a 4xx reply).
+    /// The mail server rejects the e-mail temporarily (a 4xx reply).
     #[strum(props(retryable = true))]
     SmtpDeferred,
     /// The connection to the mail server broke before the text was sent.

@@ -1,8 +1,8 @@
 //! The database layer: Diesel schema, models and every query, for MySQL 8 and MariaDB 10.6 or newer. It also stores
 //! the bytes of uploaded files. HTTP, Temporal and e-mail are not here.
 //!
-//! All times are UTC, by the database's clock. A call that returns [`StoreResult`] fails when the database does not
-//! respond or rejects a statement. Nothing is changed then, unless the call's documentation says otherwise.
+//! All times are in UTC and come from the database's clock. A call that returns [`StoreResult`] fails when the database
+//! does not respond or rejects a statement. A failed call changes nothing, unless its documentation says otherwise.
 
 mod accounts;
 mod audit;

@@ -8,7 +8,7 @@ use std::fmt;
 pub struct MacKey(Hmac<Sha256>);
 
 impl MacKey {
-    /// `HMAC(secret, purpose)`, so that several purposes can share one secret.
+    /// The key is `HMAC(secret, purpose)`, so that several purposes can share one secret.
     pub fn derive(secret: &str, purpose: &str) -> MacKey {
         let derived = with_key(secret.as_bytes()).chain_update(purpose).finalize();
         MacKey(with_key(&derived.into_bytes()))
@@ -18,8 +18,8 @@ impl MacKey {
         MacKey(with_key(secret.as_bytes()))
     }
 
-    /// If a message has several parts, the caller ensures that different lists never result in the same
-    /// message.
+    /// If a message consists of several parts, the caller must encode them so that different parts never result in the
+    /// same message.
     pub fn tag(&self, message: impl AsRef<[u8]>) -> [u8; 32] {
         self.0.clone().chain_update(message).finalize().into_bytes().into()
     }
@@ -30,7 +30,7 @@ impl MacKey {
 }
 
 fn with_key(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+    Hmac::new_from_slice(key).expect("HMAC accepts keys of any length")
 }
 
 impl fmt::Debug for MacKey {

@@ -1,6 +1,6 @@
 //! Converts the text of an environment variable into a setting, for `#[serde(deserialize_with = …)]` in the settings
-//! structs of all crates. The errors have no text: the reader of the settings (`cli`) shows the documentation of an
-//! invalid setting instead, and never its value.
+//! structs of all crates. The errors contain no details, because the crate `cli` shows the documentation of an
+//! invalid setting, and never its value.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -33,7 +33,7 @@ pub fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D
     convert(deserializer, parse_seconds)
 }
 
-/// Seconds with decimals, at least a millisecond.
+/// Parses seconds, with or without decimals. The minimum is one millisecond.
 pub fn parse_seconds(text: &str) -> Option<Duration> {
     let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
     (duration >= Duration::from_millis(1)).then_some(duration)

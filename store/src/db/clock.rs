@@ -1,4 +1,4 @@
-//! The clock of all records is the database's, so hosts whose clocks differ still write consistent times. Every
+//! All records use the database's clock, so their times are consistent even if the clocks of the hosts differ. Every
 //! connection is set to UTC (`connection.rs`).
 
 use diesel::dsl::sql;

@@ -1,10 +1,10 @@
 //! A connection that tracks whether it is in sync with the server.
 //!
-//! The driver matches responses to statements only by their order. A caller that stops waiting for a response (a
-//! timeout, a client that disconnects, a process that ends) leaves it in the connection, where the next user would
-//! take it for its own: one patient could see another patient's data. A connection with a statement in flight
-//! therefore fails every further statement and never returns to the pool. And no statement waits forever, since a
-//! server that vanished from the network sends nothing.
+//! The driver matches responses to statements only by their order. If a caller stops waiting for a response (after a
+//! timeout, or because its client has disconnected), the response stays in the connection, and the next user would read
+//! it as its own: one patient could see another patient's data. A connection with a statement in flight therefore fails
+//! every further statement and never returns to the pool. Every statement has a timeout, because a server that has
+//! disappeared from the network sends no response.
 
 use crate::db::error::StoreError;
 use diesel::IntoSql;
@@ -24,14 +24,15 @@ use std::time::Duration;
 use tokio::time::timeout;
 use url::Url;
 
-/// READ COMMITTED: each statement sees what is committed, and locks only the rows it touches. Gap locks would turn
-/// concurrent inserts of neighbours into deadlocks.
+/// READ COMMITTED: each statement sees only committed data, and locks only the rows that it touches. With gap locks,
+/// concurrent inserts of neighbouring rows could deadlock.
 ///
 /// `wait_timeout`: if a client's machine disappears, the server releases its locks after two minutes instead of
-/// eight hours. It closes idle connections, too; the pool replaces them.
+/// eight hours. It also closes idle connections; the pool replaces them.
 ///
-/// `sql_mode` is MySQL 8's default plus `PIPES_AS_CONCAT`, which Diesel relies on: MariaDB's default is less
-/// strict. `lc_messages`: errors for which Diesel has no kind are recognised by their text.
+/// `sql_mode`: MySQL 8's default, because MariaDB's default is less strict, plus `PIPES_AS_CONCAT`, which Diesel needs.
+///
+/// `lc_messages`: some errors can be recognised only by their text.
 const SESSION_SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
     SET SESSION time_zone = '+00:00'; \
     SET SESSION lc_messages = 'en_US'; \
@@ -70,14 +71,14 @@ pub(crate) fn without_socket(url: &str) -> String {
     address.into()
 }
 
-/// Waits for the response to a statement, unless the one before it has none.
+/// Waits for the response to a statement. Fails at once if the previous statement has not received its response.
 async fn await_response<T>(
     response_timeout: Duration,
     in_flight: &mut bool,
     statement: impl Future<Output = QueryResult<T>>,
 ) -> QueryResult<T> {
     if *in_flight {
-        return Err(connection_lost("the previous statement has no response"));
+        return Err(connection_lost("the previous statement has not received its response"));
     }
     *in_flight = true;
     let response = timeout(response_timeout, statement)
@@ -87,7 +88,7 @@ async fn await_response<T>(
     response
 }
 
-/// The rows of a response that has begun. Rows may be left unread: the driver handles that.
+/// The rows of a response, with a timeout for each. The caller may leave rows unread: the driver handles that.
 fn timed_rows(rows: Rows<'_>, response_timeout: Duration) -> Rows<'_> {
     stream::unfold(rows, move |mut rows| async move {
         match timeout(response_timeout, rows.next()).await {

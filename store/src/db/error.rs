@@ -25,8 +25,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// A text that is safe to log. Database errors quote values ("Duplicate entry 'x'"), and so do errors of
-    /// reading a row. Without a connection there is no value to quote.
+    /// A text that is safe to log. Database errors contain values ("Duplicate entry 'x'"), and so do errors in reading
+    /// a row. Connection errors contain none.
     pub fn kind(&self) -> String {
         match self {
             Self::Unavailable(_) | Self::CommitUnknown(_) | Self::BlobsSwept => self.to_string(),
@@ -67,7 +67,8 @@ mod tests {
     fn a_kind_quotes_no_value_from_the_database() {
         let text = || Box::new("Duplicate entry 'ana@example.org'".to_owned());
         let refused = DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, text());
-        let unreadable = DieselError::DeserializationError("ana@example.org is no number".into());
+        let unreadable =
+            DieselError::DeserializationError("ana@example.org is not a number".into());
         for (error, expected) in [
             (refused.into(), "UniqueViolation"),
             (unreadable.into(), "corrupt record"),
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn only_a_corrupt_record_is_not_retryable() {
-        assert!(!StoreError::Corrupt("no JSON".to_owned()).is_retryable());
+        assert!(!StoreError::Corrupt("not JSON".to_owned()).is_retryable());
         let unreadable = DieselError::DeserializationError("not a number".into());
         assert!(!StoreError::from(unreadable).is_retryable());
         assert!(StoreError::from(DieselError::NotFound).is_retryable());

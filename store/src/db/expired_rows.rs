@@ -1,14 +1,16 @@
-//! Deletes expired rows in batches: one statement must not hold its locks, nor a connection, for long.
+//! Deletes expired rows in batches, so that no statement holds its locks or its connection for long.
 
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// Takes a fraction of a second. Every ten minutes, that is 720,000 rows a day for each process.
+/// Deleting this many rows takes a fraction of a second. A process that does so every ten minutes deletes 720,000 rows
+/// a day.
 const BATCH_SIZE: usize = 5000;
 
-/// Deletes a batch of the oldest rows whose `column`, which needs an index, is older than `age`; returns how many.
+/// Deletes a batch of the oldest rows whose `column` is older than `age`, and returns their number. `column` must have
+/// an index.
 pub(crate) async fn delete_expired(
     connection: &mut Connection,
     table: &'static str,

@@ -3,9 +3,9 @@
 //!
 //! A test arms a failpoint by creating a file of its name in the directory `DIAGFLOW_FAILPOINTS`. The first task
 //! that reaches the point renames the file, which the test detects, and waits until the file is deleted. Optimised
-//! builds, and so production, have no failpoints. See `docs/adr/0011-fault-injection.md`.
+//! builds, which production uses, have no failpoints. See `docs/adr/0011-fault-injection.md`.
 
-/// A point `After…` is between an effect, in the database or outside, and the step that records or reports it.
+/// An `After…` failpoint is between a side effect and the step that records or reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Failpoint {
     BeforeBlobStored,
@@ -47,7 +47,7 @@ impl Failpoint {
         Failpoint::AfterMailSettled,
     ];
 
-    /// Also the name of the file.
+    /// Name of the failpoint and of its file.
     pub fn name(self) -> String {
         format!("{self:?}")
     }
@@ -73,7 +73,7 @@ mod hold {
         let Some(directory) = &*DIRECTORY else { return };
         let armed = directory.join(boundary.name());
         let reached = armed.with_extension("reached");
-        // Only one task is held: a rename succeeds once.
+        // Only one task is stopped, because the rename succeeds only once.
         if std::fs::rename(&armed, &reached).is_err() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Ids, each of a type of its own, so that one cannot be passed for another.
+//! Ids. Each kind has its own type, so that one cannot be passed for another.
 
 use crate::db::sql_text::stored_as_text;
 use diesel::deserialize::FromSqlRow;
@@ -22,8 +22,8 @@ macro_rules! random_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A random UUID (version 4), so that it can be neither guessed nor counted.
-            #[expect(clippy::new_without_default, reason = "a default that differs each time would surprise")]
+            /// Creates a random UUID (version 4), which cannot be guessed and reveals no count.
+            #[expect(clippy::new_without_default, reason = "a random default would be surprising")]
             pub fn new() -> Self {
                 Self(Uuid::new_v4())
             }
@@ -57,7 +57,7 @@ macro_rules! random_id {
 random_id!(SubmissionId);
 random_id!(FileId);
 random_id!(
-    /// The Message-ID of the e-mail is derived from it.
+    /// The Message-ID of the e-mail is derived from this id.
     DeliveryId
 );
 

@@ -12,8 +12,8 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
 
-/// Named locks apply to the whole server, so the name includes the database. It is included as a digest, since a
-/// lock's name has at most 64 characters, and so does a database's name alone.
+/// Named locks apply to the whole server, so the name of the lock includes the database. It includes only a digest of
+/// the database's name, which can have 64 characters, because that is also the maximum length of the lock's name.
 const LOCK_NAME: &str = "CONCAT('diagflow_migrations_', LEFT(SHA2(DATABASE(), 256), 32))";
 const LOCK_WAIT_SECONDS: u32 = 300;
 
@@ -34,7 +34,7 @@ impl crate::Store {
         .await
     }
 
-    /// Reverts all migrations, newest first. Deletes all data: for tests and empty databases.
+    /// Reverts all migrations, newest first. This deletes all data, so use it only for tests and empty databases.
     pub async fn revert_all(url: &str) -> StoreResult<Vec<String>> {
         with_migration_lock(url, |connection| {
             let reverted = connection.revert_all_migrations(MIGRATIONS)?;
@@ -87,7 +87,7 @@ async fn with_migration_lock(
     if locked.acquired != Some(1) {
         return Err(StoreError::Migration("another process is still migrating".into()));
     }
-    // Diesel's harness is synchronous. The lock is released with the connection, which ends here.
+    // Diesel's harness is synchronous. The lock is released when the connection is closed, at the end of this task.
     tokio::task::spawn_blocking(move || work(&mut Sync::from(connection)))
         .await
         .map_err(|error| StoreError::Migration(error.to_string()))?

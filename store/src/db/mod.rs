@@ -1,5 +1,5 @@
 //! Access to the database: connections and their pool, the schema, migrations, ids, times, errors and failpoints.
-//! Independent of submissions.
+//! Nothing here depends on submissions.
 
 pub(crate) mod clock;
 pub(crate) mod connection;

@@ -129,8 +129,8 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// Repeats the transaction after a deadlock. A macro because the compiler cannot yet prove a generic asynchronous
-/// closure to be `Send`.
+/// Runs a transaction, and repeats it after a deadlock. This is a macro, because the compiler cannot yet prove that a
+/// generic asynchronous closure is `Send`.
 macro_rules! transaction {
     ($store:expr, $connection:ident => $body:block) => {{
         let mut attempt = 1;
@@ -177,7 +177,7 @@ mod tests {
     #[tokio::test]
     async fn a_pooled_connection_uses_utc_and_read_committed() {
         let url = std::env::var("DIAGFLOW_TEST_MYSQL_URL")
-            .expect("DIAGFLOW_TEST_MYSQL_URL is not set: run the tests by `cargo xtask test`");
+            .expect("DIAGFLOW_TEST_MYSQL_URL is not set: run the tests with `cargo xtask test`");
         let settings = PoolSettings {
             url,
             size: 1,
@@ -188,7 +188,7 @@ mod tests {
         let mut connection = store.connection().await.expect("a connection");
 
         assert_eq!(session_variable(&mut connection, "time_zone").await.as_deref(), Some("+00:00"));
-        // The variable's name in MariaDB, and in MySQL.
+        // MariaDB and MySQL have different names for this variable.
         let isolation = match session_variable(&mut connection, "tx_isolation").await {
             Some(isolation) => Some(isolation),
             None => session_variable(&mut connection, "transaction_isolation").await,
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_driver_connects_to_the_given_address_only() {
+    fn the_driver_connects_only_to_the_given_address() {
         for (given, used) in [
             ("mysql://u:p%40@h:3306/d", "mysql://u:p%40@h:3306/d?prefer_socket=false"),
             ("mysql://h/d?require_ssl=true", "mysql://h/d?require_ssl=true&prefer_socket=false"),

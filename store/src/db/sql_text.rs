@@ -1,6 +1,6 @@
 //! Text in SQL: types that are stored as text, `LIKE` patterns, lengths.
 
-/// Stores a type as text, by its `Display` and `FromStr`.
+/// Stores a type as text, using its `Display` and `FromStr`.
 macro_rules! stored_as_text {
     ($name:ty) => {
         impl diesel::serialize::ToSql<diesel::sql_types::Text, diesel::mysql::Mysql> for $name {

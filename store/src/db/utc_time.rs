@@ -1,4 +1,4 @@
-//! Times in UTC, and how they are stored and written.
+//! Times in UTC, and their formats in SQL and JSON.
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime};
 
-/// To the microsecond. `Display` and JSON are RFC 3339, to the millisecond.
+/// Precise to the microsecond. `Display` and JSON use RFC 3339, precise to the millisecond.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow,
 )]
@@ -28,7 +28,7 @@ impl UtcTime {
         self.0.and_utc().timestamp_micros()
     }
 
-    /// Zero if `earlier` is later.
+    /// Returns zero if `earlier` is after this time.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         (self.0 - earlier.0).to_std().unwrap_or_default()
     }

@@ -32,16 +32,16 @@ macro_rules! current_row {
     };
 }
 
-/// Its writes have an effect only while no other attempt has changed the delivery.
+/// An attempt's writes have an effect only if no other attempt has changed the delivery since it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryAttempt {
     delivery: DeliveryId,
     submission: SubmissionId,
-    /// *planned*, or *sending* by this attempt's own claim.
+    /// *planned*, or *sending* if this attempt has claimed the delivery.
     status: DeliveryStatus,
     number: i32,
     claim: String,
-    /// Random: two attempts that have read the same number would compute the same next one.
+    /// Random, because two attempts that have read the same number would compute the same next number.
     next_claim: String,
 }
 
@@ -50,11 +50,11 @@ pub enum DeliveryState {
     /// Due. Claim it just before the text is sent.
     Planned(Delivery, DeliveryAttempt),
     Sending {
-        /// Time until the sender must be done.
+        /// Time until the sender's claim expires.
         left: Duration,
     },
     Settled(DeliveryStatus),
-    /// The claim had expired: this call settled the delivery as *unknown*.
+    /// The claim had expired, and this call settled the delivery as *unknown*.
     Abandoned,
     NotFound,
 }
@@ -72,9 +72,10 @@ impl<'a> FailureReason<'a> {
 }
 
 impl Store {
-    /// If a delivery is still *sending* after its claim has expired, the sender died or could not record the outcome.
-    /// Whether the e-mail was accepted cannot be known, so the delivery is settled as *unknown*. A *planned* delivery
-    /// whose submission was deleted or retried while its text was being sent is cancelled.
+    /// Returns the state of a delivery. If it is still *sending* after its claim has expired, the sender died or could
+    /// not record the outcome. Whether the e-mail was accepted cannot be known, so this call settles the delivery as
+    /// *unknown*. It also cancels a *planned* delivery whose submission was deleted or retried while the text was being
+    /// sent.
     pub async fn delivery_state(&self, id: DeliveryId) -> StoreResult<DeliveryState> {
         loop {
             let Some((delivery, left, attempt)) = self.load_attempt(id).await? else {
@@ -133,9 +134,9 @@ impl Store {
         }))
     }
 
-    /// Whether the delivery was cancelled, because it must not be sent any more.
+    /// Cancels the delivery if it must no longer be sent. Returns whether it was cancelled.
     async fn cancel_if_stale(&self, delivery: &Delivery) -> StoreResult<bool> {
-        // Without a lock, since stale deliveries are rare.
+        // The first check takes no lock, because stale deliveries are rare.
         if stale(&mut *self.connection().await?, delivery).await?.is_none() {
             return Ok(false);
         }
@@ -152,8 +153,9 @@ impl Store {
         })
     }
 
-    /// *planned → sending*, for the duration `lease`; after that the sender is presumed dead. `None` if another attempt
-    /// was faster. After an error the claim may have been written nevertheless: see [`Store::withdraw_claim`].
+    /// Claims a delivery (*planned → sending*) for the duration `lease`, after which the sender is presumed dead.
+    /// Returns `None` if another attempt was faster. Even after an error, the claim may have been written: see
+    /// [`Store::withdraw_claim`].
     pub async fn claim_delivery(
         &self,
         attempt: &DeliveryAttempt,
@@ -172,15 +174,15 @@ impl Store {
         Ok((changed == 1).then_some(claimed))
     }
 
-    /// Undoes an attempt's claim whose response was lost. The database may have written the claim, may write it later,
-    /// or may never do so. The text was not sent and must not be. Returns whether the delivery belonged to this
-    /// attempt.
+    /// Undoes a claim whose response was lost. The database may have written the claim, may still write it, or may
+    /// never write it. The text was not sent, and must not be sent afterwards. Returns whether the delivery belonged to
+    /// this attempt.
     pub async fn withdraw_claim(
         &self,
         attempt: &DeliveryAttempt,
         reason: FailureReason<'_>,
     ) -> StoreResult<bool> {
-        // In this order: after the first statement, a late claim no longer matches the attempt number.
+        // The order matters: after the first statement, a late claim no longer matches the attempt number.
         Ok(self.release_delivery(attempt, reason).await?
             || self.release_delivery(&attempt.claimed(), reason).await?)
     }
@@ -216,7 +218,7 @@ impl Store {
         self.settle(attempt, attempt.attempts_at_end(), status, reason).await
     }
 
-    /// Settles a planned delivery as failed because its time is over, with the reason of the last attempt.
+    /// Settles a planned delivery as failed, because its retry period is over. The reason is that of the last attempt.
     pub async fn give_up_delivery(
         &self,
         delivery: &Delivery,
@@ -243,7 +245,7 @@ impl Store {
             DeliveryStatus::Failed => Step::MailFailed,
         };
         transaction!(self, connection => {
-            // The submission first, as in every other transaction, to avoid deadlocks.
+            // The submission is locked first, as in every other transaction, to avoid deadlocks.
             let Some((submission_status, _)) = lock(connection, attempt.submission).await? else {
                 return Ok(false);
             };
@@ -275,7 +277,7 @@ impl DeliveryAttempt {
         }
     }
 
-    /// A claim has counted itself already.
+    /// If the attempt has claimed the delivery, it is already counted.
     fn attempts_at_end(&self) -> i32 {
         match self.status {
             DeliveryStatus::Planned => self.number + 1,
@@ -290,7 +292,7 @@ enum Stale {
     Superseded,
 }
 
-/// Why an e-mail must not be sent any more. Reliable only under the lock of its submission.
+/// Why an e-mail must no longer be sent. Reliable only under the lock of its submission.
 async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<Option<Stale>> {
     let submission = delivery.submission_id;
     if is_deleted(connection, submission).await? {

@@ -1,5 +1,5 @@
-//! Runs whose patient may have been notified already, because the database was restored to an earlier moment. Their
-//! e-mail is *unknown* from the start, so it is not sent automatically, and staff decide.
+//! Runs whose patient may already have been notified, because the database was restored from a backup. Their e-mail is
+//! settled as *unknown* when it is planned, so it is not sent automatically, and staff decide whether to resend it.
 
 use crate::codes::FailureCode;
 use crate::db::clock::now;
@@ -29,7 +29,7 @@ pub(crate) enum MaybeNotified {
 }
 stored_as_text!(MaybeNotified);
 
-/// Returns whether the mark is new.
+/// Marks a run. Returns whether the mark is new.
 pub(crate) async fn mark(
     connection: &mut Connection,
     run: RunKey,
@@ -46,7 +46,8 @@ pub(crate) async fn mark(
     Ok(changed == 1)
 }
 
-/// Temporal has closed the run before it recorded an end here: if it is marked, its patient may have been notified.
+/// Call this for a run that Temporal has closed and whose end is not recorded here. If the run is marked, its patient
+/// may have been notified.
 pub(crate) async fn run_closed(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     diesel::update(
         runs::table
@@ -59,7 +60,7 @@ pub(crate) async fn run_closed(connection: &mut Connection, run: RunKey) -> Stor
     Ok(())
 }
 
-/// Settles an e-mail that was just planned, if the patient may have got it already.
+/// Settles an e-mail that was just planned, if the patient may already have received it.
 pub(crate) async fn hold_for_staff(
     connection: &mut Connection,
     run: RunKey,

@@ -54,7 +54,7 @@ pub struct Delivery {
     pub error_detail: Option<String>,
     pub created_at: UtcTime,
     pub settled_at: Option<UtcTime>,
-    /// 0 for the original, then counted: staff resent the same e-mail.
+    /// 0 for the original e-mail, and 1, 2 … for the copies that staff resend.
     pub copy: i32,
 }
 

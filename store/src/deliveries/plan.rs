@@ -12,8 +12,8 @@ use crate::deliveries::model::{DeliveryKind, DeliveryStatus};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-/// Plans an e-mail; one for each run and kind. Planned e-mails of earlier runs are cancelled, because they would
-/// arrive after this one and be out of date.
+/// Plans an e-mail. A run has at most one e-mail of each kind. Planned e-mails of earlier runs are cancelled, because
+/// they would arrive after this one and be out of date.
 pub(crate) async fn plan(
     connection: &mut Connection,
     run: RunKey,
@@ -49,7 +49,7 @@ pub(crate) async fn cancel_for_deleted(
         .await
 }
 
-/// Settles as failed what runs before `end` planned, except an e-mail whose text is being sent.
+/// Settles the planned e-mails of runs before `end` as failed. An e-mail whose text is being sent is not changed.
 async fn cancel(connection: &mut Connection, end: RunKey, code: FailureCode) -> StoreResult<()> {
     diesel::update(
         deliveries::table

@@ -1,4 +1,4 @@
-//! E-mails delivered by their own workflow, instead of the run that caused them.
+//! E-mails that are delivered by a standalone workflow instead of by the run that planned them.
 
 use crate::db::clock::{after, now};
 use crate::db::connection::Connection;
@@ -22,7 +22,7 @@ impl Store {
         Ok(())
     }
 
-    /// Claims up to `limit` e-mails whose workflow is to be started, for the duration `lease`. Concurrent callers skip
+    /// Claims up to `limit` e-mails whose workflow must be started, for the duration `lease`. Concurrent callers skip
     /// one another's rows.
     pub async fn claim_standalone_deliveries(
         &self,
@@ -49,7 +49,7 @@ impl Store {
         })
     }
 
-    /// The delivery has a workflow in Temporal.
+    /// Records that Temporal has a workflow for the delivery.
     pub async fn mark_delivery_started(&self, delivery: DeliveryId) -> StoreResult<()> {
         diesel::update(deliveries::table.find(delivery))
             .set(deliveries::start_after.eq(None::<UtcTime>))
@@ -59,7 +59,7 @@ impl Store {
     }
 }
 
-/// Delivers the unsettled e-mails of these runs outside them.
+/// Queues the unsettled e-mails of these runs for standalone delivery.
 pub(crate) async fn queue_standalone(
     connection: &mut Connection,
     submission: SubmissionId,

@@ -1,5 +1,5 @@
-//! The clinical data of listed submissions. A result may have megabytes, so callers read the sizes first, and then
-//! as many submissions as they have memory for.
+//! The clinical data of listed submissions. A result may have several megabytes, so callers first read the sizes, and
+//! then only as many submissions as fit into their memory.
 
 use crate::db::error::StoreResult;
 use crate::db::ids::SubmissionId;
@@ -11,7 +11,7 @@ use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 use std::collections::HashMap;
 
-/// Without images.
+/// Does not include the images.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClinicalData {
     pub comments: String,

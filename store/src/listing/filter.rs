@@ -1,4 +1,4 @@
-//! The filter of a list, and the indexes that can read it.
+//! The filter of a list, and how to read the matching submissions through indexes.
 
 use crate::db::ids::UserId;
 use crate::db::utc_time::UtcTime;
@@ -24,7 +24,7 @@ impl DeletedFilter {
     }
 }
 
-/// Ignores case.
+/// Matching ignores case.
 #[derive(Clone, PartialEq, Eq)]
 pub enum EmailFilter {
     Exact(String),
@@ -34,7 +34,7 @@ pub enum EmailFilter {
 /// All conditions must hold. The default matches every submission that is not deleted.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct SubmissionFilter {
-    /// Empty: any. Without duplicates.
+    /// If empty, every state matches. Must not contain duplicates.
     pub statuses: Vec<Status>,
     /// Inclusive.
     pub created_from: Option<UtcTime>,
@@ -59,7 +59,7 @@ impl SubmissionFilter {
             && submitted_by.is_none()
     }
 
-    /// Whether the filter selects by more than state and time. What is left is few enough rows to sort.
+    /// Whether the filter has conditions other than state and time. If so, it matches few enough rows to sort them.
     pub(crate) fn is_selective(&self) -> bool {
         self.email.is_some()
             || self.full_text.is_some()
@@ -67,7 +67,7 @@ impl SubmissionFilter {
             || self.submitted_by.is_some()
     }
 
-    /// The states that are read one by one; `None` reads all at once.
+    /// The states to read one by one. `None` means that all states are read at once.
     pub(crate) fn branches(&self) -> Vec<Option<Status>> {
         if self.statuses.is_empty() || self.is_selective() {
             return vec![None];

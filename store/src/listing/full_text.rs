@@ -1,10 +1,10 @@
-//! Full-text search in comments, by the database's index.
+//! Full-text search in comments, using the database's index.
 
-/// `innodb_ft_min_token_size`, unless the server is configured otherwise.
+/// The default of `innodb_ft_min_token_size`.
 const MIN_TOKEN_LENGTH: usize = 3;
 const MAX_TERMS: usize = 10;
 
-/// Stopwords of three letters and more, which are not in the index
+/// Stopwords of three or more letters, which are not in the index
 /// (`INFORMATION_SCHEMA.INNODB_FT_DEFAULT_STOPWORD`, the same on MySQL 8 and MariaDB).
 const STOPWORDS: [&str; 18] = [
     "about", "are", "com", "for", "from", "how", "that", "the", "this", "und", "was", "what",
@@ -29,8 +29,8 @@ pub enum InvalidFullTextQuery {
 impl std::str::FromStr for FullTextQuery {
     type Err = InvalidFullTextQuery;
 
-    /// Keeps only letters, digits and `_`, as the index does, so no search operator is left. Of terms like `don't`
-    /// only the parts that are long enough are searched. Stopwords are ignored.
+    /// Only letters, digits and `_` remain, as in the index, so the terms contain no search operators. A term like
+    /// `don't` is split, and only parts that are long enough are searched. Stopwords are ignored.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_of_a_word = |character: char| character.is_alphanumeric() || character == '_';
         let mut terms: Vec<String> = Vec::new();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_that_the_index_lacks_are_reported() {
+    fn terms_that_are_too_short_or_only_stopwords_are_rejected() {
         assert_eq!(expression("my eye"), Err(InvalidFullTextQuery::TooShort("my".to_owned())));
         assert_eq!(expression(" +-* "), Err(InvalidFullTextQuery::NoTerms));
         assert_eq!(expression("the"), Err(InvalidFullTextQuery::NoTerms));

@@ -1,7 +1,7 @@
 //! Lists of submissions: filtered, sorted, paged, with their exact total.
 //!
-//! Every list is read by an index. Several states are read one by one and merged, since one index cannot return
-//! them in a common order.
+//! Every list is read through an index. Several states are read one by one and merged, because no index returns them in
+//! a common order.
 
 pub(crate) mod clinical;
 pub(crate) mod filter;

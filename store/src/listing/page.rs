@@ -73,7 +73,7 @@ impl SortKey {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PagePosition {
-    /// Skips this many rows. The time grows with the number, so callers limit it.
+    /// Skips this many rows. The query time grows with the number, so callers limit it.
     Skip(usize),
     After(SortKey),
     Before(SortKey),

@@ -1,4 +1,4 @@
-//! Filter, sort and position as SQL.
+//! Reads and counts submissions: converts the filter, sort order and position to SQL.
 
 use crate::db::error::StoreResult;
 use crate::db::pool::Store;
@@ -15,7 +15,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 
 impl Store {
-    /// A page of the submissions that match, in the order of `sort` for every position.
+    /// Returns a page of the matching submissions. The rows are in the order of `sort` even before a position.
     pub async fn list_submissions(
         &self,
         filter: &SubmissionFilter,
@@ -26,7 +26,7 @@ impl Store {
         let backwards = matches!(position, PagePosition::Before(_));
         let read_as = if backwards { sort.reversed() } else { sort };
         let skipped = position.offset();
-        // One more than requested shows whether there are more.
+        // One row more than requested shows whether there are more.
         let needed = i64::try_from(skipped + limit + 1).unwrap_or(i64::MAX);
         let mut connection = self.connection().await?;
         let branches = filter.branches();
@@ -35,7 +35,7 @@ impl Store {
         for status in branches {
             let query = matching(filter, status);
             let query = at_position(query, read_as, position);
-            // The database skips the rows of a list that is not merged.
+            // If the list is not merged, the database skips the rows.
             let (offset, most) = if merged { (0, needed) } else { (skipped, limit as i64 + 1) };
             let found = query
                 .limit(most)
@@ -59,7 +59,8 @@ impl Store {
         Ok(Page { rows, has_more })
     }
 
-    /// Exact. A filter by state alone uses the counters, any other an index.
+    /// Returns the exact number of matching submissions. If the filter has only states, the counters are read;
+    /// otherwise an index is.
     pub async fn count_submissions(&self, filter: &SubmissionFilter) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         if filter.is_status_only() {
@@ -72,7 +73,7 @@ impl Store {
     }
 }
 
-/// All conditions; of the states only `status`, if it is given.
+/// Applies all conditions. If `status` is given, only this one of the states matches.
 fn matching(filter: &SubmissionFilter, status: Option<Status>) -> BoxedQuery<'_, Mysql> {
     match status {
         Some(status) => matching_any_status(filter).filter(submissions::status.eq(status)),

@@ -1,5 +1,5 @@
-//! Exact numbers of submissions in each state, updated in the transaction of each transition: counting a million
-//! index entries takes too long for a list. See `docs/adr/0008-listing.md`.
+//! Exact numbers of submissions in each state. They are updated in the transaction of each transition, because counting
+//! a million index entries takes too long for a list. See `docs/adr/0008-listing.md`.
 
 use crate::db::connection::Connection;
 use crate::db::error::{StoreError, StoreResult};
@@ -36,7 +36,7 @@ pub(crate) async fn count_created(
     Ok(())
 }
 
-/// Fails unless exactly the one row that was locked and read as `from` was changed. Otherwise the transition
+/// Fails unless exactly one row was changed: the one that was locked and read as `from`. A transition that fails here
 /// must be neither counted nor committed.
 pub(crate) fn expect_one_row(
     changed: usize,
@@ -54,8 +54,8 @@ pub(crate) fn expect_one_row(
 
 /// For a submission that is not deleted.
 ///
-/// One statement updates both rows, and locks them in the order of the key: two opposite transitions cannot wait
-/// for each other.
+/// One statement updates both rows and locks them in the order of the key, so that two opposite transitions cannot
+/// deadlock.
 pub(crate) async fn count_transition(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -110,12 +110,12 @@ pub(crate) async fn total(
 }
 
 impl Store {
-    /// Counts anew. Needed after a version without counters ran beside this one. Transitions wait meanwhile, about
-    /// 0.3 s for a million submissions.
+    /// Recounts all submissions. This is needed after a version without counters ran at the same time as this one.
+    /// Transitions wait for the recount, which takes about 0.3 s for a million submissions.
     pub async fn recount_submissions(&self) -> StoreResult<()> {
         transaction!(self, connection => {
-            // A transition that is not committed yet waits for these rows, and adds itself afterwards; one that is
-            // committed is seen by the statement that counts.
+            // An uncommitted transition waits for these rows and updates them afterwards. The statement that counts
+            // sees every committed transition.
             let _locked: Vec<i64> =
                 counts::table.select(counts::amount).for_update().load(connection).await?;
             diesel::sql_query(RECOUNT).execute(connection).await?;

@@ -20,7 +20,7 @@ use diesel_async::RunQueryDsl;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The time of the consent is the time of the record.
+/// The time of the consent is the time at which the submission is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
     pub version: String,
@@ -32,9 +32,9 @@ pub struct NewSubmission {
     pub email: EmailAddress,
     pub comments: String,
     pub consent: Consent,
-    /// Their bytes are stored already.
+    /// The bytes of these files are already stored.
     pub files: Vec<NewFile>,
-    /// How long sweeps leave the first run to the process that stored it.
+    /// Time for which only the process that stored the submission starts the first run. After that, sweeps start it.
     pub start_grace: Duration,
     pub submitted_by: Option<UserId>,
     /// `None` for an anonymous submission.
@@ -43,9 +43,9 @@ pub struct NewSubmission {
 
 impl Store {
     /// Stores a submission with its files, first run, first event, audit entry and the outcome of its idempotency
-    /// key. The bytes of its files were reserved ([`Store::reserve_blobs`]) and stored before.
+    /// key. Before the call, the bytes of its files must be reserved ([`Store::reserve_blobs`]) and stored.
     ///
-    /// Returns `false`, with nothing stored, if the claim on the key was lost to another request.
+    /// Returns `false` and stores nothing if the claim on the key was lost to another request.
     pub async fn create_submission(
         &self,
         new: &NewSubmission,

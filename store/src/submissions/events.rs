@@ -56,8 +56,8 @@ impl Step {
         self.into()
     }
 
-    /// Whether the patient's stream ends here, unless the submission is restarted. Only events about e-mails may
-    /// follow.
+    /// Whether the patient's event stream ends after this step. Unless the submission is restarted, only events about
+    /// e-mails may follow.
     pub fn is_terminal(self) -> bool {
         matches!(self, Step::ResultReady | Step::Failed | Step::TimedOut | Step::Cancelled)
     }
@@ -117,8 +117,8 @@ pub struct Event {
 pub struct EventRow {
     pub id: i64,
     pub submission_id: SubmissionId,
-    /// A [`Step`], or one of a newer version. Text, because a reader must not fail at unknown steps while versions
-    /// are mixed.
+    /// A [`Step`] of this or a newer version. It is text, because an unknown step must not cause an error while two
+    /// versions run at the same time.
     pub step: String,
     pub status: Status,
     pub created_at: UtcTime,
@@ -162,7 +162,7 @@ pub(crate) async fn append(
     Ok(())
 }
 
-/// Appends *waiting*, unless that is the last event.
+/// Appends *waiting*, unless that is already the last event.
 pub(crate) async fn append_waiting(
     connection: &mut Connection,
     submission: SubmissionId,
@@ -204,7 +204,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The highest id of all submissions; 0 if there is none.
+    /// The highest event id of all submissions, or 0 if there are no events.
     pub async fn latest_event_id(&self) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         let newest: Option<i64> =
@@ -212,11 +212,11 @@ impl Store {
         Ok(newest.unwrap_or(0))
     }
 
-    /// Events of all submissions after the id `after`, and those of `gaps` that have appeared since: at most
-    /// `limit`, in the order of ids.
+    /// Returns up to `limit` events of all submissions in the order of their ids: the events after the id `after`, and
+    /// those of `gaps` that have become visible since.
     ///
-    /// Ids are assigned before the commit, so a lower one can appear after a higher one. A reader therefore
-    /// stores the gaps, and requests them again.
+    /// Ids are assigned before the commit, so a lower id can become visible after a higher one. Readers therefore store
+    /// the gaps between ids and request them again.
     pub async fn events_after_id(
         &self,
         after: i64,

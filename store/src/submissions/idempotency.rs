@@ -1,6 +1,6 @@
 //! Idempotency keys. A request first claims its key, and the transaction that stores the submission completes the
-//! claim, so key and submission exist together or not at all. The claim of a process that died expires, and a
-//! repeated request then finishes the work.
+//! claim, so the key and the submission are stored together or not at all. If the process dies, its claim expires,
+//! and a repeated request can then store the submission.
 
 use crate::db::clock::{after, now};
 use crate::db::connection::Connection;
@@ -14,10 +14,10 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The key itself, which the client chose, is never stored.
+/// Only this hash is stored, and not the key that the client chose.
 pub type IdempotencyKeyHash = Sha256;
 
-/// A key that this request holds.
+/// A key that this request has claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyClaim {
     key: IdempotencyKeyHash,
@@ -66,7 +66,7 @@ impl Store {
                 .await
                 .optional()?;
             let Some((known_body, completed, claim_is_over, expired)) = row else {
-                // Expired and swept between the two statements: a repetition of the request will succeed.
+                // The key expired and was swept between the two statements. A repeated request will succeed.
                 return Ok(IdempotencyState::InProgress);
             };
             if !expired && known_body != body {
@@ -82,7 +82,7 @@ impl Store {
         })
     }
 
-    /// For a request that was rejected: a repetition need not wait for the claim to expire.
+    /// Call this for a request that was rejected, so that a repeated request need not wait until the claim expires.
     pub async fn release_idempotency_key(&self, claim: &IdempotencyClaim) -> StoreResult<()> {
         let mut connection = self.connection().await?;
         diesel::delete(
@@ -96,7 +96,7 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes a batch of expired keys; returns how many.
+    /// Deletes a batch of expired keys and returns their number.
     pub async fn sweep_idempotency_keys(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         expired_rows::delete_expired(
@@ -115,7 +115,7 @@ impl Store {
         token: &str,
         lease: Duration,
     ) -> StoreResult<()> {
-        // At least as long as a completed key is stored: a repetition within that time must still have the same
+        // At least as long as a completed key is stored, because a repeated request within that time must have the same
         // body.
         const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
         let mut connection = self.connection().await?;
@@ -153,7 +153,7 @@ async fn take_over(
     Ok(())
 }
 
-/// Completes a claim; `false` if it was lost to another request.
+/// Completes a claim. Returns `false` if it was lost to another request.
 pub(crate) async fn settle(
     connection: &mut Connection,
     claim: &IdempotencyClaim,

@@ -1,4 +1,4 @@
-//! LoopAI's results, stored completely.
+//! LoopAI's results, which are stored in full.
 
 use crate::db::error::{StoreError, StoreResult};
 use crate::db::ids::SubmissionId;
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_result_keeps_every_digit() {
+    fn a_stored_result_preserves_every_digit() {
         let text =
             r#"{"score":2.638344616030823e-256,"share":0.0762,"whole":18446744073709551615}"#;
         let object = serde_json::from_str(text).expect("an object");

@@ -1,4 +1,4 @@
-//! States of a submission, and the one table of allowed transitions.
+//! States of a submission, and the table of allowed transitions.
 
 use crate::db::sql_text::stored_as_text;
 use diesel::deserialize::FromSqlRow;
@@ -27,7 +27,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 #[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Stored; LoopAI has no request yet.
+    /// Stored, but LoopAI has not accepted a request yet.
     Pending,
     Processing,
     Completed,
@@ -37,7 +37,7 @@ pub enum Status {
 }
 stored_as_text!(Status);
 
-/// All transitions: the current state, the next states that a run may set, and further ones that only staff may set.
+/// All transitions: the current state, the next states that a run may set, and those that only staff may set.
 /// See `docs/ARCHITECTURE.md`, "State".
 const TRANSITIONS: &[(Status, &[Status], &[Status])] = &[
     (
@@ -57,10 +57,10 @@ const TRANSITIONS: &[(Status, &[Status], &[Status])] = &[
 ];
 
 impl Status {
-    /// In the order of a submission's life.
+    /// In the order in which a submission reaches them.
     pub const ALL: &[Status] = Self::VARIANTS;
 
-    /// As in SQL, JSON and search attributes.
+    /// The name in SQL, JSON and search attributes.
     pub fn name(self) -> &'static str {
         self.into()
     }
@@ -69,12 +69,12 @@ impl Status {
         matches!(self, Status::Completed | Status::Failed | Status::TimedOut | Status::Cancelled)
     }
 
-    /// By a run. Staff may do more.
+    /// Whether a run may change this state to `next`. Staff may make further transitions.
     pub fn can_become(self, next: Status) -> bool {
         TRANSITIONS.iter().any(|(from, to_by_run, _)| *from == self && to_by_run.contains(&next))
     }
 
-    /// Includes the transitions by a run.
+    /// Includes the transitions that a run may make.
     pub fn can_be_set_by_staff(self, next: Status) -> bool {
         let to_by_staff = TRANSITIONS
             .iter()
