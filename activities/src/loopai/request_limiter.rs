@@ -206,7 +206,7 @@ mod tests {
             RetryingRequest { run: run(), image_bytes, next_attempt, backoff: SECOND }
         }
 
-        /// Does nothing before the time of the next attempt. After a rejection, that time follows from the requested
+        /// Does nothing before the next attempt is due. After a rejection, that time follows from the requested
         /// delay, or else from exponential backoff.
         fn attempt<'a>(
             &mut self,

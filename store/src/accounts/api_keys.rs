@@ -1,5 +1,4 @@
-//! API keys, with which programs sign in. A key is valid until it is revoked, it expires, or its account is
-//! disabled.
+//! API keys, which programs use to sign in. A key is valid until it is revoked, it expires, or its account is disabled.
 
 use crate::accounts::USED_AT_PRECISION;
 use crate::accounts::users::{Role, User};
@@ -20,7 +19,7 @@ pub struct ApiKey {
     pub name: String,
     pub created_at: UtcTime,
     pub used_at: Option<UtcTime>,
-    /// `None`: never.
+    /// `None` if the key does not expire.
     pub expires_at: Option<UtcTime>,
     pub revoked_at: Option<UtcTime>,
 }
@@ -37,7 +36,7 @@ pub struct NewApiKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiKeyOwner {
     Valid(User),
-    /// The secret is right, but the key was revoked, has expired, or its account is disabled.
+    /// The secret is correct, but the key was revoked, has expired, or its account is disabled.
     Invalid(User),
 }
 
@@ -79,7 +78,7 @@ impl Store {
         })
     }
 
-    /// All keys of an account, the invalid ones included, newest first.
+    /// All keys of an account, including invalid ones, newest first.
     pub async fn user_api_keys(&self, user: UserId) -> StoreResult<Vec<ApiKey>> {
         let mut connection = self.connection().await?;
         let found = api_keys::table
@@ -91,7 +90,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Returns `false`, without a change, if the account has no such key that is not revoked yet.
+    /// Returns `false`, without a change, if the account does not have this key or the key is already revoked.
     pub async fn revoke_api_key(
         &self,
         user: UserId,
@@ -123,7 +122,7 @@ impl Store {
         let found: Option<(User, Option<bool>)> = api_keys::table
             .inner_join(users::table)
             .filter(api_keys::id.eq(key))
-            // Digests need no comparison in constant time: a partial match reveals nothing about the secret.
+            // Digests need not be compared in constant time: a partial match reveals nothing about the secret.
             .filter(api_keys::secret.eq(secret))
             .select((User::as_select(), active.and(expires)))
             .first(&mut connection)
@@ -142,7 +141,7 @@ impl Store {
         Ok(Some(ApiKeyOwner::Valid(user)))
     }
 
-    /// The owner of a valid key, without an update of `used_at`. For streams that stay open.
+    /// The owner of a valid key. Does not update `used_at`, so that it can be used for streams that stay open.
     pub async fn api_key_user(&self, key: ApiKeyId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = api_keys::table

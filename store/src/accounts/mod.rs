@@ -8,5 +8,5 @@ pub(crate) mod throttles;
 pub(crate) mod user_admin;
 pub(crate) mod users;
 
-/// `used_at` of a session or key is written at most once in this time.
+/// Minimum time between two updates of the `used_at` of a session or key.
 const USED_AT_PRECISION: Duration = Duration::from_secs(60);

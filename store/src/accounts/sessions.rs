@@ -1,4 +1,5 @@
-//! Sessions. A session is active until it is ended, idle for too long, or too old, or its account is disabled.
+//! Sessions. A session is active until it is ended, has been idle for too long, reaches its maximum lifetime, or its
+//! account is disabled.
 
 use crate::accounts::USED_AT_PRECISION;
 use crate::accounts::throttles::KNOWN_FOR;
@@ -49,7 +50,7 @@ pub struct Session {
     pub expires_at: UtcTime,
 }
 
-/// Why a session ended, written in snake case.
+/// Why a session ended. Stored in snake case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum EndReason {
@@ -74,7 +75,7 @@ impl EndReason {
 pub struct Rotation {
     pub given: Sha256,
     pub next: Sha256,
-    /// How long the old token is still accepted after a rotation, since the response may have been lost.
+    /// How long the old token is still accepted after a rotation, because the response may have been lost.
     pub grace: Duration,
     pub idle: Duration,
 }
@@ -84,7 +85,7 @@ pub enum RefreshOutcome {
     Rotated,
     /// The token was rotated within the grace period. Its successor is still valid.
     Repeated,
-    /// The token was rotated earlier: somebody else has a copy. The session has ended.
+    /// The token was rotated earlier, so somebody else may have a copy. This call ended the session.
     Reused,
     Ended,
 }
@@ -124,7 +125,7 @@ pub(crate) async fn end_all(
     Ok(ended)
 }
 
-/// Whether the session is active. If so its row stays locked, and it cannot end before the transaction does.
+/// Whether the session is active. If so, its row stays locked, and the session cannot end before the transaction does.
 pub(crate) async fn lock_active(
     connection: &mut Connection,
     user: UserId,
@@ -163,8 +164,8 @@ async fn insert(connection: &mut Connection, new: &NewSession) -> StoreResult<()
 }
 
 impl Store {
-    /// Returns `false`, without a change, if the account was disabled or its password was changed since the
-    /// password was verified: both end all sessions of an account, so they must prevent this one.
+    /// Returns `false`, without a change, if the account was disabled or its password was changed since the password
+    /// was verified. Both end all sessions of an account, so they must also prevent a new one.
     pub async fn create_session(
         &self,
         new: &NewSession,
@@ -186,7 +187,7 @@ impl Store {
         })
     }
 
-    /// Does nothing if the session has ended already.
+    /// Ends a session, unless it has already ended. The audit entry is written in either case.
     pub async fn end_session(
         &self,
         session: SessionId,
@@ -202,7 +203,7 @@ impl Store {
         })
     }
 
-    /// Newest first.
+    /// The active sessions of an account, newest first.
     pub async fn user_sessions(&self, user: UserId) -> StoreResult<Vec<Session>> {
         let mut connection = self.connection().await?;
         let found = sessions::table
@@ -253,8 +254,8 @@ impl Store {
         })
     }
 
-    /// Rotates a refresh token. The caller has verified that we issued it. A token that is neither the newest one,
-    /// nor the one before it within the grace period, ends the session. `done` is the audit entry of a rotation,
+    /// Rotates a refresh token. The caller must have verified that we issued it. A token that is neither the newest
+    /// one, nor the one before it within the grace period, ends the session. `done` is the audit entry of a rotation,
     /// `reused` that of a session ended this way.
     pub async fn refresh_session(
         &self,
@@ -325,7 +326,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The user of an active session, without extending it. For streams that stay open.
+    /// The user of an active session. Does not extend the session, so that it can be used for streams that stay open.
     pub async fn session_user(&self, session: SessionId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         find_active(&mut connection, session).await
@@ -333,7 +334,7 @@ impl Store {
 }
 
 impl Store {
-    /// Deletes a batch of sessions that expired more than 30 days ago; returns how many.
+    /// Deletes a batch of sessions that expired more than 30 days ago, and returns their number.
     pub async fn sweep_sessions(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         expired_rows::delete_expired(&mut connection, "sessions", "expires_at", KNOWN_FOR).await

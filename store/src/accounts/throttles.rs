@@ -1,9 +1,9 @@
 //! Slows down password guessing. Each subject (an account, a network, a device, or a combination) has a count of
-//! failures, which halves after every quarter of an hour without a new one. Beyond the free failures, each failure
+//! failures, which halves after every quarter of an hour without a new failure. Beyond the free failures, each failure
 //! doubles the wait until the next attempt.
 //!
-//! An attempt counts as a failure from its start and is undone when it succeeds, so concurrent attempts cannot
-//! bypass the limit. The rows of the subjects are locked during the decision, so the limit holds across all
+//! An attempt counts as a failure from its start until it succeeds, so concurrent attempts cannot bypass the
+//! limit. The rows of the subjects are locked during the decision, so the limit holds across all
 //! replicas.
 
 use crate::db::clock::before;
@@ -32,12 +32,12 @@ pub struct ThrottleLimit {
     pub subject: Sha256,
     pub free: u32,
     pub longest: Duration,
-    /// Whether an attempt counts here. If not, the limit is only checked.
+    /// Whether an attempt counts towards this limit. If not, the limit is only checked.
     pub counts: bool,
 }
 
 impl ThrottleLimit {
-    /// The wait after the newest of `failures`: none for the first few (`free`), then 1, 2, 4 … seconds.
+    /// The wait after this number of failures: none for fewer than `free`, then 1, 2, 4 … seconds.
     fn pause(&self, failures: i32) -> Duration {
         let failures = u32::try_from(failures).unwrap_or(0);
         match failures.checked_sub(self.free) {
@@ -109,7 +109,7 @@ impl Store {
         })
     }
 
-    /// Undoes the attempt, and deletes the failures of `cleared`.
+    /// Stops counting the attempt as a failure, and deletes the failures of `cleared`.
     pub async fn sign_in_succeeded(
         &self,
         attempt: &SignInAttempt,
@@ -163,7 +163,7 @@ impl Store {
         Ok(KnownClient { network, address })
     }
 
-    /// Deletes a batch of rows that no longer matter; returns how many.
+    /// Deletes a batch of rows that no longer have an effect, and returns their number.
     pub async fn sweep_throttles(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         expired_rows::delete_expired(&mut connection, "throttles", "failed_at", FORGET_AFTER).await
@@ -179,7 +179,7 @@ async fn lock_state(connection: &mut Connection, subject: Sha256) -> StoreResult
     .bind::<Text, _>(subject)
     .execute(connection)
     .await?;
-    // The shift halves once for each quarter of an hour without a failure.
+    // The shift halves the count once for each quarter of an hour without a failure.
     let halved = format!(
         "CAST(failures >> LEAST(63, GREATEST(0, TIMESTAMPDIFF(SECOND, failed_at, NOW(6))) DIV {}) \
          AS SIGNED)",

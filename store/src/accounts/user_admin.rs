@@ -33,7 +33,7 @@ pub struct UserPage {
     pub total: i64,
 }
 
-/// `None` leaves a field as it is.
+/// `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct UserChange {
     /// Stored in lower case.
@@ -137,9 +137,9 @@ impl Store {
         Ok(found)
     }
 
-    /// Ends the sessions of an account that is disabled, gets a new password, or becomes a service account or stops
-    /// being one. In the last case its API keys are revoked, too. The audit entry gets the previous values of
-    /// e-mail address, role and state.
+    /// Changes an account. Its sessions end if it is disabled, gets a new password, or becomes or stops being a service
+    /// account. If it stops being one, its API keys are revoked, too. The previous e-mail address, role and state are
+    /// added to the audit entry.
     pub async fn change_user(
         &self,
         id: UserId,
@@ -197,8 +197,8 @@ impl Store {
     }
 }
 
-/// Locks every enabled admin in a fixed order: of two transactions that remove one of the last two admins each, the
-/// second waits and sees the change of the first.
+/// Locks every enabled admin in a fixed order. If two transactions each remove one of the last two admins, the second
+/// waits and then sees the change of the first.
 async fn lock_admins(connection: &mut Connection) -> StoreResult<Vec<UserId>> {
     let admins = users::table
         .filter(users::role.eq(Role::Admin))

@@ -17,7 +17,7 @@ use diesel::sql_types::{Datetime, Nullable, Text};
 use diesel_async::RunQueryDsl;
 use strum::{Display, EnumString, VariantArray};
 
-/// What a role may do is defined in `api/src/auth/permissions.rs`.
+/// The permissions of each role are defined in `api/src/auth/permissions.rs`.
 #[derive(
     Debug,
     Clone,
@@ -35,12 +35,12 @@ use strum::{Display, EnumString, VariantArray};
 #[strum(serialize_all = "snake_case")]
 pub enum Role {
     Admin,
-    /// Runs submissions, without access to images, comments and results.
+    /// Manages submissions, without access to images, comments and results.
     Operator,
     /// Reads submissions with all their contents.
     Clinician,
     Institution,
-    /// The same as an institution, for one person.
+    /// Has the same permissions as an institution, but is a single person.
     Patient,
     /// A program that signs in with API keys.
     Service,
@@ -125,7 +125,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The account of a session, active or not.
+    /// The account of a session, whether the session is active or not.
     pub async fn session_owner(&self, session: SessionId) -> StoreResult<Option<User>> {
         let mut connection = self.connection().await?;
         let found = sessions::table

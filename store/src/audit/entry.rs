@@ -12,13 +12,13 @@ use diesel::sql_types::{Datetime, Text};
 use strum::{Display, EnumString};
 
 pub const SUCCESS: &str = "success";
-/// Another entry of the same request records the end.
+/// A later entry of the same request records how the action ended.
 pub const STARTED: &str = "started";
 /// The action was started but not finished.
 pub const INTERRUPTED: &str = "interrupted";
 /// The object already had the requested state.
 pub(crate) const UNCHANGED: &str = "unchanged";
-/// The same action is in progress already.
+/// The same action was already in progress.
 pub(crate) const IN_PROGRESS: &str = "in_progress";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
 #[diesel(sql_type = Text)]
@@ -27,7 +27,7 @@ pub enum ActorKind {
     Anonymous,
     User,
     Service,
-    /// Somebody at the command line of one of our machines.
+    /// Somebody who uses the command line on one of our machines.
     Operator,
 }
 stored_as_text!(ActorKind);
@@ -76,7 +76,7 @@ stored_as_text!(Action);
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum ObjectKind {
-    /// No single object; the details have more.
+    /// No single object. The details describe what was affected.
     Service,
     Submission,
     File,
@@ -90,14 +90,14 @@ stored_as_text!(ObjectKind);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     pub kind: ActorKind,
-    /// `None` without an account.
+    /// `None` if the actor has no account.
     pub id: Option<UserId>,
     /// The account's e-mail address, or the one that was entered. Truncated to 254 characters.
     pub name: String,
 }
 
-/// Enumerations are plain text here: an entry that was tampered with must still be readable, or it could not be
-/// found.
+/// Enumerations are plain text here, because an entry that was tampered with must still be readable; otherwise it could
+/// not be reported.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit)]
 pub struct AuditEntry {
@@ -124,7 +124,7 @@ pub struct AuditEntry {
     pub request_id: String,
     /// A JSON object.
     pub details: String,
-    /// The seal of the entry before.
+    /// The seal of the previous entry.
     pub previous: String,
     /// The seal of this entry.
     pub hash: String,

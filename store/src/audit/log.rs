@@ -1,7 +1,7 @@
 //! Appends to the audit log. Each entry is sealed together with the one before it, so that a changed, removed or
 //! inserted entry is detected.
 //!
-//! A change and its entry are one transaction. The entry of a read is written before the data is returned.
+//! A change and its entry are written in one transaction. The entry of a read is written before the data is returned.
 
 use crate::audit::entry::{Action, Actor, AuditEntry, ObjectKind};
 use crate::audit::seal::AuditKey;
@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 /// Id of the only row of `audit_head`.
 pub(crate) const HEAD_ROW: i32 = 1;
-/// Longest reason that staff can give, in characters.
+/// Maximum length of a reason that staff give, in characters.
 pub const MAX_REASON_LENGTH: usize = 500;
 /// Maximum length of a text in the details, in characters.
 const MAX_TEXT_LENGTH: usize = MAX_REASON_LENGTH;
@@ -135,7 +135,7 @@ mod tests {
     fn details_always_fit_their_column() {
         let reason = "ü".repeat(500);
         let short = json!({"reason": reason, "page": 7, "all": true, "none": null});
-        assert_eq!(stored(short.clone()), short, "short values stay complete");
+        assert_eq!(stored(short.clone()), short, "short values are not shortened");
 
         let long = "x".repeat(70_000);
         let nested = json!({"route": long, "filter": {"search": [long, {"deep": long}]}});
@@ -145,7 +145,7 @@ mod tests {
         let many: Vec<_> = (0..51).collect();
         assert_eq!(stored(json!({"many": many})), json!({"many": many[..50]}));
 
-        // JSON encodes each character as six bytes.
+        // JSON encodes each of these characters as six bytes.
         let control = "\u{1}".repeat(500);
         let stored = stored(json!({"list": vec![control; 50]}));
         assert!(stored["cut"].is_string(), "{stored}");

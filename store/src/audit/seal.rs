@@ -3,7 +3,7 @@
 use crate::audit::entry::AuditEntry;
 use crate::mac_key::MacKey;
 
-/// Without this key, somebody who can write to the database cannot seal an entry.
+/// The key of the seals. Somebody who can write to the database cannot seal an entry without it.
 #[derive(Debug, Clone)]
 pub struct AuditKey(MacKey);
 
@@ -12,11 +12,11 @@ impl AuditKey {
         AuditKey(MacKey::derive(secret, "diagflow audit v1"))
     }
 
-    /// The seal of an entry that follows the one with the seal `previous`.
+    /// Returns the seal of an entry. `previous` is the seal of the previous entry.
     pub(crate) fn seal(&self, previous: &str, entry: &AuditEntry) -> String {
         let number = entry.number.to_string();
         let at = entry.at.micros().to_string();
-        // A missing account is sealed as an empty text, so an empty id must be sealed as another text.
+        // A missing account is sealed as an empty text, so an empty id must be sealed as a different text.
         let actor_id =
             entry.actor_id.as_deref().map_or("", |id| if id.is_empty() { "\0" } else { id });
         let fields = [
@@ -34,7 +34,7 @@ impl AuditKey {
             &entry.request_id,
             &entry.details,
         ];
-        // Each with its length, so that nothing can move from one field into the next.
+        // Each field is preceded by its length, so that no text can be moved from one field into the next.
         let message: Vec<u8> = fields
             .iter()
             .flat_map(|field| {

@@ -12,7 +12,7 @@ use diesel_async::RunQueryDsl;
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
     pub actor_id: Option<UserId>,
-    /// Exact e-mail address of the account, or as it was entered.
+    /// Exact e-mail address of the account, or the one that was entered.
     pub actor: Option<String>,
     pub action: Option<Action>,
     pub object_kind: Option<ObjectKind>,

@@ -31,7 +31,11 @@ impl std::str::FromStr for AuditCheckpoint {
     type Err = String;
     /// Reads `number:hash`, as `Display` writes it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || format!("{text:?} is not a checkpoint like 42:9f86d081…, with 64 digits");
+        let invalid = || {
+            format!(
+                "{text:?} is not a checkpoint: a number and 64 hexadecimal digits, like 42:9f86d081…"
+            )
+        };
         let (number, hash) = text.split_once(':').ok_or_else(invalid)?;
         let number = number.parse().map_err(|_| invalid())?;
         let hexadecimal =
@@ -99,7 +103,7 @@ impl Store {
         key: &AuditKey,
         checkpoint: Option<&AuditCheckpoint>,
     ) -> StoreResult<AuditVerification> {
-        // The head first: entries that are appended meanwhile come after it.
+        // The head is read first, so that entries that are appended meanwhile come after it.
         let head = self.audit_head().await?;
         let mut verifier = Verifier::new(key, checkpoint);
         let mut from = Some(i64::MIN);
@@ -135,7 +139,7 @@ impl Store {
         Ok(entries)
     }
 
-    /// One statement reads the last entry and the head, since they are always written together.
+    /// One statement reads the last entry and the head, because they are always written together.
     async fn entry_beyond_head(&self) -> StoreResult<Option<AuditFault>> {
         let mut connection = self.connection().await?;
         let found: Option<(i64, String, i64, String)> = audit_head::table
@@ -191,7 +195,7 @@ impl<'a> Verifier<'a> {
         self.end = AuditCheckpoint { number: entry.number, hash: entry.hash.clone() };
     }
 
-    /// `head` is the head of the log when the verification started.
+    /// `head` is the head of the log at the start of the verification.
     fn finish(
         mut self,
         head: AuditCheckpoint,

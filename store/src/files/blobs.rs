@@ -1,5 +1,5 @@
 //! The bytes of files, outside the database. They are stored under their SHA-256, so storing the same bytes twice
-//! changes nothing, and what is read can be verified.
+//! changes nothing, and the bytes are verified when they are read.
 
 use crate::db::ids::Sha256;
 use crate::files::temp_files::TempFiles;
@@ -32,8 +32,8 @@ pub struct BlobStore {
 }
 
 impl BlobStore {
-    /// Opens `file:///directory`, which is created if it is missing, or an S3-compatible bucket as
-    /// `s3://bucket/prefix`, which reads the usual `AWS_*` variables.
+    /// Opens a directory (`file:///directory`), which is created if it is missing, or an S3-compatible bucket
+    /// (`s3://bucket/prefix`), which is configured with the usual `AWS_*` variables.
     pub fn open(address: &Url) -> Result<BlobStore, BlobError> {
         let (scheme, root) =
             ObjectStoreScheme::parse(address).map_err(object_store::Error::from)?;
@@ -53,7 +53,7 @@ impl BlobStore {
             .map_err(|()| BlobError::Address(format!("{address} is not a directory")))?;
         std::fs::create_dir_all(&directory)
             .map_err(|error| BlobError::Address(format!("{}: {error}", directory.display())))?;
-        // Synced to disk, because the database refers to the bytes afterwards.
+        // Files are synced to disk, because the database will refer to them.
         let storage = LocalFileSystem::new_with_prefix(&directory)?.with_fsync(true);
         let temp_files = Some(Arc::new(TempFiles::of(directory)));
         Ok(BlobStore { storage: Arc::new(storage), root: Path::default(), temp_files })
@@ -80,15 +80,16 @@ impl BlobStore {
         }
     }
 
-    /// Deletes temporary files that a killed process left, if they have not been written to for at least `age`;
-    /// returns how many. In a large storage each call covers a part, and the next call the next part.
+    /// Deletes temporary files that a killed process left behind, if they have not been written to for at least `age`,
+    /// and returns their number. If there are many files, each call covers a part of them, and the next call continues
+    /// there.
     pub async fn sweep_temp_files(&self, age: Duration) -> Result<usize, BlobError> {
         let Some(temp_files) = self.temp_files.clone() else { return Ok(0) };
         let swept = tokio::task::spawn_blocking(move || temp_files.sweep(age)).await;
         swept.map_err(std::io::Error::from).flatten().map_err(BlobError::Directory)
     }
 
-    /// Spread over 256 directories, so that none becomes too large to list.
+    /// The files are spread over 256 directories, so that none becomes too large to list.
     fn path(&self, digest: Sha256) -> Path {
         let name = digest.to_string();
         self.root.clone().join(&name[..2]).join(name)

@@ -1,5 +1,5 @@
-//! Signed links to files: whoever holds one may read that file until it expires. The worker makes them for LoopAI,
-//! and the API verifies them; nothing is stored.
+//! Signed links to files. Anyone who has a link may read its file until the link expires. The worker creates the links
+//! for LoopAI, and the API verifies them. They are not stored.
 
 use crate::db::ids::FileId;
 use crate::mac_key::MacKey;
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_opens_its_own_file_until_its_own_time_only() {
+    fn a_signature_is_valid_only_for_its_file_and_expiry() {
         let key = LinkKey::new("a secret");
         let (file, other) = (FileId::new(), FileId::new());
         let path = key.path(file, 1000);

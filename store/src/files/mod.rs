@@ -1,4 +1,4 @@
-//! Uploaded files: their records, their bytes in the object store, signed links to them, and the clean-up of what
+//! Uploaded files: their records, their bytes in the object store, signed links to them, and the deletion of files that
 //! no submission refers to.
 
 pub(crate) mod blobs;

@@ -1,9 +1,9 @@
-//! Orphaned files: stored bytes that no submission refers to, from uploads that failed or whose transaction was not
-//! committed.
+//! Orphaned files: stored bytes that no submission refers to. They come from uploads that failed or whose transaction
+//! was not committed.
 //!
 //! Bytes are reserved here before they are stored, and the reservation is removed by the transaction of the
-//! submission that refers to them. Old reservations are swept. The row is locked while its bytes are deleted, so an
-//! upload of the same bytes waits with its reservation, and stores them after that.
+//! submission that refers to them. Old reservations are swept. The row of a reservation is locked while its bytes are
+//! deleted. If the same bytes are uploaded meanwhile, the upload waits for the lock and then stores them again.
 
 use crate::db::clock::{before, now};
 use crate::db::connection::Connection;
@@ -19,13 +19,13 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SweepOutcome {
     Removed,
-    /// A submission refers to them, or an upload is storing them again.
+    /// A submission refers to the bytes, or an upload is storing them again.
     InUse,
     Failed,
 }
 
 impl Store {
-    /// Reserves bytes that are about to be stored. Must precede every [`BlobStore::put`].
+    /// Reserves bytes that are about to be stored. Call this before every [`BlobStore::put`].
     pub async fn reserve_blobs(&self, digests: &[Sha256]) -> StoreResult<()> {
         // Sorted, so that two uploads of the same images do not deadlock.
         let mut digests = digests.to_vec();
@@ -43,8 +43,8 @@ impl Store {
         })
     }
 
-    /// Deletes up to `limit` orphaned files whose reservation is older than `age`; returns how many. If the storage
-    /// fails, they are left for the next sweep.
+    /// Deletes up to `limit` orphaned files whose reservation is older than `age`, and returns their number. If the
+    /// storage fails, the rest is left for the next sweep.
     pub async fn sweep_orphaned_files(
         &self,
         blobs: &BlobStore,
@@ -103,8 +103,8 @@ impl Store {
     }
 }
 
-/// Removes the reservations of bytes that a submission is about to refer to. Must precede the insertion of its
-/// files. Fails with [`StoreError::BlobsSwept`] if some of the bytes were swept meanwhile.
+/// Removes the reservations of bytes that a submission is about to refer to. Call this before its files are inserted.
+/// Fails with [`StoreError::BlobsSwept`] if some of the bytes were swept meanwhile.
 pub(crate) async fn attach(connection: &mut Connection, digests: &[Sha256]) -> StoreResult<()> {
     let reserved: Vec<Sha256> = blob_reservations::table
         .filter(blob_reservations::sha256.eq_any(digests))
@@ -112,7 +112,7 @@ pub(crate) async fn attach(connection: &mut Connection, digests: &[Sha256]) -> S
         .for_update()
         .load(connection)
         .await?;
-    // Reserved by two submissions, the first of which has stored its files meanwhile.
+    // Bytes without a reservation may have been reserved by two submissions, one of which now refers to them.
     let others: Vec<_> = digests.iter().filter(|digest| !reserved.contains(digest)).collect();
     if !others.is_empty() {
         let referenced: Vec<Sha256> = files::table

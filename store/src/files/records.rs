@@ -32,7 +32,7 @@ pub struct File {
 }
 
 impl Store {
-    /// In the order in which they were sent.
+    /// Returns the files of a submission in the order in which they were sent.
     pub async fn files(&self, submission: SubmissionId) -> StoreResult<Vec<File>> {
         let mut connection = self.connection().await?;
         let found = files::table

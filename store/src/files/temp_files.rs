@@ -1,8 +1,8 @@
 //! Temporary files that a process leaves in the storage directory when it is killed while it stores bytes.
 //!
-//! The object store writes `<digest>#<number>` first, and renames it once it is complete. It neither lists nor
-//! deletes leftovers, so this module works on the directory itself. S3-compatible stores have no such files: an
-//! object that was not uploaded completely does not exist.
+//! The crate `object_store` first writes a file `<digest>#<number>`, and renames it when it is complete. It neither
+//! lists nor deletes such files, so this module works on the directory itself. S3-compatible stores have no such files:
+//! an object that was not uploaded completely does not exist.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,8 @@ impl TempFiles {
     }
 
     /// Deletes temporary files that have not been written to for at least `age`, and returns their number. Continues
-    /// where the last sweep stopped. Blocks. If a subdirectory fails, the others are swept first.
+    /// where the last sweep stopped. The call blocks. If a subdirectory fails, the others are still swept before the
+    /// error is returned.
     ///
     /// If an upload is still writing to a deleted file, its rename fails, and so does the upload. A confirmed file is
     /// never deleted.
@@ -84,13 +85,13 @@ fn is_temp_file(path: &Path) -> bool {
     })
 }
 
-/// `false` if the file is gone.
+/// Returns `false` if the file no longer exists.
 fn is_older(path: &Path, age: Duration) -> io::Result<bool> {
     let written = match std::fs::metadata(path).and_then(|found| found.modified()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         written => written?,
     };
-    // A time in the future, by the clock of another host, is young.
+    // A time in the future, by the clock of another host, counts as recent.
     Ok(SystemTime::now().duration_since(written).is_ok_and(|passed| passed >= age))
 }
 
@@ -135,7 +136,7 @@ mod tests {
 
         TempFiles::of(directory.path().to_owned())
             .sweep(Duration::ZERO)
-            .expect_err("it is reported");
+            .expect_err("the failure is reported");
 
         assert!(!temp_file(2).exists());
     }

@@ -1,4 +1,4 @@
-//! The filter of a list, and how to read the matching submissions through indexes.
+//! The filter of a list, and how it is split so that indexes can be used.
 
 use crate::db::ids::UserId;
 use crate::db::utc_time::UtcTime;

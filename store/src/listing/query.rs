@@ -15,7 +15,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 
 impl Store {
-    /// Returns a page of the matching submissions. The rows are in the order of `sort` even before a position.
+    /// Returns a page of the matching submissions. The rows are in the order of `sort` for every kind of position.
     pub async fn list_submissions(
         &self,
         filter: &SubmissionFilter,
@@ -59,8 +59,8 @@ impl Store {
         Ok(Page { rows, has_more })
     }
 
-    /// Returns the exact number of matching submissions. If the filter has only states, the counters are read;
-    /// otherwise an index is.
+    /// Returns the exact number of matching submissions: from the counters if the filter has only states, and from an
+    /// index otherwise.
     pub async fn count_submissions(&self, filter: &SubmissionFilter) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         if filter.is_status_only() {
@@ -73,7 +73,7 @@ impl Store {
     }
 }
 
-/// Applies all conditions. If `status` is given, only this one of the states matches.
+/// Applies all conditions of the filter. If `status` is given, it replaces the states of the filter.
 fn matching(filter: &SubmissionFilter, status: Option<Status>) -> BoxedQuery<'_, Mysql> {
     match status {
         Some(status) => matching_any_status(filter).filter(submissions::status.eq(status)),

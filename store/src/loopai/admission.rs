@@ -1,5 +1,5 @@
-//! Decides whether a run may send its request to LoopAI. A run acquires a slot and passes the circuit breaker in
-//! one transaction, under the lock of the breaker's row. So all workers share the limits and the breaker's state.
+//! Decides whether a run may send its request to LoopAI. A run acquires a slot and passes the circuit breaker in one
+//! transaction, under the lock of the breaker's row. All workers therefore share the limits and the breaker's state.
 
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
@@ -19,16 +19,16 @@ use std::time::Duration;
 
 /// Id of the only row of `loopai_breaker`.
 const BREAKER_ROW: i32 = 1;
-/// Temporal treats a delay close to zero as no requested delay, and uses the retry policy instead, with up to a
-/// minute.
+/// Temporal treats a delay close to zero as no requested delay and uses the retry policy instead, whose delays are up
+/// to a minute.
 const MIN_WAIT: Duration = Duration::from_millis(100);
-/// How late a deferred run may return.
+/// How late a deferred run may return without losing its turn.
 const TURN_GRACE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub enum SlotOutcome {
-    /// The caller reports the outcome by [`Store::record_loopai_request`], or by [`Store::return_loopai_permit`] if
-    /// it sent no request.
+    /// The caller must report the outcome with [`Store::record_loopai_request`], or call
+    /// [`Store::return_loopai_permit`] if it sent no request.
     Granted(Permit),
     Deferred {
         reason: WaitReason,
@@ -42,9 +42,9 @@ pub enum SlotOutcome {
 pub struct Permit {
     run: RunKey,
     epoch: i64,
-    /// The breaker had no failures, so a success changes nothing.
+    /// Whether the breaker had no failures. If so, a success changes nothing.
     is_healthy: bool,
-    /// The run was deferred before: if it fails now, the patient sees that it waits.
+    /// Whether the run was deferred before. If its request fails now, the patient sees that the submission is waiting.
     was_deferred: bool,
 }
 
@@ -63,8 +63,8 @@ pub struct LoopAiUsage {
 }
 
 impl Store {
-    /// Acquires a slot for a run. If it is deferred, the patient sees that the submission waits. A run with a slot
-    /// is deferred, too, while LoopAI is unavailable.
+    /// Acquires a slot for a run. If the run is deferred, the patient sees that the submission is waiting. While LoopAI
+    /// is unavailable, even a run with a slot is deferred.
     pub async fn acquire_loopai_slot(
         &self,
         run: RunKey,
@@ -109,8 +109,8 @@ impl Store {
         })
     }
 
-    /// Records the outcome of a request. Returns the delay before the next attempt if LoopAI is unavailable now. A
-    /// run whose request failed goes to the end of the queue: its request may be the cause of the failure.
+    /// Records the outcome of a request. Returns the delay before the next attempt if LoopAI is unavailable now. A run
+    /// whose request failed is moved to the end of the queue, because its request may be the cause of the failure.
     pub async fn record_loopai_request(
         &self,
         permit: Permit,
@@ -137,7 +137,7 @@ impl Store {
                 let ahead = last.ahead(connection, now).await?;
                 after = Some(bounded_wait(rest + breaker.turn_delay(ahead.all), run.submission));
             }
-            // Without a requested delay the retry policy decides.
+            // Without a requested delay, the retry policy determines when the run returns.
             let turn_expires_at = Some(now + after.unwrap_or(MAX_WAIT) + TURN_GRACE);
             SlotRow { turn_expires_at, ..last }.write(connection, run).await?;
             if after.is_some() || permit.was_deferred {
@@ -147,7 +147,8 @@ impl Store {
         })
     }
 
-    /// Returns a permit without a request. If it was the probe, another run may probe at once.
+    /// Returns a permit that was not used for a request. If the permit was for a probe, another run may send a probe at
+    /// once.
     pub async fn return_loopai_permit(&self, permit: Permit) -> StoreResult<()> {
         if permit.is_healthy {
             return Ok(());
@@ -213,7 +214,8 @@ async fn save_breaker(connection: &mut Connection, breaker: &CircuitBreaker) -> 
     Ok(())
 }
 
-/// Waits beyond the maximum are spread over its upper half, so that the runs do not all return at once.
+/// Limits a wait to [`MAX_WAIT`]. Longer waits are spread over the upper half of that time, so that the runs do not all
+/// return at once.
 fn bounded_wait(after: Duration, submission: SubmissionId) -> Duration {
     if after <= MAX_WAIT {
         return after.max(MIN_WAIT);
@@ -221,7 +223,7 @@ fn bounded_wait(after: Duration, submission: SubmissionId) -> Duration {
     MAX_WAIT - MAX_WAIT / 2 * spread(submission) / 100
 }
 
-/// 0 to 99, different for each submission.
+/// A number from 0 to 99 that depends on the submission.
 fn spread(submission: SubmissionId) -> u32 {
     let digits = submission.to_string();
     u32::from_str_radix(&digits[..4], 16).unwrap_or_default() % 100

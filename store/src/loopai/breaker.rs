@@ -1,5 +1,5 @@
-//! The rules of LoopAI's circuit breaker. It opens after several failures in a row, lets one probe through at a
-//! time, and after a successful probe lets the waiting requests follow at a growing rate until it is closed.
+//! The circuit breaker for LoopAI. It opens after several consecutive failures and then admits one probe at a time.
+//! After a successful probe it is half-open: it admits the waiting requests at an increasing rate, and then closes.
 //! `admission` stores it in one locked row, so that all workers share it.
 
 use crate::db::schema::loopai_breaker;
@@ -10,14 +10,15 @@ use std::time::Duration;
 const FAILURE_THRESHOLD: i32 = 5;
 /// Doubles with each trip.
 const FIRST_OPEN_TIME: Duration = Duration::from_secs(4);
-/// Also the longest time until a recovery is noticed.
+/// Also the longest time until a recovery is detected.
 const MAX_OPEN_TIME: Duration = Duration::from_secs(60);
-/// An activity attempt takes at most 45 s. A request without an outcome by then is lost: its worker has died.
+/// An activity attempt takes at most 45 s. If a request has no outcome by then, its worker has died.
 const MAX_REQUEST_TIME: Duration = Duration::from_secs(45);
-/// Steps by which a failure slows a half-open breaker; a success speeds it up by one. So the rate grows while fewer
-/// than one request in three fail: an overloaded LoopAI gets 1.5 times as many requests as it can process.
+/// Number of steps by which a failure slows a half-open breaker. A success speeds it up by one step, so the rate grows
+/// while fewer than one request in three fails. An overloaded LoopAI therefore gets 1.5 times as many requests as it
+/// can process.
 const FAILURE_STEPS: i32 = 2;
-/// After this many steps LoopAI counts as recovered, and the next failure as a new incident.
+/// After this many steps LoopAI is considered recovered, and the next failure is considered a new incident.
 const RECOVERED_STEPS: i32 = 20;
 /// Delay while a probe is running, and for the next runs in the queue.
 pub(crate) const RETRY_SOON: Duration = Duration::from_secs(2);
@@ -25,9 +26,9 @@ pub(crate) const RETRY_SOON: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
     Closed,
-    /// LoopAI has recovered: waiting requests follow one another, slowly at first.
+    /// LoopAI has recovered. Waiting requests are admitted one by one, slowly at first.
     HalfOpen,
-    /// LoopAI is unavailable: requests are held back, except for one probe at a time.
+    /// LoopAI is unavailable. Requests are deferred, except for one probe at a time.
     Open,
 }
 
@@ -63,7 +64,7 @@ impl CircuitBreaker {
         self.failures == 0 && self.state() == BreakerState::Closed
     }
 
-    /// Returns the delay before the next attempt if the request must not pass.
+    /// Admits a request, or returns the delay before its next attempt.
     pub(crate) fn try_pass(&mut self, now: UtcTime) -> Result<(), Duration> {
         if let Some(rest) = self.open_for(now) {
             return Err(rest);
@@ -81,22 +82,22 @@ impl CircuitBreaker {
         Ok(())
     }
 
-    /// Time until the next probe may be sent; `None` if requests pass.
+    /// Time until the next probe may be sent; `None` if a probe or a request may be sent now.
     pub(crate) fn open_for(&self, now: UtcTime) -> Option<Duration> {
         let open_until = self.open_until?;
         let probe_running = self.probe_until.is_some_and(|probe_until| probe_until > now);
         until(open_until, now).or(probe_running.then_some(RETRY_SOON))
     }
 
-    /// Time between the first waiting request and one that has `ahead` others before it, if all of them succeed.
+    /// Time between the first waiting request and one with `ahead` requests before it, if all of them succeed.
     pub(crate) fn turn_delay(&self, ahead: i64) -> Duration {
         let ramp_step = self.ramp_step.unwrap_or_default();
-        // The sum of the intervals between them, up to rounding.
+        // This difference is the sum of the intervals between the requests, up to rounding.
         let last = i32::try_from(ahead).unwrap_or(i32::MAX).saturating_add(ramp_step);
         Duration::from_secs_f64(rate(last) - rate(ramp_step))
     }
 
-    /// `others_wait`: other runs were deferred.
+    /// Records the outcome of a request. The breaker closes after a success if no other runs are waiting.
     pub(crate) fn record(&mut self, now: UtcTime, epoch: i64, succeeded: bool, others_wait: bool) {
         if epoch != self.epoch {
             return;
@@ -144,7 +145,8 @@ impl CircuitBreaker {
     }
 }
 
-/// Requests per second at a step: one at first, and one more each second if every request succeeds at once.
+/// Requests per second at a step. The rate is one at first, and grows by one each second if every request succeeds at
+/// once.
 fn rate(ramp_step: i32) -> f64 {
     (1.0 + 2.0 * f64::from(ramp_step)).sqrt()
 }
@@ -163,7 +165,7 @@ mod tests {
         UtcTime::default()
     }
 
-    /// Opened at [`start`] by failures in a row.
+    /// A breaker that was opened at [`start`] by consecutive failures.
     fn open() -> CircuitBreaker {
         let mut breaker = CircuitBreaker::default();
         for _ in 0..FAILURE_THRESHOLD {
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_breaker_lets_one_probe_through_at_a_time() {
+    fn an_open_breaker_admits_one_probe_at_a_time() {
         let mut breaker = open();
         assert_eq!(breaker.try_pass(start()), Err(FIRST_OPEN_TIME));
         let now = start() + FIRST_OPEN_TIME;
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_open_breaker_lets_requests_through_faster_and_then_closes() {
+    fn a_half_open_breaker_admits_requests_faster_and_faster_and_then_closes() {
         let mut breaker = open();
         let mut now = start() + FIRST_OPEN_TIME;
         breaker.try_pass(now).expect("a probe");
@@ -240,8 +242,8 @@ mod tests {
         assert!(breaker.is_healthy());
     }
 
-    /// Requests per second a minute after the breaker became half-open. Every request comes at its turn, and the
-    /// one with number `n` succeeds if `succeeds(n)`.
+    /// Requests per second one minute after the breaker became half-open. Every request is sent when it is admitted.
+    /// Request number `n` succeeds if `succeeds(n)` is true.
     fn rate_after_a_minute(succeeds: fn(u32) -> bool) -> u32 {
         let mut breaker = CircuitBreaker { ramp_step: Some(0), ..CircuitBreaker::default() };
         let (mut now, mut number, mut in_the_last_second) = (start(), 0, 0);
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_recovery_the_open_time_starts_from_the_shortest_again() {
+    fn a_recovery_resets_the_open_time() {
         let mut breaker =
             CircuitBreaker { ramp_step: Some(0), trips: 4, ..CircuitBreaker::default() };
         for step in 1..=RECOVERED_STEPS {
@@ -295,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_from_before_the_breaker_opened_changes_nothing() {
+    fn outcomes_of_requests_from_before_the_breaker_opened_are_ignored() {
         let mut breaker = open();
         let before = breaker.clone();
         breaker.record(start(), breaker.epoch - 1, true, false);

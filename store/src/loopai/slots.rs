@@ -1,8 +1,8 @@
-//! The rows of slots: which runs hold one, which wait, and whether one is free. `admission` decides, and holds the
-//! lock of the circuit breaker meanwhile.
+//! The rows of slots: which runs hold a slot, which are waiting, and whether a slot is free. `admission` uses them
+//! under the lock of the circuit breaker.
 //!
-//! A slot belongs to the run, not to the worker. A repeated request has its slot already, and the slot is released
-//! when the run ends, however it ends.
+//! A slot belongs to the run, not to the worker. A run that repeats its request already has its slot. The slot is
+//! released when the run ends, whatever its outcome.
 
 use crate::db::clock::now as db_now;
 use crate::db::connection::Connection;
@@ -21,11 +21,11 @@ use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
 const MIN_NEXT: i64 = 4;
-/// The same as the longest pause of the retry policy, so that a run continues soon after LoopAI has recovered.
+/// The same as the longest interval of the retry policy, so that a run continues soon after LoopAI has recovered.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Limits over all workers. `None` means no limit.
+/// Limits across all workers. `None` means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct LoopAiLimits {
     #[serde(rename = "LOOPAI_MAX_EXECUTIONS", deserialize_with = "limit")]
@@ -35,7 +35,7 @@ pub struct LoopAiLimits {
     pub max_per_hour: Option<i64>,
 }
 
-/// 0 means no limit. The maximum bounds the index rows that are read under a lock for each request.
+/// 0 means no limit. The maximum limits the index rows that are read under a lock for each request.
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let limit: i64 = within::<_, _, 0, 100_000>(deserializer)?;
     Ok((limit > 0).then_some(limit))
@@ -45,7 +45,7 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::E
 pub enum WaitReason {
     Slot,
     HourlyLimit,
-    /// The circuit breaker is open, or was until just now.
+    /// The circuit breaker is open or half-open.
     LoopAiUnavailable,
 }
 
@@ -115,7 +115,7 @@ impl SlotRow {
     }
 }
 
-/// Free slots go to the runs that wait longest.
+/// Returns why a run must wait, and for how long. Free slots are assigned to the runs that have waited longest.
 pub(crate) async fn unavailable(
     connection: &mut Connection,
     run: RunKey,
@@ -124,7 +124,7 @@ pub(crate) async fn unavailable(
     budget: LoopAiLimits,
     now: UtcTime,
 ) -> StoreResult<Option<(WaitReason, Duration)>> {
-    // A run that holds its slot takes nothing from the others.
+    // A run that already holds a slot does not compete with the runs ahead of it.
     let before = if row.acquired_at.is_none() { ahead.without_slot } else { 0 };
     if let (Some(limit), None) = (budget.max_executions, row.acquired_at) {
         let free = limit - taken(connection).await?;
@@ -141,8 +141,8 @@ pub(crate) async fn unavailable(
     if before >= limit {
         return Ok(Some((WaitReason::HourlyLimit, MAX_WAIT)));
     }
-    // The newest executions of the last hour count. Once the oldest of them is more than an hour old, one more may
-    // start.
+    // If the limit for the last hour is reached, one more execution may start when the oldest of those that count is
+    // more than an hour old.
     let is_other = slots::submission_id.ne(run.submission).or(slots::run_number.ne(run.number));
     let first: Option<UtcTime> = slots::table
         .filter(slots::acquired_at.gt(now - HOUR))
@@ -170,7 +170,7 @@ pub(crate) async fn taken_in_last_hour(
     Ok(rows.count().get_result(connection).await?)
 }
 
-/// Number of deferred runs that have not lost their turn, except those of one submission.
+/// Number of deferred runs that have not lost their turn, without those of the submission `except`.
 pub(crate) async fn waiting_runs(
     connection: &mut Connection,
     except: Option<SubmissionId>,
@@ -183,10 +183,10 @@ pub(crate) async fn waiting_runs(
     })
 }
 
-/// For a run that has ended or is superseded. The caller holds the submission's lock.
+/// Releases the slot of a run that has ended or is superseded. The caller holds the submission's lock.
 pub(crate) async fn release(connection: &mut Connection, run: RunKey) -> StoreResult<()> {
     let row = slots::table
-        // By primary key: a search through an index on all slots would lock every row, in no fixed order.
+        // By primary key, because a search through an index would lock the rows of all slots, in no fixed order.
         .find((run.submission, run.number))
         .filter(slots::released_at.is_null());
     diesel::update(row)
@@ -214,8 +214,8 @@ pub(crate) async fn force_acquire(connection: &mut Connection, run: RunKey) -> S
 }
 
 impl Store {
-    /// Releases slots of runs that have ended or are superseded and still hold one, because a worker of a version
-    /// without slots ended them. Returns how many.
+    /// Releases the slots of runs that have ended or are superseded, and returns their number. Such a run still holds
+    /// its slot if a worker of a version without slots ended it.
     pub async fn release_stale_slots(&self) -> StoreResult<usize> {
         let mut connection = self.connection().await?;
         let ended = Status::ALL.iter().copied().filter(|status| status.is_final());

@@ -1,5 +1,5 @@
-//! Adoption: which Temporal execution may change a submission. Every write of a run is fenced by its number, so a
-//! late activity of an older run changes nothing.
+//! Adoption decides which Temporal execution may change a submission. Every write of a run is fenced by the run's
+//! number, so a late activity of an older run changes nothing.
 
 use crate::db::clock::now;
 use crate::db::connection::Connection;
@@ -25,19 +25,19 @@ pub enum Adoption {
         /// LoopAI's execution, if it is recorded already.
         execution_id: Option<String>,
     },
-    /// A newer run took over, or another execution has this run. This one must not change anything.
+    /// A newer run took over, or the run belongs to another execution. This execution must not change anything.
     Superseded,
     NotFound,
 }
 
 impl Store {
-    /// Finds the run of a Temporal execution, before it changes anything.
+    /// Finds the run of a Temporal execution. Call this before the execution changes anything.
     ///
-    /// `first_run_id` is the execution that the history began with; it differs from `temporal_run_id` after a
-    /// *Reset*. A reset execution becomes a new run of the submission and restarts it from any final state except
-    /// *completed*; it does nothing to a deleted submission. An execution that was not reset, and whose run another
-    /// execution has, is a duplicate start. `execution_id` is the LoopAI execution that a reset execution has from
-    /// before its reset point.
+    /// `first_run_id` is the execution in which the history began. It differs from `temporal_run_id` after a *Reset*. A
+    /// reset execution becomes a new run of the submission and restarts it from any final state except *completed*. It
+    /// does not change a deleted submission. An execution that was not reset is a duplicate start if its run belongs to
+    /// another execution. `execution_id` is the LoopAI execution that was requested before the reset point, if there is
+    /// one.
     pub async fn adopt(
         &self,
         started_as: RunKey,
@@ -50,7 +50,7 @@ impl Store {
                 return Ok(Adoption::NotFound);
             };
             let is_original = temporal_run_id == first_run_id;
-            // Before the lookup, which must find the run even if its starter has not recorded it yet.
+            // This precedes the lookup, which must find the run even if its starter has not recorded it yet.
             if is_original && started_as.number == current {
                 mark_started(connection, started_as, temporal_run_id).await?;
             }
@@ -115,7 +115,7 @@ async fn insert_reset(
         .set(submissions::run_number.eq(run.number))
         .execute(connection)
         .await?;
-    // A queued retry must not start: its workflow would replace this run's, and then end as superseded.
+    // A queued retry must not start: its workflow would replace the workflow of this run, and then end as superseded.
     diesel::update(
         runs::table
             .filter(runs::submission_id.eq(run.submission))

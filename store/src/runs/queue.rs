@@ -1,4 +1,4 @@
-//! Runs that wait to be started: the outbox.
+//! The outbox: queued runs that must still be started in Temporal.
 
 use crate::db::clock::{after, before, now};
 use crate::db::connection::Connection;
@@ -89,8 +89,9 @@ pub(crate) async fn mark_started(
     Ok(changed == 1)
 }
 
-/// A condition for a run that is found by its key. It is written so that no index applies: if few runs are queued, the
-/// database would search the queued runs instead, and wait for rows that a sweep has locked.
+/// A condition for a run that is found by its key. It is written so that no index applies. Otherwise, if few runs are
+/// queued, the database would use the index of queued runs instead of the key, and wait for rows that a sweep has
+/// locked.
 fn is_queued() -> SqlLiteral<Bool> {
     sql("COALESCE(runs.temporal_run_id, '') = ''")
 }

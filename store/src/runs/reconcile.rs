@@ -24,7 +24,7 @@ pub struct StartedRun {
     pub temporal_run_id: String,
 }
 
-/// An item unchanged for so long that it is checked in Temporal.
+/// A run or delivery that has not changed for so long that it is checked in Temporal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StaleItem {
     Run(StartedRun),
@@ -44,7 +44,7 @@ impl StaleItem {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StaleCursor {
     since: UtcTime,
-    /// Of the submission or the delivery.
+    /// Id of the submission or the delivery.
     id: String,
 }
 
@@ -118,7 +118,7 @@ impl Store {
     }
 
     /// The next `limit` items after `after_cursor` that have not changed for at least `unchanged`, oldest first.
-    /// Empty at the end.
+    /// Empty if there are no more items.
     pub async fn stale_items(
         &self,
         unchanged: Duration,
@@ -129,7 +129,7 @@ impl Store {
         let after_cursor = after_cursor.unwrap_or(&first);
         let mut connection = self.connection().await?;
         let mut found = Vec::new();
-        // An index returns the runs of one status in the order of time, but not of both.
+        // An index returns the runs of one state in the order of time, but not those of both states.
         for status in [Status::Pending, Status::Processing] {
             found
                 .extend(stale_runs(&mut connection, status, unchanged, after_cursor, limit).await?);

@@ -95,7 +95,7 @@ impl Store {
         })
     }
 
-    /// Also plans the e-mail.
+    /// Stores the result and plans the e-mail.
     pub async fn complete_run(
         &self,
         run: RunKey,
@@ -127,7 +127,7 @@ impl Store {
         })
     }
 
-    /// Also plans the e-mail.
+    /// Records an end without a result and plans the e-mail.
     pub async fn end_run(&self, run: RunKey, end: &RunEnd) -> StoreResult<TransitionOutcome> {
         let final_status = end.status.final_status();
         transaction!(self, connection => {
@@ -142,7 +142,8 @@ impl Store {
     }
 }
 
-/// Returns whether the state allowed it. The caller holds the submission's lock and has read the state `from`.
+/// Ends a run if its state allows that. Returns whether it did. The caller holds the submission's lock and has read the
+/// state `from`.
 pub(crate) async fn apply_end(
     connection: &mut Connection,
     run: RunKey,
@@ -190,8 +191,8 @@ async fn record_execution(
     Ok(execution_id.to_owned())
 }
 
-/// Changes a submission from a final state back to *pending*, for `run`, its newest one. E-mails that earlier runs
-/// planned are not sent any more. The caller holds the submission's lock and has read the state `from`.
+/// Changes a submission from a final state back to *pending*, with `run` as its newest run. Planned e-mails of earlier
+/// runs are cancelled. The caller holds the submission's lock and has read the state `from`.
 pub(crate) async fn reopen(
     connection: &mut Connection,
     run: RunKey,
@@ -219,8 +220,8 @@ pub(crate) async fn reopen(
     events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await
 }
 
-/// Compare-and-set of the state, as the table of transitions allows; returns whether it changed. The caller holds
-/// the submission's lock and has read the state `from`.
+/// Changes the state by compare-and-set, if the table of transitions allows that. Returns whether it changed. The
+/// caller holds the submission's lock and has read the state `from`.
 pub(crate) async fn change_status(
     connection: &mut Connection,
     run: RunKey,

@@ -17,7 +17,7 @@ const BATCH: usize = 500;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TemporalState {
-    /// Not restored: Temporal has its data from after the restore point.
+    /// Not restored: Temporal still has its data from after the restore point.
     Retained,
     /// Restored too, or empty: Temporal repeats the steps after the restore point.
     Restored,
@@ -31,12 +31,13 @@ pub struct RestoreSummary {
 }
 
 impl Store {
-    /// Settles every due e-mail as *unknown*, since it may have been sent. Marks every open run, since it may have
-    /// ended and notified its patient; then the e-mail of its end is *unknown* from the start. Ends every session,
-    /// since it may have been ended.
+    /// Settles every due e-mail as *unknown*, because it may have been sent. Marks every open run, because it may have
+    /// ended and notified its patient; the e-mail that is planned when a marked run ends is then settled as *unknown*
+    /// at once. Ends every session, because it may have been ended after the backup.
     ///
-    /// For a database that was just restored, while no process uses it. Can be repeated. If Temporal's state was
-    /// [retained](TemporalState::Retained), only runs that it has closed may have notified their patient.
+    /// Call this for a database that was just restored, while no process uses it. The call can be repeated. If
+    /// Temporal's state was [retained](TemporalState::Retained), only runs that it has closed may have notified their
+    /// patient.
     pub async fn settle_after_restore(
         &self,
         temporal: TemporalState,
@@ -79,7 +80,7 @@ impl Store {
         let newest =
             runs::submission_id.eq(submissions::id).and(runs::number.eq(submissions::run_number));
         let mut open: Vec<(SubmissionId, i32, Option<String>)> = Vec::new();
-        // One by one, since each is read by an index.
+        // One state at a time, so that each query is answered by an index.
         for status in [Status::Pending, Status::Processing] {
             let found = submissions::table
                 .inner_join(runs::table.on(newest))

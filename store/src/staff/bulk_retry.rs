@@ -17,13 +17,13 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// Submissions per transaction: few enough to hold their locks only for a moment.
+/// Number of submissions per transaction. It is small, so that their locks are held only briefly.
 const BATCH: i64 = 50;
 
 type RetryCursor = (UtcTime, SubmissionId);
 
-/// A filter that matches only submissions that can be retried: ended, not deleted; and without a result, unless the
-/// filter names the state *completed*.
+/// A filter that matches only submissions that can be retried: they have ended and are not deleted. A submission with a
+/// result matches only if the filter names the state *completed*.
 #[derive(Clone)]
 pub struct RetryFilter(SubmissionFilter);
 
@@ -97,7 +97,7 @@ impl Store {
     }
 
     /// Retries up to `limit` matching submissions, oldest first, in several transactions. `each` is the audit entry
-    /// of every submission, `summary` the last one, for all of them. An error does not undo the retries before it.
+    /// for each submission, and `summary` the final entry for all of them. An error does not undo earlier retries.
     pub async fn retry_matching(
         &self,
         filter: &RetryFilter,
@@ -143,7 +143,7 @@ impl Store {
                     retried.push(submission);
                 }
             }
-            // The lock of the audit log comes after all others, so that its holder waits for no other lock.
+            // The audit log is locked last, so that a transaction never waits for other locks while it holds this one.
             for submission in &retried {
                 let entry = NewAuditEntry { object_id: submission.to_string(), ..each.clone() };
                 log::append(connection, &entry).await?;

@@ -1,4 +1,4 @@
-//! Cancels or retries one submission. Each is one transaction with its audit entry, and safe to repeat.
+//! Cancels or retries one submission. Each action and its audit entry are one transaction, which is safe to repeat.
 
 use crate::audit::entry::{IN_PROGRESS, UNCHANGED};
 use crate::audit::log::{self, NewAuditEntry};
@@ -24,7 +24,7 @@ pub enum CancelOutcome {
     Requested(RunKey),
     Cancelled,
     Final(Status),
-    /// Or the submission is deleted.
+    /// The submission does not exist or is deleted.
     NotFound,
 }
 
@@ -36,8 +36,9 @@ pub enum RetryOutcome {
 }
 
 impl Store {
-    /// A run that Temporal does not have yet ends at once, without a request to LoopAI. For any other run, the request
-    /// is stored until Temporal has accepted it ([`Store::claim_cancellations`]).
+    /// Cancels the newest run of a submission. A run that Temporal does not have yet ends at once, without a request to
+    /// LoopAI. The cancellation of any other run is stored until Temporal has accepted it
+    /// ([`Store::claim_cancellations`]).
     pub async fn request_cancel(
         &self,
         submission: SubmissionId,
@@ -61,8 +62,8 @@ impl Store {
         })
     }
 
-    /// Starts a new run of a submission that has ended. Sweeps leave the run to the caller for the time
-    /// `start_grace`. E-mails that earlier runs planned are not sent any more.
+    /// Queues a new run of a submission that has ended. The caller starts the run; after `start_grace`, sweeps may also
+    /// start it. Planned e-mails of earlier runs are cancelled.
     pub async fn retry_submission(
         &self,
         submission: SubmissionId,
@@ -116,7 +117,7 @@ async fn cancel_run(
     Ok((CancelOutcome::Cancelled, true))
 }
 
-/// Creates the run after `current`, of a locked submission that has ended as `from`.
+/// Creates the run after `current`. The submission must be locked, and must have ended in the state `from`.
 pub(crate) async fn queue_next_run(
     connection: &mut Connection,
     current: RunKey,
@@ -134,8 +135,8 @@ pub(crate) async fn queue_next_run(
         ))
         .execute(connection)
         .await?;
-    // An e-mail whose text is being sent is finished outside its run, since Temporal closes that run for the new
-    // one.
+    // If an e-mail is being sent, a standalone workflow takes it over, because Temporal closes its run when it starts
+    // the new one.
     standalone::queue_standalone(connection, run.submission, 1..=current.number).await?;
     Ok(run)
 }

@@ -1,5 +1,5 @@
-//! Deletes and restores submissions. The data stays: a deleted submission is visible only to staff who request
-//! deleted ones.
+//! Deletes and restores submissions. The data is retained, but a deleted submission is visible only to staff who
+//! request deleted submissions.
 
 use crate::audit::entry::UNCHANGED;
 use crate::audit::log::{self, NewAuditEntry};
