@@ -1,7 +1,5 @@
-//! The contract between the API, the workflows and their activities: names, ids and verdicts.
-//!
-//! Temporal's history stores all of these, so they must not contain personal data: no e-mail addresses, comments,
-//! images or results.
+//! The contract between the API, the workflows and their activities: names, ids and verdicts. Temporal's history stores
+//! these, so they must not contain personal data (e-mail addresses, comments, images or results).
 
 use crate::policy::PollSchedule;
 use serde::{Deserialize, Serialize};
@@ -28,8 +26,7 @@ pub const CODE_MAIL_FAILED: &str = "mail_failed";
 /// Code of a standalone delivery whose outcome is unknown.
 pub const CODE_MAIL_UNKNOWN: &str = "mail_unknown";
 
-/// Declares the type of an id that Temporal's history stores as text. Each id has its own type, so that one cannot be
-/// passed for another.
+/// Each id has its own type, so that one cannot be passed for another.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

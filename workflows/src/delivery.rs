@@ -40,9 +40,8 @@ impl DeliveryWorkflow {
     }
 }
 
-/// Sends an e-mail in a local activity. If that fails, retries in a regular activity until the mail server accepts the
-/// e-mail or the retry period is over. Returns `None` if `is_superseded` became true, so that another workflow delivers
-/// the e-mail, or if the outcome could not be recorded.
+/// Returns `None` if `is_superseded` became true, so that another workflow delivers the e-mail, or if the outcome could
+/// not be recorded.
 pub(crate) async fn deliver<W: 'static>(
     ctx: &WorkflowContext<W>,
     delivery_id: DeliveryRef,
@@ -80,7 +79,6 @@ pub(crate) async fn deliver<W: 'static>(
     ctx.execute_activity(DiagnosisActivities::deliver, input, options).await.ok()
 }
 
-/// Closes a workflow as *Failed*.
 pub(crate) fn failure(code: &str) -> WorkflowTermination {
     ApplicationFailure::builder(code.to_owned())
         .type_name(code.to_owned())

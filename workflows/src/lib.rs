@@ -1,7 +1,5 @@
-//! The deterministic workflow code. It must not do I/O, read a clock or use random numbers.
-//!
-//! Read `docs/CHANGING-WORKFLOWS.md` before you change [`diagnosis`] or [`delivery`]: recorded histories must still
-//! replay.
+//! The deterministic workflow code. It must not do I/O, read a clock or use random numbers. Before you change
+//! [`diagnosis`] or [`delivery`], read `docs/CHANGING-WORKFLOWS.md`: recorded histories must still replay.
 
 #![warn(missing_docs)]
 

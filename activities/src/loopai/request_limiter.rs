@@ -206,8 +206,8 @@ mod tests {
             RetryingRequest { run: run(), image_bytes, next_attempt, backoff: SECOND }
         }
 
-        /// Does nothing before the next attempt is due. After a rejection, that time follows from the requested
-        /// delay, or else from exponential backoff.
+        /// Does nothing before the next attempt is due. After a rejection, the next attempt is due after the requested
+        /// delay, or else after an exponential backoff.
         fn attempt<'a>(
             &mut self,
             limiter: &'a RequestLimiter,
