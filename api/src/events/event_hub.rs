@@ -39,7 +39,7 @@ impl EventHub {
         Self(Arc::new(Shared { store, poll, listeners: Mutex::default(), batches }))
     }
 
-    /// Listens to one submission. Query the events *after* this call, so that later changes cause a notification.
+    /// Listens to one submission. Call this *before* you query the events, so that no change in between is missed.
     pub(crate) fn listen(&self, submission: SubmissionId) -> Listener {
         let mut listeners = self.0.lock();
         let sender =
@@ -49,7 +49,7 @@ impl EventHub {
         Listener { hub: self.clone(), submission, wakes: Some(wakes) }
     }
 
-    /// Listens to all submissions. Query earlier events *after* this call.
+    /// Listens to all submissions. Call this *before* you query earlier events.
     pub(crate) fn listen_to_all(&self) -> AllEventsListener {
         let mut listeners = self.0.lock();
         let batches = self.0.batches.subscribe();

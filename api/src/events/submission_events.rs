@@ -99,7 +99,7 @@ pub(crate) fn submission_events(
             };
             match next {
                 Wakeup::Read => {}
-                // The next iteration reads too: a notification can be missed, but an event must not be.
+                // The next iteration also queries the events, in case a notification was missed.
                 Wakeup::Heartbeat => yield Ok(sse::Event::default().comment("")),
                 Wakeup::End => {
                     yield Ok(sse::Event::default().retry(CLIENT_RETRY));

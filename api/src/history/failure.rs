@@ -14,7 +14,7 @@ pub(crate) struct FailureBody {
     #[serde(rename = "type")]
     #[schema(example = "loopai_unavailable")]
     pub(crate) kind: String,
-    /// Message of the failure.
+    /// Error message, cut off after 500 characters.
     message: String,
 }
 

@@ -71,14 +71,14 @@ pub(crate) fn without_socket(url: &str) -> String {
     address.into()
 }
 
-/// Waits for the response to a statement. Fails at once if the previous statement has not received its response.
+/// Waits for the response to a statement. Fails at once if there was no response to the previous statement.
 async fn await_response<T>(
     response_timeout: Duration,
     in_flight: &mut bool,
     statement: impl Future<Output = QueryResult<T>>,
 ) -> QueryResult<T> {
     if *in_flight {
-        return Err(connection_lost("the previous statement has not received its response"));
+        return Err(connection_lost("there was no response to the previous statement"));
     }
     *in_flight = true;
     let response = timeout(response_timeout, statement)

@@ -1,4 +1,4 @@
-//! Requests from LoopAI: image downloads by signed link, and callbacks.
+//! Requests from LoopAI: image downloads through signed links, and callbacks.
 
 use diagflow_store::LinkKey;
 use diagflow_tests::cases::Case;

@@ -137,10 +137,10 @@ struct AuditEntryBody {
     actor_id: Option<String>,
     /// E-mail address of the account, or the address that an anonymous client claimed.
     actor: String,
-    /// Action.
+    /// Machine-readable name of the action.
     #[schema(example = "submission_retry")]
     action: String,
-    /// Kind of object.
+    /// `submission`, `file`, `delivery`, `user`, `session`, `api_key` or `service` (no single object).
     #[schema(example = "submission")]
     object_kind: String,
     /// Id of the object. Empty if the action has no single object.

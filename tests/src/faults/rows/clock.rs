@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const SECRET_KEY: &str = "a secret for tests, 32 characters or more";
 
 /// The clock of one API is an hour ahead, then an hour behind; a second API and the worker have the correct time.
-/// LoopAI fetches images by links, whose expiry the worker sets and the APIs check.
+/// LoopAI fetches images through signed links. The worker sets their expiry, and the APIs check it.
 ///
 /// Patients are not affected. An access token is issued by one API and used at the other, so it is rejected too early
 /// or stays valid for an hour too long. A client that gets `token_expired` uses its refresh token. The API with the
