@@ -18,7 +18,7 @@ pub enum ErrorClass {
 pub enum LoopAiError {
     #[error("no response in time")]
     Timeout,
-    /// There is no connection, or it broke.
+    /// No connection, or the connection was lost.
     #[error("no connection: {0}")]
     Unreachable(String),
     /// 429.

@@ -9,7 +9,7 @@ pub(crate) struct FieldError {
     /// Name of the field. Images are counted from 0: `images[2]`.
     #[schema(example = "images[2]")]
     pub(crate) field: String,
-    /// Stable code.
+    /// Stable error code.
     #[schema(value_type = String, example = "image_too_large")]
     pub(crate) code: FieldErrorCode,
     /// Human-readable description of the error. Images are counted from 1.

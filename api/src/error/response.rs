@@ -35,7 +35,7 @@ pub(crate) struct ErrorBody {
 /// Machine-readable description of an error.
 #[derive(Debug, Serialize, ToSchema)]
 struct ErrorDetail {
-    /// Stable code.
+    /// Stable error code.
     #[schema(example = "invalid_submission")]
     code: &'static str,
     /// Copy of the top-level `message`.

@@ -84,7 +84,7 @@ impl Store {
     /// Fails at once if no caller has got a connection for half of the pool's timeout.
     pub(crate) async fn connection(&self) -> StoreResult<PooledConnection<'_, ConnectionManager>> {
         let Some(ticket) = self.queue.join() else {
-            return Err(StoreError::Unavailable("the queue for connections is stalled".to_owned()));
+            return Err(StoreError::Unavailable("the connection queue is stalled".to_owned()));
         };
         let connection = self.pool.get().await.map_err(|error| match error {
             RunError::User(error) => error,

@@ -15,7 +15,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 
 impl Store {
-    /// Returns a page of the matching submissions. The rows are in the order of `sort` for every kind of position.
+    /// Returns a page of the matching submissions, always in the order of `sort`.
     pub async fn list_submissions(
         &self,
         filter: &SubmissionFilter,

@@ -166,7 +166,7 @@ async fn up_starts_everything_stops_it_in_order_and_keeps_its_data() {
 }
 
 #[tokio::test]
-async fn staff_find_a_failed_submission_retry_it_and_read_the_audit() {
+async fn staff_find_a_failed_submission_retry_it_and_read_the_audit_log() {
     let folder = TempDir::new().expect("a folder");
     let data = folder.path().join("a system");
     let up = Up::start(&data).await;

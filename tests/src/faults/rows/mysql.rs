@@ -98,7 +98,7 @@ fn pool_refusals(testbed: &Testbed) -> usize {
     let of_the_pool = |line: &&str| {
         line.contains("request failed")
             && (line.contains("no connection was free in time")
-                || line.contains("the queue for connections is stalled"))
+                || line.contains("the connection queue is stalled"))
     };
     log.lines().filter(of_the_pool).count()
 }

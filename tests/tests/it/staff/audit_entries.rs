@@ -98,7 +98,7 @@ async fn image_views_are_found_by_their_submission() {
 }
 
 #[tokio::test]
-async fn a_known_user_is_named_in_the_audit_even_when_denied() {
+async fn a_known_user_is_named_in_the_audit_log_even_when_denied() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
     let path = "/api/v1/auth/validate";

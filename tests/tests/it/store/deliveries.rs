@@ -121,7 +121,7 @@ async fn a_sender_that_settles_just_before_its_claim_expires_wins() {
 }
 
 #[tokio::test]
-async fn a_message_being_sent_is_left_to_its_sender() {
+async fn only_the_claiming_attempt_can_release_or_settle_a_delivery() {
     let records = Records::new().await;
     let store = &records.store;
     let (run, delivery) = due(&records).await;
