@@ -24,7 +24,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub label: String,
-    /// Such as `87 %`.
+    /// Such as `87%`.
     pub confidence: Option<String>,
     pub description: Option<String>,
     pub file: Option<String>,
@@ -158,7 +158,7 @@ fn plain(value: &Value) -> String {
 /// Formats a number between 0 and 1 as a percentage. Other values are not changed.
 fn percent(value: &Value) -> String {
     match value.as_f64() {
-        Some(share) if (0.0..=1.0).contains(&share) => format!("{:.0} %", share * 100.0),
+        Some(share) if (0.0..=1.0).contains(&share) => format!("{:.0}%", share * 100.0),
         _ => plain(value),
     }
 }
@@ -185,7 +185,7 @@ mod tests {
             "recommendations": ["Sleep", "Drink"],
         }));
         assert_eq!(report.summary.as_deref(), Some("All well"));
-        assert_eq!(report.findings[0].confidence.as_deref(), Some("87 %"));
+        assert_eq!(report.findings[0].confidence.as_deref(), Some("87%"));
         assert_eq!(report.findings[0].file.as_deref(), Some("a.jpg"));
         assert_eq!(report.recommendations, ["Sleep", "Drink"]);
         assert!(report.details.is_empty());

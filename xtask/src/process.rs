@@ -121,7 +121,7 @@ pub(crate) struct Servers {
 
 impl Servers {
     pub(crate) fn add(&mut self, server: Server) -> &mut Server {
-        // Added before it is ready, so that it is stopped in any case.
+        // Servers are added before they are ready, so that they are stopped even if startup fails.
         let index = self.running.len();
         self.running.push(server);
         &mut self.running[index]

@@ -97,7 +97,7 @@ fn sharpness(measured: &Measurement) -> (String, f64, String) {
     let (sharpness, contrast) = (measured.sharpness, measured.contrast);
     let description = format!(
         "Variance of the Laplacian: {sharpness:.0} ({SHARP:.0} or more is sharp). \
-         Contrast: {:.0} %.",
+         Contrast: {:.0}%.",
         contrast * 100.0
     );
     let sharp = sharpness / (sharpness + SHARP);
@@ -131,7 +131,7 @@ fn exposure(measured: &Exposure) -> (String, f64, String) {
     let darkness = f64::max((DARK - mean) / DARK, measured.clipped_shadows);
     let brightness = f64::max((mean - BRIGHT) / (1.0 - BRIGHT), measured.clipped_highlights);
     let description = format!(
-        "Mean luma {:.0} %, clipped shadows {:.0} %, clipped highlights {:.0} %.",
+        "Mean luma {:.0}%, clipped shadows {:.0}%, clipped highlights {:.0}%.",
         mean * 100.0,
         measured.clipped_shadows * 100.0,
         measured.clipped_highlights * 100.0,
@@ -150,7 +150,7 @@ fn dominant_colour(measured: &Measurement) -> Option<(String, f64, String)> {
     let colour = measured.dominant_colours.first()?;
     let label = format!("Dominant colour {}", colour.hex);
     let percent = colour.share * 100.0;
-    let description = format!("About {percent:.0} % of the pixels have this colour.");
+    let description = format!("About {percent:.0}% of the pixels have this colour.");
     Some((label, colour.share, description))
 }
 

@@ -71,8 +71,10 @@ pub(crate) async fn interruptions() -> RowReport {
     let execution = testbed.stack.wait_for_polls(1).await;
     testbed.stack.loopai.complete(&execution).expect("an execution in progress");
     testbed.stack.wait_for_status(&submission, "completed").await;
-    eventually("the listener to receive the end", || async { listener.is_done().then_some(()) })
-        .await;
+    eventually("the listener to receive the end of the stream", || async {
+        listener.is_done().then_some(())
+    })
+    .await;
     wait_until_blocked(&stalled_readers, event_count).await;
     Footprint::of(api).assert_small(&before, event_count);
     let stale = testbed.stack.client.open_events(&submission, Some("0")).await.expect("a response");
@@ -104,7 +106,7 @@ async fn cutting_proxies(apis: [&ApiClient; 2]) -> [Proxy; 2] {
     futures::future::join_all(proxies).await.try_into().ok().expect("two proxies")
 }
 
-/// The number of events that take one and a half times the space that Linux buffers for an unread connection.
+/// Enough events to exceed the socket buffers of a stalled reader by half.
 fn events_to_fill_buffers() -> usize {
     let sizes = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem").expect("the buffer sizes");
     let largest = sizes.split_whitespace().last().and_then(|size| size.parse::<usize>().ok());

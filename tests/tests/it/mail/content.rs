@@ -49,7 +49,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 /// mention its image too.
 fn finding_texts(finding: &Value) -> [String; 2] {
     let share = finding["confidence"].as_f64().expect("a confidence");
-    let label = format!("{} ({:.0} % confidence)", text(finding, "label"), share * 100.0);
+    let label = format!("{} ({:.0}% confidence)", text(finding, "label"), share * 100.0);
     let (file, description) = (text(finding, "file"), text(finding, "description"));
     [format!("{label}, in {file} {description}"), format!("{label} {description} Image: {file}")]
 }

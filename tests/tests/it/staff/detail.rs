@@ -36,7 +36,7 @@ async fn assert_view_entries(stack: &Stack, id: &str, file_id: &str, staff: [&St
 }
 
 #[tokio::test]
-async fn staff_see_submission_details_and_clinical_data_only_with_permission() {
+async fn clinical_data_in_submission_details_requires_permission() {
     let (stack, submission) = Stack::with_submission(StackOptions::default()).await;
     stack.wait_for_status(&submission, "completed").await;
     let id = &submission.submission_id;

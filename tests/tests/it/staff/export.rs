@@ -20,7 +20,7 @@ async fn text(staff: &Staff, query: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_export_contains_matching_rows_and_clinical_data_only_with_permission() {
+async fn an_export_omits_clinical_data_without_permission() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let store = &stack.store;
     let first = seeding::submission(store, "ana@example.org", "=HYPERLINK(\"x\")", None).await;

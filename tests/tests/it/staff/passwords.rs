@@ -89,7 +89,7 @@ async fn a_password_change_ends_all_other_sessions() {
 }
 
 #[tokio::test]
-async fn a_sign_in_with_a_password_changed_meanwhile_creates_no_session() {
+async fn a_password_change_during_sign_in_prevents_the_session() {
     let stack = Stack::without_processes(StackOptions::default()).await;
     let (id, email) = staff::create_account(&stack, Role::Operator).await;
     let store = &stack.store;
