@@ -54,7 +54,7 @@ pub(crate) struct Ports {
 }
 
 impl PortOptions {
-    /// The configured ports if all are free; otherwise an error that lists each used port and what to do.
+    /// The configured ports if all are free; otherwise an error that lists each port in use and what to do.
     pub(crate) fn resolve_free(&self) -> Result<Ports> {
         let ports = self.resolve(self.port_offset)?;
         let problems = ports.problems();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_used_port_is_reported_with_its_process_and_flag() -> Result<()> {
+    fn a_port_in_use_is_reported_with_its_process_and_flag() -> Result<()> {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = taken.local_addr()?.port();
         let [a, b, c, d, e, f, g] = find_free()?;
@@ -241,12 +241,13 @@ mod tests {
         };
 
         let problems = eventually(|| Some(ports.problems()).filter(|problems| problems.len() == 1));
-        let problems = problems.context("exactly one port is used")?;
+        let problems = problems.context("exactly one port is in use")?;
         let holder = format!("{port} for the API is used by process {} (", std::process::id());
         assert!(problems[0].starts_with(&holder), "{problems:?}");
         assert!(problems[0].ends_with("use --api-port"), "{problems:?}");
         drop(taken);
-        eventually(|| ports.problems().is_empty().then_some(())).context("a port is still used")?;
+        eventually(|| ports.problems().is_empty().then_some(()))
+            .context("a port is still in use")?;
         Ok(())
     }
 

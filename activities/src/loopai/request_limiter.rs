@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_position_expires_when_its_request_does_not_return() {
+    fn a_queue_position_expires_if_its_request_is_not_retried() {
         let limiter = RequestLimiter::new(2, 512 * MIB);
         let now = Instant::now();
         let first = limiter.try_acquire_at(now, run(), 1).expect("room");
@@ -270,13 +270,13 @@ mod tests {
         let other = run();
         assert!(
             limiter.try_acquire_at(now + SHORT_DELAY, other, 1).is_err(),
-            "it may still return"
+            "it may still be retried"
         );
         assert!(limiter.try_acquire_at(now + SHORT_DELAY + RETRY_GRACE, other, 1).is_ok());
     }
 
     #[test]
-    fn capacity_is_reserved_only_for_a_request_that_retries_soon() {
+    fn capacity_is_reserved_only_for_a_request_that_is_retried_soon() {
         let limiter = RequestLimiter::new(2, 512 * MIB);
         let now = Instant::now();
         let active = limiter.try_acquire_at(now, run(), 1).expect("room");
@@ -289,12 +289,12 @@ mod tests {
 
         assert!(
             limiter.try_acquire_at(now + SHORT_DELAY, run(), 1).is_ok(),
-            "the first in the queue retries much later"
+            "the first in the queue is retried much later"
         );
     }
 
     #[test]
-    fn only_the_next_requests_in_the_queue_retry_soon() {
+    fn only_the_next_requests_in_the_queue_are_retried_soon() {
         let limiter = RequestLimiter::new(4, 512 * MIB);
         let _under_way = [limiter.try_acquire(run(), 1), limiter.try_acquire(run(), 1)];
         let rejected: Vec<_> = (0..3)

@@ -90,7 +90,7 @@ fn read(id: u64, file: Vec<u8>) -> Mail {
             Envelope { from: line.from, to: line.to, received_at: line.received_at },
             raw.to_vec(),
         ),
-        // A file that was put there by hand is shown too.
+        // A file that was copied into the folder by hand has no envelope line.
         None => Mail::read(id, unknown(), file),
     }
 }

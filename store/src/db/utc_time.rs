@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 pub struct UtcTime(NaiveDateTime);
 
 impl UtcTime {
-    /// Microseconds since 1970.
+    /// Creates a time from a Unix time in microseconds.
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).map(Self::from)
     }

@@ -12,7 +12,7 @@ impl LinkKey {
         LinkKey(MacKey::derive(secret, "diagflow file link v1"))
     }
 
-    /// Path and query under which the file can be read until `expires`, in seconds since 1970.
+    /// Path and query under which the file can be read until `expires`, a Unix time in seconds.
     pub fn path(&self, file: FileId, expires: u64) -> String {
         let signature = hex::encode(self.0.tag(message(file, expires)));
         format!("/api/files/{file}?expires={expires}&signature={signature}")

@@ -138,8 +138,8 @@ async fn race(stack: &Stack, number: usize) -> String {
         |all: &[ExecutionRecord]| all.iter().find(|it| it.execution_id == execution)?.finished_at;
     stack.loopai.wait_for(done, LIMIT).await.expect("finished");
 
-    // The signal goes first in half of the races and the cancellation in the others, with a growing
-    // delay between them.
+    // The signal is sent first in half of the races and the cancellation in the others, with a growing delay between
+    // them.
     let step = number as u64 / 2;
     // In the last two races, the delay is so long that each of the two ends occurs at least once.
     let head_start = Duration::from_millis(if step < 10 { step * step * 5 } else { 3000 });

@@ -149,7 +149,7 @@ async fn wait_for_claim(stack: &Stack) {
 }
 
 #[tokio::test]
-async fn a_repeat_completes_the_request_of_a_killed_api() {
+async fn a_repeat_succeeds_after_the_api_was_killed() {
     let mut stack =
         Stack::api_only(StackOptions::default().with("IDEMPOTENCY_LEASE_SECONDS", "2")).await;
     let body = body("hello");

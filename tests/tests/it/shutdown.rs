@@ -98,7 +98,7 @@ async fn assert_nothing_retried(stack: &Stack, accepted: &AcceptedSubmission) {
 async fn a_running_poll_finishes_in_the_same_attempt_before_the_worker_exits() {
     let (mut stack, accepted) =
         hold_worker_at(Failpoint::BeforePoll, StackOptions::default()).await;
-    // The poll must find the result; otherwise another poll follows.
+    // The poll has to find the result, because a poll without a result is followed by another one.
     let finished = |all: &[ExecutionRecord]| all[0].finished_at;
     stack.loopai.wait_for(finished, LIMIT).await.expect("a finished execution");
     let boundary = Failpoint::AfterPollAnswered;
