@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
-/// The hidden subcommand with which every child starts.
+/// Hidden subcommand that starts a child process.
 pub(crate) const COMMAND: &str = "guard";
 /// Index of the program in the arguments: after the subcommand, the parent's id and `--`.
 pub(crate) const PROGRAM_INDEX: usize = 3;

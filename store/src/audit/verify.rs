@@ -139,7 +139,8 @@ impl Store {
         Ok(entries)
     }
 
-    /// One statement reads the last entry and the head, because they are always written together.
+    /// Reads the head and the last entry in one statement. Otherwise, an entry that is appended between two statements
+    /// would be reported as a fault.
     async fn entry_beyond_head(&self) -> StoreResult<Option<AuditFault>> {
         let mut connection = self.connection().await?;
         let found: Option<(i64, String, i64, String)> = audit_head::table

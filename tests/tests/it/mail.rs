@@ -133,7 +133,7 @@ async fn an_email_that_may_have_been_accepted_is_never_resent() {
 }
 
 #[tokio::test]
-async fn an_email_lost_with_its_connection_is_unknown() {
+async fn an_email_is_unknown_if_the_connection_is_lost_while_sending_it() {
     // The sender cannot distinguish this from an accepted message.
     let (stack, accepted) = submit_with_rules([Rule::new(Step::Body, Action::Drop).times(1)]).await;
 
@@ -145,7 +145,7 @@ async fn an_email_lost_with_its_connection_is_unknown() {
 }
 
 #[tokio::test]
-async fn no_reply_to_the_message_leaves_the_email_unknown() {
+async fn an_email_is_unknown_if_the_server_does_not_reply_to_the_message() {
     let mut options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "1");
     let silence = Rule::new(Step::Body, Action::StallAfterAccept);
     options.mail.script = Script::new(vec![silence]).expect("a script");

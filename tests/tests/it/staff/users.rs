@@ -20,8 +20,7 @@ fn path(id: UserId) -> String {
     format!("{USERS}/{id}")
 }
 
-/// The codes of the field errors, in their order.
-async fn faults(response: Response) -> Vec<String> {
+async fn field_error_codes(response: Response) -> Vec<String> {
     let body = body(response, 400).await;
     assert_eq!(body["error"]["code"], "invalid_input", "{body}");
     let details = body["error"]["details"].as_array().expect("a list");
@@ -125,37 +124,38 @@ async fn an_account_is_created_read_changed_and_disabled() {
 async fn all_account_errors_are_reported_at_once() {
     let stack = Stack::api_only(StackOptions::default()).await;
     let admin = Staff::with_role(&stack, Role::Admin).await;
-    let faults_of = async |draft: Value| faults(admin.post(USERS, &draft).await).await;
+    let error_codes_of =
+        async |draft: Value| field_error_codes(admin.post(USERS, &draft).await).await;
 
     assert_eq!(
-        faults_of(json!({})).await,
+        error_codes_of(json!({})).await,
         ["email_required", "name_required", "role_required", "password_required"]
     );
     let wrong =
         json!({"email": "ana", "name": "x".repeat(201), "role": "king", "password": "short"});
     assert_eq!(
-        faults_of(wrong).await,
+        error_codes_of(wrong).await,
         ["email_invalid", "name_too_long", "role_invalid", "password_too_short"]
     );
     let mistyped = json!({"email": 1, "name": [], "role": "admin", "password": PASSWORD});
-    assert_eq!(faults_of(mistyped).await, ["field_invalid", "field_invalid"]);
+    assert_eq!(error_codes_of(mistyped).await, ["field_invalid", "field_invalid"]);
     let program = json!({
         "email": "p@example.org", "name": "P", "role": "service", "password": PASSWORD
     });
-    assert_eq!(faults_of(program).await, ["password_forbidden"]);
+    assert_eq!(error_codes_of(program).await, ["password_forbidden"]);
     let own_name = json!({
         "email": "maria.fernandez@example.org", "name": "Maria Fernandez", "role": "admin",
         "password": "MariaFernandez",
     });
-    assert_eq!(faults_of(own_name).await, ["password_too_common"]);
+    assert_eq!(error_codes_of(own_name).await, ["password_too_common"]);
     let (id, _) = staff::create_account(&stack, Role::Service).await;
     let program = path(id);
     assert_eq!(
-        faults(admin.put(&program, &json!({"role": "admin"})).await).await,
+        field_error_codes(admin.put(&program, &json!({"role": "admin"})).await).await,
         ["password_required"]
     );
     assert_eq!(
-        faults(admin.put(&program, &json!({"password": PASSWORD})).await).await,
+        field_error_codes(admin.put(&program, &json!({"password": PASSWORD})).await).await,
         ["password_forbidden"]
     );
     stack.stop().await;

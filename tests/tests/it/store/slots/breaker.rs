@@ -70,7 +70,7 @@ async fn one_success_resets_the_count_of_consecutive_failures() {
 }
 
 #[tokio::test]
-async fn a_probe_lost_with_its_worker_does_not_keep_the_breaker_open() {
+async fn a_probe_of_a_crashed_worker_does_not_keep_the_breaker_open() {
     let records = Records::new().await;
     let (crashed, other) = (records.submission().await, records.submission().await);
     records.database.execute(DUE_FOR_PROBE).await;
@@ -101,14 +101,14 @@ async fn a_returned_permit_lets_another_run_probe_at_once() {
         WaitReason::LoopAiUnavailable
     );
 
-    records.store.return_loopai_permit(permit).await.expect("recorded");
+    records.store.release_loopai_permit(permit).await.expect("recorded");
 
     let now = records.store.loopai_usage().await.expect("a response");
     assert_eq!(now.breaker, BreakerState::Open, "nothing is known about LoopAI");
     granted(&records, other, LoopAiLimits::default()).await;
     // A late report must not allow a second probe beside the first.
     records.database.execute("UPDATE loopai_breaker SET epoch = 2").await;
-    records.store.return_loopai_permit(permit).await.expect("recorded");
+    records.store.release_loopai_permit(permit).await.expect("recorded");
     assert_eq!(
         deferred(&records, unable, LoopAiLimits::default()).await.0,
         WaitReason::LoopAiUnavailable
