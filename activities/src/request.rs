@@ -62,9 +62,9 @@ impl DiagnosisRequester {
         let request = match self.build_request(run, files).await {
             Ok(request) => request,
             Err(error) => {
-                let result = self.store.return_loopai_permit(permit).await;
+                let result = self.store.release_loopai_permit(permit).await;
                 result.unwrap_or_else(
-                    |error| tracing::warn!(%error, "cannot return the permit for LoopAI"),
+                    |error| tracing::warn!(%error, "cannot release the permit for LoopAI"),
                 );
                 return Err(error);
             }

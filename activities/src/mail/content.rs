@@ -60,20 +60,20 @@ const FAILED_BY_US: [&str; 3] = [
     "We could not complete your diagnosis",
     "We are sorry: something went wrong on our side before your images were analysed. There is nothing wrong with \
      your images.",
-    YOU_NEED_DO_NOTHING,
+    NO_ACTION_NEEDED,
 ];
 const TIMED_OUT: [&str; 3] = [
     "Your diagnosis took too long",
     "We are sorry: the analysis of your images took too long, so we stopped waiting for it. There is nothing wrong \
      with your images.",
-    YOU_NEED_DO_NOTHING,
+    NO_ACTION_NEEDED,
 ];
 const CANCELLED: [&str; 3] = [
     "Your submission was cancelled",
     "Your submission was cancelled before the analysis of your images was finished, so there is no result.",
     "If you did not ask for this, please reply to this e-mail. You can send your images again at any time.",
 ];
-const YOU_NEED_DO_NOTHING: &str = "You do not need to do anything. Our team can see what happened and may start your \
+const NO_ACTION_NEEDED: &str = "You do not need to do anything. Our team can see what happened and may start your \
      diagnosis again. If so, you will get another e-mail from us. You can also send your images again at any time.";
 
 /// Encodes the domain in ASCII (RFC 5891), so that only a non-ASCII local part needs SMTPUTF8.

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 /// Browsers reconnect after this time.
 pub(super) const CLIENT_RETRY: Duration = Duration::from_secs(2);
 
-/// Limits the events in memory per stream, because a client may not read them.
+/// Limits the events in memory per stream, because a slow client can leave them unread.
 const BATCH: usize = 100;
 
 pub(crate) struct FollowSubmission {

@@ -28,7 +28,7 @@ const TURN_GRACE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub enum SlotOutcome {
     /// The caller must report the outcome with [`Store::record_loopai_request`], or call
-    /// [`Store::return_loopai_permit`] if it sent no request.
+    /// [`Store::release_loopai_permit`] if it sent no request.
     Granted(Permit),
     Deferred {
         reason: WaitReason,
@@ -147,9 +147,9 @@ impl Store {
         })
     }
 
-    /// Returns a permit that was not used for a request. If the permit was for a probe, another run may send a probe at
-    /// once.
-    pub async fn return_loopai_permit(&self, permit: Permit) -> StoreResult<()> {
+    /// Releases a permit that was not used for a request. If the permit was for a probe, another run may send a probe
+    /// at once.
+    pub async fn release_loopai_permit(&self, permit: Permit) -> StoreResult<()> {
         if permit.is_healthy {
             return Ok(());
         }

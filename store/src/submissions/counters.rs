@@ -19,7 +19,7 @@ const RECOUNT: &str = "UPDATE submission_counts SET amount = COALESCE((\
     WHERE counted.shard = submission_counts.shard AND counted.deleted = submission_counts.deleted \
         AND counted.status = submission_counts.status), 0)";
 
-/// The first digit of the id. `RECOUNT` computes the same in SQL.
+/// The value of the id's first hexadecimal digit. `RECOUNT` computes the same value in SQL.
 fn shard(submission: SubmissionId) -> i32 {
     let digit = submission.to_string().chars().next().and_then(|first| first.to_digit(16));
     digit.and_then(|digit| i32::try_from(digit).ok()).unwrap_or_default()

@@ -74,7 +74,7 @@ struct Detail {
     consent_at: UtcTime,
     /// Stable code of the failure.
     error_code: Option<String>,
-    /// LoopAI's error text, which may describe the images. Medical.
+    /// LoopAI's error text, which may describe the images. Requires `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_detail: Option<String>,
     /// Time of receipt.
@@ -94,10 +94,10 @@ struct Detail {
     deleted_at: Option<UtcTime>,
     /// Whether medical information is included.
     clinical: bool,
-    /// Comments of the patient. Medical.
+    /// Comments of the patient. Requires `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     comments: Option<String>,
-    /// Latest result. Medical.
+    /// Latest result. Requires `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     result: Option<Map<String, Value>>,
@@ -126,10 +126,10 @@ struct FileBody {
     size: i64,
     /// SHA-256 of the content.
     sha256: String,
-    /// File name on the patient's device. Medical, because names may describe the image.
+    /// File name on the patient's device, which may describe the image. Requires `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// Path of the image. Medical.
+    /// Path of the image. Requires `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Reads a password without showing it.
+//! Reads a password without echoing it.
 
 use anyhow::{Context, bail};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};

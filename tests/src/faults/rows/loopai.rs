@@ -1,5 +1,3 @@
-//! Faults of LoopAI.
-
 use crate::AcceptedSubmission;
 use crate::eventually::{self, LIMIT, eventually};
 use crate::faults::acknowledged::ExpectedEnd;

@@ -1,5 +1,3 @@
-//! Faults of the mail server.
-
 use crate::AcceptedSubmission;
 use crate::assertions;
 use crate::eventually;

@@ -1,5 +1,3 @@
-//! Faults of MySQL.
-
 use crate::dedicated_servers::DedicatedMariaDb;
 use crate::faults::load::Load;
 use crate::faults::report::RowReport;

@@ -27,8 +27,8 @@ async fn killed_at(failpoint: Failpoint) -> RowReport {
     testbed.report().await
 }
 
-/// Two sweepers select the same run. The first one claims it and is held until the claim expires and the second one has
-/// started the run.
+/// Two sweepers select the same run. The first one claims it and is then held. The claim expires, and the second one
+/// starts the run before the first one continues.
 pub(crate) async fn two_sweepers() -> RowReport {
     let mut testbed = Testbed::without_processes(StackOptions::default()).await;
     let unstarted = leave_unstarted(&mut testbed).await;

@@ -1,5 +1,3 @@
-//! Faults of event streams.
-
 use crate::client::{AcceptedSubmission, ApiClient};
 use crate::eventually::{LIMIT, eventually, within};
 use crate::faults::listener::Listener;

@@ -1,5 +1,3 @@
-//! Faults of the worker.
-
 use crate::AcceptedSubmission;
 use crate::eventually;
 use crate::faults::acknowledged::ExpectedEnd;

@@ -70,7 +70,7 @@ async fn request_slots(store: &Store, run: RunKey) {
         else {
             panic!("no free slot");
         };
-        store.return_loopai_permit(permit).await.expect("recorded");
+        store.release_loopai_permit(permit).await.expect("recorded");
         store.record_loopai_request(permit, RequestHealth::Unavailable).await.expect("recorded");
     }
     // This slot is not released, since its run is open.
