@@ -222,12 +222,16 @@ async fn a_result_after_the_cancellation_changes_nothing() {
 
 #[tokio::test]
 async fn a_cancellation_while_the_result_is_being_stored_changes_nothing() {
-    let (stack, accepted) = Stack::with_submission(scenario("status=slow:3s*1, delay=0s")).await;
-    wait_for_poll(&stack).await;
+    let stack = Stack::with(StackOptions::default()).await;
+    stack.failpoints.arm(Failpoint::BeforePoll);
+    let accepted = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
+    stack.failpoints.wait_until_reached(Failpoint::BeforePoll).await;
+    wait_until_finished(&stack).await;
     // Writers of the submission queue behind this lock: first the poll, then the cancellation.
     let mut held = stack.database.connect().await;
     let lock = "START TRANSACTION; SELECT id FROM submissions FOR UPDATE";
     held.batch_execute(lock).await.expect("locked");
+    stack.failpoints.release(Failpoint::BeforePoll);
     let waiting = async |count: i64| {
         eventually(format!("{count} to wait for the submission"), || async {
             let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
