@@ -6,7 +6,7 @@
 
 mod patient;
 
-use crate::eventually;
+use crate::eventually::{LIMIT, eventually, within};
 use crate::faults::report::RowReport;
 use crate::faults::testbed::Testbed;
 use crate::proxy::Proxy;
@@ -84,7 +84,8 @@ async fn run_link_faults(link: Link) -> RowReport {
         let (email, key) = (testbed.new_patient(), format!("{fault:?}"));
         let sent = (link != Link::ApiToMySql).then(|| testbed.send_until_accepted(&email, &key));
         let what = format!("the timeout of {link:?} with {fault:?}");
-        eventually(&what, || {
+        // Several attempts over a slow link may be needed.
+        within(3 * LIMIT, &what, || {
             limit_reached(&testbed, link, fault, &in_progress, (&email, &key), &before)
         })
         .await;
