@@ -224,7 +224,7 @@ async fn restore_with_temporal_retained(
     let output = diagflow(stack, &settle).await;
     assert!(output.contains("marked 1 pending e-mails as unknown"), "{output}");
     assert!(output.contains("2 runs were open"), "{output}");
-    assert!(output.contains("1 sessions ended"), "{output}");
+    assert!(output.contains("ended 1 sessions"), "{output}");
     stack.start_worker().await;
     stack.start_api().await;
 }

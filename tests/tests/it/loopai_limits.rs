@@ -7,6 +7,7 @@ use diagflow_store::{Failpoint, Role};
 use diagflow_tests::assertions::{
     cancelled, executions, steps, timed_out, wait_completed_once, wait_ended_once,
 };
+use diagflow_tests::eventually::{LIMIT, within};
 use diagflow_tests::{
     AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, photos, temporal_cli,
 };
@@ -123,6 +124,12 @@ async fn the_breaker_limits_requests_during_an_outage_and_ramps_up_afterwards() 
     assert!(failed_requests < MANY, "{failed_requests} requests during the outage");
 
     stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
+    // After three failed probes, the breaker stays open for up to 32 s before it admits requests one by one.
+    within(3 * LIMIT, "all submissions to be completed", || async {
+        let open = "SELECT COUNT(*) FROM submissions WHERE status <> 'completed'";
+        (stack.database.number(open).await == 0).then_some(())
+    })
+    .await;
 
     for submission in &submissions {
         wait_completed_once(&stack, submission).await;
