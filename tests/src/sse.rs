@@ -91,7 +91,7 @@ impl SseStream {
     }
 }
 
-/// `None` for a block that is not an event, such as a heartbeat.
+/// `None` for a block that is not an event, such as the start of the first one if the stream breaks.
 fn parse_event(block: &str) -> Option<SseEvent> {
     let field = |name: &str| {
         block.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))

@@ -4,22 +4,21 @@
 //! The id of an event is its row number in the table. Rows can become visible out of order (see [`super::cursor`]), so
 //! a client may also have missed rows shortly before its last id.
 
-use crate::auth::watch::AccessWatch;
 use crate::events::cursor::{GAP_TIMEOUT, MAX_GAPS};
 use crate::events::event_hub::{DATABASE_RETRY, EventHub};
-use crate::events::submission_events::CLIENT_RETRY;
+use crate::events::own_task::in_own_task;
+use crate::events::wire;
 use crate::extract::last_event_id::LastEventId;
 use crate::extract::time_format::rfc3339;
-use crate::telemetry::OpenStream;
+use crate::openapi::names::{SubmissionStatus, SubmissionStep};
 use async_stream::stream;
-use axum::response::sse;
-use diagflow_store::{EventRow, Store, StoreError, StoreResult, SubmissionId};
+use axum::body::Bytes;
+use diagflow_store::{EventRow, Store, StoreResult, SubmissionId};
 use futures::Stream;
 use serde::Serialize;
+use serde_json::json;
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::time::Duration;
-use tracing::Instrument;
 use utoipa::ToSchema;
 
 /// Rows per query.
@@ -31,41 +30,46 @@ pub(crate) struct AllEvents {
     pub(crate) store: Store,
     pub(crate) hub: EventHub,
     pub(crate) last: LastEventId,
+    /// Interval at which an idle stream queries the events.
     pub(crate) heartbeat: Duration,
-    pub(crate) watch: AccessWatch,
 }
 
-/// Data of a change.
+/// Data of the event `submission_changed`.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SubmissionChangedEvent)]
 pub(crate) struct ChangeBody {
     /// Id of the submission that changed.
     #[schema(value_type = String, format = "uuid")]
     submission_id: SubmissionId,
     /// Status of the submission after the change.
-    #[schema(example = "failed")]
-    status: &'static str,
+    status: SubmissionStatus,
     /// Machine-readable name of the event.
-    #[schema(example = "failed")]
+    #[schema(value_type = SubmissionStep)]
     step: String,
     /// Time of the event.
     #[schema(format = "date-time")]
     at: String,
 }
 
-pub(crate) fn all_events(
-    source: AllEvents,
-) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
+pub(crate) fn all_events(source: AllEvents) -> impl Stream<Item = Bytes> + Send {
     stream! {
-        let _open = OpenStream::new();
         // Starts before the first query, so that no change is missed in between.
         let mut listener = source.hub.listen_to_all();
-        let Some(Started { mut seen, missed }) = source.start().await else { return };
+        let Started { mut seen, missed } = loop {
+            match source.start().await {
+                Ok(started) => break started,
+                Err(error) => {
+                    tracing::debug!(error = error.kind(), "event stream is waiting for the database");
+                }
+            }
+            tokio::time::sleep(DATABASE_RETRY).await;
+        };
         // Sent only now, because a client that has received this gets every later change.
-        yield Ok(sse::Event::default().retry(CLIENT_RETRY));
+        yield wire::RETRY;
         match missed {
-            MissedChanges::TooMany => yield Ok(list_changed(seen.newest)),
+            MissedChanges::TooMany => yield list_changed(seen.newest),
             MissedChanges::Changes(changes) => for change in changes {
-                yield Ok(message(&change));
+                yield message(&change);
             },
         }
         loop {
@@ -75,18 +79,11 @@ pub(crate) fn all_events(
                     // The stream was too slow. After reconnecting, the client gets the changes that it missed.
                     None => break,
                 },
-                () = tokio::time::sleep(source.heartbeat) => {
-                    yield Ok(sse::Event::default().comment(""));
-                    // A notification can be missed; an event must not be.
-                    source.read(seen.newest).await.into()
-                }
-                () = source.watch.ended() => {
-                    yield Ok(sse::Event::default().retry(CLIENT_RETRY));
-                    break;
-                }
+                // A notification can be missed; an event must not be.
+                () = tokio::time::sleep(source.heartbeat) => source.read(seen.newest).await.into(),
             };
             for change in changes.iter().filter(|change| seen.is_new(change.id)) {
-                yield Ok(message(change));
+                yield message(change);
             }
         }
     }
@@ -103,24 +100,10 @@ enum MissedChanges {
 }
 
 impl AllEvents {
-    /// Reads the changes that the client missed. Retries until the database responds. `None` if the stream must end.
-    async fn start(&self) -> Option<Started> {
-        loop {
-            let (store, last) = (self.store.clone(), self.last);
-            match in_own_task(async move { read_missed(&store, last).await }).await {
-                Ok(started) => return Some(started),
-                Err(error) => {
-                    tracing::debug!(
-                        error = error.kind(),
-                        "event stream is waiting for the database"
-                    )
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(DATABASE_RETRY) => {}
-                () = self.watch.ended() => return None,
-            }
-        }
+    /// Reads the changes that the client missed.
+    async fn start(&self) -> StoreResult<Started> {
+        let (store, last) = (self.store.clone(), self.last);
+        in_own_task(async move { read_missed(&store, last).await }).await
     }
 
     /// Rows after row `after`. Empty if the database does not respond, because the next query returns them.
@@ -129,14 +112,6 @@ impl AllEvents {
         let read = in_own_task(async move { store.events_after_id(after, &[], BATCH).await });
         read.await.unwrap_or_default()
     }
-}
-
-/// A client may disconnect at any moment, and cancelling a statement would close its database connection.
-async fn in_own_task<T: Send + 'static>(
-    work: impl Future<Output = StoreResult<T>> + Send + 'static,
-) -> StoreResult<T> {
-    let done = tokio::spawn(work.in_current_span()).await;
-    done.map_err(|_| StoreError::Unavailable("the query was aborted".to_owned()))?
 }
 
 async fn read_missed(store: &Store, last: LastEventId) -> StoreResult<Started> {
@@ -190,23 +165,19 @@ impl SeenRows {
     }
 }
 
-fn message(change: &EventRow) -> sse::Event {
+fn message(change: &EventRow) -> Bytes {
     let body = ChangeBody {
         submission_id: change.submission_id,
-        status: change.status.name(),
+        status: change.status.into(),
         step: change.step.clone(),
         at: rfc3339(change.created_at),
     };
-    sse::Event::default()
-        .event("submission_changed")
-        .id(change.id.to_string())
-        .json_data(body)
-        .expect("the body is valid JSON")
+    wire::event("submission_changed", change.id, &body)
 }
 
 /// Makes the client read the list again and continue from `newest`.
-fn list_changed(newest: i64) -> sse::Event {
-    sse::Event::default().event("list_changed").id(newest.to_string()).data("{}")
+fn list_changed(newest: i64) -> Bytes {
+    wire::event("list_changed", newest, &json!({}))
 }
 
 #[cfg(test)]

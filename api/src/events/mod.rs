@@ -3,4 +3,6 @@
 pub(crate) mod all_events;
 mod cursor;
 pub(crate) mod event_hub;
+mod own_task;
 pub(crate) mod submission_events;
+pub(crate) mod wire;

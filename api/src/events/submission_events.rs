@@ -1,21 +1,21 @@
 //! The event stream of one submission. It ends with the terminal event.
+//!
+//! A stream that is opened while the database is unavailable waits for it, because an `EventSource` never reconnects
+//! after an error response. Until then it is unknown whether the submission exists.
 
-use crate::auth::watch::AccessWatch;
 use crate::events::event_hub::{DATABASE_RETRY, EventHub};
+use crate::events::own_task::in_own_task;
+use crate::events::wire;
+use crate::extract::last_event_id::LastEventId;
 use crate::extract::time_format::rfc3339;
-use crate::telemetry::OpenStream;
+use crate::openapi::names::{EmailStatus, SubmissionStatus, SubmissionStep};
 use async_stream::stream;
-use axum::response::sse;
-use diagflow_store::{Event, Store, StoreError, SubmissionId};
+use axum::body::Bytes;
+use diagflow_store::{Event, EventName, Step, Store, StoreResult, SubmissionId, result_message};
 use futures::Stream;
 use serde::Serialize;
-use std::convert::Infallible;
 use std::time::Duration;
-use tracing::Instrument;
 use utoipa::ToSchema;
-
-/// Browsers reconnect after this time.
-pub(super) const CLIENT_RETRY: Duration = Duration::from_secs(2);
 
 /// Limits the events in memory per stream, because a slow client can leave them unread.
 const BATCH: usize = 100;
@@ -24,30 +24,81 @@ pub(crate) struct FollowSubmission {
     pub(crate) store: Store,
     pub(crate) hub: EventHub,
     pub(crate) submission: SubmissionId,
-    /// Number of the last event that the client has.
-    pub(crate) after: i32,
+    pub(crate) position: Position,
+    /// Interval at which an idle stream queries the events.
     pub(crate) heartbeat: Duration,
-    pub(crate) watch: AccessWatch,
+    /// Time since the result for which `result_ready` waits for the outcome of the e-mail.
+    pub(crate) email_wait: Duration,
 }
 
-/// Data of an event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Position {
+    /// Number of the last event that the client has.
+    After(i32),
+    /// The database did not respond when the stream was opened.
+    Unknown(LastEventId),
+}
+
+/// What the database knows about a stream that is opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Further events may follow the event with this number.
+    After(i32),
+    /// The submission is in a final state, and the client has all events.
+    AllReceived,
+    /// The submission does not exist or is deleted.
+    NotFound,
+}
+
+pub(crate) async fn find_start(
+    store: Store,
+    submission: SubmissionId,
+    last: LastEventId,
+) -> StoreResult<Start> {
+    in_own_task(async move {
+        let row = store.submission(submission).await?.filter(|row| row.deleted_at.is_none());
+        let Some(row) = row else { return Ok(Start::NotFound) };
+        let newest = row.last_event;
+        let after = last.up_to(newest.into()).map_or(0, |id| id.try_into().unwrap_or(newest));
+        if row.status.is_final() {
+            let (rest, _) = until_terminal_event(store.events(submission, after).await?);
+            if rest.is_empty() {
+                return Ok(Start::AllReceived);
+            }
+        }
+        Ok(Start::After(after))
+    })
+    .await
+}
+
+/// Data of the event `status_update`.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StatusUpdateEvent)]
 pub(crate) struct EventBody {
     /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
     submission_id: SubmissionId,
     /// Status of the submission after the event.
-    #[schema(example = "processing")]
-    status: &'static str,
+    status: SubmissionStatus,
     /// Description of the event for the patient.
     #[schema(example = "Processing your submission...")]
     message: String,
     /// Machine-readable name of the event.
-    #[schema(example = "diagnosing")]
-    step: &'static str,
+    step: SubmissionStep,
     /// Time of the event.
     #[schema(format = "date-time")]
     at: String,
+    /// Only with `result_ready`: status of the e-mail with the result. If it is `planned` or `sending`, read it again
+    /// later from the status document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    email_status: Option<EmailStatus>,
+}
+
+struct StreamEvent {
+    name: EventName,
+    number: i32,
+    body: EventBody,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -55,34 +106,28 @@ enum AfterBatch {
     /// Read again at once.
     More,
     Wait,
-    End,
-}
-
-enum Wakeup {
-    Read,
-    Heartbeat,
+    /// Like `Wait`, but at most for this time.
+    WaitForEmail(Duration),
     End,
 }
 
 /// A client that reconnects with the number of its last event continues with the next one, on any replica.
-pub(crate) fn submission_events(
-    mut follow: FollowSubmission,
-) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
+pub(crate) fn submission_events(mut follow: FollowSubmission) -> impl Stream<Item = Bytes> + Send {
     stream! {
-        let _open = OpenStream::new();
         // Starts before the first query, so that no change is missed in between.
         let mut listener = follow.hub.listen(follow.submission);
-        yield Ok(sse::Event::default().retry(CLIENT_RETRY));
+        yield wire::RETRY;
         loop {
             let wait = match follow.read().await {
                 Ok((events, then)) => {
                     for event in events {
-                        follow.after = event.number;
-                        yield Ok(message(event));
+                        follow.position = Position::After(event.number);
+                        yield wire::event(event.name, event.number, &event.body);
                     }
                     match then {
                         AfterBatch::More => continue,
                         AfterBatch::Wait => follow.heartbeat,
+                        AfterBatch::WaitForEmail(left) => left.min(follow.heartbeat),
                         AfterBatch::End => break,
                     }
                 }
@@ -92,42 +137,64 @@ pub(crate) fn submission_events(
                     DATABASE_RETRY
                 }
             };
-            let next = tokio::select! {
-                () = listener.changed() => Wakeup::Read,
-                () = tokio::time::sleep(wait) => Wakeup::Heartbeat,
-                () = follow.watch.ended() => Wakeup::End,
-            };
-            match next {
-                Wakeup::Read => {}
-                // The next iteration also queries the events, in case a notification was missed.
-                Wakeup::Heartbeat => yield Ok(sse::Event::default().comment("")),
-                Wakeup::End => {
-                    yield Ok(sse::Event::default().retry(CLIENT_RETRY));
-                    break;
-                }
-            }
+            // Queries the events also without a notification, in case one was missed.
+            let _ = tokio::time::timeout(wait, listener.changed()).await;
         }
     }
 }
 
 impl FollowSubmission {
     /// Reads the next batch. The size is limited, because a batch stays in memory until the client has read it.
-    async fn read(&self) -> Result<(Vec<Event>, AfterBatch), StoreError> {
-        let next = self.read_at_most(BATCH as i64).await?;
-        match before_terminal_event(next, BATCH) {
-            Some(read) => Ok(read),
+    async fn read(&mut self) -> StoreResult<(Vec<StreamEvent>, AfterBatch)> {
+        let after = match self.position {
+            Position::After(after) => after,
+            Position::Unknown(last) => {
+                match find_start(self.store.clone(), self.submission, last).await? {
+                    Start::After(after) => after,
+                    // The client reconnects once, and the response is 204 or 404.
+                    Start::AllReceived | Start::NotFound => {
+                        return Ok((Vec::new(), AfterBatch::End));
+                    }
+                }
+            }
+        };
+        self.position = Position::After(after);
+        let next = self.read_at_most(after, BATCH as i64).await?;
+        let (events, then) = match before_terminal_event(next, BATCH) {
+            Some(read) => read,
             // So many events after the end are rare. Only the complete list shows whether the submission was retried.
-            None => Ok(to_terminal_event(self.read_at_most(i32::MAX.into()).await?)),
+            None => to_terminal_event(self.read_at_most(after, i32::MAX.into()).await?),
+        };
+        let is_result = |event: &Event| event.step == Step::ResultReady;
+        let is_ready = then == AfterBatch::End && events.last().is_some_and(is_result);
+        let mut events: Vec<_> = events.into_iter().map(StreamEvent::new).collect();
+        match is_ready {
+            true => self.wait_for_email(&mut events).await.map(|then| (events, then)),
+            false => Ok((events, then)),
         }
     }
 
-    /// Runs in its own task, because a client may disconnect at any moment, and cancelling a statement would close its
-    /// database connection.
-    async fn read_at_most(&self, limit: i64) -> Result<Vec<Event>, StoreError> {
-        let (store, submission, after) = (self.store.clone(), self.submission, self.after);
-        let read = async move { store.events_page(submission, after, limit).await };
-        let done = tokio::spawn(read.in_current_span()).await;
-        done.map_err(|_| StoreError::Unavailable("the query was aborted".to_owned()))?
+    async fn read_at_most(&self, after: i32, limit: i64) -> StoreResult<Vec<Event>> {
+        let (store, submission) = (self.store.clone(), self.submission);
+        in_own_task(async move { store.events_page(submission, after, limit).await }).await
+    }
+
+    /// Holds back the last event, `result_ready`, until it is known whether the e-mail was sent, but not for long. Its
+    /// message depends on that.
+    async fn wait_for_email(&self, events: &mut Vec<StreamEvent>) -> StoreResult<AfterBatch> {
+        let (store, submission) = (self.store.clone(), self.submission);
+        let email = in_own_task(async move { store.result_email(submission).await }).await?;
+        let status = email.and_then(|email| email.status);
+        let left = email.map_or(Duration::ZERO, |email| self.email_wait.saturating_sub(email.age));
+        if status.is_some_and(|status| !status.is_settled()) && !left.is_zero() {
+            events.pop();
+            return Ok(AfterBatch::WaitForEmail(left));
+        }
+        if let Some(last) = events.last_mut() {
+            last.body.message = result_message(status).to_owned();
+            last.body.email_status = status.map(EmailStatus::from);
+        }
+        Ok(AfterBatch::End)
     }
 }
 
@@ -155,9 +222,9 @@ fn active_prefix(events: &[Event]) -> usize {
 
 /// The events to send, and whether the stream ends with them.
 ///
-/// The stream ends with the terminal event and does not wait for the e-mail. If the submission was retried, the earlier
-/// terminal event does not end the stream.
-pub(crate) fn until_terminal_event(mut events: Vec<Event>) -> (Vec<Event>, bool) {
+/// The stream ends with the terminal event. If the submission was retried, the earlier terminal event does not end the
+/// stream.
+fn until_terminal_event(mut events: Vec<Event>) -> (Vec<Event>, bool) {
     let going = active_prefix(&events);
     let over = going < events.len();
     let end = events[going..].iter().position(|event| event.step.is_terminal());
@@ -165,25 +232,24 @@ pub(crate) fn until_terminal_event(mut events: Vec<Event>) -> (Vec<Event>, bool)
     (events, over)
 }
 
-fn message(event: Event) -> sse::Event {
-    let body = EventBody {
-        submission_id: event.submission_id,
-        status: event.status.name(),
-        message: event.message,
-        step: event.step.name(),
-        at: rfc3339(event.created_at),
-    };
-    sse::Event::default()
-        .event(event.name.to_string())
-        .id(event.number.to_string())
-        .json_data(body)
-        .expect("the body is valid JSON")
+impl StreamEvent {
+    fn new(event: Event) -> Self {
+        let body = EventBody {
+            submission_id: event.submission_id,
+            status: event.status.into(),
+            message: event.message,
+            step: event.step.into(),
+            at: rfc3339(event.created_at),
+            email_status: None,
+        };
+        Self { name: event.name, number: event.number, body }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diagflow_store::{EventName, Status, Step};
+    use diagflow_store::Status;
 
     fn story(steps: &[(Status, Step)]) -> Vec<Event> {
         (1..)

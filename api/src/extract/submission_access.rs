@@ -3,7 +3,7 @@
 
 use crate::app::AppState;
 use crate::auth::audit::{refuse, refuse_unauthenticated, unauthenticated_entry};
-use crate::auth::caller::Caller;
+use crate::auth::caller::{Caller, anonymous_entry};
 use crate::auth::cookies as session_cookies;
 use crate::auth::credentials::{AuthFailure, authenticate, bearer};
 use crate::auth::permissions::Permission;
@@ -12,12 +12,12 @@ use crate::error::{ApiError, ErrorCode};
 use crate::extract::client_info::ClientInfo;
 use crate::extract::path_id::PathId;
 use crate::openapi::route::{Documented, RouteDocument};
+use crate::openapi::security;
 use crate::settings::ApiSettings;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use diagflow_store::{Action, NewAuditEntry, ObjectKind, Submission, SubmissionId};
-use utoipa::openapi::security::SecurityRequirement;
 
 /// The cookies of all submissions have this name, but different paths.
 pub(crate) const ACCESS_COOKIE: &str = "diagflow_access";
@@ -30,14 +30,18 @@ pub(crate) fn events_path(submission: SubmissionId) -> String {
     format!("/api/user/events/{submission}")
 }
 
+pub(crate) fn cancel_path(submission: SubmissionId) -> String {
+    format!("/api/user/cancel/{submission}")
+}
+
 /// Cookies for `EventSource`, which cannot send headers. There is one for each path of the submission, so a
 /// browser with many submissions sends only the one that it needs.
 pub(crate) fn cookies(
     settings: &ApiSettings,
     submission: SubmissionId,
     token: &str,
-) -> [Cookie<'static>; 2] {
-    [status_path(submission), events_path(submission)].map(|path| {
+) -> [Cookie<'static>; 3] {
+    [status_path(submission), events_path(submission), cancel_path(submission)].map(|path| {
         Cookie::build((settings.cookie_name(ACCESS_COOKIE, &path), token.to_owned()))
             .path(path)
             .http_only(true)
@@ -65,7 +69,7 @@ impl SubmissionAccess {
     }
 
     /// Returns a watch that ends a stream when the reader loses access.
-    pub(crate) fn watch(&self, state: &AppState) -> AccessWatch {
+    fn watch(&self, state: &AppState) -> AccessWatch {
         match &self.reader {
             None => AccessWatch::until_shutdown(state),
             Some((caller, permission)) => AccessWatch::while_permitted(state, caller, *permission),
@@ -77,33 +81,116 @@ impl FromRequestParts<AppState> for SubmissionAccess {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let PathId(id) = PathId::<SubmissionId>::from_request_parts(parts, state).await?;
-        let settings = &state.app.settings;
-        let tokens = presented_tokens(settings, parts);
-        if tokens.is_empty() && session_cookies::access_token(settings, &parts.headers).is_none() {
-            let failure = ApiError::TokenRequired.into();
-            return Err(deny(parts, state, id, failure, ApiError::TokenRequired).await);
+        let (id, token) = verify_token(parts, state, Action::SubmissionView).await?;
+        if token == Token::Other {
+            return access_by_account(parts, state, id).await;
         }
-        if tokens.iter().any(|token| state.keys.submission_tokens.verifies(token, id)) {
-            let submission = find_submission(state, id).await?.ok_or(ApiError::NotFound)?;
-            return Ok(SubmissionAccess { submission, reader: None });
-        }
-        access_by_account(parts, state, id).await
+        let submission = find_submission(state, id).await?.ok_or(ApiError::NotFound)?;
+        Ok(SubmissionAccess { submission, reader: None })
     }
 }
 
 impl Documented for SubmissionAccess {
     fn document(route: &mut RouteDocument<'_>) {
-        PathId::<SubmissionId>::document(route);
+        document_token(route);
         let permissions = [Permission::SubmissionsRead, Permission::SubmissionsReadOwn];
         let permissions = permissions.map(Permission::name);
-        let token = ["bearer", "cookie"];
-        let account = ["session", "session_cookie"];
-        let token = token.map(|scheme| SecurityRequirement::new(scheme, [""; 0]));
-        let account = account.map(|scheme| SecurityRequirement::new(scheme, permissions));
-        route.operation().security = Some(token.into_iter().chain(account).collect());
-        route.add_errors(&[ErrorCode::TokenRequired, ErrorCode::TooManyRequests]);
+        let account = security::account(&permissions);
+        route.operation().security.get_or_insert_default().extend(account);
     }
+}
+
+/// Permission to follow the submission in the path. The access token grants it without the database, so the submission
+/// may be unknown or deleted.
+pub(crate) struct FollowAccess {
+    pub(crate) submission: SubmissionId,
+    pub(crate) watch: AccessWatch,
+}
+
+impl FromRequestParts<AppState> for FollowAccess {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let (submission, token) = verify_token(parts, state, Action::SubmissionView).await?;
+        let watch = match token {
+            Token::Valid => AccessWatch::until_shutdown(state),
+            Token::Other => access_by_account(parts, state, submission).await?.watch(state),
+        };
+        Ok(FollowAccess { submission, watch })
+    }
+}
+
+impl Documented for FollowAccess {
+    fn document(route: &mut RouteDocument<'_>) {
+        SubmissionAccess::document(route);
+    }
+}
+
+/// Permission of the patient to cancel the submission in the path, which may be unknown or deleted. Only its access
+/// token grants it: staff have another route, which requires a reason.
+pub(crate) struct CancelAccess {
+    pub(crate) submission: SubmissionId,
+    client: ClientInfo,
+}
+
+impl CancelAccess {
+    pub(crate) fn audit_entry(&self, state: &AppState) -> NewAuditEntry {
+        let entry = anonymous_entry(state, &self.client, "", Action::SubmissionCancel);
+        let (object_kind, object_id) = (ObjectKind::Submission, self.submission.to_string());
+        NewAuditEntry { object_kind, object_id, ..entry }.with("credential", "submission_token")
+    }
+}
+
+impl FromRequestParts<AppState> for CancelAccess {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let action = Action::SubmissionCancel;
+        let (submission, token) = verify_token(parts, state, action).await?;
+        if token == Token::Other {
+            let failure = ApiError::TokenInvalid.into();
+            return Err(deny(parts, state, submission, failure, action).await);
+        }
+        let proxies = state.app.settings.trusted_proxies;
+        let client = ClientInfo::of(&parts.headers, &parts.extensions, proxies);
+        Ok(CancelAccess { submission, client })
+    }
+}
+
+impl Documented for CancelAccess {
+    fn document(route: &mut RouteDocument<'_>) {
+        document_token(route);
+    }
+}
+
+fn document_token(route: &mut RouteDocument<'_>) {
+    PathId::<SubmissionId>::document(route);
+    route.operation().security = Some(security::submission_token().to_vec());
+    route.add_errors(&[ErrorCode::TokenRequired, ErrorCode::TooManyRequests]);
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Token {
+    /// The access token of the submission.
+    Valid,
+    /// Other credentials, possibly those of an account.
+    Other,
+}
+
+/// Checks the access token without the database. Returns an error if the request has no credentials at all.
+async fn verify_token(
+    parts: &mut Parts,
+    state: &AppState,
+    action: Action,
+) -> Result<(SubmissionId, Token), ApiError> {
+    let PathId(id) = PathId::<SubmissionId>::from_request_parts(parts, state).await?;
+    let settings = &state.app.settings;
+    let tokens = presented_tokens(settings, parts);
+    if tokens.is_empty() && session_cookies::access_token(settings, &parts.headers).is_none() {
+        return Err(deny(parts, state, id, ApiError::TokenRequired.into(), action).await);
+    }
+    let is_valid = tokens.iter().any(|token| state.keys.submission_tokens.verifies(token, id));
+    Ok((id, if is_valid { Token::Valid } else { Token::Other }))
 }
 
 /// Access by a session or an API key. Without access the response is the same as for a submission that does not
@@ -121,7 +208,7 @@ async fn access_by_account(
         Err(failure) if failure.error.is_client_error() => failure,
         Err(failure) => return Err(failure.error),
     };
-    Err(deny(parts, state, id, failure, ApiError::NotFound).await)
+    Err(deny(parts, state, id, failure, Action::SubmissionView).await)
 }
 
 async fn access_by_caller(
@@ -143,21 +230,25 @@ async fn access_by_caller(
 }
 
 /// The error for a caller whose credentials do not grant access. `failure` is the actual reason, which is
-/// recorded only in the audit log.
+/// recorded only in the audit log, unless there are no credentials.
 async fn deny(
     parts: &Parts,
     state: &AppState,
     id: SubmissionId,
     failure: AuthFailure,
-    refusal: ApiError,
+    action: Action,
 ) -> ApiError {
     let client =
         ClientInfo::of(&parts.headers, &parts.extensions, state.app.settings.trusted_proxies);
-    let entry = unauthenticated_entry(state, &client, &failure, Action::SubmissionView)
+    let entry = unauthenticated_entry(state, &client, &failure, action)
         .with("route", format!("{} {}", parts.method, parts.uri.path()))
         .with("error", failure.error.code());
     let (object_kind, object_id) = (ObjectKind::Submission, id.to_string());
     let entry = NewAuditEntry { object_kind, object_id, ..entry };
+    let refusal = match failure.error {
+        ApiError::TokenRequired => ApiError::TokenRequired,
+        _ => ApiError::NotFound,
+    };
     refuse_unauthenticated(state, &client, entry, refusal).await
 }
 

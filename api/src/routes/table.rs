@@ -2,6 +2,7 @@
 
 use crate::app::{App, AppState};
 use crate::auth::permissions::Permission;
+use crate::openapi::security;
 use crate::routes;
 use diagflow_store::Role;
 use serde_json::Value;
@@ -25,6 +26,8 @@ pub enum Access {
     Public,
     /// Holders of the submission's access token, the account that sent it, and staff with `submissions:read`.
     Submission,
+    /// Holders of the submission's access token only.
+    SubmissionToken,
     /// Roles with a permission.
     Roles { permission: String, roles: Vec<Role> },
 }
@@ -37,6 +40,7 @@ impl fmt::Display for Route {
             Access::Submission => {
                 f.write_str("-                     the submission's token, its sender, and staff")
             }
+            Access::SubmissionToken => f.write_str("-                     the submission's token"),
             Access::Roles { permission, roles } => {
                 let roles: Vec<_> = roles.iter().map(ToString::to_string).collect();
                 write!(f, "{permission:21} {}", roles.join(", "))
@@ -63,13 +67,16 @@ pub fn route_table(app: App) -> Vec<Route> {
 
 fn access(operation: &Value) -> Access {
     let ways = &operation["security"];
-    if let Some(permission) = ways[0]["session"][0].as_str() {
+    if let Some(permission) = ways[0][security::SESSION][0].as_str() {
         let has = |role: &Role| Permission::of(*role).iter().any(|own| own.name() == permission);
         let roles = Role::ALL.iter().copied().filter(has).collect();
         return Access::Roles { permission: permission.to_owned(), roles };
     }
-    match ways[0].get("bearer") {
-        Some(_) => Access::Submission,
-        None => Access::Public,
+    let allows =
+        |scheme| ways.as_array().is_some_and(|all| all.iter().any(|way| way.get(scheme).is_some()));
+    match (ways[0].get(security::SUBMISSION_TOKEN), allows(security::SESSION)) {
+        (Some(_), true) => Access::Submission,
+        (Some(_), false) => Access::SubmissionToken,
+        (None, _) => Access::Public,
     }
 }

@@ -5,4 +5,5 @@ pub(crate) mod attempts;
 pub(crate) mod maybe_notified;
 pub(crate) mod model;
 pub(crate) mod plan;
+pub(crate) mod result_email;
 pub(crate) mod standalone;

@@ -11,9 +11,10 @@ use crate::loopai::slots;
 use crate::runs::queue::mark_started;
 use crate::runs::transitions;
 use crate::submissions::counters;
-use crate::submissions::events::{self, Step};
+use crate::submissions::events;
 use crate::submissions::row::{is_deleted, lock};
 use crate::submissions::status::Status;
+use crate::submissions::steps::Step;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 

@@ -13,10 +13,11 @@ use crate::deliveries::model::DeliveryKind;
 use crate::deliveries::plan;
 use crate::loopai::slots;
 use crate::submissions::counters;
-use crate::submissions::events::{self, Step};
+use crate::submissions::events;
 use crate::submissions::results::DiagnosisResult;
 use crate::submissions::row::lock;
 use crate::submissions::status::Status;
+use crate::submissions::steps::Step;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 

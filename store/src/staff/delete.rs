@@ -12,9 +12,10 @@ use crate::db::schema::submissions;
 use crate::db::utc_time::UtcTime;
 use crate::deliveries::plan;
 use crate::submissions::counters;
-use crate::submissions::events::{self, Step};
+use crate::submissions::events;
 use crate::submissions::row::{is_deleted, lock};
 use crate::submissions::status::Status;
+use crate::submissions::steps::Step;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 

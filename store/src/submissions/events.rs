@@ -1,4 +1,4 @@
-//! A submission's append-only events, with the messages that the patient reads.
+//! A submission's append-only events.
 
 use crate::db::clock::now;
 use crate::db::connection::Connection;
@@ -6,98 +6,13 @@ use crate::db::error::StoreResult;
 use crate::db::ids::SubmissionId;
 use crate::db::pool::Store;
 use crate::db::schema::{events, submissions};
-use crate::db::sql_text::stored_as_text;
 use crate::db::utc_time::UtcTime;
+use crate::submissions::messages::event_message;
 use crate::submissions::status::Status;
-use diesel::deserialize::FromSqlRow;
+use crate::submissions::steps::{EventName, Step};
 use diesel::dsl::max;
-use diesel::expression::AsExpression;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
-use strum::{Display, EnumString, IntoStaticStr};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
-#[diesel(sql_type = Text)]
-#[strum(serialize_all = "snake_case")]
-pub enum EventName {
-    StatusUpdate,
-    ResultReady,
-}
-stored_as_text!(EventName);
-
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString, IntoStaticStr,
-)]
-#[diesel(sql_type = Text)]
-#[strum(serialize_all = "snake_case")]
-pub enum Step {
-    Received,
-    /// LoopAI is busy or unavailable, and the submission waits for its turn.
-    Waiting,
-    Diagnosing,
-    Completed,
-    /// The last event of a successful run.
-    ResultReady,
-    Failed,
-    TimedOut,
-    Cancelled,
-    Retried,
-    MailSent,
-    MailUnknown,
-    MailFailed,
-    Deleted,
-    Restored,
-}
-stored_as_text!(Step);
-
-impl Step {
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-
-    /// Whether the patient's event stream ends after this step. Unless the submission is restarted, only events about
-    /// e-mails may follow.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Step::ResultReady | Step::Failed | Step::TimedOut | Step::Cancelled)
-    }
-
-    fn event_name(self) -> EventName {
-        match self {
-            Step::ResultReady => EventName::ResultReady,
-            _ => EventName::StatusUpdate,
-        }
-    }
-
-    fn message(self) -> &'static str {
-        match self {
-            Step::Received => "We have received your submission.",
-            Step::Waiting => {
-                "The diagnosis service is busy right now. Your submission is waiting, and will continue automatically."
-            }
-            Step::Diagnosing => "Processing your submission...",
-            Step::Completed => "Your diagnosis is complete.",
-            Step::ResultReady => "Your results are ready! Check your email.",
-            Step::Failed => {
-                "We could not complete your diagnosis. We will send you an e-mail with the next steps."
-            }
-            Step::TimedOut => {
-                "Your diagnosis took too long, so we stopped it. We will send you an e-mail with the next steps."
-            }
-            Step::Cancelled => {
-                "Your submission was cancelled. We will send you an e-mail about it."
-            }
-            Step::Retried => "Your submission has been restarted.",
-            Step::MailSent => "We have sent you an e-mail.",
-            Step::MailUnknown => {
-                "We tried to send you an e-mail, but do not know whether it arrived."
-            }
-            Step::MailFailed => "We could not send you an e-mail.",
-            Step::Deleted => "Your submission was deleted.",
-            Step::Restored => "Your submission was restored.",
-        }
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = events)]
@@ -153,7 +68,7 @@ pub(crate) async fn append(
                 events::name.eq(step.event_name()),
                 events::step.eq(*step),
                 events::status.eq(status),
-                events::message.eq(step.message()),
+                events::message.eq(event_message(*step, status)),
                 events::created_at.eq(now()),
             )
         })

@@ -1,9 +1,13 @@
-//! Submissions: the row and its lock, states, events, counters, results, idempotency keys.
+//! Submissions: the row and its lock, states, events, counters, results, messages, idempotency keys, limits per
+//! recipient.
 
 pub(crate) mod counters;
 pub(crate) mod create;
 pub(crate) mod events;
 pub(crate) mod idempotency;
+pub(crate) mod messages;
+pub(crate) mod recipient_limits;
 pub(crate) mod results;
 pub(crate) mod row;
 pub(crate) mod status;
+pub(crate) mod steps;

@@ -1,6 +1,7 @@
-//! Routes for patients and other senders: send a submission and follow it.
+//! Routes for patients and other senders: send a submission, follow it and cancel it.
 
-pub(crate) mod events;
+pub(super) mod cancel;
+pub(super) mod events;
 pub(super) mod my_submissions;
 pub(super) mod status;
 pub(super) mod submit;

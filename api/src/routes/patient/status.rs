@@ -1,31 +1,51 @@
 use crate::error::ApiResult;
+use crate::extract::if_none_match::{IfNoneMatch, entity_tag};
 use crate::extract::submission_access::SubmissionAccess;
 use crate::extract::time_format::rfc3339;
-use axum::Json;
+use crate::openapi::diagnosis_result::DiagnosisResult;
+use crate::openapi::names::{EmailStatus, SubmissionErrorCode, SubmissionStatus, SubmissionStep};
 use axum::extract::State;
-use axum::http::HeaderName;
-use axum::http::header::CACHE_CONTROL;
-use diagflow_store::{Event, Status, Store, Submission, SubmissionId};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum_extra::headers::HeaderMapExt;
+use diagflow_store::{
+    Delivery, Event, FailureCode, Status, Step, Store, Submission, SubmissionId, end_message,
+    result_email_status, result_message,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+/// Seconds after which a client that polls should read the status again.
+const POLL_INTERVAL: u64 = 5;
+
 /// Get the status of a submission
 ///
-/// Includes the result once the submission is *completed*.
+/// Includes the result once the submission is *completed*. To wait for the end without an event stream, repeat the
+/// request after the seconds in `Retry-After`, with the last `ETag` in `If-None-Match`. After the end, `email_status`
+/// shows whether the e-mail was sent. While it is `planned` or `sending`, read it again from time to time.
 #[utoipa::path(
     get,
     path = "/api/user/status/{id}",
     tag = "submissions",
-    responses((status = 200, description = "The status.", body = StatusBody)),
+    responses(
+        (status = 200, description = "The status.", body = StatusBody, headers(
+            ("ETag" = String, description = "Tag of this document, for `If-None-Match`."),
+            ("Retry-After" = Option<u64>, description = "Number of seconds to wait before the request is repeated. \
+                Absent in a final state."),
+        )),
+        (status = 304, description = "The status has not changed since the response with this `ETag`."),
+    ),
 )]
 pub(crate) async fn read_submission_status(
     access: SubmissionAccess,
+    if_none_match: IfNoneMatch,
     State(store): State<Store>,
-) -> ApiResult<([(HeaderName, &'static str); 1], Json<StatusBody>)> {
+) -> ApiResult<Response> {
     let is_clinical = access.is_clinical();
     let submission = access.submission;
-    let id = submission.id;
+    let (id, is_final) = (submission.id, submission.status.is_final());
     let latest = store.events(id, submission.last_event - 1).await?.into_iter().next();
     let result = match submission.status {
         Status::Completed if is_clinical => store.result(id).await?,
@@ -34,10 +54,27 @@ pub(crate) async fn read_submission_status(
     let deliveries = store.deliveries(id).await?;
     let body = StatusBody {
         result: result.map(|result| result.object().clone()),
-        email_status: deliveries.last().map(|delivery| delivery.status.to_string()),
-        ..StatusBody::of(submission, latest)
+        email_status: deliveries.last().map(|delivery| delivery.status.into()),
+        ..StatusBody::of(submission, latest, &deliveries)
     };
-    Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
+    let body = serde_json::to_vec(&body).expect("the status is valid JSON");
+    Ok(response(body, is_final, &if_none_match))
+}
+
+fn response(body: Vec<u8>, is_final: bool, if_none_match: &IfNoneMatch) -> Response {
+    let tag = entity_tag(&body);
+    let is_current = if_none_match.matches(&tag);
+    let mut headers = HeaderMap::new();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.typed_insert(tag);
+    if !is_final {
+        headers.insert(RETRY_AFTER, POLL_INTERVAL.into());
+    }
+    if is_current {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    (headers, body).into_response()
 }
 
 /// Status of a submission.
@@ -49,14 +86,13 @@ pub(crate) struct StatusBody {
     /// Id of the submission.
     #[schema(value_type = String, format = "uuid")]
     submission_id: SubmissionId,
-    /// `pending`, `processing`, `completed`, `failed`, `timed_out` or `cancelled`.
-    #[schema(example = "processing")]
-    status: &'static str,
+    /// Status of the submission.
+    status: SubmissionStatus,
     /// Message of the last event, for the patient.
     message: String,
-    /// Stable code of the last event.
-    #[schema(example = "diagnosing")]
-    step: Option<&'static str>,
+    /// Machine-readable name of the last event.
+    #[schema(required)]
+    step: Option<SubmissionStep>,
     /// Time of receipt.
     #[schema(format = "date-time")]
     created_at: String,
@@ -64,57 +100,102 @@ pub(crate) struct StatusBody {
     #[schema(format = "date-time")]
     updated_at: String,
     /// Time at which the submission reached its final state.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     finished_at: Option<String>,
-    /// Result of a *completed* submission, if the caller may read medical data. Usual members: `summary`, `findings`,
-    /// `recommendations`.
-    #[schema(value_type = Option<Object>)]
+    /// Result of a *completed* submission, if the caller may read medical data.
+    #[schema(required, value_type = Option<DiagnosisResult>)]
     result: Option<Map<String, Value>>,
     /// Reason why there is no result, if the submission ended without one.
+    #[schema(required)]
     error: Option<StatusError>,
-    /// Status of the latest e-mail: `planned`, `sending`, `sent`, `unknown` or `failed`.
-    #[schema(example = "sent")]
-    email_status: Option<String>,
+    /// Status of the latest e-mail.
+    #[schema(required)]
+    email_status: Option<EmailStatus>,
 }
 
 /// Reason why there is no result.
 #[derive(Debug, Serialize, ToSchema)]
 struct StatusError {
     /// Stable error code.
-    #[schema(example = "timed_out")]
+    #[schema(value_type = SubmissionErrorCode)]
     code: String,
     /// Message for the patient.
     message: &'static str,
 }
 
 impl StatusBody {
-    fn of(submission: Submission, latest: Option<Event>) -> Self {
+    fn of(submission: Submission, latest: Option<Event>, deliveries: &[Delivery]) -> Self {
         Self {
             success: true,
             submission_id: submission.id,
-            status: submission.status.name(),
-            step: latest.as_ref().map(|event| event.step.name()),
-            message: latest.map(|event| event.message).unwrap_or_default(),
+            status: submission.status.into(),
+            step: latest.as_ref().map(|event| event.step.into()),
+            message: latest.map(|event| message(event, deliveries)).unwrap_or_default(),
             created_at: rfc3339(submission.created_at),
             updated_at: rfc3339(submission.updated_at),
             finished_at: submission.finished_at.map(rfc3339),
-            error: status_error(submission.status, submission.error_code),
+            error: StatusError::of(submission.status, submission.error_code),
             result: None,
             email_status: None,
         }
     }
 }
 
-fn status_error(status: Status, code: Option<String>) -> Option<StatusError> {
-    let message = match status {
-        Status::Pending | Status::Processing | Status::Completed => return None,
-        Status::Failed => {
-            "We could not complete your diagnosis. Please send your photos again, or see a doctor."
+/// Like the message in the event stream, that of `result_ready` depends on the e-mail.
+fn message(event: Event, deliveries: &[Delivery]) -> String {
+    match event.step {
+        Step::ResultReady => result_message(result_email_status(deliveries)).to_owned(),
+        _ => event.message,
+    }
+}
+
+impl StatusError {
+    fn of(status: Status, code: Option<String>) -> Option<Self> {
+        let message = end_message(status)?;
+        let default = match status {
+            Status::TimedOut => FailureCode::DeadlineExceeded,
+            Status::Cancelled => FailureCode::Cancelled,
+            _ => FailureCode::RunOrphaned,
+        };
+        Some(Self { code: code.unwrap_or_else(|| default.to_string()), message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::extract::FromRequestParts;
+    use axum::http::Request;
+    use axum::http::header::{ETAG, IF_NONE_MATCH};
+
+    async fn respond(body: &str, is_final: bool, tag: &str) -> Response {
+        let request = Request::builder().header(IF_NONE_MATCH, tag).body(()).expect("a request");
+        let Ok(header) = IfNoneMatch::from_request_parts(&mut request.into_parts().0, &()).await;
+        response(body.into(), is_final, &header)
+    }
+
+    #[tokio::test]
+    async fn an_unchanged_status_is_not_sent_again() {
+        let first = respond("{}", false, "").await;
+        let tag = first.headers()[ETAG].to_str().expect("text").to_owned();
+        assert_eq!(first.status(), StatusCode::OK);
+
+        let same = respond("{}", false, &tag).await;
+
+        assert_eq!(same.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(same.headers()[ETAG], tag);
+        assert_eq!(same.headers()[CACHE_CONTROL], "no-store");
+        let body = axum::body::to_bytes(same.into_body(), usize::MAX).await.expect("a body");
+        assert!(body.is_empty());
+        assert_eq!(respond("{\"a\":1}", false, &tag).await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_client_is_asked_to_poll_again_until_the_end() {
+        let tag = respond("{}", false, "").await.headers()[ETAG].to_str().expect("text").to_owned();
+        for tag in ["", &tag] {
+            assert_eq!(respond("{}", false, tag).await.headers()[RETRY_AFTER], "5", "{tag:?}");
+            assert!(!respond("{}", true, tag).await.headers().contains_key(RETRY_AFTER));
         }
-        Status::TimedOut => {
-            "Your diagnosis took too long, so we have stopped it. Please send your photos again later."
-        }
-        Status::Cancelled => "Your submission was cancelled.",
-    };
-    Some(StatusError { code: code.unwrap_or_else(|| status.name().to_owned()), message })
+    }
 }

@@ -1,17 +1,14 @@
 use crate::app::AppState;
-use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::extract::path_id::PathId;
 use crate::extract::reason::Reason;
-use crate::openapi::error_responses::errors;
-use crate::routes::staff::response::StaffActionResponse;
+use crate::routes::cancellation::{CancelErrors, Cancellation, cancel};
+use crate::routes::staff::response::{StaffActionOutcome, StaffActionResponse};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use diagflow_store::{Action, CancelOutcome, SubmissionId};
-
-errors!(CancelSubmissionErrors: AlreadyFinal);
+use diagflow_store::{Action, SubmissionId};
 
 /// Cancel a submission
 ///
@@ -27,7 +24,7 @@ errors!(CancelSubmissionErrors: AlreadyFinal);
             description = "`cancelling`: the run is being cancelled. `cancelled`: the submission is cancelled.",
             body = StaffActionResponse,
         ),
-        CancelSubmissionErrors,
+        CancelErrors,
     ),
 )]
 pub(crate) async fn cancel_submission(
@@ -37,13 +34,10 @@ pub(crate) async fn cancel_submission(
     reason: Reason,
 ) -> ApiResult<(StatusCode, Json<StaffActionResponse>)> {
     let entry = reason.audit_entry(&caller, Action::SubmissionCancel, id);
-    let (outcome, run) = match state.app.store.request_cancel(id, &entry).await? {
-        CancelOutcome::Requested(run) => ("cancelling", Some(run.number)),
-        CancelOutcome::Cancelled => ("cancelled", None),
-        CancelOutcome::Final(_) => return Err(refuse(&state, entry, ApiError::AlreadyFinal).await),
-        CancelOutcome::NotFound => return Err(refuse(&state, entry, ApiError::NotFound).await),
+    let (outcome, run) = match cancel(&state, id, entry).await? {
+        Cancellation::Requested(run) => (StaffActionOutcome::Cancelling, Some(run)),
+        Cancellation::Done => (StaffActionOutcome::Cancelled, None),
     };
-    state.app.dispatch.wake_reconciler();
     let body = StaffActionResponse { success: true, submission_id: id.to_string(), outcome, run };
     Ok((StatusCode::ACCEPTED, Json(body)))
 }

@@ -4,8 +4,9 @@ use crate::store::Records;
 use diagflow_store::{
     Action, BlobStore, CancelOutcome, DeleteOutcome, Delivery, DeliveryState, DeliveryStatus,
     DiagnosisResult, EndStatus, FailureCode, FailureReason, IdempotencyState, LoopAiLimits,
-    NewAuditEntry, RequestHealth, ResendOutcome, RetryFilter, RetryOutcome, RunKey, Sha256,
-    SlotOutcome, Status, Store, SubmissionId, TemporalState, WaitReason,
+    NewAuditEntry, RequestHealth, ResendOutcome, RetryFilter, RetryOutcome, Role, RunKey, Sha256,
+    SlotOutcome, Status, Store, SubmissionChange, SubmissionId, TemporalState, UpdateOutcome,
+    UserId, WaitReason,
 };
 use diagflow_tests::seeding::{audit_entry, end};
 use std::time::Duration;
@@ -103,6 +104,7 @@ async fn read_submission(store: &Store, id: SubmissionId) {
     let files = store.files(id).await.expect("files");
     store.file(files[0].id).await.expect("a file").expect("found");
     store.result(id).await.expect("a result").expect("found");
+    store.result_email(id).await.expect("an e-mail").expect("found");
     store.clinical_data_sizes(&[id]).await.expect("sizes");
     assert_eq!(store.runs(id).await.expect("runs").len(), 1);
     assert_eq!(store.events(id, 1).await.expect("events").len(), 4);
@@ -147,6 +149,7 @@ async fn staff_actions(records: &Records, run: RunKey, delivery: &Delivery) {
     let (store, id) = (&records.store, run.submission);
     let resent = store.resend_delivery(id, delivery.id, &audit_entry(Action::MailResend)).await;
     assert!(matches!(resent.expect("a response"), ResendOutcome::Planned(_)));
+    update(store, id).await;
     let retried = store
         .retry_submission(id, DAY, &audit_entry(Action::SubmissionRetry))
         .await
@@ -171,6 +174,25 @@ async fn staff_actions(records: &Records, run: RunKey, delivery: &Delivery) {
     let failed =
         diagflow_store::SubmissionFilter { statuses: vec![Status::Failed], ..Default::default() };
     store.retry_matching(&failed.into(), 60, &each, &whole).await.expect("retried");
+}
+
+/// Corrects the address while a copy of the e-mail is planned.
+async fn update(store: &Store, id: SubmissionId) {
+    let change = SubmissionChange {
+        email: Some("corrected@example.org".parse().expect("an address")),
+        resend: true,
+        assignee: Some(Some(UserId::new())),
+        ..SubmissionChange::default()
+    };
+    let (entry, roles) = (audit_entry(Action::SubmissionUpdate), [Role::Admin, Role::Operator]);
+    let outcome = store.update_submission(id, 0, &change, &roles, &entry).await;
+    assert!(matches!(outcome.expect("a response"), UpdateOutcome::AssigneeNotFound));
+    let change = SubmissionChange { assignee: None, ..change };
+    let outcome = store.update_submission(id, 0, &change, &roles, &entry).await;
+    let UpdateOutcome::Updated(updated) = outcome.expect("a response") else {
+        panic!("not updated")
+    };
+    assert!(matches!(updated.resent, Some(ResendOutcome::InProgress(_))), "{updated:?}");
 }
 
 /// Calls the methods that the reconciler uses.

@@ -1,0 +1,13 @@
+//! Queries of event streams.
+
+use diagflow_store::{StoreError, StoreResult};
+use tracing::Instrument;
+
+/// Runs a query to its end. A client may disconnect at any moment, and cancelling a statement would close its database
+/// connection.
+pub(super) async fn in_own_task<T: Send + 'static>(
+    query: impl Future<Output = StoreResult<T>> + Send + 'static,
+) -> StoreResult<T> {
+    let done = tokio::spawn(query.in_current_span()).await;
+    done.map_err(|_| StoreError::Unavailable("the query was aborted".to_owned()))?
+}

@@ -1,0 +1,135 @@
+//! The texts that a patient reads about a submission: in its events, and in the status document.
+
+use crate::deliveries::model::DeliveryStatus;
+use crate::submissions::status::Status;
+use crate::submissions::steps::Step;
+
+/// What happened, and what to do, if a submission ended without a result. Otherwise `None`.
+pub fn end_message(status: Status) -> Option<&'static str> {
+    match status {
+        Status::Pending | Status::Processing | Status::Completed => None,
+        Status::Failed => Some(
+            "We could not complete your diagnosis. Please send your photos again, or see a doctor.",
+        ),
+        Status::TimedOut => Some(
+            "Your diagnosis took too long, so we stopped it. Please send your photos again later, or see a doctor.",
+        ),
+        Status::Cancelled => Some(
+            "Your submission was cancelled. If you still want a diagnosis, please send your photos again.",
+        ),
+    }
+}
+
+/// The last message of a successful run. `email` is what is known about the e-mail with the result.
+pub fn result_message(email: Option<DeliveryStatus>) -> &'static str {
+    match email {
+        // The first seed's text, which its front end shows.
+        Some(DeliveryStatus::Sent) => "Your results are ready! Check your email.",
+        Some(DeliveryStatus::Unknown) => {
+            "Your results are ready. We tried to e-mail them to you, but do not know whether the e-mail arrived. \
+             If you cannot find it, please contact us."
+        }
+        Some(DeliveryStatus::Failed) => {
+            "Your results are ready, but we could not e-mail them to you. If you do not see them on this page, \
+             please contact us."
+        }
+        None | Some(DeliveryStatus::Planned | DeliveryStatus::Sending) => {
+            "Your results are ready! We will e-mail them to you as soon as we can."
+        }
+    }
+}
+
+/// The message of an event. `status` is that of the submission after the event.
+pub(crate) fn event_message(step: Step, status: Status) -> String {
+    let is_completed = status == Status::Completed;
+    match step {
+        Step::Received => "We have received your submission.".to_owned(),
+        Step::Waiting => "The diagnosis service is busy right now. Your submission is waiting, and will continue \
+             automatically."
+            .to_owned(),
+        Step::Diagnosing => "Processing your submission...".to_owned(),
+        Step::Completed => "Your diagnosis is complete.".to_owned(),
+        // The e-mail was not sent when the event was stored.
+        Step::ResultReady => result_message(None).to_owned(),
+        Step::Failed | Step::TimedOut | Step::Cancelled => {
+            after_end_message(status, "We will also send you an e-mail about it.")
+        }
+        Step::Retried => "Your submission has been restarted.".to_owned(),
+        Step::MailSent if is_completed => result_message(Some(DeliveryStatus::Sent)).to_owned(),
+        Step::MailUnknown if is_completed => {
+            result_message(Some(DeliveryStatus::Unknown)).to_owned()
+        }
+        Step::MailFailed if is_completed => result_message(Some(DeliveryStatus::Failed)).to_owned(),
+        Step::MailSent => after_end_message(status, "We have sent you an e-mail about it."),
+        Step::MailUnknown => after_end_message(
+            status,
+            "We tried to send you an e-mail about it, but do not know whether it arrived.",
+        ),
+        Step::MailFailed => {
+            after_end_message(status, "We could not send you an e-mail about it.")
+        }
+        Step::Deleted => "Your submission was deleted.".to_owned(),
+        Step::Restored => "Your submission was restored.".to_owned(),
+    }
+}
+
+/// Adds a sentence about the e-mail to the message of the end. Without an end, the submission was retried while its
+/// e-mail was being sent.
+fn after_end_message(status: Status, sentence: &str) -> String {
+    let end = end_message(status).unwrap_or("Your earlier diagnosis has ended.");
+    format!("{end} {sentence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strum::IntoEnumIterator;
+
+    #[test]
+    fn the_message_of_an_end_without_a_result_contains_the_advice_of_the_status_document() {
+        for (step, status) in [
+            (Step::Failed, Status::Failed),
+            (Step::TimedOut, Status::TimedOut),
+            (Step::Cancelled, Status::Cancelled),
+        ] {
+            let advice = end_message(status).expect("an end");
+            assert!(advice.contains("send your photos again"), "{advice}");
+            for step in [step, Step::MailSent, Step::MailUnknown, Step::MailFailed] {
+                let message = event_message(step, status);
+                assert!(message.starts_with(advice), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_message_after_a_sent_email_refers_to_the_inbox() {
+        let check = "Your results are ready! Check your email.";
+        assert_eq!(result_message(Some(DeliveryStatus::Sent)), check);
+        assert_eq!(event_message(Step::MailSent, Status::Completed), check);
+        for other in [
+            None,
+            Some(DeliveryStatus::Planned),
+            Some(DeliveryStatus::Sending),
+            Some(DeliveryStatus::Unknown),
+            Some(DeliveryStatus::Failed),
+        ] {
+            let message = result_message(other);
+            assert!(message.starts_with("Your results are ready"), "{message}");
+            assert!(!message.contains("Check your email"), "{other:?}: {message}");
+        }
+        for uncertain in [DeliveryStatus::Unknown, DeliveryStatus::Failed] {
+            assert!(result_message(Some(uncertain)).contains("please contact us"), "{uncertain}");
+        }
+        assert_eq!(event_message(Step::ResultReady, Status::Completed), result_message(None));
+    }
+
+    #[test]
+    fn every_message_fits_its_column() {
+        for (step, status) in
+            Step::iter().flat_map(|step| Status::ALL.iter().map(move |status| (step, *status)))
+        {
+            let message = event_message(step, status);
+            assert!(message.ends_with(['.', '!']) && message.len() <= 500, "{step}: {message}");
+        }
+    }
+}
