@@ -1,14 +1,11 @@
 //! Turns a result into a readable report. LoopAI's results have no schema: known fields get their own sections, and all
-//! other fields are listed as details, so that the patient sees everything.
+//! other fields are listed as details.
 
 use diagflow_store::DiagnosisResult;
 use serde_json::{Map, Value};
 
-/// Maximum number of findings, of recommendations and of details in a report. The database stores the full result.
-const MAX_ITEMS: usize = 200;
-/// Maximum number of characters in a report.
-const MAX_CHARS: usize = 100_000;
-const TRUNCATED_NOTICE: &str = "The result is too long to show in full. This is the first part.";
+/// Maximum number of details. The database stores the full result.
+const MAX_DETAILS: usize = 200;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -19,6 +16,8 @@ pub struct Report {
     pub recommendations: Vec<String>,
     /// All other fields, by name and value.
     pub details: Vec<(String, String)>,
+    /// Whether something was left out.
+    pub truncated: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +27,16 @@ pub struct Finding {
     pub confidence: Option<String>,
     pub description: Option<String>,
     pub file: Option<String>,
+}
+
+/// Maximum size of a report.
+pub struct Limits {
+    /// Number of findings, and of recommendations.
+    pub items: usize,
+    /// Number of characters of one text.
+    pub text: usize,
+    /// Number of characters of all texts.
+    pub total: usize,
 }
 
 impl Report {
@@ -49,63 +58,53 @@ impl Report {
         }
         match rest.remove("recommendations") {
             Some(Value::Array(items)) => {
-                report.recommendations = items.iter().map(plain).collect();
+                for item in items {
+                    report.add_recommendation(&item);
+                }
             }
-            Some(other) => report.recommendations = vec![plain(&other)],
+            Some(other) => report.add_recommendation(&other),
             None => {}
         }
         for (name, value) in &rest {
             report.add_details(&humanize(name), value);
         }
-        report.truncate_all();
         report
     }
 
-    /// Shortens the report to a size that fits into an e-mail, and adds a notice if it was too long.
-    fn truncate_all(&mut self) {
-        let items = self.findings.len().max(self.recommendations.len()).max(self.details.len());
-        self.findings.truncate(MAX_ITEMS);
-        self.recommendations.truncate(MAX_ITEMS);
-        self.details.truncate(MAX_ITEMS);
-        let mut left = MAX_CHARS;
-        for text in self.texts() {
-            match text.char_indices().nth(left) {
-                Some((end, _)) => {
-                    text.truncate(end);
-                    text.push('…');
-                    left = 0;
-                }
-                None => left -= text.chars().count(),
-            }
+    /// Shortens the report. What the patient should do is shortened last.
+    pub fn truncate(&mut self, limits: &Limits) {
+        let mut budget = Budget { text: limits.text, left: limits.total, truncated: false };
+        for text in self.notice.iter_mut().chain(&mut self.summary) {
+            budget.shorten(text);
         }
-        if items > MAX_ITEMS || left == 0 {
-            self.notice = match self.notice.take() {
-                Some(notice) => Some(format!("{notice} {TRUNCATED_NOTICE}")),
-                None => Some(TRUNCATED_NOTICE.to_owned()),
-            };
-        }
-    }
-
-    /// All texts, the most important first.
-    fn texts(&mut self) -> impl Iterator<Item = &mut String> {
-        let findings = self.findings.iter_mut().flat_map(|finding| {
-            let more = [&mut finding.confidence, &mut finding.description, &mut finding.file];
-            std::iter::once(&mut finding.label).chain(more.into_iter().flatten())
+        budget.shorten_all(&mut self.recommendations, limits.items, Budget::shorten);
+        budget.shorten_all(&mut self.findings, limits.items, |budget, finding| {
+            finding.texts().for_each(|text| budget.shorten(text));
         });
-        let opening = self.notice.iter_mut().chain(&mut self.summary);
-        let details = self.details.iter_mut().flat_map(|(name, value)| [name, value]);
-        opening.chain(findings).chain(&mut self.recommendations).chain(details)
+        budget.shorten_all(&mut self.details, MAX_DETAILS, |budget, (name, value)| {
+            budget.shorten(name);
+            budget.shorten(value);
+        });
+        self.truncated |= budget.truncated;
     }
 
     fn add_finding(&mut self, finding: Value) {
-        let Value::Object(mut finding) = finding else {
-            let label = plain(&finding);
-            self.findings.push(Finding { label, confidence: None, description: None, file: None });
-            return;
+        let mut finding = match finding {
+            Value::Object(finding) => finding,
+            Value::Array(_) => return self.add_details("findings", &finding),
+            other => {
+                let label = plain(&other);
+                return self.findings.push(Finding {
+                    label,
+                    confidence: None,
+                    description: None,
+                    file: None,
+                });
+            }
         };
         let description = take_text(&mut finding, "description");
         let label = take_text(&mut finding, "label");
-        let confidence = finding.remove("confidence").map(|value| percent(&value));
+        let confidence = take_scalar(&mut finding, "confidence").map(|value| percent(&value));
         let file = take_text(&mut finding, "file");
         let label = label.unwrap_or_else(|| "Finding".to_owned());
         for (name, value) in &finding {
@@ -114,8 +113,16 @@ impl Report {
         self.findings.push(Finding { label, confidence, description, file });
     }
 
+    fn add_recommendation(&mut self, item: &Value) {
+        match item {
+            Value::Object(_) | Value::Array(_) => self.add_details("recommendations", item),
+            other => self.recommendations.push(plain(other)),
+        }
+    }
+
     fn add_details(&mut self, name: &str, value: &Value) {
-        if self.details.len() > MAX_ITEMS {
+        if self.details.len() == MAX_DETAILS {
+            self.truncated = true;
             return;
         }
         match value {
@@ -135,13 +142,58 @@ impl Report {
     }
 }
 
+impl Finding {
+    fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let more = [&mut self.confidence, &mut self.description, &mut self.file];
+        std::iter::once(&mut self.label).chain(more.into_iter().flatten())
+    }
+}
+
+/// The number of characters that is left for further texts.
+struct Budget {
+    text: usize,
+    left: usize,
+    truncated: bool,
+}
+
+impl Budget {
+    fn shorten(&mut self, text: &mut String) {
+        let limit = self.text.min(self.left);
+        match text.char_indices().nth(limit) {
+            Some((end, _)) => {
+                text.truncate(end);
+                text.push('…');
+                self.left -= limit;
+                self.truncated = true;
+            }
+            None => self.left -= text.chars().count(),
+        }
+    }
+
+    fn shorten_all<T>(&mut self, items: &mut Vec<T>, max: usize, shorten: fn(&mut Self, &mut T)) {
+        let mut shown = 0;
+        for item in items.iter_mut().take(max) {
+            if self.left == 0 {
+                break;
+            }
+            shorten(self, item);
+            shown += 1;
+        }
+        self.truncated |= shown < items.len();
+        items.truncate(shown);
+    }
+}
+
 /// Removes a string or number from an object. A value of another type is left, and is later listed as a detail.
 fn take_text(object: &mut Map<String, Value>, name: &str) -> Option<String> {
+    take_scalar(object, name).map(|value| plain(&value)).filter(|text| !text.trim().is_empty())
+}
+
+fn take_scalar(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
     match object.get(name)? {
-        Value::String(_) | Value::Number(_) => {}
-        _ => return None,
+        Value::String(_) | Value::Number(_) => object.remove(name),
+        _ => None,
     }
-    object.remove(name).map(|value| plain(&value)).filter(|text| !text.trim().is_empty())
 }
 
 fn plain(value: &Value) -> String {
@@ -172,9 +224,17 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const LIMITS: Limits = Limits { items: 3, text: 10, total: 25 };
+
     fn report(value: Value) -> Report {
         let Value::Object(object) = value else { panic!("a result is an object") };
         Report::from_result(&DiagnosisResult::new(object))
+    }
+
+    fn truncated(value: Value) -> Report {
+        let mut report = report(value);
+        report.truncate(&LIMITS);
+        report
     }
 
     #[test]
@@ -195,18 +255,26 @@ mod tests {
     fn unexpected_shapes_are_shown_as_details() {
         let report = report(json!({
             "summary": {"de": "Alles gut"},
-            "findings": ["plain words", {"label": "Mole", "asymmetry_index": 3}],
-            "recommendations": "Rest",
+            "findings": [
+                "plain words",
+                {"label": "Mole", "asymmetry_index": 3, "confidence": {"low": 0.1}},
+                [{"nested": true}],
+            ],
+            "recommendations": ["Rest", {"step": "Sleep"}],
             "model": {"name": "m1", "tags": ["a", "b"]},
             "urgent": true,
         }));
         assert_eq!(report.findings[0].label, "plain words");
+        assert_eq!(report.findings.len(), 2);
         assert_eq!(report.recommendations, ["Rest"]);
         let details: Vec<String> =
             report.details.iter().map(|(name, value)| format!("{name}={value}")).collect();
         for expected in [
             "summary, de=Alles gut",
             "Mole: asymmetry index=3",
+            "Mole: confidence, low=0.1",
+            "findings 1, nested=yes",
+            "recommendations, step=Sleep",
             "model, name=m1",
             "model, tags=a, b",
             "urgent=yes",
@@ -219,18 +287,32 @@ mod tests {
     fn unknown_content_is_limited() {
         let many: Vec<_> = (0..1000).map(|n| json!({"n": n})).collect();
         let report = report(json!({"many": many}));
-        assert_eq!(report.details.len(), MAX_ITEMS);
-        assert_eq!(report.notice.as_deref(), Some(TRUNCATED_NOTICE));
+        assert_eq!(report.details.len(), MAX_DETAILS);
+        assert!(report.truncated);
     }
 
     #[test]
     fn long_text_is_cut_at_a_character_boundary() {
-        let long = "ß".repeat(MAX_CHARS + 1);
-        let report = report(json!({"notice": "n", "summary": long, "recommendations": ["Rest"]}));
-        let summary = report.summary.expect("a summary");
-        assert_eq!(summary.chars().count(), MAX_CHARS);
-        assert!(summary.ends_with("ß…"));
-        assert_eq!(report.recommendations, ["…"]);
-        assert!(report.notice.is_some_and(|notice| notice.ends_with(TRUNCATED_NOTICE)));
+        let report = truncated(json!({"summary": "ß".repeat(11), "recommendations": ["Rest"]}));
+        assert_eq!(report.summary, Some(format!("{}…", "ß".repeat(10))));
+        assert_eq!(report.recommendations, ["Rest"]);
+        assert!(report.truncated);
+    }
+
+    #[test]
+    fn items_beyond_a_limit_are_left_out() {
+        let many = truncated(json!({"recommendations": ["1", "2", "3", "4"]}));
+        assert_eq!((many.recommendations.len(), many.truncated), (3, true));
+        let ten = "0123456789";
+        let long = truncated(json!({"recommendations": [ten, ten, ten]}));
+        assert_eq!(
+            (long.recommendations, long.truncated),
+            (vec![ten.into(), ten.into(), "01234…".into()], true)
+        );
+        let exhausted =
+            truncated(json!({"summary": ten, "notice": ten, "findings": ["01234", "5"]}));
+        assert_eq!((exhausted.findings.len(), exhausted.truncated), (1, true));
+        let fits = truncated(json!({"summary": ten, "notice": ten, "findings": ["01234"]}));
+        assert_eq!((fits.findings.len(), fits.truncated), (1, false));
     }
 }

@@ -1,13 +1,14 @@
 //! The content of the e-mails. The templates (HTML and text) are in `templates/`.
 
+use super::email_report::EmailReport;
 use crate::report::Report;
 use askama::Template;
 use chrono::Utc;
 use diagflow_store::{Delivery, DeliveryKind, EmailAddress, FailureCode};
+use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
-use url::Host;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmailContent {
@@ -19,14 +20,14 @@ pub struct EmailContent {
 #[derive(Template)]
 #[template(path = "result.html")]
 struct ResultHtml<'a> {
-    report: &'a Report,
+    report: &'a EmailReport,
     reference: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "result.txt")]
 struct ResultText<'a> {
-    report: &'a Report,
+    report: &'a EmailReport,
     reference: &'a str,
 }
 
@@ -48,42 +49,34 @@ struct EndedText<'a> {
     reference: &'a str,
 }
 
-/// Headline, what happened, what to do.
+/// Headline, what happened, what to do. The advice agrees with the messages of the event stream.
 const FAILED: [&str; 3] = [
     "We could not complete your diagnosis",
-    "We are sorry: your images could not be analysed. This can happen when a photo is too dark or blurred, or shows \
+    "We are sorry: your photos could not be analysed. This can happen when a photo is too dark or blurred, or shows \
      something that the analysis does not recognise.",
-    "Please take new photos and send them to us. Sharp, bright photos from close up work best. If this does not work \
-     either, reply to this e-mail and we will look into it.",
+    "Please take new photos and send them to us, or see a doctor. Sharp, bright photos from close up work best. If this \
+     does not work either, reply to this e-mail and we will look into it.",
 ];
 const FAILED_BY_US: [&str; 3] = [
     "We could not complete your diagnosis",
-    "We are sorry: something went wrong on our side before your images were analysed. There is nothing wrong with \
-     your images.",
-    NO_ACTION_NEEDED,
+    "We are sorry: something went wrong on our side before your photos were analysed. There is nothing wrong with \
+     your photos.",
+    SEND_AGAIN,
 ];
 const TIMED_OUT: [&str; 3] = [
     "Your diagnosis took too long",
-    "We are sorry: the analysis of your images took too long, so we stopped waiting for it. There is nothing wrong \
-     with your images.",
-    NO_ACTION_NEEDED,
+    "We are sorry: the analysis of your photos took too long, so we stopped it. There is nothing wrong with your \
+     photos.",
+    SEND_AGAIN,
 ];
 const CANCELLED: [&str; 3] = [
     "Your submission was cancelled",
-    "Your submission was cancelled before the analysis of your images was finished, so there is no result.",
-    "If you did not ask for this, please reply to this e-mail. You can send your images again at any time.",
+    "Your submission was cancelled before the analysis of your photos was finished, so there is no result.",
+    "If you still want a diagnosis, please send your photos again. If you did not ask us to cancel, please reply to this \
+     e-mail.",
 ];
-const NO_ACTION_NEEDED: &str = "You do not need to do anything. Our team can see what happened and may start your \
-     diagnosis again. If so, you will get another e-mail from us. You can also send your images again at any time.";
-
-/// Encodes the domain in ASCII (RFC 5891), so that only a non-ASCII local part needs SMTPUTF8.
-fn with_ascii_domain(to: &EmailAddress) -> anyhow::Result<Address> {
-    let (name, domain) = to.as_str().rsplit_once('@').unwrap_or((to.as_str(), ""));
-    if domain.is_ascii() {
-        return Ok(to.as_str().parse()?);
-    }
-    Ok(Address::new(name, Host::parse(domain)?.to_string())?)
-}
+const SEND_AGAIN: &str = "Please send your photos again later, or see a doctor. Our team can see what happened and may \
+     start your diagnosis again. If so, you will get another e-mail from us.";
 
 impl EmailContent {
     /// Renders the e-mail of a delivery. `report` is used only for a result. `error_code` is used only for a failure,
@@ -97,6 +90,7 @@ impl EmailContent {
         let reference = reference.as_str();
         let [headline, what_happened, what_to_do] = match delivery.kind {
             DeliveryKind::Result => {
+                let report = &EmailReport::new(report);
                 return Ok(EmailContent {
                     subject: "Your diagnosis result".to_owned(),
                     text: ResultText { report, reference }.render()?,
@@ -125,9 +119,13 @@ impl EmailContent {
         to: &EmailAddress,
     ) -> anyhow::Result<Message> {
         let message_id = format!("<{}@{}>", delivery.id, from.email.domain());
+        // lettre would reject some valid addresses, and change others. `EmailAddress` has checked this one.
+        let to = Address::new_dangerous(to.local_part(), to.ascii_domain());
+        let envelope = Envelope::new(Some(from.email.clone()), vec![to.clone()])?;
         let mut message = Message::builder()
+            .envelope(envelope)
             .from(from.clone())
-            .to(Mailbox::new(None, with_ascii_domain(to)?))
+            .to(Mailbox::new(None, to))
             .subject(self.subject)
             .message_id(Some(message_id))
             .date(Utc::now().into())
@@ -138,5 +136,91 @@ impl EmailContent {
             "auto-generated".to_owned(),
         ));
         Ok(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diagflow_store::DiagnosisResult;
+    use serde_json::{Value, json};
+
+    fn result_email(result: Value) -> [String; 2] {
+        let Value::Object(object) = result else { panic!("a result is an object") };
+        let report = &EmailReport::new(&Report::from_result(&DiagnosisResult::new(object)));
+        let reference = "1";
+        let html = ResultHtml { report, reference }.render().expect("rendered");
+        [ResultText { report, reference }.render().expect("rendered"), html]
+    }
+
+    #[test]
+    fn every_email_without_a_result_advises_to_send_photos_again() {
+        for [headline, _, what_to_do] in [FAILED, FAILED_BY_US, TIMED_OUT, CANCELLED] {
+            let expected = ["send your photos again", "take new photos and send them"];
+            assert!(expected.iter().any(|it| what_to_do.contains(it)), "{headline}: {what_to_do}");
+        }
+    }
+
+    #[test]
+    fn only_known_fields_are_emailed() {
+        for body in result_email(json!({
+            "summary": "All well",
+            "findings": [{"label": "Mole", "confidence": 0.87, "file": "image-2.jpg", "hue": "brown"}],
+            "measurements": [{"dominant_colours": [{"hex": "#a0522d"}]}],
+        })) {
+            for shown in ["All well", "Mole", "87%", "Image 2"] {
+                assert!(body.contains(shown), "{shown} in {body}");
+            }
+            for hidden in ["a0522d", "measurements", "dominant", "hue", "brown", "image-2"] {
+                assert!(!body.contains(hidden), "{hidden} in {body}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_result_without_known_fields_has_an_explanation() {
+        for body in result_email(json!({"measurements": [1]})) {
+            assert!(body.contains("we will explain the result to you"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_cut_result_has_a_notice_and_its_recommendations() {
+        let long = "lorem ipsum ".repeat(300);
+        let many: Vec<_> = (0..60).map(|_| json!({"label": long, "description": long})).collect();
+        for body in result_email(json!({"findings": many, "recommendations": ["See a doctor"]})) {
+            assert!(body.contains("The result is too long for an e-mail."), "{body}");
+            assert!(body.contains("See a doctor"), "{body}");
+            assert!(body.len() < 100_000, "{} bytes", body.len());
+        }
+    }
+
+    #[test]
+    fn lines_of_a_text_cannot_look_like_headings_of_the_email() {
+        let [text, html] = result_email(json!({
+            "notice": "Simulated\nWHAT TO DO NEXT",
+            "summary": "Fine\nWHAT TO DO NEXT",
+            "findings": [{"label": "Mole\nWHAT TO DO NEXT", "description": "Fine\nWHAT TO DO NEXT\nPay"}],
+            "recommendations": ["Rest\nWHAT TO DO NEXT"],
+        }));
+        assert_eq!(text.lines().filter(|line| *line == "WHAT TO DO NEXT").count(), 1, "{text}");
+        assert_eq!(html.matches("What to do next").count(), 1, "{html}");
+    }
+
+    #[test]
+    fn the_html_fits_small_screens_and_dark_mode_and_loads_nothing() {
+        let [_, html] = result_email(json!({"summary": "All well", "findings": ["Mole"]}));
+        for expected in [
+            "overflow-wrap:anywhere",
+            "word-break:break-word",
+            "prefers-color-scheme: dark",
+            r#"<meta name="color-scheme" content="light dark">"#,
+            r#"dir="auto""#,
+        ] {
+            assert!(html.contains(expected), "{expected} in {html}");
+        }
+        for external in ["http", "src=", "href=", "url(", "@import", "<link", "<table"] {
+            assert!(!html.contains(external), "{external} in {html}");
+        }
     }
 }

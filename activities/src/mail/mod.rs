@@ -2,10 +2,13 @@
 
 mod client;
 mod content;
+mod email_report;
 mod error;
+mod image_name;
 mod ledger;
 mod mailer;
 mod pool;
+mod sanitize;
 mod settings;
 
 pub use client::SmtpClient;

@@ -254,7 +254,6 @@ async fn the_logs_contain_no_patient_data() {
 async fn text_in_any_script_arrives_unchanged() {
     const COMMENTS: &str = "Größe 3 µm <b>rot</b> — 痛い, مرحبا 🩺\n.\n.Punkt & \"Anführung\"";
     const SUMMARY: &str = "Zoë & Søren <script>alert('診断')</script>: مرحبا 🩺 1 < 2";
-    const DOTS: &str = ".\n.one dot\n..two dots";
     let mut options = StackOptions::default().scenario("stuck");
     options.variables.insert("MAIL_FROM", "Dr. Müller · 診療所 <no-reply@diagflow.example>".into());
     let stack = Stack::with(options).await;
@@ -262,14 +261,16 @@ async fn text_in_any_script_arrives_unchanged() {
     let execution = stack.wait_for_polls(1).await;
 
     assert_eq!(executions(&stack, &accepted)[0].comments.as_deref(), Some(COMMENTS));
-    let result = json!({"summary": SUMMARY, "recommendations": [DOTS, "ß".repeat(2000)]});
+    // A line that begins with dots is escaped in SMTP.
+    let summary = format!("..{SUMMARY}");
+    let result = json!({"summary": summary, "recommendations": ["ß".repeat(2000)]});
     stack.loopai.complete_with(&execution, result).expect("in progress");
 
     wait_completed_once(&stack, &accepted).await;
     let mail = &mails(&stack, &accepted)[0];
     let text = mail.text.as_deref().expect("text").replace("\r\n", "\n");
     let html = mail.html.as_deref().expect("HTML").replace("\r\n", "\n");
-    for expected in [SUMMARY, DOTS, &"ß".repeat(2000)] {
+    for expected in [&format!("\n{summary}\n"), &"ß".repeat(2000)] {
         assert!(text.contains(expected), "{expected:?} in {text}");
     }
     let escaped = SUMMARY.replace('&', "&#38;").replace('<', "&#60;").replace('>', "&#62;");
@@ -295,6 +296,6 @@ async fn a_huge_result_does_not_make_a_huge_email() {
     let document = wait_completed_once(&stack, &accepted).await;
     assert!(document["result"] == result, "the full result is stored");
     let mail = &mails(&stack, &accepted)[0];
-    assert!(mail.size < 1_000_000, "an e-mail of {} bytes", mail.size);
+    assert!(mail.size < 250_000, "an e-mail of {} bytes", mail.size);
     stack.stop().await;
 }

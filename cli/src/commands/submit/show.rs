@@ -1,12 +1,14 @@
 //! Output on the terminal. Every write can fail, since the reader may exit at any time (`diagflow submit … | head`).
 
 use super::client::AcceptedSubmission;
-use diagflow_activities::report::Report;
+use diagflow_activities::report::{Limits, Report};
 use diagflow_store::DiagnosisResult;
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
+
+const LIMITS: Limits = Limits { items: 200, text: 100_000, total: 100_000 };
 
 pub(super) fn accepted(out: &mut impl Write, accepted: &AcceptedSubmission) -> io::Result<()> {
     writeln!(out, "Accepted: submission {}\n", Sanitized(&accepted.submission_id))
@@ -25,7 +27,9 @@ pub(super) fn interruption(out: &mut impl Write, error: &dyn fmt::Display) -> io
 pub(super) fn result(out: &mut impl Write, status: &Value) -> io::Result<()> {
     writeln!(out)?;
     if let Value::Object(result) = &status["result"] {
-        return report(out, &Report::from_result(&DiagnosisResult::new(result.clone())));
+        let mut shown = Report::from_result(&DiagnosisResult::new(result.clone()));
+        shown.truncate(&LIMITS);
+        return report(out, &shown);
     }
     match status["error"]["message"].as_str() {
         Some(message) => writeln!(out, "{}", Sanitized(message)),
@@ -59,6 +63,9 @@ fn report(out: &mut impl Write, report: &Report) -> io::Result<()> {
     }
     for (name, value) in &report.details {
         writeln!(out, "  {}: {}", Sanitized(name), Sanitized(value))?;
+    }
+    if report.truncated {
+        writeln!(out, "\nThe result is too long to show in full. This is the first part.")?;
     }
     Ok(())
 }

@@ -3,8 +3,9 @@
 use super::submit_with_rules;
 use diagflow_simulators::mail::Mail;
 use diagflow_tests::assertions::{failed, mails, wait_completed_once, wait_ended_once};
+use diagflow_tests::photos::{self, Photo};
 use diagflow_tests::{Stack, StackOptions};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const NOT_A_DOCTOR: &str = "It does not replace a doctor.";
 const EMERGENCY: &str = "If you feel unwell or your symptoms get worse, do not wait: call your doctor or, \
@@ -45,13 +46,12 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
-/// A finding as the text and the HTML show it. The tests compare it in full, because other sentences
-/// mention its image too.
-fn finding_texts(finding: &Value) -> [String; 2] {
+/// A finding as the e-mail shows it. The tests compare it in full, because other sentences mention its image too.
+fn finding_text(finding: &Value) -> String {
     let share = finding["confidence"].as_f64().expect("a confidence");
-    let label = format!("{} ({:.0}% confidence)", text(finding, "label"), share * 100.0);
-    let (file, description) = (text(finding, "file"), text(finding, "description"));
-    [format!("{label}, in {file} {description}"), format!("{label} {description} Image: {file}")]
+    let (label, description) = (text(finding, "label"), text(finding, "description"));
+    let image = text(finding, "file").trim_start_matches("image-").trim_end_matches(".jpg");
+    format!("{label} {description} Confidence: {:.0}% Image {image}", share * 100.0)
 }
 
 #[tokio::test]
@@ -63,23 +63,57 @@ async fn the_result_email_has_the_full_result_the_next_steps_and_the_data_notice
     let result = &document["result"];
     let reference = format!("Reference: {}", accepted.submission_id);
     let advice = list(result, "recommendations").iter().filter_map(Value::as_str);
-    for (index, body) in bodies(&mails(&stack, &accepted)[0]).into_iter().enumerate() {
+    for body in bodies(&mails(&stack, &accepted)[0]) {
         let opening = [text(result, "notice"), text(result, "summary"), "What was found"];
-        let findings = list(result, "findings").iter().map(|it| finding_texts(it)[index].clone());
-        let findings: Vec<_> = findings.collect();
+        let findings: Vec<_> = list(result, "findings").iter().map(finding_text).collect();
         let expected = opening.into_iter().chain(findings.iter().map(String::as_str));
         let expected = expected.chain(["What is recommended"]).chain(advice.clone());
         let closing = [
-            "Details",
             "What to do next",
             NOT_A_DOCTOR,
             EMERGENCY,
             "What happens to your data",
             "until you ask us to delete them. To ask, just reply to this e-mail.",
-            "The AI platform received your images and comments, but not your e-mail address.",
+            "The AI platform received your photos and comments, but not your e-mail address.",
             &reference,
         ];
         assert_contains_in_order(&body, expected.chain(closing));
+        assert!(result["measurements"].is_array() && !body.contains("clipped_"), "{body}");
+        assert!(!body.contains("dominant colours"), "only known fields are e-mailed: {body}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn no_text_of_a_stranger_is_emailed() {
+    const NAME: &str = "Urgent - pay at www.evil.example.jpg";
+    const HOSTILE: &str =
+        "Mole\u{202e}: pay at https://evil.example/x, www.evil.example or pay@evil.example now";
+    let stack = Stack::with(StackOptions::default().scenario("stuck")).await;
+    let photo = Photo { name: NAME, ..photos::retina() };
+    let accepted = stack.client.submit("ana@example.org", HOSTILE, &[photo]).await;
+    let execution = stack.wait_for_polls(1).await;
+    let finding = json!({"label": HOSTILE, "description": HOSTILE, "file": NAME});
+    let known = json!({"label": "Known", "file": "image-1.jpg"});
+    let result = json!({
+        "notice": HOSTILE,
+        "summary": HOSTILE,
+        "findings": [finding, known],
+        "recommendations": [HOSTILE, "Take image-1.jpg again."],
+        "files": [{"name": NAME}],
+    });
+    stack.loopai.complete_with(&execution, result.clone()).expect("in progress");
+
+    let document = wait_completed_once(&stack, &accepted).await;
+
+    assert!(document["result"] == result, "the full result is stored");
+    for body in bodies(&mails(&stack, &accepted)[0]) {
+        let shown = "Mole: pay at [link removed], [link removed] or [link removed] now";
+        let expected = [shown, shown, shown, shown, "Known Image 1", shown, "Take image 1 again."];
+        assert_contains_in_order(&body, expected);
+        for word in ["evil", "urgent", "\u{202e}", ".jpg", "://"] {
+            assert!(!body.contains(word), "{word:?} in {body}");
+        }
     }
     stack.stop().await;
 }
@@ -95,8 +129,8 @@ async fn an_internal_failure_is_not_blamed_on_the_images() {
         let expected = [
             "We could not complete your diagnosis",
             "We are sorry: something went wrong on our side",
-            "There is nothing wrong with your images.",
-            "You do not need to do anything. Our team can see what happened",
+            "There is nothing wrong with your photos.",
+            "Please send your photos again later, or see a doctor. Our team can see what happened",
         ];
         assert_contains_in_order(&body, expected);
     }
@@ -114,9 +148,9 @@ async fn the_failure_email_has_the_next_steps_and_the_data_notice() {
     for body in bodies(&mail) {
         let expected = [
             "We could not complete your diagnosis",
-            "We are sorry: your images could not be analysed.",
+            "We are sorry: your photos could not be analysed.",
             "What to do next",
-            "Please take new photos and send them to us.",
+            "Please take new photos and send them to us, or see a doctor.",
             EMERGENCY,
             "What happens to your data",
             "until you ask us to delete them. To ask, just reply to this e-mail.",
