@@ -1,10 +1,11 @@
 //! `cargo xtask`: runs and tests the whole system on this machine.
 //!
-//! `up`, `test`, `faults` and `record` have one file each. They share the tools (`install`), the servers (`servers`,
+//! `up`, `test`, `faults`, `clients` and `record` have one file each. They share the tools (`install`), the servers (`servers`,
 //! `test_servers`), child processes (`process`, `guard`), ports and output (`progress`).
 
 mod cargo;
 mod checks;
+mod clients;
 #[cfg(test)]
 mod eventually;
 mod faults;
@@ -44,6 +45,8 @@ enum Command {
     Test(test::Options),
     /// Run the fault table: inject each fault and check that the guarantees hold
     Faults(faults::Options),
+    /// Check the API with generated clients and SSE libraries (downloads packages; see tests/clients/README.md)
+    Clients,
     /// Record new histories for the replay tests, with their own servers
     Record,
     /// Start a program that dies with its parent (used for all child processes)
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Faults(options) => faults::run(&options),
+        Command::Clients => clients::run(),
         Command::Record => record::run(),
         Command::Guard { parent, command } => guard::become_child(parent, &command),
     };
