@@ -241,8 +241,8 @@ async fn a_failed_execution_fails_the_submission() {
 
     let mail = wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
 
-    assert!(single_line(mail.text.as_deref()).contains("your images could not be analysed"));
-    assert!(single_line(mail.html.as_deref()).contains("your images could not be analysed"));
+    assert!(single_line(mail.text.as_deref()).contains("your photos could not be analysed"));
+    assert!(single_line(mail.html.as_deref()).contains("your photos could not be analysed"));
     let submission = stack.store.submission(id_of(&accepted)).await.expect("records");
     let detail = submission.expect("the submission").error_detail;
     assert_eq!(detail.as_deref(), Some("Lens cap on: Straße 7"), "staff see LoopAI's message");
