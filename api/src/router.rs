@@ -8,7 +8,8 @@ use crate::layers::limiters::RateLimitClass;
 use crate::layers::lingering_close::drain_unread_body;
 use crate::layers::observe::observe;
 use crate::layers::rate_limit::rate_limited_router;
-use crate::{routes, telemetry};
+use crate::openapi::redoc::redoc;
+use crate::{openapi, routes, telemetry};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -39,8 +40,10 @@ pub(crate) fn build_with_body_timeout(state: AppState, body_timeout: Duration) -
     telemetry::describe();
     let settings = &state.app.settings;
     let (cors, is_secure) = (cors(settings), settings.is_secure());
-    let (routes, document) = routes::all(&state).split_for_parts();
-    let documentation = SwaggerUi::new("/docs").url("/openapi.json", document).into();
+    let (routes, mut document) = routes::all(&state).split_for_parts();
+    openapi::apply_settings(&mut document, settings);
+    let documentation: Router = SwaggerUi::new("/docs").url("/openapi.json", document).into();
+    let documentation = documentation.merge(redoc());
     let documentation = rate_limited_router(&state, RateLimitClass::Health, documentation);
     routes
         .with_state(state)

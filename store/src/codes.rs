@@ -1,10 +1,12 @@
 //! Codes for why a submission, a run or an e-mail failed. They are stored in the database, recorded in Temporal's
 //! history and counted in metrics. `docs/runbook.md` describes what to do about each; a test compares the two lists.
 
-use strum::{Display, EnumIter, EnumProperty, IntoStaticStr};
+use strum::{Display, EnumIter, EnumProperty, IntoStaticStr, VariantNames};
 
 /// `retryable` marks the codes of failed attempts that are retried. The others are final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumProperty, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumProperty, IntoStaticStr, VariantNames,
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum FailureCode {
     /// LoopAI did not finish before the run's deadline.

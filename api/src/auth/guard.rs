@@ -9,8 +9,8 @@ use crate::auth::credentials::{AuthFailure, authenticate};
 use crate::auth::permissions::Permission;
 use crate::error::{ApiError, ErrorCode};
 use crate::extract::client_info::ClientInfo;
-use crate::openapi::error_responses;
-use crate::openapi::route::operations;
+use crate::openapi::route::{operations, writes};
+use crate::openapi::{error_responses, security};
 use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
@@ -18,7 +18,6 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use diagflow_store::{Action, ObjectKind};
-use utoipa::openapi::security::SecurityRequirement;
 use utoipa_axum::router::UtoipaMethodRouter;
 
 /// Errors of [`optional_caller`].
@@ -42,11 +41,12 @@ pub(crate) fn guarded(
     (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
 ) -> UtoipaMethodRouter<AppState> {
     for (_, operation) in operations(&mut paths) {
-        let schemes = ["session", "session_cookie"];
-        let schemes = schemes.map(|scheme| SecurityRequirement::new(scheme, [permission.name()]));
-        operation.security = Some(schemes.to_vec());
+        operation.security = Some(security::account(&[permission.name()]).to_vec());
         error_responses::add(operation, &CREDENTIAL_ERRORS);
         error_responses::add(operation, &GUARD_ERRORS);
+    }
+    for operation in writes(&mut paths) {
+        operation.security = Some(security::account_with_csrf_token(&[permission.name()]).to_vec());
     }
     let guard = from_fn_with_state((state.clone(), permission), authorize);
     (schemas, paths, router.route_layer(guard))

@@ -1,26 +1,46 @@
 //! The permissions of each role. Routes require a permission, never a role.
 
 use diagflow_store::Role;
+use strum::{Display, IntoStaticStr, VariantNames};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantNames)]
 pub(crate) enum Permission {
     /// Sign out, change your own password, and list and end your own sessions.
+    #[strum(serialize = "account:self")]
     AccountSelf,
     /// List submissions and read their progress.
+    #[strum(serialize = "submissions:read")]
     SubmissionsRead,
+    #[strum(serialize = "submissions:read_own")]
     SubmissionsReadOwn,
     /// Read medical information: images, comments, results.
+    #[strum(serialize = "clinical:read")]
     ClinicalRead,
+    #[strum(serialize = "history:read")]
     HistoryRead,
+    #[strum(serialize = "submissions:cancel")]
     SubmissionsCancel,
+    #[strum(serialize = "submissions:retry")]
     SubmissionsRetry,
     /// Delete and restore submissions.
+    #[strum(serialize = "submissions:delete")]
     SubmissionsDelete,
+    /// Set the note and the assignee of submissions.
+    #[strum(serialize = "submissions:update")]
+    SubmissionsUpdate,
+    /// Correct the e-mail address of submissions. Requires `SubmissionsUpdate` too.
+    #[strum(serialize = "submissions:correct")]
+    SubmissionsCorrect,
+    #[strum(serialize = "submissions:export")]
     SubmissionsExport,
+    #[strum(serialize = "deliveries:resend")]
     DeliveriesResend,
+    #[strum(serialize = "users:read")]
     UsersRead,
     /// Create and change accounts, end their sessions, and create and revoke their API keys.
+    #[strum(serialize = "users:write")]
     UsersWrite,
+    #[strum(serialize = "audit:read")]
     AuditRead,
 }
 
@@ -37,6 +57,8 @@ const ALLOWED: &[(Role, &[Permission])] = &[
             SubmissionsCancel,
             SubmissionsRetry,
             SubmissionsDelete,
+            SubmissionsUpdate,
+            SubmissionsCorrect,
             SubmissionsExport,
             DeliveriesResend,
             UsersRead,
@@ -52,10 +74,12 @@ const ALLOWED: &[(Role, &[Permission])] = &[
             HistoryRead,
             SubmissionsCancel,
             SubmissionsRetry,
+            SubmissionsUpdate,
+            SubmissionsCorrect,
             DeliveriesResend,
         ],
     ),
-    (Role::Clinician, &[AccountSelf, SubmissionsRead, ClinicalRead]),
+    (Role::Clinician, &[AccountSelf, SubmissionsRead, ClinicalRead, SubmissionsUpdate]),
     (Role::Institution, &[AccountSelf, SubmissionsReadOwn]),
     (Role::Patient, &[AccountSelf, SubmissionsReadOwn]),
     (Role::Service, &[SubmissionsRead, HistoryRead, SubmissionsExport]),
@@ -64,21 +88,7 @@ const ALLOWED: &[(Role, &[Permission])] = &[
 impl Permission {
     /// The name in the API and in the audit log.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            AccountSelf => "account:self",
-            SubmissionsRead => "submissions:read",
-            SubmissionsReadOwn => "submissions:read_own",
-            ClinicalRead => "clinical:read",
-            HistoryRead => "history:read",
-            SubmissionsCancel => "submissions:cancel",
-            SubmissionsRetry => "submissions:retry",
-            SubmissionsDelete => "submissions:delete",
-            SubmissionsExport => "submissions:export",
-            DeliveriesResend => "deliveries:resend",
-            UsersRead => "users:read",
-            UsersWrite => "users:write",
-            AuditRead => "audit:read",
-        }
+        self.into()
     }
 
     pub(crate) fn of(role: Role) -> &'static [Permission] {
@@ -97,6 +107,8 @@ mod tests {
             let own = Permission::of(role).contains(&SubmissionsReadOwn);
             let all = Permission::of(role).contains(&SubmissionsRead);
             assert!(own != all, "{role} reads either its own submissions or all");
+            let has = |permission| Permission::of(role).contains(&permission);
+            assert!(!has(SubmissionsCorrect) || has(SubmissionsUpdate), "{role} may use the route");
             let writes = Permission::of(role).contains(&UsersWrite);
             assert_eq!(writes, role == Role::Admin, "{role}");
         }

@@ -10,18 +10,19 @@ pub(crate) struct FieldError {
     #[schema(example = "images[2]")]
     pub(crate) field: String,
     /// Stable error code.
-    #[schema(value_type = String, example = "image_too_large")]
     pub(crate) code: FieldErrorCode,
     /// Human-readable description of the error. Images are counted from 1.
     #[schema(example = "Image 3: Exceeds 10MB limit")]
     pub(crate) message: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Stable code of an error in one field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FieldErrorCode {
     EmailRequired,
     EmailInvalid,
+    EmailNotSupported,
     CommentsInvalid,
     CommentsTooLong,
     ConsentRequired,
@@ -35,7 +36,7 @@ pub(crate) enum FieldErrorCode {
     ImageEmpty,
     ImageDataInvalid,
     FileIdNotSupported,
-    ImageNotAnImage,
+    ImageDamaged,
     ImageTooManyPixels,
     FieldMissing,
     FieldUnknown,
@@ -47,6 +48,7 @@ pub(crate) enum FieldErrorCode {
     TimeInvalid,
     TimeInThePast,
     ErrorCodeInvalid,
+    AssigneeInvalid,
     DeletedInvalid,
     FormatInvalid,
     PageInvalid,
@@ -56,6 +58,8 @@ pub(crate) enum FieldErrorCode {
     NumberInvalid,
     FlagInvalid,
     ExpectedRequired,
+    NoteTooLong,
+    NoteInvalid,
     NameRequired,
     NameTooLong,
     NameInvalid,

@@ -19,9 +19,9 @@ pub(crate) mod response;
 use crate::error::field_errors::FieldError;
 use crate::settings::MIB;
 use axum::http::{HeaderName, HeaderValue};
-use diagflow_store::{BlobError, StoreError};
+use diagflow_store::{BlobError, ExceededLimit, StoreError};
 use std::panic::Location;
-use strum::{EnumDiscriminants, EnumIter, EnumString, IntoStaticStr};
+use strum::{Display, EnumDiscriminants, EnumIter, EnumString, IntoStaticStr, VariantNames};
 
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
@@ -31,7 +31,7 @@ pub(crate) type ApiResult<T> = Result<T, ApiError>;
 #[strum_discriminants(
     name(ErrorCode),
     vis(pub),
-    derive(EnumIter, EnumString, IntoStaticStr),
+    derive(Display, EnumIter, EnumString, IntoStaticStr, VariantNames),
     strum(serialize_all = "snake_case"),
     doc = "The stable code of an error response."
 )]
@@ -40,15 +40,22 @@ pub(crate) enum ApiError {
     InvalidSubmission(Vec<FieldError>),
     #[error("The request has errors. Please correct the problems listed below.")]
     InvalidInput(Vec<FieldError>),
-    #[error("The body is not a valid JSON object (line {line}, column {column}).")]
+    #[error(
+        "The body is not a valid JSON object (line {line}, column {column}). Send JSON in UTF-8."
+    )]
     InvalidJson {
         /// Counted from 1.
         line: usize,
         /// Counted from 1, or 0 in an empty line.
         column: usize,
     },
-    #[error("The body is not valid multipart/form-data.")]
+    #[error(
+        "The body is not valid multipart/form-data. Let the HTTP client set the Content-Type with the boundary, and send \
+         the form completely."
+    )]
     InvalidMultipart,
+    #[error("The body is not valid gzip. Send it again, or send it without Content-Encoding.")]
+    InvalidGzip,
     #[error("The upload was interrupted. Please send it again.")]
     UploadIncomplete,
     #[error("Idempotency-Key must be one value of 1 to 255 visible ASCII characters.")]
@@ -110,6 +117,12 @@ pub(crate) enum ApiError {
     Superseded,
     #[error("The filter matches {matched} submissions now. Please check again.")]
     MatchCountChanged { matched: i64 },
+    #[error(
+        "Somebody else has changed the submission. Read it again, and then repeat your change."
+    )]
+    PreconditionFailed,
+    #[error("Read the submission, and send its ETag in the header If-Match.")]
+    PreconditionRequired,
     #[error("The body is too large (at most {limit}).")]
     BodyTooLarge {
         /// Human-readable size, such as `64 KB`.
@@ -117,11 +130,27 @@ pub(crate) enum ApiError {
     },
     #[error("Send {accepted}.")]
     UnsupportedMediaType { accepted: &'static str },
+    #[error(
+        "This Content-Encoding is not supported. Send the body as gzip, or without Content-Encoding."
+    )]
+    UnsupportedContentEncoding,
     #[error("This Idempotency-Key was used for a different submission.")]
     IdempotencyKeyReused,
     /// Returned for an account or a network, regardless of whether the account exists.
     #[error("Too many failed attempts. Please try again later.")]
     TooManyAttempts { seconds: u64 },
+    /// Limit per recipient.
+    #[error(
+        "Earlier submissions for this e-mail address are still being processed. Please wait for their results before \
+         you send another one."
+    )]
+    TooManyOpenSubmissions,
+    /// Limit per recipient.
+    #[error(
+        "There were too many submissions for this e-mail address in the last 24 hours. Please try again in {}.",
+        hours(.seconds)
+    )]
+    DailyLimitReached { seconds: u64 },
     #[error("Too many requests. Please try again later.")]
     TooManyRequests(Box<RateLimitExceeded>),
     #[error("Something went wrong on our side. Please try again later.")]
@@ -140,6 +169,13 @@ pub(crate) enum ApiError {
     TemporalUnavailable(Cause),
     #[error("The response took too long. Please try again shortly.")]
     Timeout,
+}
+
+fn hours(seconds: &u64) -> String {
+    match seconds.div_ceil(60 * 60) {
+        0 | 1 => "an hour".to_owned(),
+        hours => format!("{hours} hours"),
+    }
 }
 
 /// The internal cause of a failed request, which is only logged.
@@ -172,6 +208,11 @@ impl ApiError {
         Self::TemporalUnavailable(Cause::new(cause))
     }
 
+    /// The error for a body that cannot be parsed.
+    pub(crate) fn invalid_json(error: &serde_json::Error) -> Self {
+        Self::InvalidJson { line: error.line(), column: error.column() }
+    }
+
     pub(crate) fn body_too_large(limit: usize) -> Self {
         let limit = match limit {
             MIB.. => format!("{} MB", limit / MIB),
@@ -196,6 +237,17 @@ impl From<StoreError> for ApiError {
             StoreError::CommitUnknown(_) => Self::OutcomeUnknown,
             _ if !error.is_retryable() => Self::internal(error.kind()),
             _ => Self::unavailable(error.kind()),
+        }
+    }
+}
+
+impl From<ExceededLimit> for ApiError {
+    fn from(limit: ExceededLimit) -> Self {
+        match limit {
+            ExceededLimit::Open => Self::TooManyOpenSubmissions,
+            ExceededLimit::PerDay { retry_after } => {
+                Self::DailyLimitReached { seconds: retry_after.as_secs() }
+            }
         }
     }
 }

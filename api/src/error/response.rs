@@ -2,9 +2,10 @@
 
 use crate::error::field_errors::FieldError;
 use crate::error::{ApiError, Cause, ErrorCode};
+use crate::openapi::names::ApiErrorCode;
 use crate::request_id;
 use axum::Json;
-use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -21,8 +22,7 @@ pub(crate) struct ErrorBody {
         example = "Your submission could not be accepted. Please correct the problems listed below."
     )]
     message: String,
-    /// Messages of all field errors. Only with `invalid_submission`, `invalid_input` and `invalid_query`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Messages of all field errors; without field errors, the top-level `message`. Never empty.
     #[schema(example = json!(["Email is required", "Image 3: Exceeds 10MB limit"]))]
     errors: Vec<String>,
     /// Machine-readable description of the error.
@@ -36,8 +36,7 @@ pub(crate) struct ErrorBody {
 #[derive(Debug, Serialize, ToSchema)]
 struct ErrorDetail {
     /// Stable error code.
-    #[schema(example = "invalid_submission")]
-    code: &'static str,
+    code: ApiErrorCode,
     /// Copy of the top-level `message`.
     message: String,
     /// All field errors. Empty except with `invalid_submission`, `invalid_input` and `invalid_query`.
@@ -49,8 +48,8 @@ struct ErrorDetail {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let code = ErrorCode::from(&self);
-        let (status, code) = (code.status(), code.as_str());
+        let error_code = ErrorCode::from(&self);
+        let (status, code) = (error_code.status(), error_code.as_str());
         match &self {
             Self::Internal(cause) | Self::Unavailable(cause) | Self::TemporalUnavailable(cause) => {
                 let Cause { text, location } = cause;
@@ -74,12 +73,18 @@ impl IntoResponse for ApiError {
             Self::TooManyRequests(exceeded) => Some(exceeded.headers.clone()),
             _ => None,
         };
+        let accepts_gzip = matches!(self, Self::UnsupportedContentEncoding);
         let details = self.into_field_errors();
+        // The existing front end shows only these messages.
+        let errors = match details.as_slice() {
+            [] => vec![message.clone()],
+            errors => errors.iter().map(|error| error.message.clone()).collect(),
+        };
         let body = ErrorBody {
             success: false,
             message: message.clone(),
-            errors: details.iter().map(|error| error.message.clone()).collect(),
-            error: ErrorDetail { code, message, details, matched },
+            errors,
+            error: ErrorDetail { code: error_code.into(), message, details, matched },
             request_id: request_id::current().to_string(),
         };
         let mut response = (status, Json(body)).into_response();
@@ -91,6 +96,10 @@ impl IntoResponse for ApiError {
         if closes_connection {
             // Otherwise the rest of the body would be read as the next request.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if accepts_gzip {
+            // RFC 9110, 12.5.3.
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         if challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

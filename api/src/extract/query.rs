@@ -49,6 +49,15 @@ impl Parameters {
         value
     }
 
+    /// Joins the values of a repeated parameter with commas, because generated clients repeat a parameter that is a list.
+    pub(crate) fn join(&mut self, name: &'static str) {
+        let values: Vec<_> = self.given.iter().filter(|(given, _)| given == name).collect();
+        let [_, _, ..] = values.as_slice() else { return };
+        let joined = values.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(",");
+        self.given.retain(|(given, _)| given != name);
+        self.given.push((name.to_owned(), joined));
+    }
+
     /// Takes and parses a parameter. An error of `parse` is recorded with `code`.
     pub(crate) fn read<T>(
         &mut self,
@@ -165,5 +174,15 @@ mod tests {
                 ("a b".to_owned(), FieldErrorCode::UnknownParameter),
             ]
         );
+    }
+
+    #[test]
+    fn a_repeated_list_is_joined() {
+        let mut parameters = Parameters::of("status=failed&page=1&status=timed_out");
+        parameters.join("status");
+        parameters.join("page");
+        assert_eq!(parameters.take("status").as_deref(), Some("failed,timed_out"));
+        assert_eq!(parameters.take("page").as_deref(), Some("1"));
+        assert_eq!(parameters.finish(), []);
     }
 }

@@ -3,6 +3,7 @@
 use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::body::Body;
+use crate::extract::line_breaks::normalize_line_breaks;
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::{FromRequest, Request};
 use diagflow_store::{Action, MAX_REASON_LENGTH, NewAuditEntry, ObjectKind, SubmissionId};
@@ -17,13 +18,14 @@ pub(crate) struct Reason(pub(crate) String);
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ReasonBody {
     /// Reason, 1 to 500 characters. It is stored in the audit log: do not include medical information.
-    #[schema(example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
+    #[schema(value_type = String, example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
 impl Reason {
     pub(crate) fn parse(text: Option<String>) -> ApiResult<Self> {
-        let reason = text.unwrap_or_default().trim().to_owned();
+        let text = text.unwrap_or_default();
+        let reason = normalize_line_breaks(text.trim()).into_owned();
         match reason.chars().count() {
             1..=MAX_REASON_LENGTH => Ok(Self(reason)),
             _ => Err(ApiError::ReasonRequired),
@@ -64,6 +66,11 @@ mod tests {
     fn a_reason_must_have_1_to_500_characters() {
         assert_eq!(Reason::parse(Some(" because ".into())).expect("a reason").0, "because");
         assert!(Reason::parse(Some("ß".repeat(MAX_REASON_LENGTH))).is_ok());
+        let lines = format!("{}x", "x\r\n".repeat(249));
+        assert_eq!(
+            Reason::parse(Some(lines)).expect("a reason").0,
+            format!("{}x", "x\n".repeat(249))
+        );
         for bad in [None, Some(String::new()), Some(" \n".into()), Some("x".repeat(501))] {
             assert!(matches!(Reason::parse(bad.clone()), Err(ApiError::ReasonRequired)), "{bad:?}");
         }

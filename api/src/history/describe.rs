@@ -22,16 +22,19 @@ pub(crate) struct HistoryEventBody {
     /// Number of the event, from 1.
     number: i64,
     /// Time of the event.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     at: Option<String>,
     /// Description of the event.
     #[schema(example = "Request to LoopAI (local activity): accepted")]
     description: String,
     /// Number of the attempt, from 1.
+    #[schema(required)]
     attempt: Option<i32>,
     /// Failure, if the event reports one.
+    #[schema(required)]
     failure: Option<FailureBody>,
     /// Duration of the timer in seconds.
+    #[schema(required)]
     seconds: Option<f64>,
 }
 

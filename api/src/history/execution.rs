@@ -9,23 +9,32 @@ use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
 use url::Url;
 use utoipa::ToSchema;
 
+/// Whether Temporal has a history. `removed`: after Temporal's retention period, or by an operator. `not_started`: not in
+/// Temporal yet.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum HistoryAvailability {
+    Available,
+    Removed,
+    NotStarted,
+}
+
 /// A workflow execution in Temporal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Execution {
     /// URL of the execution in the Temporal UI.
+    #[schema(required)]
     link: Option<String>,
-    /// `available`, `removed` (after Temporal's retention period, or by an operator) or `not_started` (not in Temporal
-    /// yet).
-    #[schema(example = "available")]
-    history: &'static str,
+    /// Whether Temporal has the history.
+    history: HistoryAvailability,
     /// Status, as shown in the Temporal UI.
-    #[schema(example = "Failed")]
+    #[schema(required, example = "Failed")]
     status: Option<String>,
     /// Start time.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     started_at: Option<String>,
     /// Close time.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     closed_at: Option<String>,
     /// Events, oldest first.
     events: Vec<HistoryEventBody>,
@@ -37,7 +46,7 @@ impl Execution {
     pub(crate) fn not_started() -> Execution {
         Execution {
             link: None,
-            history: "not_started",
+            history: HistoryAvailability::NotStarted,
             status: None,
             started_at: None,
             closed_at: None,
@@ -47,7 +56,11 @@ impl Execution {
     }
 
     pub(crate) fn removed(link: String) -> Execution {
-        Execution { link: Some(link), history: "removed", ..Execution::not_started() }
+        Execution {
+            link: Some(link),
+            history: HistoryAvailability::Removed,
+            ..Execution::not_started()
+        }
     }
 
     /// `None` if Temporal does not have the execution.
@@ -59,7 +72,7 @@ impl Execution {
         let (Some(found), Some(events)) = (found, events(handle).await?) else { return Ok(None) };
         Ok(Some(Execution {
             link: Some(ui.page(found.id(), found.run_id())),
-            history: "available",
+            history: HistoryAvailability::Available,
             status: Some(status_name(&found)),
             started_at: found.start_time().map(rfc3339),
             closed_at: found.close_time().map(rfc3339),

@@ -27,9 +27,10 @@ pub(crate) struct PendingActivity {
     /// Number of the current or next attempt, from 1.
     attempt: i32,
     /// Failure of the last attempt.
+    #[schema(required)]
     last_failure: Option<FailureBody>,
     /// Time of the next attempt. `null` during an attempt.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     next_attempt_at: Option<String>,
 }
 

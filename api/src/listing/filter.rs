@@ -8,8 +8,9 @@ use crate::error::field_errors::FieldErrorCode;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters, RecordedParameters};
 use crate::extract::time_format::{range_end, range_start};
+use crate::openapi::names::{SubmissionErrorCode, SubmissionStatus};
 use diagflow_store::{
-    DeletedFilter, EmailFilter, FullTextQuery, MAX_EMAIL_LENGTH, NewAuditEntry, Status,
+    DeletedFilter, EmailAddress, EmailFilter, FullTextQuery, MAX_EMAIL_LENGTH, NewAuditEntry, Status,
     SubmissionFilter,
 };
 use serde_json::{Map, Value};
@@ -30,10 +31,9 @@ pub(crate) struct FilterRequest {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "documents the parameters of `FilterRequest`")]
 pub(crate) struct FilterQuery {
-    /// Statuses, separated by commas: `pending`, `processing`, `completed`, `failed`, `timed_out`, `cancelled`.
-    /// Default: all.
-    #[param(example = "failed,timed_out")]
-    status: Option<String>,
+    /// Statuses, separated by commas or as repeated parameters. Default: all.
+    #[param(style = Form, explode = false, example = json!(["failed", "timed_out"]))]
+    status: Option<Vec<SubmissionStatus>>,
     /// Earliest time of receipt: a day in UTC, or an RFC 3339 time.
     #[param(example = "2026-11-01")]
     created_from: Option<String>,
@@ -48,8 +48,10 @@ pub(crate) struct FilterQuery {
     #[param(example = "red eye")]
     comments: Option<String>,
     /// Error code of the submission.
-    #[param(example = "timed_out")]
-    error_code: Option<String>,
+    error_code: Option<SubmissionErrorCode>,
+    /// Id of the account that takes care of the submission.
+    #[param(format = "uuid")]
+    assignee: Option<String>,
     /// Handling of deleted submissions: `without` (default) excludes them, `with` includes them, `only` selects them.
     #[param(example = "without")]
     deleted: Option<String>,
@@ -66,6 +68,7 @@ impl FromParameters for FilterRequest {
         let full_text = parameters.read("comments", FieldErrorCode::CommentsInvalid, |text| {
             text.parse::<FullTextQuery>().map_err(|error| error.to_string())
         });
+        parameters.join("status");
         let mut given = RecordedParameters::new(parameters);
         let filter = SubmissionFilter {
             statuses: given
@@ -75,6 +78,9 @@ impl FromParameters for FilterRequest {
             created_to: given.read("created_to", FieldErrorCode::TimeInvalid, range_end),
             email: given.read("email", FieldErrorCode::EmailInvalid, email),
             error_code: given.read("error_code", FieldErrorCode::ErrorCodeInvalid, code),
+            assignee: given.read("assignee", FieldErrorCode::AssigneeInvalid, |text| {
+                text.parse().map_err(|_| "assignee must be the id of an account".to_owned())
+            }),
             deleted: given
                 .read("deleted", FieldErrorCode::DeletedInvalid, deleted)
                 .unwrap_or_default(),
@@ -123,8 +129,12 @@ fn email(text: &str) -> Result<EmailFilter, String> {
     if prefix.is_empty() || prefix.len() > MAX_EMAIL_LENGTH || prefix.contains('*') {
         return Err("email must be an address, or a prefix of one followed by *".to_owned());
     }
-    let prefix = prefix.to_owned();
-    Ok(if is_prefix { EmailFilter::Prefix(prefix) } else { EmailFilter::Exact(prefix) })
+    if is_prefix {
+        return Ok(EmailFilter::Prefix(prefix.to_owned()));
+    }
+    // As addresses are stored.
+    let email = text.parse::<EmailAddress>();
+    Ok(EmailFilter::Exact(email.map_or_else(|_| text.to_owned(), |email| email.to_string())))
 }
 
 fn code(text: &str) -> Result<String, String> {

@@ -2,6 +2,7 @@ use crate::error::field_errors::FieldErrorCode;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters};
 use crate::listing::cursor;
+use crate::openapi::names::{SubmissionErrorCode, SubmissionStatus};
 use axum::Json;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
@@ -10,6 +11,7 @@ use diagflow_store::{
     SubmissionId, SubmissionSummary, UserId, UtcTime,
 };
 use serde::Serialize;
+use std::collections::HashMap;
 use utoipa::openapi::path::Parameter;
 use utoipa::{IntoParams, ToSchema};
 
@@ -89,18 +91,44 @@ fn parse_sort(text: &str) -> Result<Sort, String> {
     Ok(Sort { by, descending })
 }
 
+/// The readers of a list, which determine the fields of its items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListReader {
+    /// The account that sent the submissions.
+    Sender,
+    Staff {
+        /// Whether they may read comments.
+        clinical: bool,
+    },
+}
+
 /// Reads a page of the submissions that match the filter, and appends `entry` before the page is returned.
 pub(crate) async fn list_page(
     store: &Store,
     filter: &SubmissionFilter,
     request: &PageRequest,
+    reader: ListReader,
     entry: &NewAuditEntry,
 ) -> ApiResult<ListResponse> {
     let position = position(request)?;
     let page = store.list_submissions(filter, request.sort, position, request.per_page).await?;
+    let comments = match reader {
+        ListReader::Staff { clinical: true } => {
+            let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
+            store.comments(&ids).await?
+        }
+        _ => HashMap::new(),
+    };
     let total = store.count_submissions(filter).await?;
     store.append_audit_entry(entry).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(response_body(request, position, page, total))))
+    let mut body = response_body(request, position, page, total);
+    for item in &mut body.data {
+        if reader == ListReader::Sender {
+            (item.note, item.assignee) = (None, None);
+        }
+        item.comments = comments.get(&item.id).cloned();
+    }
+    Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
 }
 
 fn position(request: &PageRequest) -> ApiResult<PagePosition> {
@@ -132,6 +160,7 @@ pub(crate) struct ListBody {
 #[derive(Debug, Serialize, ToSchema)]
 struct SubmissionPagination {
     /// Number of the page, from 1. `null` if the request has a cursor.
+    #[schema(required)]
     page: Option<usize>,
     /// Number of submissions per page.
     #[schema(example = 20)]
@@ -140,8 +169,10 @@ struct SubmissionPagination {
     #[schema(example = 123)]
     total: i64,
     /// Cursor of the next page. `null` on the last page.
+    #[schema(required)]
     next_cursor: Option<String>,
     /// Cursor of the previous page. `null` on the first page.
+    #[schema(required)]
     prev_cursor: Option<String>,
 }
 
@@ -154,14 +185,13 @@ pub(crate) struct SubmissionSummaryBody {
     /// E-mail address of the patient.
     #[schema(example = "ana@example.org")]
     email: String,
-    /// `pending`, `processing`, `completed`, `failed`, `timed_out` or `cancelled`.
-    #[schema(example = "failed")]
-    status: &'static str,
+    /// Status of the submission.
+    status: SubmissionStatus,
     /// Number of runs.
     #[schema(example = 1)]
     runs: i32,
     /// Stable code of the failure.
-    #[schema(example = "loopai_unreachable")]
+    #[schema(required, value_type = Option<SubmissionErrorCode>)]
     error_code: Option<String>,
     /// Time of receipt.
     #[schema(value_type = String, format = "date-time")]
@@ -170,14 +200,28 @@ pub(crate) struct SubmissionSummaryBody {
     #[schema(value_type = String, format = "date-time")]
     updated_at: UtcTime,
     /// Time at which the submission reached its final state.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     finished_at: Option<UtcTime>,
     /// Id of the account that sent the submission.
-    #[schema(value_type = Option<String>, format = "uuid")]
+    #[schema(required, value_type = Option<String>, format = "uuid")]
     submitted_by: Option<UserId>,
     /// Time of deletion.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     deleted_at: Option<UtcTime>,
+    /// Always `true`: a submission without consent is not accepted.
+    #[schema(example = true)]
+    consent_given: bool,
+    /// Comments of the patient. Requires `clinical:read`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comments: Option<String>,
+    /// Note of staff. Only in lists for staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    note: Option<Option<String>>,
+    /// Id of the account that takes care of the submission. Only in lists for staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    assignee: Option<Option<UserId>>,
 }
 
 impl From<SubmissionSummary> for SubmissionSummaryBody {
@@ -185,7 +229,7 @@ impl From<SubmissionSummary> for SubmissionSummaryBody {
         Self {
             id: row.id,
             email: row.email.as_str().to_owned(),
-            status: row.status.name(),
+            status: row.status.into(),
             runs: row.run_number,
             error_code: row.error_code,
             created_at: row.created_at,
@@ -193,6 +237,10 @@ impl From<SubmissionSummary> for SubmissionSummaryBody {
             finished_at: row.finished_at,
             submitted_by: row.submitted_by,
             deleted_at: row.deleted_at,
+            consent_given: true,
+            comments: None,
+            note: Some(row.note),
+            assignee: Some(row.assignee),
         }
     }
 }

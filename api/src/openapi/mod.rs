@@ -1,13 +1,23 @@
 //! The OpenAPI document: its title, tags and security schemes. Paths and schemas come from the handlers.
 
+pub(crate) mod diagnosis_result;
 pub(crate) mod error_responses;
+pub(crate) mod examples;
+pub(crate) mod files;
+pub(crate) mod names;
+pub(crate) mod redoc;
 pub(crate) mod route;
+pub(crate) mod security;
+pub(crate) mod streams;
+pub(crate) mod submission;
 
+use crate::auth::cookies;
 use crate::error::response::ErrorBody;
-use crate::events::all_events::ChangeBody;
-use crate::events::submission_events::EventBody;
-use utoipa::openapi::OpenApi as OpenApiDocument;
+use crate::extract::submission_access::ACCESS_COOKIE;
+use crate::settings::ApiSettings;
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{OpenApi as OpenApiDocument, RefOr, Server};
 use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
@@ -16,7 +26,9 @@ use utoipa::{Modify, OpenApi};
         title = "Diagflow",
         description = "Receives a patient's photos, comments and consent, responds at once, and delivers the \
             diagnosis when it is complete. All error responses have the same format, with a stable `error.code` \
-            and the id of the request, which is also in the header `X-Request-Id` of every response.",
+            and the id of the request, which is also in the header `X-Request-Id` of every response. Request bodies \
+            may be compressed with `Content-Encoding: gzip`. Later versions \
+            may add members to objects and values to enums.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
@@ -28,41 +40,88 @@ use utoipa::{Modify, OpenApi};
         (name = "loopai", description = "Endpoints that LoopAI calls."),
         (name = "operation", description = "Health, metrics and version of the service."),
     ),
-    components(schemas(EventBody, ChangeBody, ErrorBody)),
-    modifiers(&Security),
+    components(schemas(ErrorBody)),
+    modifiers(&NamedEnums, &Security),
 )]
 pub(crate) struct Document;
+
+struct NamedEnums;
+
+impl Modify for NamedEnums {
+    fn modify(&self, document: &mut OpenApiDocument) {
+        let components = document.components.get_or_insert_default();
+        let schemas = names::schemas().into_iter();
+        components.schemas.extend(schemas.map(|(name, schema)| (name.into_owned(), schema)));
+    }
+}
 
 struct Security;
 
 impl Modify for Security {
     fn modify(&self, document: &mut OpenApiDocument) {
-        let bearer = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some("The `access_token` from the response to the submission."))
-            .build();
-        let cookie = ApiKeyValue::with_description(
-            crate::extract::submission_access::ACCESS_COOKIE,
-            "The same token in a cookie that the response sets, for `EventSource`. With HTTPS, the name of the \
-             cookie begins with `__Secure-`.",
+        let bearer = |description| {
+            let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+            SecurityScheme::Http(scheme.description(Some(description)).build())
+        };
+        let cookie = |name, description| {
+            let value = ApiKeyValue::with_description(name, description);
+            SecurityScheme::ApiKey(ApiKey::Cookie(value))
+        };
+        let csrf_token = ApiKeyValue::with_description(
+            "X-CSRF-Token",
+            "The `csrf_token` from the sign-in. Required with the session cookie.",
         );
-        let session = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some(
-                "The `access_token` of a session, or an API key. The scope is the permission that the \
-                 route requires.",
-            ))
-            .build();
-        let session_cookie = ApiKeyValue::with_description(
-            crate::auth::cookies::SESSION.name,
-            "The access token in a cookie, for web pages. With HTTPS, the name of the cookie begins with \
-             `__Host-`. Requests that change data also require the header `X-CSRF-Token`.",
-        );
+        let schemes = [
+            (
+                security::SUBMISSION_TOKEN,
+                bearer("The `access_token` from the response to the submission."),
+            ),
+            (
+                security::SUBMISSION_COOKIE,
+                cookie(
+                    ACCESS_COOKIE,
+                    "The same token in a cookie that the response sets, for `EventSource`. With HTTPS, the name of the \
+                     cookie begins with `__Secure-`.",
+                ),
+            ),
+            (
+                security::SESSION,
+                bearer(
+                    "The `access_token` of a session, or an API key. The scope is the permission that the route \
+                     requires.",
+                ),
+            ),
+            (
+                security::SESSION_COOKIE,
+                cookie(
+                    cookies::SESSION.name,
+                    "The access token in a cookie, for web pages. With HTTPS, the name of the cookie begins with \
+                     `__Host-`.",
+                ),
+            ),
+            (security::CSRF_TOKEN, SecurityScheme::ApiKey(ApiKey::Header(csrf_token))),
+        ];
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
-        components.add_security_scheme("session", SecurityScheme::Http(session));
-        let session_cookie = SecurityScheme::ApiKey(ApiKey::Cookie(session_cookie));
-        components.add_security_scheme("session_cookie", session_cookie);
+        for (name, scheme) in schemes {
+            components.add_security_scheme(name, scheme);
+        }
+    }
+}
+
+/// Adds the values that depend on the settings: the addresses of this API, and the current version of the consent text.
+pub(crate) fn apply_settings(document: &mut OpenApiDocument, settings: &ApiSettings) {
+    let public = Server::new(settings.address(""));
+    let same_host = utoipa::openapi::ServerBuilder::new()
+        .url("/")
+        .description(Some("The host that serves this document."));
+    document.servers = Some(vec![public, same_host.build()]);
+    let schemas = document.components.iter_mut().flat_map(|components| &mut components.schemas);
+    for (_, schema) in schemas {
+        let RefOr::T(Schema::Object(object)) = schema else { continue };
+        if let Some(RefOr::T(Schema::Object(version))) =
+            object.properties.get_mut("consent_version")
+        {
+            version.example = Some(settings.consent_version.as_str().into());
+        }
     }
 }

@@ -24,12 +24,12 @@ use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::Operation;
 
-async fn document() -> Value {
+pub(super) async fn document() -> Value {
     TestApi::new().await.get("/openapi.json").await.json()
 }
 
 /// All operations: path, method, documentation.
-fn operations(document: &Value) -> Vec<(String, String, Value)> {
+pub(super) fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let paths = document["paths"].as_object().expect("paths");
     let of_path = |(path, item): (&String, &Value)| {
         let item = item.as_object().expect("a path").clone();
@@ -211,4 +211,31 @@ async fn the_documentation_page_is_served() {
     let response = api.get("/docs").await;
     assert_eq!((response.status.as_u16(), response.header("location")), (303, "/docs/"));
     assert!(api.get("/docs/").await.text.contains("swagger-ui"));
+}
+
+#[tokio::test]
+async fn redoc_is_served_from_the_binary() {
+    let api = TestApi::new().await;
+    let page = api.get("/redoc").await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(!page.text.contains("//"), "a file of another host: {}", page.text);
+    let swagger_ui = api.get("/docs/").await;
+    for name in ["content-security-policy", "x-content-type-options", "ratelimit-policy"] {
+        assert_eq!(page.header(name), swagger_ui.header(name), "{name}");
+    }
+    let values_of = |attribute: &str| {
+        let start = format!(" {attribute}=\"");
+        let values = page.text.split(start.as_str()).skip(1);
+        values.map(|rest| rest.split('"').next().expect("a value").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(values_of("spec-url"), ["/openapi.json"]);
+    let scripts = values_of("src");
+    let script = api.get(&scripts[0]).await;
+    assert_eq!((scripts.len(), script.header("content-type")), (1, "text/javascript; charset=utf-8"));
+    let licence = format!("{}.LICENSE.txt", scripts[0]);
+    let name = licence.rsplit('/').next().expect("a name");
+    assert!(script.text.starts_with(&format!("/*! For license information please see {name} */")));
+    assert!(api.get(&licence).await.text.contains("Redocly Inc."));
+    let redirect = api.get("/redoc/").await;
+    assert_eq!((redirect.status.as_u16(), redirect.header("location")), (303, "/redoc"));
 }

@@ -2,10 +2,15 @@
 //! all checks gets 503 `unavailable`.
 
 mod audit;
+mod clients;
+mod bodies;
 mod documentation;
 mod edges;
+mod email_addresses;
 mod forms;
+mod quota;
 mod requests;
+mod streams;
 mod submissions;
 mod uploads;
 
@@ -64,6 +69,13 @@ impl TestResponse {
         assert_eq!(body["success"], false, "{body}");
         assert_eq!(body["message"], body["error"]["message"], "{body}");
         assert_eq!(body["request_id"], self.header("x-request-id"), "{body}");
+        // The existing front end shows only these messages.
+        let details = body["error"]["details"].as_array().expect("details");
+        let expected: Vec<_> = match details.as_slice() {
+            [] => vec![&body["message"]],
+            details => details.iter().map(|detail| &detail["message"]).collect(),
+        };
+        assert_eq!(body["errors"], serde_json::json!(expected), "{body}");
         (self.status.as_u16(), body["error"]["code"].as_str().expect("a code").to_owned())
     }
 

@@ -30,6 +30,7 @@ use strum::{Display, EnumString, VariantArray};
     Display,
     EnumString,
     VariantArray,
+    strum::VariantNames,
 )]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]

@@ -9,7 +9,7 @@ use diesel::expression::AsExpression;
 use diesel::mysql::{Mysql, MysqlValue};
 use diesel::prelude::*;
 use diesel::sql_types::{Datetime, Text};
-use strum::{Display, EnumString};
+use strum::{Display, EnumString, VariantNames};
 
 pub const SUCCESS: &str = "success";
 /// A later entry of the same request records how the action ended.
@@ -20,7 +20,9 @@ pub const INTERRUPTED: &str = "interrupted";
 pub(crate) const UNCHANGED: &str = "unchanged";
 /// The same action was already in progress.
 pub(crate) const IN_PROGRESS: &str = "in_progress";
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString, VariantNames,
+)]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum ActorKind {
@@ -33,7 +35,17 @@ pub enum ActorKind {
 stored_as_text!(ActorKind);
 
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow, Display, EnumString,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    AsExpression,
+    FromSqlRow,
+    Display,
+    EnumString,
+    VariantNames,
 )]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
@@ -61,6 +73,7 @@ pub enum Action {
     SubmissionsRetry,
     SubmissionDelete,
     SubmissionRestore,
+    SubmissionUpdate,
     MailResend,
     SubmissionsExport,
     SubmissionsFollow,
@@ -72,7 +85,9 @@ pub enum Action {
 }
 stored_as_text!(Action);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString, VariantNames,
+)]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum ObjectKind {

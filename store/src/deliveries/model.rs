@@ -11,9 +11,11 @@ use diesel::expression::AsExpression;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
-use strum::{Display, EnumString};
+use strum::{Display, EnumString, VariantNames};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString, VariantNames,
+)]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum DeliveryKind {
@@ -24,7 +26,9 @@ pub enum DeliveryKind {
 }
 stored_as_text!(DeliveryKind);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow, Display, EnumString, VariantNames,
+)]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]
 pub enum DeliveryStatus {
@@ -38,6 +42,13 @@ pub enum DeliveryStatus {
     Failed,
 }
 stored_as_text!(DeliveryStatus);
+
+impl DeliveryStatus {
+    /// Whether the outcome is known, or will stay *unknown*.
+    pub fn is_settled(self) -> bool {
+        matches!(self, Self::Sent | Self::Unknown | Self::Failed)
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = deliveries)]

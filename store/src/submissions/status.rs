@@ -22,6 +22,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
     EnumString,
     IntoStaticStr,
     VariantArray,
+    strum::VariantNames,
 )]
 #[diesel(sql_type = Text)]
 #[strum(serialize_all = "snake_case")]

@@ -1,3 +1,4 @@
+use crate::openapi::names::AccountRole;
 use diagflow_store::{User, UserId, UtcTime};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,16 +15,15 @@ pub(crate) struct UserBody {
     /// Name of the person or program.
     #[schema(example = "Ana López")]
     name: String,
-    /// `admin`, `operator`, `clinician`, `institution`, `patient` or `service`.
-    #[schema(example = "operator")]
-    role: String,
+    /// Role of the account.
+    role: AccountRole,
     /// Whether the account can be used.
     enabled: bool,
     /// Time at which the account was disabled.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     disabled_at: Option<UtcTime>,
     /// Time at which the password was set. `null` for programs.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     password_changed_at: Option<UtcTime>,
     /// Time of creation.
     #[schema(value_type = String, format = "date-time")]
@@ -39,7 +39,7 @@ impl From<User> for UserBody {
             id: user.id,
             email: user.email.to_string(),
             name: user.name,
-            role: user.role.to_string(),
+            role: user.role.into(),
             enabled: user.disabled_at.is_none(),
             disabled_at: user.disabled_at,
             password_changed_at: user.password_changed_at,

@@ -5,6 +5,7 @@ use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
 use crate::openapi::error_responses::errors;
+use crate::openapi::names::AccountRole;
 use crate::routes::accounts::body::UserResponse;
 use crate::routes::accounts::find_user;
 use crate::routes::accounts::validation::FieldErrors;
@@ -19,15 +20,16 @@ use utoipa::ToSchema;
 
 /// A new account.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"email": "export@example.org", "name": "Nightly export", "role": "service"}))]
 pub(crate) struct NewUserRequest {
     /// E-mail address to sign in with. Stored in lower case.
-    #[schema(required, example = "ana@example.org")]
+    #[schema(value_type = String, format = "email", example = "ana@example.org")]
     email: Option<String>,
     /// Name of the person or program, at most 200 characters.
-    #[schema(required, example = "Ana López")]
+    #[schema(value_type = String, max_length = 200, example = "Ana López")]
     name: Option<String>,
-    /// `admin`, `operator`, `clinician`, `institution`, `patient` or `service`.
-    #[schema(required, example = "operator")]
+    /// Role of the account.
+    #[schema(value_type = AccountRole)]
     role: Option<String>,
     /// Password of 12 to 128 characters that is not easy to guess. Required, except for the role `service`, which has
     /// none.

@@ -23,9 +23,10 @@ use utoipa::ToSchema;
 
 /// A new API key.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"name": "nightly export"}))]
 pub(crate) struct NewKeyRequest {
     /// Name of the key, at most 200 characters.
-    #[schema(required, example = "nightly export")]
+    #[schema(value_type = String, max_length = 200, example = "nightly export")]
     name: Option<String>,
     /// Time of expiry (RFC 3339). Default: never.
     #[schema(format = "date-time")]
@@ -54,13 +55,13 @@ struct ApiKeyBody {
     #[schema(value_type = String, format = "date-time")]
     created_at: UtcTime,
     /// Time of the last use, accurate to the minute.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     used_at: Option<UtcTime>,
     /// Time of expiry.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     expires_at: Option<UtcTime>,
     /// Time of revocation.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     revoked_at: Option<UtcTime>,
 }
 

@@ -4,6 +4,7 @@ use crate::error::ApiResult;
 use crate::error::field_errors::FieldErrorCode;
 use crate::extract::path_id::PathId;
 use crate::extract::query::{FromParameters, Parameters, ValidQuery};
+use crate::openapi::names::AccountRole;
 use crate::routes::accounts::body::{UserBody, UserResponse};
 use crate::routes::accounts::find_user;
 use crate::routes::accounts::validation::parse_role;
@@ -52,7 +53,7 @@ struct UserQuery {
     /// Part of the e-mail address or of the name.
     search: Option<String>,
     /// Role of the accounts.
-    role: Option<String>,
+    role: Option<AccountRole>,
     /// `true` for disabled accounts only, `false` for enabled accounts only.
     disabled: Option<bool>,
     /// Number of the page, from 1.

@@ -6,6 +6,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::extract::body::Body;
 use crate::extract::path_id::PathId;
 use crate::openapi::error_responses::errors;
+use crate::openapi::names::AccountRole;
 use crate::routes::accounts::body::UserResponse;
 use crate::routes::accounts::find_user;
 use crate::routes::accounts::validation::FieldErrors;
@@ -20,12 +21,14 @@ use utoipa::ToSchema;
 
 /// The changes to an account. Absent fields are not changed.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"name": "Ana López"}))]
 pub(crate) struct UserUpdateRequest {
     /// E-mail address to sign in with. Stored in lower case.
     email: Option<String>,
     /// Name of the person or program, at most 200 characters.
     name: Option<String>,
-    /// `admin`, `operator`, `clinician`, `institution`, `patient` or `service`.
+    /// Role of the account.
+    #[schema(value_type = Option<AccountRole>)]
     role: Option<String>,
     /// Whether the account can be used. `false` ends its sessions.
     enabled: Option<bool>,

@@ -2,6 +2,7 @@ use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
 use crate::error::ApiResult;
+use crate::openapi::names::AccountPermission;
 use crate::routes::accounts::body::UserBody;
 use axum::Json;
 use axum::extract::State;
@@ -22,12 +23,12 @@ pub(crate) struct ValidateResponse {
     user: UserBody,
     /// Permissions of the account.
     #[schema(example = json!(["account:self", "submissions:read"]))]
-    permissions: Vec<&'static str>,
+    permissions: Vec<AccountPermission>,
     /// Id of the session.
     #[schema(value_type = String, format = "uuid")]
     session_id: SessionId,
     /// Time at which the access token expires.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     expires_at: Option<UtcTime>,
     /// CSRF token for the header `X-CSRF-Token`. Required in requests that change data with a session cookie.
     csrf_token: String,
@@ -51,7 +52,11 @@ pub(crate) async fn read_session(
         caller.presented_token.and_then(|token| DateTime::from_timestamp(token.expires_at, 0));
     let body = ValidateResponse {
         success: true,
-        permissions: Permission::of(caller.user.role).iter().map(|it| it.name()).collect(),
+        permissions: Permission::of(caller.user.role)
+            .iter()
+            .copied()
+            .map(AccountPermission::from)
+            .collect(),
         user: caller.user.into(),
         session_id,
         expires_at: expires_at.map(UtcTime::from),

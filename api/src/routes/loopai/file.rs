@@ -4,6 +4,7 @@ use crate::auth::caller::anonymous_entry;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::client_info::ClientInfo;
 use crate::extract::path_id::PathId;
+use crate::openapi::files::FileBytes;
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::HeaderName;
@@ -49,7 +50,11 @@ impl Documented for SignedLink {
     path = "/api/files/{id}",
     tag = "loopai",
     responses(
-        (status = 200, description = "The image as it was uploaded.", content_type = "image/*"),
+        (status = 200, description = "The image without its metadata.", content(
+            (inline(FileBytes) = "image/jpeg"),
+            (inline(FileBytes) = "image/png"),
+            (inline(FileBytes) = "image/webp"),
+        )),
     ),
 )]
 pub(crate) async fn read_signed_file(
@@ -69,7 +74,7 @@ pub(crate) async fn read_signed_file(
     if submission.is_none_or(|submission| submission.deleted_at.is_some()) {
         return Err(ApiError::NotFound);
     }
-    let bytes = state.app.bytes.get(file.sha256).await?;
+    let bytes = state.app.bytes.cleaned(&file).await?;
     let headers = [
         (CONTENT_TYPE, file.media_type),
         (CACHE_CONTROL, "private, no-store".to_owned()),

@@ -38,43 +38,48 @@ pub(crate) async fn read_database_health(
     (status_code(database), Json(DatabaseHealth { database }))
 }
 
+/// Health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum HealthStatus {
+    Healthy,
+    Unhealthy,
+}
+
 /// Health of the service. The log contains the reason if it is unhealthy.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
-    /// `healthy` or `unhealthy`.
-    #[schema(example = "healthy")]
-    status: &'static str,
-    /// `healthy` or `unhealthy`.
-    #[schema(example = "healthy")]
-    database: &'static str,
+    /// Health of the service.
+    status: HealthStatus,
+    /// Health of the database.
+    database: HealthStatus,
 }
 
 /// Health of the database.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DatabaseHealth {
-    /// `healthy` or `unhealthy`.
-    #[schema(example = "healthy")]
-    database: &'static str,
+    /// Health of the database.
+    database: HealthStatus,
 }
 
-const HEALTHY: &str = "healthy";
-const UNHEALTHY: &str = "unhealthy";
-
-async fn database_health(store: &Store) -> &'static str {
+async fn database_health(store: &Store) -> HealthStatus {
     let store = store.clone();
     match probe(async move { store.ping().await }).await {
-        Some(Ok(())) => HEALTHY,
+        Some(Ok(())) => HealthStatus::Healthy,
         Some(Err(error)) => {
             tracing::warn!(error = error.kind(), "database unhealthy");
-            UNHEALTHY
+            HealthStatus::Unhealthy
         }
         None => {
             tracing::warn!("database did not respond in time");
-            UNHEALTHY
+            HealthStatus::Unhealthy
         }
     }
 }
 
-fn status_code(health: &str) -> StatusCode {
-    if health == HEALTHY { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+fn status_code(health: HealthStatus) -> StatusCode {
+    match health {
+        HealthStatus::Healthy => StatusCode::OK,
+        HealthStatus::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }

@@ -23,11 +23,14 @@ use utoipa::ToSchema;
 pub(crate) async fn read_readiness(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
     let store = state.app.store.clone();
     let (database, temporal) = tokio::join!(database(store), probe((state.app.temporal_health)()));
-    let is_ready = database == "migrated" && !state.closing.is_cancelled();
+    let is_ready = database == DatabaseStatus::Migrated && !state.closing.is_cancelled();
     let body = Readiness {
-        status: if is_ready { "ready" } else { "not_ready" },
+        status: if is_ready { ReadinessStatus::Ready } else { ReadinessStatus::NotReady },
         database,
-        temporal: if temporal == Some(true) { "reachable" } else { "unreachable" },
+        temporal: match temporal {
+            Some(true) => TemporalStatus::Reachable,
+            _ => TemporalStatus::Unreachable,
+        },
     };
     let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(body))
@@ -36,21 +39,43 @@ pub(crate) async fn read_readiness(State(state): State<AppState>) -> (StatusCode
 /// Readiness of this process.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// `ready` or `not_ready`.
-    #[schema(example = "ready")]
-    status: &'static str,
-    /// `migrated`, `not_migrated` or `unreachable`.
-    #[schema(example = "migrated")]
-    database: &'static str,
-    /// `reachable` or `unreachable`.
-    #[schema(example = "reachable")]
-    temporal: &'static str,
+    /// Readiness of this process.
+    status: ReadinessStatus,
+    /// State of the database.
+    database: DatabaseStatus,
+    /// State of Temporal.
+    temporal: TemporalStatus,
 }
 
-async fn database(store: Store) -> &'static str {
+/// Readiness of a process.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ReadinessStatus {
+    Ready,
+    NotReady,
+}
+
+/// State of the database.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum DatabaseStatus {
+    Migrated,
+    NotMigrated,
+    Unreachable,
+}
+
+/// State of Temporal.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum TemporalStatus {
+    Reachable,
+    Unreachable,
+}
+
+async fn database(store: Store) -> DatabaseStatus {
     match probe(async move { store.is_migrated().await }).await {
-        Some(Ok(true)) => "migrated",
-        Some(Ok(false)) => "not_migrated",
-        _ => "unreachable",
+        Some(Ok(true)) => DatabaseStatus::Migrated,
+        Some(Ok(false)) => DatabaseStatus::NotMigrated,
+        _ => DatabaseStatus::Unreachable,
     }
 }

@@ -14,7 +14,7 @@ pub(crate) async fn read_version() -> Json<Version> {
         name: "diagflow",
         version: env!("CARGO_PKG_VERSION"),
         commit: option_env!("DIAGFLOW_COMMIT"),
-        profile: if cfg!(debug_assertions) { "debug" } else { "release" },
+        profile: if cfg!(debug_assertions) { BuildProfile::Debug } else { BuildProfile::Release },
     })
 }
 
@@ -28,8 +28,16 @@ pub(crate) struct Version {
     #[schema(example = "0.1.0")]
     version: &'static str,
     /// Commit, if `DIAGFLOW_COMMIT` was set in the build.
+    #[schema(required)]
     commit: Option<&'static str>,
-    /// Build profile: `debug` or `release`.
-    #[schema(example = "release")]
-    profile: &'static str,
+    /// Build profile.
+    profile: BuildProfile,
+}
+
+/// Build profile.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum BuildProfile {
+    Debug,
+    Release,
 }

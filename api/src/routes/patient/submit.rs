@@ -6,14 +6,17 @@ use crate::auth::guard::{CREDENTIAL_ERRORS, optional_caller};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::body::READ_ERRORS;
 use crate::extract::client_info::ClientInfo;
-use crate::extract::submission_access::{cookies, events_path, status_path};
+use crate::extract::submission_access::{cancel_path, cookies, events_path, status_path};
 use crate::header_names::IDEMPOTENCY_REPLAYED;
 use crate::intake::receive::{RECEIVE_ERRORS, receive};
 use crate::intake::store::{
     STORE_ERRORS, StoredSubmission, document_idempotency_key, idempotency_key, store_submission,
 };
+use crate::layers::limiters::RateLimitClass;
 use crate::layers::time_limit::run_to_completion;
+use crate::openapi::names::SubmissionStatus;
 use crate::openapi::route::{Documented, RouteDocument};
+use crate::openapi::submission::{FormSubmission, JsonSubmission};
 use crate::telemetry;
 use axum::Json;
 use axum::extract::{FromRequest, Request, State};
@@ -50,13 +53,12 @@ impl Documented for SubmissionRequest {
 ///
 /// Responds at once; the diagnosis follows in the background. If the submission is invalid, the response lists all
 /// errors. With an `Idempotency-Key`, a repeated request with the same content (as JSON or as a form) gets the same
-/// response and does not create another submission. No account is required. A submission that is sent with credentials
-/// appears in the account's list of its own submissions.
+/// response and does not create another submission. No account is required. A submission that is sent with the header
+/// `Authorization` of an account appears in the account's list of its own submissions.
 #[utoipa::path(
     post,
     path = "/api/user/submit",
     tag = "submissions",
-    security((), ("session" = []), ("session_cookie" = [])),
     request_body(content(
         (JsonSubmission = "application/json"),
         (FormSubmission = "multipart/form-data"),
@@ -74,15 +76,27 @@ pub(crate) async fn create_submission(
     State(state): State<AppState>,
     SubmissionRequest(request): SubmissionRequest,
 ) -> Response {
+    let proxies = state.app.settings.trusted_proxies;
+    let client = ClientInfo::of(request.headers(), request.extensions(), proxies);
+    let counted = match state.limiters.count(RateLimitClass::Submit, client.key()) {
+        Ok(counted) => counted,
+        Err(exceeded) => return exceeded.into_response(),
+    };
     let owned = state.clone();
-    let stored =
-        run_to_completion(async move { receive_and_store(&owned, request).await }).await.flatten();
+    let done = run_to_completion(async move {
+        let stored = receive_and_store(&owned, request).await;
+        // Reverted even if the client has disconnected.
+        let counts = counts_as_submission(&stored);
+        let counted = if counts { counted } else { owned.limiters.revert(counted) };
+        (stored, counted)
+    });
+    let (stored, counted) = done.await.unwrap_or_else(|panicked| (Err(panicked), counted));
     telemetry::submission(match &stored {
         Ok(StoredSubmission::Created(_)) => "accepted",
         Ok(StoredSubmission::Replayed(_)) => "replayed",
         Err(error) => error.code(),
     });
-    match stored {
+    let mut response = match stored {
         Ok(StoredSubmission::Created(submission)) => receipt(&state, submission),
         Ok(StoredSubmission::Replayed(submission)) => (
             [(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"))],
@@ -90,6 +104,24 @@ pub(crate) async fn create_submission(
         )
             .into_response(),
         Err(error) => error.into_response(),
+    };
+    state.limiters.add_headers(counted, &mut response);
+    response
+}
+
+/// Whether a request counts towards the limit on submissions: if it has stored one, or may have, or if the recipient has
+/// too many, because its images have then been stored.
+fn counts_as_submission(stored: &ApiResult<StoredSubmission>) -> bool {
+    match stored {
+        Ok(StoredSubmission::Created(_)) => true,
+        Ok(StoredSubmission::Replayed(_)) => false,
+        Err(error) => matches!(
+            error,
+            ApiError::OutcomeUnknown
+                | ApiError::Internal(_)
+                | ApiError::TooManyOpenSubmissions
+                | ApiError::DailyLimitReached { .. }
+        ),
     }
 }
 
@@ -147,9 +179,10 @@ fn receipt(state: &AppState, submission: SubmissionId) -> Response {
         success: true,
         message: "Your data is submitted. You will receive results via email.",
         submission_id: submission,
-        status: Status::Pending.name(),
+        status: Status::Pending.into(),
         status_url,
         events_url: settings.address(&events_path(submission)),
+        cancel_url: settings.address(&cancel_path(submission)),
         access_token: token,
     };
     (StatusCode::ACCEPTED, headers, Json(body)).into_response()
@@ -167,65 +200,42 @@ struct Receipt {
     #[schema(value_type = String, format = "uuid")]
     submission_id: SubmissionId,
     /// Always `pending`; `status_url` has the current status.
-    #[schema(example = "pending")]
-    status: &'static str,
+    status: SubmissionStatus,
     /// URL of the status.
     status_url: String,
     /// URL of the event stream.
     events_url: String,
-    /// Bearer token for both URLs. It is not shown again.
+    /// URL to which `POST` cancels the submission.
+    cancel_url: String,
+    /// Bearer token for these URLs. It is not shown again.
     access_token: String,
 }
 
-/// Submission as JSON.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "documents the fields that `intake::json` reads")]
-struct JsonSubmission {
-    /// E-mail address for the result.
-    #[schema(format = "email", example = "patient@example.org")]
-    email: String,
-    /// Comments of the patient, at most 5000 characters.
-    comments: Option<String>,
-    /// Whether the patient agrees to the consent text. Must be `true`.
-    consent: bool,
-    /// Version of the consent text that was shown. Default: the current version. Other versions are rejected, and the
-    /// error contains the current version.
-    #[schema(example = "2026-11")]
-    consent_version: Option<String>,
-    /// 1 to 10 images.
-    images: Vec<JsonImage>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Image in JSON.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "documents the fields that `intake::json` reads")]
-struct JsonImage {
-    /// Image as a `data:` URL or as base64, at most 10 MB when decoded.
-    data: String,
-    /// Media type: `image/jpeg`, `image/png` or `image/webp`. The API detects the actual type from the content.
-    #[schema(rename = "type", example = "image/jpeg")]
-    r#type: Option<String>,
-    /// Number of bytes. Ignored: the API counts the bytes itself.
-    size: Option<u64>,
-    /// Name of the file.
-    name: Option<String>,
-}
-
-/// Submission as a form.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "documents the fields that `intake::multipart` reads")]
-struct FormSubmission {
-    /// E-mail address for the result.
-    #[schema(format = "email", example = "patient@example.org")]
-    email: String,
-    /// Comments of the patient, at most 5000 characters.
-    comments: Option<String>,
-    /// Whether the patient agrees to the consent text: `true`, `on`, `1` or `yes`.
-    consent: String,
-    /// Version of the consent text that was shown. Default: the current version. Other versions are rejected, and the
-    /// error contains the current version.
-    consent_version: Option<String>,
-    /// 1 to 10 files: JPEG, PNG or WebP, at most 10 MB each.
-    #[schema(value_type = Vec<String>, content_media_type = "application/octet-stream")]
-    images: Vec<Vec<u8>>,
+    #[test]
+    fn only_submissions_that_may_be_stored_count() {
+        let id = SubmissionId::new();
+        for stored in [
+            Ok(StoredSubmission::Created(id)),
+            Err(ApiError::OutcomeUnknown),
+            Err(ApiError::internal("a panic")),
+        ] {
+            assert!(counts_as_submission(&stored), "{stored:?}");
+        }
+        for refused in [
+            Ok(StoredSubmission::Replayed(id)),
+            Err(ApiError::InvalidSubmission(Vec::new())),
+            Err(ApiError::IdempotencyKeyInUse),
+            Err(ApiError::IdempotencyKeyReused),
+            Err(ApiError::UploadTimeout),
+            Err(ApiError::UploadIncomplete),
+            Err(ApiError::Busy),
+            Err(ApiError::unavailable("no database")),
+        ] {
+            assert!(!counts_as_submission(&refused), "{refused:?}");
+        }
+    }
 }

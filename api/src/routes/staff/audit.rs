@@ -4,6 +4,7 @@ use crate::error::ApiResult;
 use crate::error::field_errors::FieldErrorCode;
 use crate::extract::query::{FromParameters, Parameters, RecordedParameters, ValidQuery};
 use crate::extract::time_format::{range_end, range_start};
+use crate::openapi::names::{AuditAction, AuditActorKind, AuditObjectKind};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
@@ -32,10 +33,10 @@ pub(crate) struct AuditQuery {
     actor_id: Option<String>,
     /// E-mail address of the actor, or the address that an anonymous client claimed.
     actor: Option<String>,
-    /// Action, such as `submission_retry`.
-    action: Option<String>,
-    /// Kind of object, such as `submission`.
-    object_kind: Option<String>,
+    /// Action.
+    action: Option<AuditAction>,
+    /// Kind of object.
+    object_kind: Option<AuditObjectKind>,
     /// Id of the object.
     object_id: Option<String>,
     /// Result: `success`, `unchanged`, `in_progress`, or an error code.
@@ -118,6 +119,7 @@ pub(crate) struct AuditResponse {
     /// The matching entries, newest first.
     data: Vec<AuditEntryBody>,
     /// Value of `before` for the next page. `null` on the last page.
+    #[schema(required)]
     next_before: Option<i64>,
 }
 
@@ -129,19 +131,19 @@ struct AuditEntryBody {
     /// Time of the action.
     #[schema(value_type = String, format = "date-time")]
     at: UtcTime,
-    /// `user`, `service`, `operator` (command line) or `anonymous`.
-    #[schema(example = "user")]
+    /// Kind of actor.
+    #[schema(value_type = AuditActorKind)]
     actor_kind: String,
     /// Id of the account that acted.
-    #[schema(format = "uuid")]
+    #[schema(required, format = "uuid")]
     actor_id: Option<String>,
     /// E-mail address of the account, or the address that an anonymous client claimed.
     actor: String,
     /// Machine-readable name of the action.
-    #[schema(example = "submission_retry")]
+    #[schema(value_type = AuditAction)]
     action: String,
-    /// `submission`, `file`, `delivery`, `user`, `session`, `api_key` or `service` (no single object).
-    #[schema(example = "submission")]
+    /// Kind of object.
+    #[schema(value_type = AuditObjectKind)]
     object_kind: String,
     /// Id of the object. Empty if the action has no single object.
     object_id: String,
@@ -154,7 +156,7 @@ struct AuditEntryBody {
     /// Id of the request, as in the response and in the log.
     request_id: String,
     /// Details, such as the reason.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     details: Value,
     /// Hash of this entry and the previous one.
     hash: String,

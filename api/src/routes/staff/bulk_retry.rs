@@ -8,6 +8,7 @@ use crate::extract::query::{FromParameters, Parameters};
 use crate::extract::reason::Reason;
 use crate::listing::filter::{self, FilterRequest};
 use crate::openapi::error_responses::errors;
+use crate::openapi::names::{SubmissionErrorCode, SubmissionStatus};
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::Json;
 use axum::extract::{FromRequest, Request, State};
@@ -21,13 +22,18 @@ const MAX_RETRIES: i64 = 1000;
 
 /// Filter and options of a bulk retry.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "filter": {"status": ["failed"]},
+    "reason": "LoopAI was down at noon",
+    "dry_run": true,
+}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BulkRetryRequest {
     /// Filter for the submissions. All conditions must match.
     #[serde(default)]
     filter: RetryFilterBody,
     /// Reason for the audit log, 1 to 500 characters. Do not include medical information.
-    #[schema(example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
+    #[schema(value_type = String, example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
     reason: Option<String>,
     /// Whether to count the matching submissions without retrying them. Default: `false`.
     #[serde(default)]
@@ -40,8 +46,9 @@ pub(crate) struct BulkRetryRequest {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RetryFilterBody {
-    /// Statuses: `failed`, `timed_out`, `cancelled`, `completed`. Default: all except `completed`.
+    /// Statuses, which must be final. Default: all except `completed`.
     #[serde(default)]
+    #[schema(value_type = Vec<SubmissionStatus>)]
     status: Vec<String>,
     /// Earliest time of receipt: a day in UTC, or an RFC 3339 time.
     created_from: Option<String>,
@@ -53,8 +60,11 @@ pub(crate) struct RetryFilterBody {
     /// letters. Common words (`the`, `with`) are ignored. Requires `clinical:read`.
     comments: Option<String>,
     /// Error code of the submission.
-    #[schema(example = "loopai_unavailable")]
+    #[schema(value_type = Option<SubmissionErrorCode>)]
     error_code: Option<String>,
+    /// Id of the account that takes care of the submission.
+    #[schema(format = "uuid")]
+    assignee: Option<String>,
     /// Only `without` is allowed: restore deleted submissions before you retry them.
     deleted: Option<String>,
 }
@@ -174,6 +184,7 @@ impl RetryFilterBody {
             ("email", self.email),
             ("comments", self.comments),
             ("error_code", self.error_code),
+            ("assignee", self.assignee),
             ("deleted", self.deleted),
         ];
         let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));

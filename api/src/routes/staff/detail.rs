@@ -3,12 +3,20 @@ use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::auth::permissions::Permission;
 use crate::error::{ApiError, ApiResult};
+use crate::extract::if_match::etag;
 use crate::extract::path_id::PathId;
+use crate::openapi::diagnosis_result::DiagnosisResult;
+use crate::openapi::names::{
+    EmailKind, EmailStatus, SubmissionErrorCode, SubmissionEventName, SubmissionStatus,
+    SubmissionStep,
+};
 use crate::routes::staff::file;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CACHE_CONTROL;
+use axum_extra::TypedHeader;
+use axum_extra::headers::ETag;
 use diagflow_store::{
     Action, Delivery, DeliveryId, Event, File, FileId, ObjectKind, Run, Store, Submission,
     SubmissionId, UserId, UtcTime,
@@ -21,27 +29,33 @@ use utoipa::ToSchema;
 ///
 /// Returns all data of the submission, even if it is deleted. Medical information (comments, result, LoopAI's error
 /// text, file names and paths) requires the permission `clinical:read`. The field `clinical` shows whether it is
-/// included.
+/// included. `ETag` is the revision of the fields that staff can change; send it as `If-Match` to change them.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions/{id}",
     tag = "staff",
-    responses((status = 200, description = "The submission.", body = DetailBody)),
+    responses((
+        status = 200,
+        description = "The submission.",
+        body = DetailBody,
+        headers(("ETag" = String, description = "Revision of the fields that staff can change.")),
+    )),
 )]
 pub(crate) async fn read_submission(
     PathId(id): PathId<SubmissionId>,
     State(state): State<AppState>,
     caller: Caller,
-) -> ApiResult<([(HeaderName, &'static str); 1], Json<DetailBody>)> {
+) -> ApiResult<(TypedHeader<ETag>, [(HeaderName, &'static str); 1], Json<DetailBody>)> {
     let store = &state.app.store;
     let clinical = caller.has_permission(Permission::ClinicalRead);
     let entry = caller.audit_entry(Action::SubmissionView, ObjectKind::Submission, id);
     let Some(submission) = store.submission(id).await? else {
         return Err(refuse(&state, entry, ApiError::NotFound).await);
     };
+    let etag = TypedHeader(etag(submission.revision));
     let body = DetailBody { success: true, data: Detail::read(store, submission, clinical).await? };
     store.append_audit_entry(&entry.with("clinical", clinical)).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
+    Ok((etag, [(CACHE_CONTROL, "no-store")], Json(body)))
 }
 
 /// The response with a submission.
@@ -63,9 +77,14 @@ struct Detail {
     /// E-mail address of the patient.
     #[schema(example = "ana@example.org")]
     email: String,
-    /// `pending`, `processing`, `completed`, `failed`, `timed_out` or `cancelled`.
-    #[schema(example = "failed")]
-    status: &'static str,
+    /// Status of the submission.
+    status: SubmissionStatus,
+    /// E-mail address that the patient entered. `null` if it was never corrected.
+    #[schema(required)]
+    original_email: Option<String>,
+    /// Always `true`: a submission without consent is not accepted.
+    #[schema(example = true)]
+    consent_given: bool,
     /// Version of the consent text that the patient agreed to.
     #[schema(example = "2026-11")]
     consent_version: String,
@@ -73,6 +92,7 @@ struct Detail {
     #[schema(value_type = String, format = "date-time")]
     consent_at: UtcTime,
     /// Stable code of the failure.
+    #[schema(required, value_type = Option<SubmissionErrorCode>)]
     error_code: Option<String>,
     /// LoopAI's error text, which may describe the images. Requires `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,14 +104,23 @@ struct Detail {
     #[schema(value_type = String, format = "date-time")]
     updated_at: UtcTime,
     /// Time at which the submission reached its final state.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     finished_at: Option<UtcTime>,
     /// Id of the account that sent the submission.
-    #[schema(value_type = Option<String>, format = "uuid")]
+    #[schema(required, value_type = Option<String>, format = "uuid")]
     submitted_by: Option<UserId>,
     /// Time of deletion.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     deleted_at: Option<UtcTime>,
+    /// Note of staff.
+    #[schema(required)]
+    note: Option<String>,
+    /// Id of the account that takes care of the submission.
+    #[schema(required, value_type = Option<String>, format = "uuid")]
+    assignee: Option<UserId>,
+    /// Name of that account.
+    #[schema(required, example = "Ana López")]
+    assignee_name: Option<String>,
     /// Whether medical information is included.
     clinical: bool,
     /// Comments of the patient. Requires `clinical:read`.
@@ -99,7 +128,7 @@ struct Detail {
     comments: Option<String>,
     /// Latest result. Requires `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<DiagnosisResult>)]
     result: Option<Map<String, Value>>,
     /// Images, in the order of upload.
     files: Vec<FileBody>,
@@ -140,14 +169,11 @@ struct TimelineEventBody {
     /// Number within the submission, from 1.
     number: i32,
     /// Name of the server-sent event.
-    #[schema(example = "status_update")]
-    name: String,
-    /// Stable code of the event.
-    #[schema(example = "diagnosing")]
-    step: &'static str,
+    name: SubmissionEventName,
+    /// Machine-readable name of the event.
+    step: SubmissionStep,
     /// Status of the submission after the event.
-    #[schema(example = "processing")]
-    status: &'static str,
+    status: SubmissionStatus,
     /// Message to the patient.
     message: String,
     /// Time of the event.
@@ -161,20 +187,22 @@ struct RunBody {
     /// Number within the submission, from 1.
     number: i32,
     /// Run id in Temporal. `null` until the run is started.
+    #[schema(required)]
     temporal_run_id: Option<String>,
     /// Id of the execution at LoopAI.
+    #[schema(required)]
     execution_id: Option<String>,
     /// Time at which the run was queued.
     #[schema(value_type = String, format = "date-time")]
     created_at: UtcTime,
     /// Time at which Temporal started the run.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     started_at: Option<UtcTime>,
     /// Time at which LoopAI accepted the request.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     requested_at: Option<UtcTime>,
     /// Time at which the run ended.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     finished_at: Option<UtcTime>,
 }
 
@@ -186,23 +214,23 @@ struct DeliveryBody {
     id: DeliveryId,
     /// Number of the run that the e-mail is about.
     run: i32,
-    /// `result`, `failed`, `timed_out` or `cancelled`.
-    #[schema(example = "result")]
-    kind: String,
-    /// `planned`, `sending`, `sent`, `unknown` or `failed`.
-    #[schema(example = "sent")]
-    status: String,
+    /// Outcome that the e-mail is about.
+    kind: EmailKind,
+    /// Status of the e-mail.
+    status: EmailStatus,
     /// Number of attempts to send the e-mail.
     attempts: i32,
     /// Stable code of the last failure.
+    #[schema(required, value_type = Option<SubmissionErrorCode>)]
     error_code: Option<String>,
     /// Details of the last failure, for staff.
+    #[schema(required)]
     error_detail: Option<String>,
     /// Time at which the e-mail was planned.
     #[schema(value_type = String, format = "date-time")]
     created_at: UtcTime,
     /// Time at which `status` became `sent`, `unknown` or `failed`.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[schema(required, value_type = Option<String>, format = "date-time")]
     settled_at: Option<UtcTime>,
 }
 
@@ -210,13 +238,19 @@ impl Detail {
     async fn read(store: &Store, submission: Submission, clinical: bool) -> ApiResult<Self> {
         let id = submission.id;
         let result = if clinical { store.result(id).await? } else { None };
+        let assignee_name = match submission.assignee {
+            Some(account) => store.user(account).await?.map(|account| account.name),
+            None => None,
+        };
         let files = store.files(id).await?;
         let events = store.events(id, 0).await?;
         let (runs, deliveries) = (store.runs(id).await?, store.deliveries(id).await?);
         Ok(Self {
             id,
             email: submission.email.as_str().to_owned(),
-            status: submission.status.name(),
+            status: submission.status.into(),
+            original_email: submission.original_email.map(|email| email.to_string()),
+            consent_given: true,
             consent_version: submission.consent_version,
             consent_at: submission.consent_at,
             error_code: submission.error_code,
@@ -226,6 +260,9 @@ impl Detail {
             finished_at: submission.finished_at,
             submitted_by: submission.submitted_by,
             deleted_at: submission.deleted_at,
+            note: submission.note,
+            assignee: submission.assignee,
+            assignee_name,
             clinical,
             comments: clinical.then_some(submission.comments),
             result: result.map(|result| result.object().clone()),
@@ -255,9 +292,9 @@ impl From<Event> for TimelineEventBody {
     fn from(event: Event) -> Self {
         Self {
             number: event.number,
-            name: event.name.to_string(),
-            step: event.step.name(),
-            status: event.status.name(),
+            name: event.name.into(),
+            step: event.step.into(),
+            status: event.status.into(),
             message: event.message,
             at: event.created_at,
         }
@@ -283,8 +320,8 @@ impl From<Delivery> for DeliveryBody {
         Self {
             id: delivery.id,
             run: delivery.run_number,
-            kind: delivery.kind.to_string(),
-            status: delivery.status.to_string(),
+            kind: delivery.kind.into(),
+            status: delivery.status.into(),
             attempts: delivery.attempts,
             error_code: delivery.error_code,
             error_detail: delivery.error_detail,

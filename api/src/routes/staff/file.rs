@@ -3,6 +3,7 @@ use crate::auth::audit::refuse;
 use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
+use crate::openapi::files::FileBytes;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::{
@@ -22,7 +23,13 @@ pub(super) fn path(file: FileId) -> String {
     get,
     path = "/api/admin/files/{id}",
     tag = "staff",
-    responses((status = 200, description = "The image.", content_type = "image/*")),
+    responses(
+        (status = 200, description = "The image.", content(
+            (inline(FileBytes) = "image/jpeg"),
+            (inline(FileBytes) = "image/png"),
+            (inline(FileBytes) = "image/webp"),
+        )),
+    ),
 )]
 pub(crate) async fn read_file(
     PathId(id): PathId<FileId>,

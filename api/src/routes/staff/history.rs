@@ -5,6 +5,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
 use crate::history::execution::{Execution, TemporalUi};
 use crate::openapi::error_responses::errors;
+use crate::openapi::names::EmailKind;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderName;
@@ -38,6 +39,7 @@ pub(crate) struct RunHistory {
     /// Number of the run within the submission, from 1.
     number: i32,
     /// Run id in Temporal. `null` until the run is started.
+    #[schema(required)]
     run_id: Option<String>,
     #[serde(flatten)]
     execution: Execution,
@@ -49,9 +51,8 @@ pub(crate) struct DeliveryHistory {
     /// Id of the delivery.
     #[schema(format = "uuid")]
     delivery_id: String,
-    /// `result`, `failed`, `timed_out` or `cancelled`.
-    #[schema(example = "result")]
-    kind: String,
+    /// Outcome that the e-mail is about.
+    kind: EmailKind,
     #[serde(flatten)]
     execution: Execution,
 }
@@ -110,7 +111,11 @@ errors!(ReadRawHistoryErrors: TemporalUnavailable);
     get,
     path = "/api/admin/submissions/{id}/history/{run_id}/raw",
     tag = "staff",
-    responses((status = 200, description = "The history.", body = Object), ReadRawHistoryErrors),
+    responses(
+        (status = 200, description = "The history.",
+            body = std::collections::HashMap<String, serde_json::Value>),
+        ReadRawHistoryErrors,
+    ),
 )]
 pub(crate) async fn read_raw_history(
     State(state): State<AppState>,
@@ -174,7 +179,7 @@ async fn delivery_history(
     let Some(execution) = Execution::of(&execution, ui).await? else { return Ok(None) };
     Ok(Some(DeliveryHistory {
         delivery_id: delivery.id.to_string(),
-        kind: delivery.kind.to_string(),
+        kind: delivery.kind.into(),
         execution,
     }))
 }

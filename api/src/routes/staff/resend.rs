@@ -12,6 +12,14 @@ use diagflow_store::{Action, DeliveryId, ResendOutcome, SubmissionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// Outcome of a request to resend. `planned`: a new copy. `in_progress`: a copy is already being sent.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum MailResendOutcome {
+    Planned,
+    InProgress,
+}
+
 /// The e-mail that will be sent.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ResendResponse {
@@ -21,9 +29,8 @@ pub(crate) struct ResendResponse {
     /// Id of the delivery that will be sent: the new copy, or the one in progress.
     #[schema(format = "uuid")]
     delivery_id: String,
-    /// `planned`: a new copy. `in_progress`: a copy is already being sent.
-    #[schema(example = "planned")]
-    outcome: &'static str,
+    /// Outcome of the request.
+    outcome: MailResendOutcome,
 }
 
 errors!(ResendDeliveryErrors: Superseded);
@@ -50,8 +57,8 @@ pub(crate) async fn resend_delivery(
     let entry =
         reason.audit_entry(&caller, Action::MailResend, id).with("delivery", delivery.to_string());
     let (outcome, delivery) = match state.app.store.resend_delivery(id, delivery, &entry).await? {
-        ResendOutcome::Planned(copy) => ("planned", copy),
-        ResendOutcome::InProgress(copy) => ("in_progress", copy),
+        ResendOutcome::Planned(copy) => (MailResendOutcome::Planned, copy),
+        ResendOutcome::InProgress(copy) => (MailResendOutcome::InProgress, copy),
         ResendOutcome::Superseded => return Err(refuse(&state, entry, ApiError::Superseded).await),
         ResendOutcome::NotFound => return Err(refuse(&state, entry, ApiError::NotFound).await),
     };

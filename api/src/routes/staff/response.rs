@@ -1,7 +1,17 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The outcome of a staff action.
+/// Outcome of a staff action.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StaffActionOutcome {
+    Cancelling,
+    Cancelled,
+    Queued,
+    InProgress,
+}
+
+/// The response to a staff action.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StaffActionResponse {
     /// Always `true`.
@@ -10,9 +20,9 @@ pub(crate) struct StaffActionResponse {
     /// Id of the submission.
     #[schema(format = "uuid")]
     pub(super) submission_id: String,
-    /// `cancelling`, `cancelled`, `queued` or `in_progress`.
-    #[schema(example = "queued")]
-    pub(super) outcome: &'static str,
+    /// Outcome of the action.
+    pub(super) outcome: StaffActionOutcome,
     /// Number of the affected run within the submission.
+    #[schema(required)]
     pub(super) run: Option<i32>,
 }

@@ -4,7 +4,7 @@ use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::path_id::PathId;
 use crate::extract::reason::Reason;
-use crate::routes::staff::response::StaffActionResponse;
+use crate::routes::staff::response::{StaffActionOutcome, StaffActionResponse};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -38,9 +38,9 @@ pub(crate) async fn retry_submission(
     let (status, outcome, run) = match state.app.store.retry_submission(id, grace, &entry).await? {
         RetryOutcome::Queued(run) => {
             state.app.dispatch.start_soon(run);
-            (StatusCode::ACCEPTED, "queued", run)
+            (StatusCode::ACCEPTED, StaffActionOutcome::Queued, run)
         }
-        RetryOutcome::InProgress(run) => (StatusCode::OK, "in_progress", run),
+        RetryOutcome::InProgress(run) => (StatusCode::OK, StaffActionOutcome::InProgress, run),
         RetryOutcome::NotFound => return Err(refuse(&state, entry, ApiError::NotFound).await),
     };
     let (submission_id, run) = (id.to_string(), Some(run.number));

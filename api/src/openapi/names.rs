@@ -1,0 +1,89 @@
+//! Enums whose values appear in JSON by their names. Each has one schema, which lists the names of its variants, so that
+//! the document cannot differ from the code.
+
+use crate::auth::permissions::Permission;
+use crate::error::ErrorCode;
+use diagflow_store::{
+    Action, ActorKind, DeliveryKind, DeliveryStatus, EventName, FailureCode, ObjectKind, Role,
+    Status, Step,
+};
+use serde::{Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt::Display;
+use strum::VariantNames;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{ObjectBuilder, RefOr, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+/// An enum value that is serialized by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Named<E>(E);
+
+pub(crate) trait NamedEnum: VariantNames + Display {
+    const SCHEMA: &'static str;
+    const DESCRIPTION: &'static str;
+}
+
+impl<E> From<E> for Named<E> {
+    fn from(value: E) -> Self {
+        Self(value)
+    }
+}
+
+impl<E: Display> Serialize for Named<E> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<E: NamedEnum> PartialSchema for Named<E> {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(E::VARIANTS.iter().copied()))
+            .description(Some(E::DESCRIPTION))
+            .into()
+    }
+}
+
+impl<E: NamedEnum> ToSchema for Named<E> {
+    fn name() -> Cow<'static, str> {
+        E::SCHEMA.into()
+    }
+}
+
+/// Each row is `Rust enum => schema and alias: "description"`.
+macro_rules! named_enums {
+    ($($source:ident => $name:ident: $description:literal;)+) => {
+        $(
+            pub(crate) type $name = Named<$source>;
+
+            impl NamedEnum for $source {
+                const SCHEMA: &'static str = stringify!($name);
+                const DESCRIPTION: &'static str = $description;
+            }
+        )+
+
+        /// All schemas of this module, for the components of the document.
+        pub(super) fn schemas() -> Vec<(Cow<'static, str>, RefOr<Schema>)> {
+            vec![$(($name::name(), $name::schema())),+]
+        }
+    };
+}
+
+named_enums! {
+    Status => SubmissionStatus: "Status of a submission. `completed`, `failed`, `timed_out` and `cancelled` are final, \
+        unless staff retry the submission.";
+    Step => SubmissionStep: "Machine-readable name of an event of a submission.";
+    EventName => SubmissionEventName: "Name of a server-sent event about a submission.";
+    DeliveryStatus => EmailStatus: "Status of an e-mail. `unknown`: the connection to the mail server broke, so it may \
+        have been sent.";
+    DeliveryKind => EmailKind: "Outcome that an e-mail is about.";
+    FailureCode => SubmissionErrorCode: "Stable code of the reason why a submission, a run or an e-mail failed.";
+    ErrorCode => ApiErrorCode: "Stable code of an error response.";
+    Role => AccountRole: "Role of an account.";
+    Permission => AccountPermission: "Permission of an account.";
+    ActorKind => AuditActorKind: "Kind of actor. `operator` is the command line.";
+    Action => AuditAction: "Action in the audit log.";
+    ObjectKind => AuditObjectKind: "Kind of object of an action. `service`: no single object.";
+}
