@@ -1,5 +1,6 @@
 //! The settings of the API. `cli/src/settings/defaults.toml` documents each setting and its default.
 
+use diagflow_store::RecipientLimits;
 use diagflow_store::settings::{convert, http_url, list, parse, parse_seconds, seconds, within};
 use diagflow_workflows::PollSchedule;
 use secrecy::SecretString;
@@ -36,6 +37,8 @@ pub enum JwtAlgorithm {
 pub struct RateLimits {
     #[serde(rename = "RATE_LIMIT_SUBMIT_PER_MINUTE", deserialize_with = "rate")]
     pub submit: NonZeroU32,
+    #[serde(rename = "RATE_LIMIT_SUBMIT_ATTEMPTS_PER_MINUTE", deserialize_with = "rate")]
+    pub submit_attempt: NonZeroU32,
     #[serde(rename = "RATE_LIMIT_READ_PER_MINUTE", deserialize_with = "rate")]
     pub read: NonZeroU32,
     #[serde(rename = "RATE_LIMIT_SIGN_IN_PER_MINUTE", deserialize_with = "rate")]
@@ -69,6 +72,10 @@ pub struct ApiSettings {
     #[serde(rename = "TRUSTED_PROXIES", deserialize_with = "within::<_, _, 0, 10>")]
     pub trusted_proxies: usize,
     pub rate_limits: RateLimits,
+    pub recipient_limits: RecipientLimits,
+    /// Whether submissions may have an address that needs SMTPUTF8.
+    #[serde(rename = "SMTP_SUPPORTS_SMTPUTF8", deserialize_with = "parse")]
+    pub smtputf8: bool,
     #[serde(rename = "LOOPAI_CALLBACK_SECRET")]
     pub callback_secret: Option<SecretString>,
     #[serde(rename = "PUBLIC_URL", deserialize_with = "http_url")]
@@ -98,6 +105,8 @@ pub struct ApiSettings {
     pub events_poll: Duration,
     #[serde(rename = "EVENTS_HEARTBEAT_SECONDS", deserialize_with = "seconds")]
     pub events_heartbeat: Duration,
+    #[serde(rename = "EVENTS_EMAIL_WAIT_SECONDS", deserialize_with = "seconds")]
+    pub events_email_wait: Duration,
     /// The default is shorter than the 30 s after which most orchestrators kill a process.
     #[serde(rename = "SHUTDOWN_TIMEOUT_SECONDS", deserialize_with = "seconds")]
     pub shutdown_timeout: Duration,
@@ -159,12 +168,15 @@ impl ApiSettings {
             trusted_proxies: 0,
             rate_limits: RateLimits {
                 submit: rate(30),
+                submit_attempt: rate(120),
                 read: rate(600),
                 sign_in: rate(30),
                 webhook: rate(600),
                 health: rate(600),
                 unauthenticated: rate(30),
             },
+            recipient_limits: RecipientLimits::default(),
+            smtputf8: true,
             secret_key,
             callback_secret: None,
             public_url,
@@ -180,6 +192,7 @@ impl ApiSettings {
             idempotency_lifetime: Duration::from_secs(24 * 60 * 60),
             events_poll: Duration::from_millis(250),
             events_heartbeat: Duration::from_secs(15),
+            events_email_wait: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(25),
         }
     }

@@ -14,4 +14,5 @@ DROP TABLE IF EXISTS runs;
 DROP TABLE IF EXISTS blob_reservations;
 DROP TABLE IF EXISTS files;
 DROP TABLE IF EXISTS submission_counts;
+DROP TABLE IF EXISTS recipient_locks;
 DROP TABLE IF EXISTS submissions;

@@ -1,12 +1,16 @@
 -- MySQL commits each statement by itself. Every statement must therefore be safe to run again after an interrupted
 -- migration.
 
--- `last_event` is the number of the newest event, and `run_number` that of the newest run. Each index `listed_by_…`
--- serves one kind of list. These indexes include `deleted_at`, so that counting reads only the index. None begins with
--- `deleted_at`, because the database would choose that index for deep pages, which would then take seconds.
+-- `last_event` is the number of the newest event, and `run_number` that of the newest run. `original_email` is the
+-- address that the patient entered, if staff have corrected it. `revision` counts the changes to `email`, `note` and
+-- `assignee`. Each index `listed_by_…` serves one kind of list. These indexes include `deleted_at`, so that counting
+-- reads only the index. None begins with `deleted_at`, because the database would choose that index for deep pages,
+-- which would then take seconds.
 CREATE TABLE IF NOT EXISTS submissions (
     id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     email VARCHAR(254) NOT NULL,
+    -- Digest of the mailbox, for the limits on submissions.
+    recipient CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     comments TEXT NOT NULL,
     status VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     consent_version VARCHAR(64) NOT NULL,
@@ -20,6 +24,10 @@ CREATE TABLE IF NOT EXISTS submissions (
     finished_at DATETIME(6) NULL,
     submitted_by CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL,
     deleted_at DATETIME(6) NULL,
+    original_email VARCHAR(254) NULL,
+    note VARCHAR(1000) NULL,
+    assignee CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    revision INT NOT NULL DEFAULT 0,
     PRIMARY KEY (id),
     KEY listed_by_time (created_at, id, deleted_at),
     KEY listed_by_status (status, created_at, id, deleted_at),
@@ -28,8 +36,23 @@ CREATE TABLE IF NOT EXISTS submissions (
     KEY listed_by_email (email, created_at, id, deleted_at),
     KEY listed_by_error (error_code, created_at, id, deleted_at),
     KEY listed_by_sender (submitted_by, created_at, id, deleted_at),
+    KEY listed_by_assignee (assignee, created_at, id, deleted_at),
+    KEY submissions_of_recipient (recipient, status, created_at),
     FULLTEXT KEY submissions_full_text (comments)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- 256 rows. A transaction that counts the submissions of a recipient locks the row of the first byte of `recipient`.
+CREATE TABLE IF NOT EXISTS recipient_locks (
+    id INT NOT NULL,
+    PRIMARY KEY (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+INSERT IGNORE INTO recipient_locks (id)
+SELECT 64 * a.n + 16 * b.n + 4 * c.n + d.n
+FROM (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS a
+CROSS JOIN (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS b
+CROSS JOIN (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS c
+CROSS JOIN (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS d;
 
 -- Number of submissions in each state. One row per state would be locked by every transition, so each count is
 -- spread over 16 shards, by the first digit of the submission's id.
@@ -64,6 +87,9 @@ CREATE TABLE IF NOT EXISTS files (
     media_type VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     size BIGINT NOT NULL,
     sha256 CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    -- Size and digest of the photo without metadata, which LoopAI receives.
+    cleaned_size BIGINT NOT NULL,
+    cleaned_sha256 CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     created_at DATETIME(6) NOT NULL,
     PRIMARY KEY (id),
     UNIQUE KEY files_of_submission (submission_id, position),

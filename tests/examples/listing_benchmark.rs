@@ -16,16 +16,17 @@ const ROWS: i64 = 1_000_000;
 const FILL: &str = "
     CREATE TABLE digits (d INT PRIMARY KEY);
     INSERT INTO digits VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9);
-    INSERT INTO submissions SELECT UUID(),
-        CONCAT('patient', n MOD 200000, '@clinic', n MOD 50, '.example.org'),
+    INSERT INTO submissions (id, email, recipient, comments, status, consent_version, consent_at, run_number,
+        last_event, error_code, created_at, updated_at, deleted_at)
+    SELECT UUID(), CONCAT('patient', n MOD 200000, '@clinic', n MOD 50, '.example.org'), SHA2(n MOD 200000, 256),
         CONCAT_WS(' ', ELT(1 + FLOOR(RAND(n) * 7), 'itches', 'burning', 'redness', 'blurred', 'pain',
             'dry', 'tears'), IF(n MOD 1000 = 0, 'keratoconus', 'since'), CONCAT('word', n MOD 5000)),
         CASE WHEN n MOD 100 < 90 THEN 'completed' WHEN n MOD 100 < 95 THEN 'failed'
             WHEN n MOD 100 < 97 THEN 'timed_out' WHEN n MOD 100 < 98 THEN 'cancelled'
             WHEN n MOD 100 = 98 THEN 'processing' ELSE 'pending' END,
         '2026-11', NOW(6), 1, 1, IF(n MOD 100 BETWEEN 90 AND 94, ELT(1 + n MOD 5, 'loopai_failed',
-            'loopai_refused', 'loopai_unreachable', 'invalid_response', 'rare'), NULL), NULL,
-        NOW(6) - INTERVAL n * 31 SECOND, NOW(6) - INTERVAL n * 30 SECOND, NULL, NULL,
+            'loopai_refused', 'loopai_unreachable', 'invalid_response', 'rare'), NULL),
+        NOW(6) - INTERVAL n * 31 SECOND, NOW(6) - INTERVAL n * 30 SECOND,
         IF(n MOD 200 = 7, NOW(6), NULL)
     FROM (SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d + 100000 * g.d AS n
         FROM digits a, digits b, digits c, digits e, digits f, digits g) AS numbers;

@@ -2,9 +2,9 @@
 
 use crate::stack::AUDIT_KEY;
 use diagflow_store::{
-    Action, Actor, ActorKind, AuditKey, Consent, DiagnosisResult, EndStatus, NewAuditEntry,
-    NewFile, NewSubmission, ObjectKind, RunEnd, RunKey, SUCCESS, Sha256, Store, SubmissionId,
-    UserId,
+    Action, Actor, ActorKind, AuditKey, Consent, CreateOutcome, DiagnosisResult, EndStatus,
+    NewAuditEntry, NewFile, NewSubmission, ObjectKind, RecipientLimits, RunEnd, RunKey, SUCCESS,
+    Sha256, Store, SubmissionId, UserId,
 };
 use serde_json::{Map, json};
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub async fn submission(
         media_type: "image/png".to_owned(),
         size: photo.len() as u64,
         sha256: Sha256::of(photo),
+        cleaned_size: photo.len() as u64,
+        cleaned_sha256: Sha256::of(photo),
     };
     let new = NewSubmission {
         id,
@@ -35,7 +37,8 @@ pub async fn submission(
         audit_entry: None,
     };
     store.reserve_blobs(&[Sha256::of(photo)]).await.expect("reserved blobs");
-    assert!(store.create_submission(&new, None).await.expect("a stored submission"));
+    let outcome = store.create_submission(&new, RecipientLimits::default(), None).await;
+    assert_eq!(outcome.expect("a stored submission"), CreateOutcome::Created);
     RunKey { submission: id, number: 1 }
 }
 

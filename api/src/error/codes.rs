@@ -19,6 +19,7 @@ error_codes! {
     InvalidInput: BAD_REQUEST, "Fields are missing or invalid; `details` lists all of them.";
     InvalidJson: BAD_REQUEST, "The body is not a JSON object.";
     InvalidMultipart: BAD_REQUEST, "The body is not valid `multipart/form-data`.";
+    InvalidGzip: BAD_REQUEST, "The body is not valid gzip, although `Content-Encoding` is `gzip`.";
     UploadIncomplete: BAD_REQUEST, "The connection broke before the body was complete.";
     InvalidIdempotencyKey: BAD_REQUEST,
         "`Idempotency-Key` is not one value of 1 to 255 visible ASCII characters.";
@@ -54,10 +55,19 @@ error_codes! {
     Superseded: CONFLICT, "The submission has since been retried, so the e-mail is out of date.";
     MatchCountChanged: CONFLICT,
         "The filter now matches a different number of submissions, returned as `matched`.";
+    PreconditionFailed: PRECONDITION_FAILED,
+        "`If-Match` does not contain the current `ETag`: the submission has been changed since it was read.";
+    PreconditionRequired: PRECONDITION_REQUIRED, "The header `If-Match` is missing.";
     BodyTooLarge: PAYLOAD_TOO_LARGE, "The body is too large.";
     UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE, "The `Content-Type` is not supported.";
+    UnsupportedContentEncoding: UNSUPPORTED_MEDIA_TYPE,
+        "The `Content-Encoding` is not supported. `Accept-Encoding` in the response lists what is.";
     IdempotencyKeyReused: UNPROCESSABLE_ENTITY, "The key was used for a different submission.";
     TooManyAttempts: TOO_MANY_REQUESTS, "Too many failed sign-in attempts.";
+    TooManyOpenSubmissions: TOO_MANY_REQUESTS,
+        "Too many submissions for this e-mail address have not ended yet.";
+    DailyLimitReached: TOO_MANY_REQUESTS,
+        "Too many submissions for this e-mail address within 24 hours.";
     TooManyRequests: TOO_MANY_REQUESTS,
         "Too many requests from this client. The headers `RateLimit-Policy` and `RateLimit` show \
          the limits.";
@@ -89,7 +99,10 @@ impl ErrorCode {
         self.status().is_server_error() && self != Self::Internal
             || matches!(
                 self,
-                Self::TooManyAttempts | Self::TooManyRequests | Self::IdempotencyKeyInUse
+                Self::TooManyAttempts
+                    | Self::DailyLimitReached
+                    | Self::TooManyRequests
+                    | Self::IdempotencyKeyInUse
             )
     }
 }
@@ -106,7 +119,9 @@ impl ApiError {
     /// Seconds to wait before a retry.
     pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooManyAttempts { seconds } => Some(*seconds),
+            Self::TooManyAttempts { seconds } | Self::DailyLimitReached { seconds } => {
+                Some(*seconds)
+            }
             Self::TooManyRequests(exceeded) => Some(exceeded.seconds),
             Self::IdempotencyKeyInUse => Some(1),
             _ => ErrorCode::from(self).has_retry_after().then_some(5),

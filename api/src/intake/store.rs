@@ -13,7 +13,7 @@ use crate::openapi::route::RouteDocument;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use diagflow_store::{
-    Action, BlobError, Consent, Failpoint, IdempotencyClaim, IdempotencyKeyHash, IdempotencyState,
+    Action, BlobError, Consent, CreateOutcome, Failpoint, IdempotencyClaim, IdempotencyKeyHash, IdempotencyState,
     NewSubmission, ObjectKind, RunKey, Sha256, SubmissionId,
 };
 use futures::future::try_join_all;
@@ -51,10 +51,12 @@ pub(crate) fn document_idempotency_key(route: &mut RouteDocument<'_>) {
     route.add_errors(&[ErrorCode::InvalidIdempotencyKey]);
 }
 
-pub(crate) const STORE_ERRORS: [ErrorCode; 6] = [
+pub(crate) const STORE_ERRORS: [ErrorCode; 8] = [
     ErrorCode::InvalidSubmission,
     ErrorCode::IdempotencyKeyInUse,
     ErrorCode::IdempotencyKeyReused,
+    ErrorCode::TooManyOpenSubmissions,
+    ErrorCode::DailyLimitReached,
     ErrorCode::Internal,
     ErrorCode::Unavailable,
     ErrorCode::OutcomeUnknown,
@@ -139,8 +141,10 @@ async fn create(
         submitted_by: sender.map(|sender| sender.user.id),
         audit_entry: entry,
     };
-    if !state.app.store.create_submission(&new, claim).await? {
-        return Err(ApiError::IdempotencyKeyInUse);
+    match state.app.store.create_submission(&new, settings.recipient_limits, claim).await? {
+        CreateOutcome::Created => {}
+        CreateOutcome::ClaimLost => return Err(ApiError::IdempotencyKeyInUse),
+        CreateOutcome::LimitExceeded(limit) => return Err(limit.into()),
     }
     Failpoint::AfterSubmissionCommit.pass().await;
     state.app.dispatch.start_soon(RunKey::first(new.id));

@@ -2,6 +2,7 @@
 
 use super::check::MIN_SECRET_CHARS;
 use super::*;
+use diagflow_store::RecipientLimits;
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
@@ -109,6 +110,11 @@ fn a_limit_of_zero_means_no_limit() {
     );
     let without = [("LOOPAI_MAX_EXECUTIONS", "0"), ("LOOPAI_MAX_PER_HOUR", "0")];
     assert_eq!(limits(&without), Ok(LoopAiLimits::default()));
+
+    let limits = |given: &[(&str, &str)]| read(given).map(|settings| settings.api.recipient_limits);
+    assert_eq!(limits(&[]), Ok(RecipientLimits { max_open: Some(3), max_per_day: Some(10) }));
+    let without = [("RECIPIENT_MAX_OPEN", "0"), ("RECIPIENT_MAX_PER_DAY", "0")];
+    assert_eq!(limits(&without), Ok(RecipientLimits::default()));
 }
 
 #[test]
@@ -165,6 +171,9 @@ fn invalid_values_are_rejected() {
         ("JWT_ALGORITHM", "none"),
         ("TRUSTED_PROXIES", "-1"),
         ("RATE_LIMIT_SUBMIT_PER_MINUTE", "0"),
+        ("RECIPIENT_MAX_OPEN", "-1"),
+        ("RECIPIENT_MAX_PER_DAY", "10001"),
+        ("SMTP_SUPPORTS_SMTPUTF8", "yes"),
         ("RATE_LIMIT_WEBHOOK_PER_MINUTE", "many"),
     ] {
         // Reported in addition to another invalid setting.

@@ -90,6 +90,10 @@ impl Sha256 {
         use sha2::Digest;
         Self(sha2::Sha256::digest(bytes).into())
     }
+
+    pub(crate) fn first_byte(self) -> u8 {
+        self.0[0]
+    }
 }
 
 impl fmt::Display for Sha256 {

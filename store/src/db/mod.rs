@@ -12,4 +12,5 @@ pub(crate) mod migrations;
 pub(crate) mod pool;
 pub(crate) mod schema;
 pub(crate) mod sql_text;
+pub(crate) mod typed_text;
 pub(crate) mod utc_time;

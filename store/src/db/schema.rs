@@ -4,6 +4,7 @@ diesel::table! {
     submissions (id) {
         id -> Text,
         email -> Text,
+        recipient -> Text,
         comments -> Text,
         status -> Text,
         consent_version -> Text,
@@ -17,6 +18,16 @@ diesel::table! {
         finished_at -> Nullable<Datetime>,
         submitted_by -> Nullable<Text>,
         deleted_at -> Nullable<Datetime>,
+        original_email -> Nullable<Text>,
+        note -> Nullable<Text>,
+        assignee -> Nullable<Text>,
+        revision -> Integer,
+    }
+}
+
+diesel::table! {
+    recipient_locks (id) {
+        id -> Integer,
     }
 }
 
@@ -29,6 +40,8 @@ diesel::table! {
         media_type -> Text,
         size -> Bigint,
         sha256 -> Text,
+        cleaned_size -> Bigint,
+        cleaned_sha256 -> Text,
         created_at -> Datetime,
     }
 }

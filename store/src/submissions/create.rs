@@ -12,9 +12,11 @@ use crate::db::schema::{runs, submissions};
 use crate::files::orphans;
 use crate::files::records::{self, NewFile};
 use crate::submissions::counters;
-use crate::submissions::events::{self, Step};
+use crate::submissions::events;
 use crate::submissions::idempotency::{self, IdempotencyClaim};
+use crate::submissions::recipient_limits::{ExceededLimit, RecipientLimits};
 use crate::submissions::status::Status;
+use crate::submissions::steps::Step;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,18 +43,30 @@ pub struct NewSubmission {
     pub audit_entry: Option<NewAuditEntry>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateOutcome {
+    Created,
+    /// The claim on the idempotency key was lost to another request.
+    ClaimLost,
+    LimitExceeded(ExceededLimit),
+}
+
 impl Store {
     /// Stores a submission with its files, first run, first event, audit entry and the outcome of its idempotency
     /// key. Before the call, the bytes of its files must be reserved ([`Store::reserve_blobs`]) and stored.
     ///
-    /// Returns `false` and stores nothing if the claim on the key was lost to another request.
+    /// Stores nothing unless it returns [`CreateOutcome::Created`].
     pub async fn create_submission(
         &self,
         new: &NewSubmission,
+        limits: RecipientLimits,
         claim: Option<&IdempotencyClaim>,
-    ) -> StoreResult<bool> {
+    ) -> StoreResult<CreateOutcome> {
         let is_written = AtomicBool::new(false);
         let outcome = transaction!(self, connection => {
+            if let Some(exceeded) = limits.check(connection, new.email.recipient()).await? {
+                return Ok(CreateOutcome::LimitExceeded(exceeded));
+            }
             insert(connection, new).await?;
             if let Some(claim) = claim
                 && !idempotency::settle(connection, claim, new.id).await?
@@ -64,11 +78,13 @@ impl Store {
             }
             Failpoint::BeforeSubmissionCommit.pass().await;
             is_written.store(true, Ordering::Relaxed);
-            Ok(())
+            Ok(CreateOutcome::Created)
         });
         match outcome {
-            Ok(()) => Ok(true),
-            Err(StoreError::Database(diesel::result::Error::RollbackTransaction)) => Ok(false),
+            Ok(outcome) => Ok(outcome),
+            Err(StoreError::Database(diesel::result::Error::RollbackTransaction)) => {
+                Ok(CreateOutcome::ClaimLost)
+            }
             Err(error) if is_written.into_inner() => Err(StoreError::CommitUnknown(error.kind())),
             Err(error) => Err(error),
         }
@@ -80,6 +96,7 @@ async fn insert(connection: &mut Connection, new: &NewSubmission) -> StoreResult
         .values((
             submissions::id.eq(new.id),
             submissions::email.eq(&new.email),
+            submissions::recipient.eq(new.email.recipient()),
             submissions::comments.eq(&new.comments),
             submissions::status.eq(Status::Pending),
             submissions::consent_version.eq(&new.consent.version),

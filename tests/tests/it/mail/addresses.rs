@@ -4,6 +4,7 @@
 use super::{completed_with_mail, submit_with_rules};
 use diagflow_simulators::mail::Direction;
 use diagflow_tests::assertions::{delivery, mails, wait_completed_once};
+use diagflow_tests::eventually::eventually;
 use diagflow_tests::{Stack, StackOptions, photos};
 
 const ADDRESS: &str = "josé.müller@bücher.example";
@@ -66,5 +67,42 @@ async fn an_internationalized_address_is_not_sent_without_smtputf8() {
     wait_completed_once(&stack, &other).await;
     assert_eq!(delivery(&stack, &other).await.attempts, 1);
     assert_eq!(stack.mail.conversations().len(), 1);
+    stack.stop().await;
+}
+
+/// Addresses as patients enter them, and as they are in the envelope.
+const ACCEPTED: [(&str, &str); 13] = [
+    ("संपर्क@डाटामेल.भारत", "संपर्क@xn--c2bd4bq1db8d.xn--h2brj9c"),
+    ("jose\u{301}@example.org", "josé@example.org"),
+    ("me@bu\u{308}cher.example", "me@xn--bcher-kva.example"),
+    ("o'brien+clinic@example.org", "o'brien+clinic@example.org"),
+    ("\u{200B}me1@example.org", "me1@example.org"),
+    ("me2@example.org\u{202C}", "me2@example.org"),
+    ("ｍｅ3@example.org", "me3@example.org"),
+    ("me4＠example.org", "me4@example.org"),
+    ("!#$%&'*+-/=?^_`{|}~@example.org", "!#$%&'*+-/=?^_`{|}~@example.org"),
+    ("ติดต่อ@ตัวอย่าง.ไทย", "ติดต่อ@xn--72c1a1bt4awk9o.xn--o3cw4h"),
+    ("我買@屋企.香港", "我買@xn--hoqu73a.xn--j6w193g"),
+    ("علي@مثال.إختبار", "علي@xn--mgbh0fb.xn--kgbechtv"),
+    ("me@نامه\u{200C}ای.com", "me@xn--mgba3gch31f060k.com"),
+];
+
+#[tokio::test]
+async fn every_accepted_address_receives_email() {
+    let stack = Stack::start().await;
+
+    for (entered, _) in ACCEPTED {
+        stack.client.submit(entered, "itches", &[photos::retina()]).await;
+    }
+
+    for (entered, expected) in ACCEPTED {
+        let mail = eventually(format!("an e-mail to {entered}"), || async {
+            stack.mail.mails_to(expected).first().cloned()
+        })
+        .await;
+        assert_eq!(mail.to, [expected], "{entered}");
+        assert_eq!(mail.header("To"), Some(expected), "{entered}");
+    }
+    assert_eq!(stack.mail.mails().len(), ACCEPTED.len());
     stack.stop().await;
 }

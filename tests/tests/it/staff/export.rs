@@ -195,9 +195,10 @@ async fn seed_many(stack: &Stack) {
         stack
             .database
             .execute(
-                "INSERT INTO submissions SELECT UUID(), email, comments, status, consent_version, \
-                 consent_at, 1, 1, NULL, NULL, created_at, updated_at, NULL, NULL, NULL \
-                 FROM submissions",
+                "INSERT INTO submissions (id, email, recipient, comments, status, consent_version, \
+                 consent_at, run_number, last_event, created_at, updated_at) \
+                 SELECT UUID(), email, recipient, comments, status, consent_version, consent_at, 1, 1, \
+                 created_at, updated_at FROM submissions",
             )
             .await;
     }

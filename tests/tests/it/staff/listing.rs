@@ -55,7 +55,16 @@ async fn a_list_matches_its_filters_and_has_the_exact_total() {
     assert_eq!(list["data"][0]["id"], ids[11].to_string());
     assert_eq!(list["data"][0]["status"], "failed");
     assert_eq!(list["data"][0]["created_at"], "2026-11-10T12:12:00.000Z");
-    assert!(list["data"][0].get("comments").is_none(), "clinical data in a list");
+    let item = &list["data"][0];
+    assert_eq!(
+        (&item["consent_given"], &item["comments"]),
+        (&true.into(), &"Redness of the left eye".into())
+    );
+    assert!(item["note"].is_null() && item["assignee"].is_null(), "{item}");
+    let operator = Staff::with_role(&stack, Role::Operator).await;
+    let restricted = body(operator.get("/api/admin/submissions").await).await;
+    assert_eq!(restricted["data"][0]["consent_given"], true);
+    assert!(!restricted.to_string().contains("Redness"), "{restricted}");
     let page = &list["pagination"];
     assert_eq!(
         (&page["page"], &page["per_page"], &page["total"]),
@@ -73,6 +82,7 @@ async fn a_list_matches_its_filters_and_has_the_exact_total() {
         ("sort=-updated_at&per_page=2", vec![1, 2], 12),
         ("sort=updated_at&status=failed,completed&per_page=2", vec![12, 10], 8),
         ("email=ana_7@EXAMPLE.org", vec![7], 1),
+        ("email=%E2%80%8Bana_7%EF%BC%A0example.org", vec![7], 1),
         ("email=ana_1*", vec![12, 11, 10, 1], 4),
         ("email=ana%251*", vec![], 0),
         ("comments=RED+eye", vec![12, 8, 4], 3),
@@ -152,7 +162,7 @@ async fn all_query_errors_are_reported_at_once_and_queries_are_audited() {
     let staff = Staff::with_role(&stack, Role::Clinician).await;
 
     let wrong = "page=0&per_page=101&status=done&created_from=today&comments=my+eye&email=*&deleted=no\
-        &sort=id&limit=1&error_code=a%20b";
+        &sort=id&limit=1&error_code=a%20b&assignee=ana";
     let response = staff.get(&format!("/api/admin/submissions?{wrong}")).await;
     assert_eq!(response.status(), 400);
     let response: Value = response.json().await.expect("JSON");
@@ -164,6 +174,7 @@ async fn all_query_errors_are_reported_at_once_and_queries_are_audited() {
     assert_eq!(
         fields,
         [
+            "assignee",
             "comments",
             "created_from",
             "deleted",
@@ -185,7 +196,10 @@ async fn all_query_errors_are_reported_at_once_and_queries_are_audited() {
         .database
         .audit_rows("SELECT CONCAT(action, details) FROM audit WHERE action = 'submissions_view' ORDER BY number DESC")
         .await;
-    assert_eq!(lines[0], r#"submissions_view{"filter":{"comment_terms":1,"status":"failed"}}"#);
+    assert_eq!(
+        lines[0],
+        r#"submissions_view{"clinical":true,"filter":{"comment_terms":1,"status":"failed"}}"#
+    );
 
     let patient = Staff::with_role(&stack, Role::Patient).await;
     let refused = patient.get("/api/admin/submissions").await;

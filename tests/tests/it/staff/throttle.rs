@@ -335,3 +335,22 @@ async fn a_successful_sign_in_does_not_change_the_network_throttle() {
     assert_eq!(stack.database.texts(network).await, before, "only time reduces the count");
     stack.stop().await;
 }
+
+#[tokio::test]
+async fn all_spellings_of_an_address_name_one_account_and_share_its_attempts() {
+    let stack = api().await;
+    let (_, email) = staff::create_account(&stack, Role::Operator).await;
+    let full_width = email.replace('@', "＠").to_uppercase();
+    let other_network = sign_in(&stack, "198.51.100.1", &full_width, PASSWORD).await;
+    assert_eq!(other_network.status, 200, "{full_width}");
+
+    for number in 1..=5 {
+        let spelling = format!("{}{email}", "\u{200B}".repeat(number));
+        let attempt = sign_in(&stack, "203.0.113.1", &spelling, WRONG).await;
+        assert_eq!(attempt.status, 401, "{number}: {attempt:?}");
+    }
+
+    let sixth = sign_in(&stack, "203.0.113.1", &full_width, WRONG).await;
+    assert_eq!(sixth.status, 429, "{sixth:?}");
+    stack.stop().await;
+}

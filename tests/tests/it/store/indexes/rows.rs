@@ -32,9 +32,10 @@ fn submissions() -> Vec<String> {
     let ended = "status IN ('cancelled', 'failed', 'completed')";
     vec![
         format!(
-            "INSERT INTO submissions SELECT UUID(), CONCAT(n, '@example.org'), '', {STATUS}, 'v', \
-             NOW(6), 1, 1, NULL, NULL, NOW(6) - INTERVAL n MINUTE, NOW(6) - INTERVAL n MINUTE, NULL, \
-             NULL, NULL FROM numbers"
+            "INSERT INTO submissions (id, email, recipient, comments, status, consent_version, \
+             consent_at, run_number, last_event, created_at, updated_at) \
+             SELECT UUID(), CONCAT(n, '@example.org'), SHA2(n, 256), '', {STATUS}, 'v', NOW(6), 1, 1, \
+             NOW(6) - INTERVAL n MINUTE, NOW(6) - INTERVAL n MINUTE FROM numbers"
         ),
         "INSERT INTO files SELECT UUID(), id, 1, 'a', 'image/png', 1, SHA2(id, 256), created_at \
          FROM submissions"
