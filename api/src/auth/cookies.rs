@@ -23,6 +23,9 @@ pub(crate) const REFRESH: CookieKind =
     CookieKind { name: "diagflow_refresh", path: "/api/v1/auth/refresh" };
 /// Identifies a known device at sign-in (see [`super::device`]).
 pub(crate) const DEVICE: CookieKind = CookieKind { name: "diagflow_device", path: "/api/v1/auth" };
+/// The same for the sign-in of consoles, which has another path.
+pub(crate) const CONSOLE_DEVICE: CookieKind =
+    CookieKind { name: DEVICE.name, path: "/api/admin/login" };
 
 pub(crate) struct CsrfTokens(MacKey);
 

@@ -3,7 +3,7 @@
 //! only counted separately. It is bound to the account's e-mail address, so it is useless for any other account.
 
 use crate::auth::cookies;
-use crate::auth::cookies::DEVICE;
+use crate::auth::cookies::{CookieKind, DEVICE};
 use crate::settings::ApiSettings;
 use axum_extra::extract::cookie::{Cookie, CookieJar};
 use base64::Engine;
@@ -61,7 +61,8 @@ fn message(Device(random): Device, issued_at: [u8; 8], email: &str) -> Vec<u8> {
     [&random[..], &issued_at, email.to_lowercase().as_bytes()].concat()
 }
 
-/// The device of a request, if it is known to the account with this address.
+/// The device of a request, if it is known to the account with this address. All kinds of device cookies have the same
+/// name.
 pub(crate) fn find(
     settings: &ApiSettings,
     key: &DeviceCookies,
@@ -76,12 +77,13 @@ pub(crate) fn find(
 pub(crate) fn cookie(
     settings: &ApiSettings,
     key: &DeviceCookies,
+    kind: CookieKind,
     known: Option<Device>,
     email: &str,
 ) -> Cookie<'static> {
     let device = known.unwrap_or_else(Device::new);
     let value = key.issue(device, email, Utc::now().timestamp());
-    cookies::persistent_cookie(settings, DEVICE, value, LIFETIME)
+    cookies::persistent_cookie(settings, kind, value, LIFETIME)
 }
 
 #[cfg(test)]

@@ -70,6 +70,15 @@ impl AccessTokens {
     }
 
     pub(crate) fn issue(&self, user: UserId, session: SessionId) -> String {
+        self.issue_for(user, session, self.lifetime)
+    }
+
+    pub(crate) fn issue_for(
+        &self,
+        user: UserId,
+        session: SessionId,
+        lifetime: Duration,
+    ) -> String {
         let now = Utc::now().timestamp();
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -77,7 +86,7 @@ impl AccessTokens {
             sub: user,
             sid: session,
             iat: now,
-            exp: now.saturating_add_unsigned(self.lifetime.as_secs()),
+            exp: now.saturating_add_unsigned(lifetime.as_secs()),
         };
         let (id, key) = &self.signing_key;
         let mut header = Header::new(self.algorithm);

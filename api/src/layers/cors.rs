@@ -5,7 +5,10 @@ use crate::header_names::{
     RATE_LIMIT_POLICY, X_REQUEST_ID,
 };
 use crate::settings::ApiSettings;
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH,
+    LOCATION, RETRY_AFTER,
+};
 use axum::http::{HeaderValue, Method};
 use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -24,17 +27,21 @@ pub(crate) fn cors(settings: &ApiSettings) -> CorsLayer {
         .allow_origin(origins)
         // Browsers reject credentials together with `*`.
         .allow_credentials(!any_origin)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([
             AUTHORIZATION,
             CACHE_CONTROL,
+            CONTENT_ENCODING,
             CONTENT_TYPE,
             CSRF_HEADER,
             IDEMPOTENCY_KEY,
+            IF_MATCH,
+            IF_NONE_MATCH,
             LAST_EVENT_ID,
             X_REQUEST_ID,
         ])
         .expose_headers([
+            ETAG,
             LOCATION,
             RETRY_AFTER,
             IDEMPOTENCY_REPLAYED,

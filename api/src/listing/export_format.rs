@@ -36,6 +36,8 @@ pub(crate) struct ExportRow {
     finished_at: Option<String>,
     submitted_by: Option<String>,
     deleted_at: Option<String>,
+    assignee: Option<String>,
+    note: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comments: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,7 +45,7 @@ pub(crate) struct ExportRow {
 }
 
 /// The CSV columns, in the order of [`ExportRow::cells`].
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 12] = [
     "id",
     "email",
     "status",
@@ -54,6 +56,8 @@ const COLUMNS: [&str; 10] = [
     "finished_at",
     "submitted_by",
     "deleted_at",
+    "assignee",
+    "note",
 ];
 /// Additional columns with medical information.
 const CLINICAL_COLUMNS: [&str; 2] = ["comments", "result"];
@@ -73,6 +77,8 @@ impl ExportRow {
             finished_at: row.finished_at.map(rfc3339),
             submitted_by: row.submitted_by.map(|id| id.to_string()),
             deleted_at: row.deleted_at.map(rfc3339),
+            assignee: row.assignee.map(|id| id.to_string()),
+            note: row.note,
             comments,
             result: result.flatten().and_then(|result| RawValue::from_string(result).ok()),
         }
@@ -91,6 +97,8 @@ impl ExportRow {
             self.finished_at.unwrap_or_default(),
             self.submitted_by.unwrap_or_default(),
             self.deleted_at.unwrap_or_default(),
+            self.assignee.unwrap_or_default(),
+            self.note.unwrap_or_default(),
         ];
         if clinical {
             cells.push(self.comments.unwrap_or_default());

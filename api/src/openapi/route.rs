@@ -116,6 +116,7 @@ documented_handler!(A);
 documented_handler!(A, B);
 documented_handler!(A, B, C);
 documented_handler!(A, B, C, D);
+documented_handler!(A, B, C, D, E);
 
 pub(crate) fn documented<H: DocumentedHandler<Arguments>, Arguments>(
     (mut schemas, mut paths, router): UtoipaMethodRouter<AppState>,

@@ -1,5 +1,6 @@
 pub(crate) mod accounts;
 mod auth;
+mod cancellation;
 mod loopai;
 mod operation;
 pub(crate) mod patient;
@@ -8,7 +9,7 @@ pub(crate) mod table;
 
 use self::loopai::{file as loopai_file, webhook};
 use self::operation::{health, home, metrics, ready, version};
-use self::patient::{events, my_submissions, status, submit};
+use self::patient::{cancel, events, my_submissions, status, submit};
 use crate::app::AppState;
 use crate::auth::guard::guarded;
 use crate::auth::permissions::Permission;
@@ -32,7 +33,8 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(staff_reads(state))
         .merge(staff_actions(state));
     // The upload has its own time limit.
-    let upload = rate_limited(state, RateLimitClass::Submit, route!(submit::create_submission))
+    let upload =
+        rate_limited(state, RateLimitClass::SubmitAttempt, route!(submit::create_submission))
         .layer(DefaultBodyLimit::max(settings.max_body()));
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(upload)
@@ -45,6 +47,7 @@ fn submissions(state: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(read(route!(status::read_submission_status)))
         .routes(read(route!(events::follow_submission)))
+        .routes(rate_limited(state, RateLimitClass::Cancel, route!(cancel::cancel_own_submission)))
 }
 
 fn loopai(state: &AppState) -> OpenApiRouter<AppState> {
@@ -71,13 +74,20 @@ fn operation(state: &AppState) -> OpenApiRouter<AppState> {
 
 fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
     use self::accounts::{create, keys, list, sessions, update};
-    use self::auth::{password, refresh, sessions as own_sessions, sign_in, sign_out, validate};
+    use self::auth::{
+        console_sign_in, password, refresh, sessions as own_sessions, sign_in, sign_out, validate,
+    };
     use Permission::{AccountSelf, UsersRead, UsersWrite};
     let own_account = |routes| guarded(state, AccountSelf, routes);
     let reads = |routes| guarded(state, UsersRead, routes);
     let writes = |routes| guarded(state, UsersWrite, routes);
     OpenApiRouter::new()
         .routes(rate_limited(state, RateLimitClass::SignIn, route!(sign_in::sign_in)))
+        .routes(rate_limited(
+            state,
+            RateLimitClass::SignIn,
+            route!(console_sign_in::sign_in_from_console),
+        ))
         .routes(rate_limited(state, RateLimitClass::SignIn, route!(refresh::refresh_session)))
         .routes(own_account(route!(sign_out::sign_out)))
         .routes(own_account(route!(validate::read_session)))
@@ -99,12 +109,15 @@ fn accounts(state: &AppState) -> OpenApiRouter<AppState> {
 }
 
 fn staff_actions(state: &AppState) -> OpenApiRouter<AppState> {
-    use self::staff::{bulk_retry, cancel, history, resend, retry};
-    use Permission::{DeliveriesResend, HistoryRead, SubmissionsCancel, SubmissionsRetry};
+    use self::staff::{bulk_retry, cancel, history, resend, retry, update};
+    use Permission::{
+        DeliveriesResend, HistoryRead, SubmissionsCancel, SubmissionsRetry, SubmissionsUpdate,
+    };
     OpenApiRouter::new()
         .routes(guarded(state, SubmissionsCancel, route!(cancel::cancel_submission)))
         .routes(guarded(state, SubmissionsRetry, route!(retry::retry_submission)))
         .routes(guarded(state, SubmissionsRetry, route!(bulk_retry::retry_submissions)))
+        .routes(guarded(state, SubmissionsUpdate, route!(update::update_submission)))
         .routes(guarded(state, DeliveriesResend, route!(resend::resend_delivery)))
         .routes(guarded(state, HistoryRead, route!(history::read_history)))
         .routes(guarded(state, HistoryRead, route!(history::read_raw_history)))

@@ -10,10 +10,11 @@ use crate::db::schema::{deliveries, submissions};
 use crate::db::sql_text::{MAX_ERROR_DETAIL, truncated};
 use crate::db::utc_time::UtcTime;
 use crate::deliveries::model::{Delivery, DeliveryStatus};
-use crate::deliveries::plan::{cancel_for_deleted, supersede};
-use crate::submissions::events::{self, Step};
+use crate::deliveries::plan::{cancel_for_deleted, supersede, supersede_by_copy};
+use crate::submissions::events;
 use crate::submissions::row::{is_deleted, lock};
 use crate::submissions::status::Status;
+use crate::submissions::steps::Step;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
@@ -147,6 +148,7 @@ impl Store {
             match stale {
                 Some(Stale::Deleted) => cancel_for_deleted(connection, submission).await?,
                 Some(Stale::Superseded) => supersede(connection, RunKey { submission, number }).await?,
+                Some(Stale::Copied) => supersede_by_copy(connection, delivery.id).await?,
                 None => {}
             }
             Ok(stale.is_some())
@@ -290,6 +292,8 @@ impl DeliveryAttempt {
 enum Stale {
     Deleted,
     Superseded,
+    /// Staff corrected the address while the text was being sent, and a copy goes to the new address.
+    Copied,
 }
 
 /// Why an e-mail must no longer be sent. Reliable only under the lock of its submission.
@@ -314,5 +318,33 @@ async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<
         .count()
         .get_result(connection)
         .await?;
-    Ok((newer > 0).then_some(Stale::Superseded))
+    if newer > 0 {
+        return Ok(Some(Stale::Superseded));
+    }
+    let copies: i64 = deliveries::table
+        .filter(deliveries::submission_id.eq(submission))
+        .filter(deliveries::run_number.eq(delivery.run_number))
+        .filter(deliveries::kind.eq(delivery.kind))
+        .filter(deliveries::copy.gt(delivery.copy))
+        .count()
+        .get_result(connection)
+        .await?;
+    Ok((copies > 0).then_some(Stale::Copied))
+}
+
+/// Stops the attempts that have read the submission but have not claimed its e-mail: they read the address before it was
+/// corrected. An e-mail whose text is being sent is not changed. The caller holds the lock of the submission.
+pub(crate) async fn restart_unclaimed(
+    connection: &mut Connection,
+    submission: SubmissionId,
+) -> StoreResult<()> {
+    diesel::update(
+        deliveries::table
+            .filter(deliveries::submission_id.eq(submission))
+            .filter(deliveries::status.eq(DeliveryStatus::Planned)),
+    )
+    .set(deliveries::claim.eq(Uuid::new_v4().to_string()))
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -12,6 +12,17 @@ use crate::deliveries::model::{DeliveryKind, DeliveryStatus};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+macro_rules! cancelled {
+    ($code:expr) => {
+        (
+            deliveries::status.eq(DeliveryStatus::Failed),
+            deliveries::error_code.eq($code.as_str()),
+            deliveries::settled_at.eq(now().nullable()),
+            deliveries::start_after.eq(None::<UtcTime>),
+        )
+    };
+}
+
 /// Plans an e-mail. A run has at most one e-mail of each kind. Planned e-mails of earlier runs are cancelled, because
 /// they would arrive after this one and be out of date.
 pub(crate) async fn plan(
@@ -49,6 +60,19 @@ pub(crate) async fn cancel_for_deleted(
         .await
 }
 
+/// Cancels a planned e-mail of which a newer copy exists. The caller holds the lock of its submission.
+pub(crate) async fn supersede_by_copy(
+    connection: &mut Connection,
+    delivery: DeliveryId,
+) -> StoreResult<()> {
+    let planned = deliveries::status.eq(DeliveryStatus::Planned);
+    diesel::update(deliveries::table.find(delivery).filter(planned))
+        .set(cancelled!(FailureCode::Superseded))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Settles the planned e-mails of runs before `end` as failed. An e-mail whose text is being sent is not changed.
 async fn cancel(connection: &mut Connection, end: RunKey, code: FailureCode) -> StoreResult<()> {
     diesel::update(
@@ -57,12 +81,7 @@ async fn cancel(connection: &mut Connection, end: RunKey, code: FailureCode) -> 
             .filter(deliveries::run_number.lt(end.number))
             .filter(deliveries::status.eq(DeliveryStatus::Planned)),
     )
-    .set((
-        deliveries::status.eq(DeliveryStatus::Failed),
-        deliveries::error_code.eq(code.as_str()),
-        deliveries::settled_at.eq(now().nullable()),
-        deliveries::start_after.eq(None::<UtcTime>),
-    ))
+    .set(cancelled!(code))
     .execute(connection)
     .await?;
     Ok(())

@@ -1,6 +1,7 @@
 //! The clinical data of listed submissions. A result may have several megabytes, so callers first read the sizes, and
 //! then only as many submissions as fit into their memory.
 
+use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use crate::db::ids::SubmissionId;
 use crate::db::pool::Store;
@@ -58,16 +59,19 @@ impl Store {
         Ok(sizes)
     }
 
+    pub async fn comments(
+        &self,
+        ids: &[SubmissionId],
+    ) -> StoreResult<HashMap<SubmissionId, String>> {
+        Ok(read_comments(&mut *self.connection().await?, ids).await?.into_iter().collect())
+    }
+
     pub async fn clinical_data(
         &self,
         ids: &[SubmissionId],
     ) -> StoreResult<HashMap<SubmissionId, ClinicalData>> {
         let mut connection = self.connection().await?;
-        let comments: Vec<(SubmissionId, String)> = submissions::table
-            .filter(submissions::id.eq_any(ids))
-            .select((submissions::id, submissions::comments))
-            .load(&mut connection)
-            .await?;
+        let comments = read_comments(&mut connection, ids).await?;
         let newest: Vec<(SubmissionId, String)> = newest_results!(ids)
             .select((results::submission_id, results::body))
             .load(&mut connection)
@@ -79,4 +83,16 @@ impl Store {
         };
         Ok(comments.into_iter().map(with_result).collect())
     }
+}
+
+async fn read_comments(
+    connection: &mut Connection,
+    ids: &[SubmissionId],
+) -> StoreResult<Vec<(SubmissionId, String)>> {
+    let comments = submissions::table
+        .filter(submissions::id.eq_any(ids))
+        .select((submissions::id, submissions::comments))
+        .load(connection)
+        .await?;
+    Ok(comments)
 }

@@ -44,19 +44,14 @@ pub struct SubmissionFilter {
     pub full_text: Option<FullTextQuery>,
     pub error_code: Option<String>,
     pub submitted_by: Option<UserId>,
+    pub assignee: Option<UserId>,
     pub deleted: DeletedFilter,
 }
 
 impl SubmissionFilter {
     pub(crate) fn is_status_only(&self) -> bool {
-        let Self { created_from, created_to, email, full_text, error_code, submitted_by, .. } =
-            self;
-        created_from.is_none()
-            && created_to.is_none()
-            && email.is_none()
-            && full_text.is_none()
-            && error_code.is_none()
-            && submitted_by.is_none()
+        let Self { created_from, created_to, .. } = self;
+        created_from.is_none() && created_to.is_none() && !self.is_selective()
     }
 
     /// Whether the filter has conditions other than state and time. If so, it matches few enough rows to sort them.
@@ -65,6 +60,7 @@ impl SubmissionFilter {
             || self.full_text.is_some()
             || self.error_code.is_some()
             || self.submitted_by.is_some()
+            || self.assignee.is_some()
     }
 
     /// The states to read one by one. `None` means that all states are read at once.

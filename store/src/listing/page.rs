@@ -22,6 +22,8 @@ pub struct SubmissionSummary {
     pub finished_at: Option<UtcTime>,
     pub submitted_by: Option<UserId>,
     pub deleted_at: Option<UtcTime>,
+    pub note: Option<String>,
+    pub assignee: Option<UserId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -121,6 +121,9 @@ pub(crate) fn matching_any_status(filter: &SubmissionFilter) -> BoxedQuery<'_, M
     if let Some(sender) = filter.submitted_by {
         query = query.filter(submissions::submitted_by.eq(sender));
     }
+    if let Some(assignee) = filter.assignee {
+        query = query.filter(submissions::assignee.eq(assignee));
+    }
     query
 }
 

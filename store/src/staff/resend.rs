@@ -47,7 +47,10 @@ impl Store {
             if !is_current(delivery_row, &all, status) {
                 return Ok(ResendOutcome::Superseded);
             }
-            let outcome = plan_copy(connection, delivery_row, &all).await?;
+            let outcome = match same_email(delivery_row, &all).find(|one| one.settled_at.is_none()) {
+                Some(in_progress) => ResendOutcome::InProgress(in_progress.id),
+                None => ResendOutcome::Planned(plan_copy(connection, delivery_row, &all).await?),
+            };
             let entry = match outcome {
                 ResendOutcome::Planned(copy) => entry.clone().with("copy", copy.to_string()),
                 _ => entry.clone().with_result(IN_PROGRESS),
@@ -70,20 +73,43 @@ fn is_current(delivery_row: &Delivery, all: &[Delivery], status: Status) -> bool
     delivery_row.kind == kind && all.iter().all(|other| other.run_number <= delivery_row.run_number)
 }
 
+/// Sends the latest e-mail to the submission's new address. An e-mail that is only planned goes there anyway; of any other,
+/// another copy is planned, even while its text is being sent to the previous address. Returns `None` if no e-mail is
+/// due yet.
+pub(crate) async fn resend_to_new_address(
+    connection: &mut Connection,
+    submission: SubmissionId,
+    status: Status,
+) -> StoreResult<Option<ResendOutcome>> {
+    let all: Vec<Delivery> = deliveries::table
+        .filter(deliveries::submission_id.eq(submission))
+        .select(Delivery::as_select())
+        .for_update()
+        .load(connection)
+        .await?;
+    let current = all.iter().filter(|one| is_current(one, &all, status));
+    let Some(latest) = current.max_by_key(|one| one.copy) else { return Ok(None) };
+    Ok(Some(match latest.status {
+        DeliveryStatus::Planned => ResendOutcome::InProgress(latest.id),
+        _ => ResendOutcome::Planned(plan_copy(connection, latest, &all).await?),
+    }))
+}
+
+/// The original and all copies of an e-mail.
+fn same_email<'a>(
+    delivery_row: &Delivery,
+    all: &'a [Delivery],
+) -> impl Iterator<Item = &'a Delivery> {
+    let (run, kind) = (delivery_row.run_number, delivery_row.kind);
+    all.iter().filter(move |one| one.run_number == run && one.kind == kind)
+}
+
 async fn plan_copy(
     connection: &mut Connection,
     delivery_row: &Delivery,
     all: &[Delivery],
-) -> StoreResult<ResendOutcome> {
-    let same = || {
-        all.iter().filter(|one| {
-            one.run_number == delivery_row.run_number && one.kind == delivery_row.kind
-        })
-    };
-    if let Some(in_progress) = same().find(|one| one.settled_at.is_none()) {
-        return Ok(ResendOutcome::InProgress(in_progress.id));
-    }
-    let newest = same().map(|one| one.copy).max().unwrap_or_default();
+) -> StoreResult<DeliveryId> {
+    let newest = same_email(delivery_row, all).map(|one| one.copy).max().unwrap_or_default();
     let id = DeliveryId::new();
     diesel::insert_into(deliveries::table)
         .values((
@@ -99,5 +125,5 @@ async fn plan_copy(
         ))
         .execute(connection)
         .await?;
-    Ok(ResendOutcome::Planned(id))
+    Ok(id)
 }

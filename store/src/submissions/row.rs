@@ -33,6 +33,19 @@ pub struct Submission {
     pub submitted_by: Option<UserId>,
     /// A deleted submission is visible only to staff.
     pub deleted_at: Option<UtcTime>,
+    /// The address that the patient entered, if staff have corrected it.
+    pub original_email: Option<EmailAddress>,
+    /// For staff.
+    pub note: Option<String>,
+    /// The account that takes care of the submission.
+    pub assignee: Option<UserId>,
+    /// Counts the changes that staff made to the address, the note and the assignee.
+    pub revision: i32,
+}
+
+impl Submission {
+    /// In characters.
+    pub const MAX_NOTE_LENGTH: usize = 1000;
 }
 
 impl Store {

@@ -2,7 +2,7 @@ use crate::app::AppState;
 use crate::auth::caller::Caller;
 use crate::error::ApiResult;
 use crate::extract::query::ValidQuery;
-use crate::listing::page::{self, ListBody, ListResponse, PageRequest};
+use crate::listing::page::{self, ListBody, ListReader, ListResponse, PageRequest};
 use axum::extract::State;
 use diagflow_store::{Action, ObjectKind, SubmissionFilter};
 
@@ -23,5 +23,5 @@ pub(crate) async fn list_own_submissions(
     let filter =
         SubmissionFilter { submitted_by: Some(caller.user.id), ..SubmissionFilter::default() };
     let entry = caller.audit_entry(Action::SubmissionsView, ObjectKind::User, caller.user.id);
-    page::list_page(&state.app.store, &filter, &page, &entry).await
+    page::list_page(&state.app.store, &filter, &page, ListReader::Sender, &entry).await
 }

@@ -1,9 +1,10 @@
 use crate::app::AppState;
 use crate::auth::caller::Caller;
+use crate::auth::permissions::Permission;
 use crate::error::{ApiResult, ErrorCode};
 use crate::extract::query::{FromParameters, Parameters, ValidQuery};
 use crate::listing::filter::{self, FilterRequest};
-use crate::listing::page::{self, ListBody, ListResponse, PageRequest};
+use crate::listing::page::{self, ListBody, ListReader, ListResponse, PageRequest};
 use axum::extract::State;
 use diagflow_store::{Action, ObjectKind};
 use utoipa::openapi::path::Parameter;
@@ -29,7 +30,8 @@ impl FromParameters for ListRequest {
 
 /// List submissions
 ///
-/// `pagination.total` is the exact number of submissions that match the filter.
+/// `pagination.total` is the exact number of submissions that match the filter. Comments require the permission
+/// `clinical:read`.
 #[utoipa::path(
     get,
     path = "/api/admin/submissions",
@@ -45,5 +47,8 @@ pub(crate) async fn list_submissions(
     let entry = caller.audit_entry(Action::SubmissionsView, ObjectKind::Service, "");
     let entry = entry.with("filter", audit_details);
     filter::check_comment_search(&state, &caller, &filter, &entry).await?;
-    page::list_page(&state.app.store, &filter, &page, &entry).await
+    let clinical = caller.has_permission(Permission::ClinicalRead);
+    let entry = entry.with("clinical", clinical);
+    let reader = ListReader::Staff { clinical };
+    page::list_page(&state.app.store, &filter, &page, reader, &entry).await
 }

@@ -13,3 +13,4 @@ pub(super) mod list;
 pub(super) mod resend;
 mod response;
 pub(super) mod retry;
+pub(super) mod update;

@@ -25,6 +25,9 @@ async fn users_read_their_own_submissions_and_staff_read_all() {
     let list = body(clinic.get("/api/v1/submissions?sort=created_at").await).await;
     assert_eq!(members(&list, "id"), own);
     assert_eq!(list["pagination"]["total"], 2);
+    for staff_only in ["comments", "note", "assignee"] {
+        assert!(list["data"][0].get(staff_only).is_none(), "{staff_only} in {list}");
+    }
     let list = body(clinic.get("/api/v1/submissions?per_page=1").await).await;
     assert_eq!(members(&list, "id"), own[1..]);
     assert!(list["pagination"]["next_cursor"].is_string());

@@ -12,7 +12,7 @@ use diagflow_store::{
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Submissions per query without medical information: about 100 KiB.
+/// Submissions per query without medical information: about 100 KiB, or 2 MiB if all have long notes.
 const LOOKUP_ROWS: usize = 500;
 /// Fewer submissions per query with medical information, because the database reads each result to return its size.
 const CLINICAL_LOOKUP_ROWS: usize = 50;

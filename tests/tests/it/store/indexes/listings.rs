@@ -37,6 +37,7 @@ pub(super) fn filters() -> Vec<SubmissionFilter> {
             ..SubmissionFilter::default()
         },
         SubmissionFilter { submitted_by: Some(UserId::new()), ..SubmissionFilter::default() },
+        SubmissionFilter { assignee: Some(UserId::new()), ..SubmissionFilter::default() },
         SubmissionFilter {
             deleted: DeletedFilter::Only,
             error_code: Some("a".into()),
@@ -71,6 +72,7 @@ pub(super) async fn list_everything(store: &Store) {
         store.count_submissions(&filter).await.expect("a total");
     }
     store.clinical_data(&[id]).await.expect("read");
+    store.comments(&[id]).await.expect("read");
 }
 
 /// Searches the audit log by each filter, with few or no matches.
