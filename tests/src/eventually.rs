@@ -20,7 +20,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
 }
 
 /// Like [`eventually`], for conditions that take longer than [`LIMIT`] even on an idle machine.
-pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
+pub async fn within<T, F: Future<Output = Option<T>>>(
     limit: Duration,
     what: impl Debug,
     mut poll: impl FnMut() -> F,
