@@ -13,8 +13,8 @@ use crate::openapi::route::RouteDocument;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use diagflow_store::{
-    Action, BlobError, Consent, CreateOutcome, Failpoint, IdempotencyClaim, IdempotencyKeyHash, IdempotencyState,
-    NewSubmission, ObjectKind, RunKey, Sha256, SubmissionId,
+    Action, BlobError, Consent, CreateOutcome, Failpoint, IdempotencyClaim, IdempotencyKeyHash,
+    IdempotencyState, NewSubmission, ObjectKind, RunKey, Sha256, SubmissionId,
 };
 use futures::future::try_join_all;
 use tokio::time::timeout;

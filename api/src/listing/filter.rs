@@ -10,8 +10,8 @@ use crate::extract::query::{FromParameters, Parameters, RecordedParameters};
 use crate::extract::time_format::{range_end, range_start};
 use crate::openapi::names::{SubmissionErrorCode, SubmissionStatus};
 use diagflow_store::{
-    DeletedFilter, EmailAddress, EmailFilter, FullTextQuery, MAX_EMAIL_LENGTH, NewAuditEntry, Status,
-    SubmissionFilter,
+    DeletedFilter, EmailAddress, EmailFilter, FullTextQuery, MAX_EMAIL_LENGTH, NewAuditEntry,
+    Status, SubmissionFilter,
 };
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
