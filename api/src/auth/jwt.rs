@@ -73,12 +73,7 @@ impl AccessTokens {
         self.issue_for(user, session, self.lifetime)
     }
 
-    pub(crate) fn issue_for(
-        &self,
-        user: UserId,
-        session: SessionId,
-        lifetime: Duration,
-    ) -> String {
+    pub(crate) fn issue_for(&self, user: UserId, session: SessionId, lifetime: Duration) -> String {
         let now = Utc::now().timestamp();
         let claims = Claims {
             iss: ISSUER.to_owned(),

@@ -3,8 +3,8 @@
 pub(crate) mod body;
 pub(crate) mod client_info;
 pub(crate) mod content_encoding;
-pub(crate) mod if_none_match;
 pub(crate) mod if_match;
+pub(crate) mod if_none_match;
 pub(crate) mod json_text;
 pub(crate) mod last_event_id;
 pub(crate) mod line_breaks;

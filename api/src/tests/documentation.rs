@@ -231,7 +231,10 @@ async fn redoc_is_served_from_the_binary() {
     assert_eq!(values_of("spec-url"), ["/openapi.json"]);
     let scripts = values_of("src");
     let script = api.get(&scripts[0]).await;
-    assert_eq!((scripts.len(), script.header("content-type")), (1, "text/javascript; charset=utf-8"));
+    assert_eq!(
+        (scripts.len(), script.header("content-type")),
+        (1, "text/javascript; charset=utf-8")
+    );
     let licence = format!("{}.LICENSE.txt", scripts[0]);
     let name = licence.rsplit('/').next().expect("a name");
     assert!(script.text.starts_with(&format!("/*! For license information please see {name} */")));

@@ -332,8 +332,8 @@ async fn stale(connection: &mut Connection, delivery: &Delivery) -> StoreResult<
     Ok((copies > 0).then_some(Stale::Copied))
 }
 
-/// Stops the attempts that have read the submission but have not claimed its e-mail: they read the address before it was
-/// corrected. An e-mail whose text is being sent is not changed. The caller holds the lock of the submission.
+/// Stops the attempts that have read the submission but have not claimed its e-mail: they read the address before it
+/// was corrected. An e-mail whose text is being sent is not changed. The caller holds the lock of the submission.
 pub(crate) async fn restart_unclaimed(
     connection: &mut Connection,
     submission: SubmissionId,

@@ -73,9 +73,9 @@ fn is_current(delivery_row: &Delivery, all: &[Delivery], status: Status) -> bool
     delivery_row.kind == kind && all.iter().all(|other| other.run_number <= delivery_row.run_number)
 }
 
-/// Sends the latest e-mail to the submission's new address. An e-mail that is only planned goes there anyway; of any other,
-/// another copy is planned, even while its text is being sent to the previous address. Returns `None` if no e-mail is
-/// due yet.
+/// Sends the latest e-mail to the submission's new address. An e-mail that is only planned goes there anyway; of any
+/// other, another copy is planned, even while its text is being sent to the previous address. Returns `None` if no
+/// e-mail is due yet.
 pub(crate) async fn resend_to_new_address(
     connection: &mut Connection,
     submission: SubmissionId,
