@@ -3,6 +3,8 @@
 
 use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::error::{ApiError, ApiResult, ErrorCode};
+use crate::extract::content_encoding::decompressed;
+use crate::extract::json_text::lenient;
 use crate::layers::time_limit::body_error;
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::{DefaultBodyLimit, FromRequest, OptionalFromRequest, Request};
@@ -26,9 +28,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             return Err(ApiError::UnsupportedMediaType { accepted: "application/json" });
         }
         let bytes = read(request, MAX_BYTES).await?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-            ApiError::InvalidJson { line: error.line(), column: error.column() }
-        })?;
+        let value: Value = serde_json::from_slice(&lenient(bytes))
+            .map_err(|error| ApiError::invalid_json(&error))?;
         let Value::Object(object) = value else {
             return Err(ApiError::InvalidJson { line: 1, column: 1 });
         };
@@ -100,7 +101,9 @@ fn quoted<'a>(error: &'a str, before: &str) -> Option<&'a str> {
     error.strip_prefix(before)?.split('`').next()
 }
 
-pub(crate) async fn read(mut request: Request, limit: usize) -> ApiResult<Bytes> {
+/// `limit` applies to the body before and after its decompression.
+pub(crate) async fn read(request: Request, limit: usize) -> ApiResult<Bytes> {
+    let mut request = decompressed(request, limit)?;
     DefaultBodyLimit::max(limit).apply(&mut request);
     Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(limit),
@@ -108,8 +111,13 @@ pub(crate) async fn read(mut request: Request, limit: usize) -> ApiResult<Bytes>
     })
 }
 
-pub(crate) const READ_ERRORS: [ErrorCode; 3] =
-    [ErrorCode::UploadIncomplete, ErrorCode::UploadTimeout, ErrorCode::BodyTooLarge];
+pub(crate) const READ_ERRORS: [ErrorCode; 5] = [
+    ErrorCode::UploadIncomplete,
+    ErrorCode::UploadTimeout,
+    ErrorCode::BodyTooLarge,
+    ErrorCode::InvalidGzip,
+    ErrorCode::UnsupportedContentEncoding,
+];
 
 impl<T: ToSchema> Documented for Body<T> {
     fn document(route: &mut RouteDocument<'_>) {

@@ -2,70 +2,21 @@
 //! wrong type does not end the parsing, so that it is reported together with all other errors.
 
 use crate::error::ApiError;
-use crate::intake::draft::{Content, Draft, DraftImage, DraftImages, DraftValue};
+use crate::intake::draft::{Content, Draft, DraftImage, DraftImages, DraftValue, is_image_field};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-#[derive(Deserialize)]
-struct JsonDraft<'a> {
-    #[serde(default, borrow)]
-    email: DraftValue<'a>,
-    #[serde(default, borrow)]
-    comments: DraftValue<'a>,
-    #[serde(default, borrow)]
-    consent: DraftValue<'a>,
-    #[serde(default, borrow)]
-    consent_version: DraftValue<'a>,
-    #[serde(default, borrow)]
-    images: DraftImages<'a>,
-}
-
-#[derive(Deserialize)]
-struct JsonImage<'a> {
-    #[serde(default, borrow)]
-    name: DraftValue<'a>,
-    #[serde(default, borrow, rename = "type")]
-    declared: DraftValue<'a>,
-    #[serde(default, borrow)]
-    data: DraftValue<'a>,
-    #[serde(default, borrow)]
-    file_id: DraftValue<'a>,
-}
-
 pub(crate) fn draft(body: &[u8]) -> Result<Draft<'_>, ApiError> {
-    let object: Object<JsonDraft<'_>> = serde_json::from_slice(body)
-        .map_err(|error| ApiError::InvalidJson { line: error.line(), column: error.column() })?;
-    let Object::Object(body) = object else {
-        return Err(ApiError::InvalidJson { line: 1, column: 1 });
-    };
-    Ok(Draft {
-        email: body.email,
-        comments: body.comments,
-        consent: body.consent,
-        consent_version: body.consent_version,
-        images: body.images,
-    })
-}
-
-impl<'a> From<Object<JsonImage<'a>>> for DraftImage<'a> {
-    fn from(item: Object<JsonImage<'a>>) -> Self {
-        let Object::Object(image) = item else {
-            return Self {
-                name: DraftValue::Missing,
-                declared: DraftValue::Missing,
-                content: Content::None,
-            };
-        };
-        let content = match (image.data, image.file_id) {
-            (DraftValue::Text(text), _) => Content::Text(text),
-            (DraftValue::Missing, DraftValue::Text(_)) => Content::FileId,
-            _ => Content::None,
-        };
-        Self { name: image.name, declared: image.declared, content }
+    let object: Object<Draft<'_>> =
+        serde_json::from_slice(body).map_err(|error| ApiError::invalid_json(&error))?;
+    match object {
+        Object::Object(draft) => Ok(draft),
+        Object::Other => Err(ApiError::InvalidJson { line: 1, column: 1 }),
     }
 }
 
@@ -133,28 +84,125 @@ impl<'de: 'a, 'a> Deserialize<'de> for DraftValue<'a> {
     }
 }
 
+/// If a field is repeated, the last value counts, as in browsers. Images of all fields count.
+impl<'de: 'a, 'a> Deserialize<'de> for Draft<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Draft<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+                let mut draft = Draft::default();
+                while let Some(DraftValue::Text(name)) = object.next_key()? {
+                    match name.as_ref() {
+                        "email" => draft.email = object.next_value()?,
+                        "comments" => draft.comments = object.next_value()?,
+                        "consent" => draft.consent = object.next_value()?,
+                        "consent_version" => draft.consent_version = object.next_value()?,
+                        name if is_image_field(name) => draft.images.extend(object.next_value()?),
+                        name => {
+                            let value: &RawValue = object.next_value()?;
+                            if may_hold_images(value) {
+                                draft.add_unknown(name, holds_file(value));
+                            }
+                        }
+                    }
+                }
+                Ok(draft)
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// Whether a value is a list, an object or a `data:` URL.
+fn may_hold_images(value: &RawValue) -> bool {
+    value.get().starts_with(['[', '{']) || holds_file(value)
+}
+
+/// Whether a value contains a `data:` URL.
+fn holds_file(value: &RawValue) -> bool {
+    value.get().contains("\"data:") && value.get().contains(";base64,")
+}
+
+/// Reads a list, or a single image.
 impl<'de: 'a, 'a> Deserialize<'de> for DraftImages<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
         fn not_a_list<'a>() -> DraftImages<'a> {
             DraftImages { not_a_list: true, ..DraftImages::default() }
         }
+        fn one(image: DraftImage<'_>) -> DraftImages<'_> {
+            let mut images = DraftImages::default();
+            images.push(image);
+            images
+        }
         impl<'de> Visitor<'de> for Reader {
             type Value = DraftImages<'de>;
             scalars!(|_| not_a_list(), DraftImages::default(), not_a_list());
-            fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(not_a_list())
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(one(image_text(Cow::Borrowed(text))))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(one(image_text(Cow::Owned(text.to_owned()))))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut images = DraftImages::default();
-                while let Some(item) = list.next_element::<Object<JsonImage<'de>>>()? {
-                    images.push(item.into());
+                while let Some(image) = list.next_element()? {
+                    images.push(image);
                 }
                 Ok(images)
             }
+            fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
+                DraftImage::deserialize(MapAccessDeserializer::new(object)).map(one)
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+fn image_text(text: Cow<'_, str>) -> DraftImage<'_> {
+    DraftImage { name: DraftValue::Missing, content: Content::Text(text) }
+}
+
+/// Reads an object, or the content of an image alone. Everything else is an image without content.
+impl<'de: 'a, 'a> Deserialize<'de> for DraftImage<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        fn no_image<'a>() -> DraftImage<'a> {
+            DraftImage { name: DraftValue::Missing, content: Content::None }
+        }
+        impl<'de> Visitor<'de> for Reader {
+            type Value = DraftImage<'de>;
+            scalars!(|_| no_image(), no_image(), no_image());
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(image_text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(image_text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                skip!(list list);
+                Ok(no_image())
+            }
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-                skip!(object object);
-                Ok(not_a_list())
+                let (mut name, mut data, mut file_id) = Default::default();
+                while let Some(DraftValue::Text(key)) = object.next_key()? {
+                    match key.as_ref() {
+                        "name" => name = object.next_value()?,
+                        "data" => data = object.next_value()?,
+                        "file_id" => file_id = object.next_value()?,
+                        _ => _ = object.next_value::<IgnoredAny>()?,
+                    }
+                }
+                let content = match (data, file_id) {
+                    (DraftValue::Text(text), _) => Content::Text(text),
+                    (DraftValue::Missing, DraftValue::Text(_)) => Content::FileId,
+                    _ => Content::None,
+                };
+                Ok(DraftImage { name, content })
             }
         }
         deserializer.deserialize_any(Reader)

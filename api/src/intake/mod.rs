@@ -2,13 +2,14 @@
 //! uses the database.
 
 mod base64;
+mod content_disposition;
+mod decoding_memory;
 mod draft;
 mod image;
 mod json;
 mod multipart;
 pub(crate) mod receive;
 pub(crate) mod store;
-mod truncation;
 pub(crate) mod upload_memory;
 pub(crate) mod valid_submission;
 mod validate;

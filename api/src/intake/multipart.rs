@@ -1,19 +1,26 @@
-//! Reads a draft from `multipart/form-data`. Files are in the field `images` or `images[]`; unknown fields are
-//! ignored.
+//! Reads a draft from `multipart/form-data`. Images are in the fields of [`is_image_field`]; the type that a part
+//! declares is not read. Unknown texts are ignored, and unknown files are reported.
 
 use crate::error::ApiError;
-use crate::intake::draft::{Content, Draft, DraftImage, DraftValue};
+use crate::intake::content_disposition::ContentDisposition;
+use crate::intake::draft::{Content, Draft, DraftImage, DraftValue, is_data_url, is_image_field};
 use crate::intake::upload_memory::MemoryReservation;
 use crate::intake::validation_errors::Limits;
 use crate::layers::time_limit::body_error;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
-use bytes::BytesMut;
+use axum::http::header::CONTENT_DISPOSITION;
+use bytes::{Buf, BytesMut};
 use std::borrow::Cow;
 
 /// Longer than the longest valid comments. Longer texts are truncated here and then rejected by the validation.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// Length of `data:`.
+const DATA_URL_START: usize = 5;
+/// More than the longest usual part of a `data:` URL before the digits.
+const DATA_URL_PREFIX: usize = 256;
 
 /// The router limits the body to `max_body` bytes.
 pub(crate) async fn draft(
@@ -27,20 +34,28 @@ pub(crate) async fn draft(
         Multipart::from_request(request, &()).await.map_err(|_| ApiError::InvalidMultipart)?;
     let mut draft = Draft::default();
     while let Some(field) = form.next_field().await.map_err(map_error)? {
-        match field.name().unwrap_or_default() {
+        let disposition = field.headers().get(CONTENT_DISPOSITION);
+        let ContentDisposition { name, file_name } = disposition
+            .map(|header| ContentDisposition::parse(header.as_bytes()))
+            .unwrap_or_default();
+        match name.as_str() {
             "email" => draft.email = text(field, memory, map_error).await?,
             "comments" => draft.comments = text(field, memory, map_error).await?,
             "consent" => draft.consent = text(field, memory, map_error).await?,
             "consent_version" => draft.consent_version = text(field, memory, map_error).await?,
-            "images" | "images[]" => {
+            name if is_image_field(name) => {
                 let within_limit = draft.images.count < limits.files;
                 let limit = if within_limit { limits.file_size } else { 0 };
-                if let Some(image) = image(field, limit, memory, map_error).await? {
+                if let Some(image) = image(field, file_name, limit, memory, map_error).await? {
                     draft.images.push(image);
                 }
             }
-            _ => {
-                read(field, 0, memory, map_error).await?;
+            name => {
+                let (start, _) = read(field, DATA_URL_START, memory, map_error).await?;
+                let is_file = file_name.is_some_and(|file| !file.is_empty() || !start.is_empty());
+                if is_file || is_data_url(&start) {
+                    draft.add_unknown(name, true);
+                }
             }
         }
     }
@@ -52,7 +67,10 @@ async fn text(
     memory: &mut MemoryReservation,
     map_error: impl Fn(MultipartError) -> ApiError,
 ) -> Result<DraftValue<'static>, ApiError> {
-    let (bytes, is_complete) = read(field, MAX_TEXT_BYTES, memory, map_error).await?;
+    let (mut bytes, is_complete) = read(field, MAX_TEXT_BYTES, memory, map_error).await?;
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.advance(BYTE_ORDER_MARK.len());
+    }
     let text = if is_complete {
         String::from_utf8(bytes.into()).ok()
     } else {
@@ -64,21 +82,32 @@ async fn text(
 /// `None` for an empty file without a name: browsers send one if no file is selected.
 async fn image(
     field: Field<'_>,
+    file_name: Option<String>,
     limit: usize,
     memory: &mut MemoryReservation,
     map_error: impl Fn(MultipartError) -> ApiError,
 ) -> Result<Option<DraftImage<'static>>, ApiError> {
-    let is_unnamed = field.file_name().is_none_or(str::is_empty);
-    let value = |text: Option<&str>| {
-        text.map_or(DraftValue::Missing, |text| DraftValue::Text(Cow::Owned(text.to_owned())))
-    };
-    let (name, declared) = (value(field.file_name()), value(field.content_type()));
-    let (bytes, is_complete) = read(field, limit, memory, map_error).await?;
-    if is_unnamed && is_complete && bytes.is_empty() {
+    let is_file = file_name.is_some();
+    let name = file_name.filter(|name| !name.is_empty());
+    // A text may be a `data:` URL, which is longer than its image.
+    let max_bytes = if is_file { limit } else { limit.div_ceil(3) * 4 + DATA_URL_PREFIX };
+    let (bytes, is_complete) = read(field, max_bytes, memory, map_error).await?;
+    if name.is_none() && is_complete && bytes.is_empty() {
         return Ok(None);
     }
-    let content = if is_complete { Content::Bytes(bytes.freeze()) } else { Content::TooLarge };
-    Ok(Some(DraftImage { name, declared, content }))
+    let content = if !is_complete {
+        Content::TooLarge
+    } else if !is_file && is_data_url(&bytes) {
+        // The text and the decoded image exist at the same time.
+        memory.grow(bytes.len())?;
+        String::from_utf8(bytes.into()).map_or(Content::None, |text| Content::Text(text.into()))
+    } else if bytes.len() > limit {
+        Content::TooLarge
+    } else {
+        Content::Bytes(bytes.freeze())
+    };
+    let name = name.map_or(DraftValue::Missing, |name| DraftValue::Text(name.into()));
+    Ok(Some(DraftImage { name, content }))
 }
 
 /// Reads a field to its end, and returns at most `limit` bytes and whether the field is complete.

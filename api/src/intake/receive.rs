@@ -2,6 +2,8 @@ use crate::app::AppState;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::body::media_type;
 use crate::extract::client_info::ClientInfo;
+use crate::extract::content_encoding::decompressed;
+use crate::extract::json_text::lenient;
 use crate::intake::upload_memory::{JSON_COPIES, MemoryReservation};
 use crate::intake::valid_submission::ValidSubmission;
 use crate::intake::validation_errors::Limits;
@@ -28,16 +30,22 @@ pub(crate) const RECEIVE_ERRORS: [ErrorCode; 6] = [
 /// The reserved memory is released when the last copy of the images' bytes is dropped.
 pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<ValidSubmission> {
     let settings = &state.app.settings;
-    let limits = Limits { file_size: settings.max_file_bytes, files: settings.max_files };
+    let limits = Limits {
+        file_size: settings.max_file_bytes,
+        files: settings.max_files,
+        smtputf8: settings.smtputf8,
+    };
     let consent = settings.consent_version.clone();
     let client = ClientInfo::of(request.headers(), request.extensions(), settings.trusted_proxies);
     let mut memory = state.memory.reserve(client.key());
     check_content_length(request.headers(), settings)?;
+    let request = decompressed(request, settings.max_body())?;
     let mut submission = match media_type(request.headers()).as_str() {
         "application/json" => {
             let body = read(request.into_body(), settings.max_body(), &mut memory);
             let body = with_upload_timeout(settings, body).await?;
-            run_blocking(move || validate::validate(json::draft(&body)?, limits, &consent)).await?
+            run_blocking(move || validate::validate(json::draft(&lenient(body))?, limits, &consent))
+                .await?
         }
         "multipart/form-data" => {
             let max_body = settings.max_body();

@@ -2,6 +2,7 @@
 
 use crate::error::ApiError;
 use crate::error::field_errors::FieldError;
+use crate::extract::line_breaks::normalize_line_breaks;
 use crate::intake::draft::{Draft, DraftImages, DraftValue, MAX_IMAGES};
 use crate::intake::image;
 use crate::intake::valid_submission::ValidSubmission;
@@ -15,7 +16,7 @@ pub(crate) fn validate(
     limits: Limits,
     current: &str,
 ) -> Result<ValidSubmission, ApiError> {
-    let email = email(&draft.email);
+    let email = email(&draft.email, limits);
     let consent =
         if draft.consent.is_true() { Ok(()) } else { Err(SubmissionError::ConsentRequired) };
     let consent_version = consent_version(&draft.consent_version, current);
@@ -26,7 +27,12 @@ pub(crate) fn validate(
     field_errors.extend(consent.as_ref().err().map(|error| error.field_error(limits)));
     field_errors.extend(consent_version.as_ref().err().map(|error| error.field_error(limits)));
     field_errors.extend(comments.as_ref().err().map(|error| error.field_error(limits)));
+    let no_images = draft.images.count == 0;
     let images = images(draft.images, limits, &mut field_errors);
+    // Other unknown fields are ignored. They explain only why there are no images.
+    let unknown = draft.unknown.iter().filter(|field| field.holds_file || no_images);
+    let unknown = unknown.map(|field| SubmissionError::UnknownField { name: &field.name });
+    field_errors.extend(unknown.map(|error| error.field_error(limits)));
     let outdated = match &consent_version {
         Err(SubmissionError::ConsentVersionNotCurrent { .. }) if field_errors.len() == 1 => {
             field_errors.pop()
@@ -42,12 +48,16 @@ pub(crate) fn validate(
     }
 }
 
-fn email(value: &DraftValue<'_>) -> Result<EmailAddress, SubmissionError<'static>> {
+fn email(value: &DraftValue<'_>, limits: Limits) -> Result<EmailAddress, SubmissionError<'static>> {
     match value {
         DraftValue::Flag(_) | DraftValue::Other => Err(SubmissionError::EmailInvalid),
         _ => {
             let text = value.text().ok_or(SubmissionError::EmailRequired)?;
-            text.parse().map_err(|_| SubmissionError::EmailInvalid)
+            let email: EmailAddress = text.parse().map_err(|_| SubmissionError::EmailInvalid)?;
+            if email.needs_smtputf8() && !limits.smtputf8 {
+                return Err(SubmissionError::EmailNotSupported);
+            }
+            Ok(email)
         }
     }
 }
@@ -55,13 +65,12 @@ fn email(value: &DraftValue<'_>) -> Result<EmailAddress, SubmissionError<'static
 fn comments(value: DraftValue<'_>) -> Result<String, SubmissionError<'static>> {
     match value {
         DraftValue::Missing => Ok(String::new()),
-        DraftValue::Text(text) if text.chars().count() > MAX_COMMENTS => {
-            Err(SubmissionError::CommentsTooLong)
-        }
         // No text needs NUL, and many programs stop reading at it.
         DraftValue::Text(text) if text.contains('\0') => Err(SubmissionError::CommentsInvalid),
-        // HTML forms send line breaks as CRLF.
-        DraftValue::Text(text) => Ok(text.replace("\r\n", "\n")),
+        DraftValue::Text(text) => match normalize_line_breaks(&text) {
+            text if text.chars().count() > MAX_COMMENTS => Err(SubmissionError::CommentsTooLong),
+            text => Ok(text.into_owned()),
+        },
         DraftValue::Flag(_) | DraftValue::Other => Err(SubmissionError::CommentsInvalid),
     }
 }
@@ -97,9 +106,7 @@ fn images(
     for (index, image) in images.list.into_iter().take(max).enumerate() {
         match image::check(image, index, limits) {
             Ok(image) => submission.push(image),
-            Err(errors) => {
-                field_errors.extend(errors.iter().map(|error| error.field_error(index, limits)))
-            }
+            Err(error) => field_errors.push(error.field_error(index, limits)),
         }
     }
     submission

@@ -1,8 +1,9 @@
-//! The codes and messages of all validation errors. The existing front end shows some of these messages, so they must
-//! not change.
+//! The codes and messages of all validation errors. The existing front end has texts of its own for some of them, so
+//! their first sentences must not change.
 
 use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::settings::MIB;
+use diagflow_photos::Rejection;
 
 pub(crate) const MAX_COMMENTS: usize = 5000;
 /// A few bytes can declare billions of pixels, which are expensive to decode.
@@ -12,12 +13,15 @@ pub(crate) const MAX_PIXELS: u64 = 100_000_000;
 pub(crate) struct Limits {
     pub(crate) file_size: usize,
     pub(crate) files: usize,
+    /// Whether the mail server can send e-mails to international addresses.
+    pub(crate) smtputf8: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SubmissionError<'a> {
     EmailRequired,
     EmailInvalid,
+    EmailNotSupported,
     CommentsInvalid,
     CommentsTooLong,
     ConsentRequired,
@@ -26,50 +30,76 @@ pub(crate) enum SubmissionError<'a> {
     ImagesRequired,
     ImagesInvalid,
     TooManyImages,
+    UnknownField { name: &'a str },
 }
 
 impl SubmissionError<'_> {
     pub(crate) fn field_error(self, limits: Limits) -> FieldError {
         let (field, code, message) = match self {
-            Self::EmailRequired => {
-                ("email", FieldErrorCode::EmailRequired, "Email is required".to_owned())
-            }
-            Self::EmailInvalid => {
-                ("email", FieldErrorCode::EmailInvalid, "Invalid email format".to_owned())
-            }
-            Self::CommentsInvalid => {
-                ("comments", FieldErrorCode::CommentsInvalid, "Comments must be text".to_owned())
-            }
+            Self::EmailRequired => (
+                "email",
+                FieldErrorCode::EmailRequired,
+                "Email is required. Enter the address to which we send the result.".to_owned(),
+            ),
+            Self::EmailInvalid => (
+                "email",
+                FieldErrorCode::EmailInvalid,
+                "Invalid email format. Check the address for typing errors.".to_owned(),
+            ),
+            Self::EmailNotSupported => (
+                "email",
+                FieldErrorCode::EmailNotSupported,
+                "We cannot send e-mails to addresses with letters other than a to z before the @. \
+                 Enter another address."
+                    .to_owned(),
+            ),
+            Self::CommentsInvalid => (
+                "comments",
+                FieldErrorCode::CommentsInvalid,
+                "Comments must be text. Remove unusual characters and try again.".to_owned(),
+            ),
             Self::CommentsTooLong => (
                 "comments",
                 FieldErrorCode::CommentsTooLong,
-                format!("Comments exceed {MAX_COMMENTS} characters"),
+                format!("Comments exceed {MAX_COMMENTS} characters. Shorten them."),
             ),
-            Self::ConsentRequired => {
-                ("consent", FieldErrorCode::ConsentRequired, "Consent is required".to_owned())
-            }
+            Self::ConsentRequired => (
+                "consent",
+                FieldErrorCode::ConsentRequired,
+                "Consent is required. Read the consent text and confirm it.".to_owned(),
+            ),
             Self::ConsentVersionInvalid => (
                 "consent_version",
                 FieldErrorCode::ConsentVersionInvalid,
-                "Consent version must be text".to_owned(),
+                "Consent version must be text. Send the version that was shown.".to_owned(),
             ),
             Self::ConsentVersionNotCurrent { current } => (
                 "consent_version",
                 FieldErrorCode::ConsentVersionNotCurrent,
-                format!("The consent text has changed: the current version is {current}"),
+                format!(
+                    "The consent text has changed: the current version is {current}. Reload the \
+                     page, and read and confirm the new text."
+                ),
             ),
             Self::ImagesRequired => (
                 "images",
                 FieldErrorCode::ImagesRequired,
-                "At least one image is required".to_owned(),
+                "At least one image is required. Add a photo.".to_owned(),
             ),
-            Self::ImagesInvalid => {
-                ("images", FieldErrorCode::ImagesInvalid, "Images must be a list".to_owned())
-            }
+            Self::ImagesInvalid => (
+                "images",
+                FieldErrorCode::ImagesInvalid,
+                "Images must be a list. Send a list of images.".to_owned(),
+            ),
             Self::TooManyImages => (
                 "images",
                 FieldErrorCode::TooManyImages,
-                format!("Too many images (at most {})", limits.files),
+                format!("Too many images (at most {}). Remove some of them.", limits.files),
+            ),
+            Self::UnknownField { name } => (
+                name,
+                FieldErrorCode::FieldUnknown,
+                format!("Unknown field {name}. Send photos in the field images."),
             ),
         };
         FieldError { field: field.to_owned(), code, message }
@@ -78,28 +108,35 @@ impl SubmissionError<'_> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ImageError {
-    TypeNotAllowed,
     TooLarge,
     Empty,
     DataInvalid,
     FileIdNotSupported,
-    NotAnImage,
     TooManyPixels,
+    Rejected(Rejection),
+}
+
+impl From<Rejection> for ImageError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
 }
 
 impl ImageError {
     /// `index` counts from 0.
     pub(crate) fn field_error(self, index: usize, limits: Limits) -> FieldError {
         let (code, sentence) = match self {
-            Self::TypeNotAllowed => (
-                FieldErrorCode::ImageTypeNotAllowed,
-                "Invalid format. Allowed: JPEG, PNG, WebP".to_owned(),
-            ),
             Self::TooLarge => (
                 FieldErrorCode::ImageTooLarge,
-                format!("Exceeds {}MB limit", limits.file_size / MIB),
+                format!(
+                    "Exceeds {}MB limit. Choose a smaller photo, or send a screenshot of it.",
+                    limits.file_size / MIB
+                ),
             ),
-            Self::Empty => (FieldErrorCode::ImageEmpty, "Is empty".to_owned()),
+            Self::Empty => (
+                FieldErrorCode::ImageEmpty,
+                "The file is empty. Please choose the photo again.".to_owned(),
+            ),
             Self::DataInvalid => (
                 FieldErrorCode::ImageDataInvalid,
                 "Data must be base64 or a base64 data: URL".to_owned(),
@@ -108,12 +145,19 @@ impl ImageError {
                 FieldErrorCode::FileIdNotSupported,
                 "Send the image itself: file_id is not supported".to_owned(),
             ),
-            Self::NotAnImage => {
-                (FieldErrorCode::ImageNotAnImage, "Is damaged, or not really an image".to_owned())
-            }
             Self::TooManyPixels => (
                 FieldErrorCode::ImageTooManyPixels,
-                format!("Exceeds {} megapixels", MAX_PIXELS / 1_000_000),
+                format!(
+                    "Exceeds {} megapixels. Choose a smaller photo, or send a screenshot of it.",
+                    MAX_PIXELS / 1_000_000
+                ),
+            ),
+            Self::Rejected(Rejection::Damaged) => {
+                (FieldErrorCode::ImageDamaged, Rejection::Damaged.to_string())
+            }
+            Self::Rejected(rejection) => (
+                FieldErrorCode::ImageTypeNotAllowed,
+                format!("Invalid format. Allowed: JPEG, PNG, WebP. {rejection}"),
             ),
         };
         let message = format!("Image {}: {sentence}", index + 1);

@@ -1,14 +1,14 @@
 //! The rate limit counters of this process.
 
-use crate::error::{ApiError, RateLimitExceeded};
+use crate::error::{ApiError, ApiResult, RateLimitExceeded};
 use crate::header_names::{RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::layers::limiter_states::SharedStates;
 use crate::settings::RateLimits;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use diagflow_store::SubmissionId;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -27,7 +27,13 @@ const SWEEP_AFTER: usize = 1024;
 /// Routes that share a counter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RateLimitClass {
+    /// Submissions. The count of a refused one is reverted: otherwise a few typing errors, or an outage on our side,
+    /// would use up the quota of everybody behind the same address.
     Submit,
+    /// All requests to send a submission, including refused ones.
+    SubmitAttempt,
+    /// Cancellations by patients.
+    Cancel,
     /// Status, event streams, and images for LoopAI.
     Read,
     /// Sign-in and refresh.
@@ -43,6 +49,8 @@ impl RateLimitClass {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Submit => "submit",
+            Self::SubmitAttempt => "submit-attempt",
+            Self::Cancel => "cancel",
             Self::Read => "read",
             Self::SignIn => "sign-in",
             Self::Webhook => "webhook",
@@ -54,6 +62,8 @@ impl RateLimitClass {
 
 pub(crate) struct Limiters {
     submit: Limiter,
+    submit_attempt: Limiter,
+    cancel: Limiter,
     read: Limiter,
     sign_in: Limiter,
     webhook: Limiter,
@@ -66,6 +76,9 @@ impl Limiters {
     pub(crate) fn new(limits: &RateLimits) -> Self {
         Self {
             submit: Limiter::new(limits.submit),
+            submit_attempt: Limiter::new(limits.submit_attempt),
+            // Nobody needs to cancel more often than to submit.
+            cancel: Limiter::new(limits.submit),
             read: Limiter::new(limits.read),
             sign_in: Limiter::new(limits.sign_in),
             webhook: Limiter::new(limits.webhook),
@@ -78,6 +91,8 @@ impl Limiters {
     pub(super) fn limiter(&self, class: RateLimitClass) -> &Limiter {
         match class {
             RateLimitClass::Submit => &self.submit,
+            RateLimitClass::SubmitAttempt => &self.submit_attempt,
+            RateLimitClass::Cancel => &self.cancel,
             RateLimitClass::Read => &self.read,
             RateLimitClass::SignIn => &self.sign_in,
             RateLimitClass::Webhook => &self.webhook,
@@ -89,8 +104,25 @@ impl Limiters {
     /// Counts an event that is not counted for its route, such as a request without valid credentials. `client` is
     /// [`crate::extract::client_info::ClientInfo::key`].
     pub(crate) fn admit(&self, class: RateLimitClass, client: IpAddr) -> Result<(), ApiError> {
+        self.count(class, client).map(drop)
+    }
+
+    /// Counts a request, until [`Self::revert`] is called.
+    pub(crate) fn count(&self, class: RateLimitClass, client: IpAddr) -> ApiResult<Counted> {
         let limiter = self.limiter(class);
-        limiter.check(class.name(), limiter.count(client))
+        let usage = limiter.count(client);
+        limiter.check(class.name(), usage)?;
+        Ok(Counted { class, client, usage })
+    }
+
+    /// Reverts the count of a request. Returns it with the usage for the response.
+    pub(crate) fn revert(&self, counted: Counted) -> Counted {
+        let usage = self.limiter(counted.class).revert(&counted.client, counted.usage);
+        Counted { usage, ..counted }
+    }
+
+    pub(crate) fn add_headers(&self, counted: Counted, response: &mut Response) {
+        self.limiter(counted.class).add_headers(counted.class.name(), counted.usage, response);
     }
 
     /// Counts a callback for a submission, whoever sent it.
@@ -99,14 +131,23 @@ impl Limiters {
     }
 }
 
-type Counters<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, StateInformationMiddleware>;
+type Counters<K, C> = RateLimiter<K, SharedStates<K>, C, StateInformationMiddleware>;
 
 /// Counts by key. The default key is the client's address.
 pub(super) struct Limiter<K: Clone + Eq + Hash = IpAddr, C: Clock = DefaultClock> {
     counters: Counters<K, C>,
+    states: SharedStates<K>,
     burst: u32,
     each: Duration,
     since_sweep: AtomicUsize,
+}
+
+/// A request that was counted and allowed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    class: RateLimitClass,
+    client: IpAddr,
+    usage: Usage,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,8 +165,9 @@ impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
         let quota = Quota::with_period(each).expect("60 s divided by a u32 is not zero");
         let quota =
             quota.allow_burst(NonZeroU32::new(burst).expect("a rounded-up quotient is not zero"));
-        let counters = RateLimiter::new(quota, DefaultKeyedStateStore::default(), C::default());
-        Self { counters, burst, each, since_sweep: AtomicUsize::new(0) }
+        let states = SharedStates::default();
+        let counters = RateLimiter::new(quota, states.clone(), C::default());
+        Self { counters, states, burst, each, since_sweep: AtomicUsize::new(0) }
     }
 
     pub(super) fn count(&self, key: K) -> Usage {
@@ -140,6 +182,12 @@ impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
                 Usage { remaining: 0, wait: wait.max(Duration::from_millis(1)) }
             }
         }
+    }
+
+    /// Reverts [`Self::count`] for an allowed request. Returns the usage without it.
+    pub(super) fn revert(&self, key: &K, usage: Usage) -> Usage {
+        self.states.shift_back(key, self.each);
+        Usage { remaining: usage.remaining + 1, ..usage }
     }
 
     /// Removes keys whose burst has completely refilled. With N keys, this happens at most once in N requests, so the
@@ -207,6 +255,30 @@ mod tests {
         limiter.add_headers("submit", refused, &mut response);
         assert_eq!(response.headers()[RATE_LIMIT_POLICY], "\"submit\";q=10;w=20");
         assert_eq!(response.headers()[RATE_LIMIT], "\"submit\";r=0;t=20");
+    }
+
+    #[test]
+    fn a_reverted_request_can_be_repeated() {
+        let limiter =
+            Limiter::<IpAddr, FakeRelativeClock>::new(NonZeroU32::new(6).expect("not zero"));
+        let (client, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        let remaining = |client| limiter.count(client).remaining;
+        assert_eq!((remaining(client), remaining(client)), (1, 0));
+        assert_eq!(remaining(other), 1);
+        assert!(!limiter.count(client).wait.is_zero(), "the burst is used up");
+
+        let usage = Usage { remaining: 0, wait: Duration::ZERO };
+        assert_eq!(limiter.revert(&client, usage).remaining, 1);
+
+        assert_eq!(remaining(client), 0);
+        let wait = limiter.count(client).wait;
+        assert_eq!(whole_seconds(wait), 10, "only one was reverted");
+        assert_eq!(remaining(other), 0, "another client");
+        // After the burst has refilled, there is nothing to revert.
+        limiter.counters.clock().advance(Duration::from_secs(60));
+        limiter.revert(&client, usage);
+        assert_eq!((remaining(client), remaining(client)), (1, 0));
+        assert!(!limiter.count(client).wait.is_zero());
     }
 
     #[test]

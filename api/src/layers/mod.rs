@@ -3,6 +3,7 @@
 
 pub(crate) mod cors;
 pub(crate) mod headers;
+mod limiter_states;
 pub(crate) mod limiters;
 pub(crate) mod lingering_close;
 pub(crate) mod observe;

@@ -3,6 +3,7 @@
 
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult, ErrorCode};
+use crate::extract::content_encoding::GzipError;
 use crate::openapi::error_responses;
 use crate::openapi::route::{add_errors, writes};
 use crate::request_id;
@@ -52,11 +53,16 @@ pub(crate) async fn run_to_completion<T: Send + 'static>(
     done.map_err(|_| ApiError::internal("the handler panicked"))
 }
 
-/// The error for an incomplete body: the client either stalled or disconnected.
+/// The error for an incomplete body: the client stalled or disconnected, or sent invalid gzip.
 pub(crate) fn body_error(error: &(dyn Error + 'static)) -> ApiError {
-    let mut causes = successors(Some(error), |error| (*error).source());
-    match causes.any(|cause| cause.is::<TimeoutError>()) {
-        true => ApiError::UploadTimeout,
-        false => ApiError::UploadIncomplete,
+    let causes = successors(Some(error), |error| (*error).source());
+    for cause in causes {
+        if cause.is::<TimeoutError>() {
+            return ApiError::UploadTimeout;
+        }
+        if cause.is::<GzipError>() {
+            return ApiError::InvalidGzip;
+        }
     }
+    ApiError::UploadIncomplete
 }

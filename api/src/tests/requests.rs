@@ -61,7 +61,8 @@ impl Form {
         self.part(&about, &format!("Content-Type: {media_type}\r\n"), bytes)
     }
 
-    fn part(mut self, about: &str, headers: &str, bytes: &[u8]) -> Self {
+    /// A part with these parameters and headers.
+    pub(super) fn part(mut self, about: &str, headers: &str, bytes: &[u8]) -> Self {
         let head =
             format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {about}\r\n{headers}\r\n");
         self.0.extend(head.as_bytes());

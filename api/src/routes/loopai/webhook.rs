@@ -4,6 +4,7 @@ use crate::auth::caller::anonymous_entry;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::body::{READ_ERRORS, read};
 use crate::extract::client_info::ClientInfo;
+use crate::extract::json_text::lenient;
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
@@ -40,9 +41,9 @@ impl FromRequest<AppState> for SignedCallback {
             let entry = entry.with("route", "POST /api/hooks/loopai");
             return Err(refuse_unauthenticated(state, &client, entry, error).await);
         }
-        serde_json::from_slice(&body)
+        serde_json::from_slice(&lenient(body))
             .map(Self)
-            .map_err(|error| ApiError::InvalidJson { line: error.line(), column: error.column() })
+            .map_err(|error| ApiError::invalid_json(&error))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Rate limits of public routes.
 
 use diagflow_tests::responses::header;
-use diagflow_tests::{Stack, StackOptions};
+use diagflow_tests::{ApiClient, Stack, StackOptions, photos};
 use serde_json::{Value, json};
 
 async fn assert_pages_have_the_health_limit(stack: &Stack, http: &reqwest::Client) {
-    for page in ["/", "/version", "/docs/", "/openapi.json"] {
+    for page in ["/", "/version", "/docs/", "/redoc", "/openapi.json"] {
         let response = http.get(stack.client.url(page)).send().await.expect("a response");
         assert_eq!(response.status(), 200, "{page}");
         assert!(header(&response, "ratelimit").starts_with("\"health\";r="), "{page}");
@@ -40,36 +40,44 @@ async fn assert_limits_are_counted_separately(stack: &Stack, http: &reqwest::Cli
 async fn a_rate_limited_client_gets_a_retry_after_header() {
     let options = StackOptions::default()
         .with("TRUSTED_PROXIES", "1")
-        .with("RATE_LIMIT_SUBMIT_PER_MINUTE", "6")
+        .with("RATE_LIMIT_SUBMIT_PER_MINUTE", "3")
+        .with("RATE_LIMIT_SUBMIT_ATTEMPTS_PER_MINUTE", "9")
         .with("RATE_LIMIT_READ_PER_MINUTE", "3")
         .with("RATE_LIMIT_SIGN_IN_PER_MINUTE", "3")
         .with("RATE_LIMIT_WEBHOOK_PER_MINUTE", "3");
     let stack = Stack::api_only(options).await;
     let http = reqwest::Client::new();
-    let submit = async |from: &str| {
+    let valid = ApiClient::submission_body("ana@example.org", "", &[photos::cat()]);
+    let submit = async |from: &str, body: &Value| {
         let call = http.post(stack.client.url("/api/user/submit"));
-        call.header("x-forwarded-for", from).json(&json!({})).send().await.expect("a response")
+        call.header("x-forwarded-for", from).json(body).send().await.expect("a response")
     };
+    let invalid = json!({});
 
-    let first = submit("192.0.2.1").await;
-    let second = submit("192.0.2.1").await;
-    let third = submit("192.0.2.1").await;
+    let refused = submit("192.0.2.1", &invalid).await;
+    let accepted = submit("192.0.2.1", &valid).await;
+    let over_quota = submit("192.0.2.1", &valid).await;
+    let over_attempts = submit("192.0.2.1", &invalid).await;
 
     assert_eq!(
-        [first.status(), second.status(), third.status()].map(|it| it.as_u16()),
-        [400, 400, 429]
+        [&refused, &accepted, &over_quota, &over_attempts].map(|it| it.status().as_u16()),
+        [400, 202, 429, 429]
     );
-    assert_eq!(header(&first, "ratelimit-policy"), "\"submit\";q=2;w=20");
-    assert_eq!(header(&first, "ratelimit"), "\"submit\";r=1;t=10");
-    assert_eq!(header(&second, "ratelimit"), "\"submit\";r=0;t=20");
-    assert_eq!(header(&third, "ratelimit"), "\"submit\";r=0;t=20");
-    let wait: u64 = header(&third, "retry-after").parse().expect("seconds");
-    assert!((8..=10).contains(&wait), "{wait}");
-    let body: Value = third.json().await.expect("JSON");
+    assert_eq!(header(&refused, "ratelimit-policy"), "\"submit\";q=1;w=20");
+    assert_eq!(header(&refused, "ratelimit"), "\"submit\";r=1;t=0");
+    assert_eq!(header(&accepted, "ratelimit"), "\"submit\";r=0;t=20");
+    assert_eq!(header(&over_quota, "ratelimit"), "\"submit\";r=0;t=20");
+    assert_eq!(header(&over_attempts, "ratelimit"), "\"submit-attempt\";r=0;t=20");
+    let wait: u64 = header(&over_quota, "retry-after").parse().expect("seconds");
+    assert!((15..=20).contains(&wait), "{wait}");
+    let body: Value = over_quota.json().await.expect("JSON");
     assert_eq!(body["error"]["code"], "too_many_requests");
-    assert_eq!(submit("192.0.2.2").await.status(), 400, "another client");
-    let six = async |last: &str| submit(&format!("2001:db8:1:2::{last}")).await.status().as_u16();
-    assert_eq!([six("1").await, six("2").await, six("3").await], [400, 400, 429], "one network");
+    assert_eq!(submit("192.0.2.2", &valid).await.status(), 202, "another client");
+    let six = async |last: &str| {
+        submit(&format!("2001:db8:1:2::{last}"), &invalid).await.status().as_u16()
+    };
+    let statuses = [six("1").await, six("2").await, six("3").await, six("4").await];
+    assert_eq!(statuses, [400, 400, 400, 429], "one network");
 
     assert_pages_have_the_health_limit(&stack, &http).await;
     assert_limits_are_counted_separately(&stack, &http, "192.0.2.1").await;

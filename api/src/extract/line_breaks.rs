@@ -1,0 +1,10 @@
+use std::borrow::Cow;
+
+/// Converts all line breaks to LF, so that each counts as one character. HTML forms send them as CRLF, but count them
+/// as one character for `maxlength`.
+pub(crate) fn normalize_line_breaks(text: &str) -> Cow<'_, str> {
+    match text.contains('\r') {
+        true => text.replace("\r\n", "\n").replace('\r', "\n").into(),
+        false => text.into(),
+    }
+}
