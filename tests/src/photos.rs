@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use diagflow_photos::{Format, without_metadata};
 use serde_json::{Value, json};
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -15,6 +16,12 @@ pub struct Photo {
 }
 
 impl Photo {
+    /// The bytes that LoopAI receives.
+    pub fn cleaned(&self) -> Vec<u8> {
+        let format = Format::from_media_type(self.media_type).expect("an accepted format");
+        without_metadata(&self.bytes, format).expect("a photo")
+    }
+
     /// The photo as the existing front end sends it: a `data:` URL in JSON.
     pub fn json(&self) -> Value {
         let data = format!("data:{};base64,{}", self.media_type, STANDARD.encode(&self.bytes));
@@ -32,6 +39,14 @@ fn read(name: &str) -> Vec<u8> {
 
 pub fn retina() -> Photo {
     Photo { name: "retina.jpg", media_type: "image/jpeg", bytes: read("retina.jpg") }
+}
+
+/// A photo in `photos/tests/found`.
+pub fn found(name: &'static str) -> Photo {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../photos/tests/found").join(name);
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let media_type = diagflow_photos::read_header(&bytes).expect("a photo").format.media_type();
+    Photo { name, media_type, bytes }
 }
 
 pub fn cat() -> Photo {

@@ -25,11 +25,11 @@ const MAX_EXECUTION_ID_LEN: usize = 255;
 
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// File name on the patient's device.
+    /// Such as `image-1.jpg`.
     pub name: String,
     /// Such as `image/jpeg`.
     pub media_type: String,
-    pub size: i64,
+    pub size: u64,
     pub sha256: Sha256,
     pub content: ImageContent,
 }
@@ -80,7 +80,7 @@ struct ImageBody<'a> {
     name: &'a str,
     #[serde(rename = "type")]
     media_type: &'a str,
-    size: i64,
+    size: u64,
     sha256: String,
     #[serde(flatten)]
     content: ContentBody<'a>,

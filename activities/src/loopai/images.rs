@@ -1,7 +1,7 @@
 //! Transfers the patients' images to LoopAI, either in the request or as links that LoopAI fetches.
 
 use super::client::{Image, ImageContent};
-use diagflow_store::{BlobError, BlobStore, File, FileId, LinkKey};
+use diagflow_store::{BlobError, BlobStore, File, FileId, LinkKey, Sha256};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::Url;
 
@@ -38,22 +38,22 @@ impl ImageTransfer {
     /// Number of bytes of these files that a request contains.
     pub(crate) fn embedded_bytes(&self, files: &[File]) -> u64 {
         match self {
-            ImageTransfer::Data(_) => files.iter().map(|file| file.size.unsigned_abs()).sum(),
+            ImageTransfer::Data(_) => files.iter().map(|file| file.cleaned_size.unsigned_abs()).sum(),
             ImageTransfer::Links(_) => 0,
         }
     }
 
     pub async fn image(&self, file: File) -> Result<Image, BlobError> {
-        let content = match self {
-            ImageTransfer::Data(files) => ImageContent::Data(files.get(file.sha256).await?),
-            ImageTransfer::Links(links) => ImageContent::Url(links.url(file.id)),
+        let (size, sha256, content) = match self {
+            ImageTransfer::Data(files) => {
+                let bytes = files.cleaned(&file).await?;
+                (bytes.len() as u64, Sha256::of(&bytes), ImageContent::Data(bytes))
+            }
+            ImageTransfer::Links(links) => {
+                let content = ImageContent::Url(links.url(file.id));
+                (file.cleaned_size.unsigned_abs(), file.cleaned_sha256, content)
+            }
         };
-        Ok(Image {
-            name: file.name,
-            media_type: file.media_type,
-            size: file.size,
-            sha256: file.sha256,
-            content,
-        })
+        Ok(Image { name: file.neutral_name(), media_type: file.media_type, size, sha256, content })
     }
 }

@@ -2,8 +2,10 @@
 //! changes nothing, and the bytes are verified when they are read.
 
 use crate::db::ids::Sha256;
+use crate::files::records::File;
 use crate::files::temp_files::TempFiles;
 use bytes::Bytes;
+use diagflow_photos::{Format, without_metadata};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme};
@@ -71,6 +73,14 @@ impl BlobStore {
             return Err(BlobError::Corrupt(digest));
         }
         Ok(bytes)
+    }
+
+    /// Returns the photo without its metadata.
+    pub async fn cleaned(&self, file: &File) -> Result<Bytes, BlobError> {
+        let bytes = self.get(file.sha256).await?;
+        let cleaned = Format::from_media_type(&file.media_type)
+            .and_then(|format| without_metadata(&bytes, format).ok());
+        cleaned.map(Bytes::from).ok_or(BlobError::Corrupt(file.sha256))
     }
 
     pub(crate) async fn remove(&self, digest: Sha256) -> Result<(), BlobError> {

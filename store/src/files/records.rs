@@ -6,6 +6,7 @@ use crate::db::error::StoreResult;
 use crate::db::ids::{FileId, Sha256, SubmissionId};
 use crate::db::pool::Store;
 use crate::db::schema::files;
+use diagflow_photos::Format;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -16,6 +17,10 @@ pub struct NewFile {
     pub media_type: String,
     pub size: u64,
     pub sha256: Sha256,
+    /// Number of bytes without metadata.
+    pub cleaned_size: u64,
+    /// Digest of the bytes without metadata.
+    pub cleaned_sha256: Sha256,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
@@ -29,6 +34,18 @@ pub struct File {
     pub media_type: String,
     pub size: i64,
     pub sha256: Sha256,
+    /// Number of bytes without metadata.
+    pub cleaned_size: i64,
+    /// Digest of the bytes without metadata.
+    pub cleaned_sha256: Sha256,
+}
+
+impl File {
+    /// Such as `image-1.jpg`, for LoopAI. The name on the patient's device may contain anything.
+    pub fn neutral_name(&self) -> String {
+        let extension = Format::from_media_type(&self.media_type).map_or("bin", Format::extension);
+        format!("image-{}.{extension}", self.position)
+    }
 }
 
 impl Store {
@@ -67,6 +84,8 @@ pub(crate) async fn insert(
                 files::media_type.eq(&file.media_type),
                 files::size.eq(i64::try_from(file.size).unwrap_or(i64::MAX)),
                 files::sha256.eq(file.sha256),
+                files::cleaned_size.eq(i64::try_from(file.cleaned_size).unwrap_or(i64::MAX)),
+                files::cleaned_sha256.eq(file.cleaned_sha256),
                 files::created_at.eq(now()),
             )
         })

@@ -13,6 +13,8 @@ pub(crate) struct AcknowledgedSubmission {
     pub(crate) comments: String,
     /// SHA-256 digests of the photos, in the order in which they were sent.
     pub(crate) photos: Vec<String>,
+    /// Digests of the photos without metadata.
+    pub(crate) cleaned_photos: Vec<String>,
     pub(crate) consent_version: String,
     /// Successful staff actions, by their names in the audit log.
     pub(crate) staff_actions: Vec<&'static str>,
@@ -54,6 +56,10 @@ impl AcknowledgedSubmission {
             email: email.to_owned(),
             comments: comments.to_owned(),
             photos: photos.iter().map(|photo| Sha256::of(&photo.bytes).to_string()).collect(),
+            cleaned_photos: photos
+                .iter()
+                .map(|photo| Sha256::of(&photo.cleaned()).to_string())
+                .collect(),
             consent_version: CONSENT_VERSION.to_owned(),
             staff_actions: Vec::new(),
             allowed_ends: vec![ExpectedEnd::COMPLETED],

@@ -224,7 +224,7 @@ async fn a_truncated_image_is_rejected() {
         let response = stack.client.post(&body, None).await.expect("a response");
         assert_eq!(response.status(), 400);
         let body: Value = response.json().await.expect("JSON");
-        assert_eq!(body["error"]["details"][0]["code"], "image_not_an_image", "{body}");
+        assert_eq!(body["error"]["details"][0]["code"], "image_damaged", "{body}");
     }
     stack.stop().await;
 }

@@ -21,10 +21,11 @@ fn metadata() -> Value {
 /// The workspace members that each member may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("diagflow-workflows", &[]),
-    ("diagflow-store", &[]),
+    ("diagflow-photos", &[]),
+    ("diagflow-store", &["diagflow-photos"]),
     ("diagflow-simulators", &[]),
     ("diagflow-activities", &["diagflow-store", "diagflow-workflows"]),
-    ("diagflow-api", &["diagflow-store", "diagflow-workflows"]),
+    ("diagflow-api", &["diagflow-photos", "diagflow-store", "diagflow-workflows"]),
     (
         "diagflow-cli",
         &[
@@ -35,7 +36,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "diagflow-workflows",
         ],
     ),
-    ("diagflow-tests", &["diagflow-simulators", "diagflow-store", "diagflow-workflows"]),
+    (
+        "diagflow-tests",
+        &["diagflow-photos", "diagflow-simulators", "diagflow-store", "diagflow-workflows"],
+    ),
     ("xtask", &[]),
 ];
 

@@ -53,7 +53,7 @@ impl<'a> Checker<'a> {
         let id = reference.rsplit_once('-').map_or("", |(id, _)| id);
         let Some(submission) = self.acknowledged.get(id) else { return };
         let received = execution.images.iter().map(|image| image.sha256.as_ref());
-        if execution.measured && !received.eq(submission.photos.iter().map(Some)) {
+        if execution.measured && !received.eq(submission.cleaned_photos.iter().map(Some)) {
             let detail =
                 format!("the photos that LoopAI received for {reference} are not those sent");
             self.add(Invariant::NothingLost, detail);

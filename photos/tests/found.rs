@@ -1,0 +1,153 @@
+//! Files from bug reports of other projects, in `tests/found`: a JPEG, PNG or WebP that a current browser displays
+//! completely is accepted; everything else is refused as what it is.
+
+use diagflow_photos::{
+    Format, OtherKind, Rejection, check_and_clean, read_header, without_metadata,
+};
+use image::{ImageFormat, load_from_memory_with_format};
+use std::fs;
+use std::path::Path;
+
+fn read(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/found").join(name);
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn inspect(file: &[u8]) -> Result<(Format, Vec<u8>), Rejection> {
+    let format = read_header(file)?.format;
+    Ok((format, check_and_clean(file, format)?))
+}
+
+fn pixels(file: &[u8], format: Format) -> Option<Vec<u8>> {
+    let format = match format {
+        Format::Jpeg => ImageFormat::Jpeg,
+        Format::Png => ImageFormat::Png,
+        Format::WebP => ImageFormat::WebP,
+    };
+    Some(load_from_memory_with_format(file, format).ok()?.into_bytes())
+}
+
+const ACCEPTED: [&str; 24] = [
+    "animated.png",
+    "animated.webp",
+    "app5_length_2_galaxy_s8.jpg",
+    "cmyk_adobe.jpg",
+    "exif_orientation_3.jpg",
+    "exif_orientation_6.jpg",
+    "exif_orientation_6.png",
+    "exif_orientation_6.webp",
+    "exif_orientation_8.jpg",
+    "exif_thumbnail.jpg",
+    "icc_srgb.jpg",
+    "interlaced.png",
+    "motion_photo.jpg",
+    "mpo_two_frames.jpg",
+    "no_eoi_baseline.jpg",
+    "no_eoi_progressive.jpg",
+    "no_iend.png",
+    "one_pixel.png",
+    "progressive.jpg",
+    "rgb16.png",
+    "samsung_invalid_sos_parameters.jpg",
+    "trailing_text.jpg",
+    "vp8x_flag_exif_but_no_exif.webp",
+    "ycck.jpg",
+];
+
+#[test]
+fn photos_that_browsers_display_completely_are_accepted_and_keep_their_pixels() {
+    for name in ACCEPTED {
+        let file = read(name);
+        let (format, cleaned) = inspect(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let cleaned_pixels = pixels(&cleaned, format);
+        assert!(cleaned_pixels.is_some(), "{name} cannot be decoded without metadata");
+        // Some decoders do not accept the original.
+        if let Some(original) = pixels(&file, format) {
+            assert!(Some(original) == cleaned_pixels, "{name} has other pixels without metadata");
+        }
+    }
+}
+
+#[test]
+fn a_cleaned_photo_is_not_changed_by_another_cleaning() {
+    for name in ACCEPTED {
+        let (format, cleaned) = inspect(&read(name)).expect(name);
+        assert!(without_metadata(&cleaned, format).as_ref() == Ok(&cleaned), "{name}");
+    }
+}
+
+#[test]
+fn other_files_are_refused_as_what_they_are() {
+    for (name, expected) in [
+        ("arithmetic.jpg", Rejection::UnsupportedJpeg),
+        ("twelve_bit.jpg", Rejection::UnsupportedJpeg),
+        ("lossless_sof3.jpg", Rejection::UnsupportedJpeg),
+        ("cut_half.jpg", Rejection::Damaged),
+        ("cut_half_eoi_glued.jpg", Rejection::Damaged),
+        ("cut_half.png", Rejection::Damaged),
+        ("cut_half.webp", Rejection::Damaged),
+        ("half_the_rows.png", Rejection::Damaged),
+        ("empty.jpg", Rejection::OtherKind(OtherKind::Unknown)),
+        ("html.jpg", Rejection::OtherKind(OtherKind::WebPage)),
+        ("drawing.svg", Rejection::OtherKind(OtherKind::Svg)),
+        ("iphone.heic", Rejection::OtherKind(OtherKind::Heic)),
+        ("mif1_only.heic", Rejection::OtherKind(OtherKind::Heic)),
+        ("photo.avif", Rejection::OtherKind(OtherKind::Avif)),
+        ("photo.gif", Rejection::OtherKind(OtherKind::Gif)),
+        ("scan.pdf", Rejection::OtherKind(OtherKind::Pdf)),
+        ("video.mp4", Rejection::OtherKind(OtherKind::Video)),
+    ] {
+        assert_eq!(inspect(&read(name)).map(|(format, _)| format), Err(expected), "{name}");
+    }
+}
+
+#[test]
+fn metadata_is_removed_and_orientation_and_colour_profile_stay() {
+    let contains = |file: &[u8], text: &[u8]| file.windows(text.len()).any(|it| it == text);
+    for name in ACCEPTED {
+        let (_, cleaned) = inspect(&read(name)).expect(name);
+        for text in [&b"http://ns.adobe.com"[..], b"ftyp", b"MPF\0", b"GPS", b"Canon", b"Samsung"] {
+            assert!(!contains(&cleaned, text), "{name}: {}", String::from_utf8_lossy(text));
+        }
+        let is_turned = name.starts_with("exif_orientation");
+        let tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12";
+        assert_eq!(contains(&cleaned, tiff), is_turned, "{name}");
+    }
+    let (_, cleaned) = inspect(&read("icc_srgb.jpg")).expect("a photo");
+    assert!(contains(&cleaned, b"ICC_PROFILE\0"));
+    let (_, cleaned) = inspect(&read("exif_thumbnail.jpg")).expect("a photo");
+    let starts = cleaned.windows(2).filter(|it| *it == [0xFF, 0xD8]).count();
+    assert_eq!(starts, 1, "the thumbnail is removed");
+}
+
+#[test]
+fn a_photo_cut_anywhere_is_refused() {
+    for name in
+        ["progressive.jpg", "no_eoi_baseline.jpg", "exif_orientation_6.png", "animated.webp"]
+    {
+        let file = read(name);
+        // The end marker, and what ends the last block, may be missing.
+        let needed = file.len() - 24;
+        for length in (0..needed).step_by(7) {
+            assert!(inspect(&file[..length]).is_err(), "{name} cut to {length} of {needed} bytes");
+        }
+        assert!(inspect(&file).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn any_changed_byte_is_survived() {
+    for name in
+        ["progressive.jpg", "one_pixel.png", "interlaced.png", "animated.webp", "icc_srgb.jpg"]
+    {
+        let mut file = read(name);
+        for at in (0..file.len()).step_by(101) {
+            let original = file[at];
+            for changed in [0, 0xFF, original ^ 0x10] {
+                file[at] = changed;
+                let _ = inspect(&file);
+            }
+            file[at] = original;
+        }
+    }
+}
