@@ -238,7 +238,7 @@ async fn redoc_is_served_from_the_binary() {
     let licence = format!("{}.LICENSE.txt", scripts[0]);
     let name = licence.rsplit('/').next().expect("a name");
     assert!(script.text.starts_with(&format!("/*! For license information please see {name} */")));
-    assert!(api.get(&licence).await.text.contains("Redocly Inc."));
+    assert!(api.get(&licence).await.text.contains("Rebilly, Inc."));
     let redirect = api.get("/redoc/").await;
     assert_eq!((redirect.status.as_u16(), redirect.header("location")), (303, "/redoc"));
 }
