@@ -68,7 +68,8 @@ async fn the_result_email_has_the_full_result_the_next_steps_and_the_data_notice
         let opening = [text(result, "notice"), text(result, "summary"), "What was found"];
         let findings: Vec<_> = list(result, "findings").iter().map(finding_text).collect();
         let expected = opening.into_iter().chain(findings.iter().map(String::as_str));
-        let expected = expected.chain(["What is recommended"]).chain(advice.iter().map(String::as_str));
+        let expected =
+            expected.chain(["What is recommended"]).chain(advice.iter().map(String::as_str));
         let closing = [
             "What to do next",
             NOT_A_DOCTOR,
