@@ -37,8 +37,8 @@ fn submissions() -> Vec<String> {
              SELECT UUID(), CONCAT(n, '@example.org'), SHA2(n, 256), '', {STATUS}, 'v', NOW(6), 1, 1, \
              NOW(6) - INTERVAL n MINUTE, NOW(6) - INTERVAL n MINUTE FROM numbers"
         ),
-        "INSERT INTO files SELECT UUID(), id, 1, 'a', 'image/png', 1, SHA2(id, 256), created_at \
-         FROM submissions"
+        "INSERT INTO files SELECT UUID(), id, 1, 'a', 'image/png', 1, SHA2(id, 256), 1, SHA2(id, 256), \
+         created_at FROM submissions"
             .to_owned(),
         format!(
             "INSERT INTO runs SELECT id, 1, IF({started}, UUID(), NULL), \
