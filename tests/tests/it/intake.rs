@@ -75,13 +75,11 @@ async fn a_rejected_submission_leaves_no_data() {
         assert_eq!(response.status(), 400);
         let body: Value = response.json().await.expect("JSON");
         assert_eq!(body["error"]["code"], "invalid_submission");
-        let fault = json!({
-            "field": "images[1]",
-            "code": "image_too_large",
-            "message": "Image 2: Exceeds 10MB limit",
-        });
+        let message =
+            "Image 2: Exceeds 10MB limit. Choose a smaller photo, or send a screenshot of it.";
+        let fault = json!({ "field": "images[1]", "code": "image_too_large", "message": message });
         assert_eq!(body["error"]["details"], json!([fault]));
-        assert_eq!(body["errors"], json!(["Image 2: Exceeds 10MB limit"]));
+        assert_eq!(body["errors"], json!([message]));
     }
     assert_eq!(
         files_below(&stack.files()),
