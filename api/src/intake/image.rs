@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_and_control_characters_are_removed_from_file_names() {
+    fn folders_and_control_characters_are_removed_from_file_names() {
         assert_eq!(named("C:\\fakepath\\my photo.png"), "my photo.png");
         assert_eq!(named("../../etc/passwd"), "passwd");
         assert_eq!(named("a\u{0}b\r\n.png"), "ab.png");
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_without_a_name_gets_one() {
+    fn an_image_without_a_name_gets_a_generated_name() {
         for nothing in ["", "  ", "folder/", "\u{7}"] {
             assert_eq!(named(nothing), "image-2.png", "{nothing:?}");
         }
