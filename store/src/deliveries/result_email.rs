@@ -10,6 +10,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
+use std::cmp::Reverse;
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,18 +27,18 @@ impl Store {
         let rows: Vec<(Delivery, i64)> = deliveries::table
             .filter(deliveries::submission_id.eq(submission))
             .filter(deliveries::kind.eq(DeliveryKind::Result))
-            .order((deliveries::run_number.desc(), deliveries::copy))
             .select((
                 Delivery::as_select(),
                 sql::<BigInt>("TIMESTAMPDIFF(MICROSECOND, created_at, NOW(6))"),
             ))
             .load(&mut self.connection().await?)
             .await?;
-        let (deliveries, ages): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-        Ok(ages.into_iter().next().map(|age| {
-            let age = Duration::from_micros(u64::try_from(age).unwrap_or_default());
-            ResultEmail { status: result_email_status(&deliveries), age }
-        }))
+        // The first e-mail of the latest run was planned when its result was stored.
+        let first = rows.iter().min_by_key(|(it, _)| (Reverse(it.run_number), it.copy));
+        let Some(&(_, age)) = first else { return Ok(None) };
+        let age = Duration::from_micros(u64::try_from(age).unwrap_or_default());
+        let (deliveries, _): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        Ok(Some(ResultEmail { status: result_email_status(&deliveries), age }))
     }
 }
 
