@@ -72,7 +72,7 @@ async fn validate_returns_the_user_and_permissions() {
     assert_eq!(validated["user"]["enabled"], true);
     assert_eq!(
         validated["permissions"],
-        json!(["account:self", "submissions:read", "clinical:read"])
+        json!(["account:self", "submissions:read", "clinical:read", "submissions:update"])
     );
     assert_eq!(validated["session_id"], staff.session["session_id"]);
     assert_eq!(validated["csrf_token"], staff.session["csrf_token"]);
