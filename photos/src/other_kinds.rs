@@ -44,10 +44,10 @@ impl fmt::Display for OtherKind {
                 "We cannot read this kind of image. Save it as a JPEG, or send a screenshot of it."
             }
             Self::Pdf => {
-                "This is a PDF. Please send a photo as a JPEG, for example a screenshot of the page."
+                "This is a PDF. Please send a photo or a screenshot of the page instead."
             }
             Self::Video => {
-                "This is a video. Please send a photo as a JPEG, for example a screenshot of the video."
+                "This is a video. Please send a photo or a screenshot of the video instead."
             }
             Self::WebPage => {
                 "This is a web page. Save the photo itself, or send a screenshot of it."
@@ -96,7 +96,7 @@ fn iso_media(file: &[u8]) -> Option<OtherKind> {
     }
     let end = usize::try_from(size).ok()?.min(file.len());
     let (brands, _) = file.get(8..end)?.as_chunks::<4>();
-    // The second word is the version of the first brand.
+    // The second word is the version of the major brand.
     let brands = || brands.iter().enumerate().filter(|(index, _)| *index != 1).map(|(_, it)| it);
     let has = |known: &[&[u8; 4]]| brands().any(|brand| known.contains(&brand));
     if has(&AVIF_BRANDS) {

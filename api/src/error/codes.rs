@@ -45,7 +45,7 @@ error_codes! {
          the header `X-CSRF-Token`.";
     NotFound: NOT_FOUND, "The resource does not exist, or the credentials do not grant access to it.";
     MethodNotAllowed: METHOD_NOT_ALLOWED, "The path does not support this method.";
-    UploadTimeout: REQUEST_TIMEOUT, "The upload took too long.";
+    UploadTimeout: REQUEST_TIMEOUT, "The client took too long to send the body.";
     IdempotencyKeyInUse: CONFLICT, "The first request with this key is still being processed.";
     LastAdmin: CONFLICT, "The change would leave no enabled admin.";
     EmailTaken: CONFLICT, "Another account has this e-mail address.";

@@ -214,7 +214,7 @@ pub(crate) struct SubmissionSummaryBody {
     /// Comments of the patient. Requires `clinical:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     comments: Option<String>,
-    /// Note of staff. Only in lists for staff.
+    /// Staff note. Only in staff lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     note: Option<Option<String>>,
