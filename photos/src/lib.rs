@@ -36,11 +36,11 @@ impl Header {
     /// Bytes of memory that [`check_and_clean`] needs besides a copy of the file.
     pub fn decoded_bytes(self) -> u64 {
         match self.format {
-            // One bit for each coefficient of a progressive JPEG, with colours in full resolution.
-            Format::Jpeg => self.pixels() * 3 / 8,
+            // One bit for each coefficient of a progressive JPEG with four components in full resolution.
+            Format::Jpeg => self.pixels() / 2,
             Format::Png => u64::from(self.width) * 16,
-            // The frame with half the resolution of colours, and the pixels with transparency.
-            Format::WebP => self.pixels() * 11 / 2,
+            // The canvas, the frame and the output of an animation, with four bytes per pixel each.
+            Format::WebP => self.pixels() * 12,
         }
     }
 }

@@ -14,6 +14,7 @@ const KEPT: [&[u8; 4]; 14] = [
     b"pHYs", b"acTL", b"fcTL", b"fdAT",
 ];
 const EXIF: &[u8; 4] = b"eXIf";
+const ANIMATION: &[u8; 4] = b"acTL";
 const END: &[u8; 4] = b"IEND";
 
 struct Chunk<'a> {
@@ -64,8 +65,11 @@ pub(crate) fn dimensions(file: &[u8]) -> Result<(u32, u32), Rejection> {
 pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
     let mut cleaned = Vec::with_capacity(file.len());
     cleaned.extend_from_slice(&file[..SIGNATURE]);
+    let (mut is_animated, mut has_end) = (false, false);
     for chunk in chunks(file) {
-        if chunk.name == END {
+        is_animated |= chunk.name == ANIMATION;
+        has_end = chunk.name == END;
+        if has_end {
             break;
         }
         if chunk.is_critical() || (KEPT.contains(&chunk.name) && chunk.is_intact()) {
@@ -75,6 +79,10 @@ pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
         {
             push(&mut cleaned, EXIF, &orientation.to_tiff());
         }
+    }
+    // The checks of pixels read the first frame only.
+    if is_animated && !has_end {
+        return Err(Rejection::Damaged);
     }
     push(&mut cleaned, END, &[]);
     Ok(cleaned)

@@ -14,6 +14,9 @@ const HAS_EXIF: u8 = 0x08;
 const HAS_XMP: u8 = 0x04;
 /// All others may be metadata.
 const KEPT: [&[u8; 4]; 7] = [b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L"];
+const IN_FRAMES: [&[u8; 4]; 3] = [b"ALPH", b"VP8 ", b"VP8L"];
+/// Position, size, duration and flags of a frame.
+const FRAME_HEADER: usize = 16;
 const EXTENDED: &[u8; 4] = b"VP8X";
 const FRAME: &[u8; 4] = b"ANMF";
 const PROFILE: &[u8; 4] = b"ICCP";
@@ -32,8 +35,15 @@ fn declared_length(file: &[u8]) -> usize {
 }
 
 fn chunks(file: &[u8]) -> impl Iterator<Item = Result<Chunk<'_>, Rejection>> {
-    let end = declared_length(file);
-    let mut at = HEADER;
+    chunks_in(file, HEADER, declared_length(file))
+}
+
+/// The chunks from `at` to `end`, which may be behind the end of the file.
+fn chunks_in(
+    file: &[u8],
+    mut at: usize,
+    end: usize,
+) -> impl Iterator<Item = Result<Chunk<'_>, Rejection>> {
     std::iter::from_fn(move || {
         let name = file.get(at..end.min(file.len()))?.first_chunk()?;
         let length = u32::from_le_bytes(*file.get(at + 4..)?.first_chunk()?) as usize;
@@ -53,34 +63,62 @@ fn chunks(file: &[u8]) -> impl Iterator<Item = Result<Chunk<'_>, Rejection>> {
 /// Width and height.
 pub(crate) fn dimensions(file: &[u8]) -> Result<(u32, u32), Rejection> {
     let Chunk { name, data, .. } = chunks(file).next().ok_or(Rejection::Damaged)??;
-    let u24 = |at: usize| {
-        let bytes = data.get(at..at + 3).ok_or(Rejection::Damaged)?;
-        Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
-    };
-    let u16 = |at: usize| Ok(u24(at)? & 0xFFFF);
+    if name == EXTENDED {
+        return Ok((u24(data, 4)? + 1, u24(data, 7)? + 1));
+    }
+    picture_dimensions(name, data)?.ok_or(Rejection::Damaged)
+}
+
+fn u24(data: &[u8], at: usize) -> Result<u32, Rejection> {
+    let bytes = data.get(at..).and_then(|it| it.first_chunk::<3>()).ok_or(Rejection::Damaged)?;
+    Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
+}
+
+/// Width and height of the pixels in a chunk; `None` if it has no pixels.
+fn picture_dimensions(name: &[u8; 4], data: &[u8]) -> Result<Option<(u32, u32)>, Rejection> {
     match name {
-        b"VP8X" => Ok((u24(4)? + 1, u24(7)? + 1)),
         // Behind the frame tag and the start code (RFC 6386, 9.1), without the two bits of the scale.
         b"VP8 " => {
-            let (width, height): (u32, u32) = (
-                u16(6)?,
-                data.get(8..10).map_or(0, |it| u32::from(u16::from_le_bytes([it[0], it[1]]))),
-            );
-            Ok((width & 0x3FFF, height & 0x3FFF))
+            let bytes = data.get(6..).and_then(|it| it.first_chunk::<4>());
+            let &[w0, w1, h0, h1] = bytes.ok_or(Rejection::Damaged)?;
+            let size = |low, high| u32::from(u16::from_le_bytes([low, high])) & 0x3FFF;
+            Ok(Some((size(w0, w1), size(h0, h1))))
         }
         b"VP8L" => {
-            let header = data.get(1..5).and_then(|it| it.first_chunk());
+            let header = data.get(1..).and_then(|it| it.first_chunk());
             let header = u32::from_le_bytes(*header.ok_or(Rejection::Damaged)?);
-            Ok(((header & 0x3FFF) + 1, ((header >> 14) & 0x3FFF) + 1))
+            Ok(Some(((header & 0x3FFF) + 1, ((header >> 14) & 0x3FFF) + 1)))
         }
-        _ => Err(Rejection::Damaged),
+        _ => Ok(None),
     }
+}
+
+/// A frame of an animation, without chunks that may be metadata. Decoders allocate memory by the size in its chunk of
+/// pixels, so that has to be the declared one.
+fn cleaned_frame(data: &[u8], canvas: (u32, u32)) -> Result<Vec<u8>, Rejection> {
+    let (x, y) = (2 * u24(data, 0)?, 2 * u24(data, 3)?);
+    let size = (u24(data, 6)? + 1, u24(data, 9)? + 1);
+    if x + size.0 > canvas.0 || y + size.1 > canvas.1 {
+        return Err(Rejection::Damaged);
+    }
+    let mut cleaned = data.get(..FRAME_HEADER).ok_or(Rejection::Damaged)?.to_vec();
+    for chunk in chunks_in(data, FRAME_HEADER, data.len()) {
+        let Chunk { name, data, .. } = chunk?;
+        if picture_dimensions(name, data)?.is_some_and(|picture| picture != size) {
+            return Err(Rejection::Damaged);
+        }
+        if IN_FRAMES.contains(&name) {
+            push(&mut cleaned, name, data);
+        }
+    }
+    Ok(cleaned)
 }
 
 /// Keeps what decoding needs, the colour profile and the orientation. Corrects the flags of the header.
 pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
     let mut cleaned = Vec::with_capacity(file.len());
     cleaned.extend_from_slice(b"RIFF\0\0\0\0WEBP");
+    let canvas = dimensions(file)?;
     let (mut extended, mut flags) = (None, 0);
     let mut turned: Option<Orientation> = None;
     for chunk in chunks(file) {
@@ -97,6 +135,13 @@ pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
         // The number of frames is not declared. One byte of padding may be missing.
         if name == FRAME && file.len() + 1 < declared_length(file) {
             return Err(Rejection::Damaged);
+        }
+        if picture_dimensions(name, data)?.is_some_and(|picture| picture != canvas) {
+            return Err(Rejection::Damaged);
+        }
+        if name == FRAME {
+            push(&mut cleaned, name, &cleaned_frame(data, canvas)?);
+            continue;
         }
         if name == EXTENDED {
             extended = Some(cleaned.len() + CHUNK_HEADER);
@@ -127,8 +172,15 @@ fn push(cleaned: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
     }
 }
 
-/// Decodes the photo, or the first frame of an animation.
+/// Decodes the photo, or the first frame of an animation. `file` is what [`without_metadata`] returns, so that its sizes
+/// are checked.
 pub(crate) fn check_complete(file: &[u8]) -> Result<(), Rejection> {
+    // A defect of the decoder must not become an error of the API.
+    let decoded = std::panic::catch_unwind(|| decode(file));
+    decoded.unwrap_or(Err(Rejection::Damaged))
+}
+
+fn decode(file: &[u8]) -> Result<(), Rejection> {
     let damaged = |_| Rejection::Damaged;
     let mut decoder = WebPDecoder::new(Cursor::new(file)).map_err(damaged)?;
     let size = decoder.output_buffer_size().ok_or(Rejection::Damaged)?;

@@ -151,3 +151,35 @@ fn any_changed_byte_is_survived() {
         }
     }
 }
+
+#[test]
+fn a_photo_without_an_end_marker_may_be_followed_by_anything() {
+    for name in ["no_eoi_baseline.jpg", "no_eoi_progressive.jpg"] {
+        let (_, cleaned) = inspect(&read(name)).expect(name);
+        for rest in [&b"\xFF\x02\xFF\xDA\0\x01video"[..], b"\xFF\xE0\0\x05"] {
+            let file = [&read(name)[..], rest].concat();
+            assert!(inspect(&file).is_ok(), "{name} and {rest:?}");
+            let same = name != "no_eoi_baseline.jpg"
+                || without_metadata(&file, Format::Jpeg).as_ref() == Ok(&cleaned);
+            assert!(same, "{name} is sent with {rest:?}");
+        }
+    }
+}
+
+#[test]
+fn damaged_chunks_and_cut_animations_of_png_are_refused() {
+    let mut file = read("one_pixel.png");
+    let data = file.windows(4).position(|it| it == b"IDAT").expect("a chunk") + 4;
+    file[data + 5] ^= 1;
+    assert!(inspect(&file).is_err(), "a wrong checksum");
+    let animated = read("animated.png");
+    assert!(inspect(&animated[..animated.len() - 13]).is_err(), "a frame is missing");
+}
+
+#[test]
+fn a_webp_whose_pixels_have_another_size_than_declared_is_refused() {
+    let mut file = read("vp8x_flag_exif_but_no_exif.webp");
+    let canvas = file.windows(4).position(|it| it == b"VP8X").expect("a chunk") + 8 + 4;
+    file[canvas..canvas + 6].fill(0);
+    assert_eq!(inspect(&file).map(|(format, _)| format), Err(Rejection::Damaged));
+}

@@ -3,8 +3,8 @@
 use crate::intake::validation_errors::MAX_PIXELS;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// One photo of the largest size, decoded.
-const CAPACITY: u64 = MAX_PIXELS * 11 / 2;
+/// Enough for any JPEG or PNG, and for a WebP of half the largest size. A larger WebP is decoded alone.
+const CAPACITY: u64 = MAX_PIXELS * 6;
 
 static FREE: Mutex<u64> = Mutex::new(CAPACITY);
 static RELEASED: Condvar = Condvar::new();

@@ -89,6 +89,11 @@ impl Frame {
         }
     }
 
+    /// Whether the scans so far have all bits of all coefficients.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.components.iter().all(|it| it.missing_bits.iter().all(|bits| *bits == Some(0)))
+    }
+
     /// Units of all components that cover the photo, horizontally and vertically.
     pub(crate) fn units(&self) -> (u32, u32) {
         let first = &self.components[0];

@@ -7,6 +7,8 @@ use crate::rejection::Rejection;
 const JFIF: &[u8] = b"JFIF\0";
 /// Bytes of the JFIF segment before its thumbnail.
 const JFIF_LENGTH: usize = 14;
+/// Offset in a frame segment.
+const COMPONENT_COUNT: usize = 5;
 const COLOUR_PROFILE: &[u8] = b"ICC_PROFILE\0";
 /// Adobe's segment decides how colours are read.
 const ADOBE: &[u8] = b"Adobe";
@@ -17,8 +19,15 @@ pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
     cleaned.extend_from_slice(&[0xFF, marker::SOI]);
     let turned = find_orientation(file)?;
     let mut has_orientation = turned.is_none();
+    // A sequential photo usually has one scan, with all components.
+    let (mut has_scan, mut sequential_components) = (false, None);
     for part in Segments::of(file)? {
-        let part = part?;
+        let part = match part {
+            Ok(part) => part,
+            // Without an end marker, anything can follow the last scan. `check_complete` decides.
+            Err(_) if has_scan => break,
+            Err(rejection) => return Err(rejection),
+        };
         // EXIF comes first, or directly after JFIF.
         let is_jfif = matches!(part, Part::Segment { marker: marker::APP0, .. });
         if let (false, false, Some(turned)) = (has_orientation, is_jfif, turned) {
@@ -29,6 +38,10 @@ pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
             Part::Scan { header, data } => {
                 push(&mut cleaned, marker::SOS, header);
                 cleaned.extend_from_slice(data);
+                has_scan = true;
+                if header.first() == sequential_components.as_ref() {
+                    break;
+                }
             }
             Part::Segment { marker: marker::APP0, payload } => {
                 if let Some(jfif) = payload.get(..JFIF_LENGTH).filter(|it| it.starts_with(JFIF)) {
@@ -38,6 +51,9 @@ pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
                 }
             }
             Part::Segment { marker: found, payload } if is_kept(found, payload) => {
+                if matches!(found, marker::SOF0..marker::SOF2) {
+                    sequential_components = payload.get(COMPONENT_COUNT).copied();
+                }
                 push(&mut cleaned, found, payload);
             }
             Part::Segment { .. } => {}

@@ -11,7 +11,7 @@ mod segments;
 pub(crate) use metadata::without_metadata;
 
 use crate::rejection::Rejection;
-use frame::{Component, Frame};
+use frame::Frame;
 use scan::{ScanHeader, Tables};
 use segments::{Part, Segments, marker};
 
@@ -32,42 +32,57 @@ pub(crate) fn dimensions(file: &[u8]) -> Result<(u32, u32), Rejection> {
 
 /// Reads all Huffman codes, because decoders fill missing blocks with grey.
 pub(crate) fn check_complete(file: &[u8]) -> Result<(), Rejection> {
-    let mut tables = Tables::default();
-    let mut frame: Option<Frame> = None;
-    let mut scans = 0;
+    let mut reader = Reader::default();
     let mut parts = Segments::of(file)?;
     for part in &mut parts {
-        match part? {
-            Part::Segment { marker: marker::DHT, payload } => tables.define(payload)?,
+        let was_complete = reader.frame.as_ref().is_some_and(Frame::is_complete);
+        match part.and_then(|part| reader.read(part)) {
+            Ok(()) => {}
+            // Without an end marker, anything can follow the last scan.
+            Err(_) if was_complete => break,
+            Err(rejection) => return Err(rejection),
+        }
+    }
+    let is_complete = reader.frame.is_some_and(|frame| match parts.has_end_marker {
+        // Encoders may leave out the last bits of a progressive photo.
+        true => frame.components.iter().all(|it| it.missing_bits[0].is_some()),
+        false => frame.is_complete(),
+    });
+    is_complete.then_some(()).ok_or(Rejection::Damaged)
+}
+
+#[derive(Default)]
+struct Reader {
+    tables: Tables,
+    frame: Option<Frame>,
+    scans: usize,
+}
+
+impl Reader {
+    fn read(&mut self, part: Part<'_>) -> Result<(), Rejection> {
+        match part {
+            Part::Segment { marker: marker::DHT, payload } => self.tables.define(payload),
             Part::Segment { marker: marker::DRI, payload } => {
-                tables.set_restart_interval(payload)?
+                self.tables.set_restart_interval(payload)
             }
             Part::Segment { marker, payload } => {
-                if let Some(mut next) = Frame::parse(marker, payload)? {
-                    if frame.is_some() {
-                        return Err(Rejection::Damaged);
-                    }
-                    next.allocate();
-                    frame = Some(next);
+                let Some(mut frame) = Frame::parse(marker, payload)? else { return Ok(()) };
+                if self.frame.is_some() {
+                    return Err(Rejection::Damaged);
                 }
+                frame.allocate();
+                self.frame = Some(frame);
+                Ok(())
             }
             Part::Scan { header, data } => {
-                let frame = frame.as_mut().ok_or(Rejection::Damaged)?;
-                scans += 1;
-                if scans > MAX_SCANS {
+                let frame = self.frame.as_mut().ok_or(Rejection::Damaged)?;
+                self.scans += 1;
+                if self.scans > MAX_SCANS {
                     return Err(Rejection::UnsupportedJpeg);
                 }
                 let header = ScanHeader::parse(header, frame)?;
-                scan::read(frame, &header, &tables, data)?;
+                scan::read(frame, &header, &self.tables, data)
             }
         }
     }
-    let components = frame.map(|frame| frame.components).unwrap_or_default();
-    // Without an end marker, later scans of a progressive photo may be missing as a whole.
-    let is_complete = |it: &Component| match parts.has_end_marker {
-        true => it.missing_bits[0].is_some(),
-        false => it.missing_bits.iter().all(|bits| *bits == Some(0)),
-    };
-    let all = !components.is_empty() && components.iter().all(is_complete);
-    all.then_some(()).ok_or(Rejection::Damaged)
 }

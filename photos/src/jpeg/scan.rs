@@ -270,10 +270,10 @@ impl ScanReader<'_> {
             }
         }
         if self.blocks_without_codes > 0 {
-            for at in at..=self.header.last {
-                if *nonzero & (1 << at) != 0 {
-                    self.bits.skip(1)?;
-                }
+            let band = (u64::MAX << at.min(63)) & (u64::MAX >> (63 - self.header.last));
+            let corrected = if at > self.header.last { 0 } else { *nonzero & band };
+            for _ in 0..corrected.count_ones() {
+                self.bits.skip(1)?;
             }
             self.blocks_without_codes -= 1;
         }
