@@ -38,7 +38,9 @@ impl ImageTransfer {
     /// Number of bytes of these files that a request contains.
     pub(crate) fn embedded_bytes(&self, files: &[File]) -> u64 {
         match self {
-            ImageTransfer::Data(_) => files.iter().map(|file| file.cleaned_size.unsigned_abs()).sum(),
+            ImageTransfer::Data(_) => {
+                files.iter().map(|file| file.cleaned_size.unsigned_abs()).sum()
+            }
             ImageTransfer::Links(_) => 0,
         }
     }

@@ -35,7 +35,7 @@ pub(crate) fn all(state: &AppState) -> OpenApiRouter<AppState> {
     // The upload has its own time limit.
     let upload =
         rate_limited(state, RateLimitClass::SubmitAttempt, route!(submit::create_submission))
-        .layer(DefaultBodyLimit::max(settings.max_body()));
+            .layer(DefaultBodyLimit::max(settings.max_body()));
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(upload)
         .merge(time_limited(settings.request_timeout, api))

@@ -2,8 +2,8 @@
 //! all checks gets 503 `unavailable`.
 
 mod audit;
-mod clients;
 mod bodies;
+mod clients;
 mod documentation;
 mod edges;
 mod email_addresses;
