@@ -1,4 +1,4 @@
-//! The orientation in EXIF (CIPA DC-008, a TIFF structure), the only part of it that a photo keeps.
+//! The orientation in EXIF (CIPA DC-008, a TIFF structure), the only part of EXIF that is retained.
 
 /// 0x0112, in the first directory.
 const ORIENTATION_TAG: u16 = 0x0112;
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_orientation_survives_writing_and_reading() {
+    fn an_orientation_is_written_and_read_unchanged() {
         for value in 2..=8 {
             let tiff = Orientation(value).to_tiff();
             assert_eq!(orientation(&tiff), Some(Orientation(value)));

@@ -1,4 +1,4 @@
-//! Patients' photos: which files are accepted, and what of them leaves the service.
+//! Patients' photos: the check of a received file, and the removal of its metadata.
 //!
 //! A JPEG, PNG or WebP that a current browser displays completely is accepted. Everything else is refused with a
 //! sentence that says what it is and what the patient can do. What the sender declares does not count.

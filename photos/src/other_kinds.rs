@@ -65,7 +65,7 @@ const HEIC_BRANDS: [&[u8; 4]; 10] =
     [b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"];
 const AVIF_BRANDS: [&[u8; 4]; 2] = [b"avif", b"avis"];
 
-/// How far to look for the root element of a text file, behind comments and declarations.
+/// Bytes of a text file that are searched for its root element, after comments and declarations.
 const TEXT_BYTES: usize = 1024;
 
 pub(crate) fn detect(file: &[u8]) -> OtherKind {

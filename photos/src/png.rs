@@ -9,7 +9,7 @@ const SIGNATURE: usize = 8;
 /// Name, length and checksum.
 const CHUNK_OVERHEAD: usize = 12;
 /// Ancillary chunks that change how the pixels look, or animate them. All others may be metadata.
-const KEPT: [&[u8; 4]; 14] = [
+const RETAINED: [&[u8; 4]; 14] = [
     b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI", b"sBIT", b"bKGD",
     b"pHYs", b"acTL", b"fcTL", b"fdAT",
 ];
@@ -60,7 +60,7 @@ pub(crate) fn dimensions(file: &[u8]) -> Result<(u32, u32), Rejection> {
     }
 }
 
-/// Keeps what decoding needs, the colours and the orientation. Damaged ancillary chunks and data after the end are
+/// Copies what decoding needs, the colours and the orientation. Damaged ancillary chunks and data after the end are
 /// dropped; a missing end is added.
 pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
     let mut cleaned = Vec::with_capacity(file.len());
@@ -72,7 +72,7 @@ pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
         if has_end {
             break;
         }
-        if chunk.is_critical() || (KEPT.contains(&chunk.name) && chunk.is_intact()) {
+        if chunk.is_critical() || (RETAINED.contains(&chunk.name) && chunk.is_intact()) {
             cleaned.extend_from_slice(chunk.bytes);
         } else if chunk.name == EXIF
             && let Some(orientation) = orientation(chunk.data)

@@ -13,7 +13,7 @@ const HAS_PROFILE: u8 = 0x20;
 const HAS_EXIF: u8 = 0x08;
 const HAS_XMP: u8 = 0x04;
 /// All others may be metadata.
-const KEPT: [&[u8; 4]; 7] = [b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L"];
+const RETAINED: [&[u8; 4]; 7] = [b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L"];
 const IN_FRAMES: [&[u8; 4]; 3] = [b"ALPH", b"VP8 ", b"VP8L"];
 /// Position, size, duration and flags of a frame.
 const FRAME_HEADER: usize = 16;
@@ -114,7 +114,7 @@ fn cleaned_frame(data: &[u8], canvas: (u32, u32)) -> Result<Vec<u8>, Rejection> 
     Ok(cleaned)
 }
 
-/// Keeps what decoding needs, the colour profile and the orientation. Corrects the flags of the header.
+/// Copies what decoding needs, the colour profile and the orientation. Corrects the flags of the header.
 pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
     let mut cleaned = Vec::with_capacity(file.len());
     cleaned.extend_from_slice(b"RIFF\0\0\0\0WEBP");
@@ -126,7 +126,7 @@ pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
         if name == EXIF {
             turned = turned.or_else(|| orientation(data));
         }
-        if !KEPT.contains(&name) {
+        if !RETAINED.contains(&name) {
             continue;
         }
         if !is_complete {

@@ -54,8 +54,8 @@ const FAILED: [&str; 3] = [
     "We could not complete your diagnosis",
     "We are sorry: your photos could not be analysed. This can happen when a photo is too dark or blurred, or shows \
      something that the analysis does not recognise.",
-    "Please take new photos and send them to us, or see a doctor. Sharp, bright photos from close up work best. If this \
-     does not work either, reply to this e-mail and we will look into it.",
+    "Please take new photos and send them to us, or see a doctor. Sharp, bright photos from close up work best. If \
+     the new photos do not work either, reply to this e-mail and we will look into it.",
 ];
 const FAILED_BY_US: [&str; 3] = [
     "We could not complete your diagnosis",

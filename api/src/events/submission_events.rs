@@ -39,7 +39,7 @@ pub(crate) enum Position {
     Unknown(LastEventId),
 }
 
-/// What the database knows about a stream that is opened.
+/// Where a stream starts, according to the database.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Start {
     /// Further events may follow the event with this number.

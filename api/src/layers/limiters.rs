@@ -27,7 +27,7 @@ const SWEEP_AFTER: usize = 1024;
 /// Routes that share a counter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RateLimitClass {
-    /// Submissions. The count of a refused one is reverted: otherwise a few typing errors, or an outage on our side,
+    /// Submissions. The count of one with errors is reverted: otherwise a few typing errors, or an outage on our side,
     /// would use up the quota of everybody behind the same address.
     Submit,
     /// All requests to send a submission, including refused ones.

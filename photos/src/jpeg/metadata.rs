@@ -13,7 +13,7 @@ const COLOUR_PROFILE: &[u8] = b"ICC_PROFILE\0";
 /// Adobe's segment decides how colours are read.
 const ADOBE: &[u8] = b"Adobe";
 
-/// Keeps what decoding needs, the colour profile and the orientation. Data after the end marker is dropped.
+/// Copies what decoding needs, the colour profile and the orientation. Data after the end marker is dropped.
 pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
     let mut cleaned = Vec::with_capacity(file.len());
     cleaned.extend_from_slice(&[0xFF, marker::SOI]);
@@ -50,7 +50,7 @@ pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
                     push(&mut cleaned, marker::APP0, &jfif);
                 }
             }
-            Part::Segment { marker: found, payload } if is_kept(found, payload) => {
+            Part::Segment { marker: found, payload } if is_retained(found, payload) => {
                 if matches!(found, marker::SOF0..marker::SOF2) {
                     sequential_components = payload.get(COMPONENT_COUNT).copied();
                 }
@@ -78,7 +78,7 @@ fn find_orientation(file: &[u8]) -> Result<Option<Orientation>, Rejection> {
     Ok(None)
 }
 
-fn is_kept(found: u8, payload: &[u8]) -> bool {
+fn is_retained(found: u8, payload: &[u8]) -> bool {
     match found {
         marker::APP2 => payload.starts_with(COLOUR_PROFILE),
         marker::APP14 => payload.starts_with(ADOBE),
