@@ -1,18 +1,23 @@
-//! The orientation in EXIF (CIPA DC-008, a TIFF structure), the only part of EXIF that is retained.
+//! Reads and writes the EXIF orientation (CIPA DC-008, a TIFF structure). No other EXIF data is retained.
 
-/// 0x0112, in the first directory.
 const ORIENTATION_TAG: u16 = 0x0112;
 const SHORT: u16 = 3;
-/// Begins EXIF in JPEG, and by mistake in some PNG and WebP files.
+/// Prefix of EXIF data in JPEG, and by mistake in some PNG and WebP files. The last byte can have any value.
 pub(crate) const PREFIX: &[u8] = b"Exif\0\0";
 
-/// How the pixels are turned and mirrored: 2 to 8. Upright photos have none.
+/// An EXIF orientation from 2 to 8, which defines how to rotate and mirror the pixels. Upright photos need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Orientation(u8);
 
-/// Reads the orientation; `None` if it is missing, upright or invalid, as browsers do.
+/// Returns the TIFF structure after the prefix, or `None` if there is no prefix.
+pub(crate) fn without_prefix(exif: &[u8]) -> Option<&[u8]> {
+    let (_, required) = PREFIX.split_last()?;
+    exif.strip_prefix(required)?.get(1..)
+}
+
+/// Reads the orientation. Returns `None` if it is missing, upright or invalid, because browsers ignore invalid values.
 pub(crate) fn orientation(exif: &[u8]) -> Option<Orientation> {
-    let tiff = exif.strip_prefix(PREFIX).unwrap_or(exif);
+    let tiff = without_prefix(exif).unwrap_or(exif);
     let big_endian = match tiff.get(..4)? {
         b"MM\0*" => true,
         b"II*\0" => false,
@@ -36,7 +41,7 @@ pub(crate) fn orientation(exif: &[u8]) -> Option<Orientation> {
 }
 
 impl Orientation {
-    /// A TIFF structure with one entry.
+    /// Encodes the orientation as a TIFF structure with one entry.
     pub(crate) fn to_tiff(self) -> Vec<u8> {
         let mut tiff = b"MM\0*".to_vec();
         tiff.extend_from_slice(&8_u32.to_be_bytes());
@@ -45,7 +50,7 @@ impl Orientation {
         tiff.extend_from_slice(&SHORT.to_be_bytes());
         tiff.extend_from_slice(&1_u32.to_be_bytes());
         tiff.extend_from_slice(&[0, self.0, 0, 0]);
-        // No further directory.
+        // No further directory follows.
         tiff.extend_from_slice(&[0; 4]);
         tiff
     }
@@ -56,11 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_orientation_is_written_and_read_unchanged() {
+    fn an_orientation_can_be_written_and_read_back() {
         for value in 2..=8 {
             let tiff = Orientation(value).to_tiff();
             assert_eq!(orientation(&tiff), Some(Orientation(value)));
-            assert_eq!(orientation(&[PREFIX, &tiff].concat()), Some(Orientation(value)));
+            for prefix in [PREFIX, b"Exif\0\xFF"] {
+                let with_prefix = [prefix, &tiff].concat();
+                assert_eq!(orientation(&with_prefix), Some(Orientation(value)));
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The accepted formats.
+//! The accepted image formats, and their detection.
 
 use crate::other_kinds;
 use crate::rejection::Rejection;
@@ -19,7 +19,7 @@ impl Format {
         }
     }
 
-    /// Without a dot.
+    /// Returns the file extension without a dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Jpeg => "jpg",

@@ -1,10 +1,10 @@
-//! Patients' photos: the check of a received file, and the removal of its metadata.
+//! Checks patients' photos and removes their metadata.
 //!
-//! A JPEG, PNG or WebP that a current browser displays completely is accepted. Everything else is refused with a
-//! sentence that says what it is and what the patient can do. What the sender declares does not count.
+//! A JPEG, PNG or WebP image is accepted if a current browser displays it completely. Any other file is refused with a
+//! message that states what it is and what the patient can do. The declared media type is ignored.
 //!
-//! Photos are inspected without their pixels, as far as the format allows: of a JPEG only the Huffman codes are read,
-//! of a PNG one row at a time. A WebP has to be decoded ([`Header::decoded_bytes`]).
+//! Photos are decoded only as far as their format requires. For a JPEG, only the Huffman codes are read. A PNG is
+//! decoded one row at a time. A WebP has to be decoded completely ([`Header::decoding_bytes`]).
 
 mod exif;
 mod format;
@@ -13,39 +13,31 @@ mod other_kinds;
 mod png;
 mod rejection;
 mod webp;
+mod zlib;
 
 pub use format::Format;
 pub use other_kinds::OtherKind;
 pub use rejection::Rejection;
 
-/// What the first bytes of a photo declare.
+/// Format and size declared in a photo's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     pub format: Format,
-    /// In pixels, before the orientation is applied.
+    /// Width in pixels before the orientation is applied.
     pub width: u32,
-    /// In pixels, before the orientation is applied.
+    /// Height in pixels before the orientation is applied.
     pub height: u32,
+    /// Bytes of memory that [`check_and_clean`] needs in addition to two copies of the file.
+    pub decoding_bytes: u64,
 }
 
 impl Header {
     pub fn pixels(self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }
-
-    /// Bytes of memory that [`check_and_clean`] needs besides a copy of the file.
-    pub fn decoded_bytes(self) -> u64 {
-        match self.format {
-            // One bit for each coefficient of a progressive JPEG with four components in full resolution.
-            Format::Jpeg => self.pixels() / 2,
-            Format::Png => u64::from(self.width) * 16,
-            // The canvas, the frame and the output of an animation, with four bytes per pixel each.
-            Format::WebP => self.pixels() * 12,
-        }
-    }
 }
 
-/// Identifies a file by its first bytes.
+/// Reads the format and the size of a photo.
 ///
 /// # Errors
 /// Fails for other kinds of files, for kinds of JPEG that browsers do not display, and for damaged headers.
@@ -59,14 +51,21 @@ pub fn read_header(file: &[u8]) -> Result<Header, Rejection> {
     if width == 0 || height == 0 {
         return Err(Rejection::Damaged);
     }
-    Ok(Header { format, width, height })
+    let pixels = u64::from(width) * u64::from(height);
+    let decoding_bytes = match format {
+        // A progressive JPEG with four components at full resolution needs one bit for each coefficient.
+        Format::Jpeg => pixels / 2,
+        Format::Png => u64::from(width) * 16,
+        Format::WebP => pixels * webp::bytes_per_pixel(file),
+    };
+    Ok(Header { format, width, height, decoding_bytes })
 }
 
-/// The photo without location, owner, device, comments, thumbnails, and whatever phones append to it. The pixels are
-/// the same bytes; orientation and colour profile stay.
+/// Returns the photo without its metadata: location, owner, device, comments, thumbnails and data appended by phones.
+/// The encoded pixels, the orientation and the colour profile are retained unchanged.
 ///
 /// # Errors
-/// Fails if the structure of the file is damaged.
+/// Fails if the structure of the file is damaged, or if a JPEG is incomplete.
 pub fn without_metadata(file: &[u8], format: Format) -> Result<Vec<u8>, Rejection> {
     match format {
         Format::Jpeg => jpeg::without_metadata(file),
@@ -75,15 +74,28 @@ pub fn without_metadata(file: &[u8], format: Format) -> Result<Vec<u8>, Rejectio
     }
 }
 
-/// Like [`without_metadata`], for a photo that was just received: also checks that all pixels are there.
+/// Returns the photo without its metadata, like [`without_metadata`], but does not check whether the photo is damaged
+/// or incomplete. Intended for stored photos, because earlier versions accepted some photos that would be refused now.
+///
+/// # Errors
+/// Fails if no pixels can be found in the file.
+pub fn structural_copy(file: &[u8], format: Format) -> Result<Vec<u8>, Rejection> {
+    match format {
+        Format::Jpeg => jpeg::structural_copy(file),
+        Format::Png => png::structural_copy(file),
+        Format::WebP => webp::structural_copy(file),
+    }
+}
+
+/// Removes the metadata of a received photo, and checks that no pixels are missing.
 ///
 /// # Errors
 /// Fails for a truncated or damaged photo.
 pub fn check_and_clean(file: &[u8], format: Format) -> Result<Vec<u8>, Rejection> {
     let cleaned = without_metadata(file, format)?;
     match format {
-        // The cleaned photo always has an end marker.
-        Format::Jpeg => jpeg::check_complete(file),
+        // `without_metadata` has already read all codes to find the end of the photo.
+        Format::Jpeg => Ok(()),
         Format::Png => png::check_complete(&cleaned),
         Format::WebP => webp::check_complete(&cleaned),
     }?;

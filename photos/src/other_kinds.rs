@@ -1,4 +1,5 @@
-//! Recognises other kinds of files, so that patients learn what they chose and how to send a photo instead.
+//! Recognises files that are not supported, so that the error message can state what the patient chose and how to send
+//! a photo instead.
 
 use infer::MatcherType;
 use std::fmt;
@@ -34,10 +35,10 @@ impl fmt::Display for OtherKind {
                  send a screenshot of it."
             }
             Self::Gif => {
-                "This is a GIF. Please send a photo as a JPEG, for example one that you take with your phone."
+                "This is a GIF. Please send a photo as a JPEG, for example one taken with your phone."
             }
             Self::Svg => {
-                "This is a drawing (SVG). Please send a photo as a JPEG, for example one that you take with your \
+                "This is a drawing (SVG). Please send a photo as a JPEG, for example one taken with your \
                  phone."
             }
             Self::OtherImage => {
@@ -53,19 +54,29 @@ impl fmt::Display for OtherKind {
                 "This is a web page. Save the photo itself, or send a screenshot of it."
             }
             Self::Unknown => {
-                "This file is not a photo that we can read. Please send a JPEG, for example one that you take with \
+                "We cannot read this file as a photo. Please send a JPEG, for example one taken with \
                  your phone."
             }
         })
     }
 }
 
-/// Brands of HEIF files with HEVC pictures (ISO/IEC 23008-12), and the general ones, which phones use for HEVC.
-const HEIC_BRANDS: [&[u8; 4]; 10] =
-    [b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"];
+/// HEIF brands for HEVC pictures and for the less common AVC pictures (ISO/IEC 23008-12), and generic brands that
+/// phones use for HEVC pictures.
+const HEIC_BRANDS: [&[u8; 4]; 15] = [
+    b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"avci", b"avcs",
+    b"mif1", b"mif2", b"msf1", b"miaf", b"heif",
+];
 const AVIF_BRANDS: [&[u8; 4]; 2] = [b"avif", b"avis"];
+const AUDIO_BRANDS: [&[u8; 4]; 3] = [b"M4A ", b"M4B ", b"M4P "];
+/// The first letters of brands for videos (mp4ra.org).
+const VIDEO_BRANDS: [&[u8]; 14] = [
+    b"iso", b"mp4", b"mp7", b"avc1", b"hvc1", b"M4V", b"qt  ", b"3g", b"f4v", b"mmp4", b"MSNV",
+    b"dash", b"ND", b"XAVC",
+];
 
-/// Bytes of a text file that are searched for its root element, after comments and declarations.
+/// Number of bytes at the start of a text file that are searched for the root element, which comments and declarations
+/// may precede.
 const TEXT_BYTES: usize = 1024;
 
 pub(crate) fn detect(file: &[u8]) -> OtherKind {
@@ -88,7 +99,7 @@ pub(crate) fn detect(file: &[u8]) -> OtherKind {
     }
 }
 
-/// Files of boxes (ISO/IEC 14496-12). The first box lists the brands of the file.
+/// Recognises ISO base media files (ISO/IEC 14496-12), whose first box lists their brands.
 fn iso_media(file: &[u8]) -> Option<OtherKind> {
     let size = u32::from_be_bytes(*file.first_chunk()?);
     if file.get(4..8)? != b"ftyp" {
@@ -96,7 +107,7 @@ fn iso_media(file: &[u8]) -> Option<OtherKind> {
     }
     let end = usize::try_from(size).ok()?.min(file.len());
     let (brands, _) = file.get(8..end)?.as_chunks::<4>();
-    // The second word is the version of the major brand.
+    // The second word is the version of the major brand, not another brand.
     let brands = || brands.iter().enumerate().filter(|(index, _)| *index != 1).map(|(_, it)| it);
     let has = |known: &[&[u8; 4]]| brands().any(|brand| known.contains(&brand));
     if has(&AVIF_BRANDS) {
@@ -105,8 +116,12 @@ fn iso_media(file: &[u8]) -> Option<OtherKind> {
         Some(OtherKind::Heic)
     } else if brands().next().is_some_and(|brand| brand == b"crx ") {
         Some(OtherKind::OtherImage)
-    } else {
+    } else if brands().next().is_some_and(|brand| AUDIO_BRANDS.contains(&brand)) {
+        Some(OtherKind::Unknown)
+    } else if brands().any(|brand| VIDEO_BRANDS.iter().any(|start| brand.starts_with(start))) {
         Some(OtherKind::Video)
+    } else {
+        Some(OtherKind::Unknown)
     }
 }
 
@@ -147,14 +162,20 @@ mod tests {
         }
         assert_eq!(detect(&ftyp(&[b"mif1", b"avif", b"miaf"])), OtherKind::Avif);
         assert_eq!(detect(&ftyp(&[b"avis", b"msf1"])), OtherKind::Avif);
-        for brand in [b"isom", b"qt  ", b"mp42", b"M4V ", b"3gp4"] {
-            assert_eq!(detect(&ftyp(&[brand])), OtherKind::Video);
+        for brand in [b"mif2", b"miaf", b"heif", b"avci"] {
+            assert_eq!(detect(&ftyp(&[brand])), OtherKind::Heic, "the only brand");
         }
+        for brand in [b"isom", b"iso6", b"qt  ", b"mp42", b"M4V ", b"3gp4", b"3g2a", b"dash"] {
+            assert_eq!(detect(&ftyp(&[brand])), OtherKind::Video);
+            assert_eq!(detect(&ftyp(&[b"xxxx", brand])), OtherKind::Video);
+        }
+        assert_eq!(detect(&ftyp(&[b"M4A ", b"isom"])), OtherKind::Unknown, "an audio file");
+        assert_eq!(detect(&ftyp(&[b"xxxx"])), OtherKind::Unknown, "an unknown brand");
         assert_eq!(detect(&ftyp(&[b"crx ", b"isom"])), OtherKind::OtherImage);
     }
 
     #[test]
-    fn other_kinds_are_recognised_by_their_first_bytes() {
+    fn unsupported_kinds_of_files_are_recognised_by_their_first_bytes() {
         for (start, kind) in [
             (&b"GIF89a\x01\0\x01\0"[..], OtherKind::Gif),
             (b"%PDF-1.7\n", OtherKind::Pdf),

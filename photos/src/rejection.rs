@@ -1,8 +1,8 @@
-//! Why a file is not accepted.
+//! Reasons for refusing a file.
 
 use crate::other_kinds::OtherKind;
 
-/// The message is for the patient.
+/// Reason for refusing a file. The message is written for the patient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("{0}")]
@@ -12,6 +12,10 @@ pub enum Rejection {
          screenshot."
     )]
     UnsupportedJpeg,
+    #[error(
+        "The photo is too wide or too high. Choose a smaller photo, or send a screenshot of it."
+    )]
+    TooLarge,
     #[error("The photo is damaged or incomplete. Please send it again, or take a new one.")]
     Damaged,
 }

@@ -1,25 +1,42 @@
-//! WebP (RFC 9649).
+//! Cleans and checks WebP files (RFC 9649).
 
 use crate::exif::{Orientation, orientation};
 use crate::rejection::Rejection;
 use image_webp::WebPDecoder;
 use std::io::Cursor;
 
-/// "RIFF", the size of the rest, "WEBP".
+/// Length of the file header: `RIFF`, the size of the rest, and `WEBP`.
 const HEADER: usize = 12;
 const CHUNK_HEADER: usize = 8;
-/// Flags of `VP8X`.
+/// Flags of the chunk `VP8X`.
 const HAS_PROFILE: u8 = 0x20;
+const HAS_ALPHA: u8 = 0x10;
 const HAS_EXIF: u8 = 0x08;
 const HAS_XMP: u8 = 0x04;
-/// All others may be metadata.
-const RETAINED: [&[u8; 4]; 7] = [b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L"];
+const IS_ANIMATED: u8 = 0x02;
+/// Chunks that are retained, and the maximum lengths of their data. All other chunks may be metadata, and so may any
+/// data beyond the maximum length.
+const RETAINED: [(&[u8; 4], usize); 7] = [
+    (b"VP8X", 10),
+    (b"ICCP", usize::MAX),
+    (b"ANIM", 6),
+    (b"ANMF", usize::MAX),
+    (b"ALPH", usize::MAX),
+    (b"VP8 ", usize::MAX),
+    (b"VP8L", usize::MAX),
+];
+/// Maximum width and height that the decoder supports for a lossless photo without an extended header. Encoders have
+/// the same limit, although the format allows one pixel more.
+const MAX_LOSSLESS_SIDE: u32 = 16_383;
 const IN_FRAMES: [&[u8; 4]; 3] = [b"ALPH", b"VP8 ", b"VP8L"];
-/// Position, size, duration and flags of a frame.
+/// Length of a frame header: position, size, duration and flags.
 const FRAME_HEADER: usize = 16;
 const EXTENDED: &[u8; 4] = b"VP8X";
 const FRAME: &[u8; 4] = b"ANMF";
 const PROFILE: &[u8; 4] = b"ICCP";
+const ALPHA: &[u8; 4] = b"ALPH";
+const LOSSY: &[u8; 4] = b"VP8 ";
+const LOSSLESS: &[u8; 4] = b"VP8L";
 const EXIF: &[u8; 4] = b"EXIF";
 
 struct Chunk<'a> {
@@ -28,7 +45,7 @@ struct Chunk<'a> {
     is_complete: bool,
 }
 
-/// The length of the file by its header.
+/// Returns the file length declared in the header.
 fn declared_length(file: &[u8]) -> usize {
     let size = file.get(4..).and_then(|it| it.first_chunk());
     size.map_or(0, |size| CHUNK_HEADER.saturating_add(u32::from_le_bytes(*size) as usize))
@@ -38,7 +55,7 @@ fn chunks(file: &[u8]) -> impl Iterator<Item = Result<Chunk<'_>, Rejection>> {
     chunks_in(file, HEADER, declared_length(file))
 }
 
-/// The chunks from `at` to `end`, which may be behind the end of the file.
+/// Returns the chunks from `at` to `end`. `end` may lie beyond the end of the file.
 fn chunks_in(
     file: &[u8],
     mut at: usize,
@@ -48,7 +65,7 @@ fn chunks_in(
         let name = file.get(at..end.min(file.len()))?.first_chunk()?;
         let length = u32::from_le_bytes(*file.get(at + 4..)?.first_chunk()?) as usize;
         let start = at + CHUNK_HEADER;
-        // Some encoders leave out the last padding byte.
+        // Some encoders omit the last padding byte.
         at = start.saturating_add(length).saturating_add(length % 2);
         let data_end = start.saturating_add(length);
         if data_end > end {
@@ -60,13 +77,16 @@ fn chunks_in(
     })
 }
 
-/// Width and height.
 pub(crate) fn dimensions(file: &[u8]) -> Result<(u32, u32), Rejection> {
     let Chunk { name, data, .. } = chunks(file).next().ok_or(Rejection::Damaged)??;
     if name == EXTENDED {
         return Ok((u24(data, 4)? + 1, u24(data, 7)? + 1));
     }
-    picture_dimensions(name, data)?.ok_or(Rejection::Damaged)
+    let (width, height) = picture_dimensions(name, data)?.ok_or(Rejection::Damaged)?;
+    if name == LOSSLESS && width.max(height) > MAX_LOSSLESS_SIDE {
+        return Err(Rejection::TooLarge);
+    }
+    Ok((width, height))
 }
 
 fn u24(data: &[u8], at: usize) -> Result<u32, Rejection> {
@@ -74,10 +94,10 @@ fn u24(data: &[u8], at: usize) -> Result<u32, Rejection> {
     Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
 }
 
-/// Width and height of the pixels in a chunk; `None` if it has no pixels.
+/// Returns the width and height of the image in a chunk, or `None` if the chunk contains no pixels.
 fn picture_dimensions(name: &[u8; 4], data: &[u8]) -> Result<Option<(u32, u32)>, Rejection> {
     match name {
-        // Behind the frame tag and the start code (RFC 6386, 9.1), without the two bits of the scale.
+        // The size follows the frame tag and the start code (RFC 6386, section 9.1). The upper two bits are the scale.
         b"VP8 " => {
             let bytes = data.get(6..).and_then(|it| it.first_chunk::<4>());
             let &[w0, w1, h0, h1] = bytes.ok_or(Rejection::Damaged)?;
@@ -93,18 +113,43 @@ fn picture_dimensions(name: &[u8; 4], data: &[u8]) -> Result<Option<(u32, u32)>,
     }
 }
 
-/// A frame of an animation, without chunks that may be metadata. Decoders allocate memory by the size in its chunk of
-/// pixels, so that has to be the declared one.
-fn cleaned_frame(data: &[u8], canvas: (u32, u32)) -> Result<Vec<u8>, Rejection> {
+/// Returns an upper bound on the number of bytes that [`check_complete`] needs per pixel. An output pixel takes up 3
+/// bytes, or 4 with an alpha channel.
+pub(crate) fn bytes_per_pixel(file: &[u8]) -> u64 {
+    let chunks = chunks(file).map_while(Result::ok);
+    let needed = chunks.map(|Chunk { name, data, .. }| match (name, data.first()) {
+        // Memory for the output, the canvas, and a frame with an alpha channel and lossless tables.
+        (EXTENDED, Some(flags)) if flags & IS_ANIMATED != 0 => 13,
+        // Memory for the output, the colour planes, and the alpha channel, which is decoded as four channels and
+        // reduced to one.
+        (b"ALPH", _) => 11,
+        // Memory for the output without an alpha channel, four channels, and tables.
+        (b"VP8L", _) => 8,
+        // Memory for the output and the colour planes.
+        _ => 6,
+    });
+    needed.max().unwrap_or(0)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Checks {
+    All,
+    /// The copy may be incomplete, and its sizes may not match.
+    None,
+}
+
+/// Returns a frame of an animation without chunks that may be metadata. Decoders allocate memory based on the size in
+/// the frame's pixel chunk, so that size must match the declared size.
+fn cleaned_frame(data: &[u8], canvas: (u32, u32), checks: Checks) -> Result<Vec<u8>, Rejection> {
     let (x, y) = (2 * u24(data, 0)?, 2 * u24(data, 3)?);
     let size = (u24(data, 6)? + 1, u24(data, 9)? + 1);
-    if x + size.0 > canvas.0 || y + size.1 > canvas.1 {
-        return Err(Rejection::Damaged);
-    }
+    let fits = x + size.0 <= canvas.0 && y + size.1 <= canvas.1;
     let mut cleaned = data.get(..FRAME_HEADER).ok_or(Rejection::Damaged)?.to_vec();
-    for chunk in chunks_in(data, FRAME_HEADER, data.len()) {
+    let chunks = chunks_in(data, FRAME_HEADER, data.len());
+    for chunk in chunks.take_while(|chunk| checks == Checks::All || chunk.is_ok()) {
         let Chunk { name, data, .. } = chunk?;
-        if picture_dimensions(name, data)?.is_some_and(|picture| picture != size) {
+        let matches = picture_dimensions(name, data)?.is_none_or(|picture| picture == size);
+        if checks == Checks::All && !(fits && matches) {
             return Err(Rejection::Damaged);
         }
         if IN_FRAMES.contains(&name) {
@@ -114,33 +159,43 @@ fn cleaned_frame(data: &[u8], canvas: (u32, u32)) -> Result<Vec<u8>, Rejection> 
     Ok(cleaned)
 }
 
-/// Copies what decoding needs, the colour profile and the orientation. Corrects the flags of the header.
+/// Copies the chunks needed for decoding, the colour profile and the orientation, and corrects the flags in the header.
 pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
-    let mut cleaned = Vec::with_capacity(file.len());
-    cleaned.extend_from_slice(b"RIFF\0\0\0\0WEBP");
     let canvas = dimensions(file)?;
-    let (mut extended, mut flags) = (None, 0);
-    let mut turned: Option<Orientation> = None;
     for chunk in chunks(file) {
         let Chunk { name, data, is_complete } = chunk?;
+        // WebP does not declare the number of frames, so a file that is shorter than declared may lack frames. A
+        // missing padding byte is allowed.
+        let lacks_frames = name == FRAME && file.len() + 1 < declared_length(file);
+        let is_retained = RETAINED.iter().any(|(retained, _)| *retained == name);
+        let matches = picture_dimensions(name, data)?.is_none_or(|picture| picture == canvas);
+        if is_retained && (!is_complete || lacks_frames || !matches) {
+            return Err(Rejection::Damaged);
+        }
+    }
+    copy(file, canvas, Checks::All)
+}
+
+/// Copies the same chunks as [`without_metadata`], but does not check the photo.
+pub(crate) fn structural_copy(file: &[u8]) -> Result<Vec<u8>, Rejection> {
+    copy(file, dimensions(file)?, Checks::None)
+}
+
+fn copy(file: &[u8], canvas: (u32, u32), checks: Checks) -> Result<Vec<u8>, Rejection> {
+    let mut cleaned = Vec::with_capacity(file.len());
+    cleaned.extend_from_slice(b"RIFF\0\0\0\0WEBP");
+    let (mut extended, mut flags) = (None, 0);
+    let mut turned: Option<Orientation> = None;
+    let (mut has_alpha, mut is_lossy) = (false, false);
+    for Chunk { name, data, .. } in chunks(file).map_while(Result::ok) {
         if name == EXIF {
             turned = turned.or_else(|| orientation(data));
         }
-        if !RETAINED.contains(&name) {
+        let Some((_, max)) = RETAINED.iter().find(|(retained, _)| *retained == name) else {
             continue;
-        }
-        if !is_complete {
-            return Err(Rejection::Damaged);
-        }
-        // The number of frames is not declared. One byte of padding may be missing.
-        if name == FRAME && file.len() + 1 < declared_length(file) {
-            return Err(Rejection::Damaged);
-        }
-        if picture_dimensions(name, data)?.is_some_and(|picture| picture != canvas) {
-            return Err(Rejection::Damaged);
-        }
+        };
         if name == FRAME {
-            push(&mut cleaned, name, &cleaned_frame(data, canvas)?);
+            push(&mut cleaned, name, &cleaned_frame(data, canvas, checks)?);
             continue;
         }
         if name == EXTENDED {
@@ -148,7 +203,9 @@ pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
         } else if name == PROFILE {
             flags |= HAS_PROFILE;
         }
-        push(&mut cleaned, name, data);
+        has_alpha |= name == ALPHA;
+        is_lossy |= name == LOSSY;
+        push(&mut cleaned, name, &data[..data.len().min(*max)]);
     }
     if let Some(turned) = turned.filter(|_| extended.is_some()) {
         flags |= HAS_EXIF;
@@ -156,6 +213,10 @@ pub(crate) fn without_metadata(file: &[u8]) -> Result<Vec<u8>, Rejection> {
     }
     if let Some(byte) = extended.and_then(|at| cleaned.get_mut(at)) {
         *byte = *byte & !(HAS_PROFILE | HAS_EXIF | HAS_XMP) | flags;
+        // Some programs remove the alpha channel but leave its flag set.
+        if is_lossy && !has_alpha && *byte & IS_ANIMATED == 0 {
+            *byte &= !HAS_ALPHA;
+        }
     }
     let size = u32::try_from(cleaned.len() - CHUNK_HEADER).map_err(|_| Rejection::Damaged)?;
     cleaned[4..8].copy_from_slice(&size.to_le_bytes());
@@ -172,10 +233,10 @@ fn push(cleaned: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
     }
 }
 
-/// Decodes the photo, or the first frame of an animation. `file` is what [`without_metadata`] returns, so that its sizes
-/// are checked.
+/// Decodes the photo, or the first frame of an animation. `file` must come from [`without_metadata`], which checks all
+/// sizes.
 pub(crate) fn check_complete(file: &[u8]) -> Result<(), Rejection> {
-    // A defect of the decoder must not become an error of the API.
+    // A panic in the decoder must not cause an internal server error.
     let decoded = std::panic::catch_unwind(|| decode(file));
     decoded.unwrap_or(Err(Rejection::Damaged))
 }

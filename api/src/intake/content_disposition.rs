@@ -1,6 +1,7 @@
-//! Reads the names in the `Content-Disposition` of a form's field as real clients write them: quoted or not, with the
-//! percent encoding of browsers (`%22` for a quote), with a backslash before a quote (older browsers), or as an extended
-//! parameter of RFC 8187 (`filename*=utf-8''h%C3%A4ut.jpg`), which some libraries send although RFC 7578 forbids it.
+//! Parses the field name and the file name in the `Content-Disposition` header of a form field. Clients send these
+//! names with or without quotes, percent-encoded as in browsers (`%22` for a quote), with a backslash before each quote
+//! (older browsers), or as an RFC 8187 extended parameter (`filename*=utf-8''h%C3%A4ut.jpg`). RFC 7578 forbids extended
+//! parameters, but some libraries send them anyway.
 
 use percent_encoding::percent_decode_str;
 use std::iter;
@@ -30,7 +31,7 @@ impl ContentDisposition {
     }
 }
 
-/// The parameters after the type `form-data`.
+/// Returns the parameters after the type `form-data`.
 fn parameters(header: &str) -> impl Iterator<Item = (&str, String)> {
     let mut rest = header.split_once(';').map_or("", |(_, rest)| rest);
     iter::from_fn(move || {
@@ -50,8 +51,8 @@ fn parameters(header: &str) -> impl Iterator<Item = (&str, String)> {
     })
 }
 
-/// The text up to the closing quote, and the rest of the header. Only a quote is escaped with a backslash: other
-/// backslashes are part of a path on Windows.
+/// Returns the text up to the closing quote, and the rest of the header. A backslash escapes only a quote. Other
+/// backslashes are part of a Windows path.
 fn read_quoted(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut rest = text;
@@ -73,12 +74,13 @@ fn read_quoted(text: &str) -> (String, &str) {
     (value, "")
 }
 
-/// Browsers encode only these three characters, and no percent sign (HTML, "multipart/form-data encoding algorithm").
+/// Browsers percent-encode only these three characters, and not the percent sign itself (HTML, "multipart/form-data
+/// encoding algorithm").
 fn decode_browser_escapes(value: &str) -> String {
     value.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
 }
 
-/// The text of `charset'language'percent-encoded`, or `None` if the value is something else.
+/// Decodes a value of the form `charset'language'percent-encoded`. Returns `None` for any other value.
 fn decode_extended(value: &str) -> Option<String> {
     let (charset, value) = value.split_once('\'')?;
     let (_language, encoded) = value.split_once('\'')?;
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn file_names_of_all_clients_are_decoded() {
+    fn file_names_in_all_common_encodings_are_decoded() {
         for (parameters, expected) in [
             (r#"filename="a.jpg""#, "a.jpg"),
             ("filename=a.jpg", "a.jpg"),

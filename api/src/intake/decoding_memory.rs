@@ -1,52 +1,61 @@
-//! Limits the memory of all photos that are decoded at the same time: one file of a few megabytes can need hundreds.
+//! Limits the total memory used by photos that are being decoded. Decoding a file of a few megabytes can take hundreds
+//! of megabytes.
 
+use crate::error::{ApiError, ApiResult};
 use crate::intake::validation_errors::MAX_PIXELS;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Enough for any JPEG or PNG, and for a WebP of half the largest size. A larger WebP is decoded alone.
-const CAPACITY: u64 = MAX_PIXELS * 6;
+/// Capacity in bytes, which is enough for any JPEG or PNG, and for most WebP files, up to the maximum size. WebP files
+/// that need more memory are rejected.
+pub(super) const CAPACITY: u64 = MAX_PIXELS * 6;
 
-static FREE: Mutex<u64> = Mutex::new(CAPACITY);
-static RELEASED: Condvar = Condvar::new();
+/// One permit per free byte. Photos receive memory in the order in which they requested it, so small photos cannot
+/// starve a large one.
+#[derive(Clone)]
+pub(super) struct DecodingMemory(Arc<Semaphore>);
 
-/// Memory that is released when this is dropped.
-pub(super) struct Reservation(u64);
-
-/// Blocks the thread until so many bytes are free. More than the capacity counts as all of it.
-pub(super) fn reserve(bytes: u64) -> Reservation {
-    let bytes = bytes.min(CAPACITY);
-    let free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut free =
-        RELEASED.wait_while(free, |free| *free < bytes).unwrap_or_else(PoisonError::into_inner);
-    *free -= bytes;
-    Reservation(bytes)
+impl Default for DecodingMemory {
+    fn default() -> Self {
+        Self::new(CAPACITY as usize)
+    }
 }
 
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        *FREE.lock().unwrap_or_else(PoisonError::into_inner) += self.0;
-        RELEASED.notify_all();
+impl DecodingMemory {
+    fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes)))
+    }
+
+    /// Waits until enough memory is free. `bytes` must not exceed the capacity.
+    pub(super) async fn reserve(&self, bytes: u64) -> ApiResult<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).map_err(|_| ApiError::Busy)?;
+        let reserved = self.0.clone().acquire_many_owned(bytes).await;
+        reserved.map_err(|_| ApiError::internal("the semaphore was closed"))
+    }
+
+    /// Returns `None` if not enough memory is free, or if other photos are waiting for memory.
+    pub(super) fn try_reserve(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).ok()?;
+        self.0.clone().try_acquire_many_owned(bytes).ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
-    use std::thread;
-    use std::time::Duration;
+    use futures::FutureExt;
 
-    #[test]
-    fn a_photo_waits_until_there_is_memory() {
-        let first = reserve(CAPACITY);
-        let (started, is_started) = mpsc::channel();
-        let second = thread::spawn(move || {
-            let _second = reserve(CAPACITY + 1);
-            started.send(()).expect("a listening test");
-        });
-        assert!(is_started.recv_timeout(Duration::from_millis(50)).is_err());
+    #[tokio::test]
+    async fn a_photo_waits_until_enough_memory_is_free() {
+        let memory = DecodingMemory::new(10);
+        let first = memory.reserve(4).await.expect("free");
+        let mut second = Box::pin(memory.reserve(7));
+        assert!(second.as_mut().now_or_never().is_none(), "only 6 bytes are free");
+        assert!(memory.reserve(1).now_or_never().is_none(), "the second photo is first in line");
         drop(first);
-        is_started.recv().expect("the second photo");
-        second.join().expect("an ended thread");
+        let second = second.await.expect("free again");
+        drop(memory.reserve(3).await.expect("the rest is free"));
+        drop(second);
+        drop(memory.reserve(10).await.expect("all memory is free again"));
     }
 }

@@ -1,33 +1,58 @@
-//! Checks the bytes of an image. The type that the sender declares does not matter.
+//! Checks an image's bytes and ignores its declared type.
 
 use crate::intake::base64::ImageText;
-use crate::intake::decoding_memory;
+use crate::intake::decoding_memory::CAPACITY;
 use crate::intake::draft::{Content, DraftImage, DraftValue};
 use crate::intake::valid_submission::ValidImage;
 use crate::intake::validation_errors::{ImageError, Limits, MAX_PIXELS};
 use bytes::Bytes;
-use diagflow_photos::{Format, check_and_clean, read_header};
+use diagflow_photos::{Format, Header, check_and_clean, read_header};
 use diagflow_store::{NewFile, Sha256};
 
 const MAX_NAME_CHARS: usize = 255;
 
-/// Checks the image at `index` (from 0).
-pub(crate) fn check(
-    image: DraftImage<'_>,
-    index: usize,
-    limits: Limits,
-) -> Result<ValidImage, ImageError> {
-    let bytes = content(image.content, limits)?;
-    let (format, cleaned) = inspect(&bytes)?;
-    let record = NewFile {
-        name: file_name(&image.name, index, format),
-        media_type: format.media_type().to_owned(),
-        size: bytes.len() as u64,
-        sha256: Sha256::of(&bytes),
-        cleaned_size: cleaned.len() as u64,
-        cleaned_sha256: Sha256::of(&cleaned),
-    };
-    Ok(ValidImage { record, bytes })
+/// An image with a valid header, whose pixels have not been checked yet.
+pub(crate) struct Photo {
+    name: String,
+    header: Header,
+    bytes: Bytes,
+}
+
+impl Photo {
+    /// Reads the header of the image at the zero-based `index`.
+    pub(crate) fn open(
+        image: DraftImage<'_>,
+        index: usize,
+        limits: Limits,
+    ) -> Result<Self, ImageError> {
+        let bytes = content(image.content, limits)?;
+        let header = read_header(&bytes)?;
+        let max = max_pixels(&header);
+        if header.pixels() > max {
+            return Err(ImageError::TooManyPixels { max });
+        }
+        Ok(Self { name: file_name(&image.name, index, header.format), header, bytes })
+    }
+
+    /// Number of bytes of memory that [`Self::check`] needs.
+    pub(crate) fn decoding_bytes(&self) -> u64 {
+        self.header.decoding_bytes
+    }
+
+    /// Checks that the photo is complete. This may take seconds.
+    pub(crate) fn check(self) -> Result<ValidImage, ImageError> {
+        let Self { name, header, bytes } = self;
+        let cleaned = check_and_clean(&bytes, header.format)?;
+        let record = NewFile {
+            name,
+            media_type: header.format.media_type().to_owned(),
+            size: bytes.len() as u64,
+            sha256: Sha256::of(&bytes),
+            cleaned_size: cleaned.len() as u64,
+            cleaned_sha256: Sha256::of(&cleaned),
+        };
+        Ok(ValidImage { record, bytes })
+    }
 }
 
 fn content(content: Content<'_>, limits: Limits) -> Result<Bytes, ImageError> {
@@ -43,14 +68,13 @@ fn content(content: Content<'_>, limits: Limits) -> Result<Bytes, ImageError> {
     if bytes.is_empty() { Err(ImageError::Empty) } else { Ok(bytes) }
 }
 
-/// The format and the bytes without metadata of a complete photo.
-fn inspect(bytes: &[u8]) -> Result<(Format, Vec<u8>), ImageError> {
-    let header = read_header(bytes)?;
-    if header.pixels() > MAX_PIXELS {
-        return Err(ImageError::TooManyPixels);
+/// Returns the maximum number of pixels for photos of this kind. Some kinds of WebP need a lot of memory per pixel.
+fn max_pixels(header: &Header) -> u64 {
+    if header.decoding_bytes <= CAPACITY {
+        return MAX_PIXELS;
     }
-    let _memory = decoding_memory::reserve(header.decoded_bytes());
-    Ok((header.format, check_and_clean(bytes, header.format)?))
+    let bytes_per_pixel = header.decoding_bytes.div_ceil(header.pixels());
+    MAX_PIXELS.min(CAPACITY / bytes_per_pixel)
 }
 
 /// Returns the file name without directories and control characters.
@@ -70,6 +94,19 @@ mod tests {
 
     fn named(name: &str) -> String {
         file_name(&DraftValue::Text(name.into()), 1, Format::Png)
+    }
+
+    #[test]
+    fn a_photo_is_limited_by_its_pixel_count_and_its_decoding_memory() {
+        let max = |format, bytes_per_pixel: u64| {
+            let (width, height) = (10_000, 10_000);
+            let decoding_bytes = 100_000_000 * bytes_per_pixel;
+            max_pixels(&Header { format, width, height, decoding_bytes })
+        };
+        assert_eq!(max(Format::Jpeg, 1), MAX_PIXELS);
+        assert_eq!(max(Format::WebP, 6), MAX_PIXELS);
+        assert_eq!(max(Format::WebP, 8), 75_000_000);
+        assert_eq!(max(Format::WebP, 13), 46_153_846);
     }
 
     #[test]

@@ -1,90 +1,20 @@
 //! Reads a draft from JSON. Strings are borrowed from the body, because images in base64 are large. A value of the
-//! wrong type does not end the parsing, so that it is reported together with all other errors.
+//! wrong type does not stop the parser, so its error is reported together with all others. Numbers and nested lists are
+//! not parsed, so even an absurdly large number invalidates only its own field.
 
 use crate::error::ApiError;
 use crate::intake::draft::{Content, Draft, DraftImage, DraftImages, DraftValue, is_image_field};
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 pub(crate) fn draft(body: &[u8]) -> Result<Draft<'_>, ApiError> {
-    let object: Object<Draft<'_>> =
-        serde_json::from_slice(body).map_err(|error| ApiError::invalid_json(&error))?;
-    match object {
-        Object::Object(draft) => Ok(draft),
-        Object::Other => Err(ApiError::InvalidJson { line: 1, column: 1 }),
-    }
+    serde_json::from_slice(body).map_err(|error| ApiError::not_an_object(&error))
 }
 
-enum Object<T> {
-    Object(T),
-    Other,
-}
-
-/// Visitor methods for numbers, booleans and null.
-macro_rules! scalars {
-    ($flag:expr, $null:expr, $number:expr) => {
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("any value")
-        }
-        fn visit_bool<E: Error>(self, flag: bool) -> Result<Self::Value, E> {
-            Ok($flag(flag))
-        }
-        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-            Ok($null)
-        }
-        fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
-            Ok($number)
-        }
-        fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
-            Ok($number)
-        }
-        fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
-            Ok($number)
-        }
-    };
-}
-
-/// Skips the rest of a list or an object.
-macro_rules! skip {
-    (list $list:ident) => {
-        while $list.next_element::<IgnoredAny>()?.is_some() {}
-    };
-    (object $object:ident) => {
-        while $object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-    };
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for DraftValue<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = DraftValue<'de>;
-            scalars!(DraftValue::Flag, DraftValue::Missing, DraftValue::Other);
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(DraftValue::Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(DraftValue::Text(Cow::Owned(text.to_owned())))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                skip!(list list);
-                Ok(DraftValue::Other)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-                skip!(object object);
-                Ok(DraftValue::Other)
-            }
-        }
-        deserializer.deserialize_any(Reader)
-    }
-}
-
-/// If a field is repeated, the last value counts, as in browsers. Images of all fields count.
+/// If a field is repeated, the last value is used, as in browsers. Images from all image fields are used.
 impl<'de: 'a, 'a> Deserialize<'de> for Draft<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
@@ -95,19 +25,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Draft<'a> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
                 let mut draft = Draft::default();
-                while let Some(DraftValue::Text(name)) = object.next_key()? {
+                while let Some(Name(name)) = object.next_key()? {
+                    let json: &RawValue = object.next_value()?;
                     match name.as_ref() {
-                        "email" => draft.email = object.next_value()?,
-                        "comments" => draft.comments = object.next_value()?,
-                        "consent" => draft.consent = object.next_value()?,
-                        "consent_version" => draft.consent_version = object.next_value()?,
-                        name if is_image_field(name) => draft.images.extend(object.next_value()?),
-                        name => {
-                            let value: &RawValue = object.next_value()?;
-                            if may_hold_images(value) {
-                                draft.add_unknown(name, holds_file(value));
-                            }
-                        }
+                        "email" => draft.email = value(json),
+                        "comments" => draft.comments = value(json),
+                        "consent" => draft.consent = value(json),
+                        "consent_version" => draft.consent_version = value(json),
+                        name if is_image_field(name) => draft.images.extend(name, images(json)),
+                        name if may_hold_images(json) => draft.add_unknown(name, holds_file(json)),
+                        _ => {}
                     }
                 }
                 Ok(draft)
@@ -117,84 +44,96 @@ impl<'de: 'a, 'a> Deserialize<'de> for Draft<'a> {
     }
 }
 
-/// Whether a value is a list, an object or a `data:` URL.
-fn may_hold_images(value: &RawValue) -> bool {
-    value.get().starts_with(['[', '{']) || holds_file(value)
-}
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Whether a value contains a `data:` URL.
-fn holds_file(value: &RawValue) -> bool {
-    value.get().contains("\"data:") && value.get().contains(";base64,")
-}
-
-/// Reads a list, or a single image.
-impl<'de: 'a, 'a> Deserialize<'de> for DraftImages<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        fn not_a_list<'a>() -> DraftImages<'a> {
-            DraftImages { not_a_list: true, ..DraftImages::default() }
-        }
-        fn one(image: DraftImage<'_>) -> DraftImages<'_> {
-            let mut images = DraftImages::default();
-            images.push(image);
-            images
-        }
-        impl<'de> Visitor<'de> for Reader {
-            type Value = DraftImages<'de>;
-            scalars!(|_| not_a_list(), DraftImages::default(), not_a_list());
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(one(image_text(Cow::Borrowed(text))))
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(one(image_text(Cow::Owned(text.to_owned()))))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut images = DraftImages::default();
-                while let Some(image) = list.next_element()? {
-                    images.push(image);
-                }
-                Ok(images)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
-                DraftImage::deserialize(MapAccessDeserializer::new(object)).map(one)
-            }
-        }
-        deserializer.deserialize_any(Reader)
+fn value(json: &RawValue) -> DraftValue<'_> {
+    let json = json.get();
+    match json.as_bytes().first() {
+        Some(b'"') => text(json).map_or(DraftValue::Other, DraftValue::Text),
+        Some(b't') => DraftValue::Flag(true),
+        Some(b'f') => DraftValue::Flag(false),
+        Some(b'n') => DraftValue::Missing,
+        _ => DraftValue::Other,
     }
 }
 
-fn image_text(text: Cow<'_, str>) -> DraftImage<'_> {
-    DraftImage { name: DraftValue::Missing, content: Content::Text(text) }
+/// Returns the text of a JSON string, which is copied only if it contains escapes.
+fn text(json: &str) -> Option<Cow<'_, str>> {
+    match json.contains('\\') {
+        true => serde_json::from_str(json).ok().map(Cow::Owned),
+        false => json.strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed),
+    }
 }
 
-/// Reads an object, or the content of an image alone. Everything else is an image without content.
+/// Whether a value is a list, an object or a `data:` URL.
+fn may_hold_images(json: &RawValue) -> bool {
+    json.get().starts_with(['[', '{']) || holds_file(json)
+}
+
+/// Whether a value contains a `data:` URL.
+fn holds_file(json: &RawValue) -> bool {
+    json.get().contains("\"data:") && json.get().contains(";base64,")
+}
+
+/// Reads a list of images, or a single image.
+fn images(json: &RawValue) -> DraftImages<'_> {
+    let not_a_list = || DraftImages { not_a_list: true, ..DraftImages::default() };
+    match json.get().as_bytes().first() {
+        Some(b'n') => DraftImages::default(),
+        Some(b'[') => serde_json::from_str(json.get()).unwrap_or_else(|_| not_a_list()),
+        Some(b'{' | b'"') => image(json).into(),
+        _ => not_a_list(),
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for DraftImages<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = DraftImages<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut images = DraftImages::default();
+                while let Some(json) = list.next_element()? {
+                    images.push(image(json));
+                }
+                Ok(images)
+            }
+        }
+        deserializer.deserialize_seq(Reader)
+    }
+}
+
+/// Reads an image from an object, or from a string that contains only the image data. Any other value becomes an image
+/// without content.
+fn image(json: &RawValue) -> DraftImage<'_> {
+    let without_name = |content| DraftImage::new(DraftValue::Missing, content);
+    match value(json) {
+        DraftValue::Text(text) => without_name(Content::Text(text)),
+        _ => serde_json::from_str(json.get()).unwrap_or_else(|_| without_name(Content::None)),
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for DraftImage<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
-        fn no_image<'a>() -> DraftImage<'a> {
-            DraftImage { name: DraftValue::Missing, content: Content::None }
-        }
         impl<'de> Visitor<'de> for Reader {
             type Value = DraftImage<'de>;
-            scalars!(|_| no_image(), no_image(), no_image());
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(image_text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(image_text(Cow::Owned(text.to_owned())))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                skip!(list list);
-                Ok(no_image())
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
                 let (mut name, mut data, mut file_id) = Default::default();
-                while let Some(DraftValue::Text(key)) = object.next_key()? {
+                while let Some(Name(key)) = object.next_key()? {
+                    let json: &RawValue = object.next_value()?;
                     match key.as_ref() {
-                        "name" => name = object.next_value()?,
-                        "data" => data = object.next_value()?,
-                        "file_id" => file_id = object.next_value()?,
-                        _ => _ = object.next_value::<IgnoredAny>()?,
+                        "name" => name = value(json),
+                        "data" => data = value(json),
+                        "file_id" => file_id = value(json),
+                        _ => {}
                     }
                 }
                 let content = match (data, file_id) {
@@ -202,30 +141,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for DraftImage<'a> {
                     (DraftValue::Missing, DraftValue::Text(_)) => Content::FileId,
                     _ => Content::None,
                 };
-                Ok(DraftImage { name, content })
+                Ok(DraftImage::new(name, content))
             }
         }
-        deserializer.deserialize_any(Reader)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
-            type Value = Object<T>;
-            scalars!(|_| Object::Other, Object::Other, Object::Other);
-            fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(Object::Other)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                skip!(list list);
-                Ok(Object::Other)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(object)).map(Object::Object)
-            }
-        }
-        deserializer.deserialize_any(Reader(PhantomData))
+        deserializer.deserialize_map(Reader)
     }
 }

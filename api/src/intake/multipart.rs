@@ -1,9 +1,10 @@
-//! Reads a draft from `multipart/form-data`. Images are in the fields of [`is_image_field`]; the type that a part
-//! declares is not read. Unknown texts are ignored, and unknown files are reported.
+//! Reads a draft from `multipart/form-data`. Images are read from the fields that [`is_image_field`] accepts, and their
+//! declared types are ignored. Unknown text fields are ignored, and unknown file fields are reported.
 
 use crate::error::ApiError;
 use crate::intake::content_disposition::ContentDisposition;
 use crate::intake::draft::{Content, Draft, DraftImage, DraftValue, is_data_url, is_image_field};
+use crate::intake::form_feed::{FieldTooFar, PARSER_MEMORY, ParserProgress, feed};
 use crate::intake::upload_memory::MemoryReservation;
 use crate::intake::validation_errors::Limits;
 use crate::layers::time_limit::body_error;
@@ -11,18 +12,56 @@ use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_DISPOSITION;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use std::borrow::Cow;
+use std::error::Error;
+use std::iter::successors;
 
-/// Longer than the longest valid comments. Longer texts are truncated here and then rejected by the validation.
+/// Maximum size of a text field, which is more than the longest valid comments need. Longer text is truncated here and
+/// then rejected during validation.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
+/// More fields than any form needs. Even an empty field takes time to parse.
+const MAX_FIELDS: usize = 1000;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Length of `data:`.
 const DATA_URL_START: usize = 5;
-/// More than the longest usual part of a `data:` URL before the digits.
+/// Maximum length of the part of a `data:` URL before the base64 digits, which is usually much shorter.
 const DATA_URL_PREFIX: usize = 256;
 
-/// The router limits the body to `max_body` bytes.
+struct Form {
+    fields: Multipart,
+    progress: ParserProgress,
+}
+
+impl Form {
+    async fn of(request: Request) -> Result<Self, ApiError> {
+        let progress = ParserProgress::default();
+        let request = request.map(|body| feed(body, &progress));
+        let fields = Multipart::from_request(request, &()).await;
+        Ok(Self { fields: fields.map_err(|_| ApiError::InvalidMultipart)?, progress })
+    }
+
+    async fn next_field(&mut self) -> Result<Option<FormField<'_>>, MultipartError> {
+        let field = self.fields.next_field().await?;
+        self.progress.record_result();
+        Ok(field.map(|field| FormField { field, progress: &self.progress }))
+    }
+}
+
+struct FormField<'a> {
+    field: Field<'a>,
+    progress: &'a ParserProgress,
+}
+
+impl FormField<'_> {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
+        let chunk = self.field.chunk().await?;
+        self.progress.record_result();
+        Ok(chunk)
+    }
+}
+
+/// `max_body` is the router's limit for the body in bytes, which is quoted in error messages.
 pub(crate) async fn draft(
     request: Request,
     limits: Limits,
@@ -30,11 +69,16 @@ pub(crate) async fn draft(
     memory: &mut MemoryReservation,
 ) -> Result<Draft<'static>, ApiError> {
     let map_error = |error: MultipartError| multipart_error(&error, max_body);
-    let mut form =
-        Multipart::from_request(request, &()).await.map_err(|_| ApiError::InvalidMultipart)?;
+    memory.grow(PARSER_MEMORY)?;
+    let mut form = Form::of(request).await?;
     let mut draft = Draft::default();
+    let mut count = 0;
     while let Some(field) = form.next_field().await.map_err(map_error)? {
-        let disposition = field.headers().get(CONTENT_DISPOSITION);
+        count += 1;
+        if count > MAX_FIELDS {
+            return Err(ApiError::FormTooComplex);
+        }
+        let disposition = field.field.headers().get(CONTENT_DISPOSITION);
         let ContentDisposition { name, file_name } = disposition
             .map(|header| ContentDisposition::parse(header.as_bytes()))
             .unwrap_or_default();
@@ -47,7 +91,7 @@ pub(crate) async fn draft(
                 let within_limit = draft.images.count < limits.files;
                 let limit = if within_limit { limits.file_size } else { 0 };
                 if let Some(image) = image(field, file_name, limit, memory, map_error).await? {
-                    draft.images.push(image);
+                    draft.images.extend(name, image.into());
                 }
             }
             name => {
@@ -63,7 +107,7 @@ pub(crate) async fn draft(
 }
 
 async fn text(
-    field: Field<'_>,
+    field: FormField<'_>,
     memory: &mut MemoryReservation,
     map_error: impl Fn(MultipartError) -> ApiError,
 ) -> Result<DraftValue<'static>, ApiError> {
@@ -79,9 +123,9 @@ async fn text(
     Ok(text.map_or(DraftValue::Other, |text| DraftValue::Text(Cow::Owned(text))))
 }
 
-/// `None` for an empty file without a name: browsers send one if no file is selected.
+/// Returns `None` for an empty file without a name, which browsers send if no file is selected.
 async fn image(
-    field: Field<'_>,
+    field: FormField<'_>,
     file_name: Option<String>,
     limit: usize,
     memory: &mut MemoryReservation,
@@ -89,17 +133,16 @@ async fn image(
 ) -> Result<Option<DraftImage<'static>>, ApiError> {
     let is_file = file_name.is_some();
     let name = file_name.filter(|name| !name.is_empty());
-    // A text may be a `data:` URL, which is longer than its image.
-    let max_bytes = if is_file { limit } else { limit.div_ceil(3) * 4 + DATA_URL_PREFIX };
+    let max_bytes = if is_file { limit } else { max_text_bytes(limit) };
     let (bytes, is_complete) = read(field, max_bytes, memory, map_error).await?;
     if name.is_none() && is_complete && bytes.is_empty() {
         return Ok(None);
     }
     let content = if !is_complete {
         Content::TooLarge
-    } else if !is_file && is_data_url(&bytes) {
-        // The text and the decoded image exist at the same time.
-        memory.grow(bytes.len())?;
+    } else if !is_file && is_text(&bytes) {
+        // The text, its base64 digits and the decoded image are in memory at the same time.
+        memory.grow(2 * bytes.len())?;
         String::from_utf8(bytes.into()).map_or(Content::None, |text| Content::Text(text.into()))
     } else if bytes.len() > limit {
         Content::TooLarge
@@ -107,12 +150,25 @@ async fn image(
         Content::Bytes(bytes.freeze())
     };
     let name = name.map_or(DraftValue::Missing, |name| DraftValue::Text(name.into()));
-    Ok(Some(DraftImage { name, content }))
+    Ok(Some(DraftImage::new(name, content)))
 }
 
-/// Reads a field to its end, and returns at most `limit` bytes and whether the field is complete.
+/// Returns the maximum size of a text field that contains an image of at most `limit` bytes. Base64 is longer than the
+/// decoded image, and may contain line breaks and percent-encoded digits.
+fn max_text_bytes(limit: usize) -> usize {
+    limit.div_ceil(3) * 4 + limit / 8 + DATA_URL_PREFIX
+}
+
+/// Whether a field contains base64 or a `data:` URL, as in JSON, rather than the image itself, which always contains
+/// control characters.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_binary = |character: char| character.is_control() && !character.is_whitespace();
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(is_binary))
+}
+
+/// Reads a field to its end. Returns at most its first `limit` bytes, and whether they are the complete field.
 async fn read(
-    mut field: Field<'_>,
+    mut field: FormField<'_>,
     limit: usize,
     memory: &mut MemoryReservation,
     map_error: impl Fn(MultipartError) -> ApiError,
@@ -128,11 +184,17 @@ async fn read(
     Ok((buffer, is_complete))
 }
 
+fn is_field_too_far(error: &MultipartError) -> bool {
+    let error: &(dyn Error + 'static) = error;
+    successors(Some(error), |error| (*error).source()).any(|error| error.is::<FieldTooFar>())
+}
+
 fn multipart_error(error: &MultipartError, max_body: usize) -> ApiError {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(max_body),
         StatusCode::BAD_REQUEST => ApiError::InvalidMultipart,
-        // A connection error.
+        _ if is_field_too_far(error) => ApiError::FormTooComplex,
+        // All other errors are connection errors.
         _ => body_error(error),
     }
 }

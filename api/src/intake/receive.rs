@@ -16,18 +16,21 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use tokio::time::{Instant, timeout_at};
 
-/// Errors of [`receive`], in addition to [`crate::extract::body::READ_ERRORS`].
-pub(crate) const RECEIVE_ERRORS: [ErrorCode; 6] = [
+/// Errors returned by [`receive`], in addition to [`crate::extract::body::READ_ERRORS`].
+pub(crate) const RECEIVE_ERRORS: [ErrorCode; 7] = [
     ErrorCode::InvalidSubmission,
     ErrorCode::InvalidJson,
     ErrorCode::InvalidMultipart,
+    ErrorCode::FormTooComplex,
     ErrorCode::UnsupportedMediaType,
     ErrorCode::Busy,
     ErrorCode::Internal,
 ];
 
-/// The reserved memory is released when the last copy of the images' bytes is dropped.
+/// Reads and validates a submission. The memory reserved for it is released when the last copy of the images' bytes is
+/// dropped.
 pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<ValidSubmission> {
     let settings = &state.app.settings;
     let limits = Limits {
@@ -36,42 +39,45 @@ pub(crate) async fn receive(state: &AppState, request: Request) -> ApiResult<Val
         smtputf8: settings.smtputf8,
     };
     let consent = settings.consent_version.clone();
-    let client = ClientInfo::of(request.headers(), request.extensions(), settings.trusted_proxies);
+    let client = ClientInfo::of(request.headers(), request.extensions(), &settings.proxies);
     let mut memory = state.memory.reserve(client.key());
     check_content_length(request.headers(), settings)?;
     let request = decompressed(request, settings.max_body())?;
-    let mut submission = match media_type(request.headers()).as_str() {
+    let deadline = Instant::now() + settings.upload_timeout;
+    let draft = match media_type(request.headers()).as_str() {
         "application/json" => {
             let body = read(request.into_body(), settings.max_body(), &mut memory);
-            let body = with_upload_timeout(settings, body).await?;
-            run_blocking(move || validate::validate(json::draft(&lenient(body))?, limits, &consent))
-                .await?
+            let body = until(deadline, body).await?;
+            run_blocking(move || {
+                let text = lenient(body);
+                Ok(validate::validate(json::draft(&text)?, limits, &consent))
+            })
+            .await?
         }
         "multipart/form-data" => {
             let max_body = settings.max_body();
             let draft = multipart::draft(request, limits, max_body, &mut memory);
-            let draft = with_upload_timeout(settings, draft).await?;
-            run_blocking(move || validate::validate(draft, limits, &consent)).await?
+            let draft = until(deadline, draft).await?;
+            run_blocking(move || Ok(validate::validate(draft, limits, &consent))).await?
         }
         _ => {
             let accepted = "application/json or multipart/form-data";
             return Err(ApiError::UnsupportedMediaType { accepted });
         }
     };
+    let checking = draft.check_photos(&state.photo_checks, client.key());
+    let mut submission = timeout_at(deadline, checking).await.unwrap_or(Err(ApiError::Busy))?;
     memory.attach_to(submission.images.iter_mut().map(|image| &mut image.bytes));
     Ok(submission)
 }
 
-/// Limits the duration of an upload, because uploads hold memory. Dropping it is safe, because nothing is stored yet.
-async fn with_upload_timeout<T>(
-    settings: &ApiSettings,
-    reading: impl Future<Output = ApiResult<T>>,
-) -> ApiResult<T> {
-    let read = tokio::time::timeout(settings.upload_timeout, reading).await;
-    read.unwrap_or(Err(ApiError::UploadTimeout))
+/// Aborts an upload at the deadline, because uploads hold memory. This is safe at any time, because nothing has been
+/// stored yet.
+async fn until<T>(deadline: Instant, reading: impl Future<Output = ApiResult<T>>) -> ApiResult<T> {
+    timeout_at(deadline, reading).await.unwrap_or(Err(ApiError::UploadTimeout))
 }
 
-/// Rejects a body that is too large by its `Content-Length`, before reading it.
+/// Rejects a body whose `Content-Length` is too large, before the body is read.
 fn check_content_length(headers: &HeaderMap, settings: &ApiSettings) -> ApiResult<()> {
     let announced: Option<u64> = headers
         .get(CONTENT_LENGTH)
@@ -123,7 +129,7 @@ mod tests {
         let read =
             async |body: String| read(body.into(), usize::MAX, &mut memory.reserve(client)).await;
         assert!(read("x".repeat(10 * 1024)).await.is_ok());
-        assert!(read("\\/".repeat(3 * 1024)).await.is_ok(), "24 KiB in total");
+        assert!(read("\\/".repeat(3 * 1024)).await.is_ok(), "this body reserves 24 KiB");
         assert!(matches!(read("\\/".repeat(5 * 1024)).await, Err(ApiError::Busy)));
     }
 }

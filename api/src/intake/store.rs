@@ -1,5 +1,5 @@
-//! Stores a valid submission: claims its Idempotency-Key, stores the images, then everything else in one
-//! transaction, and queues its run.
+//! Stores a valid submission: claims its idempotency key, stores the images, stores all other data in one transaction,
+//! and queues the first run.
 //!
 //! Callers run [`store_submission`] to completion ([`crate::layers::time_limit::run_to_completion`]) even if the client
 //! disconnects. Images without a submission are removed later ([`crate::dispatch::orphaned_files`]).
@@ -9,12 +9,13 @@ use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::header_names::IDEMPOTENCY_KEY;
 use crate::intake::valid_submission::ValidSubmission;
+use crate::layers::observe::record_submission;
 use crate::openapi::route::RouteDocument;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use diagflow_store::{
     Action, BlobError, Consent, CreateOutcome, Failpoint, IdempotencyClaim, IdempotencyKeyHash,
-    IdempotencyState, NewSubmission, ObjectKind, RunKey, Sha256, SubmissionId,
+    IdempotencyState, NewSubmission, ObjectKind, RunKey, Sha256, SubmissionId, UserId,
 };
 use futures::future::try_join_all;
 use tokio::time::timeout;
@@ -25,20 +26,36 @@ const MAX_KEY_BYTES: usize = 255;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoredSubmission {
     Created(SubmissionId),
-    /// An earlier request with the same key and content has stored the submission.
+    /// An earlier request with the same key and content has already stored the submission.
     Replayed(SubmissionId),
 }
 
-/// The digest of the Idempotency-Key; the key itself is not stored.
-pub(crate) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<IdempotencyKeyHash>> {
+/// A valid Idempotency-Key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Returns the digest under which the key is stored. The same key sent by another account, or by an anonymous
+    /// client, has a different digest.
+    fn digest(&self, sender: Option<UserId>) -> IdempotencyKeyHash {
+        match sender {
+            None => Sha256::of(self.0.as_bytes()),
+            // Keys cannot contain spaces, so no anonymous client can choose a key with this digest.
+            Some(account) => Sha256::of(format!("{account} {}", self.0).as_bytes()),
+        }
+    }
+}
+
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<IdempotencyKey>> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(key) = keys.next() else { return Ok(None) };
-    let key = key.as_bytes();
-    let valid = (1..=MAX_KEY_BYTES).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
-    if !valid || keys.next().is_some() {
-        return Err(ApiError::InvalidIdempotencyKey);
+    let is_valid = |key: &&str| {
+        (1..=MAX_KEY_BYTES).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match key.to_str().ok().filter(is_valid) {
+        Some(key) if keys.next().is_none() => Ok(Some(IdempotencyKey(key.to_owned()))),
+        _ => Err(ApiError::InvalidIdempotencyKey),
     }
-    Ok(Some(Sha256::of(key)))
 }
 
 pub(crate) fn document_idempotency_key(route: &mut RouteDocument<'_>) {
@@ -46,15 +63,18 @@ pub(crate) fn document_idempotency_key(route: &mut RouteDocument<'_>) {
         "Idempotency-Key",
         Type::String,
         Required::False,
-        "Key of 1 to 255 visible ASCII characters. Makes it safe to repeat the request for at least 24 hours.",
+        "Key of 1 to 255 visible ASCII characters. A request with a key can be repeated safely for at least 24 hours. \
+         Keys are scoped to the account that sends them; clients without an account share one scope. A request that is \
+         repeated from a different account, or without the account, creates a new submission.",
     );
     route.add_errors(&[ErrorCode::InvalidIdempotencyKey]);
 }
 
-pub(crate) const STORE_ERRORS: [ErrorCode; 8] = [
+pub(crate) const STORE_ERRORS: [ErrorCode; 9] = [
     ErrorCode::InvalidSubmission,
     ErrorCode::IdempotencyKeyInUse,
     ErrorCode::IdempotencyKeyReused,
+    ErrorCode::TokenRevoked,
     ErrorCode::TooManyOpenSubmissions,
     ErrorCode::DailyLimitReached,
     ErrorCode::Internal,
@@ -64,15 +84,20 @@ pub(crate) const STORE_ERRORS: [ErrorCode; 8] = [
 
 pub(crate) async fn store_submission(
     state: &AppState,
-    key: Option<IdempotencyKeyHash>,
+    key: Option<IdempotencyKey>,
     submission: ValidSubmission,
     sender: Option<Caller>,
 ) -> ApiResult<StoredSubmission> {
+    let account = sender.as_ref().map(|sender| sender.user.id);
     let claim = match key {
         None => None,
-        Some(key) => match claim(state, key, &submission).await? {
+        Some(key) => match claim(state, key.digest(account), &submission).await? {
             IdempotencyState::Claimed(claim) => Some(claim),
             IdempotencyState::Completed(submission) => {
+                record_submission(submission);
+                if state.app.store.is_token_revoked(submission).await? {
+                    return Err(ApiError::TokenRevoked);
+                }
                 return Ok(StoredSubmission::Replayed(submission));
             }
             IdempotencyState::InProgress => return Err(ApiError::IdempotencyKeyInUse),
@@ -81,7 +106,7 @@ pub(crate) async fn store_submission(
     };
     let stored = create(state, submission, sender, claim.as_ref()).await;
     if let (Err(_), Some(claim)) = (&stored, &claim) {
-        // A repeated request then does not have to wait until the claim expires.
+        // Release the claim, so that a repeated request does not have to wait until it expires.
         if let Err(error) = state.app.store.release_idempotency_key(claim).await {
             tracing::debug!(
                 error = error.kind(),
@@ -111,14 +136,20 @@ async fn create(
     if let Some(field_error) = submission.outdated {
         return Err(ApiError::InvalidSubmission(vec![field_error]));
     }
+    let settings = &state.app.settings;
+    let limits = settings.recipient_limits;
+    // This check, which takes no lock, avoids storing the images of a submission that will be refused.
+    let exceeded = state.app.store.exceeded_recipient_limit(&submission.email, limits).await?;
+    if let Some(limit) = exceeded {
+        return Err(limit.into());
+    }
     let (records, bytes): (Vec<_>, Vec<_>) =
         submission.images.into_iter().map(|image| (image.record, image.bytes)).unzip();
     let digests: Vec<_> = records.iter().map(|record| record.sha256).collect();
     state.app.store.reserve_blobs(&digests).await?;
-    let settings = &state.app.settings;
-    // Shorter than the limit of the whole request, so that clients that must retry get their 503 early enough.
-    // The storage may continue writing; the memory of the bytes is released when it finishes
-    // (`intake::upload_memory`).
+    // This limit is shorter than the limit for the whole request, so clients that must retry get their 503 early
+    // enough. The storage may continue writing after the timeout. The images' memory is released when the storage
+    // finishes (`intake::upload_memory`).
     let limit = settings.request_timeout / 2;
     let Ok(put) = timeout(limit, put_images(state, bytes)).await else {
         return Err(ApiError::unavailable("the file storage does not respond"));
@@ -127,6 +158,7 @@ async fn create(
 
     let version = submission.consent_version.unwrap_or_else(|| settings.consent_version.clone());
     let id = SubmissionId::new();
+    record_submission(id);
     let entry = sender.as_ref().map(|sender| {
         let entry = sender.audit_entry(Action::SubmissionCreate, ObjectKind::Submission, id);
         entry.with("files", records.len())
@@ -141,7 +173,7 @@ async fn create(
         submitted_by: sender.map(|sender| sender.user.id),
         audit_entry: entry,
     };
-    match state.app.store.create_submission(&new, settings.recipient_limits, claim).await? {
+    match state.app.store.create_submission(&new, limits, claim).await? {
         CreateOutcome::Created => {}
         CreateOutcome::ClaimLost => return Err(ApiError::IdempotencyKeyInUse),
         CreateOutcome::LimitExceeded(limit) => return Err(limit.into()),
@@ -162,7 +194,7 @@ mod tests {
     use super::*;
     use axum::http::HeaderValue;
 
-    fn read(keys: &[&[u8]]) -> ApiResult<Option<IdempotencyKeyHash>> {
+    fn read(keys: &[&[u8]]) -> ApiResult<Option<IdempotencyKey>> {
         let mut headers = HeaderMap::new();
         for key in keys {
             let value = HeaderValue::from_bytes(key).expect("a header value");
@@ -172,14 +204,23 @@ mod tests {
     }
 
     #[test]
-    fn an_idempotency_key_has_1_to_255_visible_ascii_characters() {
+    fn an_idempotency_key_must_have_1_to_255_visible_ascii_characters() {
         assert!(matches!(read(&[]), Ok(None)));
-        assert_eq!(read(&[b"abc"]).expect("valid"), Some(Sha256::of(b"abc")));
+        assert_eq!(read(&[b"abc"]).expect("valid"), Some(IdempotencyKey("abc".to_owned())));
         assert!(read(&[&[b'x'; 255]]).is_ok());
         for wrong in
             [&[b"".as_slice()][..], &[b"a b"], &[b"\xc3\xa4"], &[&[b'x'; 256]], &[b"a", b"a"]]
         {
             assert!(matches!(read(wrong), Err(ApiError::InvalidIdempotencyKey)), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn the_same_key_from_another_sender_has_a_different_digest() {
+        let key = IdempotencyKey("key-1".to_owned());
+        let (ana, ben) = (UserId::new(), UserId::new());
+        assert_eq!(key.digest(Some(ana)), key.digest(Some(ana)));
+        assert_ne!(key.digest(Some(ana)), key.digest(Some(ben)));
+        assert_ne!(key.digest(Some(ana)), key.digest(None));
     }
 }

@@ -1,6 +1,6 @@
-//! Limits the memory of all uploads in progress. The limit counts received bytes instead of requests: a slow phone with
-//! one small photo must not block others. One client gets at most half, so that a flood from one address leaves memory
-//! for others.
+//! Limits the total memory used by uploads in progress. The limit counts received bytes instead of requests, so a slow
+//! upload of one small photo does not block other uploads. A single client gets at most half of the memory, so a flood
+//! of requests from one address leaves memory for other clients.
 
 use crate::error::ApiError;
 use crate::intake::draft::MAX_IMAGES;
@@ -11,15 +11,15 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Peak memory for a JSON body, as a multiple of its length: the body, the base64 digits of an image without
-/// whitespace, and the decoded bytes exist at the same time.
+/// whitespace, and the decoded bytes are in memory at the same time.
 pub(super) const JSON_COPIES: usize = 3;
-/// The multiple if strings cannot be borrowed from the body because they contain escapes: some languages write `/`,
-/// a base64 digit, as `\/`.
+/// Peak memory for a JSON body with escapes, as a multiple of its length. Strings with escapes cannot be borrowed from
+/// the body, and some languages write `/`, which is a base64 digit, as `\/`.
 const ESCAPED_JSON_COPIES: usize = JSON_COPIES + 1;
 
 #[derive(Clone)]
 pub(crate) struct UploadMemory {
-    /// In bytes.
+    /// Limit in bytes.
     limit: usize,
     limit_per_client: usize,
     used: Arc<Mutex<Used>>,
@@ -32,7 +32,8 @@ struct Used {
 }
 
 impl UploadMemory {
-    /// The limit is at least twice the memory of the largest possible submission, because one client gets only half.
+    /// The limit is at least twice what the largest possible submission needs, because a single client gets only half
+    /// of the memory.
     pub(crate) fn for_uploads(settings: &ApiSettings) -> Self {
         debug_assert!(settings.max_files <= MAX_IMAGES);
         let largest = settings.max_body().saturating_mul(ESCAPED_JSON_COPIES);
@@ -43,7 +44,7 @@ impl UploadMemory {
         Self { limit: bytes, limit_per_client: bytes / 2, used: Arc::default() }
     }
 
-    /// An empty reservation for one upload. `client` is [`crate::extract::client_info::ClientInfo::key`].
+    /// Returns an empty reservation for one upload. `client` is [`crate::extract::client_info::ClientInfo::key`].
     pub(crate) fn reserve(&self, client: IpAddr) -> MemoryReservation {
         MemoryReservation { memory: self.clone(), client, bytes: 0 }
     }
@@ -54,7 +55,7 @@ impl UploadMemory {
     }
 }
 
-/// The memory of one upload, released on drop.
+/// The memory reserved for one upload, which is released when the reservation is dropped.
 pub(crate) struct MemoryReservation {
     memory: UploadMemory,
     client: IpAddr,
@@ -62,7 +63,8 @@ pub(crate) struct MemoryReservation {
 }
 
 impl MemoryReservation {
-    /// Reserves `more` bytes. Fails instead of waiting, because uploads could wait for each other forever.
+    /// Reserves `more` bytes. Fails instead of waiting if not enough memory is free, because uploads that wait could
+    /// block each other forever.
     pub(crate) fn grow(&mut self, more: usize) -> Result<(), ApiError> {
         let UploadMemory { limit, limit_per_client, .. } = self.memory;
         let mut used = self.memory.used();
@@ -81,8 +83,8 @@ impl MemoryReservation {
 }
 
 impl MemoryReservation {
-    /// Attaches the reservation to the bytes, so that it is released when the last copy of them is dropped. The storage
-    /// may hold them long after its caller stopped waiting.
+    /// Attaches the reservation to the bytes, so that the memory is released when the last copy of the bytes is
+    /// dropped. The storage may hold the bytes long after its caller has stopped waiting.
     pub(crate) fn attach_to<'a>(self, all: impl IntoIterator<Item = &'a mut Bytes>) {
         let reservation = Arc::new(self);
         for bytes in all {
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn one_client_can_reserve_at_most_half() {
+    fn one_client_can_reserve_at_most_half_of_the_memory() {
         let memory = UploadMemory::new(10);
         let (mut first, mut second) = (memory.reserve(client(1)), memory.reserve(client(1)));
         first.grow(3).expect("free");
@@ -163,7 +165,7 @@ mod tests {
         second.grow(2).expect("exactly half");
         memory.reserve(client(2)).grow(5).expect("the other half is free");
         drop((first, second));
-        assert!(memory.used().by_client.is_empty(), "no client is left");
+        assert!(memory.used().by_client.is_empty(), "no clients remain");
         memory.reserve(client(1)).grow(5).expect("free again");
     }
 }

@@ -8,8 +8,8 @@ pub(crate) struct ValidSubmission {
     pub(crate) comments: String,
     /// The consent version in the request, if any.
     pub(crate) consent_version: Option<String>,
-    /// The error if the consent version is not the current one. Such a submission is not stored, but a repeat of a
-    /// submission that was stored earlier gets the original response.
+    /// The error for an outdated consent version. A submission with this error is not stored. However, if the
+    /// submission was stored before the version became outdated, a repeated request gets the original response.
     pub(crate) outdated: Option<FieldError>,
     pub(crate) images: Vec<ValidImage>,
 }
@@ -21,8 +21,8 @@ pub(crate) struct ValidImage {
 }
 
 impl ValidSubmission {
-    /// Digest of the content, which is the same for JSON and multipart. It includes the consent version as sent, so a
-    /// repeat has the same digest even if the default version has changed since.
+    /// Digest of the content, which is the same for JSON and multipart. The digest includes the consent version as
+    /// sent, so a repeated request has the same digest even if the default version has changed since then.
     pub(crate) fn digest(&self) -> Sha256 {
         let images: Vec<_> = self
             .images
@@ -32,7 +32,7 @@ impl ValidSubmission {
             })
             .collect();
         let version = self.consent_version.as_deref();
-        // JSON is unambiguous: different submissions have different JSON texts.
+        // JSON is an unambiguous encoding, so different submissions have different JSON texts.
         let canonical = serde_json::json!([
             "diagflow submission v1",
             self.email.as_str(),

@@ -1,50 +1,98 @@
 //! Validates a draft and reports all errors at once, in the order of the form's fields.
 
-use crate::error::ApiError;
 use crate::error::field_errors::FieldError;
+use crate::error::{ApiError, ApiResult};
 use crate::extract::line_breaks::normalize_line_breaks;
 use crate::intake::draft::{Draft, DraftImages, DraftValue, MAX_IMAGES};
-use crate::intake::image;
+use crate::intake::image::Photo;
+use crate::intake::photo_checks::PhotoChecks;
 use crate::intake::valid_submission::ValidSubmission;
 use crate::intake::validation_errors::{Limits, MAX_COMMENTS, SubmissionError};
 use diagflow_store::EmailAddress;
+use std::net::IpAddr;
 
-/// `current` is the current consent version. If the only error is another version, the draft is not rejected here: see
-/// [`ValidSubmission::outdated`]. Decodes base64 and reads all images, so it must run on a blocking thread.
-pub(crate) fn validate(
-    draft: Draft<'_>,
+/// A draft whose fields have been validated. The pixels of its photos have not been checked yet.
+pub(crate) struct ValidatedDraft {
+    email: Option<EmailAddress>,
+    comments: Option<String>,
+    consent_version: Option<String>,
+    is_outdated: bool,
+    photos: Vec<Result<Photo, FieldError>>,
+    /// Errors in the image list and in the fields before it, in the order of the form.
+    errors_before: Vec<FieldError>,
+    /// Errors for unknown fields.
+    errors_after: Vec<FieldError>,
     limits: Limits,
-    current: &str,
-) -> Result<ValidSubmission, ApiError> {
+}
+
+/// Validates everything except the pixels of the photos. `current` is the current consent version. This function
+/// decodes base64, so it must run on a blocking thread.
+pub(crate) fn validate(draft: Draft<'_>, limits: Limits, current: &str) -> ValidatedDraft {
     let email = email(&draft.email, limits);
     let consent =
         if draft.consent.is_true() { Ok(()) } else { Err(SubmissionError::ConsentRequired) };
     let consent_version = consent_version(&draft.consent_version, current);
     let comments = comments(draft.comments);
 
-    let mut field_errors = Vec::new();
-    field_errors.extend(email.as_ref().err().map(|error| error.field_error(limits)));
-    field_errors.extend(consent.as_ref().err().map(|error| error.field_error(limits)));
-    field_errors.extend(consent_version.as_ref().err().map(|error| error.field_error(limits)));
-    field_errors.extend(comments.as_ref().err().map(|error| error.field_error(limits)));
+    let mut errors_before = Vec::new();
+    errors_before.extend(email.as_ref().err().map(|error| error.field_error(limits)));
+    errors_before.extend(consent.as_ref().err().map(|error| error.field_error(limits)));
+    errors_before.extend(consent_version.as_ref().err().map(|error| error.field_error(limits)));
+    errors_before.extend(comments.as_ref().err().map(|error| error.field_error(limits)));
     let no_images = draft.images.count == 0;
-    let images = images(draft.images, limits, &mut field_errors);
-    // Other unknown fields are ignored. They explain only why there are no images.
+    errors_before.extend(list_errors(&draft.images, limits));
+    // An unknown field without a file is reported only if there are no images, because the field may explain why they
+    // are missing.
     let unknown = draft.unknown.iter().filter(|field| field.holds_file || no_images);
     let unknown = unknown.map(|field| SubmissionError::UnknownField { name: &field.name });
-    field_errors.extend(unknown.map(|error| error.field_error(limits)));
-    let outdated = match &consent_version {
-        Err(SubmissionError::ConsentVersionNotCurrent { .. }) if field_errors.len() == 1 => {
-            field_errors.pop()
+    let errors_after = unknown.map(|error| error.field_error(limits)).collect();
+    ValidatedDraft {
+        email: email.ok(),
+        comments: comments.ok(),
+        consent_version: draft.consent_version.text().map(str::to_owned),
+        is_outdated: matches!(
+            consent_version,
+            Err(SubmissionError::ConsentVersionNotCurrent { .. })
+        ),
+        photos: open(draft.images, limits),
+        errors_before,
+        errors_after,
+        limits,
+    }
+}
+
+impl ValidatedDraft {
+    /// Checks the photos, unless another field has an error, because checking photos takes a lot of CPU time. If the
+    /// only error is an outdated consent version, the draft is not rejected here: see [`ValidSubmission::outdated`].
+    pub(crate) async fn check_photos(
+        self,
+        checks: &PhotoChecks,
+        client: IpAddr,
+    ) -> ApiResult<ValidSubmission> {
+        let only_outdated = self.is_outdated && self.errors_before.len() == 1;
+        let is_valid =
+            (self.errors_before.is_empty() || only_outdated) && self.errors_after.is_empty();
+        let mut errors = self.errors_before;
+        let mut images = Vec::new();
+        for (index, photo) in self.photos.into_iter().enumerate() {
+            match photo {
+                Ok(photo) if is_valid => match checks.check(client, photo).await? {
+                    Ok(image) => images.push(image),
+                    Err(error) => errors.push(error.field_error(index, self.limits)),
+                },
+                Ok(_) => {}
+                Err(error) => errors.push(error),
+            }
         }
-        _ => None,
-    };
-    match (email, comments) {
-        (Ok(email), Ok(comments)) if field_errors.is_empty() => {
-            let consent_version = draft.consent_version.text().map(str::to_owned);
-            Ok(ValidSubmission { email, comments, consent_version, outdated, images })
+        errors.extend(self.errors_after);
+        let outdated = if only_outdated && errors.len() == 1 { errors.pop() } else { None };
+        match (self.email, self.comments) {
+            (Some(email), Some(comments)) if errors.is_empty() => {
+                let consent_version = self.consent_version;
+                Ok(ValidSubmission { email, comments, consent_version, outdated, images })
+            }
+            _ => Err(ApiError::InvalidSubmission(errors)),
         }
-        _ => Err(ApiError::InvalidSubmission(field_errors)),
     }
 }
 
@@ -65,7 +113,7 @@ fn email(value: &DraftValue<'_>, limits: Limits) -> Result<EmailAddress, Submiss
 fn comments(value: DraftValue<'_>) -> Result<String, SubmissionError<'static>> {
     match value {
         DraftValue::Missing => Ok(String::new()),
-        // No text needs NUL, and many programs stop reading at it.
+        // No comment needs a NUL character, and many programs treat the first NUL as the end of the text.
         DraftValue::Text(text) if text.contains('\0') => Err(SubmissionError::CommentsInvalid),
         DraftValue::Text(text) => match normalize_line_breaks(&text) {
             text if text.chars().count() > MAX_COMMENTS => Err(SubmissionError::CommentsTooLong),
@@ -75,7 +123,7 @@ fn comments(value: DraftValue<'_>) -> Result<String, SubmissionError<'static>> {
     }
 }
 
-/// Consent to another text is not consent to the current one.
+/// Accepts only the current version, because consent to a different text is not consent to the current one.
 fn consent_version<'a>(
     value: &DraftValue<'_>,
     current: &'a str,
@@ -88,26 +136,29 @@ fn consent_version<'a>(
     }
 }
 
-fn images(
-    images: DraftImages<'_>,
-    limits: Limits,
-    field_errors: &mut Vec<FieldError>,
-) -> Vec<crate::intake::valid_submission::ValidImage> {
+fn list_errors(images: &DraftImages<'_>, limits: Limits) -> Vec<FieldError> {
+    let mut errors = Vec::new();
     if images.not_a_list {
-        field_errors.push(SubmissionError::ImagesInvalid.field_error(limits));
+        errors.push(SubmissionError::ImagesInvalid);
     } else if images.count == 0 {
-        field_errors.push(SubmissionError::ImagesRequired.field_error(limits));
+        errors.push(SubmissionError::ImagesRequired);
     }
-    let max = limits.files.min(MAX_IMAGES);
-    if images.count > max {
-        field_errors.push(SubmissionError::TooManyImages.field_error(limits));
+    if images.count > max_images(limits) {
+        errors.push(SubmissionError::TooManyImages);
     }
-    let mut submission = Vec::new();
-    for (index, image) in images.list.into_iter().take(max).enumerate() {
-        match image::check(image, index, limits) {
-            Ok(image) => submission.push(image),
-            Err(error) => field_errors.push(error.field_error(index, limits)),
-        }
-    }
-    submission
+    errors.into_iter().map(|error| error.field_error(limits)).collect()
+}
+
+fn max_images(limits: Limits) -> usize {
+    limits.files.min(MAX_IMAGES)
+}
+
+fn open(images: DraftImages<'_>, limits: Limits) -> Vec<Result<Photo, FieldError>> {
+    let max = max_images(limits);
+    // The content of images beyond the limit was discarded, so these images must stay at the end of the list.
+    let in_order = if images.count > max { images.list } else { images.in_order() };
+    let photos = in_order.into_iter().take(max).enumerate().map(|(index, image)| {
+        Photo::open(image, index, limits).map_err(|error| error.field_error(index, limits))
+    });
+    photos.collect()
 }

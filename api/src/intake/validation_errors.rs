@@ -1,12 +1,12 @@
-//! The codes and messages of all validation errors. The existing front end has texts of its own for some of them, so
-//! their first sentences must not change.
+//! Codes and messages for all validation errors. The existing front end contains copies of some messages, so the first
+//! sentence of each message must not change. Patients read these messages, so details for developers come last.
 
 use crate::error::field_errors::{FieldError, FieldErrorCode};
 use crate::settings::MIB;
 use diagflow_photos::Rejection;
 
 pub(crate) const MAX_COMMENTS: usize = 5000;
-/// A few bytes can declare billions of pixels, which are expensive to decode.
+/// The number of pixels is limited, because a few bytes can declare billions of pixels, which are expensive to decode.
 pub(crate) const MAX_PIXELS: u64 = 100_000_000;
 
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ impl SubmissionError<'_> {
             Self::EmailRequired => (
                 "email",
                 FieldErrorCode::EmailRequired,
-                "Email is required. Enter the address to which we send the result.".to_owned(),
+                "Email is required. Enter the address where we should send the result.".to_owned(),
             ),
             Self::EmailInvalid => (
                 "email",
@@ -71,7 +71,9 @@ impl SubmissionError<'_> {
             Self::ConsentVersionInvalid => (
                 "consent_version",
                 FieldErrorCode::ConsentVersionInvalid,
-                "Consent version must be text. Send the version that was shown.".to_owned(),
+                "We could not read your consent. Please reload the page, and read and confirm the consent text \
+                 again. Details for developers: consent_version must be a string with the version that was shown."
+                    .to_owned(),
             ),
             Self::ConsentVersionNotCurrent { current } => (
                 "consent_version",
@@ -89,7 +91,9 @@ impl SubmissionError<'_> {
             Self::ImagesInvalid => (
                 "images",
                 FieldErrorCode::ImagesInvalid,
-                "Images must be a list. Send a list of images.".to_owned(),
+                "We could not read your photos. Please choose them again. Details for developers: images must be \
+                 a list of images."
+                    .to_owned(),
             ),
             Self::TooManyImages => (
                 "images",
@@ -99,7 +103,10 @@ impl SubmissionError<'_> {
             Self::UnknownField { name } => (
                 name,
                 FieldErrorCode::FieldUnknown,
-                format!("Unknown field {name}. Send photos in the field images."),
+                format!(
+                    "We could not read all of your photos. Please choose them again. Details for developers: the \
+                     field {name} is unknown. Send photos in the field images."
+                ),
             ),
         };
         FieldError { field: field.to_owned(), code, message }
@@ -112,7 +119,7 @@ pub(crate) enum ImageError {
     Empty,
     DataInvalid,
     FileIdNotSupported,
-    TooManyPixels,
+    TooManyPixels { max: u64 },
     Rejected(Rejection),
 }
 
@@ -123,7 +130,7 @@ impl From<Rejection> for ImageError {
 }
 
 impl ImageError {
-    /// `index` counts from 0.
+    /// `index` is zero-based.
     pub(crate) fn field_error(self, index: usize, limits: Limits) -> FieldError {
         let (code, sentence) = match self {
             Self::TooLarge => (
@@ -139,21 +146,28 @@ impl ImageError {
             ),
             Self::DataInvalid => (
                 FieldErrorCode::ImageDataInvalid,
-                "Data must be base64 or a base64 data: URL".to_owned(),
+                "The photo could not be read. Please choose it again. Details for developers: data must be base64 \
+                 or a base64 data: URL."
+                    .to_owned(),
             ),
             Self::FileIdNotSupported => (
                 FieldErrorCode::FileIdNotSupported,
-                "Send the image itself: file_id is not supported".to_owned(),
+                "The photo could not be read. Please choose it again. Details for developers: file_id is not \
+                 supported. Send the image itself."
+                    .to_owned(),
             ),
-            Self::TooManyPixels => (
+            Self::TooManyPixels { max } => (
                 FieldErrorCode::ImageTooManyPixels,
                 format!(
                     "Exceeds {} megapixels. Choose a smaller photo, or send a screenshot of it.",
-                    MAX_PIXELS / 1_000_000
+                    max / 1_000_000
                 ),
             ),
             Self::Rejected(Rejection::Damaged) => {
                 (FieldErrorCode::ImageDamaged, Rejection::Damaged.to_string())
+            }
+            Self::Rejected(Rejection::TooLarge) => {
+                (FieldErrorCode::ImageTooManyPixels, Rejection::TooLarge.to_string())
             }
             Self::Rejected(rejection) => (
                 FieldErrorCode::ImageTypeNotAllowed,

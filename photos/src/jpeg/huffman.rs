@@ -3,23 +3,24 @@
 use super::entropy::BitReader;
 use crate::rejection::Rejection;
 
-/// Codes up to this length are looked up at once.
+/// Codes up to this length are found with a single table lookup.
 const LOOKUP_BITS: u32 = 9;
 const MAX_LENGTH: usize = 16;
 
 #[derive(Debug, Clone)]
 pub(crate) struct HuffmanTable {
-    /// For each beginning of [`LOOKUP_BITS`] bits: length and symbol of the code, or length 0.
+    /// For each value of the next [`LOOKUP_BITS`] bits, the length and symbol of the code they begin with, or length 0
+    /// if no short code matches.
     lookup: Box<[(u8, u8); 1 << LOOKUP_BITS]>,
-    /// For each length, the first code that is too large for it.
+    /// For each length, one more than the largest code of that length.
     ends: [u32; MAX_LENGTH + 1],
-    /// For each length, what to add to a code for the index of its symbol.
+    /// For each length, the number to add to a code to get the index of its symbol.
     offsets: [i32; MAX_LENGTH + 1],
     symbols: Vec<u8>,
 }
 
 impl HuffmanTable {
-    /// `counts`: the number of codes of each length from 1.
+    /// `counts` contains the number of codes for each length, starting at length 1.
     pub(crate) fn new(counts: &[u8; MAX_LENGTH], symbols: &[u8]) -> Result<Self, Rejection> {
         let mut table = Self {
             lookup: Box::new([(0, 0); 1 << LOOKUP_BITS]),
@@ -31,7 +32,8 @@ impl HuffmanTable {
         for (length, count) in (1..).zip(counts) {
             let count = u32::from(*count);
             table.offsets[length] = index as i32 - code as i32;
-            if code + count > 1 << length {
+            // No code consists only of ones.
+            if code + count >= 1 << length {
                 return Err(Rejection::Damaged);
             }
             for _ in 0..count {

@@ -1,104 +1,19 @@
 //! Reads the codes of a scan without computing pixels (ITU T.81, F.2 and G.2).
 
 use super::entropy::BitReader;
-use super::frame::Frame;
+use super::frame::{Component, Frame};
 use super::huffman::HuffmanTable;
+use super::scan_header::{LAST_COEFFICIENT, ScanComponent, ScanHeader};
+use super::tables::Tables;
 use crate::rejection::Rejection;
 
-const LAST_COEFFICIENT: u8 = 63;
-/// Of a scan with several components (B.2.3).
-const MAX_UNIT_BLOCKS: u32 = 10;
-
-/// Huffman tables and the restart interval, which hold until they are defined again.
-#[derive(Default)]
-pub(crate) struct Tables {
-    dc: [Option<HuffmanTable>; 4],
-    ac: [Option<HuffmanTable>; 4],
-    restart_interval: u32,
-}
-
-impl Tables {
-    /// A segment of tables: class and number, counts, symbols.
-    pub(crate) fn define(&mut self, mut payload: &[u8]) -> Result<(), Rejection> {
-        while let Some((&target, rest)) = payload.split_first() {
-            let counts = rest.first_chunk::<16>().ok_or(Rejection::Damaged)?;
-            let total = counts.iter().map(|count| usize::from(*count)).sum::<usize>();
-            let symbols = rest.get(16..16 + total).ok_or(Rejection::Damaged)?;
-            let table = HuffmanTable::new(counts, symbols)?;
-            let tables = match target >> 4 {
-                0 => &mut self.dc,
-                1 => &mut self.ac,
-                _ => return Err(Rejection::Damaged),
-            };
-            *tables.get_mut(usize::from(target & 15)).ok_or(Rejection::Damaged)? = Some(table);
-            payload = &rest[16 + total..];
-        }
-        Ok(())
-    }
-
-    pub(crate) fn set_restart_interval(&mut self, payload: &[u8]) -> Result<(), Rejection> {
-        let interval = payload.first_chunk().ok_or(Rejection::Damaged)?;
-        self.restart_interval = u32::from(u16::from_be_bytes(*interval));
-        Ok(())
-    }
-}
-
-/// Which components and coefficients a scan has.
-pub(crate) struct ScanHeader {
-    /// Index of the component, number of its DC table and of its AC table.
-    components: Vec<(usize, usize, usize)>,
-    first: u8,
-    last: u8,
-    is_refinement: bool,
-    /// How many low bits of the coefficients follow in later scans.
-    missing_bits: u8,
-}
-
-impl ScanHeader {
-    pub(crate) fn parse(header: &[u8], frame: &Frame) -> Result<Self, Rejection> {
-        let (&count, rest) = header.split_first().ok_or(Rejection::Damaged)?;
-        let specs = rest.get(..2 * usize::from(count)).ok_or(Rejection::Damaged)?;
-        let mut components = Vec::new();
-        for spec in specs.as_chunks::<2>().0 {
-            let index = frame.components.iter().position(|it| it.id == spec[0]);
-            let index = index.ok_or(Rejection::Damaged)?;
-            components.push((index, usize::from(spec[1] >> 4), usize::from(spec[1] & 15)));
-        }
-        let blocks = components.iter().map(|(index, ..)| {
-            let (h, v) = frame.components[*index].sampling;
-            h * v
-        });
-        if components.is_empty() || (components.len() > 1 && blocks.sum::<u32>() > MAX_UNIT_BLOCKS)
-        {
-            return Err(Rejection::Damaged);
-        }
-        let (first, last, approximation) = if frame.is_progressive {
-            let bands = rest.get(specs.len()..).and_then(|rest| rest.first_chunk());
-            let &[first, last, approximation] = bands.ok_or(Rejection::Damaged)?;
-            (first, last, approximation)
-        } else {
-            // Some cameras write other values here; decoders ignore them.
-            (0, LAST_COEFFICIENT, 0)
-        };
-        let is_valid = if frame.is_progressive && first == 0 {
-            last == 0
-        } else {
-            first <= last && last <= LAST_COEFFICIENT && (first == 0 || components.len() == 1)
-        };
-        if !is_valid {
-            return Err(Rejection::Damaged);
-        }
-        let (is_refinement, missing_bits) = (approximation >> 4 != 0, approximation & 15);
-        Ok(Self { components, first, last, is_refinement, missing_bits })
-    }
-}
-
+/// Returns the length of the data up to the end of the last block. Any data may follow before the next marker.
 pub(crate) fn read(
     frame: &mut Frame,
     header: &ScanHeader,
     tables: &Tables,
     data: &[u8],
-) -> Result<(), Rejection> {
+) -> Result<usize, Rejection> {
     let mut reader = ScanReader {
         bits: BitReader::new(data),
         header,
@@ -106,14 +21,21 @@ pub(crate) fn read(
         blocks_without_codes: 0,
     };
     let mut units = 0_u32;
-    if let &[(index, dc, ac)] = header.components.as_slice() {
-        let component = &mut frame.components[index];
+    let is_first_scan = |component: &Component| component.missing_bits == [None; 64];
+    for ScanComponent { index, .. } in &header.components {
+        let component = &frame.components[*index];
+        if is_first_scan(component) && !tables.has_quantization(component.quantization) {
+            return Err(Rejection::Damaged);
+        }
+    }
+    if let [scanned] = header.components.as_slice() {
+        let component = &mut frame.components[scanned.index];
         let (columns, rows) = component.blocks;
         for row in 0..rows {
             for column in 0..columns {
                 reader.restart_if_due(units, tables.restart_interval)?;
                 let at = (row * component.row_blocks + column) as usize;
-                reader.block(component.nonzero.get_mut(at), &tables.dc, dc, &tables.ac, ac)?;
+                reader.block(component.nonzero.get_mut(at), tables, scanned)?;
                 units += 1;
             }
         }
@@ -121,35 +43,30 @@ pub(crate) fn read(
         let (columns, rows) = frame.units();
         for _ in 0..columns * rows {
             reader.restart_if_due(units, tables.restart_interval)?;
-            for &(index, dc, ac) in &header.components {
-                let (h, v) = frame.components[index].sampling;
+            for scanned in &header.components {
+                let (h, v) = frame.components[scanned.index].sampling;
                 for _ in 0..h * v {
-                    // Such scans of a progressive photo have no coefficients that a later scan needs.
-                    reader.block(None, &tables.dc, dc, &tables.ac, ac)?;
+                    // In a progressive photo, a scan with several components has only DC coefficients, for which
+                    // `nonzero` is not needed.
+                    reader.block(None, tables, scanned)?;
                 }
             }
             units += 1;
         }
     }
-    for &(index, ..) in &header.components {
+    for ScanComponent { index, .. } in &header.components {
         let band = usize::from(header.first)..=usize::from(header.last);
-        frame.components[index].missing_bits[band].fill(Some(header.missing_bits));
+        frame.components[*index].missing_bits[band].fill(Some(header.missing_bits));
     }
-    Ok(())
+    Ok(reader.bits.consumed())
 }
 
 struct ScanReader<'a> {
     bits: BitReader<'a>,
     header: &'a ScanHeader,
     is_progressive: bool,
-    /// The "end of bands run".
+    /// Number of subsequent blocks without codes (the "end-of-band run").
     blocks_without_codes: u32,
-}
-
-type OptionalTables = [Option<HuffmanTable>; 4];
-
-fn table(tables: &OptionalTables, number: usize) -> Result<&HuffmanTable, Rejection> {
-    tables.get(number).and_then(Option::as_ref).ok_or(Rejection::Damaged)
 }
 
 impl ScanReader<'_> {
@@ -164,20 +81,18 @@ impl ScanReader<'_> {
     fn block(
         &mut self,
         nonzero: Option<&mut u64>,
-        dc_tables: &OptionalTables,
-        dc: usize,
-        ac_tables: &OptionalTables,
-        ac: usize,
+        tables: &Tables,
+        scanned: &ScanComponent,
     ) -> Result<(), Rejection> {
         if !self.is_progressive {
-            self.dc(table(dc_tables, dc)?)?;
-            return self.baseline_ac(table(ac_tables, ac)?);
+            self.dc(tables.dc(scanned.dc)?)?;
+            return self.baseline_ac(tables.ac(scanned.ac)?);
         }
         match (self.header.first, self.header.is_refinement) {
-            (0, false) => self.dc(table(dc_tables, dc)?),
+            (0, false) => self.dc(tables.dc(scanned.dc)?),
             (0, true) => self.bits.skip(1),
             (_, is_refinement) => {
-                let table = table(ac_tables, ac)?;
+                let table = tables.ac(scanned.ac)?;
                 let nonzero = nonzero.ok_or(Rejection::Damaged)?;
                 if is_refinement {
                     self.refine_ac(table, nonzero)
@@ -190,7 +105,7 @@ impl ScanReader<'_> {
 
     fn dc(&mut self, table: &HuffmanTable) -> Result<(), Rejection> {
         let size = table.decode(&mut self.bits)?;
-        // Larger differences exist in lossless JPEG only.
+        // Larger differences exist only in lossless JPEG.
         if size > 15 { Err(Rejection::Damaged) } else { self.bits.skip(u32::from(size)) }
     }
 
@@ -241,7 +156,7 @@ impl ScanReader<'_> {
         Ok(())
     }
 
-    /// Adds one bit to the coefficients that are not zero, and inserts new ones (G.1.2.3).
+    /// Reads one more bit of each nonzero coefficient, and adds coefficients that become nonzero (G.1.2.3).
     fn refine_ac(&mut self, table: &HuffmanTable, nonzero: &mut u64) -> Result<(), Rejection> {
         let mut at = self.header.first;
         if self.blocks_without_codes == 0 {
@@ -280,7 +195,7 @@ impl ScanReader<'_> {
         Ok(())
     }
 
-    /// Number of blocks, this one included, that have no further codes.
+    /// Returns the number of blocks without further codes, including the current block.
     fn run_length(&mut self, run: u8) -> Result<u32, Rejection> {
         let run = u32::from(run);
         Ok((1 << run) + self.bits.read(run)?)

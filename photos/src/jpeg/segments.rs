@@ -6,7 +6,6 @@ pub(crate) mod marker {
     pub(crate) const SOF0: u8 = 0xC0;
     pub(crate) const SOF2: u8 = 0xC2;
     pub(crate) const DHT: u8 = 0xC4;
-    pub(crate) const JPG: u8 = 0xC8;
     pub(crate) const DAC: u8 = 0xCC;
     pub(crate) const SOF15: u8 = 0xCF;
     pub(crate) const RST0: u8 = 0xD0;
@@ -16,11 +15,15 @@ pub(crate) mod marker {
     pub(crate) const SOS: u8 = 0xDA;
     pub(crate) const DQT: u8 = 0xDB;
     pub(crate) const DRI: u8 = 0xDD;
+    pub(crate) const DHP: u8 = 0xDE;
+    pub(crate) const EXP: u8 = 0xDF;
     pub(crate) const APP0: u8 = 0xE0;
     pub(crate) const APP1: u8 = 0xE1;
     pub(crate) const APP2: u8 = 0xE2;
     pub(crate) const APP14: u8 = 0xEE;
     pub(crate) const APP15: u8 = 0xEF;
+    pub(crate) const JPG0: u8 = 0xF0;
+    pub(crate) const JPG13: u8 = 0xFD;
     pub(crate) const COM: u8 = 0xFE;
     pub(crate) const TEM: u8 = 0x01;
 }
@@ -31,17 +34,17 @@ pub(crate) enum Part<'a> {
         marker: u8,
         payload: &'a [u8],
     },
-    /// The header of a scan, and its data up to the next marker, with restart markers.
+    /// A scan: its header and its data. The data includes restart markers and ends before any other marker.
     Scan {
         header: &'a [u8],
         data: &'a [u8],
     },
 }
 
-/// The parts up to the end marker, or to the end of the file.
+/// Iterates over the parts of a JPEG, up to the end marker or the end of the file.
 pub(crate) struct Segments<'a> {
     rest: &'a [u8],
-    /// Without an end marker, the file may end after a scan only.
+    /// A file without an end marker may end only after a scan.
     after_scan: bool,
     pub(crate) has_end_marker: bool,
 }
@@ -52,7 +55,7 @@ impl<'a> Segments<'a> {
         Ok(Self { rest, after_scan: false, has_end_marker: false })
     }
 
-    /// The next marker that is not a fill byte, a stuffed zero or a restart; stray bytes before it are skipped.
+    /// Returns the next marker that is not a restart marker. Skips fill bytes, stuffed zeros and stray bytes.
     fn marker(&mut self) -> Option<u8> {
         loop {
             let at = self.rest.iter().position(|byte| *byte == 0xFF)?;
@@ -68,9 +71,13 @@ impl<'a> Segments<'a> {
         }
     }
 
-    fn payload(&mut self) -> Result<&'a [u8], Rejection> {
+    fn payload(&mut self, found: u8) -> Result<&'a [u8], Rejection> {
         let length = self.rest.first_chunk().ok_or(Rejection::Damaged)?;
-        let length = usize::from(u16::from_be_bytes(*length));
+        let mut length = usize::from(u16::from_be_bytes(*length));
+        if matches!(found, marker::APP0..=marker::APP15 | marker::COM) {
+            // Browsers skip such a segment even if its length does not include the two length bytes.
+            length = length.max(2);
+        }
         if length < 2 {
             return Err(Rejection::Damaged);
         }
@@ -79,7 +86,7 @@ impl<'a> Segments<'a> {
         Ok(payload)
     }
 
-    /// The data of a scan: up to a marker that is not a restart.
+    /// Returns the data of a scan, which ends at the first marker that is not a restart marker.
     fn scan_data(&mut self) -> &'a [u8] {
         let mut end = 0;
         loop {
@@ -109,12 +116,16 @@ impl<'a> Segments<'a> {
                 Ok(None)
             }
             marker::SOS => {
-                let header = self.payload()?;
+                let header = self.payload(found)?;
                 self.after_scan = true;
                 Ok(Some(Part::Scan { header, data: self.scan_data() }))
             }
+            // Hierarchical photos and JPEG extensions.
+            marker::DHP | marker::EXP | marker::JPG0..=marker::JPG13 => {
+                Err(Rejection::UnsupportedJpeg)
+            }
             marker::SOF0..=marker::SOF15 | marker::DQT..=marker::APP15 | marker::COM => {
-                Ok(Some(Part::Segment { marker: found, payload: self.payload()? }))
+                Ok(Some(Part::Segment { marker: found, payload: self.payload(found)? }))
             }
             _ => Err(Rejection::Damaged),
         }

@@ -1,11 +1,12 @@
-//! Photos on their way from the patient to LoopAI.
+//! Tests that LoopAI receives photos without their metadata and that the stored photos are unchanged.
 
 use diagflow_store::{BlobStore, Sha256};
 use diagflow_tests::assertions::{executions, wait_completed_once};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{Stack, StackOptions, photos};
 
-/// Submits photos with metadata. Checks what LoopAI receives and what is stored.
+/// Submits photos with metadata, then asserts that LoopAI receives no metadata and that the stored photos are
+/// unchanged.
 async fn assert_sent_without_metadata(transfer: &str) {
     let stack = Stack::with(StackOptions::default().with("LOOPAI_IMAGES", transfer)).await;
     let sent = [
@@ -25,7 +26,7 @@ async fn assert_sent_without_metadata(transfer: &str) {
     let files = stack.store.files(id_of(&accepted)).await.expect("files");
     for ((photo, image), file) in sent.iter().zip(received).zip(&files) {
         let cleaned = photo.cleaned();
-        assert!(cleaned != photo.bytes, "{} has metadata", photo.name);
+        assert!(cleaned != photo.bytes, "{} must contain metadata", photo.name);
         assert_eq!(image.sha256, Some(Sha256::of(&cleaned).to_string()), "{}", photo.name);
         assert_eq!(image.sha256_matches, Some(true), "{}", photo.name);
         let stored = blobs.get(file.sha256).await.expect("a stored file");
