@@ -1,5 +1,5 @@
-//! The SMTP client. It sends command by command instead of using lettre's transport, because only the failed command
-//! shows whether the server may have accepted the e-mail (`docs/adr/0005-smtp-client-and-delivery-ledger.md`).
+//! The SMTP client. It sends each command itself instead of using lettre's transport. Which command fails shows whether
+//! the server may have accepted the e-mail (`docs/adr/0005-smtp-client-and-delivery-ledger.md`).
 
 use super::error::SendError;
 use super::pool::{Pool, PoolError, PooledConnection};
@@ -16,40 +16,40 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Time limit for all commands before the text.
+/// Combined time limit for all SMTP commands before the message data.
 const PREPARATION_TIMEOUT: Duration = Duration::from_secs(15);
-/// Time for writes to the database.
+/// Time reserved for database writes in each attempt to send an e-mail.
 const WRITE_ALLOWANCE: Duration = Duration::from_secs(30);
-/// Ensures that Temporal never interrupts an attempt before its outcome is recorded.
+/// Ensures that an attempt's outcome is recorded before Temporal times out the attempt.
 const _: () = assert!(
     PREPARATION_TIMEOUT.as_secs() + MAX_RESPONSE_TIMEOUT.as_secs() + WRITE_ALLOWANCE.as_secs()
         <= EMAIL_ATTEMPT_TIMEOUT.as_secs()
 );
 
-/// Cheap to clone: all clones share one connection pool.
+/// A client for the mail server. Cloning is cheap because all clones share one connection pool.
 #[derive(Clone)]
 pub struct SmtpClient {
     pool: Arc<Pool>,
     response_timeout: Duration,
 }
 
-/// A mail transaction in which the server waits for the text. If it is dropped before the text is sent, the connection
-/// closes and no e-mail is sent.
+/// A mail transaction in which the server is waiting for the message data. If it is dropped, the connection is closed
+/// and no e-mail is sent.
 pub(super) struct MailTransaction<'a>(PooledConnection<'a>);
 
 impl SmtpClient {
-    /// Connects on first use, so the server may be down now. Fails if the CA certificate is invalid.
+    /// Creates a client that connects on first use. Fails if the CA certificate is invalid.
     pub fn new(settings: MailSettings) -> anyhow::Result<SmtpClient> {
         let response_timeout = settings.response_timeout;
         Ok(SmtpClient { pool: Arc::new(Pool::new(settings)?), response_timeout })
     }
 
-    /// The timeout for sending the text and receiving the reply.
+    /// Returns the time limit for sending the message data and receiving the reply.
     pub(super) fn response_timeout(&self) -> Duration {
         self.response_timeout
     }
 
-    /// Sends all commands up to the point where the server waits for the text. Never returns [`SendError::Unknown`].
+    /// Sends all commands before the message data. Never returns [`SendError::Unknown`].
     pub(super) async fn begin(
         &self,
         envelope: &Envelope,
@@ -59,7 +59,7 @@ impl SmtpClient {
             Err(_) => Err(SendError::Deferred {
                 code: FailureCode::SmtpTimeout,
                 reply: None,
-                detail: "the mail server did not reply in time before the text was sent".to_owned(),
+                detail: "a command before the message data timed out".to_owned(),
             }),
         }
     }
@@ -68,7 +68,7 @@ impl SmtpClient {
         let mut connection = self.pool.get().await.map_err(from_pool_error)?;
         let smtp = &mut connection.smtp;
         if !is_ascii(envelope) && !smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
-            // RFC 6531, 3.2 forbids sending such an address to a server without SMTPUTF8.
+            // RFC 6531, section 3.2 forbids sending non-ASCII addresses to a server that does not support SMTPUTF8.
             let detail = "the mail server accepts only ASCII addresses".to_owned();
             connection.release();
             return Err(SendError::Rejected { code: FailureCode::SmtpNoUtf8, reply: None, detail });
@@ -84,14 +84,15 @@ impl SmtpClient {
 }
 
 impl MailTransaction<'_> {
-    /// Sends the text and waits for the reply until `deadline`.
+    /// Sends the message data and waits for the reply until `deadline`.
     pub(super) async fn send(mut self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
         let outcome = match timeout_at(deadline, self.0.smtp.message(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if error.status().is_some() => Err(command_error(&error)),
             Ok(Err(error)) => return Err(SendError::Unknown { detail: error.to_string() }),
             Err(_) => {
-                return Err(SendError::Unknown { detail: "no reply to the text".to_owned() });
+                let detail = "the mail server did not reply to the message data".to_owned();
+                return Err(SendError::Unknown { detail });
             }
         };
         self.0.release();
@@ -99,8 +100,8 @@ impl MailTransaction<'_> {
     }
 }
 
-/// Only a rejected recipient is a problem of this one e-mail. A server that rejects our sender or the `DATA` command
-/// rejects every e-mail until an operator fixes the cause.
+/// Sends `MAIL FROM`, `RCPT TO` and `DATA`. A rejected recipient affects only one e-mail. If the server rejects our
+/// sender or `DATA`, it rejects every e-mail until an operator fixes the cause.
 async fn send_envelope(
     smtp: &mut AsyncSmtpConnection,
     envelope: &Envelope,
@@ -122,7 +123,7 @@ fn is_ascii(envelope: &Envelope) -> bool {
     envelope.to().iter().chain(envelope.from()).all(|address| address.to_string().is_ascii())
 }
 
-/// Converts an error reply, or the error of a connection that broke before the text was accepted.
+/// Converts the error returned by an SMTP command that was rejected or whose connection was lost.
 fn command_error(error: &SmtpError) -> SendError {
     let (reply, detail) = (reply_code(error), error.to_string());
     if error.is_permanent() {
@@ -136,8 +137,8 @@ fn command_error(error: &SmtpError) -> SendError {
     SendError::Deferred { code, reply, detail }
 }
 
-/// A wrong password, certificate or sender is our fault and not a fault of the patient's address, so even a 5xx reply
-/// is retried.
+/// Converts the error returned by a command unrelated to the patient's address. A 5xx reply means that our password,
+/// certificate or sender is wrong, so the e-mail is retried.
 fn session_error(error: &SmtpError) -> SendError {
     match command_error(error) {
         SendError::Rejected { reply, detail, .. } => {

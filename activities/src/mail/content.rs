@@ -1,10 +1,10 @@
-//! The content of the e-mails. The templates (HTML and text) are in `templates/`.
+//! Renders the e-mails sent to patients from the HTML and text templates in `templates/`.
 
 use super::email_report::EmailReport;
 use crate::report::Report;
 use askama::Template;
 use chrono::Utc;
-use diagflow_store::{Delivery, DeliveryKind, EmailAddress, FailureCode};
+use diagflow_store::{Delivery, DeliveryKind, EmailAddress, FailureCode, RetentionPeriod};
 use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
@@ -22,6 +22,7 @@ pub struct EmailContent {
 struct ResultHtml<'a> {
     report: &'a EmailReport,
     reference: &'a str,
+    retention_days: Option<u32>,
 }
 
 #[derive(Template)]
@@ -29,6 +30,7 @@ struct ResultHtml<'a> {
 struct ResultText<'a> {
     report: &'a EmailReport,
     reference: &'a str,
+    retention_days: Option<u32>,
 }
 
 #[derive(Template)]
@@ -38,6 +40,7 @@ struct EndedHtml<'a> {
     what_happened: &'a str,
     what_to_do: &'a str,
     reference: &'a str,
+    retention_days: Option<u32>,
 }
 
 #[derive(Template)]
@@ -47,54 +50,57 @@ struct EndedText<'a> {
     what_happened: &'a str,
     what_to_do: &'a str,
     reference: &'a str,
+    retention_days: Option<u32>,
 }
 
-/// Headline, what happened, what to do. The advice agrees with the messages of the event stream.
+/// A headline, what happened, and what to do. The advice must be consistent with the messages in the event stream.
 const FAILED: [&str; 3] = [
     "We could not complete your diagnosis",
-    "We are sorry: your photos could not be analysed. This can happen when a photo is too dark or blurred, or shows \
-     something that the analysis does not recognise.",
+    "Sorry, we could not analyse your photos. This can happen when a photo is too dark or blurred, or when it \
+     shows something that the analysis does not recognise.",
     "Please take new photos and send them to us, or see a doctor. Sharp, bright photos from close up work best. If \
      the new photos do not work either, reply to this e-mail and we will look into it.",
 ];
 const FAILED_BY_US: [&str; 3] = [
     "We could not complete your diagnosis",
-    "We are sorry: something went wrong on our side before your photos were analysed. There is nothing wrong with \
+    "Sorry, something went wrong on our side, so we could not analyse your photos. There is nothing wrong with \
      your photos.",
     SEND_AGAIN,
 ];
 const TIMED_OUT: [&str; 3] = [
     "Your diagnosis took too long",
-    "We are sorry: the analysis of your photos took too long, so we stopped it. There is nothing wrong with your \
+    "Sorry, the analysis of your photos took too long, so we stopped it. There is nothing wrong with your \
      photos.",
     SEND_AGAIN,
 ];
 const CANCELLED: [&str; 3] = [
     "Your submission was cancelled",
-    "Your submission was cancelled before the analysis of your photos was finished, so there is no result.",
-    "If you still want a diagnosis, please send your photos again. If you did not ask us to cancel, please reply to this \
-     e-mail.",
+    "Your submission was cancelled before we could finish the analysis of your photos, so there is no result.",
+    "If you still want a diagnosis, please send your photos again. If you did not ask us to cancel, please reply to \
+     this e-mail.",
 ];
 const SEND_AGAIN: &str = "Please send your photos again later, or see a doctor. Our team can see what happened and may \
-     start your diagnosis again. If so, you will get another e-mail from us.";
+     restart your diagnosis. If they do, you will get another e-mail from us.";
 
 impl EmailContent {
-    /// Renders the e-mail of a delivery. `report` is used only for a result. `error_code` is used only for a failure,
-    /// because what the patient can do depends on its cause.
+    /// Renders the e-mail for a delivery. Only result e-mails contain the report. In a failure e-mail, the advice
+    /// depends on `error_code`. `retention` is the time after which the patient's data is erased.
     pub fn render(
         delivery: &Delivery,
         report: &Report,
         error_code: Option<&str>,
+        retention: Option<RetentionPeriod>,
     ) -> Result<EmailContent, askama::Error> {
         let reference = delivery.submission_id.to_string();
         let reference = reference.as_str();
+        let retention_days = retention.map(RetentionPeriod::days);
         let [headline, what_happened, what_to_do] = match delivery.kind {
             DeliveryKind::Result => {
                 let report = &EmailReport::new(report);
                 return Ok(EmailContent {
                     subject: "Your diagnosis result".to_owned(),
-                    text: ResultText { report, reference }.render()?,
-                    html: ResultHtml { report, reference }.render()?,
+                    text: ResultText { report, reference, retention_days }.render()?,
+                    html: ResultHtml { report, reference, retention_days }.render()?,
                 });
             }
             DeliveryKind::Failed if error_code == Some(FailureCode::LoopaiFailed.as_str()) => {
@@ -106,12 +112,14 @@ impl EmailContent {
         };
         Ok(EmailContent {
             subject: headline.to_owned(),
-            text: EndedText { headline, what_happened, what_to_do, reference }.render()?,
-            html: EndedHtml { headline, what_happened, what_to_do, reference }.render()?,
+            text: EndedText { headline, what_happened, what_to_do, reference, retention_days }
+                .render()?,
+            html: EndedHtml { headline, what_happened, what_to_do, reference, retention_days }
+                .render()?,
         })
     }
 
-    /// The Message-ID contains the delivery's id, so that duplicates can be recognised.
+    /// Builds the message. The Message-ID contains the delivery id so that duplicates can be recognised.
     pub fn into_message(
         self,
         delivery: &Delivery,
@@ -119,8 +127,9 @@ impl EmailContent {
         to: &EmailAddress,
     ) -> anyhow::Result<Message> {
         let message_id = format!("<{}@{}>", delivery.id, from.email.domain());
-        // lettre would reject some valid addresses, and change others. `EmailAddress` has checked this one.
-        let to = Address::new_dangerous(to.local_part(), to.ascii_domain());
+        // `envelope_parts` has already validated the address. lettre would reject or alter some valid addresses.
+        let (local_part, domain) = to.envelope_parts()?;
+        let to = Address::new_dangerous(local_part, domain);
         let envelope = Envelope::new(Some(from.email.clone()), vec![to.clone()])?;
         let mut message = Message::builder()
             .envelope(envelope)
@@ -130,7 +139,7 @@ impl EmailContent {
             .message_id(Some(message_id))
             .date(Utc::now().into())
             .multipart(MultiPart::alternative_plain_html(self.text, self.html))?;
-        // RFC 3834: suppresses out-of-office replies.
+        // `Auto-Submitted` suppresses out-of-office replies (RFC 3834).
         message.headers_mut().insert_raw(HeaderValue::new(
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),
@@ -149,12 +158,37 @@ mod tests {
         let Value::Object(object) = result else { panic!("a result is an object") };
         let report = &EmailReport::new(&Report::from_result(&DiagnosisResult::new(object)));
         let reference = "1";
-        let html = ResultHtml { report, reference }.render().expect("rendered");
-        [ResultText { report, reference }.render().expect("rendered"), html]
+        let retention_days = None;
+        let html = ResultHtml { report, reference, retention_days }.render().expect("rendered");
+        [ResultText { report, reference, retention_days }.render().expect("rendered"), html]
     }
 
     #[test]
-    fn every_email_without_a_result_advises_to_send_photos_again() {
+    fn every_email_states_how_long_the_data_is_stored() {
+        let [headline, what_happened, what_to_do] = FAILED;
+        let reference = "";
+        for (retention_days, expected) in [
+            (None, "until you ask us to delete them. To ask us,"),
+            (Some(30), "until you ask us to delete them, but not longer than 30 days. To ask us,"),
+        ] {
+            let report = &EmailReport::new(&Report::default());
+            let texts = [
+                ResultText { report, reference, retention_days }.render(),
+                ResultHtml { report, reference, retention_days }.render(),
+                EndedText { headline, what_happened, what_to_do, reference, retention_days }
+                    .render(),
+                EndedHtml { headline, what_happened, what_to_do, reference, retention_days }
+                    .render(),
+            ];
+            for text in texts {
+                let text = text.expect("rendered");
+                assert!(text.contains(expected), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_email_without_a_result_asks_for_photos_again() {
         for [headline, _, what_to_do] in [FAILED, FAILED_BY_US, TIMED_OUT, CANCELLED] {
             let expected = ["send your photos again", "take new photos and send them"];
             assert!(expected.iter().any(|it| what_to_do.contains(it)), "{headline}: {what_to_do}");
@@ -162,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn only_known_fields_are_emailed() {
+    fn an_email_contains_only_known_fields_of_the_result() {
         for body in result_email(json!({
             "summary": "All well",
             "findings": [{"label": "Mole", "confidence": 0.87, "file": "image-2.jpg", "hue": "brown"}],
@@ -178,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn a_result_without_known_fields_has_an_explanation() {
+    fn an_email_for_a_result_without_known_fields_offers_an_explanation() {
         for body in result_email(json!({"measurements": [1]})) {
             assert!(body.contains("we will explain the result to you"), "{body}");
         }
     }
 
     #[test]
-    fn a_cut_result_has_a_notice_and_its_recommendations() {
+    fn an_email_for_a_truncated_result_has_a_notice_and_the_recommendations() {
         let long = "lorem ipsum ".repeat(300);
         let many: Vec<_> = (0..60).map(|_| json!({"label": long, "description": long})).collect();
         for body in result_email(json!({"findings": many, "recommendations": ["See a doctor"]})) {
@@ -196,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_a_text_cannot_look_like_headings_of_the_email() {
+    fn text_from_loopai_cannot_imitate_email_headings() {
         let [text, html] = result_email(json!({
             "notice": "Simulated\nWHAT TO DO NEXT",
             "summary": "Fine\nWHAT TO DO NEXT",
@@ -208,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_html_fits_small_screens_and_dark_mode_and_loads_nothing() {
+    fn the_html_supports_small_screens_and_dark_mode_and_loads_no_remote_content() {
         let [_, html] = result_email(json!({"summary": "All well", "findings": ["Mole"]}));
         for expected in [
             "overflow-wrap:anywhere",

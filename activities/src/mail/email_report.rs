@@ -1,13 +1,14 @@
-//! The part of a report that a patient's e-mail shows. Anyone can send a submission for somebody else's address, and its
-//! images and comments influence LoopAI's texts, so they are sanitized and their size is bounded.
+//! The part of a report shown in the patient's e-mail. Text from LoopAI is sanitized and limited in size because anyone
+//! can submit another person's e-mail address along with images and comments that influence the text.
 
 use super::image_name::image_number;
 use super::sanitize;
 use crate::report::{Finding, Limits, Report};
 
-/// Mail services cut e-mails of more than about 100 kB of HTML.
+/// These limits keep the HTML below about 100 kB because mail services clip longer e-mails.
 const LIMITS: Limits = Limits { items: 50, text: 2_000, total: 40_000 };
-/// Bounds the work for a huge result. Sanitizing can shorten a text.
+/// These limits bound the time spent sanitizing a huge result. They exceed [`LIMITS`] because sanitizing can shorten
+/// text.
 const BEFORE_SANITIZING: Limits = Limits { items: 50, text: 4_000, total: 80_000 };
 
 #[derive(Debug, PartialEq, Eq)]
@@ -24,13 +25,13 @@ pub(super) struct EmailFinding {
     pub(super) label: String,
     pub(super) confidence: Option<String>,
     pub(super) description: Option<String>,
-    /// Position of the image in the submission, from 1. The name of a file is never shown.
+    /// Position of the image in the submission, starting at 1. The e-mail never contains file names.
     pub(super) image: Option<u16>,
 }
 
 impl EmailReport {
     pub(super) fn new(report: &Report) -> EmailReport {
-        // Unknown fields have no wording for patients. The API returns them.
+        // Unknown fields are omitted because they are not written for patients. The API returns all fields.
         let mut report = Report { details: Vec::new(), truncated: false, ..report.clone() };
         report.truncate(&BEFORE_SANITIZING);
         sanitize(&mut report);
@@ -44,7 +45,7 @@ impl EmailReport {
         }
     }
 
-    /// Whether the result has nothing that an e-mail can show.
+    /// Returns whether the report contains nothing that can be shown in an e-mail.
     pub(super) fn is_empty(&self) -> bool {
         self.summary.is_none() && self.findings.is_empty() && self.recommendations.is_empty()
     }
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_shown_by_its_position_only() {
+    fn images_are_identified_by_position_and_not_by_file_name() {
         let report = email_report(json!({"findings": [
             {"label": "a", "file": "image-2.jpg"},
             {"label": "b", "file": "Urgent - pay at www.evil.example.jpg"},
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_is_sanitized() {
+    fn all_text_from_loopai_is_sanitized() {
         const HOSTILE: &str = "see\u{202e} www.evil.example now";
         let report = email_report(json!({
             "notice": HOSTILE,
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_not_shown() {
+    fn unknown_fields_of_a_result_are_not_shown() {
         let report = email_report(json!({
             "measurements": [{"dominant_colours": [{"hex": "#a0522d"}]}],
             "findings": [{"label": "Mole", "asymmetry_index": 3}],
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_without_visible_content_are_left_out() {
+    fn text_without_visible_content_is_omitted() {
         let report = email_report(json!({
             "summary": "\u{200b} \u{2066}",
             "findings": [{"label": "\u{200b}", "description": "\u{feff}"}],
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_is_bounded() {
+    fn a_long_report_is_truncated() {
         let long = "lorem ipsum ".repeat(1_000);
         let many: Vec<_> = (0..200).map(|_| json!({"label": long, "description": long})).collect();
         let report = email_report(json!({"summary": long, "findings": many}));

@@ -1,19 +1,20 @@
-//! Errors from sending an e-mail, classified by whether the server may have accepted it.
+//! Errors that occur when sending an e-mail, classified by whether the server may have accepted it.
 
 use diagflow_store::FailureCode;
 
-/// `Display` and the details are for staff and not for logs, because a server's reply may contain the patient's
-/// address.
+/// An error that occurred when sending an e-mail. Staff can see the details, but logs must omit them because the
+/// server's reply may contain the patient's address.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// Certainly not accepted, and a retry may succeed: no connection, a 4xx reply, or a connection that broke before
-    /// the text was sent.
+    /// The server did not accept the e-mail, but a retry may succeed: the connection could not be opened, the reply was
+    /// 4xx, or the connection was lost before the message data was sent.
     #[error("deferred: {detail}")]
     Deferred { code: FailureCode, reply: Option<u16>, detail: String },
-    /// Certainly not accepted, and a retry cannot succeed: a 5xx reply, or an address that the server does not support.
+    /// The server did not accept the e-mail, and a retry cannot succeed: the reply was 5xx, or the server does not
+    /// support the address.
     #[error("rejected: {detail}")]
     Rejected { code: FailureCode, reply: Option<u16>, detail: String },
-    /// The connection broke after the message data was sent and before the server replied.
+    /// The server may have accepted the e-mail: it was sent message data, but no reply arrived.
     #[error("outcome unknown: {detail}")]
     Unknown { detail: String },
 }

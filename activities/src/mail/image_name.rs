@@ -1,15 +1,15 @@
-//! The names under which LoopAI receives the images of a submission: `image-1.jpg`, `image-2.png` …
+//! The image names used in requests to LoopAI, such as `image-1.jpg` and `image-2.png`.
 
 pub(super) const PREFIX: &str = "image-";
 const EXTENSIONS: [&str; 3] = [".jpg", ".png", ".webp"];
 
-/// Position of the image in the submission, from 1. Other names have none.
+/// Returns the image's position in the submission, starting at 1, or `None` if Diagflow did not assign the name.
 pub(super) fn image_number(name: &str) -> Option<u16> {
     let (number, after) = leading_image_number(name)?;
     after.is_empty().then_some(number)
 }
 
-/// Position of the image whose name is at the beginning of the text, and the text after it.
+/// If `text` starts with an image name, returns the image's position and the remaining text.
 pub(super) fn leading_image_number(text: &str) -> Option<(u16, &str)> {
     let name = text.strip_prefix(PREFIX)?;
     let (number, extension) = name.split_at(name.find('.')?);
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_that_diagflow_assigned_have_a_number() {
+    fn only_image_names_assigned_by_diagflow_have_a_number() {
         assert_eq!(image_number("image-1.jpg"), Some(1));
         assert_eq!(image_number("image-12.webp"), Some(12));
         for other in [

@@ -1,9 +1,9 @@
-//! Writes the outcome of an attempt to the delivery ledger. If a claim expires without an outcome, the e-mail counts as
-//! *unknown*, even if it was certainly not sent. A failed write is therefore retried until the claim expires.
+//! Writes the outcome of an attempt to the delivery ledger. If a claim expires without an outcome, the delivery becomes
+//! `unknown`, even if the e-mail was definitely not sent. Failed writes are therefore retried until the claim expires.
 
 use crate::telemetry;
 use diagflow_store::{DeliveryAttempt, DeliveryStatus, FailureReason, Store, StoreResult};
-use diagflow_workflows::contract::DeliverVerdict;
+use diagflow_workflows::contract::DeliverResult;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,21 +13,21 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Copy)]
 pub(super) enum LedgerWrite<'a> {
     Settle(DeliveryStatus, Option<FailureReason<'a>>),
-    /// Not sent. The delivery stays planned.
+    /// Reverts the delivery to `planned` because the e-mail was not sent.
     Release(FailureReason<'a>),
-    /// Not sent, and it is unknown whether the claim was written.
+    /// Removes the claim on an e-mail that was not sent, if the claim was written at all.
     Withdraw(FailureReason<'a>),
 }
 
 pub(super) struct RetryLimit<'a> {
-    /// A time before the claim expires, or the current time if there is no claim.
+    /// When to stop retrying: shortly before the claim expires, or immediately if there is no claim.
     pub(super) until: Instant,
     /// Cancelling this token stops the retries.
     pub(super) shutdown: &'a CancellationToken,
 }
 
 impl LedgerWrite<'_> {
-    /// Returns `false`, and changes nothing, if the delivery no longer belongs to this attempt.
+    /// Writes the outcome. Returns `false` and changes nothing if the delivery no longer belongs to this attempt.
     pub(super) async fn write(
         self,
         store: &Store,
@@ -67,17 +67,17 @@ impl LedgerWrite<'_> {
         if let Self::Settle(status, _) = self
             && written
         {
-            telemetry::delivery_settled(verdict(status));
+            telemetry::delivery_settled(deliver_result(status));
         }
     }
 }
 
-pub(super) fn verdict(status: DeliveryStatus) -> DeliverVerdict {
+pub(super) fn deliver_result(status: DeliveryStatus) -> DeliverResult {
     match status {
-        DeliveryStatus::Sent => DeliverVerdict::Sent,
-        DeliveryStatus::Failed => DeliverVerdict::Failed,
+        DeliveryStatus::Sent => DeliverResult::Sent,
+        DeliveryStatus::Failed => DeliverResult::Failed,
         DeliveryStatus::Planned | DeliveryStatus::Sending | DeliveryStatus::Unknown => {
-            DeliverVerdict::Unknown
+            DeliverResult::Unknown
         }
     }
 }

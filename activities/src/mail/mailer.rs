@@ -1,18 +1,18 @@
-//! Sends e-mails and records them in the delivery ledger: claims a delivery just before its text is sent, and settles
-//! it afterwards.
+//! Sends e-mails. The mailer claims a delivery in the ledger just before sending the message data, and records the
+//! outcome afterwards.
 
 use super::client::SmtpClient;
 use super::content::EmailContent;
 use super::error::SendError;
-use super::ledger::{LedgerWrite, RetryLimit, verdict};
+use super::ledger::{LedgerWrite, RetryLimit, deliver_result};
 use crate::failure::{fail, store_failure};
 use crate::report::Report;
 use crate::telemetry;
 use diagflow_store::{
     Delivery, DeliveryAttempt, DeliveryId, DeliveryState, DeliveryStatus, Failpoint, FailureCode,
-    FailureReason, Store, StoreError,
+    FailureReason, InvalidEmailAddress, RetentionPeriod, Store, StoreError,
 };
-use diagflow_workflows::contract::DeliverVerdict;
+use diagflow_workflows::contract::DeliverResult;
 use lettre::Message;
 use lettre::message::Mailbox;
 use std::time::Duration;
@@ -20,38 +20,39 @@ use temporalio_sdk::activities::ActivityError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Added to the timeout for the text, so that the outcome can be recorded.
+/// Time reserved for recording the outcome after the mail server has replied.
 const WRITE_MARGIN: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct Mailer {
     client: SmtpClient,
     from: Mailbox,
-    /// See [`Mailer::shutdown`].
+    retention: Option<RetentionPeriod>,
     shutdown: CancellationToken,
 }
 
-type AttemptResult = Result<DeliverVerdict, ActivityError>;
+type AttemptResult = Result<DeliverResult, ActivityError>;
 
 impl Mailer {
-    pub fn new(client: SmtpClient, from: Mailbox) -> Mailer {
-        Mailer { client, from, shutdown: CancellationToken::new() }
+    pub fn new(client: SmtpClient, from: Mailbox, retention: Option<RetentionPeriod>) -> Mailer {
+        Mailer { client, from, retention, shutdown: CancellationToken::new() }
     }
 
-    /// Cancelling this token settles e-mails without a reply as unknown, and prevents further e-mails from being sent.
+    /// Returns the token that stops the mailer. Once it is cancelled, deliveries still waiting for a reply become
+    /// `unknown`, and no further e-mails are sent.
     pub(crate) fn shutdown(&self) -> CancellationToken {
         self.shutdown.clone()
     }
 
-    /// Sends the e-mail of a delivery that is not settled. Concurrent calls are safe: the ledger allows only one of
-    /// them to send the text.
+    /// Sends the e-mail for an unsettled delivery. Concurrent calls are safe because the ledger allows only one of them
+    /// to send the message data.
     pub(crate) async fn deliver(&self, store: &Store, id: DeliveryId) -> AttemptResult {
         let (delivery, attempt) = match find_due(store, id).await? {
             Ok(due) => due,
-            Err(verdict) => return Ok(verdict),
+            Err(result) => return Ok(result),
         };
         Failpoint::BeforeMailClaimed.pass().await;
-        // Before the claim, one attempt to write is enough: if it fails, the delivery stays planned.
+        // Before the claim, writes are not retried because the delivery stays `planned` if a write fails.
         let once = RetryLimit { until: Instant::now(), shutdown: &self.shutdown };
         let message = match self.message(store, &delivery).await {
             Ok(message) => message,
@@ -65,7 +66,7 @@ impl Mailer {
             return Err(fail(FailureCode::WorkerShuttingDown, "", None));
         }
         let text = message.formatted();
-        // Both time limits start before the claim, so that they end before the claim expires.
+        // Both deadlines are computed before the delivery is claimed so that they pass before the claim expires.
         let deadline = Instant::now() + self.client.response_timeout();
         let retry_limit = RetryLimit { until: deadline + WRITE_MARGIN, shutdown: &self.shutdown };
         let claimed = self.claim(store, &attempt, &retry_limit).await?;
@@ -96,10 +97,10 @@ impl Mailer {
         match store.claim_delivery(attempt, lease).await {
             Ok(Some(claimed)) => Ok(claimed),
             Ok(None) => {
-                Err(fail(FailureCode::DeliveryInProgress, "another attempt was faster", None))
+                Err(fail(FailureCode::DeliveryInProgress, "another attempt took over", None))
             }
             Err(error) => {
-                // The claim may have been written although the response was lost.
+                // MySQL may have committed the claim even though its response was lost.
                 let write =
                     LedgerWrite::Withdraw(FailureReason::new(FailureCode::RecordsUnavailable, ""));
                 write.write(store, attempt, retry_limit).await.map_err(store_failure)?;
@@ -108,17 +109,17 @@ impl Mailer {
         }
     }
 
-    /// Settles a delivery as failed, unless it is already settled.
+    /// Settles a delivery as `failed` unless it is already settled.
     pub(crate) async fn give_up(&self, store: &Store, id: DeliveryId) -> AttemptResult {
         let (delivery, attempt) = match find_due(store, id).await? {
             Ok(due) => due,
-            Err(verdict) => return Ok(verdict),
+            Err(result) => return Ok(result),
         };
         let settled = store.give_up_delivery(&delivery, &attempt).await.map_err(store_failure)?;
         if settled {
-            telemetry::delivery_settled(DeliverVerdict::Failed);
+            telemetry::delivery_settled(DeliverResult::Failed);
         }
-        verdict_if_settled(settled, DeliveryStatus::Failed)
+        result_if_settled(settled, DeliveryStatus::Failed)
     }
 
     async fn message(&self, store: &Store, delivery: &Delivery) -> anyhow::Result<Message> {
@@ -131,27 +132,28 @@ impl Mailer {
             .await?
             .map(|result| Report::from_result(&result))
             .unwrap_or_default();
-        let content = EmailContent::render(delivery, &report, submission.error_code.as_deref())?;
+        let error_code = submission.error_code.as_deref();
+        let content = EmailContent::render(delivery, &report, error_code, self.retention)?;
         content.into_message(delivery, &self.from, &submission.email)
     }
 }
 
-/// Returns the delivery if it is due, or its verdict if it is settled.
+/// Returns the delivery if its e-mail is due, or the outcome if the delivery is already settled.
 async fn find_due(
     store: &Store,
     id: DeliveryId,
-) -> Result<Result<(Delivery, DeliveryAttempt), DeliverVerdict>, ActivityError> {
+) -> Result<Result<(Delivery, DeliveryAttempt), DeliverResult>, ActivityError> {
     match store.delivery_state(id).await.map_err(store_failure)? {
         DeliveryState::Planned(delivery, attempt) => Ok(Ok((delivery, attempt))),
         DeliveryState::Sending { left } => Err(fail(
             FailureCode::DeliveryInProgress,
-            "another attempt is sending the text",
+            "another attempt is sending the e-mail",
             Some(left),
         )),
-        DeliveryState::Settled(status) => Ok(Err(verdict(status))),
+        DeliveryState::Settled(status) => Ok(Err(deliver_result(status))),
         DeliveryState::Abandoned => {
-            telemetry::delivery_settled(DeliverVerdict::Unknown);
-            Ok(Err(DeliverVerdict::Unknown))
+            telemetry::delivery_settled(DeliverResult::Unknown);
+            Ok(Err(DeliverResult::Unknown))
         }
         DeliveryState::NotFound => Err(fail(FailureCode::DeliveryNotFound, id, None)),
     }
@@ -166,8 +168,8 @@ async fn content_failed(
     match error.downcast::<StoreError>() {
         Ok(error) => {
             if !error.is_retryable() {
-                // The ledger must contain the reason if the delivery is given up later.
-                let reason = FailureReason::new(FailureCode::RecordsUnreadable, "");
+                // The reason is recorded now in case a later attempt gives up on the delivery.
+                let reason = FailureReason::new(error.failure_code(), "");
                 let write = LedgerWrite::Release(reason);
                 write.write(store, attempt, retry_limit).await.map_err(store_failure)?;
             }
@@ -175,7 +177,11 @@ async fn content_failed(
         }
         Err(error) => {
             let detail = format!("{error:#}");
-            let reason = FailureReason::new(FailureCode::EmailNotRendered, &detail);
+            let code = match error.is::<InvalidEmailAddress>() {
+                true => FailureCode::EmailAddressInvalid,
+                false => FailureCode::EmailNotRendered,
+            };
+            let reason = FailureReason::new(code, &detail);
             settle(store, attempt, (DeliveryStatus::Failed, Some(reason)), retry_limit).await
         }
     }
@@ -213,13 +219,13 @@ async fn settle(
 ) -> AttemptResult {
     let write = LedgerWrite::Settle(status, reason);
     let settled = write.write(store, attempt, retry_limit).await.map_err(store_failure)?;
-    verdict_if_settled(settled, status)
+    result_if_settled(settled, status)
 }
 
-fn verdict_if_settled(settled: bool, status: DeliveryStatus) -> AttemptResult {
+fn result_if_settled(settled: bool, status: DeliveryStatus) -> AttemptResult {
     if settled {
-        Ok(verdict(status))
+        Ok(deliver_result(status))
     } else {
-        Err(fail(FailureCode::DeliveryInProgress, "another attempt was faster", None))
+        Err(fail(FailureCode::DeliveryInProgress, "another attempt took over", None))
     }
 }

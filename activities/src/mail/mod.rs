@@ -1,4 +1,4 @@
-//! E-mail: its content, the SMTP client, and [`Mailer`], which sends e-mails and records them in the delivery ledger.
+//! Sends e-mails to patients. Contains the e-mail content, the SMTP client and the delivery ledger.
 
 mod client;
 mod content;
@@ -6,10 +6,12 @@ mod email_report;
 mod error;
 mod image_name;
 mod ledger;
+mod link_schemes;
 mod mailer;
 mod pool;
 mod sanitize;
 mod settings;
+mod top_level_domains;
 
 pub use client::SmtpClient;
 pub use content::EmailContent;

@@ -1,8 +1,7 @@
 //! A pool of connections to the mail server.
 //!
-//! The existing pool crates are not suitable: they hide the reason why a connection failed, which operators must see in
-//! the ledger. They also reuse a connection that was dropped in the middle of a command, so that the next e-mail would
-//! read the reply to that command.
+//! Existing pool crates are unsuitable. They hide why a connection failed, which operators need to see in the ledger.
+//! They also reuse a connection after an interrupted command, so the next e-mail would read the wrong reply.
 
 use super::settings::{MailSettings, SmtpTls};
 use lettre::transport::smtp::Error as SmtpError;
@@ -21,14 +20,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Servers close idle connections after a few minutes (RFC 5321, 4.5.3.2).
+/// Mail servers close idle connections after a few minutes (RFC 5321, section 4.5.3.2).
 const MAX_IDLE: Duration = Duration::from_secs(60);
-/// Number of e-mails that may wait for each connection. It is small, because each of them occupies one of the worker's
-/// task slots, and a slow mail server must not delay the polls.
+/// Number of e-mails that may wait for each connection. It is small because every waiting e-mail occupies one of the
+/// worker's task slots, and a slow mail server must not delay polls.
 const WAITERS_PER_CONNECTION: usize = 2;
-/// Much longer than an e-mail usually takes.
+/// Maximum time to wait for a connection. Sending an e-mail usually takes much less time.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-/// Time limit for the check of an idle connection.
+/// Time limit for checking whether an idle connection is still usable.
 const NOOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Pool {
@@ -48,7 +47,7 @@ pub(super) enum PoolError {
     Connect(#[from] SmtpError),
 }
 
-/// A connection that is closed when it is dropped, unless it was released.
+/// A connection from the pool. It is closed when dropped unless [`PooledConnection::release`] is called.
 pub(super) struct PooledConnection<'a> {
     pub(super) smtp: AsyncSmtpConnection,
     pool: &'a Pool,
@@ -68,7 +67,7 @@ impl Pool {
         Ok(Pool { settings, tls, permits, waiting, max_wait: MAX_WAIT, idle })
     }
 
-    /// A connection that is ready for a mail transaction.
+    /// Returns a connection that is ready for a mail transaction.
     pub(super) async fn get(&self) -> Result<PooledConnection<'_>, PoolError> {
         let permit = self.acquire().await.ok_or(PoolError::Exhausted)?;
         while let Some(mut smtp) = self.take_idle() {
@@ -125,7 +124,7 @@ impl Pool {
 }
 
 impl PooledConnection<'_> {
-    /// Returns the connection to the pool. No command may be in progress.
+    /// Returns the connection to the pool. Call this only if no command is in progress.
     pub(super) fn release(self) {
         if !self.smtp.has_broken() {
             let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,7 +136,7 @@ impl PooledConnection<'_> {
 fn tls_parameters(settings: &MailSettings) -> anyhow::Result<TlsParameters> {
     let mut builder = TlsParametersBuilder::new(settings.host.clone());
     if let Some(pem) = &settings.ca_certificate {
-        // lettre accepts a file that contains no certificate.
+        // lettre accepts a file that contains no certificate, so it is checked here.
         anyhow::ensure!(
             CertificateDer::pem_slice_iter(pem).any(|certificate| certificate.is_ok()),
             "SMTP_CA_FILE does not contain a PEM certificate"
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_for_a_connection_is_bounded_in_number_and_time() {
+    async fn the_number_of_waiting_emails_and_their_waiting_time_are_limited() {
         let pool = Pool::new(settings(25, SmtpTls::None)).expect("a pool");
         let in_use = pool.permits.try_acquire().expect("a permit");
         let mut waiting: Vec<_> =

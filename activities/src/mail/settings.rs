@@ -1,4 +1,4 @@
-//! Settings of the mail server.
+//! Settings for the mail server.
 
 use diagflow_store::settings::{convert, parse, parse_seconds, within};
 use lettre::message::Mailbox;
@@ -6,8 +6,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
-/// Longest wait for the reply to the text of an e-mail. RFC 5321, 4.5.3.2.6 recommends ten minutes, because servers may
-/// take long, for example to scan for viruses. But the activity attempt would time out before that.
+/// Upper bound for the time to wait for the reply to the message data. RFC 5321, section 4.5.3.2.6 recommends ten
+/// minutes because servers may scan for viruses, for example, but an activity attempt times out earlier.
 pub const MAX_RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 const MIN_RESPONSE_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -16,9 +16,9 @@ const MIN_RESPONSE_TIMEOUT: Duration = Duration::from_millis(100);
 pub enum SmtpTls {
     /// TLS from the first byte (port 465).
     Implicit,
-    /// TLS after STARTTLS, which the server must offer (port 587).
+    /// TLS after the STARTTLS command, which the server must offer (port 587).
     StartTls,
-    /// No TLS, for a mail catcher on the same machine.
+    /// No TLS. Intended only for a mail catcher on the same machine.
     None,
 }
 
@@ -30,20 +30,19 @@ pub struct MailSettings {
     pub port: u16,
     #[serde(rename = "SMTP_USER")]
     pub user: Option<String>,
-    /// Set if and only if `SMTP_USER` is set.
+    /// The password for `SMTP_USER`. Both settings must be set, or neither.
     #[serde(rename = "SMTP_PASSWORD")]
     pub password: Option<SecretString>,
     #[serde(rename = "SMTP_TLS")]
     pub tls: SmtpTls,
-    /// PEM.
     #[serde(rename = "SMTP_CA_FILE", deserialize_with = "file", default)]
     pub ca_certificate: Option<Vec<u8>>,
-    /// The domain is also part of the Message-IDs.
+    /// Sender of all e-mails. Its domain is also used in every Message-ID.
     #[serde(rename = "MAIL_FROM", deserialize_with = "parse")]
     pub from: Mailbox,
     #[serde(rename = "SMTP_POOL_SIZE", deserialize_with = "within::<_, _, 1, 1000>")]
     pub pool_size: u32,
-    /// An e-mail without a reply within this time counts as unknown, even if it was accepted.
+    /// Maximum time to wait for the reply to the message data. If none arrives, the delivery becomes `unknown`.
     #[serde(rename = "SMTP_RESPONSE_TIMEOUT_SECONDS", deserialize_with = "response_timeout")]
     pub response_timeout: Duration,
 }

@@ -1,5 +1,5 @@
-//! The mail server misbehaves. The diagnosis stays completed; the patient gets at most one e-mail,
-//! and the ledger records its outcome.
+//! Tests of mail server failures. The submission stays completed, the patient gets at most one e-mail, and the ledger
+//! records the outcome.
 
 mod addresses;
 mod content;
@@ -13,15 +13,15 @@ use diagflow_tests::assertions::{delivery, executions, mails, wait_completed_onc
 use diagflow_tests::{AcceptedSubmission, Stack, StackOptions, history, photos};
 use serde_json::json;
 
-/// A stack whose mail server follows these rules, with one submission.
+/// Starts a stack whose mail server follows the given rules and sends one submission.
 async fn submit_with_rules(rules: impl IntoIterator<Item = Rule>) -> (Stack, AcceptedSubmission) {
     let mut options = StackOptions::default();
     options.mail.script = Script::new(rules.into_iter().collect()).expect("a script");
     Stack::with_submission(options).await
 }
 
-/// Waits until the run is closed, and asserts that the submission is completed and that its e-mail
-/// has this status in the ledger.
+/// Waits until the run is closed, then asserts that the submission is completed and that its e-mail has the given
+/// status.
 async fn completed_with_mail(
     stack: &Stack,
     submission: &AcceptedSubmission,
@@ -38,13 +38,13 @@ async fn completed_with_mail(
     delivery
 }
 
-/// The step of the submission's last event.
+/// Returns the step of the submission's last event.
 async fn last_step(stack: &Stack, submission: &AcceptedSubmission) -> String {
     let document = stack.client.status(submission).await.expect("a response");
     document["step"].as_str().expect("a step").to_owned()
 }
 
-/// The notes in the mail server's log of all conversations.
+/// Returns the notes in the mail server's log of SMTP conversations.
 fn server_notes(stack: &Stack) -> impl Iterator<Item = String> {
     let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
     lines.filter(|line| line.direction == Direction::Note).map(|line| line.text)
@@ -62,7 +62,7 @@ async fn greylisting_delays_the_email() {
 }
 
 #[tokio::test]
-async fn a_busy_mail_server_is_retried() {
+async fn an_email_is_retried_while_the_mail_server_is_busy() {
     let busy = [
         Rule::reply(Step::Connect, 421, "4.3.2 Shutting down").times(1),
         Rule::reply(Step::Ehlo, 421, "4.3.2 Too many connections").times(1),
@@ -77,7 +77,7 @@ async fn a_busy_mail_server_is_retried() {
 }
 
 #[tokio::test]
-async fn a_rejected_sender_is_retried() {
+async fn an_email_is_retried_if_the_mail_server_rejects_its_sender() {
     let refusals = [
         Rule::reply(Step::Mail, 550, "5.7.1 Not your address").times(1),
         Rule::reply(Step::Data, 554, "5.7.0 Not from you").times(1),
@@ -127,14 +127,14 @@ async fn an_email_that_may_have_been_accepted_is_never_resent() {
     history::reset(&stack, &accepted).await;
     completed_with_mail(&stack, &accepted, "unknown").await;
 
-    assert_eq!(mails(&stack, &accepted).len(), 1, "the server accepted it once");
-    assert_eq!(executions(&stack, &accepted).len(), 1, "no second request was needed");
+    assert_eq!(mails(&stack, &accepted).len(), 1, "the server must accept the e-mail once");
+    assert_eq!(executions(&stack, &accepted).len(), 1, "LoopAI received a second request");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_email_is_unknown_if_the_connection_is_lost_while_sending_it() {
-    // The sender cannot distinguish this from an accepted message.
+async fn an_email_is_marked_unknown_if_the_connection_is_lost_while_sending_it() {
+    // If the connection is lost before the reply arrives, the sender cannot tell whether the message was accepted.
     let (stack, accepted) = submit_with_rules([Rule::new(Step::Body, Action::Drop).times(1)]).await;
 
     let delivery = completed_with_mail(&stack, &accepted, "unknown").await;
@@ -145,7 +145,7 @@ async fn an_email_is_unknown_if_the_connection_is_lost_while_sending_it() {
 }
 
 #[tokio::test]
-async fn an_email_is_unknown_if_the_server_does_not_reply_to_the_message() {
+async fn an_email_is_marked_unknown_if_the_server_does_not_reply_to_the_message() {
     let mut options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "1");
     let silence = Rule::new(Step::Body, Action::StallAfterAccept);
     options.mail.script = Script::new(vec![silence]).expect("a script");
@@ -170,7 +170,7 @@ async fn a_reset_does_not_resend_a_sent_email() {
 }
 
 #[tokio::test]
-async fn a_connection_lost_before_the_message_is_retried() {
+async fn an_email_is_retried_if_the_connection_is_lost_before_the_message() {
     let breaks = [
         Rule::new(Step::Connect, Action::Drop).times(1),
         Rule::new(Step::Rcpt, Action::Drop).times(1),
@@ -185,7 +185,7 @@ async fn a_connection_lost_before_the_message_is_retried() {
 }
 
 #[tokio::test]
-async fn no_reply_before_the_message_is_retried() {
+async fn an_email_is_retried_if_the_server_does_not_reply_before_the_message() {
     let (stack, accepted) =
         submit_with_rules([Rule::new(Step::Rcpt, Action::Stall).times(1)]).await;
 
@@ -241,11 +241,14 @@ async fn the_logs_contain_no_patient_data() {
     let api = stack.api.as_ref().expect("an API").log();
     let worker = stack.worker.as_ref().expect("a worker").log();
     for code in ["450", "452", "550"] {
-        assert!(worker.contains(code), "operators see the reply code {code}: {worker}");
+        assert!(
+            worker.contains(code),
+            "the reply code {code} is not in the worker's log: {worker}"
+        );
     }
     for word in ["ana@", "ben@", "example.org", "itches", photos::retina().name] {
-        assert!(!api.contains(word), "{word:?} in the API's log: {api}");
-        assert!(!worker.contains(word), "{word:?} in the worker's log: {worker}");
+        assert!(!api.contains(word), "the API's log contains {word:?}: {api}");
+        assert!(!worker.contains(word), "the worker's log contains {word:?}: {worker}");
     }
     stack.stop().await;
 }
@@ -261,7 +264,7 @@ async fn text_in_any_script_arrives_unchanged() {
     let execution = stack.wait_for_polls(1).await;
 
     assert_eq!(executions(&stack, &accepted)[0].comments.as_deref(), Some(COMMENTS));
-    // A line that begins with dots is escaped in SMTP.
+    // The summary begins with dots because SMTP escapes a dot at the start of a line.
     let summary = format!("..{SUMMARY}");
     let result = json!({"summary": summary, "recommendations": ["ß".repeat(2000)]});
     stack.loopai.complete_with(&execution, result).expect("in progress");
@@ -278,13 +281,16 @@ async fn text_in_any_script_arrives_unchanged() {
     assert!(html.contains(&escaped), "{escaped:?} in {html}");
     assert!(!html.contains("<script"), "{html}");
     assert_eq!(mail.header("From"), Some("Dr. Müller · 診療所 <no-reply@diagflow.example>"));
-    assert!(mail.raw.is_ascii(), "any mail server can transport it");
-    assert!(!text.contains("rot"), "the patient's comments are not e-mailed");
+    assert!(
+        mail.raw.is_ascii(),
+        "an e-mail with non-ASCII bytes needs a server that supports 8BITMIME"
+    );
+    assert!(!text.contains("rot"), "the e-mail contains the patient's comments");
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_huge_result_does_not_make_a_huge_email() {
+async fn a_huge_result_does_not_produce_a_huge_email() {
     let (stack, accepted) = Stack::with_submission(StackOptions::default().scenario("stuck")).await;
     let execution = stack.wait_for_polls(1).await;
     let long = "lorem ipsum ".repeat(100_000);
@@ -294,8 +300,8 @@ async fn a_huge_result_does_not_make_a_huge_email() {
     stack.loopai.complete_with(&execution, result.clone()).expect("in progress");
 
     let document = wait_completed_once(&stack, &accepted).await;
-    assert!(document["result"] == result, "the full result is stored");
+    assert!(document["result"] == result, "the stored result was changed");
     let mail = &mails(&stack, &accepted)[0];
-    assert!(mail.size < 250_000, "an e-mail of {} bytes", mail.size);
+    assert!(mail.size < 250_000, "the e-mail has {} bytes", mail.size);
     stack.stop().await;
 }

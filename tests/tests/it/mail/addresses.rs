@@ -1,5 +1,5 @@
-//! Internationalized addresses. A non-ASCII local part needs a mail server that offers SMTPUTF8
-//! (RFC 6531, section 3.2).
+//! Tests of internationalized e-mail addresses. An address with a non-ASCII local part needs a mail server that
+//! supports SMTPUTF8 (RFC 6531, section 3.2).
 
 use super::{completed_with_mail, submit_with_rules};
 use diagflow_simulators::mail::Direction;
@@ -9,7 +9,7 @@ use diagflow_tests::{Stack, StackOptions, photos};
 
 const ADDRESS: &str = "josé.müller@bücher.example";
 
-/// Everything that the worker sent to the mail server.
+/// Returns all lines that the worker sent to the mail server.
 fn client_lines(stack: &Stack) -> Vec<String> {
     let lines = stack.mail.conversations().into_iter().flat_map(|talk| talk.lines);
     lines.filter(|line| line.direction == Direction::In).map(|line| line.text).collect()
@@ -30,7 +30,7 @@ async fn an_internationalized_address_receives_email() {
     assert_eq!(
         client_lines.iter().filter(with_smtputf8).count(),
         1,
-        "for this address only: {client_lines:?}"
+        "only the internationalized address needs SMTPUTF8: {client_lines:?}"
     );
     stack.stop().await;
 }
@@ -62,7 +62,7 @@ async fn an_internationalized_address_is_not_sent_without_smtputf8() {
     let client_lines = client_lines(&stack);
     assert!(!client_lines.iter().any(|line| line.starts_with("MAIL")), "{client_lines:?}");
 
-    // The connection stays usable for an address that the server accepts.
+    // The connection can still be used for an address that the server accepts.
     let other = stack.client.submit("ana@example.org", "itches", &[photos::retina()]).await;
     wait_completed_once(&stack, &other).await;
     assert_eq!(delivery(&stack, &other).await.attempts, 1);
@@ -70,7 +70,7 @@ async fn an_internationalized_address_is_not_sent_without_smtputf8() {
     stack.stop().await;
 }
 
-/// Addresses as patients enter them, and as they are in the envelope.
+/// Each pair contains an address as entered by a patient and the same address as it appears in the SMTP envelope.
 const ACCEPTED: [(&str, &str); 13] = [
     ("संपर्क@डाटामेल.भारत", "संपर्क@xn--c2bd4bq1db8d.xn--h2brj9c"),
     ("jose\u{301}@example.org", "josé@example.org"),

@@ -1,17 +1,18 @@
-//! The text and the HTML of e-mails.
+//! Tests of the plain-text and HTML bodies of e-mails.
 
 use super::submit_with_rules;
 use diagflow_simulators::mail::Mail;
+use diagflow_store::Role;
 use diagflow_tests::assertions::{failed, mails, wait_completed_once, wait_ended_once};
 use diagflow_tests::photos::{self, Photo};
-use diagflow_tests::{Stack, StackOptions};
+use diagflow_tests::{Stack, StackOptions, Staff, responses};
 use serde_json::{Value, json};
 
-const NOT_A_DOCTOR: &str = "It does not replace a doctor.";
+const NOT_A_DOCTOR: &str = "The result does not replace a visit to a doctor.";
 const EMERGENCY: &str = "If you feel unwell or your symptoms get worse, do not wait: call your doctor or, \
     in an emergency, the emergency number.";
 
-/// The text and the HTML of an e-mail, without markup, on one line and in lower case.
+/// Returns the plain-text and HTML bodies of an e-mail, each on one line, in lower case and without markup.
 fn bodies(mail: &Mail) -> [String; 2] {
     let text = mail.text.as_deref().expect("text");
     let html = mail.html.as_deref().expect("HTML");
@@ -25,7 +26,7 @@ fn readable(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
-/// Asserts that the body contains these texts in this order.
+/// Asserts that the body contains all expected texts in the given order.
 fn assert_contains_in_order<'a>(body: &str, expected: impl IntoIterator<Item = &'a str>) {
     let mut rest = body;
     for text_part in expected {
@@ -46,7 +47,8 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
-/// A finding as the e-mail shows it. The tests compare it in full, because other sentences mention its image too.
+/// Returns the full text of a finding in the e-mail. The tests compare the full text because other sentences in the
+/// e-mail also mention the finding's image.
 fn finding_text(finding: &Value) -> String {
     let share = finding["confidence"].as_f64().expect("a confidence");
     let (label, description) = (text(finding, "label"), text(finding, "description"));
@@ -75,19 +77,22 @@ async fn the_result_email_has_the_full_result_the_next_steps_and_the_data_notice
             NOT_A_DOCTOR,
             EMERGENCY,
             "What happens to your data",
-            "until you ask us to delete them. To ask, just reply to this e-mail.",
+            "until you ask us to delete them. To ask us, just reply to this e-mail.",
             "The AI platform received your photos and comments, but not your e-mail address.",
             &reference,
         ];
         assert_contains_in_order(&body, expected.chain(closing));
         assert!(result["measurements"].is_array() && !body.contains("clipped_"), "{body}");
-        assert!(!body.contains("dominant colours"), "only known fields are e-mailed: {body}");
+        assert!(
+            !body.contains("dominant colours"),
+            "the e-mail contains an unknown field of the result: {body}"
+        );
     }
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn no_text_of_a_stranger_is_emailed() {
+async fn links_and_file_names_from_the_submitter_are_not_emailed() {
     const NAME: &str = "Urgent - pay at www.evil.example.jpg";
     const HOSTILE: &str =
         "Mole\u{202e}: pay at https://evil.example/x, www.evil.example or pay@evil.example now";
@@ -108,7 +113,7 @@ async fn no_text_of_a_stranger_is_emailed() {
 
     let document = wait_completed_once(&stack, &accepted).await;
 
-    assert!(document["result"] == result, "the full result is stored");
+    assert!(document["result"] == result, "the stored result was changed");
     for body in bodies(&mails(&stack, &accepted)[0]) {
         let shown = "Mole: pay at [link removed], [link removed] or [link removed] now";
         let expected = [shown, shown, shown, shown, "Known Image 1", shown, "Take image 1 again."];
@@ -121,7 +126,40 @@ async fn no_text_of_a_stranger_is_emailed() {
 }
 
 #[tokio::test]
-async fn an_internal_failure_is_not_blamed_on_the_images() {
+async fn unknown_fields_of_a_result_are_in_the_api_but_not_in_the_email() {
+    let stack = Stack::with(StackOptions::default().scenario("stuck")).await;
+    let accepted = stack.client.submit("ana@example.org", "", &[photos::retina()]).await;
+    let execution = stack.wait_for_polls(1).await;
+    let result = json!({
+        "summary": "All well",
+        "findings": [{"label": "Mole", "asymmetry_index": 0.731}],
+        "measurements": [{"dominant_colours": [{"hex": "#a0522d"}]}],
+        "model_version": "derma-7",
+    });
+    stack.loopai.complete_with(&execution, result.clone()).expect("in progress");
+
+    let document = wait_completed_once(&stack, &accepted).await;
+
+    assert_eq!(document["result"], result, "the API must return unknown fields");
+    let staff = Staff::with_role(&stack, Role::Clinician).await;
+    let path = format!("/api/admin/submissions/{}", accepted.submission_id);
+    let detail = responses::body(staff.get(&path).await).await;
+    assert_eq!(detail["data"]["result"], result, "{detail}");
+    let mail = &mails(&stack, &accepted)[0];
+    for body in bodies(mail) {
+        assert_contains_in_order(&body, ["All well", "Mole"]);
+    }
+    for unknown in ["asymmetry", "731", "measurements", "dominant", "a0522d", "derma-7"] {
+        for body in [&mail.text, &mail.html] {
+            let body = body.as_deref().expect("a body");
+            assert!(!body.contains(unknown), "{unknown} in {body}");
+        }
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_failure_email_does_not_blame_the_photos_for_an_internal_failure() {
     let options = StackOptions::default().scenario("diagnose=422");
     let (stack, accepted) = Stack::with_submission(options).await;
 
@@ -130,7 +168,7 @@ async fn an_internal_failure_is_not_blamed_on_the_images() {
     for body in bodies(&mail) {
         let expected = [
             "We could not complete your diagnosis",
-            "We are sorry: something went wrong on our side",
+            "Sorry, something went wrong on our side",
             "There is nothing wrong with your photos.",
             "Please send your photos again later, or see a doctor. Our team can see what happened",
         ];
@@ -150,12 +188,12 @@ async fn the_failure_email_has_the_next_steps_and_the_data_notice() {
     for body in bodies(&mail) {
         let expected = [
             "We could not complete your diagnosis",
-            "We are sorry: your photos could not be analysed.",
+            "Sorry, we could not analyse your photos.",
             "What to do next",
             "Please take new photos and send them to us, or see a doctor.",
             EMERGENCY,
             "What happens to your data",
-            "until you ask us to delete them. To ask, just reply to this e-mail.",
+            "until you ask us to delete them. To ask us, just reply to this e-mail.",
             &reference,
         ];
         assert_contains_in_order(&body, expected);

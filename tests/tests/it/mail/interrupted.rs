@@ -1,4 +1,4 @@
-//! Deliveries that are interrupted by the mail server, the worker or a timeout.
+//! Tests of deliveries that are interrupted by a mail server failure, a stopped worker or a timeout.
 
 use super::{completed_with_mail, last_step, submit_with_rules};
 use diagflow_simulators::mail::{Action, Conversation, MailCatcher, Rule, Script, Settings, Step};
@@ -24,7 +24,7 @@ async fn an_email_is_sent_after_a_mail_server_outage() {
         .with("EVENTS_EMAIL_WAIT_SECONDS", "0.5");
     let (mut stack, accepted) = Stack::with_submission(options).await;
 
-    // The patient's page does not wait long for the mail server.
+    // The event stream ends even though the e-mail has not been sent yet.
     let events: Vec<_> = stack.client.events(&accepted, None).await.collect().await;
     assert_eq!(events.last().map(|event| event.name.as_str()), Some("result_ready"));
     eventually("a second attempt to fail", || async {
@@ -36,7 +36,7 @@ async fn an_email_is_sent_after_a_mail_server_outage() {
     assert_eq!(pending.error_code.as_deref(), Some("smtp_unreachable"));
     assert!(
         pending.error_detail.is_some_and(|words| words.contains("refused")),
-        "staff see the reason"
+        "the ledger does not record why the attempt failed"
     );
     let smtp = SocketAddr::new(LOCAL.ip(), port);
     stack.mail = MailCatcher::start(smtp, LOCAL, Settings::default())
@@ -48,7 +48,7 @@ async fn an_email_is_sent_after_a_mail_server_outage() {
 }
 
 #[tokio::test]
-async fn a_worker_killed_while_sending_leaves_the_email_unknown() {
+async fn an_email_is_marked_unknown_if_its_worker_is_killed_while_sending_it() {
     let mut options = StackOptions::default().with("SMTP_RESPONSE_TIMEOUT_SECONDS", "1");
     let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
     options.mail.script = Script::new(vec![stall]).expect("a script");
@@ -65,7 +65,7 @@ async fn a_worker_killed_while_sending_leaves_the_email_unknown() {
 }
 
 #[tokio::test]
-async fn an_email_is_sent_although_a_worker_was_killed_before_sending_it() {
+async fn an_email_is_sent_even_if_a_worker_is_killed_before_sending_it() {
     let stall = Rule::new(Step::Ehlo, Action::Stall).times(1);
     let (mut stack, accepted) = submit_with_rules([stall]).await;
     let greeted = |talks: &[Conversation]| {
@@ -83,7 +83,7 @@ async fn an_email_is_sent_although_a_worker_was_killed_before_sending_it() {
 }
 
 #[tokio::test]
-async fn a_worker_stopped_while_sending_leaves_the_email_unknown() {
+async fn an_email_is_marked_unknown_if_its_worker_is_stopped_while_sending_it() {
     let mut options = StackOptions::default().with("WORKER_SHUTDOWN_TIMEOUT_SECONDS", "1");
     let stall = Rule::new(Step::Body, Action::StallAfterAccept).times(1);
     options.mail.script = Script::new(vec![stall]).expect("a script");
@@ -95,7 +95,7 @@ async fn a_worker_stopped_while_sending_leaves_the_email_unknown() {
 
     assert!(
         stop_requested.elapsed() < Duration::from_secs(20),
-        "the worker does not wait for the reply"
+        "the stopping worker waited for the reply of the mail server"
     );
     let settled = delivery(&stack, &accepted).await;
     assert_eq!(settled.status.to_string(), "unknown");
@@ -106,12 +106,12 @@ async fn a_worker_stopped_while_sending_leaves_the_email_unknown() {
     stack.stop().await;
 }
 
-/// With this trigger, the database rejects the worker's writes that return an e-mail to `planned`.
+/// SQL for a trigger that rejects every write that changes an e-mail from `sending` to `planned`.
 const REFUSAL: &str = "CREATE TRIGGER refusal BEFORE UPDATE ON deliveries FOR EACH ROW \
     SET NEW.status = IF(OLD.status = 'sending' AND NEW.status = 'planned', NULL, NEW.status)";
 
 #[tokio::test]
-async fn a_deferred_email_is_sent_after_a_failed_write() {
+async fn a_deferred_email_is_sent_after_a_failed_database_write() {
     let full = Rule::reply(Step::Body, 452, "4.3.1 Insufficient storage").times(1);
     let mut options = StackOptions::default();
     options.mail.script = Script::new(vec![full]).expect("a script");
@@ -147,7 +147,8 @@ async fn an_email_whose_claim_got_no_response_is_sent_later() {
     })
     .await;
 
-    // The claim waits for this lock when its connection is cut, and is written afterwards.
+    // The worker loses its database connection while its claim is waiting for a row lock. The database writes the claim
+    // later.
     let mut lock = stack.database.connect().await;
     lock.batch_execute("START TRANSACTION; SELECT id FROM deliveries FOR UPDATE")
         .await
@@ -176,7 +177,7 @@ async fn an_email_whose_claim_got_no_response_is_sent_later() {
     stack.stop().await;
 }
 
-/// Uses the Temporal CLI to make the running activity time out now instead of after days.
+/// Uses the Temporal CLI to make the running activity time out within a second instead of after several days.
 async fn expire_activity(stack: &Stack, submission: &AcceptedSubmission) {
     let events = history::events(stack, submission).await;
     let scheduled = events.iter().rev().find_map(|event| match event.attributes.as_ref()? {
@@ -192,7 +193,7 @@ async fn expire_activity(stack: &Stack, submission: &AcceptedSubmission) {
 }
 
 #[tokio::test]
-async fn an_email_deferred_for_days_fails() {
+async fn an_email_that_is_deferred_for_days_fails() {
     let (stack, accepted) =
         submit_with_rules([Rule::reply(Step::Rcpt, 451, "4.7.1 Never mind")]).await;
     eventually("a second attempt to fail", || async {
@@ -207,7 +208,7 @@ async fn an_email_deferred_for_days_fails() {
     assert_eq!(
         given_up.error_code.as_deref(),
         Some("smtp_deferred"),
-        "the last reason is preserved"
+        "the ledger does not preserve the reason of the last failed attempt"
     );
     assert_eq!(last_step(&stack, &accepted).await, "mail_failed");
     stack.stop().await;

@@ -1,5 +1,5 @@
-//! Staff retry a submission while its e-mail is being sent, and the mail server defers the message.
-//! The e-mail is superseded by then and must not be retried.
+//! Tests in which staff retry a submission while its e-mail is being sent and the mail server then defers the e-mail.
+//! The new run supersedes the e-mail, so it must not be retried.
 
 use diagflow_simulators::mail::{Rule, Script, Step};
 use diagflow_store::{Delivery, Failpoint, Role};
@@ -13,13 +13,13 @@ use diagflow_workflows::{DeliveryRef, DeliveryWorkflow};
 use serde_json::json;
 use temporalio_client::WorkflowDescribeOptions;
 
-/// A failed submission that staff have retried while its e-mail was being sent: the mail server has
-/// deferred the message, but this is not recorded in the ledger yet. LoopAI follows `scenario`.
+/// Creates a failed submission that staff retried while its e-mail was being sent. The mail server has deferred the
+/// e-mail, but the deferral has not been recorded in the ledger yet. LoopAI follows `scenario`.
 async fn retried_during_its_email(scenario: &str) -> (Stack, AcceptedSubmission) {
     let mut options = StackOptions::default().scenario(scenario);
     let refusals = [
-        // After this refusal, the run sends its e-mail in a regular activity, so that the run can
-        // close and leave the e-mail to a delivery workflow.
+        // After the first deferral, the e-mail is retried in a regular activity. The run can then close and leave the
+        // e-mail to a delivery workflow.
         Rule::reply(Step::Rcpt, 451, "4.7.1 Later").times(1),
         Rule::reply(Step::Body, 452, "4.3.1 Insufficient storage").times(1),
     ];
@@ -39,7 +39,7 @@ async fn retried_during_its_email(scenario: &str) -> (Stack, AcceptedSubmission)
     assert_eq!(
         ledger(&stack, &accepted).await[0].status.to_string(),
         "sending",
-        "unchanged by the retry"
+        "the retry changed the status of an e-mail that is being sent"
     );
     (stack, accepted)
 }
@@ -48,9 +48,8 @@ async fn ledger(stack: &Stack, submission: &AcceptedSubmission) -> Vec<Delivery>
     stack.store.deliveries(id_of(submission)).await.expect("deliveries")
 }
 
-/// Lets the worker record that the old e-mail was deferred, and retries it at once with the
-/// Temporal CLI: otherwise the retry would wait until the claim of the first sender expires. Waits
-/// until the e-mail is settled.
+/// Lets the worker record that the old e-mail was deferred, retries the e-mail, and waits until it is settled. The
+/// Temporal CLI starts the retry immediately, which would otherwise wait until the first sender's claim expires.
 async fn retry_old_email(stack: &Stack, submission: &AcceptedSubmission) {
     let old = ledger(stack, submission).await.remove(0);
     let id = DeliveryRef::new(old.id).workflow_id();
@@ -77,8 +76,7 @@ async fn retry_old_email(stack: &Stack, submission: &AcceptedSubmission) {
     .await;
 }
 
-/// Asserts that the e-mail of the first run was superseded, and that only the e-mail of the second
-/// run was sent.
+/// Asserts that the first run's e-mail was superseded and that only the second run's e-mail was sent.
 async fn assert_only_result_was_sent(stack: &Stack, submission: &AcceptedSubmission) {
     eventually("the result to be sent", || async {
         let all = ledger(stack, submission).await;
@@ -109,7 +107,7 @@ async fn an_old_email_deferred_during_a_new_run_is_not_sent() {
 
     retry_old_email(&stack, &accepted).await;
 
-    assert_eq!(mails(&stack, &accepted).len(), 0, "no e-mail yet");
+    assert_eq!(mails(&stack, &accepted).len(), 0, "an e-mail was sent before the second run ended");
     stack.loopai.complete_with(&execution, json!({"summary": "well"})).expect("in progress");
     stack.wait_for_status(&accepted, "completed").await;
     assert_only_result_was_sent(&stack, &accepted).await;

@@ -1,10 +1,12 @@
-//! An e-mail whose database rows cannot be read fails at once instead of being retried for days.
+//! Tests that an e-mail with invalid data in the database fails immediately instead of being retried for days.
 
 use diagflow_store::{DeliveryStatus, Role};
 use diagflow_tests::assertions::{delivery, wait_completed_once};
+use diagflow_tests::responses::{body, header, members};
 use diagflow_tests::stack::id_of;
 use diagflow_tests::{Stack, StackOptions, Staff, eventually, temporal_cli};
 use diagflow_workflows::{DeliveryRef, DeliveryWorkflow};
+use reqwest::Method;
 use serde_json::json;
 use temporalio_client::WorkflowFetchHistoryOptions;
 
@@ -28,7 +30,7 @@ async fn an_email_whose_result_cannot_be_read_fails_without_retries() {
     .await;
     assert_eq!(copy.error_code.as_deref(), Some("records_unreadable"));
     let id = DeliveryRef::new(copy.id).workflow_id();
-    eventually("its workflow to be closed", || async {
+    eventually("the workflow of the copy to be closed", || async {
         let query = format!("WorkflowId = '{id}' AND ExecutionStatus = 'Failed'");
         temporal_cli::search(&query).await.pop()
     })
@@ -37,5 +39,43 @@ async fn an_email_whose_result_cannot_be_read_fails_without_retries() {
     let options = WorkflowFetchHistoryOptions::default();
     let history = workflow.fetch_history(options).to_json().await.expect("a history");
     assert!(String::from_utf8_lossy(&history).contains("records_unreadable"));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_email_to_an_address_from_an_earlier_version_fails_without_retries() {
+    let (stack, accepted) = Stack::with_submission(StackOptions::default()).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    wait_completed_once(&stack, &accepted).await;
+    let original = delivery(&stack, &accepted).await.id;
+    stack.database.execute("UPDATE submissions SET email = 'me@127.0.0.1'").await;
+
+    let path =
+        format!("/api/admin/submissions/{}/deliveries/{original}/resend", accepted.submission_id);
+    let response = staff.post(&path, &json!({"reason": "the patient lost the e-mail"})).await;
+    assert_eq!(response.status(), 202);
+
+    let copy = eventually("the copy to fail", || async {
+        let all = stack.store.deliveries(id_of(&accepted)).await.expect("deliveries");
+        all.into_iter().find(|one| one.copy == 1 && one.status == DeliveryStatus::Failed)
+    })
+    .await;
+    assert_eq!(copy.error_code.as_deref(), Some("email_address_invalid"));
+    let list = body(staff.get("/api/admin/submissions").await).await;
+    assert_eq!(members(&list, "email"), ["me@127.0.0.1"]);
+    let path = format!("/api/admin/submissions/{}", accepted.submission_id);
+    let detail = staff.get(&path).await;
+    let etag = header(&detail, "etag");
+    assert_eq!(body(detail).await["data"]["email"], "me@127.0.0.1");
+
+    let correction = json!({"email": "ana@example.net", "resend": true, "reason": "old address"});
+    let call = staff.request(Method::PATCH, &path).header("if-match", etag);
+    let corrected = body(call.json(&correction).send().await.expect("a response")).await;
+
+    assert_eq!(corrected["original_email"], "me@127.0.0.1", "{corrected}");
+    eventually("an e-mail to the corrected address", || async {
+        stack.mail.mails_to("ana@example.net").first().cloned()
+    })
+    .await;
     stack.stop().await;
 }
