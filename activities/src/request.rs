@@ -1,21 +1,23 @@
-//! Requests a diagnosis from LoopAI, within the limits of this worker ([`RequestLimiter`]) and of all workers together
-//! (slots, hourly limit and circuit breaker in the store).
+//! Requests a diagnosis from LoopAI, subject to the limits for this worker ([`RequestLimiter`]) and the limits shared
+//! by all workers (slots, hourly limit and circuit breaker in the store).
 
 use crate::failure::{blob_failure, fail, store_failure};
 use crate::loopai::{DiagnoseRequest, ImageTransfer, LoopAiClient, LoopAiError, RequestLimiter};
 use crate::telemetry;
 use diagflow_store::{
-    Failpoint, FailureCode, File, LoopAiLimits, Permit, RequestHealth, RunKey, SlotOutcome, Store,
-    SubmissionId, WaitReason,
+    Failpoint, FailureCode, File, LoopAiLimits, NextRequest, Permit, RequestHealth, RunKey,
+    SlotOutcome, Store, SubmissionId, WaitReason,
 };
 use std::time::Duration;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 pub(crate) enum RequestOutcome {
-    /// LoopAI accepted the request and returned this execution id.
+    /// LoopAI accepted the request and returned an execution id.
     Accepted(String),
-    /// The error, and the delay before the next attempt, if one is known.
+    /// The request failed. The next attempt must wait at least this long, if a delay is given.
     Failed(LoopAiError, Option<Duration>),
+    /// The request failed again even though LoopAI accepts other requests. The run must end.
+    GivenUp(LoopAiError),
     Ended,
     Superseded,
 }
@@ -24,9 +26,9 @@ pub struct DiagnosisRequester {
     pub store: Store,
     pub images: ImageTransfer,
     pub loopai: LoopAiClient,
-    /// Limits the requests of this worker.
+    /// Limits this worker's requests.
     pub limiter: RequestLimiter,
-    /// Limits across all workers.
+    /// Limits shared by all workers.
     pub limits: LoopAiLimits,
 }
 
@@ -36,7 +38,8 @@ impl DiagnosisRequester {
         ctx: &ActivityContext,
         run: RunKey,
     ) -> Result<RequestOutcome, ActivityError> {
-        // A local attempt returns no delay, because the workflow would wait with a timer, which costs history events.
+        // A local activity must not request a delay because the SDK would turn it into a timer, which adds events to
+        // the history.
         let delay = |retry_after: Option<Duration>| retry_after.filter(|_| !ctx.info().is_local);
         let files = self.store.files(run.submission).await.map_err(store_failure)?;
         let bytes = self.images.embedded_bytes(&files);
@@ -64,49 +67,47 @@ impl DiagnosisRequester {
             Err(error) => {
                 let result = self.store.release_loopai_permit(permit).await;
                 result.unwrap_or_else(
-                    |error| tracing::warn!(%error, "cannot release the permit for LoopAI"),
+                    |error| tracing::warn!(%error, "cannot release the LoopAI permit"),
                 );
                 return Err(error);
             }
         };
         Ok(match self.loopai.diagnose(&request).await {
             Ok(execution_id) => {
-                self.record_health(permit, RequestHealth::Healthy).await;
+                self.record_health(permit, RequestHealth::Accepted).await;
                 RequestOutcome::Accepted(execution_id)
             }
-            Err(error) => {
-                let health = if error.trips_breaker() {
-                    RequestHealth::Unavailable
-                } else {
-                    RequestHealth::Healthy
-                };
-                let after =
-                    delay(self.record_health(permit, health).await).max(error.retry_after());
-                RequestOutcome::Failed(error, after)
-            }
+            Err(error) => match self.record_health(permit, error.health()).await {
+                NextRequest::GiveUp => RequestOutcome::GivenUp(error),
+                NextRequest::Retry(after) => {
+                    let after = delay(after).max(error.retry_after());
+                    RequestOutcome::Failed(error, after)
+                }
+            },
         })
     }
 
-    /// Reports the outcome of a request to the circuit breaker. An error is only logged, because LoopAI's response is
-    /// valid nevertheless.
-    async fn record_health(&self, permit: Permit, health: RequestHealth) -> Option<Duration> {
+    /// Reports a request's outcome to the circuit breaker. Database errors are only logged because they do not
+    /// invalidate LoopAI's response.
+    async fn record_health(&self, permit: Permit, health: RequestHealth) -> NextRequest {
         let result = self.store.record_loopai_request(permit, health).await;
         result.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot record the health of LoopAI");
-            None
+            tracing::warn!(%error, "cannot record LoopAI's health");
+            NextRequest::Retry(None)
         })
     }
 
-    /// Delay before the next poll after a failed one. It lasts at least until the circuit breaker admits a request
-    /// again.
+    /// Returns the delay before a failed poll is retried, which lasts at least until the circuit breaker admits a
+    /// request.
     pub(crate) async fn poll_retry_after(
         &self,
         submission: SubmissionId,
         error: &LoopAiError,
     ) -> Option<Duration> {
-        let breaker_delay = match error.trips_breaker() {
-            true => self.store.loopai_retry_after(submission).await.unwrap_or_default(),
-            false => None,
+        let breaker_delay = if error.health().is_unavailable() {
+            self.store.loopai_retry_after(submission).await.unwrap_or_default()
+        } else {
+            None
         };
         breaker_delay.max(error.retry_after())
     }
@@ -138,7 +139,9 @@ impl DiagnosisRequester {
 fn wait_code(reason: WaitReason) -> (FailureCode, &'static str) {
     match reason {
         WaitReason::Slot => (FailureCode::LoopaiNoFreeSlot, "all slots are in use"),
-        WaitReason::HourlyLimit => (FailureCode::LoopaiHourlyLimit, "the hourly limit is reached"),
+        WaitReason::HourlyLimit => {
+            (FailureCode::LoopaiHourlyLimit, "the hourly limit has been reached")
+        }
         WaitReason::LoopAiUnavailable => {
             (FailureCode::LoopaiCircuitOpen, "the circuit breaker is open")
         }

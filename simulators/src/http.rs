@@ -1,6 +1,6 @@
 //! An HTTP server whose handlers can close or reset their connection instead of responding.
 //!
-//! Each connection has a [`ConnectionControl`], which handlers get as `ConnectInfo<ConnectionControl>`.
+//! Each connection has a [`ConnectionControl`], which handlers extract as `ConnectInfo<ConnectionControl>`.
 
 use std::{
     io,
@@ -26,24 +26,24 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long open connections may take to finish at shutdown.
+/// Time that open connections are given to finish at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 const OPEN: u8 = 0;
 const CLOSE: u8 = 1;
 const RESET: u8 = 2;
 
-/// Ends one connection without a response.
+/// Lets a handler end its connection without a response.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionControl(Arc<AtomicU8>);
 
 impl ConnectionControl {
-    /// Closes the connection (FIN) instead of writing the next byte.
+    /// Closes the connection (FIN) instead of writing any further bytes.
     pub(crate) fn close(&self) {
         self.0.store(CLOSE, Ordering::Release);
     }
 
-    /// Resets the connection (RST) instead of writing the next byte.
+    /// Resets the connection (RST) instead of writing any further bytes.
     pub(crate) fn reset(&self) {
         self.0.store(RESET, Ordering::Release);
     }
@@ -55,7 +55,7 @@ pub(crate) struct ControlledStream {
 }
 
 impl ControlledStream {
-    /// Fails if the connection must end; the server then drops it.
+    /// Fails if the connection must end, which makes the server drop it.
     fn check(&self) -> io::Result<()> {
         match self.connection.0.load(Ordering::Acquire) {
             OPEN => Ok(()),
@@ -118,7 +118,7 @@ impl Listener for ControlledListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        // axum's implementation retries after accept errors.
+        // axum's `Listener::accept` retries after an error, so it always returns a connection.
         let (tcp, peer) = Listener::accept(&mut self.0).await;
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -145,7 +145,7 @@ pub(crate) struct HttpServer {
 }
 
 impl HttpServer {
-    /// Listens on `listen` (port 0 picks a free port) until `stop` is cancelled.
+    /// Starts a server that runs until `stop` is cancelled. If the port in `listen` is 0, a free port is chosen.
     pub(crate) async fn start(
         listen: SocketAddr,
         router: Router,
@@ -168,7 +168,7 @@ impl HttpServer {
         self.address
     }
 
-    /// Stops listening and waits for responses in progress, up to [`SHUTDOWN_GRACE`].
+    /// Stops listening, and waits up to [`SHUTDOWN_GRACE`] for responses in progress.
     pub(crate) async fn shutdown(mut self) {
         self.stop.cancel();
         if tokio::time::timeout(SHUTDOWN_GRACE, &mut self.task).await.is_err() {
@@ -179,7 +179,7 @@ impl HttpServer {
 
 impl Drop for HttpServer {
     fn drop(&mut self) {
-        // A test that panics must not leave its servers running.
+        // Stops the server so that a test that panics does not leave it running.
         self.stop.cancel();
     }
 }

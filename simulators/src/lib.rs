@@ -1,6 +1,7 @@
-//! Simulators of the two external systems: the AI platform and the mail server.
+//! Simulators for the two external systems: the AI platform and the mail server.
 //!
-//! Both use the real protocols over real sockets, and both can inject faults. The product does not use them.
+//! Both simulators speak the real protocols over real sockets, and both can inject faults. The API and the worker do
+//! not depend on this crate.
 
 mod http;
 pub mod loopai;

@@ -1,4 +1,4 @@
-//! Responses of both simulators: JSON errors, HTML pages and times.
+//! Response helpers for both simulators: JSON errors, HTML pages and formatted times.
 
 use askama::Template;
 use axum::{
@@ -9,7 +9,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-/// An error as JSON: `{"error": message}`.
+/// Returns an error response with the JSON body `{"error": message}`.
 pub(crate) fn json_error(status: StatusCode, message: impl ToString) -> Response {
     (status, Json(json!({ "error": message.to_string() }))).into_response()
 }

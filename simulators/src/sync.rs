@@ -1,4 +1,4 @@
-//! Shared state: a lock that survives panics, and a notifier that lets tests wait for conditions instead of sleeping.
+//! Helpers for shared state: a lock that survives panics, and a notifier that lets tests wait for a condition.
 
 use std::{
     fmt::Debug,
@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::watch;
 
-/// Locks `mutex`, even if a test thread panicked while holding it.
+/// Locks `mutex` even if a test thread panicked while holding it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -20,12 +20,12 @@ impl ChangeNotifier {
         Self(watch::Sender::new(0))
     }
 
-    /// Wakes every waiter. Call this once the change is visible.
+    /// Wakes all waiting tasks. Call this once the change is visible.
     pub(crate) fn notify(&self) {
         self.0.send_modify(|count| *count += 1);
     }
 
-    /// Waits until `find` returns `Some` for the current `state`.
+    /// Waits until `find` returns a value for the current `state`.
     pub(crate) async fn wait_for<S: Debug, T>(
         &self,
         limit: Duration,
@@ -35,7 +35,8 @@ impl ChangeNotifier {
         let mut changes = self.0.subscribe();
         let found = async {
             loop {
-                // Before `find`, so that a change during `find` ends the next wait at once.
+                // The version is marked as seen before `find` is called so that a change during the call wakes the next
+                // wait.
                 changes.borrow_and_update();
                 if let Some(found) = find(&state()) {
                     return Some(found);
@@ -54,6 +55,6 @@ impl ChangeNotifier {
 #[error("timed out after {waited:?}; last state: {seen}")]
 pub struct WaitTimeout {
     pub waited: Duration,
-    /// The state at the timeout, for the message of a failed test.
+    /// State at the time of the timeout, included in the failure message of a test.
     pub seen: String,
 }

@@ -15,7 +15,7 @@ async function refresh() {
       document.title = fresh.title;
     }
   } catch {
-    // The mail catcher may be restarting; the next refresh tries again.
+    // The mail catcher may be restarting. The next refresh tries again.
   }
 }
 

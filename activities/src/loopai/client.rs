@@ -1,33 +1,37 @@
-//! LoopAI's HTTP client. It limits the duration of each request and the size of its response.
+//! The HTTP client for LoopAI. It limits the duration of each request and the size of each response.
 
 use super::error::LoopAiError;
 use super::settings::LoopAiSettings;
 use crate::telemetry::{self, Call};
+use async_compression::tokio::bufread::GzipDecoder;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use diagflow_store::{DiagnosisResult, Sha256};
-use futures::StreamExt;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use futures::TryStreamExt;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode, redirect};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::io;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_util::io::StreamReader;
 
-/// As described in `docs/loopai.md`.
-const MAX_RESPONSE_BYTES: usize = 5 * 1024 * 1024;
-/// A longer `Retry-After` is reduced to this.
+/// Maximum size of a response after decompression.
+const MAX_RESPONSE_BYTES: usize = diagflow_store::MAX_RESULT_BYTES;
+/// Longer `Retry-After` values are capped at this limit.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
-/// The size of the database column.
+/// Width of the database column for execution ids.
 const MAX_EXECUTION_ID_LEN: usize = 255;
+const MAX_STATUS_LEN: usize = 32;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// Such as `image-1.jpg`.
+    /// Name under which LoopAI receives the image, such as `image-1.jpg`.
     pub name: String,
-    /// Such as `image/jpeg`.
     pub media_type: String,
     pub size: u64,
     pub sha256: Sha256,
@@ -37,15 +41,15 @@ pub struct Image {
 #[derive(Debug, Clone)]
 pub enum ImageContent {
     Data(Bytes),
-    /// LoopAI fetches the image from this address.
+    /// Signed URL from which LoopAI fetches the image.
     Url(String),
 }
 
-/// Contains no e-mail address, because a diagnosis does not need it.
+/// A diagnosis request. It omits the patient's e-mail address, which LoopAI does not need.
 #[derive(Debug, Clone)]
 pub struct DiagnoseRequest {
     pub submission_id: String,
-    /// Identifies the run. A repeated request with the same reference must not start a second execution.
+    /// Identifies the run. LoopAI must not start a second execution for a reference it has already seen.
     pub reference: String,
     pub comments: String,
     pub images: Vec<Image>,
@@ -53,14 +57,15 @@ pub struct DiagnoseRequest {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExecutionStatus {
-    /// Any status except `COMPLETED` and `FAILED`.
-    Running,
+    /// LoopAI returned this status, which is neither `COMPLETED` nor `FAILED`. Because the status is stored in
+    /// Temporal's history, any value that is not a single word is replaced with `OTHER`.
+    Running(String),
     Completed(DiagnosisResult),
-    /// Contains LoopAI's error message.
+    /// The execution failed, and LoopAI returned this error message.
     Failed(String),
 }
 
-/// Cheap to clone: all clones share one connection pool.
+/// A LoopAI client. Cloning is cheap because all clones share one connection pool.
 #[derive(Debug, Clone)]
 pub struct LoopAiClient {
     http: reqwest::Client,
@@ -112,7 +117,7 @@ impl LoopAiClient {
         let http = reqwest::Client::builder()
             .timeout(settings.timeout)
             .connect_timeout(settings.timeout / 3)
-            // A redirect would send a patient's photos to an unknown host.
+            // Redirects are disabled because following one could send a patient's photos to an unknown host.
             .redirect(redirect::Policy::none())
             .user_agent(concat!("diagflow/", env!("CARGO_PKG_VERSION")))
             .build()?;
@@ -123,8 +128,8 @@ impl LoopAiClient {
         self.settings.agent_id
     }
 
-    /// Requests a diagnosis and returns the execution id. Even after an error, LoopAI may have started an execution. A
-    /// repeated request with the same `reference` then returns its id, if LoopAI supports that.
+    /// Requests a diagnosis and returns the execution id. Even if this fails, LoopAI may have started an execution. If
+    /// LoopAI supports idempotency keys, retrying with the same `reference` returns that execution's id.
     pub async fn diagnose(&self, request: &DiagnoseRequest) -> Result<String, LoopAiError> {
         let outcome = self.post_diagnose(request).await;
         telemetry::loopai_request(Call::Diagnose, &outcome);
@@ -148,7 +153,7 @@ impl LoopAiClient {
                 ));
             }
         };
-        // The dot segments `.` and `..` would be removed from the URL of a poll.
+        // `.` and `..` are dot segments, which URL parsing would remove from the poll URL.
         if id.is_empty() || id.len() > MAX_EXECUTION_ID_LEN || matches!(id.as_str(), "." | "..") {
             return Err(LoopAiError::Unreadable(
                 "execution_id is empty, too long, or a dot segment".into(),
@@ -170,26 +175,28 @@ impl LoopAiClient {
         let mut endpoint = self.endpoint("api/execution/")?;
         endpoint
             .path_segments_mut()
-            .map_err(|()| LoopAiError::Unreachable("the address cannot have a path".into()))?
+            .map_err(|()| LoopAiError::Unreachable("the LoopAI URL cannot have a path".into()))?
             .pop_if_empty()
             .extend([execution_id, "status", ""]);
         let response: StatusResponse = parse(
             &self.send(self.http.get(endpoint).header(CONTENT_TYPE, "application/json")).await?,
         )?;
-        match response.status.as_deref() {
-            Some("COMPLETED") => match response.result {
+        let Some(status) = response.status else {
+            return Err(LoopAiError::Unreadable("status is missing".into()));
+        };
+        match status.trim().to_ascii_uppercase() {
+            status if status == "COMPLETED" => match response.result {
                 Value::Object(result) => {
                     Ok(ExecutionStatus::Completed(DiagnosisResult::new(result)))
                 }
                 _ => Err(LoopAiError::NoResult),
             },
-            Some("FAILED") => Ok(ExecutionStatus::Failed(match response.error {
+            status if status == "FAILED" => Ok(ExecutionStatus::Failed(match response.error {
                 Value::String(error) => error,
                 Value::Null => String::new(),
                 other => other.to_string(),
             })),
-            Some(_) => Ok(ExecutionStatus::Running),
-            None => Err(LoopAiError::Unreadable("status is missing".into())),
+            status => Ok(ExecutionStatus::Running(single_word(status))),
         }
     }
 
@@ -200,14 +207,15 @@ impl LoopAiClient {
             .map_err(|error: url::ParseError| LoopAiError::Unreachable(error.to_string()))
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Bytes, LoopAiError> {
+    async fn send(&self, request: RequestBuilder) -> Result<Vec<u8>, LoopAiError> {
         let request = match &self.settings.key {
             Some(key) => request.bearer_auth(key.expose_secret()),
             None => request,
         };
+        let request = request.header(ACCEPT_ENCODING, "gzip");
         let response = request.send().await.map_err(transport_error)?;
         check_status(&response)?;
-        read_bounded(response).await
+        read_body(response).await
     }
 }
 
@@ -238,7 +246,7 @@ fn transport_error(error: reqwest::Error) -> LoopAiError {
     if error.is_timeout() {
         return LoopAiError::Timeout;
     }
-    // The URL may contain credentials.
+    // The URL is omitted from the log because it may contain credentials.
     LoopAiError::Unreachable(format!("{:?}", error.without_url()))
 }
 
@@ -265,28 +273,60 @@ fn check_status(response: &Response) -> Result<(), LoopAiError> {
     }
 }
 
-/// `Retry-After` in seconds. Its other form, a date, is ignored, because clocks may differ.
+/// Reads a `Retry-After` header given in seconds. Dates are ignored because clocks may differ.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
-async fn read_bounded(response: Response) -> Result<Bytes, LoopAiError> {
-    let mut body = BytesMut::new();
-    let mut chunks = response.bytes_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(transport_error)?;
-        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
-            return Err(LoopAiError::TooLarge { limit: MAX_RESPONSE_BYTES });
-        }
-        body.extend_from_slice(&chunk);
+async fn read_body(response: Response) -> Result<Vec<u8>, LoopAiError> {
+    let is_gzip = response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| {
+        ["gzip", "x-gzip"]
+            .iter()
+            .any(|name| encoding.as_bytes().eq_ignore_ascii_case(name.as_bytes()))
+    });
+    let body = StreamReader::new(response.bytes_stream().map_err(io::Error::other));
+    if !is_gzip {
+        return read_bounded(body).await;
     }
-    Ok(body.freeze())
+    let mut gzip = GzipDecoder::new(body);
+    gzip.multiple_members(true);
+    read_bounded(gzip).await
+}
+
+async fn read_bounded(body: impl AsyncRead + Unpin) -> Result<Vec<u8>, LoopAiError> {
+    let mut read = Vec::new();
+    body.take(MAX_RESPONSE_BYTES as u64 + 1).read_to_end(&mut read).await.map_err(body_error)?;
+    if read.len() > MAX_RESPONSE_BYTES {
+        return Err(LoopAiError::TooLarge { limit: MAX_RESPONSE_BYTES });
+    }
+    Ok(read)
+}
+
+fn body_error(error: io::Error) -> LoopAiError {
+    match error.downcast::<reqwest::Error>() {
+        Ok(error) => transport_error(error),
+        Err(error) => LoopAiError::Unreadable(format!("gzip: {}", error.kind())),
+    }
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, LoopAiError> {
-    // Only the position, because the text may contain a patient's data.
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    // The error contains only a position because the response may contain patient data.
     serde_json::from_slice(body).map_err(|error| {
         LoopAiError::Unreadable(format!("line {}, column {}", error.line(), error.column()))
     })
 }
+
+fn single_word(status: String) -> String {
+    let is_word =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    if (1..=MAX_STATUS_LEN).contains(&status.len()) && is_word(&status) {
+        status
+    } else {
+        "OTHER".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;

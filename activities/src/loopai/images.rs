@@ -1,4 +1,4 @@
-//! Transfers the patients' images to LoopAI, either in the request or as links that LoopAI fetches.
+//! Sends patients' images to LoopAI, either inline in the request or as links that LoopAI fetches.
 
 use super::client::{Image, ImageContent};
 use diagflow_store::{BlobError, BlobStore, File, FileId, LinkKey, Sha256};
@@ -7,18 +7,18 @@ use url::Url;
 
 #[derive(Clone)]
 pub enum ImageTransfer {
-    /// The request contains the images.
+    /// Requests contain the images.
     Data(BlobStore),
-    /// The request contains signed links. It stays small, and no worker reads a patient's images.
+    /// Requests contain signed links to the images. This keeps requests small, and workers need not read the images.
     Links(Box<ImageLinks>),
 }
 
 #[derive(Clone)]
 pub struct ImageLinks {
     pub key: LinkKey,
-    /// Address at which LoopAI reaches the API.
+    /// URL at which LoopAI can reach the API.
     pub public_url: Url,
-    /// A link is valid for at least this long, and for at most twice as long.
+    /// Minimum lifetime of a link. A link is valid for at most twice this time.
     pub lifetime: Duration,
 }
 
@@ -26,8 +26,8 @@ impl ImageLinks {
     fn url(&self, file: FileId) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let lifetime = self.lifetime.as_secs().max(1);
-        // Rounded to whole lifetimes, so that a repeated request usually has the same body: a platform may refuse a
-        // known Idempotency-Key with a different body.
+        // The expiry is rounded to whole lifetimes so that a repeated request usually contains the same links.
+        // Otherwise, a platform might reject a known Idempotency-Key whose request body has changed.
         let expires = (now / lifetime + 2) * lifetime;
         let base = self.public_url.as_str().trim_end_matches('/');
         format!("{base}{}", self.key.path(file, expires))
@@ -35,7 +35,7 @@ impl ImageLinks {
 }
 
 impl ImageTransfer {
-    /// Number of bytes of these files that a request contains.
+    /// Returns the number of image bytes in a request with these files.
     pub(crate) fn embedded_bytes(&self, files: &[File]) -> u64 {
         match self {
             ImageTransfer::Data(_) => {

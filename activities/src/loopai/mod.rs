@@ -1,4 +1,5 @@
-//! LoopAI, the external platform that makes the diagnoses. `docs/loopai.md` describes the contract.
+//! Sends requests to LoopAI, the external platform that performs the diagnoses. Its contract is described in
+//! `docs/loopai.md`.
 
 mod client;
 pub(crate) mod error;

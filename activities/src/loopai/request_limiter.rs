@@ -1,11 +1,11 @@
-//! Limits one worker's concurrent requests to LoopAI: their number, and the memory for their images. One request may
-//! contain a hundred megabytes and take half a minute. The limits across all workers (slots, hourly limit, circuit
-//! breaker) are in the store; `docs/adr/0012-loopai-limits-and-circuit-breaker.md` describes them.
+//! Limits how many concurrent requests a worker sends to LoopAI, and how much memory their images use. A single request
+//! may contain a hundred megabytes and take half a minute. The limits across all workers (slots, hourly limit, circuit
+//! breaker) are described in `docs/adr/0012-loopai-limits-and-circuit-breaker.md`.
 //!
-//! A request never waits here, because it would occupy one of the worker's task slots. It is admitted or rejected at
-//! once, and a rejected request is retried like any failed attempt. Rejected requests are queued. Another request is
-//! admitted only if it leaves enough capacity for the first one in the queue, so that small requests cannot starve a
-//! large one.
+//! The limiter admits or rejects a request immediately because a waiting request would occupy one of the worker's task
+//! slots. A rejected request joins a queue and is retried like any failed attempt. A new request is admitted only if
+//! enough capacity remains for the request at the front of the queue. Small requests therefore cannot starve a large
+//! one.
 
 use diagflow_store::RunKey;
 use diagflow_workflows::policy::MAX_REQUEST_BACKOFF;
@@ -13,20 +13,20 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// An image is in memory three times: as it was read, in base64, and in the request body. Together, these take
-/// 1 + 4/3 + 4/3 times its size, rounded up here.
+/// Each image is held in memory three times: as the file, as its base64 encoding, and in the request body. Together,
+/// the copies take 1 + 4/3 + 4/3 times the size of the image, rounded up here.
 const COPIES_IN_MEMORY: u64 = 4;
-/// Delay for the requests at the front of the queue. It is short, because capacity is reserved for the first of them.
+/// Retry delay for requests at the front of the queue. It is short because capacity is reserved for the first of them.
 const SHORT_DELAY: Duration = Duration::from_secs(2);
-/// A queued request loses its position if its retry is this late: another worker may have taken it, or its submission
-/// may have been cancelled.
+/// A queued request that is not retried within this time loses its position. Another worker may have taken it, or the
+/// submission may have been cancelled.
 const RETRY_GRACE: Duration = Duration::from_secs(15);
 const MAX_QUEUE_LEN: usize = 1000;
 
 #[derive(Debug)]
 pub struct RequestLimiter {
     max_requests: usize,
-    /// In bytes.
+    /// Memory limit in bytes.
     memory: u64,
     state: Mutex<State>,
 }
@@ -34,7 +34,6 @@ pub struct RequestLimiter {
 #[derive(Debug, Default)]
 struct State {
     active: usize,
-    /// In bytes.
     memory_in_use: u64,
     queue: VecDeque<QueuedRequest>,
 }
@@ -43,12 +42,12 @@ struct State {
 struct QueuedRequest {
     run: RunKey,
     memory: u64,
-    /// Whether the request is retried after the short delay. Capacity is reserved only for such a request.
+    /// Whether the request is retried after [`SHORT_DELAY`]. Capacity is reserved only for such requests.
     retries_soon: bool,
     expires_at: Instant,
 }
 
-/// An admitted request. Releases its share of the limits when it is dropped.
+/// A permit for an admitted request. Dropping it releases the request's capacity.
 #[derive(Debug)]
 pub(crate) struct RequestPermit<'a> {
     limiter: &'a RequestLimiter,
@@ -57,24 +56,24 @@ pub(crate) struct RequestPermit<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LimitReached {
-    /// Delay before the next attempt, for requests at the front of the queue.
+    /// Delay before the next attempt, set only for requests at the front of the queue.
     pub(crate) retry_after: Option<Duration>,
 }
 
 impl RequestLimiter {
-    /// Creates the limiter of a worker that runs `concurrency` activities at once and has `memory` bytes for images.
+    /// Creates a limiter for a worker that runs `concurrency` activities at once and has `memory` bytes for images.
     pub fn new(concurrency: usize, memory: u64) -> RequestLimiter {
-        // Half of the concurrency is left for short activities: polls and e-mails.
+        // Half of the task slots are left free for short activities such as polls and e-mails.
         RequestLimiter { max_requests: (concurrency / 2).max(1), memory, state: Mutex::default() }
     }
 
-    /// The memory that a request with this many bytes of images needs.
+    /// Returns the memory, in bytes, needed by a request with `image_bytes` bytes of images.
     pub fn memory_for(image_bytes: u64) -> u64 {
         image_bytes.saturating_mul(COPIES_IN_MEMORY)
     }
 
-    /// Admits or rejects a run's request. A request that needs more than the total memory is treated as needing exactly
-    /// the total, because it could never be sent otherwise.
+    /// Admits or rejects a run's request. A request that exceeds the memory limit counts as exactly the limit because
+    /// it could never be admitted otherwise.
     pub(crate) fn try_acquire(
         &self,
         run: RunKey,
@@ -109,14 +108,14 @@ impl RequestLimiter {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No panic can leave the state half changed.
+        // Lock poisoning is ignored because a panic cannot leave the state half-updated.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Queues a rejected request, or extends the expiry of one that is already queued. The first `soon_count` requests
-    /// in the queue get the short delay.
+    /// Adds a rejected request to the queue, or extends its expiry if it is already queued. The first `soon_count`
+    /// requests in the queue get [`SHORT_DELAY`].
     fn reject(
         &mut self,
         now: Instant,
@@ -159,25 +158,25 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_concurrency_is_left_for_polls_and_email() {
+    fn half_of_the_task_slots_are_left_for_polls_and_emails() {
         let limiter = RequestLimiter::new(4, 512 * MIB);
         let first = limiter.try_acquire(run(), 1).expect("room");
         let _second = limiter.try_acquire(run(), 1).expect("room");
         let third = run();
-        assert!(limiter.try_acquire(third, 1).is_err(), "rejected at once");
+        assert!(limiter.try_acquire(third, 1).is_err(), "the request is rejected immediately");
         drop(first);
-        assert!(limiter.try_acquire(run(), 1).is_err(), "room is reserved for the third");
+        assert!(limiter.try_acquire(run(), 1).is_err(), "capacity is reserved for the queue");
         assert!(limiter.try_acquire(third, 1).is_ok());
     }
 
     #[test]
-    fn every_copy_of_an_image_counts_against_the_memory_limit() {
+    fn every_copy_of_an_image_counts_towards_the_memory_limit() {
         let limiter = RequestLimiter::new(100, 8 * MIB);
         let first = limiter.try_acquire(run(), MIB).expect("room");
         let _second = limiter.try_acquire(run(), MIB).expect("just enough room");
         let third = run();
         assert!(limiter.try_acquire(third, 1).is_err());
-        assert!(limiter.try_acquire(run(), 0).is_err(), "the third has priority");
+        assert!(limiter.try_acquire(run(), 0).is_err(), "the queued request has priority");
         drop(first);
         assert!(limiter.try_acquire(run(), 0).is_ok(), "links need no memory");
         assert!(limiter.try_acquire(third, MIB).is_ok());
@@ -193,7 +192,7 @@ mod tests {
         assert!(limiter.try_acquire(small, 1).is_ok());
     }
 
-    /// A request that is retried until it is admitted.
+    /// A request that retries until the limiter admits it.
     struct RetryingRequest {
         run: RunKey,
         image_bytes: u64,
@@ -206,8 +205,8 @@ mod tests {
             RetryingRequest { run: run(), image_bytes, next_attempt, backoff: SECOND }
         }
 
-        /// Does nothing before the next attempt is due. After a rejection, the next attempt is due after the requested
-        /// delay, or else after an exponential backoff.
+        /// Tries to acquire a permit if the next attempt is due. After a rejection, the next attempt is due after the
+        /// requested delay, or after an exponential backoff if none was requested.
         fn attempt<'a>(
             &mut self,
             limiter: &'a RequestLimiter,
@@ -229,8 +228,8 @@ mod tests {
 
     #[test]
     fn a_large_request_is_not_starved_by_small_ones() {
-        // A small request starts every quarter of a second and takes ten seconds. That exceeds the limit, so other
-        // small requests are always waiting for free capacity.
+        // A small request arrives every quarter of a second and takes ten seconds. This load exceeds the limit, so
+        // there are always small requests waiting for capacity.
         const LASTS: Duration = Duration::from_secs(10);
         let limiter = RequestLimiter::new(200, 512 * MIB);
         let began = Instant::now();
@@ -270,7 +269,7 @@ mod tests {
         let other = run();
         assert!(
             limiter.try_acquire_at(now + SHORT_DELAY, other, 1).is_err(),
-            "it may still be retried"
+            "the queued request may still be retried"
         );
         assert!(limiter.try_acquire_at(now + SHORT_DELAY + RETRY_GRACE, other, 1).is_ok());
     }
@@ -289,12 +288,12 @@ mod tests {
 
         assert!(
             limiter.try_acquire_at(now + SHORT_DELAY, run(), 1).is_ok(),
-            "the first in the queue is retried much later"
+            "the first queued request is retried much later"
         );
     }
 
     #[test]
-    fn only_the_next_requests_in_the_queue_are_retried_soon() {
+    fn only_requests_at_the_front_of_the_queue_are_retried_soon() {
         let limiter = RequestLimiter::new(4, 512 * MIB);
         let _under_way = [limiter.try_acquire(run(), 1), limiter.try_acquire(run(), 1)];
         let rejected: Vec<_> = (0..3)

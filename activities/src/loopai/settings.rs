@@ -1,4 +1,4 @@
-//! Settings of the LoopAI client.
+//! Settings for the LoopAI client.
 
 use diagflow_store::settings::{convert, http_url, parse, parse_seconds, seconds};
 use secrecy::SecretString;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 use url::Url;
 
-/// An activity attempt times out after 45 s (`workflows::policy`). The rest is left for the database.
+/// An activity attempt times out after 45 s (`workflows::policy`), which leaves 5 s for database calls.
 const MAX_TIMEOUT: Duration = Duration::from_secs(40);
 
 #[derive(Debug, Clone, Deserialize)]

@@ -1,4 +1,4 @@
-//! The work of one execution: loads the images, measures them, and ends the execution on time.
+//! Runs an execution: loads and measures its images, and ends it after its delay.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -31,13 +31,13 @@ static DECODERS: LazyLock<Semaphore> = LazyLock::new(|| {
     Semaphore::new(cores)
 });
 
-/// Accepts standard base64 with or without padding, because clients send both.
+/// Accepts base64 with or without padding because clients send both.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Measures `images` and ends the execution after `delay`, or after the measurements if they take longer.
+/// Measures `images` and ends the execution after `delay`, or once the measurements are done if that takes longer.
 pub(super) async fn run(
     simulation: Arc<Simulation>,
     execution_id: String,
@@ -94,7 +94,7 @@ async fn hash_and_measure(bytes: ImageBytes) -> Result<Analysis, String> {
             measured: measure::measure(&bytes).map_err(|error| error.to_string()),
         })
     });
-    // If the decoder panics on a damaged file, the panic is reported as a problem of that file.
+    // A decoder that panics on a damaged file must not bring down the simulator, so the panic is converted to an error.
     work.await.unwrap_or_else(|error| Err(format!("the decoder failed: {error}")))
 }
 
@@ -106,10 +106,10 @@ enum ImageBytes {
 async fn fetch(source: Source) -> Result<ImageBytes, String> {
     match source {
         Source::Data(text) => Ok(ImageBytes::Encoded(text)),
-        Source::Missing => Err("it has no `data` and no `url`".to_owned()),
+        Source::Missing => Err("the image has neither `data` nor `url`".to_owned()),
         Source::Url(url) => tokio::time::timeout(FETCH_TIMEOUT, download(&url))
             .await
-            .unwrap_or_else(|_| Err(format!("its URL did not respond within {FETCH_TIMEOUT:?}")))
+            .unwrap_or_else(|_| Err(format!("the URL did not respond within {FETCH_TIMEOUT:?}")))
             .map(ImageBytes::Plain),
     }
 }
@@ -119,33 +119,33 @@ fn decode(text: &str) -> Result<Vec<u8>, String> {
     let encoded = match text.strip_prefix("data:") {
         Some(rest) => match rest.split_once(',') {
             Some((kind, encoded)) if kind.ends_with(";base64") => encoded,
-            _ => return Err("its `data:` URL is not base64-encoded".to_owned()),
+            _ => return Err("the `data:` URL is not base64-encoded".to_owned()),
         },
         None => text,
     };
     let decoded = BASE64.decode(encoded.trim());
-    decoded.map_err(|error| format!("its base64 is invalid: {error}"))
+    decoded.map_err(|error| format!("the base64 data is invalid: {error}"))
 }
 
 async fn download(url: &str) -> Result<Vec<u8>, String> {
     static CLIENT: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
-        // All code in this process shares one provider, which may be installed already.
+        // The error is ignored because this process may already have a crypto provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().build();
         client.map_err(|error| error.to_string())
     });
-    // Error messages omit the URL: it is signed, and therefore a secret until it expires.
-    let describe = |error: reqwest::Error| format!("its download failed: {}", error.without_url());
+    // The URL is omitted from error messages because a signed URL is a secret until it expires.
+    let describe = |error: reqwest::Error| format!("the download failed: {}", error.without_url());
     let response = CLIENT.as_ref()?.get(url).send().await.map_err(describe)?;
     if !response.status().is_success() {
-        return Err(format!("its URL returned {}", response.status()));
+        return Err(format!("the URL returned {}", response.status()));
     }
     let mut bytes = Vec::new();
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
         bytes.extend_from_slice(&chunk.map_err(describe)?);
         if bytes.len() > MAX_FETCH_BYTES {
-            return Err(format!("it is larger than {MAX_FETCH_BYTES} bytes"));
+            return Err(format!("the image is larger than {MAX_FETCH_BYTES} bytes"));
         }
     }
     Ok(bytes)

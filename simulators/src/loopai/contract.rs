@@ -1,4 +1,4 @@
-//! The platform's two endpoints.
+//! The two endpoints of the AI platform.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ async fn diagnose(
     let fault = simulation.diagnose_fault(&submission);
     let responder = fault::Responder { simulation: simulation.clone(), number, connection };
     if let Some(Injection { fault, accept: false }) = &fault {
-        // A slow request takes effect only after the delay, and only if the client is still connected.
+        // A slow request takes effect after its delay, provided that the client is still connected.
         let fault = fault.clone();
         if let Some(response) = responder.fault_response(fault, Value::Null).await {
             return Ok(response);
@@ -154,7 +154,7 @@ fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// The target of the `redirect` fault: a client that follows it gets HTML instead of JSON.
+/// The target of the `redirect` fault. A client that follows the redirect gets HTML instead of JSON.
 async fn login() -> Html<&'static str> {
     Html("<!doctype html><title>Sign in</title><h1>Please sign in</h1>")
 }

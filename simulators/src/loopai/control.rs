@@ -1,4 +1,4 @@
-//! The control API under `/_sim/`, for tests in other processes and for the command line.
+//! The control API under `/_sim/`, intended for tests in other processes and for the command line.
 
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
-//! Parses scenarios. The [module](super) documents the grammar; every parse error includes its short form,
+//! Parses scenarios. The grammar is documented in the [parent module](super). Every parse error includes a summary,
 //! [`GRAMMAR`].
 
 use std::{str::FromStr, time::Duration};
 
 use super::scenario::{Fault, Injection, Outcome, Repeated, Scenario};
 
-/// The grammar in short, for error messages and the status page.
+/// A summary of the grammar for error messages and the status page.
 pub const GRAMMAR: &str = "Allowed, separated by commas: \
     delay=20s | complete | fail | fail=TEXT | stuck | no-result | diagnose=FAULT | status=FAULT. \
     FAULT: 400..599 | 429:7s (Retry-After) | hang | reset | drop | cut | html | truncated | \
@@ -13,7 +13,7 @@ pub const GRAMMAR: &str = "Allowed, separated by commas: \
     slow:5s. diagnose=accept+FAULT creates the execution first. An item followed by *N applies \
     only the first N times. \"then\" before an item is optional.";
 
-/// The size of `huge` without a value: just above the 5 MB that Diagflow accepts.
+/// Size in bytes for `huge` without a value, just above the 5 MB that Diagflow accepts.
 const DEFAULT_HUGE: u64 = 6_000_000;
 const DEFAULT_RETRY_AFTER: u64 = 1;
 const OPENING: &str = "[sim:";
@@ -41,9 +41,9 @@ impl TryFrom<String> for Scenario {
     }
 }
 
-/// Finds the directive in the comments of a submission.
+/// Finds and parses the directive in a submission's comments.
 pub(super) fn find(comments: &str) -> Result<Option<Scenario>, DirectiveError> {
-    // Lower-casing only ASCII keeps all byte offsets valid.
+    // Only ASCII letters are lowercased so that byte offsets remain valid.
     let lower = comments.to_ascii_lowercase();
     let Some(start) = lower.find(OPENING) else {
         return Ok(None);
@@ -60,7 +60,7 @@ pub(super) fn find(comments: &str) -> Result<Option<Scenario>, DirectiveError> {
     parse(&rest[..end]).map(Some)
 }
 
-/// Parses a scenario, with or without `[sim: …]` around it. Empty text means a scenario without faults.
+/// Parses a scenario with or without the enclosing `[sim: …]`. An empty string is a scenario without faults.
 pub(super) fn parse(text: &str) -> Result<Scenario, DirectiveError> {
     let text = text.trim();
     if text.to_ascii_lowercase().starts_with(OPENING) {
@@ -110,7 +110,7 @@ fn outcome(name: &str, value: Option<&str>) -> Result<Outcome, String> {
         ("stuck", None) => Ok(Outcome::Stuck),
         ("no-result", None) => Ok(Outcome::NoResult),
         ("", _) => Err("the item is empty".to_owned()),
-        (name, _) => Err(format!("unknown item `{name}`, or a wrong value for it")),
+        (name, _) => Err(format!("`{name}` is unknown or has an invalid value")),
     }
 }
 
@@ -237,7 +237,7 @@ mod tests {
         );
         assert_eq!(scenario.status[3].what.fault, Fault::Huge(50_000_000));
         assert_eq!(scenario.outcomes[0].what, Outcome::Fail("no light".to_owned()));
-        // The displayed form can be parsed again.
+        // Displaying a scenario and parsing the result yields the same scenario.
         assert_eq!(parse(&scenario.to_string()), Ok(scenario));
     }
 

@@ -1,4 +1,4 @@
-//! One execution and its transitions.
+//! An execution and its state transitions.
 
 use chrono::Utc;
 use serde_json::Value;
@@ -13,12 +13,12 @@ use super::{
 pub(super) struct Execution {
     pub(super) record: ExecutionRecord,
     pub(super) key: Option<String>,
-    /// The key of the directive whose scenario applies; `None` for the default scenario.
+    /// Key of the directive whose scenario applies. If `None`, the default scenario applies.
     pub(super) directive_key: Option<String>,
     pub(super) outcome: Outcome,
-    /// The measurements, once they are available. Every execution has them, whatever its outcome.
+    /// The image measurements. Images are measured whatever the outcome, even a failure.
     pub(super) measured: Option<Value>,
-    /// Completed manually, but still waiting for the measurements.
+    /// Whether the execution was completed manually but is still waiting for the measurements.
     pub(super) complete_when_measured: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Applies the faults of a scenario to one request.
+//! Applies a scenario's faults to a request.
 
 use std::{io, sync::Arc};
 
@@ -31,7 +31,7 @@ pub(super) struct Responder {
 }
 
 impl Responder {
-    /// Responds with `normal`, or applies `fault`.
+    /// Applies `fault`, or responds with `normal` if there is none.
     pub(super) async fn respond(&self, fault: Option<Fault>, normal: Value) -> Response {
         let faulty = match fault {
             Some(fault) => self.fault_response(fault, normal.clone()).await,
@@ -40,7 +40,7 @@ impl Responder {
         faulty.unwrap_or_else(|| Json(normal).into_response())
     }
 
-    /// The response to send instead of `normal`; `None` to send `normal`.
+    /// Applies the fault. Returns the response to send instead of `normal`, or `None` to send `normal`.
     pub(super) async fn fault_response(&self, fault: Fault, normal: Value) -> Option<Response> {
         self.simulation.log.set_fault(self.number, fault.to_string());
         let response = match fault {
@@ -83,7 +83,7 @@ impl Responder {
     }
 }
 
-/// Handlers must return a response, even if the connection ends before it is sent.
+/// Returns a placeholder response. Handlers must return one even if the connection ends first.
 fn not_sent() -> Response {
     let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
     response.extensions_mut().insert(NotSent);
@@ -101,7 +101,8 @@ fn error_response(code: u16, retry_after: Option<u64>) -> Response {
     }
 }
 
-/// The text for a broken body. If the request had no effect there is no normal response, so a plausible one is used.
+/// Returns the text that a faulty response sends in part. A request that has no effect has no normal response, so a
+/// plausible text is used.
 fn body_text(normal: &Value) -> String {
     match normal {
         Value::Null => json!({"execution_id": "00000000-0000-0000-0000-000000000000"}).to_string(),
@@ -114,11 +115,11 @@ fn truncated(text: &str) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], half).into_response()
 }
 
-/// Announces the whole text, sends half of it, and closes the connection.
+/// Announces the full length of the text, sends half of it, and closes the connection.
 fn cut(text: &str) -> Response {
     let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
     let body = stream::once(async { Ok(half) }).chain(stream::once(async {
-        // Yields so that the first half is sent: when a body fails, unsent data is discarded.
+        // Unsent data is discarded when a body fails, so the pause gives the server time to send the first half.
         tokio::task::yield_now().await;
         Err(io::Error::from(io::ErrorKind::UnexpectedEof))
     }));
@@ -145,7 +146,7 @@ fn json_stream(body: Body) -> Response {
     response
 }
 
-/// Streams valid JSON of exactly `size` bytes, or of the minimum size if that is larger.
+/// Streams valid JSON of exactly `size` bytes, or of the minimum possible size if `size` is smaller.
 fn huge(size: u64) -> impl Stream<Item = Bytes> {
     let frame = (HUGE_START.len() + HUGE_END.len()) as u64;
     let padding = size.saturating_sub(frame);

@@ -1,18 +1,18 @@
-//! Measures size, sharpness, exposure, contrast and colour of an image.
+//! Measures an image's size, sharpness, exposure, contrast and colours.
 //!
-//! Everything except the size is measured on a copy of at most [`COPY_EDGE`] pixels per side, so that photos and
-//! thumbnails can be compared.
+//! Everything except the size is measured on a copy of at most [`COPY_EDGE`] pixels per side, which makes values for
+//! photos and thumbnails comparable.
 
 use std::io::Cursor;
 
 use image::{DynamicImage, GrayImage, ImageError, ImageReader, Limits, RgbaImage};
 use serde::Serialize;
 
-/// Longest edge of the measured copy, in pixels.
+/// Maximum edge length of the measured copy, in pixels.
 const COPY_EDGE: u32 = 512;
-/// Longest edge that is decoded, in pixels.
+/// Maximum edge length of an image that the simulator decodes, in pixels.
 const MAX_EDGE: u32 = 20_000;
-/// Memory limit for decoding, in bytes: enough for 100 megapixels of RGB.
+/// Memory limit for decoding, in bytes. Enough for a 100-megapixel RGB image.
 const MAX_MEMORY: u64 = 320 * 1024 * 1024;
 /// Pixels whose luma is at most this value are clipped shadows. Pixels whose luma is at least 255 minus this value are
 /// clipped highlights.
@@ -20,9 +20,9 @@ const CLIP_MARGIN: u8 = 5;
 /// Bits per channel of the colour histogram.
 const COLOUR_BITS: u32 = 3;
 const MAX_COLOURS: usize = 5;
-/// Colours with a smaller share are not dominant.
+/// Minimum share of pixels for a colour to be dominant.
 const MIN_SHARE: f64 = 0.02;
-/// Pixels with a lower alpha value are not counted.
+/// Minimum alpha value for a pixel to be counted.
 const MIN_ALPHA: u8 = 128;
 
 #[derive(Clone, Debug, Serialize)]
@@ -30,22 +30,22 @@ pub(super) struct Measurement {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) megapixels: f64,
-    /// Variance of the Laplacian (4 neighbours) of the luma: 0 for a uniform surface, larger for sharper images.
+    /// Variance of the luma's Laplacian (4 neighbours). It is 0 for a uniform surface and larger for sharper images.
     pub(super) sharpness: f64,
     pub(super) exposure: Exposure,
-    /// Standard deviation of the luma relative to its maximum, 0 to 1.
+    /// Standard deviation of the luma, relative to its maximum (0 to 1).
     pub(super) contrast: f64,
-    /// Most frequent colours first.
+    /// Dominant colours, most frequent first.
     pub(super) dominant_colours: Vec<Colour>,
 }
 
-/// Distribution of brightness; each value is between 0 and 1.
+/// The brightness distribution. All values are between 0 and 1.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Exposure {
     pub(super) mean_luma: f64,
-    /// Share of underexposed pixels.
+    /// Share of pixels that are clipped shadows.
     pub(super) clipped_shadows: f64,
-    /// Share of overexposed pixels.
+    /// Share of pixels that are clipped highlights.
     pub(super) clipped_highlights: f64,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Colour {
     pub(super) share: f64,
 }
 
-/// Decodes a JPEG, PNG or WebP file, detected from its content, and measures it.
+/// Decodes and measures a JPEG, PNG or WebP file. The format is detected from the content.
 pub(super) fn measure(bytes: &[u8]) -> Result<Measurement, ImageError> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let mut limits = Limits::default();
@@ -85,7 +85,7 @@ fn measure_image(image: &DynamicImage) -> Measurement {
             clipped_shadows: round(share(&luma, |it| it <= CLIP_MARGIN), 4),
             clipped_highlights: round(share(&luma, |it| it >= 255 - CLIP_MARGIN), 4),
         },
-        // The maximum deviation, of an image half black and half white, is 127.5.
+        // The maximum deviation, 127.5, occurs in an image that is half black and half white.
         contrast: round(deviation / 127.5, 4),
         dominant_colours: dominant_colours(&copy.to_rgba8()),
     }
@@ -104,11 +104,11 @@ fn sharpness(luma: &GrayImage) -> f64 {
     deviation * deviation
 }
 
-/// Calculates the mean and the standard deviation in one pass. Both are 0 if there are no values.
+/// Calculates the mean and the standard deviation in one pass. Returns zeros if there are no values.
 fn mean_and_deviation(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
     for value in values {
-        // Welford's algorithm avoids cancellation with large means.
+        // Welford's algorithm avoids numerical cancellation when the mean is large.
         count += 1.0;
         let distance = value - mean;
         mean += distance / count;
@@ -123,7 +123,7 @@ fn share(luma: &GrayImage, is: impl Fn(u8) -> bool) -> f64 {
     hits as f64 / all.len().max(1) as f64
 }
 
-/// A coarse histogram; each bin is represented by the mean of its pixels.
+/// Finds the dominant colours using a coarse histogram. Each colour is the mean of the pixels in a bin.
 fn dominant_colours(image: &RgbaImage) -> Vec<Colour> {
     #[derive(Clone, Copy, Default)]
     struct Bin {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_copy_of_a_blurred_image_stays_blurred() {
+    fn enlarging_a_blurred_image_does_not_make_it_sharp() {
         let blurred = checkerboard(256, 16).blur(8.0);
         let large = blurred.resize_exact(2000, 2000, image::imageops::FilterType::Triangle);
         let measured = measure_image(&large);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_ordered_by_share_without_transparent_pixels() {
+    fn colours_are_ordered_by_share_and_transparent_pixels_are_ignored() {
         let image = RgbaImage::from_fn(100, 100, |x, _| match x {
             0..30 => Rgba([255, 0, 0, 255]),
             30..50 => Rgba([0, 0, 255, 255]),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_half_black_and_half_white_has_the_maximum_contrast() {
+    fn a_half_black_and_half_white_image_has_the_maximum_contrast() {
         let image = GrayImage::from_fn(10, 10, |x, _| Luma([if x < 5 { 0 } else { 255 }]));
         assert_eq!(measure_image(&image.into()).contrast, 1.0);
     }

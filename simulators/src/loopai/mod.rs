@@ -1,24 +1,24 @@
-//! The LoopAI simulator: implements the platform's HTTP contract, returns measurements instead of a diagnosis, and
-//! injects faults on request.
+//! The LoopAI simulator. It implements the AI platform's HTTP contract, returns image measurements instead of a
+//! diagnosis, and injects faults on request.
 //!
 //! # Contract
 //!
 //! `POST /api/public/agent/{agent_id}/action/diagnose/` takes JSON and returns `execution_id`.
 //! `GET /api/execution/{execution_id}/status/` returns `status`: `RUNNING`, `COMPLETED` with `result`, or `FAILED` with
 //! `error`. Images are sent as `data` (a `data:` URL or plain base64) or as `url`. Requests with the same
-//! `Idempotency-Key` header, or the same `client_reference` without one, return the same execution.
+//! `Idempotency-Key` header return the same execution. Without the header, `client_reference` is used instead.
 //!
 //! # Scenarios
 //!
 //! The *default scenario* is set by [`Settings::scenario`], [`LoopAiSim::set_scenario`] or `PUT /_sim/scenario` (text
-//! body). A submission with a directive `[sim: …]` in its comments follows only that directive. A scenario is a
+//! body). A `[sim: …]` directive in a submission's comments replaces it for that submission. A scenario is a
 //! comma-separated list of items:
 //!
 //! | item | meaning |
 //! |---|---|
 //! | `delay=20s` | time until the execution ends (`ms`, `s`, `m`, `h`) |
 //! | `fail`, `fail=TEXT` | `FAILED` with TEXT as `error` (without comma and `]`) |
-//! | `stuck` | never ends |
+//! | `stuck` | the execution never ends |
 //! | `no-result` | `COMPLETED` without `result` |
 //! | `complete` | `COMPLETED` with `result` (the default) |
 //! | `diagnose=FAULT` | the diagnose request fails and creates no execution |
@@ -27,7 +27,7 @@
 //!
 //! | FAULT | meaning |
 //! |---|---|
-//! | `400` … `599` | this HTTP status; `429:7s` adds `Retry-After: 7` (`429` alone: 1) |
+//! | `400` … `599` | a response with this HTTP status; `429:7s` adds `Retry-After: 7` (`429` alone: 1) |
 //! | `hang` | no response until the client disconnects |
 //! | `reset`, `drop` | the connection is reset or closed without a response |
 //! | `cut` | the connection closes in the middle of the body |
@@ -39,12 +39,13 @@
 //! | `redirect` | 302 to a login page |
 //! | `slow:5s` | the correct response, delayed |
 //!
-//! An item followed by `*N` applies only the first N times. `then` before an item is optional and only helps readers:
-//! `[sim: status=429*2, then status=html*1, delay=1s]`. Items for the same request apply in order. Outcomes are counted
-//! per execution (`fail*1`: the first run fails, a retry succeeds), and faults per request. Each directive has its own
-//! counts; those of the default scenario are shared by all submissions. The outcome and the delay are fixed when the
-//! execution is created. Faults are looked up for each request, so a new default scenario also applies to running
-//! executions.
+//! An item followed by `*N` applies only the first N times. The word `then` before an item is optional and has no
+//! effect: `[sim: status=429*2, then status=html*1, delay=1s]`. Items for the same request apply in order. Outcomes are
+//! counted per execution, and faults per request. With `fail*1`, the first run fails and a retry succeeds. Each
+//! directive has its own counts. All submissions without a directive share the default scenario's counts.
+//!
+//! An execution's outcome and delay are fixed when it is created. Faults are looked up on each request, so those in a
+//! new default scenario also apply to running executions.
 //!
 //! # Control
 //!
@@ -88,17 +89,17 @@ pub use submission::contains_email_address;
 use crate::{http::HttpServer, sync::WaitTimeout};
 use state::Simulation;
 
-/// Ten images of 10 MB are 133 MB in base64; the rest is for comments and names.
+/// Maximum size of a request. Ten 10 MB images take 133 MB in base64, and comments and names need some extra room.
 const BODY_LIMIT: usize = 200 * 1024 * 1024;
 
-/// A running simulator. Dropping it stops it without waiting.
+/// A running simulator. Dropping it stops the simulator without waiting for open requests.
 pub struct LoopAiSim {
     server: HttpServer,
     simulation: Arc<Simulation>,
 }
 
 impl LoopAiSim {
-    /// Starts a simulator on `listen`; port 0 picks a free port.
+    /// Starts a simulator on `listen`. If the port is 0, a free port is chosen.
     pub async fn start(listen: SocketAddr, settings: Settings) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let simulation = Arc::new(Simulation::new(settings, stop.clone()));
@@ -134,7 +135,7 @@ impl LoopAiSim {
         self.simulation.set_scenario(scenario);
     }
 
-    /// All executions, oldest first (up to [`Settings::capacity`]).
+    /// Returns all executions, oldest first (up to [`Settings::capacity`]).
     pub fn executions(&self) -> Vec<ExecutionRecord> {
         self.simulation.executions()
     }
@@ -143,17 +144,18 @@ impl LoopAiSim {
         self.simulation.execution(execution_id)
     }
 
-    /// All platform API requests, oldest first (up to [`Settings::capacity`]), without `/health`, `/` and `/_sim/`.
+    /// Returns all requests to the platform's API, oldest first (up to [`Settings::capacity`]). Excludes requests to
+    /// `/health`, `/` and `/_sim/`.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.simulation.requests()
     }
 
-    /// Ends a running execution with `COMPLETED`, now or as soon as its images are measured.
+    /// Completes a running execution as soon as its images are measured.
     pub fn complete(&self, execution_id: &str) -> Result<(), ControlError> {
         self.simulation.complete_manually(execution_id)
     }
 
-    /// Ends a running execution with `COMPLETED` and this result instead of the measurements.
+    /// Completes a running execution with `result` instead of the measurements.
     pub fn complete_with(
         &self,
         execution_id: &str,
@@ -170,7 +172,7 @@ impl LoopAiSim {
         self.simulation.reset();
     }
 
-    /// Waits until `find` returns `Some` for the list of executions.
+    /// Waits until `find` returns a value when called with the list of executions.
     pub async fn wait_for<T>(
         &self,
         find: impl FnMut(&[ExecutionRecord]) -> Option<T>,
@@ -179,7 +181,7 @@ impl LoopAiSim {
         self.simulation.wait_for_executions(find, limit).await
     }
 
-    /// Waits until `find` returns `Some` for the request log.
+    /// Waits until `find` returns a value when called with the request log.
     pub async fn wait_for_request<T>(
         &self,
         find: impl FnMut(&[RequestRecord]) -> Option<T>,
@@ -190,7 +192,7 @@ impl LoopAiSim {
 }
 
 fn router(simulation: Arc<Simulation>) -> Router {
-    // Health checks and the control API would fill the log.
+    // Only the platform's endpoints are logged. Otherwise, health checks and the control API would fill the log.
     let platform = contract::routes()
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(simulation.log.clone(), request_log::log));

@@ -1,4 +1,4 @@
-//! The status page, at `/`.
+//! The status page at `/`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::responses;
 
-/// The page shows only the latest executions; `/_sim/executions` returns all.
+/// Maximum number of executions on the status page. `/_sim/executions` returns all of them.
 const SHOWN: usize = 200;
 
 pub(super) fn routes() -> Router<Arc<Simulation>> {

@@ -16,17 +16,17 @@ pub enum ExecutionState {
 
 #[derive(Clone, Debug, Serialize)]
 pub struct ImageRecord {
-    /// The name that was sent, or `image N`.
+    /// Name given in the request, or `image N` if there is none.
     pub name: String,
     #[serde(rename = "type")]
     pub media_type: Option<String>,
-    /// `data`, `url`, or `missing`.
+    /// How the image was sent: `data`, `url` or `missing`.
     pub source: &'static str,
-    /// Number of bytes after decoding; `None` until the image is read, or if it is unreadable.
+    /// Number of bytes after decoding. `None` if the image is unreadable or has not been read yet.
     pub size: Option<u64>,
-    /// SHA-256 of the bytes in lower-case hex; `None` until the image is read, or if it is unreadable.
+    /// SHA-256 of the decoded bytes in lower-case hex. `None` if the image is unreadable or has not been read yet.
     pub sha256: Option<String>,
-    /// Whether the hash equals the hash that was sent; `None` if either is missing.
+    /// Whether `sha256` matches the hash in the request. `None` if either hash is missing.
     pub sha256_matches: Option<bool>,
 }
 
@@ -36,17 +36,17 @@ pub struct ExecutionRecord {
     pub agent_id: String,
     pub submission_id: Option<String>,
     pub client_reference: Option<String>,
-    /// Omitted if they contain an e-mail address.
+    /// Comments in the request, or `None` if they contain an e-mail address.
     pub comments: Option<String>,
     pub idempotency_key: Option<String>,
-    /// The scenario as text; empty without faults.
+    /// The scenario as text. Empty if it has no faults.
     pub scenario: String,
     pub state: ExecutionState,
     pub created_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
-    /// Number of executions created with the same key. A number above 1 means that work was done more than once.
+    /// Number of executions created with the same key. More than 1 means that a request was executed repeatedly.
     pub creations: u32,
-    /// Number of further diagnose requests with the same key.
+    /// Number of additional diagnose requests with the same key.
     pub repeats: u32,
     /// Number of status requests, including failed ones.
     pub polls: u32,
@@ -56,7 +56,7 @@ pub struct ExecutionRecord {
     pub measured: bool,
     /// Whether the body contained an `email` field or text that looks like an e-mail address.
     pub contains_email: bool,
-    /// JSON paths of the e-mail addresses in the body. The addresses themselves are not stored.
+    /// JSON paths of any e-mail addresses in the body. The addresses themselves are not stored.
     pub email_paths: Vec<String>,
     pub result: Option<Value>,
     pub error: Option<String>,
@@ -64,18 +64,16 @@ pub struct ExecutionRecord {
 
 #[derive(Clone, Debug, Serialize)]
 pub struct RequestRecord {
-    /// Starts at 1.
     pub number: u64,
     pub at: DateTime<Utc>,
     pub method: String,
-    /// Without the query.
     pub path: String,
-    /// `None` until a response is sent.
+    /// Status of the response, or `None` if no response has been sent yet.
     pub status: Option<u16>,
-    /// The fault that was applied, in the syntax of a directive.
+    /// The injected fault, in directive syntax.
     pub fault: Option<String>,
-    /// The execution that was created, returned again or polled.
+    /// Id of the execution that the request created, repeated or polled.
     pub execution_id: Option<String>,
-    /// Names in lower case; `authorization` and cookies are redacted.
+    /// Request headers, with names in lower case. `authorization` and cookies are redacted.
     pub headers: BTreeMap<String, String>,
 }

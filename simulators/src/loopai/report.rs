@@ -1,30 +1,31 @@
-//! Turns measurements into the `result` of an execution.
+//! Turns measurements into an execution's `result`.
 //!
 //! # Confidence values
 //!
-//! A confidence grows with the distance of a measurement from the threshold between two labels. It is 0.5 at the
-//! threshold and approaches 1 as the distance grows.
+//! A measurement exactly at the threshold between two labels has confidence 0.5. The confidence approaches 1 as the
+//! distance from the threshold increases.
 //!
-//! * Sharpness `s` (variance of the Laplacian), with the common threshold of 100: `s / (s + 100)` for "Image is sharp",
-//!   `100 / (s + 100)` for "Image is blurred". Below a contrast `c` of 0.02 there are no edges to measure, so the label
-//!   is "Too plain to judge sharpness", with `1 − c / 0.04`.
-//! * Exposure, with mean luma `m`: darkness is the maximum of `(0.35 − m) / 0.35` and the share of clipped shadows;
-//!   brightness is the maximum of `(m − 0.65) / 0.35` and the share of clipped highlights. The larger of the two is the
-//!   confidence of "Underexposed" or "Overexposed" if it is at least 0.5; otherwise the label is "Well exposed", with
-//!   1 minus this value.
-//! * "Dominant colour": the share of pixels of about this colour.
-//! * Facts (unreadable image, different checksum) have confidence 1.
+//! * Sharpness `s` is the variance of the Laplacian, with the common threshold of 100. The confidence is
+//!   `s / (s + 100)` for "Image is sharp" and `100 / (s + 100)` for "Image is blurred". An image with a contrast `c`
+//!   below 0.02 has no edges to measure, so its label is "Too plain to judge sharpness", with confidence
+//!   `1 − c / 0.04`.
+//! * Exposure depends on the mean luma `m`. Darkness is the maximum of `(0.35 − m) / 0.35` and the share of clipped
+//!   shadows. Brightness is the maximum of `(m − 0.65) / 0.35` and the share of clipped highlights. If the larger of
+//!   the two values is at least 0.5, it is the confidence of "Underexposed" or "Overexposed". Otherwise, the label is
+//!   "Well exposed", with confidence 1 minus this value.
+//! * The confidence of "Dominant colour" is the share of pixels that have approximately this colour.
+//! * Facts, such as an unreadable image or a different checksum, have confidence 1.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::measure::{Exposure, Measurement, round};
 
-/// Minimum variance of the Laplacian of a sharp image.
+/// Minimum variance of the Laplacian in a sharp image.
 const SHARP: f64 = 100.0;
-/// Images with less contrast are plain surfaces.
+/// An image with less contrast than this is a plain surface.
 const PLAIN: f64 = 0.02;
-/// A mean luma between `DARK` and `BRIGHT` is neither dark nor bright.
+/// An image with a mean luma between `DARK` and `BRIGHT` is neither dark nor bright.
 const DARK: f64 = 0.35;
 const BRIGHT: f64 = 0.65;
 
@@ -33,7 +34,7 @@ const NOTICE: &str = "Simulated by diagflow loopai-sim. Not a medical assessment
 pub(super) struct ReadImage {
     pub(super) name: String,
     pub(super) sha256_matches: Option<bool>,
-    /// The measurements, or the reason why there are none.
+    /// The measurements, or why the image could not be measured.
     pub(super) measured: Result<Measurement, String>,
 }
 
@@ -79,7 +80,7 @@ fn findings(image: &ReadImage) -> Vec<Finding<'_>> {
     if image.sha256_matches == Some(false) {
         let label = CHECKSUM_DIFFERS.to_owned();
         let description =
-            "The SHA-256 of the received bytes differs from the one that was sent.".to_owned();
+            "The SHA-256 of the received bytes differs from the SHA-256 in the request.".to_owned();
         found.push(finding((label, 1.0, description)));
     }
     found

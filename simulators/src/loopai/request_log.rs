@@ -1,4 +1,4 @@
-//! The log of platform API requests, and the middleware that writes it.
+//! The log of requests to the platform's API, and the middleware that writes it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,11 +16,11 @@ use chrono::Utc;
 use super::records::RequestRecord;
 use crate::sync::{ChangeNotifier, lock};
 
-/// Identifies a record in the log, so that handlers can add to it.
+/// Identifies a record in the request log so that handlers can update it.
 #[derive(Clone, Copy)]
 pub(super) struct RequestNumber(u64);
 
-/// Marks a response that never reaches the client because its connection ends first.
+/// Marks a response that never reaches the client because the connection ends first.
 #[derive(Clone, Copy)]
 pub(super) struct NotSent;
 
@@ -46,7 +46,7 @@ impl RequestLog {
     }
 
     pub(super) fn clear(&self) {
-        // The count continues, so that a late response cannot change another request's record.
+        // Request numbers are never reused, so a late response cannot change another request's record.
         lock(&self.inner).requests.clear();
     }
 
@@ -56,7 +56,7 @@ impl RequestLog {
         });
     }
 
-    /// Records the fault before it is applied, because a hanging request may never return.
+    /// Records a fault. Call this before applying the fault because a hanging request may never return.
     pub(super) fn set_fault(&self, number: RequestNumber, fault: String) {
         self.change(number, |record| record.fault = Some(fault));
     }
@@ -94,7 +94,7 @@ impl RequestLog {
     }
 }
 
-/// Logs each request when it arrives, and its status when the response is sent.
+/// Logs each request on arrival and its status when the response is sent.
 pub(super) async fn log(
     State(log): State<Arc<RequestLog>>,
     mut request: Request,

@@ -1,10 +1,10 @@
-//! Scenarios: outcome, delay and faults, and how often each applies. `directive` parses them, `fault` applies faults.
+//! Scenarios, which define the outcome, delay and faults of executions, and how often each of them applies.
 
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// How an execution ends. The [module](super) describes each outcome.
+/// The outcome of an execution. The [parent module](super) describes each outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
     #[default]
@@ -14,7 +14,7 @@ pub enum Outcome {
     NoResult,
 }
 
-/// A fault of a response. The [module](super) describes each fault.
+/// A faulty response. The [parent module](super) describes each fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     Status {
@@ -37,32 +37,33 @@ pub enum Fault {
     Slow(Duration),
 }
 
-/// A fault, and whether the request takes effect nevertheless.
+/// A fault, and whether the request takes effect despite it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Injection {
     pub fault: Fault,
-    /// Whether a diagnose request creates its execution before the fault, so that only the response is lost.
+    /// Whether a diagnose request creates an execution before the fault occurs, in which case only the response is
+    /// lost.
     pub accept: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repeated<T> {
     pub what: T,
-    /// `None` means no limit.
+    /// Number of times the item applies. `None` means no limit.
     pub times: Option<u32>,
 }
 
-/// A scenario; the [module](super) documents its text form. The entries of a list apply in order.
+/// A scenario. Its text form is documented in the [parent module](super). The entries in each list apply in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Scenario {
-    /// Time from acceptance to the end of the execution; `None` means the configured delay.
+    /// Time from an execution's creation to its end. `None` means the configured delay.
     pub delay: Option<Duration>,
-    /// Counted per execution.
+    /// Outcomes, counted per execution.
     pub outcomes: Vec<Repeated<Outcome>>,
-    /// Counted per request.
+    /// Faults for diagnose requests, counted per request.
     pub diagnose: Vec<Repeated<Injection>>,
-    /// Counted per request.
+    /// Faults for status requests, counted per request.
     pub status: Vec<Repeated<Injection>>,
 }
 
@@ -143,7 +144,7 @@ impl fmt::Display for DurationText {
     }
 }
 
-/// A scenario and the position in each of its lists.
+/// A scenario, with the current position in each of its lists.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ScenarioState {
     scenario: Scenario,

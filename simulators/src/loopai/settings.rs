@@ -1,4 +1,4 @@
-//! Settings of the LoopAI simulator.
+//! Settings for the LoopAI simulator.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use serde::Deserialize;
 
 use super::scenario::Scenario;
 
-/// Every field has a default; unknown fields are rejected.
+/// Settings for the simulator. Every field has a default, and unknown fields are rejected.
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// If set, platform API requests must send `Authorization: Bearer` with this key.
+    /// API key. If set, requests to the platform's API must contain `Authorization: Bearer` with this key.
     pub api_key: Option<String>,
-    /// Milliseconds from acceptance to the end of an execution, unless the scenario has a delay.
+    /// Milliseconds from an execution's creation to its end. A delay in the scenario takes precedence.
     pub delay_ms: u64,
     pub honour_idempotency: bool,
     pub scenario: Scenario,
-    /// Maximum number of executions and of requests; the oldest are deleted first.
+    /// Maximum number of stored executions and, separately, of stored requests. The oldest are evicted first.
     pub capacity: usize,
 }
 

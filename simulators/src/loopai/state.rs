@@ -1,4 +1,4 @@
-//! State of the LoopAI simulator: executions, scenarios and idempotency keys.
+//! The LoopAI simulator's state: executions, scenarios and idempotency keys.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -40,7 +40,7 @@ pub(super) struct Simulation {
 #[derive(Default)]
 struct Inner {
     default_scenario: ScenarioState,
-    /// Scenarios from directives, by submission.
+    /// Scenarios from directives in submissions.
     directive_scenarios: HashMap<String, ScenarioState>,
     executions: BTreeMap<u64, Execution>,
     by_id: HashMap<String, u64>,
@@ -55,7 +55,7 @@ struct KeyUsage {
 
 pub(super) struct AcceptedExecution {
     pub(super) execution_id: String,
-    /// Time until the execution ends; `None` if the execution existed already.
+    /// Time until the execution ends, or `None` if the execution already existed.
     pub(super) delay: Option<Duration>,
 }
 
@@ -98,7 +98,7 @@ impl Simulation {
         inner.scenario_state(directive_key.as_deref()).next_diagnose_fault()
     }
 
-    /// Creates an execution, or returns the one that was created with the same key.
+    /// Creates an execution, or returns the existing one with the same key.
     pub(super) fn accept(
         &self,
         agent_id: String,
@@ -138,7 +138,7 @@ impl Simulation {
         AcceptedExecution { execution_id, delay: Some(delay) }
     }
 
-    /// Counts a status request. Returns the execution and the fault to apply; `None` for an unknown id.
+    /// Counts a status request. Returns the execution and the fault to apply, or `None` if the id is unknown.
     pub(super) fn poll(&self, execution_id: &str) -> Option<(ExecutionRecord, Option<Injection>)> {
         let mut inner = lock(&self.inner);
         let execution = inner.get_mut(execution_id)?;
@@ -170,7 +170,7 @@ impl Simulation {
         });
     }
 
-    /// Ends the execution after its delay with the outcome of its scenario, unless it was ended manually.
+    /// Ends an execution with its scenario's outcome unless it has already been ended manually.
     pub(super) fn finish(&self, execution_id: &str) {
         self.change(execution_id, |execution| {
             if execution.is_running() {
@@ -272,7 +272,7 @@ impl Simulation {
 }
 
 impl Inner {
-    /// Registers the directive of a submission and returns its key.
+    /// Registers a submission's directive and returns its key.
     fn apply_directive(&mut self, submission: &Submission) -> Option<String> {
         let scenario = submission.directive.as_ref()?;
         let name = submission.submission_id.as_ref().or(submission.client_reference.as_ref());

@@ -1,4 +1,4 @@
-//! The body of a diagnose request, and a check for e-mail addresses, which Diagflow must not send.
+//! Parses the body of a diagnose request and searches it for e-mail addresses, which Diagflow must not send.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::{
     scenario::Scenario,
 };
 
-/// Parsed leniently, because the platform's own rules are unknown.
+/// The body of a diagnose request. Parsing is lenient because the platform's validation rules are unknown.
 pub(super) struct Submission {
     pub(super) submission_id: Option<String>,
     pub(super) client_reference: Option<String>,
@@ -55,7 +55,7 @@ pub(super) enum BodyError {
 }
 
 impl Submission {
-    /// Slow for large bodies: do not call this on async threads.
+    /// Parses a body. Do not call this on async threads because large bodies take a long time.
     pub(super) fn parse(body: &[u8]) -> Result<Self, BodyError> {
         let mut body: Value = serde_json::from_slice(body)?;
         let images = match body.get_mut("images").map(Value::take) {
@@ -104,7 +104,7 @@ impl SentImage {
         if !image.is_object() {
             return Err(BodyError::InvalidImages);
         }
-        // Removed first: image data is large and contains no text to search.
+        // Image data is skipped because it is large and contains no text.
         let data = image.get_mut("data").map(Value::take);
         find_emails(&image, &format!("$.images[{index}]"), emails);
         let source = match (data, text(&image, "url")) {
@@ -125,7 +125,7 @@ fn text(object: &Value, field: &str) -> Option<String> {
     object.get(field)?.as_str().map(ToOwned::to_owned)
 }
 
-/// Collects the JSON paths of `email` fields and of text that looks like an e-mail address.
+/// Collects the JSON paths of `email` fields and of strings that contain an e-mail address.
 fn find_emails(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::String(text) if contains_email_address(text) => found.push(path.to_owned()),
@@ -149,8 +149,7 @@ fn find_emails(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Whether a word of `text` looks like an e-mail address. Deliberately broad: false negatives are worse than false
-/// positives.
+/// Returns whether any word in `text` looks like an e-mail address. Prefers false positives to false negatives.
 pub fn contains_email_address(text: &str) -> bool {
     let separators = |c: char| c.is_whitespace() || "<>()[]{},;:\"'|/".contains(c);
     text.split(separators).any(|word| {

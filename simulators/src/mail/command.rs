@@ -1,4 +1,4 @@
-//! Parses SMTP commands (RFC 5321, with the parameters of the announced extensions).
+//! Parses SMTP commands according to RFC 5321, including the parameters of the advertised extensions.
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command {
@@ -18,7 +18,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct MailFrom {
-    /// Empty for bounces.
+    /// Sender address, which is empty for bounces.
     pub(super) address: String,
     pub(super) size: Option<usize>,
     pub(super) utf8: bool,
@@ -30,7 +30,7 @@ const SYNTAX: ErrorReply = "501 5.5.4 Syntax error in parameters";
 const UNKNOWN_PARAMETER: ErrorReply = "555 5.5.4 Unknown parameter";
 
 impl Command {
-    /// Parses a line without its CRLF.
+    /// Parses a command line without its CRLF.
     pub(super) fn parse(line: &str) -> Result<Self, ErrorReply> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim();
@@ -61,7 +61,7 @@ fn after<'a>(rest: &'a str, keyword: &str) -> Result<&'a str, ErrorReply> {
     if !head.eq_ignore_ascii_case(keyword) {
         return Err(SYNTAX);
     }
-    // RFC 5321 allows no space here, but many clients send one.
+    // RFC 5321 allows no space after the colon, but many clients send one.
     Ok(tail.trim_start())
 }
 
@@ -86,7 +86,7 @@ fn mail(rest: &str) -> Result<Command, ErrorReply> {
                 if ["7BIT", "8BITMIME"].contains(&body.to_ascii_uppercase().as_str()) => {}
             ("BODY", _) => return Err(SYNTAX),
             ("SMTPUTF8", "") => mail.utf8 = true,
-            // The authenticated sender (RFC 4954): allowed, but not used here.
+            // `AUTH` identifies the authenticated sender (RFC 4954). The mail catcher ignores it.
             ("AUTH", _) => {}
             _ => return Err(UNKNOWN_PARAMETER),
         }
@@ -109,7 +109,7 @@ fn rcpt(rest: &str) -> Result<Command, ErrorReply> {
     }
 }
 
-/// Splits `<address> parameters`; a `>` inside quotes belongs to the address.
+/// Splits `<address> parameters`. A `>` within quotes is part of the address.
 fn path(rest: &str) -> Result<(String, &str), ErrorReply> {
     let inner = rest.strip_prefix('<').ok_or(SYNTAX)?;
     let (mut quoted, mut escaped) = (false, false);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_commands_get_the_matching_reply_code() {
+    fn invalid_commands_are_rejected_with_the_matching_reply_code() {
         for (line, code) in [
             ("HELLO x", "500"),
             ("", "500"),

@@ -1,4 +1,4 @@
-//! Reads and writes lines and messages on an SMTP connection, and logs them.
+//! Reads lines and messages from an SMTP connection, writes replies, and logs the conversation.
 
 use std::{io, time::Duration};
 
@@ -12,10 +12,10 @@ use super::{
     tls::{Stream, Tls},
 };
 
-/// Maximum length of a command line in bytes. RFC 5321 requires 512; AUTH may need more.
+/// Maximum length of a command line in bytes. RFC 5321 requires 512, and AUTH may need more.
 const MAX_LINE: u64 = 4096;
 const MAX_CHUNK: u64 = 64 * 1024;
-/// RFC 5321 requires at least five minutes.
+/// How long a connection may be idle before it is closed. RFC 5321 requires at least five minutes.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(super) enum Input {
@@ -27,7 +27,7 @@ pub(super) enum Input {
 
 pub(super) enum Body {
     Message(Vec<u8>),
-    /// The message is too large. It was read to its end nevertheless.
+    /// The message was read to the end but is too large.
     TooLarge,
     End,
 }
@@ -43,8 +43,7 @@ impl<'a> Connection<'a> {
         Self { stream: BufReader::new(Box::new(tcp)), log, id }
     }
 
-    /// Starts TLS. Discards plain-text input that was sent early, because an attacker may have injected it
-    /// (RFC 3207, section 6).
+    /// Starts TLS. Discards any earlier input because an attacker may have injected it (RFC 3207, section 6).
     pub(super) async fn encrypt(&mut self, tls: &Tls) -> io::Result<()> {
         let nothing = BufReader::new(Box::new(tokio::io::empty()) as Box<dyn Stream>);
         let plain = std::mem::replace(&mut self.stream, nothing).into_inner();
@@ -53,7 +52,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Sends all reply lines in one packet.
+    /// Sends all lines of a reply in a single packet.
     pub(super) async fn send(&mut self, reply: &str) -> io::Result<()> {
         for line in reply.lines() {
             self.log.add_line(self.id, Direction::Out, line);
@@ -67,7 +66,7 @@ impl<'a> Connection<'a> {
         self.log.add_line(self.id, Direction::Note, text);
     }
 
-    /// Reads a command line; `logged` returns the text for the log.
+    /// Reads a command line. `logged` returns the text to write to the conversation log.
     pub(super) async fn read_command(
         &mut self,
         logged: impl Fn(&str) -> String,
@@ -91,11 +90,11 @@ impl<'a> Connection<'a> {
         Ok(Input::Line(line))
     }
 
-    /// Reads a message up to its final dot and removes dot stuffing.
+    /// Reads a message up to the terminating dot and removes dot stuffing.
     pub(super) async fn read_message(&mut self, limit: usize) -> io::Result<Body> {
         let mut message = Vec::new();
         let mut total = 0;
-        // Only CRLF ends a line; accepting a bare LF would allow SMTP smuggling.
+        // Only CRLF ends a line because accepting a bare LF would allow SMTP smuggling.
         let mut line_start = true;
         loop {
             let mut chunk = Vec::new();
@@ -115,7 +114,8 @@ impl<'a> Connection<'a> {
             if total <= limit {
                 message.extend_from_slice(plain);
             } else {
-                // The next iteration needs only the last byte.
+                // The content of an oversized message is discarded, except for the last byte, which the next iteration
+                // needs.
                 message = plain.last().copied().into_iter().collect();
             }
         }
@@ -130,7 +130,8 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// Reads up to a line end or `limit` bytes. Anything shorter means that the client disconnected.
+/// Reads up to the end of a line, but at most `limit` bytes. A shorter chunk without a line end means that the client
+/// disconnected.
 async fn read_chunk(
     stream: &mut BufReader<Box<dyn Stream>>,
     limit: u64,

@@ -1,4 +1,4 @@
-//! The log of SMTP conversations, without message bodies and passwords.
+//! The log of SMTP conversations, which contains neither message bodies nor passwords.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::sync::{ChangeNotifier, lock};
 
 const MAX_CONVERSATIONS: usize = 1000;
-/// Maximum number of lines per conversation: a client may keep a connection open for days.
+/// Maximum number of logged lines per conversation, since a client may stay connected for days.
 const MAX_LINES: usize = 2000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -26,7 +26,6 @@ pub enum Direction {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
     pub direction: Direction,
-    /// Without the line end.
     pub text: String,
 }
 
@@ -35,12 +34,12 @@ pub struct Conversation {
     pub id: u64,
     pub peer: SocketAddr,
     pub started_at: DateTime<Utc>,
-    /// `None` while the connection is open.
+    /// Time at which the connection ended, or `None` while it is open.
     pub ended_at: Option<DateTime<Utc>>,
     pub lines: Vec<Line>,
     /// Whether a message was stored.
     pub accepted: bool,
-    /// Number of messages that were stored and confirmed with a 250 reply.
+    /// Number of messages stored and acknowledged with a 250 reply.
     pub acknowledged: u32,
     /// Ids of the stored messages.
     pub mails: Vec<u64>,

@@ -1,4 +1,4 @@
-//! The accepted messages, in memory and optionally in a spool folder.
+//! Stores accepted messages in memory and, if configured, in a spool folder.
 
 use std::{
     collections::BTreeMap,
@@ -46,7 +46,7 @@ impl Inbox {
         Ok(Self { capacity: capacity.max(1), spool, changes, inner: Mutex::new(inner) })
     }
 
-    /// Stores a message. The server may reply with 250 only afterwards.
+    /// Stores a message. The server must not reply with 250 until this function has returned.
     pub(super) async fn store(&self, envelope: Envelope, raw: Vec<u8>) -> io::Result<Arc<Mail>> {
         let id = {
             let mut inner = lock(&self.inner);
@@ -92,7 +92,7 @@ impl Inbox {
         lock(&self.inner).mails.get(&id).cloned()
     }
 
-    /// Deletes all messages. Ids are not reused while the catcher runs.
+    /// Deletes all messages. Their ids are not reused while the mail catcher is running.
     pub(super) async fn clear(&self) -> io::Result<()> {
         let mails = std::mem::take(&mut lock(&self.inner).mails);
         self.changes.notify();
@@ -111,7 +111,7 @@ impl Inbox {
 
 #[derive(Deserialize)]
 pub(super) struct Filter {
-    /// A recipient; empty or absent means all.
+    /// Recipient whose messages are listed. If empty or absent, all messages are listed.
     pub(super) to: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! A received message and its decoded content.
+//! Received messages and their decoded content.
 
 use chrono::{DateTime, Utc};
 use mail_parser::{MessageParser, MimeHeaders, PartType, parsers::MessageStream};
@@ -6,28 +6,28 @@ use serde::Serialize;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Mail {
-    /// Starts at 1; unique within a spool folder.
+    /// Sequence number of the message, starting at 1 and unique within a spool folder.
     pub id: u64,
     pub received_at: DateTime<Utc>,
-    /// Envelope sender (MAIL FROM); empty for bounces.
+    /// Envelope sender (MAIL FROM), which is empty for bounces.
     pub from: String,
     pub to: Vec<String>,
-    /// Decoded; empty without a Subject header.
+    /// Decoded subject. Empty if there is no Subject header.
     pub subject: String,
-    /// Without angle brackets.
+    /// Message-ID without angle brackets.
     pub message_id: Option<String>,
-    /// The Date header as RFC 3339.
+    /// Time from the Date header, in RFC 3339 format.
     pub date: Option<String>,
-    /// The decoded text parts.
+    /// Decoded plain-text parts.
     pub text: Option<String>,
-    /// The decoded HTML parts.
+    /// Decoded HTML parts.
     pub html: Option<String>,
-    /// Decoded, in their original order.
+    /// Decoded headers in their original order.
     pub headers: Vec<Header>,
     pub attachments: Vec<Attachment>,
-    /// Number of bytes of the raw message.
+    /// Size of the raw message in bytes.
     pub size: usize,
-    /// The message as received, without dot stuffing.
+    /// The message as received, with dot stuffing removed.
     #[serde(skip)]
     pub raw: Vec<u8>,
 }
@@ -35,7 +35,6 @@ pub struct Mail {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Header {
     pub name: String,
-    /// Unfolded and decoded.
     pub value: String,
 }
 
@@ -43,7 +42,7 @@ pub struct Header {
 pub struct Attachment {
     pub name: Option<String>,
     pub content_type: String,
-    /// Number of bytes after decoding.
+    /// Decoded size in bytes.
     pub size: usize,
 }
 
@@ -60,7 +59,7 @@ pub(super) struct Envelope {
 }
 
 impl Mail {
-    /// The value of the first header with this name.
+    /// Returns the value of the first header with this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let found = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
@@ -83,7 +82,7 @@ impl Mail {
             size: raw.len(),
             raw: Vec::new(),
         };
-        // An invalid message is stored too, because it was accepted.
+        // Unparseable messages are stored as well because the server has accepted them.
         if let Some(message) = MessageParser::default().parse(&raw) {
             mail.subject = message.subject().unwrap_or_default().to_owned();
             mail.message_id = message.message_id().map(ToOwned::to_owned);
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_html_has_none() {
+    fn a_plain_text_message_has_no_html() {
         let mail = read("Subject: plain\n\nhello\n");
         assert_eq!(mail.html, None);
         assert_eq!(mail.text.as_deref(), Some("hello\r\n"));
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_messages_are_stored_too() {
+    fn messages_that_cannot_be_parsed_are_stored() {
         assert_eq!(read("").size, 0);
         assert_eq!(read("\n").raw, b"\r\n");
     }

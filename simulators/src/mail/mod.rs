@@ -1,14 +1,14 @@
-//! The mail catcher: an SMTP server that stores every message and forwards none.
+//! The mail catcher, an SMTP server that stores every message and forwards none.
 //!
-//! It speaks ESMTP, optionally with TLS and authentication, stores each message as received, shows an inbox in the
-//! browser, and lets tests read the messages over HTTP or in process. With a spool folder the messages survive a
-//! restart, as one `.eml` file each.
+//! The mail catcher supports ESMTP, TLS and authentication. It displays messages in a web inbox, and tests can read
+//! them over HTTP or in the same process. If a spool folder is configured, each message is stored as an `.eml` file and
+//! survives a restart.
 //!
 //! # Inbox
 //!
 //! | request | |
 //! |---|---|
-//! | `GET /`, `GET /mail/{n}` | the inbox pages; `?to=` filters |
+//! | `GET /`, `GET /mail/{n}` | the inbox pages; `?to=` filters by recipient |
 //! | `GET /api/mails[?to=]` | `{"mails": [Mail …]}`, oldest first: [`Mail`] |
 //! | `GET /api/mails/{n}`, `GET /api/mails/{n}/raw` | one message; its bytes as received |
 //! | `DELETE /api/mails` | deletes all messages, in the spool folder too |
@@ -18,8 +18,8 @@
 //!
 //! # Faults
 //!
-//! A [`Script`] is a list of [`Rule`]s. At each [`Step`] of a conversation, the first matching rule that has not
-//! reached its limit (`times`) applies:
+//! A [`Script`] is a list of [`Rule`]s. At each [`Step`] of a conversation, the server applies the first matching rule
+//! whose limit (`times`) has not been reached:
 //!
 //! ```json
 //! {"rules": [
@@ -63,10 +63,10 @@ use script::ScriptState;
 use state::Shared;
 use tls::Tls;
 
-/// Delay after a failed accept, for example because there are no free file descriptors.
+/// Delay after a failure to accept a connection, for example because no file descriptors are available.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// A running mail catcher. Dropping it stops it without waiting.
+/// A running mail catcher. Dropping it stops the mail catcher without waiting for open connections.
 pub struct MailCatcher {
     smtp_address: SocketAddr,
     smtp: JoinHandle<()>,
@@ -75,8 +75,8 @@ pub struct MailCatcher {
 }
 
 impl MailCatcher {
-    /// Starts a catcher with SMTP at `smtp` and the inbox at `http`; port 0 picks a free port. Loads the messages of an
-    /// earlier run from the spool folder, which is created if missing.
+    /// Starts a mail catcher that serves SMTP on `smtp` and the inbox on `http`. If a port is 0, a free port is chosen.
+    /// Creates the spool folder if it is missing, and loads its messages.
     pub async fn start(smtp: SocketAddr, http: SocketAddr, settings: Settings) -> io::Result<Self> {
         let changes = Arc::new(ChangeNotifier::new());
         let shared = Arc::new(Shared {
@@ -122,17 +122,17 @@ impl MailCatcher {
         format!("http://{}", self.http_address())
     }
 
-    /// All accepted messages, oldest first (up to [`Settings::capacity`]).
+    /// Returns all accepted messages, oldest first (up to [`Settings::capacity`]).
     pub fn mails(&self) -> Vec<Arc<Mail>> {
         self.shared.inbox.all()
     }
 
-    /// The messages to one envelope recipient, ignoring case.
+    /// Returns the messages sent to an envelope recipient, ignoring case.
     pub fn mails_to(&self, recipient: &str) -> Vec<Arc<Mail>> {
         self.shared.inbox.addressed_to(recipient)
     }
 
-    /// All conversations, oldest first (up to 1000).
+    /// Returns all conversations, oldest first (up to 1000).
     pub fn conversations(&self) -> Vec<Conversation> {
         self.shared.conversations.all()
     }
@@ -141,8 +141,8 @@ impl MailCatcher {
         self.shared.script.script()
     }
 
-    /// Replaces the script and resets its counts. Without rules the server behaves normally. An invalid rule leaves the
-    /// old script in place.
+    /// Replaces the script and resets its counts. If there are no rules, the server behaves normally. If a rule is
+    /// invalid, the current script remains active.
     pub fn set_script(&self, rules: impl IntoIterator<Item = Rule>) -> Result<(), InvalidRule> {
         let script = Script::new(rules.into_iter().collect())?;
         self.shared.script.set(script);
@@ -163,7 +163,7 @@ impl MailCatcher {
         self.shared.changes.wait_for(limit, || self.mails(), find).await
     }
 
-    /// Waits until `find` returns `Some` for the list of conversations.
+    /// Waits until `find` returns a value when called with the list of conversations.
     pub async fn wait_for_conversation<T>(
         &self,
         mut find: impl FnMut(&[Conversation]) -> Option<T>,
@@ -173,7 +173,7 @@ impl MailCatcher {
     }
 }
 
-/// Accepts SMTP connections until the catcher stops, then waits for their conversations to end.
+/// Accepts SMTP connections until the mail catcher stops, and then waits for their conversations to end.
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let sessions = TaskTracker::new();
     while let Some(accepted) = shared.stop.run_until_cancelled(listener.accept()).await {
@@ -188,7 +188,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             }
         }
     }
-    // New connections must be refused immediately, not only after the last conversation has ended.
+    // The listener is closed first so that new connections are refused while the last conversations end.
     drop(listener);
     sessions.close();
     sessions.wait().await;

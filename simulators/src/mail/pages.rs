@@ -1,4 +1,4 @@
-//! The inbox pages. All content of a message is untrusted: templates escape it, and HTML bodies are shown in a
+//! The inbox pages. Message content is untrusted, so it is escaped by the templates. HTML bodies are displayed in a
 //! sandboxed frame whose policy forbids scripts and remote content.
 
 use std::sync::Arc;
@@ -20,17 +20,19 @@ use super::{
 };
 use crate::responses;
 
-/// The policy of the pages: only their own style sheet, script and frames.
+/// The Content-Security-Policy for the pages. It allows only style sheets, scripts and frames from the mail catcher
+/// itself.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
     connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
-/// The policy of HTML bodies. `sandbox` also applies if the URL of the frame is opened directly.
+/// The Content-Security-Policy for HTML bodies. Its `sandbox` directive applies even if the frame's URL is opened
+/// directly.
 const BODY_POLICY: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; \
     default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; \
     frame-ancestors 'self'";
-/// Opens links in a new tab: most sites refuse to be shown in a frame.
+/// Opens links in a new tab because most sites cannot be displayed in a frame.
 const NEW_TAB: &str = "<base target=\"_blank\">";
-/// Maximum number of rows per page; the API returns all.
+/// Maximum number of rows on a page. The API returns all of them.
 const SHOWN: usize = 200;
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -168,13 +170,13 @@ fn mail_row(mail: &Mail) -> MailRow {
     }
 }
 
-/// The From header, or the envelope sender if there is none.
+/// Returns the From header, or the envelope sender if there is no From header.
 fn sender(mail: &Mail) -> String {
     let named = mail.header("From").filter(|it| !it.is_empty());
     named.unwrap_or(&mail.from).to_owned()
 }
 
-/// Inserts [`NEW_TAB`] into the head, or at the beginning if there is none.
+/// Inserts [`NEW_TAB`] into the head or, if there is none, at the beginning of the document.
 fn with_new_tab(html: &str) -> String {
     let lower = html.to_ascii_lowercase();
     let head = lower.find("<head>").map(|at| at + "<head>".len());

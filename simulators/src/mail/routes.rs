@@ -1,4 +1,4 @@
-//! JSON API of the mail catcher.
+//! The mail catcher's JSON API.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ async fn raw(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response
     let Some(mail) = shared.inbox.get(id) else {
         return not_found();
     };
-    // Plain text without sniffing, because message content must not run with the origin of the inbox.
+    // The response is plain text with `nosniff` so that message content cannot run scripts in the inbox's origin.
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -58,7 +58,7 @@ async fn clear(State(shared): State<Arc<Shared>>) -> Response {
         Ok(()) => Json(json!({"success": true})).into_response(),
         Err(error) => {
             tracing::error!(%error, "cannot delete spooled messages");
-            json_error(StatusCode::INTERNAL_SERVER_ERROR, "the spooled messages cannot be deleted")
+            json_error(StatusCode::INTERNAL_SERVER_ERROR, "cannot delete spooled messages")
         }
     }
 }
@@ -71,7 +71,7 @@ async fn script(State(shared): State<Arc<Shared>>) -> Json<Script> {
     Json(shared.script.script())
 }
 
-/// Takes text instead of `Json` so that every error is JSON and names the problem.
+/// Sets the script. The handler parses the JSON itself so that every error is returned as JSON with a reason.
 async fn set_script(State(shared): State<Arc<Shared>>, text: String) -> Response {
     match serde_json::from_str::<Script>(&text) {
         Ok(script) => {

@@ -1,4 +1,4 @@
-//! Fault scripts: which rule applies at which step of a conversation.
+//! Fault scripts, which determine the rule that applies at each step of a conversation.
 
 use std::{collections::HashMap, sync::Mutex};
 
@@ -10,37 +10,36 @@ use crate::sync::lock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// Instead of the greeting.
+    /// The fault replaces the greeting.
     Connect,
-    /// Instead of the reply to EHLO or HELO.
+    /// The fault replaces the reply to EHLO or HELO.
     Ehlo,
-    /// Instead of the reply to AUTH.
+    /// The fault replaces the reply to AUTH.
     Auth,
-    /// Instead of the reply to MAIL FROM.
+    /// The fault replaces the reply to MAIL FROM.
     Mail,
-    /// Instead of the reply to RCPT TO.
+    /// The fault replaces the reply to RCPT TO.
     Rcpt,
-    /// Instead of the 354 reply to DATA.
+    /// The fault replaces the 354 reply to DATA.
     Data,
-    /// After the whole message has arrived, instead of the 250 reply.
+    /// The fault replaces the 250 reply after the whole message has arrived.
     Body,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Sends an error reply. After a 421, and at [`Step::Connect`], the connection closes.
+    /// Sends an error reply. The connection is closed after a 421 and at [`Step::Connect`].
     Reply {
-        /// 400 to 599.
         code: u16,
-        /// One line, usually with an enhanced status code: `4.7.1 Try later`.
+        /// One line of text, usually with an enhanced status code, such as `4.7.1 Try later`.
         text: String,
     },
-    /// Closes the connection without a reply. At [`Step::Body`] the message is not stored.
+    /// Closes the connection without replying. At [`Step::Body`], the message is not stored.
     Drop,
-    /// Stores the message, then closes the connection without a reply ([`Step::Body`] only).
+    /// Stores the message, then closes the connection without replying ([`Step::Body`] only).
     DropAfterAccept,
-    /// Sends nothing until the client disconnects. At [`Step::Body`] the message is not stored.
+    /// Sends nothing until the client disconnects. At [`Step::Body`], the message is not stored.
     Stall,
     /// Stores the message, then sends nothing ([`Step::Body`] only).
     StallAfterAccept,
@@ -51,11 +50,11 @@ pub enum Action {
 pub struct Rule {
     pub step: Step,
     pub action: Action,
-    /// `None` means no limit.
+    /// Number of times the rule applies. `None` means no limit.
     #[serde(default)]
     pub times: Option<u32>,
-    /// Applies only to this recipient. At RCPT TO, the command must name it. At DATA and after the body, it must have
-    /// been accepted.
+    /// Recipient that the rule is limited to. At [`Step::Rcpt`], the command must contain this recipient. At
+    /// [`Step::Data`] and [`Step::Body`], the server must have accepted it.
     #[serde(default)]
     pub recipient: Option<String>,
     /// Whether `times` is counted per recipient ([`Step::Rcpt`] only).
@@ -73,7 +72,7 @@ impl Rule {
         Self::new(step, Action::Reply { code, text })
     }
 
-    /// Rejects the first attempt for each recipient with a 451.
+    /// Rejects the first attempt for each recipient with 451.
     pub fn greylisting() -> Self {
         let rule = Self::reply(Step::Rcpt, 451, "4.7.1 Greylisted, try again later");
         Self { per_recipient: true, ..rule.times(1) }
@@ -125,7 +124,6 @@ pub(super) fn same_address(one: &str, other: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("rule {number} of the script is invalid: {reason}")]
 pub struct InvalidRule {
-    /// Starts at 1.
     pub number: usize,
     pub reason: &'static str,
 }
@@ -165,13 +163,13 @@ impl TryFrom<Rules> for Script {
     }
 }
 
-/// A script and how often each of its rules has applied.
+/// A script, and the number of times each rule has been applied.
 pub(super) struct ScriptState(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
     script: Script,
-    /// Counts by rule and, with `per_recipient`, by recipient (otherwise empty).
+    /// Counts by rule and recipient. The recipient is empty unless `per_recipient` is set.
     applied: HashMap<(usize, String), u32>,
 }
 
@@ -188,7 +186,8 @@ impl ScriptState {
         *lock(&self.0) = Inner { script, ..Inner::default() };
     }
 
-    /// The action to perform at `step`. `recipients` contains the recipient in RCPT TO, or those accepted so far.
+    /// Returns the action to perform at `step`. At [`Step::Rcpt`], `recipients` contains the command's recipient. At
+    /// other steps, it contains the accepted recipients.
     pub(super) fn next(&self, step: Step, recipients: &[String]) -> Option<Action> {
         let inner = &mut *lock(&self.0);
         let rules = inner.script.rules.iter().enumerate();

@@ -1,4 +1,4 @@
-//! One SMTP conversation: replies to commands and applies the script.
+//! Runs an SMTP conversation: replies to commands and applies the script.
 
 use std::{io, net::SocketAddr, ops::ControlFlow, sync::Arc};
 
@@ -33,7 +33,7 @@ struct Session<'a> {
     recipients: Vec<String>,
 }
 
-/// Marks the end of a conversation, even if its task is cancelled.
+/// Marks a conversation as ended when dropped, even if the task is cancelled.
 struct EndOnDrop<'a>(&'a Shared, u64);
 
 impl Drop for EndOnDrop<'_> {
@@ -45,7 +45,7 @@ impl Drop for EndOnDrop<'_> {
 pub(super) async fn run(tcp: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     let id = shared.conversations.begin(peer);
     let _end = EndOnDrop(&shared, id);
-    // Replies are small and the client waits for each.
+    // `TCP_NODELAY` avoids delays: replies are small, and clients wait for each one.
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
@@ -151,7 +151,7 @@ impl Session<'_> {
         self.reply(&numbered.collect::<Vec<_>>().join("\r\n")).await
     }
 
-    /// Whether TLS must start before mail is accepted.
+    /// Returns whether the client must start TLS before it can send mail.
     fn needs_tls(&self) -> bool {
         self.shared.tls.is_some() && !self.encrypted
     }
@@ -206,7 +206,7 @@ impl Session<'_> {
         }
     }
 
-    /// Reads one credential during AUTH, decoded; `None` if the client cancels or sends invalid text.
+    /// Reads and decodes a credential during AUTH. Returns `None` if the client cancels or sends invalid data.
     async fn read_credential(
         &mut self,
         given: Option<String>,
@@ -277,9 +277,9 @@ impl Session<'_> {
         }
     }
 
-    /// Stores the message, or performs the action of the script.
+    /// Stores the message, or performs the action required by the script.
     async fn body(&mut self, message: Vec<u8>) -> Flow {
-        // Logged even for a rejected message, so that attempts can be compared.
+        // The Message-ID is logged even if the message is rejected so that attempts can be compared.
         if let Some(id) = message::message_id(&message) {
             self.connection.note(format!("Message-ID: {id}"));
         }
@@ -324,7 +324,7 @@ impl Session<'_> {
         self.apply_script(step, &recipients).await
     }
 
-    /// Applies the script to a step; `None` if no rule matches.
+    /// Applies the script to a step. Returns `None` if no rule matches.
     async fn apply_script(
         &mut self,
         step: Step,
@@ -362,7 +362,7 @@ impl Session<'_> {
     }
 }
 
-/// Parses the credentials of AUTH PLAIN: `authorization NUL user NUL password`.
+/// Parses AUTH PLAIN credentials: `authorization NUL user NUL password`.
 fn parse_plain_credentials(decoded: &str) -> Option<(String, String)> {
     let mut parts = decoded.split('\0').skip(1);
     let credentials = (parts.next()?.to_owned(), parts.next()?.to_owned());

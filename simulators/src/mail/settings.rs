@@ -1,4 +1,4 @@
-//! Settings of the mail catcher.
+//! Settings for the mail catcher.
 
 use std::{fmt, path::PathBuf};
 
@@ -6,25 +6,25 @@ use serde::Deserialize;
 
 use super::script::Script;
 
-/// Every field has a default; unknown fields are rejected.
+/// Settings for the mail catcher. Every field has a default, and unknown fields are rejected.
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The name in the greeting.
+    /// Host name in the greeting.
     pub hostname: String,
-    /// If user and password are set, AUTH is offered and required.
+    /// User name for AUTH. If both the user name and the password are set, clients must authenticate.
     pub user: Option<String>,
     pub password: Option<String>,
-    /// Maximum size of a message in bytes, announced by SIZE.
+    /// Maximum message size in bytes, advertised with the SIZE extension.
     pub max_message_bytes: usize,
-    /// Whether non-ASCII addresses are accepted and SMTPUTF8 is announced.
+    /// Whether the server advertises SMTPUTF8 and accepts non-ASCII addresses.
     pub smtputf8: bool,
-    /// Maximum number of messages; the oldest are deleted first, in the spool folder too.
+    /// Maximum number of stored messages. The oldest are deleted first, including from the spool folder.
     pub capacity: usize,
-    /// Folder for the messages, one `.eml` file each; without it they are only in memory.
+    /// Spool folder in which each message is stored as an `.eml` file. If unset, messages are stored only in memory.
     pub spool: Option<PathBuf>,
     pub script: Script,
-    /// If set, TLS is offered and required.
+    /// TLS settings. If set, clients must use TLS.
     pub tls: Option<TlsSettings>,
 }
 
@@ -41,9 +41,9 @@ pub struct TlsSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
-    /// TLS starts with the first byte.
+    /// TLS from the first byte.
     Implicit,
-    /// TLS starts with STARTTLS.
+    /// TLS after the STARTTLS command.
     StartTls,
 }
 

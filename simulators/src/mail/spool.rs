@@ -1,7 +1,7 @@
-//! Messages on disk: one `.eml` file each, which any mail client can open.
+//! Stores each message as an `.eml` file, which any mail client can open.
 //!
 //! The first header line holds the envelope. It is not part of the message and is removed when the file is read. Files
-//! are written under another name and renamed, so that a crash leaves a complete message or none.
+//! are written under a temporary name and then renamed, so a crash leaves either a complete message or none.
 
 use std::{
     fs::{self, File},
@@ -16,11 +16,11 @@ use super::message::{Envelope, Mail};
 
 const ENVELOPE_HEADER: &[u8] = b"X-Mail-Catcher-Envelope: ";
 
-/// A spool folder. All methods block on disk access.
+/// A spool folder. All methods perform blocking disk I/O.
 #[derive(Clone)]
 pub(super) struct Spool(PathBuf);
 
-/// The envelope in the first header line. JSON escapes line ends, so it is one line.
+/// The envelope in the first header line of a file. JSON escapes line breaks, so the envelope fits on one line.
 #[derive(Serialize, Deserialize)]
 struct EnvelopeLine {
     from: String,
@@ -29,14 +29,14 @@ struct EnvelopeLine {
 }
 
 impl Spool {
-    /// Opens the folder, creates it if missing, and reads its messages, oldest first.
+    /// Opens the folder, creating it if it is missing, and reads its messages, oldest first.
     pub(super) fn open(folder: PathBuf) -> io::Result<(Self, Vec<Mail>)> {
         fs::create_dir_all(&folder)?;
         let mut mails = Vec::new();
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|it| it == "part") {
-                // Left by a crash; the sender never got a 250 reply.
+                // A temporary file was left by a crash. The sender of its message never received a 250 reply.
                 fs::remove_file(&path)?;
             } else if let Some(id) = id_of(&path) {
                 mails.push(read(id, fs::read(&path)?));
@@ -46,7 +46,7 @@ impl Spool {
         Ok((Self(folder), mails))
     }
 
-    /// Writes a message so that it survives a crash.
+    /// Writes a message durably.
     pub(super) fn write(&self, id: u64, envelope: &Envelope, raw: &[u8]) -> io::Result<()> {
         let line = serde_json::to_vec(&EnvelopeLine {
             from: envelope.from.clone(),
@@ -59,11 +59,11 @@ impl Spool {
         file.write_all(&[ENVELOPE_HEADER, &line, b"\r\n", raw].concat())?;
         file.sync_all()?;
         fs::rename(&part, &path)?;
-        // Makes the rename durable.
+        // Syncing the folder makes the rename durable.
         File::open(&self.0)?.sync_all()
     }
 
-    /// Removes a message, if it exists.
+    /// Removes a message if it exists.
     pub(super) fn remove(&self, id: u64) -> io::Result<()> {
         match fs::remove_file(self.path(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -90,7 +90,7 @@ fn read(id: u64, file: Vec<u8>) -> Mail {
             Envelope { from: line.from, to: line.to, received_at: line.received_at },
             raw.to_vec(),
         ),
-        // A file that was copied into the folder by hand has no envelope line.
+        // A file that was copied into the folder manually has no envelope line.
         None => Mail::read(id, unknown(), file),
     }
 }

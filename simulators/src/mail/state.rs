@@ -1,4 +1,4 @@
-//! State of the mail catcher.
+//! The mail catcher's state.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::sync::ChangeNotifier;
 
-/// State shared by the conversations, the pages and the [`MailCatcher`](super::MailCatcher).
+/// State shared by conversations, pages and the [`MailCatcher`](super::MailCatcher).
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) inbox: Inbox,

@@ -1,4 +1,4 @@
-//! TLS for SMTP: implicit or by STARTTLS.
+//! TLS for SMTP, either implicit or with STARTTLS.
 
 use std::{io, sync::Arc};
 
@@ -17,7 +17,7 @@ use tokio_rustls::{
 
 use super::settings::{TlsMode, TlsSettings};
 
-/// A connection with or without TLS.
+/// A connection that may use TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}

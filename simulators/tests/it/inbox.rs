@@ -1,4 +1,4 @@
-//! The inbox over HTTP: JSON API and pages.
+//! Tests for the inbox's JSON API and pages over HTTP.
 
 use diagflow_simulators::mail::{Action, MailCatcher, Settings, Step};
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ async fn pages_escape_message_content() {
 }
 
 #[tokio::test]
-async fn html_bodies_are_shown_in_a_sandbox() {
+async fn html_bodies_are_displayed_in_a_sandbox() {
     let catcher = catcher_with_mails().await;
     let page = text(&catcher, "/mail/1").await;
     let frame = page.split("<iframe ").nth(1).expect("a frame");
@@ -117,7 +117,7 @@ async fn the_list_shows_the_newest_message_first_and_can_be_filtered() {
 }
 
 #[tokio::test]
-async fn a_script_is_set_over_http() {
+async fn a_script_can_be_set_over_http() {
     let catcher = catcher(Settings::default()).await;
     let put = async |body: Value| {
         let url = format!("{}/api/script", catcher.url());

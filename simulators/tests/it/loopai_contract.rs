@@ -1,4 +1,4 @@
-//! The platform's contract, the measurements, the logs and the control API.
+//! Tests for the platform's contract, the measurements, the logs and the control API.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ async fn images_are_downloaded_from_their_url() {
     let body = json!({"images": [
         {"name": "red.png", "url": format!("http://{address}/red.png?signature=secret")},
         {"name": "gone.png", "url": format!("http://{address}/gone.png?signature=secret")},
-        // Port 1 is reserved, so nothing listens there.
+        // Port 1 is reserved, so no server is listening on it.
         {"name": "down.png", "url": "http://127.0.0.1:1/down.png?signature=secret"},
     ]});
 
@@ -137,7 +137,7 @@ async fn manual_completion_waits_for_the_measurements() {
 }
 
 #[tokio::test]
-async fn the_same_key_returns_the_same_execution() {
+async fn requests_with_the_same_key_return_the_same_execution() {
     let sim = instant_sim().await;
     let url = format!("{}/api/public/agent/7/action/diagnose/", sim.url());
     let post = async |key: Option<&str>, reference: Option<&str>| -> String {
@@ -178,7 +178,7 @@ async fn fifty_concurrent_requests_with_one_key_create_one_execution() {
 }
 
 #[tokio::test]
-async fn without_idempotency_a_repeated_key_creates_a_second_execution() {
+async fn a_repeated_key_creates_a_second_execution_if_idempotency_is_disabled() {
     let sim = sim(Settings { honour_idempotency: false, ..Settings::default() }).await;
     let mut body = submission("");
     body["client_reference"] = json!("s-1-1");
@@ -206,7 +206,7 @@ async fn the_api_key_is_required_when_configured() {
 }
 
 #[tokio::test]
-async fn requests_outside_the_contract_are_rejected() {
+async fn requests_that_violate_the_contract_are_rejected() {
     let sim = instant_sim().await;
     let url = format!("{}/api/public/agent/1/action/diagnose/", sim.url());
     let text = client().post(&url).body("{}").send().await.expect("a response");
@@ -242,7 +242,7 @@ async fn an_email_address_in_the_body_is_reported_but_not_stored() {
 }
 
 #[tokio::test]
-async fn the_control_api_matches_the_methods() {
+async fn the_control_api_has_the_same_effects_as_the_rust_methods() {
     let sim = instant_sim().await;
     let at = |path: &str| format!("{}{path}", sim.url());
     let put = client().put(at("/_sim/scenario")).body("stuck, status=429*1");

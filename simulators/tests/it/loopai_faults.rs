@@ -1,4 +1,4 @@
-//! Every fault of a scenario, as a client sees it.
+//! Tests for every LoopAI fault, as observed by a client.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn set_scenario(sim: &LoopAiSim, scenario: &str) {
     sim.set_scenario(scenario.parse().expect("a scenario"));
 }
 
-/// Uses raw TCP to see the bytes and errors that an HTTP client would hide.
+/// Sends a request over raw TCP to observe bytes and errors that an HTTP client would conceal.
 async fn raw_exchange(sim: &LoopAiSim, request: &str) -> (Vec<u8>, std::io::Result<usize>) {
     let mut tcp = TcpStream::connect(sim.address()).await.expect("connected");
     tcp.write_all(request.as_bytes()).await.expect("written");
@@ -90,7 +90,7 @@ async fn an_execution_takes_as_long_as_its_delay() {
 }
 
 #[tokio::test]
-async fn status_faults_are_counted_per_request_and_then_end() {
+async fn status_faults_are_counted_per_request_and_stop_after_their_limit() {
     let sim = instant_sim().await;
     let id = submit(&sim, &submission("[sim: status=429:7s*2, then status=500*1]")).await;
     let mut seen = Vec::new();
@@ -118,7 +118,7 @@ async fn a_new_default_scenario_applies_to_running_executions() {
 }
 
 #[tokio::test]
-async fn a_diagnose_fault_creates_no_execution_unless_accepted() {
+async fn a_diagnose_fault_creates_no_execution_unless_the_request_is_accepted() {
     let sim = instant_sim().await;
     let mut body = submission("");
     body["client_reference"] = json!("s-1-1");
@@ -136,7 +136,7 @@ async fn a_diagnose_fault_creates_no_execution_unless_accepted() {
 }
 
 #[tokio::test]
-async fn a_lost_response_is_recovered_by_its_key() {
+async fn a_retry_with_the_same_key_recovers_a_lost_response() {
     let sim = instant_sim().await;
     let mut body = submission("[sim: diagnose=accept+drop*1]");
     body["client_reference"] = json!("s-1-1");
@@ -158,11 +158,11 @@ async fn reset_sends_a_tcp_reset_and_drop_closes_the_connection() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     let (response, end) = raw_exchange(&sim, &raw_status(&id)).await;
     assert_eq!(response, b"");
-    assert_eq!(end.expect("a clean end of the connection"), 0);
+    assert_eq!(end.expect("a cleanly closed connection"), 0);
 }
 
 #[tokio::test]
-async fn a_hang_lasts_until_the_client_or_the_simulator_stops() {
+async fn a_hang_lasts_until_the_client_disconnects_or_the_simulator_stops() {
     let sim = instant_sim().await;
     let id = submit(&sim, &submission("")).await;
     set_scenario(&sim, "status=hang");
@@ -185,7 +185,7 @@ async fn a_hang_lasts_until_the_client_or_the_simulator_stops() {
 }
 
 #[tokio::test]
-async fn html_truncated_unknown_and_redirect_replace_the_response() {
+async fn html_truncated_unknown_and_redirect_faults_replace_the_response() {
     let sim = instant_sim().await;
     let id = submit(&sim, &submission("")).await;
     wait_for_end(&sim, &id).await;
@@ -242,7 +242,7 @@ async fn a_huge_response_has_the_requested_size() {
 }
 
 #[tokio::test]
-async fn a_slow_response_is_late_but_correct() {
+async fn a_slow_response_is_delayed_but_correct() {
     let sim = instant_sim().await;
     set_scenario(&sim, "diagnose=slow:300ms*1, status=slow:300ms*1");
     let begin = std::time::Instant::now();

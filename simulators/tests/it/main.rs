@@ -1,4 +1,4 @@
-//! Tests of the simulators over sockets and through their public API.
+//! Tests the simulators over sockets and through their public API.
 
 mod inbox;
 mod loopai_contract;

@@ -1,4 +1,4 @@
-//! Normal SMTP conversations.
+//! Tests for normal SMTP conversations.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use diagflow_simulators::mail::{Direction, MailCatcher, Settings};
@@ -54,7 +54,7 @@ async fn extensions_are_announced_and_commands_can_be_pipelined() {
 }
 
 #[tokio::test]
-async fn unexpected_commands_get_the_matching_reply_code() {
+async fn unexpected_commands_are_rejected_with_the_matching_reply_code() {
     let catcher = catcher(Settings::default()).await;
     let mut smtp = SmtpClient::connect(&catcher).await;
     smtp.read_reply().await;
@@ -113,7 +113,7 @@ async fn a_bare_line_feed_does_not_end_a_message() {
 async fn an_oversized_message_is_rejected_and_the_next_one_accepted() {
     let catcher = catcher(Settings { max_message_bytes: 100_000, ..Settings::default() }).await;
     let mut smtp = SmtpClient::greeted(&catcher).await;
-    // One line longer than any buffer, then a line with a dot that does not end the message.
+    // The message contains a line longer than any buffer, followed by a dot-stuffed line that does not end the message.
     let long = format!("Subject: x\n\n{}\n..\nmore", "x".repeat(200_000));
     smtp.send(&["jo@x.example"], &long).await;
     assert!(smtp.read_reply().await.starts_with("552"));
@@ -167,7 +167,7 @@ async fn authentication_is_required_when_a_password_is_set() {
 }
 
 #[tokio::test]
-async fn auth_login_works_and_passwords_are_not_logged() {
+async fn auth_login_is_supported_and_passwords_are_not_logged() {
     let catcher = catcher(settings_with_login()).await;
     let mut smtp = SmtpClient::greeted(&catcher).await;
     smtp.command("AUTH LOGIN", "334 VXNlcm5hbWU6").await;
@@ -183,7 +183,7 @@ async fn auth_login_works_and_passwords_are_not_logged() {
 }
 
 #[tokio::test]
-async fn conversations_are_logged_without_bodies() {
+async fn conversations_are_logged_without_message_bodies() {
     let catcher = catcher(Settings::default()).await;
     let mut smtp = SmtpClient::greeted(&catcher).await;
     smtp.send(&["jo@x.example"], "Subject: x\n\nprivate").await;

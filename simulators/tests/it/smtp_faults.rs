@@ -1,4 +1,4 @@
-//! Every scripted fault, as a client sees it.
+//! Tests for every scripted SMTP fault, as observed by a client.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Helpers: an HTTP client, images, submissions, and a raw SMTP client.
+//! Test helpers: an HTTP client, images, submissions, and a raw SMTP client.
 
 use std::{io::Cursor, net::SocketAddr, time::Duration};
 
@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Can be generous, because only failing tests wait this long.
+/// Time limit for waits. It can be generous because only failing tests wait this long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) fn any_port() -> SocketAddr {
@@ -23,7 +23,7 @@ pub(crate) fn any_port() -> SocketAddr {
 }
 
 pub(crate) fn client() -> reqwest::Client {
-    // Another test in this process may have installed the provider already.
+    // Another test in this process may already have installed the crypto provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -96,7 +96,7 @@ pub(crate) fn plain(red: u8, green: u8, blue: u8) -> DynamicImage {
     RgbImage::from_pixel(64, 48, image::Rgb([red, green, blue])).into()
 }
 
-/// An entry of `images` as Diagflow sends it.
+/// An `images` entry in the form that Diagflow sends.
 pub(crate) fn image_entry(name: &str, bytes: &[u8]) -> Value {
     json!({
         "name": name,
@@ -133,7 +133,7 @@ impl SmtpClient {
         smtp
     }
 
-    /// Reads all lines of a reply; empty if the connection has ended.
+    /// Reads all lines of a reply. Returns an empty string if the connection has ended.
     pub(crate) async fn read_reply(&mut self) -> String {
         let mut reply = String::new();
         loop {
@@ -151,7 +151,7 @@ impl SmtpClient {
         self.0.write_all(bytes).await.expect("written");
     }
 
-    /// Sends a line and checks the beginning of the reply.
+    /// Sends a line and checks that the reply starts with `expected`.
     pub(crate) async fn command(&mut self, line: &str, expected: &str) -> String {
         self.write(format!("{line}\r\n").as_bytes()).await;
         let reply = self.read_reply().await;
@@ -159,7 +159,7 @@ impl SmtpClient {
         reply
     }
 
-    /// Sends a message up to the point where the 250 reply is due.
+    /// Sends a message without reading the final 250 reply.
     pub(crate) async fn send(&mut self, to: &[&str], message: &str) {
         self.command("MAIL FROM:<clinic@x.example>", "250").await;
         for recipient in to {
@@ -170,11 +170,11 @@ impl SmtpClient {
         self.write(b"\r\n.\r\n").await;
     }
 
-    /// Waits until the server closes the connection, and returns the remaining text.
+    /// Reads the remaining text until the server closes the connection.
     pub(crate) async fn read_to_end(&mut self) -> String {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(LIMIT, self.0.read_to_end(&mut rest)).await;
-        read.expect("an end in time").expect("a clean end of the connection");
+        read.expect("an end in time").expect("a cleanly closed connection");
         String::from_utf8(rest).expect("UTF-8")
     }
 }

@@ -1,48 +1,120 @@
-//! The circuit breaker for LoopAI. It opens after several consecutive failures and then admits one probe at a time.
-//! After a successful probe it is half-open: it admits the waiting requests at an increasing rate, and then closes.
-//! `admission` stores it in one locked row, so that all workers share it.
+//! The circuit breaker for LoopAI. It opens when requests from several runs fail and none succeeds, and then admits one
+//! probe at a time. After a successful request, the breaker is half-open: it admits waiting requests at an increasing
+//! rate before it closes. The `admission` module stores the breaker in a single locked row so that all workers share
+//! its state.
+//!
+//! Failures count once per run, so a single submission that LoopAI cannot process never opens the breaker. If LoopAI
+//! responds with 500, it is reachable, and the submission may be the cause. If only such failures opened the breaker,
+//! it blocks repeated requests but still admits each run's first request. If LoopAI is overloaded, the breaker becomes
+//! half-open even while other requests succeed.
 
 use crate::db::schema::loopai_breaker;
 use crate::db::utc_time::UtcTime;
 use diesel::prelude::*;
 use std::time::Duration;
 
+/// Number of runs whose requests must fail before the breaker opens.
 const FAILURE_THRESHOLD: i32 = 5;
-/// Doubles with each trip.
+/// Time without a successful request before the breaker may open. As long as some requests succeed, LoopAI counts as
+/// available.
+const MIN_TIME_WITHOUT_SUCCESS: Duration = Duration::from_secs(2);
+/// A run's failures count once within this time, which is the longest interval between two requests from the same run.
+const FAILURE_WINDOW: Duration = Duration::from_secs(60);
+/// How long the breaker stays open after it first trips. The time doubles with each subsequent trip.
 const FIRST_OPEN_TIME: Duration = Duration::from_secs(4);
-/// Also the longest time until a recovery is detected.
+/// Maximum time that the breaker stays open before the next probe.
 const MAX_OPEN_TIME: Duration = Duration::from_secs(60);
-/// An activity attempt takes at most 45 s. If a request has no outcome by then, its worker has died.
-const MAX_REQUEST_TIME: Duration = Duration::from_secs(45);
-/// Number of steps by which a failure slows a half-open breaker. A success speeds it up by one step, so the rate grows
-/// while fewer than one request in three fails. An overloaded LoopAI therefore gets 1.5 times as many requests as it
-/// can process.
+/// Maximum time before the next probe for a run that has not sent a request yet. Only such a run can show whether the
+/// submissions that have failed so far are the cause.
+const FIRST_REQUEST_OPEN_TIME: Duration = Duration::from_secs(5);
+/// An activity attempt takes at most 45 s. If a request has no outcome after this time, its worker has died.
+pub(crate) const MAX_REQUEST_TIME: Duration = Duration::from_secs(45);
+/// Number of steps by which a failure lowers a half-open breaker's request rate. A success raises the rate by one step,
+/// so the rate grows while fewer than one in three requests fails. An overloaded LoopAI therefore receives 1.5 times as
+/// many requests as it can process.
 const FAILURE_STEPS: i32 = 2;
-/// After this many steps LoopAI is considered recovered, and the next failure is considered a new incident.
+/// After this many steps, LoopAI counts as recovered, and further failures count as a new incident.
 const RECOVERED_STEPS: i32 = 20;
-/// Delay while a probe is running, and for the next runs in the queue.
+/// Delay for runs that are waiting for a probe to finish and for the runs at the front of the queue for a slot.
 pub(crate) const RETRY_SOON: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
     Closed,
-    /// LoopAI has recovered. Waiting requests are admitted one by one, slowly at first.
+    /// LoopAI has responded again. Waiting requests are admitted one by one, slowly at first.
     HalfOpen,
     /// LoopAI is unavailable. Requests are deferred, except for one probe at a time.
     Open,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestHealth {
+    Accepted,
+    /// LoopAI is available, but it rejected this request or is still processing an earlier one.
+    Rejected,
+    /// LoopAI responded with 500. It may only be this submission that it cannot process.
+    ServerError,
+    /// LoopAI has too many requests: it responded with 429, 503 or a `Retry-After` header.
+    Overloaded,
+    /// LoopAI could not be reached, directly or by its gateway, so it has probably not accepted the request.
+    Unreachable,
+    /// There was no usable response, so LoopAI may have accepted the request.
+    NoResponse,
+}
+
+impl RequestHealth {
+    pub(crate) fn is_failure(self) -> bool {
+        self == Self::ServerError || self.is_unavailable()
+    }
+
+    /// Returns whether other runs' requests would probably fail too.
+    pub fn is_unavailable(self) -> bool {
+        matches!(self, Self::Overloaded | Self::Unreachable | Self::NoResponse)
+    }
+
+    /// Returns whether the submission may be the cause of the failure. An overloaded LoopAI also fails for healthy
+    /// submissions, and the first sign of an overload is often a missing response.
+    pub(crate) fn is_attributable(self) -> bool {
+        self == Self::ServerError
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestKind {
+    Regular,
+    /// The one request that an open breaker admits at a time to test whether LoopAI has recovered.
+    Probe,
+}
+
+/// The outcome of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outcome {
+    pub(crate) epoch: i64,
+    pub(crate) kind: RequestKind,
+    pub(crate) health: RequestHealth,
+    /// Time of the same run's previous failure.
+    pub(crate) last_failure: Option<UtcTime>,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Queryable, Selectable, AsChangeset)]
 #[diesel(table_name = loopai_breaker, treat_none_as_null = true)]
 pub(crate) struct CircuitBreaker {
+    /// Number of runs whose requests have failed since `counted_since`.
     failures: i32,
-    /// How often the breaker opened since it was last closed.
+    /// Number of these runs that found LoopAI unavailable.
+    unavailable: i32,
+    counted_since: Option<UtcTime>,
+    failed_at: Option<UtcTime>,
+    succeeded_at: Option<UtcTime>,
+    /// Number of times the breaker has opened since it was last closed.
     trips: i32,
-    /// How often the breaker has opened. Outcomes of requests from earlier epochs are ignored.
+    /// Total number of times the breaker has opened. The outcomes of requests from earlier epochs are ignored.
     epoch: i64,
+    /// 1 if the breaker admits each run's first request even though it is not closed, and 0 otherwise.
+    admits_first_requests: i32,
     open_until: Option<UtcTime>,
     probe_until: Option<UtcTime>,
-    /// Set while the breaker is half-open. Each step is a little faster than the one before.
+    /// Set while the breaker is half-open. Each step has a slightly higher request rate than the previous one.
     ramp_step: Option<i32>,
     next_request_at: Option<UtcTime>,
 }
@@ -61,17 +133,33 @@ impl CircuitBreaker {
     }
 
     pub(crate) fn is_healthy(&self) -> bool {
-        self.failures == 0 && self.state() == BreakerState::Closed
+        self.state() == BreakerState::Closed
+            && self.failures == 0
+            && self.failed_at <= self.succeeded_at
+    }
+
+    /// Returns whether LoopAI has accepted any run's request after `time`.
+    pub(crate) fn succeeded_after(&self, time: UtcTime) -> bool {
+        self.succeeded_at > Some(time)
     }
 
     /// Admits a request, or returns the delay before its next attempt.
-    pub(crate) fn try_pass(&mut self, now: UtcTime) -> Result<(), Duration> {
-        if let Some(rest) = self.open_for(now) {
+    pub(crate) fn try_pass(
+        &mut self,
+        now: UtcTime,
+        is_first: bool,
+    ) -> Result<RequestKind, Duration> {
+        if let Some(rest) = self.open_for(now, is_first) {
             return Err(rest);
+        }
+        if is_first && self.admits_first_requests() {
+            return Ok(RequestKind::Regular);
         }
         if self.open_until.is_some() {
             self.probe_until = Some(now + MAX_REQUEST_TIME);
-        } else if let Some(ramp_step) = self.ramp_step {
+            return Ok(RequestKind::Probe);
+        }
+        if let Some(ramp_step) = self.ramp_step {
             if let Some(rest) =
                 self.next_request_at.and_then(|next_request_at| until(next_request_at, now))
             {
@@ -79,41 +167,58 @@ impl CircuitBreaker {
             }
             self.next_request_at = Some(now + Duration::from_secs_f64(1.0 / rate(ramp_step)));
         }
-        Ok(())
+        Ok(RequestKind::Regular)
     }
 
-    /// Time until the next probe may be sent; `None` if a probe or a request may be sent now.
-    pub(crate) fn open_for(&self, now: UtcTime) -> Option<Duration> {
-        let open_until = self.open_until?;
+    /// Returns the time until the next probe may be sent, or `None` if a probe or regular request may be sent now.
+    /// `is_first` is true if the run has not sent a request yet.
+    pub(crate) fn open_for(&self, now: UtcTime, is_first: bool) -> Option<Duration> {
+        let mut open_until = self.open_until?;
+        if is_first && self.admits_first_requests() {
+            return None;
+        }
+        if is_first {
+            let opened_at = open_until - open_time(self.trips.saturating_sub(1));
+            open_until = open_until.min(opened_at + FIRST_REQUEST_OPEN_TIME);
+        }
         let probe_running = self.probe_until.is_some_and(|probe_until| probe_until > now);
         until(open_until, now).or(probe_running.then_some(RETRY_SOON))
     }
 
-    /// Time between the first waiting request and one with `ahead` requests before it, if all of them succeed.
+    /// Returns the time until the next probe if LoopAI is unavailable for all requests, including polls.
+    pub(crate) fn unavailable_for(&self, now: UtcTime) -> Option<Duration> {
+        self.open_for(now, false).filter(|_| !self.admits_first_requests())
+    }
+
+    /// Returns the time between the first waiting request and a request with `ahead` requests before it, assuming all
+    /// of them succeed.
     pub(crate) fn turn_delay(&self, ahead: i64) -> Duration {
         let ramp_step = self.ramp_step.unwrap_or_default();
-        // This difference is the sum of the intervals between the requests, up to rounding.
+        // The difference between the two rates is the sum of the intervals between the requests, up to rounding.
         let last = i32::try_from(ahead).unwrap_or(i32::MAX).saturating_add(ramp_step);
         Duration::from_secs_f64(rate(last) - rate(ramp_step))
     }
 
-    /// Records the outcome of a request. The breaker closes after a success if no other runs are waiting.
-    pub(crate) fn record(&mut self, now: UtcTime, epoch: i64, succeeded: bool, others_wait: bool) {
-        if epoch != self.epoch {
+    /// Records a request's outcome. After a success, the breaker closes if no other runs are waiting.
+    pub(crate) fn record(&mut self, now: UtcTime, outcome: Outcome, others_wait: bool) {
+        if outcome.health == RequestHealth::Accepted {
+            // A late success does not close the breaker, but it shows which runs fail even though others succeed.
+            self.succeeded_at = Some(now);
+        }
+        if outcome.epoch != self.epoch {
             return;
         }
-        let was_probe = self.open_until.take().is_some();
+        if outcome.health.is_failure() {
+            self.record_failure(now, outcome);
+        } else {
+            self.record_success(now, others_wait);
+        }
+    }
+
+    fn record_success(&mut self, now: UtcTime, others_wait: bool) {
+        (self.failures, self.unavailable, self.counted_since) = (0, 0, Some(now));
         self.probe_until = None;
-        if !succeeded {
-            self.failures += 1;
-            self.ramp_step = self.ramp_step.map(|ramp_step| (ramp_step - FAILURE_STEPS).max(0));
-            if was_probe || self.failures >= FAILURE_THRESHOLD {
-                self.trip(now);
-            }
-            return;
-        }
-        self.failures = 0;
-        if was_probe {
+        if self.open_until.take().is_some() {
             self.ramp_step = Some(0);
             self.next_request_at = Some(now + Duration::from_secs_f64(1.0 / rate(0)));
         } else {
@@ -124,7 +229,57 @@ impl CircuitBreaker {
         }
         if !others_wait {
             (self.ramp_step, self.next_request_at, self.trips) = (None, None, 0);
+            self.admits_first_requests = 0;
         }
+    }
+
+    fn record_failure(&mut self, now: UtcTime, outcome: Outcome) {
+        self.failed_at = Some(now);
+        let is_unavailable = outcome.health.is_unavailable();
+        let is_counted = self.count_failure(now, outcome.last_failure, is_unavailable);
+        if outcome.kind == RequestKind::Probe && self.open_until.is_some() {
+            if !is_unavailable {
+                self.admits_first_requests = 1;
+            }
+            return self.trip(now);
+        }
+        if is_counted && outcome.health == RequestHealth::Overloaded && self.open_until.is_none() {
+            self.ramp_step = self.ramp_step.or(Some(RECOVERED_STEPS));
+            self.admits_first_requests = 0;
+        }
+        if is_counted && is_unavailable {
+            self.ramp_step = self.ramp_step.map(|ramp_step| (ramp_step - FAILURE_STEPS).max(0));
+        }
+        let is_outage = self.unavailable >= FAILURE_THRESHOLD;
+        let may_open = match self.open_until {
+            // Only first requests were admitted, and even they found LoopAI unavailable.
+            Some(_) => is_outage && self.admits_first_requests(),
+            None => self.failures >= FAILURE_THRESHOLD,
+        };
+        let succeeded_recently =
+            self.succeeded_at.is_some_and(|at| now.since(at) < MIN_TIME_WITHOUT_SUCCESS);
+        if may_open && !succeeded_recently {
+            self.admits_first_requests = i32::from(!is_outage);
+            self.trip(now);
+        }
+    }
+
+    /// Counts a failure unless one from the same run has already been counted. Returns whether it was counted.
+    fn count_failure(
+        &mut self,
+        now: UtcTime,
+        last_failure: Option<UtcTime>,
+        is_unavailable: bool,
+    ) -> bool {
+        if self.counted_since.is_none_or(|since| now.since(since) >= FAILURE_WINDOW) {
+            (self.failures, self.unavailable, self.counted_since) = (0, 0, Some(now));
+        }
+        let is_counted = last_failure < self.counted_since;
+        if is_counted {
+            self.failures += 1;
+            self.unavailable += i32::from(is_unavailable);
+        }
+        is_counted
     }
 
     pub(crate) fn release_probe(&mut self, epoch: i64) {
@@ -133,20 +288,26 @@ impl CircuitBreaker {
         }
     }
 
+    fn admits_first_requests(&self) -> bool {
+        self.admits_first_requests != 0
+    }
+
     fn trip(&mut self, now: UtcTime) {
-        let doublings = u32::try_from(self.trips).unwrap_or_default().min(10);
-        let pause = (FIRST_OPEN_TIME * 2_u32.pow(doublings)).min(MAX_OPEN_TIME);
-        *self = CircuitBreaker {
-            trips: self.trips.saturating_add(1),
-            epoch: self.epoch + 1,
-            open_until: Some(now + pause),
-            ..CircuitBreaker::default()
-        };
+        self.open_until = Some(now + open_time(self.trips));
+        self.trips = self.trips.saturating_add(1);
+        self.epoch += 1;
+        (self.probe_until, self.ramp_step, self.next_request_at) = (None, None, None);
     }
 }
 
-/// Requests per second at a step. The rate is one at first, and grows by one each second if every request succeeds at
-/// once.
+/// Returns how long the breaker stays open if it has previously opened `trips` times.
+fn open_time(trips: i32) -> Duration {
+    let doublings = u32::try_from(trips).unwrap_or_default().min(10);
+    (FIRST_OPEN_TIME * 2_u32.pow(doublings)).min(MAX_OPEN_TIME)
+}
+
+/// Returns the request rate at a step, in requests per second. The rate starts at one and grows by one every second if
+/// every request succeeds immediately.
 fn rate(ramp_step: i32) -> f64 {
     (1.0 + 2.0 * f64::from(ramp_step)).sqrt()
 }
@@ -156,152 +317,4 @@ fn until(then: UtcTime, now: UtcTime) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn start() -> UtcTime {
-        UtcTime::default()
-    }
-
-    /// A breaker that was opened at [`start`] by consecutive failures.
-    fn open() -> CircuitBreaker {
-        let mut breaker = CircuitBreaker::default();
-        for _ in 0..FAILURE_THRESHOLD {
-            assert_eq!(breaker.try_pass(start()), Ok(()));
-            breaker.record(start(), breaker.epoch, false, true);
-        }
-        assert_eq!(breaker.state(), BreakerState::Open);
-        breaker
-    }
-
-    #[test]
-    fn consecutive_failures_open_the_breaker() {
-        let mut breaker = CircuitBreaker::default();
-        for number in 0..10 * FAILURE_THRESHOLD {
-            breaker.record(start(), 0, number % FAILURE_THRESHOLD == 0, true);
-        }
-        assert_eq!(breaker.state(), BreakerState::Closed);
-        breaker.record(start(), 0, false, true);
-        assert_eq!(breaker.state(), BreakerState::Open);
-    }
-
-    #[test]
-    fn an_open_breaker_admits_one_probe_at_a_time() {
-        let mut breaker = open();
-        assert_eq!(breaker.try_pass(start()), Err(FIRST_OPEN_TIME));
-        let now = start() + FIRST_OPEN_TIME;
-        assert_eq!(breaker.try_pass(now), Ok(()));
-        assert_eq!(breaker.try_pass(now), Err(RETRY_SOON), "a probe is running");
-        assert_eq!(
-            breaker.try_pass(now + MAX_REQUEST_TIME),
-            Ok(()),
-            "the worker of the first probe died"
-        );
-    }
-
-    #[test]
-    fn the_open_time_doubles_up_to_one_minute() {
-        let (mut breaker, mut now) = (open(), start());
-        let mut pauses = Vec::new();
-        for _ in 0..7 {
-            let pause = breaker.try_pass(now).expect_err("open");
-            pauses.push(pause.as_secs());
-            now = now + pause;
-            assert_eq!(breaker.try_pass(now), Ok(()));
-            breaker.record(now, breaker.epoch, false, true);
-        }
-        assert_eq!(pauses, [4, 8, 16, 32, 60, 60, 60]);
-    }
-
-    #[test]
-    fn a_half_open_breaker_admits_requests_faster_and_faster_and_then_closes() {
-        let mut breaker = open();
-        let mut now = start() + FIRST_OPEN_TIME;
-        breaker.try_pass(now).expect("a probe");
-        breaker.record(now, breaker.epoch, true, true);
-        let mut waited = Vec::new();
-        for _ in 0..50 {
-            let rest = breaker.try_pass(now).expect_err("not at once");
-            now = now + rest;
-            breaker.try_pass(now).expect("its turn");
-            breaker.record(now, breaker.epoch, true, true);
-            waited.push(rest);
-        }
-        assert_eq!(waited[0], SECOND);
-        assert!(waited.windows(2).all(|pair| pair[1] <= pair[0]), "{waited:?}");
-        assert!(waited[49] < SECOND / 5, "{waited:?}");
-        let all: Duration = waited.iter().sum();
-        let expected =
-            CircuitBreaker { ramp_step: Some(0), ..CircuitBreaker::default() }.turn_delay(50);
-        assert!(all >= expected && all - expected < 2 * SECOND, "{all:?} and {expected:?}");
-
-        breaker.record(now, breaker.epoch, true, false);
-        assert_eq!(breaker.state(), BreakerState::Closed);
-        assert!(breaker.is_healthy());
-    }
-
-    /// Requests per second one minute after the breaker became half-open. Every request is sent when it is admitted.
-    /// Request number `n` succeeds if `succeeds(n)` is true.
-    fn rate_after_a_minute(succeeds: fn(u32) -> bool) -> u32 {
-        let mut breaker = CircuitBreaker { ramp_step: Some(0), ..CircuitBreaker::default() };
-        let (mut now, mut number, mut in_the_last_second) = (start(), 0, 0);
-        while now < start() + 60 * SECOND {
-            match breaker.try_pass(now) {
-                Ok(()) => {
-                    number += 1;
-                    in_the_last_second += u32::from(now >= start() + 59 * SECOND);
-                    breaker.record(now, breaker.epoch, succeeds(number), true);
-                }
-                Err(rest) => now = now + rest,
-            }
-        }
-        assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        in_the_last_second
-    }
-
-    #[test]
-    fn the_rate_while_half_open_follows_the_share_of_failures() {
-        let all = rate_after_a_minute(|_| true);
-        let fourth_fails = rate_after_a_minute(|number| number % 4 != 0);
-        let half_fails = rate_after_a_minute(|number| number % 2 != 0);
-        assert!(all > 50, "{all}");
-        assert!(fourth_fails > 10, "waiting requests are not starved: {fourth_fails}");
-        assert!(half_fails <= 2, "an overloaded server can recover: {half_fails}");
-    }
-
-    #[test]
-    fn consecutive_failures_open_a_half_open_breaker() {
-        let mut breaker = CircuitBreaker { ramp_step: Some(40), ..CircuitBreaker::default() };
-        for _ in 1..FAILURE_THRESHOLD {
-            breaker.record(start(), 0, false, true);
-        }
-        assert_eq!((breaker.state(), breaker.ramp_step), (BreakerState::HalfOpen, Some(32)));
-        breaker.record(start(), 0, false, true);
-        assert_eq!(breaker.state(), BreakerState::Open);
-    }
-
-    #[test]
-    fn a_recovery_resets_the_open_time() {
-        let mut breaker =
-            CircuitBreaker { ramp_step: Some(0), trips: 4, ..CircuitBreaker::default() };
-        for step in 1..=RECOVERED_STEPS {
-            assert_eq!(breaker.trips, 4, "{step}");
-            breaker.record(start(), 0, true, true);
-        }
-        for _ in 0..FAILURE_THRESHOLD {
-            breaker.record(start(), 0, false, true);
-        }
-        assert_eq!(breaker.try_pass(start()), Err(FIRST_OPEN_TIME));
-    }
-
-    #[test]
-    fn outcomes_of_requests_from_before_the_breaker_opened_are_ignored() {
-        let mut breaker = open();
-        let before = breaker.clone();
-        breaker.record(start(), breaker.epoch - 1, true, false);
-        breaker.record(start(), breaker.epoch - 1, false, false);
-        assert_eq!(breaker, before);
-    }
-}
+mod tests;

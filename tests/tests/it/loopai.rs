@@ -1,6 +1,8 @@
-//! LoopAI misbehaves: errors, invalid bodies, broken connections, missing responses. None of these
-//! may prevent a diagnosis, or cause a second execution or a second e-mail.
+//! Tests of LoopAI failures: error responses, invalid bodies, broken connections and missing responses. A temporary
+//! fault must not prevent a diagnosis or cause a second execution, and no fault may cause a second e-mail.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use diagflow_simulators::loopai::{LoopAiSim, RequestRecord, Settings};
 use diagflow_tests::assertions::{
     executions, failed, timed_out, wait_completed_once, wait_ended_once,
@@ -14,7 +16,8 @@ fn scenario(script: &str) -> StackOptions {
     StackOptions::default().scenario(script)
 }
 
-/// The requests to LoopAI with their injected faults, in order: `POST 500`, `GET html`, `GET` …
+/// Returns the methods of all requests to LoopAI in order, each followed by the injected fault, if any, such as `POST
+/// 500`.
 fn request_log(stack: &Stack) -> Vec<String> {
     let requests = stack.loopai.requests().into_iter();
     requests
@@ -48,7 +51,7 @@ async fn a_lost_response_starts_no_second_execution() {
 
     let execution = &executions(&stack, &accepted)[0];
     assert_eq!((execution.creations, execution.repeats), (1, 3));
-    // LoopAI may use the header or the reference: both identify the run, in every attempt.
+    // Both the `Idempotency-Key` header and the reference in the body identify the run because LoopAI may use either.
     let run = format!("{}-1", accepted.submission_id);
     assert_eq!(execution.idempotency_key.as_ref(), Some(&run));
     assert_eq!(execution.client_reference.as_ref(), Some(&run));
@@ -92,7 +95,7 @@ async fn retry_after_is_honoured() {
 #[tokio::test]
 async fn an_html_response_is_retried() {
     let (stack, accepted) =
-        Stack::with_submission(scenario("diagnose=html*1, status=html*6")).await;
+        Stack::with_submission(scenario("diagnose=html*1, status=html*4")).await;
 
     wait_completed_once(&stack, &accepted).await;
 
@@ -103,12 +106,33 @@ async fn an_html_response_is_retried() {
 #[tokio::test]
 async fn truncated_json_is_retried() {
     let script =
-        "diagnose=truncated*1, then diagnose=no-id*1, status=truncated*6, then status=cut*2";
+        "diagnose=truncated*1, then diagnose=no-id*1, status=truncated*4, then status=cut*2";
     let (stack, accepted) = Stack::with_submission(scenario(script)).await;
 
     wait_completed_once(&stack, &accepted).await;
 
     assert_eq!(request_log(&stack)[..4], ["POST truncated", "POST no-id", "POST", "GET truncated"]);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_execution_whose_status_is_unreadable_fails_the_submission() {
+    let (stack, accepted) = Stack::with_submission(scenario("status=html")).await;
+
+    wait_ended_once(&stack, &accepted, failed("loopai_unreadable")).await;
+
+    assert_eq!(request_log(&stack)[1..], ["GET html"; 5]);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_poll_causes_no_warning() {
+    let (stack, accepted) = Stack::with_submission(scenario("status=slow:6s*1")).await;
+
+    wait_completed_once(&stack, &accepted).await;
+
+    let log = stack.worker.as_ref().expect("a worker").log();
+    assert!(!log.contains("TMPRL1104"), "{log}");
     stack.stop().await;
 }
 
@@ -127,12 +151,19 @@ async fn an_oversized_response_is_not_read_to_its_end() {
 
 #[tokio::test]
 async fn an_unknown_status_counts_as_in_progress() {
-    let script = "status=unknown:QUEUED*6, then status=unknown:completed*1";
+    let script = "status=unknown:queued*6, then status=unknown:on hold*1";
     let (stack, accepted) = Stack::with_submission(scenario(script)).await;
 
     wait_completed_once(&stack, &accepted).await;
 
     assert!(executions(&stack, &accepted)[0].polls > 7, "{:?}", request_log(&stack));
+    let log = stack.worker.as_ref().expect("a worker").log();
+    let history = history::json(&stack, &accepted).await.to_string();
+    for status in ["QUEUED", "OTHER"] {
+        assert!(log.contains(&format!("status=\"{status}\"")), "{log}");
+        let outcome = format!(r#"{{"verdict":"running","status":"{status}"}}"#);
+        assert!(history.contains(&STANDARD.encode(outcome)), "{status} is not in the history");
+    }
     stack.stop().await;
 }
 
@@ -222,8 +253,8 @@ async fn an_unresponsive_loopai_times_out_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_result_just_before_the_deadline_is_accepted() {
-    // The only poll is at the deadline.
+async fn a_result_that_arrives_just_before_the_deadline_is_accepted() {
+    // The poll interval is longer than the deadline, so the only poll takes place at the deadline.
     let options = scenario("delay=100ms")
         .with("DIAGNOSIS_POLL_SECONDS", "600")
         .with("DIAGNOSIS_DEADLINE_SECONDS", "3");
@@ -241,17 +272,21 @@ async fn a_failed_execution_fails_the_submission() {
 
     let mail = wait_ended_once(&stack, &accepted, failed("loopai_failed")).await;
 
-    assert!(single_line(mail.text.as_deref()).contains("your photos could not be analysed"));
-    assert!(single_line(mail.html.as_deref()).contains("your photos could not be analysed"));
+    assert!(single_line(mail.text.as_deref()).contains("we could not analyse your photos"));
+    assert!(single_line(mail.html.as_deref()).contains("we could not analyse your photos"));
     let submission = stack.store.submission(id_of(&accepted)).await.expect("records");
     let detail = submission.expect("the submission").error_detail;
-    assert_eq!(detail.as_deref(), Some("Lens cap on: Straße 7"), "staff see LoopAI's message");
+    assert_eq!(
+        detail.as_deref(),
+        Some("Lens cap on: Straße 7"),
+        "LoopAI's message is not stored for staff"
+    );
     assert_eq!(executions(&stack, &accepted).len(), 1);
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn an_execution_missing_at_loopai_fails_the_submission() {
+async fn an_execution_that_loopai_has_lost_fails_the_submission() {
     let (stack, accepted) = Stack::with_submission(scenario("stuck")).await;
     stack.wait_for_polls(1).await;
 
@@ -259,7 +294,11 @@ async fn an_execution_missing_at_loopai_fails_the_submission() {
 
     wait_ended_once(&stack, &accepted, failed("loopai_not_found")).await;
     let after: Vec<_> = stack.loopai.requests().iter().map(|it| it.status).collect();
-    assert_eq!(after, [Some(404); 5], "five 404 responses in a row, and no new request");
+    assert_eq!(
+        after,
+        [Some(404); 5],
+        "there must be five polls with a 404 response and no new request"
+    );
     stack.stop().await;
 }
 
@@ -313,7 +352,7 @@ async fn completion_without_a_result_fails_the_submission() {
     stack.stop().await;
 }
 
-/// The text with its lines joined.
+/// Joins the lines of a text.
 fn single_line(text: Option<&str>) -> String {
     text.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -331,8 +370,8 @@ async fn an_unusual_result_is_stored_unchanged() {
     stack.stop().await;
 }
 
-/// A result with many scripts, characters that JSON allows and SQL may reject, 100 levels of
-/// nesting, and 3 MB of text.
+/// Returns a result with text in many scripts, characters that JSON allows but SQL may reject, 100 levels of nesting,
+/// and 3 MB of text.
 fn unusual_result() -> serde_json::Value {
     let nested = (0..100).fold(serde_json::json!("bottom"), |inner, level| {
         if level % 2 == 0 { serde_json::json!({ "in": inner }) } else { serde_json::json!([inner]) }

@@ -1,13 +1,15 @@
-//! Limits on LoopAI across all workers: executions stay within the limits, an outage leads to few
-//! requests, and traffic ramps up afterwards. Runs that have to wait report it, and none is lost.
+//! Tests of the limits on requests to LoopAI, which all workers share. Executions stay within the limits, workers send
+//! few requests during a LoopAI outage, and traffic ramps up afterwards. The status shows when a run has to wait, and
+//! no run is lost.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diagflow_simulators::loopai::{ExecutionRecord, RequestRecord};
 use diagflow_store::{Failpoint, Role};
 use diagflow_tests::assertions::{
-    cancelled, executions, steps, timed_out, wait_completed_once, wait_ended_once,
+    cancelled, executions, failed, steps, timed_out, wait_completed_once, wait_ended_once,
 };
 use diagflow_tests::eventually::{LIMIT, within};
+use diagflow_tests::stack::id_of;
 use diagflow_tests::{
     AcceptedSubmission, Stack, StackOptions, Staff, eventually, history, photos, temporal_cli,
 };
@@ -22,14 +24,14 @@ async fn submit(stack: &Stack, count: usize) -> Vec<AcceptedSubmission> {
 }
 
 async fn wait_until_waiting(stack: &Stack, submission: &AcceptedSubmission) {
-    eventually(format!("{} to wait", submission.submission_id), || async {
+    eventually(format!("submission {} to wait", submission.submission_id), || async {
         let document = stack.client.status(submission).await.ok()?;
         (document["step"] == "waiting").then_some(document)
     })
     .await;
 }
 
-/// The largest number of concurrent executions, according to LoopAI's log.
+/// Returns the maximum number of concurrent executions according to LoopAI's log.
 fn max_concurrent(all: &[ExecutionRecord]) -> usize {
     let at = |moment: DateTime<Utc>| {
         let is_running =
@@ -54,7 +56,7 @@ fn posts(all: &[RequestRecord]) -> Vec<&RequestRecord> {
 async fn concurrent_executions_stay_within_the_limit_across_workers() {
     const AT_ONCE: usize = 3;
     let options = StackOptions::default()
-        // Long enough that the slots fill up, even on a busy machine.
+        // Each diagnosis takes three seconds, so all slots are in use at once even on a busy machine.
         .scenario("delay=3s")
         .with("LOOPAI_MAX_EXECUTIONS", AT_ONCE.to_string());
     let stack = Stack::with(options).await;
@@ -70,7 +72,7 @@ async fn concurrent_executions_stay_within_the_limit_across_workers() {
     for worker in [first, address] {
         let worker = format!("http://{worker}");
         let call = "diagflow_loopai_requests_total{call=\"diagnose\",outcome=\"ok\"}";
-        assert!(metric(&worker, call).await > 0.0, "both workers sent requests");
+        assert!(metric(&worker, call).await > 0.0, "the worker at {worker} sent no requests");
         let limit = metric(&worker, "diagflow_loopai_limit{limit=\"max_executions\"}").await;
         assert_eq!(limit, AT_ONCE as f64);
     }
@@ -85,7 +87,7 @@ async fn executions_per_hour_stay_within_the_limit() {
     let stack = Stack::with(options).await;
     let submissions = submit(&stack, 4).await;
 
-    let waiting = eventually("two to complete and two to wait", || async {
+    let waiting = eventually("two submissions to complete and two to wait", || async {
         let (mut completed, mut waiting) = (0, Vec::new());
         for submission in &submissions {
             let document = stack.client.status(submission).await.ok()?;
@@ -114,17 +116,17 @@ async fn the_breaker_limits_requests_during_an_outage_and_ramps_up_afterwards() 
     for submission in &submissions {
         wait_until_waiting(&stack, submission).await;
     }
-    // Long enough that each run would have sent several requests.
+    // Without the circuit breaker, each run would send several requests in the time it takes for three probes to fail.
     eventually("LoopAI to be probed without success", || async {
         (stack.database.number("SELECT trips FROM loopai_breaker").await >= 3).then_some(())
     })
     .await;
     assert_eq!(metric(&stack.client.url(""), "diagflow_loopai_breaker_state").await, 2.0);
     let failed_requests = posts(&stack.loopai.requests()).len();
-    assert!(failed_requests < MANY, "{failed_requests} requests during the outage");
+    assert!(failed_requests < MANY, "LoopAI received {failed_requests} requests during the outage");
 
     stack.loopai.set_scenario("delay=100ms".parse().expect("a scenario"));
-    // After three failed probes, the breaker stays open for up to 32 s before it admits requests one by one.
+    // After three failed probes, the circuit breaker stays open for up to 32 s before it gradually admits requests.
     within(3 * LIMIT, "all submissions to be completed", || async {
         let open = "SELECT COUNT(*) FROM submissions WHERE status <> 'completed'";
         (stack.database.number(open).await == 0).then_some(())
@@ -141,7 +143,7 @@ async fn the_breaker_limits_requests_during_an_outage_and_ramps_up_afterwards() 
     let all = stack.loopai.requests();
     let successful: Vec<_> = posts(&all).into_iter().filter(|it| it.status == Some(200)).collect();
     assert_eq!(successful.len(), MANY, "{successful:?}");
-    // LoopAI gets one probe first, then a rate that grows by one request per second every second.
+    // The first request is a probe. After that, the permitted rate grows by one request per second every second.
     for (number, request) in successful.iter().enumerate() {
         let least = (2.0 * number as f64 + 1.0).sqrt() - 1.0;
         let after = request.at - successful[0].at;
@@ -170,8 +172,11 @@ async fn polls_wait_while_the_breaker_is_open() {
     .await;
 
     let while_open = polls(&stack) - before;
-    // One poll may have been running already, and another one finds the breaker open.
-    assert!(while_open <= 3, "{while_open} polls in 8 s, instead of one every 0.2 s");
+    // The limit of three allows for polls that were already in progress when the circuit breaker opened.
+    assert!(
+        while_open <= 3,
+        "LoopAI received {while_open} polls while the circuit breaker was open"
+    );
     stack.loopai.set_scenario("delay=0s".parse().expect("a scenario"));
     stack.loopai.complete(&execution).expect("in progress");
     wait_completed_once(&stack, &submission).await;
@@ -191,7 +196,11 @@ async fn a_slot_stays_reserved_after_its_worker_is_killed() {
     stack.worker.take().expect("runs").kill();
     stack.failpoints.release(Failpoint::AfterSlotGranted);
     let now = stack.store.loopai_usage().await.expect("a response");
-    assert_eq!((now.running, now.waiting), (1, 1), "the slot belongs to the run");
+    assert_eq!(
+        (now.running, now.waiting),
+        (1, 1),
+        "the run must keep its slot after its worker has been killed"
+    );
     stack.start_worker().await;
 
     for submission in [&first, &second] {
@@ -231,7 +240,7 @@ async fn a_worker_that_dies_during_a_probe_does_not_keep_the_breaker_open() {
     stack.worker.take().expect("runs").kill();
     stack.failpoints.release(Failpoint::AfterSlotGranted);
     stack.start_worker().await;
-    // Simulate that the timeout of the probe has passed.
+    // The test moves the probe's timeout into the past so that the probe times out immediately.
     let shift = "UPDATE loopai_breaker SET probe_until = probe_until - INTERVAL 45 SECOND";
     stack.database.execute(shift).await;
 
@@ -303,5 +312,55 @@ async fn staff_see_waiting_runs_and_a_cancelled_run_frees_its_slot() {
     wait_ended_once(&stack, &first, cancelled()).await;
     wait_completed_once(&stack, &second).await;
     assert_eq!(steps(&stack, &second).await[..3], ["received", "waiting", "diagnosing"]);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_submission_that_keeps_failing_is_listed_and_ends_with_repeated_failure() {
+    let stack = Stack::with(StackOptions::default()).await;
+    let staff = Staff::with_role(&stack, Role::Operator).await;
+    let photos = [photos::retina()];
+    let comments = "[sim: diagnose=500]";
+    let failing = stack.client.submit("ana@example.org", comments, &photos).await;
+    let filter = "status=pending&error_code=loopai_repeated_failure";
+    let list = format!("/api/admin/submissions?{filter}");
+
+    eventually("the submission to be listed", || async {
+        let other = submit(&stack, 1).await.remove(0);
+        stack.wait_for_status(&other, "completed").await;
+        let page: Value = staff.get(&list).await.json().await.ok()?;
+        (page["data"][0]["id"] == failing.submission_id.as_str()).then_some(())
+    })
+    .await;
+    let metrics = stack.client.url("");
+    assert_eq!(metric(&metrics, "diagflow_loopai_failing ").await, 1.0);
+    let almost = "UPDATE loopai_slots SET own_failures = 9 WHERE own_failures > 0";
+    stack.database.execute(almost).await;
+    // The next failure counts only after another success.
+    let other = submit(&stack, 1).await.remove(0);
+    stack.wait_for_status(&other, "completed").await;
+
+    wait_ended_once(&stack, &failing, failed("loopai_repeated_failure")).await;
+
+    let submission = stack.store.submission(id_of(&failing)).await.expect("records");
+    let detail = submission.expect("the submission").error_detail;
+    assert_eq!(detail.as_deref(), Some("unavailable: HTTP 500"));
+    assert_eq!(metric(&metrics, "diagflow_loopai_failing ").await, 0.0);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_submission_that_keeps_failing_until_the_deadline_ends_with_repeated_failure() {
+    let options =
+        StackOptions::default().scenario("diagnose=500").with("DIAGNOSIS_DEADLINE_SECONDS", "3");
+    let stack = Stack::with(options).await;
+    stack.failpoints.arm(Failpoint::BeforeEndRecorded);
+    let failing = submit(&stack, 1).await.remove(0);
+    stack.failpoints.wait_until_reached(Failpoint::BeforeEndRecorded).await;
+    let reported = "UPDATE submissions SET error_code = 'loopai_repeated_failure'";
+    stack.database.execute(reported).await;
+    stack.failpoints.release(Failpoint::BeforeEndRecorded);
+
+    wait_ended_once(&stack, &failing, failed("loopai_repeated_failure")).await;
     stack.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Permission to send requests to LoopAI: slots, the hourly limit and the circuit breaker.
+//! Tests of the conditions for sending a request to LoopAI: slots, the hourly limit and the circuit breaker.
 
 mod breaker;
 mod queue;
@@ -24,7 +24,7 @@ async fn granted(records: &Records, run: RunKey, limits: LoopAiLimits) -> Permit
     }
 }
 
-/// Why a run has to wait, and for how long.
+/// Returns why a run has to wait and when it should try again.
 async fn deferred(records: &Records, run: RunKey, limits: LoopAiLimits) -> (WaitReason, Duration) {
     match request_slot(records, run, limits).await {
         SlotOutcome::Deferred { reason, after } => (reason, after),
@@ -37,8 +37,7 @@ async fn steps(records: &Records, run: RunKey) -> Vec<&'static str> {
     events.iter().map(|event| event.step.name()).collect()
 }
 
-/// Adopts a run as its worker does. `first_execution_id` differs from the current one after a
-/// reset.
+/// Adopts a run as its worker would. After a reset, `first_execution_id` differs from the current execution id.
 async fn adopt(
     records: &Records,
     run: RunKey,

@@ -1,4 +1,4 @@
-//! Slots and the hourly limit: which run is next, and when a slot is freed.
+//! Tests of slots and the hourly limit: which run comes next, and when a slot is freed.
 
 use super::super::Records;
 use super::{ONE, SECOND, adopt, deferred, granted, request_slot, steps};
@@ -27,7 +27,7 @@ async fn concurrent_requests_get_no_more_slots_than_exist() {
 
     let now = records.store.loopai_usage().await.expect("a response");
     assert_eq!((now.running, now.last_hour, now.waiting), (SLOTS, SLOTS, 15));
-    // The patient is notified once, however often the run is deferred.
+    // The patient is notified only once that the run is waiting, however often it is deferred.
     let mut notifications = 0;
     for run in runs {
         let steps = steps(&records, run).await;
@@ -87,7 +87,7 @@ async fn a_reset_that_continues_its_execution_keeps_its_slot() {
 
     let result = DiagnosisResult::new(serde_json::Map::new());
     records.store.complete_run(reset, &result).await.expect("completed");
-    // An adopted run whose submission is completed holds no slot.
+    // A run that is adopted after its submission has completed gets no slot.
     adopt(&records, run, first_execution_id, Some("execution")).await.expect("adopted");
     granted(&records, other, ONE).await;
     records.remove().await;
@@ -126,7 +126,7 @@ async fn a_free_slot_goes_to_the_run_that_has_waited_longest() {
     assert_eq!(
         deferred(&records, third, ONE).await.0,
         WaitReason::Slot,
-        "the second is first in line"
+        "the third run must wait until the second run has had its turn"
     );
     let expired = format!(
         "UPDATE loopai_slots SET turn_expires_at = NOW(6) - INTERVAL 1 SECOND WHERE submission_id = '{}'",
@@ -193,16 +193,20 @@ async fn capacity_under_the_hourly_limit_goes_to_the_run_that_has_waited_longest
 
     // The hourly limit allows one run now, another in 20 s, and the last in an hour.
     let (reason, after) = deferred(&records, fourth, limits).await;
-    assert_eq!(reason, WaitReason::HourlyLimit, "the third is first in line");
+    assert_eq!(
+        reason,
+        WaitReason::HourlyLimit,
+        "the fourth run must wait until the third run has had its turn"
+    );
     assert!(after <= 22 * SECOND, "{after:?}");
     let (reason, after) = deferred(&records, fifth, limits).await;
     assert_eq!(reason, WaitReason::HourlyLimit);
     assert!(after >= 30 * SECOND, "{after:?}");
     let permit = granted(&records, third, limits).await;
-    // A repeated request has been counted already, so it takes no capacity from waiting runs.
+    // A repeated request uses no further capacity because the run already counts towards the hourly limit.
     records
         .store
-        .record_loopai_request(permit, RequestHealth::Unavailable)
+        .record_loopai_request(permit, RequestHealth::Unreachable)
         .await
         .expect("recorded");
     granted(&records, third, limits).await;
@@ -210,7 +214,7 @@ async fn capacity_under_the_hourly_limit_goes_to_the_run_that_has_waited_longest
 }
 
 #[tokio::test]
-async fn a_slot_left_behind_by_its_run_is_freed_later() {
+async fn a_slot_that_its_run_did_not_free_is_freed_later() {
     let records = Records::new().await;
     let (left_behind, superseded) = (records.submission().await, records.submission().await);
     let (held, queued) = (records.submission().await, records.submission().await);
@@ -218,7 +222,7 @@ async fn a_slot_left_behind_by_its_run_is_freed_later() {
     for run in [left_behind, superseded, held] {
         granted(&records, run, three).await;
     }
-    // Simulate a worker of a version without slots.
+    // The SQL ends the runs without freeing their slots, as a worker of an older version would.
     for (run, change) in [(left_behind, "status = 'completed'"), (superseded, "run_number = 2")] {
         let ends = format!("UPDATE submissions SET {change} WHERE id = '{}'", run.submission);
         records.database.execute(&ends).await;
@@ -230,5 +234,58 @@ async fn a_slot_left_behind_by_its_run_is_freed_later() {
     granted(&records, queued, three).await;
     assert_eq!(records.store.loopai_usage().await.expect("a response").running, 2);
     assert_eq!(records.store.release_stale_slots().await.expect("a response"), 0);
+    records.remove().await;
+}
+
+const TWO: LoopAiLimits = LoopAiLimits { max_executions: Some(2), max_per_hour: None };
+
+/// Sends two requests for each of two runs, and records that all of them failed.
+async fn fail_twice(records: &Records, health: RequestHealth) -> [RunKey; 2] {
+    let runs = [records.submission().await, records.submission().await];
+    for _ in 0..2 {
+        for run in runs {
+            // An overloaded LoopAI gets fewer requests per second.
+            records.database.execute("UPDATE loopai_breaker SET next_request_at = NULL").await;
+            let permit = granted(records, run, TWO).await;
+            records.store.record_loopai_request(permit, health).await.expect("recorded");
+        }
+    }
+    records.database.execute("UPDATE loopai_breaker SET next_request_at = NULL").await;
+    runs
+}
+
+#[tokio::test]
+async fn runs_whose_requests_fail_repeatedly_hold_no_slots() {
+    for health in
+        [RequestHealth::ServerError, RequestHealth::Overloaded, RequestHealth::Unreachable]
+    {
+        let records = Records::new().await;
+        fail_twice(&records, health).await;
+        let outcome = request_slot(&records, records.submission().await, TWO).await;
+        assert!(matches!(outcome, SlotOutcome::Granted(_)), "{health:?}: {outcome:?}");
+        records.remove().await;
+    }
+}
+
+#[tokio::test]
+async fn runs_whose_requests_repeatedly_get_no_response_lose_their_slots_after_a_while() {
+    let records = Records::new().await;
+    let [first, second] = fail_twice(&records, RequestHealth::NoResponse).await;
+    let others = [records.submission().await, records.submission().await];
+    assert_eq!(deferred(&records, others[0], TWO).await.0, WaitReason::Slot);
+    let expired = "UPDATE loopai_slots SET held_until = held_until - INTERVAL 45 SECOND";
+    records.database.execute(expired).await;
+
+    assert_eq!(records.store.loopai_usage().await.expect("a response").running, 0);
+    granted(&records, others[0], TWO).await;
+    // A run that sends another request holds its slot until the outcome is known.
+    let permit = granted(&records, first, TWO).await;
+    records.database.execute(expired).await;
+    for run in [others[1], second] {
+        assert_eq!(deferred(&records, run, TWO).await.0, WaitReason::Slot);
+    }
+    records.store.record_loopai_request(permit, RequestHealth::Accepted).await.expect("recorded");
+    records.database.execute(expired).await;
+    assert_eq!(records.store.loopai_usage().await.expect("a response").running, 2);
     records.remove().await;
 }
