@@ -1,17 +1,17 @@
 #!/bin/sh
-# Backs up the databases and then the files, without stopping the service. The databases are a consistent snapshot.
-# Later changes are in the binary logs: binlogs.sh. See docs/backup.md.
+# Backs up the databases and then the files while the service is running. The backup of the databases is a consistent
+# snapshot. binlogs.sh copies later changes from the binary logs. See docs/backup.md.
 #
-#   backup.sh FOLDER [options of the client, such as --host=mysql --user=root]
+#   backup.sh FOLDER [options of mysqldump, such as --host=mysql --user=root]
 #
-# The password comes from MYSQL_PWD. FOLDER must not exist. If the script succeeds, the backup is complete. If some
-# files cannot be copied, the databases are backed up anyway.
-#   DATABASES   databases to back up, separated by blanks; by default those of Diagflow and Temporal
-#   FILES       the folder of STORAGE_URL; without it, no files are copied
-#   FILES_COPY  where files are copied to, together with those of earlier backups; by default FOLDER/../files
+# The password comes from MYSQL_PWD. FOLDER must not exist. If the script succeeds, the backup is complete. Even if some
+# files cannot be copied, the databases are backed up. Environment variables:
+#   DATABASES   databases to back up, separated by spaces (default: the databases of Diagflow and Temporal)
+#   FILES       folder of STORAGE_URL (if this variable is not set, no files are copied)
+#   FILES_COPY  target folder of the files, which all backups share (default: FOLDER/../files)
 set -eu
 umask 077
-folder=${1:?usage: backup.sh FOLDER [options of the client]}
+folder=${1:?usage: backup.sh FOLDER [options of mysqldump]}
 shift
 databases=${DATABASES:-diagflow temporal temporal_visibility}
 
@@ -30,17 +30,17 @@ if "$dump" --help 2>/dev/null | grep -q -- --source-data; then
 fi
 
 mkdir "$folder"
-# One snapshot of all databases, without locking them. Its position in the binary logs is in the first lines.
-# shellcheck disable=SC2086 # the names are separate words
+# Dumps one snapshot of all databases. The first lines contain its position in the binary logs.
+# shellcheck disable=SC2086 # the database names are separate words
 "$dump" "$@" --single-transaction "$position" --hex-blob --databases $databases >"$folder/dump.unfinished"
-# Without this last line the dump is incomplete, whatever the exit status was.
+# A dump without this last line is incomplete, even if the exit status was 0.
 tail -n 1 "$folder/dump.unfinished" | grep -q '^-- Dump completed' || {
     echo "backup.sh: the dump is incomplete" >&2
     exit 1
 }
 missing=
 if [ -n "${FILES:-}" ]; then
-    # After the databases, so that every file they refer to exists.
+    # Files are copied after the databases, so that the copy contains every file to which the databases refer.
     "$(dirname "$0")/files.sh" "$FILES" "${FILES_COPY:-$folder/../files}" || missing=yes
 fi
 gzip <"$folder/dump.unfinished" >"$folder/dump.sql.gz.unfinished"

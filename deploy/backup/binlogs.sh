@@ -1,14 +1,15 @@
 #!/bin/sh
-# Copies the changes since a backup into its folder: the binary logs, and new files. The backup can then be restored to
-# any point in time since. Run it every few minutes: if the server's disk fails, later changes are lost.
+# Copies the changes since a backup, which are the binary logs and new files, into the folder of the backup. The database
+# can then be restored to any time since the backup. Run this script every few minutes, because changes after its last
+# run are lost if the server's disk fails.
 #
-#   binlogs.sh BACKUP [options of the client, such as --host=mysql --user=root]
+#   binlogs.sh BACKUP [options of mysqlbinlog, such as --host=mysql --user=root]
 #
-# BACKUP is the folder of a backup of this same server: logs of another server have the same names. The password comes
-# from MYSQL_PWD; FILES and FILES_COPY as for backup.sh.
+# BACKUP must be the folder of a backup of the same server, because the logs of another server have the same names. The
+# password comes from MYSQL_PWD. FILES and FILES_COPY have the same meaning as for backup.sh.
 set -eu
 umask 077
-backup=${1:?usage: binlogs.sh BACKUP [options of the client]}
+backup=${1:?usage: binlogs.sh BACKUP [options of mysqlbinlog]}
 shift
 binlog=$(command -v mariadb-binlog || command -v mysqlbinlog) || {
     echo "binlogs.sh: neither mariadb-binlog nor mysqlbinlog is on the PATH" >&2
@@ -21,12 +22,12 @@ if [ -z "$first" ]; then
     exit 1
 fi
 mkdir -p "$folder"
-# The newest copied log may have grown since; earlier ones are complete.
+# The newest copied log may have grown since the last run. Earlier logs are complete.
 newest=$(find "$folder" -type f | sed 's,.*/,,' | sort | tail -n 1)
 rm -rf "$folder.unfinished"
 mkdir "$folder.unfinished"
-# Into a separate folder first, so that a server that fails meanwhile does not damage the existing copy. The value of
-# --result-file is the prefix of the file names.
+# The logs are first copied into a separate folder, so that the existing copy stays intact if the server fails during the
+# copy. The value of --result-file is the prefix of the file names.
 "$binlog" "$@" --read-from-remote-server --raw --to-last-log --result-file="$folder.unfinished/" "${newest:-$first}"
 mv "$folder.unfinished"/* "$folder/"
 rmdir "$folder.unfinished"

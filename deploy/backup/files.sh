@@ -1,16 +1,16 @@
 #!/bin/sh
-# Copies files from the folder of STORAGE_URL unless the copy has them already. Called by the other scripts.
+# Copies new files from the folder of STORAGE_URL to the backup. backup.sh and binlogs.sh call this script.
 #
 #   files.sh SOURCE TARGET
 #
-# The name of a file is its SHA-256, so files never change, and an incomplete copy is detected. Succeeds only if all
-# files are in the copy. A file that cannot be copied does not stop the others.
+# The name of a file is its SHA-256, so files never change, and an incomplete copy is detected. The script succeeds only
+# if the backup contains all files. If a file cannot be copied, the script still copies all other files.
 set -eu
 umask 077
 source=${1:?usage: files.sh SOURCE TARGET}
 target=${2:?usage: files.sh SOURCE TARGET}
 if [ ! -d "$source" ]; then
-    # Otherwise a wrong path would look like a backup without files.
+    # Without this check, a wrong path would look like a backup without files.
     echo "files.sh: no such folder: $source" >&2
     exit 1
 fi
@@ -37,7 +37,7 @@ for path in $(echo "$found" | grep -E '^\./[0-9a-f]{2}/[0-9a-f]{64}$'); do
         fi
         error="the content of $source/$path does not match its name"
     elif [ ! -e "$source/$path" ] && [ -d "$source/${path%/*}" ]; then
-        # An orphaned file that was deleted meanwhile. Its folder is never deleted.
+        # An orphaned file was deleted while this script was running. The folder of a file is never deleted.
         continue
     fi
     rm -f "$unfinished"

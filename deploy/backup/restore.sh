@@ -1,12 +1,12 @@
 #!/bin/sh
-# Restores a backup into an empty server, and then the later changes from its binary logs, up to a point in time. Then
-# run `diagflow after-restore`, before starting the API and the workers. See docs/backup.md.
+# Restores a backup to an empty server, and then the later changes from the binary logs, up to a given time. After this
+# script, run `diagflow after-restore` before you start the API and the workers. See docs/backup.md.
 #
-#   restore.sh BACKUP [--until 'YYYY-MM-DD HH:MM:SS'] [options of the client]
+#   restore.sh BACKUP [--until 'YYYY-MM-DD HH:MM:SS'] [options of mysql]
 #
-# The time is in UTC. Changes in that second or later are not restored. The password comes from MYSQL_PWD.
+# The time is in UTC. Changes at or after this time are not restored. The password comes from MYSQL_PWD.
 set -eu
-backup=${1:?usage: restore.sh BACKUP [--until TIME] [options of the client]}
+backup=${1:?usage: restore.sh BACKUP [--until TIME] [options of mysql]}
 shift
 until=
 if [ "${1:-}" = --until ]; then
@@ -45,7 +45,7 @@ if [ -n "$binlogs" ]; then
     first=$(echo "$change" | sed "s/.*_LOG_FILE='\([^']*\)'.*/\1/")
     position=$(echo "$change" | sed 's/.*_LOG_POS=\([0-9]*\).*/\1/')
     binlog=$(program mariadb-binlog mysqlbinlog)
-    # In numerical order, beginning with the log of the backup.
+    # All logs in numerical order, beginning with the log in which the backup was made.
     files=$(cd "$binlogs" && find . -name "${first%.*}.[0-9]*" | sed 's,^\./,,' | sort | awk -v first="$first" '$0 >= first')
     case $files in
     "$first"*) ;;
@@ -54,11 +54,11 @@ if [ -n "$binlogs" ]; then
         exit 1
         ;;
     esac
-    # All logs are read before any change is applied, so that nothing is applied if a log is unreadable.
+    # All logs are read before any change is applied, so that no change is applied if a log is unreadable.
     statements=$(mktemp)
     trap 'rm -f "$statements"' EXIT
-    # --stop-datetime is in the local time zone.
-    # shellcheck disable=SC2086 # the names have no blanks
+    # mysqlbinlog interprets --stop-datetime in the local time zone.
+    # shellcheck disable=SC2086 # the file names contain no spaces
     (cd "$binlogs" && TZ=UTC "$binlog" --start-position="$position" ${until:+"--stop-datetime=$until"} $files) >"$statements"
     "$client" "$@" --binary-mode <"$statements"
     echo "restore.sh: restored the later changes${until:+ up to $until}"

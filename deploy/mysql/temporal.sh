@@ -1,6 +1,6 @@
 #!/bin/bash
-# Creates Temporal's two databases and a user with access to them only. Runs once, when the data directory is empty.
-# The image itself creates the database and the user `diagflow`.
+# Creates Temporal's two databases, and a user with access to these databases only. Runs once, when the data directory is
+# empty. The MySQL image creates the database and the user `diagflow`.
 set -euo pipefail
 
 MYSQL_PWD=$MYSQL_ROOT_PASSWORD mysql --user=root <<SQL

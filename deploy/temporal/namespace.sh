@@ -1,13 +1,13 @@
 #!/bin/sh
-# Creates the namespace TEMPORAL_NAMESPACE unless it exists. Closed runs are retained for 30 days; until then they can
-# be inspected and reset.
+# Creates the namespace TEMPORAL_NAMESPACE unless it exists. Closed runs are retained for 30 days. During this time, they
+# can be inspected and reset.
 set -eu
 
-# Uses the IP address, because the host name caused problems in Temporal's own sample.
+# Uses the IP address as Temporal's sample does, because the host name caused problems there.
 TEMPORAL_ADDRESS=$(getent hosts temporal | awk '{ print $1; exit }'):7233
 export TEMPORAL_ADDRESS
 
-# Fails if the server stays unavailable. Compose then restarts the container.
+# The script fails if the Temporal server stays unavailable. Docker Compose then restarts the container.
 attempts=0
 until temporal operator cluster health; do
     attempts=$((attempts + 1))

@@ -1,11 +1,11 @@
-//! I3 and I4, checked against the logs of LoopAI and the mail server.
+//! Checks invariants I3 and I4 against the logs of LoopAI and the mail server.
 
 use super::{Checker, Invariant};
 use crate::faults::snapshot::{AcceptedMail, DeliveryRow};
 use diagflow_simulators::loopai::ExecutionRecord;
 use std::collections::{BTreeMap, HashSet};
 
-/// The subject for each kind of delivery.
+/// The e-mail subject for each kind of delivery.
 const SUBJECTS: [(&str, &str); 4] = [
     ("result", "Your diagnosis result"),
     ("failed", "We could not complete your diagnosis"),
@@ -14,8 +14,8 @@ const SUBJECTS: [(&str, &str); 4] = [
 ];
 
 impl<'a> Checker<'a> {
-    /// I3: there is at most one execution for each run and none for an unknown run. Each execution received the photos
-    /// and no e-mail address.
+    /// I3: Each run has at most one execution, and no execution belongs to an unknown run. Every execution received the
+    /// photos but no e-mail address.
     pub(super) fn check_executions(&mut self) {
         let mut count: BTreeMap<String, usize> = BTreeMap::new();
         for run in &self.snapshot.runs {
@@ -55,13 +55,13 @@ impl<'a> Checker<'a> {
         let received = execution.images.iter().map(|image| image.sha256.as_ref());
         if execution.measured && !received.eq(submission.cleaned_photos.iter().map(Some)) {
             let detail =
-                format!("the photos that LoopAI received for {reference} are not those sent");
+                format!("the photos received by LoopAI for {reference} differ from the request");
             self.add(Invariant::NothingLost, detail);
         }
     }
 
-    /// I4: each delivery is settled, the number of its accepted e-mails matches its status, and they were sent to the
-    /// patient. No other e-mail was accepted.
+    /// I4: Every delivery is settled, the number of e-mails accepted for it matches its status, and all of them were
+    /// sent to the patient. The mail server accepted no other e-mails.
     pub(super) fn check_mails(&mut self) {
         for delivery in &self.snapshot.deliveries {
             let mails = self.mails.get(delivery.id.as_str()).cloned().unwrap_or_default();
@@ -80,13 +80,18 @@ impl<'a> Checker<'a> {
 
     fn check_settled(&mut self, delivery: &DeliveryRow, accepted: usize) {
         let DeliveryRow { kind, submission_id, status, error_code, .. } = delivery;
-        // A delivery that a newer run supersedes is not sent.
+        // If a newer run supersedes a delivery, its e-mail is not sent.
         let is_superseded = error_code.as_deref() == Some("superseded")
             && self
                 .submissions
                 .get(submission_id.as_str())
                 .is_some_and(|row| row.run_number > delivery.run_number);
-        if !is_superseded && !self.tolerances.delivery_statuses.contains(&status.as_str()) {
+        let is_erased = error_code.as_deref() == Some("submission_deleted")
+            && self.submissions.get(submission_id.as_str()).is_some_and(|row| row.is_erased);
+        if !is_superseded
+            && !is_erased
+            && !self.tolerances.delivery_statuses.contains(&status.as_str())
+        {
             let detail =
                 format!("the {kind} e-mail of {submission_id} is {status} ({error_code:?})");
             self.add(Invariant::OneMail, detail);
@@ -108,7 +113,10 @@ impl<'a> Checker<'a> {
         let id = &delivery.submission_id;
         let Some(row) = self.submissions.get(id.as_str()) else { return };
         let subject = SUBJECTS.iter().find(|(kind, _)| *kind == delivery.kind);
-        if mail.to != [row.email.clone()]
+        // An erased submission's address is no longer in the database.
+        let erased = self.acknowledged.get(id.as_str()).filter(|_| row.is_erased);
+        let email = erased.map_or(&row.email, |submission| &submission.email);
+        if mail.to != [email.clone()]
             || subject.is_none_or(|(_, subject)| *subject != mail.subject)
             || !mail.text.contains(id)
         {

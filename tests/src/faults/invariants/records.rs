@@ -1,4 +1,4 @@
-//! I1 and I2, checked against the database and the API.
+//! Checks invariants I1 and I2 against the database and the API.
 
 use super::{Checker, Invariant, RETRIED, TERMINAL, is_terminal_step};
 use crate::faults::acknowledged::{AcknowledgedSubmission, ExpectedEnd};
@@ -12,15 +12,18 @@ impl<'a> Checker<'a> {
             self.add(Invariant::NothingLost, format!("{id} is not in the database"));
             return;
         };
+        self.check_event_log(row);
+        self.check_staff_actions(submission);
+        if submission.is_erased {
+            return self.check_erased(row);
+        }
         self.check_one_end(submission, row);
         self.check_stored(submission, row);
-        self.check_event_log(row);
         self.check_result(row);
-        self.check_staff_actions(submission);
         self.check_delivery(row);
     }
 
-    /// I1: every stored submission was acknowledged.
+    /// I1: Every stored submission was acknowledged.
     pub(super) fn check_unacknowledged(&mut self) {
         for row in &self.snapshot.submissions {
             if !self.acknowledged.contains_key(row.id.as_str()) {
@@ -30,7 +33,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// I1: each run has exactly one end, the end is allowed, and the submission's status is that of the last run.
+    /// I1: Each run ends exactly once and in an allowed way. The submission's status reflects the end of its last run.
     fn check_one_end(&mut self, submission: &AcknowledgedSubmission, row: &SubmissionRow) {
         let id = &row.id;
         let Some((_, last_step)) = TERMINAL.iter().find(|(status, _)| *status == row.status) else {
@@ -79,7 +82,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// I2: the submission and its files are stored as they were sent.
+    /// I2: The submission and its files are stored exactly as the patient sent them.
     fn check_stored(&mut self, submission: &AcknowledgedSubmission, row: &SubmissionRow) {
         let id = &row.id;
         let sent = (&submission.email, &submission.comments, &submission.consent_version);
@@ -89,14 +92,14 @@ impl<'a> Checker<'a> {
         let files = self.files.get(id.as_str()).into_iter().flatten();
         let files: Vec<_> = files.map(|file| file.sha256.clone()).collect();
         if files != submission.photos {
-            self.add(Invariant::NothingLost, format!("the photos of {id} are not those sent"));
+            self.add(Invariant::NothingLost, format!("the photos of {id} differ from the request"));
         }
         if submission.photos.iter().any(|photo| !self.intact_files.contains(photo.as_str())) {
             self.add(Invariant::NothingLost, format!("{id}: a photo is missing or corrupted"));
         }
     }
 
-    /// I2: the event log has no gap.
+    /// I2: The event log has no gaps.
     fn check_event_log(&mut self, row: &SubmissionRow) {
         let (id, last) = (&row.id, row.last_event);
         let numbers: Vec<_> =
@@ -107,8 +110,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// I2: a completed submission has the result that LoopAI returned, in the database and in the API. If a submission
-    /// failed with `loopai_failed`, its execution failed at LoopAI.
+    /// I2: For a completed submission, the database and the API contain the result returned by LoopAI. If a submission
+    /// failed with `loopai_failed`, its execution did fail at LoopAI.
     fn check_result(&mut self, row: &SubmissionRow) {
         let (id, run) = (&row.id, row.run_number);
         let runs = self.runs.get(id.as_str()).into_iter().flatten();
@@ -139,12 +142,12 @@ impl<'a> Checker<'a> {
         } else if stored != returned || shown != returned {
             self.add(
                 Invariant::NothingLost,
-                format!("the result of {id} is not the one that LoopAI returned"),
+                format!("the result of {id} differs from LoopAI's result"),
             );
         }
     }
 
-    /// I2: each successful staff action is in the audit log.
+    /// I2: Every successful staff action is in the audit log.
     fn check_staff_actions(&mut self, submission: &AcknowledgedSubmission) {
         let id = &submission.accepted.submission_id;
         for action in submission.staff_actions.iter().copied() {
@@ -157,7 +160,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// I2: there is one delivery for the end of the last run.
+    /// I2: There is exactly one delivery for the end of the last run.
     fn check_delivery(&mut self, row: &SubmissionRow) {
         let kind = if row.status == "completed" { "result" } else { row.status.as_str() };
         let of_run = |delivery: &&&DeliveryRow| {

@@ -1,4 +1,4 @@
-//! Checks that each invariant detects the snapshots that violate it.
+//! Tests that each invariant check detects snapshots that violate the invariant.
 
 use super::super::acknowledged::{AcknowledgedSubmission, ExpectedEnd};
 use super::*;
@@ -31,10 +31,11 @@ fn acknowledged() -> AcknowledgedSubmission {
         consent_version: "2026-11".to_owned(),
         staff_actions: vec!["submission_retry"],
         allowed_ends: vec![ExpectedEnd::COMPLETED],
+        is_erased: false,
     }
 }
 
-/// A completed submission whose patient was notified.
+/// Returns a completed submission whose patient has been notified.
 fn valid() -> (Vec<AcknowledgedSubmission>, Snapshot) {
     let id = || "s".to_owned();
     let acknowledged = acknowledged();
@@ -61,6 +62,7 @@ fn valid() -> (Vec<AcknowledgedSubmission>, Snapshot) {
             status: "completed".to_owned(),
             run_number: 1,
             last_event: 5,
+            is_erased: false,
             error_code: None,
         }],
         runs: vec![RunRow { submission_id: id(), number: 1, execution: Some("e".to_owned()) }],
@@ -173,20 +175,20 @@ fn i1_each_submission_must_reach_exactly_one_terminal_state() {
             |snapshot| snapshot.events[2].step = "retried".to_owned(),
             |snapshot| snapshot.documents[0].1["status"] = json!("processing"),
             |snapshot| snapshot.documents.clear(),
-            // A repeated request created a second submission.
+            // In this snapshot, a repeated request created a second submission.
             |snapshot| {
                 let second =
                     SubmissionRow { id: "t".to_owned(), ..snapshot.submissions[0].clone() };
                 snapshot.submissions.push(second);
             },
             |snapshot| snapshot.open_workflows.push("diagnosis-s".to_owned()),
-            // All records are consistent, but this submission is not allowed to fail.
+            // In this snapshot, all records are consistent, but the submission was not allowed to fail.
             |snapshot| fail(snapshot, "loopai_failed"),
         ],
     );
 }
 
-/// Changes all records to those of a submission that failed with this code.
+/// Changes all records as if the submission had failed with this code.
 fn fail(snapshot: &mut Snapshot, code: &str) {
     let failed = || "failed".to_owned();
     snapshot.submissions[0].status = failed();
@@ -211,7 +213,7 @@ fn fail(snapshot: &mut Snapshot, code: &str) {
 }
 
 #[test]
-fn i1_also_covers_earlier_runs() {
+fn i1_an_earlier_run_must_have_ended_in_an_allowed_way() {
     let (mut acknowledged, mut snapshot) = valid();
     let mut steps = vec![("failed", "failed"), ("retried", "pending")];
     steps.extend(STEPS[1..].iter());
@@ -235,7 +237,7 @@ fn i1_also_covers_earlier_runs() {
 }
 
 #[test]
-fn an_allowed_failure_must_have_the_allowed_code() {
+fn i1_a_failure_must_have_an_allowed_code() {
     let (mut acknowledged, mut snapshot) = valid();
     acknowledged[0].allowed_ends.push(ExpectedEnd::failed("loopai_failed"));
     fail(&mut snapshot, "loopai_failed");
@@ -359,7 +361,7 @@ fn i4_a_second_email_is_a_violation_unless_the_delivery_is_unknown() {
             "{mails} e-mails for an unknown delivery"
         );
         let found = check(&acknowledged, &snapshot, Tolerances::default());
-        assert_eq!(found.len(), 1, "unknown is not allowed by default: {found:?}");
+        assert_eq!(found.len(), 1, "the status `unknown` is not allowed by default: {found:?}");
     }
 }
 
