@@ -1,16 +1,16 @@
-//! Generates a copy of the workflow code in which `src/replay.rs` can switch on incompatible changes, one at a time.
-//! The copy is generated from the source, so that it has no other differences.
+//! Generates a copy of the workflow code in which `src/replay.rs` can enable incompatible changes, one at a time. The
+//! copy is generated from the source files, so that it does not differ in any other way.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The source files of the workflows. Each file uses only the files before it.
+/// The source files of the workflow code, in an order in which each file uses only the files before it.
 const FILES: [&str; 3] = ["policy", "delivery", "diagnosis"];
 
 const TIMER: &str = "ctx.timer(std::time::Duration::from_secs(1)).await;";
 
-/// A change that is incompatible with recorded histories. `src/replay.rs` lists the cases that reach it.
+/// A change that is incompatible with recorded histories. `src/replay.rs` lists the cases that reach the changed code.
 struct Change {
     name: &'static str,
     file: &'static str,
@@ -24,7 +24,10 @@ enum Edit {
     Remove(&'static str),
 }
 
-const CHANGES: [Change; 6] = [
+/// A line that every run reaches before it sends an e-mail.
+const BEFORE_EMAIL: &str = "let input = DeliverInput { delivery_id, give_up: false };";
+
+const CHANGES: [Change; 9] = [
     Change {
         name: "timer_after_request",
         file: "diagnosis",
@@ -67,6 +70,29 @@ const CHANGES: [Change; 6] = [
             TIMER,
         )],
     },
+    // The three releases of a patch (docs/CHANGING-WORKFLOWS.md). The first change is compatible with all histories, the
+    // second one with the histories that contain the patch, and the third one with none.
+    Change {
+        name: "pause_with_patch",
+        file: "delivery",
+        edits: &[Edit::InsertBefore(
+            BEFORE_EMAIL,
+            "let is_patched = ctx.patched(\"pause-before-email\"); if is_patched { ctx.timer(std::time::Duration::from_secs(1)).await; }",
+        )],
+    },
+    Change {
+        name: "pause_with_deprecated_patch",
+        file: "delivery",
+        edits: &[Edit::InsertBefore(
+            BEFORE_EMAIL,
+            "ctx.deprecate_patch(\"pause-before-email\"); ctx.timer(std::time::Duration::from_secs(1)).await;",
+        )],
+    },
+    Change {
+        name: "pause_without_patch",
+        file: "delivery",
+        edits: &[Edit::InsertBefore(BEFORE_EMAIL, TIMER)],
+    },
 ];
 
 fn main() {
@@ -89,7 +115,7 @@ fn main() {
     fs::write(target.join("workflow_copy.rs"), copy).expect("a written file");
 }
 
-/// Reads a source file without its tests, so that it compiles as a module of another crate.
+/// Reads a source file without its tests, and changes its paths so that the code compiles as a module of this crate.
 fn read(source: &Path, file: &str) -> String {
     let path = source.join(file).with_extension("rs");
     println!("cargo::rerun-if-changed={}", path.display());
@@ -115,7 +141,7 @@ fn apply(edit: &Edit, change: &str, text: &mut String) {
         Edit::Remove(line) => (line, format!("if !{is_active} {{ {line} }}")),
     };
     let count = text.lines().filter(|it| it.trim() == *line).count();
-    assert_eq!(count, 1, "{change}: {line:?} must be exactly one line of the workflow code");
+    assert_eq!(count, 1, "{change}: {line:?} must occur exactly once in the workflow code");
     *text = text
         .lines()
         .flat_map(|it| [if it.trim() == *line { becomes.as_str() } else { it }, "\n"])

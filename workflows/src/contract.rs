@@ -1,32 +1,39 @@
-//! The contract between the API, the workflows and their activities: names, ids and verdicts. Temporal's history stores
-//! these, so they must not contain personal data (e-mail addresses, comments, images or results).
+//! The contract between the API, the workflows and their activities: names, ids and results. Temporal's history stores
+//! these values, so they must not contain personal data: e-mail addresses, comments, images or diagnoses.
 
 use crate::policy::PollSchedule;
 use serde::{Deserialize, Serialize};
 use temporalio_common::ActivityError;
+use temporalio_common::data_converters::{
+    PayloadConversionError, SerializationContext, TemporalDeserializable, TemporalSerializable,
+};
+use temporalio_common::protos::temporal::api::common::v1::Payload;
 use temporalio_common::search_attributes::SearchAttributeKey;
 use temporalio_macros::activity_definitions;
 
-/// Search attribute for the status of the submission ([`RunStatus::name`]).
+/// Search attribute for the submission's status ([`RunStatus::name`]).
 pub const SUBMISSION_STATUS: SearchAttributeKey<String> =
     SearchAttributeKey::keyword("SubmissionStatus");
-/// Search attribute for the failure code of the run.
+/// Search attribute for the run's failure code.
 pub const FAILURE_CODE: SearchAttributeKey<String> = SearchAttributeKey::keyword("FailureCode");
 /// Search attribute for the LoopAI agent that makes the diagnosis.
 pub const AGENT_ID: SearchAttributeKey<i64> = SearchAttributeKey::int("AgentId");
 
-/// Code of a run that LoopAI did not finish before the deadline.
+/// Failure code for a run that LoopAI did not finish before the deadline.
 pub const CODE_DEADLINE_EXCEEDED: &str = "deadline_exceeded";
-/// Code of a cancelled run.
+/// Failure code for a cancelled run.
 pub const CODE_CANCELLED: &str = "cancelled";
-/// Code of a run that a newer one replaced.
+/// Failure code for a run that cannot decode the result of its request because an operator or a newer worker completed
+/// the activity.
+pub const CODE_RESULT_UNREADABLE: &str = "result_unreadable";
+/// Failure code for a run that was replaced by a newer one.
 pub const CODE_SUPERSEDED: &str = "superseded";
-/// Code of a standalone delivery whose e-mail was not accepted.
+/// Failure code for a standalone delivery whose e-mail was not accepted.
 pub const CODE_MAIL_FAILED: &str = "mail_failed";
-/// Code of a standalone delivery whose outcome is unknown.
+/// Failure code for a standalone delivery whose outcome is unknown.
 pub const CODE_MAIL_UNKNOWN: &str = "mail_unknown";
 
-/// Each id has its own type, so that one cannot be passed for another.
+/// Gives each kind of id its own type, so one kind cannot be passed in place of another.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -35,12 +42,12 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// Creates the id from its text form.
+            /// Creates an id from its text form.
             pub fn new(id: impl ToString) -> Self {
                 Self(id.to_string())
             }
 
-            /// Returns the text form.
+            /// Returns the id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -57,16 +64,17 @@ text_id! {
     DeliveryRef
 }
 text_id! {
-    /// LoopAI's id of an execution.
+    /// Id that LoopAI assigned to an execution.
     ExecutionId
 }
 text_id! {
-    /// Temporal's id of a workflow execution.
+    /// Run id that Temporal assigned to a workflow execution.
     TemporalRunId
 }
 
 impl SubmissionRef {
-    /// Workflow id that all runs of the submission share. Only one of them is open at a time.
+    /// Workflow id shared by all runs of the submission. Temporal allows only one open execution with this id at a
+    /// time.
     pub fn workflow_id(&self) -> String {
         format!("submission-{}", self.0)
     }
@@ -76,6 +84,36 @@ impl DeliveryRef {
     /// Workflow id of a standalone delivery.
     pub fn workflow_id(&self) -> String {
         format!("delivery-{}", self.0)
+    }
+}
+
+/// Input for signals and queries that take no input. Any payload is accepted and ignored: operators can attach one in
+/// the Temporal UI, and a workflow task that cannot decode a signal's input fails on every attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AnyInput;
+
+impl TemporalDeserializable for AnyInput {
+    fn from_payload(
+        _: &SerializationContext<'_>,
+        _: Payload,
+    ) -> Result<Self, PayloadConversionError> {
+        Ok(AnyInput)
+    }
+
+    fn from_payloads(
+        _: &SerializationContext<'_>,
+        _: Vec<Payload>,
+    ) -> Result<Self, PayloadConversionError> {
+        Ok(AnyInput)
+    }
+}
+
+impl TemporalSerializable for AnyInput {
+    fn to_payloads(
+        &self,
+        _: &SerializationContext<'_>,
+    ) -> Result<Vec<Payload>, PayloadConversionError> {
+        Ok(Vec::new())
     }
 }
 
@@ -91,20 +129,21 @@ pub struct DeliveryInput {
 pub struct DiagnosisInput {
     /// The submission.
     pub submission_id: SubmissionRef,
-    /// Number of the run within the submission, from 1.
+    /// Number of the run within the submission, starting at 1.
     pub run: i32,
     /// When to poll LoopAI, and for how long.
     pub schedule: PollSchedule,
 }
 
-/// Identifies the run that an activity works for.
+/// Identifies the run to which an activity belongs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRef {
     /// The submission.
     pub submission_id: SubmissionRef,
-    /// The number that the run was started with. After a *Reset* the database assigns a new one.
+    /// Number of the run when it was started. After a *Reset*, the database assigns a new number.
     pub run: i32,
-    /// The Temporal execution in which the history began. After a *Reset* it is not the current one.
+    /// Temporal run id of the first workflow execution in the chain. After a *Reset*, the current execution has a
+    /// different run id.
     pub first_run_id: TemporalRunId,
 }
 
@@ -115,15 +154,15 @@ pub enum RunStatus {
     /// LoopAI has not accepted a request yet.
     #[default]
     Pending,
-    /// LoopAI is working on it.
+    /// LoopAI is processing the submission.
     Processing,
-    /// The result is stored.
+    /// The result has been stored.
     Completed,
     /// The diagnosis failed.
     Failed,
     /// LoopAI did not finish before the deadline.
     TimedOut,
-    /// Cancelled by staff or an operator.
+    /// The patient, staff or an operator cancelled the submission.
     Cancelled,
 }
 
@@ -146,31 +185,32 @@ impl RunStatus {
 pub struct RunOutcome {
     /// Status of the submission.
     pub status: RunStatus,
-    /// Failure code, unless the submission is completed.
+    /// Failure code. `None` if the submission is completed.
     pub code: Option<String>,
-    /// Delivery of the e-mail about this outcome.
+    /// Delivery of the e-mail that reports this outcome.
     pub delivery_id: Option<DeliveryRef>,
 }
 
 /// Result of `request_diagnosis`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum RequestVerdict {
+pub enum RequestDiagnosisResult {
     /// LoopAI accepted the request.
     Accepted {
-        /// LoopAI's id of the execution.
+        /// Id that LoopAI assigned to the execution.
         execution_id: ExecutionId,
         /// The agent that makes the diagnosis.
         agent_id: i64,
     },
-    /// LoopAI refused the request for a reason that an operator usually has to fix (such as 401 for our key).
+    /// LoopAI refused the request because of a problem that usually has to be fixed by an operator, such as a 401 for
+    /// our API key.
     Refused {
         /// Failure code.
         code: String,
     },
-    /// The end of the run is recorded: LoopAI rejected the request permanently, or the run had ended before.
+    /// The end of the run has been recorded: LoopAI rejected the request permanently, or the run had already ended.
     Ended(RunOutcome),
-    /// A newer run took over; change nothing.
+    /// A newer run has taken over, so this run must not change anything.
     Superseded,
 }
 
@@ -186,10 +226,14 @@ pub struct CheckInput {
 /// Result of `check_execution`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum CheckVerdict {
+pub enum CheckExecutionResult {
     /// The execution is still running.
-    Running,
-    /// No usable response this time; the next poll may get one.
+    Running {
+        /// Status reported by LoopAI, if it is a single word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<String>,
+    },
+    /// LoopAI returned no usable response. The next poll may succeed.
     Unreachable {
         /// Failure code.
         code: String,
@@ -197,14 +241,15 @@ pub enum CheckVerdict {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
     },
-    /// LoopAI refused the poll for a reason that an operator usually has to fix (such as 404 for a known execution).
+    /// LoopAI refused the poll because of a problem that usually has to be fixed by an operator, such as a 404 for a
+    /// known execution.
     Refused {
         /// Failure code.
         code: String,
     },
-    /// The end of the run is recorded.
+    /// The end of the run has been recorded.
     Ended(RunOutcome),
-    /// A newer run took over; change nothing.
+    /// A newer run has taken over, so this run must not change anything.
     Superseded,
 }
 
@@ -213,7 +258,7 @@ pub enum CheckVerdict {
 pub struct EndInput {
     /// The run.
     pub run: RunRef,
-    /// The final status; never `pending`, `processing` or `completed`.
+    /// Final status. Never `pending`, `processing` or `completed`.
     pub status: RunStatus,
     /// Failure code.
     pub code: String,
@@ -222,10 +267,10 @@ pub struct EndInput {
 /// Result of `end_diagnosis`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum EndVerdict {
-    /// The run has ended. The outcome differs from the input if another end was recorded first.
+pub enum EndDiagnosisResult {
+    /// The run has ended. The outcome differs from the input if another outcome had already been recorded.
     Ended(RunOutcome),
-    /// A newer run took over; nothing was changed.
+    /// A newer run has taken over, so nothing was changed.
     Superseded,
 }
 
@@ -234,7 +279,7 @@ pub enum EndVerdict {
 pub struct DeliverInput {
     /// The delivery.
     pub delivery_id: DeliveryRef,
-    /// Record the delivery as failed instead of sending the e-mail.
+    /// Whether to record the delivery as failed instead of sending the e-mail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub give_up: bool,
 }
@@ -242,25 +287,25 @@ pub struct DeliverInput {
 /// Outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DeliverVerdict {
+pub enum DeliverResult {
     /// The mail server accepted the e-mail.
     Sent,
     /// The mail server may have accepted the e-mail.
     Unknown,
-    /// The e-mail was not sent and will not be sent.
+    /// The e-mail was not sent, and delivery will not be attempted again.
     Failed,
 }
 
-/// Response to the query `state`.
+/// Response to the `state` query.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RunState {
     /// Status of the submission, according to this run.
     pub status: RunStatus,
-    /// LoopAI's id of the execution.
+    /// Id that LoopAI assigned to the execution.
     pub execution_id: Option<ExecutionId>,
     /// Number of polls.
     pub polls: u32,
-    /// Failure code of the last request, the last poll or the run.
+    /// Failure code of the last request or poll, or of the run itself once it has ended.
     pub code: Option<String>,
 }
 
@@ -270,30 +315,30 @@ mod activities {
     #![expect(missing_docs, reason = "generated by the macro")]
     use super::*;
 
-    /// Implemented by the crate `activities`.
+    /// Activity declarations, implemented by the `activities` crate.
     pub struct DiagnosisActivities;
 
     #[activity_definitions]
     impl DiagnosisActivities {
         #[activity]
-        pub fn request_diagnosis(run: RunRef) -> Result<RequestVerdict, ActivityError> {
+        pub fn request_diagnosis(run: RunRef) -> Result<RequestDiagnosisResult, ActivityError> {
             unimplemented!()
         }
 
         /// Polls the execution and stores its result or failure.
         #[activity]
-        pub fn check_execution(input: CheckInput) -> Result<CheckVerdict, ActivityError> {
+        pub fn check_execution(input: CheckInput) -> Result<CheckExecutionResult, ActivityError> {
             unimplemented!()
         }
 
-        /// Records that the run ends without a result.
+        /// Records that the run ended without a result.
         #[activity]
-        pub fn end_diagnosis(input: EndInput) -> Result<EndVerdict, ActivityError> {
+        pub fn end_diagnosis(input: EndInput) -> Result<EndDiagnosisResult, ActivityError> {
             unimplemented!()
         }
 
         #[activity]
-        pub fn deliver(input: DeliverInput) -> Result<DeliverVerdict, ActivityError> {
+        pub fn deliver(input: DeliverInput) -> Result<DeliverResult, ActivityError> {
             unimplemented!()
         }
     }
@@ -301,7 +346,7 @@ mod activities {
     pub use diagnosis_activities::{CheckExecution, Deliver, EndDiagnosis, RequestDiagnosis};
 }
 
-/// Types of the activity definitions, for the crate that implements them.
+/// Activity definitions for the crate that implements the activities.
 pub mod definitions {
     pub use super::activities::{CheckExecution, Deliver, EndDiagnosis, RequestDiagnosis};
 }

@@ -1,4 +1,4 @@
-//! The deterministic workflow code. It must not do I/O, read a clock or use random numbers. Before you change
+//! Deterministic workflow code, which must not do I/O, read the clock or use random numbers. Before changing
 //! [`diagnosis`] or [`delivery`], read `docs/CHANGING-WORKFLOWS.md`: recorded histories must still replay.
 
 #![warn(missing_docs)]

@@ -1,9 +1,9 @@
-//! Every timeout, retry policy and interval of the workflows.
+//! All timeouts, retry policies and intervals used by the workflows.
 //!
-//! Each activity is first tried once as a *local* activity, which costs one history event instead of six and needs no
-//! task queue. If that fails, it is scheduled as a regular activity: the Temporal UI shows its attempts and last
-//! failure, and its retries add no events. Polls are the exception, because a failed poll is followed by the next one.
-//! See `docs/adr/0002-history-budget.md`.
+//! Each activity is first attempted once as a *local* activity, which adds one history event instead of six and needs
+//! no task queue. If that attempt fails, the activity is scheduled as a regular activity, whose attempts and last
+//! failure are shown in the Temporal UI. Retrying a regular activity adds no events. A failed poll is rescheduled only
+//! if it is the final one. Otherwise, another poll follows anyway. See `docs/adr/0002-history-budget.md`.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -16,23 +16,23 @@ const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// LoopAI may take 30 s for a request (docs/loopai.md); the rest is for the database.
+/// Timeout for a single attempt: up to 30 s for the request to LoopAI (docs/loopai.md), and the rest for the database.
 const ATTEMPT_TIMEOUT: Duration = seconds(45);
-/// Timeout of one attempt to send an e-mail. It is longer than all timeouts of the mail client together (the client
-/// asserts this), so that every attempt can record its outcome.
+/// Timeout for a single attempt to send an e-mail. It exceeds the sum of the mail client's timeouts (asserted by the
+/// client), so every attempt can record its outcome.
 pub const EMAIL_ATTEMPT_TIMEOUT: Duration = seconds(165);
-/// Longest interval between two requests for a diagnosis.
+/// Maximum interval between two diagnosis requests.
 pub const MAX_REQUEST_BACKOFF: Duration = seconds(60);
-/// RFC 5321, 4.5.4.1 recommends retrying an e-mail for at least four to five days.
+/// RFC 5321, section 4.5.4.1, recommends retrying an e-mail for at least four to five days.
 const EMAIL_RETRY_PERIOD: Duration = seconds(4 * 24 * 60 * 60);
-/// How long a local activity may wait for a free slot in its worker.
+/// Maximum time a local activity waits for a free worker slot.
 const LOCAL_QUEUE_TIMEOUT: Duration = seconds(60);
 
-/// The run fails after LoopAI has refused this many consecutive requests or polls (with 401, 404 or a similar status).
+/// Number of consecutive refused requests or polls (with 401, 404 or a similar status) after which a run fails.
 pub const MAX_CONSECUTIVE_REFUSALS: u32 = 5;
 
-/// When to poll an execution, and for how long. The schedule is part of a run's input, so changed settings affect only
-/// new runs.
+/// When to poll an execution, and for how long. The schedule is part of a run's input, so changes to the settings
+/// affect only new runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollSchedule {
     /// Milliseconds to wait before each poll. The last value repeats.
@@ -42,14 +42,14 @@ pub struct PollSchedule {
 }
 
 impl PollSchedule {
-    /// The wait before poll number `polls + 1`. Never zero, so that a run cannot spin.
+    /// Returns the time to wait before poll number `polls + 1`. It is never zero, so a run cannot poll in a busy loop.
     pub fn wait_before(&self, polls: u32) -> Duration {
         let index = usize::try_from(polls).unwrap_or(usize::MAX);
         let wait = self.waits_ms.get(index).or(self.waits_ms.last()).copied().unwrap_or(60_000);
         Duration::from_millis(wait.max(1))
     }
 
-    /// Time from the first workflow task until the run times out.
+    /// Returns the time from the first workflow task until the run times out.
     pub fn deadline(&self) -> Duration {
         Duration::from_millis(self.deadline_ms)
     }
@@ -59,14 +59,14 @@ pub(crate) fn local(summary: &str) -> LocalActivityOptions {
     local_once(summary, ATTEMPT_TIMEOUT)
 }
 
-/// A cancellation must not stop the attempt.
+/// Cancelling the run must not stop the attempt to send the e-mail.
 pub(crate) fn local_email(summary: &str) -> LocalActivityOptions {
     let mut options = local_once(summary, EMAIL_ATTEMPT_TIMEOUT);
     options.cancellation_token = Some(WorkflowCancellationToken::new());
     options
 }
 
-/// A cancellation must not stop the recording of the end.
+/// Cancelling the run must not prevent its end from being recorded.
 pub(crate) fn local_end(summary: &str) -> LocalActivityOptions {
     let mut options = local_once(summary, ATTEMPT_TIMEOUT);
     options.cancellation_token = Some(WorkflowCancellationToken::new());
@@ -82,7 +82,7 @@ fn local_once(summary: &str, limit: Duration) -> LocalActivityOptions {
         .build()
 }
 
-/// Retries after 2, 4, 8 … 60 s until `remaining` has passed.
+/// Retries at intervals of 2, 4, 8, …, 60 s until `remaining` has elapsed.
 pub(crate) fn durable_request(remaining: Duration) -> ActivityOptions {
     ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::ScheduleAndStartToClose {
         schedule_to_close: remaining.max(seconds(1)),
@@ -93,7 +93,8 @@ pub(crate) fn durable_request(remaining: Duration) -> ActivityOptions {
     .build()
 }
 
-/// Retries without limit after 1, 2, 4 … 30 s, because the record must not be lost, however long the database is down.
+/// Retries indefinitely, at intervals of 1, 2, 4, …, 30 s, because the record must not be lost even in a long database
+/// outage.
 pub(crate) fn durable_record(summary: &str) -> ActivityOptions {
     ActivityOptions::with_start_to_close_timeout(ATTEMPT_TIMEOUT)
         .retry_policy(backoff(seconds(1), seconds(30)))
@@ -102,8 +103,8 @@ pub(crate) fn durable_record(summary: &str) -> ActivityOptions {
         .build()
 }
 
-/// Retries after 5, 10, 20 … 900 s, for [`EMAIL_RETRY_PERIOD`]. Only `cancellation` stops the retries early; a
-/// cancellation of the workflow does not.
+/// Retries at intervals of 5, 10, 20, …, 900 s for [`EMAIL_RETRY_PERIOD`]. The retries stop early only if the
+/// `cancellation` token is cancelled. Cancelling the workflow does not stop them.
 pub(crate) fn durable_email(
     summary: &str,
     cancellation: WorkflowCancellationToken,

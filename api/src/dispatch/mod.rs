@@ -1,12 +1,16 @@
-//! Background tasks: start queued runs, reconcile Temporal with the database, remove orphaned files and
-//! expired rows. One file per task.
+//! Background tasks, each in its own file. They start queued runs, reconcile Temporal with the database, remove
+//! orphaned files and expired rows, and log checkpoints of the audit log.
 //!
-//! All pending work is in the database and every step is idempotent, so no work is lost when a task fails or stops.
+//! All pending work is stored in the database and every step is idempotent, so no work is lost when a task fails or
+//! stops.
 
+mod audit_checkpoint;
 mod expired_rows;
+pub(crate) mod failing_task;
 mod orphaned_files;
 mod periodic;
 mod reconciler;
+mod retention;
 mod start_runs;
 pub(crate) mod temporal_runs;
 
@@ -15,7 +19,7 @@ use crate::dispatch::start_runs::RunStarter;
 use crate::dispatch::temporal_runs::{TemporalError, TemporalRuns};
 use crate::settings::poll_schedule;
 use diagflow_store::settings::seconds;
-use diagflow_store::{BlobStore, RunKey, Store, StoreError};
+use diagflow_store::{BlobStore, Eraser, RetentionPeriod, RunKey, Store, StoreError};
 use diagflow_workflows::PollSchedule;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -24,11 +28,11 @@ use temporalio_client::Client;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Largest number of runs that wait in memory to be started. The next sweep finds any others.
+/// Maximum number of runs waiting in memory to be started. Any that do not fit are started by the next sweep.
 const QUEUE_LENGTH: usize = 1024;
-/// Largest number of concurrent calls to Temporal by one task.
+/// Maximum number of concurrent Temporal calls per task.
 const CONCURRENCY: usize = 16;
-/// Largest number of rows that one sweep claims.
+/// Maximum number of rows claimed per sweep.
 const BATCH: i64 = 100;
 /// Time after which another process may claim the same rows.
 const LEASE: Duration = Duration::from_secs(30);
@@ -48,12 +52,16 @@ pub struct DispatchSettings {
     pub reconcile_interval: Duration,
     #[serde(rename = "ORPHANED_FILE_SECONDS", deserialize_with = "seconds")]
     pub orphaned_file_age: Duration,
+    #[serde(rename = "RETENTION_DAYS")]
+    pub retention: Option<RetentionPeriod>,
 }
 
-/// The handlers' interface to the background tasks. Cheap to clone.
+/// Handle through which request handlers reach the background tasks. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     pub(crate) temporal: TemporalRuns,
+    /// Time after which a run times out.
+    pub(crate) deadline: Duration,
     queue: mpsc::Sender<RunKey>,
     reconcile: Arc<Notify>,
 }
@@ -61,13 +69,14 @@ pub struct Dispatch {
 pub struct BackgroundTasks {
     store: Store,
     blobs: BlobStore,
+    eraser: Eraser,
     temporal: TemporalRuns,
     queue: mpsc::Receiver<RunKey>,
     reconcile: Arc<Notify>,
     settings: DispatchSettings,
 }
 
-/// Why a step failed. The next sweep repeats it.
+/// Reason a step failed. The next sweep retries the step.
 #[derive(Debug, thiserror::Error)]
 enum TaskError {
     #[error(transparent)]
@@ -77,38 +86,43 @@ enum TaskError {
 }
 
 impl Dispatch {
-    /// `client` holds the Temporal client once there is a connection.
+    /// `client` contains the Temporal client once a connection has been established.
     pub fn new(
         store: Store,
         blobs: BlobStore,
+        eraser: Eraser,
         client: watch::Receiver<Option<Client>>,
         settings: DispatchSettings,
     ) -> (Dispatch, BackgroundTasks) {
         let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
         let (temporal, reconcile) = (TemporalRuns::new(client), Arc::new(Notify::new()));
-        let dispatch =
-            Dispatch { temporal: temporal.clone(), queue: sender, reconcile: reconcile.clone() };
-        (dispatch, BackgroundTasks { store, blobs, temporal, queue, reconcile, settings })
+        let dispatch = Dispatch {
+            temporal: temporal.clone(),
+            deadline: settings.schedule.deadline(),
+            queue: sender,
+            reconcile: reconcile.clone(),
+        };
+        (dispatch, BackgroundTasks { store, blobs, eraser, temporal, queue, reconcile, settings })
     }
 
-    /// Requests the start of a stored run, without waiting for it.
+    /// Queues a stored run to be started, without waiting for it to start.
     pub(crate) fn start_soon(&self, run: RunKey) {
         if self.queue.try_send(run).is_err() {
-            tracing::debug!(submission = %run.submission, "start queue full, run left to the sweep");
+            tracing::debug!(submission = %run.submission, "start queue full; the next sweep will start the run");
         }
     }
 
-    /// Makes the reconciler pass stored cancellations and e-mails to Temporal now.
+    /// Makes the reconciler pass stored cancellations and pending e-mails to Temporal immediately.
     pub(crate) fn wake_reconciler(&self) {
         self.reconcile.notify_one();
     }
 }
 
 impl BackgroundTasks {
-    /// Runs all tasks until `stop` is cancelled. It then drops steps in progress, which the next sweep of any process
-    /// repeats.
+    /// Runs all tasks until `stop` is cancelled. Steps in progress are dropped at that point and repeated by the next
+    /// sweep of any process.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { store, blobs, temporal, queue, reconcile, settings } = self;
+        let Self { store, blobs, eraser, temporal, queue, reconcile, settings } = self;
         let starter = RunStarter::new(store.clone(), temporal.clone(), &settings);
         let reconciler = Reconciler::new(store.clone(), temporal, reconcile, &settings);
         let tasks = async {
@@ -117,7 +131,9 @@ impl BackgroundTasks {
                 starter.sweep_periodically(),
                 reconciler.run(),
                 orphaned_files::run(&store, &blobs, settings.orphaned_file_age),
+                retention::run(&eraser, settings.retention),
                 expired_rows::run(&store),
+                audit_checkpoint::run(&store),
             )
         };
         stop.run_until_cancelled(tasks).await;

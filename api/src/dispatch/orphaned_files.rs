@@ -1,4 +1,4 @@
-//! Removes files that no submission refers to: the remains of interrupted uploads.
+//! Removes files that no submission refers to, such as files from interrupted uploads.
 
 use crate::dispatch::BATCH;
 use crate::dispatch::periodic::{Backlog, periodic};

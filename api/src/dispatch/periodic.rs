@@ -5,16 +5,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Whether a run of a task left work to do.
+/// Whether a task has more work to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Backlog {
     None,
-    /// The task runs again at once.
+    /// The task should run again immediately.
     Some,
 }
 
-/// Runs `work` every `period`, and at once when `wake` is notified. Never returns. Errors are logged, and the next run
-/// tries again.
+/// Runs `work` every `period`, and immediately whenever `wake` is notified. Errors are logged and do not stop the loop.
+/// Never returns.
 pub(super) async fn periodic<F, E>(
     task: &'static str,
     period: Duration,

@@ -1,7 +1,7 @@
-//! Starts queued runs: at once after a submission or retry, and in a periodic sweep of the outbox.
+//! Starts queued runs, both immediately after a submission or retry and in a periodic sweep of the outbox.
 //!
-//! A run without a Temporal execution is an outbox entry. Starting it twice is harmless: Temporal allows only one open
-//! execution per submission, and the database lets only one execution adopt the run.
+//! A run without a Temporal execution is an outbox entry. Starting a run twice is harmless: Temporal allows only one
+//! open execution per submission, and the database lets only one execution adopt the run.
 
 use crate::dispatch::periodic::{Backlog, periodic};
 use crate::dispatch::temporal_runs::{TemporalError, TemporalRuns};
@@ -16,7 +16,7 @@ use temporalio_client::{WorkflowIdConflictPolicy, WorkflowIdReusePolicy, Workflo
 use temporalio_common::search_attributes::SearchAttributes;
 use tokio::sync::{Notify, mpsc};
 
-/// Why a run was not started. The next sweep tries again.
+/// Reason a run was not started. The next sweep tries again.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error("an earlier run of the submission is still open")]
@@ -43,11 +43,17 @@ impl RunStarter {
         Self { store, temporal, task_queue, schedule, sweep_interval }
     }
 
-    /// Starts the runs in `queue` until all senders are dropped.
+    /// Starts runs from `queue` until all senders have been dropped.
     pub(super) async fn start_queued(&self, mut queue: mpsc::Receiver<RunKey>) {
         let mut runs = Vec::with_capacity(CONCURRENCY);
         while queue.recv_many(&mut runs, CONCURRENCY).await > 0 {
-            self.start_all(runs.drain(..)).await;
+            // Without a connection, the runs stay in the outbox. The reason for the missing connection is logged
+            // elsewhere.
+            if self.temporal.is_connected() {
+                self.start_all(runs.drain(..)).await;
+            } else {
+                runs.clear();
+            }
         }
     }
 
@@ -102,7 +108,7 @@ impl RunStarter {
         }
     }
 
-    /// Decides what to do about an execution that existed before this start.
+    /// Decides what to do if the submission already has a workflow execution.
     async fn resolve_existing(&self, run: RunKey, existing: &str) -> Result<(), StartError> {
         let known = self.store.runs(run.submission).await?;
         let owner = known.iter().find(|known| known.temporal_run_id.as_deref() == Some(existing));
@@ -113,22 +119,23 @@ impl RunStarter {
                 self.store.requeue_run(run, self.sweep_interval).await?;
                 Err(StartError::EarlierRunOpen)
             }
-            // The first run is started only once, so a closed execution belonged to this run and was terminated before
-            // a worker adopted it. Once the execution is recorded, the reconciler ends the run as orphaned.
+            // The first run is started only once, so a closed execution must have belonged to this run and been
+            // terminated before a worker adopted it. Once the execution has been recorded, the reconciler ends the run
+            // as orphaned.
             None if run.number == 1
                 && self.temporal.is_closed(run.submission, existing).await? =>
             {
                 self.store.mark_run_started(run, existing).await?;
                 Ok(())
             }
-            // The execution belongs either to this run, if the response to its start was lost, or to an earlier run. A
-            // later sweep can decide, because an execution records itself before it does anything else.
+            // The execution belongs either to this run, if the response to the start request was lost, or to an earlier
+            // run. A later sweep can determine which, because an execution records itself before doing anything else.
             None => Err(StartError::NotAdopted),
         }
     }
 
     fn options(&self, run: RunKey) -> WorkflowStartOptions {
-        // The first run is started only once, even if its execution has closed since.
+        // The first run is started only once, even if its execution has already closed.
         let reuse = match run.number {
             1 => WorkflowIdReusePolicy::RejectDuplicate,
             _ => WorkflowIdReusePolicy::AllowDuplicate,

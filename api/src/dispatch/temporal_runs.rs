@@ -1,20 +1,25 @@
-//! The connection to Temporal, and its operations on runs and on e-mails outside a run.
+//! The Temporal connection, and operations on runs and standalone e-mail deliveries.
 
+use crate::dispatch::failing_task::{FailingTask, failing_attempt};
 use crate::error::ApiError;
 use diagflow_store::{DeliveryId, StartedRun, SubmissionId};
+use diagflow_workflows::contract::AnyInput;
 use diagflow_workflows::{
     DeliveryInput, DeliveryRef, DeliveryWorkflow, DiagnosisWorkflow, SubmissionRef,
 };
-use temporalio_client::errors::{WorkflowInteractionError, WorkflowStartError};
+use futures::{StreamExt, TryStreamExt};
+use temporalio_client::errors::{ClientError, WorkflowInteractionError, WorkflowStartError};
 use temporalio_client::{
     Client, NamespacedClient, WorkflowCancelOptions, WorkflowDescribeOptions,
-    WorkflowExecutionDescription, WorkflowExecutionInfo, WorkflowHandle, WorkflowIdConflictPolicy,
-    WorkflowIdReusePolicy, WorkflowSignalOptions, WorkflowStartOptions,
+    WorkflowExecutionDescription, WorkflowExecutionInfo, WorkflowFetchHistoryOptions,
+    WorkflowHandle, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowListOptions,
+    WorkflowSignalOptions, WorkflowStartOptions,
 };
 use temporalio_common::HasWorkflowDefinition;
+use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
 use tokio::sync::watch;
 
-/// The client is missing until the connection is established. Cheap to clone.
+/// Operations on workflows in Temporal. They fail until a connection has been established. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct TemporalRuns {
     client: watch::Receiver<Option<Client>>,
@@ -28,6 +33,8 @@ pub(crate) enum TemporalError {
     Interaction(#[from] WorkflowInteractionError),
     #[error("Temporal: {0}")]
     Start(#[from] WorkflowStartError),
+    #[error("Temporal: {0}")]
+    List(#[from] ClientError),
 }
 
 impl From<TemporalError> for ApiError {
@@ -38,9 +45,12 @@ impl From<TemporalError> for ApiError {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LatestExecution {
-    /// Running, with this Temporal run id.
-    Open(String),
-    /// Closed, or unknown to Temporal.
+    Open {
+        temporal_run_id: String,
+        /// Whether the workflow task fails on every attempt.
+        is_stuck: bool,
+    },
+    /// The latest execution is closed, or there is no execution in Temporal.
     Closed,
 }
 
@@ -57,18 +67,19 @@ impl TemporalRuns {
         self.client.borrow().clone().ok_or(TemporalError::NoConnection)
     }
 
-    /// Makes the submission's run poll LoopAI now. Has no effect if none is running.
+    /// Makes the submission's open run poll LoopAI immediately. Has no effect if no run is open.
     pub(crate) async fn notify_execution_changed(
         &self,
         submission: SubmissionId,
     ) -> Result<(), TemporalError> {
         let run = self.latest(submission)?;
         let options = WorkflowSignalOptions::default();
-        if_found(run.signal(DiagnosisWorkflow::execution_changed, (), options).await)?;
+        if_found(run.signal(DiagnosisWorkflow::execution_changed, AnyInput, options).await)?;
         Ok(())
     }
 
-    /// Signals an earlier run to end, so that a newer one can start. Has no effect if it is closed.
+    /// Signals an earlier run to end so that a newer run can start. Has no effect if the earlier run has already
+    /// closed.
     pub(super) async fn request_yield(
         &self,
         submission: SubmissionId,
@@ -76,11 +87,11 @@ impl TemporalRuns {
     ) -> Result<(), TemporalError> {
         let run = self.execution(submission, temporal_run_id)?;
         let options = WorkflowSignalOptions::default();
-        if_found(run.signal(DiagnosisWorkflow::make_room, (), options).await)?;
+        if_found(run.signal(DiagnosisWorkflow::make_room, AnyInput, options).await)?;
         Ok(())
     }
 
-    /// Cancels an execution. Has no effect if it is closed.
+    /// Cancels an open execution. Has no effect on a closed execution.
     pub(super) async fn cancel(&self, started: &StartedRun) -> Result<(), TemporalError> {
         let run = self.execution(started.run.submission, &started.temporal_run_id)?;
         if_found(run.cancel(WorkflowCancelOptions::default()).await)?;
@@ -102,21 +113,51 @@ impl TemporalRuns {
         submission: SubmissionId,
     ) -> Result<LatestExecution, TemporalError> {
         Ok(match describe(&self.latest(submission)?).await? {
-            Some(found) if found.close_time().is_none() => {
-                LatestExecution::Open(found.run_id().to_owned())
-            }
+            Some(found) if found.close_time().is_none() => LatestExecution::Open {
+                temporal_run_id: found.run_id().to_owned(),
+                is_stuck: failing_attempt(&found).is_some(),
+            },
             _ => LatestExecution::Closed,
         })
     }
 
-    /// Starts the workflow of an e-mail that is delivered outside a run, unless it is running.
+    /// Returns up to `limit` submissions with an open execution for which Temporal reports failed workflow tasks.
+    /// Temporal sets the search attribute after the fifth attempt, and older Temporal servers do not support it.
+    pub(super) async fn reported_problems(
+        &self,
+        task_queue: &str,
+        limit: usize,
+    ) -> Result<Vec<SubmissionId>, TemporalError> {
+        let query = format!(
+            "TemporalReportedProblems IS NOT NULL AND ExecutionStatus = 'Running' \
+             AND TaskQueue = '{task_queue}'"
+        );
+        let client = self.client()?;
+        let found = client.list_workflows(query, WorkflowListOptions::default()).take(limit);
+        let found: Vec<_> = found.try_collect().await?;
+        let submission = |id: &str| id.strip_prefix("submission-")?.parse().ok();
+        Ok(found.iter().filter_map(|execution| submission(execution.id())).collect())
+    }
+
+    /// Returns the cause of a stuck execution's workflow task failures.
+    pub(super) async fn stuck_cause(
+        &self,
+        submission: SubmissionId,
+        temporal_run_id: &str,
+    ) -> Result<String, TemporalError> {
+        let events = events(&self.execution(submission, temporal_run_id)?).await?;
+        Ok(FailingTask::of(&events.unwrap_or_default()).cause)
+    }
+
+    /// Starts the standalone workflow that delivers an e-mail, unless it is already running.
     pub(super) async fn start_delivery(
         &self,
         delivery: DeliveryId,
         task_queue: &str,
     ) -> Result<(), TemporalError> {
         let delivery_id = DeliveryRef::new(delivery);
-        // A terminated workflow may start again: the ledger prevents a second e-mail.
+        // A terminated workflow may be started again, because the delivery ledger prevents the e-mail from being sent
+        // twice.
         let options = WorkflowStartOptions::new(task_queue.to_owned(), delivery_id.workflow_id())
             .id_reuse_policy(WorkflowIdReusePolicy::AllowDuplicate)
             .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
@@ -143,7 +184,7 @@ impl TemporalRuns {
         Ok(WorkflowHandle::new(client, info))
     }
 
-    /// The latest execution for an e-mail outside a run. It need not exist.
+    /// Returns a handle to the latest execution of a standalone delivery. The execution does not have to exist.
     pub(crate) fn delivery_execution(
         &self,
         delivery: DeliveryId,
@@ -159,14 +200,23 @@ impl TemporalRuns {
     }
 }
 
-/// The description of an execution; `None` if Temporal does not have it.
+/// Returns the description of an execution, or `None` if the execution does not exist in Temporal.
 pub(crate) async fn describe<W: HasWorkflowDefinition>(
     execution: &WorkflowHandle<Client, W>,
 ) -> Result<Option<WorkflowExecutionDescription>, TemporalError> {
     if_found(execution.describe(WorkflowDescribeOptions::default()).await)
 }
 
-/// `None` if Temporal does not have the execution, or if the call requires an open execution and it is closed.
+/// Returns the history of an execution, or `None` if the execution does not exist in Temporal.
+pub(crate) async fn events<W: HasWorkflowDefinition>(
+    execution: &WorkflowHandle<Client, W>,
+) -> Result<Option<Vec<HistoryEvent>>, TemporalError> {
+    let history = execution.fetch_history(WorkflowFetchHistoryOptions::default());
+    if_found(history.into_events().await)
+}
+
+/// Returns `None` if the execution does not exist in Temporal, or if the call requires an open execution but this one
+/// has closed.
 pub(crate) fn if_found<T>(
     result: Result<T, WorkflowInteractionError>,
 ) -> Result<Option<T>, TemporalError> {

@@ -13,13 +13,13 @@ use temporalio_common::protos::temporal::api::history::v1::{
 };
 use utoipa::ToSchema;
 
-/// The marker that the SDK records for a local activity.
+/// Name of the marker that the SDK records for each local activity.
 const LOCAL_ACTIVITY: &str = "core_local_activity";
 
 /// An event in a workflow history.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HistoryEventBody {
-    /// Number of the event, from 1.
+    /// Event number, starting at 1.
     number: i64,
     /// Time of the event.
     #[schema(required, format = "date-time")]
@@ -27,13 +27,13 @@ pub(crate) struct HistoryEventBody {
     /// Description of the event.
     #[schema(example = "Request to LoopAI (local activity): accepted")]
     description: String,
-    /// Number of the attempt, from 1.
+    /// Attempt number, starting at 1.
     #[schema(required)]
     attempt: Option<i32>,
-    /// Failure, if the event reports one.
+    /// Failure reported by the event, if any.
     #[schema(required)]
     failure: Option<FailureBody>,
-    /// Duration of the timer in seconds.
+    /// Timer duration in seconds.
     #[schema(required)]
     seconds: Option<f64>,
 }
@@ -69,7 +69,7 @@ pub(crate) fn describe_events(events: &[HistoryEvent]) -> Vec<HistoryEventBody> 
         .collect()
 }
 
-/// Names of activities and timers, by the number of the event that started them.
+/// Names of activities and timers, keyed by the number of the event that started them.
 type Names = HashMap<i64, String>;
 
 fn describe_event(event: &HistoryEvent, names: &mut Names) -> Description {
@@ -81,7 +81,7 @@ fn describe_event(event: &HistoryEvent, names: &mut Names) -> Description {
         .unwrap_or_else(|| describe_unknown(event))
 }
 
-/// Describes an event of a type that our workflows do not produce.
+/// Describes an event whose type our workflows do not produce.
 fn describe_unknown(event: &HistoryEvent) -> Description {
     let name = EventType::try_from(event.event_type).unwrap_or_default().as_str_name();
     let name = name.trim_start_matches("EVENT_TYPE_").to_lowercase().replace('_', " ");
@@ -144,7 +144,7 @@ fn describe_run_event(event: &HistoryEvent, attributes: &Attributes) -> Option<D
     })
 }
 
-/// Describes workflow tasks, in which a worker executes the workflow code.
+/// Describes workflow task events. In a workflow task, a worker executes the workflow code.
 fn describe_task_event(attributes: &Attributes) -> Option<Description> {
     use Attributes as A;
     Some(match attributes {
@@ -178,7 +178,7 @@ fn describe_activity_event(
             describe_local_activity(marker)
         }
         A::MarkerRecordedEventAttributes(marker) => {
-            Description::new(format!("Version of the workflow code: {}", marker.marker_name))
+            Description::new(format!("Workflow code version: {}", marker.marker_name))
         }
         A::ActivityTaskScheduledEventAttributes(_) => {
             Description::new(format!("{}: scheduled", name(&number)))
@@ -253,11 +253,11 @@ fn describe_timer_event(
     })
 }
 
-/// Maps an activity type in Temporal to a description for staff.
+/// Maps a Temporal activity type to a description for staff.
 pub(super) fn activity_name(activity: &str) -> &str {
     match activity.rsplit("::").next().unwrap_or_default() {
         "request_diagnosis" => "Request to LoopAI",
-        "check_execution" => "Poll of LoopAI",
+        "check_execution" => "LoopAI status poll",
         "end_diagnosis" => "Recording the outcome",
         "deliver" => "E-mail to the patient",
         _ => activity,
@@ -272,7 +272,7 @@ fn outcome(result: Option<&Payloads>) -> String {
     if parts.is_empty() { "completed".to_owned() } else { parts.join(", ") }
 }
 
-/// The summary that the workflow code set for the event.
+/// Returns the summary that the workflow code set for the event.
 fn summary(event: &HistoryEvent) -> Option<String> {
     let payload = event.user_metadata.as_ref()?.summary.as_ref()?;
     json(payload).as_str().map(str::to_owned)
@@ -334,14 +334,14 @@ mod tests {
     }
 
     #[test]
-    fn a_completed_run_is_described() {
+    fn the_main_events_of_a_completed_run_are_described() {
         let descriptions = descriptions_of("completed-at-once.1");
         for expected in [
             "Run started: Diagnosis, run 1",
             "Request to LoopAI (local activity): accepted",
             "Timer started: before look 1",
             "Timer fired: before look 1",
-            "Poll of LoopAI (local activity): ended, completed",
+            "LoopAI status poll (local activity): ended, completed",
             "Search attributes updated: SubmissionStatus = completed",
             "E-mail to the patient (local activity): sent",
             "Run completed",
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_attempts_and_timers_are_described() {
+    fn descriptions_include_failures_attempts_and_timers() {
         let (_, events) = recorded()
             .into_iter()
             .find(|(name, _)| name == "mail-retried.1")

@@ -1,16 +1,17 @@
-use crate::dispatch::temporal_runs::{TemporalError, describe, if_found};
+use crate::dispatch::temporal_runs::{TemporalError, describe, events};
 use crate::extract::time_format::rfc3339;
 use crate::history::describe::{HistoryEventBody, describe_events};
-use crate::history::{PendingActivity, pending_activities, status_name};
+use crate::history::pending::{PendingActivity, pending_activities};
+use crate::history::status_name;
+use crate::history::stuck::StuckBody;
 use serde::Serialize;
-use temporalio_client::{Client, WorkflowFetchHistoryOptions, WorkflowHandle};
+use temporalio_client::{Client, WorkflowHandle};
 use temporalio_common::HasWorkflowDefinition;
-use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
 use url::Url;
 use utoipa::ToSchema;
 
-/// Whether Temporal has a history. `removed`: after Temporal's retention period, or by an operator. `not_started`: not in
-/// Temporal yet.
+/// Availability of a workflow history. `removed`: the history was deleted by an operator or at the end of Temporal's
+/// retention period. `not_started`: the workflow has not started in Temporal yet.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum HistoryAvailability {
@@ -25,9 +26,9 @@ pub(crate) struct Execution {
     /// URL of the execution in the Temporal UI.
     #[schema(required)]
     link: Option<String>,
-    /// Whether Temporal has the history.
+    /// Availability of the workflow history.
     history: HistoryAvailability,
-    /// Status, as shown in the Temporal UI.
+    /// Status of the execution, as shown in the Temporal UI.
     #[schema(required, example = "Failed")]
     status: Option<String>,
     /// Start time.
@@ -36,6 +37,9 @@ pub(crate) struct Execution {
     /// Close time.
     #[schema(required, format = "date-time")]
     closed_at: Option<String>,
+    /// Failure that keeps the run stuck. `null` if the run is not stuck.
+    #[schema(required)]
+    stuck: Option<StuckBody>,
     /// Events, oldest first.
     events: Vec<HistoryEventBody>,
     /// Pending activities.
@@ -50,6 +54,7 @@ impl Execution {
             status: None,
             started_at: None,
             closed_at: None,
+            stuck: None,
             events: Vec::new(),
             pending: Vec::new(),
         }
@@ -63,7 +68,7 @@ impl Execution {
         }
     }
 
-    /// `None` if Temporal does not have the execution.
+    /// Returns `None` if the execution does not exist in Temporal.
     pub(crate) async fn of<W: HasWorkflowDefinition>(
         handle: &WorkflowHandle<Client, W>,
         ui: &TemporalUi,
@@ -76,20 +81,14 @@ impl Execution {
             status: Some(status_name(&found)),
             started_at: found.start_time().map(rfc3339),
             closed_at: found.close_time().map(rfc3339),
+            stuck: StuckBody::of(&found, &events),
             events: describe_events(&events),
             pending: pending_activities(&found),
         }))
     }
 }
 
-async fn events<W: HasWorkflowDefinition>(
-    handle: &WorkflowHandle<Client, W>,
-) -> Result<Option<Vec<HistoryEvent>>, TemporalError> {
-    let history = handle.fetch_history(WorkflowFetchHistoryOptions::default());
-    if_found(history.into_events().await)
-}
-
-/// URLs of executions in the Temporal UI.
+/// Builds the URLs of executions in the Temporal UI.
 pub(crate) struct TemporalUi {
     workflows: String,
 }

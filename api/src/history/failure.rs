@@ -10,16 +10,16 @@ const MAX_MESSAGE_LENGTH: usize = 500;
 /// A failure in a workflow history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FailureBody {
-    /// Stable error code, or the failure type in Temporal.
+    /// Stable error code, or the Temporal failure type.
     #[serde(rename = "type")]
     #[schema(example = "loopai_unavailable")]
     pub(crate) kind: String,
-    /// Error message, cut off after 500 characters.
+    /// Error message, truncated to 500 characters.
     message: String,
 }
 
 impl FailureBody {
-    /// Skips activity failures, which only state that an activity failed, and describes their cause.
+    /// For an activity failure, describes the cause, because the failure itself only states that an activity failed.
     pub(crate) fn of(failure: &Failure) -> FailureBody {
         if let (Some(FailureInfo::ActivityFailureInfo(_)), Some(cause)) =
             (&failure.failure_info, &failure.cause)

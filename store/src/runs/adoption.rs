@@ -1,5 +1,5 @@
-//! Adoption decides which Temporal execution may change a submission. Every write of a run is fenced by the run's
-//! number, so a late activity of an older run changes nothing.
+//! Adoption decides which Temporal execution may change a submission. Every write is fenced by the run number, so a
+//! late activity from an older run changes nothing.
 
 use crate::db::clock::now;
 use crate::db::connection::Connection;
@@ -7,6 +7,7 @@ use crate::db::error::StoreResult;
 use crate::db::ids::RunKey;
 use crate::db::pool::{Store, transaction};
 use crate::db::schema::{runs, submissions};
+use crate::db::utc_time::UtcTime;
 use crate::loopai::slots;
 use crate::runs::queue::mark_started;
 use crate::runs::transitions;
@@ -23,22 +24,23 @@ pub enum Adoption {
     Current {
         run: RunKey,
         status: Status,
-        /// LoopAI's execution, if it is recorded already.
+        /// The id of LoopAI's execution, if it has already been recorded.
         execution_id: Option<String>,
     },
-    /// A newer run took over, or the run belongs to another execution. This execution must not change anything.
+    /// A newer run has taken over, or the run belongs to another execution. The caller's execution must not change
+    /// anything.
     Superseded,
     NotFound,
 }
 
 impl Store {
-    /// Finds the run of a Temporal execution. Call this before the execution changes anything.
+    /// Finds a Temporal execution's run. Call this before the execution changes anything.
     ///
-    /// `first_run_id` is the execution in which the history began. It differs from `temporal_run_id` after a *Reset*. A
-    /// reset execution becomes a new run of the submission and restarts it from any final state except *completed*. It
-    /// does not change a deleted submission. An execution that was not reset is a duplicate start if its run belongs to
-    /// another execution. `execution_id` is the LoopAI execution that was requested before the reset point, if there is
-    /// one.
+    /// `first_run_id` is the Temporal run id of the execution in which the history began. After a *Reset*, this id
+    /// differs from `temporal_run_id`. A reset execution becomes a new run of the submission, and restarts the
+    /// submission if it has ended in any state other than *completed*. A reset execution does not change a deleted
+    /// submission. An execution that was not reset but whose run belongs to another execution is a duplicate start.
+    /// `execution_id` is the LoopAI execution requested before the reset point, if there was one.
     pub async fn adopt(
         &self,
         started_as: RunKey,
@@ -51,7 +53,8 @@ impl Store {
                 return Ok(Adoption::NotFound);
             };
             let is_original = temporal_run_id == first_run_id;
-            // This precedes the lookup, which must find the run even if its starter has not recorded it yet.
+            // The lookup must find the run even if the process that started it has not recorded the Temporal run id
+            // yet.
             if is_original && started_as.number == current {
                 mark_started(connection, started_as, temporal_run_id).await?;
             }
@@ -70,8 +73,12 @@ impl Store {
                 return Ok(Adoption::Superseded);
             }
             let run = RunKey { number: current + 1, ..started_as };
+            let replaced = RunKey { number: current, ..started_as };
             insert_reset(connection, run, temporal_run_id, execution_id).await?;
-            slots::release(connection, RunKey { number: current, ..started_as }).await?;
+            if !status.is_final() {
+                take_over_cancellation(connection, replaced, run).await?;
+            }
+            slots::release(connection, replaced).await?;
             let status = restart(connection, run, status, execution_id.is_some()).await?;
             if execution_id.is_some() && !status.is_final() {
                 slots::force_acquire(connection, run).await?;
@@ -116,12 +123,12 @@ async fn insert_reset(
         .set(submissions::run_number.eq(run.number))
         .execute(connection)
         .await?;
-    // A queued retry must not start: its workflow would replace the workflow of this run, and then end as superseded.
+    // This run replaces all earlier runs. A queued retry must not start because its workflow would replace this run's
+    // workflow and then end as superseded.
     diesel::update(
         runs::table
             .filter(runs::submission_id.eq(run.submission))
             .filter(runs::number.lt(run.number))
-            .filter(runs::temporal_run_id.is_null())
             .filter(runs::finished_at.is_null()),
     )
     .set(runs::finished_at.eq(now().nullable()))
@@ -130,7 +137,31 @@ async fn insert_reset(
     Ok(())
 }
 
-/// Restarts a submission that has ended, for its new run; returns its new state.
+/// Requests the cancellation of `run` if staff or the patient cancelled the run it replaces, so a *Reset* cannot undo
+/// an accepted cancellation.
+async fn take_over_cancellation(
+    connection: &mut Connection,
+    replaced: RunKey,
+    run: RunKey,
+) -> StoreResult<()> {
+    let replaced = runs::table.find((replaced.submission, replaced.number));
+    let requested: Option<UtcTime> =
+        replaced.select(runs::cancel_requested_at).first(connection).await?;
+    if requested.is_some() {
+        diesel::update(runs::table.find((run.submission, run.number)))
+            .set((runs::cancel_requested_at.eq(requested), runs::cancel_after.eq(now().nullable())))
+            .execute(connection)
+            .await?;
+        // Cancelling the replaced run no longer has any effect.
+        diesel::update(replaced)
+            .set(runs::cancel_after.eq(None::<UtcTime>))
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Resets an ended submission so that its new run can process it. Returns the submission's new state.
 async fn restart(
     connection: &mut Connection,
     run: RunKey,

@@ -2,7 +2,9 @@
 //! transitions, and reconciliation with Temporal.
 
 pub(crate) mod adoption;
+pub(crate) mod cluster;
 pub(crate) mod queue;
 pub(crate) mod reconcile;
 pub(crate) mod row;
+pub(crate) mod stuck;
 pub(crate) mod transitions;

@@ -1,4 +1,4 @@
-//! The outbox: queued runs that must still be started in Temporal.
+//! The outbox: queued runs that have not been started in Temporal yet.
 
 use crate::db::clock::{after, before, now};
 use crate::db::connection::Connection;
@@ -15,7 +15,8 @@ use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
 impl Store {
-    /// Claims up to `limit` queued runs for the duration `lease`. Concurrent callers skip one another's rows.
+    /// Claims up to `limit` queued runs. A claim expires after `lease`. Concurrent callers skip rows locked by another
+    /// caller.
     pub async fn claim_queued_runs(&self, limit: i64, lease: Duration) -> StoreResult<Vec<RunKey>> {
         transaction!(self, connection => {
             let keys: Vec<(SubmissionId, i32)> = runs::table
@@ -46,7 +47,6 @@ impl Store {
         })
     }
 
-    /// Number of runs that have waited for longer than `overdue`.
     pub async fn count_queued_runs(&self, overdue: Duration) -> StoreResult<i64> {
         let mut connection = self.connection().await?;
         let count = runs::table
@@ -68,7 +68,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records the Temporal execution of a run, unless one is recorded already.
+    /// Records a run's Temporal execution unless one has already been recorded.
     pub async fn mark_run_started(&self, run: RunKey, temporal_run_id: &str) -> StoreResult<()> {
         let mut connection = self.connection().await?;
         mark_started(&mut connection, run, temporal_run_id).await?;
@@ -89,9 +89,9 @@ pub(crate) async fn mark_started(
     Ok(changed == 1)
 }
 
-/// A condition for a run that is found by its key. It is written so that no index applies. Otherwise, if few runs are
-/// queued, the database would use the index of queued runs instead of the key, and wait for rows that a sweep has
-/// locked.
+/// Returns the condition that a run is queued, for queries that find the run by its key. `COALESCE` prevents the use of
+/// an index. Otherwise, if few runs are queued, the database would use the index of queued runs instead of the key and
+/// wait for rows locked by a sweep.
 fn is_queued() -> SqlLiteral<Bool> {
     sql("COALESCE(runs.temporal_run_id, '') = ''")
 }

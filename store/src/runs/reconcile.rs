@@ -1,5 +1,5 @@
-//! Differences between Temporal and the database: cancellations that were not passed on to Temporal yet, and runs
-//! and e-mails whose workflow no longer exists.
+//! Finds and resolves differences between Temporal and the database: cancellations that have not been passed to
+//! Temporal yet, and runs and e-mails whose workflow no longer exists.
 
 use crate::codes::FailureCode;
 use crate::db::clock::{after, before, now};
@@ -24,7 +24,7 @@ pub struct StartedRun {
     pub temporal_run_id: String,
 }
 
-/// A run or delivery that has not changed for so long that it is checked in Temporal.
+/// A run or delivery that has not changed for a long time and is therefore compared with Temporal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StaleItem {
     Run(StartedRun),
@@ -40,17 +40,16 @@ impl StaleItem {
     }
 }
 
-/// Position of an item in the order of the checks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StaleCursor {
     since: UtcTime,
-    /// Id of the submission or the delivery.
+    /// Id of the submission or delivery.
     id: String,
 }
 
 impl Store {
-    /// Claims up to `limit` cancellations that Temporal has not accepted yet, for the duration `lease`. Concurrent
-    /// callers skip one another's rows.
+    /// Claims up to `limit` cancellations that Temporal has not accepted yet. A claim expires after `lease`. Concurrent
+    /// callers skip rows locked by another caller.
     pub async fn claim_cancellations(
         &self,
         limit: i64,
@@ -81,7 +80,7 @@ impl Store {
         })
     }
 
-    /// Call this when Temporal has accepted the cancellation, or nothing is left to cancel.
+    /// Removes a cancellation that Temporal has accepted, or that no longer applies.
     pub async fn clear_cancellation(&self, run: RunKey) -> StoreResult<()> {
         diesel::update(runs::table.find((run.submission, run.number)))
             .set(runs::cancel_after.eq(None::<UtcTime>))
@@ -90,9 +89,10 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a run that is closed or missing in Temporal while its submission has not ended: as *cancelled* if staff
-    /// cancelled it, else as *failed* with the code `run_orphaned`. A standalone workflow delivers its e-mail.
-    /// Returns `false`, without a change, if the run was not orphaned or is not the newest.
+    /// Ends a run that is closed or missing in Temporal even though its submission has not ended. The run ends as
+    /// *cancelled* if a cancellation was requested; otherwise, it ends as *failed* with the code `run_orphaned`. A
+    /// standalone workflow delivers the run's e-mail. Returns `false` and changes nothing if the run has already ended
+    /// or is not the newest run.
     pub async fn end_orphaned_run(&self, run: RunKey) -> StoreResult<bool> {
         transaction!(self, connection => {
             let from = match lock(connection, run.submission).await? {
@@ -117,8 +117,7 @@ impl Store {
         })
     }
 
-    /// The next `limit` items after `after_cursor` that have not changed for at least `unchanged`, oldest first.
-    /// Empty if there are no more items.
+    /// Returns the next items after `after_cursor` that have not changed for at least `unchanged`, oldest first.
     pub async fn stale_items(
         &self,
         unchanged: Duration,
@@ -129,7 +128,7 @@ impl Store {
         let after_cursor = after_cursor.unwrap_or(&first);
         let mut connection = self.connection().await?;
         let mut found = Vec::new();
-        // An index returns the runs of one state in the order of time, but not those of both states.
+        // An index returns runs in time order for one state, but not for both states together.
         for status in [Status::Pending, Status::Processing] {
             found
                 .extend(stale_runs(&mut connection, status, unchanged, after_cursor, limit).await?);

@@ -1,4 +1,4 @@
-//! The rows of runs.
+//! Rows of the `runs` table.
 
 use crate::db::error::StoreResult;
 use crate::db::ids::SubmissionId;
@@ -11,7 +11,7 @@ use diesel_async::RunQueryDsl;
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = runs)]
 pub struct Run {
-    /// Counts from 1 within the submission.
+    /// Number of the run within its submission, starting at 1.
     pub number: i32,
     /// `None` while the run is queued.
     pub temporal_run_id: Option<String>,
@@ -24,7 +24,7 @@ pub struct Run {
 }
 
 impl Store {
-    /// The runs of a submission, deleted or not, oldest first. Every submission has at least one.
+    /// Returns a submission's runs, oldest first. Every submission has at least one run.
     pub async fn runs(&self, submission: SubmissionId) -> StoreResult<Vec<Run>> {
         let mut connection = self.connection().await?;
         let found = runs::table

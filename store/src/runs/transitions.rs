@@ -1,5 +1,5 @@
-//! State transitions by runs. Each is one transaction that changes the state by compare-and-set and appends the
-//! event; repeating one changes nothing.
+//! State transitions made by runs. Each transition is a single transaction that changes the state by compare-and-set
+//! and appends the event. Repeating a transition changes nothing.
 
 use crate::db::clock::now;
 use crate::db::connection::Connection;
@@ -25,7 +25,7 @@ use diesel_async::RunQueryDsl;
 pub struct RunEnd {
     pub status: EndStatus,
     pub code: String,
-    /// For staff; truncated to 1000 characters.
+    /// Details for staff, truncated to 1000 characters.
     pub detail: String,
 }
 
@@ -64,15 +64,15 @@ impl EndStatus {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransitionOutcome<T = ()> {
-    /// The submission is in the requested state, because of this call or an earlier one.
+    /// The submission is in the requested state as a result of this call or an earlier one.
     Applied(T),
     Conflict(Status),
     Superseded,
 }
 
 impl Store {
-    /// Records LoopAI's execution and sets the state *processing*. Returns the execution that was recorded first: it
-    /// differs from `execution_id` if LoopAI started a second one for a repeated request.
+    /// Records LoopAI's execution and sets the state *processing*. Returns the execution that was recorded first, which
+    /// differs from `execution_id` if LoopAI started a second execution for a repeated request.
     pub async fn start_processing(
         &self,
         run: RunKey,
@@ -102,16 +102,18 @@ impl Store {
         run: RunKey,
         result: &DiagnosisResult,
     ) -> StoreResult<TransitionOutcome> {
+        let body = result.to_text();
         transaction!(self, connection => {
             let Some(status) = lock_current(connection, run).await? else {
                 return Ok(TransitionOutcome::Superseded);
             };
             if change_status(connection, run, status, Status::Completed, None).await? {
+                connection.check_size(body.len())?;
                 diesel::insert_into(results::table)
                     .values((
                         results::submission_id.eq(run.submission),
                         results::run_number.eq(run.number),
-                        results::body.eq(result.to_text()),
+                        results::body.eq(&body),
                         results::created_at.eq(now()),
                     ))
                     .execute(connection)
@@ -128,7 +130,7 @@ impl Store {
         })
     }
 
-    /// Records an end without a result and plans the e-mail.
+    /// Ends a run without a result and plans the e-mail.
     pub async fn end_run(&self, run: RunKey, end: &RunEnd) -> StoreResult<TransitionOutcome> {
         let final_status = end.status.final_status();
         transaction!(self, connection => {
@@ -143,8 +145,8 @@ impl Store {
     }
 }
 
-/// Ends a run if its state allows that. Returns whether it did. The caller holds the submission's lock and has read the
-/// state `from`.
+/// Ends a run if its submission's state allows it. Returns whether this call ended the run. The caller must hold the
+/// submission's lock and have read the state `from`.
 pub(crate) async fn apply_end(
     connection: &mut Connection,
     run: RunKey,
@@ -160,7 +162,7 @@ pub(crate) async fn apply_end(
     Ok(changed)
 }
 
-/// Locks the submission; `None` if a newer run has taken over.
+/// Locks the submission and returns its state, or `None` if a newer run has taken over.
 async fn lock_current(connection: &mut Connection, run: RunKey) -> StoreResult<Option<Status>> {
     Ok(match lock(connection, run.submission).await? {
         Some((status, current)) if current == run.number => Some(status),
@@ -168,8 +170,7 @@ async fn lock_current(connection: &mut Connection, run: RunKey) -> StoreResult<O
     })
 }
 
-/// Records LoopAI's execution unless one is recorded already; returns the recorded one. The caller holds the
-/// submission's lock.
+/// Records LoopAI's execution unless one has already been recorded. Returns the recorded execution.
 async fn record_execution(
     connection: &mut Connection,
     run: RunKey,
@@ -193,7 +194,7 @@ async fn record_execution(
 }
 
 /// Changes a submission from a final state back to *pending*, with `run` as its newest run. Planned e-mails of earlier
-/// runs are cancelled. The caller holds the submission's lock and has read the state `from`.
+/// runs are cancelled. The caller must hold the submission's lock and have read the state `from`.
 pub(crate) async fn reopen(
     connection: &mut Connection,
     run: RunKey,
@@ -212,6 +213,8 @@ pub(crate) async fn reopen(
         submissions::error_code.eq(None::<String>),
         submissions::error_detail.eq(None::<String>),
         submissions::finished_at.eq(None::<UtcTime>),
+        submissions::stuck_since.eq(None::<UtcTime>),
+        submissions::stuck_cause.eq(None::<String>),
     ))
     .execute(connection)
     .await?;
@@ -221,8 +224,8 @@ pub(crate) async fn reopen(
     events::append(connection, run.submission, Status::Pending, &[Step::Retried]).await
 }
 
-/// Changes the state by compare-and-set, if the table of transitions allows that. Returns whether it changed. The
-/// caller holds the submission's lock and has read the state `from`.
+/// Changes the state by compare-and-set if the transition table allows the change. Returns whether the state has
+/// changed. The caller must hold the submission's lock and have read the state `from`.
 pub(crate) async fn change_status(
     connection: &mut Connection,
     run: RunKey,
