@@ -1,5 +1,6 @@
-//! The activities. Each is idempotent; its doc comment gives the reason.
+//! The workflow's activities. Every activity is idempotent, as its doc comment explains.
 
+use crate::ends::{complete_run, count_end};
 use crate::failure::{fail, store_failure};
 use crate::loopai::{ErrorClass, ExecutionStatus, LoopAiError};
 use crate::mail::Mailer;
@@ -7,11 +8,11 @@ use crate::request::{DiagnosisRequester, RequestOutcome};
 use crate::telemetry;
 use diagflow_store::{
     Adoption, DeliveryKind, EndStatus, Failpoint, FailureCode, RunEnd, RunKey, Status, Store,
-    StoreResult, SubmissionId, TransitionOutcome,
+    SubmissionId, TransitionOutcome,
 };
 use diagflow_workflows::contract::{
-    CheckInput, CheckVerdict, DeliverInput, DeliverVerdict, DeliveryRef, EndInput, EndVerdict,
-    ExecutionId, RequestVerdict, RunOutcome, RunRef, RunStatus, definitions,
+    CheckExecutionResult, CheckInput, DeliverInput, DeliverResult, DeliveryRef, EndDiagnosisResult,
+    EndInput, ExecutionId, RequestDiagnosisResult, RunOutcome, RunRef, RunStatus, definitions,
 };
 use std::sync::Arc;
 use temporalio_macros::activities;
@@ -25,18 +26,19 @@ pub struct Activities {
 
 #[activities]
 impl Activities {
-    /// Idempotent, because the execution id is recorded and LoopAI recognises the reference `{submission}-{run}`.
+    /// Idempotent because the execution id is recorded, and because LoopAI recognises a repeated request by its
+    /// reference `{submission}-{run}`.
     #[activity(definition = definitions::RequestDiagnosis)]
     pub async fn request_diagnosis(
         self: Arc<Self>,
         ctx: ActivityContext,
         run: RunRef,
-    ) -> Result<RequestVerdict, ActivityError> {
+    ) -> Result<RequestDiagnosisResult, ActivityError> {
         let Some(adopted) = self.adopt(&ctx, &run, None).await? else {
-            return Ok(RequestVerdict::Superseded);
+            return Ok(RequestDiagnosisResult::Superseded);
         };
         if adopted.status.is_final() {
-            return Ok(RequestVerdict::Ended(self.recorded_end(adopted.run).await?));
+            return Ok(RequestDiagnosisResult::Ended(self.recorded_end(adopted.run).await?));
         }
         Failpoint::BeforeRequest.pass().await;
         let execution_id = match adopted.execution_id {
@@ -44,16 +46,22 @@ impl Activities {
             None => match self.requester.request_diagnosis(&ctx, adopted.run).await? {
                 RequestOutcome::Accepted(execution_id) => execution_id,
                 RequestOutcome::Ended => {
-                    return Ok(RequestVerdict::Ended(self.recorded_end(adopted.run).await?));
+                    return Ok(RequestDiagnosisResult::Ended(
+                        self.recorded_end(adopted.run).await?,
+                    ));
                 }
-                RequestOutcome::Superseded => return Ok(RequestVerdict::Superseded),
+                RequestOutcome::Superseded => return Ok(RequestDiagnosisResult::Superseded),
+                RequestOutcome::GivenUp(error) => {
+                    let code = FailureCode::LoopaiRepeatedFailure;
+                    return self.end_as_failed(adopted.run, code, &error).await;
+                }
                 RequestOutcome::Failed(error, _) if error.class() == ErrorClass::Permanent => {
-                    return self.refused(adopted.run, &error).await;
+                    return self.end_as_failed(adopted.run, error.code(), &error).await;
                 }
                 RequestOutcome::Failed(error, _) if error.class() == ErrorClass::NeedsOperator => {
                     let code = error.code().to_string();
                     tracing::error!(code, %error, "LoopAI refused the request");
-                    return Ok(RequestVerdict::Refused { code });
+                    return Ok(RequestDiagnosisResult::Refused { code });
                 }
                 RequestOutcome::Failed(error, after) => {
                     return Err(fail(error.code(), &error, after));
@@ -66,50 +74,52 @@ impl Activities {
         let stored = stored.await.map_err(store_failure)?;
         Failpoint::AfterRequestRecorded.pass().await;
         Ok(match stored {
-            // Not `execution_id`: a repeated request may have started a second execution.
+            // `recorded` differs from `execution_id` if a repeated request started a second execution.
             TransitionOutcome::Applied(recorded) => {
                 if recorded != execution_id {
                     tracing::warn!(
                         followed = %recorded,
                         duplicate = %execution_id,
-                        "LoopAI started a second execution for a repeated request and ignored the idempotency key"
+                        "LoopAI ignored the idempotency key and started a second execution for a repeated request"
                     );
                     telemetry::duplicate_execution();
                 }
-                RequestVerdict::Accepted {
+                RequestDiagnosisResult::Accepted {
                     execution_id: ExecutionId::new(recorded),
                     agent_id: agent_id.into(),
                 }
             }
             TransitionOutcome::Conflict(_) => {
-                RequestVerdict::Ended(self.recorded_end(adopted.run).await?)
+                RequestDiagnosisResult::Ended(self.recorded_end(adopted.run).await?)
             }
-            TransitionOutcome::Superseded => RequestVerdict::Superseded,
+            TransitionOutcome::Superseded => RequestDiagnosisResult::Superseded,
         })
     }
 
-    /// Idempotent, because a poll changes nothing and an end is stored by compare-and-set.
+    /// Idempotent because polling changes nothing at LoopAI, and the end of the run is stored with a compare-and-set.
     #[activity(definition = definitions::CheckExecution)]
     pub async fn check_execution(
         self: Arc<Self>,
         ctx: ActivityContext,
         input: CheckInput,
-    ) -> Result<CheckVerdict, ActivityError> {
+    ) -> Result<CheckExecutionResult, ActivityError> {
         let execution_id = input.execution_id.as_str();
         let Some(adopted) = self.adopt(&ctx, &input.run, Some(execution_id)).await? else {
-            return Ok(CheckVerdict::Superseded);
+            return Ok(CheckExecutionResult::Superseded);
         };
         if adopted.status.is_final() {
-            return Ok(CheckVerdict::Ended(self.recorded_end(adopted.run).await?));
+            return Ok(CheckExecutionResult::Ended(self.recorded_end(adopted.run).await?));
         }
         Failpoint::BeforePoll.pass().await;
         let response = self.requester.loopai.execution_status(execution_id).await;
         Failpoint::AfterPollAnswered.pass().await;
         let stored = match response {
-            Ok(ExecutionStatus::Running) => return Ok(CheckVerdict::Running),
+            Ok(ExecutionStatus::Running(status)) => {
+                log_progress(adopted.run, &status);
+                return Ok(CheckExecutionResult::Running { status: Some(status) });
+            }
             Ok(ExecutionStatus::Completed(result)) => {
-                let stored = self.store.complete_run(adopted.run, &result).await;
-                count_end(stored, Status::Completed)
+                complete_run(&self.store, adopted.run, &result).await
             }
             Ok(ExecutionStatus::Failed(error)) => {
                 let ending = RunEnd {
@@ -126,9 +136,11 @@ impl Activities {
                 let after = self.requester.poll_retry_after(adopted.run.submission, &error).await;
                 let retry_after_ms = after.map(|delay| delay.as_millis() as u64);
                 return Ok(match error.class() {
-                    ErrorClass::Transient => CheckVerdict::Unreachable { code, retry_after_ms },
+                    ErrorClass::Transient => {
+                        CheckExecutionResult::Unreachable { code, retry_after_ms }
+                    }
                     ErrorClass::NeedsOperator | ErrorClass::Permanent => {
-                        CheckVerdict::Refused { code }
+                        CheckExecutionResult::Refused { code }
                     }
                 });
             }
@@ -136,22 +148,22 @@ impl Activities {
         let stored = stored.map_err(store_failure)?;
         Failpoint::AfterPollRecorded.pass().await;
         Ok(match stored {
-            TransitionOutcome::Superseded => CheckVerdict::Superseded,
+            TransitionOutcome::Superseded => CheckExecutionResult::Superseded,
             TransitionOutcome::Applied(()) | TransitionOutcome::Conflict(_) => {
-                CheckVerdict::Ended(self.recorded_end(adopted.run).await?)
+                CheckExecutionResult::Ended(self.recorded_end(adopted.run).await?)
             }
         })
     }
 
-    /// Idempotent, because of the compare-and-set: an end that is already recorded does not change.
+    /// Idempotent because the end of the run is stored with a compare-and-set, which never overwrites a recorded end.
     #[activity(definition = definitions::EndDiagnosis)]
     pub async fn end_diagnosis(
         self: Arc<Self>,
         ctx: ActivityContext,
         input: EndInput,
-    ) -> Result<EndVerdict, ActivityError> {
+    ) -> Result<EndDiagnosisResult, ActivityError> {
         let Some(adopted) = self.adopt(&ctx, &input.run, None).await? else {
-            return Ok(EndVerdict::Superseded);
+            return Ok(EndDiagnosisResult::Superseded);
         };
         Failpoint::BeforeEndRecorded.pass().await;
         let outcome = match input.status {
@@ -162,26 +174,30 @@ impl Activities {
             | RunStatus::Processing
             | RunStatus::Completed => EndStatus::Failed,
         };
-        let ending = RunEnd { status: outcome, code: input.code, detail: String::new() };
+        let mut ending = RunEnd { status: outcome, code: input.code, detail: String::new() };
+        if outcome == EndStatus::TimedOut && self.keeps_failing(adopted.run).await? {
+            ending.status = EndStatus::Failed;
+            ending.code = FailureCode::LoopaiRepeatedFailure.to_string();
+        }
         let stored = self.store.end_run(adopted.run, &ending).await;
-        let stored = count_end(stored, outcome.final_status()).map_err(store_failure)?;
+        let stored = count_end(stored, ending.status.final_status()).map_err(store_failure)?;
         Failpoint::AfterEndRecorded.pass().await;
         Ok(match stored {
-            TransitionOutcome::Superseded => EndVerdict::Superseded,
+            TransitionOutcome::Superseded => EndDiagnosisResult::Superseded,
             TransitionOutcome::Applied(()) | TransitionOutcome::Conflict(_) => {
-                EndVerdict::Ended(self.recorded_end(adopted.run).await?)
+                EndDiagnosisResult::Ended(self.recorded_end(adopted.run).await?)
             }
         })
     }
 
-    /// Idempotent, because of the delivery ledger: a delivery is claimed before its text is sent, and settled
-    /// afterwards.
+    /// Idempotent because the mailer claims the delivery in the ledger before sending the message data, and records the
+    /// outcome afterwards.
     #[activity(definition = definitions::Deliver)]
     pub async fn deliver(
         self: Arc<Self>,
         _ctx: ActivityContext,
         input: DeliverInput,
-    ) -> Result<DeliverVerdict, ActivityError> {
+    ) -> Result<DeliverResult, ActivityError> {
         let delivery = input
             .delivery_id
             .as_str()
@@ -202,7 +218,7 @@ struct Adopted {
 }
 
 impl Activities {
-    /// Finds the run that this execution belongs to. Returns `None` when a newer run took over.
+    /// Finds the run that this workflow execution belongs to. Returns `None` if that run has been superseded.
     async fn adopt(
         &self,
         ctx: &ActivityContext,
@@ -230,26 +246,32 @@ impl Activities {
         }
     }
 
-    async fn refused(
+    /// Returns whether LoopAI never accepted the run's request, even though it accepts other requests.
+    async fn keeps_failing(&self, run: RunKey) -> Result<bool, ActivityError> {
+        let submission = self.store.submission(run.submission).await.map_err(store_failure)?;
+        Ok(submission.is_some_and(|submission| {
+            submission.error_code.as_deref() == Some(FailureCode::LoopaiRepeatedFailure.as_str())
+        }))
+    }
+
+    async fn end_as_failed(
         &self,
         run: RunKey,
+        code: FailureCode,
         error: &LoopAiError,
-    ) -> Result<RequestVerdict, ActivityError> {
-        let ending = RunEnd {
-            status: EndStatus::Failed,
-            code: error.code().to_string(),
-            detail: error.to_string(),
-        };
+    ) -> Result<RequestDiagnosisResult, ActivityError> {
+        let ending =
+            RunEnd { status: EndStatus::Failed, code: code.to_string(), detail: error.to_string() };
         let stored = self.store.end_run(run, &ending).await;
         Ok(match count_end(stored, Status::Failed).map_err(store_failure)? {
-            TransitionOutcome::Superseded => RequestVerdict::Superseded,
+            TransitionOutcome::Superseded => RequestDiagnosisResult::Superseded,
             TransitionOutcome::Applied(()) | TransitionOutcome::Conflict(_) => {
-                RequestVerdict::Ended(self.recorded_end(run).await?)
+                RequestDiagnosisResult::Ended(self.recorded_end(run).await?)
             }
         })
     }
 
-    /// The recorded end of the submission, and the e-mail that is due for it.
+    /// Returns the submission's recorded end and the delivery that notifies the patient.
     async fn recorded_end(&self, run: RunKey) -> Result<RunOutcome, ActivityError> {
         let submission = self
             .store
@@ -276,13 +298,11 @@ impl Activities {
     }
 }
 
-/// Counts the end of a submission if this call recorded it.
-fn count_end(
-    stored: StoreResult<TransitionOutcome>,
-    status: Status,
-) -> StoreResult<TransitionOutcome> {
-    if matches!(stored, Ok(TransitionOutcome::Applied(()))) {
-        telemetry::submission_ended(status);
+/// Logs statuses missing from LoopAI's contract at a level that is visible by default.
+fn log_progress(run: RunKey, status: &str) {
+    if status == "RUNNING" {
+        tracing::debug!(submission = %run.submission, status, "LoopAI reports an execution in progress");
+    } else {
+        tracing::info!(submission = %run.submission, status, "LoopAI reports an undocumented status");
     }
-    stored
 }

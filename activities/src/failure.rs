@@ -1,5 +1,5 @@
-//! Failures of activities. Temporal's history stores a failure, so it contains only a stable code. The log entry also
-//! contains a [`LogDetail`].
+//! Activity failures. Temporal stores each failure in the workflow's history, so a failure contains only a stable code.
+//! Its log entry also contains a [`LogDetail`].
 
 use crate::loopai::error::LoopAiError;
 use diagflow_store::{BlobError, DeliveryId, FailureCode, Status, StoreError, SubmissionId};
@@ -8,8 +8,8 @@ use std::time::Duration;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_sdk::activities::ActivityError;
 
-/// A detail that is logged with the code. Texts from other systems may contain personal data
-/// ("450 <ana@example.org>: rejected"), so a detail can be created only from the types below, which contain none.
+/// Extra information logged alongside a failure's code. Text from other systems may contain personal data ("450
+/// <ana@example.org>: rejected"), so a `LogDetail` can only be created from types that contain none.
 #[derive(Debug, Default)]
 pub(crate) struct LogDetail(String);
 
@@ -37,7 +37,7 @@ impl From<DeliveryId> for LogDetail {
     }
 }
 
-/// An SMTP reply code.
+/// Creates a detail from an SMTP reply code.
 impl From<Option<u16>> for LogDetail {
     fn from(reply: Option<u16>) -> LogDetail {
         reply.map_or_else(LogDetail::default, |code| LogDetail(format!("reply {code}")))
@@ -50,7 +50,7 @@ impl From<Status> for LogDetail {
     }
 }
 
-/// These errors contain HTTP status codes, positions in a response and network errors, but no data that was sent or
+/// A [`LoopAiError`] displays HTTP status codes, positions in a response and network errors, but never the data sent or
 /// received.
 impl From<&LoopAiError> for LogDetail {
     fn from(error: &LoopAiError) -> LogDetail {
@@ -58,22 +58,22 @@ impl From<&LoopAiError> for LogDetail {
     }
 }
 
-/// These errors identify a file by its digest.
+/// A [`BlobError`] identifies a file by its digest, not by its name.
 impl From<&BlobError> for LogDetail {
     fn from(error: &BlobError) -> LogDetail {
         LogDetail(error.to_string())
     }
 }
 
-/// Only the kind, because the error messages of the database contain values.
+/// The detail contains only the kind of [`StoreError`] because database error messages may include stored values.
 impl From<&StoreError> for LogDetail {
     fn from(error: &StoreError) -> LogDetail {
         LogDetail(error.kind())
     }
 }
 
-/// Logs a failed attempt and returns its error. The code decides whether Temporal retries the activity. `delay`, if
-/// there is one, overrides the delay of the retry policy.
+/// Logs a failed activity attempt and returns its error. The code determines whether Temporal retries the activity.
+/// `delay` overrides the retry policy's backoff.
 pub(crate) fn fail(
     code: FailureCode,
     detail: impl Into<LogDetail>,
@@ -94,12 +94,7 @@ pub(crate) fn fail(
 }
 
 pub(crate) fn store_failure(error: StoreError) -> ActivityError {
-    let code = if error.is_retryable() {
-        FailureCode::RecordsUnavailable
-    } else {
-        FailureCode::RecordsUnreadable
-    };
-    fail(code, &error, None)
+    fail(error.failure_code(), &error, None)
 }
 
 pub(crate) fn blob_failure(error: BlobError) -> ActivityError {

@@ -1,7 +1,7 @@
-//! The activities of a diagnosis run, which use LoopAI, e-mail and the database, and the worker that runs them.
+//! The worker and the activities of a diagnosis run, which call LoopAI, send e-mails and update the database.
 //!
-//! Each external system has a directory with its client, errors and settings. The crate `workflows` defines the order
-//! of the steps, and the crate `store` contains the SQL.
+//! The modules `loopai` and `mail` each contain the client, errors and settings for one external system. The
+//! `workflows` crate defines the order of the activities, and the `store` crate contains the SQL.
 
 pub mod loopai;
 pub mod mail;
@@ -9,6 +9,7 @@ pub mod report;
 pub mod temporal;
 
 mod activities;
+mod ends;
 mod failure;
 mod request;
 mod telemetry;

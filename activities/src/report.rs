@@ -1,29 +1,29 @@
-//! Turns a result into a readable report. LoopAI's results have no schema: known fields get their own sections, and all
-//! other fields are listed as details.
+//! Turns a result into a readable report. LoopAI's results have no schema, so known fields get their own sections, and
+//! all other fields are listed as details.
 
 use diagflow_store::DiagnosisResult;
 use serde_json::{Map, Value};
 
-/// Maximum number of details. The database stores the full result.
+/// Maximum number of details in a report. The database stores the full result.
 const MAX_DETAILS: usize = 200;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// LoopAI's note on the whole result, for example that it is simulated.
+    /// A note from LoopAI about the whole result, for example that it is simulated.
     pub notice: Option<String>,
     pub summary: Option<String>,
     pub findings: Vec<Finding>,
     pub recommendations: Vec<String>,
-    /// All other fields, by name and value.
+    /// Names and values of all other fields.
     pub details: Vec<(String, String)>,
-    /// Whether something was left out.
+    /// Whether part of the result was omitted from the report.
     pub truncated: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub label: String,
-    /// Such as `87%`.
+    /// Confidence as text, such as `87%`.
     pub confidence: Option<String>,
     pub description: Option<String>,
     pub file: Option<String>,
@@ -31,11 +31,11 @@ pub struct Finding {
 
 /// Maximum size of a report.
 pub struct Limits {
-    /// Number of findings, and of recommendations.
+    /// Maximum number of findings and, separately, of recommendations.
     pub items: usize,
-    /// Number of characters of one text.
+    /// Maximum length of a single text, in characters.
     pub text: usize,
-    /// Number of characters of all texts.
+    /// Maximum combined length of all texts, in characters.
     pub total: usize,
 }
 
@@ -71,7 +71,7 @@ impl Report {
         report
     }
 
-    /// Shortens the report. What the patient should do is shortened last.
+    /// Truncates the report. Findings and details are truncated before recommendations, which patients need most.
     pub fn truncate(&mut self, limits: &Limits) {
         let mut budget = Budget { text: limits.text, left: limits.total, truncated: false };
         for text in self.notice.iter_mut().chain(&mut self.summary) {
@@ -149,7 +149,7 @@ impl Finding {
     }
 }
 
-/// The number of characters that is left for further texts.
+/// Tracks how many more characters the report may contain.
 struct Budget {
     text: usize,
     left: usize,
@@ -184,7 +184,8 @@ impl Budget {
     }
 }
 
-/// Removes a string or number from an object. A value of another type is left, and is later listed as a detail.
+/// Removes a string or number from an object and returns it as text. Values of other types stay in the object and are
+/// later listed as details.
 fn take_text(object: &mut Map<String, Value>, name: &str) -> Option<String> {
     take_scalar(object, name).map(|value| plain(&value)).filter(|text| !text.trim().is_empty())
 }
@@ -207,7 +208,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Formats a number between 0 and 1 as a percentage. Other values are not changed.
+/// Formats a number between 0 and 1 as a percentage, and any other value as it is.
 fn percent(value: &Value) -> String {
     match value.as_f64() {
         Some(share) if (0.0..=1.0).contains(&share) => format!("{:.0}%", share * 100.0),
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn unexpected_shapes_are_shown_as_details() {
+    fn values_of_unexpected_types_are_shown_as_details() {
         let report = report(json!({
             "summary": {"de": "Alles gut"},
             "findings": [
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_content_is_limited() {
+    fn the_number_of_details_is_limited() {
         let many: Vec<_> = (0..1000).map(|n| json!({"n": n})).collect();
         let report = report(json!({"many": many}));
         assert_eq!(report.details.len(), MAX_DETAILS);
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_at_a_character_boundary() {
+    fn long_text_is_truncated_at_a_character_boundary() {
         let report = truncated(json!({"summary": "ß".repeat(11), "recommendations": ["Rest"]}));
         assert_eq!(report.summary, Some(format!("{}…", "ß".repeat(10))));
         assert_eq!(report.recommendations, ["Rest"]);
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn items_beyond_a_limit_are_left_out() {
+    fn items_beyond_a_limit_are_omitted() {
         let many = truncated(json!({"recommendations": ["1", "2", "3", "4"]}));
         assert_eq!((many.recommendations.len(), many.truncated), (3, true));
         let ten = "0123456789";

@@ -2,7 +2,7 @@
 
 use crate::loopai::error::LoopAiError;
 use diagflow_store::{FailureCode, LoopAiLimits, Status};
-use diagflow_workflows::contract::DeliverVerdict;
+use diagflow_workflows::contract::DeliverResult;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 const LOOPAI_REQUESTS: &str = "diagflow_loopai_requests_total";
@@ -12,27 +12,24 @@ const LIMIT: &str = "diagflow_loopai_limit";
 const DELIVERIES: &str = "diagflow_deliveries_total";
 const ENDED: &str = "diagflow_submissions_ended_total";
 
-/// Describes the metrics and initialises the counters to zero, so that a rate includes the first event.
+/// Describes the metrics and initialises the counters to zero so that rates include the first event.
 pub(crate) fn describe(limits: LoopAiLimits) {
     describe_counter!(
         LOOPAI_REQUESTS,
-        "Requests to LoopAI, by call and by outcome: ok or a failure code"
+        "Requests to LoopAI, by call and outcome (ok or a failure code)"
     );
-    describe_counter!(
-        DEFERRED,
-        "Requests to LoopAI that were deferred, by reason; they are retried"
-    );
+    describe_counter!(DEFERRED, "Requests to LoopAI deferred for a later retry, by reason");
     describe_counter!(
         DUPLICATE_EXECUTIONS,
-        "Duplicate executions that LoopAI started for repeated requests; their results are not used"
+        "Duplicate executions started by LoopAI for repeated requests, whose results are discarded"
     );
     describe_gauge!(
         LIMIT,
-        "Limits on concurrent LoopAI executions and on executions started within an hour; 0 means no limit"
+        "Limits on concurrent LoopAI executions and executions per hour; 0 means no limit"
     );
     describe_counter!(DELIVERIES, "Settled e-mail deliveries, by outcome");
     describe_counter!(ENDED, "Submissions that reached a final status, by status");
-    // The conversion to f64 is exact up to 2^53.
+    // Converting the limits to f64 is exact up to 2^53.
     gauge!(LIMIT, "limit" => "max_executions")
         .set(limits.max_executions.unwrap_or_default() as f64);
     gauge!(LIMIT, "limit" => "max_per_hour").set(limits.max_per_hour.unwrap_or_default() as f64);
@@ -40,8 +37,8 @@ pub(crate) fn describe(limits: LoopAiLimits) {
     for call in [Call::Diagnose, Call::Status] {
         counter!(LOOPAI_REQUESTS, "call" => call.name(), "outcome" => OK).increment(0);
     }
-    for verdict in [DeliverVerdict::Sent, DeliverVerdict::Unknown, DeliverVerdict::Failed] {
-        counter!(DELIVERIES, "outcome" => outcome(verdict)).increment(0);
+    for result in [DeliverResult::Sent, DeliverResult::Unknown, DeliverResult::Failed] {
+        counter!(DELIVERIES, "outcome" => outcome(result)).increment(0);
     }
     for status in [Status::Completed, Status::Failed, Status::TimedOut, Status::Cancelled] {
         counter!(ENDED, "status" => status.name()).increment(0);
@@ -78,16 +75,17 @@ pub(crate) fn duplicate_execution() {
     counter!(DUPLICATE_EXECUTIONS).increment(1);
 }
 
-/// Call this only for a delivery that was settled just now, because a *Reset* must not count it again.
-pub(crate) fn delivery_settled(verdict: DeliverVerdict) {
-    counter!(DELIVERIES, "outcome" => outcome(verdict)).increment(1);
+/// Counts a settled delivery. Call this only when the delivery becomes settled; otherwise, a *Reset* in Temporal would
+/// count it again.
+pub(crate) fn delivery_settled(result: DeliverResult) {
+    counter!(DELIVERIES, "outcome" => outcome(result)).increment(1);
 }
 
-fn outcome(verdict: DeliverVerdict) -> &'static str {
-    match verdict {
-        DeliverVerdict::Sent => "sent",
-        DeliverVerdict::Unknown => "unknown",
-        DeliverVerdict::Failed => "failed",
+fn outcome(result: DeliverResult) -> &'static str {
+    match result {
+        DeliverResult::Sent => "sent",
+        DeliverResult::Unknown => "unknown",
+        DeliverResult::Failed => "failed",
     }
 }
 

@@ -1,4 +1,4 @@
-//! The worker: polls Temporal and runs the workflows and their activities.
+//! The worker, which polls Temporal and runs the workflows and their activities.
 
 use crate::activities::Activities;
 use crate::telemetry;
@@ -11,29 +11,28 @@ use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 
-/// The SDK's default. A workflow task does no I/O, but occupies its slot while one of its local activities runs.
+/// The SDK's default. A workflow task does no I/O, but it occupies a slot while one of its local activities runs.
 const MAX_WORKFLOW_TASKS: usize = 100;
-/// Added to `WORKER_SHUTDOWN_TIMEOUT_SECONDS`, so that activities that stopped waiting for the reply to an e-mail can
-/// record its outcome.
+/// Time allowed after `WORKER_SHUTDOWN_TIMEOUT_SECONDS` for recording e-mails whose outcome is unknown.
 const FINAL_WRITE_PERIOD: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct WorkerSettings {
     #[serde(rename = "TEMPORAL_TASK_QUEUE")]
     pub task_queue: String,
-    /// The default is the longest duration of an activity that sends no e-mail. An e-mail to which the mail server has
-    /// not replied by then is recorded as unknown.
+    /// Time allowed for activities to finish after a stop signal. The default is the maximum duration of an activity
+    /// that sends no e-mail. E-mails not confirmed by the mail server by then are recorded as `unknown`.
     #[serde(rename = "WORKER_SHUTDOWN_TIMEOUT_SECONDS", deserialize_with = "seconds")]
     pub shutdown_period: Duration,
     #[serde(rename = "WORKER_CONCURRENCY", deserialize_with = "within::<_, _, 2, 1000>")]
     pub concurrency: usize,
-    /// Memory for the images of concurrent requests, in bytes.
+    /// Memory for images in concurrent requests, in bytes.
     #[serde(rename = "WORKER_IMAGE_MEMORY_BYTES", deserialize_with = "parse")]
     pub image_memory: u64,
 }
 
-/// Runs until `stop` is cancelled, then lets activities finish. The future is not `Send`: await it instead of spawning
-/// it.
+/// Runs the worker until `stop` is cancelled, then lets activities finish. The returned future is not `Send`, so it
+/// cannot be spawned.
 pub async fn run_worker(
     client: Client,
     activities: Activities,
@@ -60,7 +59,7 @@ pub async fn run_worker(
         .build();
     let mut worker = Worker::new(&runtime, client, options)?;
     let begin_shutdown = worker.shutdown_handle();
-    // The SDK waits without limit for running activities, and does not cancel local ones.
+    // The SDK waits indefinitely for running activities and does not cancel local activities.
     let shutdown_period_over = async move {
         stop.cancelled().await;
         begin_shutdown();
@@ -71,7 +70,7 @@ pub async fn run_worker(
     tokio::select! {
         outcome = worker.run() => outcome.map_err(Into::into),
         () = shutdown_period_over => {
-            tracing::warn!("stopping while activities are running; another worker retries them");
+            tracing::warn!("stopping while activities are running; another worker will retry them");
             Ok(())
         }
     }

@@ -1,9 +1,9 @@
-//! MariaDB and Temporal servers that a test may kill. A restarted server uses the same port.
+//! MariaDB and Temporal servers that a test may kill. A restarted server reuses its port.
 
-use crate::eventually::eventually;
+use crate::eventually::{LIMIT, eventually};
 use crate::ports::free_port;
 use crate::servers;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::fs::File;
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ impl Server {
     fn start(&mut self, mut command: Command) {
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
-        // The server has its own process group, so that Ctrl+C in the terminal does not stop it.
+        // The server gets its own process group so that Ctrl-C in the terminal does not stop it.
         self.child = Some(command.process_group(0).spawn().expect("a started process"));
     }
 
@@ -57,7 +57,7 @@ impl DedicatedMariaDb {
         Self::start_with(&[]).await
     }
 
-    /// Starts a server with a binary log, for point-in-time recovery.
+    /// Starts a server with binary logging enabled, for point-in-time recovery.
     pub async fn with_binary_log() -> DedicatedMariaDb {
         Self::start_with(&["--log-bin=binlog"]).await
     }
@@ -72,7 +72,7 @@ impl DedicatedMariaDb {
         database
     }
 
-    /// Simulates the loss of the disk: restarts the server with an empty data directory.
+    /// Restarts the server with an empty data directory, as if its disk had been lost.
     pub async fn replace_disk(&mut self) {
         self.kill();
         std::fs::remove_dir_all(self.folder.path().join("data")).expect("a removed folder");
@@ -97,12 +97,49 @@ impl DedicatedMariaDb {
         .await;
     }
 
+    /// Starts a replica of this server that receives all writes from now on. This server must have binary logging
+    /// enabled.
+    pub async fn start_replica(&self) -> DedicatedMariaDb {
+        const ACCOUNT: &str = "replica";
+        self.as_root(&format!(
+            "CREATE USER {ACCOUNT}@'127.0.0.1'; GRANT REPLICATION SLAVE ON *.* TO {ACCOUNT}@'127.0.0.1'"
+        ))
+        .await;
+        let replica = Self::with_binary_log().await;
+        let position = self.text("SELECT CAST(@@gtid_binlog_pos AS CHAR)").await;
+        replica
+            .as_root(&format!(
+                "SET GLOBAL server_id = 2; RESET MASTER; SET GLOBAL gtid_slave_pos = '{position}'; \
+                 CHANGE MASTER TO master_host = '127.0.0.1', master_port = {}, \
+                     master_user = '{ACCOUNT}', master_use_gtid = slave_pos; \
+                 SET GLOBAL read_only = 1; START SLAVE",
+                self.port
+            ))
+            .await;
+        replica
+    }
+
+    /// Makes this server read-only and promotes the replica once it has caught up.
+    pub async fn fail_over_to(&self, replica: &DedicatedMariaDb) {
+        self.as_root("SET GLOBAL read_only = 1").await;
+        let position = self.text("SELECT CAST(@@gtid_binlog_pos AS CHAR)").await;
+        let wait =
+            format!("SELECT CAST(MASTER_GTID_WAIT('{position}', {}) AS SIGNED)", LIMIT.as_secs());
+        assert_eq!(replica.number(&wait).await, 0, "the replica has received {position}");
+        replica.as_root("STOP SLAVE; SET GLOBAL read_only = 0").await;
+    }
+
+    /// Returns the host and port of the server.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     pub fn client_options(&self) -> [String; 3] {
         let port = format!("--port={}", self.port);
         ["--host=127.0.0.1".to_owned(), port, "--user=root".to_owned()]
     }
 
-    /// The URL without a database. Its user has all privileges on test databases and no other privileges.
+    /// Returns the server's URL without a database. Its user has privileges only on test databases.
     pub fn url(&self) -> String {
         format!("mysql://diagflow@127.0.0.1:{}", self.port)
     }
@@ -117,6 +154,12 @@ impl DedicatedMariaDb {
         let mut connection =
             AsyncMysqlConnection::establish(&self.root()).await.expect("a connection");
         diesel::dsl::sql::<BigInt>(query).get_result(&mut connection).await.expect(query)
+    }
+
+    async fn text(&self, query: &str) -> String {
+        let mut connection =
+            AsyncMysqlConnection::establish(&self.root()).await.expect("a connection");
+        diesel::dsl::sql::<Text>(query).get_result(&mut connection).await.expect(query)
     }
 
     fn root(&self) -> String {
@@ -170,12 +213,12 @@ impl DedicatedTemporal {
         self.server.kill();
     }
 
-    /// The server must not be running.
+    /// Copies the server's data. The server must be stopped.
     pub fn copy_to(&self, folder: &Path) {
         copy_files(self.folder.path(), folder);
     }
 
-    /// The server must not be running.
+    /// Restores the server's data from a copy. The server must be stopped.
     pub fn restore_from(&self, copy: &Path) {
         for entry in std::fs::read_dir(self.folder.path()).expect("a folder") {
             let path = entry.expect("an entry").path();
@@ -200,7 +243,7 @@ impl DedicatedTemporal {
     }
 }
 
-/// Copies the database file and its journal.
+/// Copies the database file along with its journal.
 fn copy_files(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
@@ -210,7 +253,7 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-/// MariaDB requires this option to run as root.
+/// Returns the option that MariaDB requires to run as root.
 fn as_root() -> Option<&'static str> {
     nix::unistd::Uid::effective().is_root().then_some("--user=root")
 }

@@ -1,4 +1,4 @@
-//! A TCP proxy that can cut, reset, stall and slow down connections, and count what clients send.
+//! A TCP proxy that can cut, reset, stall and slow down connections, and count byte sequences sent by clients.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,10 +17,10 @@ enum LinkState {
     Slow(Duration),
     /// No data passes, and neither side is notified.
     Stalled,
-    /// Like [`LinkState::Stalled`], but affected connections never recover.
+    /// No data passes, neither side is notified, and affected connections never recover.
     HalfOpen,
     Cut,
-    /// Connections break with RST, and data in transit is lost.
+    /// Connections are reset with RST, and data in transit is lost.
     Reset,
 }
 
@@ -34,7 +34,8 @@ impl LinkState {
     }
 }
 
-/// The response to lose: the one to `statement`, on a connection on which the client has already sent `after`.
+/// Identifies the response to drop: the response to `statement` on a connection on which the client has already sent
+/// `after`.
 #[derive(Debug, Clone)]
 struct LostResponse {
     statement: String,
@@ -47,29 +48,32 @@ struct ByteCounter {
     times: usize,
 }
 
-/// State that all connections share.
+/// State shared by all of a proxy's connections.
 #[derive(Clone)]
 struct Shared {
     state: watch::Sender<LinkState>,
     lost_response: Arc<Mutex<Option<LostResponse>>>,
-    /// One limit for each of the next connections, which is cut after this many bytes from the server.
+    /// Byte limits for the next connections. Each connection is cut after it has received this many bytes from the
+    /// server.
     byte_limits: Arc<Mutex<VecDeque<usize>>>,
-    /// Number of connections and chunks of data that a faulty link affected.
+    /// Number of connections and chunks of data affected by a faulty link.
     disruptions: Arc<AtomicUsize>,
     counter: Arc<Mutex<ByteCounter>>,
     cut_mid_event: Arc<AtomicUsize>,
-    /// Cancelled when the proxy is dropped: half-open connections stay open until then.
+    /// Cancelled when the proxy is dropped. Half-open connections stay open until then.
     dropped: CancellationToken,
 }
 
 pub struct Proxy {
     address: SocketAddr,
+    /// Host and port to which new connections are forwarded.
+    server: Arc<Mutex<String>>,
     shared: Shared,
     accepting: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// `server` is a host and a port.
+    /// Starts a proxy to `server`, given as a host and port.
     pub async fn to(server: &str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -83,14 +87,20 @@ impl Proxy {
             cut_mid_event: Arc::default(),
             dropped: CancellationToken::new(),
         };
-        let server = server.to_owned();
-        let passing = shared.clone();
+        let server = Arc::new(Mutex::new(server.to_owned()));
+        let (target, passing) = (server.clone(), shared.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, server.clone(), passing.clone()));
+                let server = target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                tokio::spawn(relay(client, server, passing.clone()));
             }
         });
-        Proxy { address, shared, accepting }
+        Proxy { address, server, shared, accepting }
+    }
+
+    /// Forwards new connections to another server, as in a failover. Open connections are not affected.
+    pub fn redirect(&self, server: &str) {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server.to_owned();
     }
 
     pub fn address(&self) -> String {
@@ -101,12 +111,12 @@ impl Proxy {
         self.shared.state.send_replace(LinkState::Cut);
     }
 
-    /// Breaks existing and new connections with RST.
+    /// Resets existing and new connections with RST.
     pub fn reset(&self) {
         self.shared.state.send_replace(LinkState::Reset);
     }
 
-    /// Number of connections and chunks of data that a faulty link broke, refused, delayed or held back.
+    /// Returns how many connections and chunks of data a faulty link has reset, refused, delayed or held back.
     pub fn disruptions(&self) -> usize {
         self.shared.disruptions.load(Ordering::Relaxed)
     }
@@ -115,26 +125,26 @@ impl Proxy {
         self.shared.state.send_replace(LinkState::Slow(delay));
     }
 
-    /// Cuts the next connections, one for each limit, after that many bytes from the server. Later connections are not
-    /// cut.
+    /// Cuts the next connections. Each limit applies to one connection, which is cut after this many bytes from the
+    /// server.
     pub fn cut_after(&self, byte_limits: impl IntoIterator<Item = usize>) {
         let mut limits = self.shared.byte_limits.lock().unwrap_or_else(PoisonError::into_inner);
         *limits = byte_limits.into_iter().collect();
     }
 
-    /// Holds back all data without breaking connections.
+    /// Holds back all data without closing any connections.
     pub fn stall(&self) {
         self.shared.state.send_replace(LinkState::Stalled);
     }
 
-    /// Holds back all data. Connections that were opened before [`Proxy::restore`] never recover. Neither side is
-    /// notified, as when the peer's machine or a NAT entry has disappeared.
+    /// Holds back all data without notifying either side, as if a machine or NAT entry had disappeared. Connections
+    /// opened before [`Proxy::restore`] never recover.
     pub fn half_open(&self) {
         self.shared.state.send_replace(LinkState::HalfOpen);
     }
 
-    /// Cuts one connection before the response to `statement` passes, if the client has already sent `after` on it. The
-    /// server has then executed the statement.
+    /// Cuts one connection after the server has executed `statement` but before the response is forwarded. Only a
+    /// connection on which the client has already sent `after` is cut.
     pub fn drop_response_to(&self, statement: &str, after: &str) {
         let lost_response =
             LostResponse { statement: statement.to_owned(), after: after.to_owned() };
@@ -150,12 +160,12 @@ impl Proxy {
         self.shared.counter().times
     }
 
-    /// Number of connections that were cut within an event.
+    /// Returns how many connections were cut in the middle of an event.
     pub fn cut_mid_event(&self) -> usize {
         self.shared.cut_mid_event.load(Ordering::Relaxed)
     }
 
-    /// Restores the link for new connections and for stalled data. Half-open connections remain half-open.
+    /// Restores the link for new connections and releases stalled data. Half-open connections remain half-open.
     pub fn restore(&self) {
         self.shared.state.send_replace(LinkState::Healthy);
     }
@@ -186,7 +196,7 @@ impl Shared {
     }
 }
 
-/// Whether the sent bytes end in the middle of an event. An event ends with an empty line.
+/// Returns whether the sent bytes end in the middle of an event, that is, without an empty line.
 fn ends_in_an_event(sent: &[u8]) -> bool {
     let text = String::from_utf8_lossy(sent);
     let last = text.rsplit("\n\n").next().unwrap_or_default();
@@ -255,20 +265,20 @@ async fn relay(mut client: TcpStream, server: String, shared: Shared) {
     };
     let Some(is_reset) = is_reset else {
         shared.disruptions.fetch_add(1, Ordering::Relaxed);
-        // Both sockets stay open, but are no longer read.
+        // Both sockets stay open, but the proxy no longer reads from them.
         return shared.dropped.cancelled().await;
     };
     if state.borrow().is_broken() {
         shared.disruptions.fetch_add(1, Ordering::Relaxed);
     }
     if is_reset {
-        // Closing a socket with a linger time of zero sends RST.
+        // Closing a socket whose linger time is zero sends RST.
         let _ = client.set_zero_linger().and_then(|()| server.set_zero_linger());
     }
 }
 
-/// Forwards one direction. `passes` returns how many bytes of a chunk to forward. Stops and returns true when this is
-/// less than the whole chunk.
+/// Forwards data in one direction. `passes` returns how many bytes of a chunk to forward. If that is less than the
+/// whole chunk, forwarding stops and the function returns true.
 async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

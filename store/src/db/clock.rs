@@ -1,5 +1,5 @@
-//! All records use the database's clock, so their times are consistent even if the clocks of the hosts differ. Every
-//! connection is set to UTC (`connection.rs`).
+//! All stored times come from the database's clock, so they are consistent even if the hosts' clocks differ. Every
+//! connection is set to UTC (see `connection.rs`).
 
 use diesel::dsl::sql;
 use diesel::expression::SqlLiteral;
@@ -11,7 +11,7 @@ pub(crate) fn now() -> SqlLiteral<Datetime> {
 }
 
 pub(crate) fn after(delay: Duration) -> SqlLiteral<Datetime> {
-    // A number cannot inject SQL.
+    // Formatting an integer into SQL carries no risk of injection.
     sql::<Datetime>(&format!("DATE_ADD(NOW(6), INTERVAL {} MICROSECOND)", delay.as_micros()))
 }
 

@@ -1,10 +1,11 @@
-//! Validated e-mail addresses. Every address that is accepted here can be written into an SMTP envelope.
+//! E-mail addresses. Every address accepted here can be used in an SMTP envelope.
 
 use crate::db::ids::Sha256;
-use crate::db::sql_text::stored_as_text;
 use crate::db::typed_text::{is_joiner, without_artefacts};
-use diesel::deserialize::FromSqlRow;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
+use diesel::mysql::{Mysql, MysqlValue};
+use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
 use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
@@ -14,20 +15,28 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// In bytes (RFC 5321, 4.5.3.1.3, erratum 1690).
+/// Maximum length of an address in bytes (RFC 5321, 4.5.3.1.3, erratum 1690).
 pub const MAX_EMAIL_LENGTH: usize = 254;
-/// In bytes, before invisible characters are removed.
+/// Maximum length in bytes before invisible characters are removed.
 const MAX_TYPED_LENGTH: usize = 4 * MAX_EMAIL_LENGTH;
-/// In bytes (RFC 5321, 4.5.3.1.1).
+/// Maximum length of a local part in bytes (RFC 5321, 4.5.3.1.1).
 const MAX_LOCAL_PART_LENGTH: usize = 64;
 
-/// Normalized: without invisible characters and full-width letters, composed (NFC), the domain in lower case and
-/// Unicode. `Debug` hides the address, so that it is not logged by accident.
+/// A normalized address: composed (NFC), without invisible characters or full-width letters, and with the domain in
+/// lower-case Unicode. `Debug` hides the address so it cannot be logged by accident.
+///
+/// An address read from the database is not validated again because rows from earlier versions must remain readable.
+/// [`Self::envelope_parts`] validates the address before an e-mail is sent.
 #[derive(Clone, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub struct EmailAddress(String);
 
 impl EmailAddress {
+    /// The address stored for every erased submission. No mailbox can have this address (RFC 2606, section 2).
+    pub(crate) fn erased() -> Self {
+        Self("erased@erased.invalid".to_owned())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -36,29 +45,38 @@ impl EmailAddress {
         self.parts().0
     }
 
-    /// The domain in ASCII (RFC 5891), so that only a local part can need SMTPUTF8.
-    pub fn ascii_domain(&self) -> Cow<'_, str> {
-        to_ascii(self.parts().1).expect("the domain was checked when the address was parsed")
+    /// Returns the local part, and the domain in ASCII (RFC 5891) so that only the local part can require SMTPUTF8.
+    /// Fails if an earlier version stored an address that this version does not accept.
+    pub fn envelope_parts(&self) -> Result<(String, String), InvalidEmailAddress> {
+        let valid: Self = self.0.parse()?;
+        let (local, domain) = valid.parts();
+        let domain = to_ascii(domain).ok_or(InvalidEmailAddress)?;
+        Ok((local.to_owned(), domain.into_owned()))
     }
 
-    /// Whether only a mail server with SMTPUTF8 (RFC 6531) can send e-mails to this address.
     pub fn needs_smtputf8(&self) -> bool {
         !self.local_part().is_ascii()
     }
 
-    /// Identifies the mailbox. Ignores upper and lower case, and a tag (`ana+tag@example.org`, RFC 5233), because
-    /// nearly all mail servers ignore them.
+    /// Returns a digest that identifies the mailbox. The digest ignores case and tags (`ana+tag@example.org`, RFC 5233)
+    /// because nearly all mail servers do. For Gmail addresses, it also ignores dots and treats both Gmail domains as
+    /// the same.
     pub(crate) fn recipient(&self) -> Sha256 {
         let (local, domain) = self.parts();
         let without_tag = match local.split_once('+') {
             Some((user, _)) if !user.is_empty() => user,
             _ => local,
         };
-        Sha256::of(format!("{without_tag}@{domain}").to_lowercase().as_bytes())
+        let mailbox = match domain {
+            "gmail.com" | "googlemail.com" => format!("{}@gmail.com", without_tag.replace('.', "")),
+            _ => format!("{without_tag}@{domain}"),
+        };
+        Sha256::of(mailbox.to_lowercase().as_bytes())
     }
 
     fn parts(&self) -> (&str, &str) {
-        self.0.rsplit_once('@').expect("checked when the address was parsed")
+        // An address stored by an earlier version may not contain `@`.
+        self.0.rsplit_once('@').unwrap_or((&self.0, ""))
     }
 }
 
@@ -69,7 +87,8 @@ pub struct InvalidEmailAddress;
 impl FromStr for EmailAddress {
     type Err = InvalidEmailAddress;
 
-    /// Accepts `local@domain.tld`: no display name, no quoted local part, no host without a dot, no IP address.
+    /// Accepts only `local@domain.tld`: no display name, no quoted local part, no IP address, and no host without a
+    /// dot.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.len() > MAX_TYPED_LENGTH {
             return Err(InvalidEmailAddress);
@@ -87,31 +106,36 @@ impl FromStr for EmailAddress {
     }
 }
 
-/// Only letters, digits and hyphens (RFC 5321, 4.1.2).
+/// A domain may contain only letters, digits and hyphens (RFC 5321, 4.1.2).
 const DENIED: AsciiDenyList = AsciiDenyList::STD3;
-/// Hyphens in the third and fourth position are reserved, but exist.
+/// Hyphens in the third and fourth positions are reserved, but some domains have them.
 const HYPHENS: Hyphens = Hyphens::CheckFirstLast;
 
 fn to_ascii(domain: &str) -> Option<Cow<'_, str>> {
     Uts46::new().to_ascii(domain.as_bytes(), DENIED, HYPHENS, DnsLength::Verify).ok()
 }
 
-/// Whether the last label can be a top-level domain: letters, or Punycode (RFC 3696, section 2).
+/// Top-level domains that will never be in the DNS (RFC 6761, 7686 and 9476). `example` and `test` are also reserved,
+/// but documentation and tests use them. `local` may exist on a clinic's network.
+const NOT_IN_DNS: [&str; 4] = ["alt", "invalid", "localhost", "onion"];
+
+/// Whether the last label can be a top-level domain, which consists of letters or Punycode (RFC 3696, section 2).
 fn has_top_level_domain(ascii_domain: &str) -> bool {
     ascii_domain.rsplit_once('.').is_some_and(|(_, last)| {
         last.len() >= 2
             && (last.starts_with("xn--") || last.bytes().all(|byte| byte.is_ascii_alphabetic()))
+            && !NOT_IN_DNS.contains(&last)
     })
 }
 
-/// A dot-atom (RFC 5322, 3.2.3) with the characters of RFC 6531, 3.3.
+/// Whether the text is a dot-atom (RFC 5322, 3.2.3) of characters allowed by RFC 6531, 3.3.
 fn is_local_part(text: &str) -> bool {
     text.len() <= MAX_LOCAL_PART_LENGTH
         && text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom_text))
 }
 
-/// RFC 6531 allows every character beyond ASCII. White space, and characters without a visible form or without a
-/// meaning, are certainly errors.
+/// RFC 6531 allows all non-ASCII characters. Whitespace, invisible characters and unassigned characters are rejected
+/// because they can only be mistakes.
 fn is_atom_text(character: char) -> bool {
     if character.is_ascii() {
         return character.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(character);
@@ -142,7 +166,17 @@ impl fmt::Display for EmailAddress {
     }
 }
 
-stored_as_text!(EmailAddress);
+impl ToSql<Text, Mysql> for EmailAddress {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Mysql>) -> serialize::Result {
+        <str as ToSql<Text, Mysql>>::to_sql(&self.0, out)
+    }
+}
+
+impl FromSql<Text, Mysql> for EmailAddress {
+    fn from_sql(value: MysqlValue<'_>) -> deserialize::Result<Self> {
+        <String as FromSql<Text, Mysql>>::from_sql(value).map(Self)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -153,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_all_scripts_are_accepted_and_normalized() {
+    fn addresses_in_all_scripts_are_accepted_and_normalized() {
         for (text, expected) in [
             ("a@b.de", "a@b.de"),
             ("o'brien+clinic@example.org", "o'brien+clinic@example.org"),
@@ -188,7 +222,7 @@ mod tests {
         let long_local_part = format!("{}@example.org", "a".repeat(65));
         let long_domain = format!("me@{}org", "abcdefghi.".repeat(26));
         let long_label = format!("me@{}.org", "a".repeat(64));
-        // This label has 63 bytes in Unicode, and 66 in ASCII.
+        // This label is 63 bytes long in Unicode and 66 bytes long in ASCII.
         let long_ascii_label = "me@一龍鼠乙鬱水中馬口大鹿山川鳥人木魚火土日月.example";
         let long_text = format!("{}me@example.org", "\u{200B}".repeat(1000));
         for text in [
@@ -229,6 +263,10 @@ mod tests {
             "me@-example.org",
             "me@example-.org",
             "me@אa.example",
+            "me@x.invalid",
+            "me@x.LOCALHOST",
+            "me@x.onion",
+            "me@x.alt",
             "me@xn--zzzzzzzz.example",
             "me@\u{301}example.org",
             &long_local_part,
@@ -242,26 +280,27 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_address_is_accepted() {
+    fn an_address_of_the_maximum_length_is_accepted() {
         let domain = format!("{}.{}.{}.example", "a".repeat(63), "b".repeat(63), "c".repeat(53));
         let longest = format!("{}@{domain}", "m".repeat(64));
         assert_eq!(longest.len(), MAX_EMAIL_LENGTH);
         assert_eq!(parse(&longest), Some(longest.clone()));
-        assert_eq!(parse(&format!("{}@a{domain}", "m".repeat(64))), None, "a long label");
-        assert_eq!(parse(&longest.replace("ccc", "cccc")), None, "255 bytes");
+        assert_eq!(parse(&format!("{}@a{domain}", "m".repeat(64))), None, "a 64-byte label");
+        assert_eq!(parse(&longest.replace("ccc", "cccc")), None, "a 255-byte address");
     }
 
     #[test]
-    fn only_a_local_part_needs_smtputf8() {
+    fn only_a_non_ascii_local_part_requires_smtputf8() {
         let address: EmailAddress = "me@bücher.example".parse().expect("valid");
-        assert_eq!(address.ascii_domain(), "xn--bcher-kva.example");
+        let parts = address.envelope_parts().expect("valid");
+        assert_eq!(parts, ("me".to_owned(), "xn--bcher-kva.example".to_owned()));
         assert!(!address.needs_smtputf8());
         let address: EmailAddress = "josé@example.org".parse().expect("valid");
         assert_eq!((address.local_part(), address.needs_smtputf8()), ("josé", true));
     }
 
     #[test]
-    fn addresses_of_one_mailbox_have_the_same_recipient() {
+    fn addresses_of_the_same_mailbox_have_the_same_recipient() {
         let recipient = |text: &str| text.parse::<EmailAddress>().expect(text).recipient();
         for (one, other, is_same) in [
             ("Ana@example.org", "ana@EXAMPLE.org", true),
@@ -273,8 +312,21 @@ mod tests {
             ("ana@example.org", "ana@example.com", false),
             ("jose@example.org", "josé@example.org", false),
             ("ana@bücher.example", "ana@bucher.example", false),
+            ("a.na.b@gmail.com", "Anab+tag@gmail.com", true),
+            ("anab@googlemail.com", "an.ab@gmail.com", true),
+            ("a.na@example.org", "ana@example.org", false),
+            ("ana@mail.gmail.com", "a.na@mail.gmail.com", false),
         ] {
             assert_eq!(recipient(one) == recipient(other), is_same, "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn a_stored_address_is_not_validated_until_an_email_is_sent() {
+        for text in ["me@127.0.0.1", "me@x.onion", "m\ne@example.org", "nobody", ""] {
+            let stored = EmailAddress(text.to_owned());
+            assert_eq!(stored.to_string(), text);
+            assert_eq!(stored.envelope_parts(), Err(InvalidEmailAddress), "{text}");
         }
     }
 

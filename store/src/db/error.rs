@@ -1,23 +1,25 @@
-//! Errors of the store. Their texts are for operators; the HTTP API and the activities decide what to show.
+//! Errors returned by the store. Their messages are for operators, not for clients or patients.
 
+use crate::codes::FailureCode;
+use crate::db::server_error::{self, ErrorClass};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 pub type StoreResult<T> = Result<T, StoreError>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No connection was free in time, or none could be opened.
+    /// No connection became free in time, or no connection could be opened.
     #[error("no database connection: {0}")]
     Unavailable(String),
     #[error("database: {0}")]
     Database(#[from] DieselError),
     /// All statements succeeded, but the response to the commit was lost.
-    #[error("outcome of the commit unknown: {0}")]
+    #[error("the outcome of the commit is unknown: {0}")]
     CommitUnknown(String),
-    /// The bytes were deleted before the submission referred to them. They must be stored again.
-    #[error("stored bytes were deleted before a submission referred to them")]
+    /// Stored bytes were deleted before the submission was stored. The caller must store the bytes again.
+    #[error("stored bytes were deleted before their submission was stored")]
     BlobsSwept,
-    /// A row cannot be read by this version, or contradicts an earlier read of it.
+    /// This version cannot read a row, or the row contradicts data read earlier.
     #[error("corrupt record: {0}")]
     Corrupt(String),
     #[error("migration: {0}")]
@@ -25,12 +27,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// A text that is safe to log. Database errors contain values ("Duplicate entry 'x'"), and so do errors in reading
-    /// a row. Connection errors contain none.
+    /// Returns a description that is safe to log. It contains no stored values, unlike the messages of database errors
+    /// ("Duplicate entry 'x'") and deserialization errors. Includes the server's error number if it is known.
     pub fn kind(&self) -> String {
         match self {
             Self::Unavailable(_) | Self::CommitUnknown(_) | Self::BlobsSwept => self.to_string(),
-            Self::Database(DieselError::DatabaseError(kind, _)) => format!("database: {kind:?}"),
+            Self::Database(error @ DieselError::DatabaseError(kind, _)) => {
+                match server_error::number(error) {
+                    Some(number) => format!("database: {kind:?}, error {number}"),
+                    None => format!("database: {kind:?}"),
+                }
+            }
             Self::Corrupt(_) | Self::Database(DieselError::DeserializationError(_)) => {
                 "corrupt record".to_owned()
             }
@@ -39,16 +46,34 @@ impl StoreError {
         }
     }
 
-    /// A corrupt record stays corrupt; everything else may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Corrupt(_) | Self::Database(DieselError::DeserializationError(_)))
+    pub fn failure_code(&self) -> FailureCode {
+        match self {
+            Self::Corrupt(_) | Self::Database(DieselError::DeserializationError(_)) => {
+                FailureCode::RecordsUnreadable
+            }
+            Self::Database(error) => match ErrorClass::of_error(error) {
+                ErrorClass::TooLarge => FailureCode::RecordsTooLarge,
+                ErrorClass::Rejected => FailureCode::RecordsRejected,
+                ErrorClass::Transient | ErrorClass::Deadlock | ErrorClass::ReadOnly => {
+                    FailureCode::RecordsUnavailable
+                }
+            },
+            _ => FailureCode::RecordsUnavailable,
+        }
     }
 
-    /// MySQL error 1213 (deadlock) or 1205 (lock wait timeout). The transaction can be repeated.
+    /// Whether another attempt may succeed.
+    pub fn is_retryable(&self) -> bool {
+        self.failure_code().is_retryable()
+    }
+
+    /// Whether the database can never store the failed statement's data.
+    pub fn is_rejection(&self) -> bool {
+        matches!(self.failure_code(), FailureCode::RecordsTooLarge | FailureCode::RecordsRejected)
+    }
+
     pub(crate) fn is_deadlock(&self) -> bool {
-        let StoreError::Database(DieselError::DatabaseError(_, info)) = self else { return false };
-        let message = info.message();
-        message.contains("Deadlock found") || message.contains("Lock wait timeout")
+        matches!(self, Self::Database(error) if ErrorClass::of_error(error) == ErrorClass::Deadlock)
     }
 
     pub(crate) fn is_duplicate(&self) -> bool {
@@ -64,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kind_quotes_no_value_from_the_database() {
+    fn the_kind_contains_no_stored_values() {
         let text = || Box::new("Duplicate entry 'ana@example.org'".to_owned());
         let refused = DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, text());
         let unreadable =
@@ -81,11 +106,27 @@ mod tests {
     }
 
     #[test]
-    fn only_a_corrupt_record_is_not_retryable() {
-        assert!(!StoreError::Corrupt("not JSON".to_owned()).is_retryable());
+    fn corrupt_records_and_rejected_data_are_not_retryable() {
         let unreadable = DieselError::DeserializationError("not a number".into());
-        assert!(!StoreError::from(unreadable).is_retryable());
-        assert!(StoreError::from(DieselError::NotFound).is_retryable());
-        assert!(StoreError::Unavailable("no connection was free".to_owned()).is_retryable());
+        for (error, code) in [
+            (StoreError::Corrupt("not JSON".to_owned()), FailureCode::RecordsUnreadable),
+            (unreadable.into(), FailureCode::RecordsUnreadable),
+            (server_error::packet_too_large().into(), FailureCode::RecordsTooLarge),
+        ] {
+            assert_eq!((error.failure_code(), error.is_retryable()), (code, false), "{error}");
+        }
+        for error in [
+            StoreError::from(DieselError::NotFound),
+            StoreError::Unavailable("no connection was free".to_owned()),
+        ] {
+            assert_eq!(error.failure_code(), FailureCode::RecordsUnavailable, "{error}");
+            assert!(error.is_retryable(), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_kind_includes_the_server_error_number() {
+        let error = StoreError::from(server_error::packet_too_large());
+        assert_eq!(error.kind(), "database: Unknown, error 1153");
     }
 }

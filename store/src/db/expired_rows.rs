@@ -1,16 +1,14 @@
-//! Deletes expired rows in batches, so that no statement holds its locks or its connection for long.
+//! Deletes expired rows in batches so that no statement holds its locks or connection for long.
 
 use crate::db::connection::Connection;
 use crate::db::error::StoreResult;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
-/// Deleting this many rows takes a fraction of a second. A process that does so every ten minutes deletes 720,000 rows
-/// a day.
+/// Deleting 5000 rows takes a fraction of a second. One batch every ten minutes amounts to 720,000 rows a day.
 const BATCH_SIZE: usize = 5000;
 
-/// Deletes a batch of the oldest rows whose `column` is older than `age`, and returns their number. `column` must have
-/// an index.
+/// Deletes a batch of the oldest rows whose time in `column` is more than `age` ago. The column must be indexed.
 pub(crate) async fn delete_expired(
     connection: &mut Connection,
     table: &'static str,

@@ -1,11 +1,10 @@
-//! Named points between two side effects, at which a test can stop a process, to kill it there or to resume it
-//! later.
+//! Named points between two side effects where a test can pause a process and then kill or resume it.
 //!
-//! A test arms a failpoint by creating a file of its name in the directory `DIAGFLOW_FAILPOINTS`. The first task
-//! that reaches the point renames the file, which the test detects, and waits until the file is deleted. Optimised
-//! builds, which production uses, have no failpoints. See `docs/adr/0011-fault-injection.md`.
+//! A test arms a failpoint by creating a file with the failpoint's name in the directory `DIAGFLOW_FAILPOINTS`. The
+//! first task to reach the failpoint renames the file, which the test detects, and waits until the test deletes the
+//! file. Optimised builds, such as production builds, have no failpoints. See `docs/adr/0011-fault-injection.md`.
 
-/// An `After…` failpoint is between a side effect and the step that records or reports it.
+/// An `After…` failpoint lies between a side effect and the step that records or reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Failpoint {
     BeforeBlobStored,
@@ -27,6 +26,9 @@ pub enum Failpoint {
     AfterMailClaimed,
     AfterMailAccepted,
     AfterMailSettled,
+    BeforeErasureCommit,
+    AfterErasureCommit,
+    AfterErasedFilesDeleted,
 }
 
 impl Failpoint {
@@ -47,7 +49,6 @@ impl Failpoint {
         Failpoint::AfterMailSettled,
     ];
 
-    /// Name of the failpoint and of its file.
     pub fn name(self) -> String {
         format!("{self:?}")
     }
@@ -73,7 +74,7 @@ mod hold {
         let Some(directory) = &*DIRECTORY else { return };
         let armed = directory.join(boundary.name());
         let reached = armed.with_extension("reached");
-        // Only one task is stopped, because the rename succeeds only once.
+        // Only one task pauses because the rename succeeds only once.
         if std::fs::rename(&armed, &reached).is_err() {
             return;
         }

@@ -1,7 +1,8 @@
-//! The migrations, embedded from `migrations/`.
+//! Applies and reverts the migrations embedded from `migrations/`.
 
 use crate::db::connection::without_socket;
 use crate::db::error::{StoreError, StoreResult};
+use crate::db::server_error::{self, NO_SUCH_TABLE};
 use diesel::QueryableByName;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::mysql::Mysql;
@@ -12,8 +13,8 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
 
-/// Named locks apply to the whole server, so the name of the lock includes the database. It includes only a digest of
-/// the database's name, which can have 64 characters, because that is also the maximum length of the lock's name.
+/// Named locks apply to the whole server, so the lock's name includes a digest of the database name. With the full
+/// database name, it could exceed the maximum length of 64 characters.
 const LOCK_NAME: &str = "CONCAT('diagflow_migrations_', LEFT(SHA2(DATABASE(), 256), 32))";
 const LOCK_WAIT_SECONDS: u32 = 300;
 
@@ -24,8 +25,8 @@ struct LockResult {
 }
 
 impl crate::Store {
-    /// Applies the pending migrations; returns their names. Concurrent replicas wait for one another. If a
-    /// migration fails, the earlier ones stay applied.
+    /// Applies the pending migrations and returns their names. Concurrent replicas wait for one another. If a migration
+    /// fails, earlier migrations stay applied.
     pub async fn migrate(url: &str) -> StoreResult<Vec<String>> {
         with_migration_lock(url, |connection| {
             let applied = connection.run_pending_migrations(MIGRATIONS)?;
@@ -56,12 +57,13 @@ impl crate::Store {
                 .await
             {
                 Ok(applied) => applied,
-                Err(diesel::result::Error::DatabaseError(_, info))
-                    if info.message().contains("doesn't exist") =>
-                {
-                    return Ok(false);
+                Err(error) => {
+                    connection.read_error_number().await;
+                    return match server_error::number(&error) {
+                        Some(NO_SUCH_TABLE) => Ok(false),
+                        _ => Err(error.into()),
+                    };
                 }
-                Err(error) => return Err(error.into()),
             };
         let known: Vec<Box<dyn Migration<Mysql>>> =
             MIGRATIONS.migrations().map_err(|error| StoreError::Migration(error.to_string()))?;
@@ -85,9 +87,9 @@ async fn with_migration_lock(
     let lock = format!("SELECT GET_LOCK({LOCK_NAME}, {LOCK_WAIT_SECONDS}) AS acquired");
     let locked: LockResult = diesel::sql_query(lock).get_result(&mut connection).await?;
     if locked.acquired != Some(1) {
-        return Err(StoreError::Migration("another process is still migrating".into()));
+        return Err(StoreError::Migration("a concurrent migration is still running".into()));
     }
-    // Diesel's harness is synchronous. The lock is released when the connection is closed, at the end of this task.
+    // The named lock is released when the connection is closed at the end of the blocking task.
     tokio::task::spawn_blocking(move || work(&mut Sync::from(connection)))
         .await
         .map_err(|error| StoreError::Migration(error.to_string()))?

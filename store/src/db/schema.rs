@@ -1,4 +1,4 @@
-//! The tables for Diesel. `migrations/` is the source of truth; a test compares the two.
+//! The Diesel schema. The source of truth is `migrations/`, and a test compares the two.
 
 diesel::table! {
     submissions (id) {
@@ -18,10 +18,14 @@ diesel::table! {
         finished_at -> Nullable<Datetime>,
         submitted_by -> Nullable<Text>,
         deleted_at -> Nullable<Datetime>,
+        erased_at -> Nullable<Datetime>,
         original_email -> Nullable<Text>,
         note -> Nullable<Text>,
         assignee -> Nullable<Text>,
         revision -> Integer,
+        stuck_since -> Nullable<Datetime>,
+        stuck_cause -> Nullable<Text>,
+        token_revoked_at -> Nullable<Datetime>,
     }
 }
 
@@ -106,6 +110,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    erasures (submission_id) {
+        submission_id -> Text,
+        receipt -> Text,
+        created_at -> Datetime,
+    }
+}
+
+diesel::table! {
     idempotency_keys (key_hash) {
         key_hash -> Text,
         body_hash -> Text,
@@ -184,8 +196,18 @@ diesel::table! {
         address -> Text,
         request_id -> Text,
         details -> Text,
+        key_id -> Text,
         previous -> Text,
         hash -> Text,
+    }
+}
+
+diesel::table! {
+    temporal_cluster (id) {
+        id -> Integer,
+        namespace -> Text,
+        cluster_id -> Text,
+        recorded_at -> Datetime,
     }
 }
 
@@ -213,7 +235,11 @@ diesel::table! {
         queued_at -> Datetime,
         turn_expires_at -> Nullable<Datetime>,
         acquired_at -> Nullable<Datetime>,
+        held_until -> Nullable<Datetime>,
         released_at -> Nullable<Datetime>,
+        failures -> Integer,
+        own_failures -> Integer,
+        failed_at -> Nullable<Datetime>,
     }
 }
 
@@ -221,8 +247,13 @@ diesel::table! {
     loopai_breaker (id) {
         id -> Integer,
         failures -> Integer,
+        unavailable -> Integer,
+        counted_since -> Nullable<Datetime>,
+        failed_at -> Nullable<Datetime>,
+        succeeded_at -> Nullable<Datetime>,
         trips -> Integer,
         epoch -> Bigint,
+        admits_first_requests -> Integer,
         open_until -> Nullable<Datetime>,
         probe_until -> Nullable<Datetime>,
         ramp_step -> Nullable<Integer>,
@@ -241,5 +272,6 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_keys -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(users, sessions, api_keys);
 diesel::allow_tables_to_appear_in_same_query!(runs, submissions);
+diesel::allow_tables_to_appear_in_same_query!(deliveries, submissions);
 diesel::allow_tables_to_appear_in_same_query!(loopai_slots, submissions);
 diesel::allow_tables_to_appear_in_same_query!(audit, audit_head);

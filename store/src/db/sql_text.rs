@@ -1,4 +1,4 @@
-//! Text in SQL: types that are stored as text, `LIKE` patterns, lengths.
+//! Text in SQL: types stored as text, `LIKE` patterns and truncation.
 
 /// Stores a type as text, using its `Display` and `FromStr`.
 macro_rules! stored_as_text {
@@ -26,12 +26,12 @@ macro_rules! stored_as_text {
 }
 pub(crate) use stored_as_text;
 
-/// For `LIKE … ESCAPE '!'`.
+/// Returns a pattern for `LIKE … ESCAPE '!'`.
 pub(crate) fn contains_pattern(text: &str) -> String {
     format!("%{}%", escape_like(text))
 }
 
-/// For `LIKE … ESCAPE '!'`.
+/// Returns a pattern for `LIKE … ESCAPE '!'`.
 pub(crate) fn prefix_pattern(text: &str) -> String {
     format!("{}%", escape_like(text))
 }
@@ -46,7 +46,7 @@ fn escape_like(text: &str) -> String {
     })
 }
 
-/// Size of the `error_detail` columns in characters.
+/// Maximum length of the `error_detail` columns in characters.
 pub(crate) const MAX_ERROR_DETAIL: usize = 1000;
 
 pub fn truncated(text: &str, max_chars: usize) -> String {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn like_patterns_match_literally() {
+    fn special_characters_in_like_patterns_are_escaped() {
         assert_eq!(contains_pattern("100%_a!"), "%100!%!_a!!%");
         assert_eq!(prefix_pattern("ana"), "ana%");
         assert_eq!(prefix_pattern(r"a%b_c\"), r"a!%b!_c\%");

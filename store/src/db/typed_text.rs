@@ -1,4 +1,4 @@
-//! Removes what keyboards and copied texts add to an address without the user's knowledge.
+//! Removes characters that keyboards and copied text add to an address without the user noticing.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_normalizer::properties::CanonicalCombiningClassMapBorrowed;
@@ -7,7 +7,7 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 
 const NON_JOINER: char = '\u{200C}';
 const JOINER: char = '\u{200D}';
-/// Canonical combining class of the signs that join consonants in scripts of India.
+/// Canonical combining class of viramas, which join consonants in Indic scripts.
 const VIRAMA: u8 = 9;
 
 /// Removes invisible characters and surrounding white space, converts full-width letters, and composes accents (NFC).
@@ -16,7 +16,7 @@ pub(crate) fn without_artefacts(text: &str) -> String {
     let visible = text.chars().filter(|it| is_joiner(*it) || !ignorable.contains(*it));
     let mut text = composed(visible.map(half_width).collect());
     loop {
-        // Without a joiner, further characters may compose.
+        // Once a joiner is removed, the characters around it may compose.
         let shorter = composed(without_joiners(&text));
         if shorter == text {
             return text.trim().to_owned();
@@ -29,7 +29,6 @@ fn composed(text: String) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(&text).into_owned()
 }
 
-/// Removes joiners that have no meaning.
 fn without_joiners(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
     let is_retained = |index: &usize| {
@@ -43,8 +42,8 @@ pub(crate) fn is_joiner(character: char) -> bool {
     matches!(character, NON_JOINER | JOINER)
 }
 
-/// East Asian keyboards write full-width forms of ASCII (Unicode block "Halfwidth and Fullwidth Forms"), and an
-/// ideographic full stop.
+/// Converts full-width forms of ASCII characters (Unicode block "Halfwidth and Fullwidth Forms") and the ideographic
+/// full stop, which East Asian keyboards produce.
 fn half_width(character: char) -> char {
     const OFFSET: u32 = '！' as u32 - '!' as u32;
     match character {
@@ -54,8 +53,8 @@ fn half_width(character: char) -> char {
     }
 }
 
-/// Whether a joiner distinguishes two words (RFC 5892, appendix A.1 and A.2). Some words in Persian and in languages of
-/// India do not exist without it, and a domain without it is another domain.
+/// Whether a joiner distinguishes two words (RFC 5892, appendix A.1 and A.2). Some words in Persian and Indian
+/// languages cannot be written without a joiner, and a domain without the joiner is a different domain.
 fn joiner_has_meaning(joiner: char, before: &[char], after: &[char]) -> bool {
     let Some(previous) = before.last() else { return false };
     if CanonicalCombiningClassMapBorrowed::new().get_u8(*previous) == VIRAMA {
@@ -95,7 +94,11 @@ mod tests {
         assert_eq!(without_artefacts("Ｍｅ＋１＠ｅｘａｍｐｌｅ．ｏｒｇ"), "Me+1@example.org");
         assert_eq!(without_artefacts("例。jp｡"), "例.jp.");
         assert_eq!(without_artefacts("jose\u{301}"), "josé");
-        assert_eq!(without_artefacts("ガ\u{309A}カ\u{3099}"), "ガ\u{309A}ガ", "only what composes");
+        assert_eq!(
+            without_artefacts("ガ\u{309A}カ\u{3099}"),
+            "ガ\u{309A}ガ",
+            "not every mark composes"
+        );
     }
 
     #[test]
@@ -106,7 +109,7 @@ mod tests {
         }
         assert_eq!(without_artefacts("نامه\u{200D}ای"), "نامهای");
         assert_eq!(without_artefacts("例\u{200C}え"), "例え");
-        // The sign before the joiner is another one once the signs are in canonical order.
+        // Canonical ordering moves a different sign before the joiner, so the joiner is removed.
         assert_eq!(without_artefacts("\u{2DEA}\u{1714}\u{200D}"), "\u{1714}\u{2DEA}");
     }
 }

@@ -1,4 +1,4 @@
-//! Times in UTC, and their formats in SQL and JSON.
+//! UTC times and their formats in SQL and JSON.
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime};
 
-/// Precise to the microsecond. `Display` and JSON use RFC 3339, precise to the millisecond.
+/// A time with microsecond precision. `Display` and JSON use RFC 3339 with millisecond precision.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow,
 )]
@@ -28,7 +28,7 @@ impl UtcTime {
         self.0.and_utc().timestamp_micros()
     }
 
-    /// Returns zero if `earlier` is after this time.
+    /// Returns the time since `earlier`, or zero if `earlier` is later than `self`.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         (self.0 - earlier.0).to_std().unwrap_or_default()
     }
