@@ -1,218 +1,195 @@
-//! Serves connections until shutdown, then lets requests finish. axum's own server has no limit on how long a
-//! connection may stay open without a request.
+//! Accepts connections until shutdown, and then lets requests in progress finish. This replaces axum's own server,
+//! which limits neither the number of connections per client nor the time that a connection may stay open without a
+//! request.
+
+mod connections;
 
 use crate::app::{App, AppState};
 use crate::extract::client_info::Peer;
+use crate::layers::reserved_connections::ReservedConnection;
 use crate::router;
+use crate::server::connections::{
+    ConnectionLimits, ConnectionSlot, Connections, TooManyConnections,
+};
+use crate::settings::ApiSettings;
+use crate::telemetry::{self, OpenConnection};
 use axum::Router;
 use axum::http::Request;
 use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 #[derive(Debug, Clone, Copy)]
-struct ConnectionLimits {
-    /// Longest wait for a complete request head, on a new connection or after the previous request.
-    head_timeout: Duration,
-    /// Longest wait for a client that does not read its response.
-    write_timeout: Duration,
-    /// Largest number of open connections. Further ones wait in the operating system's queue.
-    connections: usize,
+struct ConnectionTimeouts {
+    /// Maximum time to wait for a complete request head, on a new connection or after the previous request.
+    head: Duration,
+    /// Like `head`, but for a connection reserved for health checks and metrics.
+    reserved_head: Duration,
+    /// Maximum time to wait for a client that is not reading its response.
+    write: Duration,
 }
 
-const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
-    // Longer than the idle timeout of most load balancers (60 s): if the server closed a connection first, they would
-    // sometimes send a request on it while it is closing.
-    head_timeout: Duration::from_secs(75),
-    write_timeout: Duration::from_secs(60),
-    // Each connection uses about 20 kB of memory and a file descriptor.
-    connections: 10_000,
+const CONNECTION_TIMEOUTS: ConnectionTimeouts = ConnectionTimeouts {
+    // Longer than the idle timeout of most load balancers (60 s). Otherwise, a load balancer could send a request on a
+    // connection that the server is closing.
+    head: Duration::from_secs(75),
+    // Probes send their requests immediately.
+    reserved_head: Duration::from_secs(5),
+    write: Duration::from_secs(60),
 };
 
-/// Leaves half of the file descriptors for files, the database and Temporal: without those, no request can be answered.
-fn max_connections(descriptors: std::io::Result<u64>) -> usize {
-    // An unknown limit is treated as no limit.
-    let most = descriptors.map_or(usize::MAX, |all| usize::try_from(all / 2).unwrap_or(usize::MAX));
-    most.min(CONNECTION_LIMITS.connections)
-}
+/// Maximum size of a request head, which matches nginx's default. hyper accepts a larger head if the last read
+/// completes it, so the buffer can grow to twice this size. hyper also reads bodies in chunks of this size.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// Serves `app` on `listener` until `shutdown` is cancelled. It then stops accepting connections, ends the
-/// event streams, and lets requests finish within the settings' `shutdown_timeout`.
+/// Sent without reading the request. A client with this many open connections is not worth the effort of parsing its
+/// request.
+const TOO_MANY_CONNECTIONS: &[u8] =
+    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 0\r\n\
+    Connection: close\r\n\r\n";
+
+/// Serves `app` on `listener` until `shutdown` is cancelled. Then stops accepting connections, ends the event streams,
+/// and waits up to `shutdown_timeout` for requests in progress to finish.
 pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) {
-    let grace = app.settings.shutdown_timeout;
+    let settings = app.settings.clone();
     let router = router::build(AppState::new(app, shutdown.clone()));
-    // The limit is raised as far as the system allows, because the usual 1024 is too low.
-    let descriptors = rlimit::increase_nofile_limit(u64::MAX);
-    let limits =
-        ConnectionLimits { connections: max_connections(descriptors), ..CONNECTION_LIMITS };
-    serve_router(listener, router, shutdown, grace, limits).await;
+    serve_router(listener, router, settings, shutdown).await;
 }
 
-async fn serve_router(
-    mut listener: TcpListener,
+pub(crate) async fn serve_router(
+    listener: TcpListener,
     router: Router,
+    settings: ApiSettings,
     shutdown: CancellationToken,
-    grace: Duration,
-    limits: ConnectionLimits,
 ) {
-    let connections = GracefulShutdown::new();
-    // HTTP/1 only: the detection of HTTP/2 waits for the first bytes without a time limit.
-    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout);
-    let permits = Arc::new(Semaphore::new(limits.connections));
-    while let Some((stream, peer, permit)) =
-        shutdown.run_until_cancelled(accept(&mut listener, &permits)).await
-    {
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(limits.write_timeout));
-        let router = router.clone().map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            request
-        });
-        let connection = http
-            .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
-            .into_owned();
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "connection failed");
-            }
-            drop(permit);
-        });
+    // Raises the file descriptor limit as far as the system allows, because the usual limit of 1024 is too low.
+    let descriptors = rlimit::increase_nofile_limit(u64::MAX);
+    let limits = ConnectionLimits::new(descriptors, settings.open_limits.connections_per_client);
+    let server = Server { router, settings, limits, timeouts: CONNECTION_TIMEOUTS };
+    server.run(listener, shutdown).await;
+}
+
+struct Server {
+    router: Router,
+    settings: ApiSettings,
+    limits: ConnectionLimits,
+    timeouts: ConnectionTimeouts,
+}
+
+impl Server {
+    async fn run(self, mut listener: TcpListener, shutdown: CancellationToken) {
+        let graceful = GracefulShutdown::new();
+        let connections = Connections::new(self.limits);
+        let (http, reserved_http) = (self.http(false), self.http(true));
+        let mut log = SaturationLog::default();
+        while let Some((stream, peer, slot)) =
+            shutdown.run_until_cancelled(self.accept(&mut listener, &connections)).await
+        {
+            log.record(slot.is_reserved);
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(self.timeouts.write));
+            let is_reserved = slot.is_reserved;
+            let router = self.router.clone().map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                if is_reserved {
+                    request.extensions_mut().insert(ReservedConnection);
+                }
+                request
+            });
+            let http = if is_reserved { &reserved_http } else { &http };
+            let connection = http
+                .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
+                .into_owned();
+            let connection = graceful.watch(connection);
+            tokio::spawn(async move {
+                let _open = OpenConnection::new();
+                if let Err(error) = connection.await {
+                    tracing::debug!(error, "connection failed");
+                }
+                drop(slot);
+            });
+        }
+        drop(listener);
+        let grace = self.settings.shutdown_timeout;
+        if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!("shutdown timeout reached; remaining requests aborted");
+        }
     }
-    drop(listener);
-    if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
-        tracing::warn!("requests aborted: they did not finish before the shutdown timeout");
+
+    fn http(&self, is_reserved: bool) -> Builder<TokioExecutor> {
+        let head_timeout =
+            if is_reserved { self.timeouts.reserved_head } else { self.timeouts.head };
+        // HTTP/2 is disabled because protocol detection waits for the first bytes without a time limit.
+        let mut http = Builder::new(TokioExecutor::new()).http1_only();
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout)
+            .max_buf_size(MAX_HEAD_BYTES)
+            // A reserved connection is released after a single response.
+            .keep_alive(!is_reserved);
+        http
+    }
+
+    /// Returns the next connection. Refuses connections from clients that already have too many.
+    async fn accept(
+        &self,
+        listener: &mut TcpListener,
+        connections: &Connections,
+    ) -> (TcpStream, Peer, ConnectionSlot) {
+        loop {
+            let permit = connections.permit().await;
+            // `Listener::accept` skips connections that have already failed, and waits while no file descriptor is
+            // available.
+            let (stream, peer) = Listener::accept(listener).await;
+            // A trusted proxy opens connections on behalf of all clients.
+            let is_client = !self.settings.is_trusted_proxy(peer.ip());
+            let slot = match connections.admit(permit, is_client.then_some(peer.ip())) {
+                Ok(slot) => slot,
+                Err(TooManyConnections) => {
+                    telemetry::connection_refused();
+                    // The send buffer of a new connection is empty, so this write rarely fails. If it does, the client
+                    // only sees the connection close.
+                    let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+                    continue;
+                }
+            };
+            // Server-sent events are small and must be sent without waiting for more data.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "cannot set TCP_NODELAY");
+            }
+            return (stream, Peer(peer), slot);
+        }
     }
 }
 
-/// Waits for a permit, then for a connection.
-async fn accept(
-    listener: &mut TcpListener,
-    permits: &Arc<Semaphore>,
-) -> (TcpStream, Peer, OwnedSemaphorePermit) {
-    if permits.available_permits() == 0 {
-        tracing::warn!("connection limit reached, new connections wait");
+/// Logs once when only reserved connections are left, and once when others become available again.
+#[derive(Default)]
+struct SaturationLog {
+    is_saturated: bool,
+}
+
+impl SaturationLog {
+    fn record(&mut self, is_saturated: bool) {
+        match (self.is_saturated, is_saturated) {
+            (false, true) => {
+                tracing::warn!(
+                    "connection limit reached; new connections serve only health checks"
+                );
+            }
+            (true, false) => tracing::info!("new connections serve all requests again"),
+            _ => {}
+        }
+        self.is_saturated = is_saturated;
     }
-    let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-    // Skips connections that have already failed, and waits while no file descriptor is available.
-    let (stream, peer) = Listener::accept(listener).await;
-    // Events are small and must be sent without waiting for more data.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
-    (stream, Peer(peer), permit)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::routing::get;
-    use std::net::SocketAddr;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::task::JoinHandle;
-
-    const SOON: Duration = Duration::from_millis(100);
-    const LONG: Duration = Duration::from_secs(20);
-
-    async fn started(
-        router: Router,
-        limits: ConnectionLimits,
-    ) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let stop = CancellationToken::new();
-        let server = tokio::spawn(serve_router(listener, router, stop.clone(), SOON, limits));
-        (address, stop, server)
-    }
-
-    /// Everything that the server sends until it closes the connection.
-    async fn answered(request: &str, head_timeout: Duration) -> String {
-        let router = Router::new().route("/", get(|| async { "hello" }));
-        let limits = ConnectionLimits { head_timeout, ..CONNECTION_LIMITS };
-        let (address, stop, server) = started(router, limits).await;
-        let mut stream = TcpStream::connect(address).await.expect("connects");
-        stream.write_all(request.as_bytes()).await.expect("sends");
-        let mut answer = String::new();
-        let read = stream.read_to_string(&mut answer);
-        let closed = tokio::time::timeout(LONG, read).await;
-        closed.expect("closed in time").expect("text");
-        stop.cancel();
-        server.await.expect("no panic");
-        answer
-    }
-
-    #[test]
-    fn half_of_the_file_descriptors_are_left_for_other_uses() {
-        assert_eq!(max_connections(Ok(1024)), 512);
-        assert_eq!(max_connections(Ok(1_000_000)), CONNECTION_LIMITS.connections);
-    }
-
-    #[tokio::test]
-    async fn a_connection_without_a_complete_request_head_is_closed() {
-        for nothing in ["", "P", "GET / HTTP/1.1\r\nHost: x\r\n"] {
-            let answer = answered(nothing, SOON).await;
-            assert!(!answer.contains("hello"), "{answer}");
-        }
-        let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-        let answer = answered(request, LONG).await;
-        assert!(answer.ends_with("hello"), "{answer}");
-    }
-
-    #[tokio::test]
-    async fn a_client_that_does_not_read_its_response_is_disconnected() {
-        let (dropped, mut gone) = tokio::sync::mpsc::channel::<()>(1);
-        let endless = move || {
-            let held = dropped.clone();
-            let chunks = futures::stream::repeat_with(move || {
-                let _held = &held;
-                Ok::<_, std::convert::Infallible>(vec![b'x'; 64 * 1024])
-            });
-            async { axum::body::Body::from_stream(chunks) }
-        };
-        let router = Router::new().route("/", get(endless));
-        let limits = ConnectionLimits { write_timeout: SOON, ..CONNECTION_LIMITS };
-        let (address, stop, server) = started(router, limits).await;
-        let mut stream = TcpStream::connect(address).await.expect("connects");
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sends");
-
-        stop.cancel();
-        // Both the router and the response are dropped, so no sender is left.
-        assert!(tokio::time::timeout(LONG, gone.recv()).await.expect("disconnected").is_none());
-
-        server.await.expect("no panic");
-        drop(stream);
-    }
-
-    #[tokio::test]
-    async fn connections_above_the_limit_wait() {
-        let router = Router::new().route("/", get(|| async { "hello" }));
-        let (address, stop, server) =
-            started(router, ConnectionLimits { connections: 1, ..CONNECTION_LIMITS }).await;
-        let first = TcpStream::connect(address).await.expect("connects");
-        let mut second = TcpStream::connect(address).await.expect("waits in the queue");
-        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-        second.write_all(request).await.expect("sends");
-        let mut answer = String::new();
-        let early = tokio::time::timeout(SOON, second.read_to_string(&mut answer)).await;
-        assert!(early.is_err(), "the first one has the only permit: {answer}");
-
-        drop(first);
-        let read = tokio::time::timeout(LONG, second.read_to_string(&mut answer)).await;
-
-        read.expect("in time").expect("text");
-        assert!(answer.ends_with("hello"), "{answer}");
-        stop.cancel();
-        server.await.expect("no panic");
-    }
-}
+mod tests;

@@ -1,11 +1,12 @@
-//! Refused requests in the audit log.
+//! Records refused requests in the audit log.
 //!
-//! Every refusal goes through [`refuse`], which appends its entry. The store appends entries only for actions that it
-//! performed, in the same transaction.
+//! Every refusal goes through [`refuse`], which appends an audit entry. The store itself appends entries only for the
+//! actions it performs, in the same transaction.
 //!
-//! Appending an entry takes the lock on the head of the audit log, and entries are never deleted. Anonymous clients
-//! could use this to delay all other requests and to hide important entries among useless ones, so entries about them
-//! are limited twice: per client ([`refuse_unauthenticated`]) and per process ([`append_refusal`]).
+//! Appending an entry locks the head of the audit log, and entries are never deleted. A client that sends many refused
+//! requests could therefore delay all other requests and bury important entries among useless ones. For this reason,
+//! entries about anonymous clients are limited per client ([`refuse_unauthenticated`]) and per process, and entries
+//! about accounts are limited per account ([`append_refusal`]).
 
 use crate::app::AppState;
 use crate::auth::caller::anonymous_entry;
@@ -20,19 +21,19 @@ use diagflow_store::{
     Action, ActorKind, FileId, NewAuditEntry, ObjectKind, StoreResult, SubmissionId, UserId,
 };
 
-/// Appends the entry of a refused request and returns the error for the response. A refusal discloses no data, so the
-/// error is the same if the entry cannot be appended.
+/// Appends an audit entry for a refused request and returns the error for the response. A refusal discloses no data, so
+/// the error is the same even if the entry cannot be appended.
 pub(crate) async fn refuse(state: &AppState, entry: NewAuditEntry, error: ApiError) -> ApiError {
     if let Err(failure) = append_refusal(state, &entry.with_result(error.code())).await {
         telemetry::audit_entry_dropped("database");
-        tracing::error!(error = failure.kind(), "cannot append a refusal to the audit log");
+        tracing::error!(error = failure.kind(), "cannot append audit entry for refused request");
     }
     error
 }
 
-/// Like [`refuse`], but for a request that may be anonymous. A client that is refused too often gets 429 instead,
-/// without another entry. Identified callers are not limited: they may share their address with strangers, and the
-/// entry identifies them.
+/// Like [`refuse`], but for a request that may be anonymous. An anonymous client that is refused too often receives a
+/// 429 response, and no further entries are appended. Identified callers are not limited by address, because strangers
+/// may share it.
 pub(crate) async fn refuse_unauthenticated(
     state: &AppState,
     client: &ClientInfo,
@@ -43,17 +44,26 @@ pub(crate) async fn refuse_unauthenticated(
         && let Err(too_many) = state.limiters.admit(RateLimitClass::Unauthenticated, client.key())
     {
         telemetry::audit_entry_dropped("client");
-        tracing::info!(code = error.code(), "audit entry dropped: too many from this client");
+        tracing::info!(
+            code = error.code(),
+            "audit entry dropped: too many entries about this client"
+        );
         return too_many;
     }
     refuse(state, entry, error).await
 }
 
-/// Appends the entry unless this process has appended too many about anonymous clients.
+/// Appends the entry unless this process has already appended too many entries of this kind.
 pub(crate) async fn append_refusal(state: &AppState, entry: &NewAuditEntry) -> StoreResult<()> {
-    if is_anonymous(entry) && !state.anonymous_audit.allow(entry.action) {
-        telemetry::audit_entry_dropped("process");
-        tracing::warn!(action = %entry.action, code = entry.result, "audit entry dropped: too many");
+    if let Err(limit) = state.audit_limits.check(entry) {
+        let limit = limit.into();
+        telemetry::audit_entry_dropped(limit);
+        tracing::warn!(
+            limit,
+            action = %entry.action,
+            code = entry.result,
+            "audit entry dropped: too many entries"
+        );
         return Ok(());
     }
     state.app.store.append_audit_entry(entry).await
@@ -63,7 +73,7 @@ fn is_anonymous(entry: &NewAuditEntry) -> bool {
     entry.actor.kind == ActorKind::Anonymous
 }
 
-/// An entry about a client without access, with its account if known.
+/// Returns an entry for a client that was denied access, including the client's account if it is known.
 pub(crate) fn unauthenticated_entry(
     state: &AppState,
     client: &ClientInfo,
@@ -79,12 +89,12 @@ pub(crate) fn unauthenticated_entry(
     }
 }
 
-/// The method and the path of a request, for the audit entry of a refusal.
+/// A request's method and path, recorded in the audit log if the request is refused.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestTarget {
     method: Method,
     path: String,
-    /// The route's path, with the names of its parameters.
+    /// The route's path template, with parameter names instead of values.
     template: String,
 }
 
@@ -102,7 +112,7 @@ impl RequestTarget {
         &self.method
     }
 
-    /// Adds the route, and the submission or account, so that searches find the entry.
+    /// Adds the route and any submission, account or file named in the path to the entry, so that searches can find it.
     pub(crate) async fn annotate(&self, state: &AppState, entry: NewAuditEntry) -> NewAuditEntry {
         let entry = entry.with("route", format!("{} {}", self.method, self.path));
         let mut pairs = self.template.split('/').zip(self.path.split('/'));
@@ -134,7 +144,8 @@ fn with_object(
     }
 }
 
-/// Adds a file, with its submission as the object, so that the entries of the submission show who requested its images.
+/// Adds a file to the entry. The entry's object is the submission that contains the file, so the submission's audit
+/// entries show who requested its images.
 pub(crate) async fn with_file(
     state: &AppState,
     file: FileId,

@@ -1,6 +1,7 @@
 //! The caller of a request, and the audit entries about callers.
 
 use crate::app::AppState;
+use crate::auth::auth_method::AuthMethod;
 use crate::auth::permissions::Permission;
 use crate::error::ApiError;
 use crate::extract::client_info::ClientInfo;
@@ -8,35 +9,12 @@ use crate::openapi::route::Documented;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use diagflow_store::{
-    Action, Actor, ActorKind, ApiKeyId, AuditKey, NewAuditEntry, ObjectKind, SUCCESS, SessionId,
-    User, UserId,
+    Action, Actor, ActorKind, AuditKey, NewAuditEntry, ObjectKind, SUCCESS, SessionId, Submission,
+    User,
 };
 use serde_json::Map;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AuthMethod {
-    Session(SessionId),
-    ApiKey(ApiKeyId),
-}
-
-impl AuthMethod {
-    pub(super) fn actor(self, user: UserId, name: String) -> Actor {
-        let kind = match self {
-            AuthMethod::Session(_) => ActorKind::User,
-            AuthMethod::ApiKey(_) => ActorKind::Service,
-        };
-        Actor { kind, id: Some(user), name }
-    }
-
-    pub(super) fn annotate(self, entry: NewAuditEntry) -> NewAuditEntry {
-        match self {
-            AuthMethod::Session(session) => entry.with("session", session.to_string()),
-            AuthMethod::ApiKey(key) => entry.with("key", key.to_string()),
-        }
-    }
-}
-
-/// The access token of a request, with times in Unix seconds.
+/// The access token sent with a request. Times are Unix timestamps in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PresentedToken {
     pub(crate) from_cookie: bool,
@@ -44,14 +22,14 @@ pub(crate) struct PresentedToken {
     pub(crate) expires_at: i64,
 }
 
-/// The authenticated account that sent the request. Handlers behind [`crate::auth::guard::guarded`] take it as an
-/// argument; the guard has checked its permission.
+/// The authenticated account that sent the request. Handlers behind [`crate::auth::guard::guarded`] take the caller as
+/// an argument, after the guard has checked its permission.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) user: User,
     pub(crate) auth_method: AuthMethod,
     pub(crate) client: ClientInfo,
-    /// `None` with an API key.
+    /// `None` if the request was authenticated with an API key.
     pub(crate) presented_token: Option<PresentedToken>,
     pub(super) audit_key: AuditKey,
 }
@@ -59,6 +37,14 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn has_permission(&self, permission: Permission) -> bool {
         Permission::of(self.user.role).contains(&permission)
+    }
+
+    /// Whether this caller may see the submission. Deleted submissions are visible only with a permission, unless they
+    /// have been erased and contain nothing worth hiding.
+    pub(crate) fn may_see(&self, submission: &Submission) -> bool {
+        submission.deleted_at.is_none()
+            || submission.erased_at.is_some()
+            || self.has_permission(Permission::SubmissionsDelete)
     }
 
     /// Returns [`ApiError::Forbidden`] for an API key, which has no session.
@@ -73,7 +59,8 @@ impl Caller {
         self.auth_method.actor(self.user.id, self.user.email.to_string())
     }
 
-    /// An entry about an action of this caller. `object_id` is empty if the action has no single object.
+    /// Returns an audit entry for an action by this caller. `object_id` is empty if the action does not affect a single
+    /// object.
     pub(crate) fn audit_entry(
         &self,
         action: Action,
@@ -86,7 +73,8 @@ impl Caller {
     }
 }
 
-/// An entry about an action of an unidentified client. `claimed` is the e-mail address that it claims to have.
+/// Returns an audit entry for an action by an unidentified client. `claimed` is the e-mail address the client claims to
+/// own.
 pub(crate) fn anonymous_entry(
     state: &AppState,
     client: &ClientInfo,
@@ -97,7 +85,7 @@ pub(crate) fn anonymous_entry(
     new_entry(&state.keys.audit, actor, client, action)
 }
 
-/// An entry about a session. Its actor is the account that the session belongs to.
+/// Returns an audit entry for a session. The actor is the account that owns the session.
 pub(crate) fn session_entry(
     state: &AppState,
     client: &ClientInfo,
@@ -130,7 +118,7 @@ impl FromRequestParts<AppState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
         parts.extensions.get::<Caller>().cloned().ok_or_else(|| {
-            ApiError::internal("a handler takes the caller, but its route has no guard")
+            ApiError::internal("the handler takes a caller, but its route has no guard")
         })
     }
 }

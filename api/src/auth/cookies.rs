@@ -1,5 +1,6 @@
-//! The cookies of browser sessions, which scripts cannot read, and the CSRF token, which requests that change data also
-//! need. The token is derived from the session (OWASP's signed double-submit pattern), so it is not stored.
+//! Browser session cookies and CSRF tokens. Scripts cannot read the cookies, and requests that change data must also
+//! include a CSRF token. The token is derived from the session (OWASP's signed double-submit pattern), so it does not
+//! need to be stored.
 
 use crate::header_names::CSRF_HEADER;
 use crate::settings::ApiSettings;
@@ -7,38 +8,38 @@ use axum::http::{HeaderMap, Method};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use diagflow_store::{MacKey, SessionId};
-use secrecy::{ExposeSecret, SecretString};
+use diagflow_store::{Keyring, MacKey, SessionId};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CookieKind {
-    /// Name without the prefix that is added over HTTPS.
+    /// Cookie name without the prefix added over HTTPS.
     pub(crate) name: &'static str,
     path: &'static str,
 }
 
 pub(crate) const SESSION: CookieKind = CookieKind { name: "diagflow_session", path: "/" };
-/// Contains the refresh token. Browsers send it only to the one path that accepts it.
+/// The cookie that holds the refresh token. Browsers send it only to the one path that accepts it.
 pub(crate) const REFRESH: CookieKind =
     CookieKind { name: "diagflow_refresh", path: "/api/v1/auth/refresh" };
-/// Identifies a known device at sign-in (see [`super::device`]).
+/// The cookie that identifies a known device at sign-in (see [`super::device`]).
 pub(crate) const DEVICE: CookieKind = CookieKind { name: "diagflow_device", path: "/api/v1/auth" };
-/// The same for the sign-in of consoles, which has another path.
+/// The device cookie for the sign-in route of admin consoles, which has a different path.
 pub(crate) const CONSOLE_DEVICE: CookieKind =
     CookieKind { name: DEVICE.name, path: "/api/admin/login" };
 
 pub(crate) struct CsrfTokens(MacKey);
 
 impl CsrfTokens {
-    pub(crate) fn new(secret: &SecretString) -> Self {
-        Self(MacKey::derive(secret.expose_secret(), "diagflow csrf token v1"))
+    pub(crate) fn new(secrets: &Keyring) -> Self {
+        Self(MacKey::derive(secrets, "diagflow csrf token v1"))
     }
 
     pub(crate) fn token(&self, session: SessionId) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.0.tag(session.to_string()))
     }
 
-    /// Whether a request may use the session's cookie: its method is safe, or it has the session's CSRF token.
+    /// Whether a request may authenticate with the session cookie: either its method is safe, or it includes the
+    /// session's CSRF token.
     pub(crate) fn allows(&self, method: &Method, headers: &HeaderMap, session: SessionId) -> bool {
         let token = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
         let tag = token.and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok());
@@ -61,8 +62,8 @@ impl CookieKind {
     }
 }
 
-/// A cookie that scripts cannot read and that browsers send only with requests from our own pages. It expires when the
-/// browser is closed.
+/// Returns a cookie that scripts cannot read and that browsers send only with requests from our own pages. The cookie
+/// expires when the browser is closed.
 pub(crate) fn cookie(settings: &ApiSettings, kind: CookieKind, value: String) -> Cookie<'static> {
     Cookie::build((kind.full_name(settings), value))
         .path(kind.path)
@@ -87,7 +88,7 @@ pub(crate) fn clear_session(settings: &ApiSettings, jar: CookieJar) -> CookieJar
     [SESSION, REFRESH].into_iter().fold(jar, |jar, kind| {
         let mut expired = cookie(settings, kind, String::new());
         expired.make_removal();
-        // `remove` would ignore a cookie that this request did not send.
+        // `remove` ignores cookies that were not sent with this request.
         jar.add(expired)
     })
 }

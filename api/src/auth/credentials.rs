@@ -1,7 +1,8 @@
 //! Identifies the caller by an access token or API key (`Authorization: Bearer`), or by the session cookie.
 
 use crate::app::AppState;
-use crate::auth::caller::{AuthMethod, Caller, PresentedToken};
+use crate::auth::auth_method::AuthMethod;
+use crate::auth::caller::{Caller, PresentedToken};
 use crate::auth::cookies;
 use crate::auth::jwt::{Claims, TokenError};
 use crate::error::ApiError;
@@ -10,12 +11,13 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
 use diagflow_store::{Actor, ApiKeyId, ApiKeyOwner, SessionId, Sha256, StoreError};
 
-/// Lets scanners recognise a leaked key.
+/// Prefix by which secret scanners recognise a leaked key.
 pub(crate) const API_KEY_PREFIX: &str = "dfk_";
 
 pub(crate) struct AuthFailure {
     pub(crate) error: ApiError,
-    /// The account with the session or key, if the credentials identify it despite the error. For the audit log.
+    /// The account and its session or API key, if they could be identified despite the error. Recorded in the audit
+    /// log.
     pub(crate) identity: Option<(Actor, AuthMethod)>,
 }
 
@@ -31,7 +33,7 @@ impl From<StoreError> for AuthFailure {
     }
 }
 
-/// `None` if the request has no credentials.
+/// Returns `None` if the request has no credentials.
 pub(crate) async fn authenticate(
     state: &AppState,
     method: &Method,
@@ -85,16 +87,16 @@ async fn by_session(
     ))
 }
 
-/// The failure for a token that we issued but that is no longer valid.
+/// Returns the failure for a token that we issued but is no longer valid.
 async fn rejected_token(state: &AppState, claims: &Claims, error: ApiError) -> AuthFailure {
-    // The id is enough if the database does not respond.
+    // If the database does not respond, the audit entry identifies the account only by its id.
     let user = state.app.store.user(claims.sub).await.ok().flatten();
     let name = user.map(|user| user.email.to_string()).unwrap_or_default();
     let auth_method = AuthMethod::Session(claims.sid);
     AuthFailure { error, identity: Some((auth_method.actor(claims.sub, name), auth_method)) }
 }
 
-/// `key` is `{id}_{secret}`.
+/// `key` has the form `{id}_{secret}`.
 async fn by_api_key(
     state: &AppState,
     key: &str,

@@ -1,6 +1,7 @@
-//! Device cookies (OWASP) identify devices that have signed in to an account, so that failed attempts by strangers do
-//! not lock these devices out. A cookie grants no access and does not reveal the account: attempts from the device are
-//! only counted separately. It is bound to the account's e-mail address, so it is useless for any other account.
+//! Device cookies (OWASP) identify devices that have signed in to an account, so failed attempts by strangers do not
+//! lock these devices out. A device cookie grants no access and does not reveal the account; it only causes attempts
+//! from the device to be counted separately. Each cookie is bound to the account's e-mail address, so it is useless for
+//! any other account.
 
 use crate::auth::cookies;
 use crate::auth::cookies::{CookieKind, DEVICE};
@@ -9,10 +10,9 @@ use axum_extra::extract::cookie::{Cookie, CookieJar};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::Utc;
-use diagflow_store::MacKey;
-use secrecy::{ExposeSecret, SecretString};
+use diagflow_store::{Keyring, MacKey};
 
-/// One year, in seconds.
+/// Lifetime of a device cookie: one year, in seconds.
 const LIFETIME: i64 = 365 * 24 * 60 * 60;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +33,18 @@ impl Device {
 pub(crate) struct DeviceCookies(MacKey);
 
 impl DeviceCookies {
-    pub(crate) fn new(secret: &SecretString) -> Self {
-        Self(MacKey::derive(secret.expose_secret(), "diagflow device v1"))
+    pub(crate) fn new(secrets: &Keyring) -> Self {
+        Self(MacKey::derive(secrets, "diagflow device v1"))
     }
 
-    /// The cookie for a sign-in with this address at `now`, in Unix seconds.
+    /// Returns the cookie to set after signing in with this address. `now` is a Unix timestamp in seconds.
     fn issue(&self, device: Device, email: &str, now: i64) -> String {
         let issued_at = now.to_be_bytes();
         let tag = self.0.tag(message(device, issued_at, email));
         BASE64_URL_SAFE_NO_PAD.encode([&device.0[..], &issued_at, &tag].concat())
     }
 
-    /// The device, if it signed in with this address less than [`LIFETIME`] ago.
+    /// Returns the device if it signed in with this address less than [`LIFETIME`] ago.
     fn verify(&self, text: &str, email: &str, now: i64) -> Option<Device> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         let (random, rest) = bytes.split_first_chunk()?;
@@ -56,13 +56,13 @@ impl DeviceCookies {
     }
 }
 
-/// The encoding is unambiguous, because all parts but the last have a fixed length.
+/// The encoding is unambiguous, because every part except the last has a fixed length.
 fn message(Device(random): Device, issued_at: [u8; 8], email: &str) -> Vec<u8> {
     [&random[..], &issued_at, email.to_lowercase().as_bytes()].concat()
 }
 
-/// The device of a request, if it is known to the account with this address. All kinds of device cookies have the same
-/// name.
+/// Returns the device that sent the request, if it has previously signed in to the account with this address. All
+/// device cookies have the same name.
 pub(crate) fn find(
     settings: &ApiSettings,
     key: &DeviceCookies,
@@ -73,7 +73,7 @@ pub(crate) fn find(
     key.verify(&text, email.trim(), Utc::now().timestamp())
 }
 
-/// The cookie that makes a device known to the account with this address. A known device keeps its id.
+/// Returns the cookie for a device that has signed in to the account with this address. A known device keeps its id.
 pub(crate) fn cookie(
     settings: &ApiSettings,
     key: &DeviceCookies,
@@ -104,7 +104,7 @@ mod tests {
         assert_ne!(text, younger);
         let end = text.len() - 43;
         let forged = format!("{}{}", &younger[..end], &text[end..]);
-        assert_eq!(key.verify(&forged, email, 1001), None, "its time was changed");
+        assert_eq!(key.verify(&forged, email, 1001), None, "the issue time was changed");
         for nonsense in ["", "AAAA", &text[..end], &format!("{text}AA")] {
             assert_eq!(key.verify(nonsense, email, 1000), None, "{nonsense}");
         }

@@ -1,33 +1,41 @@
-//! Checks the permission that a route requires, and documents it. One call does both, so that the check and the
-//! documentation cannot differ.
+//! Checks and documents the permission that a route requires. A single call does both, so the check and the
+//! documentation cannot diverge.
 
 use crate::app::AppState;
 use crate::auth::audit::{RequestTarget, refuse, refuse_unauthenticated, unauthenticated_entry};
-use crate::auth::caller::{AuthMethod, Caller};
+use crate::auth::auth_method::AuthMethod;
+use crate::auth::caller::Caller;
 use crate::auth::cookies;
 use crate::auth::credentials::{AuthFailure, authenticate};
 use crate::auth::permissions::Permission;
-use crate::error::{ApiError, ErrorCode};
+use crate::auth::stream_access::{START_TIMEOUT, has_signed_token};
+use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::client_info::ClientInfo;
-use crate::openapi::route::{operations, writes};
+use crate::layers::time_limit::run_to_completion;
+use crate::openapi::route::{Documented, operations, writes};
 use crate::openapi::{error_responses, security};
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::SET_COOKIE;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use diagflow_store::{Action, ObjectKind};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::sync::{Arc, Mutex, PoisonError};
+use utoipa::openapi::path::Paths;
 use utoipa_axum::router::UtoipaMethodRouter;
 
-/// Errors of [`optional_caller`].
+/// Errors returned by [`optional_caller`].
 pub(crate) const CREDENTIAL_ERRORS: [ErrorCode; 4] = [
     ErrorCode::TokenExpired,
     ErrorCode::TokenInvalid,
     ErrorCode::SessionEnded,
     ErrorCode::ApiKeyInvalid,
 ];
-/// Errors of [`guarded`], besides [`CREDENTIAL_ERRORS`].
+/// Errors returned by [`guarded`], in addition to [`CREDENTIAL_ERRORS`].
 const GUARD_ERRORS: [ErrorCode; 4] = [
     ErrorCode::SignInRequired,
     ErrorCode::Forbidden,
@@ -40,16 +48,32 @@ pub(crate) fn guarded(
     permission: Permission,
     (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
 ) -> UtoipaMethodRouter<AppState> {
-    for (_, operation) in operations(&mut paths) {
+    document(&mut paths, permission);
+    let guard = from_fn_with_state((state.clone(), permission), authorize);
+    (schemas, paths, router.route_layer(guard))
+}
+
+/// Like [`guarded`], but for an event stream, whose handler takes a [`StreamCaller`]. During a database outage, the
+/// handler has to check the permission later.
+pub(crate) fn guarded_stream(
+    state: &AppState,
+    permission: Permission,
+    (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
+) -> UtoipaMethodRouter<AppState> {
+    document(&mut paths, permission);
+    let guard = from_fn_with_state((state.clone(), permission), authorize_stream);
+    (schemas, paths, router.route_layer(guard))
+}
+
+fn document(paths: &mut Paths, permission: Permission) {
+    for (_, operation) in operations(paths) {
         operation.security = Some(security::account(&[permission.name()]).to_vec());
         error_responses::add(operation, &CREDENTIAL_ERRORS);
         error_responses::add(operation, &GUARD_ERRORS);
     }
-    for operation in writes(&mut paths) {
+    for operation in writes(paths) {
         operation.security = Some(security::account_with_csrf_token(&[permission.name()]).to_vec());
     }
-    let guard = from_fn_with_state((state.clone(), permission), authorize);
-    (schemas, paths, router.route_layer(guard))
 }
 
 async fn authorize(
@@ -57,13 +81,147 @@ async fn authorize(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match authorize_request(&state, permission, &mut request).await {
-        Ok(caller) => renew_cookie(&state, &caller, next.run(request).await),
+    match UnknownCaller::of(&state, permission, &request).authorize().await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller.clone());
+            renew_cookie(&state, &caller, next.run(request).await)
+        }
         Err(error) => error.into_response(),
     }
 }
 
-/// The caller of a route that needs no credentials. Invalid credentials are refused rather than ignored.
+async fn authorize_stream(
+    State((state, permission)): State<(AppState, Permission)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let unknown = UnknownCaller::of(&state, permission, &request);
+    if !has_signed_token(&state, request.headers()) {
+        return authorize(State((state, permission)), request, next).await;
+    }
+    let now = unknown.clone();
+    let mut attempt = run_to_completion(async move { now.authorize().await }).boxed();
+    match tokio::time::timeout(START_TIMEOUT, &mut attempt).await.map(Result::flatten) {
+        Ok(Ok(caller)) => {
+            request.extensions_mut().insert(caller.clone());
+            renew_cookie(&state, &caller, next.run(request).await)
+        }
+        Ok(Err(error)) if !error.is_database_outage() => error.into_response(),
+        Ok(Err(_)) => {
+            request.extensions_mut().insert(PendingCaller::new(unknown, None));
+            next.run(request).await
+        }
+        Err(_) => {
+            request.extensions_mut().insert(PendingCaller::new(unknown, Some(attempt)));
+            next.run(request).await
+        }
+    }
+}
+
+/// The caller who opens a guarded event stream.
+#[derive(Clone)]
+pub(crate) enum StreamCaller {
+    Authorized(Box<Caller>),
+    /// The database did not respond, so nothing is known about the caller except that we issued its token.
+    Pending(Box<PendingCaller>),
+}
+
+impl StreamCaller {
+    /// Returns the caller if it has the required permission.
+    pub(crate) async fn authorize(self) -> ApiResult<Caller> {
+        match self {
+            StreamCaller::Authorized(caller) => Ok(*caller),
+            StreamCaller::Pending(pending) => pending.authorize().await,
+        }
+    }
+}
+
+impl FromRequestParts<AppState> for StreamCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
+        match parts.extensions.get::<PendingCaller>() {
+            Some(pending) => Ok(StreamCaller::Pending(Box::new(pending.clone()))),
+            None => {
+                let caller = Caller::from_request_parts(parts, state).await?;
+                Ok(StreamCaller::Authorized(Box::new(caller)))
+            }
+        }
+    }
+}
+
+impl Documented for StreamCaller {}
+
+type Attempt = BoxFuture<'static, ApiResult<ApiResult<Caller>>>;
+
+/// A caller whose credentials could not be checked in time.
+#[derive(Clone)]
+pub(crate) struct PendingCaller {
+    unknown: UnknownCaller,
+    /// The check that is still running, until [`PendingCaller::authorize`] takes it over. A second check would count and
+    /// audit the request twice.
+    running: Arc<Mutex<Option<Attempt>>>,
+}
+
+impl PendingCaller {
+    fn new(unknown: UnknownCaller, running: Option<Attempt>) -> Self {
+        Self { unknown, running: Arc::new(Mutex::new(running)) }
+    }
+
+    async fn authorize(&self) -> ApiResult<Caller> {
+        // A panic cannot leave the attempt inconsistent.
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match running {
+            Some(attempt) => attempt.await.flatten(),
+            None => self.unknown.authorize().await,
+        }
+    }
+}
+
+/// A caller whose credentials have not been checked yet.
+#[derive(Clone)]
+struct UnknownCaller {
+    state: AppState,
+    permission: Permission,
+    headers: HeaderMap,
+    client: ClientInfo,
+    target: RequestTarget,
+}
+
+impl UnknownCaller {
+    fn of(state: &AppState, permission: Permission, request: &Request) -> Self {
+        let proxies = &state.app.settings.proxies;
+        Self {
+            state: state.clone(),
+            permission,
+            headers: request.headers().clone(),
+            client: ClientInfo::of(request.headers(), request.extensions(), proxies),
+            target: RequestTarget::of(request),
+        }
+    }
+
+    /// Returns the caller if it has the required permission.
+    async fn authorize(&self) -> ApiResult<Caller> {
+        let Self { state, permission, headers, client, target } = self;
+        let failure = match authenticate(state, target.method(), headers, client.clone()).await {
+            Ok(Some(caller)) => {
+                state.limiters.admit_account(caller.user.id)?;
+                if caller.has_permission(*permission) {
+                    return Ok(caller);
+                }
+                let entry = caller.audit_entry(Action::Access, ObjectKind::Service, "");
+                let entry = target.annotate(state, entry).await;
+                return Err(refuse(state, entry, ApiError::Forbidden).await);
+            }
+            Ok(None) => ApiError::SignInRequired.into(),
+            Err(failure) => failure,
+        };
+        Err(reject(state, target, client, failure).await)
+    }
+}
+
+/// Returns the caller, if any, of a route that does not require credentials. Invalid credentials are rejected, not
+/// ignored.
 pub(crate) async fn optional_caller(
     state: &AppState,
     target: &RequestTarget,
@@ -74,32 +232,6 @@ pub(crate) async fn optional_caller(
         Ok(caller) => Ok(caller),
         Err(failure) => Err(reject(state, target, &client, failure).await),
     }
-}
-
-/// Adds the caller to the request if the caller has the permission.
-async fn authorize_request(
-    state: &AppState,
-    permission: Permission,
-    request: &mut Request,
-) -> Result<Caller, ApiError> {
-    let headers = request.headers().clone();
-    let proxies = state.app.settings.trusted_proxies;
-    let client = ClientInfo::of(&headers, request.extensions(), proxies);
-    let target = RequestTarget::of(request);
-    let failure = match authenticate(state, target.method(), &headers, client.clone()).await {
-        Ok(Some(caller)) if caller.has_permission(permission) => {
-            request.extensions_mut().insert(caller.clone());
-            return Ok(caller);
-        }
-        Ok(Some(caller)) => {
-            let entry = caller.audit_entry(Action::Access, ObjectKind::Service, "");
-            let entry = target.annotate(state, entry).await;
-            return Err(refuse(state, entry, ApiError::Forbidden).await);
-        }
-        Ok(None) => ApiError::SignInRequired.into(),
-        Err(failure) => failure,
-    };
-    Err(reject(state, &target, &client, failure).await)
 }
 
 async fn reject(
@@ -116,8 +248,8 @@ async fn reject(
     refuse_unauthenticated(state, client, entry, failure.error).await
 }
 
-/// Renews an access token that came in a cookie: after half its lifetime, the response sets a new one, unless the
-/// handler sets the cookie itself.
+/// Renews an access token that was sent in a cookie. Once half of the token's lifetime has passed, the response sets a
+/// new cookie, unless the handler has already set one.
 fn renew_cookie(state: &AppState, caller: &Caller, mut response: Response) -> Response {
     let (Some(presented), AuthMethod::Session(session)) =
         (caller.presented_token, caller.auth_method)

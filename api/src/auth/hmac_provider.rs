@@ -1,5 +1,6 @@
-//! HMAC for `jsonwebtoken` with the crates that the rest of the API uses. The two providers in `jsonwebtoken` would add
-//! either the C code of a second TLS library or an RSA implementation with a known timing side channel.
+//! Implements HMAC for `jsonwebtoken` using the crates that the rest of the API already uses. The two providers bundled
+//! with `jsonwebtoken` would pull in either the C code of a second TLS library or an RSA implementation with a known
+//! timing side channel.
 
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
@@ -15,7 +16,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
 };
 
 pub(super) fn install() {
-    // Fails only if it is already installed.
+    // This fails only if a provider has already been installed.
     let _ = PROVIDER.install_default();
 }
 

@@ -1,5 +1,5 @@
-//! Access tokens of sessions. A token identifies only the account and the session. The permissions are read from the
-//! database for each request, so that changes take effect immediately.
+//! Session access tokens. A token identifies only the account and the session. Permissions are read from the database
+//! on every request, so changes take effect immediately.
 
 use crate::auth::hmac_provider;
 use crate::settings::{JwtAlgorithm, JwtSettings};
@@ -15,9 +15,9 @@ use std::time::Duration;
 
 const ISSUER: &str = "diagflow";
 const AUDIENCE: &str = "diagflow-api";
-/// The header type of an access token (RFC 9068, 2.1). Other kinds of tokens do not have it.
+/// The `typ` header of an access token (RFC 9068, 2.1). Other kinds of tokens have different types.
 const TYPE: &str = "at+jwt";
-/// Number of hexadecimal digits of the key's digest.
+/// Length of a key id, which consists of the first hexadecimal digits of the key's digest.
 const KEY_ID_LENGTH: usize = 16;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,9 +32,9 @@ pub(crate) struct Claims {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TokenError {
-    /// Issued by us, but expired.
+    /// We issued the token, but it has expired.
     Expired(Claims),
-    /// Not issued by us, or altered.
+    /// We did not issue the token, or it was altered.
     Invalid,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// Signs with the current key. Verifies with the current and the previous keys.
+    /// Tokens are signed with the current key, and verified with the current and previous keys.
     pub(crate) fn new(settings: &JwtSettings) -> Self {
         hmac_provider::install();
         let algorithm = match settings.algorithm {
@@ -120,7 +120,7 @@ impl AccessTokens {
     }
 }
 
-/// Identifies a key without revealing it.
+/// Returns an id that does not reveal the key.
 fn key_id(key: &[u8]) -> String {
     let mut name = Sha256::of(&[b"diagflow jwt key v1:".as_slice(), key].concat()).to_string();
     name.truncate(KEY_ID_LENGTH);
@@ -148,8 +148,8 @@ mod tests {
         BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
     }
 
-    /// A token with this header and these claims, signed with HMAC-SHA512 for `HS512` and with
-    /// HMAC-SHA256 otherwise.
+    /// Returns a token with this header and these claims, signed with HMAC-SHA512 for `HS512` and with HMAC-SHA256
+    /// otherwise.
     fn forge(key: &str, head: &Value, claims: &Value) -> String {
         let text = format!("{}.{}", part(head), part(claims));
         let tag = match head["alg"].as_str() {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_valid_with_the_current_and_the_previous_keys() {
+    fn a_token_signed_with_the_current_or_a_previous_key_is_valid() {
         let (user, session) = (UserId::new(), SessionId::new());
         let token = signer("a key", &[]).issue(user, session);
         let verified = signer("a key", &[]).verify(&token).expect("verified");
@@ -193,7 +193,7 @@ mod tests {
         let check = |head: &Value, claims: &Value| signer.verify(&forge("a key", head, claims));
         assert!(
             check(&head(), &claims()).is_ok(),
-            "a token with the right header and claims is valid"
+            "a token with the expected header and claims is valid"
         );
         let with = |mut value: Value, name: &str, new: Value| {
             value[name] = new;

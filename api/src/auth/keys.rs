@@ -1,4 +1,4 @@
-//! The keys that tokens, cookies, links, webhooks and audit entries are signed with.
+//! The keys for tokens, cookies, links, webhooks and audit entries.
 
 use crate::auth::cookies::CsrfTokens;
 use crate::auth::device::DeviceCookies;
@@ -8,7 +8,6 @@ use crate::auth::submission_tokens::SubmissionTokens;
 use crate::auth::webhook::WebhookKey;
 use crate::settings::ApiSettings;
 use diagflow_store::{AuditKey, LinkKey};
-use secrecy::ExposeSecret;
 
 pub(crate) struct Keys {
     pub(crate) submission_tokens: SubmissionTokens,
@@ -18,20 +17,20 @@ pub(crate) struct Keys {
     pub(crate) device_cookies: DeviceCookies,
     pub(crate) audit: AuditKey,
     pub(crate) links: LinkKey,
-    /// `None` if LoopAI sends no callbacks.
+    /// `None` if LoopAI callbacks are disabled.
     pub(crate) webhook: Option<WebhookKey>,
 }
 
 impl Keys {
     pub(crate) fn new(settings: &ApiSettings) -> Self {
         Self {
-            submission_tokens: SubmissionTokens::new(&settings.secret_key),
+            submission_tokens: SubmissionTokens::new(&settings.secret_keys),
             access_tokens: AccessTokens::new(&settings.jwt),
-            csrf: CsrfTokens::new(&settings.secret_key),
-            refresh: RefreshTokens::new(&settings.secret_key),
-            device_cookies: DeviceCookies::new(&settings.secret_key),
-            audit: AuditKey::new(settings.audit_key.expose_secret()),
-            links: LinkKey::new(settings.secret_key.expose_secret()),
+            csrf: CsrfTokens::new(&settings.secret_keys),
+            refresh: RefreshTokens::new(&settings.secret_keys),
+            device_cookies: DeviceCookies::new(&settings.secret_keys),
+            audit: AuditKey::new(&settings.audit_keys),
+            links: LinkKey::new(&settings.secret_keys),
             webhook: settings.callback_secret.as_ref().map(WebhookKey::new),
         }
     }

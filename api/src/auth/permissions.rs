@@ -25,10 +25,13 @@ pub(crate) enum Permission {
     /// Delete and restore submissions.
     #[strum(serialize = "submissions:delete")]
     SubmissionsDelete,
+    /// Remove all personal data of submissions.
+    #[strum(serialize = "submissions:erase")]
+    SubmissionsErase,
     /// Set the note and the assignee of submissions.
     #[strum(serialize = "submissions:update")]
     SubmissionsUpdate,
-    /// Correct the e-mail address of submissions. Requires `SubmissionsUpdate` too.
+    /// Correct the e-mail addresses of submissions. The route also requires `SubmissionsUpdate`.
     #[strum(serialize = "submissions:correct")]
     SubmissionsCorrect,
     #[strum(serialize = "submissions:export")]
@@ -57,6 +60,7 @@ const ALLOWED: &[(Role, &[Permission])] = &[
             SubmissionsCancel,
             SubmissionsRetry,
             SubmissionsDelete,
+            SubmissionsErase,
             SubmissionsUpdate,
             SubmissionsCorrect,
             SubmissionsExport,
@@ -86,7 +90,7 @@ const ALLOWED: &[(Role, &[Permission])] = &[
 ];
 
 impl Permission {
-    /// The name in the API and in the audit log.
+    /// Returns the name used in the API and in the audit log.
     pub(crate) fn name(self) -> &'static str {
         self.into()
     }
@@ -108,7 +112,10 @@ mod tests {
             let all = Permission::of(role).contains(&SubmissionsRead);
             assert!(own != all, "{role} reads either its own submissions or all");
             let has = |permission| Permission::of(role).contains(&permission);
-            assert!(!has(SubmissionsCorrect) || has(SubmissionsUpdate), "{role} may use the route");
+            assert!(
+                !has(SubmissionsCorrect) || has(SubmissionsUpdate),
+                "{role} has the permission that the route requires"
+            );
             let writes = Permission::of(role).contains(&UsersWrite);
             assert_eq!(writes, role == Role::Admin, "{role}");
         }

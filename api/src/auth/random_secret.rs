@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use diagflow_store::Sha256;
 
-/// 256 random bits as text. Guessing is infeasible, so the digest needs no slow hash.
+/// A secret of 256 random bits, as text. Guessing it is infeasible, so its digest does not need a slow hash function.
 pub(crate) struct RandomSecret(String);
 
 impl RandomSecret {
@@ -18,7 +18,7 @@ impl RandomSecret {
         &self.0
     }
 
-    /// Stored in the database instead of the secret.
+    /// Returns the digest that the database stores instead of the secret.
     pub(crate) fn digest(&self) -> Sha256 {
         Sha256::of(self.0.as_bytes())
     }

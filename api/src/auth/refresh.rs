@@ -1,16 +1,15 @@
-//! Refresh tokens: `dfr_{session}_{text}`. The text consists of random bytes and their MAC, which includes the session.
-//! A token that we issued is therefore recognised even long after its use; its reuse means that two parties hold it.
-//! Each token is valid for one use and determines its successor, so a client that did not receive the response and
-//! repeats the request gets the same successor.
+//! Refresh tokens have the form `dfr_{session}_{text}`. The text consists of random bytes and a MAC over the session
+//! and these bytes, so any token that we issued is recognised, even long after it was used. Each token can be used only
+//! once; reuse at a later time means that two parties hold the token. A token determines its successor, so a client
+//! that lost the response and repeats the request receives the same successor.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use diagflow_store::{MacKey, SessionId, Sha256};
-use secrecy::{ExposeSecret, SecretString};
+use diagflow_store::{Keyring, MacKey, SessionId, Sha256};
 
-/// Lets scanners recognise a leaked token.
+/// Prefix by which secret scanners recognise a leaked token.
 const PREFIX: &str = "dfr_";
-/// 192 bits.
+/// Number of random bytes in a token (192 bits).
 const RANDOM_BYTES: usize = 24;
 
 pub(crate) struct RefreshTokens {
@@ -30,15 +29,15 @@ impl RefreshToken {
         format!("{PREFIX}{}_{}", self.session, self.text)
     }
 
-    /// Stored in the database instead of the token.
+    /// Returns the digest that the database stores instead of the token.
     pub(crate) fn digest(&self) -> Sha256 {
         Sha256::of(self.text.as_bytes())
     }
 }
 
 impl RefreshTokens {
-    pub(crate) fn new(secret: &SecretString) -> Self {
-        let derive = |purpose| MacKey::derive(secret.expose_secret(), purpose);
+    pub(crate) fn new(secrets: &Keyring) -> Self {
+        let derive = |purpose| MacKey::derive(secrets, purpose);
         Self {
             tags: derive("diagflow refresh token v1"),
             successors: derive("diagflow next refresh token v1"),
@@ -63,7 +62,7 @@ impl RefreshTokens {
         RefreshToken { session, random, text }
     }
 
-    /// `None` if we did not issue the token.
+    /// Returns `None` if we did not issue the token.
     pub(crate) fn verify(&self, text: &str) -> Option<RefreshToken> {
         let (session, text) = text.trim().strip_prefix(PREFIX)?.split_once('_')?;
         let session: SessionId = session.parse().ok()?;
@@ -74,7 +73,7 @@ impl RefreshTokens {
     }
 }
 
-/// The encoding is unambiguous, because both parts have a fixed length.
+/// The encoding is unambiguous, because both parts have fixed lengths.
 fn message(session: SessionId, random: &[u8]) -> Vec<u8> {
     [session.to_string().as_bytes(), random].concat()
 }
@@ -84,18 +83,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_verifies_and_has_one_successor() {
+    fn a_token_is_valid_and_has_exactly_one_successor() {
         let key = RefreshTokens::new(&"a key".into());
         let (one, other) = (SessionId::new(), SessionId::new());
         let first = key.issue_first(one);
         assert_eq!(key.verify(&first.reveal()), Some(first.clone()));
-        assert_ne!(first, key.issue_first(one), "random");
+        assert_ne!(first, key.issue_first(one), "tokens are random");
         let next = key.next(&first);
-        assert_eq!(next, key.next(&first), "a repeated request gets the same token");
+        assert_eq!(next, key.next(&first), "a repeated request receives the same token");
         assert_ne!(next.digest(), first.digest());
         assert_eq!(key.verify(&next.reveal()), Some(next));
         let swapped = first.reveal().replace(&one.to_string(), &other.to_string());
-        assert_eq!(key.verify(&swapped), None, "another session");
+        assert_eq!(key.verify(&swapped), None, "a token is bound to its session");
         assert_eq!(RefreshTokens::new(&"another".into()).verify(&first.reveal()), None);
         for nonsense in ["", "dfr_", "dfr__", "dfk_x_y", &format!("dfr_{one}_AAAA")] {
             assert_eq!(key.verify(nonsense), None, "{nonsense}");

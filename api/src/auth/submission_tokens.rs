@@ -1,16 +1,15 @@
-//! Access tokens of submissions. The holder of a token may read its submission. Tokens are derived from the id of the
-//! submission, so they are not stored, and a repeated request returns the same token.
+//! Submission access tokens. Whoever holds a token may read and cancel the submission. A token is derived from the
+//! submission's id, so it does not need to be stored and a repeated request returns the same token.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use diagflow_store::{MacKey, SubmissionId};
-use secrecy::{ExposeSecret, SecretString};
+use diagflow_store::{Keyring, MacKey, SubmissionId};
 
 pub(crate) struct SubmissionTokens(MacKey);
 
 impl SubmissionTokens {
-    pub(crate) fn new(secret: &SecretString) -> Self {
-        Self(MacKey::derive(secret.expose_secret(), "diagflow access token v1"))
+    pub(crate) fn new(secrets: &Keyring) -> Self {
+        Self(MacKey::derive(secrets, "diagflow access token v1"))
     }
 
     pub(crate) fn token(&self, submission: SubmissionId) -> String {
@@ -28,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_valid_for_its_own_submission_only() {
+    fn a_token_is_valid_only_for_its_own_submission() {
         let key = SubmissionTokens::new(&"a secret".into());
         let id = SubmissionId::new();
         let token = key.token(id);

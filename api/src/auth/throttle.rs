@@ -1,17 +1,17 @@
-//! Throttles password guessing without locking anybody out: failures expire, and known clients of an account are
-//! counted separately. An attempt uses the first of these tracks whose limits allow it:
+//! Throttles password guessing without locking anyone out: failures expire, and attempts from clients known to an
+//! account are counted separately. An attempt uses the first of the following tracks whose limits allow it:
 //!
-//! 1. For a device that signed in to the account before ([`super::device`]): limits the failures from that device.
-//! 2. For all clients: limits the failures for the account from the network, from the network for any account, and for
-//!    the account from any network.
+//! 1. For a device that has signed in to the account before ([`super::device`]): limits the failures from that device.
+//! 2. For all clients: limits the failures for the account from the client's network, the failures for any account from
+//!    that network, and the failures for the account from any network.
 //! 3. For a network from which the account signed in recently: limits the failures on this track. The first two limits
-//!    of track 2 apply too, but these attempts do not count towards them.
+//!    of track 2 apply as well, but attempts on track 3 do not count towards them.
 //! 4. For an IP address from which the account signed in recently: limits the failures for the account from that
 //!    address.
 //!
 //! Strangers can share a network or an IP address with the account's owner, so tracks 3 and 4 must stay hidden: they
-//! are tried after track 2, do not affect its counters, and fail with the response of track 2. Otherwise a colleague
-//! behind the same address could find out which accounts exist.
+//! are tried after track 2, do not affect its counters, and return the same response as track 2 if an attempt fails.
+//! Otherwise, a colleague behind the same address could find out which accounts exist.
 
 use crate::app::AppState;
 use crate::auth::device::Device;
@@ -27,21 +27,21 @@ const ONE_MINUTE: Duration = Duration::from_secs(60);
 #[must_use = "a successful attempt must be reported"]
 pub(crate) struct PasswordAttempt {
     reserved: SignInAttempt,
-    /// The counter of this account and client only.
+    /// Identifies the counter specific to this account and client.
     own: Sha256,
-    /// On a hidden track, the wait that any other client would get.
+    /// The time that any other client would have to wait. Set only on a hidden track.
     public_wait: Option<Duration>,
 }
 
-/// The limits of each track. The first limit of a track applies to this account and client only.
+/// The limits of each track. The first limit of a track applies only to this account and this client.
 struct LimitSets {
     visible: Vec<Vec<ThrottleLimit>>,
     hidden: Vec<Vec<ThrottleLimit>>,
 }
 
 /// Reserves a password attempt for the account with this e-mail address. The account need not exist, and the result
-/// does not reveal whether it does, provided that the response to a failure comes from [`PasswordAttempt::failed`].
-/// `device` is the client's device, if it has signed in to the account before.
+/// does not reveal whether it does, provided that responses to failed attempts come from [`PasswordAttempt::failed`].
+/// `device` is the client's device, if it has previously signed in to the account.
 pub(crate) async fn begin_attempt(
     state: &AppState,
     client: &ClientInfo,
@@ -107,18 +107,19 @@ async fn limit_sets(
 }
 
 impl PasswordAttempt {
-    /// Removes the attempt and the earlier failures of this account and client.
+    /// Records the success by deleting this attempt and the client's earlier failures for the account.
     pub(crate) async fn succeeded(self, state: &AppState) -> ApiResult<()> {
         Ok(state.app.store.sign_in_succeeded(&self.reserved, self.own).await?)
     }
 
-    /// The error for the response: `error`, or on a hidden track the error that any other client would get.
+    /// Returns the error for the response: `error`, or, on a hidden track, the error any other client would receive.
     pub(crate) fn failed(self, error: ApiError) -> ApiError {
         self.public_wait.map_or(error, too_many_attempts)
     }
 }
 
-/// A digest of names. Each is preceded by its length, so that different lists have different digests.
+/// Returns the digest of a list of names. Each name is preceded by its length, so different lists have different
+/// digests.
 fn subject(names: &[&str]) -> Sha256 {
     let text: String = names.iter().map(|name| format!("{}:{name};", name.len())).collect();
     Sha256::of(text.as_bytes())

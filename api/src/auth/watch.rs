@@ -1,74 +1,91 @@
-//! Ends an event stream when its reader loses access: when the session ends, the API key is revoked, the account is
-//! disabled, or its role changes, on any replica.
+//! Ends an event stream when its reader loses access, because the session ends, the API key is revoked, the account is
+//! disabled, or its role changes. Any replica may have made the change.
 
 use crate::app::AppState;
-use crate::auth::caller::{AuthMethod, Caller};
+use crate::auth::caller::Caller;
+use crate::auth::permission_polls::Permissions;
 use crate::auth::permissions::Permission;
-use diagflow_store::{Store, StoreResult, User};
-use std::time::Duration;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use diagflow_store::UserId;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Owned by the stream, so that polling stops when the stream is dropped.
 pub(crate) struct AccessWatch {
-    ended: CancellationToken,
-    _stops_polling: Option<DropGuard>,
+    closing: CancellationToken,
+    /// `None` for a reader who uses the submission's access token, which is not tied to a session.
+    account: Option<AccountAccess>,
+}
+
+struct AccountAccess {
+    user: UserId,
+    permission: Permission,
+    current: watch::Receiver<Permissions>,
 }
 
 impl AccessWatch {
-    /// Ends only at shutdown. For readers with the submission's access token.
+    /// Returns a watch that ends only at shutdown, for readers who use the submission's access token.
     pub(crate) fn until_shutdown(state: &AppState) -> Self {
-        Self { ended: state.closing.clone(), _stops_polling: None }
+        Self { closing: state.closing.clone(), account: None }
     }
 
-    /// Ends at shutdown, or when `caller` loses `permission`.
+    #[cfg(test)]
+    pub(crate) fn until(ended: CancellationToken) -> Self {
+        Self { closing: ended, account: None }
+    }
+
+    /// Returns a watch that ends at shutdown, or when `caller` loses `permission`.
     pub(crate) fn while_permitted(
         state: &AppState,
         caller: &Caller,
         permission: Permission,
     ) -> Self {
-        let ended = state.closing.child_token();
-        tokio::spawn(poll(state.app.store.clone(), caller.auth_method, permission, ended.clone()));
-        Self { ended: ended.clone(), _stops_polling: Some(ended.drop_guard()) }
+        let permissions = Permission::of(caller.user.role);
+        let store = &state.app.store;
+        let current = state.permission_polls.subscribe(store, caller.auth_method, permissions);
+        let account = AccountAccess { user: caller.user.id, permission, current };
+        Self { closing: state.closing.clone(), account: Some(account) }
+    }
+
+    pub(crate) fn account(&self) -> Option<UserId> {
+        self.account.as_ref().map(|account| account.user)
     }
 
     pub(crate) async fn ended(&self) {
-        self.ended.cancelled().await;
-    }
-}
-
-async fn poll(
-    store: Store,
-    auth_method: AuthMethod,
-    permission: Permission,
-    ended: CancellationToken,
-) {
-    while ended.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await.is_some() {
-        match has_permissions(&store, auth_method, &[permission]).await {
-            Ok(true) => {}
-            Ok(false) => ended.cancel(),
-            // Without the database the stream has nothing to send either.
-            Err(error) => {
-                tracing::debug!(error = error.kind(), "cannot check the permission of a stream")
-            }
+        tokio::select! {
+            () = self.closing.cancelled() => {}
+            () = permission_lost(self.account.as_ref()) => {}
         }
     }
 }
 
-pub(crate) async fn has_permissions(
-    store: &Store,
-    auth_method: AuthMethod,
-    permissions: &[Permission],
-) -> StoreResult<bool> {
-    let user = user(store, auth_method).await?;
-    let has = user.map_or(&[][..], |user| Permission::of(user.role));
-    Ok(permissions.iter().all(|permission| has.contains(permission)))
+async fn permission_lost(account: Option<&AccountAccess>) {
+    let Some(AccountAccess { permission, current, .. }) = account else {
+        return std::future::pending().await;
+    };
+    // An error means that the poll has ended, so the current permission is unknown.
+    let _ = current.clone().wait_for(|permissions| !permissions.contains(permission)).await;
 }
 
-async fn user(store: &Store, auth_method: AuthMethod) -> StoreResult<Option<User>> {
-    match auth_method {
-        AuthMethod::Session(session) => store.session_user(session).await,
-        AuthMethod::ApiKey(key) => store.api_key_user(key).await,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::auth_method::AuthMethod;
+    use crate::auth::permission_polls::PermissionPolls;
+    use crate::tests::unreachable_store;
+    use diagflow_store::SessionId;
+
+    #[tokio::test]
+    async fn a_stream_ends_when_its_reader_loses_the_permission() {
+        let polls = PermissionPolls::default();
+        let store = unreachable_store().await;
+        let session = AuthMethod::Session(SessionId::new());
+        let read = Permission::SubmissionsRead;
+        let current = polls.subscribe(&store, session, &[Permission::SubmissionsRead]);
+        let account = AccountAccess { user: UserId::new(), permission: read, current };
+        let watch = AccessWatch { closing: CancellationToken::new(), account: Some(account) };
+        assert!(futures::FutureExt::now_or_never(watch.ended()).is_none());
+
+        polls.subscribe(&store, session, &[]);
+
+        watch.ended().await;
     }
 }

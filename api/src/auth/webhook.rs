@@ -1,4 +1,4 @@
-//! Verifies that a callback comes from LoopAI, which signs the body and the time of sending with a shared secret.
+//! Verifies that a callback comes from LoopAI, which signs the body and a timestamp with a shared secret.
 
 use crate::error::ApiError;
 use axum::http::HeaderMap;
@@ -6,13 +6,13 @@ use diagflow_store::MacKey;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
-/// Header with the time of sending, in Unix seconds.
+/// Header containing the time the callback was sent, as a Unix timestamp in seconds.
 pub(crate) const TIMESTAMP: &str = "x-loopai-timestamp";
-/// Header with the HMAC-SHA256 of `{timestamp}.{body}`, in hexadecimal.
+/// Header containing the hexadecimal HMAC-SHA256 of `{timestamp}.{body}`.
 pub(crate) const SIGNATURE: &str = "x-loopai-signature";
 
-/// Largest difference between the time of sending and now. A replayed callback only causes one more poll, but it must
-/// not be accepted for ever.
+/// Maximum difference between the times at which a callback is sent and received. A replayed callback causes only one
+/// more poll, but old callbacks must not be accepted forever.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
 pub(crate) struct WebhookKey(MacKey);
@@ -22,7 +22,7 @@ impl WebhookKey {
         Self(MacKey::raw(secret.expose_secret()))
     }
 
-    /// Verifies a callback received at `now`, in Unix seconds.
+    /// Verifies a callback. `now` is the time the callback was received, as a Unix timestamp in seconds.
     pub(crate) fn verify(
         &self,
         headers: &HeaderMap,
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_and_recent_callback_is_accepted() {
+    fn a_recent_callback_with_a_valid_signature_is_accepted() {
         assert!(verify("1000", VALID, BODY, 1000));
         assert!(verify("1000", VALID, BODY, 1300));
         assert!(verify("1000", VALID, BODY, 700));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_callback_is_rejected() {
+    fn a_tampered_callback_is_rejected() {
         assert!(!verify("1001", VALID, BODY, 1000));
         assert!(!verify("1000", VALID, b"{}", 1000));
         assert!(!verify("1000", &VALID[2..], BODY, 1000));

@@ -1,8 +1,8 @@
-//! The stream of all changes, for the list of submissions. A client that reconnects gets all changes that it missed,
-//! and possibly some that it already has.
+//! The stream of changes to all submissions, which keeps the list of submissions up to date. A client that reconnects
+//! receives every change it missed, and possibly some it has already received.
 //!
-//! The id of an event is its row number in the table. Rows can become visible out of order (see [`super::cursor`]), so
-//! a client may also have missed rows shortly before its last id.
+//! An event's id is its row number in the table. Rows can become visible out of order (see [`super::cursor`]), so a
+//! client may also have missed rows numbered slightly below its last id.
 
 use crate::events::cursor::{GAP_TIMEOUT, MAX_GAPS};
 use crate::events::event_hub::{DATABASE_RETRY, EventHub};
@@ -21,9 +21,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// Rows per query.
+/// Maximum number of rows per query.
 const BATCH: i64 = 1000;
-/// A client that missed more gets `list_changed` and reads the list again.
+/// A client that missed more changes than this receives `list_changed` and has to reload the list.
 const MAX_MISSED: i64 = 10_000;
 
 pub(crate) struct AllEvents {
@@ -53,7 +53,7 @@ pub(crate) struct ChangeBody {
 
 pub(crate) fn all_events(source: AllEvents) -> impl Stream<Item = Bytes> + Send {
     stream! {
-        // Starts before the first query, so that no change is missed in between.
+        // Start listening before the first query, so that no change in between is missed.
         let mut listener = source.hub.listen_to_all();
         let Started { mut seen, missed } = loop {
             match source.start().await {
@@ -64,7 +64,7 @@ pub(crate) fn all_events(source: AllEvents) -> impl Stream<Item = Bytes> + Send 
             }
             tokio::time::sleep(DATABASE_RETRY).await;
         };
-        // Sent only now, because a client that has received this gets every later change.
+        // Sent only now, because a client that has received `retry` must receive every later change.
         yield wire::RETRY;
         match missed {
             MissedChanges::TooMany => yield list_changed(seen.newest),
@@ -76,10 +76,10 @@ pub(crate) fn all_events(source: AllEvents) -> impl Stream<Item = Bytes> + Send 
             let changes = tokio::select! {
                 changes = listener.next() => match changes {
                     Some(changes) => changes,
-                    // The stream was too slow. After reconnecting, the client gets the changes that it missed.
+                    // The stream fell behind. After reconnecting, the client receives the changes it missed.
                     None => break,
                 },
-                // A notification can be missed; an event must not be.
+                // Queries the events in case a notification was missed.
                 () = tokio::time::sleep(source.heartbeat) => source.read(seen.newest).await.into(),
             };
             for change in changes.iter().filter(|change| seen.is_new(change.id)) {
@@ -100,13 +100,14 @@ enum MissedChanges {
 }
 
 impl AllEvents {
-    /// Reads the changes that the client missed.
+    /// Reads the changes the client missed.
     async fn start(&self) -> StoreResult<Started> {
         let (store, last) = (self.store.clone(), self.last);
         in_own_task(async move { read_missed(&store, last).await }).await
     }
 
-    /// Rows after row `after`. Empty if the database does not respond, because the next query returns them.
+    /// Returns the rows after row `after`. If the database does not respond, returns no rows, and the next query will
+    /// return them.
     async fn read(&self, after: i64) -> Vec<EventRow> {
         let store = self.store.clone();
         let read = in_own_task(async move { store.events_after_id(after, &[], BATCH).await });
@@ -127,7 +128,7 @@ async fn read_missed(store: &Store, last: LastEventId) -> StoreResult<Started> {
     let mut missed = Vec::new();
     let mut rows = store.events_after_id(last - MAX_GAPS, &[], BATCH).await?;
     let known = rows.iter().rfind(|change| change.id <= last);
-    // A lower row that is older than any open transaction was already visible.
+    // Lower-numbered rows that are older than any open transaction were already visible.
     let recent = known.map(|change| change.created_at - GAP_TIMEOUT);
     loop {
         let read = rows.len() as i64;
@@ -145,16 +146,16 @@ async fn read_missed(store: &Store, last: LastEventId) -> StoreResult<Started> {
     }
 }
 
-/// Recently sent rows, which may be read again.
+/// Rows that were sent recently. Later queries may return them again.
 struct SeenRows {
     newest: i64,
     rows: BTreeSet<i64>,
 }
 
 impl SeenRows {
-    /// Records a row. Returns whether it is new.
+    /// Records a row, and returns whether it is new.
     fn is_new(&mut self, row: i64) -> bool {
-        // Gaps that are still queried are newer than this row.
+        // Every gap that is still being queried has a higher number than this row.
         let oldest = self.newest - 2 * MAX_GAPS;
         if row <= oldest || !self.rows.insert(row) {
             return false;
@@ -175,7 +176,7 @@ fn message(change: &EventRow) -> Bytes {
     wire::event("submission_changed", change.id, &body)
 }
 
-/// Makes the client read the list again and continue from `newest`.
+/// Returns an event that makes the client reload the list and continue from `newest`.
 fn list_changed(newest: i64) -> Bytes {
     wire::event("list_changed", newest, &json!({}))
 }
@@ -189,7 +190,7 @@ mod tests {
         let mut seen = SeenRows { newest: 10, rows: BTreeSet::new() };
         assert!(seen.is_new(12));
         assert!(!seen.is_new(12));
-        assert!(seen.is_new(11), "it appeared late");
+        assert!(seen.is_new(11), "row 11 appeared late");
         assert!(!seen.is_new(11));
         assert!(seen.is_new(13));
     }
@@ -201,6 +202,6 @@ mod tests {
             assert!(seen.is_new(row));
         }
         assert!(seen.rows.len() as i64 <= 2 * MAX_GAPS + 2);
-        assert!(!seen.is_new(1), "too old to have appeared now");
+        assert!(!seen.is_new(1), "row 1 is too old to be new");
     }
 }

@@ -1,15 +1,15 @@
-//! Position in the events table. Row numbers are assigned before the commit, so a lower number can appear after a
-//! higher one: skipped numbers (*gaps*) are queried again for a while.
+//! Position in the events table. Row numbers are assigned before commit, so a lower number can appear after a higher
+//! one. Skipped numbers (*gaps*) are therefore queried again for a while.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Longer than any of our transactions. Rows that appear even later are found at the next heartbeat of each
-/// stream.
+/// Maximum time for which a gap is queried, which is longer than any of our transactions. A row that appears even later
+/// is found at each stream's next heartbeat.
 pub(super) const GAP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Limits the length of the query. A database cluster that assigns every seventh number leaves many gaps that are
-/// never filled.
+/// Maximum number of gaps, which bounds the length of the query. For example, a database cluster that assigns only
+/// every seventh number leaves many gaps that are never filled.
 pub(super) const MAX_GAPS: i64 = 1000;
 
 #[derive(Debug)]
@@ -19,12 +19,12 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Starts a little before row `newest`, because a lower number may not be visible yet.
+    /// Starts slightly before row `newest`, because rows with lower numbers may not be visible yet.
     pub(crate) fn behind(newest: i64) -> Self {
         Self { position: (newest - MAX_GAPS).max(0), gaps: BTreeMap::new() }
     }
 
-    /// All rows up to this one were read, or are gaps.
+    /// Returns the row number up to which every row has been read, is a gap, or is no longer expected.
     pub(crate) fn position(&self) -> i64 {
         self.position
     }
@@ -33,7 +33,7 @@ impl Cursor {
         self.gaps.keys().copied().collect()
     }
 
-    /// Records the numbers of the rows that were read, in ascending order.
+    /// Records the numbers of the rows that were read. They must be in ascending order.
     pub(crate) fn advance(&mut self, rows: impl IntoIterator<Item = i64>, now: Instant) {
         for row in rows {
             if row <= self.position {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn polling_starts_a_little_before_the_newest_row() {
+    fn polling_starts_slightly_before_the_newest_row() {
         assert_eq!(Cursor::behind(5).position(), 0);
         assert_eq!(Cursor::behind(5000).position(), 5000 - MAX_GAPS);
     }
@@ -90,6 +90,6 @@ mod tests {
         let (cursor, _) = at(&[1, 1_000_000_000]);
         let gaps = cursor.gaps();
         assert!(gaps.len() <= MAX_GAPS as usize);
-        assert_eq!(gaps.last(), Some(&999_999_999), "the newest gaps are kept");
+        assert_eq!(gaps.last(), Some(&999_999_999), "the newest gaps are retained");
     }
 }

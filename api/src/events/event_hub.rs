@@ -1,6 +1,6 @@
-//! Polls the events table once per process, regardless of the number of open streams, and only while there are any.
-//! Streams of single submissions are notified and then read their own events, so it does not matter which process wrote
-//! an event, and a slow client does not delay others. Streams of all submissions receive the rows that were polled.
+//! Polls the events table while streams are open. There is one poller per process, regardless of the number of streams.
+//! A stream of a single submission is notified and then reads its own events, so any process may write events, and a
+//! slow client does not delay others. Streams of all submissions receive the polled rows directly.
 
 use crate::events::cursor::Cursor;
 use diagflow_store::{EventRow, Store, StoreResult, SubmissionId};
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
-/// Rows per query.
+/// Maximum number of rows per query.
 const BATCH: i64 = 1000;
-/// Pause after a failed query, both here and in the streams.
+/// Pause after a failed query, both in the poller and in the streams.
 pub(super) const DATABASE_RETRY: Duration = Duration::from_secs(1);
-/// Number of batches by which a stream of all submissions may lag.
+/// Number of batches by which a stream of all submissions may fall behind.
 const BUFFERED_BATCHES: usize = 64;
 
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl EventHub {
 }
 
 impl Shared {
-    /// Ignores poisoning, because no panic can leave the map inconsistent.
+    /// Ignores a poisoned lock, because no panic can leave the map inconsistent.
     fn lock(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,7 +85,7 @@ impl Shared {
         }
     }
 
-    /// Stops polling if there are no listeners. The lock prevents a listener from being added meanwhile.
+    /// Stops polling if there are no listeners. The lock prevents a listener from being added in the meantime.
     fn stop_if_idle(&self) -> bool {
         let mut listeners = self.lock();
         let is_idle = listeners.by_submission.is_empty() && self.batches.receiver_count() == 0;
@@ -99,19 +99,19 @@ impl Shared {
 pub(crate) struct Listener {
     hub: EventHub,
     submission: SubmissionId,
-    /// `None` only during drop.
+    /// `None` only while this listener is being dropped.
     wakes: Option<watch::Receiver<()>>,
 }
 
 impl Listener {
-    /// Waits for a change of the submission since the last call.
+    /// Waits until the submission has changed since the last call.
     pub(crate) async fn changed(&mut self) {
         let alive = match &mut self.wakes {
             Some(wakes) => wakes.changed().await.is_ok(),
             None => false,
         };
         if !alive {
-            // Cannot happen while this listener exists. Waiting for ever is better than a busy loop.
+            // The sender outlives this listener. If it were missing, returning would cause a busy loop.
             std::future::pending::<()>().await;
         }
     }
@@ -131,12 +131,12 @@ impl Drop for Listener {
 pub(crate) struct AllEventsListener(broadcast::Receiver<Arc<[EventRow]>>);
 
 impl AllEventsListener {
-    /// Waits for the next rows. `None` if this listener was too slow and missed some.
+    /// Waits for the next rows. Returns `None` if this listener was too slow and missed rows.
     pub(crate) async fn next(&mut self) -> Option<Arc<[EventRow]>> {
         match self.0.recv().await {
             Ok(changes) => Some(changes),
             Err(RecvError::Lagged(_)) => None,
-            // Cannot happen while the hub exists. Waiting for ever is better than a busy loop.
+            // The channel is open as long as the hub exists. If it were closed, returning would cause a busy loop.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
@@ -147,12 +147,12 @@ async fn poll_events(shared: Arc<Shared>) {
     let mut is_failing = false;
     while !shared.stop_if_idle() {
         let polled = poll_once(&shared, &mut cursor).await;
-        // Logged once per outage, so that the log does not fill up.
+        // Logged once per outage, to avoid flooding the log.
         match &polled {
             Err(error) if !is_failing => {
-                tracing::warn!(error = error.kind(), "polling events failed, retrying");
+                tracing::warn!(error = error.kind(), "event polling failed; retrying");
             }
-            Ok(_) if is_failing => tracing::info!("polling events works again"),
+            Ok(_) if is_failing => tracing::info!("event polling recovered"),
             _ => {}
         }
         is_failing = polled.is_err();
@@ -165,7 +165,7 @@ async fn poll_events(shared: Arc<Shared>) {
     }
 }
 
-/// Polls the table once. Returns whether there are more rows.
+/// Polls the events table once, and returns whether there are more rows.
 async fn poll_once(shared: &Shared, cursor: &mut Option<Cursor>) -> StoreResult<bool> {
     let cursor = match cursor {
         Some(cursor) => cursor,
@@ -176,7 +176,7 @@ async fn poll_once(shared: &Shared, cursor: &mut Option<Cursor>) -> StoreResult<
     let more = rows.len() as i64 >= BATCH;
     shared.wake(rows.iter().map(|change| change.submission_id));
     if !rows.is_empty() {
-        // Fails only if there are no listeners.
+        // Sending fails only if there are no listeners.
         let _ = shared.batches.send(rows.into());
     }
     Ok(more)
@@ -201,11 +201,11 @@ mod tests {
         assert!(a.changed().now_or_never().is_some());
         assert!(b.changed().now_or_never().is_some());
         assert!(c.changed().now_or_never().is_none());
-        assert!(a.changed().now_or_never().is_none(), "it was notified already");
+        assert!(a.changed().now_or_never().is_none(), "this change has already been reported");
     }
 
     #[tokio::test]
-    async fn changes_during_a_read_notify_the_listener_afterwards() {
+    async fn a_listener_is_notified_of_changes_that_happen_before_it_waits() {
         let hub = hub().await;
         let submission = SubmissionId::new();
         let mut listener = hub.listen(submission);

@@ -1,9 +1,9 @@
-//! Queries of event streams.
+//! Runs event stream queries in separate tasks.
 
 use diagflow_store::{StoreError, StoreResult};
 use tracing::Instrument;
 
-/// Runs a query to its end. A client may disconnect at any moment, and cancelling a statement would close its database
+/// Runs a query to completion even if the client disconnects, because cancelling a statement would close its database
 /// connection.
 pub(super) async fn in_own_task<T: Send + 'static>(
     query: impl Future<Output = StoreResult<T>> + Send + 'static,

@@ -1,7 +1,7 @@
-//! The event stream of one submission. It ends with the terminal event.
+//! The event stream of one submission, which ends with the terminal event.
 //!
-//! A stream that is opened while the database is unavailable waits for it, because an `EventSource` never reconnects
-//! after an error response. Until then it is unknown whether the submission exists.
+//! If the database is unavailable when a stream is opened, the stream waits for it, because an `EventSource` never
+//! reconnects after an error response. Until the database responds, it is unknown whether the submission exists.
 
 use crate::events::event_hub::{DATABASE_RETRY, EventHub};
 use crate::events::own_task::in_own_task;
@@ -17,49 +17,61 @@ use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// Limits the events in memory per stream, because a slow client can leave them unread.
+/// Maximum number of events that a stream holds in memory for a slow client.
 const BATCH: usize = 100;
 
 pub(crate) struct FollowSubmission {
     pub(crate) store: Store,
     pub(crate) hub: EventHub,
     pub(crate) submission: SubmissionId,
+    /// Whether the reader uses the submission's access token. The stream ends when the token is revoked.
+    pub(crate) by_token: bool,
     pub(crate) position: Position,
     /// Interval at which an idle stream queries the events.
     pub(crate) heartbeat: Duration,
-    /// Time since the result for which `result_ready` waits for the outcome of the e-mail.
+    /// Maximum time after the result for which `result_ready` is delayed to wait for the outcome of the e-mail.
     pub(crate) email_wait: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Position {
-    /// Number of the last event that the client has.
+    /// Number of the last event the client has received.
     After(i32),
     /// The database did not respond when the stream was opened.
     Unknown(LastEventId),
 }
 
-/// Where a stream starts, according to the database.
+/// Position at which a stream starts, according to the database.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Start {
     /// Further events may follow the event with this number.
     After(i32),
     /// The submission is in a final state, and the client has all events.
     AllReceived,
-    /// The submission does not exist or is deleted.
+    /// The submission does not exist or has been deleted.
     NotFound,
+    Erased,
 }
 
 pub(crate) async fn find_start(
     store: Store,
     submission: SubmissionId,
+    by_token: bool,
     last: LastEventId,
 ) -> StoreResult<Start> {
     in_own_task(async move {
-        let row = store.submission(submission).await?.filter(|row| row.deleted_at.is_none());
-        let Some(row) = row else { return Ok(Start::NotFound) };
+        let Some(row) = store.submission(submission).await? else { return Ok(Start::NotFound) };
+        if by_token && row.token_revoked_at.is_some() {
+            return Ok(Start::NotFound);
+        }
         let newest = row.last_event;
         let after = last.up_to(newest.into()).map_or(0, |id| id.try_into().unwrap_or(newest));
+        if row.erased_at.is_some() {
+            return Ok(if after == newest { Start::AllReceived } else { Start::Erased });
+        }
+        if row.deleted_at.is_some() {
+            return Ok(Start::NotFound);
+        }
         if row.status.is_final() {
             let (rest, _) = until_terminal_event(store.events(submission, after).await?);
             if rest.is_empty() {
@@ -88,8 +100,8 @@ pub(crate) struct EventBody {
     /// Time of the event.
     #[schema(format = "date-time")]
     at: String,
-    /// Only with `result_ready`: status of the e-mail with the result. If it is `planned` or `sending`, read it again
-    /// later from the status document.
+    /// Status of the result e-mail. If it is `planned` or `sending`, request the status document later to get the
+    /// outcome. Present only with `result_ready`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
     email_status: Option<EmailStatus>,
@@ -103,18 +115,19 @@ struct StreamEvent {
 
 #[derive(Debug, PartialEq, Eq)]
 enum AfterBatch {
-    /// Read again at once.
+    /// Read the next batch immediately.
     More,
     Wait,
-    /// Like `Wait`, but at most for this time.
+    /// Like `Wait`, but with a time limit.
     WaitForEmail(Duration),
     End,
 }
 
-/// A client that reconnects with the number of its last event continues with the next one, on any replica.
+/// Returns the event stream of a submission. A client that reconnects with the number of its last event continues with
+/// the next event, regardless of which API process it reaches.
 pub(crate) fn submission_events(mut follow: FollowSubmission) -> impl Stream<Item = Bytes> + Send {
     stream! {
-        // Starts before the first query, so that no change is missed in between.
+        // Start listening before the first query, so that no change in between is missed.
         let mut listener = follow.hub.listen(follow.submission);
         yield wire::RETRY;
         loop {
@@ -137,22 +150,21 @@ pub(crate) fn submission_events(mut follow: FollowSubmission) -> impl Stream<Ite
                     DATABASE_RETRY
                 }
             };
-            // Queries the events also without a notification, in case one was missed.
+            // Queries the events even without a notification, in case one was missed.
             let _ = tokio::time::timeout(wait, listener.changed()).await;
         }
     }
 }
 
 impl FollowSubmission {
-    /// Reads the next batch. The size is limited, because a batch stays in memory until the client has read it.
     async fn read(&mut self) -> StoreResult<(Vec<StreamEvent>, AfterBatch)> {
         let after = match self.position {
             Position::After(after) => after,
             Position::Unknown(last) => {
-                match find_start(self.store.clone(), self.submission, last).await? {
+                match find_start(self.store.clone(), self.submission, self.by_token, last).await? {
                     Start::After(after) => after,
-                    // The client reconnects once, and the response is 204 or 404.
-                    Start::AllReceived | Start::NotFound => {
+                    // If the client reconnects, it receives a 204, 404 or 410 response.
+                    Start::AllReceived | Start::NotFound | Start::Erased => {
                         return Ok((Vec::new(), AfterBatch::End));
                     }
                 }
@@ -162,9 +174,14 @@ impl FollowSubmission {
         let next = self.read_at_most(after, BATCH as i64).await?;
         let (events, then) = match before_terminal_event(next, BATCH) {
             Some(read) => read,
-            // So many events after the end are rare. Only the complete list shows whether the submission was retried.
+            // A whole batch of events rarely follows the end of a submission. Only the complete list shows whether the
+            // submission was retried.
             None => to_terminal_event(self.read_at_most(after, i32::MAX.into()).await?),
         };
+        // Checked after the events are read, so that no event after the revocation is sent.
+        if self.by_token && self.is_token_revoked().await? {
+            return Ok((Vec::new(), AfterBatch::End));
+        }
         let is_result = |event: &Event| event.step == Step::ResultReady;
         let is_ready = then == AfterBatch::End && events.last().is_some_and(is_result);
         let mut events: Vec<_> = events.into_iter().map(StreamEvent::new).collect();
@@ -179,8 +196,13 @@ impl FollowSubmission {
         in_own_task(async move { store.events_page(submission, after, limit).await }).await
     }
 
-    /// Holds back the last event, `result_ready`, until it is known whether the e-mail was sent, but not for long. Its
-    /// message depends on that.
+    async fn is_token_revoked(&self) -> StoreResult<bool> {
+        let (store, submission) = (self.store.clone(), self.submission);
+        in_own_task(async move { store.is_token_revoked(submission).await }).await
+    }
+
+    /// Holds back the last event, `result_ready`, for up to `email_wait`, because its message depends on whether the
+    /// e-mail was sent.
     async fn wait_for_email(&self, events: &mut Vec<StreamEvent>) -> StoreResult<AfterBatch> {
         let (store, submission) = (self.store.clone(), self.submission);
         let email = in_own_task(async move { store.result_email(submission).await }).await?;
@@ -198,8 +220,9 @@ impl FollowSubmission {
     }
 }
 
-/// The events to send from a batch of at most `limit` events. If there may be more events, the result ends before the
-/// first one that might be terminal, or is `None` if that is the first of the batch.
+/// Returns the events to send from a batch of at most `limit` events. If further events may follow, the returned events
+/// end before the first one that might be terminal. Returns `None` if even the first event of the batch might be
+/// terminal.
 fn before_terminal_event(mut events: Vec<Event>, limit: usize) -> Option<(Vec<Event>, AfterBatch)> {
     if events.len() < limit {
         return Some(to_terminal_event(events));
@@ -214,20 +237,21 @@ fn to_terminal_event(events: Vec<Event>) -> (Vec<Event>, AfterBatch) {
     (events, if over { AfterBatch::End } else { AfterBatch::Wait })
 }
 
-/// The number of events before the submission ended for the last time.
+/// Returns the number of events before the submission ended for the last time.
 fn active_prefix(events: &[Event]) -> usize {
-    // An event's status is that of its own transaction, not the current status of the submission.
+    // The status of an event is the submission's status at that time, not its current status.
     events.iter().rposition(|event| !event.status.is_final()).map_or(0, |last| last + 1)
 }
 
-/// The events to send, and whether the stream ends with them.
+/// Returns the events to send, and whether the stream ends after them.
 ///
-/// The stream ends with the terminal event. If the submission was retried, the earlier terminal event does not end the
-/// stream.
+/// The stream ends with the terminal event, unless the submission was retried or erased afterwards.
 fn until_terminal_event(mut events: Vec<Event>) -> (Vec<Event>, bool) {
     let going = active_prefix(&events);
     let over = going < events.len();
-    let end = events[going..].iter().position(|event| event.step.is_terminal());
+    let rest = events[going..].iter();
+    let erased = rest.clone().position(|event| event.step == Step::Erased);
+    let end = erased.or_else(|| rest.clone().position(|event| event.step.is_terminal()));
     events.truncate(end.map_or(going, |end| going + end + 1));
     (events, over)
 }
@@ -284,13 +308,13 @@ mod tests {
     }
 
     #[test]
-    fn e_mail_events_do_not_change_where_a_stream_ends() {
+    fn email_events_do_not_affect_where_a_stream_ends() {
         assert_eq!(given(&[RECEIVED, COMPLETED, READY, MAILED]), (3, true));
         assert_eq!(given(&[MAILED]), (0, true));
     }
 
     #[test]
-    fn a_batch_stops_before_a_possible_terminal_event() {
+    fn a_batch_ends_before_an_event_that_might_be_terminal() {
         let part = |steps: &[(Status, Step)]| {
             let read = before_terminal_event(story(steps), 3);
             read.map(|(events, then)| (events.len(), then))
@@ -301,7 +325,14 @@ mod tests {
         assert_eq!(part(&[RECEIVED, RECEIVED, RECEIVED]), Some((3, AfterBatch::More)));
         assert_eq!(part(&[RECEIVED, COMPLETED, READY]), Some((1, AfterBatch::More)));
         assert_eq!(part(&[READY, MAILED, retried]), Some((3, AfterBatch::More)));
-        assert_eq!(part(&[COMPLETED, READY, MAILED]), None, "all events have to be read");
+        assert_eq!(part(&[COMPLETED, READY, MAILED]), None, "all events must be read");
+    }
+
+    #[test]
+    fn the_stream_of_an_erased_submission_ends_with_its_erasure() {
+        let erased = |status| (status, Step::Erased);
+        assert_eq!(given(&[RECEIVED, erased(Status::Cancelled)]), (2, true));
+        assert_eq!(given(&[COMPLETED, READY, erased(Status::Completed)]), (3, true));
     }
 
     #[test]

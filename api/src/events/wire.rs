@@ -1,13 +1,17 @@
-//! Server-sent events as bytes. axum's `Sse` ends comments and `retry` with an empty line, too, but some clients
-//! (`@microsoft/fetch-event-source`, `httpx-sse`) deliver an empty message for every empty line. Here only an event ends
-//! with one, so each block between two empty lines has data.
+//! Encodes server-sent events. axum's `Sse` also ends comments and `retry` with an empty line, but some clients
+//! (`@microsoft/fetch-event-source`, `httpx-sse`) deliver an empty message for every empty line. Here, only events end
+//! with an empty line, so every block between two empty lines has data.
 
-use crate::auth::watch::AccessWatch;
-use crate::telemetry::OpenStream;
+use crate::app::AppState;
+use crate::auth::stream_access::StreamAccess;
+use crate::error::{ApiError, STREAM_RETRY_SECONDS};
+use crate::events::stream_slots::StreamSlot;
+use crate::extract::stream_client::StreamClient;
+use crate::telemetry::{self, OpenStream};
 use async_stream::stream;
 use axum::body::{Body, Bytes};
 use axum::http::HeaderName;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
@@ -16,38 +20,106 @@ use std::fmt::Display;
 use std::pin::pin;
 use std::time::Duration;
 
-/// The first line of every stream: the time in milliseconds after which a browser reconnects. It is sent at once, and
-/// the first event follows in the same block.
+/// The first line of every stream: the time in milliseconds after which a browser reconnects. It is sent immediately,
+/// and the first event follows in the same block.
 pub(super) const RETRY: Bytes = Bytes::from_static(b"retry: 2000\n");
+
+/// Clients behind the same address reconnect one after another, so a shorter time would mostly cause more rejections.
+const MIN_RETRY_SECONDS: u64 = 5;
 
 /// A comment, which clients ignore.
 const HEARTBEAT: Bytes = Bytes::from_static(b":\n");
 
-/// `name` has no line break.
+/// `name` must not contain a line break.
 pub(super) fn event(name: impl Display, id: impl Display, data: &impl Serialize) -> Bytes {
-    // Line breaks in JSON texts are escaped, so the data is one line.
+    // JSON escapes line breaks, so the data is a single line.
     let data = serde_json::to_string(data).expect("the data is valid JSON");
     format!("event: {name}\nid: {id}\ndata: {data}\n\n").into()
 }
 
-/// A response with these events until the reader loses access, and with heartbeats in between.
+/// Returns a response that streams the events, interleaved with heartbeats, for as long as the reader has access.
+/// Refuses the stream if the reader's client or account already has too many.
 pub(crate) fn response(
+    state: &AppState,
+    client: &StreamClient,
     events: impl Stream<Item = Bytes> + Send + 'static,
-    heartbeat: Duration,
-    watch: AccessWatch,
+    access: StreamAccess,
 ) -> Response {
+    let account = access.account();
+    let slot = state.streams.open(client.key).and_then(|slot| slot.for_account(account));
+    let Some(slot) = slot else { return refuse(client) };
+    let closing = state.closing.clone();
+    let events = with_access(events, access, slot);
+    let heartbeat = state.app.settings.events_heartbeat;
+    let stream = with_heartbeats(events, heartbeat, async move { closing.cancelled().await });
+    body(stream.map(Ok::<_, Infallible>))
+}
+
+fn refuse(client: &StreamClient) -> Response {
+    telemetry::stream_refused();
+    match client.accepts_stream {
+        true => reconnect_after(STREAM_RETRY_SECONDS),
+        false => ApiError::TooManyStreams.into_response(),
+    }
+}
+
+/// Returns an empty response that makes an `EventSource` reconnect after this many seconds. After an error response, it
+/// would never reconnect.
+pub(crate) fn reconnect_after(seconds: u64) -> Response {
+    let seconds = seconds.max(MIN_RETRY_SECONDS);
+    let text = reconnect_text(seconds);
+    let mut response = body(futures::stream::iter([Ok::<_, Infallible>(text)]));
+    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    response
+}
+
+fn reconnect_text(seconds: u64) -> Bytes {
+    format!("retry: {}\n: too many requests\n", seconds.saturating_mul(1000)).into()
+}
+
+fn body(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
     // Proxies must not change or buffer the stream.
     let headers = [
         (CONTENT_TYPE, "text/event-stream"),
         (CACHE_CONTROL, "no-cache, no-transform"),
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    let ended = async move { watch.ended().await };
-    let stream = with_heartbeats(events, heartbeat, ended).map(Ok::<_, Infallible>);
     (headers, Body::from_stream(stream)).into_response()
 }
 
-/// Heartbeats are sent even while the events wait for a query of the database.
+/// Returns the events until the reader loses access. No event is read before access has been granted. `slot` is held
+/// until the stream ends.
+fn with_access(
+    events: impl Stream<Item = Bytes> + Send + 'static,
+    access: StreamAccess,
+    slot: StreamSlot,
+) -> impl Stream<Item = Bytes> + Send {
+    stream! {
+        let (watch, _slot) = match access {
+            StreamAccess::Granted(watch) => (watch, slot),
+            StreamAccess::Pending(granted) => {
+                // Some proxies hold back the headers until the first bytes of the body arrive.
+                yield HEARTBEAT;
+                let Some(watch) = granted.await else { return };
+                // The account was unknown until access was granted.
+                match slot.for_account(watch.account()) {
+                    Some(slot) => (watch, slot),
+                    None => {
+                        telemetry::stream_refused();
+                        yield reconnect_text(STREAM_RETRY_SECONDS);
+                        return;
+                    }
+                }
+            }
+        };
+        let mut events = pin!(events.take_until(async move { watch.ended().await }));
+        while let Some(bytes) = events.next().await {
+            yield bytes;
+        }
+    }
+}
+
+/// Adds heartbeats, which are sent even while `events` is waiting for a database query.
 fn with_heartbeats(
     events: impl Stream<Item = Bytes> + Send,
     heartbeat: Duration,
@@ -75,8 +147,13 @@ fn with_heartbeats(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::watch::AccessWatch;
+    use crate::events::stream_slots::StreamSlots;
+    use crate::settings::OpenLimits;
     use futures::{FutureExt, stream};
     use serde_json::json;
+    use std::net::Ipv4Addr;
+    use tokio_util::sync::CancellationToken;
 
     #[test]
     fn every_block_between_empty_lines_has_data() {
@@ -97,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_without_events_has_heartbeats() {
+    async fn a_stream_without_events_sends_heartbeats() {
         let events = stream::iter([RETRY]).chain(stream::pending());
         let parts = with_heartbeats(events, Duration::from_millis(10), std::future::pending());
         let parts: Vec<_> = parts.take(3).collect().await;
@@ -107,10 +184,47 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test]
-    async fn no_event_is_sent_after_the_access_has_ended() {
+    async fn no_event_is_sent_after_the_reader_loses_access() {
         let parts = with_heartbeats(stream::repeat(RETRY), LONG, std::future::ready(()));
         assert_eq!(parts.count().now_or_never(), Some(0));
         let parts = with_heartbeats(stream::empty(), LONG, std::future::pending());
-        assert_eq!(parts.count().now_or_never(), Some(0), "the events have ended");
+        assert_eq!(parts.count().now_or_never(), Some(0), "the stream ends after the last event");
+    }
+
+    fn slot() -> StreamSlot {
+        let limits =
+            OpenLimits { connections_per_client: 1, streams_per_client: 1, streams_per_account: 1 };
+        StreamSlots::new(&limits).open(Ipv4Addr::LOCALHOST.into()).expect("the first stream")
+    }
+
+    #[tokio::test]
+    async fn a_pending_stream_sends_events_only_after_access_is_granted() {
+        let token = CancellationToken::new();
+        let watch = AccessWatch::until(token.clone());
+        let (grant, granted) = tokio::sync::oneshot::channel();
+        let granted = granted.map(|watch| watch.ok().flatten()).boxed();
+        let events = stream::iter([RETRY]).chain(stream::pending());
+        let mut parts = with_access(events, StreamAccess::Pending(granted), slot()).boxed();
+        assert_eq!(parts.next().await, Some(HEARTBEAT));
+        assert_eq!(parts.next().now_or_never(), None, "no event is sent before access is granted");
+        assert!(grant.send(Some(watch)).is_ok());
+        assert_eq!(parts.next().await, Some(RETRY));
+        token.cancel();
+        assert_eq!(parts.next().await, None, "the stream ends when access is lost");
+
+        let denied = std::future::ready(None).boxed();
+        let parts = with_access(stream::repeat(RETRY), StreamAccess::Pending(denied), slot());
+        assert_eq!(parts.collect::<Vec<_>>().await, [HEARTBEAT]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_over_the_limit_contains_only_the_reconnection_time() {
+        for (seconds, expected) in [(1, 5), (30, 30)] {
+            let response = reconnect_after(seconds);
+            assert_eq!(response.status(), 200);
+            assert_eq!(response.headers()["retry-after"], expected.to_string());
+            let text = axum::body::to_bytes(response.into_body(), 1000).await.expect("a body");
+            assert_eq!(text, format!("retry: {expected}000\n: too many requests\n"));
+        }
     }
 }

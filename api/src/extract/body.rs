@@ -1,7 +1,7 @@
-//! Reads a JSON body of at most 64 KiB. Errors name the fields and never repeat their values, which may be
-//! passwords.
+//! Reads a JSON body of at most 64 KiB. Error messages name the invalid fields but never repeat their values, which may
+//! be passwords.
 
-use crate::error::field_errors::{FieldError, FieldErrorCode};
+use crate::error::field_errors::{FieldError, FieldErrorCode, MAX_FIELD_ERRORS};
 use crate::error::{ApiError, ApiResult, ErrorCode};
 use crate::extract::content_encoding::decompressed;
 use crate::extract::json_text::lenient;
@@ -12,10 +12,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// More than any form needs.
+/// Maximum size of a JSON body, which is more than any form needs.
 const MAX_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Body<T>(pub(crate) T);
@@ -27,24 +29,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         if media_type(request.headers()) != "application/json" {
             return Err(ApiError::UnsupportedMediaType { accepted: "application/json" });
         }
-        let bytes = read(request, MAX_BYTES).await?;
-        let value: Value = serde_json::from_slice(&lenient(bytes))
-            .map_err(|error| ApiError::invalid_json(&error))?;
-        let Value::Object(object) = value else {
-            return Err(ApiError::InvalidJson { line: 1, column: 1 });
-        };
-        deserialize(object).map(Self).map_err(ApiError::InvalidInput)
+        let bytes = lenient(read(request, MAX_BYTES).await?);
+        let members =
+            serde_json::from_slice(&bytes).map_err(|error| ApiError::not_an_object(&error))?;
+        let (object, errors) = parse(members);
+        deserialize(object, errors).map(Self).map_err(ApiError::InvalidInput)
     }
 }
 
-/// The media type of a body, in lower case and without parameters.
+/// Returns the body's media type in lower case, without parameters.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let name = value.unwrap_or_default().split(';').next().unwrap_or_default();
     name.trim().to_ascii_lowercase()
 }
 
-/// `None` without a `Content-Type`.
+/// Returns `None` if the request has no `Content-Type`.
 impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
@@ -56,10 +56,28 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
     }
 }
 
-/// Deserializes the object, or returns the errors of all invalid fields. Serde stops at the first error, so each
-/// invalid field is recorded and removed, and the rest is deserialized again.
-fn deserialize<T: DeserializeOwned>(mut object: Map<String, Value>) -> Result<T, Vec<FieldError>> {
-    let mut errors: Vec<FieldError> = Vec::new();
+/// Parses the members of an object. A member that cannot be parsed is reported as a field error.
+fn parse(members: BTreeMap<String, &RawValue>) -> (Map<String, Value>, Vec<FieldError>) {
+    let (mut object, mut errors) = (Map::new(), Vec::new());
+    for (field, json) in members {
+        match serde_json::from_str(json.get()) {
+            Ok(value) => drop(object.insert(field, value)),
+            Err(_) => {
+                let message =
+                    format!("{field} contains a number that is too large, or is nested too deeply");
+                errors.push(FieldError { field, code: FieldErrorCode::FieldInvalid, message });
+            }
+        }
+    }
+    (object, errors)
+}
+
+/// Deserializes the object, or returns an error for each invalid field. Serde stops at the first error, so each invalid
+/// field is recorded and removed, and the rest is deserialized again.
+fn deserialize<T: DeserializeOwned>(
+    mut object: Map<String, Value>,
+    mut errors: Vec<FieldError>,
+) -> Result<T, Vec<FieldError>> {
     loop {
         let error = match serde_path_to_error::deserialize(Value::Object(object.clone())) {
             Ok(value) if errors.is_empty() => return Ok(value),
@@ -68,12 +86,12 @@ fn deserialize<T: DeserializeOwned>(mut object: Map<String, Value>) -> Result<T,
         };
         let error = field_error(&error.path().to_string(), &error.inner().to_string());
         let top = error.field.split(['.', '[']).next().unwrap_or_default().to_owned();
-        // A field can also be missing because it was invalid and has been removed.
+        // A field may also be missing because it was invalid and has been removed.
         let noted = errors.iter().any(|known| known.field == error.field);
         if !noted {
             errors.push(error);
         }
-        if object.remove(&top).is_none() {
+        if object.remove(&top).is_none() || errors.len() > MAX_FIELD_ERRORS {
             return Err(errors);
         }
     }
@@ -101,7 +119,7 @@ fn quoted<'a>(error: &'a str, before: &str) -> Option<&'a str> {
     error.strip_prefix(before)?.split('`').next()
 }
 
-/// `limit` applies to the body before and after its decompression.
+/// `limit` applies to the body both before and after decompression.
 pub(crate) async fn read(request: Request, limit: usize) -> ApiResult<Bytes> {
     let mut request = decompressed(request, limit)?;
     DefaultBodyLimit::max(limit).apply(&mut request);
@@ -156,7 +174,7 @@ mod tests {
 
     fn errors(body: Value) -> Vec<(String, FieldErrorCode)> {
         let Value::Object(object) = body else { panic!("an object") };
-        let Err(errors) = deserialize::<Example>(object) else { return Vec::new() };
+        let Err(errors) = deserialize::<Example>(object, Vec::new()) else { return Vec::new() };
         errors.into_iter().map(|error| (error.field, error.code)).collect()
     }
 
@@ -175,5 +193,16 @@ mod tests {
         let field_error =
             field_error("flag", "invalid type: string \"hunter2\", expected a boolean");
         assert_eq!(field_error.message, "flag must be a boolean");
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Empty {}
+
+    #[test]
+    fn the_search_for_errors_stops_soon_after_the_limit() {
+        let object = (0..5000).map(|number| (format!("f{number}"), json!(1))).collect();
+        let errors = deserialize::<Empty>(object, Vec::new()).expect_err("unknown fields");
+        assert_eq!(errors.len(), MAX_FIELD_ERRORS + 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The precondition `If-Match` (RFC 9110, 13.1.1), which prevents lost updates, and the `ETag` that it compares.
+//! Checks the `If-Match` precondition (RFC 9110, 13.1.1), which prevents lost updates.
 
 use crate::error::{ApiError, ErrorCode};
 use crate::openapi::route::{Documented, RouteDocument};
@@ -7,18 +7,23 @@ use axum::http::request::Parts;
 use axum_extra::headers::{self, ETag, HeaderMapExt};
 use utoipa::openapi::{Required, Type};
 
-/// The `ETag` of a submission. It identifies the revision of the fields that staff can change, not the whole response:
-/// the progress of a run must not make a change fail.
+/// The `ETag` of a submission. It covers only the fields staff can edit, so a run's progress does not cause a staff
+/// edit to be rejected.
 pub(crate) fn etag(revision: i32) -> ETag {
     format!("\"{revision}\"").parse().expect("digits in quotes are an ETag")
 }
 
-/// A required `If-Match`.
+/// The required `If-Match` header.
 pub(crate) struct IfMatch(headers::IfMatch);
 
 impl IfMatch {
     pub(crate) fn allows(&self, revision: i32) -> bool {
         self.0.precondition_passes(&etag(revision))
+    }
+
+    /// Whether the change may overwrite other people's changes.
+    pub(crate) fn is_any(&self) -> bool {
+        self.0.is_any()
     }
 }
 
@@ -33,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 impl Documented for IfMatch {
     fn document(route: &mut RouteDocument<'_>) {
         let description =
-            "`ETag` of the submission when it was read. `*` overwrites the changes of others.";
+            "`ETag` returned when the submission was read. `*` overwrites other people's changes.";
         route.add_header("If-Match", Type::String, Required::True, description);
         route.add_errors(&[ErrorCode::PreconditionRequired, ErrorCode::PreconditionFailed]);
     }

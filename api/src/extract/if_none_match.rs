@@ -1,5 +1,5 @@
-//! Conditional requests: a client that sends the entity tag of the document that it has gets the document only if it has
-//! changed (RFC 9110, 13.1.2).
+//! Handles conditional requests (RFC 9110, 13.1.2). A client sends the entity tag of its copy of a document, and
+//! receives the document only if it has changed.
 
 use crate::openapi::route::{Documented, RouteDocument};
 use axum::extract::FromRequestParts;
@@ -9,12 +9,14 @@ use diagflow_store::Sha256;
 use std::convert::Infallible;
 use utoipa::openapi::{Required, Type};
 
-/// A strong tag: equal tags mean equal bytes.
+/// Returns a strong entity tag. Documents with the same tag are byte-for-byte identical.
 pub(crate) fn entity_tag(document: &[u8]) -> ETag {
-    format!("\"{}\"", Sha256::of(document)).parse().expect("hexadecimal digits in quotes")
+    format!("\"{}\"", Sha256::of(document))
+        .parse()
+        .expect("hexadecimal digits in quotes are an ETag")
 }
 
-/// The header `If-None-Match`. An invalid header is ignored.
+/// The `If-None-Match` header. Ignored if it is invalid.
 pub(crate) struct IfNoneMatch(Option<headers::IfNoneMatch>);
 
 impl IfNoneMatch {
@@ -38,7 +40,7 @@ impl Documented for IfNoneMatch {
             "If-None-Match",
             Type::String,
             Required::False,
-            "`ETag` of the last response. If the document has not changed since, the response is 304 without a body.",
+            "`ETag` from the previous response. If the document has not changed, the response is 304 without a body.",
         );
     }
 }
@@ -59,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_matches_its_own_tag_only() {
+    fn a_document_matches_only_its_own_tag() {
         let (tag, other) = (entity_tag(b"a document"), entity_tag(b"another"));
         let mut headers = axum::http::HeaderMap::new();
         headers.typed_insert(tag.clone());

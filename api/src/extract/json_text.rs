@@ -1,5 +1,5 @@
-//! Accepts JSON as real clients send it: with a byte order mark, or with half a surrogate pair where a program cut
-//! a text in the middle of an emoji. Strict parsers reject both, although everything else in the body is readable.
+//! Accepts two kinds of JSON that real clients send and that strict parsers reject: JSON with a byte order mark, and
+//! JSON with an unpaired surrogate, which is left behind when a program truncates text in the middle of an emoji.
 
 use bytes::{Bytes, BytesMut};
 
@@ -7,8 +7,8 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 const REPLACEMENT_ESCAPE: &[u8] = b"\\ufffd";
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
-/// Removes a byte order mark, and replaces each half of a surrogate pair with U+FFFD. Everything else keeps its
-/// position, so the position in an error is still correct. The bytes are copied only if they are shared.
+/// Removes a byte order mark, and replaces each unpaired surrogate with U+FFFD. Each replacement has the same length as
+/// the original, so positions in error messages remain correct. The text is copied only if its buffer is shared.
 pub(crate) fn lenient(mut text: Bytes) -> Bytes {
     if text.starts_with(BYTE_ORDER_MARK) {
         text = text.slice(BYTE_ORDER_MARK.len()..);
@@ -24,16 +24,16 @@ pub(crate) fn lenient(mut text: Bytes) -> Bytes {
     bytes.freeze()
 }
 
-/// A half of a surrogate pair, and the replacement of the same length.
+/// An unpaired surrogate, and a replacement of the same length.
 struct Half {
     start: usize,
     replacement: &'static [u8],
 }
 
-/// The first half at or after the index `at`, which is not inside an escape.
+/// Finds the first unpaired surrogate at or after the index `at`. The index must not be inside an escape sequence.
 fn next_half(text: &[u8], mut at: usize) -> Option<Half> {
     loop {
-        // In UTF-8, the bytes of a surrogate would begin with 0xED.
+        // A surrogate encoded as UTF-8 begins with the byte 0xED.
         at += text.get(at..)?.iter().position(|byte| matches!(byte, b'\\' | 0xED))?;
         let rest = &text[at..];
         at += match (rest, unit(rest)) {
@@ -54,7 +54,7 @@ fn next_half(text: &[u8], mut at: usize) -> Option<Half> {
     }
 }
 
-/// The UTF-16 code unit of an escape, `\u` with four hexadecimal digits, at the beginning of the text.
+/// Parses an escape sequence (`\u` and four hexadecimal digits) at the beginning of the text as a UTF-16 code unit.
 fn unit(text: &[u8]) -> Option<u16> {
     let digits = text.strip_prefix(b"\\u")?.get(..4)?;
     let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_replaced() {
+    fn an_unpaired_surrogate_is_replaced() {
         for (text, expected) in [
             (r#"["it itches \ud83d"]"#, "it itches \u{fffd}"),
             (r#"["\ude00 x"]"#, "\u{fffd} x"),
@@ -84,13 +84,13 @@ mod tests {
         ] {
             assert_eq!(parsed(text.as_bytes()), json!([expected]), "{text}");
         }
-        assert_eq!(parsed(br#"{"a\ud83d": 1}"#), json!({"a\u{fffd}": 1}), "a key");
-        // The same as bytes, as some languages encode it.
+        assert_eq!(parsed(br#"{"a\ud83d": 1}"#), json!({"a\u{fffd}": 1}), "in a key");
+        // Some languages encode an unpaired surrogate as three bytes.
         assert_eq!(parsed(b"[\"a\xed\xa0\xbdb\"]"), json!(["a\u{fffd}b"]));
     }
 
     #[test]
-    fn other_text_stays_as_it_is() {
+    fn text_without_unpaired_surrogates_is_not_changed() {
         for text in [
             r#"["\ud83d\ude00 \\ud83d \u00e4 \"\\\\"]"#,
             "[\"😀 한 \u{d7ff} \u{e000}\"]",
@@ -105,6 +105,10 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_removed() {
         assert_eq!(parsed("\u{feff}[1]".as_bytes()), json!([1]));
-        assert_eq!(lenient(Bytes::from("\u{feff}\u{feff}[]")), "\u{feff}[]", "only one");
+        assert_eq!(
+            lenient(Bytes::from("\u{feff}\u{feff}[]")),
+            "\u{feff}[]",
+            "only one byte order mark is removed"
+        );
     }
 }

@@ -5,12 +5,12 @@ use axum::http::request::Parts;
 use std::convert::Infallible;
 use utoipa::openapi::{Required, Type};
 
-/// The id of the last event that the client received, if it sent a number.
+/// The id of the last event that the client received. `None` if the client did not send a number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LastEventId(Option<i64>);
 
 impl LastEventId {
-    /// Returns the id if it was ever assigned. `newest` is the newest assigned id.
+    /// Returns the id if it has ever been assigned. `newest` is the newest assigned id.
     pub(crate) fn up_to(self, newest: i64) -> Option<i64> {
         self.0.filter(|id| (0..=newest).contains(id))
     }
@@ -31,7 +31,7 @@ impl Documented for LastEventId {
             "Last-Event-ID",
             Type::String,
             Required::False,
-            "Id of the last received event. An id that was never assigned is ignored.",
+            "Id of the last event received. An id that was never assigned is ignored.",
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Extractors. Each reads and checks one part of a request, and documents its parameters and errors.
+//! Extractors. Each extractor reads and checks one part of a request, and documents its parameters and errors.
 
 pub(crate) mod body;
 pub(crate) mod client_info;
@@ -11,5 +11,6 @@ pub(crate) mod line_breaks;
 pub(crate) mod path_id;
 pub(crate) mod query;
 pub(crate) mod reason;
+pub(crate) mod stream_client;
 pub(crate) mod submission_access;
 pub(crate) mod time_format;

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, Required, SchemaFormat, Type};
 
-/// The id in a path, or a tuple of all ids in order. An id that cannot be parsed results in the error `not_found`.
+/// The id in a path, or a tuple of all ids in path order. If an id cannot be parsed, the error is `not_found`.
 pub(crate) struct PathId<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathId<T> {
@@ -52,7 +52,7 @@ impl Id for ApiKeyId {
 }
 
 impl Id for String {
-    const DESCRIPTION: &'static str = "Run id in Temporal.";
+    const DESCRIPTION: &'static str = "Temporal run id.";
 }
 
 impl<T: Id> Ids for T {

@@ -1,5 +1,5 @@
-//! Query parameters. Unknown, repeated and invalid parameters are errors, and all of them are reported at once.
-//! Empty parameters count as missing, because forms send them for fields that were left empty.
+//! Parses query parameters. Unknown, repeated and invalid parameters are errors, and all errors are reported at once.
+//! Empty parameters count as missing, because forms send an empty parameter for each field left blank.
 
 use crate::app::AppState;
 use crate::error::field_errors::{FieldError, FieldErrorCode};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 use utoipa::openapi::path::Parameter;
 
-/// The parameters of a request that have not been taken yet, and the errors found so far.
+/// Request parameters that have not been taken yet, and the errors found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
     given: Vec<(String, String)>,
@@ -28,7 +28,7 @@ impl Parameters {
         Self::given(given.filter(|(_, value)| !value.is_empty()))
     }
 
-    /// Parameters from another source than a query. Empty values are not ignored.
+    /// Wraps parameters from a source other than a query. Empty values are kept.
     pub(crate) fn given(given: impl Iterator<Item = (String, String)>) -> Self {
         Self { given: given.collect(), ..Self::default() }
     }
@@ -49,7 +49,8 @@ impl Parameters {
         value
     }
 
-    /// Joins the values of a repeated parameter with commas, because generated clients repeat a parameter that is a list.
+    /// Joins the values of a repeated parameter with commas, because generated clients send lists by repeating the
+    /// parameter.
     pub(crate) fn join(&mut self, name: &'static str) {
         let values: Vec<_> = self.given.iter().filter(|(given, _)| given == name).collect();
         let [_, _, ..] = values.as_slice() else { return };
@@ -58,7 +59,7 @@ impl Parameters {
         self.given.push((name.to_owned(), joined));
     }
 
-    /// Takes and parses a parameter. An error of `parse` is recorded with `code`.
+    /// Takes and parses a parameter. If `parse` fails, records the error with `code`.
     pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
@@ -79,7 +80,7 @@ impl Parameters {
         self.errors.push(FieldError { field: name.to_owned(), code, message });
     }
 
-    /// Returns all errors. The parameters that have not been taken are unknown.
+    /// Returns all errors. Each parameter that has not been taken is reported as unknown.
     pub(crate) fn finish(mut self) -> Vec<FieldError> {
         for (name, _) in std::mem::take(&mut self.given) {
             let name = truncated(&name, 64);
@@ -90,7 +91,7 @@ impl Parameters {
     }
 }
 
-/// Reads parameters and records the given values for the audit log.
+/// Reads parameters and records their values for the audit log.
 pub(crate) struct RecordedParameters<'a> {
     parameters: &'a mut Parameters,
     pub(crate) values: Map<String, Value>,
@@ -101,7 +102,7 @@ impl<'a> RecordedParameters<'a> {
         Self { parameters, values: Map::new() }
     }
 
-    /// See [`Parameters::read`].
+    /// Like [`Parameters::read`], but also records the value.
     pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
@@ -119,10 +120,10 @@ pub(crate) trait FromParameters: Sized {
     /// Errors that handlers return for these parameters, in addition to [`ApiError::InvalidQuery`].
     const ERRORS: &'static [ErrorCode] = &[];
 
-    /// The parameters for the OpenAPI document.
+    /// Returns the parameters for the OpenAPI document.
     fn parameters() -> Vec<Parameter>;
 
-    /// Takes the known parameters. After an error, the result is not used.
+    /// Takes the known parameters. The result is discarded if there are errors.
     fn from_parameters(parameters: &mut Parameters) -> Self;
 }
 
@@ -164,7 +165,7 @@ mod tests {
     fn every_invalid_parameter_is_reported() {
         assert_eq!(errors(""), []);
         assert_eq!(errors("page=3&"), []);
-        assert_eq!(errors("page=&other="), [], "left empty in a form");
+        assert_eq!(errors("page=&other="), [], "empty parameters count as missing");
         assert_eq!(errors("page=1&page=2"), [("page".to_owned(), FieldErrorCode::Repeated)]);
         assert_eq!(
             errors("page=x&Page=1&a%20b=c"),
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_list_is_joined() {
+    fn repeated_list_parameters_are_joined() {
         let mut parameters = Parameters::of("status=failed&page=1&status=timed_out");
         parameters.join("status");
         parameters.join("page");

@@ -1,4 +1,4 @@
-//! The reason for a staff action, in a body `{"reason": "…"}`.
+//! Reads the reason for a staff action from a request body `{"reason": "…"}`.
 
 use crate::auth::caller::Caller;
 use crate::error::{ApiError, ApiResult, ErrorCode};
@@ -10,14 +10,14 @@ use diagflow_store::{Action, MAX_REASON_LENGTH, NewAuditEntry, ObjectKind, Submi
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// 1 to 500 characters.
+/// A text of 1 to 500 characters.
 #[derive(Debug, Clone)]
 pub(crate) struct Reason(pub(crate) String);
 
 /// The reason for an action.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ReasonBody {
-    /// Reason, 1 to 500 characters. It is stored in the audit log: do not include medical information.
+    /// Reason, 1 to 500 characters. The reason is stored in the audit log, so do not include medical information.
     #[schema(value_type = String, example = "LoopAI was down at noon", min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_must_have_1_to_500_characters() {
+    fn a_reason_must_be_1_to_500_characters_long() {
         assert_eq!(Reason::parse(Some(" because ".into())).expect("a reason").0, "because");
         assert!(Reason::parse(Some("ß".repeat(MAX_REASON_LENGTH))).is_ok());
         let lines = format!("{}x", "x\r\n".repeat(249));

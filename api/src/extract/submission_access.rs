@@ -1,5 +1,5 @@
-//! Grants access to one submission to the holder of its access token, to staff, and to the account that sent it. The
-//! token is sent as a Bearer token or in an HttpOnly cookie, never in a URL.
+//! Grants access to a submission to the holder of its access token, to staff, and to the account that submitted it. The
+//! access token is sent as a Bearer token or in an HttpOnly cookie, never in a URL.
 
 use crate::app::AppState;
 use crate::auth::audit::{refuse, refuse_unauthenticated, unauthenticated_entry};
@@ -7,6 +7,7 @@ use crate::auth::caller::{Caller, anonymous_entry};
 use crate::auth::cookies as session_cookies;
 use crate::auth::credentials::{AuthFailure, authenticate, bearer};
 use crate::auth::permissions::Permission;
+use crate::auth::stream_access::{StreamAccess, has_signed_token};
 use crate::auth::watch::AccessWatch;
 use crate::error::{ApiError, ErrorCode};
 use crate::extract::client_info::ClientInfo;
@@ -34,8 +35,8 @@ pub(crate) fn cancel_path(submission: SubmissionId) -> String {
     format!("/api/user/cancel/{submission}")
 }
 
-/// Cookies for `EventSource`, which cannot send headers. There is one for each path of the submission, so a
-/// browser with many submissions sends only the one that it needs.
+/// Returns cookies for `EventSource`, which cannot send headers. Each of the submission's paths has its own cookie, so
+/// a browser with many submissions sends only the cookie for the requested path.
 pub(crate) fn cookies(
     settings: &ApiSettings,
     submission: SubmissionId,
@@ -53,14 +54,16 @@ pub(crate) fn cookies(
 
 /// Permission to read the submission in the path.
 pub(crate) struct SubmissionAccess {
-    /// Never a deleted submission.
+    /// The submission, which has not been deleted.
     pub(crate) submission: Submission,
-    /// The account that reads the submission, and the permission that grants access. `None` for the submission's token.
+    /// The account reading the submission, and the permission that grants access. `None` if the submission's access
+    /// token grants access.
     reader: Option<(Caller, Permission)>,
 }
 
 impl SubmissionAccess {
-    /// Whether the reader may see medical data. The patient, the sender, and staff with `clinical:read` may.
+    /// Whether the reader may see medical data: true for the patient, the account that submitted it, and staff with
+    /// `clinical:read`.
     pub(crate) fn is_clinical(&self) -> bool {
         match &self.reader {
             None | Some((_, Permission::SubmissionsReadOwn)) => true,
@@ -85,14 +88,22 @@ impl FromRequestParts<AppState> for SubmissionAccess {
         if token == Token::Other {
             return access_by_account(parts, state, id).await;
         }
-        let submission = find_submission(state, id).await?.ok_or(ApiError::NotFound)?;
-        Ok(SubmissionAccess { submission, reader: None })
+        let submission = state.app.store.submission(id).await?.ok_or(ApiError::NotFound)?;
+        if submission.token_revoked_at.is_some() {
+            return access_by_account(parts, state, id).await;
+        }
+        match (submission.erased_at, submission.deleted_at) {
+            (Some(_), _) => Err(ApiError::Erased),
+            (None, Some(_)) => Err(ApiError::NotFound),
+            (None, None) => Ok(SubmissionAccess { submission, reader: None }),
+        }
     }
 }
 
 impl Documented for SubmissionAccess {
     fn document(route: &mut RouteDocument<'_>) {
         document_token(route);
+        route.add_errors(&[ErrorCode::Erased]);
         let permissions = [Permission::SubmissionsRead, Permission::SubmissionsReadOwn];
         let permissions = permissions.map(Permission::name);
         let account = security::account(&permissions);
@@ -100,11 +111,13 @@ impl Documented for SubmissionAccess {
     }
 }
 
-/// Permission to follow the submission in the path. The access token grants it without the database, so the submission
-/// may be unknown or deleted.
+/// Permission to follow the submission in the path. An access token is verified without the database, so the submission
+/// may not exist or may have been deleted.
 pub(crate) struct FollowAccess {
     pub(crate) submission: SubmissionId,
-    pub(crate) watch: AccessWatch,
+    pub(crate) access: StreamAccess,
+    /// Whether the submission's access token grants access. The token may have been revoked.
+    pub(crate) by_token: bool,
 }
 
 impl FromRequestParts<AppState> for FollowAccess {
@@ -112,11 +125,26 @@ impl FromRequestParts<AppState> for FollowAccess {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let (submission, token) = verify_token(parts, state, Action::SubmissionView).await?;
-        let watch = match token {
-            Token::Valid => AccessWatch::until_shutdown(state),
-            Token::Other => access_by_account(parts, state, submission).await?.watch(state),
+        let by_token = token == Token::Valid;
+        let access = match token {
+            Token::Valid => StreamAccess::Granted(AccessWatch::until_shutdown(state)),
+            Token::Other if has_signed_token(state, &parts.headers) => {
+                let (parts, state) = (parts.clone(), state.clone());
+                let authorize = move || {
+                    let (parts, state) = (parts.clone(), state.clone());
+                    async move {
+                        let access = access_by_account(&parts, &state, submission).await?;
+                        Ok(access.watch(&state))
+                    }
+                };
+                StreamAccess::obtain(authorize).await?
+            }
+            Token::Other => {
+                let access = access_by_account(parts, state, submission).await?;
+                StreamAccess::Granted(access.watch(state))
+            }
         };
-        Ok(FollowAccess { submission, watch })
+        Ok(FollowAccess { submission, access, by_token })
     }
 }
 
@@ -126,8 +154,8 @@ impl Documented for FollowAccess {
     }
 }
 
-/// Permission of the patient to cancel the submission in the path, which may be unknown or deleted. Only its access
-/// token grants it: staff have another route, which requires a reason.
+/// The patient's permission to cancel the submission in the path, which may not exist or may have been deleted. Only
+/// the submission's access token grants this permission. Staff use a separate route, which requires a reason.
 pub(crate) struct CancelAccess {
     pub(crate) submission: SubmissionId,
     client: ClientInfo,
@@ -147,11 +175,11 @@ impl FromRequestParts<AppState> for CancelAccess {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let action = Action::SubmissionCancel;
         let (submission, token) = verify_token(parts, state, action).await?;
-        if token == Token::Other {
+        if token == Token::Other || state.app.store.is_token_revoked(submission).await? {
             let failure = ApiError::TokenInvalid.into();
             return Err(deny(parts, state, submission, failure, action).await);
         }
-        let proxies = state.app.settings.trusted_proxies;
+        let proxies = &state.app.settings.proxies;
         let client = ClientInfo::of(&parts.headers, &parts.extensions, proxies);
         Ok(CancelAccess { submission, client })
     }
@@ -171,13 +199,13 @@ fn document_token(route: &mut RouteDocument<'_>) {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Token {
-    /// The access token of the submission.
+    /// The submission's access token.
     Valid,
     /// Other credentials, possibly those of an account.
     Other,
 }
 
-/// Checks the access token without the database. Returns an error if the request has no credentials at all.
+/// Checks the access token without the database, so the token may have been revoked. Returns an error if the request has no credentials at all.
 async fn verify_token(
     parts: &mut Parts,
     state: &AppState,
@@ -193,15 +221,14 @@ async fn verify_token(
     Ok((id, if is_valid { Token::Valid } else { Token::Other }))
 }
 
-/// Access by a session or an API key. Without access the response is the same as for a submission that does not
-/// exist.
+/// Grants access based on a session or an API key. If access is denied, the response is the same as for a submission
+/// that does not exist.
 async fn access_by_account(
     parts: &Parts,
     state: &AppState,
     id: SubmissionId,
 ) -> Result<SubmissionAccess, ApiError> {
-    let client =
-        ClientInfo::of(&parts.headers, &parts.extensions, state.app.settings.trusted_proxies);
+    let client = ClientInfo::of(&parts.headers, &parts.extensions, &state.app.settings.proxies);
     let failure = match authenticate(state, &parts.method, &parts.headers, client).await {
         Ok(Some(caller)) => return access_by_caller(state, id, caller).await,
         Ok(None) => ApiError::TokenInvalid.into(),
@@ -229,8 +256,8 @@ async fn access_by_caller(
     Ok(SubmissionAccess { submission, reader: Some((caller, permission)) })
 }
 
-/// The error for a caller whose credentials do not grant access. `failure` is the actual reason, which is
-/// recorded only in the audit log, unless there are no credentials.
+/// Returns the error for a caller whose credentials do not grant access. `failure` is the actual reason, which is
+/// recorded in the audit log. The response reveals the reason only if the request has no credentials.
 async fn deny(
     parts: &Parts,
     state: &AppState,
@@ -238,8 +265,7 @@ async fn deny(
     failure: AuthFailure,
     action: Action,
 ) -> ApiError {
-    let client =
-        ClientInfo::of(&parts.headers, &parts.extensions, state.app.settings.trusted_proxies);
+    let client = ClientInfo::of(&parts.headers, &parts.extensions, &state.app.settings.proxies);
     let entry = unauthenticated_entry(state, &client, &failure, action)
         .with("route", format!("{} {}", parts.method, parts.uri.path()))
         .with("error", failure.error.code());
@@ -266,7 +292,7 @@ async fn find_submission(
     Ok(submission.filter(|submission| submission.deleted_at.is_none()))
 }
 
-/// All tokens in the request that could be the submission's access token.
+/// Returns all tokens in the request that could be the submission's access token.
 fn presented_tokens(settings: &ApiSettings, parts: &Parts) -> Vec<String> {
     let jar = CookieJar::from_headers(&parts.headers);
     let name = settings.cookie_name(ACCESS_COOKIE, parts.uri.path());

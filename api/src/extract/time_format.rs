@@ -5,12 +5,12 @@ pub(crate) fn rfc3339(at: impl Into<UtcTime>) -> String {
     at.into().to_string()
 }
 
-/// Start of a range: an RFC 3339 time, or the start of a day (UTC).
+/// Parses the start of a range: an RFC 3339 time, or the start of a day (UTC).
 pub(crate) fn range_start(text: &str) -> Result<UtcTime, String> {
     day(text).map_or_else(|| time(text), |day| in_range(midnight(day)))
 }
 
-/// End of a range (exclusive): an RFC 3339 time, or the end of a day (UTC).
+/// Parses the end of a range (exclusive): an RFC 3339 time, or the end of a day (UTC).
 pub(crate) fn range_end(text: &str) -> Result<UtcTime, String> {
     let next = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(day);
     day(text).map_or_else(|| time(text), |day| in_range(midnight(next(day))))
@@ -29,7 +29,7 @@ fn time(text: &str) -> Result<UtcTime, String> {
     time.map_err(|_| invalid()).and_then(|time| in_range(time.to_utc()))
 }
 
-/// Rejects times that the database cannot compare.
+/// Rejects times outside the range that the database supports.
 fn in_range(time: DateTime<Utc>) -> Result<UtcTime, String> {
     if matches!(time.year(), 1000..=9999) { Ok(time.into()) } else { Err(invalid()) }
 }

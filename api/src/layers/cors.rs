@@ -15,7 +15,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// Configured origins that are not valid header values cannot match any request and are ignored.
+/// Ignores configured origins that are not valid header values, because they cannot match any request.
 pub(crate) fn cors(settings: &ApiSettings) -> CorsLayer {
     let any_origin = settings.cors_origins.iter().any(|origin| origin == "*");
     let listed = settings
@@ -25,7 +25,7 @@ pub(crate) fn cors(settings: &ApiSettings) -> CorsLayer {
     let origins = if any_origin { AllowOrigin::any() } else { AllowOrigin::list(listed) };
     CorsLayer::new()
         .allow_origin(origins)
-        // Browsers reject credentials together with `*`.
+        // Browsers reject credentials if all origins are allowed.
         .allow_credentials(!any_origin)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([

@@ -11,10 +11,11 @@ use axum::response::Response;
 const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// Two years. `includeSubDomains` is not set, because other hosts in the domain may not use HTTPS; a proxy can add it.
+/// Makes browsers use only HTTPS for two years. `includeSubDomains` is not set, because other hosts in the domain may
+/// not support HTTPS. A proxy can add it.
 const STRICT_TRANSPORT: &str = "max-age=63072000";
 
-/// `is_secure` is true if browsers use HTTPS.
+/// `is_secure` is true if browsers reach the API over HTTPS.
 pub(crate) async fn security_headers(
     State(is_secure): State<bool>,
     request: Request,
@@ -31,7 +32,7 @@ pub(crate) async fn security_headers(
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT_TRANSPORT));
     }
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    // A route may set a stricter policy.
+    // A route may already have set a stricter policy.
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(CONTENT_POLICY));
     response
 }

@@ -1,4 +1,5 @@
-//! The states of a rate limiter, shared with their owner: governor counts requests, but cannot revert a count.
+//! A state store shared by a rate limiter and its owner, which allows the owner to revert a count. `governor` does not
+//! support this.
 
 use governor::nanos::Nanos;
 use governor::state::StateStore;
@@ -10,12 +11,11 @@ use std::time::Duration;
 pub(super) struct SharedStates<K: Clone + Eq + Hash>(Arc<DefaultKeyedStateStore<K>>);
 
 impl<K: Clone + Eq + Hash> SharedStates<K> {
-    /// Moves the time at which the burst of a key has completely refilled to an earlier time. If that time has passed,
-    /// this has no effect.
+    /// Makes a key's burst refill earlier by `duration`. Has no effect if the burst has already refilled.
     pub(super) fn shift_back(&self, key: &K, duration: Duration) {
         let earlier = |time: Nanos| time.saturating_sub(duration.into());
         let shifted = |time: Option<Nanos>| time.map(|time| ((), earlier(time))).ok_or(());
-        // A key without a state has its whole burst.
+        // A key without a state has its full burst, so there is nothing to revert.
         self.0.measure_and_replace(key, shifted).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! The rate limit counters of this process.
+//! This process's rate limit counters.
 
 use crate::error::{ApiError, ApiResult, RateLimitExceeded};
 use crate::header_names::{RATE_LIMIT, RATE_LIMIT_POLICY};
@@ -6,7 +6,7 @@ use crate::layers::limiter_states::SharedStates;
 use crate::settings::RateLimits;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use diagflow_store::SubmissionId;
+use diagflow_store::{SubmissionId, UserId};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::{Quota, RateLimiter};
@@ -16,25 +16,25 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A third of the requests per minute may arrive at once.
+/// A third of the requests allowed per minute may arrive at once.
 const BURSTS_PER_MINUTE: u32 = 3;
-/// Callbacks for one submission. Each makes the run poll at once, which adds about ten events to its history. One hour
-/// of callbacks at each of five API processes stays below Temporal's limit of 51,200 events.
+/// Maximum number of callbacks per minute for one submission. Each callback makes the run poll immediately, which adds
+/// about ten events to its workflow history. At this rate, even an hour of callbacks to five API processes stays below
+/// Temporal's limit of 51,200 events.
 const CALLBACKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(12).expect("not zero");
-/// Minimum number of requests before idle counters are removed again.
+/// Minimum number of requests between two sweeps that remove idle counters.
 const SWEEP_AFTER: usize = 1024;
 
-/// Routes that share a counter.
+/// A class of requests that share one counter per client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RateLimitClass {
-    /// Submissions. The count of one with errors is reverted: otherwise a few typing errors, or an outage on our side,
-    /// would use up the quota of everybody behind the same address.
+    /// Submissions. Those that are invalid, or that fail because of an outage on our side, are not counted. Otherwise,
+    /// a few typing errors could use up the quota of everyone behind the same address.
     Submit,
-    /// All requests to send a submission, including refused ones.
+    /// All attempts to send a submission, including refused ones.
     SubmitAttempt,
-    /// Cancellations by patients.
     Cancel,
-    /// Status, event streams, and images for LoopAI.
+    /// Requests for statuses and event streams, and LoopAI's requests for images.
     Read,
     /// Sign-in and refresh.
     SignIn,
@@ -69,6 +69,7 @@ pub(crate) struct Limiters {
     webhook: Limiter,
     health: Limiter,
     unauthenticated: Limiter,
+    accounts: Limiter<UserId>,
     callbacks: Limiter<SubmissionId>,
 }
 
@@ -77,13 +78,14 @@ impl Limiters {
         Self {
             submit: Limiter::new(limits.submit),
             submit_attempt: Limiter::new(limits.submit_attempt),
-            // Nobody needs to cancel more often than to submit.
+            // Patients do not cancel more often than they submit.
             cancel: Limiter::new(limits.submit),
             read: Limiter::new(limits.read),
             sign_in: Limiter::new(limits.sign_in),
             webhook: Limiter::new(limits.webhook),
             health: Limiter::new(limits.health),
             unauthenticated: Limiter::new(limits.unauthenticated),
+            accounts: Limiter::new(limits.account),
             callbacks: Limiter::new(CALLBACKS_PER_MINUTE),
         }
     }
@@ -101,13 +103,13 @@ impl Limiters {
         }
     }
 
-    /// Counts an event that is not counted for its route, such as a request without valid credentials. `client` is
+    /// Counts a request that is not counted by its route, such as a request without valid credentials. `client` is
     /// [`crate::extract::client_info::ClientInfo::key`].
     pub(crate) fn admit(&self, class: RateLimitClass, client: IpAddr) -> Result<(), ApiError> {
         self.count(class, client).map(drop)
     }
 
-    /// Counts a request, until [`Self::revert`] is called.
+    /// Counts a request. Use [`Self::revert`] to undo this.
     pub(crate) fn count(&self, class: RateLimitClass, client: IpAddr) -> ApiResult<Counted> {
         let limiter = self.limiter(class);
         let usage = limiter.count(client);
@@ -115,7 +117,7 @@ impl Limiters {
         Ok(Counted { class, client, usage })
     }
 
-    /// Reverts the count of a request. Returns it with the usage for the response.
+    /// Reverts a request's count, and returns the request with the usage for the response headers.
     pub(crate) fn revert(&self, counted: Counted) -> Counted {
         let usage = self.limiter(counted.class).revert(&counted.client, counted.usage);
         Counted { usage, ..counted }
@@ -125,7 +127,12 @@ impl Limiters {
         self.limiter(counted.class).add_headers(counted.class.name(), counted.usage, response);
     }
 
-    /// Counts a callback for a submission, whoever sent it.
+    /// Counts an authenticated request, regardless of the client's address.
+    pub(crate) fn admit_account(&self, account: UserId) -> Result<(), ApiError> {
+        self.accounts.check("account", self.accounts.count(account))
+    }
+
+    /// Counts a callback for a submission, regardless of its sender.
     pub(crate) fn admit_callback(&self, submission: SubmissionId) -> Result<(), ApiError> {
         self.callbacks.check("callback", self.callbacks.count(submission))
     }
@@ -133,7 +140,7 @@ impl Limiters {
 
 type Counters<K, C> = RateLimiter<K, SharedStates<K>, C, StateInformationMiddleware>;
 
-/// Counts by key. The default key is the client's address.
+/// Counts requests per key. By default, the key is the client's address.
 pub(super) struct Limiter<K: Clone + Eq + Hash = IpAddr, C: Clock = DefaultClock> {
     counters: Counters<K, C>,
     states: SharedStates<K>,
@@ -152,9 +159,9 @@ pub(crate) struct Counted {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// Number of further requests that are allowed at once.
+    /// Number of further requests allowed immediately.
     remaining: u32,
-    /// Time until the next request is allowed; zero if this one was allowed.
+    /// Time until the next request is allowed. Zero if the counted request was allowed.
     wait: Duration,
 }
 
@@ -184,14 +191,14 @@ impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
         }
     }
 
-    /// Reverts [`Self::count`] for an allowed request. Returns the usage without it.
+    /// Reverts [`Self::count`] for an allowed request, and returns the usage without that request.
     pub(super) fn revert(&self, key: &K, usage: Usage) -> Usage {
         self.states.shift_back(key, self.each);
         Usage { remaining: usage.remaining + 1, ..usage }
     }
 
-    /// Removes keys whose burst has completely refilled. With N keys, this happens at most once in N requests, so the
-    /// average cost per request is constant.
+    /// Removes keys whose burst has completely refilled. With N keys, the sweep runs at most once every N requests, so
+    /// the average cost per request is constant.
     fn sweep(&self) {
         let due = SWEEP_AFTER.max(self.counters.len());
         if self.since_sweep.fetch_add(1, Ordering::Relaxed) >= due {
@@ -211,7 +218,7 @@ impl<K: Clone + Eq + Hash, C: Clock + Default> Limiter<K, C> {
             .map(|(header, text)| (header, HeaderValue::from_str(&text).expect("plain ASCII")))
     }
 
-    /// Adds the headers unless another limit, which rejected the request, has set them.
+    /// Adds the rate limit headers, unless another limit that rejected the request has already set them.
     pub(super) fn add_headers(&self, name: &str, usage: Usage, response: &mut Response) {
         for (header, value) in self.headers(name, usage) {
             response.headers_mut().entry(header).or_insert(value);
@@ -250,7 +257,10 @@ mod tests {
         }
         let refused = limiter.count(address("192.0.2.1"));
         assert_eq!((refused.remaining, whole_seconds(refused.wait)), (0, 2));
-        assert!(limiter.count(address("192.0.2.2")).wait.is_zero(), "another client");
+        assert!(
+            limiter.count(address("192.0.2.2")).wait.is_zero(),
+            "another client has its own burst"
+        );
         let mut response = Response::default();
         limiter.add_headers("submit", refused, &mut response);
         assert_eq!(response.headers()[RATE_LIMIT_POLICY], "\"submit\";q=10;w=20");
@@ -272,8 +282,8 @@ mod tests {
 
         assert!(limiter.count(client).wait.is_zero(), "one request is reverted");
         let wait = limiter.count(client).wait;
-        assert_eq!(whole_seconds(wait), 10, "only one was reverted");
-        assert_eq!(remaining(other), 0, "another client");
+        assert_eq!(whole_seconds(wait), 10, "only one request is reverted");
+        assert_eq!(remaining(other), 0, "another client has its own burst");
         // After the burst has refilled, there is nothing to revert.
         limiter.counters.clock().advance(Duration::from_secs(60));
         limiter.revert(&client, usage);

@@ -1,5 +1,5 @@
-//! Reads the data that a client still sends after its response. If a connection is closed with unread bytes, the
-//! operating system resets it, and the client may lose the error response (RFC 9112, 9.6).
+//! Reads the data that a client keeps sending after the response has been sent. If a connection is closed with unread
+//! bytes, the operating system resets it, and the client may lose the error response (RFC 9112, section 9.6).
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -12,16 +12,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// The default of nginx's `lingering_time`.
-const MAX_TIME: Duration = Duration::from_secs(30);
-
-/// Reads and discards the rest of a request's body if its handler does not read it.
-pub(crate) fn drain_unread_body(request: Request) -> Request {
-    request.map(|body| Body::new(DrainedBody { body }))
+/// Reads and discards the part of a request body that the handler did not read, for at most `max_time`.
+pub(crate) fn drain_unread_body(request: Request, max_time: Duration) -> Request {
+    request.map(|body| Body::new(DrainedBody { body, max_time }))
 }
 
 struct DrainedBody {
-    /// Empty after the end of the body or an error.
+    max_time: Duration,
+    /// Replaced by an empty body after the end of the body or an error.
     body: Body,
 }
 
@@ -54,10 +52,10 @@ impl Drop for DrainedBody {
         if self.body.is_end_stream() {
             return;
         }
-        // Without a runtime there is no connection.
+        // Without a runtime, there is no connection to read from.
         let Ok(runtime) = Handle::try_current() else { return };
         let mut rest = mem::take(&mut self.body).into_data_stream();
-        runtime.spawn(tokio::time::timeout(MAX_TIME, async move {
+        runtime.spawn(tokio::time::timeout(self.max_time, async move {
             while let Some(Ok(_)) = rest.next().await {}
         }));
     }

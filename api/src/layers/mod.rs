@@ -1,6 +1,7 @@
-//! The layers around the routes, outermost first: request id, log and metrics; security headers; body timeout;
-//! CORS; then the rate limit and the time limit of each route.
+//! The layers around the routes, from the outermost to the innermost: request id, log and metrics; security headers;
+//! reserved connections; body timeout; CORS; rate limit and time limit of the route.
 
+pub(crate) mod concurrency;
 pub(crate) mod cors;
 pub(crate) mod headers;
 mod limiter_states;
@@ -8,4 +9,5 @@ pub(crate) mod limiters;
 pub(crate) mod lingering_close;
 pub(crate) mod observe;
 pub(crate) mod rate_limit;
+pub(crate) mod reserved_connections;
 pub(crate) mod time_limit;

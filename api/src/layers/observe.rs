@@ -1,4 +1,4 @@
-//! Records one span, one log line and two metrics per request. They contain the method, the route template, the status
+//! Records one span, one log entry and two metrics per request. They contain the method, the route template, the status
 //! and the duration, but never a body, a token, an e-mail address or a query.
 
 use crate::header_names::X_REQUEST_ID;
@@ -9,13 +9,15 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use diagflow_store::SubmissionId;
 use std::time::Instant;
+use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-/// Label for paths without a route and for unknown methods.
+/// Metric label for paths without a route and for unknown methods.
 const OTHER: &str = "other";
 
-/// A request in progress. It is logged when it is dropped, even if the client disconnected.
+/// A request in progress. The request is logged when this value is dropped, even if the client has disconnected.
 struct ObservedRequest {
     method: &'static str,
     route: String,
@@ -29,7 +31,8 @@ impl ObservedRequest {
         let method = method_name(request.method());
         let matched = request.extensions().get::<MatchedPath>();
         let route = matched.map_or(OTHER, MatchedPath::as_str).to_owned();
-        let span = tracing::info_span!("request", request_id = %id, method, route);
+        let span =
+            tracing::info_span!("request", request_id = %id, method, route, submission = Empty);
         Self { method, route, started: Instant::now(), status: None, span }
     }
 }
@@ -54,7 +57,12 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
-/// Unknown methods share one name, so that clients cannot create metric labels.
+/// Adds the id of a submission to the log entries of the request that creates it. A patient can report only this id.
+pub(crate) fn record_submission(id: SubmissionId) {
+    Span::current().record("submission", tracing::field::display(id));
+}
+
+/// Unknown methods share one name, so clients cannot create new metric labels.
 fn method_name(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

@@ -1,13 +1,15 @@
-//! Limits how many requests one client may send to public routes. Each process counts for itself: the limits prevent
-//! one client from using all capacity. Password guessing is limited across processes (`auth::throttle`), and
+//! Limits how many requests one client may send to public routes. Each process counts separately, which is enough to
+//! prevent one client from using all capacity. Password guessing is limited across processes (`auth::throttle`), and
 //! requests without valid credentials are counted on every route (`auth::audit`).
 //!
-//! Responses have the headers of draft-ietf-httpapi-ratelimit-headers-10: the quota is the burst, and the window
-//! is the time in which a used-up burst refills.
+//! Responses include the headers defined in draft-ietf-httpapi-ratelimit-headers-10: the quota is the burst, and the
+//! window is the time that a used-up burst takes to refill.
 
 use crate::app::AppState;
-use crate::error::ErrorCode;
+use crate::error::{ApiError, ErrorCode};
+use crate::events::wire;
 use crate::extract::client_info::ClientInfo;
+use crate::extract::stream_client::accepts_event_stream;
 use crate::layers::limiters::RateLimitClass;
 use crate::openapi::route::add_errors;
 use axum::Router;
@@ -16,7 +18,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::UtoipaMethodRouter;
 
-/// Counts the requests of each client to these routes, and documents the limit.
+/// Counts each client's requests to these routes, and documents the limit.
 pub(crate) fn rate_limited(
     state: &AppState,
     class: RateLimitClass,
@@ -36,18 +38,54 @@ pub(crate) fn rate_limited_router(
     router.layer(from_fn_with_state((state.clone(), class), count))
 }
 
+/// Like [`rate_limited`], but for an event stream. See [`wire::reconnect_after`].
+pub(crate) fn rate_limited_stream(
+    state: &AppState,
+    class: RateLimitClass,
+    (schemas, mut paths, router): UtoipaMethodRouter<AppState>,
+) -> UtoipaMethodRouter<AppState> {
+    add_errors(&mut paths, &[ErrorCode::TooManyRequests]);
+    let layer = from_fn_with_state((state.clone(), class), count_stream);
+    (schemas, paths, router.route_layer(layer))
+}
+
 async fn count(
     State((state, class)): State<(AppState, RateLimitClass)>,
     request: Request,
     next: Next,
 ) -> Response {
-    let proxies = state.app.settings.trusted_proxies;
+    count_with(&state, class, request, next, IntoResponse::into_response).await
+}
+
+async fn count_stream(
+    State((state, class)): State<(AppState, RateLimitClass)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let accepts_stream = accepts_event_stream(request.headers());
+    let reject = move |error| match error {
+        ApiError::TooManyRequests(exceeded) if accepts_stream => {
+            wire::reconnect_after(exceeded.seconds)
+        }
+        error => error.into_response(),
+    };
+    count_with(&state, class, request, next, reject).await
+}
+
+async fn count_with(
+    state: &AppState,
+    class: RateLimitClass,
+    request: Request,
+    next: Next,
+    reject: impl Fn(ApiError) -> Response,
+) -> Response {
+    let proxies = &state.app.settings.proxies;
     let client = ClientInfo::of(request.headers(), request.extensions(), proxies);
     let limiter = state.limiters.limiter(class);
     let usage = limiter.count(client.key());
     let mut response = match limiter.check(class.name(), usage) {
         Ok(()) => next.run(request).await,
-        Err(exceeded) => exceeded.into_response(),
+        Err(exceeded) => reject(exceeded),
     };
     limiter.add_headers(class.name(), usage, &mut response);
     response

@@ -1,34 +1,42 @@
-//! Limits the time until a response. Handlers run in their own tasks and continue after a timeout or a disconnect, so
-//! that no work is left half done.
+//! Limits the time until a response begins, and the time within which a request body must arrive. Each handler runs in
+//! its own task and continues after a timeout or a disconnect, so no operation is left incomplete.
 
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult, ErrorCode};
-use crate::extract::content_encoding::GzipError;
+use crate::extract::content_encoding::{CompressedBodyTooLarge, GzipError};
 use crate::openapi::error_responses;
 use crate::openapi::route::{add_errors, writes};
 use crate::request_id;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use std::error::Error;
 use std::iter::successors;
 use std::time::Duration;
-use tower_http::timeout::TimeoutError;
+use tower::ServiceBuilder;
+use tower_http::timeout::{DeadlineBody, RequestBodyDeadlineLayer, TimeoutError};
 use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 
-/// Limits the time until the responses of these routes begin, and documents the errors that each of them can
-/// return.
+/// Limits the time until these routes begin to respond, and documents the errors that any of them can return. The whole
+/// body must arrive within half of that time, so a slow client still gets a response and its connection is then
+/// released.
 pub(crate) fn time_limited(
     limit: Duration,
     mut router: OpenApiRouter<AppState>,
 ) -> OpenApiRouter<AppState> {
     let paths = &mut router.get_openapi_mut().paths;
-    add_errors(paths, &[ErrorCode::Internal, ErrorCode::Unavailable, ErrorCode::Timeout]);
+    let any = [ErrorCode::Internal, ErrorCode::Unavailable, ErrorCode::Busy, ErrorCode::Timeout];
+    add_errors(paths, &any);
     for operation in writes(paths) {
         error_responses::add(operation, &[ErrorCode::OutcomeUnknown]);
     }
-    router.layer(from_fn_with_state(limit, limit_time))
+    router.layer(from_fn_with_state(limit, limit_time)).layer(
+        ServiceBuilder::new()
+            .layer(RequestBodyDeadlineLayer::new(limit / 2))
+            .map_request(|request: axum::http::Request<DeadlineBody<Body>>| request.map(Body::new)),
+    )
 }
 
 pub(crate) async fn limit_time(
@@ -43,7 +51,7 @@ pub(crate) async fn limit_time(
     }
 }
 
-/// Runs `work` to completion, even if its caller stops waiting. If it panics, the binary's panic hook logs only the
+/// Runs `work` to completion, even if the caller stops waiting. If `work` panics, the binary's panic hook logs only the
 /// location, because the message may contain personal data.
 pub(crate) async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
@@ -53,7 +61,8 @@ pub(crate) async fn run_to_completion<T: Send + 'static>(
     done.map_err(|_| ApiError::internal("the handler panicked"))
 }
 
-/// The error for an incomplete body: the client stalled or disconnected, or sent invalid gzip.
+/// Returns the error for a body that cannot be read: the client stalled or disconnected, or sent gzip data that is
+/// invalid or too large.
 pub(crate) fn body_error(error: &(dyn Error + 'static)) -> ApiError {
     let causes = successors(Some(error), |error| (*error).source());
     for cause in causes {
@@ -62,6 +71,9 @@ pub(crate) fn body_error(error: &(dyn Error + 'static)) -> ApiError {
         }
         if cause.is::<GzipError>() {
             return ApiError::InvalidGzip;
+        }
+        if let Some(CompressedBodyTooLarge { limit }) = cause.downcast_ref() {
+            return ApiError::body_too_large(*limit);
         }
     }
     ApiError::UploadIncomplete

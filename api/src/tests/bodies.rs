@@ -1,4 +1,4 @@
-//! Bodies as clients encode them: JSON that is invalid or unusual, compression, content types and sizes.
+//! Tests of request bodies: invalid and unusual JSON, compression, content types and sizes.
 
 use super::requests::{Form, json_image, picture, post, post_json, valid_except, valid_submission};
 use super::{TestApi, TestResponse, refusal};
@@ -12,6 +12,9 @@ use image::ImageFormat;
 use serde_json::json;
 use std::io::Write;
 
+const TOO_LARGE: &str = "Your request is too large (at most 1 MB). If it contains photos, please choose fewer or \
+                         smaller ones.";
+
 fn expect_valid(response: &TestResponse) {
     assert_eq!(response.refusal(), (503, "unavailable".to_owned()), "{}", response.text);
 }
@@ -21,7 +24,8 @@ async fn a_body_that_is_not_a_json_object_is_rejected() {
     let api = TestApi::new().await;
     let no_json = |line, column| {
         let message = format!(
-            "The body is not a valid JSON object (line {line}, column {column}). Send JSON in UTF-8."
+            "We could not read your request. Please reload the page and try again. Details for developers: the body \
+             is not a valid JSON object (line {line}, column {column}). Send JSON in UTF-8."
         );
         refusal(400, "invalid_json", &message)
     };
@@ -40,10 +44,46 @@ async fn a_body_that_is_not_a_json_object_is_rejected() {
         let response = api.send(post("application/json", wrong)).await;
         assert_eq!(response.refusal_with_message(), no_json(line, column), "{wrong:?}");
     }
-    // Deep nesting does not overflow the stack.
-    let deep = "[".repeat(100_000);
+    // Deep nesting must not overflow the stack.
+    let deep = format!(r#"{{"comments": {}"#, "[".repeat(100_000));
     let response = api.send(post("application/json", deep)).await;
-    assert_eq!(response.refusal_with_message(), no_json(1, 100_000));
+    assert_eq!(response.refusal_with_message(), no_json(1, 100_013));
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_parsed_is_reported_as_a_field_error() {
+    let api = TestApi::new().await;
+    let image = json_image("image/png", &picture(ImageFormat::Png));
+    let text = json!({
+        "email": "EMAIL", "consent": true, "comments": "COMMENTS", "unknown": "UNKNOWN",
+        "images": ["IMAGE", {"data": image["data"], "name": "NAME", "size": "SIZE"}],
+    })
+    .to_string();
+    let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for value in ["1e400", "-1e999", &nested, r#"{"a": 1e400}"#] {
+        let with = |places: &[&str]| {
+            let fill = |text: String, place: &&str| text.replace(&format!("\"{place}\""), value);
+            post("application/json", places.iter().fold(text.clone(), fill))
+        };
+        let response = api.send(with(&["EMAIL", "COMMENTS", "UNKNOWN", "IMAGE", "NAME", "SIZE"]));
+        let body = response.await.json();
+        let details = body["error"]["details"].as_array().expect("details");
+        let fields: Vec<_> = details.iter().map(|detail| &detail["field"]).collect();
+        assert_eq!(fields, ["email", "comments", "images[0]"], "{value:.20}: {body}");
+    }
+    for value in ["1e400", "true"] {
+        let text = format!(r#"{{"email": "me@example.org", "consent": true, "images": {value}}}"#);
+        let body = api.send(post("application/json", text)).await.json();
+        assert_eq!(body["error"]["details"][0]["code"], "images_invalid", "{value}: {body}");
+    }
+    let sign_in = r#"{"email": 1e400, "password": [[1e400]]}"#;
+    let request = Request::post("/api/v1/auth/login").header(CONTENT_TYPE, "application/json");
+    let response = api.send(request.body(Body::from(sign_in)).expect("a request")).await;
+    assert_eq!(response.refusal(), (400, "invalid_input".to_owned()));
+    let body = response.json();
+    let details = body["error"]["details"].as_array().expect("details");
+    let fields: Vec<_> = details.iter().map(|detail| &detail["field"]).collect();
+    assert_eq!(fields, ["email", "password"], "{body}");
 }
 
 #[tokio::test]
@@ -53,13 +93,18 @@ async fn an_unsupported_content_type_is_rejected() {
         let response = api.send(post(wrong, valid_submission().to_string())).await;
         assert_eq!(
             response.refusal_with_message(),
-            refusal(415, "unsupported_media_type", "Send application/json or multipart/form-data."),
+            refusal(
+                415,
+                "unsupported_media_type",
+                "We could not read your request. Please reload the page and try again. Details for developers: this \
+                 Content-Type is not supported. Send application/json or multipart/form-data."
+            ),
             "{wrong:?}"
         );
     }
     let response =
         api.send(post("Application/JSON; charset=utf-8", valid_submission().to_string())).await;
-    assert_eq!(response.refusal().0, 503, "this one is JSON");
+    assert_eq!(response.refusal().0, 503, "the content type is JSON");
 }
 
 #[tokio::test]
@@ -75,15 +120,12 @@ async fn a_body_over_the_size_limit_is_rejected() {
     announced.headers_mut().insert("content-length", body.len().into());
     assert_eq!(
         api.send(announced).await.refusal_with_message(),
-        refusal(413, "body_too_large", "The body is too large (at most 1 MB).")
+        refusal(413, "body_too_large", TOO_LARGE)
     );
     let response = api.send(post("application/json", body.clone())).await;
-    assert_eq!(
-        response.refusal_with_message(),
-        refusal(413, "body_too_large", "The body is too large (at most 1 MB).")
-    );
+    assert_eq!(response.refusal_with_message(), refusal(413, "body_too_large", TOO_LARGE));
     let response = api.send(post("application/json", body[1..].to_owned())).await;
-    assert_eq!(response.refusal().1, "invalid_json", "just within the limit");
+    assert_eq!(response.refusal().1, "invalid_json", "the body is just within the limit");
 }
 
 #[tokio::test]
@@ -98,7 +140,8 @@ async fn an_invalid_idempotency_key_is_rejected() {
             refusal(
                 400,
                 "invalid_idempotency_key",
-                "Idempotency-Key must be one value of 1 to 255 visible ASCII characters."
+                "We could not process your request. Please reload the page and try again. Details for developers: \
+                 Idempotency-Key must be a single value of 1 to 255 visible ASCII characters."
             ),
             "{wrong:?}"
         );
@@ -106,7 +149,7 @@ async fn an_invalid_idempotency_key_is_rejected() {
 }
 
 #[tokio::test]
-async fn half_an_emoji_is_replaced() {
+async fn an_unpaired_surrogate_is_replaced() {
     let state = TestApi::new().await.state();
     let image = json_image("image/png", &picture(ImageFormat::Png));
     let body = json!({
@@ -123,7 +166,7 @@ async fn half_an_emoji_is_replaced() {
     assert_eq!(submission.comments, "it itches \u{fffd}");
     assert_eq!(submission.images[0].record.name, "it itches \u{fffd}");
 
-    // In a field whose value it makes invalid, it is an error of that field.
+    // If an unpaired surrogate makes a field's value invalid, the error names that field.
     let text = valid_submission().to_string();
     let response = TestApi::new()
         .await
@@ -137,7 +180,7 @@ async fn half_an_emoji_is_replaced() {
 }
 
 #[tokio::test]
-async fn every_json_body_may_have_half_an_emoji_and_a_byte_order_mark() {
+async fn every_json_body_may_contain_an_unpaired_surrogate_and_a_byte_order_mark() {
     let api = TestApi::new().await;
     let text =
         format!("\u{feff}{}", r#"{"email": "me@example.org", "password": "\ud83d", "\ude00": 1}"#);
@@ -207,8 +250,8 @@ async fn invalid_gzip_is_rejected() {
     for body in [damaged, cut, b"{}".to_vec()] {
         for content_type in ["application/json", "multipart/form-data; boundary=x"] {
             let request = encoded("gzip", post(content_type, body.clone()));
-            let message =
-                "The body is not valid gzip. Send it again, or send it without Content-Encoding.";
+            let message = "We could not read your request. Please try again. Details for developers: the body \
+                 is not valid gzip. Send it again, or send it without Content-Encoding.";
             assert_eq!(
                 api.send(request).await.refusal_with_message(),
                 refusal(400, "invalid_gzip", message)
@@ -218,17 +261,28 @@ async fn invalid_gzip_is_rejected() {
 }
 
 #[tokio::test]
-async fn other_encodings_are_rejected_with_the_accepted_one() {
+async fn the_error_for_an_unsupported_encoding_names_the_sent_and_the_accepted_encoding() {
     let api = TestApi::new().await;
     for path in ["/api/user/submit", "/api/v1/auth/login"] {
-        for encoding in ["br", "deflate", "zstd", "gzip, gzip", "gzip, br", "gzip2"] {
+        let long = "x".repeat(100);
+        for (encoding, named) in [
+            ("br", "br"),
+            ("Deflate", "deflate"),
+            ("zstd", "zstd"),
+            ("gzip, gzip", "gzip, gzip"),
+            ("gzip, identity, br", "gzip, br"),
+            (&long, &long[..40]),
+        ] {
             let request = Request::post(path).header(CONTENT_TYPE, "application/json");
             let request = request.body(Body::from("{}")).expect("a request");
             let response = api.send(encoded(encoding, request)).await;
-            let message = "This Content-Encoding is not supported. Send the body as gzip, or without Content-Encoding.";
+            let message = format!(
+                "We could not read your request. Please reload the page and try again. Details for developers: the \
+                 Content-Encoding {named} is not supported. Send the body as gzip, or without Content-Encoding."
+            );
             assert_eq!(
                 response.refusal_with_message(),
-                refusal(415, "unsupported_content_encoding", message),
+                refusal(415, "unsupported_content_encoding", &message),
                 "{encoding}"
             );
             assert_eq!(response.header("accept-encoding"), "gzip");
@@ -250,7 +304,7 @@ async fn a_decompressed_body_over_the_size_limit_is_rejected() {
         [("application/json", b"".as_slice()), ("multipart/form-data; boundary=x", part)]
     {
         let bomb = gzip(&[start, &spaces].concat());
-        assert!(bomb.len() < 1024 * 1024, "smaller than the limit");
+        assert!(bomb.len() < 1024 * 1024, "the compressed body is smaller than the limit");
         let response = api.send(encoded("gzip", post(content_type, bomb))).await;
         assert_eq!(response.refusal(), (413, "body_too_large".to_owned()), "{content_type}");
     }
@@ -258,8 +312,68 @@ async fn a_decompressed_body_over_the_size_limit_is_rejected() {
     let request = request.body(Body::from(gzip(&[b' '; 64 * 1024 + 1]))).expect("a request");
     let response = api.send(encoded("gzip", request)).await;
     assert_eq!(response.refusal(), (413, "body_too_large".to_owned()));
-    // Bytes that decompress to nothing are limited as well.
+}
+
+/// The compressed body alone exceeds the limit, although it decompresses to nothing.
+#[tokio::test]
+async fn a_compressed_body_over_the_size_limit_is_rejected() {
+    let api = TestApi::with(|settings| {
+        settings.max_files = 1;
+        settings.max_file_bytes = 3;
+    })
+    .await;
     let nothing = gzip(b"").repeat(64 * 1024);
-    let response = api.send(encoded("gzip", post("application/json", nothing))).await;
-    assert_eq!(response.refusal(), (400, "invalid_gzip".to_owned()));
+    assert!(nothing.len() > 1024 * 1024 + 4, "the compressed body is larger than the limit");
+    for (path, content_type, limit) in [
+        ("/api/user/submit", "application/json", "1 MB"),
+        ("/api/user/submit", "multipart/form-data; boundary=x", "1 MB"),
+        ("/api/v1/auth/login", "application/json", "64 KB"),
+    ] {
+        let request = Request::post(path).header(CONTENT_TYPE, content_type);
+        let request = request.body(Body::from(nothing.clone())).expect("a request");
+        let response = api.send(encoded("gzip", request)).await;
+        assert_eq!(response.refusal(), (413, "body_too_large".to_owned()), "{path} {content_type}");
+        let message = response.json()["message"].to_string();
+        assert!(message.contains(&format!("at most {limit}")), "{path} {content_type}: {message}");
+    }
+}
+
+/// The existing front end shows `errors` to patients.
+#[tokio::test]
+async fn errors_begin_with_a_sentence_for_patients() {
+    let api = TestApi::new().await;
+    let (json, form) = ("application/json", "multipart/form-data; boundary=x");
+    let image = |image: serde_json::Value| post_json(&valid_except("images", json!([image])));
+    let mut with_wrong_key = post_json(&valid_submission());
+    with_wrong_key.headers_mut().insert("idempotency-key", "a b".parse().expect("a value"));
+    for request in [
+        post(json, "{"),
+        post(json, "[]"),
+        post(form, "no form"),
+        post("text/plain", "no form"),
+        encoded("gzip", post(json, "no gzip")),
+        encoded("br", post(json, "{}")),
+        with_wrong_key,
+        image(json!({"data": "no base64"})),
+        image(json!({"file_id": "7"})),
+        post_json(&valid_except("images", json!(5))),
+        post_json(&valid_except("photos", json!([json_image("image/png", b"x")]))),
+        post_json(&valid_except("consent_version", json!(1))),
+    ] {
+        let response = api.send(request).await;
+        assert!(response.status.is_client_error(), "{}", response.text);
+        for error in response.json()["errors"].as_array().expect("errors") {
+            let error = error.as_str().expect("text");
+            let (for_patients, for_developers) =
+                error.split_once(" Details for developers: ").unwrap_or((error, "."));
+            assert!(for_patients.contains("lease ") || for_patients.contains("Allowed"), "{error}");
+            assert!(for_patients.ends_with('.') && for_developers.ends_with('.'), "{error}");
+            let lower = for_patients.to_lowercase();
+            for jargon in
+                ["json", "multipart", "base64", "gzip", "content-", "url", "body", "_", "field"]
+            {
+                assert!(!lower.contains(jargon), "{jargon} in {error}");
+            }
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! What generated clients need from the OpenAPI document: files, enums, events, results, servers, examples and security
-//! schemes that generators understand. `tests/clients` generates clients and uses them.
+//! Tests that the OpenAPI document contains what client generators need: files, enums, events, results, servers,
+//! examples and security schemes. `tests/clients` generates clients and uses them.
 
 use super::documentation::{document, operations};
 use super::requests::{Form, post_json};
@@ -24,7 +24,7 @@ fn reference(name: &str) -> Value {
     json!(format!("{PREFIX}{name}"))
 }
 
-/// Follows a reference, also that of a value that may be `null`.
+/// Resolves a reference, including a reference to a schema that may be `null`.
 fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let branches = schema["oneOf"].as_array().into_iter().flatten();
     let not_null = branches.filter(|branch| branch["type"] != "null").collect::<Vec<_>>();
@@ -48,7 +48,7 @@ fn walk(value: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
 }
 
 #[tokio::test]
-async fn files_are_binary_strings() {
+async fn the_schema_of_a_file_is_a_binary_string() {
     let document = document().await;
     let file = json!({"type": "string", "format": "binary"});
     let form = schema(&document, "FormSubmission");
@@ -64,7 +64,7 @@ async fn files_are_binary_strings() {
 }
 
 #[tokio::test]
-async fn each_enum_has_one_schema_with_all_names() {
+async fn each_enum_has_one_schema_that_lists_all_its_values() {
     let document = document().await;
     for (name, values) in [
         ("SubmissionStatus", Status::ALL.iter().map(|status| status.name()).collect()),
@@ -92,9 +92,8 @@ async fn each_enum_has_one_schema_with_all_names() {
     });
 }
 
-/// The fields of an enum refer to its schema.
 #[tokio::test]
-async fn status_step_role_and_code_refer_to_their_enums() {
+async fn fields_with_enum_values_refer_to_the_enum_schema() {
     let document = document().await;
     let mut count = 0;
     walk(&document["components"]["schemas"], "", &mut |path, value| {
@@ -104,7 +103,7 @@ async fn status_step_role_and_code_refer_to_their_enums() {
             if is_name.contains(&name.as_str()) {
                 let target = resolve(&document, property);
                 let target = resolve(&document, target.get("items").unwrap_or(target));
-                // The status of an execution is that of Temporal.
+                // The status of a workflow execution comes from Temporal, so it is not one of our enums.
                 let is_own = !path.contains("Execution") && !path.contains("History");
                 assert!(target["enum"].is_array() || !is_own, "{path}.{name}: {property}");
                 count += 1;
@@ -139,7 +138,7 @@ async fn the_data_of_each_event_has_a_schema() {
     assert!(ready[1]["properties"]["email_status"].is_object(), "{ready}");
 }
 
-/// The names of members that the report reads from `object`.
+/// Returns the names of the members that the report reads from `object`.
 fn members_read(report: &str, object: &str) -> BTreeSet<String> {
     let calls = [format!("(&mut {object}, \""), format!("{object}.remove(\"")];
     let calls = calls.iter().flat_map(|call| report.split(call.as_str()).skip(1));
@@ -147,7 +146,7 @@ fn members_read(report: &str, object: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn results_have_the_members_that_the_report_reads_and_others() {
+async fn the_result_schema_has_the_members_that_the_report_reads_and_allows_others() {
     let document = document().await;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../activities/src/report.rs");
     let report = std::fs::read_to_string(path).expect("the report's source");
@@ -156,20 +155,20 @@ async fn results_have_the_members_that_the_report_reads_and_others() {
         let members = documented["properties"].as_object().expect("members").keys().cloned();
         assert_eq!(members.collect::<BTreeSet<_>>(), members_read(&report, object), "{name}");
         assert_eq!(documented["additionalProperties"], true);
-        assert!(documented.get("required").is_none(), "LoopAI guarantees no member");
+        assert!(documented.get("required").is_none(), "LoopAI does not guarantee any member");
     }
     let status = &schema(&document, "StatusBody")["properties"]["result"];
     assert_eq!(*resolve(&document, status), *schema(&document, "DiagnosisResult"));
 }
 
 #[tokio::test]
-async fn the_document_contains_the_settings() {
+async fn the_openapi_document_contains_values_from_the_settings() {
     let api = TestApi::with(|settings| {
-        settings.public_url = "https://diagflow.example.net/base/".parse().expect("an address");
+        settings.public_url = "https://diagflow.example.net/".parse().expect("an address");
         settings.consent_version = "2027-01".to_owned();
     });
     let document = api.await.get("/openapi.json").await.json();
-    assert_eq!(document["servers"][0]["url"], "https://diagflow.example.net/base");
+    assert_eq!(document["servers"][0]["url"], "https://diagflow.example.net");
     assert_eq!(document["servers"][1]["url"], "/", "/docs also works under another host name");
     for name in ["JsonSubmission", "FormSubmission"] {
         let version = &schema(&document, name)["properties"]["consent_version"];
@@ -177,9 +176,8 @@ async fn the_document_contains_the_settings() {
     }
 }
 
-/// Every body of a request and of a response has a type.
 #[tokio::test]
-async fn every_body_has_a_schema() {
+async fn every_request_and_response_body_has_a_schema() {
     walk(&document().await, "", &mut |path, value| {
         let Some(content) = value.get("content").and_then(Value::as_object) else { return };
         for (media_type, content) in content {
@@ -192,7 +190,7 @@ async fn every_body_has_a_schema() {
 }
 
 #[tokio::test]
-async fn operation_ids_are_names_of_functions() {
+async fn operation_ids_are_short_function_names() {
     for (path, method, operation) in operations(&document().await) {
         let id = operation["operationId"].as_str().expect("an id");
         let words: Vec<_> = id.split('_').collect();
@@ -215,11 +213,11 @@ async fn every_security_requirement_has_a_scheme() {
             assert_eq!(has_token, needs_token, "{method} {path}");
         }
     }
-    // openapi-python-client requires credentials for an operation with any requirement, even an optional one.
+    // openapi-python-client requires credentials even if an operation's security requirement is optional.
     assert!(document["paths"]["/api/user/submit"]["post"].get("security").is_none());
 }
 
-/// The example of a schema, or one made from the examples of its properties.
+/// Returns the example of a schema, or builds one from the examples of its properties.
 fn example(document: &Value, schema: &Value) -> Option<Value> {
     let schema = resolve(document, schema);
     if let Some(example) = schema.get("example") {
@@ -238,7 +236,7 @@ fn example(document: &Value, schema: &Value) -> Option<Value> {
     Some(object.into())
 }
 
-/// Operations whose bodies contain secrets, which no example can contain.
+/// Operations without an example, because their bodies contain secrets.
 const WITH_SECRETS: [&str; 5] = [
     "sign_in",
     "sign_in_from_console",
@@ -260,14 +258,14 @@ async fn every_json_body_has_an_example() {
     }
 }
 
-/// Expects that a submission passes the validation: the next error comes from the database.
+/// Asserts that a submission passes validation. The response is 503 in that case, because there is no database.
 fn expect_valid(response: &TestResponse) {
     assert_eq!(response.refusal(), (503, "unavailable".to_owned()), "{}", response.text);
 }
 
-/// `it/documented_examples.rs::the_documented_examples_work` sends them to a real API.
+/// `it/documented_examples.rs::the_documented_examples_work` sends the same examples to a running API.
 #[tokio::test]
-async fn the_examples_of_a_submission_are_valid() {
+async fn the_submission_examples_are_valid() {
     let api = TestApi::new().await;
     let document = api.get("/openapi.json").await.json();
     let json = example(&document, schema(&document, "JsonSubmission")).expect("an example");

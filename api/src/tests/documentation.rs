@@ -1,4 +1,4 @@
-//! The OpenAPI document. Accept an intended change with `INSTA_UPDATE=always cargo test -p diagflow-api`.
+//! Tests of the OpenAPI document. To accept an intended change, run `INSTA_UPDATE=always cargo test -p diagflow-api`.
 
 use super::{TestApi, TestResponse};
 use crate::app::AppState;
@@ -28,7 +28,7 @@ pub(super) async fn document() -> Value {
     TestApi::new().await.get("/openapi.json").await.json()
 }
 
-/// All operations: path, method, documentation.
+/// Returns the path, method and documentation of every operation.
 pub(super) fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let paths = document["paths"].as_object().expect("paths");
     let of_path = |(path, item): (&String, &Value)| {
@@ -40,7 +40,7 @@ pub(super) fn operations(document: &Value) -> Vec<(String, String, Value)> {
     paths.iter().flat_map(of_path).collect()
 }
 
-/// Fails for an error response that is not documented.
+/// Fails if an error response is not documented.
 pub(super) fn expect_documented(
     state: impl FnOnce() -> AppState,
     method: &Method,
@@ -173,7 +173,7 @@ async fn the_openapi_document_matches_its_snapshot() {
 }
 
 #[tokio::test]
-async fn the_document_is_openapi_3_1() {
+async fn the_document_declares_openapi_3_1() {
     assert_eq!(document().await["openapi"], "3.1.0");
 }
 
@@ -184,7 +184,7 @@ async fn every_operation_has_a_unique_id_and_a_summary() {
     for (path, method, operation) in operations(&document) {
         let name = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path}"));
         assert!(names.insert(name.to_owned()), "{name} is not unique");
-        assert!(operation["summary"].is_string(), "{method} {path} has a summary");
+        assert!(operation["summary"].is_string(), "{method} {path} has no summary");
     }
     assert!(names.len() >= 9, "{names:?}");
 }
@@ -195,7 +195,7 @@ async fn every_error_response_is_documented_with_the_error_schema() {
         let responses = operation["responses"].as_object().expect("responses").clone();
         let refusals: Vec<_> =
             responses.iter().filter(|(status, _)| status.starts_with('4')).collect();
-        // Operational routes have no client errors other than the rate limit.
+        // Operational routes return no client errors other than the rate limit.
         let has_refusals = refusals.iter().any(|(status, _)| *status != "429");
         assert_eq!(has_refusals, path.starts_with("/api/"), "{method} {path}");
         for (status, response) in refusals {
@@ -218,7 +218,7 @@ async fn redoc_is_served_from_the_binary() {
     let api = TestApi::new().await;
     let page = api.get("/redoc").await;
     assert_eq!(page.status, 200, "{}", page.text);
-    assert!(!page.text.contains("//"), "a file of another host: {}", page.text);
+    assert!(!page.text.contains("//"), "a file from another host: {}", page.text);
     let swagger_ui = api.get("/docs/").await;
     for name in ["content-security-policy", "x-content-type-options", "ratelimit-policy"] {
         assert_eq!(page.header(name), swagger_ui.header(name), "{name}");

@@ -1,4 +1,4 @@
-//! Behaviour that routes share: unknown paths, tokens, ids, CORS, headers, health, time limits.
+//! Tests of behaviour shared by many routes: unknown paths, tokens, ids, CORS, headers, health checks and time limits.
 
 use super::TestApi;
 use axum::body::Body;
@@ -45,9 +45,9 @@ async fn access_to_a_submission_requires_its_token() {
         let response =
             api.send(request(method, &format!("{path}?access_token={right}"), &[])).await;
         assert_eq!(response.refusal(), (401, "token_required".to_owned()));
-        // `streams.rs` tests an event stream that is opened.
+        // `streams.rs` tests event streams that are opened with a valid token.
         if what != "events" {
-            // Access granted: the next error comes from the database, which is unreachable.
+            // Access is granted, so the next error comes from the database, which is unreachable.
             let opened = (503, "unavailable".to_owned());
             assert_eq!(with("authorization", format!("bearer {right}")).await, opened);
             let cookie = format!("a=b; __Secure-diagflow_access={right}");
@@ -57,7 +57,7 @@ async fn access_to_a_submission_requires_its_token() {
 }
 
 #[tokio::test]
-async fn only_cookies_with_the_full_name_are_accepted() {
+async fn the_access_cookie_has_a_prefix_only_with_https() {
     let (https, http) = (TestApi::new().await, by_http().await);
     let id = SubmissionId::new();
     let path = format!("/api/user/status/{id}");
@@ -69,7 +69,7 @@ async fn only_cookies_with_the_full_name_are_accepted() {
             let cookie = format!("{name}={}", api.state().keys.submission_tokens.token(id));
             api.send(request("GET", &path, &[("cookie", &cookie)])).await.refusal()
         };
-        // Access granted: the next error comes from the database, which is unreachable.
+        // Access is granted, so the next error comes from the database, which is unreachable.
         assert_eq!(with(right).await, (503, "unavailable".to_owned()));
         assert_eq!(with(wrong).await, (401, "token_required".to_owned()));
     }
@@ -82,7 +82,7 @@ async fn by_http() -> TestApi {
 }
 
 #[tokio::test]
-async fn a_request_with_an_invalid_id_returns_not_found() {
+async fn an_invalid_id_returns_not_found() {
     let api = TestApi::new().await;
     for id in ["1", "abc", "%00", "3F1F6B0E-6F0E-4F7B-9D53-0F1F6F3C2A11", "%ff", "..%2f"] {
         let path = format!("/api/user/status/{id}");
@@ -180,7 +180,7 @@ async fn without_a_database_the_service_is_unhealthy() {
 }
 
 #[tokio::test]
-async fn version_reports_the_running_build() {
+async fn the_version_route_reports_the_running_build() {
     let body = TestApi::new().await.get("/version").await.json();
     assert_eq!(body["name"], "diagflow");
     assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
@@ -192,4 +192,5 @@ async fn a_slow_request_times_out() {
     let response = api.get("/health").await;
     assert_eq!(response.refusal(), (503, "timeout".to_owned()));
     assert_eq!(response.header("retry-after"), "5");
+    assert_eq!(response.header("connection"), "close", "the handler may still read the body");
 }

@@ -1,4 +1,4 @@
-//! E-mail addresses in submissions. `store/src/db/email_address.rs` tests which are valid.
+//! E-mail addresses in submissions. `store/src/db/email_address.rs` tests which addresses are valid.
 
 use super::requests::{post_json, valid_except};
 use super::{TestApi, TestResponse};
@@ -9,7 +9,7 @@ async fn submit(api: &TestApi, email: &str) -> TestResponse {
 }
 
 #[tokio::test]
-async fn addresses_of_all_scripts_are_accepted() {
+async fn addresses_in_any_script_are_accepted() {
     let api = TestApi::new().await;
     for email in ["jose\u{301}@example.org", "संपर्क@डाटामेल.भारत", "\u{200B}me＠example.org\u{202C}"]
     {

@@ -1,4 +1,4 @@
-//! `POST /api/user/submit` as `multipart/form-data`.
+//! Tests of `POST /api/user/submit` with `multipart/form-data`.
 
 use super::requests::{Form, json_image, picture, post, post_json};
 use super::{TestApi, TestResponse, refusal};
@@ -25,6 +25,12 @@ fn codes(response: &TestResponse) -> Vec<String> {
 
 async fn expect_valid(form: Form) {
     let response = submit(form).await;
+    assert_eq!(response.refusal(), (503, "unavailable".to_owned()), "{}", response.text);
+}
+
+async fn expect_valid_json(image: &str) {
+    let body = json!({ "email": "me@example.org", "consent": true, "images": [image] });
+    let response = TestApi::new().await.send(post_json(&body)).await;
     assert_eq!(response.refusal(), (503, "unavailable".to_owned()), "{}", response.text);
 }
 
@@ -68,14 +74,16 @@ async fn a_line_break_counts_as_one_character() {
 }
 
 #[tokio::test]
-async fn unknown_fields_with_files_are_named() {
+async fn the_error_contains_the_name_of_an_unknown_field_with_a_file() {
     let png = picture(ImageFormat::Png);
     let response = submit(form().file("photo", "a.png", "image/png", &png)).await;
     assert_eq!(codes(&response), ["images_required", "field_unknown"]);
     let detail = &response.json()["error"]["details"][1];
     assert_eq!(detail["field"], "photo");
-    assert_eq!(detail["message"], "Unknown field photo. Send photos in the field images.");
-    // A photo is never dropped silently.
+    let message = "We could not read all of your photos. Please choose them again. Details for developers: the field \
+        photo is unknown. Send photos in the field images.";
+    assert_eq!(detail["message"], message);
+    // A photo in an unknown field is never silently ignored.
     let two = form().file("images", "a.png", "", &png).file("more[images]", "b.png", "", &png);
     assert_eq!(codes(&submit(two).await), ["field_unknown"]);
     let as_text = form().text("picture", "data:image/png;base64,iVBORw0KGgo=");
@@ -87,8 +95,18 @@ async fn an_image_may_be_sent_as_text() {
     let png = picture(ImageFormat::Png);
     let data_url = json_image("image/heic", &png)["data"].as_str().expect("text").to_owned();
     expect_valid(form().text("images", &data_url)).await;
+    let (_, base64) = data_url.split_once(',').expect("a data URL");
+    let url_safe = base64.replace('+', "-").replace('/', "_");
+    let in_lines = base64.split_at(20);
+    let in_lines = format!("{}\r\n{}\r\n", in_lines.0, in_lines.1);
+    let encoded = data_url.replace('+', "%2B").replace('/', "%2F").replace("image%2F", "image/");
+    for text in [base64, &url_safe, &in_lines, &encoded] {
+        expect_valid(form().text("images", text)).await;
+        expect_valid_json(text).await;
+    }
+    expect_valid(form().part("name=\"images\"", "", &png)).await;
     let wrong = form().text("images", "data:image/png,abc").text("images", "[object File]");
-    assert_eq!(codes(&submit(wrong).await), ["image_data_invalid", "image_type_not_allowed"]);
+    assert_eq!(codes(&submit(wrong).await), ["image_data_invalid", "image_data_invalid"]);
     let limited = TestApi::with(|settings| settings.max_file_bytes = png.len() - 1).await;
     for text in [data_url.as_bytes(), &png] {
         let form = form().part("name=\"images\"", "", text);
@@ -110,7 +128,35 @@ async fn file_names_are_decoded() {
 }
 
 #[tokio::test]
-async fn text_that_is_not_utf_8_is_an_error_in_its_field() {
+async fn images_are_sorted_by_their_field_numbers() {
+    let state = TestApi::new().await.state();
+    let png = picture(ImageFormat::Png);
+    let request = form()
+        .file("images[1]", "second.png", "", &png)
+        .file("images[0]", "first.png", "", &png)
+        .file("images[]", "third.png", "", &png);
+    let submission = receive(&state, request.post()).await.expect("valid");
+    let names: Vec<_> = submission.images.iter().map(|image| &*image.record.name).collect();
+    assert_eq!(names, ["first.png", "second.png", "third.png"]);
+
+    let wrong_second =
+        form().file("images[1]", "b.png", "", b"hello").file("images[0]", "a.png", "", &png);
+    let response = submit(wrong_second).await;
+    assert_eq!(response.json()["error"]["details"][0]["field"], "images[1]");
+    let image = json_image("image/png", &png);
+    let body = format!(
+        r#"{{"email": "me@example.org", "consent": true, "images[1]": "?!", "images[0]": {image}}}"#
+    );
+    let response = TestApi::new().await.send(post("application/json", body)).await;
+    assert_eq!(response.json()["error"]["details"][0]["field"], "images[1]");
+    // Images beyond the limit are not read.
+    let many = (0..11).rev().map(|number| format!("images[{number}]"));
+    let many = many.fold(form(), |form, name| form.file(&name, "a.png", "", &png));
+    assert_eq!(codes(&submit(many).await), ["too_many_images"]);
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf_8_is_reported_as_a_field_error() {
     let png = picture(ImageFormat::Png);
     let form = Form::default()
         .text("email", "\u{feff}me@example.org")
@@ -124,7 +170,7 @@ async fn text_that_is_not_utf_8_is_an_error_in_its_field() {
 async fn an_empty_form_reports_every_missing_field() {
     let missing = ["email_required", "consent_required", "images_required"];
     assert_eq!(codes(&submit(Form::default()).await), missing);
-    // Browsers send this for an empty form.
+    // Browsers send these fields for an empty form.
     let untouched = Form::default().text("email", "").text("comments", "").file(
         "images",
         "",
@@ -179,8 +225,9 @@ async fn malformed_forms_are_rejected() {
             refusal(
                 400,
                 "invalid_multipart",
-                "The body is not valid multipart/form-data. Let the HTTP client set the Content-Type with the \
-                 boundary, and send the form completely."
+                "We could not read your request. Please reload the page and try again. Details for developers: the \
+                 body is not valid multipart/form-data. Let the HTTP client set the Content-Type with the boundary, \
+                 and send the form completely."
             )
         );
     }
@@ -207,12 +254,16 @@ async fn a_form_over_the_size_limit_is_rejected() {
     let large = form().file("images", "a.png", "image/png", &vec![0; 1024 * 1024]);
     assert_eq!(
         api.send(large.post()).await.refusal_with_message(),
-        refusal(413, "body_too_large", "The body is too large (at most 1 MB).")
+        refusal(
+            413,
+            "body_too_large",
+            "Your request is too large (at most 1 MB). If it contains photos, please choose fewer or smaller ones."
+        )
     );
 }
 
 #[tokio::test]
-async fn json_and_form_with_the_same_content_have_the_same_digest() {
+async fn json_and_form_submissions_with_the_same_content_have_the_same_digest() {
     let state = TestApi::new().await.state();
     let (png, jpeg) = (picture(ImageFormat::Png), picture(ImageFormat::Jpeg));
     let digest = async |request| receive(&state, request).await.expect("valid").digest();
@@ -222,7 +273,7 @@ async fn json_and_form_with_the_same_content_have_the_same_digest() {
     };
     let images = [
         named(json_image("image/png", &png), "a.png"),
-        // The declared type is wrong.
+        // The declared media type is deliberately wrong.
         named(json_image("image/png", &jpeg), "b.jpg"),
     ];
     let body =
@@ -242,4 +293,56 @@ async fn json_and_form_with_the_same_content_have_the_same_digest() {
     assert_ne!(digest(form("a\nc").post()).await, as_json);
     assert_ne!(digest(form("a\nb").text("consent_version", "2026-11").post()).await, as_json);
     assert_ne!(digest(form("a\nb").file("images", "c", "", &png).post()).await, as_json);
+}
+
+/// Returns a form whose parser would have to buffer `filler` before it can find the next field.
+fn form_with(filler: &str, place: FillerPlace) -> Vec<u8> {
+    let (before, header) = match place {
+        FillerPlace::BeforeFirstField => (filler, String::new()),
+        FillerPlace::InFieldHeaders => ("", format!("X-Filler: {filler}\r\n")),
+    };
+    let head = "Content-Disposition: form-data; name=\"email\"\r\n";
+    format!("{before}\r\n--x\r\n{header}{head}\r\nme@example.org\r\n--x--\r\n").into_bytes()
+}
+
+#[derive(Debug, Clone, Copy)]
+enum FillerPlace {
+    BeforeFirstField,
+    InFieldHeaders,
+}
+
+#[tokio::test]
+async fn a_form_whose_next_field_does_not_begin_within_64_kib_is_rejected() {
+    for place in [FillerPlace::BeforeFirstField, FillerPlace::InFieldHeaders] {
+        let send = async |length: usize| {
+            let body = form_with(&"x".repeat(length), place);
+            let request = post("multipart/form-data; boundary=x", body);
+            TestApi::new().await.send(request).await.refusal()
+        };
+        assert_eq!(send(60 * 1024).await, (400, "invalid_submission".to_owned()), "{place:?}");
+        let refused = (400, "form_too_complex".to_owned());
+        assert_eq!(send(100 * 1024).await, refused, "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_with_more_than_1000_fields_is_rejected() {
+    let send = async |count: usize| {
+        let fields = (0..count).fold(Form::default(), |form, _| form.text("a", ""));
+        submit(fields).await.refusal()
+    };
+    assert_eq!(send(1000).await, (400, "invalid_submission".to_owned()));
+    assert_eq!(send(1001).await, (400, "form_too_complex".to_owned()));
+}
+
+/// A small gzip body decompresses to more bytes than a parser may buffer.
+#[tokio::test]
+async fn a_compressed_form_without_fields_is_rejected_early() {
+    let preamble = vec![b'x'; 8 * 1024 * 1024];
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &preamble).expect("compressed");
+    let mut request = post("multipart/form-data; boundary=x", gzip.finish().expect("compressed"));
+    request.headers_mut().insert("content-encoding", "gzip".parse().expect("a value"));
+    let response = TestApi::new().await.send(request).await;
+    assert_eq!(response.refusal(), (400, "form_too_complex".to_owned()));
 }

@@ -1,5 +1,5 @@
-//! Tests without a server: requests go through the router, and the database is unreachable. A request that passes
-//! all checks gets 503 `unavailable`.
+//! Tests without a server or a database. Requests are sent through the router, and a request that passes all checks
+//! receives 503 `unavailable`.
 
 mod audit;
 mod bodies;
@@ -8,14 +8,18 @@ mod documentation;
 mod edges;
 mod email_addresses;
 mod forms;
+mod found_cases;
+mod page_assets;
+mod photo_load;
 mod quota;
+mod refusals;
 mod requests;
+mod slow_clients;
 mod streams;
 mod submissions;
 mod uploads;
 
-use crate::app::App;
-use crate::app::AppState;
+use crate::app::{App, AppState, StartProblem};
 use crate::dispatch::{Dispatch, DispatchSettings};
 use crate::router;
 use crate::settings::ApiSettings;
@@ -24,7 +28,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use diagflow_store::{BlobStore, PoolSettings, Store};
+use diagflow_store::{AuditKey, BlobStore, Eraser, PoolSettings, ReceiptKey, Store};
 use diagflow_workflows::PollSchedule;
 use futures::FutureExt;
 use serde_json::Value;
@@ -35,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use url::Url;
 
-/// A database that does not exist.
+/// Returns a store whose database does not exist.
 pub(crate) async fn unreachable_store() -> Store {
     let settings = PoolSettings {
         url: "mysql://nobody@127.0.0.1:1/nothing".to_owned(),
@@ -48,7 +52,7 @@ pub(crate) async fn unreachable_store() -> Store {
 
 struct TestApi {
     app: App,
-    /// The file storage.
+    /// Folder of the file storage.
     _folder: TempDir,
 }
 
@@ -63,13 +67,13 @@ impl TestResponse {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
 
-    /// Status and code of an error response, after checking its format.
+    /// Checks the format of an error response, and returns its status and code.
     fn refusal(&self) -> (u16, String) {
         let body = self.json();
         assert_eq!(body["success"], false, "{body}");
         assert_eq!(body["message"], body["error"]["message"], "{body}");
         assert_eq!(body["request_id"], self.header("x-request-id"), "{body}");
-        // The existing front end shows only these messages.
+        // The existing front end shows only the messages in `errors`.
         let details = body["error"]["details"].as_array().expect("details");
         let expected: Vec<_> = match details.as_slice() {
             [] => vec![&body["message"]],
@@ -121,17 +125,28 @@ impl TestApi {
             reconcile_after: Duration::from_secs(1),
             reconcile_interval: Duration::from_secs(1),
             orphaned_file_age: Duration::from_secs(1),
+            retention: None,
         };
         let blobs = BlobStore::open(&address).expect("a folder");
         let no_temporal = tokio::sync::watch::channel(None).1;
         let public_url = "https://diagflow.example.org/".parse().expect("an address");
         let mut settings = ApiSettings::new("a secret".into(), public_url);
         change(&mut settings);
+        let keys = (ReceiptKey::new(&"a secret".into()), AuditKey::new(&"a secret".into()));
+        let eraser = Eraser::new(store.clone(), blobs.clone(), keys.0, keys.1, None);
+        let (dispatch, _) = Dispatch::new(
+            store.clone(),
+            blobs.clone(),
+            eraser.clone(),
+            no_temporal,
+            dispatch_settings,
+        );
         let app = App {
-            dispatch: Dispatch::new(store.clone(), blobs.clone(), no_temporal, dispatch_settings).0,
+            dispatch,
+            eraser,
             store,
             bytes: blobs,
-            temporal_health: Arc::new(|| async { false }.boxed()),
+            temporal_health: Arc::new(|| async { Err(StartProblem::TemporalUnreachable) }.boxed()),
             metrics: metrics_builder().build_recorder().handle(),
             settings,
         };

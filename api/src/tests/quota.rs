@@ -1,4 +1,4 @@
-//! Refused submissions do not use up the quota for submissions, but are limited as well.
+//! Tests that refused submissions do not use up the submission quota but have their own quota.
 
 use super::requests::{post, post_json, valid_submission};
 use super::{TestApi, TestResponse, send_to};
@@ -9,7 +9,7 @@ use serde_json::json;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// A burst is a third of the limit.
+/// Returns the limit per minute for a burst of `size`, because a burst is a third of the limit.
 fn burst(size: u32) -> NonZeroU32 {
     NonZeroU32::new(3 * size).expect("not zero")
 }
@@ -46,7 +46,7 @@ fn code(response: &TestResponse) -> String {
 }
 
 #[tokio::test]
-async fn a_refused_submission_does_not_count() {
+async fn a_refused_submission_does_not_use_up_the_quota() {
     let (_api, router) = limited(1, 100).await;
     for (expected, request) in refused_requests() {
         let response = send_to(router.clone(), request).await;
@@ -57,7 +57,7 @@ async fn a_refused_submission_does_not_count() {
 }
 
 #[tokio::test]
-async fn refused_submissions_are_limited_separately() {
+async fn refused_submissions_have_their_own_limit() {
     let (_api, router) = limited(1, 3).await;
     for _ in 0..3 {
         let response = send_to(router.clone(), post_json(&json!({}))).await;
@@ -72,7 +72,7 @@ async fn refused_submissions_are_limited_separately() {
 }
 
 #[tokio::test]
-async fn an_upload_counts_until_the_client_disconnects() {
+async fn an_upload_counts_towards_the_quota_until_the_client_disconnects() {
     let (_api, router) = limited(1, 1000).await;
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let chunks = futures::stream::unfold(receiver, |mut receiver| async {

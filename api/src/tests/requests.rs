@@ -61,7 +61,7 @@ impl Form {
         self.part(&about, &format!("Content-Type: {media_type}\r\n"), bytes)
     }
 
-    /// A part with these parameters and headers.
+    /// Adds a part with these parameters and headers.
     pub(super) fn part(mut self, about: &str, headers: &str, bytes: &[u8]) -> Self {
         let head =
             format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {about}\r\n{headers}\r\n");
@@ -77,7 +77,7 @@ impl Form {
         post(&format!("multipart/form-data; boundary={BOUNDARY}"), body)
     }
 
-    /// Omits the closing boundary, as after a broken connection behind a proxy.
+    /// Omits the closing boundary, as happens when a connection breaks behind a proxy.
     pub(super) fn post_unfinished(self) -> Request<Body> {
         post(&format!("multipart/form-data; boundary={BOUNDARY}"), self.0)
     }

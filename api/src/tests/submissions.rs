@@ -1,4 +1,4 @@
-//! `POST /api/user/submit` as JSON: one test for each kind of invalid input.
+//! Tests of `POST /api/user/submit` with JSON, with one test for each kind of invalid input.
 
 use super::requests::{
     json_image, picture, post, post_json, valid_except, valid_submission, valid_with_images,
@@ -11,21 +11,24 @@ async fn submit(body: &Value) -> TestResponse {
     TestApi::new().await.send(post_json(body)).await
 }
 
-/// Sends an invalid submission. Returns field, code and message of all errors.
+/// Sends an invalid submission, and returns the field, code and message of each error.
 async fn field_errors(body: &Value) -> Vec<(String, String, String)> {
     let response = submit(body).await;
     assert_eq!(response.refusal(), (400, "invalid_submission".to_owned()), "{}", response.text);
     let body = response.json();
     let details = body["error"]["details"].as_array().expect("details").clone();
     let sentences: Vec<_> = details.iter().map(|detail| detail["message"].clone()).collect();
-    assert_eq!(body["errors"], Value::from(sentences), "the same messages, as plain strings");
+    assert_eq!(
+        body["errors"],
+        Value::from(sentences),
+        "`errors` contains the messages of `details`"
+    );
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let triple =
         |detail: &Value| (text(&detail["field"]), text(&detail["code"]), text(&detail["message"]));
     details.iter().map(triple).collect()
 }
 
-/// Expects exactly one error.
 async fn expect_field_error(body: &Value, field: &str, code: &str, message: &str) {
     let expected = [(field.to_owned(), code.to_owned(), message.to_owned())];
     assert_eq!(
@@ -36,7 +39,7 @@ async fn expect_field_error(body: &Value, field: &str, code: &str, message: &str
     );
 }
 
-/// Expects that the submission passes the validation: the next error comes from the database.
+/// Asserts that the submission passes validation. The response is 503 in that case, because there is no database.
 async fn expect_valid(body: &Value) {
     let response = submit(body).await;
     assert_eq!(response.refusal(), (503, "unavailable".to_owned()), "{}", response.text);
@@ -51,12 +54,16 @@ async fn a_valid_submission_passes_validation() {
     let response = submit(&valid_submission()).await;
     assert_eq!(response.refusal(), (503, "unavailable".to_owned()));
     assert_eq!(response.header("retry-after"), "5");
-    assert!(!response.text.contains("127.0.0.1"), "no internal text: {}", response.text);
+    assert!(
+        !response.text.contains("127.0.0.1"),
+        "internal details in the response: {}",
+        response.text
+    );
 }
 
 #[tokio::test]
 async fn an_email_address_is_required() {
-    let message = "Email is required. Enter the address to which we send the result.";
+    let message = "Email is required. Enter the address where we should send the result.";
     for nothing in [Value::Null, json!(""), json!("  ")] {
         let body = valid_except("email", nothing);
         expect_field_error(&body, "email", "email_required", message).await;
@@ -68,7 +75,14 @@ async fn an_email_address_is_required() {
 
 #[tokio::test]
 async fn an_invalid_email_address_is_rejected() {
-    for wrong in [json!("me"), json!("me@host"), json!("a b@x.org"), json!(5), json!(["a@b.de"])] {
+    for wrong in [
+        json!("me"),
+        json!("me@host"),
+        json!("me@x.onion"),
+        json!("a b@x.org"),
+        json!(5),
+        json!(["a@b.de"]),
+    ] {
         let body = valid_except("email", wrong);
         let message = "Invalid email format. Check the address for typing errors.";
         expect_field_error(&body, "email", "email_invalid", message).await;
@@ -97,7 +111,8 @@ async fn only_the_current_consent_version_is_accepted() {
     }
     for wrong in [json!(2026), json!(true), json!({})] {
         let body = valid_except("consent_version", wrong);
-        let message = "Consent version must be text. Send the version that was shown.";
+        let message = "We could not read your consent. Please reload the page, and read and confirm the consent text \
+            again. Details for developers: consent_version must be a string with the version that was shown.";
         expect_field_error(&body, "consent_version", "consent_version_invalid", message).await;
     }
     for fine in [Value::Null, json!("2026-11")] {
@@ -127,7 +142,8 @@ async fn at_least_one_image_is_required() {
         expect_field_error(&valid_with_images(nothing), "images", "images_required", message).await;
     }
     for wrong in [json!(true), json!(1)] {
-        let message = "Images must be a list. Send a list of images.";
+        let message = "We could not read your photos. Please choose them again. Details for developers: images must be \
+            a list of images.";
         expect_field_error(&valid_with_images(wrong), "images", "images_invalid", message).await;
     }
 }
@@ -145,11 +161,11 @@ async fn too_many_images_are_rejected() {
 }
 
 #[tokio::test]
-async fn an_actual_type_that_is_not_allowed_is_rejected() {
+async fn a_file_of_an_unsupported_type_is_rejected() {
     let gif = b"GIF89a\x01\0\x01\0\0\0\0;";
     let body = valid_with_images([json_image("image/png", gif)]);
     let message = "Image 1: Invalid format. Allowed: JPEG, PNG, WebP. This is a GIF. Please send a photo as a JPEG, \
-                   for example one that you take with your phone.";
+                   for example one taken with your phone.";
     expect_field_error(&body, "images[0]", "image_type_not_allowed", message).await;
 }
 
@@ -186,7 +202,7 @@ async fn the_declared_type_of_an_image_does_not_matter() {
 }
 
 #[tokio::test]
-async fn images_are_accepted_in_all_common_shapes() {
+async fn images_are_accepted_in_all_common_json_structures() {
     let image = json_image("image/png", &picture(ImageFormat::Png));
     let data = image["data"].clone();
     let without_images = |name: &str, value: Value| {
@@ -203,14 +219,16 @@ async fn images_are_accepted_in_all_common_shapes() {
     }
     let mut several = without_images("image", image.clone());
     several["images[1]"] = json!({ "data": "?!" });
-    let message = "Image 2: Data must be base64 or a base64 data: URL";
+    let message = "Image 2: The photo could not be read. Please choose it again. Details for developers: data must be \
+        base64 or a base64 data: URL.";
     expect_field_error(&several, "images[1]", "image_data_invalid", message).await;
 }
 
 #[tokio::test]
-async fn unknown_fields_with_photos_are_named() {
+async fn the_error_contains_the_name_of_an_unknown_field_with_a_photo() {
     let image = json_image("image/png", &picture(ImageFormat::Png));
-    let message = "Unknown field photos. Send photos in the field images.";
+    let message = "We could not read all of your photos. Please choose them again. Details for developers: the field \
+        photos is unknown. Send photos in the field images.";
     for value in [image.clone(), json!([image]), image["data"].clone(), json!({"a": [[image]]})] {
         let body = valid_except("photos", value);
         expect_field_error(&body, "photos", "field_unknown", message).await;
@@ -219,7 +237,7 @@ async fn unknown_fields_with_photos_are_named() {
     {
         expect_valid(&valid_except("meta", value)).await;
     }
-    // Without photos, every field that could be meant is named.
+    // If there are no images, every unknown field that may contain one is reported.
     let mut body = valid_except("photos", json!([{ "data": "iVBORw0KGgo=" }]));
     body["images"] = json!(null);
     body["more"] = json!("text");
@@ -229,7 +247,7 @@ async fn unknown_fields_with_photos_are_named() {
 }
 
 #[tokio::test]
-async fn the_last_value_of_a_repeated_field_counts() {
+async fn the_last_value_of_a_repeated_field_is_used() {
     let valid = valid_submission().to_string();
     let twice = format!("{{\"email\": 5, \"comments\": [{{}}], {}", &valid[1..]);
     let response = TestApi::new().await.send(post("application/json", twice)).await;
@@ -265,7 +283,7 @@ async fn files_that_are_not_images_are_rejected() {
         ("pdf", b"%PDF-1.7\n", other_kind),
         ("program", b"MZ\x90\0\x03\0\0\0", other_kind),
         ("first bytes only", b"\x89PNG\r\n\x1a\n", damaged),
-        ("cut off in its header", &png[..20], damaged),
+        ("truncated header", &png[..20], damaged),
         ("jpeg's first bytes", b"\xff\xd8\xff\xe0rest", damaged),
     ] {
         let body = valid_with_images([json_image("image/png", bytes)]);
@@ -279,7 +297,7 @@ async fn files_that_are_not_images_are_rejected() {
 #[tokio::test]
 async fn an_image_with_too_many_pixels_is_rejected() {
     let mut bomb = picture(ImageFormat::Png);
-    // Width and height are at the offsets 16 and 20, followed by the checksum of the header chunk.
+    // The width is at offset 16 and the height at offset 20. The checksum of the header chunk is at offset 29.
     bomb[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x40, 0]);
     let checksum = crc32(&bomb[12..29]);
     bomb[29..33].copy_from_slice(&checksum.to_be_bytes());
@@ -287,6 +305,25 @@ async fn an_image_with_too_many_pixels_is_rejected() {
     let message =
         "Image 1: Exceeds 100 megapixels. Choose a smaller photo, or send a screenshot of it.";
     expect_field_error(&body, "images[0]", "image_too_many_pixels", message).await;
+}
+
+/// Decoding an animation requires several copies of its pixels.
+#[tokio::test]
+async fn an_animation_that_needs_too_much_memory_is_rejected() {
+    let animation = |side: u32| {
+        let size = (side - 1).to_le_bytes();
+        let is_animated = [0b10, 0, 0, 0];
+        let canvas = [&is_animated, &size[..3], &size[..3]].concat();
+        let chunk = [b"VP8X".as_slice(), &10_u32.to_le_bytes(), &canvas].concat();
+        let rest = [b"WEBP".as_slice(), &chunk].concat();
+        [b"RIFF".as_slice(), &22_u32.to_le_bytes(), &rest].concat()
+    };
+    let body = valid_with_images([json_image("image/webp", &animation(7000))]);
+    let message =
+        "Image 1: Exceeds 46 megapixels. Choose a smaller photo, or send a screenshot of it.";
+    expect_field_error(&body, "images[0]", "image_too_many_pixels", message).await;
+    let body = valid_with_images([json_image("image/webp", &animation(6000))]);
+    assert_eq!(field_errors(&body).await[0].1, "image_damaged", "it has no frames");
 }
 
 /// Checksum of PNG chunks (ISO 3309).
@@ -300,7 +337,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[tokio::test]
 async fn missing_or_invalid_image_data_is_rejected() {
-    let message = "Image 1: Data must be base64 or a base64 data: URL";
+    let message = "Image 1: The photo could not be read. Please choose it again. Details for developers: data must be \
+        base64 or a base64 data: URL.";
     for image in [
         json!({ "type": "image/png", "data": "?!" }),
         json!({ "type": "image/png", "data": "data:image/png,abc" }),
@@ -324,7 +362,8 @@ async fn an_empty_image_is_rejected() {
 #[tokio::test]
 async fn file_ids_are_not_supported() {
     let body = valid_with_images([json!({ "file_id": "abc" })]);
-    let message = "Image 1: Send the image itself: file_id is not supported";
+    let message = "Image 1: The photo could not be read. Please choose it again. Details for developers: file_id is \
+        not supported. Send the image itself.";
     expect_field_error(&body, "images[0]", "file_id_not_supported", message).await;
 }
 
