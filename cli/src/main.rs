@@ -1,9 +1,11 @@
-//! The `diagflow` binary: reads the settings, wires the crates together, and runs one command.
+//! The `diagflow` binary, which reads the settings and runs a subcommand.
 
 mod commands;
 mod database;
+mod eraser;
 mod logging;
 mod metrics;
+mod once_per_minute;
 mod settings;
 mod shutdown;
 mod temporal;
@@ -25,42 +27,50 @@ enum Command {
     Serve,
     /// Run workflows and their activities
     Work,
-    /// Migrate the database to the schema of this version
+    /// Migrate the database to this version's schema
     Migrate(commands::migrate::Args),
-    /// Simulate LoopAI, for tests and for use without an account
+    /// Simulate LoopAI, for tests and for running Diagflow without a LoopAI account
     LoopaiSim(commands::loopai_sim::Args),
     /// Run a mail server that delivers nothing and shows all e-mails in the browser
     MailCatcher(commands::mail_catcher::Args),
     /// Submit photos and wait for the result
     Submit(commands::submit::Args),
-    /// List the routes of the API and the roles that may use them
+    /// List the API's routes and the roles that may use them
     Routes,
     /// Verify the audit log
     Audit(commands::audit::Args),
-    /// Update e-mails, runs and sessions after a restore; run this before the API and the workers start
+    /// Permanently erase all personal data in a submission
+    Erase(commands::erase::Args),
+    /// Correct the states of e-mails, runs and sessions after a database restore. Run this command before starting the
+    /// API and the workers
     AfterRestore(commands::after_restore::Args),
+    /// Reassign the runs to another Temporal namespace or cluster
+    MoveTemporal(commands::move_temporal::Args),
     /// Create, list and disable accounts, including the first admin
     User(commands::user::Args),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Installs the TLS back end of every client in the process. Fails only if one is already installed.
+    // Installs the TLS backend for all clients in the process. This fails only if one is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let success = |()| ExitCode::SUCCESS;
     let outcome = match Cli::parse().command {
-        Command::Serve => commands::serve::run().await,
-        Command::Work => commands::work::run().await,
-        Command::Migrate(args) => commands::migrate::run(args).await,
-        Command::LoopaiSim(args) => commands::loopai_sim::run(args).await,
-        Command::MailCatcher(args) => commands::mail_catcher::run(args).await,
-        Command::Submit(args) => commands::submit::run(args).await,
-        Command::Routes => commands::routes::run().await,
+        Command::Serve => commands::serve::run().await.map(success),
+        Command::Work => commands::work::run().await.map(success),
+        Command::Migrate(args) => commands::migrate::run(args).await.map(success),
+        Command::LoopaiSim(args) => commands::loopai_sim::run(args).await.map(success),
+        Command::MailCatcher(args) => commands::mail_catcher::run(args).await.map(success),
+        Command::Submit(args) => commands::submit::run(args).await.map(success),
+        Command::Routes => commands::routes::run().await.map(success),
         Command::Audit(args) => commands::audit::run(args).await,
-        Command::AfterRestore(args) => commands::after_restore::run(args).await,
-        Command::User(args) => commands::user::run(args).await,
+        Command::Erase(args) => commands::erase::run(args).await.map(success),
+        Command::AfterRestore(args) => commands::after_restore::run(args).await.map(success),
+        Command::MoveTemporal(args) => commands::move_temporal::run(args).await.map(success),
+        Command::User(args) => commands::user::run(args).await.map(success),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("diagflow: {error:#}");
             ExitCode::FAILURE

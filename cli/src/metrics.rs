@@ -1,4 +1,4 @@
-//! Installs the metrics recorder.
+//! The metrics recorder and its upkeep.
 
 use diagflow_api::metrics_builder;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -6,7 +6,8 @@ use std::time::Duration;
 
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Without upkeep, samples of histograms would stay in memory until the metrics are scraped.
+/// Installs the recorder and starts its upkeep task. Without it, histogram samples would accumulate in memory until the
+/// metrics are scraped.
 pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     let metrics = metrics_builder().install_recorder()?;
     let recorder = metrics.clone();

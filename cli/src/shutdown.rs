@@ -1,4 +1,4 @@
-//! Turns signals into a cancellation token.
+//! Converts termination signals into a cancellation token.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

@@ -1,37 +1,60 @@
-//! The connection to Temporal, which may be unavailable at startup or later.
+//! Connects to Temporal, which may be unavailable at startup or later.
 
-use diagflow_activities::temporal::{self, TemporalSettings};
-use std::time::Duration;
-use temporalio_client::Client;
-use temporalio_client::tonic::IntoRequest;
-use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
+use crate::once_per_minute::OncePerMinute;
+use diagflow_activities::temporal::{self, SearchAttributeError, TemporalSettings};
+use diagflow_api::StartProblem;
+use diagflow_store::{Store, StoreError, TemporalCluster};
+use std::time::{Duration, SystemTime};
+use temporalio_client::tonic::{Code, IntoRequest, Status};
+use temporalio_client::{Client, NamespacedClient};
+use temporalio_common::protos::temporal::api::enums::v1::TaskQueueType;
+use temporalio_common::protos::temporal::api::taskqueue::v1::{PollerInfo, TaskQueue};
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    DescribeNamespaceRequest, DescribeTaskQueueRequest,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// The first and the longest pause between attempts to connect.
+/// The initial and the maximum pause between connection attempts.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Temporal keeps listing a worker for minutes after its last poll. A poll takes at most 60 s.
+const POLLER_LIFETIME: Duration = Duration::from_secs(90);
 
-/// Connects to Temporal in the background; the client is `None` until then. An established connection reconnects by
-/// itself.
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct TemporalConnection {
+    /// `None` until the connection is established. Afterwards, the client reconnects automatically.
+    pub(crate) client: watch::Receiver<Option<Client>>,
+    /// Why the last connection attempt failed.
+    failure: watch::Receiver<StartProblem>,
+}
+
+/// Connects to Temporal in the background.
 pub(crate) fn connect_in_background(
     settings: TemporalSettings,
+    store: Store,
     role: &'static str,
     stop: CancellationToken,
-) -> watch::Receiver<Option<Client>> {
-    let (sender, receiver) = watch::channel(None);
+) -> TemporalConnection {
+    let (sender, client) = watch::channel(None);
+    let (failed, failure) = watch::channel(StartProblem::TemporalUnreachable);
     tokio::spawn(async move {
         let identity = format!("diagflow-{role}-{}", std::process::id());
         let mut pause = RETRY_PAUSES.0;
+        let mut logged = OncePerMinute::new();
         loop {
-            match temporal::connect(&settings, &identity).await {
+            match connect(&settings, &store, &identity).await {
                 Ok(client) => {
                     tracing::info!(address = %settings.address, "connected to Temporal");
                     sender.send_replace(Some(client));
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(address = %settings.address, %error, "cannot reach Temporal");
+                    failed.send_replace(error.problem());
+                    if logged.admits(error.to_string()) {
+                        log(&error, &settings);
+                    }
                 }
             }
             tokio::select! {
@@ -40,13 +63,121 @@ pub(crate) fn connect_in_background(
             }
         }
     });
-    receiver
+    TemporalConnection { client, failure }
 }
 
-/// Whether Temporal responds now: an existing connection may be broken.
-pub(crate) async fn is_healthy(client: Option<Client>) -> bool {
-    let Some(client) = client else { return false };
+/// The reason why the process cannot use Temporal.
+#[derive(Debug, thiserror::Error)]
+enum ConnectError {
+    #[error("{0}")]
+    Temporal(#[from] anyhow::Error),
+    // Database error messages may contain stored values.
+    #[error("{}", .0.kind())]
+    Database(StoreError),
+    #[error("the runs belong to the {recorded}, but the settings point to the {connected}")]
+    OtherCluster { recorded: TemporalCluster, connected: TemporalCluster },
+}
+
+impl ConnectError {
+    fn problem(&self) -> StartProblem {
+        match self {
+            Self::Temporal(error) => match error.downcast_ref() {
+                Some(SearchAttributeError::Missing(_)) => StartProblem::SearchAttributeMissing,
+                Some(SearchAttributeError::Type { .. }) => StartProblem::SearchAttributeType,
+                None => problem_of(error.downcast_ref()),
+            },
+            Self::Database(_) => StartProblem::DatabaseUnavailable,
+            Self::OtherCluster { .. } => StartProblem::WrongTemporalCluster,
+        }
+    }
+}
+
+/// Connects to Temporal, provided that the runs in the database belong to that namespace and cluster. Another cluster
+/// would not have their workflow executions, so the reconciler would end the runs.
+async fn connect(
+    settings: &TemporalSettings,
+    store: &Store,
+    identity: &str,
+) -> Result<Client, ConnectError> {
+    let client = temporal::connect(settings, identity).await?;
+    let connected = temporal::cluster(&client).await?;
+    let recorded = store.claim_temporal_cluster(&connected).await;
+    let recorded = recorded.map_err(ConnectError::Database)?;
+    if recorded == connected {
+        Ok(client)
+    } else {
+        Err(ConnectError::OtherCluster { recorded, connected })
+    }
+}
+
+fn log(error: &ConnectError, settings: &TemporalSettings) {
+    match error {
+        ConnectError::Temporal(error) => {
+            tracing::warn!(address = %settings.address, %error, "cannot use Temporal");
+        }
+        ConnectError::Database(error) => {
+            tracing::warn!(
+                error = error.kind(),
+                "cannot compare the Temporal cluster with the database"
+            );
+        }
+        ConnectError::OtherCluster { recorded, connected } => {
+            tracing::error!(%recorded, %connected, "the runs belong to another Temporal cluster");
+        }
+    }
+}
+
+impl TemporalConnection {
+    /// Checks whether runs can be started and, if `task_queue` is given, whether a worker is polling it.
+    pub(crate) async fn check(&self, task_queue: Option<&str>) -> Result<(), StartProblem> {
+        let client = self.client.borrow().clone();
+        let Some(client) = client else { return Err(*self.failure.borrow()) };
+        let check = async {
+            describe_namespace(&client).await?;
+            match task_queue {
+                Some(queue) => require_worker(&client, queue).await,
+                None => Ok(()),
+            }
+        };
+        let checked = tokio::time::timeout(HEALTH_TIMEOUT, check).await;
+        checked.unwrap_or(Err(StartProblem::TemporalUnreachable))
+    }
+}
+
+/// Sends a request, since an existing connection may be broken.
+async fn describe_namespace(client: &Client) -> Result<(), StartProblem> {
+    let request = DescribeNamespaceRequest { namespace: client.namespace(), ..Default::default() };
     let mut service = client.connection().workflow_service();
-    let request = service.get_system_info(GetSystemInfoRequest {}.into_request());
-    matches!(tokio::time::timeout(HEALTH_TIMEOUT, request).await, Ok(Ok(_)))
+    let described = service.describe_namespace(request.into_request()).await;
+    described.map(drop).map_err(|status| problem_of(Some(&status)))
+}
+
+async fn require_worker(client: &Client, task_queue: &str) -> Result<(), StartProblem> {
+    let request = DescribeTaskQueueRequest {
+        namespace: client.namespace(),
+        task_queue: Some(TaskQueue { name: task_queue.to_owned(), ..Default::default() }),
+        task_queue_type: TaskQueueType::Workflow.into(),
+        ..Default::default()
+    };
+    let mut service = client.connection().workflow_service();
+    let described = service.describe_task_queue(request.into_request()).await;
+    let described = described.map_err(|status| problem_of(Some(&status)))?;
+    match described.into_inner().pollers.iter().any(polls) {
+        true => Ok(()),
+        false => Err(StartProblem::NoWorker),
+    }
+}
+
+fn polls(worker: &PollerInfo) -> bool {
+    let last_poll = worker.last_access_time.and_then(|at| SystemTime::try_from(at).ok());
+    // This machine's clock may differ slightly from Temporal's.
+    last_poll.is_some_and(|at| at.elapsed().unwrap_or_default() < POLLER_LIFETIME)
+}
+
+fn problem_of(status: Option<&Status>) -> StartProblem {
+    match status.map(Status::code) {
+        Some(Code::NotFound) => StartProblem::NamespaceNotFound,
+        Some(Code::PermissionDenied | Code::Unauthenticated) => StartProblem::TemporalAccessDenied,
+        _ => StartProblem::TemporalUnreachable,
+    }
 }

@@ -1,4 +1,4 @@
-//! `diagflow loopai-sim`.
+//! `diagflow loopai-sim`: simulates LoopAI.
 
 use crate::settings::LogSettings;
 use crate::{logging, shutdown};
@@ -15,10 +15,10 @@ pub(crate) struct Args {
     /// API key that callers must send as a Bearer token
     #[arg(long, env = "LOOPAI_API_KEY")]
     api_key: Option<String>,
-    /// Seconds from a request to its result
+    /// Seconds between a request and its result
     #[arg(long, default_value_t = 3.0)]
     delay: f64,
-    /// Behaviour for every submission, such as "fail" or "diagnose=503*2, delay=1s" (docs/loopai.md)
+    /// Default behaviour for all submissions, such as "fail" or "diagnose=503*2, delay=1s"; see docs/loopai.md
     #[arg(long, env = "LOOPAI_SIM_SCENARIO", default_value = "")]
     scenario: Scenario,
 }
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     logging::init(&LogSettings::read()?)?;
     let delay = Duration::try_from_secs_f64(args.delay).context("--delay is invalid")?;
     let settings = Settings {
-        // An empty variable counts as unset.
+        // An empty environment variable counts as unset.
         api_key: args.api_key.filter(|key| !key.is_empty()),
         scenario: args.scenario,
         delay_ms: u64::try_from(delay.as_millis())?,

@@ -1,4 +1,4 @@
-//! `diagflow mail-catcher`.
+//! `diagflow mail-catcher`: runs a mail server that delivers nothing.
 
 use crate::settings::LogSettings;
 use crate::{logging, shutdown};
@@ -9,13 +9,13 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Address for SMTP
+    /// Address to listen on for SMTP
     #[arg(long, default_value = "127.0.0.1:1025")]
     smtp: SocketAddr,
-    /// Address for the inbox in the browser
+    /// Address to listen on for the inbox page
     #[arg(long, default_value = "127.0.0.1:8025")]
     http: SocketAddr,
-    /// Folder for the e-mails; without it, they are lost when the process exits
+    /// Folder for storing e-mails. Without this option, they are lost when the process exits
     #[arg(long)]
     spool: Option<PathBuf>,
 }

@@ -1,18 +1,18 @@
-//! `diagflow migrate`.
+//! `diagflow migrate`: applies or reverts database migrations.
 
-use crate::settings::Settings;
+use crate::settings::DatabaseSettings;
 use anyhow::Context;
 use diagflow_store::Store;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Revert all migrations instead. Deletes all data
+    /// Revert all migrations instead of applying them. This deletes all data
     #[arg(long)]
     revert_all: bool,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let settings = Settings::read()?;
+    let settings = DatabaseSettings::read()?;
     let url = &settings.database.url;
     let (verb, names) = if args.revert_all {
         ("reverted", Store::revert_all(url).await)
@@ -29,7 +29,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         println!("{verb} {name}");
     }
     if !args.revert_all {
-        // A version that does not update the counters may have written to the database in the meantime.
+        // An older version, which does not maintain the counters, may have written to the database during the
+        // migration.
         let store = Store::connect(&settings.database).await?;
         store.recount_submissions().await.context("cannot recount the submissions")?;
     }

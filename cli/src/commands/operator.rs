@@ -1,4 +1,4 @@
-//! Code shared by the commands for operators.
+//! Audit entries and error messages for the `user` and `after-restore` commands.
 
 use diagflow_store::{
     Action, Actor, ActorKind, AuditKey, NewAuditEntry, ObjectKind, PoolSettings, SUCCESS,
@@ -7,7 +7,8 @@ use diagflow_store::{
 use nix::unistd::{Uid, User as SystemUser};
 use serde_json::Map;
 
-/// An audit entry whose actor is the system user. `user` is the account that the action concerns, if any.
+/// Creates an audit entry with the operating-system user as the actor. `user` is the account affected by the action, if
+/// any.
 pub(super) fn audit_entry(key: &AuditKey, action: Action, user: Option<UserId>) -> NewAuditEntry {
     let uid = Uid::current();
     let system_name = SystemUser::from_uid(uid).ok().flatten().map(|user| user.name);
@@ -24,12 +25,12 @@ pub(super) fn audit_entry(key: &AuditKey, action: Action, user: Option<UserId>) 
     }
 }
 
-/// Returns the name in lower case, like all names in the audit log.
+/// Returns the actor's name in lower case, like all names in the audit log.
 fn audit_name(uid: Uid, system_name: Option<String>) -> String {
     system_name.map_or_else(|| format!("uid {uid}"), |name| name.to_lowercase())
 }
 
-/// Replaces a database error with instructions for the operator: its own text may contain patient data.
+/// Replaces a database error with instructions for the operator, since the error text may contain patient data.
 pub(super) fn explain(error: anyhow::Error, database: &PoolSettings) -> anyhow::Error {
     let address = database.address();
     match error.downcast::<StoreError>() {
@@ -38,7 +39,7 @@ pub(super) fn explain(error: anyhow::Error, database: &PoolSettings) -> anyhow::
         }
         Ok(_) => {
             anyhow::anyhow!(
-                "the database at {address} rejected a statement; has `diagflow migrate` been run?"
+                "the database at {address} rejected a statement; check whether `diagflow migrate` has been run"
             )
         }
         Err(error) => error,

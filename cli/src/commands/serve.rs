@@ -1,21 +1,20 @@
-//! `diagflow serve`.
+//! `diagflow serve`: serves the API and runs its background tasks.
 
-use crate::settings::Settings;
-use crate::temporal::{connect_in_background, is_healthy};
+use crate::eraser::eraser;
+use crate::settings::{Role, Settings};
+use crate::temporal::{TemporalConnection, connect_in_background};
 use crate::{database, logging, metrics, shutdown};
 use anyhow::{Context, bail};
 use diagflow_api::{App, Dispatch, TemporalHealth, serve};
 use diagflow_store::BlobStore;
 use std::pin::pin;
 use std::sync::Arc;
-use temporalio_client::Client;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) async fn run() -> anyhow::Result<()> {
-    let settings = Settings::read()?;
+    let settings = Settings::read(Role::Api)?;
     logging::init(&settings.log)?;
     let metrics = metrics::install()?;
     let stop = shutdown::on_signal()?;
@@ -24,15 +23,24 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("cannot listen on {} (LISTEN_ADDRESS)", settings.listen))?;
-    let temporal = connect_in_background(settings.temporal.clone(), "api", stop.clone());
-    let (dispatch, background) =
-        Dispatch::new(store.clone(), bytes.clone(), temporal.clone(), settings.dispatch);
+    let temporal =
+        connect_in_background(settings.temporal.clone(), store.clone(), "api", stop.clone());
+    let eraser = eraser(store.clone(), bytes.clone(), &settings.api.audit_keys, &settings.erasure);
+    let task_queue = settings.dispatch.task_queue.clone();
+    let (dispatch, background) = Dispatch::new(
+        store.clone(),
+        bytes.clone(),
+        eraser.clone(),
+        temporal.client.clone(),
+        settings.dispatch,
+    );
     let background = tokio::spawn(background.run(stop.clone()));
     let app = App {
         store,
         bytes,
         dispatch,
-        temporal_health: temporal_health(temporal),
+        eraser,
+        temporal_health: temporal_health(temporal, task_queue),
         metrics,
         settings: settings.api,
     };
@@ -40,8 +48,8 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     run_until_stopped(serve(listener, app, stop.clone()), background, &stop).await
 }
 
-/// Without its background tasks, the API would accept submissions that are never started. If they end early, the API
-/// therefore shuts down and the process fails, so that its supervisor restarts it.
+/// If the background tasks end early, shuts down and returns an error so that the supervisor restarts the process.
+/// Without background tasks, the API would accept submissions but never start their runs.
 async fn run_until_stopped(
     serving: impl Future<Output = ()>,
     mut background: JoinHandle<()>,
@@ -63,8 +71,11 @@ async fn run_until_stopped(
     ended.context("the background tasks failed")
 }
 
-fn temporal_health(temporal: watch::Receiver<Option<Client>>) -> TemporalHealth {
-    Arc::new(move || Box::pin(is_healthy(temporal.borrow().clone())))
+fn temporal_health(temporal: TemporalConnection, task_queue: String) -> TemporalHealth {
+    Arc::new(move || {
+        let (temporal, task_queue) = (temporal.clone(), task_queue.clone());
+        Box::pin(async move { temporal.check(Some(&task_queue)).await })
+    })
 }
 
 #[cfg(test)]
@@ -82,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_process_fails_when_its_background_tasks_end() {
+    async fn the_process_fails_when_its_background_tasks_end_early() {
         assert!(run(tokio::spawn(async {}), true).await.is_ok());
         let ended = run(tokio::spawn(async {}), false).await.expect_err("an early end");
         assert_eq!(ended.to_string(), "the background tasks ended unexpectedly");

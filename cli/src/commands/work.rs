@@ -1,7 +1,7 @@
-//! `diagflow work`.
+//! `diagflow work`: runs workflows and activities.
 
-use crate::settings::Settings;
-use crate::temporal::{connect_in_background, is_healthy};
+use crate::settings::{Role, Settings};
+use crate::temporal::{TemporalConnection, connect_in_background};
 use crate::{database, logging, metrics, shutdown};
 use anyhow::Context;
 use axum::Router;
@@ -12,16 +12,15 @@ use diagflow_activities::loopai::{
 };
 use diagflow_activities::mail::{Mailer, SmtpClient};
 use diagflow_activities::{Activities, DiagnosisRequester, run_worker};
-use diagflow_store::{BlobStore, LinkKey, Store};
+use diagflow_store::{BlobStore, DatabaseState, LinkKey, Store};
 use metrics_exporter_prometheus::PrometheusHandle;
-use secrecy::ExposeSecret;
 use temporalio_client::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) async fn run() -> anyhow::Result<()> {
-    let settings = Settings::read()?;
+    let settings = Settings::read(Role::Worker)?;
     logging::init(&settings.log)?;
     let metrics = metrics::install()?;
     let stop = shutdown::on_signal()?;
@@ -38,15 +37,16 @@ pub(crate) async fn run() -> anyhow::Result<()> {
             limiter,
             limits: settings.limits,
         },
-        mailer: Mailer::new(SmtpClient::new(settings.mail)?, from),
+        mailer: Mailer::new(SmtpClient::new(settings.mail)?, from, settings.erasure.retention),
     };
-    let mut temporal = connect_in_background(settings.temporal, "worker", stop.clone());
+    let mut temporal =
+        connect_in_background(settings.temporal, store.clone(), "worker", stop.clone());
     let listener = TcpListener::bind(settings.worker_listen).await.with_context(|| {
         format!("cannot listen on {} (WORKER_LISTEN_ADDRESS)", settings.worker_listen)
     })?;
     let health = health_router(store, temporal.clone(), metrics);
     tokio::spawn(axum::serve(listener, health).into_future());
-    let Some(client) = wait_for_client(&mut temporal, &stop).await else { return Ok(()) };
+    let Some(client) = wait_for_client(&mut temporal.client, &stop).await else { return Ok(()) };
     tracing::info!(queue = settings.worker.task_queue, "polling the task queue");
     run_worker(client, activities, &settings.worker, stop).await
 }
@@ -55,14 +55,14 @@ fn image_transfer(settings: &Settings) -> anyhow::Result<ImageTransfer> {
     Ok(match settings.loopai.images {
         ImageMode::Data => ImageTransfer::Data(BlobStore::open(&settings.storage)?),
         ImageMode::Url => ImageTransfer::Links(Box::new(ImageLinks {
-            key: LinkKey::new(settings.api.secret_key.expose_secret()),
+            key: LinkKey::new(&settings.api.secret_keys),
             public_url: settings.api.public_url.clone(),
             lifetime: settings.loopai.image_url_lifetime,
         })),
     })
 }
 
-/// Waits until the client is connected. Returns `None` if the process is stopped first.
+/// Waits until Temporal is connected. Returns `None` if the process is stopped first.
 async fn wait_for_client(
     temporal: &mut watch::Receiver<Option<Client>>,
     stop: &CancellationToken,
@@ -73,23 +73,23 @@ async fn wait_for_client(
     }
 }
 
-/// `/health` succeeds while the process runs, `/ready` only if Temporal and the database are available. `/metrics`
-/// returns the metrics.
-fn health_router(
-    store: Store,
-    temporal: watch::Receiver<Option<Client>>,
-    metrics: PrometheusHandle,
-) -> Router {
+/// `/health` succeeds as long as the process is running. `/ready` succeeds only if Temporal and the database are
+/// available.
+fn health_router(store: Store, temporal: TemporalConnection, metrics: PrometheusHandle) -> Router {
     let ready = move || {
         let store = store.clone();
-        let client = temporal.borrow().clone();
+        let temporal = temporal.clone();
         async move {
-            let (is_healthy, is_migrated) = tokio::join!(is_healthy(client), store.is_migrated());
-            match (is_healthy, matches!(is_migrated, Ok(true))) {
-                (true, true) => (StatusCode::OK, "ready"),
-                (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "Temporal is unavailable"),
-                (_, false) => {
-                    (StatusCode::SERVICE_UNAVAILABLE, "the database is unavailable or not migrated")
+            let (problem, database) = tokio::join!(temporal.check(None), store.database_state());
+            match (problem, database) {
+                (Ok(()), Ok(DatabaseState::Ready)) => (StatusCode::OK, "ready".to_owned()),
+                (Err(problem), _) => (StatusCode::SERVICE_UNAVAILABLE, problem.to_string()),
+                (_, Ok(DatabaseState::ReadOnly)) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, "the database is read-only".to_owned())
+                }
+                (_, _) => {
+                    let problem = "the database is unavailable or not migrated".to_owned();
+                    (StatusCode::SERVICE_UNAVAILABLE, problem)
                 }
             }
         }

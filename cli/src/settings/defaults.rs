@@ -1,16 +1,16 @@
-//! Parses `defaults.toml`, which contains all settings with their defaults and documentation.
+//! Parses `defaults.toml`, which contains the default and the documentation of every setting.
 
 const DEFAULTS: &str = include_str!("defaults.toml");
 
 pub(super) struct Setting {
-    #[cfg_attr(not(test), expect(dead_code, reason = "only used in the documentation"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "used only in the documentation"))]
     pub(super) section: &'static str,
     pub(super) name: &'static str,
     pub(super) default: &'static str,
     pub(super) description: String,
 }
 
-/// Returns all settings in the order of the file. Every value in the file is a plain string.
+/// Returns all settings in the order of `defaults.toml`, in which every value is a plain string.
 pub(super) fn all() -> Vec<Setting> {
     let (mut section, mut comment, mut settings) = ("", Vec::new(), Vec::new());
     for line in DEFAULTS.lines() {
@@ -29,7 +29,7 @@ pub(super) fn all() -> Vec<Setting> {
     settings
 }
 
-/// The paragraphs of the comment at the top of the file.
+/// Returns the paragraphs of the comment that begins `defaults.toml`.
 #[cfg(test)]
 pub(super) fn introduction() -> Vec<String> {
     let head = DEFAULTS.split("\n\n").next().unwrap_or_default();

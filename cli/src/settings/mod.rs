@@ -1,11 +1,13 @@
-//! All settings: the defaults (`defaults.toml`), overridden by the environment. Every invalid setting is reported at
-//! once.
+//! All settings: the defaults in `defaults.toml`, overridden by environment variables. All invalid settings are
+//! reported together.
 //!
-//! Each concern has one struct, in the crate that uses it. A field that holds a setting is renamed to its environment
-//! variable. All other fields are structs of settings themselves.
+//! Each crate defines structs for the settings it uses. A field that holds a setting is renamed to its environment
+//! variable. Every other field is a nested struct of settings.
 
 mod check;
 mod defaults;
+mod entropy;
+mod production;
 mod reader;
 
 use diagflow_activities::WorkerSettings;
@@ -13,10 +15,9 @@ use diagflow_activities::loopai::{LoopAiSettings, RequestLimiter};
 use diagflow_activities::mail::MailSettings;
 use diagflow_activities::temporal::TemporalSettings;
 use diagflow_api::{ApiSettings, DispatchSettings};
-use diagflow_store::settings::convert;
-use diagflow_store::{LoopAiLimits, PoolSettings};
+use diagflow_store::settings::{audit_keys, convert};
+use diagflow_store::{ErasureSettings, Keyring, LoopAiLimits, PoolSettings};
 use reader::Reader;
-use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) database: PoolSettings,
     #[serde(rename = "STORAGE_URL", deserialize_with = "storage_url")]
     pub(crate) storage: Url,
+    pub(crate) erasure: ErasureSettings,
     pub(crate) temporal: TemporalSettings,
     pub(crate) dispatch: DispatchSettings,
     pub(crate) worker: WorkerSettings,
@@ -50,6 +52,13 @@ pub(crate) struct Settings {
 enum Environment {
     Development,
     Production,
+}
+
+/// The kind of process that reads the settings. In production, each process needs only its own secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Api,
+    Worker,
 }
 
 #[derive(Deserialize)]
@@ -67,26 +76,54 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// The settings of commands that only need the database and the audit log.
+/// Settings for commands that need only the database.
+#[derive(Deserialize)]
+pub(crate) struct DatabaseSettings {
+    #[serde(rename = "DIAGFLOW_ENV")]
+    environment: Environment,
+    pub(crate) database: PoolSettings,
+}
+
+/// Settings for commands that need only the database and the audit log.
 #[derive(Deserialize)]
 pub(crate) struct AdminSettings {
     #[serde(rename = "DIAGFLOW_ENV")]
     environment: Environment,
     pub(crate) database: PoolSettings,
-    #[serde(rename = "AUDIT_KEY")]
-    pub(crate) audit_key: SecretString,
+    #[serde(deserialize_with = "audit_keys")]
+    pub(crate) audit_keys: Keyring,
+}
+
+/// Settings for commands that erase submissions.
+#[derive(Deserialize)]
+pub(crate) struct EraseSettings {
+    pub(crate) admin: AdminSettings,
+    #[serde(rename = "STORAGE_URL", deserialize_with = "storage_url")]
+    pub(crate) storage: Url,
+    pub(crate) erasure: ErasureSettings,
+}
+
+/// Settings for `diagflow move-temporal`.
+#[derive(Deserialize)]
+pub(crate) struct MoveSettings {
+    pub(crate) admin: AdminSettings,
+    pub(crate) temporal: TemporalSettings,
 }
 
 impl Settings {
-    pub(crate) fn read() -> anyhow::Result<Settings> {
-        Self::from(std::env::vars_os())
+    pub(crate) fn read(role: Role) -> anyhow::Result<Settings> {
+        Self::from(role, std::env::vars_os())
     }
 
-    fn from(environment: impl Iterator<Item = (OsString, OsString)>) -> anyhow::Result<Settings> {
-        read(environment, |reader, settings: &Settings| check::all(reader, settings))
+    fn from(
+        role: Role,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> anyhow::Result<Settings> {
+        read(environment, |reader, settings: &Settings| check::all(reader, settings, role))
     }
 
-    /// `WORKER_IMAGE_MEMORY_BYTES`, or what the largest possible submission needs if that is more.
+    /// Returns `WORKER_IMAGE_MEMORY_BYTES` or the memory needed for the largest possible submission, whichever is
+    /// larger.
     pub(crate) fn image_memory(&self) -> u64 {
         let largest = self.api.max_file_bytes.saturating_mul(self.api.max_files);
         let largest = u64::try_from(largest).unwrap_or(u64::MAX);
@@ -100,9 +137,33 @@ impl LogSettings {
     }
 }
 
+impl DatabaseSettings {
+    pub(crate) fn read() -> anyhow::Result<DatabaseSettings> {
+        read(std::env::vars_os(), |reader, settings: &DatabaseSettings| {
+            check::database(reader, settings);
+        })
+    }
+}
+
 impl AdminSettings {
     pub(crate) fn read() -> anyhow::Result<AdminSettings> {
         read(std::env::vars_os(), |reader, settings: &AdminSettings| check::admin(reader, settings))
+    }
+}
+
+impl EraseSettings {
+    pub(crate) fn read() -> anyhow::Result<EraseSettings> {
+        read(std::env::vars_os(), |reader, settings: &EraseSettings| {
+            check::admin(reader, &settings.admin);
+        })
+    }
+}
+
+impl MoveSettings {
+    pub(crate) fn read() -> anyhow::Result<MoveSettings> {
+        read(std::env::vars_os(), |reader, settings: &MoveSettings| {
+            check::admin(reader, &settings.admin);
+        })
     }
 }
 

@@ -1,16 +1,16 @@
-//! Deserializes settings from the environment and collects every invalid one.
+//! Deserializes settings from the environment and collects all invalid settings.
 
 use super::defaults::{self, Setting};
 use anyhow::{Context, ensure};
 use serde::de::{DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 
 type Values = BTreeMap<&'static str, String>;
 
-/// Invalid settings by name, each with the reason.
+/// The name of each invalid setting, with a description of the problem.
 #[derive(Debug, Default)]
 pub(crate) struct InvalidSettings(BTreeMap<&'static str, String>);
 
@@ -24,18 +24,20 @@ impl fmt::Display for InvalidSettings {
 
 impl std::error::Error for InvalidSettings {}
 
-/// The defaults, overridden by the environment.
+/// Reads settings from the environment. The default applies if a variable is unset.
 pub(crate) struct Reader {
     settings: BTreeMap<&'static str, Setting>,
     values: Values,
+    /// Settings whose values come from the environment.
+    set: BTreeSet<&'static str>,
     invalid: InvalidSettings,
 }
 
 impl Reader {
     pub(crate) fn new(environment: impl Iterator<Item = (OsString, OsString)>) -> Reader {
         let settings = defaults::all().into_iter().map(|setting| (setting.name, setting)).collect();
-        let mut reader =
-            Reader { settings, values: Values::new(), invalid: InvalidSettings::default() };
+        let (values, set) = (Values::new(), BTreeSet::new());
+        let mut reader = Reader { settings, values, set, invalid: InvalidSettings::default() };
         for (name, value) in environment.filter(|(_, value)| !value.is_empty()) {
             let Some(name) = name.to_str().and_then(|name| reader.settings.get(name)) else {
                 continue;
@@ -43,16 +45,18 @@ impl Reader {
             let name = name.name;
             match value.into_string() {
                 Ok(value) => drop(reader.values.insert(name, value)),
-                Err(_) => reader.reject(name, "It is not valid UTF-8."),
+                Err(_) => reader.reject(name, "The value is not valid UTF-8."),
             }
         }
+        reader.set = reader.values.keys().copied().collect();
         for setting in reader.settings.values() {
             reader.values.entry(setting.name).or_insert_with(|| setting.default.to_owned());
         }
         reader
     }
 
-    /// Deserializes `T`. An invalid setting is recorded, and replaced by its default so that the next one is found.
+    /// Deserializes `T`. Records each invalid setting and continues with its default so that all invalid settings are
+    /// found.
     pub(crate) fn read<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
         loop {
             let Invalid(name) = match T::deserialize(Variables(&self.values)) {
@@ -68,7 +72,13 @@ impl Reader {
         }
     }
 
-    /// Records a problem with a setting. Only the first problem is reported, because the setting then has its default.
+    /// Returns whether the environment contains a value for the setting.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        self.set.contains(name)
+    }
+
+    /// Records the first problem with a setting. Later problems are ignored because they concern the default that
+    /// replaced the invalid value.
     pub(crate) fn reject(&mut self, name: &'static str, problem: impl Into<String>) {
         self.invalid.0.entry(name).or_insert_with(|| problem.into());
     }
@@ -78,7 +88,7 @@ impl Reader {
     }
 }
 
-/// The name of an invalid setting. No message contains the value, because it may be a password.
+/// The name of an invalid setting. Error messages never contain the value because it may be a password.
 #[derive(Debug)]
 struct Invalid(String);
 
@@ -100,7 +110,8 @@ impl serde::de::Error for Invalid {
     }
 }
 
-/// Deserializes a struct. A field in upper case is a variable; any other field is a nested struct of variables.
+/// Deserializes a struct. An upper-case field is an environment variable. Any other field is a nested struct of
+/// variables.
 #[derive(Clone, Copy)]
 struct Variables<'a>(&'a Values);
 
@@ -161,7 +172,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     }
 }
 
-/// Deserializes a variable from its text.
+/// Deserializes the value of an environment variable.
 struct Value<'a>(&'a str);
 
 impl<'de> Deserializer<'de> for Value<'_> {

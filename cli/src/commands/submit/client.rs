@@ -1,4 +1,4 @@
-//! A client for the API.
+//! The HTTP client of `diagflow submit`.
 
 use super::stream::{SseEvent, parse_events};
 use anyhow::Context;
@@ -15,10 +15,10 @@ use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
-/// All attempts share one Idempotency-Key. An interrupted attempt reserves the key for
-/// `IDEMPOTENCY_LEASE_SECONDS`, so the pauses between the attempts must be longer in total. They add up to two minutes.
+/// All attempts share one Idempotency-Key. An interrupted attempt reserves the key for `IDEMPOTENCY_LEASE_SECONDS`, so
+/// the pauses between attempts, two minutes in total, must exceed that lease.
 const MAX_ATTEMPTS: u32 = 7;
-/// Applies even if the server requests a longer delay.
+/// Caps the pause even if the server requests a longer delay.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
@@ -52,7 +52,7 @@ pub(super) struct AcceptedSubmission {
     access_token: String,
 }
 
-/// The rejection of a request by the API, with the error messages.
+/// The API rejected the request for the reasons in `lines`.
 #[derive(Debug)]
 pub(super) struct Rejected {
     status: StatusCode,
@@ -68,7 +68,7 @@ impl fmt::Display for Rejected {
 
 impl std::error::Error for Rejected {}
 
-/// The API is temporarily unavailable.
+/// The API is temporarily unavailable (429 or 5xx).
 #[derive(Debug)]
 pub(super) struct Unavailable {
     status: StatusCode,
@@ -84,9 +84,8 @@ impl fmt::Display for Unavailable {
 impl std::error::Error for Unavailable {}
 
 pub(super) struct Client {
-    /// For uploads, during which the server may send nothing for a long time.
+    /// HTTP client for uploads, during which the server may not send anything for a long time.
     http: reqwest::Client,
-    /// For all other requests.
     http_with_timeout: reqwest::Client,
     server: Url,
 }
@@ -99,8 +98,8 @@ impl Client {
         Ok(Client { http, http_with_timeout, server })
     }
 
-    /// Retries with the same key if the connection breaks or the server is busy, but not if the first attempt cannot
-    /// connect.
+    /// Submits photos. Retries with the same Idempotency-Key if the connection is lost or the server is busy, but fails
+    /// immediately if the first attempt cannot connect.
     pub(super) async fn submit(
         &self,
         email: &str,
@@ -140,7 +139,7 @@ impl Client {
         }
     }
 
-    /// The event stream after event `last_id`; `None` if there are no further events.
+    /// Opens the event stream, starting after event `last_id`. Returns `None` if there are no further events.
     pub(super) async fn events(
         &self,
         submission: &AcceptedSubmission,

@@ -17,7 +17,7 @@ use url::Url;
 
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Three heartbeat intervals of the API. Without this timeout, a broken connection could stay undetected.
+/// Three times the API's heartbeat interval. Without a read timeout, a dead connection could go undetected.
 const READ_TIMEOUT: Duration = Duration::from_secs(45);
 
 #[derive(clap::Args)]
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Comments on the photos
     #[arg(long, default_value = "")]
     comments: String,
-    /// Consent to the diagnosis of the photos by an external AI platform
+    /// Consent to having the photos diagnosed by an external AI platform
     #[arg(long)]
     consent: bool,
     /// Address of the API
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-/// Whether the program that reads the output has exited, as `head` does. The submission continues.
+/// Returns whether the program reading the output, such as `head`, has exited. The submission itself continues.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
@@ -67,7 +67,8 @@ async fn submit_and_follow(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints events until the stream ends, and returns the final status. Retries interrupted and unavailable requests.
+/// Prints events until the stream ends, and returns the submission's final status. Reconnects after an interruption,
+/// and keeps retrying while the API is unavailable.
 async fn follow(
     client: &Client,
     accepted: &AcceptedSubmission,
@@ -100,7 +101,7 @@ async fn follow(
     }
 }
 
-/// Prints the events of one stream and stores the id of the last one in `last_id`.
+/// Prints the events from one stream and stores the id of the last event in `last_id`.
 async fn print_events(
     mut events: BoxStream<'static, Result<SseEvent, reqwest::Error>>,
     last_id: &mut Option<String>,
@@ -109,7 +110,7 @@ async fn print_events(
 ) -> anyhow::Result<()> {
     while let Some(message) = events.next().await {
         let SseEvent { id, data } = message?;
-        let event: Value = serde_json::from_str(&data).context("an event is not JSON")?;
+        let event: Value = serde_json::from_str(&data).context("an event is not valid JSON")?;
         show::event(out, started.elapsed(), &event)?;
         *last_id = Some(id);
     }
@@ -131,7 +132,7 @@ mod tests {
 
     const SHORT_TIMEOUT: Duration = Duration::from_millis(200);
 
-    /// Returns the final status and the output.
+    /// Runs `follow` and returns the final status and the output.
     async fn follow_at(router: Router) -> (Value, String) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -147,11 +148,11 @@ mod tests {
         let mut out = Vec::new();
         let following = follow(&client, &accepted, Instant::now(), &mut out);
         let status = tokio::time::timeout(Duration::from_secs(20), following).await;
-        let status = status.expect("an end in time").expect("a final status");
+        let status = status.expect("an end before the timeout").expect("a final status");
         (status, String::from_utf8(out).expect("text"))
     }
 
-    /// A stream that sends its only event and then nothing.
+    /// Returns a stream that sends one event and then goes silent.
     async fn silent(headers: HeaderMap) -> Response {
         if headers.get("last-event-id").is_some_and(|id| id == "1") {
             return StatusCode::NO_CONTENT.into_response();

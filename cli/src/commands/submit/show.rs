@@ -1,4 +1,5 @@
-//! Output on the terminal. Every write can fail, since the reader may exit at any time (`diagflow submit … | head`).
+//! Terminal output. Any write can fail because the program reading the output may exit at any time
+//! (`diagflow submit … | head`).
 
 use super::client::AcceptedSubmission;
 use diagflow_activities::report::{Limits, Report};
@@ -37,7 +38,6 @@ pub(super) fn result(out: &mut impl Write, status: &Value) -> io::Result<()> {
     }
 }
 
-/// A report has a bounded size, whatever the result contains.
 fn report(out: &mut impl Write, report: &Report) -> io::Result<()> {
     if let Some(notice) = &report.notice {
         writeln!(out, "Please note: {}\n", Sanitized(notice))?;
@@ -65,12 +65,12 @@ fn report(out: &mut impl Write, report: &Report) -> io::Result<()> {
         writeln!(out, "  {}: {}", Sanitized(name), Sanitized(value))?;
     }
     if report.truncated {
-        writeln!(out, "\nThe result is too long to show in full. This is the first part.")?;
+        writeln!(out, "\nThe result is too long to show in full. Only the first part is shown.")?;
     }
     Ok(())
 }
 
-/// A received text without control characters, which a terminal would interpret.
+/// Displays received text without control characters, which the terminal would interpret.
 struct Sanitized<'a>(&'a str);
 
 impl fmt::Display for Sanitized<'_> {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_of_a_result_are_printed_and_bounded() {
+    fn unknown_fields_of_a_result_are_printed_up_to_a_limit() {
         let text = printed(json!({
             "summary": "All well",
             "recommendations": ["Rest"],

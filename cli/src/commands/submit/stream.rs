@@ -1,4 +1,4 @@
-//! Parses an event stream (WHATWG HTML, 9.2.6), as far as the command needs it.
+//! Parses server-sent events (WHATWG HTML, 9.2.6). Supports only the fields that `diagflow submit` needs.
 
 use async_stream::try_stream;
 use futures::{Stream, StreamExt};
@@ -10,7 +10,7 @@ pub(super) struct SseEvent {
     pub(super) data: String,
 }
 
-/// An incomplete event at the end is dropped.
+/// Drops an incomplete event at the end of the stream.
 pub(super) fn parse_events<B: AsRef<[u8]>, E>(
     chunks: impl Stream<Item = Result<B, E>>,
 ) -> impl Stream<Item = Result<SseEvent, E>> {

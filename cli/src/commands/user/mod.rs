@@ -10,7 +10,6 @@ use diagflow_store::{
     Action, AuditKey, EmailAddress, NewUser, Role, Store, User, UserChange, UserChangeOutcome,
     UserFilter, UserId,
 };
-use secrecy::ExposeSecret;
 use std::io::{self, Write};
 
 const PAGE_SIZE: i64 = 500;
@@ -23,7 +22,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Create an account. Prompts for a password, unless the role is service
+    /// Create an account. Prompts for a password unless the role is service
     Create(Create),
     /// List all accounts
     List,
@@ -43,7 +42,7 @@ struct Create {
     /// Name of the person or program
     #[arg(long, value_parser = parse_name)]
     name: String,
-    /// admin, operator, clinician, institution, patient or service
+    /// Role of the account: admin, operator, clinician, institution, patient or service
     #[arg(long)]
     role: Role,
     /// Read the password from the first line of standard input
@@ -63,7 +62,7 @@ fn parse_name(text: &str) -> Result<String, String> {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let settings = AdminSettings::read()?;
     let store = Store::connect(&settings.database).await?;
-    let key = AuditKey::new(settings.audit_key.expose_secret());
+    let key = AuditKey::new(&settings.audit_keys);
     let outcome = match args.command {
         Command::Create(new) => create(&store, &key, new).await,
         Command::List => list(&store, &key).await,
@@ -78,7 +77,7 @@ async fn create(store: &Store, key: &AuditKey, new: Create) -> anyhow::Result<()
     let entry = entry.with("email", new.email.as_str()).with("role", new.role.to_string());
     let password_hash = if new.role == Role::Service {
         if new.password_stdin {
-            bail!("an account with the role service has no password; it uses API keys");
+            bail!("an account with the role service signs in with API keys and has no password");
         }
         None
     } else {
@@ -134,7 +133,7 @@ async fn disable(store: &Store, key: &AuditKey, email: &EmailAddress) -> anyhow:
         UserChangeOutcome::Applied(_) => println!("disabled the account {email}"),
         UserChangeOutcome::LastAdmin => {
             store.append_audit_entry(&entry.with_result(ErrorCode::LastAdmin.as_str())).await?;
-            bail!("{email} is the last admin; give another account the role admin first")
+            bail!("{email} is the last admin; give another account the admin role first")
         }
         other => bail!("cannot disable the account: {other:?}"),
     }

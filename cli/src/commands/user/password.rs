@@ -1,4 +1,4 @@
-//! Reads a password without echoing it.
+//! Reads a password without echoing it to the terminal.
 
 use anyhow::{Context, bail};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
@@ -29,7 +29,7 @@ fn read_line(stdin: &Stdin) -> anyhow::Result<String> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Disables the echo of the terminal until this value is dropped.
+/// Disables terminal echo until dropped.
 struct EchoOff<'a> {
     stdin: &'a Stdin,
     before: Termios,
@@ -48,13 +48,13 @@ impl<'a> EchoOff<'a> {
 
 impl Drop for EchoOff<'_> {
     fn drop(&mut self) {
-        // Fails only if the terminal has been closed.
+        // The call fails only if the terminal has been closed.
         let _ = tcsetattr(self.stdin, SetArg::TCSAFLUSH, &self.before);
     }
 }
 
 fn prompt(stdin: &Stdin, text: &str) -> anyhow::Result<String> {
-    let echo_off = EchoOff::new(stdin).context("cannot hide the input")?;
+    let echo_off = EchoOff::new(stdin).context("cannot disable terminal echo")?;
     eprint!("{text}");
     io::stderr().flush().context("cannot write the prompt")?;
     let text = read_line(stdin);
